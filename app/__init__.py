@@ -1,0 +1,3 @@
+"""Outcrop: an HTTP gateway before Amazon Bedrock."""
+
+__version__ = "0.1.0"
