@@ -1,0 +1,1 @@
+"""Small tools that know nothing of gateways, models or AWS accounts."""

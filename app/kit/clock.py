@@ -1,0 +1,33 @@
+"""Time, and the moment after which nobody waits any more."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A point on the monotonic clock, in seconds, which the event loop's clock shares."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """The deadline `seconds` from now."""
+        return cls(time.monotonic() + seconds)
+
+    def remaining(self) -> float:
+        """Seconds left; negative when it has passed."""
+        return self.at - time.monotonic()
+
+
+def seconds_until(retry_after: str, now: Callable[[], float] = time.time) -> float | None:
+    """Read a `Retry-After` value, seconds or an HTTP date; None if it is neither. Never negative."""
+    text = retry_after.strip()
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text)) if text[0].isdigit() else max(0.0, parsedate_to_datetime(text).timestamp() - now())
+    except (ValueError, OverflowError):
+        return None

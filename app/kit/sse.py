@@ -1,0 +1,8 @@
+"""Server-sent events, as the HTML standard frames them."""
+
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
+
+
+def data_frame(payload: bytes) -> bytes:
+    """One event without a name. `payload` must hold no line break, which compact JSON never does."""
+    return b"data: " + payload + b"\n\n"
