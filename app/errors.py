@@ -1,0 +1,173 @@
+"""Every way in which a request can fail, for callers and for the retry policy.
+
+    GatewayError
+    ├── AuthenticationFailed      401  the caller's key is missing or not ours
+    │   └── SignatureRefused      401  the caller's SigV4 signature does not match, or is too old
+    ├── PermissionRefused         403  AWS refuses the gateway's identity, or the caller may not
+    ├── InvalidRequest            400  the caller's request cannot be carried out as it stands
+    │   ├── ContextTooLong        400  more input than the model's context holds
+    │   └── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
+    ├── NotFound                  404  no such path or resource
+    │   └── ModelNotFound         404  no such model, or none that this account can call
+    ├── MethodNotAllowed          405
+    ├── RateLimited               429  a throttle, of AWS or ours
+    │   └── QuotaExceeded         429  a quota that waiting does not mend
+    ├── InternalFailure           500  a fault of Outcrop, or Bedrock's InternalServerException
+    ├── UpstreamFailed            502  Bedrock could not be reached, or its answer made no sense
+    ├── Overloaded                503  Bedrock has no capacity, or the gateway is not ready
+    └── UpstreamTimeout           504  Bedrock did not answer within the limits
+
+A message is public by construction; what is internal goes to `detail`, and to the log. `retry_here` and
+`retry_elsewhere` are the only things that retry and failover read: nobody else interprets a status.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamReply:
+    """What Bedrock answered, word for word, for callers that speak its language."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class GatewayError(Exception):
+    """The root of the tree. `kind` names the class of fault in logs; dialects choose their words by the class.
+
+    Args:
+        message: public text for the caller.
+        param: path of the offending field, as `messages[0].content`.
+        retry_after: seconds that the caller should wait.
+        retry_here: another attempt at the same target may succeed.
+        retry_elsewhere: an attempt at another target may succeed.
+        detail: internal text, for the log only.
+        upstream: Bedrock's own answer, if there was one.
+    """
+
+    kind: ClassVar[str] = "gateway"
+    status: ClassVar[int] = 500
+    default_retry_here: ClassVar[bool] = False
+    default_retry_elsewhere: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        retry_here: bool | None = None,
+        retry_elsewhere: bool | None = None,
+        detail: str = "",
+        upstream: UpstreamReply | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.retry_here = self.default_retry_here if retry_here is None else retry_here
+        self.retry_elsewhere = self.default_retry_elsewhere if retry_elsewhere is None else retry_elsewhere
+        self.detail = detail
+        self.upstream = upstream
+        self.headers = headers or {}
+
+
+class AuthenticationFailed(GatewayError):
+    """The caller did not prove who it is."""
+
+    kind, status = "authentication", 401
+
+
+class SignatureRefused(AuthenticationFailed):
+    """The caller's signature does not match, or is too old."""
+
+    kind = "signature"
+
+
+class PermissionRefused(GatewayError):
+    """The caller, or the gateway's own identity at AWS, may not do this."""
+
+    kind, status = "permission", 403
+
+
+class InvalidRequest(GatewayError):
+    """The request cannot be carried out as it stands."""
+
+    kind, status = "invalid_request", 400
+
+
+class ContextTooLong(InvalidRequest):
+    """The input is longer than the model's context."""
+
+    kind = "context_too_long"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body is larger than the gateway takes."""
+
+    kind, status = "body_too_large", 413
+
+
+class NotFound(GatewayError):
+    """No such path or resource."""
+
+    kind, status = "not_found", 404
+
+
+class ModelNotFound(NotFound):
+    """No such model, or none that this account can call."""
+
+    kind = "model_not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    """The path exists, the method does not."""
+
+    kind, status = "method_not_allowed", 405
+
+
+class RateLimited(GatewayError):
+    """A throttle: the same call may succeed later."""
+
+    kind, status = "rate_limited", 429
+    default_retry_here = True
+    default_retry_elsewhere = True
+
+
+class QuotaExceeded(RateLimited):
+    """A quota that waiting does not mend."""
+
+    kind = "quota_exceeded"
+    default_retry_here = False
+
+
+class InternalFailure(GatewayError):
+    """A fault on our side, or one that Bedrock calls internal."""
+
+    kind, status = "internal", 500
+
+
+class UpstreamFailed(GatewayError):
+    """Bedrock could not be reached, or its answer made no sense."""
+
+    kind, status = "upstream_failed", 502
+    default_retry_elsewhere = True
+
+
+class Overloaded(GatewayError):
+    """Nobody has capacity for this right now."""
+
+    kind, status = "overloaded", 503
+    default_retry_here = True
+    default_retry_elsewhere = True
+
+
+class UpstreamTimeout(GatewayError):
+    """Bedrock did not answer within the limits."""
+
+    kind, status = "upstream_timeout", 504
+    default_retry_elsewhere = True
