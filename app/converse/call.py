@@ -1,0 +1,40 @@
+"""A call: what a dialect made of its caller's request, before any model is chosen."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from app.converse.request import ConverseRequest
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+@dataclass(slots=True)
+class Intent:
+    """What the caller wants and Converse cannot say; `tailor` says it in the words of one model, or reports it.
+
+    effort: how hard to think; None leaves it to the model.
+    forbid_tools: the caller declared tools but wants no call of them now.
+    single_tool_call: at most one tool call in the reply.
+    json_object: the reply must be a JSON object of no particular schema.
+    """
+
+    effort: Effort | None = None
+    forbid_tools: bool = False
+    single_tool_call: bool = False
+    json_object: bool = False
+
+
+@dataclass(slots=True)
+class ModelCall:
+    """One call of a model.
+
+    model: the name the caller used; `routing` resolves it.
+    converse: the body, model-blind.
+    intent: what does not fit into the body.
+    ignored: fields of the caller's request that have no effect, reported in `x-outcrop-ignored`.
+    """
+
+    model: str
+    converse: ConverseRequest
+    intent: Intent = field(default_factory=Intent)
+    ignored: list[str] = field(default_factory=list)

@@ -1,0 +1,114 @@
+"""Fold events into the reply they spell, and unfold a reply into events that spell it."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from app.converse.content import ContentBlock
+from app.converse.events import ContentBlockDelta, ContentBlockStart, Event
+from app.converse.reply import Reply
+from app.kit import json
+
+
+def fold(events: Iterable[Event]) -> Reply:
+    """The reply that a complete stream of events amounts to.
+
+    A block's `json` tool input is parsed once its last piece has come; an input that never streamed is `{}`.
+
+    Raises:
+        json.JsonError: the pieces of a tool's input are not JSON together.
+    """
+    role: Any = "assistant"
+    blocks: dict[int, dict[str, Any]] = {}
+    reply: dict[str, Any] = {}
+    for event in events:
+        if (start := event.get("messageStart")) is not None:
+            role = start["role"]
+        elif (block_start := event.get("contentBlockStart")) is not None:
+            blocks[block_start["contentBlockIndex"]] = _open_block(block_start["start"])
+        elif (block_delta := event.get("contentBlockDelta")) is not None:
+            _extend(blocks.setdefault(block_delta["contentBlockIndex"], {}), block_delta["delta"])
+        elif (stop := event.get("messageStop")) is not None:
+            reply.update(stop)
+        elif (metadata := event.get("metadata")) is not None:
+            reply.update(metadata)
+    content = [_close_block(block) for _, block in sorted(blocks.items())]
+    return cast(Reply, {"output": {"message": {"role": role, "content": content}}, **reply})
+
+
+def _open_block(start: ContentBlockStart) -> dict[str, Any]:
+    if "toolUse" in start:
+        return {"toolUse": {**start["toolUse"], "input": []}}
+    if "toolResult" in start:
+        return {"toolResult": {**start["toolResult"], "content": []}}
+    return copy.deepcopy(cast(dict[str, Any], start))
+
+
+def _extend(block: dict[str, Any], delta: ContentBlockDelta) -> None:
+    match delta:
+        case {"text": text}:
+            block["text"] = block.get("text", "") + text
+        case {"toolUse": {"input": piece}}:
+            block["toolUse"]["input"].append(piece)
+        case {"toolResult": pieces}:
+            block["toolResult"]["content"].extend(pieces)
+        case {"reasoningContent": {"redactedContent": blob}}:
+            block["reasoningContent"] = {"redactedContent": blob}
+        case {"reasoningContent": piece}:
+            text = block.setdefault("reasoningContent", {"reasoningText": {"text": ""}})["reasoningText"]
+            for member, value in piece.items():
+                text[member] = text.get(member, "") + value
+        case {"citation": citation}:
+            block.setdefault("citations", []).append(citation)
+        case {"image": image}:
+            block.setdefault("image", {}).update(image)
+
+
+def _close_block(block: dict[str, Any]) -> ContentBlock:
+    if "toolUse" in block:
+        pieces = "".join(block["toolUse"]["input"])
+        block["toolUse"]["input"] = json.loads(pieces) if pieces else {}
+    if "citations" in block:
+        generated = [{"text": block["text"]}] if "text" in block else []
+        return cast(ContentBlock, {"citationsContent": {"content": generated, "citations": block["citations"]}})
+    return cast(ContentBlock, block)
+
+
+def unfold(reply: Reply) -> Iterator[Event]:
+    """Events that spell `reply`, one delta a member: `fold(unfold(reply))` is `reply`."""
+    message = reply["output"]["message"]
+    yield {"messageStart": {"role": message["role"]}}
+    for index, block in enumerate(message["content"]):
+        start, deltas = _spell(cast(dict[str, Any], block))
+        if start is not None:
+            yield {"contentBlockStart": {"start": cast(ContentBlockStart, start), "contentBlockIndex": index}}
+        for delta in deltas:
+            yield {"contentBlockDelta": {"delta": cast(ContentBlockDelta, delta), "contentBlockIndex": index}}
+        yield {"contentBlockStop": {"contentBlockIndex": index}}
+    stop = {key: reply[key] for key in ("stopReason", "additionalModelResponseFields") if key in reply}
+    yield cast(Event, {"messageStop": stop})
+    metadata = {key: value for key, value in reply.items() if key not in {"output", *stop}}
+    yield cast(Event, {"metadata": metadata})
+
+
+def _spell(block: dict[str, Any]) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    match block:
+        case {"toolUse": tool}:
+            start = {key: value for key, value in tool.items() if key != "input"}
+            return {"toolUse": start}, [{"toolUse": {"input": json.dumps_text(tool["input"])}}]
+        case {"toolResult": result}:
+            start = {key: value for key, value in result.items() if key != "content"}
+            return {"toolResult": start}, [{"toolResult": [piece]} for piece in result["content"]]
+        case {"reasoningContent": {"reasoningText": text}}:
+            return None, [{"reasoningContent": {member: value}} for member, value in text.items()]
+        case {"reasoningContent": redacted}:
+            return None, [{"reasoningContent": redacted}]
+        case {"citationsContent": cited}:
+            citations = [{"citation": citation} for citation in cited.get("citations", [])]
+            return None, citations + [{"text": piece["text"]} for piece in cited.get("content", [])]
+        case {"image": image}:
+            return {"image": {"format": image["format"]}}, [
+                {"image": {key: value for key, value in image.items() if key != "format"}}
+            ]
+        case _:
+            return None, [block]

@@ -1,0 +1,34 @@
+"""Tokens spent, in the one way of counting that every dialect derives its own from.
+
+Converse's `inputTokens` excludes what was read from or written to a cache, and its `totalTokens` includes it: in all
+nine recorded replies with a cache, total = input + output + read + write. Members may be missing: Claude Sonnet 5
+leaves `cacheWriteInputTokens` out, and streams may have no cache members at all.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one call; `input` excludes the cached ones."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+    @property
+    def prompt(self) -> int:
+        """All tokens of the input, cached or not."""
+        return self.input + self.cache_read + self.cache_write
+
+    @classmethod
+    def of(cls, usage: dict[str, Any]) -> "Usage":
+        """Read a `TokenUsage` of Converse."""
+        return cls(
+            input=usage.get("inputTokens") or 0,
+            output=usage.get("outputTokens") or 0,
+            cache_read=usage.get("cacheReadInputTokens") or 0,
+            cache_write=usage.get("cacheWriteInputTokens") or 0,
+        )
