@@ -1,0 +1,194 @@
+"""Settings, from the environment and an optional `.env`: refused early, and all at once."""
+
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from dotenv import load_dotenv
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
+_SECRET_FIELDS = frozenset({"api_keys", "aws_bearer_token_bedrock"})
+
+Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
+
+
+class SettingsError(Exception):
+    """The environment is wrong. `faults` has one readable line for each fault; a secret's value is in none."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. A field's name in upper case is its variable."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service, AWS's own variable.")
+    aws_endpoint_url_bedrock_runtime: str | None = Field(None, description="Base URL of the Bedrock runtime.")
+    aws_endpoint_url_bedrock: str | None = Field(None, description="Base URL of Bedrock's control plane.")
+    aws_region: str = Field(description="The AWS region whose Bedrock is called. Required.")
+    bedrock_model_id: str = Field(
+        min_length=1,
+        max_length=2048,
+        pattern=r"^\S+$",
+        description="The default model: a model id, an inference profile id or an ARN. Required.",
+    )
+    bedrock_connect_timeout: float = Field(10, gt=0, le=300, description="Seconds to connect to Bedrock, TLS included.")
+    bedrock_read_timeout: float = Field(
+        120, gt=0, le=3600, description="Seconds that Bedrock may be silent, before its first byte and between bytes."
+    )
+    bedrock_total_timeout: float = Field(
+        3600, gt=0, le=7200, description="Seconds that one request may take, all its attempts and waits included."
+    )
+    bedrock_max_attempts: int = Field(3, ge=1, le=10, description="Attempts for one request, the first included.")
+    bedrock_retry_max_wait: float = Field(
+        20,
+        ge=0,
+        le=300,
+        description="The longest wait in seconds before a retry; a longer Retry-After ends the retries.",
+    )
+    aws_bearer_token_bedrock: SecretStr | None = Field(
+        None, description="A Bedrock API key, used instead of AWS credentials."
+    )
+    api_keys: SecretStr | None = Field(
+        None, description="The callers' keys: a comma-separated list of `secret` or `name=secret`."
+    )
+    auth_disabled: bool = Field(False, validate_default=True, description="Serve callers without keys.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    tls_certfile: Path | None = Field(None, description="Certificate chain (PEM), to serve HTTPS.")
+    tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], Upper] = Field(
+        "INFO", description="Least severe level that is logged."
+    )
+    max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
+    shutdown_grace: float = Field(30, ge=0, le=3600, description="Seconds that open requests get to end on SIGTERM.")
+
+    @field_validator("aws_endpoint_url", "aws_endpoint_url_bedrock_runtime", "aws_endpoint_url_bedrock")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an http:// or https:// URL without a query")
+        return value.rstrip("/")
+
+    @field_validator("aws_region")
+    @classmethod
+    def _check_region(cls, value: str, info: ValidationInfo) -> str:
+        if not _REGION.match(value):
+            raise ValueError("must be a region's name, such as us-east-1")
+        if info.data.get("aws_endpoint_url_bedrock_runtime") or info.data.get("aws_endpoint_url"):
+            return value
+        if value not in bedrock_regions():
+            raise ValueError(
+                f"Bedrock is not known there; known are {', '.join(bedrock_regions())}; "
+                "for another one give AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
+            )
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_api_keys(value.get_secret_value())
+        return value
+
+    @field_validator("auth_disabled")
+    @classmethod
+    def _check_auth(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and "api_keys" in info.data and info.data["api_keys"] is None:
+            raise ValueError("API_KEYS is not set: give keys, or say AUTH_DISABLED=true to serve everyone")
+        return value
+
+    @field_validator("tls_certfile", "tls_keyfile")
+    @classmethod
+    def _check_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("must be a readable file")
+        is_half = info.field_name == "tls_keyfile" and (info.data.get("tls_certfile", value) is None) != (value is None)
+        if is_half:
+            raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together: give both or neither")
+        return value
+
+    def keys(self) -> dict[str, str]:
+        """The callers' keys, secret by name; empty if none are set."""
+        return parse_api_keys(self.api_keys.get_secret_value()) if self.api_keys else {}
+
+
+def parse_api_keys(text: str) -> dict[str, str]:
+    """Read `secret` and `name=secret` entries; an entry without a name is called `key-1`, `key-2`, by its place.
+
+    An `=` that only pads a secret, as base64 ends, makes no name.
+
+    Raises:
+        ValueError: a name is malformed or used twice, or a secret is empty or used twice. Quotes no secret.
+    """
+    keys: dict[str, str] = {}
+    for place, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
+        name, separator, secret = entry.partition("=")
+        is_padding = len(entry) % 4 == 0 and not secret.strip("=")
+        if not separator or is_padding:
+            name, secret = f"key-{place}", entry
+        if not _KEY_NAME.match(name):
+            raise ValueError(f"the name of entry {place} must be 1 to 64 of A-Z a-z 0-9 . _ -")
+        if not secret or not secret.isprintable() or " " in secret:
+            raise ValueError(f"the secret of entry {place} must be printable text without spaces")
+        if name in keys or secret in keys.values():
+            raise ValueError(f"entry {place} repeats a name or a secret")
+        keys[name] = secret
+    if not keys:
+        raise ValueError("must hold at least one key")
+    return keys
+
+
+@cache
+def bedrock_regions() -> tuple[str, ...]:
+    """The regions of all partitions where botocore's own data has Bedrock.
+
+    It lists the service as `bedrock`; under `bedrock-runtime` it lists none (botocore 1.44.8).
+    """
+    import botocore.session
+
+    session = botocore.session.Session()
+    regions = {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("bedrock", partition)
+    }
+    return tuple(sorted(regions))
+
+
+def load_settings(env_file: str | Path = ".env") -> Settings:
+    """Read the environment; what `env_file` holds is added to it where it is unset, for botocore too.
+
+    Raises:
+        SettingsError: with every fault at once.
+    """
+    load_dotenv(env_file, override=False)
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError([_describe(fault) for fault in error.errors()]) from None
+
+
+def _describe(fault: Any) -> str:
+    field = str(fault["loc"][0])
+    variable = field.upper()
+    reason = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        return f"{variable} is not set: {Settings.model_fields[field].description}"
+    if field in _SECRET_FIELDS:
+        return f"{variable} (value not shown): {reason}"
+    if variable not in os.environ:
+        return f"{variable} (not set): {reason}"
+    return f"{variable}={str(fault['input'])!r}: {reason}"
