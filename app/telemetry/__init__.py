@@ -1,0 +1,1 @@
+"""What Outcrop tells of itself, and never of what callers say or models answer."""

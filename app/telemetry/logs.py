@@ -1,0 +1,83 @@
+"""JSON logs: one line a request, one line an incident. Never content, never secrets."""
+
+import logging
+import sys
+import time
+from typing import Any, ClassVar
+
+from app.kit import json
+from app.telemetry.observer import RequestRecord
+
+_requests = logging.getLogger("outcrop.requests")
+
+
+class JsonFormatter(logging.Formatter):
+    """Renders a log record, and the `fields` it may carry, as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line: time (UTC, ISO 8601), level, logger, message, then the fields."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["exception"] = self._frames(record.exc_info)
+        return json.dumps_text(line)
+
+    @staticmethod
+    def _frames(exc_info: Any) -> dict[str, Any]:
+        """Where an exception was raised; not its text, which may quote what a caller sent."""
+        kind, _, trace = exc_info
+        frames = []
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            frames.append(f"{code.co_filename.rpartition('site-packages/')[2]}:{trace.tb_lineno} {code.co_qualname}")
+            trace = trace.tb_next
+        return {"type": kind.__name__ if kind else "", "frames": frames[-12:]}
+
+
+def configure_logging(level: str) -> None:
+    """Send every logger of the process, uvicorn's included, to stderr as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    for noisy in ("botocore", "boto3", "urllib3", "aiohttp", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+class LogObserver:
+    """Writes one line for each request."""
+
+    _QUIET_ROUTES: ClassVar[frozenset[str]] = frozenset({"/health", "/health/ready"})
+
+    def request_ended(self, record: RequestRecord) -> None:
+        """Log the request, at DEBUG for health checks, at ERROR for faults on our side or upstream."""
+        level = logging.ERROR if record.status >= 500 else logging.INFO
+        if record.route in self._QUIET_ROUTES:
+            level = logging.DEBUG
+        if _requests.isEnabledFor(level):
+            _requests.log(level, "request", extra={"fields": _fields(record)})
+
+
+def _fields(record: RequestRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        name: value
+        for name in record.__slots__
+        if name not in {"started", "usage", "first_event_ms"} and (value := getattr(record, name))
+    }
+    fields["duration_ms"] = round(record.elapsed_ms(), 2)
+    if record.first_event_ms is not None:
+        fields["first_event_ms"] = round(record.first_event_ms, 2)
+    if record.usage is not None:
+        fields["tokens"] = {name: getattr(record.usage, name) for name in record.usage.__slots__}
+    return fields
