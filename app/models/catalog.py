@@ -1,0 +1,59 @@
+"""What the account can call, read from the control plane's lists."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A name that a caller may use. `created` is seconds since the epoch, 0 where AWS tells no date."""
+
+    id: str
+    owner: str
+    created: int = 0
+
+
+def merge_catalog(models: Iterable[dict[str, Any]], profiles: Iterable[dict[str, Any]]) -> list[CatalogEntry]:
+    """The text models that can be called by name, and the system's inference profiles over text models.
+
+    Args:
+        models: `modelSummaries` of ListFoundationModels.
+        profiles: `inferenceProfileSummaries` of ListInferenceProfiles.
+    """
+    text_models = {
+        model["modelId"]: model
+        for model in models
+        if "TEXT" in model.get("outputModalities", []) and _is_active(model.get("modelLifecycle", {}).get("status"))
+    }
+    entries = {
+        model_id: CatalogEntry(model_id, _owner(model_id), _created(model))
+        for model_id, model in text_models.items()
+        if "ON_DEMAND" in model.get("inferenceTypesSupported", ["ON_DEMAND"])
+    }
+    for profile in profiles:
+        profile_id = profile["inferenceProfileId"]
+        members = [member["modelArn"].rpartition("/")[2] for member in profile.get("models", [])]
+        known = [member for member in members if member in text_models]
+        if profile.get("type") == "SYSTEM_DEFINED" and _is_active(profile.get("status")) and known:
+            entries[profile_id] = CatalogEntry(profile_id, _owner(known[0]), _created(text_models[known[0]]))
+    return sorted(entries.values(), key=lambda entry: entry.id)
+
+
+def _is_active(status: str | None) -> bool:
+    return status in (None, "ACTIVE")
+
+
+def _owner(model_id: str) -> str:
+    return model_id.partition(".")[0]
+
+
+def _created(model: dict[str, Any]) -> int:
+    start = model.get("modelLifecycle", {}).get("startOfLifeTime")
+    if isinstance(start, int | float):
+        return int(start)
+    try:
+        return int(datetime.fromisoformat(start).timestamp()) if isinstance(start, str) else 0
+    except ValueError:
+        return 0

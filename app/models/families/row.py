@@ -1,0 +1,23 @@
+"""A row of a family's table."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The facts for the models whose base id matches `pattern`.
+
+    facts: fields of `Traits`, by name. evidence: where they are known from, and when.
+    """
+
+    family: str
+    pattern: re.Pattern[str]
+    facts: dict[str, Any]
+    evidence: str
+
+
+def row(family: str, pattern: str, evidence: str, **facts: Any) -> Row:
+    """A row, its pattern compiled."""
+    return Row(family, re.compile(pattern), facts, evidence)

@@ -1,0 +1,75 @@
+"""Names of models, parsed once and for everybody.
+
+A name is a base id (`provider.model`), the same behind a geography (`us.provider.model`, an inference profile), or an
+ARN. Only here does anybody look inside one. Source: the modelId pattern of botocore's service model; contracts 7.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import quote
+
+from app.errors import InvalidRequest
+
+GEOGRAPHIES = frozenset({"us", "eu", "apac", "jp", "au", "in", "ca", "us-gov", "global"})
+
+_NAME = re.compile(r"[A-Za-z0-9._:/-]{1,2048}\Z")
+_ARN = re.compile(
+    r"arn:aws[a-z-]*:(?P<service>bedrock|sagemaker):(?P<region>[a-z0-9-]*):(?P<account>[0-9]*):"
+    r"(?P<kind>[a-z-]+)/(?P<id>[A-Za-z0-9._:/-]+)\Z"
+)
+_HIDDEN = frozenset(
+    {"application-inference-profile", "provisioned-model", "custom-model-deployment", "imported-model", "endpoint"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelId:
+    """A model's name, taken apart.
+
+    raw: as it was given. base: `provider.model`, or the raw name where an ARN hides the model.
+    geography: of a cross-region profile, or empty. arn_kind: of an ARN, or empty.
+    """
+
+    raw: str
+    base: str
+    geography: str = ""
+    arn_kind: str = ""
+
+    @property
+    def is_opaque(self) -> bool:
+        """True if the name does not tell which model it is."""
+        return self.arn_kind in _HIDDEN
+
+    @property
+    def quoted(self) -> str:
+        """The name as one segment of a path, as boto3 encodes it."""
+        return quote(self.raw, safe="")
+
+
+@lru_cache(maxsize=4096)
+def parse_model_id(raw: str) -> ModelId:
+    """Take a name apart.
+
+    Raises:
+        InvalidRequest: it holds characters that no name of a model has, or is an ARN of something else.
+    """
+    if not _NAME.match(raw):
+        raise InvalidRequest("the model's name must be a model id, an inference profile id or an ARN", param="model")
+    if not raw.startswith("arn:"):
+        return _with_geography(raw, raw)
+    match = _ARN.match(raw)
+    if match is None:
+        raise InvalidRequest("the model's ARN is not one of Amazon Bedrock", param="model")
+    kind = match["kind"]
+    if kind in _HIDDEN:
+        return ModelId(raw, raw, arn_kind=kind)
+    inside = _with_geography(raw, match["id"])
+    return ModelId(raw, inside.base, inside.geography, kind)
+
+
+def _with_geography(raw: str, name: str) -> ModelId:
+    head, _, rest = name.partition(".")
+    if head in GEOGRAPHIES and "." in rest:
+        return ModelId(raw, rest, head)
+    return ModelId(raw, name)

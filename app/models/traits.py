@@ -1,0 +1,61 @@
+"""What one model can do and refuses: the facts by which `tailor` works.
+
+The defaults describe a model that nobody has described: they forbid nothing that Converse allows, so an unknown model
+is called as the caller asked. Every unusual value stands in `families/` with its evidence and date.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from app.models.families import FAMILIES
+from app.models.ids import ModelId
+
+Reasoning = Literal["none", "budget", "adaptive", "nova", "effort"]
+Structured = Literal["native", "tool", "prompt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """Capability facts of one model.
+
+    family: a name for people to read; nothing compares it.
+    tools: takes `toolConfig` at all.
+    tool_choices: members of `toolChoice` that it takes besides `auto`.
+    single_tool_field: takes `disable_parallel_tool_use` in additionalModelRequestFields.
+    system_turns: takes messages of role `system` in the middle of a conversation.
+    sampling: takes temperature and topP at all.
+    temperature_with_top_p: takes both in one call.
+    max_stop_sequences: how many stop sequences it takes.
+    caching: takes cache points.
+    reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by Nova's
+        reasoningConfig, or by a `reasoning_effort` field.
+    signed_reasoning: reasoning sent back to it must carry the signature it came with.
+    structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
+    """
+
+    family: str = "unknown"
+    tools: bool = True
+    tool_choices: frozenset[str] = frozenset({"any", "tool"})
+    single_tool_field: bool = False
+    system_turns: bool = False
+    sampling: bool = True
+    temperature_with_top_p: bool = True
+    max_stop_sequences: int = 2500
+    caching: bool = True
+    reasoning: Reasoning = "none"
+    signed_reasoning: bool = False
+    structured: Structured = "tool"
+
+
+def traits_of(model: ModelId) -> Traits:
+    """The traits of a model, from the first row of the families' tables that fits its base id."""
+    return _traits_of_base(model.base)
+
+
+@lru_cache(maxsize=1024)
+def _traits_of_base(base: str) -> Traits:
+    for row in FAMILIES:
+        if row.pattern.match(base):
+            return Traits(family=row.family, **row.facts)
+    return Traits()
