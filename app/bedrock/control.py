@@ -1,0 +1,100 @@
+"""The control plane: which models and inference profiles the account has."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+from app.bedrock.client import BedrockClient, BedrockRequest
+from app.bedrock.transport import read_body
+from app.errors import GatewayError, UpstreamFailed
+from app.kit import json
+from app.kit.clock import Deadline
+from app.models.catalog import CatalogEntry, merge_catalog
+from app.telemetry.observer import RequestRecord
+
+_log = logging.getLogger(__name__)
+
+_PAGE_SIZE = 1000
+_MAX_PAGES = 50
+
+
+class ModelDirectory:
+    """The catalog, kept for a while; when a refresh fails, the last good copy stays.
+
+    Args:
+        client: reaches the control plane.
+        lifetime: seconds for which a copy is fresh.
+        patience: seconds that one refresh may take.
+    """
+
+    def __init__(self, client: BedrockClient, lifetime: float = 300.0, patience: float = 30.0) -> None:
+        self._client = client
+        self._lifetime = lifetime
+        self._patience = patience
+        self._entries: list[CatalogEntry] | None = None
+        self._fresh_until = 0.0
+        self._refreshing: asyncio.Task[list[CatalogEntry]] | None = None
+
+    async def entries(self) -> list[CatalogEntry]:
+        """The catalog. A stale copy is returned at once and renewed in the background.
+
+        Raises:
+            GatewayError: there is no copy yet, and the control plane did not give one.
+        """
+        if time.monotonic() >= self._fresh_until and self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh(), name="model-directory")
+            self._refreshing.add_done_callback(self._settle)
+        if self._entries is not None:
+            return self._entries
+        if self._refreshing is None:
+            raise UpstreamFailed("the list of models is not available")
+        return await asyncio.shield(self._refreshing)
+
+    async def close(self) -> None:
+        """Stop a refresh that is under way."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+
+    async def fetch(self) -> list[CatalogEntry]:
+        """Ask the control plane now.
+
+        Raises:
+            GatewayError: as `BedrockClient.run` does.
+        """
+        models, profiles = await asyncio.gather(
+            self._pages("/foundation-models", "modelSummaries"),
+            self._pages("/inference-profiles", "inferenceProfileSummaries", maxResults=str(_PAGE_SIZE)),
+        )
+        return merge_catalog(models, profiles)
+
+    async def _refresh(self) -> list[CatalogEntry]:
+        entries = await self.fetch()
+        self._entries = entries
+        self._fresh_until = time.monotonic() + self._lifetime
+        return entries
+
+    def _settle(self, task: asyncio.Task[list[CatalogEntry]]) -> None:
+        self._refreshing = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fresh_until = time.monotonic() + min(self._lifetime, 10.0)
+            detail = error.detail if isinstance(error, GatewayError) else ""
+            _log.warning("the list of models could not be refreshed: %s %s", error, detail)
+
+    async def _pages(self, path: str, member: str, **query: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        for _ in range(_MAX_PAGES):
+            request = BedrockRequest("bedrock", "GET", path, urlencode(query))
+            record = RequestRecord(request_id="", method="GET")
+            body = await self._client.run(request, Deadline.after(self._patience), record, read_body)
+            try:
+                page = json.loads(body)
+            except json.JsonError as error:
+                raise UpstreamFailed("Bedrock's list of models made no sense", detail=str(error)) from None
+            items += page.get(member, [])
+            if not page.get("nextToken"):
+                break
+            query["nextToken"] = page["nextToken"]
+        return items

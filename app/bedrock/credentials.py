@@ -1,0 +1,146 @@
+"""Who the gateway is at AWS: botocore's chain, resolved and refreshed in a thread, never during a request.
+
+The chain covers environment, profiles, SSO, web identity, container and instance credentials. Asking botocore again
+every minute costs nothing until its credentials come within fifteen minutes of their end, and refreshes them then.
+Pain 1 (litellm#40165): resolving credentials on the event loop stalls every request.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import Overloaded
+from app.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_REFRESH_SECONDS = 60.0
+_RETRY_SECONDS = 5.0
+_STALE_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """AWS credentials at one moment."""
+
+    access_key: str
+    secret_key: str
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BearerToken:
+    """A Bedrock API key, which needs no signature."""
+
+    token: str
+
+
+Identity = Credentials | BearerToken
+Resolver = Callable[[bool], Identity | None]
+
+
+class CredentialsProvider:
+    """Holds the present identity, and renews it in the background.
+
+    Args:
+        resolver: blocking, called in a thread; returns None if the chain knows nobody. Its argument is true where
+            the chain must be asked afresh, because Bedrock refused what it gave last.
+    """
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._identity: Identity | None = None
+        self._tried = asyncio.Event()
+        self._stale = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.problem = "not resolved yet"
+
+    def start(self) -> None:
+        """Begin to resolve, in the background."""
+        self._task = asyncio.create_task(self._keep_fresh(), name="credentials")
+
+    async def close(self) -> None:
+        """Stop renewing."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def get(self) -> Identity:
+        """The present identity; waits only while the very first resolution is under way.
+
+        Raises:
+            Overloaded: the chain knows no credentials.
+        """
+        if self._identity is not None:
+            return self._identity
+        await self._tried.wait()
+        if self._identity is None:
+            raise Overloaded(
+                "the gateway has no AWS credentials", retry_here=False, retry_elsewhere=False, detail=self.problem
+            )
+        return self._identity
+
+    def mark_stale(self) -> None:
+        """Bedrock refused the identity: ask the chain again now."""
+        self._stale.set()
+
+    async def _keep_fresh(self) -> None:
+        afresh = False
+        while True:
+            self._stale.clear()
+            try:
+                identity = await asyncio.to_thread(self._resolver, afresh)
+                self.problem = "" if identity else "no AWS credentials found in the environment, profile or metadata"
+            except Exception as error:  # noqa: BLE001 -- botocore's providers raise what they like; any means: none
+                identity = None
+                self.problem = f"resolving AWS credentials failed: {type(error).__name__}"
+            if identity is not None:
+                self._identity = identity
+            else:
+                _log.warning(self.problem)
+            self._tried.set()
+            pause = _REFRESH_SECONDS if identity is not None else _RETRY_SECONDS
+            try:
+                await asyncio.wait_for(self._stale.wait(), pause)
+            except TimeoutError:
+                afresh = False
+            else:
+                afresh = True
+                await asyncio.sleep(_STALE_PAUSE_SECONDS)
+
+
+def make_resolver(settings: Settings) -> Resolver:
+    """The resolver for these settings: the bearer token if one is set, else boto3's chain.
+
+    A bearer token wins over everything else, as it does in AWS's own SDKs (contracts 0.3).
+    """
+    if settings.aws_bearer_token_bedrock is not None:
+        bearer = BearerToken(settings.aws_bearer_token_bedrock.get_secret_value())
+        return lambda _afresh: bearer
+    return _ChainResolver(settings.aws_region)
+
+
+class _ChainResolver:
+    """Asks boto3's credential chain, and again from its start where it knew nobody, failed or was refused."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+        self._credentials: Any = None
+
+    def __call__(self, afresh: bool) -> Identity | None:
+        import boto3
+
+        if self._credentials is None or afresh:
+            self._credentials = boto3.Session(region_name=self._region).get_credentials()
+        if self._credentials is None:
+            return None
+        try:
+            frozen = self._credentials.get_frozen_credentials()
+        except Exception:
+            self._credentials = None
+            raise
+        if not frozen.access_key or not frozen.secret_key:
+            return None
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)

@@ -1,0 +1,134 @@
+"""Bytes of an event stream become Converse events; a stream that breaks off becomes an error.
+
+`EventDecoder` reads for translation. `UsageTap` only listens while bytes pass through untouched.
+"""
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from typing import Any, cast
+
+from app.bedrock.errors import error_of_name
+from app.converse.events import Event
+from app.converse.usage import Usage
+from app.errors import GatewayError, UpstreamFailed
+from app.kit import json
+from app.kit.eventstream import Frame, FrameDecoder, FrameError
+
+_GARBLED = "Bedrock's stream was garbled"
+
+
+class EventDecoder:
+    """Decodes the body of ConverseStream, however its reads were split."""
+
+    def __init__(self) -> None:
+        self._frames = FrameDecoder()
+        self._is_complete = False
+        self._failure: GatewayError | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes; return the events that they complete.
+
+        An error frame behind good events is raised by the next call, so that those events are not lost.
+
+        Raises:
+            GatewayError: an exception frame, as the table of errors says; UpstreamFailed for bytes that are no frames.
+        """
+        if self._failure is not None:
+            raise self._failure
+        events: list[Event] = []
+        try:
+            for frame in self._frames.feed(data):
+                events.append(self._event(frame))
+        except GatewayError as error:
+            self._failure = error
+        except (FrameError, json.JsonError) as error:
+            self._failure = UpstreamFailed(_GARBLED, detail=str(error))
+        if self._failure is not None and not events:
+            raise self._failure
+        return events
+
+    def finish(self) -> None:
+        """Say that the bytes have ended.
+
+        Raises:
+            GatewayError: an error frame came last, or the stream broke off before its message was complete.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not self._is_complete or not self._frames.is_at_boundary:
+            raise UpstreamFailed("Bedrock's stream ended before its message was complete")
+
+    def _event(self, frame: Frame) -> Event:
+        headers = frame.headers
+        if headers.get(":message-type") != "event":
+            raise error_of_frame(frame)
+        kind = str(headers.get(":event-type"))
+        payload = json.loads(frame.payload)
+        payload.pop("p", None)
+        if kind == "messageStop":
+            self._is_complete = True
+        return cast(Event, {kind: payload})
+
+
+def error_of_frame(frame: Frame) -> GatewayError:
+    """The error that a frame of type `exception` or `error` means."""
+    headers = frame.headers
+    if headers.get(":message-type") == "error":
+        name = str(headers.get(":error-code", ""))
+        return error_of_name(name, str(headers.get(":error-message", "")) or _GARBLED, status=500)
+    try:
+        document = json.loads(frame.payload)
+    except json.JsonError:
+        document = {}
+    message = document.get("originalMessage") or document.get("message") or _GARBLED
+    return error_of_name(str(headers.get(":exception-type", "")), str(message), status=500, extra=document)
+
+
+class UsageTap:
+    """Listens to a passing event stream for the tokens it reports, and for how it ends."""
+
+    def __init__(self) -> None:
+        self._frames = FrameDecoder()
+        self._is_deaf = False
+        self.usage: Usage | None = None
+        self.error: GatewayError | None = None
+
+    @property
+    def is_at_boundary(self) -> bool:
+        """True if the bytes so far are whole frames, so that one more may follow."""
+        return not self._is_deaf and self._frames.is_at_boundary
+
+    def feed(self, data: bytes) -> None:
+        """Listen to the next bytes. What it does not understand it lets pass; it never raises."""
+        if self._is_deaf:
+            return
+        try:
+            for frame in self._frames.feed(data):
+                self._listen(frame)
+        except (FrameError, json.JsonError, Base64Error, AttributeError, TypeError, ValueError) as error:
+            self._is_deaf = True
+            self.error = self.error or UpstreamFailed(_GARBLED, detail=type(error).__name__)
+
+    def _listen(self, frame: Frame) -> None:
+        if frame.headers.get(":message-type") != "event":
+            self.error = error_of_frame(frame)
+            return
+        match frame.headers.get(":event-type"):
+            case "metadata":
+                self.usage = Usage.of(json.loads(frame.payload)["usage"])
+            case "chunk":
+                part = json.loads(b64decode(json.loads(frame.payload)["bytes"]))
+                self.usage = usage_of_invocation(part) or self.usage
+
+
+def usage_of_invocation(document: Any) -> Usage | None:
+    """The tokens that a chunk of InvokeModelWithResponseStream reports in its invocation metrics, if it does."""
+    metrics = document.get("amazon-bedrock-invocationMetrics") if isinstance(document, dict) else None
+    if metrics is None:
+        return None
+    return Usage(
+        input=metrics.get("inputTokenCount") or 0,
+        output=metrics.get("outputTokenCount") or 0,
+        cache_read=metrics.get("cacheReadInputTokenCount") or 0,
+        cache_write=metrics.get("cacheWriteInputTokenCount") or 0,
+    )

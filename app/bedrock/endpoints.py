@@ -1,0 +1,54 @@
+"""Where Bedrock answers: a base URL for the runtime and one for the control plane."""
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from app.settings import Settings
+
+Service = Literal["bedrock-runtime", "bedrock"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A service's base URL, taken apart once; `path` is its prefix, without a trailing slash."""
+
+    origin: str
+    host: str
+    path: str
+
+    @classmethod
+    def parse(cls, url: str) -> "Endpoint":
+        """Take a base URL apart; `host` is as the Host header says it, without the scheme's default port."""
+        parts = urlsplit(url)
+        default_port = {"http": 80, "https": 443}[parts.scheme]
+        host = parts.hostname or ""
+        if ":" in host:
+            host = f"[{host}]"
+        if parts.port not in (None, default_port):
+            host = f"{host}:{parts.port}"
+        return cls(f"{parts.scheme}://{host}", host, parts.path.rstrip("/"))
+
+
+def resolve_endpoints(settings: Settings) -> dict[Service, Endpoint]:
+    """The base URLs of both services: AWS's own variables first, then botocore's rules for the region.
+
+    botocore's rules know FIPS and dual-stack switches, partitions, and `endpoint_url` of a profile.
+    """
+    explicit: dict[Service, str | None] = {
+        "bedrock-runtime": settings.aws_endpoint_url_bedrock_runtime or settings.aws_endpoint_url,
+        "bedrock": settings.aws_endpoint_url_bedrock or settings.aws_endpoint_url,
+    }
+    return {
+        service: Endpoint.parse(url or _resolve_by_rules(service, settings.aws_region))
+        for service, url in explicit.items()
+    }
+
+
+def _resolve_by_rules(service: Service, region: str) -> str:
+    import botocore.config
+    import botocore.session
+
+    unsigned = botocore.config.Config(signature_version=botocore.UNSIGNED)
+    client = botocore.session.Session().create_client(service, region_name=region, config=unsigned)
+    return str(client.meta.endpoint_url)

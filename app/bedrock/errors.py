@@ -1,0 +1,163 @@
+"""AWS's errors become ours here, by one table, and nowhere else.
+
+Sources: contracts 4.5 and 5.6 for statuses and meaning; public issue threads for the wording that is matched
+(langchain-aws, litellm, agentgateway and others, collected 2026-11). The name of an error stands in
+`x-amzn-ErrorType` before a colon, in a body's `__type` after a `#`, or in a stream's `:exception-type`, camelCase.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from app.bedrock.transport import Headers
+from app.errors import (
+    BodyTooLarge,
+    ContextTooLong,
+    GatewayError,
+    InternalFailure,
+    InvalidRequest,
+    ModelNotFound,
+    NotFound,
+    Overloaded,
+    PermissionRefused,
+    QuotaExceeded,
+    RateLimited,
+    UpstreamFailed,
+    UpstreamReply,
+    UpstreamTimeout,
+)
+from app.kit import json
+from app.kit.clock import seconds_until
+
+_TOO_LONG = (
+    "input is too long",
+    "prompt is too long",
+    "too many tokens",
+    "too many input tokens",
+    "expected maxlength:",
+)
+_NO_SUCH_MODEL = ("model identifier is invalid", "on-demand throughput isn", "at 'modelid' failed to satisfy")
+_OUR_IDENTITY = frozenset(
+    {
+        "ExpiredTokenException",
+        "IncompleteSignatureException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    }
+)
+
+
+class IdentityRefused(UpstreamFailed):
+    """Bedrock does not accept the gateway's own credentials: never the caller's fault."""
+
+    kind = "identity_refused"
+    default_retry_here = True
+
+
+def error_of_reply(status: int, headers: Headers, body: bytes) -> GatewayError:
+    """The error that Bedrock's answer with a status of 300 or more means."""
+    fields = dict(headers)
+    document = _document(body)
+    name = error_name(fields, document)
+    message = document.get("message") or document.get("Message") or f"Bedrock answered with status {status}"
+    upstream = UpstreamReply(status, headers, body)
+    retry_after = seconds_until(fields.get("retry-after", ""))
+    return error_of_name(name, str(message), status=status, upstream=upstream, retry_after=retry_after, extra=document)
+
+
+def error_name(headers: dict[str, str], document: dict[str, Any]) -> str:
+    """The error's name without its namespace: `ThrottlingException`; empty if the answer has none."""
+    raw = headers.get("x-amzn-errortype") or document.get("__type") or document.get("code") or ""
+    return str(raw).partition(":")[0].rpartition("#")[2]
+
+
+def error_of_name(
+    name: str,
+    message: str,
+    *,
+    status: int = 0,
+    upstream: UpstreamReply | None = None,
+    retry_after: float | None = None,
+    extra: dict[str, Any] | None = None,
+) -> GatewayError:
+    """The error for a name of AWS's, in a reply or in a stream (`throttlingException`)."""
+    if name in _OUR_IDENTITY:
+        return IdentityRefused("Bedrock refused the gateway's AWS credentials", detail=f"{name}: {message}")
+    make = _BY_NAME.get(name[:1].upper() + name[1:]) or _BY_STATUS.get(status) or _unknown
+    error = make(message, extra or {})
+    error.upstream = upstream
+    error.retry_after = retry_after
+    error.detail = name or f"status {status}"
+    return error
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body) if body else {}
+    except json.JsonError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _validation(message: str, _: dict[str, Any]) -> GatewayError:
+    text = message.lower()
+    if any(phrase in text for phrase in _TOO_LONG):
+        return ContextTooLong(message)
+    if any(phrase in text for phrase in _NO_SUCH_MODEL):
+        return ModelNotFound(message)
+    return InvalidRequest(message)
+
+
+def _model_error(message: str, extra: dict[str, Any]) -> GatewayError:
+    original = extra.get("originalStatusCode") or 0
+    if 400 <= original < 500 and original != 429:
+        return InvalidRequest(message)
+    return UpstreamFailed(message, retry_here=original >= 429)
+
+
+def _permission(message: str, _: dict[str, Any]) -> GatewayError:
+    return PermissionRefused(message, retry_elsewhere=True)
+
+
+def _internal(message: str, _: dict[str, Any]) -> GatewayError:
+    return InternalFailure(message, retry_here=True, retry_elsewhere=True)
+
+
+def _unknown(message: str, _: dict[str, Any]) -> GatewayError:
+    return UpstreamFailed(message)
+
+
+def _plain(kind: type[GatewayError]) -> Callable[[str, dict[str, Any]], GatewayError]:
+    return lambda message, _: kind(message)
+
+
+_BY_NAME: dict[str, Callable[[str, dict[str, Any]], GatewayError]] = {
+    "AccessDeniedException": _permission,
+    "InternalServerException": _internal,
+    "ModelErrorException": _model_error,
+    "ModelNotReadyException": _plain(Overloaded),
+    "ModelStreamErrorException": _model_error,
+    "ModelTimeoutException": _plain(UpstreamTimeout),
+    "ResourceNotFoundException": _plain(ModelNotFound),
+    "SerializationException": _plain(InvalidRequest),
+    "ServiceQuotaExceededException": _plain(QuotaExceeded),
+    "ServiceUnavailableException": _plain(Overloaded),
+    "ThrottlingException": _plain(RateLimited),
+    "ValidationException": _validation,
+}
+
+_BY_STATUS: dict[int, Callable[[str, dict[str, Any]], GatewayError]] = {
+    400: _validation,
+    403: _permission,
+    404: _plain(NotFound),
+    408: _plain(UpstreamTimeout),
+    413: _plain(BodyTooLarge),
+    424: _model_error,
+    429: _plain(RateLimited),
+    500: _internal,
+    502: _plain(UpstreamFailed),
+    503: _plain(Overloaded),
+    504: _plain(UpstreamTimeout),
+    529: _plain(Overloaded),
+}

@@ -1,0 +1,58 @@
+"""Signs requests to Bedrock with SigV4, its key cached for the day, or with a bearer token.
+
+2.8 us a request against 48 in botocore's signer, and equal to it byte for byte; see ARCHITECTURE.md.
+"""
+
+import time
+from collections.abc import Callable
+
+from app.bedrock.credentials import BearerToken, Identity
+from app.kit import sigv4
+
+SIGNING_NAME = "bedrock"
+
+Headers = list[tuple[str, str]]
+
+
+class Signer:
+    """Makes the headers that prove who the gateway is.
+
+    Args:
+        region: the region in the signature's scope.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, region: str, clock: Callable[[], float] = time.time) -> None:
+        self._region = region
+        self._clock = clock
+        self._key_for: tuple[str, str] = ("", "")
+        self._key = b""
+
+    def sign(
+        self, identity: Identity, method: str, host: str, path: str, query: str, headers: Headers, body: bytes
+    ) -> Headers:
+        """`headers` with what is needed to be let in; names are lower case, and all of them are signed.
+
+        `path` and `query` are as they travel: already percent-encoded.
+        """
+        if isinstance(identity, BearerToken):
+            return [*headers, ("authorization", f"Bearer {identity.token}")]
+        timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
+        date = timestamp[:8]
+        proof: Headers = [("x-amz-date", timestamp)]
+        if identity.token:
+            proof.append(("x-amz-security-token", identity.token))
+        canonical, signed = sigv4.canonical_request(
+            method, path, query, [*headers, ("host", host), *proof], sigv4.sha256_hex(body)
+        )
+        scope = f"{date}/{self._region}/{SIGNING_NAME}/aws4_request"
+        signature = sigv4.signature(self._day_key(identity.secret_key, date), timestamp, scope, canonical)
+        credential = f"{sigv4.ALGORITHM} Credential={identity.access_key}/{scope}"
+        authorization = f"{credential}, SignedHeaders={signed}, Signature={signature}"
+        return [*headers, *proof, ("authorization", authorization)]
+
+    def _day_key(self, secret: str, date: str) -> bytes:
+        if self._key_for != (secret, date):
+            self._key = sigv4.signing_key(secret, date, self._region, SIGNING_NAME)
+            self._key_for = (secret, date)
+        return self._key

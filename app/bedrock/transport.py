@@ -1,0 +1,74 @@
+"""The port through which HTTP requests leave, and nothing of how."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request as it goes on the wire. `url` is absolute and encoded already: it is sent as it stands."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class HttpResponse(Protocol):
+    """An answer whose head has come. It must be closed; a body read to its end keeps the connection alive."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """Names in lower case, in the order of arrival."""
+        ...
+
+    async def read(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            UpstreamFailed: the connection broke before the end.
+            UpstreamTimeout: no byte came within the read timeout.
+        """
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives, one piece for each read of the socket. Raises as `read` does."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection up unless the body was read to its end. Does nothing twice."""
+        ...
+
+
+class Transport(Protocol):
+    """Sends requests."""
+
+    async def open(self, request: HttpRequest) -> HttpResponse:
+        """Send, and wait for the head of the answer, whatever its status.
+
+        Raises:
+            UpstreamFailed: no connection, or it broke.
+            UpstreamTimeout: connecting, or the first byte, took longer than its limit.
+        """
+        ...
+
+    async def probe(self, url: str) -> str:
+        """Connect to `url`'s host and hang up. Returns why it failed, or nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+async def read_body(response: HttpResponse) -> bytes:
+    """The whole body, for a caller that wants nothing else of the answer."""
+    return await response.read()

@@ -1,0 +1,167 @@
+"""aiohttp behind the transport port."""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from yarl import URL
+
+from app.bedrock.transport import Headers, HttpRequest
+from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+
+_KEEPALIVE_IDLE_SECONDS = 45  # NAT gateways and load balancers forget a silent connection after 350 s (contracts 8)
+_POOL_IDLE_SECONDS = 30.0
+_PIECE_BYTES = 256 * 1024
+_SKIPPED = ("accept", "accept-encoding", "content-type", "user-agent")
+
+
+class AiohttpTransport:
+    """Sends requests with aiohttp.
+
+    Args:
+        connect_timeout: seconds to connect, TLS included.
+        read_timeout: seconds without a byte, before the first and between bytes.
+    """
+
+    def __init__(self, connect_timeout: float, read_timeout: float) -> None:
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._proxies = getproxies()
+        self._opened: aiohttp.ClientSession | None = None
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        """The session, made at first use: aiohttp wants a running event loop for it."""
+        if self._opened is None:
+            self._opened = self._make_session()
+        return self._opened
+
+    def _make_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, ssl=_trust(), keepalive_timeout=_POOL_IDLE_SECONDS, socket_factory=_make_socket
+            ),
+            timeout=aiohttp.ClientTimeout(sock_connect=self._connect_timeout, sock_read=self._read_timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=_SKIPPED,
+        )
+
+    async def open(self, request: HttpRequest) -> "AiohttpResponse":
+        """Send, and wait for the head of the answer. See `Transport.open`."""
+        headers = [*request.headers]
+        data: Any = request.body or None
+        if len(request.body) > _PIECE_BYTES:
+            headers.append(("content-length", str(len(request.body))))
+            data = _pieces(request.body)
+        try:
+            response = await self._session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                proxy=self._proxy_for(request.url),
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise _translate(error, is_streaming=False) from None
+        return AiohttpResponse(response)
+
+    async def probe(self, url: str) -> str:
+        """Connect to `url`'s host, or to the proxy before it, and hang up. See `Transport.probe`."""
+        parts = urlsplit(self._proxy_for(url) or url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 443)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                _, writer = await asyncio.open_connection(parts.hostname, port)
+        except (OSError, TimeoutError) as error:
+            return f"cannot connect to {parts.hostname}:{port} ({type(error).__name__})"
+        writer.close()
+        return ""
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    def _proxy_for(self, url: str) -> str | None:
+        if not self._proxies:
+            return None
+        parts = urlsplit(url)
+        return None if proxy_bypass(parts.netloc) else self._proxies.get(parts.scheme)
+
+
+class AiohttpResponse:
+    """An answer whose head has come. See `HttpResponse`."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Headers = tuple(
+            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.raw_headers
+        )
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        try:
+            return await self._response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise _translate(error, is_streaming=True) from None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives."""
+        content = self._response.content
+        try:
+            while data := await content.readany():
+                yield data
+        except (aiohttp.ClientError, OSError) as error:
+            raise _translate(error, is_streaming=True) from None
+
+    def close(self) -> None:
+        """Give the connection up unless the body was read to its end."""
+        if not self._response.content.at_eof():
+            self._response.close()
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
+
+
+def _trust() -> ssl.SSLContext:
+    """The system's trust, or AWS_CA_BUNDLE's, which is AWS's own variable for a private CA."""
+    return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
+
+
+def _make_socket(address: Any) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_IDLE_SECONDS)
+    return made
+
+
+def _translate(error: Exception, *, is_streaming: bool) -> GatewayError:
+    """Aiohttp's exceptions as ours; its texts name hosts and ports, so they go to the detail."""
+    detail = f"{type(error).__name__}: {error}"
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return UpstreamTimeout("connecting to Bedrock took too long", retry_here=True, detail=detail)
+        case TimeoutError():
+            return UpstreamTimeout("Bedrock was silent for too long", detail=detail)
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return UpstreamFailed("the TLS connection to Bedrock failed", detail=detail)
+        case aiohttp.ClientConnectorError():
+            return UpstreamFailed("Bedrock could not be reached", retry_here=True, detail=detail)
+        case _ if is_streaming:
+            return UpstreamFailed("the connection to Bedrock broke before the end of its answer", detail=detail)
+        case _:
+            return UpstreamFailed("the connection to Bedrock broke", retry_here=True, detail=detail)
