@@ -1,0 +1,56 @@
+"""What the passes work on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.converse.call import Intent, ModelCall
+from app.converse.content import ContentBlock
+from app.converse.request import ConverseRequest
+from app.models.traits import Traits
+from app.tailor.undo import Undo
+
+
+@dataclass(slots=True)
+class Draft:
+    """A call on its way to one model.
+
+    body: what will be sent; its members may be replaced, not written into.
+    repaired: changes that the caller might notice, for `x-outcrop-repaired`.
+    ignored: wishes that this model cannot fulfil and that change nothing else, for `x-outcrop-ignored`.
+    """
+
+    body: ConverseRequest
+    intent: Intent
+    traits: Traits
+    repaired: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    undo: Undo = field(default_factory=Undo)
+
+    @classmethod
+    def of(cls, call: ModelCall, traits: Traits) -> "Draft":
+        """The untouched draft of a call."""
+        body = call.converse.copy()
+        body.setdefault("messages", [])
+        return cls(body, call.intent, traits)
+
+    def repair(self, what: str) -> None:
+        """Name a repair, once."""
+        if what not in self.repaired:
+            self.repaired.append(what)
+
+    def blocks(self) -> Iterator[ContentBlock]:
+        """Every content block of the conversation."""
+        for message in self.body["messages"]:
+            yield from message["content"]
+
+    def add_field(self, name: str, value: Any) -> None:
+        """Set a model's own field in additionalModelRequestFields."""
+        self.body["additionalModelRequestFields"] = {
+            **self.body.get("additionalModelRequestFields", {}),
+            name: value,
+        }
+
+    def add_instruction(self, text: str) -> None:
+        """Append an instruction to the system prompt."""
+        self.body["system"] = [*self.body.get("system", []), {"text": text}]

@@ -1,0 +1,58 @@
+"""Documents: named as Converse allows, each name once, and never without a text beside them.
+
+Evidence: "The document file name can only contain alphanumeric characters, whitespace characters, hyphens,
+parentheses, and square brackets …" (llm-bedrock#8, vercel/ai#20365), "Messages can't contain duplicate document names"
+(bifrost#7003), "A text block must be included when using documents" (archestra#4220). Pain 15.
+"""
+
+import re
+from typing import Any, cast
+
+from app.converse.content import ContentBlock
+from app.converse.request import Message
+from app.tailor.draft import Draft
+from app.tailor.turns import PLACEHOLDER
+
+_ILLEGAL = re.compile(r"[^A-Za-z0-9 _()\[\]-]+")
+_MAX_NAME = 200
+_SUFFIX_ROOM = 8
+
+
+def tailor_media(draft: Draft) -> None:
+    """Repair the names of documents, and give a turn of documents its text."""
+    taken: set[str] = set()
+    messages: list[Message] = []
+    for message in draft.body["messages"]:
+        content = [_named(block, taken, draft) for block in message["content"]]
+        has_document = any("document" in block for block in content)
+        if has_document and not any("text" in block for block in content):
+            content.append({"text": PLACEHOLDER})
+            draft.repair("document_text")
+        messages.append({**message, "content": content})
+    draft.body["messages"] = messages
+
+
+def _named(block: ContentBlock, taken: set[str], draft: Draft) -> ContentBlock:
+    match cast(dict[str, Any], block):
+        case {"document": document}:
+            return {"document": _with_legal_name(document, taken, draft)}
+        case {"toolResult": {"content": parts} as result} if any("document" in part for part in parts):
+            named = [_named(part, taken, draft) for part in parts]
+            return cast(ContentBlock, {"toolResult": {**result, "content": named}})
+        case _:
+            return block
+
+
+def _with_legal_name(document: Any, taken: set[str], draft: Draft) -> Any:
+    given = document["name"]
+    name = " ".join(_ILLEGAL.sub("-", given).split())[: _MAX_NAME - _SUFFIX_ROOM] or "document"
+    unique = name
+    number = 2
+    while unique in taken:
+        unique = f"{name} ({number})"
+        number += 1
+    taken.add(unique)
+    if unique == given:
+        return document
+    draft.repair("document_name")
+    return {**document, "name": unique}

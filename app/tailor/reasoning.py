@@ -1,0 +1,82 @@
+"""Reasoning: how hard to think, in the model's own words, and thoughts sent back only where they are understood.
+
+Evidence: recordings bedrock_model_thinking_part_anthropic (budget), …_adaptive_effort (adaptive with
+`output_config.effort`), bedrock_thinking_true_openai_variant (`reasoning_effort`); contracts 5.2 and 6: with thinking
+neither temperature nor a forced tool, and 1024 <= budget < maxTokens. A thought without its signature is refused
+(pain 9).
+"""
+
+from app.converse.content import ContentBlock
+from app.converse.request import Message
+from app.tailor.draft import Draft
+
+_MIN_BUDGET = 1024
+_BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000}
+_THREE_STEPS = {"minimal": "low", "xhigh": "high", "max": "high"}
+_FIVE_STEPS = {"minimal": "low"}
+
+
+def tailor_reasoning_history(draft: Draft) -> None:
+    """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none and is known."""
+    if draft.traits.family == "unknown":
+        return
+    messages: list[Message] = []
+    for message in draft.body["messages"]:
+        kept = [block for block in message["content"] if _is_welcome(block, draft)]
+        if len(kept) < len(message["content"]):
+            draft.repair("reasoning")
+        messages.append({**message, "content": kept})
+    draft.body["messages"] = messages
+
+
+def _is_welcome(block: ContentBlock, draft: Draft) -> bool:
+    reasoning = block.get("reasoningContent")
+    if reasoning is None:
+        return True
+    is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
+    return draft.traits.signed_reasoning and is_whole
+
+
+def tailor_reasoning(draft: Draft) -> None:
+    """Ask the model to think as hard as the caller wishes, or report that it cannot be asked."""
+    effort = draft.intent.effort
+    if effort is None or effort == "none":
+        return
+    match draft.traits.reasoning:
+        case "none":
+            draft.ignored.append("reasoning_effort")
+        case "budget":
+            _think_by_budget(draft, _BUDGETS[effort])
+        case "adaptive":
+            draft.add_field("thinking", {"type": "adaptive"})
+            draft.add_field("output_config", {"effort": _FIVE_STEPS.get(effort, effort)})
+            _make_room(draft)
+        case "nova":
+            steps = _THREE_STEPS.get(effort, effort)
+            draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": steps})
+        case "effort":
+            draft.add_field("reasoning_effort", _THREE_STEPS.get(effort, effort))
+
+
+def _think_by_budget(draft: Draft, wished: int) -> None:
+    limit = draft.body.get("inferenceConfig", {}).get("maxTokens")
+    budget = wished if limit is None else min(wished, limit - 1)
+    if budget < _MIN_BUDGET:
+        draft.repair("reasoning_effort")
+        return
+    draft.add_field("thinking", {"type": "enabled", "budget_tokens": budget})
+    _make_room(draft)
+
+
+def _make_room(draft: Draft) -> None:
+    """Thinking goes with no temperature and with no forced tool."""
+    config = draft.body.get("inferenceConfig", {})
+    if "temperature" in config:
+        rest = config.copy()
+        del rest["temperature"]
+        draft.body["inferenceConfig"] = rest
+        draft.repair("temperature")
+    tool_config = draft.body.get("toolConfig")
+    if tool_config is not None and "auto" not in tool_config.get("toolChoice", {"auto": {}}):
+        draft.body["toolConfig"] = {"tools": tool_config["tools"]}
+        draft.repair("tool_choice")

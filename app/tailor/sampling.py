@@ -1,0 +1,48 @@
+"""Temperature, topP and stop sequences, within what the model takes.
+
+Evidence: Converse takes 0 to 1 where OpenAI takes up to 2 (service model); "`temperature` and `top_p` cannot both be
+specified for this model" (BoltAI#399, pain 11); "`temperature` is deprecated for this model" (openclaw#73663).
+"""
+
+from app.errors import InvalidRequest
+from app.tailor.draft import Draft
+
+
+def tailor_sampling(draft: Draft) -> None:
+    """Clamp, or leave out, what the model refuses.
+
+    Raises:
+        InvalidRequest: more stop sequences than the model takes.
+    """
+    config = draft.body.get("inferenceConfig")
+    if config is None:
+        return
+    config = config.copy()
+    if config.get("temperature", 0.0) > 1:
+        config["temperature"] = 1.0
+        draft.repair("temperature")
+    if not draft.traits.sampling:
+        if config.pop("temperature", None) is not None:
+            draft.repair("temperature")
+        if config.pop("topP", None) is not None:
+            draft.repair("top_p")
+    if not draft.traits.temperature_with_top_p and "temperature" in config and "topP" in config:
+        del config["topP"]
+        draft.repair("top_p")
+    stops = config.get("stopSequences")
+    if stops is not None:
+        kept = [stop for stop in stops if stop.strip()]
+        if len(kept) < len(stops):
+            draft.repair("stop")
+        if len(kept) > draft.traits.max_stop_sequences:
+            raise InvalidRequest(
+                f"this model takes at most {draft.traits.max_stop_sequences} stop sequences", param="stop"
+            )
+        if kept:
+            config["stopSequences"] = kept
+        else:
+            del config["stopSequences"]
+    if config:
+        draft.body["inferenceConfig"] = config
+    else:
+        del draft.body["inferenceConfig"]

@@ -1,0 +1,155 @@
+"""Tools: declared where the history needs them, named as Converse allows, chosen as the model understands.
+
+Evidence: "The toolConfig field must be defined when using toolUse and toolResult content blocks" (pentagi#160,
+pain 12); names and ids must match patterns of the service model (kibana#206487, openclaw#12892, pain 16); duplicate
+ids are refused (litellm#20047); "This model doesn't support the toolConfig.toolChoice.any field" (harness-sdk#1241).
+"""
+
+import hashlib
+import re
+from typing import Any, cast
+
+from app.converse.content import ContentBlock
+from app.converse.request import Message, Tool
+from app.errors import InvalidRequest
+from app.tailor.draft import Draft
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}\Z")
+
+
+def tailor_tools(draft: Draft) -> None:
+    """Make toolConfig and the history's tool blocks fit.
+
+    Raises:
+        InvalidRequest: there are tools, and the model takes none.
+    """
+    names = _called_names(draft)
+    if "toolConfig" not in draft.body and not names and not _has_results(draft):
+        return
+    if not draft.traits.tools:
+        raise InvalidRequest("this model takes no tools", param="tools")
+    _declare(draft, names)
+    if draft.intent.forbid_tools:
+        _forbid(draft, is_needed=bool(names) or _has_results(draft))
+    if "toolConfig" in draft.body:
+        _choose(draft)
+        _rename(draft)
+    _repair_ids(draft)
+
+
+def _called_names(draft: Draft) -> list[str]:
+    calls = [block["toolUse"] for block in draft.blocks() if "toolUse" in block]
+    return list(dict.fromkeys(call["name"] for call in calls if call.get("type") != "server_tool_use"))
+
+
+def _has_results(draft: Draft) -> bool:
+    return any("toolResult" in block and "type" not in block["toolResult"] for block in draft.blocks())
+
+
+def _declare(draft: Draft, names: list[str]) -> None:
+    """Stub declarations where the history has calls and the caller sent no tools any more."""
+    if "toolConfig" in draft.body:
+        return
+    stubs: list[Tool] = [
+        {"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object", "properties": {}}}}}
+        for name in names or ["unknown_tool"]
+    ]
+    draft.body["toolConfig"] = {"tools": stubs}
+    draft.repair("tools")
+
+
+def _forbid(draft: Draft, *, is_needed: bool) -> None:
+    if not is_needed:
+        del draft.body["toolConfig"]
+        return
+    draft.body["toolConfig"] = {"tools": draft.body["toolConfig"]["tools"]}
+    draft.undo.drop_tool_calls = True
+    draft.repair("tool_choice")
+
+
+def _choose(draft: Draft) -> None:
+    config = draft.body["toolConfig"]
+    for choice in ("any", "tool"):
+        if choice in config.get("toolChoice", {}) and choice not in draft.traits.tool_choices:
+            draft.body["toolConfig"] = {"tools": config["tools"]}
+            draft.repair("tool_choice")
+    if draft.intent.single_tool_call:
+        if draft.traits.single_tool_field:
+            # Without `type`: with it the field collides with toolConfig.toolChoice (contracts 5.2).
+            draft.add_field("tool_choice", {"disable_parallel_tool_use": True})
+        else:
+            draft.undo.first_tool_only = True
+
+
+def _rename(draft: Draft) -> None:
+    """Give tools with illegal names legal ones, everywhere, and note how to go back."""
+    config = draft.body["toolConfig"]
+    declared = [tool["toolSpec"]["name"] for tool in config["tools"] if "toolSpec" in tool]
+    illegal = {name for name in (*declared, *_called_names(draft)) if not _NAME.match(name)}
+    if not illegal:
+        return
+    legal = {name: _legal_name(name) for name in illegal}
+    draft.undo.tool_names = {sent: name for name, sent in legal.items()}
+    draft.repair("tool_names")
+    tools = [
+        cast(Tool, {**tool, "toolSpec": _renamed(tool["toolSpec"], legal)}) if "toolSpec" in tool else tool
+        for tool in config["tools"]
+    ]
+    choice: Any = config.get("toolChoice")
+    if choice and "tool" in choice:
+        choice = {"tool": _renamed(choice["tool"], legal)}
+    draft.body["toolConfig"] = {"tools": tools, "toolChoice": choice} if choice else {"tools": tools}
+    _map_blocks(draft, lambda kind, block: _renamed(block, legal) if kind == "toolUse" else block)
+
+
+def _renamed(named: Any, legal: dict[str, str]) -> Any:
+    return {**named, "name": legal.get(named["name"], named["name"])}
+
+
+def _legal_name(name: str) -> str:
+    """A legal name that no other name gets: what is legal of it, and eight digits of its hash."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:55] + "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def _repair_ids(draft: Draft) -> None:
+    """Legal ids, each used for one call only; a result goes with the last call of its id before it."""
+    taken: set[str] = set()
+    current: dict[str, str] = {}
+
+    def repaired(kind: str, block: Any) -> Any:
+        given = block["toolUseId"]
+        if kind == "toolUse":
+            sent = given if _ID.match(given) else "id_" + hashlib.sha256(given.encode()).hexdigest()[:24]
+            number = 2
+            unique = sent
+            while unique in taken:
+                unique = f"{sent[:58]}-{number}"
+                number += 1
+            taken.add(unique)
+            current[given] = unique
+        sent = current.get(given, given)
+        return block if sent == given else {**block, "toolUseId": sent}
+
+    if _map_blocks(draft, repaired):
+        draft.repair("tool_ids")
+
+
+def _map_blocks(draft: Draft, change: Any) -> bool:
+    """Replace tool blocks by what `change(kind, block)` makes of them; tells whether anything changed."""
+    has_changed = False
+    messages: list[Message] = []
+    for message in draft.body["messages"]:
+        content: list[ContentBlock] = []
+        for block in message["content"]:
+            kind = next(iter(block))
+            if kind in ("toolUse", "toolResult"):
+                before = cast(Any, block)[kind]
+                after = change(kind, before)
+                has_changed = has_changed or after is not before
+                content.append(cast(ContentBlock, {kind: after}))
+            else:
+                content.append(block)
+        messages.append({**message, "content": content})
+    draft.body["messages"] = messages
+    return has_changed

@@ -1,0 +1,77 @@
+"""What tailoring changed comes back here as the caller expects it, in events and in replies alike."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from app.converse.events import Event
+from app.converse.fold import fold, unfold
+from app.converse.reply import Reply
+
+
+@dataclass(slots=True)
+class Undo:
+    """How to give a reply back in the caller's terms.
+
+    tool_names: the caller's name of a tool, by the name that was sent.
+    answer_tool: the tool that was forced to carry a structured answer: its input becomes the reply's text.
+    drop_tool_calls: the caller forbade calls, but the tools had to stay declared.
+    first_tool_only: the caller wants one call, and the model cannot be told so.
+    """
+
+    tool_names: dict[str, str] = field(default_factory=dict)
+    answer_tool: str = ""
+    drop_tool_calls: bool = False
+    first_tool_only: bool = False
+
+    @property
+    def is_needed(self) -> bool:
+        """False if replies are right as they come."""
+        return bool(self.tool_names or self.answer_tool or self.drop_tool_calls or self.first_tool_only)
+
+    def reply(self, reply: Reply) -> Reply:
+        """The reply in the caller's terms."""
+        return fold(EventUndo(self).feed(unfold(reply))) if self.is_needed else reply
+
+
+class EventUndo:
+    """Undoes one stream, event by event."""
+
+    def __init__(self, undo: Undo) -> None:
+        self._undo = undo
+        self._answer_blocks: set[int] = set()
+        self._dropped_blocks: set[int] = set()
+        self._calls = 0
+
+    def feed(self, events: Iterable[Event]) -> list[Event]:
+        """The events in the caller's terms; some vanish, none are held back."""
+        return [undone for event in events if (undone := self._undone(event)) is not None]
+
+    def _undone(self, event: Event) -> Event | None:
+        match cast(dict[str, Any], event):
+            case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index} as start}:
+                return self._start_of_call(tool, index, start)
+            case {"contentBlockDelta": {"contentBlockIndex": index}} if index in self._dropped_blocks:
+                return None
+            case {"contentBlockStop": {"contentBlockIndex": index}} if index in self._dropped_blocks:
+                return None
+            case {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}} if (
+                index in self._answer_blocks
+            ):
+                return {"contentBlockDelta": {"delta": {"text": piece}, "contentBlockIndex": index}}
+            case {"messageStop": {"stopReason": "tool_use"} as stop} if self._calls == 0:
+                return cast(Event, {"messageStop": {**stop, "stopReason": "end_turn"}})
+        return event
+
+    def _start_of_call(self, tool: dict[str, Any], index: int, start: dict[str, Any]) -> Event | None:
+        if tool.get("type") == "server_tool_use":
+            return cast(Event, {"contentBlockStart": start})
+        if tool["name"] == self._undo.answer_tool:
+            self._answer_blocks.add(index)
+            return None
+        if self._undo.drop_tool_calls or (self._undo.first_tool_only and self._calls):
+            self._dropped_blocks.add(index)
+            return None
+        self._calls += 1
+        named = {**tool, "name": self._undo.tool_names.get(tool["name"], tool["name"])}
+        return cast(Event, {"contentBlockStart": {**start, "start": {"toolUse": named}}})
