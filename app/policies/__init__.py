@@ -1,0 +1,1 @@
+"""What a caller must pass before anything is spent."""

@@ -1,0 +1,1 @@
+"""Which model, where, and in what order."""
