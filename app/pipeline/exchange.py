@@ -1,0 +1,25 @@
+"""One HTTP request of a caller, from door to door."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.kit.clock import Deadline
+from app.policies.auth import RequestHead
+from app.policies.caller import Caller
+from app.telemetry.observer import RequestRecord
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What every part that handles a request may know of it.
+
+    params: the path's parameters, decoded. body: the whole body, unparsed.
+    deadline: after it nobody waits any more. record: what will be told of the request when it ends.
+    """
+
+    head: RequestHead
+    params: Mapping[str, str]
+    body: bytes
+    caller: Caller
+    deadline: Deadline
+    record: RequestRecord = field(repr=False)

@@ -1,0 +1,151 @@
+"""Runs calls: `complete` and `stream` translated, `forward` and `forward_stream` untouched."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import cast
+
+from app.bedrock.client import BedrockClient, BedrockRequest
+from app.bedrock.decode import EventDecoder, UsageTap
+from app.bedrock.transport import HttpResponse, read_body
+from app.converse.call import ModelCall
+from app.converse.events import Event
+from app.converse.reply import Reply
+from app.converse.usage import Usage
+from app.errors import UpstreamFailed
+from app.kit import json
+from app.kit.aiter import started
+from app.pipeline.exchange import Exchange
+from app.routing.plan import Planner
+from app.tailor import Draft, tailor
+from app.tailor.undo import EventUndo, Undo
+from app.telemetry.observer import RequestRecord
+
+_JSON = (("content-type", "application/json"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """Bedrock's answer, word for word."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardedStream:
+    """Bedrock's streamed answer, its bytes as they arrive, and the tap that listens to them."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    chunks: AsyncGenerator[bytes, None]
+    tap: UsageTap
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Runs the calls of all dialects."""
+
+    client: BedrockClient
+    planner: Planner
+
+    async def complete(self, exchange: Exchange, call: ModelCall) -> Reply:
+        """Translate, call Converse, and return its reply in the caller's terms.
+
+        Raises:
+            GatewayError: whatever went wrong, on either side.
+        """
+        request, undo = self._prepare(exchange, call, "converse")
+        reply = await self.client.run(request, exchange.deadline, exchange.record, _take_reply)
+        exchange.record.usage = Usage.of(cast(dict[str, object], reply["usage"]))
+        return undo.reply(reply)
+
+    async def stream(self, exchange: Exchange, call: ModelCall) -> AsyncGenerator[list[Event], None]:
+        """Translate, call ConverseStream, and return its events in the caller's terms, a batch for each read.
+
+        Returns once the first event has come: until then a failure is tried again, and raised here. The generator
+        must be closed, and raises GatewayError where the stream breaks.
+        """
+        exchange.record.streamed = True
+        request, undo = self._prepare(exchange, call, "converse-stream")
+
+        async def take(response: HttpResponse) -> AsyncGenerator[list[Event], None]:
+            return await started(_read_events(response, undo, exchange.record))
+
+        return await self.client.run(request, exchange.deadline, exchange.record, take)
+
+    async def forward(self, exchange: Exchange, request: BedrockRequest) -> Forwarded:
+        """Send a caller's own request to Bedrock, and return the answer untouched.
+
+        Raises:
+            GatewayError: as `BedrockClient.run` does; with Bedrock's own answer in `upstream` where there was one.
+        """
+
+        async def take(response: HttpResponse) -> Forwarded:
+            return Forwarded(response.status, response.headers, await read_body(response))
+
+        return await self.client.run(request, exchange.deadline, exchange.record, take)
+
+    async def forward_stream(self, exchange: Exchange, request: BedrockRequest) -> ForwardedStream:
+        """Send a caller's own request to Bedrock, and return the answer's bytes as they arrive.
+
+        Raises:
+            GatewayError: as `forward` does, before the first byte; the generator raises where the stream breaks.
+        """
+        exchange.record.streamed = True
+
+        async def take(response: HttpResponse) -> ForwardedStream:
+            tap = UsageTap()
+            return ForwardedStream(response.status, response.headers, _tapped(response, tap, exchange.record), tap)
+
+        return await self.client.run(request, exchange.deadline, exchange.record, take)
+
+    def _prepare(self, exchange: Exchange, call: ModelCall, operation: str) -> tuple[BedrockRequest, Undo]:
+        record = exchange.record
+        target = self.planner.plan(call.model)
+        draft: Draft = tailor(call, target.traits)
+        record.target, record.lane, record.surface = target.model.raw, "translated", "converse"
+        record.ignored += [*call.ignored, *draft.ignored]
+        record.repaired += draft.repaired
+        path = f"/model/{target.model.quoted}/{operation}"
+        body = json.dumps(draft.body)
+        return BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=body), draft.undo
+
+
+async def _take_reply(response: HttpResponse) -> Reply:
+    body = await response.read()
+    try:
+        reply = json.loads(body)
+        reply["output"]["message"]["content"], reply["stopReason"], reply["usage"]
+    except (json.JsonError, KeyError, TypeError) as error:
+        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
+    return cast(Reply, reply)
+
+
+async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord) -> AsyncGenerator[list[Event], None]:
+    decoder = EventDecoder()
+    undoing = EventUndo(undo) if undo.is_needed else None
+    try:
+        async for data in response.chunks():
+            events = decoder.feed(data)
+            if events and "metadata" in events[-1]:
+                record.usage = Usage.of(cast(dict[str, object], events[-1]["metadata"]["usage"]))
+            if undoing is not None:
+                events = undoing.feed(events)
+            if events:
+                yield events
+        decoder.finish()
+    finally:
+        response.close()
+
+
+async def _tapped(response: HttpResponse, tap: UsageTap, record: RequestRecord) -> AsyncGenerator[bytes, None]:
+    try:
+        async for data in response.chunks():
+            tap.feed(data)
+            yield data
+    finally:
+        record.usage = tap.usage
+        if tap.error is not None:
+            record.error, record.detail = tap.error.kind, tap.error.detail
+        response.close()
