@@ -1,0 +1,1 @@
+"""The languages that callers speak. A dialect knows neither the others nor any model."""

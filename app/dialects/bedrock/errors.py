@@ -1,0 +1,75 @@
+"""Errors as AWS's SDKs read them: Bedrock's own word for word, ours in its shape. Contracts 4.3 and 4.5."""
+
+from app.dialects.envelopes import Whole
+from app.errors import (
+    AuthenticationFailed,
+    BodyTooLarge,
+    GatewayError,
+    InternalFailure,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    PermissionRefused,
+    QuotaExceeded,
+    RateLimited,
+    SignatureRefused,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from app.kit import json
+from app.kit.eventstream import encode_frame
+
+# exception and status, the most special class first; a status of 0 is the error's own
+_WORDS: tuple[tuple[type[GatewayError], str, int], ...] = (
+    (SignatureRefused, "InvalidSignatureException", 403),
+    (AuthenticationFailed, "UnrecognizedClientException", 403),
+    (PermissionRefused, "AccessDeniedException", 403),
+    (BodyTooLarge, "ValidationException", 413),
+    (InvalidRequest, "ValidationException", 400),
+    (NotFound, "ResourceNotFoundException", 404),
+    (MethodNotAllowed, "UnknownOperationException", 405),
+    (QuotaExceeded, "ServiceQuotaExceededException", 429),
+    (RateLimited, "ThrottlingException", 429),
+    (Overloaded, "ServiceUnavailableException", 503),
+    (UpstreamTimeout, "ModelTimeoutException", 504),
+    (UpstreamFailed, "ServiceUnavailableException", 502),
+    (InternalFailure, "InternalServerException", 500),
+)
+# of the headers of an answer only these belong to its connection, or are made anew
+_CONNECTION = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "server", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
+def render_error(error: GatewayError, request_id: str) -> Whole:
+    """The whole answer for an error."""
+    if error.upstream is not None:
+        return Whole(error.upstream.status, end_to_end(error.upstream.headers), error.upstream.body)
+    name, status = _words(error)
+    headers = (
+        ("content-type", "application/json"),
+        ("x-amzn-errortype", name),
+        ("x-amzn-requestid", request_id),
+    )
+    return Whole(status, headers, json.dumps({"message": error.message}))
+
+
+def exception_frame(error: GatewayError) -> bytes:
+    """The frame that ends a stream which broke."""
+    name, _ = _words(error)
+    kind = name[:1].lower() + name[1:]
+    headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
+    return encode_frame(headers, json.dumps({"message": error.message}))
+
+
+def end_to_end(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The headers that are meant for the caller."""
+    return tuple((name, value) for name, value in headers if name not in _CONNECTION)
+
+
+def _words(error: GatewayError) -> tuple[str, int]:
+    for kind, name, status in _WORDS:
+        if isinstance(error, kind):
+            return name, status
+    return "InternalServerException", error.status

@@ -1,0 +1,123 @@
+"""The operations of Bedrock that cross in the identity lane, as data. Paths: contracts 4.1."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.bedrock.endpoints import Service
+from app.converse.reply import Reply
+from app.converse.request import ConverseRequest, ConverseStreamRequest
+
+UsageIn = Literal["", "body", "headers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation.
+
+    path: its template, parameters of any length as `{name:path}`. usage_in: where a whole answer tells its tokens.
+    request, response: types for the OpenAPI page; None for bytes that depend on the model.
+    """
+
+    name: str
+    method: str
+    path: str
+    service: Service
+    summary: str
+    is_streamed: bool = False
+    usage_in: UsageIn = ""
+    surface: str = ""
+    request: Any = None
+    response: Any = None
+    example: Any = None
+
+
+_HELLO = {"messages": [{"role": "user", "content": [{"text": "Say hello."}]}]}
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "Converse",
+        "POST",
+        "/model/{modelId:path}/converse",
+        "bedrock-runtime",
+        "Answer a conversation",
+        usage_in="body",
+        surface="converse",
+        request=ConverseRequest,
+        response=Reply,
+        example=_HELLO,
+    ),
+    Operation(
+        "ConverseStream",
+        "POST",
+        "/model/{modelId:path}/converse-stream",
+        "bedrock-runtime",
+        "Answer a conversation as an event stream",
+        is_streamed=True,
+        surface="converse",
+        request=ConverseStreamRequest,
+        example=_HELLO,
+    ),
+    Operation(
+        "InvokeModel",
+        "POST",
+        "/model/{modelId:path}/invoke",
+        "bedrock-runtime",
+        "Call a model with a body of its own format",
+        usage_in="headers",
+        surface="invoke",
+        request=dict[str, Any],
+        response=dict[str, Any],
+    ),
+    Operation(
+        "InvokeModelWithResponseStream",
+        "POST",
+        "/model/{modelId:path}/invoke-with-response-stream",
+        "bedrock-runtime",
+        "Call a model with a body of its own format, and get an event stream",
+        is_streamed=True,
+        surface="invoke",
+        request=dict[str, Any],
+    ),
+    Operation(
+        "CountTokens",
+        "POST",
+        "/model/{modelId:path}/count-tokens",
+        "bedrock-runtime",
+        "Count the tokens of an input",
+        request=dict[str, Any],
+        response=dict[str, int],
+        example={"input": {"converse": _HELLO}},
+    ),
+    Operation(
+        "ListFoundationModels",
+        "GET",
+        "/foundation-models",
+        "bedrock",
+        "List foundation models",
+        response=dict[str, Any],
+    ),
+    Operation(
+        "GetFoundationModel",
+        "GET",
+        "/foundation-models/{modelIdentifier:path}",
+        "bedrock",
+        "Describe a foundation model",
+        response=dict[str, Any],
+    ),
+    Operation(
+        "ListInferenceProfiles",
+        "GET",
+        "/inference-profiles",
+        "bedrock",
+        "List inference profiles",
+        response=dict[str, Any],
+    ),
+    Operation(
+        "GetInferenceProfile",
+        "GET",
+        "/inference-profiles/{inferenceProfileIdentifier:path}",
+        "bedrock",
+        "Describe an inference profile",
+        response=dict[str, Any],
+    ),
+)

@@ -1,0 +1,50 @@
+"""Errors as OpenAI's clients read them. Contracts 1.4 and 5.6."""
+
+from app.dialects.envelopes import JSON, Whole
+from app.errors import (
+    AuthenticationFailed,
+    BodyTooLarge,
+    ContextTooLong,
+    GatewayError,
+    InternalFailure,
+    InvalidRequest,
+    MethodNotAllowed,
+    ModelNotFound,
+    NotFound,
+    Overloaded,
+    PermissionRefused,
+    QuotaExceeded,
+    RateLimited,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from app.kit import json
+
+# type and code, the most special class first
+_WORDS: tuple[tuple[type[GatewayError], str, str | None], ...] = (
+    (AuthenticationFailed, "authentication_error", "invalid_api_key"),
+    (PermissionRefused, "permission_error", None),
+    (ContextTooLong, "invalid_request_error", "context_length_exceeded"),
+    (BodyTooLarge, "invalid_request_error", "request_too_large"),
+    (InvalidRequest, "invalid_request_error", None),
+    (ModelNotFound, "invalid_request_error", "model_not_found"),
+    (NotFound, "invalid_request_error", "not_found"),
+    (MethodNotAllowed, "invalid_request_error", "method_not_allowed"),
+    (QuotaExceeded, "insufficient_quota", "insufficient_quota"),
+    (RateLimited, "rate_limit_error", "rate_limit_exceeded"),
+    (Overloaded, "server_error", "overloaded"),
+    (UpstreamTimeout, "server_error", "timeout"),
+    (UpstreamFailed, "api_error", None),
+    (InternalFailure, "server_error", None),
+)
+
+
+def error_body(error: GatewayError) -> bytes:
+    """The JSON body: `{"error": {message, type, param, code}}`."""
+    kind, code = next(((kind, code) for cls, kind, code in _WORDS if isinstance(error, cls)), ("server_error", None))
+    return json.dumps({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}})
+
+
+def render_error(error: GatewayError, _request_id: str) -> Whole:
+    """The whole answer for an error."""
+    return Whole(error.status, JSON, error_body(error))

@@ -1,0 +1,57 @@
+"""What a translator of answers must know of the request: nothing of it is in the answer itself."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.converse.usage import Usage
+
+FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "guardrail_intervened": "content_filter",
+    "content_filtered": "content_filter",
+}
+MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFacts:
+    """id and created (seconds since the epoch) of the answer, the model as the caller named it, and what was asked.
+
+    custom_tools: names of tools whose input is free text. include_usage: a stream ends with its usage.
+    """
+
+    id: str
+    created: int
+    model: str
+    custom_tools: frozenset[str] = frozenset()
+    include_usage: bool = False
+
+
+def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
+    """OpenAI's finish_reason. A stop for tools that only the provider ran is a plain stop. Contracts 5.3."""
+    if stop_reason == "tool_use" and not has_calls:
+        return "stop"
+    return FINISH_REASONS.get(stop_reason, "stop")
+
+
+def usage_body(usage: Usage) -> dict[str, Any]:
+    """OpenAI's usage: prompt tokens include the cached ones. Contracts 5.4."""
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.prompt + usage.output,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
+    }
+
+
+def annotation(citation: dict[str, Any]) -> dict[str, Any] | None:
+    """OpenAI's annotation for a citation of the web; the other kinds have none there."""
+    web = citation.get("location", {}).get("web")
+    if web is None:
+        return None
+    cited = {"url": web.get("url", ""), "title": citation.get("title", ""), "start_index": 0, "end_index": 0}
+    return {"type": "url_citation", "url_citation": cited}

@@ -1,0 +1,93 @@
+"""A reply becomes a chat completion. Contracts 1.2 and 5."""
+
+from typing import Any
+
+from app.converse.reply import Reply
+from app.converse.usage import Usage
+from app.dialects.openai_chat.facts import MALFORMED, ChatFacts, annotation, finish_reason, usage_body
+from app.dialects.openai_chat.tools import custom_input
+from app.errors import UpstreamFailed
+from app.kit import json
+
+
+def from_reply(reply: Reply, facts: ChatFacts) -> dict[str, Any]:
+    """The `chat.completion` object.
+
+    What OpenAI's own format cannot say travels beside it, where its clients let it pass: `reasoning_content`,
+    `thinking_blocks` (with signatures, to be sent back) and `citations` (Converse's own).
+
+    Raises:
+        UpstreamFailed: the model broke its own format, as the stop reason tells.
+    """
+    if reply["stopReason"] in MALFORMED:
+        raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
+    gathered = _Gathered(facts)
+    for block in reply["output"]["message"]["content"]:
+        gathered.add(block)
+    reason = finish_reason(reply["stopReason"], has_calls=bool(gathered.calls))
+    usage: Any = reply["usage"]
+    completion = {
+        "id": facts.id,
+        "object": "chat.completion",
+        "created": facts.created,
+        "model": facts.model,
+        "choices": [{"index": 0, "message": gathered.message(), "logprobs": None, "finish_reason": reason}],
+        "usage": usage_body(Usage.of(usage)),
+    }
+    if "serviceTier" in reply:
+        completion["service_tier"] = reply["serviceTier"]["type"]
+    return completion
+
+
+class _Gathered:
+    """The members of the message, gathered block by block."""
+
+    def __init__(self, facts: ChatFacts) -> None:
+        self._facts = facts
+        self.texts: list[str] = []
+        self.calls: list[dict[str, Any]] = []
+        self.thoughts: list[str] = []
+        self.thinking_blocks: list[dict[str, Any]] = []
+        self.citations: list[Any] = []
+
+    def add(self, block: Any) -> None:
+        match block:
+            case {"text": text}:
+                self.texts.append(text)
+            case {"toolUse": tool} if tool.get("type") != "server_tool_use":
+                self.calls.append(self._call(tool))
+            case {"reasoningContent": {"reasoningText": thought}}:
+                self.thoughts.append(thought["text"])
+                self.thinking_blocks.append(
+                    {"type": "thinking", "thinking": thought["text"], "signature": thought.get("signature")}
+                )
+            case {"reasoningContent": {"redactedContent": data}}:
+                self.thinking_blocks.append({"type": "redacted_thinking", "data": data})
+            case {"citationsContent": cited}:
+                self.texts += [piece["text"] for piece in cited.get("content", []) if "text" in piece]
+                self.citations += cited.get("citations", [])
+
+    def _call(self, tool: Any) -> dict[str, Any]:
+        if tool["name"] in self._facts.custom_tools:
+            custom = {"name": tool["name"], "input": custom_input(json.dumps_text(tool["input"]))}
+            return {"id": tool["toolUseId"], "type": "custom", "custom": custom}
+        function = {"name": tool["name"], "arguments": json.dumps_text(tool["input"])}
+        return {"id": tool["toolUseId"], "type": "function", "function": function}
+
+    def message(self) -> dict[str, Any]:
+        text = "".join(self.texts)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": text if text or not self.calls else None,
+            "refusal": None,
+            "annotations": [made for citation in self.citations if (made := annotation(citation)) is not None],
+        }
+        if self.calls:
+            message["tool_calls"] = self.calls
+        if self.thoughts:
+            message["reasoning_content"] = "".join(self.thoughts)
+        if self.thinking_blocks:
+            message["thinking_blocks"] = self.thinking_blocks
+        if self.citations:
+            message["citations"] = self.citations
+        return message

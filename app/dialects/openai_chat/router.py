@@ -1,0 +1,159 @@
+"""`POST /v1/chat/completions`."""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.converse.events import Event
+from app.dialects.envelopes import JSON, Answer, Streamed, Whole
+from app.dialects.openai_chat.errors import render_error
+from app.dialects.openai_chat.facts import ChatFacts
+from app.dialects.openai_chat.request import to_call
+from app.dialects.openai_chat.response import from_reply
+from app.dialects.openai_chat.schema_in import ChatRequest
+from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionChunk, ErrorOut
+from app.dialects.openai_chat.stream import ChunkStream
+from app.dialects.openai_chat.tools import custom_names
+from app.dialects.route import Door, Threshold
+from app.errors import InvalidRequest
+from app.kit import ids, json, sse
+from app.pipeline.exchange import Exchange
+from app.pipeline.run import Pipeline
+
+DIALECT = "openai_chat"
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorOut, "description": words}
+    for status, words in {
+        400: "The request cannot be carried out; `param` names the field.",
+        401: "No key, or one that is not known.",
+        403: "AWS refuses the gateway's identity.",
+        404: "No such model.",
+        405: "Another method is wanted.",
+        413: "The body is too large.",
+        429: "Throttled; `retry-after` says for how long, where Bedrock does.",
+        500: "A fault of the gateway, or Bedrock's InternalServerException.",
+        502: "Bedrock could not be reached, or its answer made no sense.",
+        503: "Bedrock has no capacity.",
+        504: "Bedrock did not answer within the limits.",
+    }.items()
+}
+
+_STREAM_HEADERS = (("content-type", sse.CONTENT_TYPE), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+_EXAMPLES = {
+    "plain": {"summary": "A question", "value": {"messages": [{"role": "user", "content": "Say hello."}]}},
+    "streamed": {
+        "summary": "A stream with its usage",
+        "value": {
+            "messages": [{"role": "user", "content": "Say hello."}],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        },
+    },
+    "tools": {
+        "summary": "A tool, with the embedded Bedrock's scripted model",
+        "value": {
+            "model": "scripted.tools-v1:0",
+            "messages": [{"role": "user", "content": "What is the weather in Bern?"}],
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "get_weather",
+                        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+                    },
+                }
+            ],
+        },
+    },
+}
+
+
+def chat_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
+    """The routes of this dialect."""
+    chunk_schema = ChatCompletionChunk.model_json_schema(ref_template="#/components/schemas/{model}")
+
+    async def chat(exchange: Exchange) -> Answer:
+        return await _chat(pipeline, exchange)
+
+    async def create_chat_completion(body: ChatRequest) -> ChatCompletion:
+        """Answer a conversation, in one piece or, with `stream`, as server-sent events that end with `[DONE]`."""
+        raise AssertionError(body)
+
+    return [
+        Door(
+            "/v1/chat/completions",
+            create_chat_completion,
+            dialect=DIALECT,
+            handler=chat,
+            render_error=render_error,
+            threshold=threshold,
+            methods=["POST"],
+            tags=["OpenAI"],
+            summary="Create a chat completion",
+            responses={200: {"content": {"text/event-stream": {"schema": chunk_schema}}}, **ERRORS},
+            openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
+        )
+    ]
+
+
+async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
+    request = parse_chat_request(exchange.body)
+    exchange.record.model = request.model
+    call = to_call(request)
+    facts = ChatFacts(
+        id=ids.new_id("chatcmpl-"),
+        created=int(time.time()),
+        model=request.model or pipeline.planner.default_model,
+        custom_tools=custom_names(request),
+        include_usage=bool(request.stream_options and request.stream_options.include_usage),
+    )
+    if not request.stream:
+        completion = from_reply(await pipeline.complete(exchange, call), facts)
+        return Whole(200, JSON, json.dumps(completion))
+    events = await pipeline.stream(exchange, call)
+    translator = ChunkStream(facts)
+    return Streamed(200, _STREAM_HEADERS, _frames(events, translator), translator.fail)
+
+
+async def _frames(batches: AsyncGenerator[list[Event], None], translator: ChunkStream) -> AsyncGenerator[bytes, None]:
+    async with aclosing(batches):
+        async for events in batches:
+            frames = translator.from_events(events)
+            if frames:
+                yield frames
+    yield translator.finish()
+
+
+def parse_chat_request(body: bytes) -> ChatRequest:
+    """Validate a body.
+
+    Raises:
+        InvalidRequest: it is not JSON, or not a chat request, with the path of the first field that is wrong.
+    """
+    try:
+        return ChatRequest.model_validate(json.loads(body))
+    except json.JsonError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        # Of a union's faults the deepest belongs to the member that was meant.
+        fault = max(faults, key=lambda each: len(each["loc"]))
+        path = _path(fault["loc"])
+        raise InvalidRequest(f"{path or 'the body'}: {fault['msg']}", param=path or None) from None
+
+
+_FIELD_NAMES = frozenset(ChatRequest.model_fields)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """`messages[0].content` from pydantic's location, without the names of the union's members in between."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step in _FIELD_NAMES:
+            path += f".{step}" if path else step
+    return path

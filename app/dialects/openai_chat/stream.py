@@ -1,0 +1,133 @@
+"""Events become chunks. Contracts 1.3 and 5.5.
+
+A batch of events becomes one run of bytes: what arrived together leaves together, and nothing waits for more.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.converse.events import Event
+from app.converse.usage import Usage
+from app.dialects.openai_chat.errors import error_body
+from app.dialects.openai_chat.facts import MALFORMED, ChatFacts, annotation, finish_reason, usage_body
+from app.dialects.openai_chat.tools import custom_input
+from app.errors import GatewayError, UpstreamFailed
+from app.kit import json
+from app.kit.sse import data_frame
+
+_DONE = data_frame(b"[DONE]")
+
+
+class ChunkStream:
+    """Translates one stream."""
+
+    def __init__(self, facts: ChatFacts) -> None:
+        self._facts = facts
+        head = json.dumps_text(
+            {"id": facts.id, "object": "chat.completion.chunk", "created": facts.created, "model": facts.model}
+        )[:-1]
+        usage = ',"usage":null' if facts.include_usage else ""
+        self._head = f'{head}{usage},"choices":'.encode()
+        self._usage_head = f"{head},".encode()
+        self._calls: dict[int, _Call] = {}
+        self._thoughts: dict[int, dict[str, str]] = {}
+
+    def from_events(self, events: Iterable[Event]) -> bytes:
+        """The frames for a batch of events; empty if it says nothing that a caller sees.
+
+        Raises:
+            UpstreamFailed: the model broke its own format, as the stop reason tells.
+        """
+        return b"".join(frame for event in events for frame in self._frames(event))
+
+    def finish(self) -> bytes:
+        """The end of a stream that ended well."""
+        return _DONE
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that broke: the error, and no `[DONE]`."""
+        return data_frame(error_body(error))
+
+    def _frames(self, event: Any) -> Iterable[bytes]:
+        match event:
+            case {"contentBlockDelta": {"delta": {"text": text}}}:
+                if text:
+                    yield self._delta({"content": text})
+            case {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}}:
+                yield from self._call_piece(index, piece)
+            case {"contentBlockDelta": {"delta": {"reasoningContent": piece}, "contentBlockIndex": index}}:
+                yield from self._thought_piece(index, piece)
+            case {"contentBlockDelta": {"delta": {"citation": citation}}}:
+                made = annotation(citation)
+                yield self._delta({"citations": [citation], **({"annotations": [made]} if made else {})})
+            case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index}}:
+                yield from self._call_start(index, tool)
+            case {"contentBlockStop": {"contentBlockIndex": index}}:
+                yield from self._block_stop(index)
+            case {"messageStart": _}:
+                yield self._delta({"role": "assistant", "content": ""})
+            case {"messageStop": {"stopReason": reason}}:
+                if reason in MALFORMED:
+                    raise UpstreamFailed("the model's output was malformed", detail=reason)
+                yield self._delta({}, finish_reason(reason, has_calls=bool(self._calls)))
+            case {"metadata": {"usage": usage}} if self._facts.include_usage:
+                body = json.dumps({"choices": [], "usage": usage_body(Usage.of(usage))})
+                yield data_frame(self._usage_head + body[1:])
+
+    def _delta(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return data_frame(self._head + json.dumps([choice]) + b"}")
+
+    def _call_start(self, index: int, tool: Any) -> Iterable[bytes]:
+        if tool.get("type") == "server_tool_use":
+            return
+        is_custom = tool["name"] in self._facts.custom_tools
+        call = self._calls[index] = _Call(len(self._calls), is_custom=is_custom)
+        named = {"name": tool["name"], "input" if is_custom else "arguments": ""}
+        kind = "custom" if is_custom else "function"
+        start = {"index": call.number, "id": tool["toolUseId"], "type": kind, kind: named}
+        yield self._delta({"tool_calls": [start]})
+
+    def _call_piece(self, index: int, piece: str) -> Iterable[bytes]:
+        call = self._calls.get(index)
+        if call is None or not piece:
+            return
+        call.pieces.append(piece)
+        if not call.is_custom:
+            yield self._arguments(call, piece)
+
+    def _thought_piece(self, index: int, piece: dict[str, str]) -> Iterable[bytes]:
+        if "redactedContent" in piece:
+            yield self._delta({"thinking_blocks": [{"type": "redacted_thinking", "data": piece["redactedContent"]}]})
+            return
+        thought = self._thoughts.setdefault(index, {})
+        for member, value in piece.items():
+            thought[member] = thought.get(member, "") + value
+        if piece.get("text"):
+            yield self._delta({"reasoning_content": piece["text"]})
+
+    def _block_stop(self, index: int) -> Iterable[bytes]:
+        call = self._calls.get(index)
+        if call is not None and call.is_custom:
+            text = custom_input("".join(call.pieces))
+            yield self._delta({"tool_calls": [{"index": call.number, "custom": {"input": text}}]})
+        elif call is not None and not call.pieces:
+            yield self._arguments(call, "{}")
+        thought = self._thoughts.pop(index, None)
+        if thought is not None:
+            block = {"type": "thinking", "thinking": thought.get("text", ""), "signature": thought.get("signature")}
+            yield self._delta({"thinking_blocks": [block]})
+
+    def _arguments(self, call: "_Call", piece: str) -> bytes:
+        return self._delta({"tool_calls": [{"index": call.number, "function": {"arguments": piece}}]})
+
+
+class _Call:
+    """A call under way. OpenAI numbers calls from 0 without gaps; Converse numbers all blocks."""
+
+    __slots__ = ("is_custom", "number", "pieces")
+
+    def __init__(self, number: int, *, is_custom: bool) -> None:
+        self.number = number
+        self.is_custom = is_custom
+        self.pieces: list[str] = []

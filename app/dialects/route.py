@@ -1,0 +1,258 @@
+"""The door that every dialect's endpoint shares: a raw ASGI callable that stands in FastAPI's router.
+
+It authenticates, reads the body once, runs the handler under the request's deadline, sends what the handler answers,
+stops everything when the caller goes, and renders every error in its dialect. FastAPI only routes and documents:
+its own dependency and response machinery would be 40 % of the CPU of a request (design, measured decisions).
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.types import Message, Receive, Scope, Send
+
+from app.dialects.envelopes import Answer, ErrorRenderer, Streamed, Whole
+from app.errors import BodyTooLarge, GatewayError, InternalFailure, InvalidRequest, MethodNotAllowed, UpstreamTimeout
+from app.kit.clock import Deadline
+from app.pipeline.exchange import Exchange
+from app.policies.auth import Authenticator, RequestHead, SignedClaim
+from app.policies.caller import Caller
+from app.telemetry.observer import RequestRecord
+
+_log = logging.getLogger(__name__)
+
+RECORD = "outcrop.record"
+CALLER_GONE = "caller_gone"
+STATUS_CALLER_GONE = 499  # nginx's number for a caller that did not wait; it is only logged
+
+Handler = Callable[[Exchange], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """What every door needs to let a request in: who may, how large a body, and for how many seconds."""
+
+    authenticator: Authenticator
+    max_body_bytes: int
+    total_timeout: float
+
+
+class _CallerGone(Exception):
+    """The caller closed the connection."""
+
+
+class Door(APIRoute):
+    """A route whose requests skip FastAPI and go to `handler`; its schemas stay in OpenAPI.
+
+    Args:
+        path: the path's template.
+        documented: an endpoint that is never called: its signature and docstring are the documentation.
+        dialect, handler, render_error, threshold: see `Entrance`.
+        options: whatever `APIRoute` takes.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        documented: Callable[..., Any],
+        *,
+        dialect: str,
+        handler: Handler,
+        render_error: ErrorRenderer,
+        threshold: Threshold,
+        **options: Any,
+    ) -> None:
+        super().__init__(path, documented, **options)
+        self._entrance = Entrance(self.path_format, dialect, handler, render_error, threshold)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request in, past FastAPI."""
+        await self._entrance.enter(scope, receive, send, self.methods or set())
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """One endpoint of a dialect, as an ASGI callable.
+
+    route: the path's template, for logs. render_error: makes an answer of an error and the request's id.
+    """
+
+    route: str
+    dialect: str
+    handler: Handler
+    render_error: ErrorRenderer
+    threshold: Threshold
+
+    async def enter(self, scope: Scope, receive: Receive, send: Send, methods: set[str]) -> None:
+        """Handle one request to its end."""
+        record: RequestRecord = scope[RECORD]
+        record.route, record.dialect = self.route, self.dialect
+        sender = _Sender(send, record, self.render_error)
+        try:
+            if scope["method"] not in methods:
+                raise MethodNotAllowed(
+                    f"this path takes {', '.join(sorted(methods))}", headers={"allow": ", ".join(sorted(methods))}
+                )
+            await self._handle(scope, receive, sender)
+        except _CallerGone:
+            record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
+        except GatewayError as error:
+            await sender.send_error(error)
+        except Exception as error:  # noqa: BLE001 -- a fault of ours must still be answered in the dialect
+            _log.exception("unexpected failure", extra={"fields": {"request_id": record.request_id}})
+            await sender.send_error(InternalFailure("an internal error occurred", detail=type(error).__name__))
+
+    async def _handle(self, scope: Scope, receive: Receive, sender: "_Sender") -> None:
+        deadline = Deadline.after(self.threshold.total_timeout)
+        head = head_of(scope)
+        claim = self.threshold.authenticator.authenticate(head)
+        if isinstance(claim, Caller):
+            sender.record.caller = claim.name
+        body = await _read_body(head, receive, self.threshold.max_body_bytes)
+        if isinstance(claim, SignedClaim):
+            claim = claim.verify(body)
+            sender.record.caller = claim.name
+        exchange = Exchange(head, scope["path_params"], body, claim, deadline, sender.record)
+        limit = asyncio.timeout_at(_loop_time(deadline))
+        try:
+            async with limit, _Leash(receive, sender):
+                await sender.send_answer(await self.handler(exchange))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise UpstreamTimeout("the request took longer than its limit") from None
+
+
+def head_of(scope: Scope) -> RequestHead:
+    """The head of a request, from its ASGI scope."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
+
+
+def _loop_time(deadline: Deadline) -> float:
+    return asyncio.get_running_loop().time() + deadline.remaining()
+
+
+async def _read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
+    """The whole body, its size enforced while it is read."""
+    if head.header("content-encoding").lower() not in ("", "identity"):
+        raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
+    too_large = BodyTooLarge(f"the body is larger than {limit} bytes, the limit of this gateway")
+    length = head.header("content-length")
+    if length.isdigit() and int(length) > limit:
+        raise too_large
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _CallerGone
+        piece: bytes = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise too_large
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class _Leash:
+    """While it is held, the caller's departure cancels what runs inside, and comes out as `_CallerGone`."""
+
+    def __init__(self, receive: Receive, sender: "_Sender") -> None:
+        self._receive = receive
+        self._sender = sender
+        self._has_gone = False
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._watcher.cancel()
+        if self._has_gone and kind is asyncio.CancelledError:
+            if self._task is not None:
+                self._task.uncancel()
+            raise _CallerGone from None
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._sender.is_done and self._task is not None:
+            self._has_gone = True
+            self._task.cancel()
+
+
+@dataclass(slots=True)
+class _Sender:
+    """Turns answers into ASGI messages."""
+
+    send: Send
+    record: RequestRecord
+    render_error: ErrorRenderer
+    is_started: bool = False
+    is_done: bool = False
+
+    async def send_answer(self, answer: Answer) -> None:
+        """Send an answer; a stream that breaks gets its last bytes, or is cut."""
+        match answer:
+            case Whole(status, headers, body):
+                await self._send_whole(status, headers, body)
+            case Streamed():
+                await self._send_stream(answer)
+
+    async def send_error(self, error: GatewayError) -> None:
+        """Send an error, unless an answer has begun: then nothing can be said any more, and the connection is cut."""
+        self._note(error)
+        if not self.is_started:
+            whole = self.render_error(error, self.record.request_id)
+            await self._send_whole(whole.status, (*whole.headers, *_error_headers(error)), whole.body)
+
+    async def _send_whole(self, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+        await self._start(status, (*headers, ("content-length", str(len(body)))))
+        self.is_done = True
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def _send_stream(self, answer: Streamed) -> None:
+        async with aclosing(answer.chunks) as chunks:
+            await self._start(answer.status, answer.headers)
+            try:
+                async for chunk in chunks:
+                    self.record.mark_first_event()
+                    await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except GatewayError as error:
+                self._note(error)
+                last = answer.fail(error)
+                if last is None:
+                    return
+                await self.send({"type": "http.response.body", "body": last, "more_body": True})
+        self.is_done = True
+        await self.send({"type": "http.response.body", "body": b""})
+
+    async def _start(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
+        self.record.status = status
+        named = [*headers]
+        if self.record.ignored:
+            named.append(("x-outcrop-ignored", ", ".join(self.record.ignored)))
+        if self.record.repaired:
+            named.append(("x-outcrop-repaired", ", ".join(self.record.repaired)))
+        raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in named]
+        self.is_started = True
+        message: Message = {"type": "http.response.start", "status": status, "headers": raw}
+        await self.send(message)
+
+    def _note(self, error: GatewayError) -> None:
+        self.record.error, self.record.detail = error.kind, error.detail
+
+
+def _error_headers(error: GatewayError) -> tuple[tuple[str, str], ...]:
+    headers = tuple(error.headers.items())
+    if error.retry_after is not None:
+        headers += (("retry-after", str(math.ceil(error.retry_after))),)
+    return headers
