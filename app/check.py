@@ -1,0 +1,106 @@
+"""The smoke test: each step of the way to Bedrock, with its time, and its remedy where it fails."""
+
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import TextIO
+
+from app.bedrock.client import BedrockRequest
+from app.bedrock.credentials import BearerToken
+from app.bedrock.transport import read_body
+from app.errors import GatewayError
+from app.gateway import Gateway, build_gateway
+from app.kit import json
+from app.kit.clock import Deadline
+from app.models.ids import parse_model_id
+from app.settings import Settings, SettingsError, load_settings
+from app.telemetry.observer import RequestRecord
+
+_STEP_SECONDS = 60.0
+
+Step = Callable[[], Awaitable[str]]
+
+
+async def run_check(out: TextIO = sys.stdout) -> int:
+    """Run every step, print each as it ends, and return the exit code: 0 when all succeeded, 1 otherwise."""
+    started = time.monotonic()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        _report(out, "settings", started, False, "")
+        for fault in error.faults:
+            out.write(f"      {fault}\n")
+        return 1
+    _report(out, "settings", started, True, f"region {settings.aws_region}, model {settings.bedrock_model_id}")
+    gateway = build_gateway(settings)
+    gateway.client.credentials.start()
+    try:
+        return await _run_steps(gateway, settings, out)
+    finally:
+        await gateway.close()
+
+
+async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
+    steps: tuple[tuple[str, Step, str], ...] = (
+        (
+            "credentials",
+            lambda: _resolve(gateway),
+            "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_BEARER_TOKEN_BEDROCK, "
+            "or run where a role is attached",
+        ),
+        (
+            "list models",
+            lambda: _list(gateway),
+            "the identity needs bedrock:ListFoundationModels and bedrock:ListInferenceProfiles, and the network "
+            f"a way to {gateway.client.endpoints['bedrock'].origin}",
+        ),
+        (
+            "one-token call",
+            lambda: _call(gateway, settings),
+            f"the identity needs bedrock:InvokeModel on {settings.bedrock_model_id}, the account access to it in "
+            f"{settings.aws_region}, and the network a way to {gateway.client.endpoints['bedrock-runtime'].origin}; "
+            "a model sold only by inference profile is called by the profile's id",
+        ),
+    )
+    failures = 0
+    for name, step, remedy in steps:
+        started = time.monotonic()
+        try:
+            _report(out, name, started, True, await step())
+        except GatewayError as error:
+            failures += 1
+            _report(out, name, started, False, f"{error.message}{f' ({error.detail})' if error.detail else ''}")
+            out.write(f"      remedy: {remedy}\n")
+    return 1 if failures else 0
+
+
+async def _resolve(gateway: Gateway) -> str:
+    identity = await gateway.client.credentials.get()
+    if isinstance(identity, BearerToken):
+        return "a Bedrock API key"
+    return f"access key {identity.access_key[:4]}…{identity.access_key[-4:]}"
+
+
+async def _list(gateway: Gateway) -> str:
+    return f"{len(await gateway.directory.fetch())} models and profiles can be called"
+
+
+async def _call(gateway: Gateway, settings: Settings) -> str:
+    model = parse_model_id(settings.bedrock_model_id)
+    body = {"messages": [{"role": "user", "content": [{"text": "Hi"}]}], "inferenceConfig": {"maxTokens": 1}}
+    request = BedrockRequest(
+        "bedrock-runtime",
+        "POST",
+        f"/model/{model.quoted}/converse",
+        headers=(("content-type", "application/json"),),
+        body=json.dumps(body),
+    )
+    record = RequestRecord(request_id="check", method="POST")
+    reply = json.loads(await gateway.client.run(request, Deadline.after(_STEP_SECONDS), record, read_body))
+    return f"{reply['usage']['totalTokens']} tokens, stop reason {reply['stopReason']}"
+
+
+def _report(out: TextIO, name: str, started: float, succeeded: bool, words: str) -> None:
+    milliseconds = (time.monotonic() - started) * 1000
+    out.write(f"{'ok  ' if succeeded else 'FAIL'}  {name:<15} {milliseconds:7.0f} ms  {words}\n")
+    out.flush()

@@ -1,0 +1,80 @@
+"""The composition root: builds every part once, starts it, and closes it."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+
+from app.bedrock.client import BedrockClient
+from app.bedrock.control import ModelDirectory
+from app.bedrock.credentials import CredentialsProvider, make_resolver
+from app.bedrock.endpoints import resolve_endpoints
+from app.bedrock.retry import RetryPolicy
+from app.bedrock.signing import Signer
+from app.bedrock.transport_aiohttp import AiohttpTransport
+from app.dialects.route import Threshold
+from app.pipeline.run import Pipeline
+from app.policies.auth import Authenticator
+from app.routing.plan import Planner
+from app.settings import Settings
+
+_PROBE_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Gateway:
+    """All parts of a running gateway."""
+
+    client: BedrockClient
+    directory: ModelDirectory
+    pipeline: Pipeline
+    threshold: Threshold
+    _prober: asyncio.Task[None] | None = field(default=None)
+
+    async def start(self) -> None:
+        """Begin to resolve credentials and to look whether Bedrock can be reached; waits for neither."""
+        self.client.credentials.start()
+        self._prober = asyncio.create_task(self._probe(), name="prober")
+
+    async def close(self) -> None:
+        """Stop everything that runs, and close every connection."""
+        if self._prober is not None:
+            self._prober.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._prober
+        await self.directory.close()
+        await self.client.credentials.close()
+        await self.client.transport.close()
+
+    def reasons_not_ready(self) -> list[str]:
+        """Why requests should not be sent here; empty when they should."""
+        problems = {"credentials": self.client.credentials.problem, "bedrock": self.client.reachability.problem}
+        return [f"{part}: {problem}" for part, problem in problems.items() if problem]
+
+    async def _probe(self) -> None:
+        """Look again, by connecting and hanging up, for as long as Bedrock was unreachable when last seen."""
+        origin = self.client.endpoints["bedrock-runtime"].origin
+        while True:
+            if self.client.reachability.problem:
+                self.client.reachability.problem = await self.client.transport.probe(origin)
+            await asyncio.sleep(_PROBE_SECONDS)
+
+
+def build_gateway(settings: Settings) -> Gateway:
+    """Put the parts together. Nothing runs, and nothing is connected, before `start`."""
+    client = BedrockClient(
+        endpoints=resolve_endpoints(settings),
+        credentials=CredentialsProvider(make_resolver(settings)),
+        signer=Signer(settings.aws_region),
+        transport=AiohttpTransport(settings.bedrock_connect_timeout, settings.bedrock_read_timeout),
+        retry=RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait),
+    )
+    return Gateway(
+        client=client,
+        directory=ModelDirectory(client),
+        pipeline=Pipeline(client, Planner(settings.bedrock_model_id)),
+        threshold=Threshold(
+            Authenticator(settings.keys(), disabled=settings.auth_disabled),
+            settings.max_body_bytes,
+            settings.bedrock_total_timeout,
+        ),
+    )

@@ -1,0 +1,49 @@
+"""What surrounds every request, whatever its path: an id, a record, and the line that is logged of it."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.dialects.route import RECORD
+from app.kit import ids
+from app.telemetry.observer import Observer, RequestRecord
+
+_REQUEST_ID = b"x-request-id"
+
+
+class RequestMiddleware:
+    """Gives each request its id and its record, and reports the record when the request ends."""
+
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+        self._app = app
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Surround one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = RequestRecord(request_id=_request_id(scope), method=scope["method"])
+        scope[RECORD] = record
+        raw_id = record.request_id.encode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = record.status or message["status"]
+                message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, raw_id)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            if not record.route:
+                record.route = getattr(scope.get("route"), "path_format", "")
+            self._observer.request_ended(record)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's own id where it is safe to repeat, else a new one."""
+    for name, value in scope["headers"]:
+        if name == _REQUEST_ID:
+            given: str = value.decode("latin-1")
+            if ids.is_request_id(given):
+                return given
+    return ids.new_request_id()

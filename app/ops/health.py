@@ -1,0 +1,48 @@
+"""Liveness and readiness."""
+
+from collections.abc import Callable, Sequence
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+import app
+
+ReadinessCheck = Callable[[], Sequence[str]]
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: str = "ok"
+    version: str = app.__version__
+
+
+class Readiness(BaseModel):
+    """Whether requests should be sent here, and if not, why."""
+
+    status: str
+    reasons: list[str] = Field(default_factory=list)
+
+
+def health_router(reasons_not_ready: ReadinessCheck) -> APIRouter:
+    """The health endpoints. They need no key."""
+    router = APIRouter(tags=["Operations"])
+
+    @router.get("/health", summary="Is the process alive?")
+    async def health() -> Health:
+        """Answers in every state, without looking at anything."""
+        return Health()
+
+    @router.get(
+        "/health/ready",
+        summary="Should requests be sent here?",
+        responses={503: {"model": Readiness, "description": "Not ready; the reasons say why."}},
+    )
+    async def ready(response: Response) -> Readiness:
+        """Ready when AWS credentials are resolved and Bedrock was reachable when last seen."""
+        reasons = list(reasons_not_ready())
+        if reasons:
+            response.status_code = 503
+        return Readiness(status="not ready" if reasons else "ready", reasons=reasons)
+
+    return router
