@@ -1,0 +1,44 @@
+"""`python -m app.emulator --port 9000`: a Bedrock of one's own, for any program that speaks to Bedrock."""
+
+import argparse
+
+import uvicorn
+
+from app.emulator.auth import Gate
+from app.emulator.server import Emulator, load_llm
+
+ACCESS_KEY = "AKIAOUTCROPEMULATOR0"
+SECRET_KEY = "outcrop-emulator-secret-key-0000000000000"  # noqa: S105 -- it opens an emulator on loopback
+BEARER = "outcrop-emulator-bearer"
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m app.emulator", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=9000)
+    parser.add_argument("--access-key", default=ACCESS_KEY, help="access key id that may sign")
+    parser.add_argument("--secret-key", default=SECRET_KEY, help="its secret access key")
+    parser.add_argument("--bearer", default=BEARER, help="bearer key that is accepted")
+    parser.add_argument("--scripted", action="store_true", help="leave the local language model out")
+    options = parser.parse_args()
+    llm, problem = (None, "left out") if options.scripted else load_llm()
+    print(f"endpoint    http://{options.host}:{options.port}")
+    print(f"credentials AWS_ACCESS_KEY_ID={options.access_key} AWS_SECRET_ACCESS_KEY={options.secret_key}")
+    print(f"or          AWS_BEARER_TOKEN_BEDROCK={options.bearer}")
+    print(f"local model {'loaded' if llm else problem}", flush=True)
+    gate = Gate({options.access_key: options.secret_key}, frozenset({options.bearer}))
+    uvicorn.run(
+        Emulator(gate, llm),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

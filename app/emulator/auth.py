@@ -1,0 +1,97 @@
+"""Who may call: SigV4, verified with botocore's own signer as a second opinion, or a bearer key.
+
+Wordings: aws-erlang#161, bedrock-access-gateway#163, gptel#1397, litellm#37905, open-science#53.
+"""
+
+import hmac
+from calendar import timegm
+from time import strptime, time
+from urllib.parse import parse_qsl
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from app.emulator.failure import Failure
+
+MAX_SKEW_SECONDS = 300
+
+
+class Gate:
+    """Lets callers in.
+
+    Args:
+        pairs: secret access keys by access key id. bearers: accepted bearer keys.
+    """
+
+    def __init__(self, pairs: dict[str, str], bearers: frozenset[str]) -> None:
+        self._pairs = pairs
+        self._bearers = bearers
+
+    def check(self, method: str, url: str, headers: dict[str, str], body: bytes) -> None:
+        """Let a request pass, or refuse it.
+
+        Args:
+            url: scheme, host, raw path and query, as the request line had them. headers: names in lower case.
+
+        Raises:
+            Failure: in AWS's words.
+        """
+        authorization = headers.get("authorization", "")
+        if not authorization:
+            raise Failure("AccessDeniedException", "Authorization header is missing", is_front_door=True)
+        if authorization.startswith("Bearer "):
+            if authorization.removeprefix("Bearer ").strip() not in self._bearers:
+                raise Failure(
+                    "AccessDeniedException",
+                    "Authentication failed: Please make sure your API Key is valid.",
+                    is_front_door=True,
+                )
+            return
+        self._check_signature(method, url, headers, body)
+
+    def _check_signature(self, method: str, url: str, headers: dict[str, str], body: bytes) -> None:
+        fields = dict(
+            part.strip().partition("=")[::2]
+            for part in headers["authorization"].partition(" ")[2].split(",")
+            if "=" in part
+        )
+        access_key, _, scope = fields.get("Credential", "").partition("/")
+        if access_key not in self._pairs or scope.count("/") != 3:
+            raise _unknown_key()
+        _, region, service, _ = scope.split("/")
+        timestamp = headers.get("x-amz-date", "")
+        _check_time(timestamp)
+        signer = SigV4Auth(Credentials(access_key, self._pairs[access_key]), service, region)
+        signed = {name: headers.get(name, "") for name in fields.get("SignedHeaders", "").split(";")}
+        request = AWSRequest(method=method, url=url, data=body, headers=signed)
+        request.context["timestamp"] = timestamp
+        canonical = signer.canonical_request(_with_query(request, url))
+        expected = signer.signature(signer.string_to_sign(request, canonical), request)
+        if not hmac.compare_digest(expected, fields.get("Signature", "")):
+            raise Failure(
+                "InvalidSignatureException",
+                "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+                "Access Key and signing method. Consult the service documentation for details.",
+            )
+
+
+def _with_query(request: AWSRequest, url: str) -> AWSRequest:
+    """Hand the query to botocore as parameters, decoded, as its clients do."""
+    base, _, query = url.partition("?")
+    request.url = base
+    request.params = dict(parse_qsl(query, keep_blank_values=True))
+    return request
+
+
+def _check_time(timestamp: str) -> None:
+    try:
+        moment = timegm(strptime(timestamp, "%Y%m%dT%H%M%SZ"))
+    except ValueError:
+        raise _unknown_key() from None
+    if abs(time() - moment) > MAX_SKEW_SECONDS:
+        raise Failure("InvalidSignatureException", f"Signature expired: {timestamp} is more than 5 min. away.")
+
+
+def _unknown_key() -> Failure:
+    return Failure("UnrecognizedClientException", "The security token included in the request is invalid.")

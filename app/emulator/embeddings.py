@@ -1,0 +1,82 @@
+"""The embedding families over InvokeModel. Shapes: the recordings of Titan v2, Cohere v3 and v4, and Nova.
+
+A vector is made from the hash of its text: the same text gives the same vector, of unit length.
+"""
+
+import hashlib
+import math
+import struct
+from typing import Any
+
+from app.emulator.catalog import Model
+from app.emulator.failure import invalid
+from app.emulator.tokens import count_text
+
+_MALFORMED = "Malformed input request, please reformat your input and try again."
+_MAX_BATCH = 96
+
+
+def embed(model: Model, body: Any) -> tuple[dict[str, Any], int]:
+    """The answer of an embedding model, and the tokens of its input.
+
+    Raises:
+        Failure: the body is not what the family takes.
+    """
+    if not isinstance(body, dict):
+        raise invalid(_MALFORMED)
+    match model.family:
+        case "titan-1":
+            text = _text(body.get("inputText"))
+            return {"embedding": vector(text, 1536), "inputTextTokenCount": count_text(text)}, count_text(text)
+        case "titan-2":
+            return _titan_2(body)
+        case "nova-2":
+            return _nova_2(body)
+        case _:
+            return _cohere(body, is_v4=model.family == "cohere-4")
+
+
+def vector(text: str, dimensions: int) -> list[float]:
+    """A unit vector that stands for a text."""
+    raw = b"".join(hashlib.sha256(f"{block}:{text}".encode()).digest() for block in range(-(-dimensions // 8)))
+    values = [number / 2**31 - 1.0 for (number,) in struct.iter_unpack(">I", raw)][:dimensions]
+    norm = math.sqrt(sum(value * value for value in values))
+    return [value / norm for value in values]
+
+
+def _titan_2(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    text = _text(body.get("inputText"))
+    dimensions = body.get("dimensions", 1024)
+    if dimensions not in (256, 512, 1024):
+        raise invalid(_MALFORMED)
+    made = vector(text, dimensions)
+    tokens = count_text(text)
+    return {"embedding": made, "embeddingsByType": {"float": made}, "inputTextTokenCount": tokens}, tokens
+
+
+def _nova_2(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    parameters = body.get("singleEmbeddingParams") or {}
+    text = _text((parameters.get("text") or {}).get("value"))
+    made = vector(text, parameters.get("embeddingDimension", 3072))
+    return {"embeddings": [{"embeddingType": "TEXT", "embedding": made}]}, count_text(text)
+
+
+def _cohere(body: dict[str, Any], *, is_v4: bool) -> tuple[dict[str, Any], int]:
+    texts = body.get("texts")
+    if not isinstance(texts, list) or not texts or len(texts) > _MAX_BATCH or "input_type" not in body:
+        raise invalid(_MALFORMED)
+    dimensions = body.get("output_dimension", 1536) if is_v4 else 1024
+    vectors = [vector(_text(text), dimensions) for text in texts]
+    answer: dict[str, Any] = {
+        "id": hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32],
+        "texts": texts,
+        "response_type": "embeddings_by_type" if is_v4 else "embeddings_floats",
+        "embeddings": {"float": vectors} if is_v4 else vectors,
+    }
+    return answer, sum(count_text(text) for text in texts)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise invalid(_MALFORMED)
+    return value

@@ -1,0 +1,33 @@
+"""ApplyGuardrail: one guardrail that blocks a single word, so that both outcomes can be had."""
+
+from typing import Any
+
+from app.emulator.failure import Failure
+
+GUARDRAIL = "outcropguard"
+BLOCKED_WORD = "forbidden"
+BLOCKED_MESSAGE = "Sorry, the guardrail blocked this."
+
+_UNITS = ("topic", "content", "word", "sensitiveInformation", "contextualGrounding")
+
+
+def apply_guardrail(identifier: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The assessment of a content.
+
+    Raises:
+        Failure: no such guardrail.
+    """
+    if identifier.rpartition("/")[2] != GUARDRAIL:
+        raise Failure("ResourceNotFoundException", "The provided guardrail identifier is invalid.")
+    texts = [block["text"]["text"] for block in request["content"] if "text" in block]
+    is_blocked = any(BLOCKED_WORD in text.lower() for text in texts)
+    characters = sum(len(text) for text in texts)
+    match = {"match": BLOCKED_WORD, "action": "BLOCKED", "detected": True}
+    return {
+        "action": "GUARDRAIL_INTERVENED" if is_blocked else "NONE",
+        "outputs": [{"text": BLOCKED_MESSAGE}] if is_blocked else [],
+        "assessments": [{"wordPolicy": {"customWords": [match], "managedWordLists": []}}] if is_blocked else [],
+        "usage": {f"{unit}PolicyUnits": int(unit == "word") for unit in _UNITS}
+        | {"sensitiveInformationPolicyFreeUnits": 0},
+        "guardrailCoverage": {"textCharacters": {"guarded": characters, "total": characters}},
+    }

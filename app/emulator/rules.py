@@ -1,0 +1,269 @@
+"""Bedrock's own rules for Converse, with its wording. Contracts section 6; the threads stand beside the rules.
+
+Rules of the service come first; those of a model's own layer carry its prefix.
+"""
+
+import re
+from itertools import pairwise
+from typing import Any
+
+from app.emulator.catalog import Model
+from app.emulator.failure import Failure, invalid, model_refused
+
+_DOCUMENT_NAME = re.compile(r"[A-Za-z0-9_()\[\]-]+( [A-Za-z0-9_()\[\]-]+)*\Z")
+_MAX_DOCUMENTS = 5
+_MAX_IMAGES = 20
+_MAX_CACHE_POINTS = 4
+
+
+def check_rules(model: Model, request: dict[str, Any]) -> None:
+    """Check a Converse request that its constraints let pass.
+
+    Raises:
+        Failure: a ValidationException in AWS's words, or what else a rule calls for.
+    """
+    messages = request.get("messages") or []
+    _check_system(request)
+    _check_turns(messages)
+    _check_blocks(messages)
+    _check_documents(messages)
+    _check_tools(model, request, messages)
+    _check_caching(model, request, messages)
+    _check_model_side(model, request, messages)
+
+
+def _check_system(request: dict[str, Any]) -> None:
+    for place, block in enumerate(request.get("system") or []):
+        if "text" in block and not block["text"].strip():
+            raise invalid(
+                f"The text field in the SystemContentBlock object at system.{place} is blank. "
+                "Add text to the text field, and try again."
+            )
+
+
+def _check_turns(messages: list[Any]) -> None:
+    turns = [message for message in messages if message["role"] != "system"]
+    if not turns or turns[0]["role"] != "user":
+        # pydantic-ai#4495, dify#12340
+        raise invalid(
+            "A conversation must start with a user message. Try again with a conversation that starts with a "
+            "user message."
+        )
+    if any(one["role"] == other["role"] for one, other in pairwise(turns)):
+        # langchain-aws#130, ell#369
+        raise invalid(
+            "A conversation must alternate between user and assistant roles. Make sure the conversation "
+            "alternates between user and assistant roles and try again."
+        )
+
+
+def _check_blocks(messages: list[Any]) -> None:
+    for turn, message in enumerate(messages):
+        if not message["content"]:
+            # earendil-works/pi#3443
+            raise invalid(
+                f"The content field in the Message object at messages.{turn} is empty. Add a ContentBlock "
+                "object to the content field and try again."
+            )
+        for place, block in enumerate(message["content"]):
+            where = f"messages.{turn}.content.{place}"
+            has_document = any("document" in each for each in message["content"])
+            if "text" in block and not block["text"].strip() and not (has_document and block["text"]):
+                # langchain-aws#403, OpenHands#5339; a recording shows "\n" beside a document accepted
+                raise invalid(
+                    f"The text field in the ContentBlock object at {where} is blank. Add text to the text "
+                    "field, and try again."
+                )
+            if message["role"] == "assistant" and "image" in block:
+                # ai-dial-adapter-bedrock#306
+                raise model_refused(
+                    f"messages.{turn}.content: 'image' blocks are not permitted within assistant turns."
+                )
+            result = block.get("toolResult")
+            if result is not None:
+                _check_result(result, where)
+
+
+def _check_result(result: Any, where: str) -> None:
+    if result.get("status") == "error" and not result["content"]:
+        raise invalid(f"The content field at {where}.toolResult cannot be empty when status value is error.")
+    for place, part in enumerate(result["content"]):
+        if "json" in part and not isinstance(part["json"], dict):
+            # aws-sdk-js-v3#7330
+            raise invalid(
+                f"The format of the value at {where}.toolResult.content.{place}.json is invalid. Provide a "
+                "json object for the field and try again."
+            )
+
+
+def _check_documents(messages: list[Any]) -> None:
+    names: list[str] = []
+    for message in messages:
+        documents = [block["document"] for block in message["content"] if "document" in block]
+        if documents and not any("text" in block for block in message["content"]):
+            # archestra#4220
+            raise invalid(
+                "A text block must be included when using documents. Add a text block and retry your request."
+            )
+        for document in documents:
+            if not _DOCUMENT_NAME.match(document["name"]):
+                # llm-bedrock#8, vercel/ai#20365; a recording shows an underscore accepted
+                raise invalid(
+                    "The document file name can only contain alphanumeric characters, whitespace characters, "
+                    "hyphens, parentheses, and square brackets. The name can't contain more than one "
+                    "consecutive whitespace character. Check that the file name conforms to these "
+                    "restrictions and retry your request."
+                )
+        names += [document["name"] for document in documents]
+    if len(names) > _MAX_DOCUMENTS:
+        # generative-ai-use-cases#1685
+        raise invalid(
+            f"You can't include more than {_MAX_DOCUMENTS} documents in a request. Reduce the number of "
+            "documents and retry your request."
+        )
+    if len(set(names)) < len(names):
+        # bifrost#7003, ag-ui#2425
+        raise invalid("Messages can't contain duplicate document names. Rename the document and retry your request.")
+
+
+def _check_tools(model: Model, request: dict[str, Any], messages: list[Any]) -> None:
+    config = request.get("toolConfig")
+    has_history = any(
+        ("toolUse" in block and block["toolUse"].get("type") != "server_tool_use")
+        or ("toolResult" in block and "type" not in block["toolResult"])
+        for message in messages
+        for block in message["content"]
+    )
+    if config is None and has_history:
+        # pentagi#160
+        raise invalid("The toolConfig field must be defined when using toolUse and toolResult content blocks.")
+    if config is not None:
+        _check_config(model, config)
+    _check_pairs(messages)
+
+
+def _check_config(model: Model, config: Any) -> None:
+    if model.tool_choices is None:
+        raise invalid("This model doesn't support tool use.")  # langchain-aws#447
+    for choice in config.get("toolChoice", {}):
+        if choice != "auto" and choice not in model.tool_choices:
+            # harness-sdk#1241, vercel/ai#4396
+            raise invalid(
+                f"This model doesn't support the toolConfig.toolChoice.{choice} field. Remove "
+                f"toolConfig.toolChoice.{choice} and try again."
+            )
+    for place, tool in enumerate(config["tools"]):
+        if "toolSpec" not in tool:
+            continue
+        where = f"toolConfig.tools.{place}.toolSpec.inputSchema.json"
+        schema = tool["toolSpec"]["inputSchema"]["json"]
+        if not isinstance(schema, dict):
+            raise invalid(
+                f"The format of the value at {where} is invalid. Provide a json object for the field and try again."
+            )  # aws-sdk-net#3377
+        if schema.get("type") != "object":
+            raise invalid(f"The value at {where}.type must be one of the following: object.")  # goose#5064
+
+
+def _check_pairs(messages: list[Any]) -> None:
+    """Every call is answered in the next turn, once, and nothing else is."""
+    turns = [message for message in messages if message["role"] != "system"]
+    calls: list[str] = []
+    for number, message in enumerate(turns):
+        results = [
+            block["toolResult"]["toolUseId"]
+            for block in message["content"]
+            if "toolResult" in block and "type" not in block["toolResult"]
+        ]
+        if message["role"] == "user":
+            if len(set(results)) < len(results):
+                # litellm#20047
+                raise invalid(
+                    f"The toolResult blocks at messages.{number}.content contain duplicate Ids: "
+                    f"{', '.join(sorted({each for each in results if results.count(each) > 1}))}"
+                )
+            if len(results) > len(calls):
+                # Curie#16, OpenHands#4912
+                raise invalid(
+                    f"The number of toolResult blocks at messages.{number}.content exceeds the number of "
+                    "toolUse blocks of previous turn."
+                )
+            if missing := [call for call in calls if call not in results]:
+                # agno#6698
+                raise invalid(
+                    f"Expected toolResult blocks at messages.{number}.content for the following Ids: "
+                    f"{', '.join(missing)}"
+                )
+            calls = []
+        else:
+            calls = [
+                block["toolUse"]["toolUseId"]
+                for block in message["content"]
+                if "toolUse" in block and block["toolUse"].get("type") != "server_tool_use"
+            ]
+            if len(set(calls)) < len(calls):
+                raise invalid(f"The toolUse blocks at messages.{number}.content contain duplicate Ids: {calls[0]}")
+
+
+def _check_caching(model: Model, request: dict[str, Any], messages: list[Any]) -> None:
+    points = sum(
+        "cachePoint" in block
+        for blocks in (
+            request.get("system") or [],
+            (request.get("toolConfig") or {}).get("tools", []),
+            *(message["content"] for message in messages),
+        )
+        for block in blocks
+    )
+    if points and not model.caching:
+        # litellm#39210
+        raise Failure(
+            "AccessDeniedException",
+            "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for "
+            "more information.",
+        )
+    if points > _MAX_CACHE_POINTS:
+        # twenty#26217
+        raise model_refused(
+            f"A maximum of {_MAX_CACHE_POINTS} blocks with cache_control may be provided. Found {points}."
+        )
+
+
+def _check_model_side(model: Model, request: dict[str, Any], messages: list[Any]) -> None:
+    inference = request.get("inferenceConfig") or {}
+    thinking = (request.get("additionalModelRequestFields") or {}).get("thinking")
+    images = sum("image" in block for message in messages for block in message["content"])
+    if images > _MAX_IMAGES:
+        raise model_refused(f"messages: too many images: image_count > {_MAX_IMAGES}")  # boto3#4632, cline#1844
+    if any(message["role"] == "system" for message in messages) and model.family != "claude-5":
+        raise model_refused('messages: Unexpected role "system".')
+    if not model.family.startswith("claude"):
+        return
+    if any(not stop.strip() for stop in inference.get("stopSequences", ())):
+        raise model_refused("stop_sequences: each stop sequence must contain non-whitespace")
+    if model.family == "claude-4.5" and "temperature" in inference and "topP" in inference:
+        # BoltAI#399
+        raise model_refused("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
+    if model.family == "claude-5":
+        for member, name in (("temperature", "temperature"), ("topP", "top_p")):
+            if member in inference:
+                raise model_refused(f"`{name}` is deprecated for this model.")  # openclaw#73663
+        if messages[-1]["role"] == "assistant":
+            # MiMo-Code#1702
+            raise model_refused(
+                "This model does not support assistant message prefill. The conversation must end with a user message."
+            )
+    if isinstance(thinking, dict) and thinking.get("type") == "enabled":
+        _check_thinking(thinking, request, inference)
+
+
+def _check_thinking(thinking: Any, request: dict[str, Any], inference: Any) -> None:
+    budget = thinking.get("budget_tokens", 0)
+    if budget < 1024:
+        raise model_refused("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+    if budget >= inference.get("maxTokens", budget + 1):
+        raise model_refused("`max_tokens` must be greater than `thinking.budget_tokens`.")
+    if inference.get("temperature", 1) != 1:
+        raise model_refused("`temperature` may only be set to 1 when thinking is enabled.")
+    if set((request.get("toolConfig") or {}).get("toolChoice", {})) & {"any", "tool"}:
+        raise model_refused("Thinking may not be enabled when tool_choice forces tool use.")

@@ -1,0 +1,64 @@
+"""What a scripted model says: content blocks, how it stops, and how slowly."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Script:
+    """An answer, before limits and stop sequences have cut it.
+
+    pause: seconds before each event of a stream. cache_read, cache_write: tokens to report so.
+    """
+
+    blocks: list[dict[str, Any]]
+    stop_reason: str = "end_turn"
+    pause: float = 0.0
+    cache_read: int = 0
+    cache_write: int = 0
+    trace: dict[str, Any] | None = field(default=None)
+
+
+def last_text(request: dict[str, Any]) -> str:
+    """The text of the last user turn."""
+    for message in reversed(request["messages"]):
+        if message["role"] == "user":
+            return "\n".join(block["text"] for block in message["content"] if "text" in block)
+    return ""
+
+
+def last_results(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tool results of the last turn."""
+    return [block["toolResult"] for block in request["messages"][-1]["content"] if "toolResult" in block]
+
+
+def sample_of(schema: Any, depth: int = 0) -> Any:
+    """A value that fits a JSON schema, always the same one."""
+    if not isinstance(schema, dict) or depth > 8:
+        return {}
+    for keyword in ("const", "default"):
+        if keyword in schema:
+            return schema[keyword]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        if schema.get(keyword):
+            return sample_of(schema[keyword][0], depth + 1)
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next((each for each in kind if each != "null"), "null")
+    match kind:
+        case "object" | None:
+            return {name: sample_of(value, depth + 1) for name, value in schema.get("properties", {}).items()}
+        case "array":
+            return [sample_of(schema.get("items", {}), depth + 1)]
+        case "integer":
+            return int(schema.get("minimum", 7))
+        case "number":
+            return float(schema.get("minimum", 1.5))
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case _:
+            return "sample"

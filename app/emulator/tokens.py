@@ -1,0 +1,37 @@
+"""Token counts of the scripted models: four bytes of UTF-8 are a token, deterministically."""
+
+from typing import Any
+
+from app.kit import json
+
+_PER_IMAGE = 1000
+_PER_MESSAGE = 3
+
+
+def count_text(text: str) -> int:
+    """Tokens of a text: none for nothing, at least one otherwise."""
+    return -(-len(text.encode()) // 4)
+
+
+def cut(text: str, limit: int) -> str:
+    """The longest start of `text` that has at most `limit` tokens."""
+    return text.encode()[: limit * 4].decode(errors="ignore")
+
+
+def count_request(request: dict[str, Any]) -> int:
+    """Tokens of a Converse request: its messages, system and tools."""
+    total = 0
+    for message in request.get("messages") or []:
+        total += _PER_MESSAGE + sum(_count_block(block) for block in message["content"])
+    total += sum(count_text(block.get("text", "")) for block in request.get("system") or [])
+    if config := request.get("toolConfig"):
+        total += count_text(json.dumps_text(config))
+    return total
+
+
+def _count_block(block: dict[str, Any]) -> int:
+    if "text" in block:
+        return count_text(block["text"])
+    if "image" in block or "document" in block:
+        return _PER_IMAGE
+    return count_text(json.dumps_text(block))
