@@ -2,6 +2,9 @@
 
 import argparse
 import asyncio
+import logging
+import socket
+import sys
 
 import uvicorn
 
@@ -17,11 +20,14 @@ def main() -> int:
     if parser.parse_args().command == "check":
         return asyncio.run(run_check())
     settings = settings_or_exit()
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=2048)
+    except OSError as error:
+        sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {error.strerror}\n")
+        return 1
     configure_logging(settings.log_level)
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(settings),
-        host=settings.host,
-        port=settings.port,
         ssl_certfile=settings.tls_certfile,
         ssl_keyfile=settings.tls_keyfile,
         log_config=None,
@@ -29,7 +35,14 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=int(settings.shutdown_grace),
     )
+    address, port = listener.getsockname()[:2]
+    logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
+    uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The smoke test: each step of the way to Bedrock, with its time, and its remedy where it fails."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -66,11 +67,18 @@ async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
     for name, step, remedy in steps:
         started = time.monotonic()
         try:
-            _report(out, name, started, True, await step())
+            async with asyncio.timeout(_STEP_SECONDS):
+                _report(out, name, started, True, await step())
+            continue
         except GatewayError as error:
-            failures += 1
-            _report(out, name, started, False, f"{error.message}{f' ({error.detail})' if error.detail else ''}")
-            out.write(f"      remedy: {remedy}\n")
+            words = f"{error.message}{f' ({error.detail})' if error.detail else ''}"
+        except TimeoutError:
+            words = f"took longer than {_STEP_SECONDS:.0f} s"
+        except (json.JsonError, LookupError, TypeError) as error:
+            words = f"the answer made no sense ({type(error).__name__})"
+        failures += 1
+        _report(out, name, started, False, words)
+        out.write(f"      remedy: {remedy}\n")
     return 1 if failures else 0
 
 

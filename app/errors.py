@@ -13,9 +13,11 @@
     ├── RateLimited               429  a throttle, of AWS or ours
     │   └── QuotaExceeded         429  a quota that waiting does not mend
     ├── InternalFailure           500  a fault of Outcrop, or Bedrock's InternalServerException
-    ├── UpstreamFailed            502  Bedrock could not be reached, or its answer made no sense
+    ├── UpstreamFailed            502  the connection to Bedrock broke, or its answer made no sense
+    │   └── UpstreamUnreachable   502  there was no connection at all
     ├── Overloaded                503  Bedrock has no capacity, or the gateway is not ready
     └── UpstreamTimeout           504  Bedrock did not answer within the limits
+        └── ConnectTimeout        504  nor did it take a connection
 
 A message is public by construction; what is internal goes to `detail`, and to the log. `retry_here` and
 `retry_elsewhere` are the only things that retry and failover read: nobody else interprets a status.
@@ -41,7 +43,7 @@ class GatewayError(Exception):
     Args:
         message: public text for the caller.
         param: path of the offending field, as `messages[0].content`.
-        retry_after: seconds that the caller should wait.
+        retry_after: seconds that Bedrock asks to wait.
         retry_here: another attempt at the same target may succeed.
         retry_elsewhere: an attempt at another target may succeed.
         detail: internal text, for the log only.
@@ -52,6 +54,8 @@ class GatewayError(Exception):
     status: ClassVar[int] = 500
     default_retry_here: ClassVar[bool] = False
     default_retry_elsewhere: ClassVar[bool] = False
+    # seconds that a caller is told to wait where Bedrock names none
+    default_retry_after: ClassVar[float | None] = None
 
     def __init__(
         self,
@@ -136,6 +140,7 @@ class RateLimited(GatewayError):
     kind, status = "rate_limited", 429
     default_retry_here = True
     default_retry_elsewhere = True
+    default_retry_after: ClassVar[float | None] = 1.0
 
 
 class QuotaExceeded(RateLimited):
@@ -143,6 +148,7 @@ class QuotaExceeded(RateLimited):
 
     kind = "quota_exceeded"
     default_retry_here = False
+    default_retry_after = None
 
 
 class InternalFailure(GatewayError):
@@ -152,10 +158,17 @@ class InternalFailure(GatewayError):
 
 
 class UpstreamFailed(GatewayError):
-    """Bedrock could not be reached, or its answer made no sense."""
+    """The connection to Bedrock broke, or its answer made no sense."""
 
     kind, status = "upstream_failed", 502
     default_retry_elsewhere = True
+
+
+class UpstreamUnreachable(UpstreamFailed):
+    """There was no connection to Bedrock at all."""
+
+    kind = "upstream_unreachable"
+    default_retry_here = True
 
 
 class Overloaded(GatewayError):
@@ -164,6 +177,7 @@ class Overloaded(GatewayError):
     kind, status = "overloaded", 503
     default_retry_here = True
     default_retry_elsewhere = True
+    default_retry_after = 1.0
 
 
 class UpstreamTimeout(GatewayError):
@@ -171,3 +185,10 @@ class UpstreamTimeout(GatewayError):
 
     kind, status = "upstream_timeout", 504
     default_retry_elsewhere = True
+
+
+class ConnectTimeout(UpstreamTimeout):
+    """Bedrock did not take a connection in time."""
+
+    kind = "connect_timeout"
+    default_retry_here = True

@@ -65,7 +65,9 @@ def build_gateway(settings: Settings) -> Gateway:
         endpoints=resolve_endpoints(settings),
         credentials=CredentialsProvider(make_resolver(settings)),
         signer=Signer(settings.aws_region),
-        transport=AiohttpTransport(settings.bedrock_connect_timeout, settings.bedrock_read_timeout),
+        transport=AiohttpTransport(
+            settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.aws_ca_bundle
+        ),
         retry=RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait),
     )
     return Gateway(

@@ -65,7 +65,12 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
             await gateway.close()
 
     application = FastAPI(
-        title="Outcrop", version=__version__, description=_DESCRIPTION, openapi_tags=_TAGS, lifespan=lifespan
+        title="Outcrop",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        lifespan=lifespan,
+        redirect_slashes=False,
     )
     application.router.routes += [
         *chat_routes(gateway.pipeline, gateway.threshold),

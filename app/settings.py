@@ -2,17 +2,23 @@
 
 import os
 import re
+import ssl
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from botocore.exceptions import BotoCoreError
 from dotenv import load_dotenv
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
+_URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
+_MIN_PADDED = 16
+_USERINFO = re.compile(r"//[^/@]*@")
 _SECRET_FIELDS = frozenset({"api_keys", "aws_bearer_token_bedrock"})
 
 Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
@@ -34,11 +40,13 @@ class Settings(BaseSettings):
     aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service, AWS's own variable.")
     aws_endpoint_url_bedrock_runtime: str | None = Field(None, description="Base URL of the Bedrock runtime.")
     aws_endpoint_url_bedrock: str | None = Field(None, description="Base URL of Bedrock's control plane.")
+    aws_config_file: str | None = Field(
+        None, validate_default=True, description="AWS's configuration file, where it is not in its usual place."
+    )
     aws_region: str = Field(description="The AWS region whose Bedrock is called. Required.")
     bedrock_model_id: str = Field(
-        min_length=1,
         max_length=2048,
-        pattern=r"^\S+$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
         description="The default model: a model id, an inference profile id or an ARN. Required.",
     )
     bedrock_connect_timeout: float = Field(10, gt=0, le=300, description="Seconds to connect to Bedrock, TLS included.")
@@ -55,6 +63,8 @@ class Settings(BaseSettings):
         le=300,
         description="The longest wait in seconds before a retry; a longer Retry-After ends the retries.",
     )
+    aws_profile: str | None = Field(None, description="A profile of AWS's own configuration files.")
+    aws_ca_bundle: Path | None = Field(None, description="Certificates (PEM) to trust instead of the system's.")
     aws_bearer_token_bedrock: SecretStr | None = Field(
         None, description="A Bedrock API key, used instead of AWS credentials."
     )
@@ -77,10 +87,37 @@ class Settings(BaseSettings):
     def _check_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("must be an http:// or https:// URL without a query")
+        try:
+            port = urlsplit(value).port
+        except ValueError:
+            port = 0
+        if port == 0 or not _URL.fullmatch(value):
+            raise ValueError("must be an http:// or https:// URL without credentials or a query")
         return value.rstrip("/")
+
+    @field_validator("aws_config_file")
+    @classmethod
+    def _check_config(cls, value: str | None) -> str | None:
+        try:
+            _available_profiles()
+        except BotoCoreError as error:
+            raise ValueError(f"AWS's configuration files cannot be read: {error}") from None
+        return value
+
+    @field_validator("aws_profile")
+    @classmethod
+    def _check_profile(cls, value: str | None, info: ValidationInfo) -> str | None:
+        profiles = _available_profiles() if "aws_config_file" in info.data else [value or ""]
+        if value is not None and value not in profiles:
+            raise ValueError(f"no such profile; there are {', '.join(profiles) or 'none'}")
+        return value
+
+    @field_validator("aws_ca_bundle")
+    @classmethod
+    def _check_bundle(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            _try_pem(lambda: ssl.create_default_context(cafile=value))
+        return value
 
     @field_validator("aws_region")
     @classmethod
@@ -89,7 +126,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a region's name, such as us-east-1")
         if info.data.get("aws_endpoint_url_bedrock_runtime") or info.data.get("aws_endpoint_url"):
             return value
-        if value not in bedrock_regions():
+        if "aws_config_file" in info.data and value not in bedrock_regions():
             raise ValueError(
                 f"Bedrock is not known there; known are {', '.join(bedrock_regions())}; "
                 "for another one give AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
@@ -118,6 +155,9 @@ class Settings(BaseSettings):
         is_half = info.field_name == "tls_keyfile" and (info.data.get("tls_certfile", value) is None) != (value is None)
         if is_half:
             raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together: give both or neither")
+        certificate = info.data.get("tls_certfile")
+        if info.field_name == "tls_keyfile" and certificate is not None and value is not None:
+            _try_pem(lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, value))
         return value
 
     def keys(self) -> dict[str, str]:
@@ -128,7 +168,7 @@ class Settings(BaseSettings):
 def parse_api_keys(text: str) -> dict[str, str]:
     """Read `secret` and `name=secret` entries; an entry without a name is called `key-1`, `key-2`, by its place.
 
-    An `=` that only pads a secret, as base64 ends, makes no name.
+    An `=` that only pads a secret, as base64 of sixteen letters or more may end, makes no name.
 
     Raises:
         ValueError: a name is malformed or used twice, or a secret is empty or used twice. Quotes no secret.
@@ -136,7 +176,7 @@ def parse_api_keys(text: str) -> dict[str, str]:
     keys: dict[str, str] = {}
     for place, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
         name, separator, secret = entry.partition("=")
-        is_padding = len(entry) % 4 == 0 and not secret.strip("=")
+        is_padding = len(entry) % 4 == 0 and len(entry) >= _MIN_PADDED and not secret.strip("=")
         if not separator or is_padding:
             name, secret = f"key-{place}", entry
         if not _KEY_NAME.match(name):
@@ -157,15 +197,32 @@ def bedrock_regions() -> tuple[str, ...]:
 
     It lists the service as `bedrock`; under `bedrock-runtime` it lists none (botocore 1.44.8).
     """
-    import botocore.session
-
-    session = botocore.session.Session()
+    session = _without_profile()
     regions = {
         region
         for partition in session.get_available_partitions()
         for region in session.get_available_regions("bedrock", partition)
     }
     return tuple(sorted(regions))
+
+
+def _without_profile() -> Any:
+    """A session with botocore's own data, and without the user's profile, which may be wrong."""
+    import botocore.session
+
+    return botocore.session.Session(session_vars={"profile": (None, [], None, None)})
+
+
+def _available_profiles() -> list[str]:
+    return sorted(_without_profile().available_profiles)
+
+
+def _try_pem(load: Callable[[], object]) -> None:
+    try:
+        load()
+    except OSError as error:
+        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise ValueError(f"must hold what PEM says it does: {reason or error}") from None
 
 
 def load_settings(env_file: str | Path = ".env") -> Settings:
@@ -191,4 +248,5 @@ def _describe(fault: Any) -> str:
         return f"{variable} (value not shown): {reason}"
     if variable not in os.environ:
         return f"{variable} (not set): {reason}"
-    return f"{variable}={str(fault['input'])!r}: {reason}"
+    value = _USERINFO.sub("//***@", str(fault["input"]))
+    return f"{variable}={value!r}: {reason}"

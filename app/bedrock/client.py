@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from app.bedrock.credentials import CredentialsProvider
+from app.bedrock.credentials import CredentialsProvider, Identity
 from app.bedrock.endpoints import Endpoint, Service
 from app.bedrock.errors import IdentityRefused, error_of_reply
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
-from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from app.errors import ConnectTimeout, GatewayError, UpstreamUnreachable
 from app.kit.clock import Deadline
 
 T = TypeVar("T")
@@ -45,11 +45,11 @@ class Reachability:
     problem: str = "not contacted yet"
 
     def note(self, error: GatewayError | None) -> None:
-        """Take the outcome of an attempt: only a missing answer counts against it, not a refusal."""
-        if error is None or error.upstream is not None or isinstance(error, IdentityRefused):
-            self.problem = ""
-        elif isinstance(error, UpstreamFailed | UpstreamTimeout):
+        """Take the outcome of an attempt: only a missing connection counts against it, not a slow or odd answer."""
+        if isinstance(error, UpstreamUnreachable | ConnectTimeout):
             self.problem = error.message
+        else:
+            self.problem = ""
 
 
 @dataclass(slots=True)
@@ -87,30 +87,39 @@ class BedrockClient:
     async def _attempt(
         self, request: BedrockRequest, listener: AttemptListener, take: Callable[[HttpResponse], Awaitable[T]]
     ) -> T:
+        identity = await self.credentials.get()
         try:
-            response = await self.transport.open(await self._prepare(request))
+            response = await self.transport.open(self._prepare(request, identity))
             try:
                 listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
                 if response.status >= 300:
-                    raise error_of_reply(response.status, response.headers, await response.read())
+                    raise error_of_reply(response.status, response.headers, await _read_refusal(response))
                 taken = await take(response)
             except BaseException:
                 response.close()
                 raise
+        except IdentityRefused:
+            await self.credentials.renew(identity)
+            raise
         except GatewayError as error:
             self.reachability.note(error)
-            if isinstance(error, IdentityRefused):
-                self.credentials.mark_stale()
             raise
         self.reachability.note(None)
         return taken
 
-    async def _prepare(self, request: BedrockRequest) -> HttpRequest:
+    def _prepare(self, request: BedrockRequest, identity: Identity) -> HttpRequest:
         endpoint = self.endpoints[request.service]
         path = endpoint.path + request.path
-        identity = await self.credentials.get()
         headers = self.signer.sign(
             identity, request.method, endpoint.host, path, request.query, [*request.headers], request.body
         )
         query = f"?{request.query}" if request.query else ""
         return HttpRequest(request.method, f"{endpoint.origin}{path}{query}", headers, request.body)
+
+
+async def _read_refusal(response: HttpResponse) -> bytes:
+    """The body of a refusal; where it breaks off, its status still says enough."""
+    try:
+        return await response.read()
+    except GatewayError:
+        return b""

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.transport import read_body
-from app.errors import GatewayError, UpstreamFailed
+from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
 from app.kit import json
 from app.kit.clock import Deadline
 from app.models.catalog import CatalogEntry, merge_catalog
@@ -62,13 +62,19 @@ class ModelDirectory:
         """Ask the control plane now.
 
         Raises:
-            GatewayError: as `BedrockClient.run` does.
+            GatewayError: as `BedrockClient.run` does, or the lists took too long, or made no sense.
         """
-        models, profiles = await asyncio.gather(
-            self._pages("/foundation-models", "modelSummaries"),
-            self._pages("/inference-profiles", "inferenceProfileSummaries", maxResults=str(_PAGE_SIZE)),
-        )
-        return merge_catalog(models, profiles)
+        try:
+            async with asyncio.timeout(self._patience):
+                models, profiles = await asyncio.gather(
+                    self._pages("/foundation-models", "modelSummaries"),
+                    self._pages("/inference-profiles", "inferenceProfileSummaries", maxResults=str(_PAGE_SIZE)),
+                )
+            return merge_catalog(models, profiles)
+        except TimeoutError:
+            raise UpstreamTimeout("Bedrock did not list its models in time") from None
+        except (json.JsonError, LookupError, TypeError, AttributeError) as error:
+            raise UpstreamFailed("Bedrock's list of models made no sense", detail=type(error).__name__) from None
 
     async def _refresh(self) -> list[CatalogEntry]:
         entries = await self.fetch()
@@ -88,11 +94,7 @@ class ModelDirectory:
         for _ in range(_MAX_PAGES):
             request = BedrockRequest("bedrock", "GET", path, urlencode(query))
             record = RequestRecord(request_id="", method="GET")
-            body = await self._client.run(request, Deadline.after(self._patience), record, read_body)
-            try:
-                page = json.loads(body)
-            except json.JsonError as error:
-                raise UpstreamFailed("Bedrock's list of models made no sense", detail=str(error)) from None
+            page = json.loads(await self._client.run(request, Deadline.after(self._patience), record, read_body))
             items += page.get(member, [])
             if not page.get("nextToken"):
                 break

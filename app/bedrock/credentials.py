@@ -7,6 +7,7 @@ Pain 1 (litellm#40165): resolving credentials on the event loop stalls every req
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 _REFRESH_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
-_STALE_PAUSE_SECONDS = 0.1
+_RENEWAL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class CredentialsProvider:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
         self._identity: Identity | None = None
+        self._resolving = asyncio.Lock()
         self._tried = asyncio.Event()
-        self._stale = asyncio.Event()
+        self._renewed_at = -_RENEWAL_SECONDS
         self._task: asyncio.Task[None] | None = None
         self.problem = "not resolved yet"
 
@@ -82,33 +84,35 @@ class CredentialsProvider:
             )
         return self._identity
 
-    def mark_stale(self) -> None:
-        """Bedrock refused the identity: ask the chain again now."""
-        self._stale.set()
+    async def renew(self, refused: Identity) -> None:
+        """Bedrock refused this identity: ask the chain afresh, unless somebody just did; returns when that is done.
+
+        However many requests are refused, the chain is asked once in some seconds: its source may be a remote service.
+        """
+        async with self._resolving:
+            is_due = time.monotonic() - self._renewed_at >= _RENEWAL_SECONDS
+            if self._identity == refused and is_due:
+                self._renewed_at = time.monotonic()
+                await self._resolve(afresh=True)
 
     async def _keep_fresh(self) -> None:
-        afresh = False
         while True:
-            self._stale.clear()
-            try:
-                identity = await asyncio.to_thread(self._resolver, afresh)
-                self.problem = "" if identity else "no AWS credentials found in the environment, profile or metadata"
-            except Exception as error:  # noqa: BLE001 -- botocore's providers raise what they like; any means: none
-                identity = None
-                self.problem = f"resolving AWS credentials failed: {type(error).__name__}"
-            if identity is not None:
-                self._identity = identity
-            else:
-                _log.warning(self.problem)
-            self._tried.set()
-            pause = _REFRESH_SECONDS if identity is not None else _RETRY_SECONDS
-            try:
-                await asyncio.wait_for(self._stale.wait(), pause)
-            except TimeoutError:
-                afresh = False
-            else:
-                afresh = True
-                await asyncio.sleep(_STALE_PAUSE_SECONDS)
+            async with self._resolving:
+                await self._resolve(afresh=False)
+            await asyncio.sleep(_RETRY_SECONDS if self.problem else _REFRESH_SECONDS)
+
+    async def _resolve(self, *, afresh: bool) -> None:
+        try:
+            identity = await asyncio.to_thread(self._resolver, afresh)
+            self.problem = "" if identity else "no AWS credentials found in the environment, profile or metadata"
+        except Exception as error:  # noqa: BLE001 -- botocore's providers raise what they like; any means: none
+            identity = None
+            self.problem = f"resolving AWS credentials failed: {type(error).__name__}"
+        if identity is not None:
+            self._identity = identity
+        else:
+            _log.warning(self.problem)
+        self._tried.set()
 
 
 def make_resolver(settings: Settings) -> Resolver:

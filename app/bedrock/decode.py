@@ -4,7 +4,6 @@
 """
 
 from base64 import b64decode
-from binascii import Error as Base64Error
 from typing import Any, cast
 
 from app.bedrock.errors import error_of_name
@@ -15,6 +14,17 @@ from app.kit import json
 from app.kit.eventstream import Frame, FrameDecoder, FrameError
 
 _GARBLED = "Bedrock's stream was garbled"
+
+# what translation relies on, by event; everything else may be missing
+_REQUIRED = {
+    "messageStart": ("role",),
+    "contentBlockStart": ("start", "contentBlockIndex"),
+    "contentBlockDelta": ("delta", "contentBlockIndex"),
+    "contentBlockStop": ("contentBlockIndex",),
+    "messageStop": ("stopReason",),
+    "metadata": ("usage",),
+}
+_KINDS = {"role": str, "start": dict, "delta": dict, "contentBlockIndex": int, "stopReason": str, "usage": dict}
 
 
 class EventDecoder:
@@ -41,7 +51,7 @@ class EventDecoder:
                 events.append(self._event(frame))
         except GatewayError as error:
             self._failure = error
-        except (FrameError, json.JsonError) as error:
+        except (FrameError, json.JsonError, AttributeError) as error:
             self._failure = UpstreamFailed(_GARBLED, detail=str(error))
         if self._failure is not None and not events:
             raise self._failure
@@ -65,6 +75,9 @@ class EventDecoder:
         kind = str(headers.get(":event-type"))
         payload = json.loads(frame.payload)
         payload.pop("p", None)
+        for member in _REQUIRED.get(kind, ()):
+            if not isinstance(payload.get(member), _KINDS[member]):
+                raise FrameError(f"a {kind} event without its {member}")
         if kind == "messageStop":
             self._is_complete = True
         return cast(Event, {kind: payload})
@@ -80,33 +93,38 @@ def error_of_frame(frame: Frame) -> GatewayError:
         document = json.loads(frame.payload)
     except json.JsonError:
         document = {}
+    if not isinstance(document, dict):
+        document = {}
     message = document.get("originalMessage") or document.get("message") or _GARBLED
     return error_of_name(str(headers.get(":exception-type", "")), str(message), status=500, extra=document)
 
 
 class UsageTap:
-    """Listens to a passing event stream for the tokens it reports, and for how it ends."""
+    """Listens to a passing event stream for the tokens it reports, and for how it ends.
+
+    `is_deaf` once bytes came that are no frames: from then on nothing is known.
+    """
 
     def __init__(self) -> None:
         self._frames = FrameDecoder()
-        self._is_deaf = False
+        self.is_deaf = False
         self.usage: Usage | None = None
         self.error: GatewayError | None = None
 
     @property
     def is_at_boundary(self) -> bool:
         """True if the bytes so far are whole frames, so that one more may follow."""
-        return not self._is_deaf and self._frames.is_at_boundary
+        return not self.is_deaf and self._frames.is_at_boundary
 
     def feed(self, data: bytes) -> None:
         """Listen to the next bytes. What it does not understand it lets pass; it never raises."""
-        if self._is_deaf:
+        if self.is_deaf:
             return
         try:
             for frame in self._frames.feed(data):
                 self._listen(frame)
-        except (FrameError, json.JsonError, Base64Error, AttributeError, TypeError, ValueError) as error:
-            self._is_deaf = True
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            self.is_deaf = True
             self.error = self.error or UpstreamFailed(_GARBLED, detail=type(error).__name__)
 
     def _listen(self, frame: Frame) -> None:

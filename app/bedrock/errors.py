@@ -83,7 +83,7 @@ def error_of_name(
 ) -> GatewayError:
     """The error for a name of AWS's, in a reply or in a stream (`throttlingException`)."""
     if name in _OUR_IDENTITY:
-        return IdentityRefused("Bedrock refused the gateway's AWS credentials", detail=f"{name}: {message}")
+        return IdentityRefused("Bedrock refused the gateway's AWS credentials", detail=name)
     make = _BY_NAME.get(name[:1].upper() + name[1:]) or _BY_STATUS.get(status) or _unknown
     error = make(message, extra or {})
     error.upstream = upstream
@@ -110,7 +110,9 @@ def _validation(message: str, _: dict[str, Any]) -> GatewayError:
 
 
 def _model_error(message: str, extra: dict[str, Any]) -> GatewayError:
-    original = extra.get("originalStatusCode") or 0
+    original = extra.get("originalStatusCode")
+    if not isinstance(original, int):
+        return UpstreamFailed(message)
     if 400 <= original < 500 and original != 429:
         return InvalidRequest(message)
     return UpstreamFailed(message, retry_here=original >= 429)

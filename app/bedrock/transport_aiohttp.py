@@ -1,10 +1,10 @@
 """aiohttp behind the transport port."""
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from app.bedrock.transport import Headers, HttpRequest
-from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from app.errors import ConnectTimeout, GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 _KEEPALIVE_IDLE_SECONDS = 45  # NAT gateways and load balancers forget a silent connection after 350 s (contracts 8)
 _POOL_IDLE_SECONDS = 30.0
@@ -27,11 +27,13 @@ class AiohttpTransport:
     Args:
         connect_timeout: seconds to connect, TLS included.
         read_timeout: seconds without a byte, before the first and between bytes.
+        ca_bundle: trusted certificates (PEM) instead of the system's.
     """
 
-    def __init__(self, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(self, connect_timeout: float, read_timeout: float, ca_bundle: Path | None = None) -> None:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
+        self._trust = ssl.create_default_context(cafile=ca_bundle)
         self._proxies = getproxies()
         self._opened: aiohttp.ClientSession | None = None
 
@@ -43,15 +45,18 @@ class AiohttpTransport:
         return self._opened
 
     def _make_session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, ssl=_trust(), keepalive_timeout=_POOL_IDLE_SECONDS, socket_factory=_make_socket
+                limit=0, ssl=self._trust, keepalive_timeout=_POOL_IDLE_SECONDS, socket_factory=_make_socket
             ),
             timeout=aiohttp.ClientTimeout(sock_connect=self._connect_timeout, sock_read=self._read_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_SKIPPED,
         )
+        # aiohttp would send a GET twice over a stale connection by itself; attempts are counted in `retry` alone.
+        session._retry_connection = False
+        return session
 
     async def open(self, request: HttpRequest) -> "AiohttpResponse":
         """Send, and wait for the head of the answer. See `Transport.open`."""
@@ -134,11 +139,6 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
         yield body[start : start + _PIECE_BYTES]
 
 
-def _trust() -> ssl.SSLContext:
-    """The system's trust, or AWS_CA_BUNDLE's, which is AWS's own variable for a private CA."""
-    return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
-
-
 def _make_socket(address: Any) -> socket.socket:
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
@@ -150,17 +150,17 @@ def _make_socket(address: Any) -> socket.socket:
 
 
 def _translate(error: Exception, *, is_streaming: bool) -> GatewayError:
-    """Aiohttp's exceptions as ours; its texts name hosts and ports, so they go to the detail."""
-    detail = f"{type(error).__name__}: {error}"
+    """Aiohttp's exceptions as ours. Their texts may quote what came over the wire, so only their types are told."""
+    detail = type(error).__name__
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return UpstreamTimeout("connecting to Bedrock took too long", retry_here=True, detail=detail)
+            return ConnectTimeout("connecting to Bedrock took too long", detail=detail)
         case TimeoutError():
             return UpstreamTimeout("Bedrock was silent for too long", detail=detail)
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return UpstreamFailed("the TLS connection to Bedrock failed", detail=detail)
+            return UpstreamUnreachable("the TLS connection to Bedrock failed", retry_here=False, detail=detail)
         case aiohttp.ClientConnectorError():
-            return UpstreamFailed("Bedrock could not be reached", retry_here=True, detail=detail)
+            return UpstreamUnreachable("Bedrock could not be reached", detail=f"{detail}: {error.os_error}")
         case _ if is_streaming:
             return UpstreamFailed("the connection to Bedrock broke before the end of its answer", detail=detail)
         case _:

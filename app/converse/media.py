@@ -1,6 +1,12 @@
 """Media types and the format names that Converse has for them."""
 
-IMAGE_FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
+IMAGE_FORMATS = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/jpg": "jpeg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+}
 
 DOCUMENT_FORMATS = {
     "application/pdf": "pdf",

@@ -24,8 +24,9 @@ class Usage:
         return self.input + self.cache_read + self.cache_write
 
     @classmethod
-    def of(cls, usage: dict[str, Any]) -> "Usage":
-        """Read a `TokenUsage` of Converse."""
+    def of(cls, usage: dict[str, Any] | None) -> "Usage":
+        """Read a `TokenUsage` of Converse; what is not there counts as nothing."""
+        usage = usage or {}
         return cls(
             input=usage.get("inputTokens") or 0,
             output=usage.get("outputTokens") or 0,

@@ -1,5 +1,6 @@
 """What a handler answers with, before it becomes ASGI messages."""
 
+import math
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
@@ -35,3 +36,9 @@ class Streamed:
 
 Answer = Whole | Streamed
 ErrorRenderer = Callable[[GatewayError, str], Whole]
+
+
+def retry_after(error: GatewayError) -> Headers:
+    """The `Retry-After` of an error in whole seconds: what Bedrock asked for, or our own where it asked for nothing."""
+    seconds = error.default_retry_after if error.retry_after is None else error.retry_after
+    return () if seconds is None else (("retry-after", str(math.ceil(seconds))),)

@@ -7,7 +7,6 @@ its own dependency and response machinery would be 40 % of the CPU of a request 
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,8 +15,17 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from app.dialects.envelopes import Answer, ErrorRenderer, Streamed, Whole
-from app.errors import BodyTooLarge, GatewayError, InternalFailure, InvalidRequest, MethodNotAllowed, UpstreamTimeout
+from app.dialects.envelopes import Answer, ErrorRenderer, Headers, Streamed, Whole
+from app.errors import (
+    BodyTooLarge,
+    GatewayError,
+    InternalFailure,
+    InvalidRequest,
+    MethodNotAllowed,
+    Overloaded,
+    UpstreamTimeout,
+)
+from app.kit import json
 from app.kit.clock import Deadline
 from app.pipeline.exchange import Exchange
 from app.policies.auth import Authenticator, RequestHead, SignedClaim
@@ -28,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 RECORD = "outcrop.record"
 CALLER_GONE = "caller_gone"
+_MAX_LISTED = 2000
 STATUS_CALLER_GONE = 499  # nginx's number for a caller that did not wait; it is only logged
 
 Handler = Callable[[Exchange], Awaitable[Answer]]
@@ -93,17 +102,27 @@ class Entrance:
         record: RequestRecord = scope[RECORD]
         record.route, record.dialect = self.route, self.dialect
         sender = _Sender(send, record, self.render_error)
+        limit = asyncio.timeout(self.threshold.total_timeout)
         try:
             if scope["method"] not in methods:
                 raise MethodNotAllowed(
                     f"this path takes {', '.join(sorted(methods))}", headers={"allow": ", ".join(sorted(methods))}
                 )
-            await self._handle(scope, receive, sender)
+            async with limit:
+                await self._handle(scope, receive, sender)
         except _CallerGone:
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
         except GatewayError as error:
             await sender.send_error(error)
+        except (RecursionError, json.JsonError):
+            await sender.send_error(InvalidRequest("the body is nested too deeply"))
+        except asyncio.CancelledError:
+            await sender.send_error(Overloaded("the gateway is shutting down"))
+            raise
         except Exception as error:  # noqa: BLE001 -- a fault of ours must still be answered in the dialect
+            if isinstance(error, TimeoutError) and limit.expired():
+                await sender.send_error(UpstreamTimeout("the request took longer than its limit"))
+                return
             _log.exception("unexpected failure", extra={"fields": {"request_id": record.request_id}})
             await sender.send_error(InternalFailure("an internal error occurred", detail=type(error).__name__))
 
@@ -118,14 +137,8 @@ class Entrance:
             claim = claim.verify(body)
             sender.record.caller = claim.name
         exchange = Exchange(head, scope["path_params"], body, claim, deadline, sender.record)
-        limit = asyncio.timeout_at(_loop_time(deadline))
-        try:
-            async with limit, _Leash(receive, sender):
-                await sender.send_answer(await self.handler(exchange))
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise UpstreamTimeout("the request took longer than its limit") from None
+        async with _Leash(receive, sender):
+            await sender.send_answer(await self.handler(exchange))
 
 
 def head_of(scope: Scope) -> RequestHead:
@@ -133,10 +146,6 @@ def head_of(scope: Scope) -> RequestHead:
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
     return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
-
-
-def _loop_time(deadline: Deadline) -> float:
-    return asyncio.get_running_loop().time() + deadline.remaining()
 
 
 async def _read_body(head: RequestHead, receive: Receive, limit: int) -> bytes:
@@ -196,11 +205,12 @@ class _Sender:
     send: Send
     record: RequestRecord
     render_error: ErrorRenderer
-    is_started: bool = False
     is_done: bool = False
+    _is_started: bool = False
+    _stream: Streamed | None = None
 
     async def send_answer(self, answer: Answer) -> None:
-        """Send an answer; a stream that breaks gets its last bytes, or is cut."""
+        """Send an answer. What a stream raises comes out; then `send_error` ends it."""
         match answer:
             case Whole(status, headers, body):
                 await self._send_whole(status, headers, body)
@@ -208,51 +218,55 @@ class _Sender:
                 await self._send_stream(answer)
 
     async def send_error(self, error: GatewayError) -> None:
-        """Send an error, unless an answer has begun: then nothing can be said any more, and the connection is cut."""
-        self._note(error)
-        if not self.is_started:
+        """Send an error: whole, or as the last bytes of a stream that has begun; where neither can be, cut."""
+        self.record.error, self.record.detail = error.kind, error.detail
+        if not self._is_started:
             whole = self.render_error(error, self.record.request_id)
-            await self._send_whole(whole.status, (*whole.headers, *_error_headers(error)), whole.body)
+            await self._send_whole(whole.status, (*whole.headers, *error.headers.items()), whole.body)
+        elif self._stream is not None and not self.is_done:
+            last = self._stream.fail(error)
+            if last is not None:
+                await self._end(last)
 
-    async def _send_whole(self, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+    async def _send_whole(self, status: int, headers: Headers, body: bytes) -> None:
         await self._start(status, (*headers, ("content-length", str(len(body)))))
-        self.is_done = True
-        await self.send({"type": "http.response.body", "body": body})
+        await self._end(body)
 
     async def _send_stream(self, answer: Streamed) -> None:
         async with aclosing(answer.chunks) as chunks:
+            # The first chunk comes before the head: what fails up to there still gets a status of its own, and from
+            # here on the generators are running, so that closing them closes the connection to Bedrock.
+            first = await anext(chunks, b"")
+            self._stream = answer
             await self._start(answer.status, answer.headers)
-            try:
-                async for chunk in chunks:
-                    self.record.mark_first_event()
-                    await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
-            except GatewayError as error:
-                self._note(error)
-                last = answer.fail(error)
-                if last is None:
-                    return
-                await self.send({"type": "http.response.body", "body": last, "more_body": True})
-        self.is_done = True
-        await self.send({"type": "http.response.body", "body": b""})
+            self.record.mark_first_event()
+            await self._send_more(first)
+            async for chunk in chunks:
+                await self._send_more(chunk)
+        await self._end(b"")
 
-    async def _start(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
+    async def _send_more(self, data: bytes) -> None:
+        await self.send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _end(self, data: bytes) -> None:
+        self.is_done = True
+        await self.send({"type": "http.response.body", "body": data})
+
+    async def _start(self, status: int, headers: Headers) -> None:
         self.record.status = status
         named = [*headers]
         if self.record.ignored:
-            named.append(("x-outcrop-ignored", ", ".join(self.record.ignored)))
+            named.append(("x-outcrop-ignored", _listed(self.record.ignored)))
         if self.record.repaired:
-            named.append(("x-outcrop-repaired", ", ".join(self.record.repaired)))
+            named.append(("x-outcrop-repaired", _listed(self.record.repaired)))
         raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in named]
-        self.is_started = True
+        self._is_started = True
         message: Message = {"type": "http.response.start", "status": status, "headers": raw}
         await self.send(message)
 
-    def _note(self, error: GatewayError) -> None:
-        self.record.error, self.record.detail = error.kind, error.detail
 
-
-def _error_headers(error: GatewayError) -> tuple[tuple[str, str], ...]:
-    headers = tuple(error.headers.items())
-    if error.retry_after is not None:
-        headers += (("retry-after", str(math.ceil(error.retry_after))),)
-    return headers
+def _listed(names: list[str]) -> str:
+    """Names as a header's value: a caller chose them, so nothing but printable ASCII goes out, and not too much."""
+    text = ", ".join(names)
+    safe = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text[:_MAX_LISTED])
+    return safe if len(text) <= _MAX_LISTED else f"{safe}..."

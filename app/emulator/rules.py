@@ -235,12 +235,16 @@ def _check_model_side(model: Model, request: dict[str, Any], messages: list[Any]
     images = sum("image" in block for message in messages for block in message["content"])
     if images > _MAX_IMAGES:
         raise model_refused(f"messages: too many images: image_count > {_MAX_IMAGES}")  # boto3#4632, cline#1844
-    if any(message["role"] == "system" for message in messages) and model.family != "claude-5":
-        raise model_refused('messages: Unexpected role "system".')
+    _check_system_turns(model, messages)
     if not model.family.startswith("claude"):
         return
     if any(not stop.strip() for stop in inference.get("stopSequences", ())):
         raise model_refused("stop_sequences: each stop sequence must contain non-whitespace")
+    last = messages[-1]
+    if last["role"] == "assistant" and last["content"][-1].get("text", "").rstrip() != last["content"][-1].get(
+        "text", ""
+    ):
+        raise model_refused("messages: final assistant content cannot end with trailing whitespace")
     if model.family == "claude-4.5" and "temperature" in inference and "topP" in inference:
         # BoltAI#399
         raise model_refused("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
@@ -255,6 +259,18 @@ def _check_model_side(model: Model, request: dict[str, Any], messages: list[Any]
             )
     if isinstance(thinking, dict) and thinking.get("type") == "enabled":
         _check_thinking(thinking, request, inference)
+
+
+def _check_system_turns(model: Model, messages: list[Any]) -> None:
+    """Contracts 3.5: only on the newest Claude, behind the user's turn, and last or before the assistant's."""
+    roles = [message["role"] for message in messages]
+    for place, role in enumerate(roles):
+        if role != "system":
+            continue
+        if model.family != "claude-5":
+            raise model_refused('messages: Unexpected role "system".')
+        if roles[place - 1] != "user" or roles[place + 1 : place + 2] not in ([], ["assistant"]):
+            raise model_refused(f"messages.{place}: a system message must follow a user turn.")
 
 
 def _check_thinking(thinking: Any, request: dict[str, Any], inference: Any) -> None:

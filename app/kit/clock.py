@@ -1,5 +1,6 @@
 """Time, and the moment after which nobody waits any more."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ def seconds_until(retry_after: str, now: Callable[[], float] = time.time) -> flo
     if not text:
         return None
     try:
-        return max(0.0, float(text)) if text[0].isdigit() else max(0.0, parsedate_to_datetime(text).timestamp() - now())
+        seconds = float(text) if text[0].isdigit() else parsedate_to_datetime(text).timestamp() - now()
     except (ValueError, OverflowError):
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

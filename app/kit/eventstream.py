@@ -52,21 +52,35 @@ class FrameDecoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._failure: FrameError | None = None
 
     @property
     def is_at_boundary(self) -> bool:
         """True if no part of a frame is waiting for its rest: a stream may end here."""
-        return not self._buffer
+        return not self._buffer and self._failure is None
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes; return the frames that they complete.
 
+        A broken frame behind good ones is raised by the next call, so that those are not lost.
+
         Raises:
             FrameError: a checksum does not match, or a length cannot be right.
         """
+        if self._failure is not None:
+            raise self._failure
+        frames: list[Frame] = []
+        self._buffer += data
+        try:
+            self._cut(frames)
+        except FrameError as error:
+            if not frames:
+                raise
+            self._failure = error
+        return frames
+
+    def _cut(self, frames: list[Frame]) -> None:
         buffer = self._buffer
-        buffer += data
-        frames = []
         start = 0
         while len(buffer) - start >= _PRELUDE.size:
             total, headers_length, prelude_crc = _PRELUDE.unpack_from(buffer, start)
@@ -85,7 +99,6 @@ class FrameDecoder:
             frames.append(Frame(headers, frame[headers_end:-4]))
             start += total
         del buffer[:start]
-        return frames
 
 
 def _iter_headers(data: bytes) -> Iterator[tuple[str, HeaderValue]]:
@@ -113,6 +126,8 @@ def _iter_headers(data: bytes) -> Iterator[tuple[str, HeaderValue]]:
             elif kind == 9:
                 value = data[position : position + 16]
                 position += 16
+                if len(value) != 16:
+                    raise FrameError("a frame's header is cut short")
             else:
                 raise FrameError("a frame's header has an unknown type")
             yield name, value

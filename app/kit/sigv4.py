@@ -44,11 +44,15 @@ def canonical_request(
 ) -> tuple[str, str]:
     """The canonical request and the list of signed headers.
 
-    `headers` are the ones to sign, names in lower case; a value's inner runs of spaces count as one.
+    `headers` are the ones to sign, names in lower case; a value's inner runs of spaces count as one, and the values
+    of a name that comes twice are joined by a comma.
     """
-    folded = sorted((name, " ".join(value.split())) for name, value in headers)
-    signed = ";".join(name for name, _ in folded)
-    lines = "".join(f"{name}:{value}\n" for name, value in folded)
+    folded: dict[str, str] = {}
+    for name, value in headers:
+        text = " ".join(value.split())
+        folded[name] = f"{folded[name]},{text}" if name in folded else text
+    signed = ";".join(sorted(folded))
+    lines = "".join(f"{name}:{folded[name]}\n" for name in sorted(folded))
     return f"{method}\n{canonical_path(path)}\n{canonical_query(query)}\n{lines}\n{signed}\n{payload_hash}", signed
 
 

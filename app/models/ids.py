@@ -18,6 +18,7 @@ _ARN = re.compile(
     r"arn:aws[a-z-]*:(?P<service>bedrock|sagemaker):(?P<region>[a-z0-9-]*):(?P<account>[0-9]*):"
     r"(?P<kind>[a-z-]+)/(?P<id>[A-Za-z0-9._:/-]+)\Z"
 )
+_DOTS = frozenset({"", ".", ".."})
 _HIDDEN = frozenset(
     {"application-inference-profile", "provisioned-model", "custom-model-deployment", "imported-model", "endpoint"}
 )
@@ -47,6 +48,11 @@ class ModelId:
         return quote(self.raw, safe="")
 
 
+def is_model_name(raw: str) -> bool:
+    """True if `raw` could name a model: it may be logged, and put into a path without leading elsewhere."""
+    return _NAME.match(raw) is not None and not _DOTS & set(raw.split("/"))
+
+
 @lru_cache(maxsize=4096)
 def parse_model_id(raw: str) -> ModelId:
     """Take a name apart.
@@ -54,7 +60,7 @@ def parse_model_id(raw: str) -> ModelId:
     Raises:
         InvalidRequest: it holds characters that no name of a model has, or is an ARN of something else.
     """
-    if not _NAME.match(raw):
+    if not is_model_name(raw):
         raise InvalidRequest("the model's name must be a model id, an inference profile id or an ARN", param="model")
     if not raw.startswith("arn:"):
         return _with_geography(raw, raw)

@@ -1,7 +1,8 @@
 """What one model can do and refuses: the facts by which `tailor` works.
 
 The defaults describe a model that nobody has described: they forbid nothing that Converse allows, so an unknown model
-is called as the caller asked. Every unusual value stands in `families/` with its evidence and date.
+is called as the caller asked. But thoughts without a signature are not sent back, since behind an ARN may stand a
+Claude, which refuses them. Every unusual value stands in `families/` with its evidence and date.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import Literal
 from app.models.families import FAMILIES
 from app.models.ids import ModelId
 
-Reasoning = Literal["none", "budget", "adaptive", "nova", "effort"]
+Prefill = Literal["free", "trimmed", "refused"]
+Reasoning = Literal["none", "budget", "adaptive", "nova", "effort", "config"]
+ReasoningHistory = Literal["signed", "none"]
 Structured = Literal["native", "tool", "prompt"]
 
 
@@ -27,10 +30,12 @@ class Traits:
     sampling: takes temperature and topP at all.
     temperature_with_top_p: takes both in one call.
     max_stop_sequences: how many stop sequences it takes.
-    caching: takes cache points.
+    prefill: what it makes of a conversation that ends with the assistant: continues it, continues it if no white
+        space ends it, or refuses it.
+    caching: takes cache points. cache_ttl: lets them say how long.
     reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by Nova's
-        reasoningConfig, or by a `reasoning_effort` field.
-    signed_reasoning: reasoning sent back to it must carry the signature it came with.
+        reasoningConfig, or by a field called `reasoning_effort` or `reasoning_config`.
+    reasoning_history: which of its earlier thoughts it takes back: those with a signature, or none.
     structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
     """
 
@@ -42,9 +47,11 @@ class Traits:
     sampling: bool = True
     temperature_with_top_p: bool = True
     max_stop_sequences: int = 2500
+    prefill: Prefill = "free"
     caching: bool = True
+    cache_ttl: bool = False
     reasoning: Reasoning = "none"
-    signed_reasoning: bool = False
+    reasoning_history: ReasoningHistory = "signed"
     structured: Structured = "tool"
 
 

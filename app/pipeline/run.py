@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.decode import EventDecoder, UsageTap
@@ -15,7 +15,7 @@ from app.errors import UpstreamFailed
 from app.kit import json
 from app.kit.aiter import started
 from app.pipeline.exchange import Exchange
-from app.routing.plan import Planner
+from app.routing.plan import DEFAULT_ALIAS, Planner
 from app.tailor import Draft, tailor
 from app.tailor.undo import EventUndo, Undo
 from app.telemetry.observer import RequestRecord
@@ -87,7 +87,7 @@ class Pipeline:
         return await self.client.run(request, exchange.deadline, exchange.record, take)
 
     async def forward_stream(self, exchange: Exchange, request: BedrockRequest) -> ForwardedStream:
-        """Send a caller's own request to Bedrock, and return the answer's bytes as they arrive.
+        """Send a caller's own request to Bedrock, and return the answer's bytes as they arrive, once the first has.
 
         Raises:
             GatewayError: as `forward` does, before the first byte; the generator raises where the stream breaks.
@@ -96,7 +96,8 @@ class Pipeline:
 
         async def take(response: HttpResponse) -> ForwardedStream:
             tap = UsageTap()
-            return ForwardedStream(response.status, response.headers, _tapped(response, tap, exchange.record), tap)
+            chunks = await started(_tapped(response, tap, exchange.record))
+            return ForwardedStream(response.status, response.headers, chunks, tap)
 
         return await self.client.run(request, exchange.deadline, exchange.record, take)
 
@@ -104,6 +105,7 @@ class Pipeline:
         record = exchange.record
         target = self.planner.plan(call.model)
         draft: Draft = tailor(call, target.traits)
+        record.model = call.model or DEFAULT_ALIAS
         record.target, record.lane, record.surface = target.model.raw, "translated", "converse"
         record.ignored += [*call.ignored, *draft.ignored]
         record.repaired += draft.repaired
@@ -116,10 +118,20 @@ async def _take_reply(response: HttpResponse) -> Reply:
     body = await response.read()
     try:
         reply = json.loads(body)
-        reply["output"]["message"]["content"], reply["stopReason"], reply["usage"]
-    except (json.JsonError, KeyError, TypeError) as error:
+        _check_reply(reply)
+    except (json.JsonError, LookupError, TypeError) as error:
         raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
     return cast(Reply, reply)
+
+
+def _check_reply(reply: Any) -> None:
+    """What translation relies on must be there; everything else may be missing."""
+    if not isinstance(reply["stopReason"], str) or not isinstance(reply["usage"], dict):
+        raise TypeError
+    for block in reply["output"]["message"]["content"]:
+        if "toolUse" in block:
+            tool = block["toolUse"]
+            tool["toolUseId"], tool["name"], tool["input"]
 
 
 async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord) -> AsyncGenerator[list[Event], None]:
@@ -129,7 +141,7 @@ async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord
         async for data in response.chunks():
             events = decoder.feed(data)
             if events and "metadata" in events[-1]:
-                record.usage = Usage.of(cast(dict[str, object], events[-1]["metadata"]["usage"]))
+                record.usage = Usage.of(cast(dict[str, object], events[-1]["metadata"].get("usage")))
             if undoing is not None:
                 events = undoing.feed(events)
             if events:
@@ -144,6 +156,8 @@ async def _tapped(response: HttpResponse, tap: UsageTap, record: RequestRecord) 
         async for data in response.chunks():
             tap.feed(data)
             yield data
+        if not tap.is_at_boundary and not tap.is_deaf:
+            raise UpstreamFailed("Bedrock's stream ended in the middle of an event")
     finally:
         record.usage = tap.usage
         if tap.error is not None:

@@ -1,30 +1,67 @@
-"""Cache points, only where the model caches.
+"""Cache points, only where the model caches, no more than four, and with a life only where it can be told.
 
-Evidence: "You invoked an unsupported model or your request did not allow prompt caching", a 403 (litellm#39210).
+Evidence: "You invoked an unsupported model or your request did not allow prompt caching", a 403 (litellm#39210);
+"A maximum of 4 blocks with cache_control may be provided" (twenty#26217); contracts 6: 1h only on Claude 4.5 and later.
+Pain 19.
 """
 
 from typing import Any
 
 from app.tailor.draft import Draft
 
+_MAX_POINTS = 4
+
 
 def tailor_caching(draft: Draft) -> None:
-    """Take cache points out where the model would refuse them. It costs the caller money, not content."""
-    if draft.traits.caching:
+    """Take out, or shorten, cache points that the model would refuse. It costs the caller money, not content.
+
+    Of too many, the last stay: each covers all that stands before it.
+    """
+    if not draft.traits.caching:
+        _map_points(draft, lambda _: None)
         return
+    if not draft.traits.cache_ttl:
+        _map_points(draft, lambda point: point if "ttl" not in point else {"type": point["type"]})
+    surplus = _count(draft) - _MAX_POINTS
+
+    def without_surplus(point: Any) -> Any:
+        nonlocal surplus
+        surplus -= 1
+        return point if surplus < 0 else None
+
+    if surplus > 0:
+        _map_points(draft, without_surplus)
+
+
+def _count(draft: Draft) -> int:
     body = draft.body
-    if "system" in body:
-        body["system"] = _without_points(body["system"], draft)
-    if "toolConfig" in body:
-        tools = _without_points(body["toolConfig"]["tools"], draft)
-        body["toolConfig"] = {**body["toolConfig"], "tools": tools}
-    body["messages"] = [
-        {**message, "content": _without_points(message["content"], draft)} for message in body["messages"]
+    lists: list[list[Any]] = [
+        [*body.get("system", [])],
+        [*body.get("toolConfig", {"tools": []})["tools"]],
+        [*draft.blocks()],
     ]
+    return sum("cachePoint" in block for blocks in lists for block in blocks)
 
 
-def _without_points(blocks: list[Any], draft: Draft) -> list[Any]:
-    kept = [block for block in blocks if "cachePoint" not in block]
-    if len(kept) < len(blocks):
-        draft.repair("cache_points")
-    return kept
+def _map_points(draft: Draft, change: Any) -> None:
+    """Replace every cache point, in the order tools, system, messages, by what `change` makes of it; None drops it."""
+    body = draft.body
+
+    def changed(blocks: list[Any]) -> list[Any]:
+        kept = []
+        for block in blocks:
+            if "cachePoint" not in block:
+                kept.append(block)
+                continue
+            point = change(block["cachePoint"])
+            if point is not block["cachePoint"]:
+                draft.repair("cache_points")
+            if point is not None:
+                kept.append({"cachePoint": point})
+        return kept
+
+    if "toolConfig" in body:
+        body["toolConfig"] = {**body["toolConfig"], "tools": changed(body["toolConfig"]["tools"])}
+    if "system" in body:
+        body["system"] = changed(body["system"])
+    body["messages"] = [{**message, "content": changed(message["content"])} for message in body["messages"]]

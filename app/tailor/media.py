@@ -45,7 +45,7 @@ def _named(block: ContentBlock, taken: set[str], draft: Draft) -> ContentBlock:
 
 def _with_legal_name(document: Any, taken: set[str], draft: Draft) -> Any:
     given = document["name"]
-    name = " ".join(_ILLEGAL.sub("-", given).split())[: _MAX_NAME - _SUFFIX_ROOM] or "document"
+    name = " ".join(_ILLEGAL.sub("-", given).split())[: _MAX_NAME - _SUFFIX_ROOM].rstrip() or "document"
     unique = name
     number = 2
     while unique in taken:

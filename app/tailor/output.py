@@ -12,6 +12,11 @@ from app.tailor.draft import Draft
 
 ANSWER_TOOL = "json_answer"
 
+# keywords of JSON Schema that hold a schema, schemas by name, and schemas in a row; all others hold data
+_SCHEMAS = frozenset({"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"})
+_SCHEMA_MAPS = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
+_SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+
 
 def tailor_output(draft: Draft) -> None:
     """Have the model answer in the shape that the caller asked for."""
@@ -24,7 +29,7 @@ def tailor_output(draft: Draft) -> None:
     match draft.traits.structured:
         case "native":
             _close_schema(draft, definition)
-        case "tool" if _may_force_tool(draft):
+        case "tool" if _may_force_tool(draft, json.loads(definition["schema"])):
             _force_answer_tool(draft, definition)
         case _:
             _ask(draft, definition)
@@ -45,20 +50,27 @@ def _close_schema(draft: Draft, definition: JsonSchemaDefinition) -> None:
 
 def _closed(schema: Any) -> Any:
     """The schema with `additionalProperties: false` on every object that leaves it open by saying nothing."""
-    if isinstance(schema, list):
-        return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {key: _closed(value) for key, value in schema.items()}
-    if closed.get("type") == "object" and "additionalProperties" not in closed:
+    closed: dict[str, Any] = {}
+    for keyword, value in schema.items():
+        if keyword in _SCHEMA_MAPS and isinstance(value, dict):
+            closed[keyword] = {name: _closed(each) for name, each in value.items()}
+        elif keyword in _SCHEMA_LISTS and isinstance(value, list):
+            closed[keyword] = [_closed(each) for each in value]
+        else:
+            closed[keyword] = _closed(value) if keyword in _SCHEMAS else value
+    kind = closed.get("type", "object" if "properties" in closed else None)
+    if "additionalProperties" not in closed and (kind == "object" or (isinstance(kind, list) and "object" in kind)):
         closed["additionalProperties"] = False
     return closed
 
 
-def _may_force_tool(draft: Draft) -> bool:
+def _may_force_tool(draft: Draft, schema: Any) -> bool:
     is_thinking = draft.intent.effort not in (None, "none") and draft.traits.reasoning != "none"
     can_be_forced = draft.traits.tools and "tool" in draft.traits.tool_choices
-    return can_be_forced and not is_thinking and "toolConfig" not in draft.body
+    is_object = isinstance(schema, dict) and schema.get("type") == "object"
+    return can_be_forced and is_object and not is_thinking and "toolConfig" not in draft.body
 
 
 def _force_answer_tool(draft: Draft, definition: JsonSchemaDefinition) -> None:

@@ -1,9 +1,9 @@
 """Reasoning: how hard to think, in the model's own words, and thoughts sent back only where they are understood.
 
 Evidence: recordings bedrock_model_thinking_part_anthropic (budget), …_adaptive_effort (adaptive with
-`output_config.effort`), bedrock_thinking_true_openai_variant (`reasoning_effort`); contracts 5.2 and 6: with thinking
-neither temperature nor a forced tool, and 1024 <= budget < maxTokens. A thought without its signature is refused
-(pain 9).
+`output_config.effort`), bedrock_thinking_true_openai_variant (`reasoning_effort`), bedrock_thinking_high_qwen_variant
+(`reasoning_config`); contracts 5.2 and 6: with thinking neither temperature nor a forced tool, and 1024 <= budget <
+maxTokens. A thought without its signature is refused (pain 9).
 """
 
 from app.converse.content import ContentBlock
@@ -17,9 +17,7 @@ _FIVE_STEPS = {"minimal": "low"}
 
 
 def tailor_reasoning_history(draft: Draft) -> None:
-    """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none and is known."""
-    if draft.traits.family == "unknown":
-        return
+    """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none."""
     messages: list[Message] = []
     for message in draft.body["messages"]:
         kept = [block for block in message["content"] if _is_welcome(block, draft)]
@@ -34,7 +32,7 @@ def _is_welcome(block: ContentBlock, draft: Draft) -> bool:
     if reasoning is None:
         return True
     is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
-    return draft.traits.signed_reasoning and is_whole
+    return draft.traits.reasoning_history == "signed" and is_whole
 
 
 def tailor_reasoning(draft: Draft) -> None:
@@ -56,16 +54,28 @@ def tailor_reasoning(draft: Draft) -> None:
             draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": steps})
         case "effort":
             draft.add_field("reasoning_effort", _THREE_STEPS.get(effort, effort))
+        case "config":
+            draft.add_field("reasoning_config", _THREE_STEPS.get(effort, effort))
 
 
 def _think_by_budget(draft: Draft, wished: int) -> None:
     limit = draft.body.get("inferenceConfig", {}).get("maxTokens")
     budget = wished if limit is None else min(wished, limit - 1)
-    if budget < _MIN_BUDGET:
+    if budget < _MIN_BUDGET or _is_amid_calls_without_thought(draft):
         draft.repair("reasoning_effort")
         return
     draft.add_field("thinking", {"type": "enabled", "budget_tokens": budget})
     _make_room(draft)
+
+
+def _is_amid_calls_without_thought(draft: Draft) -> bool:
+    """True if the model would go on from calls that it made without thinking: such a turn must begin with a thought.
+
+    A client that keeps no thinking blocks would otherwise fail at the second round of every loop of calls.
+    """
+    calling = [message["content"] for message in draft.body["messages"] if message["role"] == "assistant"][-1:]
+    is_amid = any("toolResult" in block for block in draft.body["messages"][-1]["content"])
+    return is_amid and any("reasoningContent" not in content[0] for content in calling)
 
 
 def _make_room(draft: Draft) -> None:

@@ -27,13 +27,14 @@ def tailor_tools(draft: Draft) -> None:
     names = _called_names(draft)
     if "toolConfig" not in draft.body and not names and not _has_results(draft):
         return
-    if not draft.traits.tools:
-        raise InvalidRequest("this model takes no tools", param="tools")
     _declare(draft, names)
     if draft.intent.forbid_tools:
         _forbid(draft, is_needed=bool(names) or _has_results(draft))
     if "toolConfig" in draft.body:
+        if not draft.traits.tools:
+            raise InvalidRequest("this model takes no tools", param="tools")
         _choose(draft)
+        _complete_schemas(draft)
         _rename(draft)
     _repair_ids(draft)
 
@@ -82,6 +83,23 @@ def _choose(draft: Draft) -> None:
             draft.undo.first_tool_only = True
 
 
+def _complete_schemas(draft: Draft) -> None:
+    """Every schema says at its top that it describes an object (goose#5064, pain 17)."""
+    config = draft.body["toolConfig"]
+    tools = [_with_object_schema(tool) for tool in config["tools"]]
+    if tools != config["tools"]:
+        draft.body["toolConfig"] = {**config, "tools": tools}
+        draft.repair("tool_schema")
+
+
+def _with_object_schema(tool: Tool) -> Tool:
+    spec: Any = tool.get("toolSpec")
+    if spec is None or spec["inputSchema"]["json"].get("type") == "object":
+        return tool
+    schema = {**spec["inputSchema"]["json"], "type": "object"}
+    return cast(Tool, {"toolSpec": {**spec, "inputSchema": {"json": schema}}})
+
+
 def _rename(draft: Draft) -> None:
     """Give tools with illegal names legal ones, everywhere, and note how to go back."""
     config = draft.body["toolConfig"]
@@ -113,26 +131,36 @@ def _legal_name(name: str) -> str:
 
 
 def _repair_ids(draft: Draft) -> None:
-    """Legal ids, each used for one call only; a result goes with the last call of its id before it."""
+    """Legal ids, each used for one call only; results go with the calls of their id in the order of both."""
     taken: set[str] = set()
-    current: dict[str, str] = {}
+    waiting: dict[str, list[str]] = {}
 
     def repaired(kind: str, block: Any) -> Any:
         given = block["toolUseId"]
         if kind == "toolUse":
-            sent = given if _ID.match(given) else "id_" + hashlib.sha256(given.encode()).hexdigest()[:24]
-            number = 2
-            unique = sent
-            while unique in taken:
-                unique = f"{sent[:58]}-{number}"
-                number += 1
-            taken.add(unique)
-            current[given] = unique
-        sent = current.get(given, given)
+            sent = _unused(given if _ID.match(given) else _legal_id(given), taken)
+            waiting.setdefault(given, []).append(sent)
+        else:
+            calls = waiting.get(given)
+            sent = calls.pop(0) if calls else given
         return block if sent == given else {**block, "toolUseId": sent}
 
     if _map_blocks(draft, repaired):
         draft.repair("tool_ids")
+
+
+def _legal_id(given: str) -> str:
+    return "id_" + hashlib.sha256(given.encode()).hexdigest()[:24]
+
+
+def _unused(wanted: str, taken: set[str]) -> str:
+    """`wanted`, or with a number behind it where another call has it; it is taken from then on."""
+    unique, number = wanted, 2
+    while unique in taken:
+        unique = f"{wanted[:58]}-{number}"
+        number += 1
+    taken.add(unique)
+    return unique
 
 
 def _map_blocks(draft: Draft, change: Any) -> bool:

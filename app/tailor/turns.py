@@ -2,39 +2,39 @@
 
 Evidence: "A conversation must alternate between user and assistant roles" (langchain-aws#130), "… must start with a
 user message" (pydantic-ai#4495, dify#12340), "The text field in the ContentBlock object … is blank" (langchain-aws#403,
-OpenHands#5339). Pains 13 and 14.
+OpenHands#5339), "does not support assistant message prefill" (MiMo-Code#1702); contracts 3.5 for turns of the system.
+Pains 13 and 14.
 """
 
+from itertools import groupby
 from typing import Any, Literal
 
 from app.converse.content import ContentBlock
 from app.converse.request import Message
+from app.errors import InvalidRequest
 from app.tailor.draft import Draft
 
 PLACEHOLDER = "."
 
+Role = Literal["user", "assistant", "system"]
+
 
 def tailor_turns(draft: Draft) -> None:
-    """Drop blank text, merge turns of one role, put tool results first, and let the user begin."""
+    """Drop blank text, merge turns of one role, put tool results first, let the user begin, and mind the end.
+
+    Raises:
+        InvalidRequest: the conversation ends with the assistant, and the model does not go on from there.
+    """
     _drop_blank_system(draft)
-    turns: list[Message] = []
-    for message in draft.body["messages"]:
-        role = _role_for(message, draft)
-        content = [block for block in message["content"] if not _is_blank(block)]
-        if len(content) < len(message["content"]):
-            draft.repair("blank_text")
-        if not content:
-            continue
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += content
-        else:
-            turns.append({"role": role, "content": content})
+    turns = _merged(_with_known_roles(_merged(_without_blanks(draft)), draft))
     for turn in turns:
         if turn["role"] == "user":
             turn["content"] = _results_first(turn["content"])
     if not turns or turns[0]["role"] != "user":
         turns.insert(0, {"role": "user", "content": [{"text": PLACEHOLDER}]})
         draft.repair("first_turn")
+    if turns[-1]["role"] == "assistant":
+        _mind_prefill(turns[-1], draft)
     draft.body["messages"] = turns
 
 
@@ -51,11 +51,59 @@ def _drop_blank_system(draft: Draft) -> None:
         del draft.body["system"]
 
 
-def _role_for(message: Message, draft: Draft) -> Literal["user", "assistant", "system"]:
-    if message["role"] == "system" and not draft.traits.system_turns:
-        draft.repair("system_turn")
-        return "user"
-    return message["role"]
+def _without_blanks(draft: Draft) -> list[Message]:
+    """The messages without blank text, and without those of which then nothing is left."""
+    messages: list[Message] = []
+    for message in draft.body["messages"]:
+        content = [_result_without_blanks(block, draft) for block in message["content"] if not _is_blank(block)]
+        if len(content) < len(message["content"]) or not content:
+            draft.repair("blank_text")
+        if any("cachePoint" not in block for block in content):
+            messages.append({"role": message["role"], "content": content})
+    return messages
+
+
+def _result_without_blanks(block: ContentBlock, draft: Draft) -> ContentBlock:
+    result = block.get("toolResult")
+    if result is None or not any(_is_blank(part) for part in result["content"]):
+        return block
+    draft.repair("blank_text")
+    return {"toolResult": {**result, "content": [part for part in result["content"] if not _is_blank(part)]}}
+
+
+def _merged(messages: list[Message]) -> list[Message]:
+    """The messages with neighbours of one role as one turn."""
+    return [
+        {"role": role, "content": [block for message in group for block in message["content"]]}
+        for role, group in groupby(messages, key=lambda message: message["role"])
+    ]
+
+
+def _with_known_roles(turns: list[Message], draft: Draft) -> list[Message]:
+    """The turns with the system's as the user's, where the model does not take them or not in that place.
+
+    A turn of the system stands behind the user's, and is the last or has the assistant's behind it.
+    """
+    known: list[Message] = []
+    for place, turn in enumerate(turns):
+        role: Role = turn["role"]
+        if role == "system":
+            before = turns[place - 1]["role"] if place else None
+            after = turns[place + 1]["role"] if place + 1 < len(turns) else None
+            if not (draft.traits.system_turns and before == "user" and after in (None, "assistant")):
+                role = "user"
+                draft.repair("system_turn")
+        known.append({"role": role, "content": turn["content"]})
+    return known
+
+
+def _mind_prefill(last: Message, draft: Draft) -> None:
+    if draft.traits.prefill == "refused":
+        raise InvalidRequest("this model does not continue a message: end with the user's", param="messages")
+    block = last["content"][-1]
+    if draft.traits.prefill == "trimmed" and "text" in block and block["text"] != block["text"].rstrip():
+        last["content"][-1] = {"text": block["text"].rstrip()}
+        draft.repair("prefill")
 
 
 def _is_blank(block: Any) -> bool:

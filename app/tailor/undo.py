@@ -14,7 +14,8 @@ class Undo:
     """How to give a reply back in the caller's terms.
 
     tool_names: the caller's name of a tool, by the name that was sent.
-    answer_tool: the tool that was forced to carry a structured answer: its input becomes the reply's text.
+    answer_tool: the tool that was forced to carry a structured answer: its input becomes the reply's text, and a
+        preamble before it is dropped.
     drop_tool_calls: the caller forbade calls, but the tools had to stay declared.
     first_tool_only: the caller wants one call, and the model cannot be told so.
     """
@@ -54,6 +55,8 @@ class EventUndo:
             case {"contentBlockDelta": {"contentBlockIndex": index}} if index in self._dropped_blocks:
                 return None
             case {"contentBlockStop": {"contentBlockIndex": index}} if index in self._dropped_blocks:
+                return None
+            case {"contentBlockDelta": {"delta": {"text": _}}} if self._undo.answer_tool:
                 return None
             case {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}} if (
                 index in self._answer_blocks

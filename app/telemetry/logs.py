@@ -75,6 +75,9 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         for name in record.__slots__
         if name not in {"started", "usage", "first_event_ms"} and (value := getattr(record, name))
     }
+    # A caller chose these names, so only their number is logged.
+    if record.ignored:
+        fields["ignored"] = len(record.ignored)
     fields["duration_ms"] = round(record.elapsed_ms(), 2)
     if record.first_event_ms is not None:
         fields["first_event_ms"] = round(record.first_event_ms, 2)

@@ -1,6 +1,6 @@
 """Errors as AWS's SDKs read them: Bedrock's own word for word, ours in its shape. Contracts 4.3 and 4.5."""
 
-from app.dialects.envelopes import Whole
+from app.dialects.envelopes import Whole, retry_after
 from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -38,7 +38,17 @@ _WORDS: tuple[tuple[type[GatewayError], str, int], ...] = (
 )
 # of the headers of an answer only these belong to its connection, or are made anew
 _CONNECTION = frozenset(
-    {"connection", "content-length", "date", "keep-alive", "server", "trailer", "transfer-encoding", "upgrade"}
+    {
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "server",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-request-id",
+    }
 )
 
 
@@ -51,6 +61,7 @@ def render_error(error: GatewayError, request_id: str) -> Whole:
         ("content-type", "application/json"),
         ("x-amzn-errortype", name),
         ("x-amzn-requestid", request_id),
+        *retry_after(error),
     )
     return Whole(status, headers, json.dumps({"message": error.message}))
 

@@ -1,12 +1,15 @@
 """A caller's own request to Bedrock, and Bedrock's answer, byte for byte."""
 
+from urllib.parse import unquote
+
 from app.bedrock.client import BedrockRequest
 from app.converse.usage import Usage
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
-from app.errors import GatewayError
+from app.errors import GatewayError, InvalidRequest, NotFound
 from app.kit import json
+from app.models.ids import is_model_name
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Forwarded, Pipeline
 
@@ -15,16 +18,23 @@ _REQUEST_PREFIX = "x-amzn-bedrock-"
 
 
 async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) -> Answer:
-    """Send the request on, and answer with what comes."""
+    """Send the request on, and answer with what comes.
+
+    Raises:
+        GatewayError: as `Pipeline.forward` does; InvalidRequest or NotFound for a path that would lead elsewhere.
+    """
     record = exchange.record
+    _check_path(operation, exchange.head.path)
     record.lane, record.surface = "identity", operation.surface or operation.service
-    record.model = record.target = exchange.params.get("modelId", "")
+    name = exchange.params.get("modelId", "")
+    if is_model_name(name):
+        record.model = record.target = name
     request = BedrockRequest(
         operation.service,
         operation.method,
         exchange.head.path,
         exchange.head.query,
-        tuple(header for header in exchange.head.headers if is_forwarded(header[0])),
+        _forwarded_headers(exchange.head.headers),
         exchange.body,
     )
     if not operation.is_streamed:
@@ -39,9 +49,25 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
     return Streamed(stream.status, end_to_end(stream.headers), stream.chunks, fail)
 
 
-def is_forwarded(name: str) -> bool:
-    """True for a header of the caller that Bedrock must see; its credentials and connection are ours alone."""
-    return name in _REQUEST_HEADERS or name.startswith(_REQUEST_PREFIX)
+def _check_path(operation: Operation, path: str) -> None:
+    """The path must be this operation's as it travels, not only once it is decoded: it is signed and sent as it is."""
+    segments = unquote(path).split("/")[1:]
+    if any(segment in ("", ".", "..") for segment in segments):
+        raise InvalidRequest("the path has an empty or a dot segment")
+    literal_end = operation.path.rpartition("}")[2]
+    if not path.endswith(literal_end):
+        raise NotFound(f"there is no {operation.method} {path}")
+
+
+def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The headers of the caller that Bedrock must see; its credentials and connection are ours alone."""
+    forwarded = tuple(
+        (name, value) for name, value in headers if name in _REQUEST_HEADERS or name.startswith(_REQUEST_PREFIX)
+    )
+    for name, value in forwarded:
+        if not value.isascii():
+            raise InvalidRequest(f"the header {name} must be ASCII")
+    return forwarded
 
 
 def usage_of(operation: Operation, answer: Forwarded) -> Usage | None:

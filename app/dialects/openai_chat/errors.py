@@ -1,6 +1,6 @@
 """Errors as OpenAI's clients read them. Contracts 1.4 and 5.6."""
 
-from app.dialects.envelopes import JSON, Whole
+from app.dialects.envelopes import JSON, Whole, retry_after
 from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -47,4 +47,4 @@ def error_body(error: GatewayError) -> bytes:
 
 def render_error(error: GatewayError, _request_id: str) -> Whole:
     """The whole answer for an error."""
-    return Whole(error.status, JSON, error_body(error))
+    return Whole(error.status, (*JSON, *retry_after(error)), error_body(error))

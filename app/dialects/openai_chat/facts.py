@@ -55,3 +55,10 @@ def annotation(citation: dict[str, Any]) -> dict[str, Any] | None:
         return None
     cited = {"url": web.get("url", ""), "title": citation.get("title", ""), "start_index": 0, "end_index": 0}
     return {"type": "url_citation", "url_citation": cited}
+
+
+def image_part(image_format: str, source: dict[str, Any]) -> dict[str, Any]:
+    """A picture that the model made, as OpenAI's own parts carry pictures; one in S3 keeps its address."""
+    location = source.get("s3Location", {}).get("uri", "")
+    url = f"data:image/{image_format};base64,{source['bytes']}" if "bytes" in source else location
+    return {"type": "image_url", "image_url": {"url": url}}

@@ -1,5 +1,6 @@
 """A chat request becomes a call: pure, and blind to models. Contracts 5.1 and 5.2."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from app.converse.call import Intent, ModelCall
@@ -30,10 +31,10 @@ from app.kit import json
 
 _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 _HARMLESS: dict[str, tuple[Any, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "store": (False,),
-    "logit_bias": ({},),
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "store": (None, False),
+    "logit_bias": (None, {}),
 }
 
 
@@ -44,9 +45,8 @@ def to_call(request: ChatRequest) -> ModelCall:
         InvalidRequest: a value that cannot be honoured and must not be ignored, with the path of its field.
     """
     _refuse(request)
-    ignored = _ignored(request)
     body: ConverseRequest = {"messages": []}
-    _add_messages(request, body, ignored)
+    _add_messages(request, body)
     if inference := _inference(request):
         body["inferenceConfig"] = inference
     if config := tools.tool_config(request):
@@ -62,7 +62,7 @@ def to_call(request: ChatRequest) -> ModelCall:
         single_tool_call=request.parallel_tool_calls is False,
         json_object=isinstance(request.response_format, JsonObjectFormat),
     )
-    return ModelCall(request.model, body, intent, ignored)
+    return ModelCall(request.model, body, intent, _ignored(request))
 
 
 def _refuse(request: ChatRequest) -> None:
@@ -81,11 +81,20 @@ def _refuse(request: ChatRequest) -> None:
 
 
 def _ignored(request: ChatRequest) -> list[str]:
-    return [
-        name
-        for name, value in (request.model_extra or {}).items()
-        if value is not None and value not in _HARMLESS.get(name, ())
-    ]
+    """The paths of all fields that are not known here, and that would matter if they were."""
+    return [path for path, value in _unknown_fields(request, "") if value not in _HARMLESS.get(path, (None,))]
+
+
+def _unknown_fields(model: Open, path: str) -> Iterator[tuple[str, Any]]:
+    for name, value in (model.model_extra or {}).items():
+        yield f"{path}{name}", value
+    for name, value in model.__dict__.items():
+        if isinstance(value, Open):
+            yield from _unknown_fields(value, f"{path}{name}.")
+        elif isinstance(value, list):
+            for place, item in enumerate(value):
+                if isinstance(item, Open):
+                    yield from _unknown_fields(item, f"{path}{name}[{place}].")
 
 
 def _inference(request: ChatRequest) -> InferenceConfiguration:
@@ -107,39 +116,36 @@ def _json_schema(schema: JsonSchema) -> Any:
     return {**definition, "description": schema.description} if schema.description else definition
 
 
-def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str]) -> None:
+def _add_messages(request: ChatRequest, body: ConverseRequest) -> None:
     system: list[SystemContentBlock] = []
     messages = body["messages"]
     results: list[ContentBlock] | None = None
     for index, message in enumerate(request.messages):
         path = f"messages[{index}]"
-        _note_extras(message, path, ignored)
         if isinstance(message, ToolMessage):
             if results is None:
                 results = []
                 messages.append({"role": "user", "content": results})
-            results += _tool_result(message, path, ignored)
+            results += _tool_result(message, path)
             continue
         results = None
         match message:
             case SystemMessage() if not messages:
-                system += _system_blocks(message, path, ignored)
+                system += _system_blocks(message, path)
             case SystemMessage():
-                messages.append(
-                    {"role": "system", "content": _text_only(_blocks(message.content, path, ignored), path)}
-                )
+                messages.append({"role": "system", "content": _text_only(_blocks(message.content, path), path)})
             case UserMessage():
-                messages.append({"role": "user", "content": _blocks(message.content, path, ignored)})
+                messages.append({"role": "user", "content": _blocks(message.content, path)})
             case AssistantMessage():
-                messages.append(_assistant(message, path, ignored))
+                messages.append(_assistant(message, path))
     if system:
         body["system"] = system
 
 
-def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Message:
+def _assistant(message: AssistantMessage, path: str) -> Message:
     """Thoughts first, then text, then calls, as Bedrock wants them back."""
     content = _thoughts(message)
-    content += _blocks(message.content, path, ignored)
+    content += _blocks(message.content, path)
     if message.refusal:
         content.append({"text": message.refusal})
     for place, call in enumerate(message.tool_calls or ()):
@@ -162,8 +168,8 @@ def _thought(block: Any) -> ContentBlock:
     return {"reasoningContent": {"reasoningText": {"text": block.thinking, "signature": block.signature}}}
 
 
-def _system_blocks(message: SystemMessage, path: str, ignored: list[str]) -> list[SystemContentBlock]:
-    blocks: Any = _text_only(_blocks(message.content, path, ignored), path)
+def _system_blocks(message: SystemMessage, path: str) -> list[SystemContentBlock]:
+    blocks: Any = _text_only(_blocks(message.content, path), path)
     return list(blocks)
 
 
@@ -174,9 +180,9 @@ def _text_only(blocks: list[ContentBlock], path: str) -> list[ContentBlock]:
     return blocks
 
 
-def _tool_result(message: ToolMessage, path: str, ignored: list[str]) -> list[ContentBlock]:
+def _tool_result(message: ToolMessage, path: str) -> list[ContentBlock]:
     """The result, and the cache points of its parts behind it: a result cannot hold any."""
-    blocks: list[Any] = _blocks(message.content, path, ignored)
+    blocks: list[Any] = _blocks(message.content, path)
     content: list[ToolResultContentBlock] = [block for block in blocks if "cachePoint" not in block]
     points: list[ContentBlock] = [block for block in blocks if "cachePoint" in block]
     for place, block in enumerate(content):
@@ -185,18 +191,17 @@ def _tool_result(message: ToolMessage, path: str, ignored: list[str]) -> list[Co
     return [{"toolResult": {"toolUseId": message.tool_call_id, "content": content}}, *points[-1:]]
 
 
-def _blocks(content: Content, path: str, ignored: list[str]) -> list[ContentBlock]:
+def _blocks(content: Content, path: str) -> list[ContentBlock]:
     if content is None:
         return []
     if isinstance(content, str):
-        return [{"text": content}]
+        return [{"text": content}] if content else []
     blocks: list[ContentBlock] = []
     for place, part in enumerate(content):
         here = f"{path}.content[{place}]"
-        _note_extras(part, here, ignored)
         match part:
             case TextPart():
-                blocks.append({"text": part.text})
+                blocks += [{"text": part.text}] if part.text else []
             case ImagePart():
                 blocks.append({"image": media.image_of(part, here)})
             case FilePart():
@@ -214,8 +219,3 @@ def _cache_point(breakpoint_: CacheBreakpoint) -> ContentBlock:
     if breakpoint_.ttl is None:
         return {"cachePoint": {"type": "default"}}
     return {"cachePoint": {"type": "default", "ttl": "1h"}}
-
-
-def _note_extras(part: Open, path: str, ignored: list[str]) -> None:
-    if part.model_extra:
-        ignored += [f"{path}.{name}" for name, value in part.model_extra.items() if value is not None]

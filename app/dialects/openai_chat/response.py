@@ -4,7 +4,14 @@ from typing import Any
 
 from app.converse.reply import Reply
 from app.converse.usage import Usage
-from app.dialects.openai_chat.facts import MALFORMED, ChatFacts, annotation, finish_reason, usage_body
+from app.dialects.openai_chat.facts import (
+    MALFORMED,
+    ChatFacts,
+    annotation,
+    finish_reason,
+    image_part,
+    usage_body,
+)
 from app.dialects.openai_chat.tools import custom_input
 from app.errors import UpstreamFailed
 from app.kit import json
@@ -14,7 +21,7 @@ def from_reply(reply: Reply, facts: ChatFacts) -> dict[str, Any]:
     """The `chat.completion` object.
 
     What OpenAI's own format cannot say travels beside it, where its clients let it pass: `reasoning_content`,
-    `thinking_blocks` (with signatures, to be sent back) and `citations` (Converse's own).
+    `thinking_blocks` (with signatures, to be sent back), `citations` (Converse's own) and `images`.
 
     Raises:
         UpstreamFailed: the model broke its own format, as the stop reason tells.
@@ -49,6 +56,7 @@ class _Gathered:
         self.thoughts: list[str] = []
         self.thinking_blocks: list[dict[str, Any]] = []
         self.citations: list[Any] = []
+        self.images: list[dict[str, Any]] = []
 
     def add(self, block: Any) -> None:
         match block:
@@ -63,6 +71,8 @@ class _Gathered:
                 )
             case {"reasoningContent": {"redactedContent": data}}:
                 self.thinking_blocks.append({"type": "redacted_thinking", "data": data})
+            case {"image": image}:
+                self.images.append(image_part(image["format"], image["source"]))
             case {"citationsContent": cited}:
                 self.texts += [piece["text"] for piece in cited.get("content", []) if "text" in piece]
                 self.citations += cited.get("citations", [])
@@ -90,4 +100,6 @@ class _Gathered:
             message["thinking_blocks"] = self.thinking_blocks
         if self.citations:
             message["citations"] = self.citations
+        if self.images:
+            message["images"] = self.images
         return message

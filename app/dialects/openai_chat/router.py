@@ -101,7 +101,6 @@ def chat_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
 
 async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
     request = parse_chat_request(exchange.body)
-    exchange.record.model = request.model
     call = to_call(request)
     facts = ChatFacts(
         id=ids.new_id("chatcmpl-"),
@@ -134,26 +133,30 @@ def parse_chat_request(body: bytes) -> ChatRequest:
         InvalidRequest: it is not JSON, or not a chat request, with the path of the first field that is wrong.
     """
     try:
-        return ChatRequest.model_validate(json.loads(body))
+        document = json.loads(body)
     except json.JsonError as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    try:
+        return ChatRequest.model_validate(document)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         # Of a union's faults the deepest belongs to the member that was meant.
         fault = max(faults, key=lambda each: len(each["loc"]))
-        path = _path(fault["loc"])
+        path = _path(document, fault["loc"], is_missing=fault["type"] == "missing")
         raise InvalidRequest(f"{path or 'the body'}: {fault['msg']}", param=path or None) from None
 
 
-_FIELD_NAMES = frozenset(ChatRequest.model_fields)
+def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> str:
+    """`messages[0].content` from pydantic's location, which also names the members of unions on the way.
 
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """`messages[0].content` from pydantic's location, without the names of the union's members in between."""
+    What is a field is told by walking the document along: a member's name leads nowhere in it.
+    """
     path = ""
-    for step in location:
-        if isinstance(step, int):
+    for place, step in enumerate(location, start=1):
+        if isinstance(step, int) and isinstance(value, list):
             path += f"[{step}]"
-        elif step in _FIELD_NAMES:
-            path += f".{step}" if path else step
+            value = value[step]
+        elif isinstance(value, dict) and (step in value or (is_missing and place == len(location))):
+            path += f".{step}" if path else str(step)
+            value = value.get(step)
     return path

@@ -33,7 +33,6 @@ class ImageUrl(Open):
     """An image as a data: URL."""
 
     url: str
-    detail: str | None = None
 
 
 class ImagePart(Open):
@@ -122,6 +121,7 @@ class ThinkingBlock(Open):
     type: Literal["thinking"]
     thinking: str = ""
     signature: str | None = None
+    index: int | None = None
 
 
 class RedactedThinkingBlock(Open):
@@ -129,6 +129,7 @@ class RedactedThinkingBlock(Open):
 
     type: Literal["redacted_thinking"]
     data: str
+    index: int | None = None
 
 
 class SystemMessage(Open):
@@ -136,7 +137,6 @@ class SystemMessage(Open):
 
     role: Literal["system", "developer"]
     content: Content
-    name: str | None = None
 
 
 class UserMessage(Open):
@@ -144,17 +144,18 @@ class UserMessage(Open):
 
     role: Literal["user"]
     content: Content
-    name: str | None = None
 
 
 class AssistantMessage(Open):
-    """What the model said before."""
+    """What the model said before, as it was answered; what only reports, such as `citations`, is not sent again."""
 
     role: Literal["assistant"]
     content: Content = None
-    name: str | None = None
     refusal: str | None = None
     tool_calls: list[Annotated[FunctionToolCall | CustomToolCall, Field(discriminator="type")]] | None = None
+    annotations: list[Any] | None = None
+    citations: list[Any] | None = None
+    images: list[Any] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     thinking_blocks: list[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None = None
@@ -192,7 +193,6 @@ class CustomDefinition(Open):
 
     name: str
     description: str | None = None
-    format: dict[str, Any] | None = None
 
 
 class CustomTool(Open):

@@ -39,6 +39,7 @@ class MessageOut(BaseModel):
     reasoning_content: str | None = None
     thinking_blocks: list[dict[str, Any]] | None = None
     citations: list[dict[str, Any]] | None = None
+    images: list[dict[str, Any]] | None = None
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]

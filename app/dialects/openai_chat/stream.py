@@ -9,7 +9,14 @@ from typing import Any
 from app.converse.events import Event
 from app.converse.usage import Usage
 from app.dialects.openai_chat.errors import error_body
-from app.dialects.openai_chat.facts import MALFORMED, ChatFacts, annotation, finish_reason, usage_body
+from app.dialects.openai_chat.facts import (
+    MALFORMED,
+    ChatFacts,
+    annotation,
+    finish_reason,
+    image_part,
+    usage_body,
+)
 from app.dialects.openai_chat.tools import custom_input
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
@@ -31,6 +38,8 @@ class ChunkStream:
         self._usage_head = f"{head},".encode()
         self._calls: dict[int, _Call] = {}
         self._thoughts: dict[int, dict[str, str]] = {}
+        self._images: dict[int, str] = {}
+        self._listed: dict[str, int] = {}
 
     def from_events(self, events: Iterable[Event]) -> bytes:
         """The frames for a batch of events; empty if it says nothing that a caller sees.
@@ -58,8 +67,13 @@ class ChunkStream:
             case {"contentBlockDelta": {"delta": {"reasoningContent": piece}, "contentBlockIndex": index}}:
                 yield from self._thought_piece(index, piece)
             case {"contentBlockDelta": {"delta": {"citation": citation}}}:
-                made = annotation(citation)
-                yield self._delta({"citations": [citation], **({"annotations": [made]} if made else {})})
+                yield self._entry("citations", citation)
+                if made := annotation(citation):
+                    yield self._entry("annotations", made)
+            case {"contentBlockDelta": {"delta": {"image": {"source": source}}, "contentBlockIndex": index}}:
+                yield self._entry("images", image_part(self._images.get(index, "png"), source))
+            case {"contentBlockStart": {"start": {"image": image}, "contentBlockIndex": index}}:
+                self._images[index] = image["format"]
             case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index}}:
                 yield from self._call_start(index, tool)
             case {"contentBlockStop": {"contentBlockIndex": index}}:
@@ -98,7 +112,7 @@ class ChunkStream:
 
     def _thought_piece(self, index: int, piece: dict[str, str]) -> Iterable[bytes]:
         if "redactedContent" in piece:
-            yield self._delta({"thinking_blocks": [{"type": "redacted_thinking", "data": piece["redactedContent"]}]})
+            yield self._entry("thinking_blocks", {"type": "redacted_thinking", "data": piece["redactedContent"]})
             return
         thought = self._thoughts.setdefault(index, {})
         for member, value in piece.items():
@@ -116,7 +130,13 @@ class ChunkStream:
         thought = self._thoughts.pop(index, None)
         if thought is not None:
             block = {"type": "thinking", "thinking": thought.get("text", ""), "signature": thought.get("signature")}
-            yield self._delta({"thinking_blocks": [block]})
+            yield self._entry("thinking_blocks", block)
+
+    def _entry(self, name: str, entry: dict[str, Any]) -> bytes:
+        """One more entry of a list. The openai package wants an index in every entry of a list in a delta."""
+        index = self._listed.get(name, 0)
+        self._listed[name] = index + 1
+        return self._delta({name: [{"index": index, **entry}]})
 
     def _arguments(self, call: "_Call", piece: str) -> bytes:
         return self._delta({"tool_calls": [{"index": call.number, "function": {"arguments": piece}}]})

@@ -67,14 +67,16 @@ def tool_use(call: FunctionToolCall | CustomToolCall, path: str) -> ToolUseBlock
     """A call that the model made, said back to it.
 
     Raises:
-        InvalidRequest: the arguments of a function are not JSON.
+        InvalidRequest: the arguments of a function are not a JSON object.
     """
     if isinstance(call, CustomToolCall):
         return {"toolUseId": call.id, "name": call.custom.name, "input": {_CUSTOM_INPUT: call.custom.input}}
     try:
         arguments = json.loads(call.function.arguments.strip() or "{}")
-    except json.JsonError as error:
-        raise InvalidRequest(f"arguments must be JSON: {error}", param=f"{path}.function.arguments") from None
+    except json.JsonError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise InvalidRequest("arguments must be a JSON object, as text", param=f"{path}.function.arguments")
     return {"toolUseId": call.id, "name": call.function.name, "input": arguments}
 
 

@@ -2,9 +2,22 @@
 
 from app.models.families.row import row
 
-_COMMON = {"signed_reasoning": True, "single_tool_field": True}
+_COMMON = {"single_tool_field": True}
 
 ROWS = (
+    row(
+        "claude-5.5",
+        r"anthropic\.claude-[a-z]+-5-5",
+        "contracts 6, 2026-11: the 5.5 line always thinks, so no tool can be forced; the rest as Claude 5",
+        **_COMMON,
+        tool_choices=frozenset(),
+        system_turns=True,
+        sampling=False,
+        prefill="refused",
+        cache_ttl=True,
+        reasoning="adaptive",
+        structured="native",
+    ),
     row(
         "claude-5",
         r"anthropic\.claude-(opus|sonnet|haiku|fable)-[5-9]",
@@ -12,6 +25,8 @@ ROWS = (
         **_COMMON,
         system_turns=True,
         sampling=False,
+        prefill="refused",
+        cache_ttl=True,
         reasoning="adaptive",
         structured="native",
     ),
@@ -22,15 +37,19 @@ ROWS = (
         **_COMMON,
         system_turns=True,
         sampling=False,
+        prefill="refused",
+        cache_ttl=True,
         reasoning="adaptive",
         structured="native",
     ),
     row(
         "claude-opus-4.7",
         r"anthropic\.claude-opus-4-7",
-        "openclaw#73663, promptfoo#10307 (2026): temperature is deprecated; contracts 6: thinking `enabled` refused",
+        "openclaw#73663, promptfoo#10307 (2026): no temperature; contracts 6: no `enabled` thinking, no prefill",
         **_COMMON,
         sampling=False,
+        prefill="refused",
+        cache_ttl=True,
         reasoning="adaptive",
         structured="native",
     ),
@@ -40,6 +59,8 @@ ROWS = (
         "recordings bedrock_model_thinking_part_anthropic_adaptive, native_output (Sonnet 4.6, 2026)",
         **_COMMON,
         temperature_with_top_p=False,
+        prefill="refused",
+        cache_ttl=True,
         reasoning="adaptive",
         structured="native",
     ),
@@ -49,6 +70,8 @@ ROWS = (
         "BoltAI#399, contracts 6: temperature or top_p; recordings native_output (Sonnet 4.5)",
         **_COMMON,
         temperature_with_top_p=False,
+        prefill="trimmed",
+        cache_ttl=True,
         reasoning="budget",
         structured="native",
     ),
@@ -58,6 +81,7 @@ ROWS = (
         "contracts 6, pain 11: newer Claude refuses temperature beside top_p",
         **_COMMON,
         temperature_with_top_p=False,
+        prefill="trimmed",
         reasoning="budget",
     ),
     row(
@@ -65,8 +89,16 @@ ROWS = (
         r"anthropic\.claude-((opus|sonnet)-4-2|3-7-)",
         "recording bedrock_model_thinking_part_anthropic (Sonnet 4): thinking with budget_tokens",
         **_COMMON,
+        prefill="trimmed",
         reasoning="budget",
     ),
-    row("claude-3", r"anthropic\.claude-3", "AWS user guide: no thinking before 3.7", **_COMMON, caching=False),
+    row(
+        "claude-3",
+        r"anthropic\.claude-3",
+        "AWS user guide: no thinking before 3.7",
+        **_COMMON,
+        prefill="trimmed",
+        caching=False,
+    ),
     row("claude-2", r"anthropic\.claude-(v2|instant)", "AWS user guide: neither", tools=False, caching=False),
 )

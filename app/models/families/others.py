@@ -1,80 +1,86 @@
-"""Everybody but Claude."""
+"""Everybody but Claude. None of them signs its thoughts, so none is sent one back."""
+
+from typing import Any
 
 from app.models.families.row import row
 
-_AUTO_ONLY: frozenset[str] = frozenset()
+_UNSIGNED = {"reasoning_history": "none"}
+_COMMON: dict[str, Any] = {**_UNSIGNED, "caching": False}
+_AUTO_ONLY: dict[str, Any] = {"tool_choices": frozenset()}
 
 ROWS = (
     row(
         "nova-2",
         r"amazon\.nova-(2|premier-2)",
         "recordings bedrock_model_code_execution_tool (Nova 2 Lite); toolChoice `any` recorded; contracts 5.2",
+        **_UNSIGNED,
         reasoning="nova",
     ),
-    row("nova", r"amazon\.nova", "AWS user guide: any and tool choices, prompt caching on text", structured="tool"),
+    row(
+        "nova",
+        r"amazon\.nova",
+        "AWS user guide: `any` and `tool` choices, prompt caching on text",
+        **_UNSIGNED,
+    ),
     row(
         "titan-text",
         r"amazon\.titan-(text|tg1)",
         "AWS user guide, supported models and features: no tools, no cache",
+        **_COMMON,
         tools=False,
-        caching=False,
         structured="prompt",
     ),
     row(
         "gpt-oss",
         r"openai\.gpt-oss",
         "recording bedrock_thinking_true_openai_variant: reasoning_effort accepted; harness-sdk#1241 for toolChoice",
-        tool_choices=_AUTO_ONLY,
+        **_COMMON,
+        **_AUTO_ONLY,
         reasoning="effort",
-        caching=False,
         structured="native",
     ),
     row(
         "qwen3",
         r"qwen\.qwen3",
-        "recordings bedrock_native_output_qwen, bedrock_thinking_high_qwen_variant",
-        caching=False,
+        "recordings bedrock_native_output_qwen, bedrock_thinking_high_qwen_variant: reasoning_config `high` accepted",
+        **_COMMON,
+        reasoning="config",
         structured="native",
     ),
-    row("gemma-3", r"google\.gemma-3", "recording bedrock_native_output_google", caching=False, structured="native"),
-    row("minimax", r"minimax\.", "recording bedrock_native_output_minimax", caching=False, structured="native"),
-    row("glm", r"zai\.glm", "recording bedrock_zai_native_output", caching=False, structured="native"),
-    row(
-        "mistral",
-        r"mistral\.",
-        "AWS user guide: toolChoice any and tool; no prompt cache",
-        caching=False,
-    ),
+    row("gemma-3", r"google\.gemma-3", "recording bedrock_native_output_google", **_COMMON, structured="native"),
+    row("minimax", r"minimax\.", "recording bedrock_native_output_minimax", **_COMMON, structured="native"),
+    row("glm", r"zai\.glm", "recording bedrock_zai_native_output", **_COMMON, structured="native"),
+    row("mistral", r"mistral\.", "AWS user guide: toolChoice any and tool; no prompt cache", **_COMMON),
     row(
         "llama",
         r"meta\.llama",
         "harness-sdk#1241: no toolChoice but auto; AWS user guide: no prompt cache",
-        tool_choices=_AUTO_ONLY,
-        caching=False,
+        **_COMMON,
+        **_AUTO_ONLY,
         structured="prompt",
     ),
     row(
         "deepseek-r1",
         r"deepseek\.r1",
         "AWS user guide: no tools on Converse; contracts 5.2: no switch for its thinking",
+        **_COMMON,
         tools=False,
-        caching=False,
         structured="prompt",
     ),
     row(
         "deepseek-v3",
         r"deepseek\.v3",
         "contracts 5.2: reasoning_effort",
-        tool_choices=_AUTO_ONLY,
+        **_COMMON,
+        **_AUTO_ONLY,
         reasoning="effort",
-        caching=False,
     ),
     row(
         "smollm2",
         r"local\.smollm2",
         "the embedded Bedrock's own model: 135 million parameters follow no schema and call no tools",
+        **_COMMON,
         tools=False,
-        caching=False,
         structured="prompt",
     ),
 )

@@ -1,0 +1,1 @@
+"""Programs that start, test and measure the project; the gateway itself needs none of them."""

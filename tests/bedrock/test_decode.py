@@ -1,0 +1,151 @@
+"""Event streams: any split of the bytes gives the same events, and a broken one never ends well."""
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import errors
+from app.bedrock.decode import EventDecoder, UsageTap
+from app.converse.usage import Usage
+from app.kit import json
+from app.kit.eventstream import encode_frame
+
+EVENTS: list[tuple[str, dict[str, Any]]] = [
+    ("messageStart", {"role": "assistant", "p": "abc"}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Grüezi"}, "p": "abcdef"}),
+    ("contentBlockStop", {"contentBlockIndex": 0, "p": "a"}),
+    ("messageStop", {"stopReason": "end_turn", "p": "ab"}),
+    (
+        "metadata",
+        {"usage": {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}, "metrics": {"latencyMs": 5}, "p": "a"},
+    ),
+]
+
+
+def event_frame(kind: str, payload: dict[str, Any]) -> bytes:
+    headers = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
+    return encode_frame(headers, json.dumps(payload))
+
+
+def exception_frame(kind: str, payload: dict[str, Any]) -> bytes:
+    headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
+    return encode_frame(headers, json.dumps(payload))
+
+
+STREAM = b"".join(event_frame(*event) for event in EVENTS)
+DECODED = [{kind: {key: value for key, value in payload.items() if key != "p"}} for kind, payload in EVENTS]
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=10))
+def test_any_split_gives_the_same_events(cuts: list[int]) -> None:
+    decoder = EventDecoder()
+    got: list[Any] = []
+    for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(STREAM)], strict=True):
+        got += decoder.feed(STREAM[start:end])
+    decoder.finish()
+    assert got == DECODED
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        0,
+        10,
+        len(event_frame(*EVENTS[0])),
+        len(STREAM) - len(event_frame(*EVENTS[4])) - len(event_frame(*EVENTS[3])),
+        len(STREAM) - 1,
+    ],
+)
+def test_a_stream_that_breaks_off_is_an_error(length: int) -> None:
+    decoder = EventDecoder()
+    decoder.feed(STREAM[:length])
+    with pytest.raises(errors.UpstreamFailed):
+        decoder.finish()
+
+
+def test_an_exception_behind_good_events_comes_after_them() -> None:
+    decoder = EventDecoder()
+    data = event_frame(*EVENTS[0]) + exception_frame("throttlingException", {"message": "slow"})
+    assert decoder.feed(data) == DECODED[:1]
+    with pytest.raises(errors.RateLimited, match="slow"):
+        decoder.feed(b"")
+    with pytest.raises(errors.RateLimited):
+        decoder.finish()
+
+
+def test_an_exception_alone_is_raised_at_once() -> None:
+    with pytest.raises(errors.UpstreamFailed, match="It broke"):
+        EventDecoder().feed(
+            exception_frame("modelStreamErrorException", {"message": "m", "originalMessage": "It broke"})
+        )
+
+
+def test_an_error_message_is_an_error() -> None:
+    headers = {":message-type": "error", ":error-code": "InternalServerException", ":error-message": "oops"}
+    with pytest.raises(errors.InternalFailure, match="oops"):
+        EventDecoder().feed(encode_frame(headers, b""))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x" * 40,
+        event_frame(*EVENTS[0])[:-1] + b"\x00",
+        encode_frame({":message-type": "event", ":event-type": "a"}, b"{"),
+        encode_frame({":message-type": "exception"}, b"<"),
+    ],
+)
+def test_garbage_is_an_error(data: bytes) -> None:
+    with pytest.raises(errors.GatewayError, match="garbled"):
+        EventDecoder().feed(data)
+
+
+def chunk(document: dict[str, Any]) -> bytes:
+    return event_frame("chunk", {"bytes": b64encode(json.dumps(document)).decode(), "p": "abc"})
+
+
+def test_the_tap_hears_usage_of_converse_and_of_invoke() -> None:
+    tap = UsageTap()
+    for byte in STREAM:
+        tap.feed(bytes([byte]))
+    assert (tap.usage, tap.error, tap.is_at_boundary) == (Usage(3, 4), None, True)
+    tap = UsageTap()
+    tap.feed(chunk({"type": "message_start"}))
+    metrics = {
+        "inputTokenCount": 5,
+        "outputTokenCount": 6,
+        "cacheReadInputTokenCount": 7,
+        "cacheWriteInputTokenCount": 8,
+    }
+    tap.feed(chunk({"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics}) + chunk({"type": "ping"}))
+    assert tap.usage == Usage(5, 6, 7, 8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x" * 40,
+        event_frame("metadata", {}),
+        event_frame("chunk", {"bytes": "%"}),
+        event_frame("chunk", {"bytes": "AAAA"}),
+        encode_frame({":message-type": "event", ":event-type": "metadata"}, b"[]"),
+    ],
+)
+def test_the_tap_never_raises(data: bytes) -> None:
+    tap = UsageTap()
+    tap.feed(data)
+    tap.feed(STREAM)
+    assert isinstance(tap.error, errors.UpstreamFailed)
+    assert not tap.is_at_boundary
+    assert tap.usage is None
+
+
+def test_the_tap_notes_an_exception_and_where_frames_end() -> None:
+    tap = UsageTap()
+    tap.feed(STREAM[:20])
+    assert not tap.is_at_boundary
+    tap.feed(STREAM[20:] + exception_frame("throttlingException", {"message": "m"}))
+    assert isinstance(tap.error, errors.RateLimited)

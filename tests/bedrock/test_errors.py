@@ -1,0 +1,94 @@
+"""AWS's errors become ours, by name first, then by status."""
+
+import pytest
+
+from app import errors
+from app.bedrock.errors import IdentityRefused, error_of_name, error_of_reply
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "message", "expected", "retry_here", "retry_elsewhere"),
+    [
+        (400, "ValidationException", "bad", errors.InvalidRequest, False, False),
+        (400, "ValidationException", "Input is too long for requested model.", errors.ContextTooLong, False, False),
+        (400, "ValidationException", "prompt is too long: 9 tokens > 8", errors.ContextTooLong, False, False),
+        (400, "ValidationException", "The provided model identifier is invalid.", errors.ModelNotFound, False, False),
+        (
+            400,
+            "ValidationException",
+            "… with on-demand throughput isn\u2019t supported.",
+            errors.ModelNotFound,
+            False,
+            False,
+        ),
+        (400, "SerializationException", "x", errors.InvalidRequest, False, False),
+        (403, "AccessDeniedException", "no access", errors.PermissionRefused, False, True),
+        (403, "ExpiredTokenException", "expired", IdentityRefused, True, True),
+        (403, "UnrecognizedClientException", "invalid token", IdentityRefused, True, True),
+        (404, "ResourceNotFoundException", "gone", errors.ModelNotFound, False, False),
+        (429, "ThrottlingException", "slow down", errors.RateLimited, True, True),
+        (429, "ModelNotReadyException", "warming", errors.Overloaded, True, True),
+        (400, "ServiceQuotaExceededException", "quota", errors.QuotaExceeded, False, True),
+        (408, "ModelTimeoutException", "slow", errors.UpstreamTimeout, False, True),
+        (424, "ModelErrorException", "broke", errors.UpstreamFailed, False, True),
+        (500, "InternalServerException", "oops", errors.InternalFailure, True, True),
+        (503, "ServiceUnavailableException", "busy", errors.Overloaded, True, True),
+        (400, "", "bad", errors.InvalidRequest, False, False),
+        (403, "", "no", errors.PermissionRefused, False, True),
+        (404, "", "gone", errors.NotFound, False, False),
+        (413, "", "big", errors.BodyTooLarge, False, False),
+        (429, "", "slow", errors.RateLimited, True, True),
+        (502, "", "proxy", errors.UpstreamFailed, False, True),
+        (504, "", "proxy", errors.UpstreamTimeout, False, True),
+        (529, "", "busy", errors.Overloaded, True, True),
+        (418, "TeapotException", "short and stout", errors.UpstreamFailed, False, True),
+        (301, "", "moved", errors.UpstreamFailed, False, True),
+    ],
+)
+def test_table(
+    status: int, name: str, message: str, expected: type[errors.GatewayError], retry_here: bool, retry_elsewhere: bool
+) -> None:
+    headers = (("x-amzn-errortype", f"{name}:http://internal.amazon.com/coral/com.amazon.bedrock/"),) if name else ()
+    body = b'{"message": "%s"}' % message.encode()
+    error = error_of_reply(status, headers, body)
+    assert type(error) is expected
+    assert (error.retry_here, error.retry_elsewhere) == (retry_here, retry_elsewhere)
+    if not isinstance(error, IdentityRefused):
+        assert error.message == message
+        assert error.upstream == errors.UpstreamReply(status, headers, body)
+
+
+@pytest.mark.parametrize(
+    ("original", "expected", "retried"),
+    [(400, errors.InvalidRequest, False), (429, errors.UpstreamFailed, True), (500, errors.UpstreamFailed, True)],
+)
+def test_a_model_error_carries_the_model_s_own_status(
+    original: int, expected: type[errors.GatewayError], retried: bool
+) -> None:
+    body = b'{"message": "m", "originalStatusCode": %d}' % original
+    error = error_of_reply(424, (("x-amzn-errortype", "ModelErrorException"),), body)
+    assert type(error) is expected
+    assert error.retry_here is retried
+
+
+def test_the_name_may_stand_in_the_body_and_the_message_be_capital() -> None:
+    error = error_of_reply(400, (), b'{"__type": "com.amazon#ThrottlingException", "Message": "m"}')
+    assert isinstance(error, errors.RateLimited)
+    assert error.message == "m"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"'])
+def test_a_body_without_a_message_is_borne(body: bytes) -> None:
+    error = error_of_reply(503, (("retry-after", "3"),), body)
+    assert isinstance(error, errors.Overloaded)
+    assert (error.retry_after, error.message) == (3.0, "Bedrock answered with status 503")
+
+
+def test_names_of_streams_are_camel_case() -> None:
+    assert isinstance(error_of_name("throttlingException", "m"), errors.RateLimited)
+
+
+def test_our_own_credentials_are_never_the_caller_s_fault() -> None:
+    error = error_of_reply(403, (("x-amzn-errortype", "InvalidSignatureException"),), b'{"message":"secret detail"}')
+    assert (error.status, error.upstream) == (502, None)
+    assert "secret detail" not in error.message

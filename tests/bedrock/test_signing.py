@@ -1,0 +1,103 @@
+"""Our lean signer equals botocore's, byte for byte."""
+
+import datetime
+from typing import Any
+from unittest import mock
+from urllib.parse import parse_qsl, quote
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotocoreCredentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.bedrock.credentials import BearerToken, Credentials
+from app.bedrock.signing import Signer
+
+MOMENT = datetime.datetime(2026, 11, 24, 13, 37, 28, tzinfo=datetime.UTC)
+MODELS = [
+    "amazon.nova-lite-v1:0",
+    "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123",
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+]
+segments = st.one_of(
+    st.sampled_from(MODELS).map(lambda model: quote(model, safe="")),
+    st.sampled_from(MODELS),
+    st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=12).map(
+        lambda text: quote(text, safe="")
+    ),
+    st.sampled_from(["..", ".", "a b".replace(" ", "%20"), "~x", "%C3%BC"]),
+)
+paths = st.lists(segments, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
+names = st.sampled_from(["content-type", "accept", "x-amzn-bedrock-trace", "x-other"])
+values = st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+headers = st.dictionaries(names, values.map(lambda text: text), max_size=3)
+queries = st.lists(
+    st.tuples(st.sampled_from(["maxResults", "nextToken", "type", "byProvider"]), st.text("abcXYZ019-_.", max_size=8)),
+    max_size=3,
+    unique_by=lambda pair: pair[0],
+)
+secrets = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGH0123456789+/", min_size=20, max_size=40)
+
+
+@given(
+    paths,
+    queries,
+    headers,
+    st.binary(max_size=100),
+    secrets,
+    st.none() | st.just("a-session/token=="),
+    st.sampled_from(["GET", "POST"]),
+)
+def test_equal_to_botocore(
+    path: str,
+    query: list[tuple[str, str]],
+    given_headers: dict[str, str],
+    body: bytes,
+    secret: str,
+    token: str | None,
+    method: str,
+) -> None:
+    raw_query = "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
+    signer = Signer("us-east-1", clock=MOMENT.timestamp)
+    signed = signer.sign(
+        Credentials("AKIDEXAMPLE", secret, token),
+        method,
+        "host.example:8443",
+        path,
+        raw_query,
+        [*given_headers.items()],
+        body,
+    )
+    assert dict(signed)["authorization"] == by_botocore(method, path, raw_query, given_headers, body, secret, token)
+
+
+def by_botocore(
+    method: str, path: str, query: str, given_headers: dict[str, str], body: bytes, secret: str, token: str | None
+) -> Any:
+    url = f"https://host.example:8443{path}"
+    request = AWSRequest(method=method, url=url, headers=given_headers, data=body)
+    request.params = dict(parse_qsl(query, keep_blank_values=True))
+    request.headers["host"] = "host.example:8443"
+    credentials = BotocoreCredentials("AKIDEXAMPLE", secret, token)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=MOMENT.replace(tzinfo=None)):
+        SigV4Auth(credentials, "bedrock", "us-east-1").add_auth(request)
+    return request.headers["Authorization"]
+
+
+def test_a_session_token_travels_and_the_key_is_made_anew_each_day() -> None:
+    now = MOMENT.timestamp()
+    signer = Signer("us-east-1", clock=lambda: now)
+    identity = Credentials("AKIDEXAMPLE", "secret", "token")
+    first = dict(signer.sign(identity, "POST", "h", "/p", "", [], b""))
+    assert first["x-amz-security-token"] == "token"
+    now += 86_400
+    second = dict(signer.sign(identity, "POST", "h", "/p", "", [], b""))
+    assert "20261124" in first["authorization"]
+    assert "20261125" in second["authorization"]
+    assert second["authorization"][-64:] != first["authorization"][-64:]
+
+
+def test_a_bearer_token_needs_no_signature() -> None:
+    signed = Signer("us-east-1").sign(BearerToken("abc"), "POST", "h", "/p", "", [("accept", "x")], b"")
+    assert signed == [("accept", "x"), ("authorization", "Bearer abc")]

@@ -1,0 +1,67 @@
+"""A real embedded Bedrock and a real gateway before it, one of each for a whole run."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import boto3
+import openai
+import pytest
+from botocore.config import Config
+
+from tests.servers import KEY, KEY_NAME, emulator_app, gateway, serving
+
+
+class Records:
+    """Keeps what the gateway reports."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+
+    def request_ended(self, record: Any) -> None:
+        self.all.append(record)
+
+    def by_id(self, request_id: str) -> Any:
+        return next(record for record in self.all if record.request_id == request_id)
+
+
+@pytest.fixture(scope="session")
+def emulator_url() -> Iterator[str]:
+    with serving(emulator_app()) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def records() -> Records:
+    return Records()
+
+
+@pytest.fixture(scope="session")
+def gateway_url(emulator_url: str, records: Records) -> Iterator[str]:
+    with gateway(emulator_url, records) as url:
+        yield url
+
+
+@pytest.fixture
+def client(gateway_url: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{gateway_url}/v1", api_key=KEY, max_retries=0) as made:
+        yield made
+
+
+@contextmanager
+def boto_client(url: str, service: str = "bedrock-runtime", name: str = KEY_NAME, secret: str = KEY) -> Iterator[Any]:
+    session = boto3.Session(aws_access_key_id=name, aws_secret_access_key=secret, region_name="us-east-1")
+    with closing(session.client(service, endpoint_url=url, config=Config(retries={"total_max_attempts": 1}))) as client:
+        yield client
+
+
+@pytest.fixture
+def runtime(gateway_url: str) -> Iterator[Any]:
+    with boto_client(gateway_url) as client:
+        yield client
+
+
+@pytest.fixture
+def control(gateway_url: str) -> Iterator[Any]:
+    with boto_client(gateway_url, "bedrock") as client:
+        yield client

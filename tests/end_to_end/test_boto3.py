@@ -1,0 +1,135 @@
+"""An unmodified boto3 against a running gateway, signing with a key of ours."""
+
+import json
+from contextlib import closing
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EventStreamError
+
+from tests.end_to_end.conftest import boto_client
+from tests.servers import KEY
+
+MODELS = [
+    "scripted.echo-v1:0",
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/amazon.nova-pro-v1:0",
+    "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-5",
+    "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0",
+]
+MESSAGES: Any = [{"role": "user", "content": [{"text": "Hello, Bedrock"}]}]
+ANTHROPIC = {
+    "anthropic_version": "bedrock-2023-05-31",
+    "max_tokens": 50,
+    "messages": [{"role": "user", "content": "Hello"}],
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_converse(runtime: Any, records: Any, model: str) -> None:
+    reply = runtime.converse(modelId=model, messages=MESSAGES)
+    assert reply["output"]["message"]["content"] == [{"text": "Hello, Bedrock"}]
+    record = records.all[-1]
+    assert (record.lane, record.surface, record.model, record.caller) == ("identity", "converse", model, "tests")
+    assert (record.usage.input, record.usage.output) == (reply["usage"]["inputTokens"], reply["usage"]["outputTokens"])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_converse_stream(runtime: Any, records: Any, model: str) -> None:
+    events = list(runtime.converse_stream(modelId=model, messages=MESSAGES)["stream"])
+    assert (
+        "".join(event["contentBlockDelta"]["delta"]["text"] for event in events if "contentBlockDelta" in event)
+        == "Hello, Bedrock"
+    )
+    assert [next(iter(event)) for event in (events[0], *events[-2:])] == ["messageStart", "messageStop", "metadata"]
+
+
+def test_usage_of_a_stream_is_heard(gateway_url: str, runtime: Any, records: Any) -> None:
+    stream = runtime.converse_stream(modelId=MODELS[0], messages=MESSAGES)
+    usage = next(event for event in stream["stream"] if "metadata" in event)["metadata"]["usage"]
+    record = records.by_id(stream["ResponseMetadata"]["HTTPHeaders"]["x-request-id"])
+    assert (record.usage.input, record.usage.output) == (usage["inputTokens"], usage["outputTokens"])
+
+
+def test_invoke_model(runtime: Any, records: Any) -> None:
+    reply = runtime.invoke_model(modelId=MODELS[1], body=json.dumps(ANTHROPIC))
+    message = json.loads(reply["body"].read())
+    assert message["content"] == [{"type": "text", "text": "Hello"}]
+    assert records.all[-1].usage.output == message["usage"]["output_tokens"]
+    embedding = runtime.invoke_model(
+        modelId="amazon.titan-embed-text-v2:0", body=json.dumps({"inputText": "a", "dimensions": 256})
+    )
+    assert len(json.loads(embedding["body"].read())["embedding"]) == 256
+
+
+def test_invoke_model_with_response_stream(runtime: Any, records: Any) -> None:
+    stream = runtime.invoke_model_with_response_stream(modelId=MODELS[1], body=json.dumps(ANTHROPIC))
+    kinds = [json.loads(event["chunk"]["bytes"])["type"] for event in stream["body"]]
+    assert kinds == [
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+    record = records.by_id(stream["ResponseMetadata"]["HTTPHeaders"]["x-request-id"])
+    assert record.usage.input > 0
+
+
+def test_count_tokens(runtime: Any) -> None:
+    counted = runtime.count_tokens(modelId=MODELS[0], input={"converse": {"messages": MESSAGES}})["inputTokens"]
+    assert counted == runtime.converse(modelId=MODELS[0], messages=MESSAGES)["usage"]["inputTokens"]
+
+
+def test_the_control_plane_reads(control: Any) -> None:
+    names = {
+        model["providerName"] for model in control.list_foundation_models(byProvider="Anthropic")["modelSummaries"]
+    }
+    assert names == {"Anthropic"}
+    assert (
+        control.get_foundation_model(modelIdentifier="amazon.nova-pro-v1:0")["modelDetails"]["modelName"] == "Nova Pro"
+    )
+    pages = list(control.get_paginator("list_inference_profiles").paginate(PaginationConfig={"PageSize": 3}))
+    assert len(pages) > 2
+    arn = pages[1]["inferenceProfileSummaries"][0]["inferenceProfileArn"]
+    assert control.get_inference_profile(inferenceProfileIdentifier=arn)["inferenceProfileArn"] == arn
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "status", "words"),
+    [
+        ({"modelId": "no.such-model"}, "ValidationException", 400, "The provided model identifier is invalid."),
+        ({"modelId": "scripted.echo-v1:0.throttle"}, "ThrottlingException", 429, "Too many requests"),
+        ({"modelId": "scripted.echo-v1:0.denied"}, "AccessDeniedException", 403, "You don't have access"),
+        (
+            {"messages": [{"role": "assistant", "content": [{"text": "x"}]}]},
+            "ValidationException",
+            400,
+            "must start with a user message",
+        ),
+    ],
+)
+def test_bedrock_s_own_errors_pass_word_for_word(runtime: Any, call: Any, code: str, status: int, words: str) -> None:
+    with pytest.raises(ClientError, match=words) as caught:
+        runtime.converse(**{"modelId": "scripted.echo-v1:0", "messages": MESSAGES, **call})
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
+@pytest.mark.parametrize(
+    ("pair", "code"),
+    [({"secret": "wrong"}, "InvalidSignatureException"), ({"name": "nobody"}, "UnrecognizedClientException")],
+)
+def test_our_own_errors_have_bedrock_s_shape(gateway_url: str, pair: dict[str, str], code: str) -> None:
+    with boto_client(gateway_url, **pair) as stranger, pytest.raises(ClientError) as caught:
+        stranger.converse(modelId="scripted.echo-v1:0", messages=MESSAGES)
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert KEY not in str(caught.value)
+
+
+def test_an_exception_in_a_stream_arrives_as_one(runtime: Any) -> None:
+    stream = runtime.converse_stream(modelId="scripted.long-v1:0.throttlemid-3", messages=MESSAGES)["stream"]
+    with closing(stream), pytest.raises(EventStreamError, match="throttlingException"):
+        list(stream)

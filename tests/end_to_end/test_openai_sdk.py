@@ -1,0 +1,361 @@
+"""An unmodified OpenAI client against a running gateway."""
+
+import json
+import urllib.error
+import urllib.request
+import uuid
+from base64 import b64encode
+from typing import Any
+
+import openai
+import pytest
+from pydantic import BaseModel
+
+from tests.servers import KEY
+
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+CLOCK: Any = {"type": "function", "function": {"name": "clock.now"}}
+PNG = b64encode(b"\x89PNG\r\n\x1a\n" + bytes(40)).decode()
+
+
+def ask(text: str = "Say hello.") -> Any:
+    return [{"role": "user", "content": text}]
+
+
+def test_plain(client: openai.OpenAI) -> None:
+    completion = client.chat.completions.create(model="scripted.echo-v1:0", messages=ask("Grüezi \N{SNOWMAN}"))
+    assert completion.choices[0].message.content == "Grüezi \N{SNOWMAN}"
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.usage is not None
+    assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens > 0
+
+
+def test_the_default_model_answers_where_none_is_named(client: openai.OpenAI) -> None:
+    assert client.chat.completions.create(model="default", messages=ask("a")).model == "default"
+    unnamed = client.chat.completions.create(model="", messages=ask("a"))
+    assert (unnamed.model, unnamed.choices[0].message.content) == ("scripted.echo-v1:0", "a")
+
+
+def test_streamed(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="scripted.long-v1:0", messages=ask(), stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    whole = client.chat.completions.create(model="scripted.long-v1:0", messages=ask())
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert len(chunks) > 100
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage == whole.usage
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+def test_limits_and_stop_sequences(client: openai.OpenAI) -> None:
+    short = client.chat.completions.create(model="scripted.long-v1:0", messages=ask(), max_completion_tokens=5)
+    assert (short.choices[0].finish_reason, short.usage.completion_tokens) == ("length", 5)  # type: ignore[union-attr]
+    stopped = client.chat.completions.create(model="scripted.long-v1:0", messages=ask(), stop=["answer"])
+    assert stopped.choices[0].message.content == "Sentence 1 of a long "
+    assert stopped.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("scene", ["tools", "parallel", "toolonly"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_tools_make_a_round_trip(client: openai.OpenAI, scene: str, streamed: bool) -> None:
+    request: Any = {"model": f"scripted.{scene}-v1:0", "messages": ask("Weather?"), "tools": [WEATHER, CLOCK]}
+    if streamed:
+        with client.chat.completions.stream(**request) as stream:
+            for _ in stream:
+                pass
+            message = stream.get_final_completion().choices[0].message
+    else:
+        message = client.chat.completions.create(**request).choices[0].message
+    calls = message.tool_calls or []
+    names = [call.function.name for call in calls]
+    assert names == (["get_weather", "clock.now"] if scene == "parallel" else ["get_weather"])
+    assert json.loads(calls[0].function.arguments) == {"city": "sample"}
+    assert (message.content is None or message.content == "") is (scene == "toolonly")
+    results = [
+        {"role": "tool", "tool_call_id": call.id, "content": f"result {number}"} for number, call in enumerate(calls)
+    ]
+    history = [*request["messages"], message.model_dump(exclude_none=True, exclude={"parsed"}), *results]
+    answer = client.chat.completions.create(**{**request, "messages": history})
+    expected = "; ".join(f"result {number}" for number in range(len(calls)))
+    assert answer.choices[0].message.content == f"The tools said: {expected}"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_thinking_goes_round_with_its_signature(client: openai.OpenAI, streamed: bool) -> None:
+    model = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    request: Any = {"model": model, "messages": ask("Weather?"), "tools": [WEATHER], "reasoning_effort": "low"}
+    if streamed:
+        deltas = [
+            chunk.choices[0].delta.model_dump() for chunk in client.chat.completions.create(**request, stream=True)
+        ]
+        thought = "".join(delta.get("reasoning_content") or "" for delta in deltas)
+        blocks = [block for delta in deltas for block in delta.get("thinking_blocks") or []]
+        call = next(delta["tool_calls"][0] for delta in deltas if delta.get("tool_calls"))
+        call["function"]["arguments"] = '{"city":"sample"}'
+    else:
+        message = client.chat.completions.create(**request).choices[0].message.model_dump()
+        thought, blocks, call = message["reasoning_content"], message["thinking_blocks"], message["tool_calls"][0]
+    assert thought.startswith("The user says: 'Weather?'")
+    assert blocks[0]["thinking"] == thought
+    assert blocks[0]["signature"]
+
+    def again(thinking: Any) -> Any:
+        turn = {
+            "role": "assistant",
+            "content": "I will look that up.",
+            "tool_calls": [call],
+            "thinking_blocks": thinking,
+        }
+        result = {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}
+        return client.chat.completions.create(**{**request, "messages": [*request["messages"], turn, result]})
+
+    assert again(blocks).choices[0].message.content == "The tools said: sunny"
+    with pytest.raises(openai.BadRequestError, match="Invalid `signature`"):
+        again([{**blocks[0], "thinking": "something else"}])
+
+
+def test_images_and_documents_arrive(client: openai.OpenAI) -> None:
+    file = {
+        "filename": "my report (final).pdf",
+        "file_data": "data:application/pdf;base64," + b64encode(b"%PDF-1.4").decode(),
+    }
+    content: Any = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+        {"type": "file", "file": file},
+    ]
+    message = client.chat.completions.create(
+        model="scripted.media-v1:0", messages=[{"role": "user", "content": content}]
+    )
+    assert message.choices[0].message.content == (
+        "I see image png of about 48 bytes, document pdf 'my report (final)' of about 9 bytes."
+    )
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "scripted.structured-v1:0",
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "us.mistral.pixtral-large-2502-v1:0",
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_structured_output_is_parsed(client: openai.OpenAI, model: str, streamed: bool) -> None:
+    if streamed:
+        with client.chat.completions.stream(model=model, messages=ask("A person"), response_format=Person) as stream:
+            for _ in stream:
+                pass
+            parsed = stream.get_final_completion()
+    else:
+        parsed = client.chat.completions.parse(model=model, messages=ask("A person"), response_format=Person)
+    assert parsed.choices[0].message.parsed == Person(name="sample", age=7)
+    assert parsed.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    ("scene", "content", "reason"),
+    [
+        ("redacted", "hi", "stop"),
+        ("citations", "According to the sources, this is so. And so is that.", "stop"),
+        ("guarded", "Sorry, the guardrail blocked this.", "content_filter"),
+        ("servertool", "The answer is 42.", "stop"),
+        ("silent", "", "stop"),
+        ("cached", "hi", "stop"),
+    ],
+)
+def test_other_scenes(client: openai.OpenAI, scene: str, content: str, reason: str) -> None:
+    choice = client.chat.completions.create(model=f"scripted.{scene}-v1:0", messages=ask("hi")).choices[0]
+    assert (choice.message.content, choice.finish_reason) == (content, reason)
+
+
+def test_cached_tokens_are_told(client: openai.OpenAI) -> None:
+    usage = client.chat.completions.create(model="scripted.cached-v1:0", messages=ask("hi")).usage
+    assert usage is not None
+    assert usage.prompt_tokens_details is not None
+    assert usage.prompt_tokens_details.cached_tokens == 1200
+    assert usage.prompt_tokens > 1500
+
+
+def test_forbidden_tools_are_not_called(client: openai.OpenAI) -> None:
+    first = client.chat.completions.create(
+        model="scripted.tools-v1:0", messages=ask(), tools=[WEATHER], tool_choice="none"
+    )
+    assert first.choices[0].message.tool_calls is None
+    call = {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    history: Any = [
+        *ask(),
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "x"},
+        *ask("and?"),
+    ]
+    second = client.chat.completions.create(
+        model="scripted.toolonly-v1:0", messages=history, tools=[WEATHER], tool_choice="none"
+    )
+    assert second.choices[0].message.tool_calls is None
+    assert second.choices[0].finish_reason == "stop"
+
+
+def test_what_is_ignored_and_repaired_is_told(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.with_raw_response.create(
+        model="us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        messages=ask(),
+        temperature=2,
+        top_p=0.5,
+        seed=1,
+        extra_body={"new": 1},
+    )
+    assert answer.headers["x-outcrop-ignored"] == "seed, new"
+    assert answer.headers["x-outcrop-repaired"] == "temperature, top_p"
+
+
+def test_a_field_s_name_cannot_break_out_of_the_header(client: openai.OpenAI) -> None:
+    extra = {"bad\r\nx-evil: 1\N{SNOWMAN}": 1, "x" * 3000: 2}
+    answer = client.chat.completions.with_raw_response.create(model="", messages=ask(), extra_body=extra)
+    assert "x-evil" not in answer.headers
+    assert answer.headers["x-outcrop-ignored"].startswith("bad??x-evil: 1?, xxx")
+    assert len(answer.headers["x-outcrop-ignored"]) < 2100
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "code", "param"),
+    [
+        ({"model": "scripted.nothing-v1:0"}, openai.NotFoundError, "model_not_found", None),
+        ({"model": "not a model"}, openai.BadRequestError, None, "model"),
+        ({"n": 2}, openai.BadRequestError, None, "n"),
+        ({"logprobs": True}, openai.BadRequestError, None, "logprobs"),
+        ({"service_tier": "scale"}, openai.BadRequestError, None, "service_tier"),
+        ({"modalities": ["text", "audio"]}, openai.BadRequestError, None, "modalities"),
+        ({"functions": [{"name": "f"}]}, openai.BadRequestError, None, "functions"),
+        ({"tool_choice": "required"}, openai.BadRequestError, None, "tool_choice"),
+        ({"messages": []}, openai.BadRequestError, None, "messages"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, openai.BadRequestError, None, "messages[0]"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            openai.BadRequestError,
+            None,
+            "messages[0].content[0].text",
+        ),
+        ({"temperature": 3}, openai.BadRequestError, None, "temperature"),
+        ({"model": "scripted.echo-v1:0.toolong"}, openai.BadRequestError, "context_length_exceeded", None),
+        ({"model": "scripted.echo-v1:0.denied"}, openai.PermissionDeniedError, None, None),
+        ({"model": "scripted.echo-v1:0.throttle"}, openai.RateLimitError, "rate_limit_exceeded", None),
+        ({"model": "scripted.echo-v1:0.quota"}, openai.RateLimitError, "insufficient_quota", None),
+        ({"model": "scripted.echo-v1:0.internal"}, openai.InternalServerError, None, None),
+        ({"model": "scripted.malformed-v1:0"}, openai.InternalServerError, None, None),
+    ],
+)
+def test_errors(
+    client: openai.OpenAI, change: Any, kind: type[openai.APIStatusError], code: str | None, param: str | None
+) -> None:
+    with pytest.raises(kind) as caught:
+        client.chat.completions.create(**{"model": "scripted.echo-v1:0", "messages": ask(), **change})
+    assert (caught.value.code, caught.value.param) == (code, param)
+    assert uuid.UUID(caught.value.request_id)
+
+
+@pytest.mark.parametrize("depth", [300, 600, 900, 950, 990, 3000, 100_000])
+@pytest.mark.parametrize("place", ["response_format", "tools", "new"])
+def test_no_depth_is_a_fault_of_ours(client: openai.OpenAI, gateway_url: str, depth: int, place: str) -> None:
+    deep = '{"not":' * depth + "{}" + "}" * depth
+    bodies = {
+        "response_format": '"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":%s}}',
+        "tools": '"tools":[{"type":"function","function":{"name":"n","parameters":%s}}]',
+        "new": '"new":%s',
+    }
+    body = (
+        '{"model":"us.anthropic.claude-sonnet-4-6","messages":[{"role":"user","content":"x"}],'
+        + bodies[place] % deep
+        + "}"
+    )
+    request = urllib.request.Request(
+        f"{gateway_url}/v1/chat/completions", body.encode(), {"Authorization": f"Bearer {KEY}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert answer.status == 200
+    except urllib.error.HTTPError as error:
+        with error:
+            assert error.status == 400
+            assert b"nested" in error.read()
+
+
+def test_a_throttle_tells_when_to_come_back(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.RateLimitError) as caught:
+        client.chat.completions.create(model="scripted.echo-v1:0.retryafter-7", messages=ask())
+    assert caught.value.response.headers["retry-after"] == "7"
+
+
+def test_a_wrong_key(gateway_url: str) -> None:
+    with (
+        openai.OpenAI(base_url=f"{gateway_url}/v1", api_key="wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError) as caught,
+    ):
+        stranger.models.list()
+    assert (caught.value.code, caught.value.type) == ("invalid_api_key", "authentication_error")
+
+
+@pytest.mark.parametrize("fault", ["exception-2", "throttlemid-2", "modelstream-2", "cut-2", "stop-2", "badcrc-2"])
+def test_a_stream_that_breaks_ends_in_an_error_not_in_done(client: openai.OpenAI, fault: str) -> None:
+    stream = client.chat.completions.create(model=f"scripted.long-v1:0.{fault}", messages=ask(), stream=True)
+    seen = []
+    with pytest.raises(openai.APIError) as caught:
+        seen.extend(stream)
+    assert len(seen) == 2
+    assert not isinstance(caught.value, openai.APIStatusError)
+    assert caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("exception-0", openai.InternalServerError), ("throttlemid-0", openai.RateLimitError)]
+)
+def test_a_stream_that_fails_before_its_first_event_has_a_status(
+    client: openai.OpenAI, fault: str, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        client.chat.completions.create(model=f"scripted.echo-v1:0.{fault}", messages=ask(), stream=True)
+
+
+@pytest.mark.parametrize("fault", ["throttle-2", "unavailable-1", "notready-2", "internal-1"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_passes_is_waited_for(client: openai.OpenAI, records: Any, fault: str, streamed: bool) -> None:
+    answer = client.chat.completions.with_raw_response.create(
+        model=f"scripted.echo-v1:0.{fault}", messages=ask(str(uuid.uuid4())), stream=streamed
+    )
+    assert answer.status_code == 200
+    if streamed:
+        list(answer.parse())
+    assert records.by_id(answer.headers["x-request-id"]).attempts == int(fault[-1]) + 1
+
+
+def test_models(client: openai.OpenAI) -> None:
+    listed = [model.id for model in client.models.list()]
+    assert "scripted.echo-v1:0" in listed
+    assert "us.anthropic.claude-sonnet-4-5-20250929-v1:0" in listed
+    assert "anthropic.claude-sonnet-4-5-20250929-v1:0" not in listed
+    assert "cohere.embed-v4:0" not in listed
+    assert client.models.retrieve("amazon.nova-pro-v1:0").owned_by == "amazon"
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.models.retrieve("no/such:model")
+    assert caught.value.code == "model_not_found"
+
+
+async def test_the_asynchronous_client(gateway_url: str) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{gateway_url}/v1", api_key=KEY) as client:
+        stream = await client.chat.completions.create(model="scripted.echo-v1:0", messages=ask("hello"), stream=True)
+        assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "hello"

@@ -1,0 +1,76 @@
+"""The small tools: clock, ids, SSE and asynchronous iterators."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from app.kit import ids, sse
+from app.kit.aiter import started
+from app.kit.clock import Deadline, seconds_until
+
+
+def test_deadline_counts_down() -> None:
+    assert 4.5 < Deadline.after(5).remaining() <= 5
+    assert Deadline.after(-1).remaining() < 0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0),
+        (" 0.5 ", 0.5),
+        ("", None),
+        ("soon", None),
+        ("1e999x", None),
+        ("1e999", None),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 60.0),
+        ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
+        ("Thu, 01 Jan 99999999999 00:00:10 GMT", None),
+    ],
+)
+def test_retry_after(text: str, seconds: float | None) -> None:
+    assert seconds_until(text, now=lambda: 40.0) == seconds
+
+
+def test_ids_are_fresh_and_safe() -> None:
+    assert ids.new_request_id() != ids.new_request_id()
+    assert ids.is_request_id(ids.new_request_id())
+    assert ids.new_id("chatcmpl-").startswith("chatcmpl-")
+    for bad in ("", "a b", "a\nb", "x" * 129, "\N{SNOWMAN}", 'a"b'):
+        assert not ids.is_request_id(bad)
+
+
+def test_sse_frame() -> None:
+    assert sse.data_frame(b"{}") == b"data: {}\n\n"
+
+
+async def test_started_waits_for_the_first_item_and_keeps_it() -> None:
+    closed = []
+
+    async def source() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append(True)
+
+    stream = await started(source())
+    assert [item async for item in stream] == [1, 2]
+    stream = await started(source())
+    assert await anext(stream) == 1
+    await stream.aclose()
+    assert closed == [True, True]
+
+
+async def test_started_raises_what_comes_first_and_bears_emptiness() -> None:
+    async def failing() -> AsyncGenerator[int, None]:
+        raise ValueError("first")
+        yield 1
+
+    async def empty() -> AsyncGenerator[int, None]:
+        return
+        yield 1
+
+    with pytest.raises(ValueError, match="first"):
+        await started(failing())
+    assert [item async for item in await started(empty())] == []

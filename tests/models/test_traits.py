@@ -1,0 +1,60 @@
+"""Traits: each row of the tables is reached, and says what it is known from."""
+
+import dataclasses
+
+import pytest
+
+from app.models.families import FAMILIES
+from app.models.ids import parse_model_id
+from app.models.traits import Traits, traits_of
+
+REAL_IDS = {
+    "anthropic.claude-sonnet-5": "claude-5",
+    "anthropic.claude-opus-5-5": "claude-5.5",
+    "us.anthropic.claude-opus-4-8": "claude-opus-4.8",
+    "anthropic.claude-opus-4-7": "claude-opus-4.7",
+    "us.anthropic.claude-sonnet-4-6": "claude-4.6",
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0": "claude-4.5",
+    "anthropic.claude-haiku-4-5-20251001-v1:0": "claude-4.5",
+    "anthropic.claude-opus-4-1-20250805-v1:0": "claude-4.1",
+    "anthropic.claude-sonnet-4-20250514-v1:0": "claude-4",
+    "anthropic.claude-opus-4-20250514-v1:0": "claude-4",
+    "anthropic.claude-3-7-sonnet-20250219-v1:0": "claude-4",
+    "anthropic.claude-3-5-haiku-20241022-v1:0": "claude-3",
+    "anthropic.claude-3-haiku-20240307-v1:0": "claude-3",
+    "anthropic.claude-v2:1": "claude-2",
+    "us.amazon.nova-2-lite-v1:0": "nova-2",
+    "amazon.nova-micro-v1:0": "nova",
+    "amazon.titan-text-express-v1": "titan-text",
+    "openai.gpt-oss-120b-1:0": "gpt-oss",
+    "qwen.qwen3-32b-v1:0": "qwen3",
+    "google.gemma-3-27b-it": "gemma-3",
+    "minimax.minimax-m2": "minimax",
+    "zai.glm-4.7-flash": "glm",
+    "us.mistral.pixtral-large-2502-v1:0": "mistral",
+    "us.meta.llama4-maverick-17b-instruct-v1:0": "llama",
+    "us.deepseek.r1-v1:0": "deepseek-r1",
+    "deepseek.v3-v1:0": "deepseek-v3",
+    "local.smollm2-135m-instruct-v1:0": "smollm2",
+    "scripted.echo-v1:0": "unknown",
+}
+
+
+@pytest.mark.parametrize(("model", "family"), REAL_IDS.items())
+def test_the_family_of_a_real_id(model: str, family: str) -> None:
+    assert traits_of(parse_model_id(model)).family == family
+
+
+def test_every_row_is_reached_and_has_evidence() -> None:
+    assert {row.family for row in FAMILIES} == set(REAL_IDS.values()) - {"unknown"}
+    assert all(len(row.evidence) > 20 for row in FAMILIES)
+
+
+def test_a_row_names_only_what_differs() -> None:
+    defaults = dataclasses.asdict(Traits())
+    for row in FAMILIES:
+        assert all(defaults[name] != value for name, value in row.facts.items()), row.family
+
+
+def test_every_trait_is_documented() -> None:
+    assert all(f" {field.name}: " in (Traits.__doc__ or "") for field in dataclasses.fields(Traits))

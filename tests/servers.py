@@ -1,0 +1,153 @@
+"""Real servers on free ports, for tests: ASGI applications in threads, and upstreams that do as they are told."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from app.emulator.__main__ import ACCESS_KEY, BEARER, SECRET_KEY
+from app.emulator.auth import Gate
+from app.emulator.server import Emulator
+from app.main import create_app
+from app.settings import Settings
+
+KEY = "test-key"
+KEY_NAME = "tests"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(application: Any) -> Iterator[str]:
+    """Serve an ASGI application in a thread; yields its base URL."""
+    server = uvicorn.Server(
+        uvicorn.Config(application, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the server did not start")
+        time.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def emulator_app() -> Emulator:
+    return Emulator(Gate({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER})))
+
+
+def gateway_settings(upstream: str, **changes: Any) -> Settings:
+    values = {
+        "aws_region": "us-east-1",
+        "bedrock_model_id": "scripted.echo-v1:0",
+        "api_keys": f"{KEY_NAME}={KEY}",
+        "aws_endpoint_url": upstream,
+        "bedrock_retry_max_wait": 0.05,
+        **changes,
+    }
+    return Settings(**values)
+
+
+@contextlib.contextmanager
+def gateway(upstream: str, observer: Any = None, **changes: Any) -> Iterator[str]:
+    """A gateway before `upstream`, with AWS credentials that the embedded Bedrock knows; yields its base URL."""
+    import os
+    from unittest import mock
+
+    credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    with (
+        mock.patch.dict(os.environ, credentials),
+        serving(create_app(gateway_settings(upstream, **changes), observer)) as url,
+    ):
+        _wait_for_credentials(url)
+        yield url
+
+
+def _wait_for_credentials(url: str) -> None:
+    """Wait until they are resolved: only now does the environment hold them."""
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/health/ready", timeout=10):
+                return
+        except urllib.error.HTTPError as error:
+            with error:
+                if b"credentials" not in error.read():
+                    return
+        time.sleep(0.005)
+
+
+Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.contextmanager
+def upstream(handle: Connection) -> Iterator[str]:
+    """A raw TCP server whose every connection is handled by `handle`; yields its base URL."""
+    ready: threading.Event = threading.Event()
+    state: dict[str, Any] = {}
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        server = await asyncio.start_server(_quietly(handle), "127.0.0.1", 0)
+        state.update(loop=asyncio.get_running_loop(), stop=stop, port=server.sockets[0].getsockname()[1])
+        ready.set()
+        async with server:
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread.start()
+    ready.wait(10)
+    try:
+        yield f"http://127.0.0.1:{state['port']}"
+    finally:
+        state["loop"].call_soon_threadsafe(state["stop"].set)
+        thread.join(10)
+
+
+def _quietly(handle: Connection) -> Connection:
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await handle(reader, writer)
+        writer.close()
+
+    return run
+
+
+async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The head and the body of one HTTP request."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = 0
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+    return head, await reader.readexactly(length)
+
+
+def http_reply(body: bytes, status: str = "200 OK", content_type: str = "application/json", extra: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n{extra}\r\n"
+    return head.encode() + body
+
+
+CHUNKED_STREAM = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)

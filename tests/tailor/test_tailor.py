@@ -1,0 +1,485 @@
+"""Tailoring, pass by pass: what one model needs, what is reported, and that the call stays as it was."""
+
+from typing import Any
+
+import pytest
+
+from app.converse.call import Intent, ModelCall
+from app.errors import InvalidRequest
+from app.kit import json
+from app.models.ids import parse_model_id
+from app.models.traits import Traits, traits_of
+from app.tailor import Draft, tailor
+from app.tailor.undo import EventUndo, Undo
+
+CLAUDE_45 = traits_of(parse_model_id("anthropic.claude-sonnet-4-5-20250929-v1:0"))
+CLAUDE_46 = traits_of(parse_model_id("anthropic.claude-sonnet-4-6"))
+CLAUDE_5 = traits_of(parse_model_id("anthropic.claude-sonnet-5"))
+NOVA_2 = traits_of(parse_model_id("amazon.nova-2-lite-v1:0"))
+LLAMA = traits_of(parse_model_id("meta.llama4-maverick-17b-instruct-v1:0"))
+GPT_OSS = traits_of(parse_model_id("openai.gpt-oss-120b-1:0"))
+QWEN = traits_of(parse_model_id("qwen.qwen3-32b-v1:0"))
+MISTRAL = traits_of(parse_model_id("mistral.pixtral-large-2502-v1:0"))
+TITAN = traits_of(parse_model_id("amazon.titan-text-express-v1"))
+PLAIN = Traits()
+
+SYSTEM: Any = {"role": "system", "content": [{"text": "s"}]}
+OBJECT = {"type": "object", "properties": {}}
+
+
+def spec(name: str) -> Any:
+    return {"toolSpec": {"name": name, "inputSchema": {"json": OBJECT}}}
+
+
+def user(*blocks: Any) -> Any:
+    return {"role": "user", "content": [{"text": block} if isinstance(block, str) else block for block in blocks]}
+
+
+def assistant(*blocks: Any) -> Any:
+    return {**user(*blocks), "role": "assistant"}
+
+
+def use(tool_id: str, name: str = "t") -> Any:
+    return {"toolUse": {"toolUseId": tool_id, "name": name, "input": {}}}
+
+
+def result(tool_id: str) -> Any:
+    return {"toolResult": {"toolUseId": tool_id, "content": [{"text": "r"}]}}
+
+
+def tailored(traits: Traits, messages: list[Any] | None = None, intent: Intent | None = None, **body: Any) -> Draft:
+    converse: Any = {"messages": [user("hi")] if messages is None else messages, **body}
+    before = json.dumps(converse)
+    draft = tailor(ModelCall("m", converse, intent or Intent()), traits)
+    assert json.dumps(converse) == before, "tailoring wrote into the call"
+    return draft
+
+
+class TestTurns:
+    def test_turns_of_one_role_are_merged_without_a_word(self) -> None:
+        draft = tailored(PLAIN, [user("a"), user("b"), assistant("c"), assistant("d"), user("e")])
+        assert draft.body["messages"] == [user("a", "b"), assistant("c", "d"), user("e")]
+        assert draft.repaired == []
+
+    def test_blank_text_is_dropped_and_reported(self) -> None:
+        draft = tailored(PLAIN, [user("a", "  \n"), assistant(" "), user("b")], system=[{"text": " "}, {"text": "s"}])
+        assert draft.body["messages"] == [user("a", "b")]
+        assert draft.body["system"] == [{"text": "s"}]
+        assert draft.repaired == ["blank_text"]
+
+    def test_a_system_prompt_of_nothing_vanishes(self) -> None:
+        assert "system" not in tailored(PLAIN, system=[{"text": ""}, {"cachePoint": {"type": "default"}}]).body
+
+    @pytest.mark.parametrize(
+        "messages", [[], [assistant("a")], [user(" ")], [user({"cachePoint": {"type": "default"}})]]
+    )
+    def test_the_user_begins(self, messages: list[Any]) -> None:
+        draft = tailored(PLAIN, messages)
+        assert draft.body["messages"][0] == user(".")
+        assert "first_turn" in draft.repaired
+
+    def test_results_come_first_with_their_cache_points(self) -> None:
+        point = {"cachePoint": {"type": "default"}}
+        messages = [user("a"), assistant(use("1"), use("2")), user("b", point), user(result("1"), point, result("2"))]
+        draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        assert draft.body["messages"][2] == user(result("1"), point, result("2"), "b", point)
+
+    def test_a_system_turn_stays_only_where_it_is_known(self) -> None:
+        messages = [user("a"), SYSTEM, assistant("b"), user("c"), SYSTEM]
+        assert tailored(CLAUDE_5, messages).body["messages"] == messages
+        draft = tailored(PLAIN, messages)
+        assert draft.body["messages"] == [user("a", "s"), assistant("b"), user("c", "s")]
+        assert draft.repaired == ["system_turn"]
+
+    @pytest.mark.parametrize(
+        ("messages", "sent"),
+        [
+            ([SYSTEM, user("a")], [user("s", "a")]),
+            ([user("a"), SYSTEM, user("b")], [user("a", "s", "b")]),
+            ([user("a"), assistant("b"), SYSTEM], [user("a"), assistant("b"), user("s")]),
+            ([user("a"), SYSTEM, SYSTEM], [user("a"), {"role": "system", "content": [{"text": "s"}, {"text": "s"}]}]),
+        ],
+    )
+    def test_and_only_in_its_place(self, messages: list[Any], sent: list[Any]) -> None:
+        assert tailored(CLAUDE_5, messages).body["messages"] == sent
+
+    def test_results_stay_together_around_a_system_turn(self) -> None:
+        messages = [user("a"), assistant(use("1"), use("2")), user(result("1")), SYSTEM, user(result("2"))]
+        draft = tailored(CLAUDE_5, messages, toolConfig={"tools": [spec("t")]})
+        assert draft.body["messages"][2:] == [user(result("1"), result("2"), "s")]
+
+    def test_a_conversation_that_ends_with_the_assistant(self) -> None:
+        messages = [user("a"), assistant("b \n")]
+        assert tailored(PLAIN, messages).body["messages"] == messages
+        trimmed = tailored(CLAUDE_45, messages)
+        assert (trimmed.body["messages"][1], trimmed.repaired) == (assistant("b"), ["prefill"])
+        assert tailored(CLAUDE_45, [user("a"), assistant("b")]).repaired == []
+        for traits in (CLAUDE_46, CLAUDE_5):
+            with pytest.raises(InvalidRequest, match="does not continue") as caught:
+                tailored(traits, messages)
+            assert caught.value.param == "messages"
+
+    def test_blank_text_in_results_is_dropped(self) -> None:
+        blank = {"toolResult": {"toolUseId": "1", "content": [{"text": " "}, {"json": {}}]}}
+        draft = tailored(PLAIN, [user("a"), assistant(use("1")), user(blank)], toolConfig={"tools": [spec("t")]})
+        assert draft.body["messages"][2]["content"][0]["toolResult"]["content"] == [{"json": {}}]
+        assert draft.repaired == ["blank_text"]
+
+
+class TestTools:
+    def test_history_with_tools_gets_them_declared(self) -> None:
+        draft = tailored(PLAIN, [user("a"), assistant(use("1", "x"), use("2", "x")), user(result("1"), result("2"))])
+        assert draft.body["toolConfig"] == {"tools": [spec("x")]}
+        assert draft.repaired == ["tools"]
+
+    def test_results_alone_get_some_tool_declared(self) -> None:
+        assert tailored(PLAIN, [user(result("1"))]).body["toolConfig"] == {"tools": [spec("unknown_tool")]}
+
+    def test_tools_that_the_provider_ran_need_no_declaration(self) -> None:
+        ran = {"toolUse": {"toolUseId": "s", "name": "n", "input": {}, "type": "server_tool_use"}}
+        got = {"toolResult": {"toolUseId": "s", "type": "n_result", "content": []}}
+        assert "toolConfig" not in tailored(PLAIN, [user("a"), assistant(ran, got, "b"), user("c")]).body
+
+    @pytest.mark.parametrize("messages", [[user("a")], [user("a"), assistant(use("1")), user(result("1"))]])
+    def test_a_model_without_tools_says_so(self, messages: list[Any]) -> None:
+        config = {} if len(messages) > 1 else {"toolConfig": {"tools": [spec("t")]}}
+        with pytest.raises(InvalidRequest, match="takes no tools") as caught:
+            tailored(TITAN, messages, **config)
+        assert caught.value.param == "tools"
+
+    def test_forbidden_tools_are_taken_away_where_the_history_has_none(self) -> None:
+        draft = tailored(PLAIN, intent=Intent(forbid_tools=True), toolConfig={"tools": [spec("t")]})
+        assert "toolConfig" not in draft.body
+        assert not draft.undo.is_needed
+
+    def test_forbidden_tools_stay_declared_where_the_history_has_some(self) -> None:
+        messages = [user("a"), assistant(use("1")), user(result("1"))]
+        config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
+        draft = tailored(PLAIN, messages, Intent(forbid_tools=True), toolConfig=config)
+        assert draft.body["toolConfig"] == {"tools": [spec("t")]}
+        assert draft.undo.drop_tool_calls
+        assert draft.repaired == ["tool_choice"]
+
+    @pytest.mark.parametrize("choice", [{"any": {}}, {"tool": {"name": "t"}}])
+    def test_a_choice_that_the_model_does_not_know_is_taken_away(self, choice: Any) -> None:
+        config = {"tools": [spec("t")], "toolChoice": choice}
+        draft = tailored(LLAMA, toolConfig=config)
+        assert (draft.body["toolConfig"], draft.repaired) == ({"tools": [spec("t")]}, ["tool_choice"])
+        assert tailored(MISTRAL, toolConfig=config).body["toolConfig"] == config
+
+    def test_one_call_at_a_time(self) -> None:
+        config = {"tools": [spec("t")]}
+        claude = tailored(CLAUDE_45, intent=Intent(single_tool_call=True), toolConfig=config)
+        assert claude.body["additionalModelRequestFields"] == {"tool_choice": {"disable_parallel_tool_use": True}}
+        plain = tailored(PLAIN, intent=Intent(single_tool_call=True), toolConfig=config)
+        assert plain.undo.first_tool_only
+        assert "additionalModelRequestFields" not in plain.body
+
+    def test_illegal_names_are_changed_everywhere_and_back(self) -> None:
+        name = "mcp.server/" + "x" * 70
+        messages = [user("a"), assistant("b", use("1", name)), user(result("1"))]
+        point = {"cachePoint": {"type": "default"}}
+        config = {"tools": [spec(name), spec("fine"), point], "toolChoice": {"tool": {"name": name}}}
+        draft = tailored(PLAIN, messages, toolConfig=config)
+        (sent,) = draft.undo.tool_names
+        assert draft.undo.tool_names == {sent: name}
+        assert len(sent) <= 64
+        assert draft.body["toolConfig"] == {
+            "tools": [spec(sent), spec("fine"), point],
+            "toolChoice": {"tool": {"name": sent}},
+        }
+        assert draft.body["messages"][1] == assistant("b", use("1", sent))
+        assert draft.repaired == ["tool_names"]
+        assert "toolChoice" not in tailored(PLAIN, toolConfig={"tools": [spec("a.b")]}).body["toolConfig"]
+
+    def test_ids_are_legal_and_used_once(self) -> None:
+        long = "call_" + "x" * 80
+        messages = [
+            user("a"),
+            assistant(use("same"), use(long)),
+            user(result("same"), result(long)),
+            assistant(use("same")),
+            user(result("same")),
+        ]
+        draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        ids = [next(iter(block.values()))["toolUseId"] for block in draft.blocks() if "text" not in block]  # type: ignore[attr-defined]
+        assert ids[0] == ids[2] == "same"
+        assert ids[1] == ids[3] != long
+        assert ids[4] == ids[5] == "same-2"
+        assert draft.repaired == ["tool_ids"]
+
+    def test_two_calls_of_one_id_get_their_results_in_order(self) -> None:
+        messages = [user("a"), assistant(use("x"), use("x")), user(result("x"), result("x"), result("y"))]
+        draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        ids = [next(iter(block.values()))["toolUseId"] for block in draft.blocks() if "text" not in block]  # type: ignore[attr-defined]
+        assert ids == ["x", "x-2", "x", "x-2", "y"]
+
+    def test_a_schema_says_that_it_is_an_object(self) -> None:
+        tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"properties": {}}}}}
+        point = {"cachePoint": {"type": "default"}}
+        draft = tailored(PLAIN, toolConfig={"tools": [tool, point], "toolChoice": {"any": {}}})
+        assert draft.body["toolConfig"] == {"tools": [spec("t"), point], "toolChoice": {"any": {}}}
+        assert draft.repaired == ["tool_schema"]
+
+
+class TestMedia:
+    @pytest.mark.parametrize(
+        ("name", "sent"),
+        [
+            ("a/b:c.v2", "a-b-c-v2"),
+            ("  two   spaces ", "two spaces"),
+            ("Überblick", "-berblick"),
+            ("", "document"),
+            ("x" * 300, "x" * 192),
+        ],
+    )
+    def test_names_are_made_legal(self, name: str, sent: str) -> None:
+        document = {"document": {"format": "pdf", "name": name, "source": {"bytes": "AA=="}}}
+        draft = tailored(PLAIN, [user("t", document)])
+        assert draft.body["messages"][0]["content"][1]["document"]["name"] == sent
+        assert draft.repaired == ["document_name"]
+
+    def test_names_are_unique_also_inside_results(self) -> None:
+        def document(name: str) -> Any:
+            return {"document": {"name": name, "source": {"text": "x"}}}
+
+        inside = {"toolResult": {"toolUseId": "1", "content": [{"text": "r"}, document("a_1")]}}
+        messages = [user("t", document("a_1"), document("a_1")), assistant(use("1")), user(inside)]
+        draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        names = [block["document"]["name"] for block in draft.blocks() if "document" in block]
+        assert names == ["a_1", "a_1 (2)"]
+        assert draft.body["messages"][2]["content"][0]["toolResult"]["content"][1]["document"]["name"] == "a_1 (3)"
+
+    def test_a_document_gets_a_text_beside_it(self) -> None:
+        document = {"document": {"name": "a", "source": {"text": "x"}}}
+        draft = tailored(PLAIN, [user(document)])
+        assert draft.body["messages"] == [user(document, ".")]
+        assert draft.repaired == ["document_text"]
+
+
+class TestSampling:
+    def test_temperature_is_clamped(self) -> None:
+        draft = tailored(PLAIN, inferenceConfig={"temperature": 1.7, "topP": 0.5})
+        assert draft.body["inferenceConfig"] == {"temperature": 1.0, "topP": 0.5}
+        assert draft.repaired == ["temperature"]
+
+    def test_not_both_where_the_model_takes_one(self) -> None:
+        draft = tailored(CLAUDE_45, inferenceConfig={"temperature": 0.7, "topP": 0.5})
+        assert (draft.body["inferenceConfig"], draft.repaired) == ({"temperature": 0.7}, ["top_p"])
+        assert tailored(CLAUDE_45, inferenceConfig={"topP": 0.5}).body["inferenceConfig"] == {"topP": 0.5}
+
+    def test_none_where_the_model_refuses_it(self) -> None:
+        draft = tailored(CLAUDE_5, inferenceConfig={"temperature": 0.7, "topP": 0.5})
+        assert "inferenceConfig" not in draft.body
+        assert draft.repaired == ["temperature", "top_p"]
+        assert tailored(CLAUDE_5, inferenceConfig={"maxTokens": 5}).body["inferenceConfig"] == {"maxTokens": 5}
+
+    def test_blank_stop_sequences_are_dropped(self) -> None:
+        draft = tailored(PLAIN, inferenceConfig={"stopSequences": ["\n\n", "END"]})
+        assert (draft.body["inferenceConfig"], draft.repaired) == ({"stopSequences": ["END"]}, ["stop"])
+        assert "inferenceConfig" not in tailored(PLAIN, inferenceConfig={"stopSequences": [" "]}).body
+
+    def test_too_many_stop_sequences_are_refused(self) -> None:
+        with pytest.raises(InvalidRequest, match="2500"):
+            tailored(PLAIN, inferenceConfig={"stopSequences": [f"s{number}" for number in range(2501)]})
+
+
+class TestReasoning:
+    def test_unsigned_thoughts_do_not_go_back_to_who_signs(self) -> None:
+        signed = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+        unsigned = {"reasoningContent": {"reasoningText": {"text": "t"}}}
+        redacted = {"reasoningContent": {"redactedContent": "AA=="}}
+        messages = [user("a"), assistant(signed, unsigned, redacted, "b"), user("c")]
+        draft = tailored(CLAUDE_45, messages)
+        assert draft.body["messages"][1] == assistant(signed, redacted, "b")
+        assert draft.repaired == ["reasoning"]
+        assert tailored(NOVA_2, messages).body["messages"][1] == assistant("b")
+        assert tailored(PLAIN, messages).body["messages"][1] == assistant(signed, redacted, "b")
+
+    @pytest.mark.parametrize(
+        ("traits", "effort", "fields"),
+        [
+            (CLAUDE_45, "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
+            (CLAUDE_46, "minimal", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
+            (CLAUDE_5, "max", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}),
+            (NOVA_2, "xhigh", {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}}),
+            (GPT_OSS, "medium", {"reasoning_effort": "medium"}),
+            (QWEN, "max", {"reasoning_config": "high"}),
+        ],
+    )
+    def test_effort_in_each_model_s_words(self, traits: Traits, effort: Any, fields: Any) -> None:
+        assert tailored(traits, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
+
+    def test_who_cannot_think_is_reported(self) -> None:
+        draft = tailored(LLAMA, intent=Intent(effort="high"))
+        assert (draft.ignored, draft.repaired) == (["reasoning_effort"], [])
+        assert tailored(LLAMA, intent=Intent(effort="none")).ignored == []
+
+    def test_the_budget_stays_below_the_limit_or_is_given_up(self) -> None:
+        draft = tailored(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 2000})
+        assert draft.body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1999
+        draft = tailored(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
+        assert "additionalModelRequestFields" not in draft.body
+        assert draft.repaired == ["reasoning_effort"]
+
+    def test_amid_calls_made_without_a_thought_none_is_asked_for(self) -> None:
+        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+        config = {"tools": [spec("t")]}
+
+        def fields(*turns: Any, traits: Traits = CLAUDE_45) -> Any:
+            draft = tailored(traits, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
+            return draft.body.get("additionalModelRequestFields", {}).get("thinking"), draft.repaired
+
+        assert fields(assistant(use("1")), user(result("1"))) == (None, ["reasoning_effort"])
+        assert fields(assistant(thought, use("1")), user(result("1")))[0] is not None
+        assert fields(assistant("b"), user("c"))[0] is not None
+        assert fields(user(result("1")))[0] is not None
+        assert fields(assistant(use("1")), user(result("1")), traits=CLAUDE_46)[0] is not None
+
+    def test_thinking_goes_without_temperature_and_forced_tool(self) -> None:
+        config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
+        inference = {"temperature": 0.5, "maxTokens": 9000}
+        draft = tailored(CLAUDE_45, intent=Intent(effort="low"), inferenceConfig=inference, toolConfig=config)
+        assert draft.body["inferenceConfig"] == {"maxTokens": 9000}
+        assert draft.body["toolConfig"] == {"tools": [spec("t")]}
+        assert draft.repaired == ["temperature", "tool_choice"]
+
+
+def text_format(schema: Any, **more: str) -> Any:
+    definition = {"schema": json.dumps_text(schema), "name": "n", **more}
+    return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
+
+
+class TestOutput:
+    OPEN = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": ["object", "null"]}}}}
+
+    def test_a_native_schema_is_closed_and_its_data_left_alone(self) -> None:
+        data = {"type": "object"}
+        schema = {**self.OPEN, "$defs": {"d": {"properties": {}}}, "anyOf": [{"const": data, "enum": [data]}, True]}
+        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
+        assert json.loads(draft.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == {
+            "type": "object",
+            "properties": {
+                "a": {"type": "array", "items": {"type": ["object", "null"], "additionalProperties": False}}
+            },
+            "$defs": {"d": {"properties": {}, "additionalProperties": False}},
+            "anyOf": [{"const": data, "enum": [data]}, True],
+            "additionalProperties": False,
+        }
+        assert draft.repaired == ["response_format"]
+
+    def test_a_closed_schema_is_left_alone(self) -> None:
+        closed = text_format({"type": "object", "additionalProperties": True})
+        draft = tailored(CLAUDE_45, outputConfig=closed)
+        assert (draft.body["outputConfig"], draft.repaired) == (closed, [])
+
+    def test_elsewhere_a_tool_is_forced(self) -> None:
+        output = {**text_format(self.OPEN, description="A thing"), "effort": "low"}
+        draft = tailored(MISTRAL, outputConfig=output)
+        (tool,) = draft.body["toolConfig"]["tools"]
+        assert tool["toolSpec"] == {"name": "json_answer", "description": "A thing", "inputSchema": {"json": self.OPEN}}
+        assert draft.body["toolConfig"]["toolChoice"] == {"tool": {"name": "json_answer"}}
+        assert (draft.undo.answer_tool, draft.body["outputConfig"]) == ("json_answer", {"effort": "low"})
+
+    @pytest.mark.parametrize(
+        ("traits", "more"),
+        [
+            (LLAMA, {}),
+            (MISTRAL, {"toolConfig": {"tools": [spec("t")]}}),
+            (NOVA_2, {"intent": Intent(effort="low")}),
+        ],
+    )
+    def test_where_no_tool_can_be_forced_the_model_is_asked(self, traits: Traits, more: Any) -> None:
+        draft = tailored(traits, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
+        assert json.dumps_text(self.OPEN) in draft.body["system"][1]["text"]
+        assert "outputConfig" not in draft.body
+        assert draft.repaired == ["response_format"]
+
+    def test_a_schema_of_something_else_is_asked_for(self) -> None:
+        draft = tailored(MISTRAL, outputConfig=text_format({"anyOf": []}))
+        assert "toolConfig" not in draft.body
+        assert '{"anyOf":[]}' in draft.body["system"][0]["text"]
+
+    def test_some_json_object_is_asked_for(self) -> None:
+        assert "JSON object" in tailored(PLAIN, intent=Intent(json_object=True)).body["system"][0]["text"]
+
+
+class TestCaching:
+    def test_cache_points_go_only_where_they_are_taken(self) -> None:
+        point = {"cachePoint": {"type": "default"}}
+        config = {"tools": [spec("t"), point]}
+        body = {"system": [{"text": "s"}, point], "toolConfig": config}
+        draft = tailored(MISTRAL, [user("a", point)], **body)
+        assert draft.body == {"messages": [user("a")], "system": [{"text": "s"}], "toolConfig": {"tools": [spec("t")]}}
+        assert draft.repaired == ["cache_points"]
+        assert tailored(CLAUDE_45, [user("a", point)], **body).body["system"] == [{"text": "s"}, point]
+
+    def test_of_too_many_the_last_stay(self) -> None:
+        point = {"cachePoint": {"type": "default"}}
+        config = {"tools": [spec("t"), point]}
+        messages = [user("a", point, "b", point), assistant("c"), user("d", point)]
+        draft = tailored(CLAUDE_45, messages, system=[{"text": "s"}, point], toolConfig=config)
+        assert draft.body["toolConfig"] == {"tools": [spec("t")]}
+        assert draft.body["system"] == [{"text": "s"}, point]
+        assert draft.body["messages"] == messages
+        assert draft.repaired == ["cache_points"]
+
+    def test_a_life_is_told_only_where_it_is_understood(self) -> None:
+        long = {"cachePoint": {"type": "default", "ttl": "1h"}}
+        assert tailored(CLAUDE_45, [user("a", long)]).body["messages"] == [user("a", long)]
+        draft = tailored(PLAIN, [user("a", long)])
+        assert draft.body["messages"] == [user("a", {"cachePoint": {"type": "default"}})]
+        assert draft.repaired == ["cache_points"]
+
+
+class TestUndo:
+    REPLY: Any = {
+        "output": {"message": {"role": "assistant", "content": [{"text": "x"}, use("1", "sent"), use("2", "sent")]}},
+        "stopReason": "tool_use",
+        "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+        "metrics": {"latencyMs": 1},
+    }
+
+    def content(self, undo: Undo) -> Any:
+        reply = undo.reply(self.REPLY)
+        return reply["output"]["message"]["content"], reply["stopReason"]
+
+    def test_nothing_to_undo_leaves_the_reply_as_it_is(self) -> None:
+        assert Undo().reply(self.REPLY) is self.REPLY
+
+    def test_names_come_back(self) -> None:
+        content, stop = self.content(Undo(tool_names={"sent": "the.name"}))
+        assert content == [{"text": "x"}, use("1", "the.name"), use("2", "the.name")]
+        assert stop == "tool_use"
+
+    def test_only_the_first_call_stays(self) -> None:
+        assert self.content(Undo(first_tool_only=True)) == ([{"text": "x"}, use("1", "sent")], "tool_use")
+
+    def test_forbidden_calls_vanish(self) -> None:
+        assert self.content(Undo(drop_tool_calls=True)) == ([{"text": "x"}], "end_turn")
+
+    def test_an_answer_tool_becomes_text(self) -> None:
+        reply: Any = {
+            **self.REPLY,
+            "output": {
+                "message": {
+                    "role": "assistant",
+                    "content": [
+                        {"text": "Here it is: "},
+                        {"toolUse": {"toolUseId": "1", "name": "json_answer", "input": {"a": 1}}},
+                    ],
+                }
+            },
+        }
+        undone = Undo(answer_tool="json_answer").reply(reply)
+        assert undone["output"]["message"]["content"] == [{"text": '{"a":1}'}]
+        assert undone["stopReason"] == "end_turn"
+
+    def test_what_the_provider_ran_is_no_call(self) -> None:
+        start: Any = {
+            "contentBlockStart": {
+                "contentBlockIndex": 0,
+                "start": {"toolUse": {"toolUseId": "s", "name": "n", "type": "server_tool_use"}},
+            }
+        }
+        assert EventUndo(Undo(drop_tool_calls=True)).feed([start]) == [start]

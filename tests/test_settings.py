@@ -1,0 +1,185 @@
+"""Settings: refused early, all at once, and without telling a secret."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from app.settings import Settings, SettingsError, bedrock_regions, load_settings, parse_api_keys
+
+GOOD = {"AWS_REGION": "eu-central-1", "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0", "API_KEYS": "team=s3cret"}
+
+
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environment: str) -> Settings:
+    for name, value in {**GOOD, **environment}.items():
+        monkeypatch.setenv(name, value)
+    return load_settings(tmp_path / ".env")
+
+
+def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environment: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(monkeypatch, tmp_path, **environment)
+    return caught.value.faults
+
+
+def test_the_defaults_are_those_that_were_promised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = load(monkeypatch, tmp_path)
+    assert (settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.bedrock_max_attempts) == (
+        10,
+        120,
+        3,
+    )
+    assert (settings.max_body_bytes, settings.host, settings.port) == (25_000_000, "127.0.0.1", 8000)
+    assert settings.keys() == {"team": "s3cret"}
+
+
+def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = faults(
+        monkeypatch,
+        tmp_path,
+        AWS_REGION="mars-1",
+        BEDROCK_MODEL_ID="",
+        BEDROCK_READ_TIMEOUT="0",
+        BEDROCK_MAX_ATTEMPTS="many",
+        PORT="99999",
+        LOG_LEVEL="loud",
+        AWS_ENDPOINT_URL_BEDROCK="ftp://x",
+        TLS_CERTFILE="/nowhere",
+        API_KEYS="a b=hunter2",
+        AUTH_DISABLED="perhaps",
+    )
+    named = [fault.partition("=")[0].partition(" ")[0] for fault in found]
+    assert sorted(named) == [
+        "API_KEYS",
+        "AUTH_DISABLED",
+        "AWS_ENDPOINT_URL_BEDROCK",
+        "AWS_REGION",
+        "BEDROCK_MAX_ATTEMPTS",
+        "BEDROCK_MODEL_ID",
+        "BEDROCK_READ_TIMEOUT",
+        "LOG_LEVEL",
+        "PORT",
+        "TLS_CERTFILE",
+    ]
+    text = "\n".join(found)
+    assert "hunter2" not in text
+    assert "PORT='99999': Input should be less than or equal to 65535" in text
+    assert "BEDROCK_MODEL_ID is not set" in text
+
+
+def test_without_keys_it_starts_only_when_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (fault,) = faults(monkeypatch, tmp_path, API_KEYS="")
+    assert "AUTH_DISABLED=true" in fault
+    assert load(monkeypatch, tmp_path, API_KEYS="", AUTH_DISABLED="true").keys() == {}
+
+
+def test_the_region_is_checked_unless_an_endpoint_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert {"us-east-1", "eu-central-1", "us-gov-west-1"} <= set(bedrock_regions())
+    (fault,) = faults(monkeypatch, tmp_path, AWS_REGION="eu-central-9")
+    assert "eu-central-1" in fault
+    assert "AWS_ENDPOINT_URL_BEDROCK_RUNTIME" in fault
+    url = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "https://bedrock.example/"}
+    settings = load(monkeypatch, tmp_path, AWS_REGION="eu-central-9", **url)
+    assert settings.aws_endpoint_url_bedrock_runtime == "https://bedrock.example"
+
+
+def test_tls_needs_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "file.pem"
+    write_certificate(file)
+    assert "both or neither" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file))[0]
+    assert "both or neither" in faults(monkeypatch, tmp_path, TLS_CERTFILE="", TLS_KEYFILE=str(file))[0]
+    assert load(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file)).tls_keyfile == file
+
+
+def write_certificate(file: Path) -> None:
+    """A certificate for localhost and its key, both in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(certificate.public_bytes(Encoding.PEM) + secret)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("AWS_PROFILE", "nobody", "no such profile"),
+        ("AWS_CA_BUNDLE", "/nowhere", "No such file"),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://h:99999", "must be an http"),
+        ("AWS_ENDPOINT_URL", "http://user:CANARY@h", "without credentials"),
+        ("BEDROCK_MODEL_ID", "***", "match pattern"),
+    ],
+)
+def test_what_would_fail_later_is_refused_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, words: str
+) -> None:
+    (fault,) = faults(monkeypatch, tmp_path, **{variable: value})
+    assert fault.startswith(variable)
+    assert words in fault
+    assert "CANARY" not in fault
+
+
+def test_files_that_are_no_pem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "empty.pem"
+    file.touch()
+    assert "PEM" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file))[0]
+    assert "PEM" in faults(monkeypatch, tmp_path, AWS_CA_BUNDLE=str(file))[0]
+
+
+def test_aws_s_own_configuration_file_may_be_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text("this is [no ini file")
+    (fault,) = faults(monkeypatch, tmp_path, AWS_CONFIG_FILE=str(file))
+    assert "AWS_CONFIG_FILE" in fault
+
+
+def test_a_file_fills_what_the_environment_leaves_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=1234\nHOST=0.0.0.0\nAWS_SESSION_TOKEN=from-file\n")
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    settings = load(monkeypatch, tmp_path, HOST="127.0.0.2")
+    assert (settings.port, settings.host) == (1234, "127.0.0.2")
+    import os
+
+    assert os.environ["AWS_SESSION_TOKEN"] == "from-file"
+    for name in ("AWS_SESSION_TOKEN", "PORT"):
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("one", {"key-1": "one"}),
+        ("one, two ,", {"key-1": "one", "key-2": "two"}),
+        ("a=x,y", {"a": "x", "key-2": "y"}),
+        ("a=x=y", {"a": "x=y"}),
+        ("YWJjZGVmZ2hpamtsbQ==", {"key-1": "YWJjZGVmZ2hpamtsbQ=="}),
+        ("a=YWJjZA==", {"a": "YWJjZA=="}),
+    ],
+)
+def test_keys(text: str, keys: dict[str, str]) -> None:
+    assert parse_api_keys(text) == keys
+
+
+@pytest.mark.parametrize(
+    "text", [",", "a=x,a=y", "a=x,b=x", "na me=x", "a=b c", "a=", "dev=", "n" * 65 + "=x", "/=x", "a=\x00"]
+)
+def test_bad_keys(text: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        parse_api_keys(text)
+    assert "b c" not in str(caught.value)
