@@ -29,11 +29,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(application: Any) -> Iterator[str]:
+def serving(application: Any, **options: Any) -> Iterator[str]:
     """Serve an ASGI application in a thread; yields its base URL."""
-    server = uvicorn.Server(
-        uvicorn.Config(application, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    )
+    settings = {"port": 0, "log_config": None, "access_log": False, "timeout_graceful_shutdown": 1, **options}
+    server = uvicorn.Server(uvicorn.Config(application, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10

@@ -47,7 +47,7 @@ def _open_block(start: ContentBlockStart) -> dict[str, Any]:
 def _extend(block: dict[str, Any], delta: ContentBlockDelta) -> None:
     match delta:
         case {"text": text}:
-            block["text"] = block.get("text", "") + text
+            block.setdefault("text", []).append(text)
         case {"toolUse": {"input": piece}}:
             block["toolUse"]["input"].append(piece)
         case {"toolResult": pieces}:
@@ -55,9 +55,9 @@ def _extend(block: dict[str, Any], delta: ContentBlockDelta) -> None:
         case {"reasoningContent": {"redactedContent": blob}}:
             block["reasoningContent"] = {"redactedContent": blob}
         case {"reasoningContent": piece}:
-            text = block.setdefault("reasoningContent", {"reasoningText": {"text": ""}})["reasoningText"]
+            thought = block.setdefault("reasoningContent", {"reasoningText": {"text": []}})["reasoningText"]
             for member, value in piece.items():
-                text[member] = text.get(member, "") + value
+                thought.setdefault(member, []).append(value)
         case {"citation": citation}:
             block.setdefault("citations", []).append(citation)
         case {"image": image}:
@@ -65,9 +65,14 @@ def _extend(block: dict[str, Any], delta: ContentBlockDelta) -> None:
 
 
 def _close_block(block: dict[str, Any]) -> ContentBlock:
+    if "text" in block:
+        block["text"] = "".join(block["text"])
+    thought = block.get("reasoningContent", {}).get("reasoningText", {})
+    for member, pieces in thought.items():
+        thought[member] = "".join(pieces)
     if "toolUse" in block:
-        pieces = "".join(block["toolUse"]["input"])
-        block["toolUse"]["input"] = json.loads(pieces) if pieces else {}
+        written = "".join(block["toolUse"]["input"])
+        block["toolUse"]["input"] = json.loads(written) if written else {}
     if "citations" in block:
         generated = [{"text": block["text"]}] if "text" in block else []
         return cast(ContentBlock, {"citationsContent": {"content": generated, "citations": block["citations"]}})

@@ -1,10 +1,12 @@
 """`python -m app.emulator --port 9000`: a Bedrock of one's own, for any program that speaks to Bedrock."""
 
 import argparse
+import socket
 
 import uvicorn
 
 from app.emulator.auth import Gate
+from app.emulator.protocol import BreakableProtocol
 from app.emulator.server import Emulator, load_llm
 
 ACCESS_KEY = "AKIAOUTCROPEMULATOR0"
@@ -22,21 +24,27 @@ def main() -> int:
     parser.add_argument("--bearer", default=BEARER, help="bearer key that is accepted")
     parser.add_argument("--scripted", action="store_true", help="leave the local language model out")
     options = parser.parse_args()
+    try:
+        listener = socket.create_server((options.host, options.port), backlog=2048)
+    except (OSError, OverflowError) as error:
+        print(f"cannot listen on {options.host}:{options.port}: {error}")
+        return 1
+    port = listener.getsockname()[1]
     llm, problem = (None, "left out") if options.scripted else load_llm()
-    print(f"endpoint    http://{options.host}:{options.port}")
+    print(f"endpoint    http://{options.host}:{port}")
     print(f"credentials AWS_ACCESS_KEY_ID={options.access_key} AWS_SECRET_ACCESS_KEY={options.secret_key}")
     print(f"or          AWS_BEARER_TOKEN_BEDROCK={options.bearer}")
     print(f"local model {'loaded' if llm else problem}", flush=True)
     gate = Gate({options.access_key: options.secret_key}, frozenset({options.bearer}))
-    uvicorn.run(
+    config = uvicorn.Config(
         Emulator(gate, llm),
-        host=options.host,
-        port=options.port,
-        log_level="warning",
+        http=BreakableProtocol,
+        log_level="critical",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=2,
     )
+    uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 

@@ -5,13 +5,20 @@ Shapes: contracts 3.2, 3.3 and 3.5; recording anthropic_mid_conversation_system 
 
 import hashlib
 from collections.abc import AsyncIterator
+from itertools import groupby
 from typing import Any
 
 from app.converse.events import Event
 from app.emulator.failure import invalid
 from app.kit import json
 
-_STOP_REASONS = {"guardrail_intervened": "refusal", "content_filtered": "refusal"}
+_MALFORMED = "Malformed input request, please reformat your input and try again."
+_STOP_REASONS = {
+    "guardrail_intervened": "refusal",
+    "content_filtered": "refusal",
+    "malformed_tool_use": "end_turn",
+    "malformed_model_output": "end_turn",
+}
 _ALLOWED = frozenset(
     {
         "anthropic_beta",
@@ -32,6 +39,8 @@ _ALLOWED = frozenset(
         "top_p",
     }
 )
+# recording anthropic_bedrock_count_tokens_rejects_server_tools
+_TOOL_TYPES = ("bash_20250124", "custom", "text_editor_20250124", "text_editor_20250429", "text_editor_20250728")
 
 
 def to_converse(body: Any) -> dict[str, Any]:
@@ -40,50 +49,71 @@ def to_converse(body: Any) -> dict[str, Any]:
     Raises:
         Failure: in AWS's words.
     """
-    if not isinstance(body, dict):
-        raise invalid("Malformed input request, please reformat your input and try again.")
-    for name in ("anthropic_version", "max_tokens", "messages"):
+    if not isinstance(body, dict) or "anthropic_version" not in body:
+        raise invalid(_MALFORMED)
+    for name in ("max_tokens", "messages"):
         if name not in body:
             raise invalid(f"{name}: Field required")
     if extra := sorted(set(body) - _ALLOWED):
         raise invalid(f"{extra[0]}: Extra inputs are not permitted")
+    try:
+        return _request(body)
+    except (LookupError, TypeError, AttributeError, ValueError):
+        raise invalid(_MALFORMED) from None
+
+
+def _request(body: dict[str, Any]) -> dict[str, Any]:
+    if body["messages"][0]["role"] != "user":
+        raise invalid('messages: first message must use the "user" role')
+    turns = [
+        (message["role"], [_block(block) for block in _as_blocks(message["content"])]) for message in body["messages"]
+    ]
     request: dict[str, Any] = {
         "messages": [
-            {"role": message["role"], "content": [_block(block) for block in _as_blocks(message["content"])]}
-            for message in body["messages"]
+            {"role": role, "content": [block for _, blocks in group for block in blocks]}
+            for role, group in groupby(turns, key=lambda turn: turn[0])
         ],
-        "inferenceConfig": {"maxTokens": body["max_tokens"]},
+        "inferenceConfig": {"maxTokens": body["max_tokens"] or 1},
+        "additionalModelRequestFields": {name: body[name] for name in ("thinking", "top_k") if name in body},
+        "additionalModelResponseFieldPaths": ["/stop_sequence"],
     }
     for theirs, ours in (("temperature", "temperature"), ("top_p", "topP"), ("stop_sequences", "stopSequences")):
         if theirs in body:
             request["inferenceConfig"][ours] = body[theirs]
     if system := body.get("system"):
         request["system"] = [{"text": block["text"]} for block in _as_blocks(system)]
-    if tools := body.get("tools"):
-        request["toolConfig"] = {"tools": [_tool(tool) for tool in tools]} | _choice(body.get("tool_choice"))
-    if thinking := body.get("thinking"):
-        request["additionalModelRequestFields"] = {"thinking": thinking}
+    choice = body.get("tool_choice") or {}
+    if body.get("tools") and choice.get("type") != "none":
+        request["toolConfig"] = {"tools": [_tool(tool) for tool in body["tools"]], **_choice(choice)}
+    if wanted := (body.get("output_config") or {}).get("format"):
+        definition = {"schema": json.dumps_text(wanted["schema"])}
+        request["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
     return request
 
 
 def _as_blocks(content: Any) -> list[Any]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise TypeError
+    return content
 
 
 def _block(block: Any) -> dict[str, Any]:
     match block:
-        case {"type": "text", "text": text}:
+        case {"type": "text", "text": str(text)}:
             return {"text": text}
-        case {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}:
+        case {"type": "image", "source": {"type": "base64", "media_type": str(media_type), "data": str(data)}}:
             return {"image": {"format": media_type.rpartition("/")[2], "source": {"bytes": data}}}
-        case {"type": "document", "source": {"data": data}}:
-            name = block.get("title") or "document"
-            return {"document": {"format": "pdf", "name": name, "source": {"bytes": data}}}
-        case {"type": "thinking", "thinking": text, "signature": signature}:
+        case {"type": "document"}:
+            return {"document": {"format": "pdf", "name": block.get("title") or "document", "source": {}}}
+        case {"type": "search_result"}:
+            return {"searchResult": block}
+        case {"type": "thinking", "thinking": str(text), "signature": signature}:
             return {"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}}
         case {"type": "redacted_thinking", "data": data}:
             return {"reasoningContent": {"redactedContent": data}}
-        case {"type": "tool_use", "id": tool_id, "name": name, "input": arguments}:
+        case {"type": "tool_use" | "server_tool_use", "id": tool_id, "name": name, "input": arguments}:
             return {"toolUse": {"toolUseId": tool_id, "name": name, "input": arguments}}
         case {"type": "tool_result", "tool_use_id": tool_id}:
             content = [_block(part) for part in _as_blocks(block.get("content") or [])]
@@ -94,15 +124,18 @@ def _block(block: Any) -> dict[str, Any]:
 
 
 def _tool(tool: Any) -> dict[str, Any]:
-    if tool.get("type", "custom") != "custom":
+    kind = tool.get("type", "custom")
+    if kind not in _TOOL_TYPES:
+        expected = ", ".join(f"'{each}'" for each in _TOOL_TYPES)
         raise invalid(
-            f"tools.0: Input tag '{tool['type']}' found using 'type' does not match any of the expected tags: 'custom'"
+            f"tools.0: Input tag '{kind}' found using 'type' does not match any of the expected tags: {expected}"
         )
-    return {"toolSpec": {"name": tool["name"], "inputSchema": {"json": tool["input_schema"]}}}
+    schema = tool["input_schema"] if kind == "custom" else {"type": "object", "properties": {}}
+    return {"toolSpec": {"name": tool["name"], "inputSchema": {"json": schema}}}
 
 
-def _choice(choice: Any) -> dict[str, Any]:
-    match (choice or {}).get("type"):
+def _choice(choice: dict[str, Any]) -> dict[str, Any]:
+    match choice.get("type"):
         case "any":
             return {"toolChoice": {"any": {}}}
         case "tool":
@@ -111,55 +144,72 @@ def _choice(choice: Any) -> dict[str, Any]:
             return {}
 
 
-async def to_anthropic(events: AsyncIterator[Event], model: str, body: Any) -> AsyncIterator[dict[str, Any]]:
+async def to_anthropic(
+    events: AsyncIterator[Event], model: str, body: Any, input_tokens: int
+) -> AsyncIterator[dict[str, Any]]:
     """Anthropic's stream events for Converse's; the last carries Bedrock's invocation metrics."""
-    seed = hashlib.sha256(json.dumps(body)).hexdigest()[:24]
-    opened: dict[int, str] = {}
-    usage: dict[str, int] = {"inputTokens": 0, "outputTokens": 0}
-    reason: str | None = None
+    opened: set[int] = set()
+    stop: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
     async for event in events:
         match event:
             case {"messageStart": _}:
-                yield {
-                    "type": "message_start",
-                    "message": {
-                        "id": f"msg_bdrk_{seed}",
-                        "type": "message",
-                        "role": "assistant",
-                        "model": model.partition(".")[2].partition("-v1:")[0],
-                        "content": [],
-                        "stop_reason": None,
-                        "stop_sequence": None,
-                        "usage": {"input_tokens": 0, "output_tokens": 0},
-                    },
-                }
+                yield {"type": "message_start", "message": _empty_message(model, body, input_tokens)}
             case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index}}:
-                opened[index] = "tool_use"
-                block: dict[str, Any] = {"type": "tool_use", "id": tool["toolUseId"], "name": tool["name"], "input": {}}
+                opened.add(index)
+                kind = tool.get("type") or "tool_use"
+                block: dict[str, Any] = {"type": kind, "id": tool["toolUseId"], "name": tool["name"], "input": {}}
                 yield {"type": "content_block_start", "index": index, "content_block": block}
             case {"contentBlockDelta": {"delta": delta, "contentBlockIndex": index}}:
                 block, change = _delta(delta)
                 if index not in opened:
-                    opened[index] = block["type"]
+                    opened.add(index)
                     yield {"type": "content_block_start", "index": index, "content_block": block}
                 if change is not None:
                     yield {"type": "content_block_delta", "index": index, "delta": change}
             case {"contentBlockStop": {"contentBlockIndex": index}} if index in opened:
                 yield {"type": "content_block_stop", "index": index}
-            case {"messageStop": {"stopReason": stop}}:
-                reason = _STOP_REASONS.get(stop, stop)
+            case {"messageStop": {"stopReason": reason, **rest}}:
+                extra: Any = rest.get("additionalModelResponseFields") or {}
+                stop = {
+                    "stop_reason": _STOP_REASONS.get(str(reason), reason),
+                    "stop_sequence": extra.get("stop_sequence"),
+                }
             case {"metadata": {"usage": counted}}:
-                usage = {**counted}  # type: ignore[dict-item]
-    spent = {"input_tokens": usage["inputTokens"], "output_tokens": usage["outputTokens"]}
-    yield {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": spent}
-    yield {
-        "type": "message_stop",
-        "amazon-bedrock-invocationMetrics": {
-            "inputTokenCount": usage["inputTokens"],
-            "outputTokenCount": usage["outputTokens"],
-            "invocationLatency": 1,
-            "firstByteLatency": 1,
-        },
+                usage = {**counted}
+    yield {"type": "message_delta", "delta": stop, "usage": _usage(usage)}
+    yield {"type": "message_stop", "amazon-bedrock-invocationMetrics": _metrics(usage)}
+
+
+def _empty_message(model: str, body: Any, input_tokens: int) -> dict[str, Any]:
+    return {
+        "id": f"msg_bdrk_{hashlib.sha256(json.dumps(body)).hexdigest()[:24]}",
+        "type": "message",
+        "role": "assistant",
+        "model": model.partition(".")[2].partition("-v1:")[0],
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": input_tokens, "output_tokens": 0},
+    }
+
+
+def _usage(usage: dict[str, Any]) -> dict[str, int]:
+    counted = {"input_tokens": usage["inputTokens"], "output_tokens": usage["outputTokens"]}
+    if "cacheReadInputTokens" in usage:
+        counted["cache_read_input_tokens"] = usage["cacheReadInputTokens"]
+        counted["cache_creation_input_tokens"] = usage["cacheWriteInputTokens"]
+    return counted
+
+
+def _metrics(usage: dict[str, Any]) -> dict[str, int]:
+    return {
+        "inputTokenCount": usage["inputTokens"],
+        "outputTokenCount": usage["outputTokens"],
+        "invocationLatency": 1,
+        "firstByteLatency": 1,
+        "cacheReadInputTokenCount": usage.get("cacheReadInputTokens", 0),
+        "cacheWriteInputTokenCount": usage.get("cacheWriteInputTokens", 0),
     }
 
 
@@ -176,29 +226,39 @@ def _delta(delta: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
             return {"type": "thinking", "thinking": ""}, {"type": "signature_delta", "signature": signature}
         case {"reasoningContent": {"text": text}}:
             return {"type": "thinking", "thinking": "", "signature": ""}, {"type": "thinking_delta", "thinking": text}
+        case {"citation": citation}:
+            cited = {"type": "char_location", "cited_text": "", "document_title": citation.get("title")}
+            return {"type": "text", "text": ""}, {"type": "citations_delta", "citation": cited}
+        case {"toolResult": parts}:
+            return {"type": "code_execution_tool_result", "content": parts}, None
         case _:
             return {"type": "text", "text": ""}, None
 
 
-async def gather(events: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
-    """The whole message that Anthropic's stream events amount to."""
+async def gather(events: AsyncIterator[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, int]]:
+    """The whole message that Anthropic's stream events amount to, and Bedrock's metrics of it."""
     message: dict[str, Any] = {}
-    inputs: dict[int, str] = {}
+    metrics: dict[str, int] = {}
+    pieces: dict[str, list[str]] = {}
     async for event in events:
         match event:
             case {"type": "message_start", "message": started}:
                 message = started
             case {"type": "content_block_start", "content_block": block}:
                 message["content"].append(dict(block))
-            case {"type": "content_block_delta", "index": index, "delta": {"type": kind} as delta}:
-                if kind == "input_json_delta":
-                    inputs[index] = inputs.get(index, "") + delta["partial_json"]
-                else:
-                    name = kind.removesuffix("_delta")
-                    block = message["content"][-1]
-                    block[name] = block.get(name, "") + delta[name]
-            case {"type": "content_block_stop", "index": index} if index in inputs:
-                message["content"][-1]["input"] = json.loads(inputs[index] or "{}")
+                pieces = {}
+            case {"type": "content_block_delta", "delta": {"type": "citations_delta", "citation": citation}}:
+                message["content"][-1].setdefault("citations", []).append(citation)
+            case {"type": "content_block_delta", "delta": {"type": kind, **change}}:
+                ((_, piece),) = change.items()
+                pieces.setdefault(str(kind).removesuffix("_delta"), []).append(str(piece))
+            case {"type": "content_block_stop"}:
+                written = {name: "".join(parts) for name, parts in pieces.items()}
+                if "input_json" in written:
+                    written["input"] = json.loads(written.pop("input_json") or "{}")
+                message["content"][-1] |= written
             case {"type": "message_delta", "delta": delta, "usage": usage}:
                 message |= {**delta, "usage": usage}
-    return message
+            case {"type": "message_stop", "amazon-bedrock-invocationMetrics": counted}:
+                metrics = counted
+    return message, metrics

@@ -3,6 +3,7 @@
 Wordings: aws-erlang#161, bedrock-access-gateway#163, gptel#1397, litellm#37905, open-science#53.
 """
 
+import hashlib
 import hmac
 from calendar import timegm
 from time import strptime, time
@@ -57,23 +58,34 @@ class Gate:
             if "=" in part
         )
         access_key, _, scope = fields.get("Credential", "").partition("/")
+        names = fields.get("SignedHeaders", "").split(";")
         if access_key not in self._pairs or scope.count("/") != 3:
             raise _unknown_key()
         _, region, service, _ = scope.split("/")
+        if service != "bedrock" or not {"host", "x-amz-date"} <= set(names):
+            raise _mismatch()
         timestamp = headers.get("x-amz-date", "")
         _check_time(timestamp)
         signer = SigV4Auth(Credentials(access_key, self._pairs[access_key]), service, region)
-        signed = {name: headers.get(name, "") for name in fields.get("SignedHeaders", "").split(";")}
+        # botocore takes the hash of the body from this header where it is; here the body itself must be right.
+        payload_hash = hashlib.sha256(body).hexdigest()
+        if headers.get("x-amz-content-sha256", payload_hash) != payload_hash:
+            raise _mismatch()
+        signed = {name: headers.get(name, "") for name in names}
         request = AWSRequest(method=method, url=url, data=body, headers=signed)
         request.context["timestamp"] = timestamp
         canonical = signer.canonical_request(_with_query(request, url))
         expected = signer.signature(signer.string_to_sign(request, canonical), request)
-        if not hmac.compare_digest(expected, fields.get("Signature", "")):
-            raise Failure(
-                "InvalidSignatureException",
-                "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
-                "Access Key and signing method. Consult the service documentation for details.",
-            )
+        if not hmac.compare_digest(expected.encode(), fields.get("Signature", "").encode()):
+            raise _mismatch()
+
+
+def _mismatch() -> Failure:
+    return Failure(
+        "InvalidSignatureException",
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+        "Access Key and signing method. Consult the service documentation for details.",
+    )
 
 
 def _with_query(request: AWSRequest, url: str) -> AWSRequest:

@@ -56,6 +56,7 @@ class Model:
 
 
 _NO_CHOICE: frozenset[str] = frozenset()
+_ANY_ONLY = frozenset({"any"})
 
 SCENES = (
     "echo",
@@ -79,7 +80,7 @@ SCENES = (
 MODELS: tuple[Model, ...] = (
     Model("anthropic.claude-sonnet-5", "Claude Sonnet 5", "Anthropic", "claude-5", profile_only=True),
     Model("anthropic.claude-opus-4-8", "Claude Opus 4.8", "Anthropic", "claude-5", profile_only=True),
-    Model("anthropic.claude-sonnet-4-6", "Claude Sonnet 4.6", "Anthropic", "claude-4.5", profile_only=True),
+    Model("anthropic.claude-sonnet-4-6", "Claude Sonnet 4.6", "Anthropic", "claude-4.6", profile_only=True),
     Model(
         "anthropic.claude-sonnet-4-5-20250929-v1:0", "Claude Sonnet 4.5", "Anthropic", "claude-4.5", profile_only=True
     ),
@@ -98,7 +99,7 @@ MODELS: tuple[Model, ...] = (
         caching=False,
     ),
     Model("mistral.pixtral-large-2502-v1:0", "Pixtral Large", "Mistral AI", profile_only=True, caching=False),
-    Model("qwen.qwen3-32b-v1:0", "Qwen3 32B", "Qwen", inputs=("TEXT",), caching=False),
+    Model("qwen.qwen3-32b-v1:0", "Qwen3 32B", "Qwen", tool_choices=_ANY_ONLY, inputs=("TEXT",), caching=False),
     Model(
         "openai.gpt-oss-120b-1:0", "gpt-oss-120b", "OpenAI", tool_choices=_NO_CHOICE, inputs=("TEXT",), caching=False
     ),
@@ -204,13 +205,21 @@ def list_inference_profiles(query: dict[str, str]) -> dict[str, Any]:
     """ListInferenceProfiles, page by page."""
     if query.get("type") == "APPLICATION":
         return {"inferenceProfileSummaries": []}
-    first = int(query.get("nextToken") or 0)
-    size = int(query.get("maxResults") or 100)
+    first = _number(query.get("nextToken"), 0, 1_000_000, default=0)
+    size = _number(query.get("maxResults"), 1, 1000, default=100)
     profiles = _profiles()
     page: dict[str, Any] = {"inferenceProfileSummaries": profiles[first : first + size]}
     if first + size < len(profiles):
         page["nextToken"] = str(first + size)
     return page
+
+
+def _number(text: str | None, least: int, most: int, *, default: int) -> int:
+    if not text:
+        return default
+    if not text.isdigit() or not least <= int(text) <= most:
+        raise invalid(f"Value '{text}' failed to satisfy constraint: Member must be a number of {least} to {most}")
+    return int(text)
 
 
 def get_inference_profile(name: str) -> dict[str, Any]:

@@ -59,7 +59,11 @@ def _check(shape: Shape, value: Any, path: str, found: list[str]) -> None:
             _expect(value, str, _kind(value))
             _check_bounds(shape, len(_decode(value)), "length", value, path, found)
         case "integer" | "long":
-            if isinstance(value, bool) or not isinstance(value, int):
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int)
+                or (shape.type_name == "integer" and value >= 2**31)
+            ):
                 raise _serialization(f"{_kind(value)} can not be converted to an Integer")
             _check_bounds(shape, value, "value", value, path, found)
         case "float" | "double":

@@ -46,18 +46,16 @@ def vector(text: str, dimensions: int) -> list[float]:
 
 def _titan_2(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
     text = _text(body.get("inputText"))
-    dimensions = body.get("dimensions", 1024)
-    if dimensions not in (256, 512, 1024):
-        raise invalid(_MALFORMED)
+    dimensions = _dimensions(body.get("dimensions", 1024), (256, 512, 1024))
     made = vector(text, dimensions)
     tokens = count_text(text)
     return {"embedding": made, "embeddingsByType": {"float": made}, "inputTextTokenCount": tokens}, tokens
 
 
 def _nova_2(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    parameters = body.get("singleEmbeddingParams") or {}
-    text = _text((parameters.get("text") or {}).get("value"))
-    made = vector(text, parameters.get("embeddingDimension", 3072))
+    parameters = _object(body.get("singleEmbeddingParams"))
+    text = _text(_object(parameters.get("text")).get("value"))
+    made = vector(text, _dimensions(parameters.get("embeddingDimension", 3072), (256, 384, 1024, 3072)))
     return {"embeddings": [{"embeddingType": "TEXT", "embedding": made}]}, count_text(text)
 
 
@@ -65,7 +63,7 @@ def _cohere(body: dict[str, Any], *, is_v4: bool) -> tuple[dict[str, Any], int]:
     texts = body.get("texts")
     if not isinstance(texts, list) or not texts or len(texts) > _MAX_BATCH or "input_type" not in body:
         raise invalid(_MALFORMED)
-    dimensions = body.get("output_dimension", 1536) if is_v4 else 1024
+    dimensions = _dimensions(body.get("output_dimension", 1536), (256, 512, 1024, 1536)) if is_v4 else 1024
     vectors = [vector(_text(text), dimensions) for text in texts]
     answer: dict[str, Any] = {
         "id": hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32],
@@ -80,3 +78,15 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise invalid(_MALFORMED)
     return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise invalid(_MALFORMED)
+    return value
+
+
+def _dimensions(value: Any, allowed: tuple[int, ...]) -> int:
+    if value not in allowed or isinstance(value, float):
+        raise invalid(_MALFORMED)
+    return int(value)

@@ -3,6 +3,11 @@ frames, or for how many milliseconds.
 
     scripted.echo-v1:0.throttle-2     the first two attempts of the same request are throttled
     scripted.long-v1:0.cut-3          the connection breaks in the middle of the fourth frame
+
+Those that strike before the answer: throttle, internal, unavailable, notready, timeout, modelerror, denied, quota,
+toolong, notfound, expired, reset (times); retryafter (seconds); slow (milliseconds); never; garbage.
+Those that strike during a stream: exception, throttlemid, modelstream, cut, stop, stall, badcrc (after frames); drip
+(milliseconds a frame).
 """
 
 import hashlib
@@ -53,10 +58,11 @@ class Fault:
         """
         if not suffix:
             return cls()
-        name, _, number = suffix.partition("-")
-        if name not in _REFUSALS and name not in _DURING and name not in _BEFORE:
+        name, dash, number = suffix.partition("-")
+        is_known = name in _REFUSALS or name in _DURING or name in _BEFORE
+        if not is_known or (dash and not number.isdigit()) or len(number) > 6:
             raise invalid("The provided model identifier is invalid.")
-        return cls(name, int(number) if number.isdigit() else -1)
+        return cls(name, int(number) if dash else -1)
 
     def is_at(self, name: str, frame: int) -> bool:
         """True if this fault is `name`, and is due before this frame; without a number, before the first."""
@@ -73,12 +79,12 @@ class FaultMemory:
         """Raise the refusal that is due, if one is.
 
         Raises:
-            Failure: the fault.
+            Failure: the fault. ConnectionResetError: the connection must break without a word.
         """
         if fault.name == "retryafter":
             name, message = _REFUSALS["throttle"]
             raise Failure(name, message, headers={"retry-after": str(max(fault.number, 1))})
-        if fault.name not in _REFUSALS:
+        if fault.name not in _REFUSALS and fault.name != "reset":
             return
         key = hashlib.sha256(path.encode() + b"\0" + body).digest()
         attempts = self._attempts.pop(key, 0) + 1
@@ -86,6 +92,8 @@ class FaultMemory:
         while len(self._attempts) > _REMEMBERED:
             self._attempts.popitem(last=False)
         if fault.number < 0 or attempts <= fault.number:
+            if fault.name == "reset":
+                raise ConnectionResetError
             name, message = _REFUSALS[fault.name]
             extra: dict[str, object] = {"originalStatusCode": 500} if name == "ModelErrorException" else {}
             raise Failure(name, message, extra=extra)

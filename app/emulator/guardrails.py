@@ -2,13 +2,28 @@
 
 from typing import Any
 
-from app.emulator.failure import Failure
+from app.emulator.failure import Failure, invalid
 
 GUARDRAIL = "outcropguard"
 BLOCKED_WORD = "forbidden"
 BLOCKED_MESSAGE = "Sorry, the guardrail blocked this."
 
 _UNITS = ("topic", "content", "word", "sensitiveInformation", "contextualGrounding")
+
+
+def is_blocked(config: dict[str, Any], text: str) -> bool:
+    """True if a Converse call with this guardrailConfig is stopped at its input.
+
+    Raises:
+        Failure: no such guardrail, or no version of it is named.
+    """
+    if not config:
+        return False
+    if not config.get("guardrailIdentifier") or not config.get("guardrailVersion"):
+        raise invalid("The guardrailIdentifier and guardrailVersion fields must be defined together.")
+    if config["guardrailIdentifier"].rpartition("/")[2] != GUARDRAIL:
+        raise invalid("The provided guardrail identifier is invalid.")
+    return BLOCKED_WORD in text.lower()
 
 
 def apply_guardrail(identifier: str, request: dict[str, Any]) -> dict[str, Any]:

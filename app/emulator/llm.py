@@ -6,6 +6,7 @@ Generation runs in threads, since llama.cpp calls back on the thread that called
 
 import asyncio
 import contextlib
+import http.client
 import importlib.util
 import os
 import queue
@@ -18,6 +19,7 @@ from typing import Any
 
 from app.converse.events import Event
 from app.emulator.failure import Failure, invalid, model_refused
+from app.kit import json
 
 _WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CONTEXT = 4096
@@ -63,7 +65,8 @@ class LocalModel:
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = os.cpu_count() or 1
         parameters.verbosity, parameters.warmup, parameters.cache_ram_mib = -1, False, 0
         # The library always opens a listener on loopback; a key that nobody knows keeps it shut.
-        parameters.api_keys, parameters.n_threads_http = [secrets.token_hex(16)], 1
+        self._key = secrets.token_hex(16)
+        parameters.api_keys, parameters.n_threads_http = [self._key], 1
         parameters.endpoint_slots, parameters.ui = False, False
         self._server: Any = xllamacpp.Server(parameters)
         self._running: set[tuple[threading.Thread, threading.Event]] = set()
@@ -104,11 +107,16 @@ class LocalModel:
                 yield {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": item}}}
 
     async def count(self, request: dict[str, Any]) -> int:
-        """The tokens of an input: the model reads it, and stops at its first token."""
-        async for item in self._generate({"messages": _messages(request), "max_tokens": 1, "temperature": 0.0}):
-            if isinstance(item, _End):
-                return item.input_tokens
-        return 0
+        """The tokens of an input, by the model's own template and tokenizer; nothing is generated."""
+        return await asyncio.to_thread(self._count, _messages(request))
+
+    def _count(self, messages: list[dict[str, str]]) -> int:
+        """The library counts only over its own listener, on loopback."""
+        connection = http.client.HTTPConnection(self._server.listening_address.removeprefix("http://"), timeout=30)
+        with contextlib.closing(connection):
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
+            connection.request("POST", "/v1/messages/count_tokens", json.dumps({"messages": messages}), headers)
+            return int(json.loads(connection.getresponse().read())["input_tokens"])
 
     def close(self) -> None:
         """Stop what is generating, and free the model."""

@@ -1,7 +1,8 @@
 """What the embedded Bedrock does for each operation, once a caller has been let in."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from base64 import b64decode
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,14 +14,15 @@ from app.emulator.constraints import check_constraints
 from app.emulator.embeddings import embed
 from app.emulator.failure import Failure, invalid
 from app.emulator.faults import Fault, FaultMemory
-from app.emulator.guardrails import BLOCKED_MESSAGE, GUARDRAIL, apply_guardrail
+from app.emulator.guardrails import BLOCKED_MESSAGE, apply_guardrail, is_blocked
 from app.emulator.llm import LocalModel
 from app.emulator.play import play
-from app.emulator.rules import check_rules
+from app.emulator.rules import check_model_side, check_rules
 from app.emulator.scenes import script_for
 from app.emulator.script import Script, last_text
 from app.emulator.wire import FrameWriter
 from app.kit import json
+from app.kit.aiter import started
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,14 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+_GARBAGE = Answer(b"<html>not what you expect</html>", {"content-type": "text/html"})
+
+
 @dataclass(frozen=True, slots=True)
 class StreamAnswer:
     """Frames of an event stream, and the fault that will befall them."""
 
-    frames: AsyncIterator[bytes]
+    frames: AsyncGenerator[bytes, None]
     fault: Fault
     writer: FrameWriter
 
@@ -57,51 +62,46 @@ class Runtime:
         model, fault = await self._admit(model_name, "converse", body)
         check_rules(_chat(model), request)
         if fault.name == "garbage":
-            return Answer(b"<html>not what you expect</html>", {"content-type": "text/html"})
+            return _GARBAGE
         reply = fold([event async for event in self._play(model, request)])
         return Answer(json.dumps(reply))
 
-    async def converse_stream(self, model_name: str, body: bytes) -> StreamAnswer:
+    async def converse_stream(self, model_name: str, body: bytes) -> Answer | StreamAnswer:
         """ConverseStream."""
         request = _document(body)
         check_constraints("ConverseStream", {**request, "modelId": model_name})
         model, fault = await self._admit(model_name, "converse-stream", body)
         check_rules(_chat(model), request)
-        writer = FrameWriter(body)
-        return StreamAnswer(_event_frames(self._play(model, request), writer), fault, writer)
+        return await _streamed(fault, body, lambda writer: _event_frames(self._play(model, request), writer))
 
     async def invoke(self, model_name: str, body: bytes) -> Answer:
         """InvokeModel."""
-        model, _ = await self._admit(model_name, "invoke", body)
+        model, fault = await self._admit(model_name, "invoke", body)
+        if fault.name == "garbage":
+            return _GARBAGE
         document = _own_document(body)
         if model.kind == "embedding":
             answer, count = embed(model, document)
-            return Answer(json.dumps(answer), _token_headers(count, None))
-        events = self._play_anthropic(model, document)
-        message = await anthropic.gather(anthropic.to_anthropic(events, model.id, document))
-        usage = message["usage"]
-        return Answer(json.dumps(message), _token_headers(usage["input_tokens"], usage["output_tokens"]))
+            return Answer(json.dumps(answer), _token_headers({"inputTokenCount": count}))
+        message, metrics = await anthropic.gather(self._play_anthropic(model, document))
+        return Answer(json.dumps(message), _token_headers(metrics))
 
-    async def invoke_stream(self, model_name: str, body: bytes) -> StreamAnswer:
+    async def invoke_stream(self, model_name: str, body: bytes) -> Answer | StreamAnswer:
         """InvokeModelWithResponseStream."""
         model, fault = await self._admit(model_name, "invoke-with-response-stream", body)
         if model.kind == "embedding":
             raise invalid("The model is unsupported for streaming.")
         document = _own_document(body)
-        events = anthropic.to_anthropic(self._play_anthropic(model, document), model.id, document)
-        writer = FrameWriter(body)
-        return StreamAnswer(_chunk_frames(events, writer), fault, writer)
+        return await _streamed(fault, body, lambda writer: _chunk_frames(self._play_anthropic(model, document), writer))
 
     async def count_tokens(self, model_name: str, body: bytes) -> Answer:
         """CountTokens: free, and only by base id (recording anthropic_bedrock_count_tokens_error)."""
         request = _document(body)
         check_constraints("CountTokens", {**request, "modelId": model_name})
-        model, _ = find_model(model_name)
-        if model_name != model.id and not model_name.startswith("arn:"):
+        model, _ = await self._admit(model_name, "count-tokens", body)
+        if model_name != model.id and not model_name.startswith(("scripted.", "arn:aws:bedrock:us-east-1::")):
             raise invalid("The provided model doesn't support counting tokens.")
         if "invokeModel" in request["input"]:
-            from base64 import b64decode
-
             converse = anthropic.to_converse(_own_document(b64decode(request["input"]["invokeModel"]["body"])))
         else:
             converse = request["input"]["converse"]
@@ -125,8 +125,6 @@ class Runtime:
             await asyncio.sleep(max(fault.number, 0) / 1000)
         if fault.name == "never":
             await asyncio.Event().wait()
-        if fault.name == "reset":
-            raise ConnectionResetError
         return model, fault
 
     def _play(self, model: Model, request: dict[str, Any]) -> AsyncIterator[Event]:
@@ -134,19 +132,17 @@ class Runtime:
             if self.llm is None:
                 raise Failure("ModelNotReadyException", "The local model is not installed: see requirements-local.txt.")
             return self.llm.events(request)
-        guard = request.get("guardrailConfig") or {}
-        if guard.get("guardrailIdentifier") == GUARDRAIL and "forbidden" in last_text(request).lower():
+        if is_blocked(request.get("guardrailConfig") or {}, last_text(request)):
             trace = {"guardrail": {"actionReason": "Guardrail blocked.", "modelOutput": []}}
             script = Script([{"text": BLOCKED_MESSAGE}], "guardrail_intervened", trace=trace)
         else:
             script = script_for(model, request)
         return play(script, request)
 
-    def _play_anthropic(self, model: Model, document: Any) -> AsyncIterator[Event]:
+    def _play_anthropic(self, model: Model, document: Any) -> AsyncIterator[dict[str, Any]]:
         request = anthropic.to_converse(document)
-        check_constraints("Converse", {**request, "modelId": model.id})
-        check_rules(_chat(model), request)
-        return self._play(model, request)
+        check_model_side(_chat(model), request, prefix="")
+        return anthropic.to_anthropic(self._play(model, request), model.id, document, tokens.count_request(request))
 
 
 def _chat(model: Model) -> Model:
@@ -164,7 +160,8 @@ def _document(body: bytes) -> dict[str, Any]:
     except json.JsonError:
         raise Failure("SerializationException", "The body is not valid JSON", is_front_door=True) from None
     if not isinstance(document, dict):
-        raise Failure("SerializationException", "Start of list found where not expected", is_front_door=True)
+        found = "Start of list" if isinstance(document, list) else "A scalar"
+        raise Failure("SerializationException", f"{found} found where not expected", is_front_door=True)
     return document
 
 
@@ -176,22 +173,34 @@ def _own_document(body: bytes) -> Any:
         raise invalid("Malformed input request, please reformat your input and try again.") from None
 
 
-def _token_headers(input_tokens: int, output_tokens: int | None) -> dict[str, str]:
-    headers = {
-        "x-amzn-bedrock-input-token-count": str(input_tokens),
-        "x-amzn-bedrock-invocation-latency": "1",
+def _token_headers(metrics: dict[str, int]) -> dict[str, str]:
+    """The counts of an answer as headers; every recorded answer of InvokeModel has them."""
+    names = {
+        "inputTokenCount": "input-token-count",
+        "outputTokenCount": "output-token-count",
+        "cacheReadInputTokenCount": "cache-read-input-token-count",
+        "cacheWriteInputTokenCount": "cache-write-input-token-count",
     }
-    if output_tokens is not None:
-        headers["x-amzn-bedrock-output-token-count"] = str(output_tokens)
-    return headers
+    headers = {f"x-amzn-bedrock-{name}": str(metrics[count]) for count, name in names.items() if count in metrics}
+    return {**headers, "x-amzn-bedrock-invocation-latency": "1"}
 
 
-async def _event_frames(events: AsyncIterator[Event], writer: FrameWriter) -> AsyncIterator[bytes]:
+async def _streamed(
+    fault: Fault, seed: bytes, frames: Callable[[FrameWriter], AsyncGenerator[bytes, None]]
+) -> Answer | StreamAnswer:
+    """A stream whose first frame is there: what fails before it has a status of its own."""
+    if fault.name == "garbage":
+        return _GARBAGE
+    writer = FrameWriter(seed)
+    return StreamAnswer(await started(frames(writer)), fault, writer)
+
+
+async def _event_frames(events: AsyncIterator[Event], writer: FrameWriter) -> AsyncGenerator[bytes, None]:
     async for event in events:
         ((kind, payload),) = event.items()
         yield writer.event(kind, dict(payload))  # type: ignore[call-overload]
 
 
-async def _chunk_frames(events: AsyncIterator[dict[str, Any]], writer: FrameWriter) -> AsyncIterator[bytes]:
+async def _chunk_frames(events: AsyncIterator[dict[str, Any]], writer: FrameWriter) -> AsyncGenerator[bytes, None]:
     async for event in events:
         yield writer.chunk(event)

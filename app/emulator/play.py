@@ -10,21 +10,28 @@ from app.emulator.script import Script
 from app.kit import json
 
 _PIECE = 12
+_EVENTS_A_TURN = 64
 
 
 async def play(script: Script, request: dict[str, Any], latency_ms: int = 1) -> AsyncIterator[Event]:
     """The events of a script, in AWS's order, with the pauses that it asks for."""
     inference = request.get("inferenceConfig") or {}
-    blocks, stop_reason, output_tokens = _limited(script, inference)
-    for event in _spelled(blocks, stop_reason):
-        if script.pause:
+    blocks, stop_reason, output_tokens, stopped_by = _limited(script, inference)
+    wanted = request.get("additionalModelResponseFieldPaths") or []
+    extra = {"stop_sequence": stopped_by} if "/stop_sequence" in wanted else {}
+    for number, event in enumerate(_spelled(blocks, stop_reason, extra)):
+        if script.pause or number % _EVENTS_A_TURN == 0:
             await asyncio.sleep(script.pause)
         yield event
-    yield _metadata(script, tokens.count_request(request), output_tokens, latency_ms)
+    metadata = _metadata(script, tokens.count_request(request), output_tokens, latency_ms)
+    for member in ("serviceTier", "performanceConfig"):
+        if request.get(member):
+            metadata[member] = request[member]
+    yield {"metadata": metadata}
 
 
-def _limited(script: Script, inference: dict[str, Any]) -> tuple[list[dict[str, Any]], str, int]:
-    """The script within maxTokens and up to the first stop sequence, why it stops, and the tokens it took."""
+def _limited(script: Script, inference: dict[str, Any]) -> tuple[list[dict[str, Any]], str, int, str | None]:
+    """The script within maxTokens and up to the first stop sequence, why it stops, its tokens, and that sequence."""
     stops = inference.get("stopSequences") or []
     left = inference.get("maxTokens") or 1_000_000
     spent = 0
@@ -34,21 +41,31 @@ def _limited(script: Script, inference: dict[str, Any]) -> tuple[list[dict[str, 
             spent += tokens.count_text(json.dumps_text(block))
             kept.append(block)
             continue
-        text = block["text"]
-        found = [place for stop in stops if (place := text.find(stop)) >= 0]
-        is_stopped = bool(found)
-        text = text[: min(found)] if found else text
+        text, stopped_by = _stopped(block["text"], stops)
         size = tokens.count_text(text)
         if spent + size > left:
-            return [*kept, {"text": tokens.cut(text, left - spent)}], "max_tokens", left
+            return [*kept, *_text(tokens.cut(text, left - spent))], "max_tokens", left, None
         spent += size
-        kept.append({"text": text})
-        if is_stopped:
-            return kept, "stop_sequence", spent
-    return kept, script.stop_reason, spent
+        kept += _text(text)
+        if stopped_by is not None:
+            return kept, "stop_sequence", spent, stopped_by
+    return kept, script.stop_reason, spent, None
 
 
-def _metadata(script: Script, input_tokens: int, output_tokens: int, latency_ms: int) -> Event:
+def _stopped(text: str, stops: list[str]) -> tuple[str, str | None]:
+    """The text up to the first of the stop sequences in it, and that one."""
+    places = [(place, stop) for stop in stops if (place := text.find(stop)) >= 0]
+    if not places:
+        return text, None
+    place, stop = min(places)
+    return text[:place], stop
+
+
+def _text(text: str) -> list[dict[str, Any]]:
+    return [{"text": text}] if text else []
+
+
+def _metadata(script: Script, input_tokens: int, output_tokens: int, latency_ms: int) -> Any:
     usage: dict[str, Any] = {
         "inputTokens": input_tokens,
         "outputTokens": output_tokens,
@@ -60,15 +77,16 @@ def _metadata(script: Script, input_tokens: int, output_tokens: int, latency_ms:
     metadata: Any = {"usage": usage, "metrics": {"latencyMs": latency_ms}}
     if script.trace is not None:
         metadata["trace"] = script.trace
-    return {"metadata": metadata}
+    return metadata
 
 
-def _spelled(blocks: list[dict[str, Any]], stop_reason: str) -> Iterator[Any]:
+def _spelled(blocks: list[dict[str, Any]], stop_reason: str, extra: dict[str, Any]) -> Iterator[Any]:
     yield {"messageStart": {"role": "assistant"}}
     for index, block in enumerate(blocks):
         yield from _spelled_block(block, index)
         yield {"contentBlockStop": {"contentBlockIndex": index}}
-    yield {"messageStop": {"stopReason": stop_reason}}
+    more = {"additionalModelResponseFields": extra} if extra else {}
+    yield {"messageStop": {"stopReason": stop_reason, **more}}
 
 
 def _spelled_block(block: dict[str, Any], index: int) -> Iterator[Any]:

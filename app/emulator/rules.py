@@ -9,8 +9,11 @@ from typing import Any
 
 from app.emulator.catalog import Model
 from app.emulator.failure import Failure, invalid, model_refused
+from app.kit import json
 
 _DOCUMENT_NAME = re.compile(r"[A-Za-z0-9_()\[\]-]+( [A-Za-z0-9_()\[\]-]+)*\Z")
+_MAX_DOCUMENT = int(4.5 * 1024 * 1024)
+_MAX_IMAGE = int(3.75 * 1024 * 1024)
 _MAX_DOCUMENTS = 5
 _MAX_IMAGES = 20
 _MAX_CACHE_POINTS = 4
@@ -29,7 +32,8 @@ def check_rules(model: Model, request: dict[str, Any]) -> None:
     _check_documents(messages)
     _check_tools(model, request, messages)
     _check_caching(model, request, messages)
-    _check_model_side(model, request, messages)
+    _check_output(request)
+    check_model_side(model, request, "The model returned the following errors: ")
 
 
 def _check_system(request: dict[str, Any]) -> None:
@@ -66,6 +70,7 @@ def _check_blocks(messages: list[Any]) -> None:
                 "object to the content field and try again."
             )
         for place, block in enumerate(message["content"]):
+            _check_place(block, message["role"], turn)
             where = f"messages.{turn}.content.{place}"
             has_document = any("document" in each for each in message["content"])
             if "text" in block and not block["text"].strip() and not (has_document and block["text"]):
@@ -74,14 +79,32 @@ def _check_blocks(messages: list[Any]) -> None:
                     f"The text field in the ContentBlock object at {where} is blank. Add text to the text "
                     "field, and try again."
                 )
-            if message["role"] == "assistant" and "image" in block:
-                # ai-dial-adapter-bedrock#306
-                raise model_refused(
-                    f"messages.{turn}.content: 'image' blocks are not permitted within assistant turns."
-                )
             result = block.get("toolResult")
             if result is not None:
                 _check_result(result, where)
+
+
+def _check_place(block: Any, role: str, turn: int) -> None:
+    """Each kind of block in the turn of who may say it: the service model's documentation; ai-dial-adapter#306."""
+    kinds = {"assistant": ("image", "document", "video"), "user": ("toolUse", "reasoningContent"), "system": ()}
+    for kind in kinds[role]:
+        if block.get(kind) is not None:
+            raise model_refused(f"messages.{turn}.content: '{kind}' blocks are not permitted within {role} turns.")
+    if role == "assistant" and block.get("toolResult") is not None and not block["toolResult"].get("type"):
+        raise model_refused(f"messages.{turn}.content: 'toolResult' blocks are not permitted within assistant turns.")
+    use = block.get("toolUse")
+    if use is not None and not isinstance(use["input"], dict):
+        raise invalid(
+            f"The format of the value at messages.{turn}.content.toolUse.input is invalid. Provide a json "
+            "object for the field and try again."
+        )
+    for kind, limit, words in (
+        ("image", _MAX_IMAGE, "image size is 3.75 MB"),
+        ("document", _MAX_DOCUMENT, "document size is 4.5 MB"),
+    ):
+        size = len((block.get(kind) or {}).get("source", {}).get("bytes") or "") * 3 // 4
+        if size > limit:
+            raise invalid(f"The maximum {words}. Reduce the size of your {kind} and retry your request.")
 
 
 def _check_result(result: Any, where: str) -> None:
@@ -128,12 +151,7 @@ def _check_documents(messages: list[Any]) -> None:
 
 def _check_tools(model: Model, request: dict[str, Any], messages: list[Any]) -> None:
     config = request.get("toolConfig")
-    has_history = any(
-        ("toolUse" in block and block["toolUse"].get("type") != "server_tool_use")
-        or ("toolResult" in block and "type" not in block["toolResult"])
-        for message in messages
-        for block in message["content"]
-    )
+    has_history = any(_is_call(block) or _is_result(block) for message in messages for block in message["content"])
     if config is None and has_history:
         # pentagi#160
         raise invalid("The toolConfig field must be defined when using toolUse and toolResult content blocks.")
@@ -142,10 +160,18 @@ def _check_tools(model: Model, request: dict[str, Any], messages: list[Any]) -> 
     _check_pairs(messages)
 
 
+def _is_call(block: Any) -> bool:
+    return block.get("toolUse") is not None and block["toolUse"].get("type") != "server_tool_use"
+
+
+def _is_result(block: Any) -> bool:
+    return block.get("toolResult") is not None and not block["toolResult"].get("type")
+
+
 def _check_config(model: Model, config: Any) -> None:
     if model.tool_choices is None:
         raise invalid("This model doesn't support tool use.")  # langchain-aws#447
-    for choice in config.get("toolChoice", {}):
+    for choice in config.get("toolChoice") or {}:
         if choice != "auto" and choice not in model.tool_choices:
             # harness-sdk#1241, vercel/ai#4396
             raise invalid(
@@ -170,11 +196,7 @@ def _check_pairs(messages: list[Any]) -> None:
     turns = [message for message in messages if message["role"] != "system"]
     calls: list[str] = []
     for number, message in enumerate(turns):
-        results = [
-            block["toolResult"]["toolUseId"]
-            for block in message["content"]
-            if "toolResult" in block and "type" not in block["toolResult"]
-        ]
+        results = [block["toolResult"]["toolUseId"] for block in message["content"] if _is_result(block)]
         if message["role"] == "user":
             if len(set(results)) < len(results):
                 # litellm#20047
@@ -196,11 +218,7 @@ def _check_pairs(messages: list[Any]) -> None:
                 )
             calls = []
         else:
-            calls = [
-                block["toolUse"]["toolUseId"]
-                for block in message["content"]
-                if "toolUse" in block and block["toolUse"].get("type") != "server_tool_use"
-            ]
+            calls = [block["toolUse"]["toolUseId"] for block in message["content"] if _is_call(block)]
             if len(set(calls)) < len(calls):
                 raise invalid(f"The toolUse blocks at messages.{number}.content contain duplicate Ids: {calls[0]}")
 
@@ -222,6 +240,7 @@ def _check_caching(model: Model, request: dict[str, Any], messages: list[Any]) -
             "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for "
             "more information.",
         )
+    _check_ttl(model, request, messages)
     if points > _MAX_CACHE_POINTS:
         # twenty#26217
         raise model_refused(
@@ -229,36 +248,80 @@ def _check_caching(model: Model, request: dict[str, Any], messages: list[Any]) -
         )
 
 
-def _check_model_side(model: Model, request: dict[str, Any], messages: list[Any]) -> None:
+def _check_ttl(model: Model, request: dict[str, Any], messages: list[Any]) -> None:
+    """Longer lives first, in the order tools, system, messages (Portkey gateway#1762); 1h only since Claude 4.5."""
+    blocks = [
+        *(request.get("toolConfig") or {"tools": []})["tools"],
+        *(request.get("system") or []),
+        *(block for message in messages for block in message["content"]),
+    ]
+    lives = [block["cachePoint"].get("ttl") or "5m" for block in blocks if "cachePoint" in block]
+    if "1h" in lives and model.family not in ("claude-4.5", "claude-4.6", "claude-5"):
+        raise model_refused("cache_control.ttl: this model does not support a ttl of 1h.")
+    if lives != sorted(lives, key=lambda life: life != "1h"):
+        raise model_refused(
+            "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Note that "
+            "blocks are processed in the following order: `tools`, `system`, `messages`."
+        )
+
+
+def _check_output(request: dict[str, Any]) -> None:
+    """A schema for the output is JSON, and closed (AWS user guide, structured output)."""
+    text_format = (request.get("outputConfig") or {}).get("textFormat")
+    if not text_format:
+        return
+    try:
+        schema = json.loads(text_format["structure"]["jsonSchema"]["schema"])
+    except json.JsonError:
+        schema = None
+    if not isinstance(schema, dict):
+        raise invalid("The value at outputConfig.textFormat.structure.jsonSchema.schema is not a valid JSON schema.")
+    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+        raise model_refused(
+            "output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false"
+        )
+
+
+def check_model_side(model: Model, request: dict[str, Any], prefix: str) -> None:
+    """The rules of the model's own layer; Converse puts its prefix before their words, InvokeModel does not.
+
+    Raises:
+        Failure: a ValidationException.
+    """
+    try:
+        _check_model(model, request)
+    except _Refused as refused:
+        raise invalid(f"{prefix}{refused}") from None
+
+
+class _Refused(Exception):
+    """The model's own words."""
+
+
+def _check_model(model: Model, request: dict[str, Any]) -> None:
+    messages = request["messages"]
     inference = request.get("inferenceConfig") or {}
-    thinking = (request.get("additionalModelRequestFields") or {}).get("thinking")
-    images = sum("image" in block for message in messages for block in message["content"])
-    if images > _MAX_IMAGES:
-        raise model_refused(f"messages: too many images: image_count > {_MAX_IMAGES}")  # boto3#4632, cline#1844
+    _check_modalities(model, messages)
     _check_system_turns(model, messages)
     if not model.family.startswith("claude"):
         return
-    if any(not stop.strip() for stop in inference.get("stopSequences", ())):
-        raise model_refused("stop_sequences: each stop sequence must contain non-whitespace")
-    last = messages[-1]
-    if last["role"] == "assistant" and last["content"][-1].get("text", "").rstrip() != last["content"][-1].get(
-        "text", ""
-    ):
-        raise model_refused("messages: final assistant content cannot end with trailing whitespace")
-    if model.family == "claude-4.5" and "temperature" in inference and "topP" in inference:
-        # BoltAI#399
-        raise model_refused("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
-    if model.family == "claude-5":
-        for member, name in (("temperature", "temperature"), ("topP", "top_p")):
-            if member in inference:
-                raise model_refused(f"`{name}` is deprecated for this model.")  # openclaw#73663
-        if messages[-1]["role"] == "assistant":
-            # MiMo-Code#1702
-            raise model_refused(
-                "This model does not support assistant message prefill. The conversation must end with a user message."
-            )
-    if isinstance(thinking, dict) and thinking.get("type") == "enabled":
-        _check_thinking(thinking, request, inference)
+    if any(not stop.strip() for stop in inference.get("stopSequences") or ()):
+        raise _Refused("stop_sequences: each stop sequence must contain non-whitespace")
+    _check_end(model, messages)
+    _check_sampling(model, request, inference)
+    _check_thoughts(messages)
+    _check_thinking(model, request, inference)
+
+
+def _check_modalities(model: Model, messages: list[Any]) -> None:
+    images = sum("image" in block for message in messages for block in message["content"])
+    if images and "IMAGE" not in model.inputs:
+        raise invalid(
+            "This model doesn't support the image content block that you provided. Update the content block "
+            "and try again."
+        )
+    if images > _MAX_IMAGES:
+        raise _Refused(f"messages: too many images: image_count > {_MAX_IMAGES}")  # boto3#4632, cline#1844
 
 
 def _check_system_turns(model: Model, messages: list[Any]) -> None:
@@ -268,18 +331,70 @@ def _check_system_turns(model: Model, messages: list[Any]) -> None:
         if role != "system":
             continue
         if model.family != "claude-5":
-            raise model_refused('messages: Unexpected role "system".')
-        if roles[place - 1] != "user" or roles[place + 1 : place + 2] not in ([], ["assistant"]):
-            raise model_refused(f"messages.{place}: a system message must follow a user turn.")
+            raise _Refused('messages: Unexpected role "system".')
+        if place == 0 or roles[place - 1] != "user" or roles[place + 1 : place + 2] not in ([], ["assistant"]):
+            raise _Refused(f"messages.{place}: a system message must follow a user turn.")
 
 
-def _check_thinking(thinking: Any, request: dict[str, Any], inference: Any) -> None:
-    budget = thinking.get("budget_tokens", 0)
-    if budget < 1024:
-        raise model_refused("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
-    if budget >= inference.get("maxTokens", budget + 1):
-        raise model_refused("`max_tokens` must be greater than `thinking.budget_tokens`.")
-    if inference.get("temperature", 1) != 1:
-        raise model_refused("`temperature` may only be set to 1 when thinking is enabled.")
-    if set((request.get("toolConfig") or {}).get("toolChoice", {})) & {"any", "tool"}:
-        raise model_refused("Thinking may not be enabled when tool_choice forces tool use.")
+def _check_end(model: Model, messages: list[Any]) -> None:
+    if messages[-1]["role"] != "assistant":
+        return
+    if model.family in ("claude-5", "claude-4.6"):
+        # MiMo-Code#1702
+        raise _Refused(
+            "This model does not support assistant message prefill. The conversation must end with a user message."
+        )
+    end = messages[-1]["content"][-1].get("text") or ""
+    if end != end.rstrip():
+        raise _Refused("messages: final assistant content cannot end with trailing whitespace")
+
+
+def _check_sampling(model: Model, request: dict[str, Any], inference: Any) -> None:
+    if model.family in ("claude-4.5", "claude-4.6") and "temperature" in inference and "topP" in inference:
+        # BoltAI#399
+        raise _Refused("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
+    if model.family != "claude-5":
+        return
+    for name, value in (
+        ("temperature", inference.get("temperature")),
+        ("top_p", inference.get("topP")),
+        ("top_k", _fields(request).get("top_k")),
+    ):
+        if value is not None:
+            raise _Refused(f"`{name}` is deprecated for this model.")  # openclaw#73663
+
+
+def _check_thoughts(messages: list[Any]) -> None:
+    for turn, message in enumerate(messages):
+        for place, block in enumerate(message["content"]):
+            thought = (block.get("reasoningContent") or {}).get("reasoningText")
+            if thought and not thought.get("signature"):
+                raise _Refused(f"messages.{turn}.content.{place}.thinking.signature: Field required")
+
+
+def _check_thinking(model: Model, request: dict[str, Any], inference: Any) -> None:
+    thinking = _fields(request).get("thinking")
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
+    if kind not in ("enabled", "adaptive"):
+        return
+    if kind == "enabled":
+        _check_budget(model, thinking, inference)
+    if (inference.get("temperature") or 1) != 1 or _fields(request).get("top_k") is not None:
+        raise _Refused("`temperature` may only be set to 1 when thinking is enabled.")
+    if set((request.get("toolConfig") or {}).get("toolChoice") or {}) & {"any", "tool"}:
+        raise _Refused("Thinking may not be enabled when tool_choice forces tool use.")
+
+
+def _check_budget(model: Model, thinking: Any, inference: Any) -> None:
+    budget = thinking.get("budget_tokens")
+    if model.family == "claude-5":
+        raise _Refused("thinking.type.enabled is not supported for this model. Use thinking.type.adaptive.")
+    if not isinstance(budget, int) or budget < 1024:
+        raise _Refused("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+    if budget >= (inference.get("maxTokens") or budget + 1):
+        raise _Refused("`max_tokens` must be greater than `thinking.budget_tokens`.")
+
+
+def _fields(request: dict[str, Any]) -> dict[str, Any]:
+    fields = request.get("additionalModelRequestFields")
+    return fields if isinstance(fields, dict) else {}

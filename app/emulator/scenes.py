@@ -29,22 +29,24 @@ def check_signatures(request: dict[str, Any]) -> None:
     """Refuse a signed thought that was changed on its way, as Claude does."""
     for turn, message in enumerate(request["messages"]):
         for place, block in enumerate(message["content"]):
-            thought = block.get("reasoningContent", {}).get("reasoningText", {})
-            if "signature" in thought and thought["signature"] != sign(thought["text"]):
+            thought = (block.get("reasoningContent") or {}).get("reasoningText") or {}
+            if thought.get("signature") and thought["signature"] != sign(thought["text"]):
                 raise model_refused(f"messages.{turn}.content.{place}: Invalid `signature` in `thinking` block")
 
 
 def _auto(request: dict[str, Any]) -> Script:
     """What a real model would do: call a tool it is given, follow a schema, think when asked, or answer."""
-    fields = request.get("additionalModelRequestFields") or {}
+    fields = request.get("additionalModelRequestFields")
+    fields = fields if isinstance(fields, dict) else {}
     config = request.get("toolConfig") or {}
     if last_results(request):
         return _tools(request)
-    if config and "auto" not in config.get("toolChoice", {"auto": {}}):
+    if config and "auto" not in (config.get("toolChoice") or {"auto": {}}):
         return _toolonly(request)
     if (request.get("outputConfig") or {}).get("textFormat"):
         return _structured(request)
-    if fields.get("thinking", {}).get("type") in ("enabled", "adaptive"):
+    thinking = fields.get("thinking")
+    if isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive"):
         return _thinking(request)
     return _tools(request) if config else _echo(request)
 
@@ -62,7 +64,7 @@ def _calls(request: dict[str, Any], count: int) -> list[dict[str, Any]]:
     """Calls of the declared tools, one after the other, or of the one that is forced."""
     config = request.get("toolConfig") or {"tools": []}
     specs = [tool["toolSpec"] for tool in config["tools"] if "toolSpec" in tool]
-    forced = config.get("toolChoice", {}).get("tool", {}).get("name")
+    forced = (config.get("toolChoice") or {}).get("tool", {}).get("name")
     specs = [spec for spec in specs if forced in (None, spec["name"])]
     calls = []
     for number in range(count if specs else 0):

@@ -1,9 +1,10 @@
 """The embedded Bedrock as an ASGI application."""
 
 import asyncio
+import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -15,9 +16,12 @@ from app.emulator.auth import Gate
 from app.emulator.failure import Failure
 from app.emulator.llm import LlmMissing, LocalModel
 from app.emulator.operations import Answer, Runtime, StreamAnswer
-from app.emulator.wire import corrupt
+from app.emulator.protocol import ABORT
+from app.emulator.wire import FrameWriter, corrupt
 from app.kit import json
 from app.kit.eventstream import CONTENT_TYPE
+
+_log = logging.getLogger(__name__)
 
 _MODEL = re.compile(r"/model/(.+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)\Z")
 _GUARDRAIL = re.compile(r"/guardrail/(.+)/version/([^/]+)/apply\Z")
@@ -62,20 +66,19 @@ class Emulator:
             body = await _read(receive)
             self._admit(scope, body)
             answer = await _while_connected(self._dispatch(scope, body), receive)
-        except Failure as failure:
-            headers = {
-                "x-amzn-errortype": failure.error_type,
-                "x-amzn-requestid": request_id,
-                **failure.headers,
-            }
-            await _send_whole(send, failure.status, json.dumps(failure.body), headers)
-        except ConnectionError:
-            return
-        else:
             if isinstance(answer, Answer):
                 await _send_whole(send, 200, answer.body, {"x-amzn-requestid": request_id, **answer.headers})
             elif isinstance(answer, StreamAnswer):
                 await _while_connected(_send_stream(send, answer, request_id), receive)
+        except Failure as failure:
+            await _send_failure(send, failure, request_id)
+        except ConnectionError:
+            if ABORT in scope.get("extensions", {}):
+                scope["extensions"][ABORT]["abort"]()
+        except Exception:  # noqa: BLE001 -- a fault of ours must still be answered as Bedrock would
+            _log.exception("the embedded Bedrock failed")
+            message = "The system encountered an unexpected error during processing. Try your request again."
+            await _send_failure(send, Failure("InternalServerException", message), request_id)
 
     def _admit(self, scope: Scope, body: bytes) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -153,6 +156,11 @@ async def _departure(receive: Receive) -> None:
         pass
 
 
+async def _send_failure(send: Send, failure: Failure, request_id: str) -> None:
+    headers = {"x-amzn-errortype": failure.error_type, "x-amzn-requestid": request_id, **failure.headers}
+    await _send_whole(send, failure.status, json.dumps(failure.body), headers)
+
+
 async def _send_whole(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
     named = {"content-type": "application/json", "content-length": str(len(body)), **headers}
     await send({"type": "http.response.start", "status": status, "headers": _raw(named)})
@@ -169,8 +177,8 @@ async def _send_stream(send: Send, answer: StreamAnswer, request_id: str) -> Non
     await send({"type": "http.response.start", "status": 200, "headers": _raw(headers)})
     fault = answer.fault
     number = 0
-    async with aclosing(answer.frames) as frames:  # type: ignore[type-var]
-        async for frame in frames:
+    async with aclosing(answer.frames) as frames:
+        async for frame in _ending_in_an_exception(frames, answer.writer):
             sent = frame
             if fault.name == "drip":
                 await asyncio.sleep(max(fault.number, 0) / 1000)
@@ -189,6 +197,15 @@ async def _send_stream(send: Send, answer: StreamAnswer, request_id: str) -> Non
             await _send_piece(send, sent)
             number += 1
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _ending_in_an_exception(frames: AsyncIterator[bytes], writer: FrameWriter) -> AsyncIterator[bytes]:
+    """The frames; a failure of the model on the way is told as Bedrock tells it in a stream."""
+    try:
+        async for frame in frames:
+            yield frame
+    except Failure as failure:
+        yield writer.exception(failure.name[:1].lower() + failure.name[1:], failure.message)
 
 
 def _exception_due(answer: StreamAnswer, number: int) -> bytes | None:

@@ -9,6 +9,7 @@ import openai
 import pytest
 from botocore.config import Config
 
+from app.emulator.protocol import BreakableProtocol
 from tests.servers import KEY, KEY_NAME, emulator_app, gateway, serving
 
 
@@ -27,7 +28,7 @@ class Records:
 
 @pytest.fixture(scope="session")
 def emulator_url() -> Iterator[str]:
-    with serving(emulator_app()) as url:
+    with serving(emulator_app(), http=BreakableProtocol) as url:
         yield url
 
 

@@ -36,7 +36,8 @@ def test_converse(runtime: Any, records: Any, model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_converse_stream(runtime: Any, records: Any, model: str) -> None:
-    events = list(runtime.converse_stream(modelId=model, messages=MESSAGES)["stream"])
+    with closing(runtime.converse_stream(modelId=model, messages=MESSAGES)["stream"]) as stream:
+        events = list(stream)
     assert (
         "".join(event["contentBlockDelta"]["delta"]["text"] for event in events if "contentBlockDelta" in event)
         == "Hello, Bedrock"
@@ -46,7 +47,8 @@ def test_converse_stream(runtime: Any, records: Any, model: str) -> None:
 
 def test_usage_of_a_stream_is_heard(gateway_url: str, runtime: Any, records: Any) -> None:
     stream = runtime.converse_stream(modelId=MODELS[0], messages=MESSAGES)
-    usage = next(event for event in stream["stream"] if "metadata" in event)["metadata"]["usage"]
+    with closing(stream["stream"]) as events:
+        usage = [event for event in events if "metadata" in event].pop()["metadata"]["usage"]
     record = records.by_id(stream["ResponseMetadata"]["HTTPHeaders"]["x-request-id"])
     assert (record.usage.input, record.usage.output) == (usage["inputTokens"], usage["outputTokens"])
 
@@ -64,7 +66,8 @@ def test_invoke_model(runtime: Any, records: Any) -> None:
 
 def test_invoke_model_with_response_stream(runtime: Any, records: Any) -> None:
     stream = runtime.invoke_model_with_response_stream(modelId=MODELS[1], body=json.dumps(ANTHROPIC))
-    kinds = [json.loads(event["chunk"]["bytes"])["type"] for event in stream["body"]]
+    with closing(stream["body"]) as body:
+        kinds = [json.loads(event["chunk"]["bytes"])["type"] for event in body]
     assert kinds == [
         "message_start",
         "content_block_start",

@@ -7,6 +7,8 @@ from app.models.families.row import row
 _UNSIGNED = {"reasoning_history": "none"}
 _COMMON: dict[str, Any] = {**_UNSIGNED, "caching": False}
 _AUTO_ONLY: dict[str, Any] = {"tool_choices": frozenset()}
+# botocore's documentation of SpecificToolChoice: Claude 3 and later, Nova, and Mistral Large
+_ANY_ONLY: dict[str, Any] = {"tool_choices": frozenset({"any"})}
 
 ROWS = (
     row(
@@ -44,12 +46,22 @@ ROWS = (
         r"qwen\.qwen3",
         "recordings bedrock_native_output_qwen, bedrock_thinking_high_qwen_variant: reasoning_config `high` accepted",
         **_COMMON,
+        **_ANY_ONLY,
         reasoning="config",
         structured="native",
     ),
-    row("gemma-3", r"google\.gemma-3", "recording bedrock_native_output_google", **_COMMON, structured="native"),
-    row("minimax", r"minimax\.", "recording bedrock_native_output_minimax", **_COMMON, structured="native"),
-    row("glm", r"zai\.glm", "recording bedrock_zai_native_output", **_COMMON, structured="native"),
+    row(
+        "gemma-3",
+        r"google\.gemma-3",
+        "recording bedrock_native_output_google",
+        **_COMMON,
+        **_ANY_ONLY,
+        structured="native",
+    ),
+    row(
+        "minimax", r"minimax\.", "recording bedrock_native_output_minimax", **_COMMON, **_ANY_ONLY, structured="native"
+    ),
+    row("glm", r"zai\.glm", "recording bedrock_zai_native_output", **_COMMON, **_ANY_ONLY, structured="native"),
     row("mistral", r"mistral\.", "AWS user guide: toolChoice any and tool; no prompt cache", **_COMMON),
     row(
         "llama",
