@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import logging
+import os
 import socket
 import sys
 
 import uvicorn
 
 from app.check import run_check
+from app.kit.signals import exit_normally_on_signals
 from app.main import create_app, settings_or_exit
 from app.telemetry.logs import configure_logging
 
@@ -23,7 +25,9 @@ def main() -> int:
     try:
         listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=2048)
     except OSError as error:
-        sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {error.strerror}\n")
+        sys.stderr.write(
+            f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {os.strerror(error.errno or 0)}\n"
+        )
         return 1
     configure_logging(settings.log_level)
     config = uvicorn.Config(
@@ -37,6 +41,7 @@ def main() -> int:
     )
     address, port = listener.getsockname()[:2]
     logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
+    exit_normally_on_signals()
     uvicorn.Server(config).run(sockets=[listener])
     return 0
 

@@ -51,7 +51,7 @@ class EventDecoder:
                 events.append(self._event(frame))
         except GatewayError as error:
             self._failure = error
-        except (FrameError, json.JsonError, AttributeError) as error:
+        except (FrameError, json.JsonError, AttributeError, TypeError) as error:
             self._failure = UpstreamFailed(_GARBLED, detail=str(error))
         if self._failure is not None and not events:
             raise self._failure

@@ -8,6 +8,7 @@ import uvicorn
 from app.emulator.auth import Gate
 from app.emulator.protocol import BreakableProtocol
 from app.emulator.server import Emulator, load_llm
+from app.kit.signals import exit_normally_on_signals
 
 ACCESS_KEY = "AKIAOUTCROPEMULATOR0"
 SECRET_KEY = "outcrop-emulator-secret-key-0000000000000"  # noqa: S105 -- it opens an emulator on loopback
@@ -44,6 +45,7 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
+    exit_normally_on_signals()
     uvicorn.Server(config).run(sockets=[listener])
     return 0
 

@@ -13,7 +13,7 @@ from app.models.families import FAMILIES
 from app.models.ids import ModelId
 
 Prefill = Literal["free", "trimmed", "refused"]
-Reasoning = Literal["none", "budget", "adaptive", "nova", "effort", "config"]
+Reasoning = Literal["none", "budget", "adaptive", "max_effort", "effort", "config"]
 ReasoningHistory = Literal["signed", "none"]
 Structured = Literal["native", "tool", "prompt"]
 
@@ -33,8 +33,8 @@ class Traits:
     prefill: what it makes of a conversation that ends with the assistant: continues it, continues it if no white
         space ends it, or refuses it.
     caching: takes cache points. cache_ttl: lets them say how long.
-    reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by Nova's
-        reasoningConfig, or by a field called `reasoning_effort` or `reasoning_config`.
+    reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by a
+        `reasoningConfig` with a `maxReasoningEffort`, or by a field called `reasoning_effort` or `reasoning_config`.
     reasoning_history: which of its earlier thoughts it takes back: those with a signature, or none.
     structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
     """

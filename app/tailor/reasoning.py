@@ -49,7 +49,7 @@ def tailor_reasoning(draft: Draft) -> None:
             draft.add_field("thinking", {"type": "adaptive"})
             draft.add_field("output_config", {"effort": _FIVE_STEPS.get(effort, effort)})
             _make_room(draft)
-        case "nova":
+        case "max_effort":
             steps = _THREE_STEPS.get(effort, effort)
             draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": steps})
         case "effort":

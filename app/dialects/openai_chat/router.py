@@ -73,7 +73,6 @@ _EXAMPLES = {
 
 def chat_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
     """The routes of this dialect."""
-    chunk_schema = ChatCompletionChunk.model_json_schema(ref_template="#/components/schemas/{model}")
 
     async def chat(exchange: Exchange) -> Answer:
         return await _chat(pipeline, exchange)
@@ -93,10 +92,27 @@ def chat_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
             methods=["POST"],
             tags=["OpenAI"],
             summary="Create a chat completion",
-            responses={200: {"content": {"text/event-stream": {"schema": chunk_schema}}}, **ERRORS},
+            responses={200: {"content": {"text/event-stream": {"schema": _chunk_schema()}}}, **ERRORS},
             openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
         )
     ]
+
+
+def _chunk_schema() -> dict[str, Any]:
+    """The schema of a chunk with its definitions inside: FastAPI collects only those of whole answers."""
+    schema = ChatCompletionChunk.model_json_schema()
+    definitions = schema.pop("$defs")
+
+    def inlined(value: Any) -> Any:
+        if isinstance(value, list):
+            return [inlined(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return inlined(definitions[value["$ref"].rpartition("/")[2]])
+        return {name: inlined(item) for name, item in value.items()}
+
+    return {name: inlined(value) for name, value in schema.items()}
 
 
 async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:

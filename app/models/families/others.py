@@ -16,7 +16,7 @@ ROWS = (
         r"amazon\.nova-(2|premier-2)",
         "recordings bedrock_model_code_execution_tool (Nova 2 Lite); toolChoice `any` recorded; contracts 5.2",
         **_UNSIGNED,
-        reasoning="nova",
+        reasoning="max_effort",
     ),
     row(
         "nova",

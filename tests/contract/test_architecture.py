@@ -1,0 +1,178 @@
+"""The house as designed: what import-linter cannot see."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "app"
+FILES = sorted(APP.rglob("*.py"))
+
+# one door for each dependency: who may import what
+DOORS = {
+    "aiohttp": {"bedrock/transport_aiohttp.py"},
+    "yarl": {"bedrock/transport_aiohttp.py"},
+    "tenacity": {"bedrock/retry.py"},
+    "boto3": {"bedrock/credentials.py"},
+    "botocore": {"bedrock/endpoints.py", "settings.py"},
+    "msgspec": {"kit/json.py"},
+    "json": set(),
+    "dotenv": {"settings.py"},
+    "pydantic_settings": {"settings.py"},
+    "uvicorn": {"__main__.py"},
+    "xllamacpp": set(),
+}
+VENDORS = re.compile(
+    r"claude|anthropic|nova|titan|llama|mistral|cohere|qwen|deepseek|gpt|gemma|minimax|glm|kimi|smollm", re.IGNORECASE
+)
+LOOKING = {"startswith", "endswith", "find", "match", "search", "fullmatch", "compile"}
+FORBIDDEN_NAMES = {"service", "utils", "helpers", "common", "base", "manager"}
+
+
+def is_gateway(path: Path) -> bool:
+    return "emulator" not in path.parts
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(APP).as_posix()
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_each_dependency_has_one_door(package: str) -> None:
+    users = {name_of(path) for path in FILES if is_gateway(path) and package in imports(path)}
+    assert users == DOORS[package]
+
+
+def compared_strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Text that code compares with, matches, or looks for."""
+    for node in ast.walk(tree):
+        parts: list[ast.AST] = []
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            parts = [node.value]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOOKING:
+            parts = list(node.args)
+        for part in parts:
+            for constant in ast.walk(part):
+                if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
+                    yield node.lineno, constant.value
+
+
+def test_no_vendor_or_model_is_compared_outside_its_floor() -> None:
+    offences = [
+        f"{name_of(path)}:{line} {text!r}"
+        for path in FILES
+        if is_gateway(path) and "models" not in path.parts
+        for line, text in compared_strings(ast.parse(path.read_text()))
+        if VENDORS.search(text)
+    ]
+    assert offences == []
+
+
+def test_the_rule_about_vendors_can_fail() -> None:
+    bad = ast.parse("if 'claude' in model: pass\nmodel.startswith('amazon.nova')\nmatch x:\n  case 'llama': pass")
+    assert sum(bool(VENDORS.search(text)) for _, text in compared_strings(bad)) == 3
+
+
+def test_no_settings_and_no_client_live_at_module_level() -> None:
+    suspects = {
+        "Settings",
+        "load_settings",
+        "create_app",
+        "build_gateway",
+        "BedrockClient",
+        "AiohttpTransport",
+        "FastAPI",
+    }
+    offences = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in FILES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in suspects
+    ]
+    assert offences == []
+
+
+def test_importing_the_application_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    import app.main
+
+    importlib.reload(app.main)
+    with pytest.raises(AttributeError):
+        app.main.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_stay_small_and_well_named(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+    assert path.stem not in FORBIDDEN_NAMES
+
+
+def test_the_median_file_is_under_200_lines() -> None:
+    lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
+    assert lengths[len(lengths) // 2] < 200
+
+
+def test_nothing_is_left_for_later() -> None:
+    words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX|NotImplementedError)\b")
+    tracked = [*FILES, *(ROOT / "scripts").rglob("*.py"), *ROOT.glob("*.sh"), *ROOT.glob("*.md")]
+    assert [path.name for path in tracked if words.search(path.read_text())] == []
+
+
+def test_every_error_of_the_tree_is_drawn() -> None:
+    from app import errors
+
+    drawn = errors.__doc__ or ""
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, errors.GatewayError):
+            assert name in drawn
+            assert value is errors.GatewayError or str(value.status) in drawn
+
+
+def test_every_error_has_its_words_in_every_dialect() -> None:
+    from app import errors
+    from app.dialects.bedrock import errors as bedrock
+    from app.dialects.openai_chat import errors as openai_chat
+    from app.kit import json
+
+    kinds = [
+        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.GatewayError)
+    ]
+    for kind in kinds:
+        error = kind("words")
+        whole = openai_chat.render_error(error, "id")
+        assert whole.status == error.status
+        assert json.loads(whole.body)["error"]["message"] == "words"
+        aws = bedrock.render_error(error, "id")
+        assert dict(aws.headers)["x-amzn-errortype"].endswith("Exception")
+        assert aws.status >= 400
+
+
+def test_boto3_and_botocore_are_in_step() -> None:
+    pins = dict(re.findall(r"^(boto3|botocore)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    assert pins["boto3"] == pins["botocore"]
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-local.txt", "requirements-ministack.txt"]
+)
+def test_every_pin_has_its_hash(name: str) -> None:
+    text = (ROOT / name).read_text()
+    pins = re.findall(r"^[a-z0-9][^\n]*(?:\n    [^\n]*)*", text, re.MULTILINE)
+    assert len(pins) >= 2
+    assert all("==" in pin and "--hash=sha256:" in pin for pin in pins)

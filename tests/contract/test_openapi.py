@@ -1,0 +1,84 @@
+"""The OpenAPI document is complete, and its examples run."""
+
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from app.main import create_app
+from tests.servers import KEY, emulator_app, gateway, gateway_settings, serving
+
+DOCUMENT: Any = create_app(gateway_settings("http://127.0.0.1:9")).openapi()
+OPERATIONS = [
+    (path, method, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
+]
+PATHS = {
+    "/v1/chat/completions": "post",
+    "/v1/models": "get",
+    "/v1/models/{model}": "get",
+    "/model/{modelId}/converse": "post",
+    "/model/{modelId}/converse-stream": "post",
+    "/model/{modelId}/invoke": "post",
+    "/model/{modelId}/invoke-with-response-stream": "post",
+    "/model/{modelId}/count-tokens": "post",
+    "/foundation-models": "get",
+    "/foundation-models/{modelIdentifier}": "get",
+    "/inference-profiles": "get",
+    "/inference-profiles/{inferenceProfileIdentifier}": "get",
+    "/health": "get",
+    "/health/ready": "get",
+}
+
+
+def test_the_document_is_valid() -> None:
+    validate(DOCUMENT)
+
+
+def test_every_endpoint_is_there_and_nothing_else() -> None:
+    assert {path: next(iter(item)) for path, item in DOCUMENT["paths"].items()} == PATHS
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=[path for path, _, _ in OPERATIONS])
+def test_each_operation_is_described(path: str, method: str, operation: Any) -> None:
+    assert operation["summary"]
+    assert operation["tags"]
+    assert operation.get("description")
+    success = operation["responses"]["200"]["content"]
+    assert all("schema" in content for content in success.values())
+    if method == "post":
+        assert operation["requestBody"]["content"]["application/json"]["schema"]
+    if "Operations" not in operation["tags"]:
+        assert [next(iter(scheme)) for scheme in operation["security"]] == ["bearer", "x-api-key", "sigv4"]
+        assert {"400", "403", "413", "429", "500", "502", "503", "504"} <= set(operation["responses"])
+    for name in [part.strip("{}") for part in path.split("/") if part.startswith("{")]:
+        assert any(parameter["name"] == name for parameter in operation["parameters"])
+
+
+@pytest.mark.loopback
+def test_the_examples_run() -> None:
+    models = {"modelId": "scripted.echo-v1:0"}
+    ran = 0
+    with serving(emulator_app()) as url, gateway(url) as base:
+        for path, method, operation in OPERATIONS:
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            examples = [each["value"] for each in content.get("examples", {}).values()]
+            examples += [content["example"]] if "example" in content else []
+            for example in examples:
+                answer = httpx.request(method, base + path.format(**models), json=example, headers={"x-api-key": KEY})
+                assert answer.status_code == 200, answer.text
+                if answer.headers["content-type"] == "application/json":
+                    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+                    Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(answer.json())
+                ran += 1
+    assert ran >= 6
+
+
+@pytest.mark.loopback
+def test_the_root_leads_to_the_page() -> None:
+    with gateway("http://127.0.0.1:9") as base:
+        answer = httpx.get(base, follow_redirects=True)
+        assert answer.url.path == "/docs"
+        assert "swagger" in answer.text.lower()
+        assert httpx.get(f"{base}/openapi.json").json()["info"]["title"] == "Outcrop"

@@ -1,0 +1,257 @@
+"""The programs as people start them: in processes of their own."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from app.emulator.__main__ import ACCESS_KEY, SECRET_KEY
+from tests.end_to_end.conftest import boto_client
+from tests.servers import free_port
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+GOOD = {"AWS_REGION": "us-east-1", "BEDROCK_MODEL_ID": "scripted.echo-v1:0", "API_KEYS": "dev=secret"}
+
+
+def environment(**settings: str) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "LANG") or name.startswith("COVERAGE")
+    }
+    return {
+        **kept,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/nowhere",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
+        **settings,
+    }
+
+
+def run(*arguments: str, timeout: float = 30, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environment(**settings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def running(*arguments: str, url: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        env=environment(**settings),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(url, process)
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def wait_for(url: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(url)
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    raise AssertionError("it did not start")
+
+
+def aws(upstream: str) -> dict[str, str]:
+    return {**GOOD, "AWS_ENDPOINT_URL": upstream, "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+
+
+@pytest.mark.parametrize("program", [["app"], ["uvicorn", "app.main:app"]])
+def test_a_wrong_environment_ends_the_start_within_two_seconds(program: list[str]) -> None:
+    started = time.monotonic()
+    ended = run(*program, AWS_REGION="mars-1", PORT="99999", API_KEYS="na me=hunter2")
+    assert time.monotonic() - started < 2
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    assert "hunter2" not in ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("  - ")]
+    assert sorted(line.split()[1].partition("=")[0] for line in lines) == [
+        "API_KEYS",
+        "AWS_REGION",
+        "BEDROCK_MODEL_ID",
+        "PORT",
+    ]
+
+
+def test_a_port_in_use_is_told_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run("app", **aws("http://127.0.0.1:9"), PORT=port)
+        assert ended.returncode == 1
+        assert ended.stderr == f"Outcrop cannot listen on HOST=127.0.0.1 PORT={port}: Address already in use\n"
+        emulator = run("app.emulator", "--port", port, "--scripted")
+        assert (emulator.returncode, "cannot listen" in emulator.stdout) == (1, True)
+
+
+def test_check_passes_step_by_step(emulator_url: str) -> None:
+    ended = run("app", "check", **aws(emulator_url))
+    assert ended.returncode == 0, ended.stdout
+    assert [line.split("  ")[0] for line in ended.stdout.splitlines()] == ["ok", "ok", "ok", "ok"]
+    for words in ("settings", "credentials", "access key AKIA…TOR0", "list models", "one-token call", "stop reason"):
+        assert words in ended.stdout
+    assert SECRET_KEY not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"BEDROCK_MODEL_ID": ""}, ["FAIL  settings", "BEDROCK_MODEL_ID is not set"]),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, ["FAIL  credentials", "remedy: set AWS_PROFILE"]),
+        (
+            {"BEDROCK_MODEL_ID": "scripted.echo-v1:0.denied"},
+            ["ok    list models", "FAIL  one-token call", "remedy: the identity needs bedrock:InvokeModel"],
+        ),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, ["FAIL  list models", "Bedrock could not be reached", "remedy: "]),
+    ],
+)
+def test_check_tells_what_fails_and_how_to_mend_it(emulator_url: str, change: dict[str, str], words: list[str]) -> None:
+    ended = run("app", "check", **{**aws(emulator_url), **change})
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    for each in words:
+        assert each in ended.stdout
+
+
+@pytest.mark.parametrize("answer", ["[]", "{}", "<html>"])
+def test_check_bears_answers_that_make_no_sense(answer: str) -> None:
+    import asyncio
+
+    from tests.servers import http_reply, read_request, upstream
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_reply(answer.encode()))
+        await writer.drain()
+
+    with upstream(handle) as url:
+        ended = run("app", "check", **aws(url))
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "FAIL  one-token call" in ended.stdout
+
+
+@pytest.mark.parametrize("program", ["app", "uvicorn"])
+def test_it_serves_and_ends_cleanly(emulator_url: str, program: str) -> None:
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    arguments = ["app"] if program == "app" else ["uvicorn", "app.main:app", "--port", str(port)]
+    with running(*arguments, url=f"{base}/health", **aws(emulator_url), PORT=str(port), LOG_LEVEL="info") as process:
+        with openai.OpenAI(base_url=f"{base}/v1", api_key="secret") as client:
+            messages: Any = [{"role": "user", "content": "hello"}]
+            assert client.chat.completions.create(model="", messages=messages).choices[0].message.content == "hello"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+        assert process.returncode in (0, -signal.SIGTERM)
+        lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+        assert any(line["message"] == "request" and line["status"] == 200 for line in lines)
+        assert "Traceback" not in errors
+
+
+def test_open_streams_end_before_it_does(emulator_url: str) -> None:
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    body = {"model": "scripted.slow-v1:0", "messages": [{"role": "user", "content": "word " * 60}], "stream": True}
+    with running("app", url=f"{base}/health", **aws(emulator_url), PORT=str(port)) as process:
+        with httpx.stream(
+            "POST", f"{base}/v1/chat/completions", json=body, headers={"x-api-key": "secret"}, timeout=20
+        ) as answer:
+            chunks = answer.iter_text()
+            next(chunks)
+            process.send_signal(signal.SIGTERM)
+            rest = "".join(chunks)
+        assert rest.endswith("data: [DONE]\n\n")
+        process.communicate(timeout=10)
+        assert process.returncode == 0
+
+
+def test_what_does_not_end_in_time_is_told_so(emulator_url: str) -> None:
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    body = {"model": "scripted.long-v1:0.stall-3", "messages": [{"role": "user", "content": "x"}], "stream": True}
+    with running("app", url=f"{base}/health", **aws(emulator_url), PORT=str(port), SHUTDOWN_GRACE="1") as process:
+        with httpx.stream(
+            "POST", f"{base}/v1/chat/completions", json=body, headers={"x-api-key": "secret"}, timeout=20
+        ) as answer:
+            chunks = answer.iter_text()
+            next(chunks)
+            process.send_signal(signal.SIGTERM)
+            rest = "".join(chunks)
+        assert "the gateway is shutting down" in rest
+        process.communicate(timeout=10)
+
+
+def test_https_with_boto3_and_a_bearer_key(emulator_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    from tests.test_settings import write_certificate
+
+    file = tmp_path / "both.pem"
+    write_certificate(file)
+    port = free_port()
+    settings = {**aws(emulator_url), "PORT": str(port), "TLS_CERTFILE": str(file), "TLS_KEYFILE": str(file)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app"], env=environment(**settings), cwd=ROOT, stderr=subprocess.PIPE
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.02)
+        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "secret")
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(file))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"https://localhost:{port}")
+        client = boto3.Session(region_name="us-east-1").client("bedrock-runtime")
+        with contextlib.closing(client):
+            reply = client.converse(
+                modelId="scripted.echo-v1:0", messages=[{"role": "user", "content": [{"text": "hi"}]}]
+            )
+        assert reply["output"]["message"]["content"] == [{"text": "hi"}]
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_the_embedded_bedrock_serves_any_boto3_program() -> None:
+    port = free_port()
+    with running("app.emulator", "--port", str(port), "--scripted", url=f"http://127.0.0.1:{port}/") as process:
+        with boto_client(f"http://127.0.0.1:{port}", name=ACCESS_KEY, secret=SECRET_KEY) as client:
+            reply = client.converse(
+                modelId="scripted.echo-v1:0", messages=[{"role": "user", "content": [{"text": "hi"}]}]
+            )
+            assert reply["output"]["message"]["content"] == [{"text": "hi"}]
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "Traceback" not in errors
+        assert f"endpoint    http://127.0.0.1:{port}" in output

@@ -1,0 +1,365 @@
+"""Slow, silent, refusing and vanishing upstreams; callers who leave; and what readiness makes of it."""
+
+import asyncio
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from app.kit.eventstream import encode_frame
+from tests.servers import CHUNKED_STREAM, KEY, chunk, free_port, gateway, http_reply, read_request, upstream
+
+HEADERS = {"authorization": f"Bearer {KEY}"}
+CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
+DOORS: list[tuple[str, Any]] = [
+    ("/v1/chat/completions", CHAT),
+    ("/v1/chat/completions", {**CHAT, "stream": True}),
+    ("/model/a.b/converse", {}),
+    ("/model/a.b/converse-stream", {}),
+    ("/model/a.b/invoke", {}),
+]
+REPLY = (
+    b'{"output":{"message":{"role":"assistant","content":[{"text":"late"}]}},"stopReason":"end_turn",'
+    b'"usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}'
+)
+START = encode_frame({":event-type": "messageStart", ":message-type": "event"}, b'{"role":"assistant"}')
+
+
+def post(base: str, path: str, body: Any, timeout: float = 20) -> httpx.Response:
+    return httpx.post(base + path, json=body, headers=HEADERS, timeout=timeout)
+
+
+def connected(base: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", urlsplit(base).port or 0))
+
+
+def message_of(answer: httpx.Response) -> str:
+    document = answer.json()
+    return str(document["error"]["message"] if "error" in document else document["message"])
+
+
+async def read_then_wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    await reader.read()
+
+
+@pytest.mark.parametrize(("path", "body"), DOORS)
+def test_one_that_never_answers_ends_in_a_504_at_the_limit(path: str, body: Any) -> None:
+    with upstream(read_then_wait) as url, gateway(url, bedrock_read_timeout=0.4) as base:
+        started = time.monotonic()
+        answer = post(base, path, body)
+        assert answer.status_code == 504
+        assert 0.4 <= time.monotonic() - started < 2
+        assert message_of(answer) == "Bedrock was silent for too long"
+
+
+@pytest.mark.parametrize(("path", "body"), [DOORS[0], DOORS[2]])
+def test_one_that_is_slow_with_its_first_byte_is_waited_for(path: str, body: Any) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await asyncio.sleep(0.9)
+        writer.write(http_reply(REPLY))
+        await writer.drain()
+
+    with upstream(handle) as url, gateway(url, bedrock_read_timeout=1.2) as base:
+        answer = post(base, path, body)
+        assert (answer.status_code, "late" in answer.text) == (200, True)
+
+
+@pytest.mark.parametrize(("path", "body"), DOORS)
+def test_one_that_refuses_connections_ends_in_a_502_after_bounded_retries(path: str, body: Any) -> None:
+    records: list[Any] = []
+
+    class Observer:
+        def request_ended(self, record: Any) -> None:
+            records.append(record)
+
+    with gateway(f"http://127.0.0.1:{free_port()}", Observer(), bedrock_max_attempts=4) as base:
+        started = time.monotonic()
+        answer = post(base, path, body)
+        assert answer.status_code == 502
+        assert time.monotonic() - started < 2
+        assert message_of(answer) == "Bedrock could not be reached"
+        assert records[-1].attempts == 4
+        assert (records[-1].error, records[-1].status) == ("upstream_unreachable", 502)
+
+
+@pytest.mark.parametrize(("path", "body"), DOORS)
+def test_one_that_hangs_up_is_tried_again(path: str, body: Any) -> None:
+    count = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        await read_request(reader)
+        count += 1
+
+    with upstream(handle) as url, gateway(url) as base:
+        answer = post(base, path, body)
+        assert (answer.status_code, message_of(answer), count) == (502, "the connection to Bedrock broke", 3)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"{}",
+        b"[]",
+        b'{"output":{},"stopReason":"x","usage":null}',
+        REPLY.replace(b'{"text":"late"}', b'{"toolUse":{}}'),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_a_502(body: bytes) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_reply(body))
+        await writer.drain()
+
+    with upstream(handle) as url, gateway(url) as base:
+        answer = post(base, *DOORS[0])
+        assert (answer.status_code, message_of(answer)) == (502, "Bedrock's reply made no sense")
+
+
+BAD_EVENTS = [b"null", b"[]", b"{", b'{"start":{},"contentBlockIndex":"x"}', b'{"start":5,"contentBlockIndex":0}']
+
+
+@pytest.mark.parametrize("payload", BAD_EVENTS)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_event_that_makes_no_sense(payload: bytes, is_first: bool) -> None:
+    bad = encode_frame({":event-type": "contentBlockStart", ":message-type": "event"}, payload)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(CHUNKED_STREAM)
+        if not is_first:
+            writer.write(chunk(START))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        writer.write(chunk(bad))
+        await writer.drain()
+
+    with upstream(handle) as url, gateway(url) as base:
+        answer = post(base, *DOORS[1])
+        assert answer.status_code == (502 if is_first else 200)
+        assert "Bedrock's stream was garbled" in answer.text
+        assert "[DONE]" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "ending"),
+    [("/v1/chat/completions", b'"code":"timeout"'), ("/model/a.b/converse-stream", b"modelTimeoutException")],
+)
+@pytest.mark.parametrize("limit", [{"bedrock_read_timeout": 0.4}, {"bedrock_total_timeout": 0.4}])
+def test_a_stream_that_falls_silent_ends_with_a_word(path: str, ending: bytes, limit: Any) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(CHUNKED_STREAM + chunk(START))
+        await writer.drain()
+        await reader.read()
+
+    with upstream(handle) as url, gateway(url, **limit) as base:
+        answer = post(base, path, {**CHAT, "stream": True})
+        assert answer.status_code == 200
+        assert ending in answer.content
+
+
+def test_the_total_limit_holds_while_the_body_is_read() -> None:
+    with gateway("http://127.0.0.1:9", bedrock_total_timeout=0.3) as base, connected(base) as client:
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n"
+            + f"authorization: Bearer {KEY}\r\n\r\n".encode()
+            + b"{"
+        )
+        client.settimeout(5)
+        assert client.recv(1000).startswith(b"HTTP/1.1 504")
+
+
+@pytest.mark.parametrize(("path", "body"), DOORS)
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_second(
+    path: str, body: Any, has_begun: bool
+) -> None:
+    closed: list[float] = []
+    received = threading.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        if has_begun:
+            writer.write(CHUNKED_STREAM + chunk(START))
+            await writer.drain()
+        received.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        closed.append(time.monotonic())
+
+    with upstream(handle) as url, gateway(url) as base:
+        connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=10)
+        connection.request("POST", path, __import__("json").dumps(body), HEADERS)
+        assert received.wait(5)
+        if has_begun and "stream" in f"{path}{body}":
+            response = connection.getresponse()
+            response.read1(10)
+            response.close()
+        time.sleep(0.05)
+        left = time.monotonic()
+        connection.close()
+        deadline = left + 2
+        while not closed and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert closed
+        assert closed[0] - left < 0.1
+
+
+def test_a_caller_who_leaves_is_logged_and_nothing_stays_behind() -> None:
+    records: list[Any] = []
+
+    class Observer:
+        def request_ended(self, record: Any) -> None:
+            records.append(record)
+
+    with upstream(read_then_wait) as url, gateway(url, Observer()) as base:
+        for _ in range(20):
+            with contextlib.suppress(httpx.ReadTimeout):
+                post(base, *DOORS[1], timeout=0.05)
+        time.sleep(0.1)
+        gone = [record for record in records if record.error == "caller_gone"]
+        assert len(gone) == 20
+        assert {record.status for record in gone} == {499}
+        # what would be left behind are connections to the upstream and tasks that wait for them
+        assert len([thread for thread in threading.enumerate() if "asyncio" in thread.name]) < 20
+
+
+def test_a_slow_reader_slows_the_upstream_down() -> None:
+    sent = 0
+    frame = chunk(encode_frame({":event-type": "x", ":message-type": "event"}, bytes(60_000)))
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_request(reader)
+        writer.write(CHUNKED_STREAM)
+        for _ in range(2000):
+            writer.write(frame)
+            await writer.drain()
+            sent += len(frame)
+
+    with upstream(handle) as url, gateway(url) as base, connected(base) as client:
+        client.sendall(
+            f"POST /model/a.b/converse-stream HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nauthorization: Bearer {KEY}\r\n\r\n{{}}".encode()
+        )
+        client.recv(1000)
+        time.sleep(1)
+        first = sent
+        time.sleep(0.5)
+        assert first == sent < 60_000_000
+
+
+def test_readiness_follows_what_was_last_seen() -> None:
+    port = free_port()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_reply(REPLY))
+        await writer.drain()
+
+    with gateway(f"http://127.0.0.1:{port}") as base:
+        down = httpx.get(f"{base}/health/ready")
+        assert down.status_code == 503
+        assert down.json()["reasons"] == [f"bedrock: cannot connect to 127.0.0.1:{port} (ConnectionRefusedError)"]
+        assert httpx.get(f"{base}/health").json()["status"] == "ok"
+    with upstream(handle) as url, gateway(url, bedrock_read_timeout=0.3) as base:
+        wait_until_ready(base)
+        assert post(base, *DOORS[0]).status_code == 200
+        assert httpx.get(f"{base}/health/ready").json() == {"status": "ready", "reasons": []}
+    with upstream(read_then_wait) as url, gateway(url, bedrock_read_timeout=0.2) as base:
+        wait_until_ready(base)
+        assert post(base, *DOORS[0]).status_code == 504
+        assert httpx.get(f"{base}/health/ready").status_code == 200
+
+
+def wait_until_ready(base: str) -> None:
+    deadline = time.monotonic() + 5
+    while httpx.get(f"{base}/health/ready").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.main import create_app
+    from tests.servers import gateway_settings, serving
+
+    with serving(create_app(gateway_settings("http://127.0.0.1:9"))) as base:
+        answer = post(base, *DOORS[0])
+        assert (answer.status_code, message_of(answer)) == (503, "the gateway has no AWS credentials")
+        ready = httpx.get(f"{base}/health/ready")
+        assert ready.status_code == 503
+        assert (
+            "credentials: no AWS credentials found in the environment, profile or metadata" in ready.json()["reasons"]
+        )
+
+
+def test_rotated_credentials_lose_no_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Bedrock refuses the old key; the new one is in the file already."""
+    file = tmp_path / "credentials"
+
+    def write(name: str) -> None:
+        file.write_text(f"[default]\naws_access_key_id = {name}\naws_secret_access_key = secret\n")
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, _ = await read_request(reader)
+            if b"Credential=OLDKEY/" in head and file.read_text().find("NEWKEY") > 0:
+                writer.write(
+                    http_reply(
+                        b'{"message":"expired"}', "403 Forbidden", extra="x-amzn-errortype: ExpiredTokenException\r\n"
+                    )
+                )
+            else:
+                writer.write(http_reply(REPLY))
+            await writer.drain()
+
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    write("OLDKEY")
+    from app.main import create_app
+    from tests.servers import gateway_settings, serving
+
+    with upstream(handle) as url, serving(create_app(gateway_settings(url))) as base:
+        assert post(base, *DOORS[0]).status_code == 200
+        write("NEWKEY")
+        assert [post(base, *DOORS[0]).status_code for _ in range(10)] == [200] * 10
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/foundation-models/../logging",
+        "/foundation-models/%2e%2e/logging",
+        "/model/..%2f..%2fx/converse",
+        "/model//converse",
+        "/model/x%2Fconverse",
+        "/foundation-models/",
+    ],
+)
+def test_no_path_leads_elsewhere(path: str) -> None:
+    seen: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        seen.append(head)
+
+    with upstream(handle) as url, gateway(url) as base:
+        connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET" if path.startswith("/f") else "POST", path, b"", HEADERS)
+            with connection.getresponse() as response:
+                assert response.status in (400, 404)
+    assert seen == []
+
+
+@pytest.mark.parametrize("model", ["..", "a/../b", ".", "a//b"])
+def test_no_model_s_name_leads_elsewhere(gateway_url: str, model: str) -> None:
+    assert post(gateway_url, "/v1/chat/completions", {**CHAT, "model": model}).status_code == 400

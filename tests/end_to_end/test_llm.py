@@ -1,0 +1,103 @@
+"""A real language model behind the real wire: streamed, counted, limited, and stopped when nobody listens."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from botocore.exceptions import ClientError
+
+from app.emulator.__main__ import ACCESS_KEY, BEARER, SECRET_KEY
+from app.emulator.auth import Gate
+from app.emulator.llm import LlmMissing, LocalModel
+from app.emulator.protocol import BreakableProtocol
+from app.emulator.server import Emulator
+from tests.end_to_end.conftest import boto_client
+from tests.servers import KEY, gateway, serving
+
+pytestmark = pytest.mark.slow
+
+MODEL = "local.smollm2-135m-instruct-v1:0"
+ASK: Any = [{"role": "user", "content": "Count from 1 to 5."}]
+CONVERSE: Any = [{"role": "user", "content": [{"text": "Count from 1 to 5."}]}]
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[str]:
+    try:
+        llm = LocalModel()
+    except LlmMissing as missing:
+        pytest.skip(f"the local language model does not fit this platform: {missing}")
+    emulator = Emulator(Gate({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER})), llm)
+    with serving(emulator, http=BreakableProtocol) as url, gateway(url) as made:
+        yield made
+
+
+@pytest.fixture
+def client(base: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0) as made:
+        yield made
+
+
+def test_it_answers_the_same_streamed_and_not(client: openai.OpenAI) -> None:
+    request: Any = {"model": MODEL, "messages": ASK, "temperature": 0, "max_tokens": 40}
+    whole = client.chat.completions.create(**request)
+    chunks = list(client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}))
+    assert (
+        "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        == whole.choices[0].message.content
+    )
+    assert len(chunks) > 20
+    assert "1" in (whole.choices[0].message.content or "")
+    usage = chunks[-1].usage
+    assert usage is not None
+    assert whole.usage is not None
+    assert usage.completion_tokens == whole.usage.completion_tokens <= 40
+    assert usage.prompt_tokens == whole.usage.prompt_tokens > 20
+
+
+def test_limits_and_stop_sequences(client: openai.OpenAI) -> None:
+    short = client.chat.completions.create(model=MODEL, messages=ASK, max_tokens=3, temperature=0)
+    assert (short.choices[0].finish_reason, short.usage.completion_tokens) == ("length", 3)  # type: ignore[union-attr]
+    stopped = client.chat.completions.create(model=MODEL, messages=ASK, stop=["2"], temperature=0)
+    assert "2" not in (stopped.choices[0].message.content or "")
+    assert stopped.choices[0].finish_reason == "stop"
+
+
+def test_tokens_are_counted_as_they_are_spent(base: str) -> None:
+    with boto_client(base) as client:
+        counted = client.count_tokens(modelId=MODEL, input={"converse": {"messages": CONVERSE}})["inputTokens"]
+        reply = client.converse(
+            modelId=MODEL, messages=CONVERSE, inferenceConfig={"maxTokens": 1}, system=[{"text": "Be brief."}]
+        )
+        plain = client.converse(modelId=MODEL, messages=CONVERSE, inferenceConfig={"maxTokens": 1})
+    assert plain["usage"]["inputTokens"] == counted
+    assert reply["usage"]["inputTokens"] != counted
+    assert plain["stopReason"] == "max_tokens"
+
+
+def test_what_does_not_fit_is_refused_with_a_status(base: str) -> None:
+    long: Any = [{"role": "user", "content": [{"text": "word " * 6000}]}]
+    image: Any = [{"role": "user", "content": [{"image": {"format": "png", "source": {"bytes": b"x"}}}]}]
+    with boto_client(base) as client:
+        for call in (client.converse, client.converse_stream):
+            with pytest.raises(ClientError, match="Input is too long for requested model"):
+                call(modelId=MODEL, messages=long)
+            with pytest.raises(ClientError, match="doesn't support the image content block"):
+                call(modelId=MODEL, messages=image)
+
+
+def test_it_stops_when_nobody_listens(client: openai.OpenAI) -> None:
+    for _ in range(3):
+        stream = client.chat.completions.create(
+            model=MODEL,
+            messages=[{"role": "user", "content": "Tell me a very long story."}],
+            max_tokens=2000,
+            stream=True,
+        )
+        next(iter(stream))
+        stream.close()
+    started = time.monotonic()
+    client.chat.completions.create(model=MODEL, messages=ASK, max_tokens=3)
+    assert time.monotonic() - started < 5

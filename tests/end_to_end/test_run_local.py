@@ -1,0 +1,125 @@
+"""`run_local.sh` as a newcomer runs it, and the three calls that it prints."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.emulator.llm import LlmMissing, LocalModel
+from tests.servers import free_port
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+
+def has_llm() -> bool:
+    try:
+        LocalModel().close()
+    except LlmMissing:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def run_local(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The program behind run_local.sh, once its environment is made; yields what it printed, and the process."""
+    kept = {
+        name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("COVERAGE")
+    }
+    # a trap for settings of the shell: they must not leak in
+    trap = {
+        "AWS_REGION": "mars-1",
+        "AWS_ACCESS_KEY_ID": "REAL",
+        "BEDROCK_MODEL_ID": "real.model",
+        "MAX_BODY_BYTES": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scripts.run_local", *options],
+        env={**kept, **trap},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    printed = ""
+    try:
+        while "Ctrl-C ends it." not in printed:
+            line = process.stdout.readline()
+            assert line, printed
+            printed += line
+        yield printed, process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
+def children_of(process: subprocess.Popen[str]) -> list[str]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
+    )
+    return listed.stdout.split()
+
+
+@pytest.mark.parametrize("options", [["--scripted"], []] if has_llm() else [["--scripted"]])
+def test_the_printed_calls_work_as_they_stand(options: list[str], tmp_path: Path) -> None:
+    port = free_port()
+    with run_local("--port", str(port), *options) as (printed, process):
+        assert f"base URL   http://127.0.0.1:{port}" in printed
+        assert f"docs       http://127.0.0.1:{port}/docs" in printed
+        curl, by_openai, by_boto3 = re.split(r"\n(?:curl|openai|boto3):\n", printed)[1:]
+        answer = subprocess.run(
+            ["bash", "-c", curl.replace("curl ", "curl -s ", 1)], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert '"object":"chat.completion"' in answer.stdout
+        for code in (by_openai, by_boto3.partition("Ctrl-C")[0]):
+            program = tmp_path / "call.py"
+            program.write_text("\n".join(line.removeprefix("  ") for line in code.splitlines()))
+            said = subprocess.run(
+                [sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False
+            )
+            assert said.returncode == 0, said.stderr
+            assert said.stdout.strip()
+            if options:
+                assert "Say hello." in said.stdout
+        children = children_of(process)
+        assert len(children) == 2
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert time.monotonic() - started < 8
+        assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def test_a_port_in_use_is_said_in_one_line() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [sys.executable, "-m", "scripts.run_local", "--scripted", "--port", port],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (1, f"port {port} is in use: choose another with --port\n")
+
+
+def test_when_one_of_the_two_dies_so_does_the_other() -> None:
+    with run_local("--scripted", "--port", str(free_port())) as (_, process):
+        first, second = children_of(process)
+        os.kill(int(first), signal.SIGKILL)
+        process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert not Path(f"/proc/{second}").exists()

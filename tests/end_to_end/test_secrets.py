@@ -1,0 +1,113 @@
+"""Neither content nor secrets reach a log, whatever path they take."""
+
+import json
+import logging
+from typing import Any
+
+import httpx
+import pytest
+
+from app.telemetry.logs import JsonFormatter, LogObserver
+from tests.servers import KEY, emulator_app, gateway, serving
+
+CANARY = "CANARY7f3a"
+CALLS: list[tuple[str, Any, dict[str, str]]] = [
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": CANARY}]}, {}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": CANARY}], "stream": True}, {}),
+    ("/v1/chat/completions", {"messages": [{"role": CANARY, "content": CANARY}]}, {}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], CANARY: CANARY}, {}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "model": f"{CANARY} x"}, {}),
+    ("/v1/chat/completions", f'{{"messages": {CANARY}'.encode(), {}),
+    ("/v1/chat/completions", {}, {"authorization": f"Bearer {CANARY}"}),
+    ("/v1/chat/completions", {}, {"x-api-key": CANARY}),
+    ("/v1/chat/completions", {}, {"x-request-id": f"{CANARY} bad"}),
+    ("/model/scripted.echo-v1:0/converse", {"messages": [{"role": "user", "content": [{"text": CANARY}]}]}, {}),
+    ("/model/scripted.echo-v1:0/converse-stream", {"messages": [{"role": "user", "content": [{"text": CANARY}]}]}, {}),
+    ("/model/scripted.echo-v1:0/converse", {"messages": [{"role": CANARY, "content": []}]}, {}),
+    (
+        "/model/scripted.echo-v1:0.internal/converse",
+        {"messages": [{"role": "user", "content": [{"text": CANARY}]}]},
+        {},
+    ),
+    (f"/model/%20{CANARY}/converse", {}, {}),
+    (f"/{CANARY}?{CANARY}", {}, {}),
+    (f"/v1/models?{CANARY}", {}, {}),
+]
+
+
+class Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+        self.setFormatter(JsonFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def lines() -> Any:
+    handler = Lines()
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler.lines
+    root.removeHandler(handler)
+    root.setLevel(before)
+
+
+def test_no_canary_is_logged(lines: list[str]) -> None:
+    with serving(emulator_app()) as url, gateway(url, LogObserver(), aws_bearer_token_bedrock=None) as base:
+        for path, body, headers in CALLS:
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            httpx.post(base + path, content=content, headers={"authorization": f"Bearer {KEY}", **headers})
+    ours = [
+        line for line in lines if '"logger":"outcrop' in line or '"logger":"app' in line or '"logger":"uvicorn' in line
+    ]
+    assert len([line for line in ours if '"message":"request"' in line]) >= len(CALLS)
+    leaks = [line for line in ours if CANARY in line or KEY in line]
+    assert leaks == []
+
+
+def test_a_line_tells_what_happened(lines: list[str]) -> None:
+    with serving(emulator_app()) as url, gateway(url, LogObserver()) as base:
+        body = {"model": "scripted.echo-v1:0", "messages": [{"role": "user", "content": "hello"}], "seed": 1}
+        headers = {"authorization": f"Bearer {KEY}", "x-request-id": "mine-1"}
+        answer = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers)
+        assert answer.headers["x-request-id"] == "mine-1"
+    line = json.loads(next(line for line in lines if "mine-1" in line))
+    assert line["time"].endswith("Z")
+    expected = {
+        "level": "INFO",
+        "logger": "outcrop.requests",
+        "message": "request",
+        "request_id": "mine-1",
+        "method": "POST",
+        "route": "/v1/chat/completions",
+        "dialect": "openai_chat",
+        "caller": "tests",
+        "model": "scripted.echo-v1:0",
+        "target": "scripted.echo-v1:0",
+        "lane": "translated",
+        "surface": "converse",
+        "status": 200,
+        "attempts": 1,
+        "ignored": 1,
+    }
+    assert {name: line[name] for name in expected} == expected
+    assert line["tokens"]["output"] == 2
+    assert line["duration_ms"] > 0
+    assert line["upstream_request_id"]
+
+
+def test_an_exception_is_logged_by_its_place_not_its_words() -> None:
+    try:
+        raise RuntimeError(CANARY)
+    except RuntimeError:
+        import sys
+
+        record = logging.LogRecord("x", logging.ERROR, "f", 1, "oops", (), sys.exc_info())
+    line = JsonFormatter().format(record)
+    assert CANARY not in line
+    assert "test_secrets.py" in line
