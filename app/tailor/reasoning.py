@@ -54,7 +54,7 @@ def tailor_reasoning(draft: Draft) -> None:
             draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": steps})
         case "effort":
             draft.add_field("reasoning_effort", _THREE_STEPS.get(effort, effort))
-        case "config":
+        case _:
             draft.add_field("reasoning_config", _THREE_STEPS.get(effort, effort))
 
 

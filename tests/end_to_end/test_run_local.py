@@ -12,20 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from app.emulator.llm import LlmMissing, LocalModel
+from app.emulator.llm import is_installed
 from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-
-
-def has_llm() -> bool:
-    try:
-        LocalModel().close()
-    except LlmMissing:
-        return False
-    return True
 
 
 @contextlib.contextmanager
@@ -69,7 +61,7 @@ def children_of(process: subprocess.Popen[str]) -> list[str]:
     return listed.stdout.split()
 
 
-@pytest.mark.parametrize("options", [["--scripted"], []] if has_llm() else [["--scripted"]])
+@pytest.mark.parametrize("options", [["--scripted"], []] if is_installed() else [["--scripted"]])
 def test_the_printed_calls_work_as_they_stand(options: list[str], tmp_path: Path) -> None:
     port = free_port()
     with run_local("--port", str(port), *options) as (printed, process):

@@ -136,7 +136,7 @@ def _add_messages(request: ChatRequest, body: ConverseRequest) -> None:
                 messages.append({"role": "system", "content": _text_only(_blocks(message.content, path), path)})
             case UserMessage():
                 messages.append({"role": "user", "content": _blocks(message.content, path)})
-            case AssistantMessage():
+            case _:
                 messages.append(_assistant(message, path))
     if system:
         body["system"] = system
@@ -208,7 +208,7 @@ def _blocks(content: Content, path: str) -> list[ContentBlock]:
                 blocks.append({"document": media.document_of(part, here)})
             case AudioPart():
                 blocks.append({"audio": media.audio_of(part)})
-            case RefusalPart():
+            case _:
                 blocks.append({"text": part.refusal})
         if not isinstance(part, RefusalPart) and part.prompt_cache_breakpoint is not None:
             blocks.append(_cache_point(part.prompt_cache_breakpoint))

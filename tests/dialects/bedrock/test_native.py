@@ -1,0 +1,42 @@
+import pytest
+
+from app.converse.usage import Usage
+from app.dialects.bedrock.errors import exception_frame
+from app.dialects.bedrock.native import _forwarded_headers, usage_of
+from app.dialects.bedrock.operations import OPERATIONS
+from app.errors import GatewayError, InvalidRequest
+from app.kit.eventstream import FrameDecoder
+from app.pipeline.run import Forwarded
+
+BY_NAME = {operation.name: operation for operation in OPERATIONS}
+
+
+def test_only_what_bedrock_must_see_is_forwarded() -> None:
+    headers = (("accept", "a"), ("authorization", "b"), ("x-amzn-bedrock-trace", "c"), ("cookie", "d"))
+    assert _forwarded_headers(headers) == (("accept", "a"), ("x-amzn-bedrock-trace", "c"))
+    with pytest.raises(InvalidRequest, match="ASCII"):
+        _forwarded_headers((("x-amzn-bedrock-request-metadata", "\u00e9"),))
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"usage":[]}'])
+def test_an_answer_that_tells_no_usage(body: bytes) -> None:
+    assert usage_of(BY_NAME["Converse"], Forwarded(200, (), body)) is None
+    assert (
+        usage_of(BY_NAME["InvokeModel"], Forwarded(200, (("x-amzn-bedrock-input-token-count", "many"),), body)) is None
+    )
+    assert usage_of(BY_NAME["CountTokens"], Forwarded(200, (), body)) is None
+
+
+def test_usage_in_headers_and_in_bodies() -> None:
+    headers = tuple(
+        (f"x-amzn-bedrock-{name}-token-count", count)
+        for name, count in (("input", "1"), ("output", "2"), ("cache-read-input", "3"), ("cache-write-input", "4"))
+    )
+    assert usage_of(BY_NAME["InvokeModel"], Forwarded(200, headers, b"")) == Usage(1, 2, 3, 4)
+    body = b'{"usage":{"inputTokens":1,"outputTokens":2}}'
+    assert usage_of(BY_NAME["Converse"], Forwarded(200, (), body)) == Usage(1, 2)
+
+
+def test_an_error_of_no_known_kind_is_internal() -> None:
+    (frame,) = FrameDecoder().feed(exception_frame(GatewayError("odd")))
+    assert frame.headers[":exception-type"] == "internalServerException"

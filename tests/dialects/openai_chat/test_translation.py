@@ -1,0 +1,303 @@
+"""What no golden case shows: refusals with their paths, odd shapes, and streams event by event."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.converse.fold import unfold
+from app.dialects.openai_chat.facts import ChatFacts
+from app.dialects.openai_chat.request import to_call
+from app.dialects.openai_chat.response import from_reply
+from app.dialects.openai_chat.router import parse_chat_request
+from app.dialects.openai_chat.stream import ChunkStream
+from app.errors import InvalidRequest, UpstreamFailed
+from app.kit import json
+
+USER = {"role": "user", "content": "x"}
+TOOL = {"type": "function", "function": {"name": "f"}}
+FACTS = ChatFacts("id", 1, "m", frozenset({"custom"}))
+
+
+def call(**body: Any) -> Any:
+    return to_call(parse_chat_request(json.dumps({"messages": [USER], **body})))
+
+
+def content(*parts: Any) -> Any:
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+def file(**file: Any) -> Any:
+    return content({"type": "file", "file": file})
+
+
+def assistant(arguments: str) -> Any:
+    tool_call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return {"messages": [USER, {"role": "assistant", "tool_calls": [tool_call]}]}
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (
+        content({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+        "messages[0].content[0].image_url.url",
+    ),
+    (
+        content({"type": "image_url", "image_url": {"url": "data:image/png,raw"}}),
+        "messages[0].content[0].image_url.url",
+    ),
+    (
+        content({"type": "image_url", "image_url": {"url": "data:image/tiff;base64,AA=="}}),
+        "messages[0].content[0].image_url.url",
+    ),
+    (
+        content({"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": 5}}),
+        "messages[0].content[1].image_url.url",
+    ),
+    (content({"type": "text", "text": "a"}, {"type": "text", "text": 5}), "messages[0].content[1].text"),
+    (content({"type": "text"}), "messages[0].content[0].text"),
+    (content({"type": "wizard"}), "messages[0].content[0]"),
+    (file(file_id="f"), "messages[0].content[0].file.file_data"),
+    (file(), "messages[0].content[0].file.file_data"),
+    (file(file_data="AA==", filename="a.exe"), "messages[0].content[0].file.file_data"),
+    (file(file_data="data:application/zip;base64,AA=="), "messages[0].content[0].file.file_data"),
+    ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+    (
+        {
+            "messages": [
+                {"role": "system", "content": [{"type": "input_audio", "input_audio": {"data": "A", "format": "wav"}}]},
+                USER,
+            ]
+        },
+        "messages[0].content[0]",
+    ),
+    (
+        {
+            "messages": [
+                USER,
+                {
+                    "role": "tool",
+                    "tool_call_id": "a",
+                    "content": [{"type": "input_audio", "input_audio": {"data": "A", "format": "mp3"}}],
+                },
+            ]
+        },
+        "messages[1].content[0]",
+    ),
+    (assistant("{"), "messages[1].tool_calls[0].function.arguments"),
+    (assistant("[1]"), "messages[1].tool_calls[0].function.arguments"),
+    (assistant("null"), "messages[1].tool_calls[0].function.arguments"),
+    ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
+    ({"tools": [TOOL], "tool_choice": {"type": "custom", "custom": {"name": "g"}}}, "tool_choice"),
+    (
+        {"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
+        "tool_choice",
+    ),
+    (
+        {
+            "tools": [TOOL],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "g"}}]},
+            },
+        },
+        "tool_choice",
+    ),
+    ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
+    ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.name"),
+    ({"stream_options": {"include_usage": "maybe"}}, "stream_options.include_usage"),
+    ({"top_p": 2}, "top_p"),
+    ({"top_logprobs": 3}, "logprobs"),
+    ({"audio": {"voice": "x"}}, "modalities"),
+]
+
+
+@pytest.mark.parametrize(("body", "param"), REFUSED)
+def test_refusals_name_the_field(body: Any, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        call(**body)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"5", b"\xff", b'{"messages":'])
+def test_what_is_no_request_at_all(body: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_chat_request(body)
+    assert caught.value.param is None
+
+
+def test_documents_are_told_by_media_type_or_by_name() -> None:
+    blocks = call(
+        **content(
+            {"type": "file", "file": {"file_data": "data:text/csv;base64,AA=="}},
+            {"type": "file", "file": {"file_data": "AA==", "filename": "Report.PDF"}},
+            {"type": "file", "file": {"file_data": "data:application/octet-stream;base64,AA==", "filename": "a.docx"}},
+        )
+    ).converse["messages"][0]["content"]
+    assert [(block["document"]["format"], block["document"]["name"]) for block in blocks] == [
+        ("csv", "document"),
+        ("pdf", "Report"),
+        ("docx", "a"),
+    ]
+
+
+def test_tool_choices() -> None:
+    def config(choice: Any, **more: Any) -> Any:
+        return call(tools=[TOOL, {"type": "custom", "custom": {"name": "c"}}], tool_choice=choice, **more).converse[
+            "toolConfig"
+        ]
+
+    assert config({"type": "custom", "custom": {"name": "c"}})["toolChoice"] == {"tool": {"name": "c"}}
+    allowed = {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
+    }
+    assert config(allowed)["toolChoice"] == {"auto": {}}
+    assert [tool["toolSpec"]["name"] for tool in config(allowed)["tools"]] == ["f"]
+    assert "toolConfig" not in call(tool_choice="none").converse
+    assert "toolConfig" not in call(tools=[], tool_choice="auto").converse
+
+
+def test_empty_and_missing_contents() -> None:
+    messages = [
+        {"role": "system", "content": None},
+        USER,
+        {"role": "assistant", "content": None, "refusal": "no"},
+        {"role": "user", "content": ""},
+    ]
+    converse = call(messages=messages).converse
+    assert "system" not in converse
+    assert [message["content"] for message in converse["messages"]] == [[{"text": "x"}], [{"text": "no"}], []]
+
+
+def test_breakpoints_may_tell_their_life() -> None:
+    part = {"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}
+    assert call(**content(part)).converse["messages"][0]["content"][1] == {
+        "cachePoint": {"type": "default", "ttl": "1h"}
+    }
+
+
+def reply(*blocks: Any, stop: str = "end_turn", **more: Any) -> Any:
+    usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+    return {
+        "output": {"message": {"role": "assistant", "content": list(blocks)}},
+        "stopReason": stop,
+        "usage": usage,
+        "metrics": {"latencyMs": 1},
+        **more,
+    }
+
+
+IMAGE = {"image": {"format": "jpeg", "source": {"bytes": "/9j/"}}}
+IN_S3 = {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://bucket/key"}}}}
+
+
+def test_images_come_back_as_parts() -> None:
+    message = from_reply(reply(IMAGE, IN_S3), FACTS)["choices"][0]["message"]
+    assert [image["image_url"]["url"] for image in message["images"]] == [
+        "data:image/jpeg;base64,/9j/",
+        "s3://bucket/key",
+    ]
+    frames = ChunkStream(FACTS).from_events(unfold(reply(IMAGE, IN_S3))).decode()
+    assert '"images":[{"index":0,"type":"image_url","image_url":{"url":"data:image/jpeg;base64,/9j/"}}]' in frames
+    assert '"images":[{"index":1,' in frames
+
+
+@pytest.mark.parametrize("stop", ["malformed_model_output", "malformed_tool_use"])
+def test_a_model_that_broke_its_own_format_is_a_failure(stop: str) -> None:
+    with pytest.raises(UpstreamFailed, match="malformed"):
+        from_reply(reply(stop=stop), FACTS)
+    with pytest.raises(UpstreamFailed, match="malformed"):
+        ChunkStream(FACTS).from_events(unfold(reply(stop=stop)))
+
+
+def test_an_unknown_stop_reason_and_unknown_blocks_are_borne() -> None:
+    choice = from_reply(reply({"video": {}}, {"text": "a"}, stop="brand_new"), FACTS)["choices"][0]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "a")
+    assert b'"content":"a"' in ChunkStream(FACTS).from_events([{"brandNew": {}}, *unfold(reply({"text": "a"}))])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("arguments", [{"wrong": 1}, {"input": 5}, [1], "text"])
+def test_a_custom_tool_s_input_of_another_shape_is_given_as_it_came(arguments: Any) -> None:
+    block = {"toolUse": {"toolUseId": "t", "name": "custom", "input": arguments}}
+    (made,) = from_reply(reply(block, stop="tool_use"), FACTS)["choices"][0]["message"]["tool_calls"]
+    assert made["custom"]["input"] == json.dumps_text(arguments)
+
+
+def test_a_custom_tool_s_input_that_was_cut_off_is_given_as_it_came() -> None:
+    start: Any = {
+        "contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "custom"}}}
+    }
+    piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": '{"input": "hal'}}}}
+    frames = ChunkStream(FACTS).from_events([start, piece, {"contentBlockStop": {"contentBlockIndex": 0}}]).decode()
+    assert json.dumps_text('{"input": "hal') in frames
+
+
+def test_the_error_of_a_stream_has_openai_s_shape() -> None:
+    frame = ChunkStream(FACTS).fail(UpstreamFailed("words"))
+    assert json.loads(frame.removeprefix(b"data: "))["error"] == {
+        "message": "words",
+        "type": "api_error",
+        "param": None,
+        "code": None,
+    }
+
+
+texts = st.text(max_size=8)
+blocks = st.one_of(
+    st.builds(lambda text: {"text": text}, texts),
+    st.builds(lambda text: {"toolUse": {"toolUseId": "t", "name": "f", "input": {"a": text}}}, texts),
+    st.builds(lambda text: {"reasoningContent": {"reasoningText": {"text": text, "signature": "s"}}}, texts),
+)
+
+
+@given(st.lists(blocks, max_size=5), st.data())
+def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], data: st.DataObject) -> None:
+    events = list(unfold(reply(*content)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
+    in_batches = ChunkStream(FACTS)
+    frames = b"".join(
+        in_batches.from_events(events[start:end]) for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
+    )
+    assert frames == ChunkStream(FACTS).from_events(events)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | texts,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "role",
+                        "content",
+                        "type",
+                        "text",
+                        "tool_calls",
+                        "function",
+                        "name",
+                        "arguments",
+                        "image_url",
+                        "url",
+                        "tools",
+                        "messages",
+                    ]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=20,
+    )
+)
+def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
+    for body in (
+        noise,
+        {"messages": noise},
+        {"messages": [USER], "tools": noise},
+        {"messages": [{"role": "user", "content": noise}]},
+    ):
+        with contextlib.suppress(InvalidRequest):
+            assert to_call(parse_chat_request(json.dumps(body))).converse["messages"]
