@@ -1,0 +1,60 @@
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+from app import tailor
+from app.dialects.openai_chat.errors import _WORDS
+from app.dialects.openai_chat.schema_in import ChatRequest
+from scripts.settings_table import BEGIN, END, table
+
+ROOT = Path(__file__).parents[2]
+API = (ROOT / "API.md").read_text()
+
+
+def test_every_setting_is_in_the_table() -> None:
+    document = (ROOT / "DEPLOYMENT.md").read_text()
+    assert document.partition(BEGIN)[2].partition(END)[0] == table(), "run: python -m scripts.settings_table"
+
+
+def test_every_field_of_a_chat_request_has_its_row() -> None:
+    missing = [name for name in ChatRequest.model_fields if f"`{name}`" not in API and f"`{name}." not in API]
+    assert missing == ["top_logprobs"]
+
+
+def test_every_repair_is_explained() -> None:
+    folder = Path(tailor.__file__).parent
+    repairs = {name for path in folder.glob("*.py") for name in re.findall(r'repair\("(\w+)"\)', path.read_text())}
+    assert len(repairs) > 12
+    assert [name for name in sorted(repairs) if f"`{name}`" not in API] == []
+
+
+def test_every_type_and_code_of_openai_s_errors_is_listed() -> None:
+    words = {word for _, kind, code in _WORDS for word in (kind, code) if word}
+    assert [word for word in sorted(words) if f"`{word}`" not in API] == []
+
+
+def test_every_kind_of_error_is_in_the_runbook() -> None:
+    from app import errors
+    from app.bedrock.errors import IdentityRefused
+
+    document = (ROOT / "DEPLOYMENT.md").read_text()
+    kinds = {
+        value.kind
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.GatewayError)
+    }
+    # what a caller did wrong needs nobody at night
+    callers = {"gateway", "invalid_request", "context_too_long", "body_too_large", "not_found", "method_not_allowed"}
+    assert [kind for kind in sorted({*kinds, IdentityRefused.kind} - callers) if f"`{kind}`" not in document] == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in ROOT.glob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (ROOT / link).exists(), f"{document.name} -> {link}"
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert readme.index("./run_local.sh") < readme.index("./run_tests.sh") < 1200
