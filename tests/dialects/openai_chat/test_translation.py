@@ -171,6 +171,12 @@ def test_empty_and_missing_contents() -> None:
     assert [message["content"] for message in converse["messages"]] == [[{"text": "x"}], [{"text": "no"}], []]
 
 
+def test_a_thinking_block_without_a_signature_is_a_thought_without_one() -> None:
+    message = {"role": "assistant", "content": "a", "thinking_blocks": [{"type": "thinking", "thinking": "t"}]}
+    content = call(messages=[USER, message]).converse["messages"][1]["content"]
+    assert content[0] == {"reasoningContent": {"reasoningText": {"text": "t"}}}
+
+
 def test_breakpoints_may_tell_their_life() -> None:
     part = {"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}
     assert call(**content(part)).converse["messages"][0]["content"][1] == {
@@ -232,6 +238,15 @@ def test_a_custom_tool_s_input_that_was_cut_off_is_given_as_it_came() -> None:
     piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": '{"input": "hal'}}}}
     frames = ChunkStream(FACTS).from_events([start, piece, {"contentBlockStop": {"contentBlockIndex": 0}}]).decode()
     assert json.dumps_text('{"input": "hal') in frames
+
+
+def test_a_call_whose_first_piece_is_empty_says_nothing_yet() -> None:
+    start: Any = {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "f"}}}}
+    piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": ""}}}}
+    translator = ChunkStream(FACTS)
+    assert b'"arguments":""' in translator.from_events([start])
+    assert translator.from_events([piece]) == b""
+    assert b'"arguments":"{}"' in translator.from_events([{"contentBlockStop": {"contentBlockIndex": 0}}])
 
 
 def test_the_error_of_a_stream_has_openai_s_shape() -> None:
