@@ -33,7 +33,7 @@ all)
   step "tests" pytest -q -n auto --cov --cov-report=
   step "coverage" coverage report --skip-covered --fail-under=90
   step "coverage of the translation files" coverage report --fail-under=100 \
-    --include='app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/bedrock/native.py,app/tailor/*,app/converse/*'
+    --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/native.py,app/tailor/*,app/converse/*"
   ;;
 *)
   stop "unknown argument $mode: ./run_tests.sh [fast]"
