@@ -20,7 +20,7 @@ export PATH="$PWD/.venv/bin:$PATH"
 
 step "lint" ruff check
 step "format" ruff format --check
-step "shell" bash -n run_local.sh run_tests.sh scripts/*.sh .ci/run
+step "shell" bash -n run_local.sh run_tests.sh build_docker.sh scripts/*.sh .ci/run
 step "types" mypy
 step "import contracts" lint-imports --no-cache
 

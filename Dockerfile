@@ -1,0 +1,41 @@
+# syntax=docker/dockerfile:1
+# Outcrop's image: `build` gathers what runs into one tree, `release` is that tree and nothing else.
+ARG PYTHON=3.13
+
+FROM docker.io/library/python:${PYTHON}-slim AS build
+ENV DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends binutils ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY requirements.txt .
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m pip install --quiet --require-hashes --only-binary=:all: --target /build/site -r requirements.txt
+COPY docker/assemble.py docker/
+RUN python3 docker/assemble.py /rootfs /build/site
+COPY app app
+RUN python3 docker/assemble.py --app app /rootfs
+
+FROM build AS debug
+ENV PYTHONPATH=/rootfs/srv/site HOST=0.0.0.0
+WORKDIR /rootfs/srv
+USER 65532:65532
+ENTRYPOINT ["python3", "-m", "app"]
+
+FROM scratch AS release
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Outcrop" \
+      org.opencontainers.image.description="An HTTP gateway before Amazon Bedrock" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /rootfs /
+ENV PATH=/bin PYTHONPATH=/srv/site PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt HOST=0.0.0.0 PORT=8000
+WORKDIR /srv
+USER 65532:65532
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=3s --start-period=5s CMD ["/bin/python3", "-m", "app.ops.probe"]
+ENTRYPOINT ["/bin/python3", "-m", "app"]

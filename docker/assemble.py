@@ -1,0 +1,213 @@
+"""Assembles the root file system of the release image. Runs in the build stage, with the interpreter that it copies.
+
+    assemble.py ROOT SITE          the interpreter, the closure of its libraries, certificates, and the packages
+    assemble.py --app APP ROOT     the application, and bytecode for what it loads
+
+Two steps, so that a change of the application alone rebuilds only the second.
+"""
+
+import argparse
+import compileall
+import json
+import os
+import py_compile
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+# parts of the standard library that a server never imports
+STDLIB_LEFT_OUT = {
+    "__pycache__", "config-*", "dist-packages", "site-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data",
+    "test", "tests", "tkinter", "turtledemo", "turtle.py", "venv", "EXTERNALLY-MANAGED", "LICENSE.txt",
+    "sitecustomize.py", "_pyrepl", "curses", "dbm", "sqlite3", "_sqlite3*", "_tkinter*", "_test*", "_ctypes_test*",
+    "_xxtest*", "xxlimited*", "xxsubtype*", "_curses*", "_dbm*", "_gdbm*", "readline*", "nis*", "ossaudiodev*",
+    "audioop*",
+}  # fmt: skip
+# of each package: what only people and type checkers read
+PACKAGES_LEFT_OUT = {"__pycache__", "tests", "test", "*.pyi", "*.pyx", "*.pxd", "*.c", "*.h", "bin", "examples"}
+DIST_INFO_KEPT = {"METADATA", "entry_points.txt"}
+# of botocore's 400 services: what resolving credentials, endpoints and Bedrock opens
+BOTOCORE_DATA_KEPT = {
+    "endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json", "bedrock", "bedrock-runtime",
+    "sts", "sso", "sso-oidc", "signin",
+}  # fmt: skip
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+# loads all that the service loads: serves both programs on loopback, makes a call of each kind, and lists its modules
+LOADING = """
+import json, os, sys, threading, time, urllib.request
+sys.path[:0] = [{site!r}, {here!r}]
+import app.__main__, app.ops.probe, uvicorn
+from app.emulator.__main__ import ACCESS_KEY, BEARER, SECRET_KEY
+from app.emulator.auth import Gate
+from app.emulator.server import Emulator
+from app.main import create_app
+from app.settings import load_settings
+
+def serve(application):
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_config=None, access_log=False))
+    threading.Thread(target=server.run, daemon=True).start()
+    while not server.started:
+        time.sleep(0.01)
+    return "http://127.0.0.1:%d" % server.servers[0].sockets[0].getsockname()[1]
+
+bedrock = serve(Emulator(Gate({{ACCESS_KEY: SECRET_KEY}}, frozenset({{BEARER}}))))
+os.environ.update(AWS_REGION="us-east-1", BEDROCK_MODEL_ID="scripted.echo-v1:0", AUTH_DISABLED="true",
+                  AWS_ENDPOINT_URL=bedrock, AWS_ACCESS_KEY_ID=ACCESS_KEY, AWS_SECRET_ACCESS_KEY=SECRET_KEY)
+gateway = serve(create_app(load_settings()))
+for body in ({{}}, {{"stream": True}}):
+    body["messages"] = [{{"role": "user", "content": "x"}}]
+    urllib.request.urlopen(gateway + "/v1/chat/completions", json.dumps(body).encode()).read()
+for path in ("/health/ready", "/v1/models", "/openapi.json"):
+    urllib.request.urlopen(gateway + path).read()
+files = {{getattr(module, "__file__", None) for module in list(sys.modules.values())}}
+print(json.dumps(sorted(file for file in files if file)), flush=True)
+os._exit(0)
+"""
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--app", type=Path)
+    parser.add_argument("paths", nargs="+", type=Path)
+    options = parser.parse_args()
+    if options.app is not None:
+        (root,) = options.paths
+        add_application(root, options.app)
+    else:
+        root, site = options.paths
+        add_interpreter(root)
+        add_packages(root, site)
+        add_system_files(root)
+        add_shared_libraries(root)
+
+
+def add_interpreter(root: Path) -> None:
+    """The interpreter at its own place, `/bin/python3` as its name, and the standard library."""
+    interpreter = Path(sys.executable).resolve()
+    copy(interpreter, root)
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    copy_tree(stdlib, root / stdlib.relative_to("/"), STDLIB_LEFT_OUT)
+    # Debian keeps bin, lib and lib64 as links into /usr; elsewhere they are folders
+    for name in ("bin", "lib", "lib64"):
+        link = Path("/") / name
+        if link.is_symlink():
+            (root / "usr" / name).mkdir(parents=True, exist_ok=True)
+            (root / name).symlink_to(link.readlink())
+        else:
+            (root / name).mkdir(parents=True, exist_ok=True)
+    target = root / "bin" / "python3"
+    if not target.exists():
+        target.symlink_to(interpreter)
+
+
+def add_packages(root: Path, site: Path) -> None:
+    """The packages, pruned and stripped, in /srv/site."""
+    target = root / "srv" / "site"
+    copy_tree(site, target, PACKAGES_LEFT_OUT)
+    for info in target.glob("*.dist-info"):
+        remove(child for child in info.iterdir() if child.name not in DIST_INFO_KEPT)
+    data = target / "botocore" / "data"
+    remove(child for child in data.iterdir() if child.name not in BOTOCORE_DATA_KEPT)
+    remove([target / "boto3" / "data", data.parent / "cacert.pem"])
+
+
+def add_system_files(root: Path) -> None:
+    """Certificates, and names for the one user."""
+    copy(CERTIFICATES.resolve(), root, as_path=CERTIFICATES)
+    etc = root / "etc"
+    (etc / "passwd").write_text("outcrop:x:65532:65532::/srv:/nonexistent\n")
+    (etc / "group").write_text("outcrop:x:65532:\n")
+    (etc / "nsswitch.conf").write_text("hosts: files dns\n")
+    (root / "tmp").mkdir(mode=0o1777, exist_ok=True)
+
+
+def add_shared_libraries(root: Path) -> None:
+    """Strip what is there, add the closure of its shared libraries, and the index by which the loader finds them."""
+    binaries = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and is_elf(path)]
+    needed = {library for binary in binaries for library in libraries_of(binary)}
+    # names are looked up by these, without being linked against
+    needed |= {path for pattern in ("libnss_dns.so.2", "libnss_files.so.2") for path in find_library(pattern)}
+    for library in sorted(needed):
+        real = library.resolve()
+        copy(real, root)
+        if library != real:
+            copy(real, root, as_path=library)
+    for path in root.rglob("*"):
+        if path.is_file() and not path.is_symlink() and is_elf(path):
+            subprocess.run(["strip", "--strip-unneeded", str(path)], check=False, stderr=subprocess.DEVNULL)
+    (root / "etc" / "ld.so.conf").write_text("\n".join(sorted({str(each.parent) for each in needed})) + "\n")
+    subprocess.run(["ldconfig", "-r", str(root)], check=True)
+
+
+def add_application(root: Path, application: Path) -> None:
+    """The application in /srv, and bytecode of every module that it loads, never checked against its source again."""
+    copy_tree(application, root / "srv" / "app", {"__pycache__"})
+    site, here = str(root / "srv" / "site"), str(root / "srv")
+    environment = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"}
+    program = [sys.executable, "-S", "-c", LOADING.format(site=site, here=here)]
+    loading = subprocess.run(program, check=True, capture_output=True, text=True, cwd=here, env=environment)
+    stdlib = sysconfig.get_path("stdlib")
+    for name in json.loads(loading.stdout):
+        inside = Path(name) if name.startswith(str(root)) else root / Path(name).relative_to("/")
+        if name.endswith(".py") and inside.exists():
+            shown = "/" + str(inside.relative_to(root))
+            py_compile.compile(
+                str(inside), dfile=shown, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+            )
+    # what starts the interpreter is loaded before anything can be listed
+    compileall.compile_dir(
+        str(root / Path(stdlib).relative_to("/") / "encodings"), quiet=2, stripdir=str(root), prependdir="/",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )  # fmt: skip
+
+
+def copy(source: Path, root: Path, as_path: Path | None = None) -> None:
+    """Copy one file to the same place below `root`, or to another."""
+    target = root / (as_path or source).relative_to("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        shutil.copy2(source, target)
+
+
+def copy_tree(source: Path, target: Path, left_out: set[str]) -> None:
+    """Copy a folder without what is left out."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*left_out), dirs_exist_ok=True, symlinks=False)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files and folders that exist."""
+    for path in list(paths):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+
+
+def is_elf(path: Path) -> bool:
+    """True for a program or a shared library."""
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
+def libraries_of(binary: Path) -> Iterator[Path]:
+    """The shared libraries that the loader finds for a binary, the loader included."""
+    listed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
+    for match in re.finditer(r"(?:=> )?(/\S+) \(0x", listed):
+        yield Path(match[1])
+
+
+def find_library(name: str) -> Iterator[Path]:
+    """A library by name, in the loader's index."""
+    listed = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+    for match in re.finditer(rf"^\s*{re.escape(name)} .*=> (\S+)$", listed, re.MULTILINE):
+        yield Path(match[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Starts an image under the hard flags, against the embedded Bedrock, and checks what it promises.
+
+    check.py ENGINE IMAGE [engine options]
+
+Run from the project's own environment, whose embedded Bedrock it starts. The container shares the machine's network, so
+that both meet on loopback.
+"""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+from app.emulator.__main__ import ACCESS_KEY, SECRET_KEY
+
+HARD = [
+    "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "256m", "--pids-limit", "64",
+    "--network", "host",
+]  # fmt: skip
+START_SECONDS = 1.0
+IDLE_MEGABYTES = 80.0
+NAME = "outcrop-check"
+
+
+def main() -> int:
+    """Run every check; returns 1 if one fails."""
+    engine, image, *options = sys.argv[1:]
+    checks = Checks(engine)
+    with embedded_bedrock() as upstream:
+        checks.run(image, options, upstream)
+    return 1 if checks.failures else 0
+
+
+class Checks:
+    """The checks of one image."""
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self.failures = 0
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the engine."""
+        return subprocess.run([self.engine, *arguments], capture_output=True, text=True, check=False)
+
+    def report(self, succeeded: bool, words: str) -> None:
+        """Print one line, and count failures."""
+        self.failures += not succeeded
+        print(f"  {'ok  ' if succeeded else 'FAIL'} {words}", flush=True)
+
+    def run(self, image: str, options: list[str], upstream: str) -> None:
+        """Start the container, look at it, and stop it."""
+        self.look_at_configuration(image)
+        port = free_port()
+        base = f"http://127.0.0.1:{port}"
+        settings = {
+            "API_KEYS": "check=check-key",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_ENDPOINT_URL": upstream,
+            "AWS_REGION": "us-east-1",
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "BEDROCK_MODEL_ID": "scripted.echo-v1:0",
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+        }
+        environment = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
+        self.call("rm", "--force", NAME)
+        started = self.call("create", "--name", NAME, *options, *HARD, *environment, image)
+        if started.returncode:
+            self.report(False, f"the container cannot be created: {started.stderr.strip()}")
+            return
+        try:
+            self.look_at_service(base)
+        finally:
+            self.call("rm", "--force", NAME)
+
+    def look_at_configuration(self, image: str) -> None:
+        """What the image says of itself."""
+        (inspected,) = json.loads(self.call("image", "inspect", image).stdout)
+        config = inspected.get("Config") or inspected["config"]
+        self.report(config.get("User") == "65532:65532", f"runs as user {config.get('User')}")
+        names = [entry.partition("=")[0] for entry in config.get("Env", [])]
+        suspicious = [name for name in names if "KEY" in name or "SECRET" in name or "TOKEN" in name]
+        self.report(not suspicious, f"holds no secret in its environment {suspicious or ''}")
+        labels = config.get("Labels") or {}
+        self.report("org.opencontainers.image.version" in labels, "carries the OCI annotations")
+
+    def look_at_service(self, base: str) -> None:
+        """What the service does."""
+        before = time.monotonic()
+        self.call("start", NAME)
+        seconds = wait_for(f"{base}/health", before)
+        self.report(seconds < START_SECONDS, f"answers {seconds:.2f} s after the start (at most {START_SECONDS} s)")
+        body = {"messages": [{"role": "user", "content": "hello from the container"}]}
+        answer = post(f"{base}/v1/chat/completions", body, "check-key")
+        self.report("hello from the container" in answer, "answers a chat call on a read-only root")
+        self.report("401" in post(f"{base}/v1/chat/completions", body, "wrong"), "refuses a wrong key")
+        probe = self.call("exec", NAME, "/bin/python3", "-m", "app.ops.probe")
+        self.report(probe.returncode == 0, f"its health check passes {probe.stderr.strip()[-200:]}")
+        for program in ("/bin/sh", "/bin/bash", "/usr/bin/pip", "/bin/ls"):
+            self.report(self.call("exec", NAME, program).returncode != 0, f"has no {program}")
+        writing = self.call("exec", NAME, "/bin/python3", "-c", "open('/srv/x', 'w')")
+        self.report(writing.returncode != 0, "cannot write to its own files")
+        megabytes = resident(self.call("inspect", "--format", "{{.State.Pid}}", NAME).stdout.strip())
+        self.report(megabytes < IDLE_MEGABYTES, f"idles at {megabytes:.0f} MB (at most {IDLE_MEGABYTES:.0f} MB)")
+        before = time.monotonic()
+        self.call("stop", "--time", "10", NAME)
+        code = self.call("inspect", "--format", "{{.State.ExitCode}}", NAME).stdout.strip()
+        self.report(code == "0", f"ends with code {code} on SIGTERM, {time.monotonic() - before:.1f} s after it")
+        logged = self.call("logs", NAME)
+        text = logged.stdout + logged.stderr
+        self.report("check-key" not in text and SECRET_KEY not in text, "logs no secret")
+
+
+@contextlib.contextmanager
+def embedded_bedrock() -> Iterator[str]:
+    """An embedded Bedrock on a free port; yields its base URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "app.emulator", "--scripted", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/", time.monotonic())
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def wait_for(url: str, since: float) -> float:
+    """Wait until anything answers; returns the seconds since `since`, or infinity after 20 of them."""
+    while time.monotonic() - since < 20:
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 -- a loopback address of our own
+                return time.monotonic() - since
+        except urllib.error.HTTPError:
+            return time.monotonic() - since
+        except OSError:
+            time.sleep(0.01)
+    return float("inf")
+
+
+def post(url: str, body: object, key: str) -> str:
+    """The body of the answer, or its status where it is an error."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+
+
+def resident(pid: str) -> float:
+    """The resident memory of a process in MB; infinity if it is not there."""
+    try:
+        with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
+            return next(int(line.split()[1]) / 1000 for line in status if line.startswith("VmRSS"))
+    except (OSError, StopIteration):
+        return float("inf")
+
+
+def free_port() -> int:
+    """A free port on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

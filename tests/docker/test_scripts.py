@@ -1,0 +1,77 @@
+"""The scripts of the image, as far as they run without an engine. The image itself is checked by `build_docker.sh --test`."""
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def write_archive(path: Path, *layers: bytes) -> None:
+    names = [f"layer{number}.tar" for number in range(len(layers))]
+    manifest = json.dumps([{"Layers": names}]).encode()
+    with tarfile.open(path, "w") as archive:
+        for name, data in [("manifest.json", manifest), *zip(names, layers, strict=True)]:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize(("budget", "code"), [("3", 0), ("2", 1)])
+def test_sizes_are_added_up_and_held_to_the_budget(tmp_path: Path, budget: str, code: int) -> None:
+    archive = tmp_path / "image.tar"
+    write_archive(archive, bytes(2_000_000), gzip.compress(bytes(500_000)))
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "docker/measure.py"), str(archive), "--raw", budget],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert "total        2.5 MB raw     0.0 MB gzip" in ended.stdout
+    assert ("over its budget" in ended.stdout) is (code == 1)
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_the_health_check_of_the_image(monkeypatch: pytest.MonkeyPatch, status: int, code: int) -> None:
+    import asyncio
+
+    from app.ops.probe import probe
+    from tests.servers import free_port, http_reply, read_request, upstream
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        assert head.startswith(b"GET /health ")
+        writer.write(http_reply(b"{}", f"{status} X"))
+        await writer.drain()
+
+    with upstream(handle) as url:
+        monkeypatch.setenv("PORT", url.rpartition(":")[2])
+        assert probe() == code
+    monkeypatch.setenv("PORT", str(free_port()))
+    assert probe() == 1
+    monkeypatch.setenv("TLS_CERTFILE", "x")
+    assert probe() == 1
+
+
+def test_the_image_holds_no_secret_and_no_root() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    release = text[text.index("FROM scratch AS release") :]
+    assert "USER 65532:65532" in release
+    assert "COPY --from=build /rootfs /" in release
+    assert "--require-hashes" in text
+    for word in ("API_KEYS", "SECRET", "TOKEN", "ADD http"):
+        assert word not in text
+
+
+def test_only_what_the_build_needs_is_sent_to_it() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert ignored[0] == "*"
+    assert set(ignored[1:4]) == {"!app", "!docker/assemble.py", "!requirements.txt"}
