@@ -31,12 +31,16 @@ build_options+=(--build-arg "PYTHON=$python" --build-arg "VERSION=$version" --bu
 build_options+=(--target "$target" --tag "$tag")
 [ -n "$platform" ] && build_options+=(--platform "$platform")
 
+# Without these, buildah and podman ask for more than a container in a container may have.
+hard() { local most && most=$(ulimit "-H$1") && most=${most/unlimited/-1} && echo "$most:$most"; }
+limits=(--ulimit "nofile=$(hard n)" --ulimit "nproc=$(hard u)")
+
 started=$SECONDS
 say "building $tag ($target, Python $python) with $(basename "$builder")"
 case $(basename "$builder") in
 # Only docker's own format keeps the health check, and only with --layers does buildah keep what it built before.
-buildah) buildah build --layers --format docker "${build_options[@]}" . ;;
-podman) podman build --layers --format docker "${build_options[@]}" . ;;
+buildah) buildah build --layers --format docker "${limits[@]}" "${build_options[@]}" . ;;
+podman) podman build --layers --format docker "${limits[@]}" "${build_options[@]}" . ;;
 docker) docker build "${build_options[@]}" . ;;
 esac
 say "built in $((SECONDS - started)) s"

@@ -17,7 +17,8 @@ from app.emulator.faults import Fault, FaultMemory
 from app.emulator.guardrails import BLOCKED_MESSAGE, apply_guardrail, is_blocked
 from app.emulator.llm import LocalModel
 from app.emulator.play import play
-from app.emulator.rules import check_model_side, check_rules
+from app.emulator.rules import check_rules
+from app.emulator.rules_model import check_model_side
 from app.emulator.scenes import script_for
 from app.emulator.script import Script, last_text
 from app.emulator.wire import FrameWriter

@@ -9,13 +9,13 @@ from typing import Any
 
 from app.emulator.catalog import Model
 from app.emulator.failure import Failure, invalid, model_refused
+from app.emulator.rules_model import check_model_side
 from app.kit import json
 
 _DOCUMENT_NAME = re.compile(r"[A-Za-z0-9_()\[\]-]+( [A-Za-z0-9_()\[\]-]+)*\Z")
 _MAX_DOCUMENT = int(4.5 * 1024 * 1024)
 _MAX_IMAGE = int(3.75 * 1024 * 1024)
 _MAX_DOCUMENTS = 5
-_MAX_IMAGES = 20
 _MAX_CACHE_POINTS = 4
 
 
@@ -276,125 +276,21 @@ def _check_output(request: dict[str, Any]) -> None:
         schema = None
     if not isinstance(schema, dict):
         raise invalid("The value at outputConfig.textFormat.structure.jsonSchema.schema is not a valid JSON schema.")
+    if bounded := _first_bound(schema):
+        # altk-boost#118, litellm#29168
+        raise model_refused(f"output_config.format.schema: For 'integer' type, properties {bounded} are not supported")
     if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
         raise model_refused(
             "output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false"
         )
 
 
-def check_model_side(model: Model, request: dict[str, Any], prefix: str) -> None:
-    """The rules of the model's own layer; Converse puts its prefix before their words, InvokeModel does not.
-
-    Raises:
-        Failure: a ValidationException.
-    """
-    try:
-        _check_model(model, request)
-    except _Refused as refused:
-        raise invalid(f"{prefix}{refused}") from None
-
-
-class _Refused(Exception):
-    """The model's own words."""
-
-
-def _check_model(model: Model, request: dict[str, Any]) -> None:
-    messages = request["messages"]
-    inference = request.get("inferenceConfig") or {}
-    _check_modalities(model, messages)
-    _check_system_turns(model, messages)
-    if not model.family.startswith("claude"):
-        return
-    if any(not stop.strip() for stop in inference.get("stopSequences") or ()):
-        raise _Refused("stop_sequences: each stop sequence must contain non-whitespace")
-    _check_end(model, messages)
-    _check_sampling(model, request, inference)
-    _check_thoughts(messages)
-    _check_thinking(model, request, inference)
-
-
-def _check_modalities(model: Model, messages: list[Any]) -> None:
-    images = sum("image" in block for message in messages for block in message["content"])
-    if images and "IMAGE" not in model.inputs:
-        raise invalid(
-            "This model doesn't support the image content block that you provided. Update the content block "
-            "and try again."
-        )
-    if images > _MAX_IMAGES:
-        raise _Refused(f"messages: too many images: image_count > {_MAX_IMAGES}")  # boto3#4632, cline#1844
-
-
-def _check_system_turns(model: Model, messages: list[Any]) -> None:
-    """Contracts 3.5: only on the newest Claude, behind the user's turn, and last or before the assistant's."""
-    roles = [message["role"] for message in messages]
-    for place, role in enumerate(roles):
-        if role != "system":
-            continue
-        if model.family != "claude-5":
-            raise _Refused('messages: Unexpected role "system".')
-        if place == 0 or roles[place - 1] != "user" or roles[place + 1 : place + 2] not in ([], ["assistant"]):
-            raise _Refused(f"messages.{place}: a system message must follow a user turn.")
-
-
-def _check_end(model: Model, messages: list[Any]) -> None:
-    if messages[-1]["role"] != "assistant":
-        return
-    if model.family in ("claude-5", "claude-4.6"):
-        # MiMo-Code#1702
-        raise _Refused(
-            "This model does not support assistant message prefill. The conversation must end with a user message."
-        )
-    end = messages[-1]["content"][-1].get("text") or ""
-    if end != end.rstrip():
-        raise _Refused("messages: final assistant content cannot end with trailing whitespace")
-
-
-def _check_sampling(model: Model, request: dict[str, Any], inference: Any) -> None:
-    if model.family in ("claude-4.5", "claude-4.6") and "temperature" in inference and "topP" in inference:
-        # BoltAI#399
-        raise _Refused("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
-    if model.family != "claude-5":
-        return
-    for name, value in (
-        ("temperature", inference.get("temperature")),
-        ("top_p", inference.get("topP")),
-        ("top_k", _fields(request).get("top_k")),
-    ):
-        if value is not None:
-            raise _Refused(f"`{name}` is deprecated for this model.")  # openclaw#73663
-
-
-def _check_thoughts(messages: list[Any]) -> None:
-    for turn, message in enumerate(messages):
-        for place, block in enumerate(message["content"]):
-            thought = (block.get("reasoningContent") or {}).get("reasoningText")
-            if thought and not thought.get("signature"):
-                raise _Refused(f"messages.{turn}.content.{place}.thinking.signature: Field required")
-
-
-def _check_thinking(model: Model, request: dict[str, Any], inference: Any) -> None:
-    thinking = _fields(request).get("thinking")
-    kind = thinking.get("type") if isinstance(thinking, dict) else None
-    if kind not in ("enabled", "adaptive"):
-        return
-    if kind == "enabled":
-        _check_budget(model, thinking, inference)
-    if (inference.get("temperature") or 1) != 1 or _fields(request).get("top_k") is not None:
-        raise _Refused("`temperature` may only be set to 1 when thinking is enabled.")
-    if set((request.get("toolConfig") or {}).get("toolChoice") or {}) & {"any", "tool"}:
-        raise _Refused("Thinking may not be enabled when tool_choice forces tool use.")
-
-
-def _check_budget(model: Model, thinking: Any, inference: Any) -> None:
-    budget = thinking.get("budget_tokens")
-    if model.family == "claude-5":
-        raise _Refused("thinking.type.enabled is not supported for this model. Use thinking.type.adaptive.")
-    if not isinstance(budget, int) or budget < 1024:
-        raise _Refused("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
-    if budget >= (inference.get("maxTokens") or budget + 1):
-        raise _Refused("`max_tokens` must be greater than `thinking.budget_tokens`.")
-
-
-def _fields(request: dict[str, Any]) -> dict[str, Any]:
-    fields = request.get("additionalModelRequestFields")
-    return fields if isinstance(fields, dict) else {}
+def _first_bound(schema: Any) -> str:
+    """A bound of a number, anywhere in the schema."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("integer", "number"):
+            return next((name for name in ("maximum", "minimum") if name in schema), "")
+        return next((found for value in schema.values() if (found := _first_bound(value))), "")
+    if isinstance(schema, list):
+        return next((found for value in schema if (found := _first_bound(value))), "")
+    return ""

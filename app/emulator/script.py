@@ -32,10 +32,13 @@ def last_results(request: dict[str, Any]) -> list[dict[str, Any]]:
     return [block["toolResult"] for block in request["messages"][-1]["content"] if "toolResult" in block]
 
 
-def sample_of(schema: Any, depth: int = 0) -> Any:
-    """A value that fits a JSON schema, always the same one."""
+def sample_of(schema: Any, root: Any = None, depth: int = 0) -> Any:
+    """A value that fits a JSON schema, always the same one; `root` is where its references lead."""
+    root = schema if root is None else root
     if not isinstance(schema, dict) or depth > 8:
         return {}
+    if isinstance(schema.get("$ref"), str):
+        return sample_of(_resolved(schema["$ref"], root), root, depth + 1)
     for keyword in ("const", "default"):
         if keyword in schema:
             return schema[keyword]
@@ -43,15 +46,15 @@ def sample_of(schema: Any, depth: int = 0) -> Any:
         return schema["enum"][0]
     for keyword in ("anyOf", "oneOf", "allOf"):
         if schema.get(keyword):
-            return sample_of(schema[keyword][0], depth + 1)
+            return sample_of(schema[keyword][0], root, depth + 1)
     kind = schema.get("type")
     if isinstance(kind, list):
         kind = next((each for each in kind if each != "null"), "null")
     match kind:
         case "object" | None:
-            return {name: sample_of(value, depth + 1) for name, value in schema.get("properties", {}).items()}
+            return {name: sample_of(value, root, depth + 1) for name, value in schema.get("properties", {}).items()}
         case "array":
-            return [sample_of(schema.get("items", {}), depth + 1)]
+            return [sample_of(schema.get("items", {}), root, depth + 1)]
         case "integer":
             return int(schema.get("minimum", 7))
         case "number":
@@ -62,3 +65,11 @@ def sample_of(schema: Any, depth: int = 0) -> Any:
             return None
         case _:
             return "sample"
+
+
+def _resolved(reference: str, root: Any) -> Any:
+    """What a reference such as `#/$defs/Name` leads to."""
+    found = root
+    for step in reference.removeprefix("#").strip("/").split("/"):
+        found = found.get(step) if step and isinstance(found, dict) else found
+    return found

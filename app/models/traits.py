@@ -14,6 +14,7 @@ from app.models.ids import ModelId
 
 Prefill = Literal["free", "trimmed", "refused"]
 Reasoning = Literal["none", "budget", "adaptive", "max_effort", "effort", "config"]
+ThinksUnasked = Literal["no", "yes", "always"]
 ReasoningHistory = Literal["signed", "none"]
 Structured = Literal["native", "tool", "prompt"]
 
@@ -25,6 +26,7 @@ class Traits:
     family: a name for people to read; nothing compares it.
     tools: takes `toolConfig` at all.
     tool_choices: members of `toolChoice` that it takes besides `auto`.
+    strict_tools: takes `strict` in a tool's specification.
     single_tool_field: takes `disable_parallel_tool_use` in additionalModelRequestFields.
     system_turns: takes messages of role `system` in the middle of a conversation.
     sampling: takes temperature and topP at all.
@@ -35,6 +37,8 @@ class Traits:
     caching: takes cache points. cache_ttl: lets them say how long.
     reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by a
         `reasoningConfig` with a `maxReasoningEffort`, or by a field called `reasoning_effort` or `reasoning_config`.
+    thinks_unasked: whether it thinks when nobody asks: no, yes unless told not to, or always.
+    thinking_display: shows its thoughts only where it is asked to.
     reasoning_history: which of its earlier thoughts it takes back: those with a signature, or none.
     structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
     """
@@ -42,6 +46,7 @@ class Traits:
     family: str = "unknown"
     tools: bool = True
     tool_choices: frozenset[str] = frozenset({"any", "tool"})
+    strict_tools: bool = False
     single_tool_field: bool = False
     system_turns: bool = False
     sampling: bool = True
@@ -51,6 +56,8 @@ class Traits:
     caching: bool = True
     cache_ttl: bool = False
     reasoning: Reasoning = "none"
+    thinks_unasked: ThinksUnasked = "no"
+    thinking_display: bool = False
     reasoning_history: ReasoningHistory = "signed"
     structured: Structured = "tool"
 

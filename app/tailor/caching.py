@@ -20,8 +20,7 @@ def tailor_caching(draft: Draft) -> None:
     if not draft.traits.caching:
         _map_points(draft, lambda _: None)
         return
-    if not draft.traits.cache_ttl:
-        _map_points(draft, lambda point: point if "ttl" not in point else {"type": point["type"]})
+    _map_points(draft, _Shortening(draft.traits.cache_ttl))
     surplus = _count(draft) - _MAX_POINTS
 
     def without_surplus(point: Any) -> Any:
@@ -31,6 +30,19 @@ def tailor_caching(draft: Draft) -> None:
 
     if surplus > 0:
         _map_points(draft, without_surplus)
+
+
+class _Shortening:
+    """Takes a point's life away where it cannot be told, or behind a shorter one (Portkey gateway#1762)."""
+
+    def __init__(self, may_be_long: bool) -> None:
+        self._may_be_long = may_be_long
+
+    def __call__(self, point: Any) -> Any:
+        if point.get("ttl") == "1h" and self._may_be_long:
+            return point
+        self._may_be_long = False
+        return point if "ttl" not in point else {"type": point["type"]}
 
 
 def _count(draft: Draft) -> int:

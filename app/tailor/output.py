@@ -9,35 +9,32 @@ from typing import Any
 from app.converse.request import JsonSchemaDefinition
 from app.kit import json
 from app.tailor.draft import Draft
+from app.tailor.schemas import can_be_closed, closed_schema
 
 ANSWER_TOOL = "json_answer"
-
-# keywords of JSON Schema that hold a schema, schemas by name, and schemas in a row; all others hold data
-_SCHEMAS = frozenset({"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"})
-_SCHEMA_MAPS = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
-_SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 
 
 def tailor_output(draft: Draft) -> None:
     """Have the model answer in the shape that the caller asked for."""
     if draft.intent.json_object:
         draft.add_instruction("Answer with one JSON object and nothing else: no prose, no code fence.")
+        draft.repair("response_format")
     wanted = draft.body.get("outputConfig", {}).get("textFormat")
     if wanted is None:
         return
     definition = wanted["structure"]["jsonSchema"]
+    schema = json.loads(definition["schema"])
     match draft.traits.structured:
-        case "native":
-            _close_schema(draft, definition)
-        case "tool" if _may_force_tool(draft, json.loads(definition["schema"])):
+        case "native" if can_be_closed(schema):
+            _close_schema(draft, definition, schema)
+        case "native" | "tool" if _may_force_tool(draft, schema):
             _force_answer_tool(draft, definition)
         case _:
             _ask(draft, definition)
 
 
-def _close_schema(draft: Draft, definition: JsonSchemaDefinition) -> None:
-    schema = json.loads(definition["schema"])
-    closed = _closed(schema)
+def _close_schema(draft: Draft, definition: JsonSchemaDefinition, schema: Any) -> None:
+    closed = closed_schema(schema)
     if closed == schema:
         return
     changed: JsonSchemaDefinition = {**definition, "schema": json.dumps_text(closed)}
@@ -46,24 +43,6 @@ def _close_schema(draft: Draft, definition: JsonSchemaDefinition) -> None:
         "textFormat": {"type": "json_schema", "structure": {"jsonSchema": changed}},
     }
     draft.repair("response_format")
-
-
-def _closed(schema: Any) -> Any:
-    """The schema with `additionalProperties: false` on every object that leaves it open by saying nothing."""
-    if not isinstance(schema, dict):
-        return schema
-    closed: dict[str, Any] = {}
-    for keyword, value in schema.items():
-        if keyword in _SCHEMA_MAPS and isinstance(value, dict):
-            closed[keyword] = {name: _closed(each) for name, each in value.items()}
-        elif keyword in _SCHEMA_LISTS and isinstance(value, list):
-            closed[keyword] = [_closed(each) for each in value]
-        else:
-            closed[keyword] = _closed(value) if keyword in _SCHEMAS else value
-    kind = closed.get("type", "object" if "properties" in closed else None)
-    if "additionalProperties" not in closed and (kind == "object" or (isinstance(kind, list) and "object" in kind)):
-        closed["additionalProperties"] = False
-    return closed
 
 
 def _may_force_tool(draft: Draft, schema: Any) -> bool:
@@ -88,6 +67,7 @@ def _force_answer_tool(draft: Draft, definition: JsonSchemaDefinition) -> None:
         "toolChoice": {"tool": {"name": ANSWER_TOOL}},
     }
     draft.undo.answer_tool = ANSWER_TOOL
+    draft.repair("response_format")
     _drop_text_format(draft)
 
 

@@ -3,8 +3,11 @@
 Evidence: recordings bedrock_model_thinking_part_anthropic (budget), …_adaptive_effort (adaptive with
 `output_config.effort`), bedrock_thinking_true_openai_variant (`reasoning_effort`), bedrock_thinking_high_qwen_variant
 (`reasoning_config`); contracts 5.2 and 6: with thinking neither temperature nor a forced tool, and 1024 <= budget <
-maxTokens. A thought without its signature is refused (pain 9).
+maxTokens; Nova 2 at its highest wants maxTokens, temperature and topP unset (inspect_ai#3767). A thought without its
+signature is refused (pain 9).
 """
+
+from typing import Any
 
 from app.converse.content import ContentBlock
 from app.converse.request import Message
@@ -38,7 +41,10 @@ def _is_welcome(block: ContentBlock, draft: Draft) -> bool:
 def tailor_reasoning(draft: Draft) -> None:
     """Ask the model to think as hard as the caller wishes, or report that it cannot be asked."""
     effort = draft.intent.effort
-    if effort is None or effort == "none":
+    if effort is None:
+        return
+    if effort == "none":
+        _think_not(draft)
         return
     match draft.traits.reasoning:
         case "none":
@@ -46,21 +52,35 @@ def tailor_reasoning(draft: Draft) -> None:
         case "budget":
             _think_by_budget(draft, _BUDGETS[effort])
         case "adaptive":
-            draft.add_field("thinking", {"type": "adaptive"})
+            shown = {"display": "summarized"} if draft.traits.thinking_display else {}
+            draft.add_field("thinking", {"type": "adaptive", **shown})
             draft.add_field("output_config", {"effort": _FIVE_STEPS.get(effort, effort)})
             _make_room(draft)
         case "max_effort":
             steps = _THREE_STEPS.get(effort, effort)
             draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": steps})
+            if steps == "high":
+                _leave_out(draft, temperature="temperature", topP="top_p", maxTokens="max_tokens")
         case "effort":
             draft.add_field("reasoning_effort", _THREE_STEPS.get(effort, effort))
         case _:
             draft.add_field("reasoning_config", _THREE_STEPS.get(effort, effort))
 
 
+def _think_not(draft: Draft) -> None:
+    match draft.traits.thinks_unasked:
+        case "yes":
+            draft.add_field("thinking", {"type": "disabled"})
+        case "always":
+            draft.ignored.append("reasoning_effort")
+
+
 def _think_by_budget(draft: Draft, wished: int) -> None:
+    """A budget below maxTokens, of which a quarter stays for the answer."""
     limit = draft.body.get("inferenceConfig", {}).get("maxTokens")
-    budget = wished if limit is None else min(wished, limit - 1)
+    budget = wished if limit is None else min(wished, limit * 3 // 4)
+    if budget < wished:
+        draft.repair("reasoning_effort")
     if budget < _MIN_BUDGET or _is_amid_calls_without_thought(draft):
         draft.repair("reasoning_effort")
         return
@@ -79,14 +99,17 @@ def _is_amid_calls_without_thought(draft: Draft) -> bool:
 
 
 def _make_room(draft: Draft) -> None:
-    """Thinking goes with no temperature and with no forced tool."""
-    config = draft.body.get("inferenceConfig", {})
-    if "temperature" in config:
-        rest = config.copy()
-        del rest["temperature"]
-        draft.body["inferenceConfig"] = rest
-        draft.repair("temperature")
+    """Thinking goes with no temperature, with no topP below 0.95 (forgecode#3472), and with no forced tool."""
+    _leave_out(draft, temperature="temperature", topP="top_p")
     tool_config = draft.body.get("toolConfig")
     if tool_config is not None and "auto" not in tool_config.get("toolChoice", {"auto": {}}):
         draft.body["toolConfig"] = {"tools": tool_config["tools"]}
         draft.repair("tool_choice")
+
+
+def _leave_out(draft: Draft, **members: str) -> None:
+    """Leave members of inferenceConfig out, and name them as callers call them."""
+    config: Any = draft.body.get("inferenceConfig", {})
+    for member in members.keys() & config.keys():
+        draft.repair(members[member])
+    draft.body["inferenceConfig"] = {name: value for name, value in config.items() if name not in members}  # type: ignore[typeddict-item]

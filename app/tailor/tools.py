@@ -13,6 +13,7 @@ from app.converse.content import ContentBlock
 from app.converse.request import Message, Tool
 from app.errors import InvalidRequest
 from app.tailor.draft import Draft
+from app.tailor.schemas import can_be_closed, closed_schema
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}\Z")
@@ -81,23 +82,36 @@ def _choose(draft: Draft) -> None:
             draft.add_field("tool_choice", {"disable_parallel_tool_use": True})
         else:
             draft.undo.first_tool_only = True
+            draft.repair("parallel_tool_calls")
 
 
 def _complete_schemas(draft: Draft) -> None:
-    """Every schema says at its top that it describes an object (goose#5064, pain 17)."""
+    """Every schema says at its top that it is of an object (goose#5064, pain 17), and is strict only where it can be.
+
+    `strict` elsewhere is refused: "tools.0.custom.strict: Extra inputs are not permitted" (litellm#31582, #33193).
+    """
     config = draft.body["toolConfig"]
-    tools = [_with_object_schema(tool) for tool in config["tools"]]
+    tools = [_with_object_schema(tool, draft) for tool in config["tools"]]
     if tools != config["tools"]:
         draft.body["toolConfig"] = {**config, "tools": tools}
-        draft.repair("tool_schema")
 
 
-def _with_object_schema(tool: Tool) -> Tool:
+def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
     spec: Any = tool.get("toolSpec")
-    if spec is None or spec["inputSchema"]["json"].get("type") == "object":
+    if spec is None:
         return tool
-    schema = {**spec["inputSchema"]["json"], "type": "object"}
-    return cast(Tool, {"toolSpec": {**spec, "inputSchema": {"json": schema}}})
+    schema = spec["inputSchema"]["json"]
+    fitted = schema if schema.get("type") == "object" else {**schema, "type": "object"}
+    rest = spec
+    if spec.get("strict"):
+        if draft.traits.strict_tools and can_be_closed(fitted):
+            fitted = closed_schema(fitted)
+        else:
+            rest = {name: value for name, value in spec.items() if name != "strict"}
+            draft.repair("tool_strict")
+    if fitted != schema:
+        draft.repair("tool_schema")
+    return cast(Tool, {"toolSpec": {**rest, "inputSchema": {"json": fitted}}})
 
 
 def _rename(draft: Draft) -> None:

@@ -29,7 +29,10 @@ def tailor_turns(draft: Draft) -> None:
     turns = _merged(_with_known_roles(_merged(_without_blanks(draft)), draft))
     for turn in turns:
         if turn["role"] == "user":
-            turn["content"] = _results_first(turn["content"])
+            sorted_content = _results_first(turn["content"])
+            if sorted_content != turn["content"]:
+                draft.repair("tool_results")
+            turn["content"] = sorted_content
     if not turns or turns[0]["role"] != "user":
         turns.insert(0, {"role": "user", "content": [{"text": PLACEHOLDER}]})
         draft.repair("first_turn")

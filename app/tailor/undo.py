@@ -14,8 +14,8 @@ class Undo:
     """How to give a reply back in the caller's terms.
 
     tool_names: the caller's name of a tool, by the name that was sent.
-    answer_tool: the tool that was forced to carry a structured answer: its input becomes the reply's text, and a
-        preamble before it is dropped.
+    answer_tool: the tool that was forced to carry a structured answer: its input becomes the reply's text, in
+        the place of what the model said before it.
     drop_tool_calls: the caller forbade calls, but the tools had to stay declared.
     first_tool_only: the caller wants one call, and the model cannot be told so.
     """
@@ -40,41 +40,50 @@ class EventUndo:
 
     def __init__(self, undo: Undo) -> None:
         self._undo = undo
-        self._answer_blocks: set[int] = set()
+        self._answer_block = -1
         self._dropped_blocks: set[int] = set()
         self._calls = 0
+        # text beside a forced answer: a preamble if the answer comes, the answer itself if it does not
+        self._held: list[Event] = []
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
-        """The events in the caller's terms; some vanish, none are held back."""
-        return [undone for event in events if (undone := self._undone(event)) is not None]
+        """The events in the caller's terms. Some vanish; only text beside a forced answer is held back."""
+        return [undone for event in events for undone in self._undone(event)]
 
-    def _undone(self, event: Event) -> Event | None:
+    def _undone(self, event: Event) -> list[Event]:
         match cast(dict[str, Any], event):
             case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index} as start}:
                 return self._start_of_call(tool, index, start)
             case {"contentBlockDelta": {"contentBlockIndex": index}} if index in self._dropped_blocks:
-                return None
+                return []
             case {"contentBlockStop": {"contentBlockIndex": index}} if index in self._dropped_blocks:
-                return None
+                return []
             case {"contentBlockDelta": {"delta": {"text": _}}} if self._undo.answer_tool:
-                return None
+                if self._answer_block < 0:
+                    self._held.append(event)
+                return []
             case {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}} if (
-                index in self._answer_blocks
+                index == self._answer_block
             ):
-                return {"contentBlockDelta": {"delta": {"text": piece}, "contentBlockIndex": index}}
-            case {"messageStop": {"stopReason": "tool_use"} as stop} if self._calls == 0:
-                return cast(Event, {"messageStop": {**stop, "stopReason": "end_turn"}})
-        return event
+                return [{"contentBlockDelta": {"delta": {"text": piece}, "contentBlockIndex": index}}]
+            case {"messageStop": stop}:
+                held, self._held = self._held, []
+                if stop.get("stopReason") == "tool_use" and self._calls == 0:
+                    stop = {**stop, "stopReason": "end_turn"}
+                return [*held, cast(Event, {"messageStop": stop})]
+        return [event]
 
-    def _start_of_call(self, tool: dict[str, Any], index: int, start: dict[str, Any]) -> Event | None:
+    def _start_of_call(self, tool: dict[str, Any], index: int, start: dict[str, Any]) -> list[Event]:
         if tool.get("type") == "server_tool_use":
-            return cast(Event, {"contentBlockStart": start})
-        if tool["name"] == self._undo.answer_tool:
-            self._answer_blocks.add(index)
-            return None
-        if self._undo.drop_tool_calls or (self._undo.first_tool_only and self._calls):
+            return [cast(Event, {"contentBlockStart": start})]
+        is_answer = tool["name"] == self._undo.answer_tool
+        if is_answer and self._answer_block < 0:
+            self._answer_block = index
+            self._held = []
+            return []
+        if is_answer or self._undo.drop_tool_calls or (self._undo.first_tool_only and self._calls):
             self._dropped_blocks.add(index)
-            return None
+            return []
         self._calls += 1
         named = {**tool, "name": self._undo.tool_names.get(tool["name"], tool["name"])}
-        return cast(Event, {"contentBlockStart": {**start, "start": {"toolUse": named}}})
+        return [cast(Event, {"contentBlockStart": {**start, "start": {"toolUse": named}}})]

@@ -182,6 +182,28 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
     ),
     (C5, [user("a")], {"additionalModelRequestFields": ENABLED}, "Use thinking.type.adaptive"),
     (C45, [user("a")], {"outputConfig": schema("nope")}, "not a valid JSON schema"),
+    (
+        C45,
+        [user("a")],
+        {"outputConfig": schema('{"anyOf":[{"type":"integer","maximum":5}]}')},
+        "properties maximum are not supported",
+    ),
+    (
+        C5,
+        [user("a")],
+        {
+            "toolConfig": {
+                "tools": [{"toolSpec": {"name": "t", "strict": True, "inputSchema": {"json": {"type": "object"}}}}]
+            }
+        },
+        "strict: Extra inputs are not permitted",
+    ),
+    (
+        C46,
+        [user("a")],
+        {"additionalModelRequestFields": ADAPTIVE, "inferenceConfig": {"topP": 0.5}},
+        "`top_p` must be greater than or equal to 0.95",
+    ),
     (C45, [user("a")], {"outputConfig": schema('{"type":"object"}')}, "additionalProperties"),
     (ECHO, [user("a")], {"guardrailConfig": {"guardrailIdentifier": "outcropguard"}}, "must be defined together"),
     (

@@ -112,6 +112,8 @@ def test_one_that_hangs_up_is_tried_again(path: str, body: Any) -> None:
         b"[]",
         b'{"output":{},"stopReason":"x","usage":null}',
         REPLY.replace(b'{"text":"late"}', b'{"toolUse":{}}'),
+        REPLY.replace(b'"late"', b"null"),
+        REPLY.replace(b'{"text":"late"}', b'{"image":{}}'),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_a_502(body: bytes) -> None:

@@ -21,7 +21,7 @@ REAL_IDS = {
     "anthropic.claude-sonnet-4-20250514-v1:0": "claude-4",
     "anthropic.claude-opus-4-20250514-v1:0": "claude-4",
     "anthropic.claude-3-7-sonnet-20250219-v1:0": "claude-4",
-    "anthropic.claude-3-5-haiku-20241022-v1:0": "claude-3",
+    "anthropic.claude-3-5-haiku-20241022-v1:0": "claude-3.5-haiku",
     "anthropic.claude-3-haiku-20240307-v1:0": "claude-3",
     "anthropic.claude-v2:1": "claude-2",
     "us.amazon.nova-2-lite-v1:0": "nova-2",

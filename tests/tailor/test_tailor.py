@@ -15,6 +15,7 @@ from app.tailor.undo import EventUndo, Undo
 CLAUDE_45 = traits_of(parse_model_id("anthropic.claude-sonnet-4-5-20250929-v1:0"))
 CLAUDE_46 = traits_of(parse_model_id("anthropic.claude-sonnet-4-6"))
 CLAUDE_5 = traits_of(parse_model_id("anthropic.claude-sonnet-5"))
+CLAUDE_55 = traits_of(parse_model_id("anthropic.claude-opus-5-5"))
 NOVA_2 = traits_of(parse_model_id("amazon.nova-2-lite-v1:0"))
 LLAMA = traits_of(parse_model_id("meta.llama4-maverick-17b-instruct-v1:0"))
 GPT_OSS = traits_of(parse_model_id("openai.gpt-oss-120b-1:0"))
@@ -208,6 +209,21 @@ class TestTools:
         assert ids[4] == ids[5] == "same-2"
         assert draft.repaired == ["tool_ids"]
 
+    def test_strictness_goes_only_where_it_is_taken(self) -> None:
+        open_tool = {
+            "toolSpec": {"name": "t", "strict": True, "inputSchema": {"json": {"type": "object", "properties": {}}}}
+        }
+        claude = tailored(CLAUDE_45, toolConfig={"tools": [open_tool]})
+        assert claude.body["toolConfig"]["tools"][0]["toolSpec"] == {
+            "name": "t",
+            "strict": True,
+            "inputSchema": {"json": {"type": "object", "properties": {}, "additionalProperties": False}},
+        }
+        assert claude.repaired == ["tool_schema"]
+        elsewhere = tailored(CLAUDE_5, toolConfig={"tools": [open_tool]})
+        assert elsewhere.body["toolConfig"]["tools"] == [spec("t")]
+        assert elsewhere.repaired == ["tool_strict"]
+
     def test_two_calls_of_one_id_get_their_results_in_order(self) -> None:
         messages = [user("a"), assistant(use("x"), use("x")), user(result("x"), result("x"), result("y"))]
         draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
@@ -301,7 +317,12 @@ class TestReasoning:
         [
             (CLAUDE_45, "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
             (CLAUDE_46, "minimal", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
-            (CLAUDE_5, "max", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}),
+            (
+                CLAUDE_5,
+                "max",
+                {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "max"}},
+            ),
+            (CLAUDE_5, "none", {"thinking": {"type": "disabled"}}),
             (NOVA_2, "xhigh", {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}}),
             (GPT_OSS, "medium", {"reasoning_effort": "medium"}),
             (QWEN, "max", {"reasoning_config": "high"}),
@@ -314,10 +335,22 @@ class TestReasoning:
         draft = tailored(LLAMA, intent=Intent(effort="high"))
         assert (draft.ignored, draft.repaired) == (["reasoning_effort"], [])
         assert tailored(LLAMA, intent=Intent(effort="none")).ignored == []
+        assert tailored(CLAUDE_55, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
+
+    def test_nova_at_its_highest_goes_without_limits(self) -> None:
+        inference = {"maxTokens": 100, "temperature": 0.5, "topP": 0.5, "stopSequences": ["x"]}
+        draft = tailored(NOVA_2, intent=Intent(effort="max"), inferenceConfig=inference)
+        assert draft.body["inferenceConfig"] == {"stopSequences": ["x"]}
+        assert sorted(draft.repaired) == ["max_tokens", "temperature", "top_p"]
+        assert (
+            tailored(NOVA_2, intent=Intent(effort="low"), inferenceConfig=inference).body["inferenceConfig"]
+            == inference
+        )
 
     def test_the_budget_stays_below_the_limit_or_is_given_up(self) -> None:
         draft = tailored(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 2000})
-        assert draft.body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1999
+        assert draft.body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1500
+        assert draft.repaired == ["reasoning_effort"]
         draft = tailored(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
         assert "additionalModelRequestFields" not in draft.body
         assert draft.repaired == ["reasoning_effort"]
@@ -369,9 +402,51 @@ class TestOutput:
         assert draft.repaired == ["response_format"]
 
     def test_a_closed_schema_is_left_alone(self) -> None:
-        closed = text_format({"type": "object", "additionalProperties": True})
+        closed = text_format({"type": "object", "additionalProperties": False})
         draft = tailored(CLAUDE_45, outputConfig=closed)
         assert (draft.body["outputConfig"], draft.repaired) == (closed, [])
+
+    def test_bounds_are_said_in_words(self) -> None:
+        number = {"type": "integer", "minimum": 1, "maximum": 5, "description": "Stars"}
+        array = {"type": "array", "minItems": 2, "maxItems": 3, "items": {"type": "string", "minLength": 1}}
+        schema = {"type": "object", "properties": {"a": number, "b": array, "minimum": {"type": "string"}}}
+        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
+        sent = json.loads(draft.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"])
+        assert sent["properties"] == {
+            "a": {"type": "integer", "description": "Stars (minimum=1, maximum=5)"},
+            "b": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1},
+                "description": "maxItems=3, minItems=2",
+            },
+            "minimum": {"type": "string"},
+        }
+
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {"type": "object", "additionalProperties": {"type": "integer"}},
+            {"type": "object", "properties": {"a": {"type": "object", "additionalProperties": True}}},
+            {"type": "object", "properties": {"a": {"$ref": "#"}}},
+            {
+                "type": "object",
+                "$defs": {"n": {"properties": {"next": {"$ref": "#/$defs/n"}}}},
+                "properties": {"a": {"$ref": "#/$defs/n"}},
+            },
+        ],
+    )
+    def test_what_cannot_be_compiled_is_left_to_a_tool(self, schema: Any) -> None:
+        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
+        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
+        assert "outputConfig" not in draft.body
+
+    def test_references_that_end_are_compiled(self) -> None:
+        schema = {
+            "type": "object",
+            "$defs": {"n": {"type": "string"}},
+            "properties": {"a": {"anyOf": [{"$ref": "#/$defs/n"}]}},
+        }
+        assert "toolConfig" not in tailored(CLAUDE_45, outputConfig=text_format(schema)).body
 
     def test_elsewhere_a_tool_is_forced(self) -> None:
         output = {**text_format(self.OPEN, description="A thing"), "effort": "low"}
@@ -424,6 +499,12 @@ class TestCaching:
         assert draft.body["messages"] == messages
         assert draft.repaired == ["cache_points"]
 
+    def test_a_longer_life_does_not_follow_a_shorter_one(self) -> None:
+        point, long = {"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}
+        draft = tailored(CLAUDE_45, [user("a", long, "b", point, "c", long)])
+        assert draft.body["messages"] == [user("a", long, "b", point, "c", point)]
+        assert draft.repaired == ["cache_points"]
+
     def test_a_life_is_told_only_where_it_is_understood(self) -> None:
         long = {"cachePoint": {"type": "default", "ttl": "1h"}}
         assert tailored(CLAUDE_45, [user("a", long)]).body["messages"] == [user("a", long)]
@@ -474,6 +555,23 @@ class TestUndo:
         undone = Undo(answer_tool="json_answer").reply(reply)
         assert undone["output"]["message"]["content"] == [{"text": '{"a":1}'}]
         assert undone["stopReason"] == "end_turn"
+
+    @pytest.mark.parametrize("stop", ["end_turn", "max_tokens", "guardrail_intervened"])
+    def test_text_stays_where_no_forced_answer_came(self, stop: str) -> None:
+        content = [{"text": '{"a":1}'}]
+        reply: Any = {
+            **self.REPLY,
+            "stopReason": stop,
+            "output": {"message": {"role": "assistant", "content": content}},
+        }
+        undone = Undo(answer_tool="json_answer").reply(reply)
+        assert (undone["output"]["message"]["content"], undone["stopReason"]) == (content, stop)
+
+    def test_of_two_forced_answers_the_first_counts(self) -> None:
+        answers = [{"toolUse": {"toolUseId": str(n), "name": "json_answer", "input": {"a": n}}} for n in (1, 2)]
+        reply: Any = {**self.REPLY, "output": {"message": {"role": "assistant", "content": answers}}}
+        undone = Undo(answer_tool="json_answer").reply(reply)
+        assert undone["output"]["message"]["content"] == [{"text": '{"a":1}'}]
 
     def test_what_the_provider_ran_is_no_call(self) -> None:
         start: Any = {

@@ -145,7 +145,7 @@ def _add_messages(request: ChatRequest, body: ConverseRequest) -> None:
 def _assistant(message: AssistantMessage, path: str) -> Message:
     """Thoughts first, then text, then calls, as Bedrock wants them back."""
     content = _thoughts(message)
-    content += _blocks(message.content, path)
+    content += _text_only(_blocks(message.content, path), path)
     if message.refusal:
         content.append({"text": message.refusal})
     for place, call in enumerate(message.tool_calls or ()):
@@ -176,7 +176,7 @@ def _system_blocks(message: SystemMessage, path: str) -> list[SystemContentBlock
 def _text_only(blocks: list[ContentBlock], path: str) -> list[ContentBlock]:
     for place, block in enumerate(blocks):
         if "text" not in block and "cachePoint" not in block:
-            raise InvalidRequest("a system message holds only text", param=f"{path}.content[{place}]")
+            raise InvalidRequest("a message of this role holds only text", param=f"{path}.content[{place}]")
     return blocks
 
 

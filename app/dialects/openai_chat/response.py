@@ -65,9 +65,10 @@ class _Gathered:
             case {"toolUse": tool} if tool.get("type") != "server_tool_use":
                 self.calls.append(self._call(tool))
             case {"reasoningContent": {"reasoningText": thought}}:
-                self.thoughts.append(thought["text"])
+                said = thought.get("text", "")
+                self.thoughts.append(said)
                 self.thinking_blocks.append(
-                    {"type": "thinking", "thinking": thought["text"], "signature": thought.get("signature")}
+                    {"type": "thinking", "thinking": said, "signature": thought.get("signature")}
                 )
             case {"reasoningContent": {"redactedContent": data}}:
                 self.thinking_blocks.append({"type": "redacted_thinking", "data": data})
@@ -94,7 +95,7 @@ class _Gathered:
         }
         if self.calls:
             message["tool_calls"] = self.calls
-        if self.thoughts:
+        if any(self.thoughts):
             message["reasoning_content"] = "".join(self.thoughts)
         if self.thinking_blocks:
             message["thinking_blocks"] = self.thinking_blocks

@@ -1,8 +1,8 @@
 """`POST /v1/chat/completions`."""
 
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionCh
 from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
 from app.dialects.route import Door, Threshold
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, UpstreamFailed
 from app.kit import ids, json, sse
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
@@ -126,8 +126,9 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
     )
     if not request.stream:
-        completion = from_reply(await pipeline.complete(exchange, call), facts)
-        return Whole(200, JSON, json.dumps(completion))
+        reply = await pipeline.complete(exchange, call)
+        with _understanding():
+            return Whole(200, JSON, json.dumps(from_reply(reply, facts)))
     events = await pipeline.stream(exchange, call)
     translator = ChunkStream(facts)
     return Streamed(200, _STREAM_HEADERS, _frames(events, translator), translator.fail)
@@ -136,10 +137,20 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
 async def _frames(batches: AsyncGenerator[list[Event], None], translator: ChunkStream) -> AsyncGenerator[bytes, None]:
     async with aclosing(batches):
         async for events in batches:
-            frames = translator.from_events(events)
+            with _understanding():
+                frames = translator.from_events(events)
             if frames:
                 yield frames
     yield translator.finish()
+
+
+@contextmanager
+def _understanding() -> Iterator[None]:
+    """What is not as Bedrock's service model says it is Bedrock's failure, not ours."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError) as error:
+        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
 
 
 def parse_chat_request(body: bytes) -> ChatRequest:

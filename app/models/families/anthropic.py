@@ -1,57 +1,49 @@
 """Claude, by generation, newest first."""
 
+from typing import Any
+
 from app.models.families.row import row
 
-_COMMON = {"single_tool_field": True}
+_COMMON: dict[str, Any] = {"single_tool_field": True}
+_CLAUDE_5: dict[str, Any] = {
+    **_COMMON,
+    "system_turns": True,
+    "sampling": False,
+    "prefill": "refused",
+    "cache_ttl": True,
+    "reasoning": "adaptive",
+    "thinking_display": True,
+    "structured": "native",
+}
 
 ROWS = (
     row(
         "claude-5.5",
         r"anthropic\.claude-[a-z]+-5-5",
         "contracts 6, 2026-11: the 5.5 line always thinks, so no tool can be forced; the rest as Claude 5",
-        **_COMMON,
+        **_CLAUDE_5,
         tool_choices=frozenset(),
-        system_turns=True,
-        sampling=False,
-        prefill="refused",
-        cache_ttl=True,
-        reasoning="adaptive",
-        structured="native",
+        thinks_unasked="always",
     ),
     row(
         "claude-5",
         r"anthropic\.claude-(opus|sonnet|haiku|fable)-[5-9]",
-        "AWS user guide and contracts 6, 2026-11: sampling refused, adaptive thinking, system turns",
-        **_COMMON,
-        system_turns=True,
-        sampling=False,
-        prefill="refused",
-        cache_ttl=True,
-        reasoning="adaptive",
-        structured="native",
+        "AWS user guide and contracts 6, 2026-11: no sampling, adaptive thinking, system turns; promptfoo#10631 and "
+        "lobehub#17620: it thinks unless told not to, and hides its thoughts unless asked",
+        **_CLAUDE_5,
+        thinks_unasked="yes",
     ),
     row(
         "claude-opus-4.8",
         r"anthropic\.claude-opus-4-(8|9)",
         "recording anthropic_mid_conversation_system (Opus 4.8): a system turn is accepted; contracts 6 for the rest",
-        **_COMMON,
-        system_turns=True,
-        sampling=False,
-        prefill="refused",
-        cache_ttl=True,
-        reasoning="adaptive",
-        structured="native",
+        **_CLAUDE_5,
     ),
     row(
         "claude-opus-4.7",
         r"anthropic\.claude-opus-4-7",
         "openclaw#73663, promptfoo#10307 (2026): no temperature; contracts 6: no `enabled` thinking, no prefill",
-        **_COMMON,
-        sampling=False,
-        prefill="refused",
-        cache_ttl=True,
-        reasoning="adaptive",
-        structured="native",
+        **{name: value for name, value in _CLAUDE_5.items() if name != "system_turns"},
     ),
     row(
         "claude-4.6",
@@ -67,8 +59,9 @@ ROWS = (
     row(
         "claude-4.5",
         r"anthropic\.claude-(opus|sonnet|haiku)-4-5",
-        "BoltAI#399, contracts 6: temperature or top_p; recordings native_output (Sonnet 4.5)",
+        "BoltAI#399, contracts 6: temperature or top_p; recordings native_output and strict_tool_calls (Sonnet 4.5)",
         **_COMMON,
+        strict_tools=True,
         temperature_with_top_p=False,
         prefill="trimmed",
         cache_ttl=True,
@@ -91,6 +84,13 @@ ROWS = (
         **_COMMON,
         prefill="trimmed",
         reasoning="budget",
+    ),
+    row(
+        "claude-3.5-haiku",
+        r"anthropic\.claude-3-5-haiku",
+        "AWS user guide, prompt caching: 3.5 Haiku caches; no thinking before 3.7",
+        **_COMMON,
+        prefill="trimmed",
     ),
     row(
         "claude-3",

@@ -66,6 +66,18 @@ REFUSED: list[tuple[Any, str]] = [
     (
         {
             "messages": [
+                USER,
+                {
+                    "role": "assistant",
+                    "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}],
+                },
+            ]
+        },
+        "messages[1].content[0]",
+    ),
+    (
+        {
+            "messages": [
                 {"role": "system", "content": [{"type": "input_audio", "input_audio": {"data": "A", "format": "wav"}}]},
                 USER,
             ]
@@ -216,6 +228,13 @@ def test_a_model_that_broke_its_own_format_is_a_failure(stop: str) -> None:
         from_reply(reply(stop=stop), FACTS)
     with pytest.raises(UpstreamFailed, match="malformed"):
         ChunkStream(FACTS).from_events(unfold(reply(stop=stop)))
+
+
+def test_a_thought_may_be_hidden() -> None:
+    hidden = {"reasoningContent": {"reasoningText": {"signature": "s"}}}
+    message = from_reply(reply(hidden, {"text": "a"}), FACTS)["choices"][0]["message"]
+    assert message["thinking_blocks"] == [{"type": "thinking", "thinking": "", "signature": "s"}]
+    assert "reasoning_content" not in message
 
 
 def test_an_unknown_stop_reason_and_unknown_blocks_are_borne() -> None:

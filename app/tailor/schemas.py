@@ -1,0 +1,97 @@
+"""JSON schemas as Bedrock compiles them for structured output and strict tools.
+
+Objects are closed. Bounds of numbers and of arrays are refused ("For 'integer' type, properties maximum, minimum are
+not supported", altk-boost#118, litellm#29168), so they are said in the description instead, as recording
+native_output_numerical_constraints shows; lengths of strings are taken (recording native_output_profile_default). What
+recurs, or leaves its properties open on purpose, cannot be compiled at all (AWS user guide). Pains 17 and 18.
+"""
+
+from typing import Any
+
+# keywords of JSON Schema that hold a schema, schemas by name, and schemas in a row; all others hold data
+_SCHEMAS = frozenset({"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"})
+_SCHEMA_MAPS = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
+_SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "maxItems"})
+
+
+def closed_schema(schema: Any) -> Any:
+    """The schema with `additionalProperties: false` wherever nothing is said, and its bounds in words."""
+    if not isinstance(schema, dict):
+        return schema
+    closed: dict[str, Any] = {}
+    for keyword, value in schema.items():
+        if keyword in _SCHEMA_MAPS and isinstance(value, dict):
+            closed[keyword] = {name: closed_schema(each) for name, each in value.items()}
+        elif keyword in _SCHEMA_LISTS and isinstance(value, list):
+            closed[keyword] = [closed_schema(each) for each in value]
+        else:
+            closed[keyword] = closed_schema(value) if keyword in _SCHEMAS else value
+    _say_bounds(closed)
+    kind = closed.get("type", "object" if "properties" in closed else None)
+    if "additionalProperties" not in closed and (kind == "object" or (isinstance(kind, list) and "object" in kind)):
+        closed["additionalProperties"] = False
+    return closed
+
+
+def _say_bounds(schema: dict[str, Any]) -> None:
+    bounds = {name: schema.pop(name) for name in list(schema) if name in _BOUNDS and _is_number(schema[name])}
+    if _is_number(schema.get("minItems")) and schema["minItems"] > 1:
+        bounds["minItems"] = schema.pop("minItems")
+    if bounds:
+        words = ", ".join(f"{name}={value}" for name, value in bounds.items())
+        said = schema.get("description")
+        schema["description"] = f"{said} ({words})" if isinstance(said, str) and said else words
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def can_be_closed(schema: Any) -> bool:
+    """True if the schema can be compiled: no object is left open on purpose, and none holds itself."""
+    if not isinstance(schema, dict):
+        return False
+    references = {"#": _references(schema, is_root=True)}
+    for place in ("$defs", "definitions"):
+        for name, each in (schema.get(place) or {}).items():
+            references[f"#/{place}/{name}"] = _references(each)
+    return not _is_left_open(schema) and not _has_cycle(references)
+
+
+def _parts(schema: Any) -> list[Any]:
+    """The schemas directly inside a schema."""
+    if not isinstance(schema, dict):
+        return []
+    parts = [schema[keyword] for keyword in _SCHEMAS & schema.keys()]
+    for keyword in _SCHEMA_MAPS & schema.keys():
+        parts += schema[keyword].values() if isinstance(schema[keyword], dict) else []
+    for keyword in _SCHEMA_LISTS & schema.keys():
+        parts += schema[keyword] if isinstance(schema[keyword], list) else []
+    return parts
+
+
+def _is_left_open(schema: Any) -> bool:
+    open_ended = isinstance(schema, dict) and schema.get("additionalProperties", False) is not False
+    return open_ended or any(_is_left_open(part) for part in _parts(schema))
+
+
+def _references(schema: Any, *, is_root: bool = False) -> set[str]:
+    """The references in a schema; of the root, those outside its definitions."""
+    if not isinstance(schema, dict):
+        return set()
+    found = {schema["$ref"]} if isinstance(schema.get("$ref"), str) else set()
+    here = {name: value for name, value in schema.items() if not (is_root and name in ("$defs", "definitions"))}
+    return found.union(*(_references(part) for part in _parts(here)))
+
+
+def _has_cycle(references: dict[str, set[str]]) -> bool:
+    for start, first in references.items():
+        reached: set[str] = set()
+        waiting = set(first)
+        while waiting:
+            reached |= waiting
+            waiting = set().union(*(references.get(name, set()) for name in waiting)) - reached
+        if start in reached:
+            return True
+    return False
