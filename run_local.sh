@@ -7,6 +7,18 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 source scripts/environment.sh
+
+is_scripted=no
+arguments=("$@")
+while [ $# -gt 0 ]; do
+  case $1 in
+  --scripted) is_scripted=yes && shift ;;
+  --port) [[ ${2:-} =~ ^[0-9]+$ && $2 -ge 1 && $2 -le 65535 ]] || stop "--port needs a number from 1 to 65535" && shift 2 ;;
+  -h | --help) sed -n '2,6s/^# \{0,1\}//p' run_local.sh && exit ;;
+  *) stop "unknown argument $1: ./run_local.sh [--scripted] [--port N]" ;;
+  esac
+done
+
 prepare requirements.txt
-case " $* " in *" --scripted "* | *" -h "* | *" --help "*) ;; *) prepare_llm || set -- "$@" --scripted ;; esac
-exec .venv/bin/python -m scripts.run_local "$@"
+[ $is_scripted = yes ] || prepare_llm || arguments+=(--scripted)
+exec .venv/bin/python -m scripts.run_local "${arguments[@]}"

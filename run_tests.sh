@@ -8,6 +8,11 @@ cd "$(dirname "$0")"
 source scripts/environment.sh
 
 mode=${1:-all}
+case $mode in
+all | fast) ;;
+-h | --help) sed -n '2,5s/^# \{0,1\}//p' run_tests.sh && exit ;;
+*) stop "unknown argument $mode: ./run_tests.sh [fast]" ;;
+esac
 started=$SECONDS
 step() { say "[$((SECONDS - started)) s] $1"; shift; "$@"; }
 
@@ -34,9 +39,6 @@ all)
   step "coverage" coverage report --skip-covered --fail-under=90
   step "coverage of the translation files" coverage report --fail-under=100 \
     --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/native.py,app/tailor/*,app/converse/*"
-  ;;
-*)
-  stop "unknown argument $mode: ./run_tests.sh [fast]"
   ;;
 esac
 say "all passed in $((SECONDS - started)) s"

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import math
 import os
 import socket
 import sys
@@ -20,14 +21,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["serve", "check"], default="serve")
     if parser.parse_args().command == "check":
+        logging.disable()
         return asyncio.run(run_check())
     settings = settings_or_exit()
     try:
         listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=2048)
     except OSError as error:
-        sys.stderr.write(
-            f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {os.strerror(error.errno or 0)}\n"
-        )
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {reason}\n")
         return 1
     configure_logging(settings.log_level)
     config = uvicorn.Config(
@@ -37,7 +38,8 @@ def main() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.shutdown_grace),
+        proxy_headers=False,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace),
     )
     address, port = listener.getsockname()[:2]
     logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})

@@ -65,6 +65,9 @@ async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
     )
     failures = 0
     for name, step, remedy in steps:
+        if gateway.client.credentials.problem and name != "credentials":
+            out.write(f"skip  {name:<15} without credentials there is nothing to try\n")
+            continue
         started = time.monotonic()
         try:
             async with asyncio.timeout(_STEP_SECONDS):

@@ -1,7 +1,6 @@
 """The composition root: builds every part once, starts it, and closes it."""
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 
 from app.bedrock.client import BedrockClient
@@ -39,8 +38,7 @@ class Gateway:
         """Stop everything that runs, and close every connection."""
         if self._prober is not None:
             self._prober.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._prober
+            await asyncio.gather(self._prober, return_exceptions=True)
         await self.directory.close()
         await self.client.credentials.close()
         await self.client.transport.close()

@@ -6,22 +6,21 @@ import ssl
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError
 from dotenv import load_dotenv
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
 _URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _MIN_PADDED = 16
 _USERINFO = re.compile(r"//[^/@]*@")
 _SECRET_FIELDS = frozenset({"api_keys", "aws_bearer_token_bedrock"})
-
-Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 
 
 class SettingsError(Exception):
@@ -76,9 +75,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     tls_certfile: Path | None = Field(None, description="Certificate chain (PEM), to serve HTTPS.")
     tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], Upper] = Field(
-        "INFO", description="Least severe level that is logged."
-    )
+    log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
     shutdown_grace: float = Field(30, ge=0, le=3600, description="Seconds that open requests get to end on SIGTERM.")
 
@@ -133,6 +130,13 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("log_level")
+    @classmethod
+    def _check_level(cls, value: str) -> str:
+        if value.upper() not in _LEVELS:
+            raise ValueError(f"must be one of {', '.join(_LEVELS)}")
+        return value.upper()
+
     @field_validator("api_keys")
     @classmethod
     def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
@@ -157,7 +161,9 @@ class Settings(BaseSettings):
             raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together: give both or neither")
         certificate = info.data.get("tls_certfile")
         if info.field_name == "tls_keyfile" and certificate is not None and value is not None:
-            _try_pem(lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, value))
+            _try_pem(
+                lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, value, _refuse_password)
+            )
         return value
 
     def keys(self) -> dict[str, str]:
@@ -217,6 +223,11 @@ def _available_profiles() -> list[str]:
     return sorted(_without_profile().available_profiles)
 
 
+def _refuse_password() -> str:
+    """No terminal is asked for the password of an encrypted key."""
+    return ""
+
+
 def _try_pem(load: Callable[[], object]) -> None:
     try:
         load()
@@ -231,7 +242,10 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
     Raises:
         SettingsError: with every fault at once.
     """
-    load_dotenv(env_file, override=False)
+    try:
+        load_dotenv(env_file, override=False)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError([f"{env_file} cannot be read: {error}"]) from None
     try:
         return Settings()
     except ValidationError as error:

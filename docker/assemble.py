@@ -42,7 +42,7 @@ LOADING = """
 import json, os, sys, threading, time, urllib.request
 sys.path[:0] = [{site!r}, {here!r}]
 import app.__main__, app.ops.probe, uvicorn
-from app.emulator.__main__ import ACCESS_KEY, BEARER, SECRET_KEY
+from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.auth import Gate
 from app.emulator.server import Emulator
 from app.main import create_app

@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
-from app.emulator.__main__ import ACCESS_KEY, SECRET_KEY
+from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 
 HARD = [
     "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "256m", "--pids-limit", "64",

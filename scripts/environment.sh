@@ -4,10 +4,20 @@
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 stop() { printf 'cannot go on: %s\n' "$*" >&2; exit 1; }
 
+# is_supported PYTHON: it runs, and is one of the versions that the project is tested on.
+is_supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
+
+same_version() { [ "$("$1" --version)" = "$("$2" --version)" ]; }
+
 find_python() {
   local candidate
-  for candidate in ${OUTCROP_PYTHON:-} python3.13 python3.12 python3.14 python3.11 python3; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
+  if [ -n "${OUTCROP_PYTHON:-}" ]; then
+    is_supported "$OUTCROP_PYTHON" || stop "OUTCROP_PYTHON=$OUTCROP_PYTHON is no Python 3.11 to 3.14 that runs"
+    command -v "$OUTCROP_PYTHON"
+    return
+  fi
+  for candidate in python3.13 python3.12 python3.14 python3.11 python3; do
+    if is_supported "$candidate"; then
       command -v "$candidate"
       return
     fi
@@ -20,12 +30,10 @@ has_uv() { command -v uv >/dev/null; }
 # make_venv DIRECTORY: an environment that can be installed into, kept where there is one already.
 make_venv() {
   local python
-  if has_uv; then
-    "$1/bin/python" -c '' 2>/dev/null && return
-  else
-    "$1/bin/python" -c 'import pip' 2>/dev/null && return
+  python=$(find_python) || exit 1
+  if is_supported "$1/bin/python" && { has_uv || "$1/bin/python" -c 'import pip' 2>/dev/null; }; then
+    if [ -z "${OUTCROP_PYTHON:-}" ] || same_version "$1/bin/python" "$python"; then return; fi
   fi
-  python=$(find_python)
   say "making $1 with $("$python" --version)"
   if has_uv; then
     uv venv --quiet --clear --python "$python" "$1"
@@ -45,9 +53,9 @@ ensure() {
   [ "$(cat "$mark" 2>/dev/null)" = "$stamp" ] && return
   say "installing $file"
   if has_uv; then
-    VIRTUAL_ENV="$PWD/$venv" uv pip install --quiet --require-hashes "$@" -r "$file" || return 1
+    VIRTUAL_ENV="$PWD/$venv" uv pip install --require-hashes "$@" -r "$file" || return 1
   else
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes "$@" -r "$file" || return 1
+    "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes "$@" -r "$file" || return 1
   fi
   echo "$stamp" >"$mark"
 }

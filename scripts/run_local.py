@@ -1,6 +1,8 @@
 """Runs the embedded Bedrock and the gateway as two processes, tells how to call them, and ends both together."""
 
 import argparse
+import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -11,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
-from app.emulator.__main__ import ACCESS_KEY, SECRET_KEY
+from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 
 KEY = "outcrop-local-key"
 LLM = "local.smollm2-135m-instruct-v1:0"
@@ -19,6 +21,8 @@ SCRIPTED = "scripted.echo-v1:0"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _LOOPBACK = "127.0.0.1"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1
 
 _TEXT = """
 Outcrop is running.
@@ -28,74 +32,112 @@ Outcrop is running.
   model      {model}{note}
   docs       {base}/docs
 
-curl:
+Three calls to paste.
 
-  curl {base}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'
+# curl
+curl {base}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'
 
-openai:
+# openai, in an environment of yours that has it (pip install openai)
+python3 - <<'EOF'
+from openai import OpenAI
+client = OpenAI(base_url="{base}/v1", api_key="{key}")
+messages = [{{"role": "user", "content": "Say hello."}}]
+print(client.chat.completions.create(model="{model}", messages=messages).choices[0].message.content)
+EOF
 
-  from openai import OpenAI
-  client = OpenAI(base_url="{base}/v1", api_key="{key}")
-  messages = [{{"role": "user", "content": "Say hello."}}]
-  print(client.chat.completions.create(model="{model}", messages=messages).choices[0].message.content)
-
-boto3:
-
-  import boto3
-  client = boto3.client("bedrock-runtime", endpoint_url="{base}", region_name="us-east-1",
-                        aws_access_key_id="local", aws_secret_access_key="{key}")
-  messages = [{{"role": "user", "content": [{{"text": "Say hello."}}]}}]
-  print(client.converse(modelId="{model}", messages=messages)["output"]["message"]["content"])
+# boto3
+'{python}' - <<'EOF'
+import boto3
+client = boto3.client("bedrock-runtime", endpoint_url="{base}", region_name="us-east-1",
+                      aws_access_key_id="local", aws_secret_access_key="{key}")
+messages = [{{"role": "user", "content": [{{"text": "Say hello."}}]}}]
+print(client.converse(modelId="{model}", messages=messages)["output"]["message"]["content"])
+EOF
 
 Ctrl-C ends it.
 """
 
 
+class _Stopped(Exception):
+    """Somebody asked to stop."""
+
+
+class _Failed(Exception):
+    """It cannot go on; the text says why."""
+
+
+class _Asked:
+    """Whether a signal has come. A handler that only notes it cannot lose a process that is just being started."""
+
+    def __init__(self) -> None:
+        self._has_come = False
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
+
+    def _note(self, *_: object) -> None:
+        self._has_come = True
+
+    def pause(self, seconds: float) -> None:
+        """Wait a little, unless somebody asked to stop."""
+        if self._has_come:
+            raise _Stopped
+        time.sleep(seconds)
+
+
 def main() -> int:
     """Run until a signal comes or one of the two processes ends; returns the exit code."""
+    asked = _Asked()
     parser = argparse.ArgumentParser(prog="./run_local.sh", description=__doc__)
     parser.add_argument("--scripted", action="store_true", help="leave the local language model out")
-    parser.add_argument("--port", type=int, default=8000, help="the gateway's port (default 8000)")
+    parser.add_argument("--port", type=_port, default=8000, help="the gateway's port (default 8000)")
     options = parser.parse_args()
     if not _is_free(options.port):
         sys.stderr.write(f"port {options.port} is in use: choose another with --port\n")
         return 1
-    bedrock_port = _free_port()
-    base = f"http://{_LOOPBACK}:{options.port}"
-    model = SCRIPTED if options.scripted else LLM
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _raise_interrupt)
-    children: list[subprocess.Popen[bytes]] = []
+    children: list[subprocess.Popen[str]] = []
     try:
-        print("starting the embedded Bedrock", flush=True)
-        children.append(_spawn(["app.emulator", "--port", str(bedrock_port), *_scripted(options.scripted)], {}))
-        _wait_for(f"http://{_LOOPBACK}:{bedrock_port}/", children)
-        print("starting the gateway", flush=True)
-        children.append(_spawn(["app"], _environment(bedrock_port, options.port, model)))
-        _wait_for(f"{base}/health/ready", children)
-        note = "" if options.scripted else f" (a real, very small one; {SCRIPTED} echoes)"
-        print(_TEXT.format(base=base, key=KEY, model=model, note=note), flush=True)
-        while all(child.poll() is None for child in children):
-            time.sleep(0.2)
-        sys.stderr.write("one of the two processes has ended: see its output above\n")
-        return 1
-    except KeyboardInterrupt:
+        _run(asked, children, options.port, is_scripted=options.scripted)
+    except _Stopped:
         print("\nstopping", flush=True)
         return 0
-    except TimeoutError as error:
-        sys.stderr.write(f"{error}\n")
+    except _Failed as failure:
+        sys.stderr.write(f"{failure}\n")
         return 1
     finally:
         _stop(children)
+    return 0
 
 
-def _raise_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _run(asked: _Asked, children: list["subprocess.Popen[str]"], port: int, *, is_scripted: bool) -> None:
+    bedrock_port = _free_port()
+    base = f"http://{_LOOPBACK}:{port}"
+    print("starting the embedded Bedrock", flush=True)
+    options = ["--scripted"] if is_scripted else []
+    bedrock = _spawn(["app.emulator", "--port", str(bedrock_port), *options], {}, stdout=subprocess.PIPE)
+    children.append(bedrock)
+    _wait_for(f"http://{_LOOPBACK}:{bedrock_port}/", children, asked)
+    problem = "" if is_scripted else _problem_of_llm(bedrock)
+    if problem:
+        print(f"the local language model cannot be used here ({problem}): going on with the scripted models")
+    model = SCRIPTED if is_scripted or problem else LLM
+    print("starting the gateway", flush=True)
+    children.append(_spawn(["app"], _environment(bedrock_port, port, model), stdout=subprocess.DEVNULL))
+    _wait_for(f"{base}/health/ready", children, asked)
+    note = f" (a real, very small one; {SCRIPTED} echoes)" if model == LLM else ""
+    print(_TEXT.format(base=base, key=KEY, model=model, note=note, python=sys.executable), flush=True)
+    while all(child.poll() is None for child in children):
+        asked.pause(0.2)
+    raise _Failed("one of the two processes has ended: see its output above")
 
 
-def _scripted(is_scripted: bool) -> Sequence[str]:
-    return ["--scripted"] if is_scripted else []
+def _problem_of_llm(bedrock: "subprocess.Popen[str]") -> str:
+    """Why the embedded Bedrock has no language model, as it says at its start; empty if it has one."""
+    for line in bedrock.stdout or ():
+        if line.startswith("local model"):
+            said = line.removeprefix("local model").strip()
+            return "" if said == "loaded" else said
+    return "it did not say"
 
 
 def _environment(bedrock_port: int, port: int, model: str) -> dict[str, str]:
@@ -107,32 +149,41 @@ def _environment(bedrock_port: int, port: int, model: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "BEDROCK_MODEL_ID": model,
         "HOST": _LOOPBACK,
-        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
+        "LOG_LEVEL": "WARNING",
         "PORT": str(port),
     }
 
 
-def _spawn(arguments: Sequence[str], settings: dict[str, str]) -> subprocess.Popen[bytes]:
+def _spawn(arguments: Sequence[str], settings: dict[str, str], *, stdout: int) -> "subprocess.Popen[str]":
     """Start a module in a session of its own, so that Ctrl-C reaches only this process, which ends it in order.
 
     Settings of the caller's shell stay out: what this starts must not depend on them, or reach a real account.
     """
-    ours = ("AWS_", "BEDROCK_", "TLS_", "API_KEYS", "AUTH_DISABLED", "MAX_BODY_BYTES")
+    ours = ("AWS_", "BEDROCK_", "TLS_", "API_KEYS", "AUTH_DISABLED", "MAX_BODY_BYTES", "SHUTDOWN_GRACE", "LOG_LEVEL")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
         env={**inherited, **settings},
         start_new_session=True,
-        stdout=subprocess.DEVNULL,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 -- this program has no threads
+        stdout=stdout,
+        text=True,
     )
 
 
-def _wait_for(url: str, children: Sequence[subprocess.Popen[bytes]]) -> None:
+def _end_with_parent() -> None:
+    """Have the kernel end this child when its parent is killed, where the kernel can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _wait_for(url: str, children: Sequence["subprocess.Popen[str]"], asked: _Asked) -> None:
     """Wait until `url` is answered; a refusal of a keyless request is an answer, a 503 is not yet."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
+        asked.pause(0.05)
         if any(child.poll() is not None for child in children):
-            raise TimeoutError("a process ended while it started: see its output above")
+            raise _Failed("a process ended while it started: see its output above")
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310 -- a loopback address of our own
                 return
@@ -140,20 +191,28 @@ def _wait_for(url: str, children: Sequence[subprocess.Popen[bytes]]) -> None:
             if error.code != 503:
                 return
         except OSError:
-            pass
-        time.sleep(0.05)
-    raise TimeoutError(f"{url} did not answer within {_START_SECONDS:.0f} s")
+            continue
+    raise _Failed(f"{url} did not answer within {_START_SECONDS:.0f} s")
 
 
-def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End the gateway first, then Bedrock; what does not end by itself is killed."""
-    for child in reversed(children):
+def _stop(children: Sequence["subprocess.Popen[str]"]) -> None:
+    """End both; what does not end by itself is killed. Nothing may interrupt this."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    for child in children:
         child.terminate()
+    for child in children:
         try:
             child.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError("must be a number from 1 to 65535")
+    return int(text)
 
 
 def _is_free(port: int) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 
 import uvicorn
 
-from app.emulator.__main__ import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.auth import Gate
+from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
 from app.main import create_app
 from app.settings import Settings

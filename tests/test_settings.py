@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 from app.settings import Settings, SettingsError, bedrock_regions, load_settings, parse_api_keys
@@ -96,7 +96,7 @@ def test_tls_needs_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert load(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file)).tls_keyfile == file
 
 
-def write_certificate(file: Path) -> None:
+def write_certificate(file: Path, password: bytes | None = None) -> None:
     """A certificate for localhost and its key, both in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -112,7 +112,9 @@ def write_certificate(file: Path) -> None:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    secret = key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password) if password else NoEncryption()
+    )
     file.write_bytes(certificate.public_bytes(Encoding.PEM) + secret)
 
 
@@ -140,6 +142,23 @@ def test_files_that_are_no_pem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     file.touch()
     assert "PEM" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file))[0]
     assert "PEM" in faults(monkeypatch, tmp_path, AWS_CA_BUNDLE=str(file))[0]
+
+
+def test_an_encrypted_key_asks_nobody_for_its_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "locked.pem"
+    write_certificate(file, b"password")
+    assert "PEM" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file))[0]
+
+
+def test_a_file_that_is_no_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe")
+    (fault,) = faults(monkeypatch, tmp_path)
+    assert "cannot be read" in fault
+
+
+def test_the_level_is_taken_in_any_case_and_quoted_as_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load(monkeypatch, tmp_path, LOG_LEVEL="debug").log_level == "DEBUG"
+    assert "LOG_LEVEL='loud'" in faults(monkeypatch, tmp_path, LOG_LEVEL="loud")[0]
 
 
 def test_aws_s_own_configuration_file_may_be_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -102,10 +102,15 @@ class BedrockClient:
             await self.credentials.renew(identity)
             raise
         except GatewayError as error:
-            self.reachability.note(error)
+            self._note(request, error)
             raise
-        self.reachability.note(None)
+        self._note(request, None)
         return taken
+
+    def _note(self, request: BedrockRequest, error: GatewayError | None) -> None:
+        """Only the runtime counts: the control plane may lie behind another way, and calls do not need it."""
+        if request.service == "bedrock-runtime":
+            self.reachability.note(error)
 
     def _prepare(self, request: BedrockRequest, identity: Identity) -> HttpRequest:
         endpoint = self.endpoints[request.service]

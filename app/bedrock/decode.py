@@ -108,8 +108,20 @@ class UsageTap:
     def __init__(self) -> None:
         self._frames = FrameDecoder()
         self.is_deaf = False
-        self.usage: Usage | None = None
+        self._usage: Usage | None = None
+        self._last_chunk: Frame | None = None
         self.error: GatewayError | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens, as far as they were told: by Converse's metadata, or in the last chunk of an invocation."""
+        if self._usage is None and self._last_chunk is not None:
+            try:
+                part = json.loads(b64decode(json.loads(self._last_chunk.payload)["bytes"]))
+            except (ValueError, LookupError, TypeError):
+                return None
+            return usage_of_invocation(part)
+        return self._usage
 
     @property
     def is_at_boundary(self) -> bool:
@@ -133,10 +145,9 @@ class UsageTap:
             return
         match frame.headers.get(":event-type"):
             case "metadata":
-                self.usage = Usage.of(json.loads(frame.payload)["usage"])
+                self._usage = Usage.of(json.loads(frame.payload)["usage"])
             case "chunk":
-                part = json.loads(b64decode(json.loads(frame.payload)["bytes"]))
-                self.usage = usage_of_invocation(part) or self.usage
+                self._last_chunk = frame
 
 
 def usage_of_invocation(document: Any) -> Usage | None:

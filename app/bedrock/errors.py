@@ -5,6 +5,7 @@ Sources: contracts 4.5 and 5.6 for statuses and meaning; public issue threads fo
 `x-amzn-ErrorType` before a colon, in a body's `__type` after a `#`, or in a stream's `:exception-type`, camelCase.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ _TOO_LONG = (
     "expected maxlength:",
 )
 _NO_SUCH_MODEL = ("model identifier is invalid", "on-demand throughput isn", "at 'modelid' failed to satisfy")
+_PRINCIPAL = re.compile(r"User: \S+ is")
 _OUR_IDENTITY = frozenset(
     {
         "ExpiredTokenException",
@@ -119,7 +121,8 @@ def _model_error(message: str, extra: dict[str, Any]) -> GatewayError:
 
 
 def _permission(message: str, _: dict[str, Any]) -> GatewayError:
-    return PermissionRefused(message, retry_elsewhere=True)
+    """AWS names the role and the account of whoever was refused; callers need not know the gateway's."""
+    return PermissionRefused(_PRINCIPAL.sub("the gateway's identity is", message), retry_elsewhere=True)
 
 
 def _internal(message: str, _: dict[str, Any]) -> GatewayError:

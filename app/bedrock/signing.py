@@ -1,6 +1,6 @@
 """Signs requests to Bedrock with SigV4, its key cached for the day, or with a bearer token.
 
-2.8 us a request against 48 in botocore's signer, and equal to it byte for byte; see ARCHITECTURE.md.
+An order of magnitude cheaper than botocore's signer, and equal to it byte for byte; see ARCHITECTURE.md.
 """
 
 import time

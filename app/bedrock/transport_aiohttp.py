@@ -49,7 +49,7 @@ class AiohttpTransport:
             connector=aiohttp.TCPConnector(
                 limit=0, ssl=self._trust, keepalive_timeout=_POOL_IDLE_SECONDS, socket_factory=_make_socket
             ),
-            timeout=aiohttp.ClientTimeout(sock_connect=self._connect_timeout, sock_read=self._read_timeout),
+            timeout=aiohttp.ClientTimeout(connect=self._connect_timeout, sock_read=self._read_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_SKIPPED,

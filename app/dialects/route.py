@@ -25,7 +25,6 @@ from app.errors import (
     Overloaded,
     UpstreamTimeout,
 )
-from app.kit import json
 from app.kit.clock import Deadline
 from app.pipeline.exchange import Exchange
 from app.policies.auth import Authenticator, RequestHead, SignedClaim
@@ -114,7 +113,7 @@ class Entrance:
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
         except GatewayError as error:
             await sender.send_error(error)
-        except (RecursionError, json.JsonError):
+        except RecursionError:
             await sender.send_error(InvalidRequest("the body is nested too deeply"))
         except asyncio.CancelledError:
             await sender.send_error(Overloaded("the gateway is shutting down"))

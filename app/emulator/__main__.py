@@ -2,17 +2,15 @@
 
 import argparse
 import socket
+import sys
 
 import uvicorn
 
 from app.emulator.auth import Gate
+from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.protocol import BreakableProtocol
 from app.emulator.server import Emulator, load_llm
 from app.kit.signals import exit_normally_on_signals
-
-ACCESS_KEY = "AKIAOUTCROPEMULATOR0"
-SECRET_KEY = "outcrop-emulator-secret-key-0000000000000"  # noqa: S105 -- it opens an emulator on loopback
-BEARER = "outcrop-emulator-bearer"
 
 
 def main() -> int:
@@ -28,7 +26,7 @@ def main() -> int:
     try:
         listener = socket.create_server((options.host, options.port), backlog=2048)
     except (OSError, OverflowError) as error:
-        print(f"cannot listen on {options.host}:{options.port}: {error}")
+        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error}\n")
         return 1
     port = listener.getsockname()[1]
     llm, problem = (None, "left out") if options.scripted else load_llm()
@@ -42,6 +40,7 @@ def main() -> int:
         http=BreakableProtocol,
         log_level="critical",
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=2,
     )

@@ -10,6 +10,8 @@ Source: the event stream specification of Smithy, botocore.eventstream, and cont
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from zlib import crc32
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
@@ -95,10 +97,16 @@ class FrameDecoder:
             if crc32(frame[:-4]) != _U32.unpack_from(frame, total - 4)[0]:
                 raise FrameError("the checksum of a frame does not match")
             headers_end = _PRELUDE.size + headers_length
-            headers = dict(_iter_headers(frame[_PRELUDE.size : headers_end]))
+            headers = _read_headers(frame[_PRELUDE.size : headers_end])
             frames.append(Frame(headers, frame[headers_end:-4]))
             start += total
         del buffer[:start]
+
+
+@lru_cache(maxsize=64)
+def _read_headers(data: bytes) -> Mapping[str, HeaderValue]:
+    """Nearly all frames of a stream have one of a few blocks of headers, so reading one anew is mostly waste."""
+    return MappingProxyType(dict(_iter_headers(data)))
 
 
 def _iter_headers(data: bytes) -> Iterator[tuple[str, HeaderValue]]:

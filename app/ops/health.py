@@ -45,4 +45,7 @@ def health_router(reasons_not_ready: ReadinessCheck) -> APIRouter:
             response.status_code = 503
         return Readiness(status="not ready" if reasons else "ready", reasons=reasons)
 
+    # Some load balancers ask with HEAD.
+    router.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)
+    router.add_api_route("/health/ready", ready, methods=["HEAD"], include_in_schema=False)
     return router

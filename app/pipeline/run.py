@@ -140,8 +140,9 @@ async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord
     try:
         async for data in response.chunks():
             events = decoder.feed(data)
-            if events and "metadata" in events[-1]:
-                record.usage = Usage.of(cast(dict[str, object], events[-1]["metadata"].get("usage")))
+            for event in events:
+                if "metadata" in event:
+                    record.usage = Usage.of(cast(dict[str, object], event["metadata"]["usage"]))
             if undoing is not None:
                 events = undoing.feed(events)
             if events:

@@ -7,6 +7,7 @@ Evidence: recordings native_output (textFormat on Claude 4.5 and 4.6, Gemma 3, M
 from typing import Any
 
 from app.converse.request import JsonSchemaDefinition
+from app.errors import InvalidRequest
 from app.kit import json
 from app.tailor.draft import Draft
 from app.tailor.schemas import can_be_closed, closed_schema
@@ -23,7 +24,10 @@ def tailor_output(draft: Draft) -> None:
     if wanted is None:
         return
     definition = wanted["structure"]["jsonSchema"]
-    schema = json.loads(definition["schema"])
+    try:
+        schema = json.loads(definition["schema"])
+    except json.JsonError:
+        raise InvalidRequest("the schema is nested too deeply", param="response_format.json_schema.schema") from None
     match draft.traits.structured:
         case "native" if can_be_closed(schema):
             _close_schema(draft, definition, schema)

@@ -52,10 +52,3 @@ class Observer(Protocol):
 
     def request_ended(self, record: RequestRecord) -> None:
         """One HTTP request has been answered, or its caller has gone."""
-
-
-class NullObserver:
-    """Hears nothing: the twin for tests and tools."""
-
-    def request_ended(self, record: RequestRecord) -> None:
-        """Ignore it."""

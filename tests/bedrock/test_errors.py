@@ -92,3 +92,11 @@ def test_our_own_credentials_are_never_the_caller_s_fault() -> None:
     error = error_of_reply(403, (("x-amzn-errortype", "InvalidSignatureException"),), b'{"message":"secret detail"}')
     assert (error.status, error.upstream) == (502, None)
     assert "secret detail" not in error.message
+
+
+def test_the_gateway_s_role_is_not_told_to_callers() -> None:
+    said = "User: arn:aws:sts::123456789012:assumed-role/gw/i-1 is not authorized to perform: bedrock:InvokeModel"
+    error = error_of_reply(403, (("x-amzn-errortype", "AccessDeniedException"),), b'{"Message":"%s"}' % said.encode())
+    assert error.message == "the gateway's identity is not authorized to perform: bedrock:InvokeModel"
+    assert error.upstream is not None
+    assert said.encode() in error.upstream.body

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.emulator.__main__ import ACCESS_KEY, SECRET_KEY
+from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 from app.emulator.protocol import BreakableProtocol
 from tests.end_to_end.conftest import boto_client
 from tests.servers import emulator_app, serving

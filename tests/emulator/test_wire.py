@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, EventStreamError
 
-from app.emulator.__main__ import ACCESS_KEY, BEARER, SECRET_KEY
+from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.wire import FrameWriter
 from app.kit.eventstream import FrameDecoder
 

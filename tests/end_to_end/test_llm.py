@@ -8,8 +8,8 @@ import openai
 import pytest
 from botocore.exceptions import ClientError
 
-from app.emulator.__main__ import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.auth import Gate
+from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.llm import LlmMissing, LocalModel
 from app.emulator.protocol import BreakableProtocol
 from app.emulator.server import Emulator

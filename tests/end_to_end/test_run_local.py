@@ -62,21 +62,22 @@ def children_of(process: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("options", [["--scripted"], []] if is_installed() else [["--scripted"]])
-def test_the_printed_calls_work_as_they_stand(options: list[str], tmp_path: Path) -> None:
+def test_the_printed_calls_work_as_they_are_pasted(options: list[str]) -> None:
     port = free_port()
+    paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with run_local("--port", str(port), *options) as (printed, process):
         assert f"base URL   http://127.0.0.1:{port}" in printed
         assert f"docs       http://127.0.0.1:{port}/docs" in printed
-        curl, by_openai, by_boto3 = re.split(r"\n(?:curl|openai|boto3):\n", printed)[1:]
-        answer = subprocess.run(
-            ["bash", "-c", curl.replace("curl ", "curl -s ", 1)], capture_output=True, text=True, timeout=60, check=True
-        )
-        assert '"object":"chat.completion"' in answer.stdout
-        for code in (by_openai, by_boto3.partition("Ctrl-C")[0]):
-            program = tmp_path / "call.py"
-            program.write_text("\n".join(line.removeprefix("  ") for line in code.splitlines()))
+        calls = re.split(r"^# (?:curl|openai|boto3).*\n", printed.partition("Ctrl-C")[0], flags=re.MULTILINE)[1:]
+        assert len(calls) == 3
+        for call in calls:
             said = subprocess.run(
-                [sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False
+                ["bash", "-c", call],
+                env={"PATH": paths, "HOME": "/nowhere"},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
             )
             assert said.returncode == 0, said.stderr
             assert said.stdout.strip()
@@ -89,7 +90,41 @@ def test_the_printed_calls_work_as_they_stand(options: list[str], tmp_path: Path
         process.communicate(timeout=30)
         assert process.returncode == 0
         assert time.monotonic() - started < 8
-        assert not any(Path(f"/proc/{child}").exists() for child in children)
+        assert not still_there(children)
+
+
+def still_there(children: list[str]) -> bool:
+    return any(Path(f"/proc/{child}").exists() for child in children)
+
+
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGHUP], [signal.SIGTERM], [signal.SIGKILL]]
+)
+def test_however_it_is_ended_no_process_is_left(signals: list[int]) -> None:
+    with run_local("--scripted", "--port", str(free_port())) as (_, process):
+        children = children_of(process)
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.05)
+        process.communicate(timeout=30)
+        assert process.returncode == (0 if signal.SIGKILL not in signals else -signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while still_there(children) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not still_there(children)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.6, 1.0])
+def test_ctrl_c_while_it_starts_leaves_nothing(seconds: float) -> None:
+    command = [sys.executable, "-m", "scripts.run_local", "--scripted", "--port", str(free_port())]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    time.sleep(seconds)
+    children = children_of(process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert not still_there(children)
 
 
 def test_a_port_in_use_is_said_in_one_line() -> None:

@@ -440,6 +440,27 @@ class TestOutput:
         assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
         assert "outputConfig" not in draft.body
 
+    @pytest.mark.parametrize("schema", [[1], "x", True, None])
+    def test_what_is_no_object_at_all_is_asked_for(self, schema: Any) -> None:
+        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
+        assert "toolConfig" not in draft.body
+        assert "outputConfig" not in draft.body
+
+    def test_a_preamble_in_pieces_gives_way_to_the_answer(self) -> None:
+        undoing = EventUndo(Undo(answer_tool="json_answer"))
+        text: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "Well, "}}}
+        start: Any = {
+            "contentBlockStart": {
+                "contentBlockIndex": 1,
+                "start": {"toolUse": {"toolUseId": "t", "name": "json_answer"}},
+            }
+        }
+        piece: Any = {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"toolUse": {"input": "{}"}}}}
+        late: Any = {"contentBlockDelta": {"contentBlockIndex": 2, "delta": {"text": "Done."}}}
+        assert undoing.feed([text, start, piece, late]) == [
+            {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"text": "{}"}}}
+        ]
+
     def test_references_that_end_are_compiled(self) -> None:
         schema = {
             "type": "object",

@@ -48,12 +48,12 @@ def usage_body(usage: Usage) -> dict[str, Any]:
     }
 
 
-def annotation(citation: dict[str, Any]) -> dict[str, Any] | None:
-    """OpenAI's annotation for a citation of the web; the other kinds have none there."""
+def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any] | None:
+    """OpenAI's annotation for a citation of the web, by the span of the text that it bears out; others have none."""
     web = citation.get("location", {}).get("web")
     if web is None:
         return None
-    cited = {"url": web.get("url", ""), "title": citation.get("title", ""), "start_index": 0, "end_index": 0}
+    cited = {"url": web.get("url", ""), "title": citation.get("title", ""), "start_index": start, "end_index": end}
     return {"type": "url_citation", "url_citation": cited}
 
 

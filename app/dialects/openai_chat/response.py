@@ -56,6 +56,7 @@ class _Gathered:
         self.thoughts: list[str] = []
         self.thinking_blocks: list[dict[str, Any]] = []
         self.citations: list[Any] = []
+        self.annotations: list[dict[str, Any]] = []
         self.images: list[dict[str, Any]] = []
 
     def add(self, block: Any) -> None:
@@ -75,8 +76,12 @@ class _Gathered:
             case {"image": image}:
                 self.images.append(image_part(image["format"], image["source"]))
             case {"citationsContent": cited}:
+                start = sum(map(len, self.texts))
                 self.texts += [piece["text"] for piece in cited.get("content", []) if "text" in piece]
+                end = sum(map(len, self.texts))
                 self.citations += cited.get("citations", [])
+                made = (annotation(citation, start, end) for citation in cited.get("citations", []))
+                self.annotations += [each for each in made if each is not None]
 
     def _call(self, tool: Any) -> dict[str, Any]:
         if tool["name"] in self._facts.custom_tools:
@@ -91,7 +96,7 @@ class _Gathered:
             "role": "assistant",
             "content": text if text or not self.calls else None,
             "refusal": None,
-            "annotations": [made for citation in self.citations if (made := annotation(citation)) is not None],
+            "annotations": self.annotations,
         }
         if self.calls:
             message["tool_calls"] = self.calls

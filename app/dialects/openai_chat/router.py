@@ -149,7 +149,7 @@ def _understanding() -> Iterator[None]:
     """What is not as Bedrock's service model says it is Bedrock's failure, not ours."""
     try:
         yield
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
 
 

@@ -282,7 +282,6 @@ class StreamOptions(Open):
     """What a stream tells besides its text."""
 
     include_usage: bool = False
-    include_obfuscation: bool | None = None
 
 
 class ChatRequest(Open):

@@ -12,7 +12,6 @@ from app.dialects.openai_chat.errors import error_body
 from app.dialects.openai_chat.facts import (
     MALFORMED,
     ChatFacts,
-    annotation,
     finish_reason,
     image_part,
     usage_body,
@@ -68,8 +67,6 @@ class ChunkStream:
                 yield from self._thought_piece(index, piece)
             case {"contentBlockDelta": {"delta": {"citation": citation}}}:
                 yield self._entry("citations", citation)
-                if made := annotation(citation):
-                    yield self._entry("annotations", made)
             case {"contentBlockDelta": {"delta": {"image": {"source": source}}, "contentBlockIndex": index}}:
                 yield self._entry("images", image_part(self._images.get(index, "png"), source))
             case {"contentBlockStart": {"start": {"image": image}, "contentBlockIndex": index}}:

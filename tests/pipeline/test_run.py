@@ -1,0 +1,162 @@
+"""The pipeline over a transport that answers from memory: what goes out, what comes back, what is recorded, what is closed."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app import errors
+from app.bedrock.client import BedrockClient, BedrockRequest
+from app.bedrock.credentials import BearerToken, CredentialsProvider
+from app.bedrock.endpoints import Endpoint
+from app.bedrock.retry import RetryPolicy
+from app.bedrock.signing import Signer
+from app.bedrock.transport import HttpRequest
+from app.converse.call import Intent, ModelCall
+from app.kit import json
+from app.kit.clock import Deadline
+from app.pipeline.exchange import Exchange
+from app.pipeline.run import Pipeline
+from app.policies.auth import RequestHead
+from app.policies.caller import ANONYMOUS
+from app.routing.plan import Planner
+from app.telemetry.observer import RequestRecord
+from tests.bedrock.test_decode import DECODED, STREAM
+
+REPLY: Any = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+    "stopReason": "end_turn",
+    "usage": {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7},
+    "metrics": {"latencyMs": 1},
+}
+CALL = ModelCall(
+    "meta.llama3-8b-instruct-v1:0",
+    {"messages": [{"role": "user", "content": [{"text": "x"}]}]},
+    Intent(effort="high"),
+    ["seed"],
+)
+
+
+class Response:
+    def __init__(self, status: int, pieces: list[bytes], breaks: bool = False) -> None:
+        self.status = status
+        self.headers = (("x-amzn-requestid", "up-1"),)
+        self.pieces = pieces
+        self.breaks = breaks
+        self.is_closed = False
+
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.chunks()])
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            yield piece
+        if self.breaks:
+            raise errors.UpstreamFailed("broke")
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Memory:
+    """A transport that gives each of `answers` in turn."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.sent: list[HttpRequest] = []
+
+    async def open(self, request: HttpRequest) -> Any:
+        self.sent.append(request)
+        answer = self.answers[min(len(self.sent), len(self.answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def probe(self, url: str) -> str:
+        return ""
+
+    async def close(self) -> None:
+        pass
+
+
+async def pipeline_over(transport: Memory) -> Pipeline:
+    provider = CredentialsProvider(lambda _: BearerToken("t"))
+    await provider._resolve(afresh=False)
+    endpoint = Endpoint.parse("http://bedrock/prefix")
+    client = BedrockClient(
+        {"bedrock-runtime": endpoint, "bedrock": endpoint},
+        provider,
+        Signer("us-east-1"),
+        transport,
+        RetryPolicy(3, first_wait=0),
+    )
+    return Pipeline(client, Planner("a.b"))
+
+
+def exchange() -> Exchange:
+    return Exchange(RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(5), RequestRecord("r", "POST"))
+
+
+async def test_a_call_is_tailored_sent_and_recorded() -> None:
+    answer = Response(200, [json.dumps(REPLY)])
+    transport = Memory(answer)
+    made = exchange()
+    assert await (await pipeline_over(transport)).complete(made, CALL) == REPLY
+    (sent,) = transport.sent
+    assert sent.url == "http://bedrock/prefix/model/meta.llama3-8b-instruct-v1%3A0/converse"
+    assert json.loads(sent.body) == CALL.converse
+    record = made.record
+    assert (record.lane, record.surface, record.target, record.attempts) == ("translated", "converse", CALL.model, 1)
+    assert record.ignored == ["seed", "reasoning_effort"]
+    assert (record.usage.input, record.usage.output) == (3, 4)  # type: ignore[union-attr]
+    assert record.upstream_request_id == "up-1"
+
+
+@pytest.mark.parametrize(
+    "first", [Response(503, [b"{}"]), Response(200, [b'{"outp'], breaks=True), errors.UpstreamUnreachable("no")]
+)
+async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -> None:
+    made = exchange()
+    broken = isinstance(first, Response) and first.breaks
+    transport = Memory(first, Response(200, [json.dumps(REPLY)]))
+    pipeline = await pipeline_over(transport)
+    if broken:
+        with pytest.raises(errors.UpstreamFailed, match="broke"):
+            await pipeline.complete(made, CALL)
+    else:
+        assert await pipeline.complete(made, CALL) == REPLY
+        assert made.record.attempts == 2
+    if isinstance(first, Response):
+        assert first.is_closed
+
+
+async def test_events_come_as_they_arrive_and_the_answer_is_closed() -> None:
+    answer = Response(200, [STREAM[:60], STREAM[60:]])
+    made = exchange()
+    stream = await (await pipeline_over(Memory(answer))).stream(made, CALL)
+    assert [event async for batch in stream for event in batch] == DECODED
+    assert answer.is_closed
+    assert made.record.streamed
+    assert made.record.usage.output == 4  # type: ignore[union-attr]
+
+
+async def test_a_stream_that_is_given_up_is_closed() -> None:
+    answer = Response(200, [STREAM[:120], STREAM[120:]])
+    stream = await (await pipeline_over(Memory(answer))).stream(exchange(), CALL)
+    await anext(stream)
+    await stream.aclose()
+    assert answer.is_closed
+
+
+async def test_a_forwarded_answer_is_untouched() -> None:
+    answer = Response(200, [b"any", b"thing"])
+    transport = Memory(answer)
+    forwarded = await (await pipeline_over(transport)).forward(
+        exchange(), BedrockRequest("bedrock", "GET", "/x", "q=1")
+    )
+    assert (forwarded.status, forwarded.body, forwarded.headers) == (200, b"anything", answer.headers)
+    assert transport.sent[0].url == "http://bedrock/prefix/x?q=1"
+    stream = await (await pipeline_over(Memory(Response(200, [STREAM])))).forward_stream(
+        exchange(), BedrockRequest("bedrock-runtime", "POST", "/x")
+    )
+    assert b"".join([piece async for piece in stream.chunks]) == STREAM

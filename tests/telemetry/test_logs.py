@@ -1,0 +1,58 @@
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from app.converse.usage import Usage
+from app.telemetry.logs import JsonFormatter, LogObserver, configure_logging
+from app.telemetry.observer import RequestRecord
+
+
+def record(**members: Any) -> RequestRecord:
+    return RequestRecord(request_id="r", method="POST", **members)
+
+
+@pytest.mark.parametrize(
+    ("members", "level"),
+    [
+        ({"status": 200}, "INFO"),
+        ({"status": 502, "error": "upstream_failed"}, "ERROR"),
+        ({"status": 200, "route": "/health"}, "DEBUG"),
+    ],
+)
+def test_the_level_follows_the_outcome(caplog: pytest.LogCaptureFixture, members: Any, level: str) -> None:
+    with caplog.at_level(logging.DEBUG):
+        LogObserver().request_ended(record(**members))
+    assert [each.levelname for each in caplog.records] == [level]
+
+
+def test_a_line_is_json_and_leaves_out_what_is_not_known(caplog: pytest.LogCaptureFixture) -> None:
+    known = record(status=200, usage=Usage(1, 2, 3, 4), first_event_ms=1.234567, ignored=["a", "b"], repaired=["stop"])
+    with caplog.at_level(logging.INFO):
+        LogObserver().request_ended(known)
+    line = json.loads(JsonFormatter().format(caplog.records[0]))
+    assert line["tokens"] == {"input": 1, "output": 2, "cache_read": 3, "cache_write": 4}
+    assert (line["first_event_ms"], line["ignored"], line["repaired"]) == (1.23, 2, ["stop"])
+    assert not {"caller", "error", "started"} & set(line)
+
+
+def test_the_first_event_is_noted_once() -> None:
+    each = record()
+    each.mark_first_event()
+    first = each.first_event_ms
+    each.mark_first_event()
+    assert each.first_event_ms == first
+
+
+def test_every_logger_of_the_process_writes_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    configure_logging("INFO")
+    logging.getLogger("uvicorn.error").info("started %s", "now")
+    logging.getLogger("botocore").info("chatter")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "started now"

@@ -1,0 +1,48 @@
+from typing import Any
+
+from app.dialects.route import RECORD
+from app.middleware import RequestMiddleware
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def request_ended(self, record: Any) -> None:
+        self.records.append(record)
+
+
+async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -> tuple[list[Any], Seen]:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if kind == "http":
+            assert scope[RECORD].method == "GET"
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"a", b"b")]})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    seen = Seen()
+    await RequestMiddleware(application, seen)({"type": kind, "method": "GET", "headers": headers}, None, send)  # type: ignore[arg-type]
+    return sent, seen
+
+
+async def test_each_request_gets_an_id_and_is_reported() -> None:
+    sent, seen = await pass_through([])
+    (record,) = seen.records
+    assert sent[0]["headers"] == [(b"a", b"b"), (b"x-request-id", record.request_id.encode())]
+    assert record.status == 204
+
+
+async def test_a_caller_s_own_id_is_kept_where_it_is_safe() -> None:
+    _, seen = await pass_through([(b"x-request-id", b"mine-1")])
+    assert seen.records[0].request_id == "mine-1"
+    for unsafe in (b"a b", b"a\r\nx: y", b"", b"x" * 129):
+        _, seen = await pass_through([(b"x-request-id", unsafe)])
+        assert seen.records[0].request_id != unsafe.decode()
+
+
+async def test_what_is_no_request_passes_by() -> None:
+    sent, seen = await pass_through([], kind="lifespan")
+    assert (len(sent), seen.records) == (1, [])
