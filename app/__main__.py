@@ -12,7 +12,8 @@ import uvicorn
 
 from app.check import run_check
 from app.kit.signals import exit_normally_on_signals
-from app.main import create_app, settings_or_exit
+from app.main import create_app
+from app.settings import settings_or_exit
 from app.telemetry.logs import configure_logging
 
 
@@ -27,7 +28,8 @@ def main() -> int:
     try:
         listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=2048)
     except OSError as error:
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else error.strerror
         sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {reason}\n")
         return 1
     configure_logging(settings.log_level)

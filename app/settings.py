@@ -3,6 +3,7 @@
 import os
 import re
 import ssl
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -250,6 +251,16 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsError([_describe(fault) for fault in error.errors()]) from None
+
+
+def settings_or_exit() -> Settings:
+    """The settings; where they are wrong, every fault is printed and the process ends with code 2."""
+    try:
+        return load_settings()
+    except SettingsError as error:
+        lines = "".join(f"  - {fault}\n" for fault in error.faults)
+        sys.stderr.write(f"Outcrop cannot start: its environment is wrong.\n{lines}See DEPLOYMENT.md.\n")
+        raise SystemExit(2) from None
 
 
 def _describe(fault: Any) -> str:

@@ -1,8 +1,13 @@
 """Paths that lead nowhere still answer in the language of whoever asked."""
 
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+
 from app.dialects.bedrock import errors as bedrock
 from app.dialects.envelopes import ErrorRenderer
 from app.dialects.openai_chat import errors as openai_chat
+from app.dialects.route import RECORD
+from app.errors import GatewayError, MethodNotAllowed, NotFound
 
 _BEDROCK_PATHS = (
     "/model/",
@@ -21,3 +26,16 @@ def renderer_for(path: str, authorization: str) -> ErrorRenderer:
     if path.startswith(_BEDROCK_PATHS) or authorization.startswith("AWS4-"):
         return bedrock.render_error
     return openai_chat.render_error
+
+
+async def answer_without_door(request: Request, exception: Exception) -> Response:
+    """The answer where no route took the request, or none with its method."""
+    path = request.url.path
+    error: GatewayError
+    if isinstance(exception, HTTPException) and exception.status_code == MethodNotAllowed.status:
+        error = MethodNotAllowed(f"{path} does not take {request.method}")
+    else:
+        error = NotFound(f"there is no {request.method} {path}")
+    render = renderer_for(path, request.headers.get("authorization", ""))
+    whole = render(error, request.scope[RECORD].request_id)
+    return Response(whole.body, whole.status, dict(whole.headers))

@@ -51,31 +51,25 @@ def model_routes(directory: ModelDirectory, default_model: str, threshold: Thres
         """Describe one model by its id."""
         raise AssertionError(model)
 
-    listing = Door(
-        "/v1/models",
-        list_models,
-        dialect=DIALECT,
-        handler=list_all,
-        render_error=render_error,
-        threshold=threshold,
-        methods=["GET"],
-        tags=["OpenAI"],
-        summary="List models",
-        responses=ERRORS,
+    routes = (
+        ("/v1/models", list_models, list_all, "List models"),
+        ("/v1/models/{model:path}", retrieve_model, retrieve_one, "Retrieve a model"),
     )
-    single = Door(
-        "/v1/models/{model:path}",
-        retrieve_model,
-        dialect=DIALECT,
-        handler=retrieve_one,
-        render_error=render_error,
-        threshold=threshold,
-        methods=["GET"],
-        tags=["OpenAI"],
-        summary="Retrieve a model",
-        responses=ERRORS,
-    )
-    return [listing, single]
+    return [
+        Door(
+            path,
+            documented,
+            dialect=DIALECT,
+            handler=handler,
+            render_error=render_error,
+            threshold=threshold,
+            methods=["GET"],
+            tags=["OpenAI"],
+            summary=summary,
+            responses=ERRORS,
+        )
+        for path, documented, handler, summary in routes
+    ]
 
 
 def _model(entry: CatalogEntry) -> dict[str, object]:
