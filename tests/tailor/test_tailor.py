@@ -401,6 +401,13 @@ class TestOutput:
         }
         assert draft.repaired == ["response_format"]
 
+    def test_a_schema_without_bottom_is_refused(self) -> None:
+        deep = '{"not":' * 100_000 + "{}" + "}" * 100_000
+        output = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": deep}}}}
+        with pytest.raises(InvalidRequest, match="nested") as caught:
+            tailored(CLAUDE_45, outputConfig=output)
+        assert caught.value.param == "response_format.json_schema.schema"
+
     def test_a_closed_schema_is_left_alone(self) -> None:
         closed = text_format({"type": "object", "additionalProperties": False})
         draft = tailored(CLAUDE_45, outputConfig=closed)
