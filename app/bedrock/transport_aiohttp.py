@@ -75,7 +75,7 @@ class AiohttpTransport:
                 proxy=self._proxy_for(request.url),
             )
         except (aiohttp.ClientError, OSError) as error:
-            raise _translate(error, is_streaming=False) from None
+            raise _translate(error) from None
         return AiohttpResponse(response)
 
     async def probe(self, url: str) -> str:
@@ -117,7 +117,7 @@ class AiohttpResponse:
         try:
             return await self._response.read()
         except (aiohttp.ClientError, OSError) as error:
-            raise _translate(error, is_streaming=True) from None
+            raise _translate(error) from None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives."""
@@ -126,7 +126,7 @@ class AiohttpResponse:
             while data := await content.readany():
                 yield data
         except (aiohttp.ClientError, OSError) as error:
-            raise _translate(error, is_streaming=True) from None
+            raise _translate(error) from None
 
     def close(self) -> None:
         """Give the connection up unless the body was read to its end."""
@@ -149,7 +149,7 @@ def _make_socket(address: Any) -> socket.socket:
     return made
 
 
-def _translate(error: Exception, *, is_streaming: bool) -> GatewayError:
+def _translate(error: Exception) -> GatewayError:
     """Aiohttp's exceptions as ours. Their texts may quote what came over the wire, so only their types are told."""
     detail = type(error).__name__
     match error:
@@ -161,7 +161,5 @@ def _translate(error: Exception, *, is_streaming: bool) -> GatewayError:
             return UpstreamUnreachable("the TLS connection to Bedrock failed", retry_here=False, detail=detail)
         case aiohttp.ClientConnectorError():
             return UpstreamUnreachable("Bedrock could not be reached", detail=f"{detail}: {error.os_error}")
-        case _ if is_streaming:
-            return UpstreamFailed("the connection to Bedrock broke before the end of its answer", detail=detail)
         case _:
             return UpstreamFailed("the connection to Bedrock broke", retry_here=True, detail=detail)

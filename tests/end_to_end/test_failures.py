@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from app.kit.eventstream import encode_frame
+from tests.bedrock.test_decode import STREAM
 from tests.servers import CHUNKED_STREAM, KEY, chunk, free_port, gateway, http_reply, read_request, upstream
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -125,6 +126,25 @@ def test_an_answer_that_makes_no_sense_is_a_502(body: bytes) -> None:
     with upstream(handle) as url, gateway(url) as base:
         answer = post(base, *DOORS[0])
         assert (answer.status_code, message_of(answer)) == (502, "Bedrock's reply made no sense")
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_an_answer_that_breaks_off_before_anything_was_said_is_asked_for_again(is_streamed: bool) -> None:
+    count = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        await read_request(reader)
+        count += 1
+        whole = CHUNKED_STREAM + chunk(STREAM) + b"0\r\n\r\n" if is_streamed else http_reply(REPLY)
+        writer.write(whole if count > 2 else whole[: len(whole) - len(STREAM if is_streamed else REPLY)])
+        await writer.drain()
+
+    with upstream(handle) as url, gateway(url) as base:
+        answer = post(base, "/v1/chat/completions", {**CHAT, "stream": is_streamed})
+        assert answer.status_code == 200
+        assert ("Gr" if is_streamed else "late") in answer.text
+        assert count == 3
 
 
 BAD_EVENTS = [b"null", b"[]", b"{", b'{"start":{},"contentBlockIndex":"x"}', b'{"start":5,"contentBlockIndex":0}']
