@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Passes the tests on a fresh machine: lint, types, import contracts, tests with branch coverage.
+# Passes the tests on a fresh machine: lint of every language, types, import contracts, tests with branch coverage.
 #
 #   ./run_tests.sh        everything, within 5 minutes on two cores
 #   ./run_tests.sh fast   what needs under a minute: no servers in processes of their own, no local language model
@@ -14,7 +14,11 @@ all | fast) ;;
 *) stop "unknown argument $mode: ./run_tests.sh [fast]" ;;
 esac
 started=$SECONDS
-step() { say "[$((SECONDS - started)) s] $1"; shift; "$@"; }
+step() {
+  say "[$((SECONDS - started)) s] $1"
+  shift
+  "$@"
+}
 
 prepare requirements-dev.txt
 if [ "$mode" = all ]; then
@@ -25,7 +29,10 @@ export PATH="$PWD/.venv/bin:$PATH"
 
 step "lint" ruff check
 step "format" ruff format --check
-step "shell" bash -n run_local.sh run_tests.sh build_docker.sh scripts/*.sh .ci/run
+shell_scripts=(./*.sh scripts/*.sh .ci/run)
+step "shell" shellcheck -x "${shell_scripts[@]}"
+step "shell format" shfmt -i 2 -d "${shell_scripts[@]}"
+step "Dockerfile" hadolint Dockerfile
 step "types" mypy
 step "import contracts" lint-imports --no-cache
 

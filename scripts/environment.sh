@@ -2,7 +2,10 @@
 # Sourced by run_local.sh and run_tests.sh: makes .venv from the pinned files, once for each change of them.
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
-stop() { printf 'cannot go on: %s\n' "$*" >&2; exit 1; }
+stop() {
+  printf 'cannot go on: %s\n' "$*" >&2
+  exit 1
+}
 
 # is_supported PYTHON: it runs, and is one of the versions that the project is tested on.
 is_supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }

