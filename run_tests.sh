@@ -33,6 +33,7 @@ shell_scripts=(./*.sh scripts/*.sh .ci/run)
 step "shell" shellcheck -x "${shell_scripts[@]}"
 step "shell format" shfmt -i 2 -d "${shell_scripts[@]}"
 step "Dockerfile" hadolint Dockerfile
+step "workflows" zizmor --offline --quiet --persona auditor .github
 step "types" mypy
 step "import contracts" lint-imports --no-cache
 
