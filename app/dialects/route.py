@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.types import Message, Receive, Scope, Send
 
 from app.dialects.envelopes import Answer, ErrorRenderer, Headers, Streamed, Whole
@@ -48,6 +49,16 @@ class Threshold:
     authenticator: Authenticator
     max_body_bytes: int
     total_timeout: float
+
+
+def error_responses(model: type[BaseModel], meanings: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    """How a dialect's routes document their errors: for each status its meaning, all in the same shape.
+
+    Args:
+        model: the shape of an error in the dialect.
+        meanings: what each status tells the caller.
+    """
+    return {status: {"model": model, "description": meaning} for status, meaning in meanings.items()}
 
 
 class _CallerGone(Exception):

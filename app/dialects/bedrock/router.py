@@ -10,7 +10,7 @@ from app.dialects.bedrock.errors import render_error
 from app.dialects.bedrock.native import forward
 from app.dialects.bedrock.operations import OPERATIONS, Operation
 from app.dialects.envelopes import Answer
-from app.dialects.route import Door, Handler, Threshold
+from app.dialects.route import Door, Handler, Threshold, error_responses
 from app.kit import eventstream
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
@@ -24,9 +24,9 @@ class AwsError(BaseModel):
     message: str
 
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": AwsError, "description": words}
-    for status, words in {
+_ERRORS = error_responses(
+    AwsError,
+    {
         400: "ValidationException, ServiceQuotaExceededException",
         403: "AccessDeniedException, UnrecognizedClientException, InvalidSignatureException",
         404: "ResourceNotFoundException",
@@ -39,8 +39,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         502: "ServiceUnavailableException: Bedrock could not be reached",
         503: "ServiceUnavailableException",
         504: "ModelTimeoutException: Bedrock did not answer within the limits",
-    }.items()
-}
+    },
+)
 
 
 def bedrock_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:

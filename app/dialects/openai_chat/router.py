@@ -17,16 +17,16 @@ from app.dialects.openai_chat.schema_in import ChatRequest
 from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionChunk, ErrorOut
 from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
-from app.dialects.route import Door, Threshold
+from app.dialects.route import Door, Threshold, error_responses
 from app.errors import InvalidRequest, UpstreamFailed
 from app.kit import ids, json, sse
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 
 DIALECT = "openai_chat"
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorOut, "description": words}
-    for status, words in {
+ERRORS = error_responses(
+    ErrorOut,
+    {
         400: "The request cannot be carried out; `param` names the field.",
         401: "No key, or one that is not known.",
         403: "AWS refuses the gateway's identity.",
@@ -38,8 +38,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         502: "Bedrock could not be reached, or its answer made no sense.",
         503: "Bedrock has no capacity.",
         504: "Bedrock did not answer within the limits.",
-    }.items()
-}
+    },
+)
 
 _STREAM_HEADERS = (("content-type", sse.CONTENT_TYPE), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 _EXAMPLES = {
