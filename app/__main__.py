@@ -41,6 +41,7 @@ def main() -> int:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace),
     )
     address, port = listener.getsockname()[:2]

@@ -15,6 +15,7 @@ from app.pipeline.run import Pipeline
 from app.policies.auth import Authenticator
 from app.routing.plan import Planner
 from app.settings import Settings
+from app.telemetry.load import Load
 
 _PROBE_SECONDS = 5.0
 
@@ -27,18 +28,22 @@ class Gateway:
     directory: ModelDirectory
     pipeline: Pipeline
     threshold: Threshold
-    _prober: asyncio.Task[None] | None = field(default=None)
+    load: Load
+    load_interval: float
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
         """Begin to resolve credentials and to look whether Bedrock can be reached; waits for neither."""
         self.client.credentials.start()
-        self._prober = asyncio.create_task(self._probe(), name="prober")
+        self._tasks.append(asyncio.create_task(self._probe(), name="prober"))
+        if self.load_interval:
+            self._tasks.append(asyncio.create_task(self.load.report(self.load_interval), name="load"))
 
     async def close(self) -> None:
         """Stop everything that runs, and close every connection."""
-        if self._prober is not None:
-            self._prober.cancel()
-            await asyncio.gather(self._prober, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.directory.close()
         await self.client.credentials.close()
         await self.client.transport.close()
@@ -77,4 +82,6 @@ def build_gateway(settings: Settings) -> Gateway:
             settings.max_body_bytes,
             settings.bedrock_total_timeout,
         ),
+        load=Load(),
+        load_interval=settings.load_log_interval,
     )

@@ -4,17 +4,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.dialects.route import RECORD
 from app.kit import ids
+from app.telemetry.load import Load
 from app.telemetry.observer import Observer, RequestRecord
 
 _REQUEST_ID = b"x-request-id"
 
 
 class RequestMiddleware:
-    """Gives each request its id and its record, and reports the record when the request ends."""
+    """Gives each request its id and its record, counts it while it runs, and reports the record when it ends."""
 
-    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer, load: Load) -> None:
         self._app = app
         self._observer = observer
+        self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Surround one request."""
@@ -31,9 +33,11 @@ class RequestMiddleware:
                 message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, raw_id)]
             await send(message)
 
+        self._load.enter()
         try:
             await self._app(scope, receive, send_with_id)
         finally:
+            self._load.leave()
             if not record.route:
                 record.route = getattr(scope.get("route"), "path_format", "")
             self._observer.request_ended(record)

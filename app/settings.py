@@ -21,7 +21,8 @@ _URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _MIN_PADDED = 16
 _USERINFO = re.compile(r"//[^/@]*@")
-_SECRET_FIELDS = frozenset({"api_keys", "aws_bearer_token_bedrock"})
+_SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "aws_bearer_token_bedrock"})
+_SMOKE = "smoke"
 
 
 class SettingsError(Exception):
@@ -71,6 +72,9 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = Field(
         None, description="The callers' keys: a comma-separated list of `secret` or `name=secret`."
     )
+    smoke_api_key: SecretStr | None = Field(
+        None, description="One more key, of the caller `smoke`, for the check that follows a deployment."
+    )
     auth_disabled: bool = Field(False, validate_default=True, description="Serve callers without keys.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -78,6 +82,15 @@ class Settings(BaseSettings):
     tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
     log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
+    load_log_interval: float = Field(
+        60, ge=0, le=3600, description="Seconds between two log lines that tell the requests in flight; 0 for none."
+    )
+    keep_alive_timeout: int = Field(
+        75,
+        ge=1,
+        le=4000,
+        description="Seconds that a caller's idle connection stays open; above a load balancer's idle timeout.",
+    )
     shutdown_grace: float = Field(30, ge=0, le=3600, description="Seconds that open requests get to end on SIGTERM.")
 
     @field_validator("aws_endpoint_url", "aws_endpoint_url_bedrock_runtime", "aws_endpoint_url_bedrock")
@@ -145,6 +158,15 @@ class Settings(BaseSettings):
             parse_api_keys(value.get_secret_value())
         return value
 
+    @field_validator("smoke_api_key")
+    @classmethod
+    def _check_smoke_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            others = info.data.get("api_keys")
+            smoke = f"{_SMOKE}={value.get_secret_value()}"
+            parse_api_keys(f"{others.get_secret_value()},{smoke}" if others else smoke)
+        return value
+
     @field_validator("auth_disabled")
     @classmethod
     def _check_auth(cls, value: bool, info: ValidationInfo) -> bool:
@@ -169,7 +191,10 @@ class Settings(BaseSettings):
 
     def keys(self) -> dict[str, str]:
         """The callers' keys, secret by name; empty if none are set."""
-        return parse_api_keys(self.api_keys.get_secret_value()) if self.api_keys else {}
+        keys = parse_api_keys(self.api_keys.get_secret_value()) if self.api_keys else {}
+        if self.smoke_api_key:
+            keys[_SMOKE] = self.smoke_api_key.get_secret_value()
+        return keys
 
 
 def parse_api_keys(text: str) -> dict[str, str]:

@@ -2,6 +2,7 @@ from typing import Any
 
 from app.dialects.route import RECORD
 from app.middleware import RequestMiddleware
+from app.telemetry.load import Load
 
 
 class Seen:
@@ -16,6 +17,7 @@ async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if kind == "http":
             assert scope[RECORD].method == "GET"
+            assert load.take()[1] == 1
         await send({"type": "http.response.start", "status": 204, "headers": [(b"a", b"b")]})
 
     sent: list[Any] = []
@@ -23,8 +25,8 @@ async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -
     async def send(message: Any) -> None:
         sent.append(message)
 
-    seen = Seen()
-    await RequestMiddleware(application, seen)({"type": kind, "method": "GET", "headers": headers}, None, send)  # type: ignore[arg-type]
+    seen, load = Seen(), Load()
+    await RequestMiddleware(application, seen, load)({"type": kind, "method": "GET", "headers": headers}, None, send)  # type: ignore[arg-type]
     return sent, seen
 
 

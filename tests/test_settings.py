@@ -202,3 +202,12 @@ def test_bad_keys(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         parse_api_keys(text)
     assert "b c" not in str(caught.value)
+
+
+def test_the_smoke_key_is_one_more_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = load(monkeypatch, tmp_path, SMOKE_API_KEY="fire")
+    assert settings.keys() == {"team": "s3cret", "smoke": "fire"}
+    for clash in ("s3cret", "two words"):
+        (fault,) = faults(monkeypatch, tmp_path, SMOKE_API_KEY=clash)
+        assert fault.startswith("SMOKE_API_KEY (value not shown): ")
+        assert clash not in fault

@@ -180,6 +180,24 @@ def test_it_serves_and_ends_cleanly(emulator_url: str, program: str) -> None:
         assert "Traceback" not in errors
 
 
+def test_idle_connections_stay_open_and_load_is_logged(emulator_url: str) -> None:
+    port = str(free_port())
+    settings = {**aws(emulator_url), "PORT": port, "KEEP_ALIVE_TIMEOUT": "1", "LOAD_LOG_INTERVAL": "0.2"}
+    with running("app", url=f"http://127.0.0.1:{port}/health", **settings) as process:
+        with socket.create_connection(("127.0.0.1", int(port))) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.settimeout(5)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            before = time.monotonic()
+            assert connection.recv(4096) == b""
+            assert 0.7 < time.monotonic() - before < 3
+        process.terminate()
+        _, logged = process.communicate(timeout=10)
+    loads = [line for line in map(json.loads, logged.splitlines()) if line["message"] == "load"]
+    assert len(loads) >= 3
+    assert {"in_flight", "in_flight_peak"} < set(loads[0])
+
+
 def test_open_streams_end_before_it_does(emulator_url: str) -> None:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
