@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError
 from dotenv import load_dotenv
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.kit import json
 
 _KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
@@ -223,17 +225,43 @@ def parse_api_keys(text: str) -> dict[str, str]:
     return keys
 
 
+class _Anything(TypedDict):
+    pass
+
+
+class _Listing(TypedDict):
+    endpoints: dict[str, _Anything]
+
+
+class _Services(TypedDict, total=False):
+    bedrock: _Listing
+
+
+class _Partition(TypedDict):
+    regions: dict[str, _Anything]
+    services: _Services
+
+
+class _Endpoints(TypedDict):
+    partitions: list[_Partition]
+
+
 @cache
 def bedrock_regions() -> tuple[str, ...]:
     """The regions of all partitions where botocore's own data has Bedrock.
 
-    It lists the service as `bedrock`; under `bedrock-runtime` it lists none (botocore 1.44.8).
+    It lists the service as `bedrock`; under `bedrock-runtime` it lists none (botocore 1.44.8). Only that is read: the
+    whole file would take 11 MB for the life of the process.
     """
-    session = _without_profile()
+    import botocore
+
+    data = (Path(botocore.__file__).parent / "data" / "endpoints.json").read_bytes()
     regions = {
         region
-        for partition in session.get_available_partitions()
-        for region in session.get_available_regions("bedrock", partition)
+        for partition in json.loads_as(data, _Endpoints)["partitions"]
+        if "bedrock" in partition["services"]
+        for region in partition["services"]["bedrock"]["endpoints"]
+        if region in partition["regions"]
     }
     return tuple(sorted(regions))
 

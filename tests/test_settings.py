@@ -79,7 +79,16 @@ def test_without_keys_it_starts_only_when_told_so(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_region_is_checked_unless_an_endpoint_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert {"us-east-1", "eu-central-1", "us-gov-west-1"} <= set(bedrock_regions())
+    import botocore.session
+
+    session = botocore.session.Session()
+    listed = {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("bedrock", partition)
+    }
+    assert {"us-east-1", "eu-central-1", "us-gov-west-1"} <= listed
+    assert set(bedrock_regions()) == listed
     (fault,) = faults(monkeypatch, tmp_path, AWS_REGION="eu-central-9")
     assert "eu-central-1" in fault
     assert "AWS_ENDPOINT_URL_BEDROCK_RUNTIME" in fault

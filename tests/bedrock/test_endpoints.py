@@ -1,8 +1,9 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.bedrock.endpoints import Endpoint, resolve_endpoints
+from app.bedrock.endpoints import Endpoint, _resolve_by_rules, resolve_endpoints
 from app.settings import Settings
 
 
@@ -15,6 +16,73 @@ def test_the_region_decides_by_default() -> None:
     found = resolve()
     assert found["bedrock-runtime"].origin == "https://bedrock-runtime.eu-central-1.amazonaws.com"
     assert found["bedrock"].host == "bedrock.eu-central-1.amazonaws.com"
+
+
+PROFILES = """[profile plain]
+[profile elsewhere]
+services = mine
+[services mine]
+bedrock_runtime =
+  endpoint_url = https://mine.example/runtime
+[profile everything]
+endpoint_url = https://everything.example
+"""
+
+
+def by_botocore(service: str, region: str) -> str:
+    """Where a client really sends, which is not always what its `meta.endpoint_url` says."""
+    import botocore.config
+    import botocore.session
+    from botocore.awsrequest import AWSResponse
+
+    unsigned = botocore.config.Config(signature_version=botocore.UNSIGNED)
+    client = botocore.session.Session().create_client(service, region_name=region, config=unsigned)
+    seen = []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        seen.append(request.url)
+        response = AWSResponse(request.url, 200, {}, None)
+        response._content = b"{}"
+        return response
+
+    client.meta.events.register("before-send", answer)
+    if service == "bedrock":
+        client.list_foundation_models()
+        return str(seen[0]).removesuffix("/foundation-models")
+    client.converse(modelId="m", messages=[])
+    return str(seen[0]).removesuffix("/model/m/converse")
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1"])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"AWS_USE_FIPS_ENDPOINT": "true"},
+        {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+        {"AWS_PROFILE": "elsewhere"},
+        {"AWS_PROFILE": "everything"},
+        {"AWS_PROFILE": "everything", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+    ],
+    ids=lambda environment: " ".join(environment.values()) or "nothing set",
+)
+def test_it_is_what_botocore_s_own_client_would_call(
+    region: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from botocore.exceptions import EndpointProviderError
+
+    profiles = tmp_path / "config"
+    profiles.write_text(PROFILES)
+    for name, value in {"AWS_CONFIG_FILE": str(profiles), **environment}.items():
+        monkeypatch.setenv(name, value)
+    for service in ("bedrock-runtime", "bedrock"):
+        try:
+            expected = by_botocore(service, region)
+        except EndpointProviderError as error:
+            with pytest.raises(type(error)):
+                _resolve_by_rules(service, region)  # type: ignore[arg-type]
+            continue
+        assert _resolve_by_rules(service, region) == expected  # type: ignore[arg-type]
 
 
 def test_fips_and_dual_stack_are_botocore_s_business(monkeypatch: pytest.MonkeyPatch) -> None:
