@@ -15,8 +15,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m pip install --quiet --require-hashes --only-binary=:all: --target /build/site -r requirements.txt
 COPY docker/assemble.py docker/
 RUN python3 docker/assemble.py /rootfs /build/site
+COPY docker/loading.py docker/
 COPY app app
-RUN python3 docker/assemble.py --app app /rootfs
+RUN python3 docker/assemble.py --app app --loading docker/loading.py /rootfs
 
 FROM build AS debug
 ENV PYTHONPATH=/rootfs/srv/site HOST=0.0.0.0

@@ -1,7 +1,8 @@
 """Assembles the root file system of the release image. Runs in the build stage, with the interpreter that it copies.
 
     assemble.py ROOT SITE          the interpreter, the closure of its libraries, certificates, and the packages
-    assemble.py --app APP ROOT     the application, and bytecode for what it loads
+    assemble.py --app APP --loading PROGRAM ROOT
+                                   the application, and bytecode of the modules whose files PROGRAM lists (JSON)
 
 Two steps, so that a change of the application alone rebuilds only the second.
 """
@@ -37,48 +38,17 @@ BOTOCORE_DATA_KEPT = {
 }  # fmt: skip
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
-# loads all that the service loads: serves both programs on loopback, makes a call of each kind, and lists its modules
-LOADING = """
-import json, os, sys, threading, time, urllib.request
-sys.path[:0] = [{site!r}, {here!r}]
-import app.__main__, app.ops.probe, uvicorn
-from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
-from app.emulator.auth import Gate
-from app.emulator.server import Emulator
-from app.main import create_app
-from app.settings import load_settings
-
-def serve(application):
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_config=None, access_log=False))
-    threading.Thread(target=server.run, daemon=True).start()
-    while not server.started:
-        time.sleep(0.01)
-    return "http://127.0.0.1:%d" % server.servers[0].sockets[0].getsockname()[1]
-
-bedrock = serve(Emulator(Gate({{ACCESS_KEY: SECRET_KEY}}, frozenset({{BEARER}}))))
-os.environ.update(AWS_REGION="us-east-1", BEDROCK_MODEL_ID="scripted.echo-v1:0", AUTH_DISABLED="true",
-                  AWS_ENDPOINT_URL=bedrock, AWS_ACCESS_KEY_ID=ACCESS_KEY, AWS_SECRET_ACCESS_KEY=SECRET_KEY)
-gateway = serve(create_app(load_settings()))
-for body in ({{}}, {{"stream": True}}):
-    body["messages"] = [{{"role": "user", "content": "x"}}]
-    urllib.request.urlopen(gateway + "/v1/chat/completions", json.dumps(body).encode()).read()
-for path in ("/health/ready", "/v1/models", "/openapi.json"):
-    urllib.request.urlopen(gateway + path).read()
-files = {{getattr(module, "__file__", None) for module in list(sys.modules.values())}}
-print(json.dumps(sorted(file for file in files if file)), flush=True)
-os._exit(0)
-"""
-
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--app", type=Path)
+    parser.add_argument("--loading", type=Path)
     parser.add_argument("paths", nargs="+", type=Path)
     options = parser.parse_args()
     if options.app is not None:
         (root,) = options.paths
-        add_application(root, options.app)
+        add_application(root, options.app, options.loading)
     else:
         root, site = options.paths
         add_interpreter(root)
@@ -113,16 +83,17 @@ def add_packages(root: Path, site: Path) -> None:
     for info in target.glob("*.dist-info"):
         remove(child for child in info.iterdir() if child.name not in DIST_INFO_KEPT)
     data = target / "botocore" / "data"
-    remove(child for child in data.iterdir() if child.name not in BOTOCORE_DATA_KEPT)
-    remove([target / "boto3" / "data", data.parent / "cacert.pem"])
+    if data.is_dir():
+        remove(child for child in data.iterdir() if child.name not in BOTOCORE_DATA_KEPT)
+        remove([target / "boto3" / "data", data.parent / "cacert.pem"])
 
 
 def add_system_files(root: Path) -> None:
     """Certificates, and names for the one user."""
     copy(CERTIFICATES.resolve(), root, as_path=CERTIFICATES)
     etc = root / "etc"
-    (etc / "passwd").write_text("outcrop:x:65532:65532::/srv:/nonexistent\n")
-    (etc / "group").write_text("outcrop:x:65532:\n")
+    (etc / "passwd").write_text("service:x:65532:65532::/srv:/nonexistent\n")
+    (etc / "group").write_text("service:x:65532:\n")
     (etc / "nsswitch.conf").write_text("hosts: files dns\n")
     (root / "tmp").mkdir(mode=0o1777, exist_ok=True)
 
@@ -145,13 +116,13 @@ def add_shared_libraries(root: Path) -> None:
     subprocess.run(["ldconfig", "-r", str(root)], check=True)
 
 
-def add_application(root: Path, application: Path) -> None:
+def add_application(root: Path, application: Path, program: Path) -> None:
     """The application in /srv, and bytecode of every module that it loads, never checked against its source again."""
-    copy_tree(application, root / "srv" / "app", {"__pycache__"})
-    site, here = str(root / "srv" / "site"), str(root / "srv")
-    environment = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"}
-    program = [sys.executable, "-S", "-c", LOADING.format(site=site, here=here)]
-    loading = subprocess.run(program, check=True, capture_output=True, text=True, cwd=here, env=environment)
+    here = root / "srv"
+    copy_tree(application, here / application.name, {"__pycache__"})
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{here / 'site'}:{here}"}
+    command = [sys.executable, "-S", str(program.resolve())]
+    loading = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=here, env=environment)
     stdlib = sysconfig.get_path("stdlib")
     for name in json.loads(loading.stdout):
         inside = Path(name) if name.startswith(str(root)) else root / Path(name).relative_to("/")

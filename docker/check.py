@@ -1,6 +1,6 @@
 """Starts an image under the hard flags, against the embedded Bedrock, and checks what it promises.
 
-    check.py ENGINE IMAGE [engine options]
+    check.py ENGINE IMAGE IDLE_MEGABYTES [engine options]
 
 Run from the project's own environment, whose embedded Bedrock it starts. The container shares the machine's network, so
 that both meet on loopback.
@@ -23,24 +23,28 @@ HARD = [
     "--network", "host",
 ]  # fmt: skip
 START_SECONDS = 1.0
-IDLE_MEGABYTES = 80.0
 NAME = "outcrop-check"
 
 
 def main() -> int:
     """Run every check; returns 1 if one fails."""
-    engine, image, *options = sys.argv[1:]
-    checks = Checks(engine)
+    engine, image, idle, *options = sys.argv[1:]
+    checks = Checks(engine, float(idle))
     with embedded_bedrock() as upstream:
         checks.run(image, options, upstream)
     return 1 if checks.failures else 0
 
 
 class Checks:
-    """The checks of one image."""
+    """The checks of one image.
 
-    def __init__(self, engine: str) -> None:
+    Args:
+        engine: docker or podman. idle: the most memory in MB when idle.
+    """
+
+    def __init__(self, engine: str, idle: float) -> None:
         self.engine = engine
+        self.idle = idle
         self.failures = 0
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -106,7 +110,7 @@ class Checks:
         writing = self.call("exec", NAME, "/bin/python3", "-c", "open('/srv/x', 'w')")
         self.report(writing.returncode != 0, "cannot write to its own files")
         megabytes = resident(self.call("inspect", "--format", "{{.State.Pid}}", NAME).stdout.strip())
-        self.report(megabytes < IDLE_MEGABYTES, f"idles at {megabytes:.0f} MB (at most {IDLE_MEGABYTES:.0f} MB)")
+        self.report(megabytes < self.idle, f"idles at {megabytes:.0f} MB (at most {self.idle:.0f} MB)")
         before = time.monotonic()
         self.call("stop", "--time", "10", NAME)
         code = self.call("inspect", "--format", "{{.State.ExitCode}}", NAME).stdout.strip()

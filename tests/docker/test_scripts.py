@@ -74,4 +74,4 @@ def test_the_image_holds_no_secret_and_no_root() -> None:
 def test_only_what_the_build_needs_is_sent_to_it() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert ignored[0] == "*"
-    assert set(ignored[1:4]) == {"!app", "!docker/assemble.py", "!requirements.txt"}
+    assert set(ignored[1:5]) == {"!app", "!docker/assemble.py", "!docker/loading.py", "!requirements.txt"}

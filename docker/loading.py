@@ -1,0 +1,64 @@
+"""Loads all that the service loads, and prints the files of its modules: assemble.py makes bytecode of just those.
+
+Serves both programs on loopback and makes a call of each kind, so an image whose gateway does not answer is not built.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+import urllib.request
+from typing import Any
+
+import uvicorn
+
+import app.__main__
+import app.ops.probe  # noqa: F401 -- the image's health check
+from app.emulator.auth import Gate
+from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
+from app.emulator.server import Emulator
+from app.main import create_app
+from app.settings import load_settings
+
+
+def serve(application: Any) -> str:
+    """Serve an application on a free port of loopback, for as long as the process lives; returns its base URL."""
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_config=None, access_log=False))
+    threading.Thread(target=server.run, daemon=True).start()
+    while not server.started:
+        time.sleep(0.01)
+    return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+
+def ask(url: str, body: Any = None) -> None:
+    """Make a request; an answer that is an error ends the build."""
+    urllib.request.urlopen(url, json.dumps(body).encode() if body else None).read()  # noqa: S310
+
+
+def main() -> None:
+    """Load, and list."""
+    bedrock = serve(Emulator(Gate({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER}))))
+    os.environ.update(
+        AUTH_DISABLED="true",
+        AWS_ACCESS_KEY_ID=ACCESS_KEY,
+        AWS_EC2_METADATA_DISABLED="true",
+        AWS_ENDPOINT_URL=bedrock,
+        AWS_REGION="us-east-1",
+        AWS_SECRET_ACCESS_KEY=SECRET_KEY,
+        BEDROCK_MODEL_ID="scripted.echo-v1:0",
+    )
+    gateway = serve(create_app(load_settings()))
+    for streamed in (False, True):
+        messages = [{"role": "user", "content": "x"}]
+        ask(f"{gateway}/v1/chat/completions", {"messages": messages, "stream": streamed})
+    for path in ("/health/ready", "/v1/models", "/openapi.json"):
+        ask(gateway + path)
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    sys.stdout.write(json.dumps(sorted(file for file in files if file)))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The templates for other services, filled in for this one: what comes out is what stands here."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from docker.fill import fill
+
+ROOT = Path(__file__).parents[2]
+
+
+def filled(name: str, **values: str) -> str:
+    return fill((ROOT / "docker" / name).read_text(), values)
+
+
+def test_the_dockerfile() -> None:
+    result = filled(
+        "Dockerfile.template",
+        TITLE="Outcrop",
+        DESCRIPTION="An HTTP gateway before Amazon Bedrock",
+        LICENSE="Apache-2.0",
+        VERSION="0.1.0",
+        PYTHON="3.13",
+        PACKAGE="app",
+        PROBE="app.ops.probe",
+        PORT="8000",
+    )
+    assert result == (ROOT / "Dockerfile").read_text()
+
+
+def test_continuous_integration() -> None:
+    result = filled(
+        "ci.yml.template",
+        PYTHON="3.13",
+        OTHER_PYTHONS='"3.11", "3.12", "3.14"',
+        NEXT_PYTHON="3.14",
+        PYTHON_VARIABLE="OUTCROP_PYTHON",
+    )
+    assert result == (ROOT / ".github/workflows/ci.yml").read_text()
+
+
+def test_the_requirements() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = {"run": project["dependencies"], "develop": project["optional-dependencies"]["dev"]}
+    names = {
+        "run": ["boto3", "botocore", "fastapi", "pydantic-settings", "tenacity", "uvicorn"],
+        "develop": ["httpx", "moto", "pytest", "pytest-cov"],
+    }
+    versions = dict(pin.split("==") for pin in [*pins["run"], *pins["develop"]] if "==" in pin)
+    more = {part: [pin for pin in pins[part] if pin.split("==")[0] not in names[part]] for part in pins}
+    result = filled(
+        "requirements.template",
+        BOTO=versions["boto3"],
+        FASTAPI=versions["fastapi"],
+        PYDANTIC_SETTINGS=versions["pydantic-settings"],
+        TENACITY=versions["tenacity"],
+        UVICORN=versions["uvicorn"],
+        HTTPX=versions["httpx"],
+        MOTO=versions["moto"],
+        PYTEST=versions["pytest"],
+        PYTEST_COV=versions["pytest-cov"],
+        MORE="\n".join(more["run"]),
+        MORE_DEV="\n".join(more["develop"]),
+    )
+    run, _, develop = result.partition("# for development\n")
+    assert sorted(run.split("\n")[:-1]) == sorted(pins["run"])
+    assert sorted(develop.split("\n")[:-1]) == sorted(pins["develop"])
+
+
+def test_a_name_without_a_value_is_refused() -> None:
+    with pytest.raises(ValueError, match="no value for PORT"):
+        fill("EXPOSE @PORT@\n", {})
+    with pytest.raises(ValueError, match="knows no PROT"):
+        fill("EXPOSE @PORT@\n", {"PORT": "1", "PROT": "2"})
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    template = tmp_path / "x.template"
+    template.write_text("#| PORT: where it listens\nEXPOSE @PORT@\n")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        command = [sys.executable, str(ROOT / "docker/fill.py"), *arguments]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        return ended.returncode, ended.stdout, ended.stderr
+
+    assert run(str(template), "PORT=80=80") == (0, "EXPOSE 80=80\n", "")
+    assert run(str(template)) == (2, "", "no value for PORT\n")
+    assert run()[0] == run(str(template), "PORT")[0] == 2
