@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Passes the tests on a fresh machine: lint of every language, types, import contracts, tests with branch coverage.
 #
-#   ./run_tests.sh        everything, within 5 minutes on two cores
-#   ./run_tests.sh fast   what needs under a minute: no servers in processes of their own, no local language model
+#   ./run_tests.sh          everything but the deployment, within 5 minutes on two cores
+#   ./run_tests.sh fast     what needs about a minute: no servers in processes of their own, no local language model
+#   ./run_tests.sh tests    the tests of `fast` without the lint, for one more Python (OUTCROP_PYTHON)
+#   ./run_tests.sh deploy   the image and the whole way of a deployment, on one machine (Debian, as root)
 set -euo pipefail
 cd "$(dirname "$0")"
 source scripts/environment.sh
 
 mode=${1:-all}
 case $mode in
-all | fast) ;;
--h | --help) sed -n '2,5s/^# \{0,1\}//p' run_tests.sh && exit ;;
-*) stop "unknown argument $mode: ./run_tests.sh [fast]" ;;
+all | fast | tests | deploy) ;;
+-h | --help) sed -n '2,7s/^# \{0,1\}//p' run_tests.sh && exit ;;
+*) stop "unknown argument $mode: ./run_tests.sh [fast|tests|deploy]" ;;
 esac
 started=$SECONDS
 step() {
@@ -20,33 +22,62 @@ step() {
   "$@"
 }
 
+lint() {
+  shell_scripts=(./*.sh scripts/*.sh .ci/run)
+  step "lint" ruff check
+  step "format" ruff format --check
+  step "shell" shellcheck -x "${shell_scripts[@]}"
+  step "shell format" shfmt -i 2 -d "${shell_scripts[@]}"
+  step "Dockerfile" hadolint Dockerfile
+  step "workflows" zizmor --offline --quiet --persona auditor .github
+  step "types" mypy
+  step "import contracts" lint-imports --no-cache
+}
+
+# What these check changes seldom, and their packages weigh more than all others.
+lint_infrastructure() {
+  step "templates" .venv-linters/bin/cfn-lint infra/*.yml
+  step "policies" .venv-linters/bin/checkov --skip-download --quiet --compact --directory . \
+    --skip-path '.venv.*' --framework cloudformation dockerfile github_actions
+  if [ -x .venv-linters/bin/actionlint ]; then
+    step "actions" .venv-linters/bin/actionlint -shellcheck .venv/bin/shellcheck
+  else
+    say "actionlint has no package for this platform: continuous integration runs it"
+  fi
+}
+
+# Many of these wait for time to pass, so there are more of them at once than cores; the slow ones compute.
+test_quick() { pytest -q -n 4 -m "not slow" "$@"; }
+test_slow() { pytest -q -n 2 -m slow "$@"; }
+
 prepare requirements-dev.txt
-if [ "$mode" = all ]; then
-  prepare_llm || true
-  prepare_second_opinion
-fi
 export PATH="$PWD/.venv/bin:$PATH"
 
-step "lint" ruff check
-step "format" ruff format --check
-shell_scripts=(./*.sh scripts/*.sh .ci/run)
-step "shell" shellcheck -x "${shell_scripts[@]}"
-step "shell format" shfmt -i 2 -d "${shell_scripts[@]}"
-step "Dockerfile" hadolint Dockerfile
-step "workflows" zizmor --offline --quiet --persona auditor .github
-step "types" mypy
-step "import contracts" lint-imports --no-cache
-
 case $mode in
+tests)
+  step "tests" test_quick
+  ;;
 fast)
-  step "tests" pytest -q -n auto -m "not slow"
+  lint
+  step "tests" test_quick
   ;;
 all)
+  prepare_llm || true
+  prepare_apart ministack
+  prepare_apart linters
+  lint
+  lint_infrastructure
   rm -f .coverage .coverage.*
-  step "tests" pytest -q -n auto --cov --cov-report=
+  step "tests" test_quick --cov --cov-report=
+  step "slow tests" test_slow --cov --cov-append --cov-report=
   step "coverage" coverage report --skip-covered --fail-under=90
   step "coverage of the translation files" coverage report --fail-under=100 \
     --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/native.py,app/tailor/*,app/converse/*"
+  ;;
+deploy)
+  prepare_apart ministack
+  source scripts/rehearsal.sh
+  rehearse
   ;;
 esac
 say "all passed in $((SECONDS - started)) s"

