@@ -3,18 +3,22 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from app import tailor
 from app.dialects.openai_chat.errors import _WORDS
 from app.dialects.openai_chat.schema_in import ChatRequest
-from scripts.settings_table import BEGIN, END, table
+from scripts.tables import TABLES, marks
 
 ROOT = Path(__file__).parents[2]
 API = (ROOT / "API.md").read_text()
 
 
-def test_every_setting_is_in_the_table() -> None:
+@pytest.mark.parametrize("name", TABLES)
+def test_every_setting_and_parameter_is_in_its_table(name: str) -> None:
     document = (ROOT / "DEPLOYMENT.md").read_text()
-    assert document.partition(BEGIN)[2].partition(END)[0] == table(), "run: python -m scripts.settings_table"
+    begin, end = marks(name)
+    assert document.partition(begin)[2].partition(end)[0] == TABLES[name](), "run: python -m scripts.tables"
 
 
 def test_every_field_of_a_chat_request_has_its_row() -> None:

@@ -1,0 +1,49 @@
+"""The policies of a template, statement by statement."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement. owner: the logical id that it stands in."""
+
+    owner: str
+    actions: tuple[str, ...]
+    resources: tuple[Any, ...]
+    condition: dict[str, Any]
+    principal: Any
+    raw: dict[str, Any]
+
+
+def statements(template: dict[str, Any]) -> Iterator[Statement]:
+    """Every statement of every policy document, of trust as of permission."""
+    for owner, resource in template["Resources"].items():
+        for document in _documents(resource["Properties"]):
+            for entry in document["Statement"]:
+                raw = entry["Fn::If"][1] if "Fn::If" in entry else entry
+                yield Statement(
+                    owner,
+                    tuple(_list(raw.get("Action", []))),
+                    tuple(_list(raw.get("Resource", []))),
+                    raw.get("Condition", {}),
+                    raw.get("Principal"),
+                    raw,
+                )
+
+
+def _documents(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if "Statement" in value:
+            yield value
+            return
+        for member in value.values():
+            yield from _documents(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _documents(member)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,161 @@
+"""The templates, against the code and the documents that they belong to."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.settings import Settings
+from app.telemetry.load import Load
+from scripts.templates import FOLDER, load_template
+
+ROOT = FOLDER.parent
+SERVICE = load_template("service.yml")
+BOOTSTRAP = load_template("bootstrap.yml")
+PARAMETERS = SERVICE["Parameters"]
+RESOURCES = SERVICE["Resources"]
+(CONTAINER,) = RESOURCES["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+EXAMPLE = json.loads((FOLDER / "environments/example.json").read_text())
+
+
+@pytest.mark.parametrize("template", [SERVICE, BOOTSTRAP], ids=["service", "bootstrap"])
+def test_every_parameter_and_output_is_explained(template: dict[str, Any]) -> None:
+    for kind in ("Parameters", "Outputs"):
+        for name, entry in template[kind].items():
+            assert len(entry.get("Description", "")) > 10, name
+
+
+def test_every_parameter_has_its_place_on_the_console() -> None:
+    groups = SERVICE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(PARAMETERS)
+
+
+def test_the_service_fits_into_one_request() -> None:
+    assert len((FOLDER / "service.yml").read_bytes()) < 51_200
+
+
+def test_cloudformation_reads_no_anchors() -> None:
+    for path in FOLDER.glob("*.yml"):
+        tokens = list(yaml.scan(path.read_text()))
+        assert not [token for token in tokens if isinstance(token, yaml.AnchorToken | yaml.AliasToken)], path
+
+
+def test_the_example_gives_what_is_required_and_nothing_else() -> None:
+    required = {name for name, entry in PARAMETERS.items() if "Default" not in entry} - {"Image"}
+    assert required <= set(EXAMPLE["parameters"]) <= set(PARAMETERS)
+    for name, value in EXAMPLE["parameters"].items():
+        if pattern := PARAMETERS[name].get("AllowedPattern"):
+            assert re.fullmatch(pattern, value), name
+
+
+def test_images_are_named_by_digest_only() -> None:
+    pattern = PARAMETERS["Image"]["AllowedPattern"]
+    assert re.fullmatch(pattern, f"1.dkr.ecr.us-east-1.amazonaws.com/x@sha256:{'a' * 64}")
+    for tag in ("x:latest", "x", f"x:1@sha256:{'a' * 63}", f"x y@sha256:{'a' * 64}"):
+        assert not re.fullmatch(pattern, tag)
+
+
+def test_each_timeout_is_longer_than_the_one_behind_it() -> None:
+    fields = Settings.model_fields
+    assert fields["bedrock_read_timeout"].default < PARAMETERS["IdleTimeout"]["MinValue"]
+    assert PARAMETERS["IdleTimeout"]["Default"] < PARAMETERS["KeepAliveTimeout"]["Default"]
+    assert PARAMETERS["ShutdownGrace"]["MaxValue"] < CONTAINER["StopTimeout"] <= 120
+    attributes = RESOURCES["LoadBalancer"]["Properties"]["LoadBalancerAttributes"]
+    assert {"Key": "idle_timeout.timeout_seconds", "Value": {"Ref": "IdleTimeout"}} in attributes
+
+
+def test_tasks_get_settings_that_exist_and_secrets_as_secrets() -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    plain = {entry["Name"] for entry in CONTAINER["Environment"]}
+    hidden = {entry["Name"] for entry in CONTAINER["Secrets"]}
+    assert plain | hidden <= known
+    assert hidden == {"API_KEYS", "SMOKE_API_KEY"}
+    assert not [name for name in plain if re.search("KEY$|KEYS|SECRET|TOKEN", name)]
+
+
+def test_no_secret_passes_through_a_parameter() -> None:
+    for template in (SERVICE, BOOTSTRAP):
+        assert not [name for name, entry in template["Parameters"].items() if entry.get("NoEcho")]
+        assert not [name for name in template["Parameters"] if re.search("Secret|Password|Token|ApiKey", name)]
+
+
+def test_the_container_is_as_hard_as_it_was_checked() -> None:
+    assert CONTAINER["ReadonlyRootFilesystem"] is True
+    assert CONTAINER["User"] == "65532:65532"
+    assert CONTAINER["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+    assert CONTAINER["HealthCheck"]["Command"][0] == "CMD"
+
+
+def test_a_deployment_stops_and_goes_back_by_itself() -> None:
+    configuration = RESOURCES["Service"]["Properties"]["DeploymentConfiguration"]
+    assert configuration["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
+    assert (configuration["MinimumHealthyPercent"], configuration["MaximumPercent"]) == (100, 200)
+    assert "DesiredCount" not in RESOURCES["Service"]["Properties"]
+
+
+def test_callers_from_everywhere_need_https() -> None:
+    (assertion,) = SERVICE["Rules"]["PlainHttpIsForTrials"]["Assertions"]
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AllowedCidr"}, "0.0.0.0/0"]}]}
+
+
+def test_metrics_are_read_from_lines_that_are_written(caplog: pytest.LogCaptureFixture) -> None:
+    import asyncio
+    import logging
+
+    from app import errors
+
+    async def one_line() -> None:
+        task = asyncio.create_task(Load().report(0.001))
+        while not caplog.records:
+            await asyncio.sleep(0.001)
+        task.cancel()
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(one_line())
+    line = caplog.records[0]
+    in_flight = RESOURCES["InFlightMetric"]["Properties"]
+    assert in_flight["FilterPattern"] == f'{{ $.message = "{line.getMessage()}" }}'
+    (transformation,) = in_flight["MetricTransformations"]
+    assert transformation["MetricValue"].removeprefix("$.") in line.fields  # type: ignore[attr-defined]
+    kinds = {getattr(value, "kind", "") for value in vars(errors).values()}
+    named = re.findall(r'error = "(\w+)"', RESOURCES["ThrottleMetric"]["Properties"]["FilterPattern"])
+    assert set(named) == {"rate_limited", "quota_exceeded"} <= kinds
+
+
+def test_every_alarm_has_its_entry_in_the_runbook() -> None:
+    document = (ROOT / "DEPLOYMENT.md").read_text()
+    alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    assert len(alarms) == 4
+    for alarm in alarms:
+        name = alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+        assert f"### Alarm `{name}`" in document
+
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_hold_no_key_and_pin_what_they_use(path: Path) -> None:
+    text = path.read_text()
+    assert "secrets." not in text
+    assert "AWS_ACCESS_KEY" not in text
+    assert "\npermissions: {}\n" in text
+    for used in re.findall(r"uses: (.*)", text):
+        assert re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used) or used.startswith("$/"), used
+
+
+def test_an_action_has_one_pin() -> None:
+    pins: dict[str, set[str]] = {}
+    for path in WORKFLOWS:
+        for action, pin in re.findall(r"uses: ([^@\s]+)@(.*)", path.read_text()):
+            pins.setdefault(action, set()).add(pin)
+    assert {action: found for action, found in pins.items() if len(found) > 1} == {}
+
+
+def test_every_script_that_a_workflow_calls_is_there() -> None:
+    for path in WORKFLOWS:
+        for script in re.findall(r"run: (?:sudo )?(\./\S+\.sh)", path.read_text()):
+            assert (ROOT / script).stat().st_mode & 0o111, script
