@@ -1,0 +1,175 @@
+"""The image of a deployment: built from this tree, or taken as given; pushed, and known by its digest from then on."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from scripts.deploy.environment import Environment
+from scripts.deploy.progress import DeployError, Progress
+
+BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+UNKNOWN_DIGEST = "sha256:" + 64 * "0"
+_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
+
+
+class Images:
+    """The repository of an environment.
+
+    Args:
+        ecr: a boto3 client.
+    """
+
+    def __init__(self, ecr: Any, environment: Environment, progress: Progress) -> None:
+        self._ecr = ecr
+        self._environment = environment
+        self._progress = progress
+        host, _, name = environment.repository_uri.partition("/")
+        self._host = environment.registry or host
+        self._target = f"{self._host}/{name}"
+
+    def build(self) -> str:
+        """Build this tree and push it; returns the image by digest. What was pushed before is not built again.
+
+        Raises:
+            DeployError: a step failed.
+        """
+        tag = _tag()
+        if digest := self._digest_of(imageTag=tag):
+            self._progress.say(f"the image of this commit is there already: {tag}")
+            return self._named(digest)
+        self._progress.say(f"building {tag} for {self._environment.platform}")
+        local = f"outcrop:{tag}"
+        _run(["./build_docker.sh", "--tag", local, "--platform", self._environment.platform], "the image was not built")
+        self._progress.say(f"pushing {self._target}:{tag}")
+        self._push(local, tag)
+        digest = self._digest_of(imageTag=tag)
+        if not digest:
+            raise DeployError(f"the registry does not know {tag} after the push", "try again")
+        return self._named(digest)
+
+    def take(self, image: str) -> str:
+        """An image that is there already, or in another repository, from which it is copied with its digest.
+
+        Raises:
+            DeployError: it is not given by digest, or is nowhere.
+        """
+        if not BY_DIGEST.fullmatch(image):
+            raise DeployError(f"{image} is no image by digest", "give --image REPOSITORY@sha256:DIGEST: a tag can move")
+        repository, _, digest = image.partition("@")
+        if not self._digest_of(imageDigest=digest):
+            if repository == self._environment.repository_uri:
+                raise DeployError(f"{image} is not in the repository", "look for it: aws ecr describe-images")
+            self._progress.say(f"copying it from {repository}")
+            self._copy(image, f"promoted-{digest.removeprefix('sha256:')[:16]}")
+            if not self._digest_of(imageDigest=digest):
+                raise DeployError("the copy has another digest", "copy it with skopeo copy --all --preserve-digests")
+        return self._named(digest)
+
+    def unknown(self) -> str:
+        """A stand-in for an image that is not built, for a dry run."""
+        return self._named(UNKNOWN_DIGEST)
+
+    def _named(self, digest: str) -> str:
+        return f"{self._environment.repository_uri}@{digest}"
+
+    def _digest_of(self, **identifier: str) -> str:
+        try:
+            found = self._ecr.describe_images(repositoryName=self._environment.repository, imageIds=[identifier])
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code == "ImageNotFoundException":
+                return ""
+            if code == "RepositoryNotFoundException":
+                raise DeployError(
+                    f"there is no repository {self._environment.repository}", "deploy infra/bootstrap.yml first"
+                ) from None
+            raise
+        return next((str(each["imageDigest"]) for each in found["imageDetails"]), "")
+
+    def _push(self, local: str, tag: str) -> None:
+        target = f"{self._target}:{tag}"
+        with self._logged_in(self._host) as environment:
+            # the engine that built it, in the order of build_docker.sh
+            if shutil.which("docker"):
+                _run(["docker", "tag", local, target], "the image could not be tagged")
+                _run(["docker", "push", "--quiet", target], "the push failed", environment)
+            else:
+                engine = "buildah" if shutil.which("buildah") else "podman"
+                _run(
+                    [engine, "push", "--quiet", *self._plain(), local, f"docker://{target}"],
+                    "the push failed",
+                    environment,
+                )
+
+    def _copy(self, image: str, tag: str) -> None:
+        source_host = image.partition("/")[0]
+        target = f"{self._target}:{tag}"
+        with self._logged_in(self._host, source_host) as environment:
+            if shutil.which("skopeo"):
+                verify = ["--dest-tls-verify=false", "--src-tls-verify=false"] if self._plain() else []
+                _run(
+                    [
+                        "skopeo",
+                        "copy",
+                        "--quiet",
+                        "--all",
+                        "--preserve-digests",
+                        *verify,
+                        f"docker://{image}",
+                        f"docker://{target}",
+                    ],
+                    "the copy failed",
+                    environment,
+                )
+            elif shutil.which("docker"):
+                _run(
+                    ["docker", "buildx", "imagetools", "create", "--tag", target, image], "the copy failed", environment
+                )
+            else:
+                raise DeployError("an image is copied by skopeo or docker, and none is installed", "install skopeo")
+
+    def _plain(self) -> list[str]:
+        """A registry on this machine speaks plain HTTP."""
+        return ["--tls-verify=false"] if _LOOPBACK.fullmatch(self._host) else []
+
+    @contextmanager
+    def _logged_in(self, *hosts: str) -> Iterator[dict[str, str]]:
+        """Credentials for registries, in a file of this process, so that they stand on no command line."""
+        token = self._ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "config.json"
+            file.touch(mode=0o600)
+            file.write_text(json.dumps({"auths": {host: {"auth": token} for host in hosts}}))
+            yield {"DOCKER_CONFIG": folder, "REGISTRY_AUTH_FILE": str(file)}
+
+
+def _tag() -> str:
+    """The commit, and where the tree differs from it, the moment."""
+    revision, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    if revision and not changed:
+        return revision
+    return f"{revision or 'no-commit'}-changed-{int(time.time())}"
+
+
+def _git(*arguments: str) -> str:
+    """What git says, or nothing where this is no checkout."""
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S607
+
+
+def _run(command: list[str], failure: str, environment: dict[str, str] | None = None) -> None:
+    ended = subprocess.run(command, env={**os.environ, **(environment or {})}, check=False)
+    if ended.returncode:
+        raise DeployError(
+            f"{failure}: {command[0]} ended with code {ended.returncode}",
+            "its own words stand above; mend it and try again",
+        )

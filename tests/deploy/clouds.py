@@ -1,0 +1,132 @@
+"""A CloudFormation and its kin that do as they are told, for the decisions of deploy.sh. The rehearsal has the real talk."""
+
+import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+ACCOUNT = "123456789012"
+REPOSITORY = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/outcrop-test"
+
+
+def refusal(code: str, words: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": words}}, "Operation")
+
+
+class FakeCloud:
+    """All services in one object.
+
+    fates: how the next changes of the stack end, one each; UPDATE_COMPLETE when none is left.
+    """
+
+    def __init__(self, url: str, account: str = ACCOUNT) -> None:
+        self.url = url
+        self.account = account
+        self.status = ""
+        self.parameters: dict[str, str] = {}
+        self.fates: list[str] = []
+        self.busy = 0
+        self.digests: set[str] = set()
+        self.proposals: list[dict[str, Any]] = []
+        self.executed: list[dict[str, str]] = []
+        self.forgotten = 0
+        self.refuses: dict[str, ClientError] = {}
+
+    def __call__(self, service: str) -> "FakeCloud":
+        return self
+
+    def _ask(self, operation: str) -> None:
+        if operation in self.refuses:
+            raise self.refuses[operation]
+
+    def get_caller_identity(self) -> Any:
+        self._ask("get_caller_identity")
+        return {"Account": self.account, "Arn": f"arn:aws:iam::{self.account}:role/me"}
+
+    def describe_images(self, repositoryName: str, imageIds: list[dict[str, str]]) -> Any:
+        self._ask("describe_images")
+        (wanted,) = imageIds
+        if wanted.get("imageDigest") not in self.digests:
+            raise refusal("ImageNotFoundException", "no such image")
+        return {"imageDetails": [{"imageDigest": wanted["imageDigest"]}]}
+
+    def describe_stacks(self, StackName: str) -> Any:
+        if not self.status:
+            raise refusal("ValidationError", f"Stack with id {StackName} does not exist")
+        status = "UPDATE_IN_PROGRESS" if self.busy else self.status
+        self.busy = max(0, self.busy - 1)
+        outputs = {"Url": self.url, "SmokeApiKeySecret": "arn:smoke"}
+        return {
+            "Stacks": [
+                {
+                    "StackStatus": status,
+                    "StackStatusReason": "because",
+                    "Parameters": [
+                        {"ParameterKey": key, "ParameterValue": value} for key, value in self.parameters.items()
+                    ],
+                    "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
+                }
+            ]
+        }
+
+    def create_change_set(self, **asked: Any) -> Any:
+        self._ask("create_change_set")
+        self.proposals.append(asked)
+        return {"Id": f"change-{len(self.proposals)}"}
+
+    def describe_change_set(self, ChangeSetName: str) -> Any:
+        if self.status and self._asked(ChangeSetName) == self.parameters:
+            return {"Status": "FAILED", "StatusReason": "The submitted information didn't contain changes."}
+        change = {"Action": "Modify", "ResourceType": "T", "LogicalResourceId": "Service", "Replacement": "True"}
+        return {"Status": "CREATE_COMPLETE", "Changes": [{"ResourceChange": change}]}
+
+    def delete_change_set(self, ChangeSetName: str) -> None:
+        self.forgotten += 1
+
+    def execute_change_set(self, ChangeSetName: str) -> None:
+        asked = self._asked(ChangeSetName)
+        self.executed.append(asked)
+        fate = self.fates.pop(0) if self.fates else "UPDATE_COMPLETE" if self.status else "CREATE_COMPLETE"
+        self.status = fate
+        self.busy = 1 if fate else 0
+        if fate in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            self.parameters = asked
+
+    def _asked(self, name: str) -> dict[str, str]:
+        proposal = self.proposals[int(name.removeprefix("change-")) - 1]
+        return {each["ParameterKey"]: each["ParameterValue"] for each in proposal["Parameters"]}
+
+    def get_paginator(self, _: str) -> "FakeCloud":
+        return self
+
+    def paginate(self, StackName: str) -> Any:
+        now = datetime.datetime.now(datetime.UTC)
+        event = {"EventId": "1", "Timestamp": now, "LogicalResourceId": "Service"}
+        failed = {**event, "ResourceStatus": "UPDATE_FAILED", "ResourceStatusReason": "Circuit Breaker was triggered"}
+        cancelled = {**failed, "EventId": "2", "ResourceStatusReason": "Resource update cancelled"}
+        old = {**failed, "EventId": "3", "Timestamp": now - datetime.timedelta(hours=1), "ResourceStatusReason": "old"}
+        return [{"StackEvents": [cancelled, failed, old]}]
+
+    def list_tasks(self, **_: Any) -> Any:
+        self._ask("list_tasks")
+        return {"taskArns": ["a"]}
+
+    def describe_tasks(self, **_: Any) -> Any:
+        return {
+            "tasks": [
+                {
+                    "stopCode": "EssentialContainerExited",
+                    "stoppedReason": "Essential container in task exited",
+                    "containers": [{"name": "gateway", "exitCode": 2}],
+                },
+                {"stopCode": "ServiceSchedulerInitiated", "stoppedReason": "replaced", "containers": []},
+            ]
+        }
+
+    def describe_services(self, **_: Any) -> Any:
+        deployments = [{"status": "PRIMARY", "rolloutState": "COMPLETED"}, {"status": "ACTIVE"}]
+        return {"services": [{"runningCount": 2, "desiredCount": 2, "deployments": deployments}]}
+
+    def get_secret_value(self, SecretId: str) -> Any:
+        assert SecretId == "arn:smoke"
+        return {"SecretString": "test-key"}

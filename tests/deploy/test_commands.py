@@ -1,0 +1,310 @@
+"""What deploy.sh decides, and what it says."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from scripts.deploy import smoke, stack
+from scripts.deploy.commands import Deployment
+from scripts.deploy.environment import Environment, load_environment
+from scripts.deploy.image import BY_DIGEST
+from scripts.deploy.progress import DeployError, Progress
+from scripts.deploy.smoke import Smoke
+from tests.deploy.clouds import REPOSITORY, FakeCloud, refusal
+from tests.servers import KEY, emulator_app, free_port, gateway, serving
+
+pytestmark = pytest.mark.loopback
+
+ROOT = Path(__file__).parents[2]
+ONE, TWO, THREE = (f"{REPOSITORY}@sha256:{digit * 64}" for digit in "123")
+
+
+class Gateway:
+    """Answers as told: one list of faults for the chat call, a status each."""
+
+    def __init__(self) -> None:
+        self.faults: list[int] = []
+
+        async def health(_: Any) -> JSONResponse:
+            return JSONResponse({"status": "ok"})
+
+        async def chat(_: Any) -> JSONResponse:
+            status = self.faults.pop(0) if self.faults else 200
+            answer = {"choices": [{"message": {"content": "hello"}}]}
+            return JSONResponse(answer if status == 200 else {"error": "no"}, status)
+
+        routes = [Route("/health", health), Route("/health/ready", health)]
+        self.application = Starlette(routes=[*routes, Route("/v1/chat/completions", chat, methods=["POST"])])
+
+
+@pytest.fixture
+def told() -> Iterator[tuple[Gateway, str]]:
+    each = Gateway()
+    with serving(each.application) as url:
+        yield each, url
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "_POLL_SECONDS", 0.001)
+
+
+def environment(**changes: Any) -> Environment:
+    example = json.loads((ROOT / "infra/environments/example.json").read_text())
+    parameters = {
+        **example["parameters"],
+        "RepositoryArn": "arn:aws:ecr:us-east-1:123456789012:repository/outcrop-test",
+    }
+    return Environment.model_validate({**example, "name": "test", "parameters": parameters, **changes})
+
+
+class Terminal:
+    def __init__(self, cloud: FakeCloud) -> None:
+        self.out = io.StringIO()
+        self.cloud = cloud
+        cloud.digests |= {image.partition("@")[2] for image in (ONE, TWO, THREE)}
+
+    def deployment(self) -> Deployment:
+        return Deployment(environment(), Progress(self.out), self.cloud, ROOT / "infra/service.yml", patience=5)
+
+    def deploy(self, image: str, *, dry_run: bool = False) -> None:
+        self.deployment().deploy(image, dry_run=dry_run)
+
+    @property
+    def text(self) -> str:
+        return self.out.getvalue()
+
+    def images(self) -> list[tuple[str, str]]:
+        """What was brought into service, and what a rollback would bring back, change by change."""
+        return [(each["Image"][-1], each["PreviousImage"][-1:]) for each in self.cloud.executed]
+
+
+@pytest.fixture
+def terminal(told: tuple[Gateway, str]) -> Terminal:
+    return Terminal(FakeCloud(told[1]))
+
+
+def test_versions_follow_each_other_and_can_be_rolled_back(terminal: Terminal) -> None:
+    terminal.deploy(ONE)
+    terminal.deploy(TWO)
+    terminal.deployment().rollback(dry_run=False)
+    terminal.deployment().rollback(dry_run=False)
+    assert terminal.images() == [("1", ""), ("2", "1"), ("1", "2"), ("2", "1")]
+    first, second, *_ = terminal.cloud.proposals
+    assert (first["ChangeSetType"], first["OnStackFailure"]) == ("CREATE", "DELETE")
+    assert (second["ChangeSetType"], "OnStackFailure" in second) == ("UPDATE", False)
+    assert first["Tags"] == [{"Key": "outcrop-environment", "Value": "test"}]
+    assert first["RoleARN"] == environment().stack_role
+
+
+def test_the_same_again_changes_nothing_and_is_asked_again(terminal: Terminal) -> None:
+    terminal.deploy(ONE)
+    terminal.deploy(ONE)
+    assert len(terminal.cloud.executed) == 1
+    assert terminal.text.count("ok   chat call") == 2
+    assert "nothing to change" in terminal.text
+
+
+def test_a_change_that_aws_rolls_back_is_explained(terminal: Terminal) -> None:
+    terminal.deploy(ONE)
+    terminal.cloud.fates = ["UPDATE_ROLLBACK_COMPLETE"]
+    with pytest.raises(DeployError, match="what ran before runs on") as failure:
+        terminal.deploy(TWO)
+    assert "aws logs tail /outcrop/outcrop-test" in failure.value.remedy
+    assert "Service: Circuit Breaker was triggered" in terminal.text
+    assert "gateway ended with code 2" in terminal.text
+    assert "cancelled" not in terminal.text
+    assert "replaced)" not in terminal.text
+    terminal.deploy(THREE)
+    assert terminal.images()[-1] == ("3", "1")
+
+
+def test_a_first_deployment_that_fails_leaves_nothing(terminal: Terminal) -> None:
+    terminal.cloud.fates = [""]
+    with pytest.raises(DeployError, match=r"\(deleted\): nothing is left of it"):
+        terminal.deploy(ONE)
+
+
+def test_what_does_not_serve_is_taken_back(terminal: Terminal, told: tuple[Gateway, str]) -> None:
+    terminal.deploy(ONE)
+    terminal.deploy(TWO)
+    told[0].faults = [401]
+    with pytest.raises(DeployError, match=r"did not serve .*status 401.*; the one before does again"):
+        terminal.deploy(THREE)
+    assert terminal.images()[-2:] == [("3", "2"), ("2", "1")]
+
+
+def test_where_nothing_serves_it_says_so(terminal: Terminal, told: tuple[Gateway, str]) -> None:
+    told[0].faults = [401]
+    with pytest.raises(DeployError, match="there is none to go back to"):
+        terminal.deploy(ONE)
+    told[0].faults = [401, 401]
+    with pytest.raises(DeployError, match="neither the image nor the one before serves"):
+        terminal.deploy(TWO)
+
+
+def test_what_passes_by_itself_is_waited_for(terminal: Terminal, told: tuple[Gateway, str]) -> None:
+    told[0].faults = [503]
+    terminal.deploy(ONE)
+    assert "in service" in terminal.text
+
+
+def test_another_account_is_refused(told: tuple[Gateway, str]) -> None:
+    terminal = Terminal(FakeCloud(told[1], account="999999999999"))
+    with pytest.raises(DeployError, match="belong to account 999999999999, and test lives in 123456789012"):
+        terminal.deployment().check_account()
+
+
+def test_a_dry_run_changes_nothing(terminal: Terminal) -> None:
+    terminal.deploy("", dry_run=True)
+    assert "1 changes, none of which is made" in terminal.text
+    assert "replaces it" in terminal.text
+    terminal.deploy(ONE)
+    terminal.deploy(TWO, dry_run=True)
+    terminal.cloud.parameters = {**terminal.cloud.parameters, "PreviousImage": TWO}
+    terminal.deployment().rollback(dry_run=True)
+    assert terminal.images() == [("1", "")]
+    assert terminal.cloud.forgotten == 3
+
+
+def test_nothing_ran_before(terminal: Terminal) -> None:
+    terminal.deploy(ONE)
+    with pytest.raises(DeployError, match="nothing ran before"):
+        terminal.deployment().rollback(dry_run=False)
+
+
+def test_a_change_under_way_is_waited_for(terminal: Terminal) -> None:
+    terminal.deploy(ONE)
+    terminal.cloud.busy = 3
+    terminal.deploy(TWO)
+    assert "another change is under way" in terminal.text
+    assert terminal.images()[-1] == ("2", "1")
+
+
+@pytest.mark.parametrize(
+    ("status", "mend"),
+    [
+        ("ROLLBACK_COMPLETE", "delete-stack"),
+        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
+        ("UPDATE_FAILED", "rollback-stack"),
+    ],
+)
+def test_a_stack_that_cannot_be_changed_is_told_with_its_mend(terminal: Terminal, status: str, mend: str) -> None:
+    terminal.cloud.status = status
+    with pytest.raises(DeployError, match=f"stands at {status}: because") as failure:
+        terminal.deploy(ONE)
+    assert f"aws cloudformation {mend} --stack-name outcrop-test" in failure.value.remedy
+
+
+def test_a_change_without_an_end_is_not_waited_for_for_ever(terminal: Terminal) -> None:
+    terminal.deploy(ONE)
+    terminal.cloud.busy = 10**9
+    hasty = Deployment(environment(), Progress(terminal.out), terminal.cloud, ROOT / "infra/service.yml", patience=0.05)
+    with pytest.raises(DeployError, match="it goes on in AWS"):
+        hasty.deploy(TWO, dry_run=False)
+
+
+def test_refusals_of_aws_are_told(terminal: Terminal) -> None:
+    terminal.cloud.refuses["create_change_set"] = refusal("ValidationError", "Parameters: [VpcId] must have values")
+    with pytest.raises(DeployError, match="refuses the change: Parameters"):
+        terminal.deploy(ONE)
+    terminal.cloud.refuses["describe_images"] = refusal("RepositoryNotFoundException", "no")
+    with pytest.raises(DeployError, match="there is no repository outcrop-test"):
+        terminal.deploy(ONE)
+
+
+@pytest.mark.parametrize("image", ["x:latest", f"{REPOSITORY}:1", f"{REPOSITORY}@sha256:12"])
+def test_an_image_is_given_by_digest(terminal: Terminal, image: str) -> None:
+    assert not BY_DIGEST.fullmatch(image)
+    with pytest.raises(DeployError, match="no image by digest"):
+        terminal.deploy(image)
+
+
+def test_an_image_that_is_not_there_is_refused(terminal: Terminal) -> None:
+    with pytest.raises(DeployError, match="is not in the repository"):
+        terminal.deploy(f"{REPOSITORY}@sha256:{'9' * 64}")
+
+
+def test_status_tells_how_it_stands(terminal: Terminal, told: tuple[Gateway, str]) -> None:
+    with pytest.raises(DeployError, match="there is no stack outcrop-test"):
+        terminal.deployment().status()
+    terminal.deploy(ONE)
+    terminal.deployment().status()
+    assert "2 of 2 tasks run, deployment COMPLETED" in terminal.text
+    assert f"image    {ONE}" in terminal.text
+    told[0].faults = [500]
+    with pytest.raises(DeployError, match="it does not serve: chat call: status 500"):
+        terminal.deployment().status()
+
+
+def test_the_next_job_is_handed_the_image(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    terminal.deploy(ONE)
+    assert (tmp_path / "output").read_text() == f"image={ONE}\n"
+
+
+def test_a_real_gateway_passes_the_smoke_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = Progress(io.StringIO())
+    with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
+        assert Smoke(url, KEY).run(progress) == ""
+        assert "status 401" in Smoke(url, "wrong").run(progress)
+    gone = f"http://127.0.0.1:{free_port()}"
+    assert "no answer from" in Smoke(gone, KEY, patience=0.1).run(progress)
+
+
+def test_an_answer_without_sense_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Smoke, "_ask", lambda *_: smoke.Answer(200, "<html>"))
+    assert "makes no sense" in Smoke("http://127.0.0.1:9", KEY).run(Progress(io.StringIO()))
+
+
+def test_environments_are_read_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    example = json.loads((ROOT / "infra/environments/example.json").read_text())
+    assert load_environment("example").stack == "outcrop-example"
+    assert load_environment("example").platform == "linux/amd64"
+    with pytest.raises(DeployError, match="no environment elsewhere"):
+        load_environment("elsewhere")
+
+    def fault(**changes: Any) -> str:
+        path = tmp_path / "x.json"
+        path.write_text(json.dumps({**example, **changes}))
+        with pytest.raises(DeployError) as failure:
+            load_environment(str(path))
+        return str(failure.value)
+
+    assert "account: String should match" in fault(account="12")
+    assert "acount: Extra inputs" in fault(acount="123456789012")
+    assert "RepositoryArn is no repository" in fault(parameters={})
+    parameters = {**example["parameters"], "IdleTimeout": "240"}
+    assert "KeepAliveTimeout must be longer" in fault(parameters=parameters)
+    arm = {**example["parameters"], "CpuArchitecture": "ARM64"}
+    assert environment(parameters=arm).platform == "linux/arm64"
+
+
+def test_the_command_line_ends_with_what_to_do(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    def run(*arguments: str) -> tuple[int, str]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "scripts.deploy", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            timeout=60,
+        )
+        return ended.returncode, ended.stdout + ended.stderr
+
+    code, text = run("deploy", "--environment", "example")
+    assert code == 1
+    assert "FAILED: AWS cannot be asked" in text
+    assert "what to do: log in" in text
+    assert run("undeploy", "--environment", "example")[0] == 2
