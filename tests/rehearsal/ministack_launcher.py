@@ -1,0 +1,108 @@
+"""Starts ministack with what a rehearsal needs and it does not do. Runs in ministack's own environment.
+
+CloudFormation on AWS waits for a service to become steady, and fails with the circuit breaker; ministack's does not wait.
+It does not pass secrets of a task definition on, and its load balancer sends to targets that do not listen yet, or no
+longer. The registry, the containers, the circuit breaker and the proxy are its own.
+"""
+
+import random
+import socket
+import time
+from typing import Any
+
+from ministack.app import main
+from ministack.services import alb, ecs
+from ministack.services.cloudformation import provisioners, stacks
+
+STEADY_SECONDS = 90.0
+DEREGISTRATION_SECONDS = 1.0
+
+
+def pass_secrets() -> None:
+    """Spell the members of `Secrets` as the ECS API does."""
+    normalize = provisioners._normalize_container_defs
+
+    def normalized(definitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        result: list[dict[str, Any]] = normalize(definitions)
+        for definition in result:
+            definition["secrets"] = [
+                {key[0].lower() + key[1:]: value for key, value in secret.items()}
+                for secret in definition.get("secrets", [])
+            ]
+        return result
+
+    provisioners._normalize_container_defs = normalized
+
+
+def wait_for_services() -> None:
+    """Let a change of a service end when its deployment does, and fail when that fails."""
+    handler = provisioners._RESOURCE_HANDLERS["AWS::ECS::Service"]
+    create, update = handler["create"], handler["update"]
+
+    def create_and_wait(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        made = create(logical_id, properties, stack)
+        wait(made[0], properties)
+        return made
+
+    def update_and_wait(arn: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
+        made = update(arn, old, new, stack)
+        wait(made[0], new)
+        return made
+
+    handler["create"], handler["update"] = create_and_wait, update_and_wait
+    runs_aside = stacks._runs_on_worker_thread
+    stacks._runs_on_worker_thread = lambda kind: kind == "AWS::ECS::Service" or runs_aside(kind)
+
+
+def wait(arn: str, properties: dict[str, Any]) -> None:
+    """Wait until the service runs the task definition asked for, and only that."""
+    wanted = ecs._task_defs[ecs._resolve_td_key(properties["TaskDefinition"])]["taskDefinitionArn"]
+    key = "/".join(arn.split("/")[-2:])
+    deadline = time.monotonic() + STEADY_SECONDS
+    while time.monotonic() < deadline:
+        service = ecs._services[key]
+        deployment = ecs._primary_deployment(service)
+        if deployment["taskDefinition"] != wanted or deployment.get("rolloutState") == "FAILED":
+            raise ValueError("ECS Deployment Circuit Breaker was triggered")
+        if deployment.get("rolloutState") == "COMPLETED" and service["runningCount"] == service["desiredCount"]:
+            return
+        time.sleep(0.1)
+    raise ValueError("the service did not become steady")
+
+
+def balance_over_listeners() -> None:
+    """Send to targets that listen, and let one that is taken out end what it has begun before it is stopped."""
+
+    class Chooser:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(random, name)
+
+        @staticmethod
+        def choice(targets: list[dict[str, Any]]) -> dict[str, Any]:
+            listening = [each for each in targets if listens(each)]
+            return random.choice(listening or targets)
+
+    alb.random = Chooser()
+    remove = ecs._remove_docker_container
+
+    def remove_later(*arguments: Any) -> None:
+        time.sleep(DEREGISTRATION_SECONDS)
+        remove(*arguments)
+
+    ecs._remove_docker_container = remove_later
+
+
+def listens(target: dict[str, Any]) -> bool:
+    """True when a connection is accepted."""
+    try:
+        socket.create_connection((target["Id"], int(target["Port"])), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    pass_secrets()
+    wait_for_services()
+    balance_over_listeners()
+    main()
