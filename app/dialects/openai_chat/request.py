@@ -1,11 +1,11 @@
 """A chat request becomes a call: pure, and blind to models. Contracts 5.1 and 5.2."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from app.converse.call import Intent, ModelCall
 from app.converse.content import ContentBlock, ToolResultContentBlock
 from app.converse.request import ConverseRequest, InferenceConfiguration, Message, SystemContentBlock
+from app.dialects.documents import unknown_fields
 from app.dialects.openai_chat import media, tools
 from app.dialects.openai_chat.schema_in import (
     AssistantMessage,
@@ -18,7 +18,6 @@ from app.dialects.openai_chat.schema_in import (
     JsonObjectFormat,
     JsonSchema,
     JsonSchemaFormat,
-    Open,
     RefusalPart,
     SystemMessage,
     TextPart,
@@ -82,19 +81,7 @@ def _refuse(request: ChatRequest) -> None:
 
 def _ignored(request: ChatRequest) -> list[str]:
     """The paths of all fields that are not known here, and that would matter if they were."""
-    return [path for path, value in _unknown_fields(request, "") if value not in _HARMLESS.get(path, (None,))]
-
-
-def _unknown_fields(model: Open, path: str) -> Iterator[tuple[str, Any]]:
-    for name, value in (model.model_extra or {}).items():
-        yield f"{path}{name}", value
-    for name, value in model.__dict__.items():
-        if isinstance(value, Open):
-            yield from _unknown_fields(value, f"{path}{name}.")
-        elif isinstance(value, list):
-            for place, item in enumerate(value):
-                if isinstance(item, Open):
-                    yield from _unknown_fields(item, f"{path}{name}[{place}].")
+    return [path for path, value in unknown_fields(request) if value not in _HARMLESS.get(path, (None,))]
 
 
 def _inference(request: ChatRequest) -> InferenceConfiguration:

@@ -5,9 +5,8 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
 
-from pydantic import ValidationError
-
 from app.converse.events import Event
+from app.dialects.documents import load_document, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_chat.errors import render_error
 from app.dialects.openai_chat.facts import ChatFacts
@@ -18,7 +17,7 @@ from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionCh
 from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
 from app.dialects.route import Door, Threshold, error_responses
-from app.errors import InvalidRequest, UpstreamFailed
+from app.errors import UpstreamFailed
 from app.kit import ids, json, sse
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
@@ -159,31 +158,4 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     Raises:
         InvalidRequest: it is not JSON, or not a chat request, with the path of the first field that is wrong.
     """
-    try:
-        document = json.loads(body)
-    except json.JsonError as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
-    try:
-        return ChatRequest.model_validate(document)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        # Of a union's faults the deepest belongs to the member that was meant.
-        fault = max(faults, key=lambda each: len(each["loc"]))
-        path = _path(document, fault["loc"], is_missing=fault["type"] == "missing")
-        raise InvalidRequest(f"{path or 'the body'}: {fault['msg']}", param=path or None) from None
-
-
-def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> str:
-    """`messages[0].content` from pydantic's location, which also names the members of unions on the way.
-
-    What is a field is told by walking the document along: a member's name leads nowhere in it.
-    """
-    path = ""
-    for place, step in enumerate(location, start=1):
-        if isinstance(step, int) and isinstance(value, list):
-            path += f"[{step}]"
-            value = value[step]
-        elif isinstance(value, dict) and (step in value or (is_missing and place == len(location))):
-            path += f".{step}" if path else str(step)
-            value = value.get(step)
-    return path
+    return validate(load_document(body), ChatRequest)

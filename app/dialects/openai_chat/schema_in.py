@@ -5,13 +5,9 @@ Unknown values are refused; unknown fields are kept by pydantic and reported as 
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-
-class Open(BaseModel):
-    """Keeps fields that it does not know, so that they can be reported."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
+from app.dialects.documents import Open
 
 
 class CacheBreakpoint(Open):

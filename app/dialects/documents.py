@@ -1,0 +1,75 @@
+"""What callers send as JSON: read strictly where a value is known, kept and reported where a field is not."""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.errors import InvalidRequest
+from app.kit import json
+
+
+class Open(BaseModel):
+    """Keeps fields that it does not know, so that they can be reported."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+Document = TypeVar("Document", bound=Open)
+
+
+def load_document(body: bytes) -> Any:
+    """The JSON of a body.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        return json.loads(body)
+    except json.JsonError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+
+
+def validate(document: Any, schema: type[Document]) -> Document:
+    """What a document says, by its schema.
+
+    Raises:
+        InvalidRequest: it does not fit, with the path of the first field that is wrong.
+    """
+    try:
+        return schema.model_validate(document)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        # Of a union's faults the deepest belongs to the member that was meant.
+        fault = max(faults, key=lambda each: len(each["loc"]))
+        path = _path(document, fault["loc"], is_missing=fault["type"] == "missing")
+        raise InvalidRequest(f"{path or 'the body'}: {fault['msg']}", param=path or None) from None
+
+
+def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> str:
+    """`messages[0].content` from pydantic's location, which also names the members of unions on the way.
+
+    What is a field is told by walking the document along: a member's name leads nowhere in it.
+    """
+    path = ""
+    for place, step in enumerate(location, start=1):
+        if isinstance(step, int) and isinstance(value, list):
+            path += f"[{step}]"
+            value = value[step]
+        elif isinstance(value, dict) and (step in value or (is_missing and place == len(location))):
+            path += f".{step}" if path else str(step)
+            value = value.get(step)
+    return path
+
+
+def unknown_fields(document: Open, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field that no schema knows, at any depth, as its path and its value."""
+    for name, value in (document.model_extra or {}).items():
+        yield f"{path}{name}", value
+    for name, value in document.__dict__.items():
+        if isinstance(value, Open):
+            yield from unknown_fields(value, f"{path}{name}.")
+        elif isinstance(value, list):
+            for place, item in enumerate(value):
+                if isinstance(item, Open):
+                    yield from unknown_fields(item, f"{path}{name}[{place}].")
