@@ -4,7 +4,8 @@
 #   ./build_docker.sh [--tag NAME] [--python 3.13] [--target release|debug] [--platform LIST] [--test]
 #
 # --test starts the result under the hard flags (read-only, no capabilities, memory limit) and checks it; needs docker or
-# podman. BUILD_OPTIONS and RUN_OPTIONS are handed to the engine as they are, where a machine needs something special.
+# podman. ENGINE chooses one where there are several. BUILD_OPTIONS and RUN_OPTIONS are handed to it as they are, where a
+# machine needs something special.
 set -euo pipefail
 cd "$(dirname "$0")"
 source scripts/environment.sh
@@ -21,7 +22,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-builder=$(command -v docker || command -v buildah || command -v podman) ||
+builder=$(command -v "${ENGINE:-docker}" || command -v buildah || command -v podman) ||
   stop "docker, podman or buildah is needed to build an image, and none is installed"
 read -ra build_options <<<"${BUILD_OPTIONS:-}"
 read -ra run_options <<<"${RUN_OPTIONS:-}"
@@ -57,7 +58,10 @@ release) python3 docker/measure.py "$archive" ;;
 esac
 
 if [ $test = yes ]; then
-  runner=$(command -v docker || command -v podman) || stop "docker or podman is needed to run an image"
+  case $(basename "$builder") in
+  docker) runner=docker ;;
+  *) runner=$(command -v podman) ;;
+  esac || stop "docker or podman is needed to run an image"
   prepare requirements.txt
   say "checking $tag with $(basename "$runner")"
   # Python 3.14 takes 9 MB more for the same modules

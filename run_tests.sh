@@ -37,6 +37,7 @@ lint() {
 # What these check changes seldom, and their packages weigh more than all others.
 lint_infrastructure() {
   step "templates" .venv-linters/bin/cfn-lint infra/*.yml
+  step "permissions of the stack role" python -m scripts.permissions .venv-linters/lib/python3*/site-packages
   step "policies" .venv-linters/bin/checkov --skip-download --quiet --compact --directory . \
     --skip-path '.venv.*' --framework cloudformation dockerfile github_actions
   if [ -x .venv-linters/bin/actionlint ]; then

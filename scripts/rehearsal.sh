@@ -5,6 +5,8 @@
 
 rehearse() {
   install_image_tools
+  # the stand-ins lie in buildah's storage
+  export ENGINE=buildah
   export BUILD_OPTIONS="--isolation chroot --pull=never -v $certificates:$certificates:ro"
   # without unified control groups, as in many containers, podman needs telling
   if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
@@ -38,6 +40,7 @@ install_image_tools() {
 stand_in() {
   local name=docker.io/library/python:$1-slim folder
   buildah inspect --type image "$name" >/dev/null 2>&1 && return
+  timeout 60 buildah pull --quiet --retry 0 "$name" >/dev/null 2>&1 && return
   say "making a stand-in for $name of Debian $2"
   folder=$(mktemp -d)
   debootstrap --variant=minbase --include=python3,python3-venv,python3-pip "$2" "$folder/root" >"$folder/log" ||

@@ -43,7 +43,7 @@ def main() -> int:
                 deployment.rollback(dry_run=options.dry_run)
             case _:
                 deployment.status()
-    except (DeployError, ClientError, BotoCoreError) as error:
+    except (DeployError, ClientError, BotoCoreError, OSError) as error:
         failure = _failure(error)
         progress.say(f"FAILED: {failure}")
         progress.say(f"what to do: {failure.remedy}")
@@ -61,6 +61,8 @@ def _failure(error: Exception) -> DeployError:
         return error
     if isinstance(error, ClientError):
         return explain(error)
+    if isinstance(error, OSError):
+        return DeployError(str(error), "is this a checkout, and are the tools named above installed?")
     return DeployError(f"AWS cannot be asked: {error}", "log in, or set AWS_PROFILE; is the network there?")
 
 

@@ -1,6 +1,5 @@
 """Deploy, roll back, tell how it stands."""
 
-import datetime
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +15,13 @@ from scripts.deploy.smoke import Smoke
 from scripts.deploy.stack import Stack, StackState
 
 TEMPLATE = Path("infra/service.yml")
+
+# how a change that did not succeed can end
+_FATES = {
+    "": "the first deployment failed, and AWS removed what it had made",
+    "DELETE_COMPLETE": "the first deployment failed, and AWS removed what it had made",
+    "UPDATE_ROLLBACK_COMPLETE": "AWS rolled the change back: what ran before runs on",
+}
 
 
 class Clients(Protocol):
@@ -55,7 +61,7 @@ class Deployment:
             environment.stack,
             template.read_text(),
             environment.stack_role,
-            {"outcrop-environment": environment.name},
+            {"outcrop-stack": environment.stack},
             patience,
         )
 
@@ -86,7 +92,7 @@ class Deployment:
         before = self._stack.settle(self._progress)
         images = Images(self._clients("ecr"), self._environment, self._progress)
         if dry_run:
-            self._show(before, image or images.unknown())
+            self._show(before, images.expected(image) if image else images.built() or images.unknown())
             return
         wanted = images.take(image) if image else images.build()
         self._progress.say(f"deploying {wanted}")
@@ -125,7 +131,7 @@ class Deployment:
         say(f"service  {self._stack.service()}")
         for line in self._stack.stopped_tasks():
             say(f"         {line}")
-        say(f"url      {self._url(state)}")
+        say(f"url      {self._environment.url or state.outputs.get('Url', 'none yet')}")
         if fault := self._smoke(state):
             raise DeployError(f"it does not serve: {fault}", self._where_to_look())
 
@@ -134,57 +140,62 @@ class Deployment:
         self._progress.say(f"{len(proposal.changes)} changes, none of which is made:")
         for line in proposal.changes:
             self._progress.say(f"  {line}")
-        if proposal.arn:
+        if proposal.name:
             self._stack.forget(proposal)
+        if not before.exists:
+            self._progress.say(f"what stays is an empty stack {self._environment.stack} in REVIEW_IN_PROGRESS")
 
     def _bring(self, before: StackState, image: str, previous: str) -> None:
-        since = datetime.datetime.now(datetime.UTC)
-        after = self._change(self._parameters(image, previous), before)
-        if after.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            for line in self._stack.failures(since):
+        template = self._stack.template() if before.exists else ""
+        after, changed = self._change(before, self._parameters(image, previous))
+        if changed and after.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            for line in self._stack.stopped_tasks():
                 self._progress.say(f"  {line}")
-            fate = "what ran before runs on" if before.exists else "nothing is left of it"
-            raise DeployError(
-                f"AWS rolled the change back ({after.status or 'deleted'}): {fate}", self._where_to_look()
-            )
-        self._progress.say(f"asking {self._url(after)}")
+            raise DeployError(_FATES.get(after.status, f"the stack is left at {after.status}"), self._where_to_look())
         fault = self._smoke(after)
         if not fault:
             self._progress.say(f"in service: {image}")
             return
-        self._undo(before, image, fault)
+        self._undo(before, template, fault, changed=changed)
 
-    def _undo(self, before: StackState, image: str, fault: str) -> None:
-        running = before.parameters.get("Image", "")
-        if running in ("", image):
-            raise DeployError(
-                f"the image does not serve, and there is none to go back to: {fault}", self._where_to_look()
-            )
-        self._progress.say(f"it does not serve ({fault}): rolling back to {running}")
-        state = self._change(self._parameters(running, before.parameters.get("PreviousImage", "")), before)
+    def _undo(self, before: StackState, template: str, fault: str, *, changed: bool) -> None:
+        """Go back to exactly what ran before; where this run changed nothing, to the image before."""
+        parameters = before.parameters
+        if not changed:
+            parameters = {**parameters, "Image": parameters.get("PreviousImage", ""), "PreviousImage": ""}
+        if not before.exists or not parameters["Image"]:
+            raise DeployError(f"it does not serve, and there is nothing to go back to: {fault}", self._where_to_look())
+        self._progress.say(f"it does not serve ({fault}): rolling back to {parameters['Image']}")
+        state, _ = self._change(before, parameters, template)
         again = self._smoke(state) if state.is_settled else state.status
         if again:
-            raise DeployError(f"neither the image nor the one before serves: {again}", self._where_to_look())
-        raise DeployError(f"the image did not serve ({fault}); the one before does again", self._where_to_look())
+            raise DeployError(f"neither this nor what ran before serves: {again}", self._where_to_look())
+        raise DeployError(f"it did not serve ({fault}); what ran before does again", self._where_to_look())
 
-    def _change(self, parameters: dict[str, str], before: StackState) -> StackState:
-        proposal = self._stack.propose(parameters, new=not before.exists)
-        if not proposal.changes and not proposal.arn:
+    def _change(self, before: StackState, parameters: dict[str, str], template: str = "") -> tuple[StackState, bool]:
+        """The stack after the change, and whether there was anything to change."""
+        proposal = self._stack.propose(parameters, new=not before.exists, template=template)
+        if not proposal.name:
             self._progress.say("the stack is as asked for: nothing to change")
-            return self._stack.look()
+            return self._stack.look(), False
         self._progress.say(f"changing {self._environment.stack} ({len(proposal.changes)} changes)")
-        return self._stack.execute(proposal, self._progress)
+        return self._stack.execute(proposal, self._progress), True
 
     def _parameters(self, image: str, previous: str) -> dict[str, str]:
         return {**self._environment.parameters, "Image": image, "PreviousImage": previous}
 
     def _smoke(self, state: StackState) -> str:
-        secret = state.outputs["SmokeApiKeySecret"]
-        key = self._clients("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
-        return Smoke(self._url(state), key).run(self._progress)
-
-    def _url(self, state: StackState) -> str:
-        return self._environment.url or state.outputs["Url"]
+        """What does not serve, or nothing. That the key cannot be read is a fault like any other."""
+        url = self._environment.url or state.outputs.get("Url", "")
+        if not url:
+            return f"the stack has no address yet ({state.status})"
+        self._progress.say(f"asking {url}")
+        try:
+            secret = self._clients("secretsmanager").get_secret_value(SecretId=state.outputs["SmokeApiKeySecret"])
+        except (ClientError, KeyError) as error:
+            return f"the key of the smoke test cannot be read ({type(error).__name__})"
+        via = "" if self._environment.url else state.outputs.get("LoadBalancerName", "")
+        return Smoke(url, secret["SecretString"], via).run(self._progress)
 
     def _where_to_look(self) -> str:
         return (

@@ -9,9 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scripts.deploy.progress import DeployError
 
 FOLDER = Path("infra/environments")
-_REPOSITORY = re.compile(r"arn:[a-z-]+:ecr:[a-z0-9-]+:\d{12}:repository/[^@:]+")
+_ARN = re.compile(
+    r"arn:[a-z-]+:(?P<service>ecr|iam):(?P<region>[a-z0-9-]*):(?P<account>[0-9]{12}):(?P<kind>[a-z]+)/(?P<name>[^@:]+)"
+)
 
-Text = Annotated[str, Field(min_length=1)]
+# what CloudFormation's own Rules cannot compare: numbers, with the template's defaults
+_IDLE, _KEEP_ALIVE = ("IdleTimeout", 180), ("KeepAliveTimeout", 240)
 
 
 class Environment(BaseModel):
@@ -26,10 +29,10 @@ class Environment(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,19}$")]
     account: Annotated[str, Field(pattern=r"^[0-9]{12}$")]
-    region: Text
-    stack_role: Text
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    stack_role: str
     parameters: dict[str, str]
     url: str = ""
     registry: str = ""
@@ -47,9 +50,8 @@ class Environment(BaseModel):
     @property
     def repository_uri(self) -> str:
         """The repository as task definitions name it."""
-        _, _, _, region, account, *_ = self.parameters["RepositoryArn"].split(":")
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        return f"{account}.dkr.ecr.{region}.{suffix}/{self.repository}"
+        suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+        return f"{self.account}.dkr.ecr.{self.region}.{suffix}/{self.repository}"
 
     @property
     def platform(self) -> str:
@@ -73,17 +75,33 @@ def load_environment(given: str) -> Environment:
     try:
         environment = Environment.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors())
-        raise DeployError(f"{path} is wrong: {faults}", "mend the file; DEPLOYMENT.md explains every line") from None
-    if fault := _fault(environment.parameters):
-        raise DeployError(f"{path} is wrong: {fault}", "DEPLOYMENT.md explains every parameter")
+        faults = [f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors()]
+        raise _wrong(path, faults) from None
+    if faults := _faults(environment, path.stem):
+        raise _wrong(path, faults)
     return environment
 
 
-def _fault(parameters: dict[str, str]) -> str:
-    """What the template itself cannot refuse."""
-    if not _REPOSITORY.fullmatch(parameters.get("RepositoryArn", "")):
-        return "parameters.RepositoryArn is no repository's ARN (output RepositoryArn of the bootstrap stack)"
-    if int(parameters.get("KeepAliveTimeout", "240")) <= int(parameters.get("IdleTimeout", "180")):
-        return "KeepAliveTimeout must be longer than IdleTimeout, or callers see 502"
-    return ""
+def _wrong(path: Path, faults: list[str]) -> DeployError:
+    return DeployError(f"{path} is wrong: {'; '.join(faults)}", "mend the file; DEPLOYMENT.md explains every line")
+
+
+def _faults(environment: Environment, stem: str) -> list[str]:
+    """What neither the file's shape nor the template refuses."""
+    parameters = environment.parameters
+    arns = {
+        "stack_role": (environment.stack_role, "role", ""),
+        "RepositoryArn": (parameters.get("RepositoryArn", ""), "repository", environment.region),
+        "PermissionsBoundaryArn": (parameters.get("PermissionsBoundaryArn", ""), "policy", ""),
+    }
+    faults = [] if environment.name == stem else [f"its name is {environment.name}, and the file's is {stem}"]
+    for name, (arn, kind, region) in arns.items():
+        match = _ARN.fullmatch(arn)
+        if match is None or (match["kind"], match["account"], match["region"]) != (kind, environment.account, region):
+            faults.append(f"{name} is no ARN of a {kind} in this account{' and region' if region else ''}")
+    idle, keep_alive = (parameters.get(name, str(default)) for name, default in (_IDLE, _KEEP_ALIVE))
+    if not (idle.isdigit() and keep_alive.isdigit() and int(idle) < int(keep_alive)):
+        faults.append("KeepAliveTimeout must be a number above IdleTimeout, or callers see 502")
+    if parameters.get("CreateVpcEndpoints") == "true" and not parameters.get("RouteTableIds"):
+        faults.append("CreateVpcEndpoints needs RouteTableIds, by which the layers of the image come")
+    return faults

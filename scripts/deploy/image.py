@@ -19,6 +19,8 @@ from scripts.deploy.progress import DeployError, Progress
 
 BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 UNKNOWN_DIGEST = "sha256:" + 64 * "0"
+_ECR = re.compile(r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+_INGREDIENTS = (".dockerignore", "Dockerfile", "app", "docker/assemble.py", "docker/loading.py", "requirements.txt")
 _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
 
 
@@ -37,6 +39,11 @@ class Images:
         self._host = environment.registry or host
         self._target = f"{self._host}/{name}"
 
+    def built(self, tag: str = "") -> str:
+        """The image of this tree, if it was pushed before; else nothing."""
+        digest = self._digest_of(imageTag=tag or _tag())
+        return self._named(digest) if digest else ""
+
     def build(self) -> str:
         """Build this tree and push it; returns the image by digest. What was pushed before is not built again.
 
@@ -44,9 +51,9 @@ class Images:
             DeployError: a step failed.
         """
         tag = _tag()
-        if digest := self._digest_of(imageTag=tag):
+        if image := self.built(tag):
             self._progress.say(f"the image of this commit is there already: {tag}")
-            return self._named(digest)
+            return image
         self._progress.say(f"building {tag} for {self._environment.platform}")
         local = f"outcrop:{tag}"
         _run(["./build_docker.sh", "--tag", local, "--platform", self._environment.platform], "the image was not built")
@@ -57,14 +64,23 @@ class Images:
             raise DeployError(f"the registry does not know {tag} after the push", "try again")
         return self._named(digest)
 
+    def expected(self, image: str) -> str:
+        """What `take` will return for an image, without looking whether it is there.
+
+        Raises:
+            DeployError: it is not given by digest.
+        """
+        if not BY_DIGEST.fullmatch(image):
+            raise DeployError(f"{image} is no image by digest", "give --image REPOSITORY@sha256:DIGEST: a tag can move")
+        return self._named(image.partition("@")[2])
+
     def take(self, image: str) -> str:
         """An image that is there already, or in another repository, from which it is copied with its digest.
 
         Raises:
             DeployError: it is not given by digest, or is nowhere.
         """
-        if not BY_DIGEST.fullmatch(image):
-            raise DeployError(f"{image} is no image by digest", "give --image REPOSITORY@sha256:DIGEST: a tag can move")
+        named = self.expected(image)
         repository, _, digest = image.partition("@")
         if not self._digest_of(imageDigest=digest):
             if repository == self._environment.repository_uri:
@@ -73,7 +89,7 @@ class Images:
             self._copy(image, f"promoted-{digest.removeprefix('sha256:')[:16]}")
             if not self._digest_of(imageDigest=digest):
                 raise DeployError("the copy has another digest", "copy it with skopeo copy --all --preserve-digests")
-        return self._named(digest)
+        return named
 
     def unknown(self) -> str:
         """A stand-in for an image that is not built, for a dry run."""
@@ -99,17 +115,13 @@ class Images:
     def _push(self, local: str, tag: str) -> None:
         target = f"{self._target}:{tag}"
         with self._logged_in(self._host) as environment:
-            # the engine that built it, in the order of build_docker.sh
-            if shutil.which("docker"):
-                _run(["docker", "tag", local, target], "the image could not be tagged")
+            engine = _engine()
+            if engine == "docker":
+                _run(["docker", "tag", local, target], "the image could not be tagged", environment)
                 _run(["docker", "push", "--quiet", target], "the push failed", environment)
             else:
-                engine = "buildah" if shutil.which("buildah") else "podman"
-                _run(
-                    [engine, "push", "--quiet", *self._plain(), local, f"docker://{target}"],
-                    "the push failed",
-                    environment,
-                )
+                push = [engine, "push", "--quiet", *self._plain(), local, f"docker://{target}"]
+                _run(push, "the push failed", environment)
 
     def _copy(self, image: str, tag: str) -> None:
         source_host = image.partition("/")[0]
@@ -132,9 +144,8 @@ class Images:
                     environment,
                 )
             elif shutil.which("docker"):
-                _run(
-                    ["docker", "buildx", "imagetools", "create", "--tag", target, image], "the copy failed", environment
-                )
+                create = ["docker", "buildx", "imagetools", "create", "--prefer-index=false", "--tag", target, image]
+                _run(create, "the copy failed", environment)
             else:
                 raise DeployError("an image is copied by skopeo or docker, and none is installed", "install skopeo")
 
@@ -144,18 +155,42 @@ class Images:
 
     @contextmanager
     def _logged_in(self, *hosts: str) -> Iterator[dict[str, str]]:
-        """Credentials for registries, in a file of this process, so that they stand on no command line."""
+        """Credentials for AWS's registries, in a file of this process, so that they stand on no command line.
+
+        Whatever else docker keeps in its folder stays reachable. A registry that is not AWS's is given no token.
+        """
         token = self._ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        ours = [host for host in hosts if _ECR.fullmatch(host) or host == self._environment.registry]
+        kept = Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser()
         with tempfile.TemporaryDirectory() as folder:
+            for each in kept.glob("*") if kept.is_dir() else ():
+                if each.name != "config.json":
+                    (Path(folder) / each.name).symlink_to(each.resolve())
             file = Path(folder) / "config.json"
             file.touch(mode=0o600)
-            file.write_text(json.dumps({"auths": {host: {"auth": token} for host in hosts}}))
+            file.write_text(json.dumps(_with_auths(kept / "config.json", {host: {"auth": token} for host in ours})))
             yield {"DOCKER_CONFIG": folder, "REGISTRY_AUTH_FILE": str(file)}
 
 
+def _with_auths(file: Path, auths: dict[str, Any]) -> dict[str, Any]:
+    """Docker's configuration with more credentials, and without the helpers that would be asked before them."""
+    try:
+        config: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        config = {}
+    kept = {name: value for name, value in config.items() if name not in ("credsStore", "credHelpers")}
+    return {**kept, "auths": {**config.get("auths", {}), **auths}}
+
+
+def _engine() -> str:
+    """What builds images here, in the order of build_docker.sh."""
+    given = os.environ.get("ENGINE")
+    return given or next((each for each in ("docker", "buildah", "podman") if shutil.which(each)), "docker")
+
+
 def _tag() -> str:
-    """The commit, and where the tree differs from it, the moment."""
-    revision, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    """The commit, and where what goes into the image differs from it, the moment."""
+    revision, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *_INGREDIENTS)
     if revision and not changed:
         return revision
     return f"{revision or 'no-commit'}-changed-{int(time.time())}"

@@ -16,8 +16,8 @@ class DeployError(Exception):
 class Progress:
     """Prints one line a step, each with the seconds since the start."""
 
-    def __init__(self, out: TextIO = sys.stdout) -> None:
-        self._out = out
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
         self._started = time.monotonic()
 
     def elapsed(self) -> float:

@@ -5,6 +5,7 @@ digest before, and a deployment that ECS's circuit breaker stops is rolled back 
 """
 
 import datetime
+import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 from scripts.deploy.progress import DeployError, Progress
 
 _POLL_SECONDS = 2.0
+_CHANGE_SET_SECONDS = 300.0
 # every other state that is not settled is that of a first deployment which failed
 _MENDS = {"UPDATE_ROLLBACK_FAILED": "continue-update-rollback", "UPDATE_FAILED": "rollback-stack"}
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
@@ -27,6 +29,7 @@ class StackState:
     parameters: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     reason: str = ""
+    arn: str = ""
 
     @property
     def is_busy(self) -> bool:
@@ -46,9 +49,9 @@ class StackState:
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """What would change, one line each."""
+    """What would change, one line each. `name` is empty where nothing would."""
 
-    arn: str
+    name: str
     changes: list[str]
 
 
@@ -92,6 +95,7 @@ class Stack:
             {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
             {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
             found.get("StackStatusReason", ""),
+            found["StackId"],
         )
 
     def settle(self, progress: Progress) -> StackState:
@@ -103,7 +107,7 @@ class Stack:
         state = self.look()
         if state.is_busy:
             progress.say(f"another change is under way ({state.status}): waiting for its end")
-            state = self._wait(progress, datetime.datetime.now(datetime.UTC))
+            state = self._wait(state.arn, progress, datetime.datetime.now(datetime.UTC))
         if state.exists and not state.is_settled:
             mend = _MENDS.get(state.status, "delete-stack")
             raise DeployError(
@@ -112,8 +116,16 @@ class Stack:
             )
         return state
 
-    def propose(self, parameters: dict[str, str], *, new: bool) -> ChangeSet:
+    def template(self) -> str:
+        """The template that the stack was made by; botocore parses one that is JSON."""
+        found = self._cloudformation.get_template(StackName=self._name, TemplateStage="Original")["TemplateBody"]
+        return found if isinstance(found, str) else json.dumps(found)
+
+    def propose(self, parameters: dict[str, str], *, new: bool, template: str = "") -> ChangeSet:
         """Make a change set, without executing it. It has no changes if the stack is as asked for.
+
+        Args:
+            template: another one than this stack's own.
 
         Raises:
             DeployError: CloudFormation refuses the template or the parameters.
@@ -121,11 +133,11 @@ class Stack:
         name = f"outcrop-{time.time_ns()}"
         options: dict[str, Any] = {"OnStackFailure": "DELETE"} if new else {}
         try:
-            made = self._cloudformation.create_change_set(
+            self._cloudformation.create_change_set(
                 StackName=self._name,
                 ChangeSetName=name,
                 ChangeSetType="CREATE" if new else "UPDATE",
-                TemplateBody=self._template,
+                TemplateBody=template or self._template,
                 Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
                 Capabilities=["CAPABILITY_NAMED_IAM"],
                 RoleARN=self._role,
@@ -137,40 +149,30 @@ class Stack:
                 f"CloudFormation refuses the change: {_words(error)}",
                 "mend the template or the environment's parameters",
             ) from None
-        arn = made["Id"]
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + _CHANGE_SET_SECONDS
         while time.monotonic() < deadline:
-            found = self._cloudformation.describe_change_set(ChangeSetName=arn)
+            found = self._cloudformation.describe_change_set(StackName=self._name, ChangeSetName=name)
             if found["Status"] == "CREATE_COMPLETE":
-                return ChangeSet(arn, [_line(each["ResourceChange"]) for each in found.get("Changes", [])])
+                return ChangeSet(name, [_line(each["ResourceChange"]) for each in found.get("Changes", [])])
             if found["Status"] == "FAILED":
                 reason = found.get("StatusReason", "")
-                self.forget(ChangeSet(arn, []))
+                self.forget(ChangeSet(name, []))
                 if any(words in reason for words in _NO_CHANGES):
                     return ChangeSet("", [])
                 raise DeployError(f"the change set failed: {reason}", "mend the template or the parameters")
             time.sleep(_POLL_SECONDS / 4)
-        raise DeployError("CloudFormation did not finish the change set in 5 minutes", "try again")
+        raise DeployError(f"CloudFormation did not finish the change set in {_CHANGE_SET_SECONDS:.0f} s", "try again")
 
     def forget(self, proposal: ChangeSet) -> None:
         """Delete a change set that is not to be executed."""
-        self._cloudformation.delete_change_set(ChangeSetName=proposal.arn)
+        self._cloudformation.delete_change_set(StackName=self._name, ChangeSetName=proposal.name)
 
     def execute(self, proposal: ChangeSet, progress: Progress) -> StackState:
         """Execute a change set, print what happens, and return the stack as it stands at the end, whatever it is."""
         since = datetime.datetime.now(datetime.UTC)
-        self._cloudformation.execute_change_set(ChangeSetName=proposal.arn)
-        return self._wait(progress, since)
-
-    def failures(self, since: datetime.datetime) -> list[str]:
-        """Why the last change failed: the events that began it, and how the service's tasks ended."""
-        reasons = [
-            f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
-            for event in self._events(since)
-            if event["ResourceStatus"].endswith("_FAILED")
-            and "cancelled" not in event.get("ResourceStatusReason", "cancelled").lower()
-        ]
-        return reasons + self.stopped_tasks()
+        arn = self.look().arn
+        self._cloudformation.execute_change_set(StackName=self._name, ChangeSetName=proposal.name)
+        return self._wait(arn, progress, since)
 
     def stopped_tasks(self) -> list[str]:
         """How tasks ended that AWS still remembers, without those that a deployment replaced."""
@@ -200,15 +202,16 @@ class Stack:
         states = [each.get("rolloutState", "") for each in found["deployments"] if each["status"] == "PRIMARY"]
         return f"{found['runningCount']} of {found['desiredCount']} tasks run, deployment {''.join(states)}"
 
-    def _wait(self, progress: Progress, since: datetime.datetime) -> StackState:
+    def _wait(self, arn: str, progress: Progress, since: datetime.datetime) -> StackState:
+        """Wait until nothing happens any more. A stack that is deleted keeps its events under its ARN only."""
         deadline = time.monotonic() + self._patience
         told: set[str] = set()
         while time.monotonic() < deadline:
             state = self.look()
-            for event in self._events(since):
+            for event in self._events(arn, since):
                 if event["EventId"] not in told:
                     told.add(event["EventId"])
-                    progress.say(f"  {event['ResourceStatus']:<34} {event['LogicalResourceId']}")
+                    progress.say(_event_line(event))
             if not state.is_busy and state.status != "REVIEW_IN_PROGRESS":
                 return state
             time.sleep(_POLL_SECONDS)
@@ -217,10 +220,10 @@ class Stack:
             "look at it: ./deploy.sh status; a later ./deploy.sh waits for its end",
         )
 
-    def _events(self, since: datetime.datetime) -> list[dict[str, Any]]:
+    def _events(self, arn: str, since: datetime.datetime) -> list[dict[str, Any]]:
         """The events since a moment, oldest first."""
         try:
-            pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self._name)
+            pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=arn)
             events = []
             for page in pages:
                 recent = [
@@ -241,3 +244,9 @@ def _words(error: ClientError) -> str:
 def _line(change: dict[str, Any]) -> str:
     replaces = "  replaces it" if change.get("Replacement") == "True" else ""
     return f"{change['Action']:<8} {change['ResourceType']:<46} {change['LogicalResourceId']}{replaces}"
+
+
+def _event_line(event: dict[str, Any]) -> str:
+    failed = event["ResourceStatus"].endswith("_FAILED")
+    reason = f": {event.get('ResourceStatusReason', '')}" if failed else ""
+    return f"  {event['ResourceStatus']:<34} {event['LogicalResourceId']}{reason}"

@@ -24,6 +24,8 @@ class FakeCloud:
         self.account = account
         self.status = ""
         self.parameters: dict[str, str] = {}
+        self.template = ""
+        self.outputs = {"Url": url, "SmokeApiKeySecret": "arn:smoke"}
         self.fates: list[str] = []
         self.busy = 0
         self.digests: set[str] = set()
@@ -50,51 +52,61 @@ class FakeCloud:
             raise refusal("ImageNotFoundException", "no such image")
         return {"imageDetails": [{"imageDigest": wanted["imageDigest"]}]}
 
+    def get_authorization_token(self) -> Any:
+        return {"authorizationData": [{"authorizationToken": "token"}]}
+
     def describe_stacks(self, StackName: str) -> Any:
         if not self.status:
             raise refusal("ValidationError", f"Stack with id {StackName} does not exist")
         status = "UPDATE_IN_PROGRESS" if self.busy else self.status
         self.busy = max(0, self.busy - 1)
-        outputs = {"Url": self.url, "SmokeApiKeySecret": "arn:smoke"}
         return {
             "Stacks": [
                 {
+                    "StackId": "arn:stack",
                     "StackStatus": status,
                     "StackStatusReason": "because",
                     "Parameters": [
                         {"ParameterKey": key, "ParameterValue": value} for key, value in self.parameters.items()
                     ],
-                    "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
+                    "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in self.outputs.items()],
                 }
             ]
         }
 
     def create_change_set(self, **asked: Any) -> Any:
         self._ask("create_change_set")
+        assert asked["StackName"] == "outcrop-test"
         self.proposals.append(asked)
-        return {"Id": f"change-{len(self.proposals)}"}
+        return {"Id": "arn:change-set"}
 
-    def describe_change_set(self, ChangeSetName: str) -> Any:
-        if self.status and self._asked(ChangeSetName) == self.parameters:
+    def get_template(self, StackName: str, TemplateStage: str) -> Any:
+        return {"TemplateBody": self.template}
+
+    # By name and stack: the role may do this on the stack, and a change set's own ARN does not lie in it.
+    def describe_change_set(self, StackName: str, ChangeSetName: str) -> Any:
+        asked, template = self._asked(ChangeSetName)
+        if self.status and (asked, template) == (self.parameters, self.template):
             return {"Status": "FAILED", "StatusReason": "The submitted information didn't contain changes."}
         change = {"Action": "Modify", "ResourceType": "T", "LogicalResourceId": "Service", "Replacement": "True"}
         return {"Status": "CREATE_COMPLETE", "Changes": [{"ResourceChange": change}]}
 
-    def delete_change_set(self, ChangeSetName: str) -> None:
+    def delete_change_set(self, StackName: str, ChangeSetName: str) -> None:
         self.forgotten += 1
 
-    def execute_change_set(self, ChangeSetName: str) -> None:
-        asked = self._asked(ChangeSetName)
+    def execute_change_set(self, StackName: str, ChangeSetName: str) -> None:
+        asked, template = self._asked(ChangeSetName)
         self.executed.append(asked)
         fate = self.fates.pop(0) if self.fates else "UPDATE_COMPLETE" if self.status else "CREATE_COMPLETE"
         self.status = fate
         self.busy = 1 if fate else 0
         if fate in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            self.parameters = asked
+            self.parameters, self.template = asked, template
 
-    def _asked(self, name: str) -> dict[str, str]:
-        proposal = self.proposals[int(name.removeprefix("change-")) - 1]
-        return {each["ParameterKey"]: each["ParameterValue"] for each in proposal["Parameters"]}
+    def _asked(self, name: str) -> tuple[dict[str, str], str]:
+        (proposal,) = [each for each in self.proposals if each["ChangeSetName"] == name]
+        parameters = {each["ParameterKey"]: each["ParameterValue"] for each in proposal["Parameters"]}
+        return parameters, proposal["TemplateBody"]
 
     def get_paginator(self, _: str) -> "FakeCloud":
         return self
@@ -128,5 +140,6 @@ class FakeCloud:
         return {"services": [{"runningCount": 2, "desiredCount": 2, "deployments": deployments}]}
 
     def get_secret_value(self, SecretId: str) -> Any:
+        self._ask("get_secret_value")
         assert SecretId == "arn:smoke"
         return {"SecretString": "test-key"}

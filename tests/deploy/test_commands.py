@@ -14,11 +14,11 @@ from starlette.routing import Route
 from scripts.deploy import smoke, stack
 from scripts.deploy.commands import Deployment
 from scripts.deploy.environment import Environment, load_environment
-from scripts.deploy.image import BY_DIGEST
+from scripts.deploy.image import BY_DIGEST, Images
 from scripts.deploy.progress import DeployError, Progress
 from scripts.deploy.smoke import Smoke
 from tests.deploy.clouds import REPOSITORY, FakeCloud, refusal
-from tests.servers import KEY, emulator_app, free_port, gateway, serving
+from tests.servers import KEY, emulator_app, free_port, gateway, read_request, serving, upstream
 
 pytestmark = pytest.mark.loopback
 
@@ -71,8 +71,10 @@ class Terminal:
         self.cloud = cloud
         cloud.digests |= {image.partition("@")[2] for image in (ONE, TWO, THREE)}
 
-    def deployment(self) -> Deployment:
-        return Deployment(environment(), Progress(self.out), self.cloud, ROOT / "infra/service.yml", patience=5)
+    def deployment(self, **parameters: str) -> Deployment:
+        given = environment()
+        given = given.model_copy(update={"parameters": {**given.parameters, **parameters}})
+        return Deployment(given, Progress(self.out), self.cloud, ROOT / "infra/service.yml", patience=5)
 
     def deploy(self, image: str, *, dry_run: bool = False) -> None:
         self.deployment().deploy(image, dry_run=dry_run)
@@ -100,7 +102,7 @@ def test_versions_follow_each_other_and_can_be_rolled_back(terminal: Terminal) -
     first, second, *_ = terminal.cloud.proposals
     assert (first["ChangeSetType"], first["OnStackFailure"]) == ("CREATE", "DELETE")
     assert (second["ChangeSetType"], "OnStackFailure" in second) == ("UPDATE", False)
-    assert first["Tags"] == [{"Key": "outcrop-environment", "Value": "test"}]
+    assert first["Tags"] == [{"Key": "outcrop-stack", "Value": "outcrop-test"}]
     assert first["RoleARN"] == environment().stack_role
 
 
@@ -120,7 +122,7 @@ def test_a_change_that_aws_rolls_back_is_explained(terminal: Terminal) -> None:
     assert "aws logs tail /outcrop/outcrop-test" in failure.value.remedy
     assert "Service: Circuit Breaker was triggered" in terminal.text
     assert "gateway ended with code 2" in terminal.text
-    assert "cancelled" not in terminal.text
+    assert "old" not in terminal.text
     assert "replaced)" not in terminal.text
     terminal.deploy(THREE)
     assert terminal.images()[-1] == ("3", "1")
@@ -128,25 +130,62 @@ def test_a_change_that_aws_rolls_back_is_explained(terminal: Terminal) -> None:
 
 def test_a_first_deployment_that_fails_leaves_nothing(terminal: Terminal) -> None:
     terminal.cloud.fates = [""]
-    with pytest.raises(DeployError, match=r"\(deleted\): nothing is left of it"):
+    with pytest.raises(DeployError, match="the first deployment failed, and AWS removed what it had made"):
         terminal.deploy(ONE)
+    assert "Service: Circuit Breaker was triggered" in terminal.text
+
+
+@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
+def test_a_stack_that_is_left_half_way_is_not_called_rolled_back(terminal: Terminal, status: str) -> None:
+    terminal.deploy(ONE)
+    terminal.cloud.fates = [status]
+    with pytest.raises(DeployError, match=f"the stack is left at {status}"):
+        terminal.deploy(TWO)
+
+
+def test_a_wrong_parameter_is_taken_back_with_the_image(terminal: Terminal, told: tuple[Gateway, str]) -> None:
+    terminal.deploy(ONE)
+    told[0].faults = [404]
+    with pytest.raises(DeployError, match="did not serve"):
+        terminal.deployment(BedrockModelId="no.such-model").deploy(ONE, dry_run=False)
+    assert terminal.cloud.parameters["BedrockModelId"] == environment().parameters["BedrockModelId"]
+    assert [each["BedrockModelId"] for each in terminal.cloud.executed][1] == "no.such-model"
+
+
+def test_a_deployment_that_was_interrupted_goes_back_when_it_is_repeated(
+    terminal: Terminal, told: tuple[Gateway, str]
+) -> None:
+    terminal.deploy(ONE)
+    terminal.deploy(TWO)
+    told[0].faults = [401]
+    with pytest.raises(DeployError, match="what ran before does again"):
+        terminal.deploy(TWO)
+    assert terminal.images()[-1] == ("1", "")
+
+
+def test_a_key_that_cannot_be_read_is_a_fault_of_the_deployment(terminal: Terminal) -> None:
+    terminal.deploy(ONE)
+    terminal.cloud.refuses["get_secret_value"] = refusal("AccessDeniedException", "no")
+    with pytest.raises(DeployError, match="neither this nor what ran before serves"):
+        terminal.deploy(TWO)
+    assert terminal.images()[-1] == ("1", "")
 
 
 def test_what_does_not_serve_is_taken_back(terminal: Terminal, told: tuple[Gateway, str]) -> None:
     terminal.deploy(ONE)
     terminal.deploy(TWO)
     told[0].faults = [401]
-    with pytest.raises(DeployError, match=r"did not serve .*status 401.*; the one before does again"):
+    with pytest.raises(DeployError, match=r"did not serve .*status 401.*; what ran before does again"):
         terminal.deploy(THREE)
     assert terminal.images()[-2:] == [("3", "2"), ("2", "1")]
 
 
 def test_where_nothing_serves_it_says_so(terminal: Terminal, told: tuple[Gateway, str]) -> None:
     told[0].faults = [401]
-    with pytest.raises(DeployError, match="there is none to go back to"):
+    with pytest.raises(DeployError, match="there is nothing to go back to"):
         terminal.deploy(ONE)
     told[0].faults = [401, 401]
-    with pytest.raises(DeployError, match="neither the image nor the one before serves"):
+    with pytest.raises(DeployError, match="neither this nor what ran before serves"):
         terminal.deploy(TWO)
 
 
@@ -236,6 +275,10 @@ def test_status_tells_how_it_stands(terminal: Terminal, told: tuple[Gateway, str
     with pytest.raises(DeployError, match="there is no stack outcrop-test"):
         terminal.deployment().status()
     terminal.deploy(ONE)
+    outputs, terminal.cloud.outputs = terminal.cloud.outputs, {}
+    with pytest.raises(DeployError, match="the stack has no address yet"):
+        terminal.deployment().status()
+    terminal.cloud.outputs = outputs
     terminal.deployment().status()
     assert "2 of 2 tasks run, deployment COMPLETED" in terminal.text
     assert f"image    {ONE}" in terminal.text
@@ -255,8 +298,22 @@ def test_a_real_gateway_passes_the_smoke_test(monkeypatch: pytest.MonkeyPatch) -
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         assert Smoke(url, KEY).run(progress) == ""
         assert "status 401" in Smoke(url, "wrong").run(progress)
+        assert Smoke(url, f"{KEY}\n").run(progress) == ""
+        assert "not one that a header can carry" in Smoke(url, f"{KEY}\nx").run(progress)
     gone = f"http://127.0.0.1:{free_port()}"
     assert "no answer from" in Smoke(gone, KEY, patience=0.1).run(progress)
+    assert KEY not in progress._out.getvalue()  # type: ignore[attr-defined]
+
+
+async def _cut(reader: Any, writer: Any) -> None:
+    await read_request(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{")
+    await writer.drain()
+
+
+def test_an_answer_that_breaks_off_does_not_pass() -> None:
+    with upstream(_cut) as url:
+        assert "IncompleteRead" in Smoke(url, KEY, patience=0.1).run(Progress(io.StringIO()))
 
 
 def test_an_answer_without_sense_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +330,7 @@ def test_environments_are_read_strictly(tmp_path: Path, monkeypatch: pytest.Monk
         load_environment("elsewhere")
 
     def fault(**changes: Any) -> str:
-        path = tmp_path / "x.json"
+        path = tmp_path / "example.json"
         path.write_text(json.dumps({**example, **changes}))
         with pytest.raises(DeployError) as failure:
             load_environment(str(path))
@@ -281,11 +338,61 @@ def test_environments_are_read_strictly(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert "account: String should match" in fault(account="12")
     assert "acount: Extra inputs" in fault(acount="123456789012")
-    assert "RepositoryArn is no repository" in fault(parameters={})
-    parameters = {**example["parameters"], "IdleTimeout": "240"}
-    assert "KeepAliveTimeout must be longer" in fault(parameters=parameters)
+    assert "its name is other, and the file's is example" in fault(name="other")
+    assert "RepositoryArn is no ARN of a repository in this account and region" in fault(parameters={})
+    assert "RepositoryArn is no" in fault(region="eu-west-1")
+    assert "stack_role is no ARN of a role in this account" in fault(
+        stack_role=example["stack_role"].replace("123456789012", "999999999999")
+    )
+    for idle in ("240", "3m"):
+        parameters = {**example["parameters"], "IdleTimeout": idle}
+        assert "KeepAliveTimeout must be a number above" in fault(parameters=parameters)
+    assert "needs RouteTableIds" in fault(parameters={**example["parameters"], "CreateVpcEndpoints": "true"})
     arm = {**example["parameters"], "CpuArchitecture": "ARM64"}
     assert environment(parameters=arm).platform == "linux/arm64"
+
+
+def test_aws_s_token_goes_to_aws_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {"ghcr.io": {"auth": "mine"}}, "credsStore": "desktop"}')
+    (tmp_path / "cli-plugins").mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    cloud = FakeCloud("")
+    images = Images(cloud, environment(), Progress(io.StringIO()))
+    host = REPOSITORY.partition("/")[0]
+    with images._logged_in(host, "ghcr.io", "evil.example/1.dkr.ecr.us-east-1.amazonaws.com") as given:
+        folder = Path(given["DOCKER_CONFIG"])
+        config = json.loads((folder / "config.json").read_text())
+        assert config == {"auths": {host: {"auth": "token"}, "ghcr.io": {"auth": "mine"}}}
+        assert (folder / "config.json").stat().st_mode & 0o777 == 0o600
+        assert (folder / "cli-plugins").is_dir()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("interruption", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "a change that AWS has begun goes on there"),
+        (refusal("AccessDenied", "you may not"), 1, "AWS refused Operation: AccessDenied: you may not"),
+        (FileNotFoundError("infra/none.yml"), 1, "infra/none.yml"),
+    ],
+)
+def test_every_end_has_its_code_and_its_words(
+    interruption: BaseException,
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from scripts.deploy import __main__ as program
+
+    def stop(_: Deployment) -> None:
+        raise interruption
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(Deployment, "check_account", stop)
+    monkeypatch.setattr("sys.argv", ["deploy.sh", "status", "--environment", "example"])
+    assert program.main() == code
+    assert words.lower() in capsys.readouterr().out.lower()
 
 
 def test_the_command_line_ends_with_what_to_do(tmp_path: Path) -> None:

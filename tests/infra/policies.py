@@ -20,7 +20,7 @@ class Statement:
 def statements(template: dict[str, Any]) -> Iterator[Statement]:
     """Every statement of every policy document, of trust as of permission."""
     for owner, resource in template["Resources"].items():
-        for document in _documents(resource["Properties"]):
+        for document in _documents(resource.get("Properties", {})):
             for entry in document["Statement"]:
                 raw = entry["Fn::If"][1] if "Fn::If" in entry else entry
                 yield Statement(

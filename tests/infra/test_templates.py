@@ -96,7 +96,32 @@ def test_a_deployment_stops_and_goes_back_by_itself() -> None:
     assert "DesiredCount" not in RESOURCES["Service"]["Properties"]
 
 
+def test_what_can_be_tagged_by_hand_is_tagged_by_hand() -> None:
+    tagged = {
+        name for name, each in RESOURCES.items() if each["Type"] in ("AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpoint")
+    }
+    assert len(tagged) == 10
+    for name in tagged:
+        assert RESOURCES[name]["Properties"]["Tags"] == [{"Key": "outcrop-stack", "Value": {"Ref": "AWS::StackName"}}]
+
+
+def test_a_first_deployment_that_fails_can_be_tried_again() -> None:
+    for template in (SERVICE, BOOTSTRAP):
+        for name, resource in template["Resources"].items():
+            assert resource.get("DeletionPolicy") in (None, "RetainExceptOnCreate"), name
+
+
+def test_tasks_wait_for_the_way_to_their_image() -> None:
+    endpoints = {name for name, each in RESOURCES.items() if each["Type"] == "AWS::EC2::VPCEndpoint"}
+    named = RESOURCES["Ways"]["Metadata"]["Endpoints"]["Fn::If"][1]
+    assert {each["Ref"] for each in named} == endpoints
+    assert "Ways" in RESOURCES["Service"]["DependsOn"]
+
+
 def test_callers_from_everywhere_need_https() -> None:
+    pattern = PARAMETERS["AllowedCidr"]["AllowedPattern"]
+    assert [cidr for cidr in ("0.0.0.0/0", "10.0.0.0/8", "1.2.3.4/32") if not re.fullmatch(pattern, cidr)] == []
+    assert [cidr for cidr in ("1.2.3.4/0", "0.0.0.0/1", "::/0", "10.0.0.0/33") if re.fullmatch(pattern, cidr)] == []
     (assertion,) = SERVICE["Rules"]["PlainHttpIsForTrials"]["Assertions"]
     assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AllowedCidr"}, "0.0.0.0/0"]}]}
 

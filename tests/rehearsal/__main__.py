@@ -114,8 +114,9 @@ class Rehearsal:
         )
 
     def _refuse_another_account(self) -> None:
-        other = self._folder / "other.json"
-        other.write_text(self._environment.read_text().replace(f'"account": "{ACCOUNT}"', '"account": "111111111111"'))
+        other = self._folder / "other" / self._environment.name
+        other.parent.mkdir()
+        other.write_text(self._environment.read_text().replace(ACCOUNT, "111111111111"))
         ended = self._deploy_sh("status", environment=other)
         self._expect(ended == 1 and "lives in 111111111111" in self._printed[-1], "another account is refused")
 
@@ -145,7 +146,7 @@ class Rehearsal:
         started = time.monotonic()
         self._expect(self._deploy_sh("deploy") == 1, "version 3, which does not start, is refused")
         seconds = self._told("version 3, built, failed and rolled back by itself", started)
-        self._expect("Service: ECS Deployment Circuit Breaker" in self._printed[-1], "the circuit breaker stopped it")
+        self._expect("UPDATE_ROLLBACK_COMPLETE" in self._printed[-1], "the stack went back")
         self._expect("gateway ended with code 3" in self._printed[-1], "why its tasks ended is told")
         self._expect("what to do: " in self._printed[-1], "what to do is told")
         self._expect(seconds < SELF_ROLLBACK_SECONDS, f"the rollback took under {SELF_ROLLBACK_SECONDS:.0f} s")
@@ -158,7 +159,7 @@ class Rehearsal:
         self._expect(self._deploy_sh("deploy") == 1, "version 4, which starts and does not serve, is refused")
         seconds = self._told("version 4, built, deployed, found wanting and rolled back by itself", started)
         self._expect("chat call: status 401" in self._printed[-1], "what failed is told")
-        self._expect("the one before does again" in self._printed[-1], "how it stands is told")
+        self._expect("what ran before does again" in self._printed[-1], "how it stands is told")
         self._expect(seconds < SELF_ROLLBACK_SECONDS, f"the rollback took under {SELF_ROLLBACK_SECONDS:.0f} s")
         self._revert()
 
