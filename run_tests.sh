@@ -73,7 +73,7 @@ all)
   step "slow tests" test_slow --cov --cov-append --cov-report=
   step "coverage" coverage report --skip-covered --fail-under=90
   step "coverage of the translation files" coverage report --fail-under=100 \
-    --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/native.py,app/tailor/*,app/converse/*"
+    --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/citations.py,app/dialects/*/native.py,app/tailor/*,app/converse/*"
   ;;
 deploy)
   prepare_apart ministack

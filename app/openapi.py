@@ -6,7 +6,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 DESCRIPTION = """
-One HTTP address for Amazon Bedrock: for programs that speak OpenAI, and for programs that speak Bedrock itself.
+One HTTP address for Amazon Bedrock: for programs that speak OpenAI, for programs that speak Anthropic, and for
+programs that speak Bedrock itself.
 
 Send a key as `Authorization: Bearer …` or as `x-api-key`, or sign with SigV4 (access key id = the key's name, secret
 access key = the key). Every answer has an `x-request-id`; a caller's own is taken over. `x-outcrop-ignored` names
@@ -25,6 +26,7 @@ _SECURITY = {
 }
 TAGS = [
     {"name": "OpenAI", "description": "For programs that speak OpenAI."},
+    {"name": "Anthropic", "description": "For programs that speak Anthropic."},
     {"name": "Bedrock", "description": "For programs that speak Amazon Bedrock, at AWS's own paths."},
     {"name": "Operations", "description": "For those who run the gateway; no key is needed."},
 ]

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     smoke_api_key: SecretStr | None = Field(
         None, description="One more key, of the caller `smoke`, for the check that follows a deployment."
     )
+    anthropic_betas: str = Field(
+        "", description="Names of `anthropic-beta` that reach Bedrock beside those that are known, comma-separated."
+    )
     auth_disabled: bool = Field(False, validate_default=True, description="Serve callers without keys.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -197,6 +200,10 @@ class Settings(BaseSettings):
         if self.smoke_api_key:
             keys[_SMOKE] = self.smoke_api_key.get_secret_value()
         return keys
+
+    def betas(self) -> frozenset[str]:
+        """The names of ANTHROPIC_BETAS."""
+        return frozenset(name.strip() for name in self.anthropic_betas.split(",") if name.strip())
 
 
 def parse_api_keys(text: str) -> dict[str, str]:

@@ -1,10 +1,12 @@
-"""Bytes of an event stream become Converse events; a stream that breaks off becomes an error.
+"""Bytes of an event stream become events; a stream that breaks off becomes an error.
 
-`EventDecoder` reads for translation. `UsageTap` only listens while bytes pass through untouched.
+`EventDecoder` reads Converse's for translation, `DocumentDecoder` the documents of a model's own format. `UsageTap`
+only listens while bytes pass through untouched.
 """
 
+from abc import ABC, abstractmethod
 from base64 import b64decode
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 from app.bedrock.errors import error_of_name
 from app.converse.events import Event
@@ -27,15 +29,18 @@ _REQUIRED = {
 _KINDS = {"role": str, "start": dict, "delta": dict, "contentBlockIndex": int, "stopReason": str, "usage": dict}
 
 
-class EventDecoder:
-    """Decodes the body of ConverseStream, however its reads were split."""
+T = TypeVar("T")
+
+
+class _Decoder(ABC, Generic[T]):
+    """Decodes frames, however their reads were split; what a frame says is its heirs' business."""
 
     def __init__(self) -> None:
         self._frames = FrameDecoder()
         self._is_complete = False
         self._failure: GatewayError | None = None
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[T]:
         """Take the next bytes; return the events that they complete.
 
         An error frame behind good events is raised by the next call, so that those events are not lost.
@@ -45,13 +50,15 @@ class EventDecoder:
         """
         if self._failure is not None:
             raise self._failure
-        events: list[Event] = []
+        events: list[T] = []
         try:
             for frame in self._frames.feed(data):
+                if frame.headers.get(":message-type") != "event":
+                    raise error_of_frame(frame)
                 events.append(self._event(frame))
         except GatewayError as error:
             self._failure = error
-        except (FrameError, json.JsonError, AttributeError, TypeError) as error:
+        except (FrameError, ValueError, LookupError, AttributeError, TypeError) as error:
             self._failure = UpstreamFailed(_GARBLED, detail=str(error))
         if self._failure is not None and not events:
             raise self._failure
@@ -68,11 +75,16 @@ class EventDecoder:
         if not self._is_complete or not self._frames.is_at_boundary:
             raise UpstreamFailed("Bedrock's stream ended before its message was complete")
 
+    @abstractmethod
+    def _event(self, frame: Frame) -> T:
+        """What a frame says; may find that it completes the message."""
+
+
+class EventDecoder(_Decoder[Event]):
+    """Decodes the body of ConverseStream."""
+
     def _event(self, frame: Frame) -> Event:
-        headers = frame.headers
-        if headers.get(":message-type") != "event":
-            raise error_of_frame(frame)
-        kind = str(headers.get(":event-type"))
+        kind = str(frame.headers.get(":event-type"))
         payload = json.loads(frame.payload)
         payload.pop("p", None)
         for member in _REQUIRED.get(kind, ()):
@@ -81,6 +93,26 @@ class EventDecoder:
         if kind == "messageStop":
             self._is_complete = True
         return cast(Event, {kind: payload})
+
+
+class DocumentDecoder(_Decoder[dict[str, Any]]):
+    """Decodes the body of InvokeModelWithResponseStream, whose chunks hold documents of the model's own format.
+
+    Args:
+        last: the `type` of the document that completes a message.
+    """
+
+    def __init__(self, last: str) -> None:
+        super().__init__()
+        self._last = last
+
+    def _event(self, frame: Frame) -> dict[str, Any]:
+        document = json.loads(b64decode(json.loads(frame.payload)["bytes"]))
+        if not isinstance(document, dict):
+            raise FrameError("a chunk that is no object")
+        if document.get("type") == self._last:
+            self._is_complete = True
+        return document
 
 
 def error_of_frame(frame: Frame) -> GatewayError:
@@ -148,6 +180,24 @@ class UsageTap:
                 self._usage = Usage.of(json.loads(frame.payload)["usage"])
             case "chunk":
                 self._last_chunk = frame
+
+
+def usage_of_headers(headers: tuple[tuple[str, str], ...]) -> Usage | None:
+    """The tokens that a whole answer of InvokeModel tells of in its headers, which every recorded one has."""
+    prefix, suffix = "x-amzn-bedrock-", "-token-count"
+    counts = {
+        name.removeprefix(prefix).removesuffix(suffix): int(value)
+        for name, value in headers
+        if name.startswith(prefix) and name.endswith(suffix) and value.isdigit()
+    }
+    if not counts:
+        return None
+    return Usage(
+        input=counts.get("input", 0),
+        output=counts.get("output", 0),
+        cache_read=counts.get("cache-read-input", 0),
+        cache_write=counts.get("cache-write-input", 0),
+    )
 
 
 def usage_of_invocation(document: Any) -> Usage | None:

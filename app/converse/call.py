@@ -13,12 +13,16 @@ class Intent:
     """What the caller wants and Converse cannot say; `tailor` says it in the words of one model, or reports it.
 
     effort: how hard to think; None leaves it to the model.
+    thinking_budget: the most tokens to think with, for models that are told a number; None leaves it to `effort`.
+    top_k: how many tokens to choose from.
     forbid_tools: the caller declared tools but wants no call of them now.
     single_tool_call: at most one tool call in the reply.
     json_object: the reply must be a JSON object of no particular schema.
     """
 
     effort: Effort | None = None
+    thinking_budget: int | None = None
+    top_k: int | None = None
     forbid_tools: bool = False
     single_tool_call: bool = False
     json_object: bool = False

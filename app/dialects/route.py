@@ -72,6 +72,7 @@ class Door(APIRoute):
         path: the path's template.
         documented: an endpoint that is never called: its signature and docstring are the documentation.
         dialect, handler, render_error, threshold: see `Entrance`.
+        render_by_head: for a path that several dialects share: chooses the renderer by the request's head.
         options: whatever `APIRoute` takes.
     """
 
@@ -84,10 +85,11 @@ class Door(APIRoute):
         handler: Handler,
         render_error: ErrorRenderer,
         threshold: Threshold,
+        render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(path, documented, **options)
-        self._entrance = Entrance(self.path_format, dialect, handler, render_error, threshold)
+        self._entrance = Entrance(self.path_format, dialect, handler, render_error, threshold, render_by_head)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, past FastAPI."""
@@ -106,12 +108,14 @@ class Entrance:
     handler: Handler
     render_error: ErrorRenderer
     threshold: Threshold
+    render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None
 
     async def enter(self, scope: Scope, receive: Receive, send: Send, methods: set[str]) -> None:
         """Handle one request to its end."""
         record: RequestRecord = scope[RECORD]
         record.route, record.dialect = self.route, self.dialect
-        sender = _Sender(send, record, self.render_error)
+        render_error = self.render_by_head(head_of(scope)) if self.render_by_head else self.render_error
+        sender = _Sender(send, record, render_error)
         limit = asyncio.timeout(self.threshold.total_timeout)
         try:
             if scope["method"] not in methods:

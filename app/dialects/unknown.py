@@ -3,6 +3,7 @@
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
+from app.dialects.anthropic_messages import errors as anthropic_messages
 from app.dialects.bedrock import errors as bedrock
 from app.dialects.envelopes import ErrorRenderer
 from app.dialects.openai_chat import errors as openai_chat
@@ -21,8 +22,14 @@ _BEDROCK_PATHS = (
 )
 
 
-def renderer_for(path: str, authorization: str) -> ErrorRenderer:
-    """How to render an error for a path without a door: as Bedrock for AWS's paths and signatures, else as OpenAI."""
+def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRenderer:
+    """How to render an error for a path without a door: as whoever asks is used to it, by its path or its headers.
+
+    Args:
+        version: the header `anthropic-version`.
+    """
+    if version or path.startswith("/v1/messages"):
+        return anthropic_messages.render_error
     if path.startswith(_BEDROCK_PATHS) or authorization.startswith("AWS4-"):
         return bedrock.render_error
     return openai_chat.render_error
@@ -36,6 +43,6 @@ async def answer_without_door(request: Request, exception: Exception) -> Respons
         error = MethodNotAllowed(f"{path} does not take {request.method}")
     else:
         error = NotFound(f"there is no {request.method} {path}")
-    render = renderer_for(path, request.headers.get("authorization", ""))
+    render = renderer_for(path, request.headers.get("authorization", ""), request.headers.get("anthropic-version", ""))
     whole = render(error, request.scope[RECORD].request_id)
     return Response(whole.body, whole.status, dict(whole.headers))

@@ -6,3 +6,8 @@ CONTENT_TYPE = "text/event-stream; charset=utf-8"
 def data_frame(payload: bytes) -> bytes:
     """One event without a name. `payload` must hold no line break, which compact JSON never does."""
     return b"data: " + payload + b"\n\n"
+
+
+def named_frame(name: str, payload: bytes) -> bytes:
+    """One event with a name. `payload` as for `data_frame`."""
+    return b"event: " + name.encode() + b"\ndata: " + payload + b"\n\n"

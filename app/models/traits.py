@@ -17,6 +17,7 @@ Reasoning = Literal["none", "budget", "adaptive", "max_effort", "effort", "confi
 ThinksUnasked = Literal["no", "yes", "always"]
 ReasoningHistory = Literal["signed", "none"]
 Structured = Literal["native", "tool", "prompt"]
+TopK = Literal["none", "field", "nested"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Traits:
     system_turns: takes messages of role `system` in the middle of a conversation.
     sampling: takes temperature and topP at all.
     temperature_with_top_p: takes both in one call.
+    top_k: takes top_k not at all, as a field of its own, or inside a field `inferenceConfig`.
     max_stop_sequences: how many stop sequences it takes.
     prefill: what it makes of a conversation that ends with the assistant: continues it, continues it if no white
         space ends it, or refuses it.
@@ -41,6 +43,8 @@ class Traits:
     thinking_display: shows its thoughts only where it is asked to.
     reasoning_history: which of its earlier thoughts it takes back: those with a signature, or none.
     structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
+    invoke_format: whose bodies its InvokeModel takes, where a dialect speaks them too; else empty.
+    newest_version: takes Anthropic's version 2026-10-21 beside the one of 2023.
     """
 
     family: str = "unknown"
@@ -51,6 +55,7 @@ class Traits:
     system_turns: bool = False
     sampling: bool = True
     temperature_with_top_p: bool = True
+    top_k: TopK = "none"
     max_stop_sequences: int = 2500
     prefill: Prefill = "free"
     caching: bool = True
@@ -60,6 +65,8 @@ class Traits:
     thinking_display: bool = False
     reasoning_history: ReasoningHistory = "signed"
     structured: Structured = "tool"
+    invoke_format: str = ""
+    newest_version: bool = False
 
 
 def traits_of(model: ModelId) -> Traits:

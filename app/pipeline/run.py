@@ -1,11 +1,12 @@
-"""Runs calls: `complete` and `stream` translated, `forward` and `forward_stream` untouched."""
+"""Runs calls: `complete` and `stream` translated, `invoke` and `invoke_stream` native, the `forward`s untouched."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import quote
 
 from app.bedrock.client import BedrockClient, BedrockRequest
-from app.bedrock.decode import EventDecoder, UsageTap
+from app.bedrock.decode import DocumentDecoder, EventDecoder, UsageTap, usage_of_headers, usage_of_invocation
 from app.bedrock.transport import HttpResponse, read_body
 from app.converse.call import ModelCall
 from app.converse.events import Event
@@ -15,7 +16,7 @@ from app.errors import UpstreamFailed
 from app.kit import json
 from app.kit.aiter import started
 from app.pipeline.exchange import Exchange
-from app.routing.plan import DEFAULT_ALIAS, Planner
+from app.routing.plan import DEFAULT_ALIAS, Planner, Target
 from app.tailor import Draft, tailor
 from app.tailor.undo import EventUndo, Undo
 from app.telemetry.observer import RequestRecord
@@ -74,6 +75,83 @@ class Pipeline:
 
         return await self.client.run(request, exchange.deadline, exchange.record, take)
 
+    def native_target(self, name: str, body_format: str) -> Target | None:
+        """The target of a name if its own surface takes bodies of this format, so that nothing needs to be translated.
+
+        Raises:
+            InvalidRequest: the name cannot be one of a model.
+        """
+        target = self.planner.plan(name)
+        return target if target.traits.invoke_format == body_format else None
+
+    async def invoke(self, exchange: Exchange, name: str, target: Target, body: dict[str, Any]) -> dict[str, Any]:
+        """Call InvokeModel with a body of the model's own format, and return the document that it answers.
+
+        Args:
+            name: the model as the caller named it.
+
+        Raises:
+            GatewayError: whatever went wrong, on either side.
+        """
+        request = self._native_request(exchange, name, target, body, "invoke")
+
+        async def take(response: HttpResponse) -> dict[str, Any]:
+            exchange.record.usage = usage_of_headers(response.headers)
+            return await _read_document(response)
+
+        return await self.client.run(request, exchange.deadline, exchange.record, take)
+
+    async def invoke_stream(
+        self, exchange: Exchange, name: str, target: Target, body: dict[str, Any], last: str
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """Call InvokeModelWithResponseStream, and return the documents of its chunks, a batch for each read.
+
+        Args:
+            last: the `type` of the document that completes a message.
+
+        Returns and raises as `stream` does.
+        """
+        exchange.record.streamed = True
+        request = self._native_request(exchange, name, target, body, "invoke-with-response-stream")
+
+        async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
+            return await started(_read_documents(response, last, exchange.record))
+
+        return await self.client.run(request, exchange.deadline, exchange.record, take)
+
+    async def count_tokens(self, exchange: Exchange, name: str, counted: dict[str, Any]) -> int:
+        """The tokens of an input, as CountTokens counts them, which it does by base id only.
+
+        Args:
+            counted: the `input` of CountTokens.
+
+        Raises:
+            GatewayError: whatever went wrong; InvalidRequest where this model's tokens are not counted.
+        """
+        target = self.planner.plan(name)
+        record = exchange.record
+        record.model, record.target, record.surface = name or DEFAULT_ALIAS, target.model.base, "count-tokens"
+        path = f"/model/{quote(target.model.base, safe='')}/count-tokens"
+        body = json.dumps({"input": counted})
+        request = BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=body)
+        document = await self.client.run(request, exchange.deadline, record, _read_document)
+        if not isinstance(document.get("inputTokens"), int):
+            raise UpstreamFailed("Bedrock's count of tokens made no sense")
+        return int(document["inputTokens"])
+
+    def tailored(self, call: ModelCall) -> Draft:
+        """The call as its model would get it, for those who only count."""
+        return tailor(call, self.planner.plan(call.model).traits)
+
+    def _native_request(
+        self, exchange: Exchange, name: str, target: Target, body: dict[str, Any], operation: str
+    ) -> BedrockRequest:
+        record = exchange.record
+        record.model = name or DEFAULT_ALIAS
+        record.target, record.lane, record.surface = target.model.raw, "native", "invoke"
+        path = f"/model/{target.model.quoted}/{operation}"
+        return BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=json.dumps(body))
+
     async def forward(self, exchange: Exchange, request: BedrockRequest) -> Forwarded:
         """Send a caller's own request to Bedrock, and return the answer untouched.
 
@@ -124,6 +202,16 @@ async def _take_reply(response: HttpResponse) -> Reply:
     return cast(Reply, reply)
 
 
+async def _read_document(response: HttpResponse) -> dict[str, Any]:
+    try:
+        document = json.loads(await response.read())
+    except json.JsonError as error:
+        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
+    if not isinstance(document, dict):
+        raise UpstreamFailed("Bedrock's reply made no sense", detail="no object")
+    return document
+
+
 def _check_reply(reply: Any) -> None:
     """What translation relies on must be there; everything else may be missing."""
     if not isinstance(reply["stopReason"], str) or not isinstance(reply["usage"], dict):
@@ -147,6 +235,22 @@ async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord
                 events = undoing.feed(events)
             if events:
                 yield events
+        decoder.finish()
+    finally:
+        response.close()
+
+
+async def _read_documents(
+    response: HttpResponse, last: str, record: RequestRecord
+) -> AsyncGenerator[list[dict[str, Any]], None]:
+    decoder = DocumentDecoder(last)
+    try:
+        async for data in response.chunks():
+            documents = decoder.feed(data)
+            for document in documents:
+                record.usage = usage_of_invocation(document) or record.usage
+            if documents:
+                yield documents
         decoder.finish()
     finally:
         response.close()

@@ -50,7 +50,7 @@ def tailor_reasoning(draft: Draft) -> None:
         case "none":
             draft.ignored.append("reasoning_effort")
         case "budget":
-            _think_by_budget(draft, _BUDGETS[effort])
+            _think_by_budget(draft, draft.intent.thinking_budget or _BUDGETS[effort])
         case "adaptive":
             shown = {"display": "summarized"} if draft.traits.thinking_display else {}
             draft.add_field("thinking", {"type": "adaptive", **shown})

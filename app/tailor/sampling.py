@@ -4,6 +4,8 @@ Evidence: Converse takes 0 to 1 where OpenAI takes up to 2 (service model); "`te
 specified for this model" (BoltAI#399, pain 11); "`temperature` is deprecated for this model" (openclaw#73663).
 """
 
+from typing import Any
+
 from app.errors import InvalidRequest
 from app.tailor.draft import Draft
 
@@ -14,6 +16,8 @@ def tailor_sampling(draft: Draft) -> None:
     Raises:
         InvalidRequest: more stop sequences than the model takes.
     """
+    if draft.intent.top_k is not None:
+        _choose_from(draft, draft.intent.top_k)
     config = draft.body.get("inferenceConfig")
     if config is None:
         return
@@ -46,3 +50,18 @@ def tailor_sampling(draft: Draft) -> None:
         draft.body["inferenceConfig"] = config
     else:
         del draft.body["inferenceConfig"]
+
+
+def _choose_from(draft: Draft, top_k: int) -> None:
+    """Say top_k in the model's own words; a model that thinks takes none (contracts 6)."""
+    fields: Any = draft.body.get("additionalModelRequestFields", {})
+    thinking = fields.get("thinking", {}).get("type", "disabled")
+    match draft.traits.top_k:
+        case "field" if draft.traits.sampling and thinking == "disabled":
+            draft.add_field("top_k", top_k)
+        case "field":
+            draft.repair("top_k")
+        case "nested":
+            draft.add_field("inferenceConfig", {"topK": top_k})
+        case _:
+            draft.ignored.append("top_k")

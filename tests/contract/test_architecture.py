@@ -146,6 +146,7 @@ def test_every_error_of_the_tree_is_drawn() -> None:
 
 def test_every_error_has_its_words_in_every_dialect() -> None:
     from app import errors
+    from app.dialects.anthropic_messages import errors as anthropic_messages
     from app.dialects.bedrock import errors as bedrock
     from app.dialects.openai_chat import errors as openai_chat
     from app.kit import json
@@ -158,6 +159,9 @@ def test_every_error_has_its_words_in_every_dialect() -> None:
         whole = openai_chat.render_error(error, "id")
         assert whole.status == error.status
         assert json.loads(whole.body)["error"]["message"] == "words"
+        anthropic = anthropic_messages.render_error(error, "id")
+        assert anthropic.status == (529 if error.status == 503 else error.status)
+        assert json.loads(anthropic.body)["error"]["message"].endswith("words")
         aws = bedrock.render_error(error, "id")
         assert dict(aws.headers)["x-amzn-errortype"].endswith("Exception")
         assert aws.status >= 400
@@ -169,10 +173,11 @@ def test_boto3_and_botocore_are_in_step() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-dev.txt", "requirements-local.txt", "requirements-ministack.txt"]
+    "name",
+    [f"requirements{part}.txt" for part in ("", "-dev", "-linters", "-local", "-ministack", "-uv")],
 )
 def test_every_pin_has_its_hash(name: str) -> None:
     text = (ROOT / name).read_text()
     pins = re.findall(r"^[a-z0-9][^\n]*(?:\n    [^\n]*)*", text, re.MULTILINE)
-    assert len(pins) >= 2
+    assert len(pins) >= (1 if "uv" in name else 2)
     assert all("==" in pin and "--hash=sha256:" in pin for pin in pins)

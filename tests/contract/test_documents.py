@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from app import tailor
+from app.dialects.anthropic_messages.schema_in import MessagesRequest
 from app.dialects.openai_chat.errors import _WORDS
 from app.dialects.openai_chat.schema_in import ChatRequest
+from app.tailor.betas import PASSED, RENAMED
 from scripts.tables import TABLES, marks
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,15 @@ def test_every_setting_and_parameter_is_in_its_table(name: str) -> None:
 def test_every_field_of_a_chat_request_has_its_row() -> None:
     missing = [name for name in ChatRequest.model_fields if f"`{name}`" not in API and f"`{name}." not in API]
     assert missing == ["top_logprobs"]
+
+
+def test_every_field_of_a_message_request_has_its_row() -> None:
+    section = API.partition("## `POST /v1/messages`")[2].partition("\n## ")[0]
+    assert [name for name in MessagesRequest.model_fields if f"`{name}`" not in section] == []
+
+
+def test_every_beta_is_listed() -> None:
+    assert [beta for beta in (*PASSED, *RENAMED) if f"`{beta}" not in API] == []
 
 
 def test_every_repair_is_explained() -> None:

@@ -18,6 +18,8 @@ PATHS = {
     "/v1/chat/completions": "post",
     "/v1/models": "get",
     "/v1/models/{model}": "get",
+    "/v1/messages": "post",
+    "/v1/messages/count_tokens": "post",
     "/model/{modelId}/converse": "post",
     "/model/{modelId}/converse-stream": "post",
     "/model/{modelId}/invoke": "post",
@@ -51,7 +53,8 @@ def test_each_operation_is_described(path: str, method: str, operation: Any) -> 
         assert operation["requestBody"]["content"]["application/json"]["schema"]
     if "Operations" not in operation["tags"]:
         assert [next(iter(scheme)) for scheme in operation["security"]] == ["bearer", "x-api-key", "sigv4"]
-        assert {"400", "403", "413", "429", "500", "502", "503", "504"} <= set(operation["responses"])
+        assert {"400", "403", "413", "429", "500", "502", "504"} <= set(operation["responses"])
+        assert {"503", "529"} & set(operation["responses"])
     for name in [part.strip("{}") for part in path.split("/") if part.startswith("{")]:
         assert any(parameter["name"] == name for parameter in operation["parameters"])
 

@@ -18,12 +18,18 @@ from tests.servers import CHUNKED_STREAM, KEY, chunk, free_port, gateway, http_r
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
+CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
+MESSAGES: Any = {"model": "a.b", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
 DOORS: list[tuple[str, Any]] = [
     ("/v1/chat/completions", CHAT),
     ("/v1/chat/completions", {**CHAT, "stream": True}),
     ("/model/a.b/converse", {}),
     ("/model/a.b/converse-stream", {}),
     ("/model/a.b/invoke", {}),
+    ("/v1/messages", MESSAGES),
+    ("/v1/messages", {**MESSAGES, "stream": True}),
+    ("/v1/messages", {**MESSAGES, "model": CLAUDE}),
+    ("/v1/messages", {**MESSAGES, "model": CLAUDE, "stream": True}),
 ]
 REPLY = (
     b'{"output":{"message":{"role":"assistant","content":[{"text":"late"}]}},"stopReason":"end_turn",'

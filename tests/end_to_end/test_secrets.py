@@ -11,6 +11,7 @@ from app.telemetry.logs import JsonFormatter, LogObserver
 from tests.servers import KEY, emulator_app, gateway, serving
 
 CANARY = "CANARY7f3a"
+CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 CALLS: list[tuple[str, Any, dict[str, str]]] = [
     ("/v1/chat/completions", {"messages": [{"role": "user", "content": CANARY}]}, {}),
     ("/v1/chat/completions", {"messages": [{"role": "user", "content": CANARY}], "stream": True}, {}),
@@ -30,6 +31,20 @@ CALLS: list[tuple[str, Any, dict[str, str]]] = [
         {},
     ),
     (f"/model/%20{CANARY}/converse", {}, {}),
+    ("/v1/messages", {"max_tokens": 5, "messages": [{"role": "user", "content": CANARY}]}, {}),
+    ("/v1/messages", {"max_tokens": 5, "messages": [{"role": "user", "content": CANARY}], "stream": True}, {}),
+    ("/v1/messages", {"max_tokens": 5, "messages": [{"role": CANARY, "content": CANARY}], CANARY: CANARY}, {}),
+    (
+        "/v1/messages",
+        {"model": CLAUDE, "max_tokens": 5, "messages": [{"role": "user", "content": CANARY}], CANARY: CANARY},
+        {"anthropic-beta": CANARY, "anthropic-version": CANARY},
+    ),
+    (
+        "/v1/messages",
+        {"model": CLAUDE, "max_tokens": 5, "messages": [{"role": CANARY, "content": CANARY}], "stream": True},
+        {},
+    ),
+    ("/v1/messages/count_tokens", {"model": CLAUDE, "messages": [{"role": "user", "content": CANARY}]}, {}),
     (f"/{CANARY}?{CANARY}", {}, {}),
     (f"/v1/models?{CANARY}", {}, {}),
 ]

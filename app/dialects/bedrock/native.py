@@ -3,6 +3,7 @@
 from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
+from app.bedrock.decode import usage_of_headers
 from app.converse.usage import Usage
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
@@ -71,21 +72,9 @@ def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str,
 
 
 def usage_of(operation: Operation, answer: Forwarded) -> Usage | None:
-    """The tokens that a whole answer tells of, if it does.
-
-    InvokeModel tells them in headers, which every recorded answer of it has; Converse in its body.
-    """
+    """The tokens that a whole answer tells of, if it does: InvokeModel in its headers, Converse in its body."""
     if operation.usage_in == "headers":
-        counts = {name: value for name, value in answer.headers if name.endswith("-token-count") and value.isdigit()}
-        if not counts:
-            return None
-        prefix = "x-amzn-bedrock-"
-        return Usage(
-            input=int(counts.get(f"{prefix}input-token-count", 0)),
-            output=int(counts.get(f"{prefix}output-token-count", 0)),
-            cache_read=int(counts.get(f"{prefix}cache-read-input-token-count", 0)),
-            cache_write=int(counts.get(f"{prefix}cache-write-input-token-count", 0)),
-        )
+        return usage_of_headers(answer.headers)
     if operation.usage_in == "body":
         try:
             return Usage.of(json.loads(answer.body)["usage"])

@@ -1,11 +1,9 @@
 """`POST /v1/chat/completions`."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from app.converse.events import Event
 from app.dialects.documents import load_document, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_chat.errors import render_error
@@ -16,9 +14,9 @@ from app.dialects.openai_chat.schema_in import ChatRequest
 from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionChunk, ErrorOut
 from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
+from app.dialects.replies import SSE, frames, understanding
 from app.dialects.route import Door, Threshold, error_responses
-from app.errors import UpstreamFailed
-from app.kit import ids, json, sse
+from app.kit import ids, json
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 
@@ -40,7 +38,6 @@ ERRORS = error_responses(
     },
 )
 
-_STREAM_HEADERS = (("content-type", sse.CONTENT_TYPE), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 _EXAMPLES = {
     "plain": {"summary": "A question", "value": {"messages": [{"role": "user", "content": "Say hello."}]}},
     "streamed": {
@@ -126,30 +123,11 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
     )
     if not request.stream:
         reply = await pipeline.complete(exchange, call)
-        with _understanding():
+        with understanding():
             return Whole(200, JSON, json.dumps(from_reply(reply, facts)))
     events = await pipeline.stream(exchange, call)
     translator = ChunkStream(facts)
-    return Streamed(200, _STREAM_HEADERS, _frames(events, translator), translator.fail)
-
-
-async def _frames(batches: AsyncGenerator[list[Event], None], translator: ChunkStream) -> AsyncGenerator[bytes, None]:
-    async with aclosing(batches):
-        async for events in batches:
-            with _understanding():
-                frames = translator.from_events(events)
-            if frames:
-                yield frames
-    yield translator.finish()
-
-
-@contextmanager
-def _understanding() -> Iterator[None]:
-    """What is not as Bedrock's service model says it is Bedrock's failure, not ours."""
-    try:
-        yield
-    except (LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
+    return Streamed(200, SSE, frames(events, translator.from_events, translator.finish), translator.fail)
 
 
 def parse_chat_request(body: bytes) -> ChatRequest:

@@ -4,9 +4,12 @@ from typing import Any
 
 from app.models.families.row import row
 
-_COMMON: dict[str, Any] = {"single_tool_field": True}
+# every Claude since 3 takes Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
+_COMMON: dict[str, Any] = {"single_tool_field": True, "invoke_format": "anthropic", "top_k": "field"}
 _CLAUDE_5: dict[str, Any] = {
     **_COMMON,
+    # contracts 3.1: on Bedrock only from 4.7 on
+    "newest_version": True,
     "system_turns": True,
     "sampling": False,
     "prefill": "refused",

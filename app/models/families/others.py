@@ -17,12 +17,14 @@ ROWS = (
         "recordings bedrock_model_code_execution_tool (Nova 2 Lite); toolChoice `any` recorded; contracts 5.2",
         **_UNSIGNED,
         reasoning="max_effort",
+        top_k="nested",
     ),
     row(
         "nova",
         r"amazon\.nova",
-        "AWS user guide: `any` and `tool` choices, prompt caching on text",
+        "AWS user guide: `any` and `tool` choices, prompt caching on text, topK inside inferenceConfig",
         **_UNSIGNED,
+        top_k="nested",
     ),
     row(
         "titan-text",

@@ -10,13 +10,10 @@ To add a case, write request.json and reply.json, run `python -m tests.dialects.
 it wrote before you believe it.
 """
 
-from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.session import Session
-from botocore.validate import ParamValidator
 
 from app.converse.fold import unfold
 from app.dialects.openai_chat.facts import ChatFacts
@@ -27,9 +24,8 @@ from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionCh
 from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
 from app.kit import json
-from app.models.families import FAMILIES
 from app.models.traits import Traits
-from app.tailor import tailor
+from tests.dialects.validation import TRAITS, assert_tailored
 
 HERE = Path(__file__).parent / "golden"
 CASES = sorted(path.name for path in HERE.iterdir())
@@ -109,8 +105,6 @@ def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
     assert chunks[-1]["usage"] == read(case, "completion.json")["usage"]
 
 
-SHAPE = Session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
-TRAITS = [Traits(), *(Traits(family=row.family, **row.facts) for row in FAMILIES)]
 HAS_TOOLS = {
     case for case in CASES if '"toolConfig"' in (text := (HERE / case / "call.json").read_text()) or '"toolUse"' in text
 }
@@ -119,25 +113,7 @@ PAIRS = [(case, traits) for case in CASES for traits in TRAITS if traits.tools o
 
 @pytest.mark.parametrize(("case", "traits"), PAIRS, ids=[f"{case}-{traits.family}" for case, traits in PAIRS])
 def test_tailored_requests_pass_botocore_s_validator_and_leave_the_call_alone(case: str, traits: Traits) -> None:
-    call = call_of(case)
-    first = tailor(call, traits)
-    second = tailor(call, traits)
-    assert first.body == second.body
-    assert call == call_of(case)
-    report = ParamValidator().validate({**with_bytes(first.body), "modelId": "a.b"}, SHAPE)
-    assert not report.has_errors(), report.generate_report()
-
-
-def with_bytes(value: Any) -> Any:
-    """Blobs as botocore's validator wants them."""
-    if isinstance(value, list):
-        return [with_bytes(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: b64decode(item) if key in ("bytes", "redactedContent") and isinstance(item, str) else with_bytes(item)
-        for key, item in value.items()
-    }
+    assert_tailored(call_of(case), call_of(case), traits)
 
 
 def write_expectations() -> None:

@@ -1,0 +1,1 @@
+"""Anthropic Messages: for programs that speak Anthropic."""

@@ -1,0 +1,74 @@
+"""Answers of InvokeModel in Anthropic's own format: passed on, under the caller's name for the model.
+
+Contracts 3.5, Reply differences: Bedrock's own members (`amazon-bedrock-*`) are taken off, and counts of the cache that
+only its last event tells are put where Anthropic's clients look for them.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.dialects.anthropic_messages.errors import error_body
+from app.dialects.anthropic_messages.facts import MessageFacts
+from app.dialects.anthropic_messages.stream import PING
+from app.errors import GatewayError
+from app.kit import json
+from app.kit.sse import named_frame
+
+_OWN = "amazon-bedrock-"
+_METRICS = f"{_OWN}invocationMetrics"
+_CACHE_COUNTS = {
+    "cache_read_input_tokens": "cacheReadInputTokenCount",
+    "cache_creation_input_tokens": "cacheWriteInputTokenCount",
+}
+
+
+def from_document(document: dict[str, Any], facts: MessageFacts) -> dict[str, Any]:
+    """The message as its caller knows it."""
+    return {**_without_own(document), "model": facts.model}
+
+
+class NativeStream:
+    """Passes one stream on."""
+
+    def __init__(self, facts: MessageFacts) -> None:
+        self._facts = facts
+        self._held: dict[str, Any] | None = None
+
+    def from_documents(self, documents: Iterable[dict[str, Any]]) -> bytes:
+        """The frames for a batch of Anthropic's events; only `message_delta` waits, for the event behind it."""
+        return b"".join(frame for document in documents for frame in self._frames(document))
+
+    def finish(self) -> bytes:
+        """The end of a stream that ended well."""
+        return b"".join(self._release({}))
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that broke."""
+        return named_frame("error", error_body(error, self._facts.request_id))
+
+    def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
+        yield from self._release(document.get(_METRICS) or {})
+        document = _without_own(document)
+        match document.get("type"):
+            case "message_start":
+                message = {**document["message"], "model": self._facts.model}
+                yield _frame({**document, "message": message}) + PING
+            case "message_delta":
+                self._held = document
+            case _:
+                yield _frame(document)
+
+    def _release(self, metrics: dict[str, Any]) -> Iterable[bytes]:
+        if self._held is None:
+            return
+        document, self._held = self._held, None
+        counts = {name: metrics[theirs] for name, theirs in _CACHE_COUNTS.items() if theirs in metrics}
+        yield _frame({**document, "usage": {**counts, **document.get("usage", {})}})
+
+
+def _without_own(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if not name.startswith(_OWN)}
+
+
+def _frame(document: dict[str, Any]) -> bytes:
+    return named_frame(str(document.get("type", "")), json.dumps(document))

@@ -1,0 +1,194 @@
+"""`POST /v1/messages` and `POST /v1/messages/count_tokens`."""
+
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.dialects.anthropic_messages.errors import OVERLOADED, render_error
+from app.dialects.anthropic_messages.facts import MessageFacts
+from app.dialects.anthropic_messages.native import NativeStream, from_document
+from app.dialects.anthropic_messages.request import to_call
+from app.dialects.anthropic_messages.response import from_reply
+from app.dialects.anthropic_messages.schema_in import CountTokensRequest, MessagesRequest
+from app.dialects.anthropic_messages.schema_out import ErrorOut, MessageOut, TokenCount
+from app.dialects.anthropic_messages.stream import EventStream
+from app.dialects.documents import load_document, validate
+from app.dialects.envelopes import JSON, Answer, Streamed, Whole
+from app.dialects.replies import SSE, frames, understanding
+from app.dialects.route import Door, Threshold, error_responses
+from app.errors import GatewayError, InvalidRequest, ModelNotFound
+from app.kit import ids, json
+from app.models.traits import Traits
+from app.pipeline.exchange import Exchange
+from app.pipeline.run import Pipeline
+from app.tailor.invoke import InvokeDraft, tailor_invoke
+
+DIALECT = "anthropic_messages"
+FORMAT = "anthropic"
+ERRORS = error_responses(
+    ErrorOut,
+    {
+        400: "The request cannot be carried out; the message begins with the field.",
+        401: "No key, or one that is not known.",
+        403: "AWS refuses the gateway's identity.",
+        404: "No such model.",
+        405: "Another method is wanted.",
+        413: "The body is too large.",
+        429: "Throttled; `retry-after` says for how long, where Bedrock does.",
+        500: "A fault of the gateway, or Bedrock's InternalServerException.",
+        502: "Bedrock could not be reached, or its answer made no sense.",
+        504: "Bedrock did not answer within the limits.",
+        OVERLOADED: "Bedrock has no capacity.",
+    },
+)
+
+_LAST = "message_stop"
+# where nobody counts: English text has about four letters a token
+_LETTERS_A_TOKEN = 4
+_QUESTION = {"max_tokens": 256, "messages": [{"role": "user", "content": "Say hello."}]}
+_EXAMPLES = {
+    "plain": {"summary": "A question", "value": _QUESTION},
+    "streamed": {"summary": "A stream", "value": {**_QUESTION, "stream": True}},
+    "tools": {
+        "summary": "A tool, with the embedded Bedrock's scripted model",
+        "value": {
+            **_QUESTION,
+            "model": "scripted.tools-v1:0",
+            "messages": [{"role": "user", "content": "What is the weather in Bern?"}],
+            "tools": [
+                {
+                    "name": "get_weather",
+                    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}},
+                }
+            ],
+        },
+    },
+}
+
+
+def message_routes(pipeline: Pipeline, threshold: Threshold, betas: frozenset[str]) -> Sequence[Door]:
+    """The routes of this dialect. `betas` are those that this deployment lets pass beside the known ones."""
+
+    async def create(exchange: Exchange) -> Answer:
+        return await _create(pipeline, exchange, betas)
+
+    async def count(exchange: Exchange) -> Answer:
+        return await _count(pipeline, exchange, betas)
+
+    async def create_message(body: MessagesRequest) -> MessageOut:
+        """Answer a conversation, in one piece or, with `stream`, as Anthropic's server-sent events."""
+        raise AssertionError(body)
+
+    async def count_tokens(body: CountTokensRequest) -> TokenCount:
+        """Count the tokens of a request without sending it. Where Bedrock does not count for the model, the count is
+        an estimate, and `x-outcrop-estimated` says so."""
+        raise AssertionError(body)
+
+    routes: tuple[tuple[str, Callable[..., Any], Any, str, dict[int | str, Any]], ...] = (
+        (
+            "/v1/messages",
+            create_message,
+            create,
+            "Create a message",
+            {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        ),
+        ("/v1/messages/count_tokens", count_tokens, count, "Count the tokens of a message", {}),
+    )
+    return [
+        Door(
+            path,
+            documented,
+            dialect=DIALECT,
+            handler=handler,
+            render_error=render_error,
+            threshold=threshold,
+            methods=["POST"],
+            tags=["Anthropic"],
+            summary=summary,
+            responses={**responses, **ERRORS},
+            openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
+        )
+        for path, documented, handler, summary, responses in routes
+    ]
+
+
+async def _create(pipeline: Pipeline, exchange: Exchange, betas: frozenset[str]) -> Answer:
+    document = _document(exchange)
+    name = _name(document)
+    facts = MessageFacts(ids.new_id("msg_"), name or pipeline.planner.default_model, exchange.record.request_id)
+    answer_headers = (("request-id", exchange.record.request_id),)
+    target = pipeline.native_target(name, FORMAT)
+    if target is not None:
+        draft = _draft(exchange, document, target.traits, betas)
+        if document.get("stream") is not True:
+            answered = await pipeline.invoke(exchange, name, target, draft.body)
+            return Whole(200, (*JSON, *answer_headers), json.dumps(from_document(answered, facts)))
+        documents = await pipeline.invoke_stream(exchange, name, target, draft.body, _LAST)
+        native = NativeStream(facts)
+        chunks = frames(documents, native.from_documents, native.finish)
+        return Streamed(200, (*SSE, *answer_headers), chunks, native.fail)
+    request = validate(document, MessagesRequest)
+    call = to_call(request, _betas(exchange))
+    if not request.stream:
+        reply = await pipeline.complete(exchange, call)
+        with understanding():
+            return Whole(200, (*JSON, *answer_headers), json.dumps(from_reply(reply, facts)))
+    events = await pipeline.stream(exchange, call)
+    translator = EventStream(facts)
+    chunks = frames(events, translator.from_events, translator.finish)
+    return Streamed(200, (*SSE, *answer_headers), chunks, translator.fail)
+
+
+async def _count(pipeline: Pipeline, exchange: Exchange, betas: frozenset[str]) -> Answer:
+    document = _document(exchange)
+    name = _name(document)
+    target = pipeline.native_target(name, FORMAT)
+    counted: dict[str, Any]
+    if target is not None:
+        draft = _draft(exchange, {"max_tokens": 1, **document}, target.traits, betas)
+        counted = {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}}
+    else:
+        call = to_call(validate(document, CountTokensRequest), _betas(exchange))
+        body = pipeline.tailored(call).body
+        counted = {"converse": {part: body[part] for part in ("messages", "system", "toolConfig") if part in body}}
+    headers = (*JSON, ("request-id", exchange.record.request_id))
+    try:
+        tokens = await pipeline.count_tokens(exchange, name, counted)
+    except (InvalidRequest, ModelNotFound) as error:
+        if not _does_not_count(error):
+            raise
+        tokens = len(exchange.body) // _LETTERS_A_TOKEN
+        headers = (*headers, ("x-outcrop-estimated", "input_tokens"))
+    return Whole(200, headers, json.dumps({"input_tokens": tokens}))
+
+
+def _does_not_count(error: GatewayError) -> bool:
+    """True where Bedrock counts no tokens for the model (recording anthropic_bedrock_count_tokens_error)."""
+    words = error.message.lower()
+    return "counting tokens" in words or "inference profile" in words
+
+
+def _document(exchange: Exchange) -> dict[str, Any]:
+    document = load_document(exchange.body)
+    if not isinstance(document, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return document
+
+
+def _name(document: dict[str, Any]) -> str:
+    name = document.get("model", "")
+    if not isinstance(name, str):
+        raise InvalidRequest("must be a string", param="model")
+    return name
+
+
+def _draft(exchange: Exchange, document: dict[str, Any], traits: Traits, also_passed: frozenset[str]) -> InvokeDraft:
+    version = exchange.head.header("anthropic-version")
+    draft = tailor_invoke(document, traits, version, _betas(exchange), also_passed)
+    exchange.record.ignored += draft.ignored
+    exchange.record.repaired += draft.repaired
+    return draft
+
+
+def _betas(exchange: Exchange) -> list[str]:
+    return [beta.strip() for beta in exchange.head.header("anthropic-beta").split(",") if beta.strip()]

@@ -1,0 +1,256 @@
+"""What a caller may send: anthropic 2.13's request, field by field. Contracts 3.2.
+
+Read only where a call is translated: where Bedrock serves this format itself, the body crosses and Bedrock judges it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from app.dialects.documents import Open
+
+
+class CacheControl(Open):
+    """Everything up to here may be cached."""
+
+    type: Literal["ephemeral"]
+    ttl: Literal["5m", "1h"] | None = None
+
+
+class Cacheable(Open):
+    """What a cache point may stand behind."""
+
+    cache_control: CacheControl | None = None
+
+
+class Base64Source(Open):
+    """Media as base64."""
+
+    type: Literal["base64"]
+    media_type: str
+    data: str
+
+
+class UrlSource(Open):
+    """Media at an address."""
+
+    type: Literal["url"]
+    url: str
+
+
+class FileSource(Open):
+    """Media that was uploaded to Anthropic."""
+
+    type: Literal["file"]
+    file_id: str
+
+
+class TextSource(Open):
+    """A document of plain text."""
+
+    type: Literal["text"]
+    media_type: str = "text/plain"
+    data: str
+
+
+class TextBlock(Cacheable):
+    """Text. `citations` are those of an earlier answer, said back."""
+
+    type: Literal["text"]
+    text: str
+    citations: list[dict[str, Any]] | None = None
+
+
+class ImageBlock(Cacheable):
+    """An image."""
+
+    type: Literal["image"]
+    source: Annotated[Base64Source | UrlSource | FileSource, Field(discriminator="type")]
+
+
+class ContentSource(Open):
+    """A document of pieces, each of which can be cited."""
+
+    type: Literal["content"]
+    content: str | list[TextBlock]
+
+
+class CitationsConfig(Open):
+    """Whether the answer cites this."""
+
+    enabled: bool = False
+
+
+class DocumentBlock(Cacheable):
+    """A document."""
+
+    type: Literal["document"]
+    source: Annotated[Base64Source | TextSource | ContentSource | UrlSource | FileSource, Field(discriminator="type")]
+    title: str | None = None
+    context: str | None = None
+    citations: CitationsConfig | None = None
+
+
+class SearchResultBlock(Cacheable):
+    """What a search found."""
+
+    type: Literal["search_result"]
+    source: str
+    title: str
+    content: list[TextBlock]
+    citations: CitationsConfig | None = None
+
+
+class ThinkingBlock(Open):
+    """A thought of the model, said back to it with its signature."""
+
+    type: Literal["thinking"]
+    thinking: str
+    signature: str = ""
+
+
+class RedactedThinkingBlock(Open):
+    """A thought that only the model can read."""
+
+    type: Literal["redacted_thinking"]
+    data: str
+
+
+class ToolUseBlock(Cacheable):
+    """A call that the model made."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class ToolResultBlock(Cacheable):
+    """What came of a call."""
+
+    type: Literal["tool_result"]
+    tool_use_id: str
+    content: (
+        str | list[Annotated[TextBlock | ImageBlock | DocumentBlock | SearchResultBlock, Field(discriminator="type")]]
+    ) = ""
+    is_error: bool = False
+
+
+class OtherBlock(Open):
+    """A block that only Anthropic's own servers understand."""
+
+    type: str
+
+
+_BLOCKS = {
+    "text": TextBlock,
+    "image": ImageBlock,
+    "document": DocumentBlock,
+    "search_result": SearchResultBlock,
+    "thinking": ThinkingBlock,
+    "redacted_thinking": RedactedThinkingBlock,
+    "tool_use": ToolUseBlock,
+    "tool_result": ToolResultBlock,
+}
+
+
+def _kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if kind in _BLOCKS else "other"
+
+
+Block = Annotated[
+    Annotated[TextBlock, Tag("text")]
+    | Annotated[ImageBlock, Tag("image")]
+    | Annotated[DocumentBlock, Tag("document")]
+    | Annotated[SearchResultBlock, Tag("search_result")]
+    | Annotated[ThinkingBlock, Tag("thinking")]
+    | Annotated[RedactedThinkingBlock, Tag("redacted_thinking")]
+    | Annotated[ToolUseBlock, Tag("tool_use")]
+    | Annotated[ToolResultBlock, Tag("tool_result")]
+    | Annotated[OtherBlock, Tag("other")],
+    Discriminator(_kind),
+]
+
+
+class Message(Open):
+    """A turn. One of role `system` stands in the middle of a conversation."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[Block]
+
+
+class Tool(Cacheable):
+    """A tool. One with another `type` than `custom` is Anthropic's own, and its schema is not sent."""
+
+    name: str
+    type: str | None = None
+    description: str | None = None
+    input_schema: dict[str, Any] | None = None
+    strict: bool | None = None
+    defer_loading: bool | None = None
+
+
+class ToolChoice(Open):
+    """Which tool is to be called."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class Thinking(Open):
+    """Whether to think, and how much."""
+
+    type: Literal["enabled", "adaptive", "disabled", "between_tools"]
+    budget_tokens: int | None = Field(None, ge=1024)
+    display: str | None = None
+
+
+class Format(Open):
+    """The answer is JSON of a schema."""
+
+    type: Literal["json_schema"]
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class OutputConfig(Open):
+    """How hard to try, and in which format to answer."""
+
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: Format | None = None
+
+
+class Metadata(Open):
+    """About the request."""
+
+    user_id: str | None = None
+
+
+class MessagesRequest(Open):
+    """A request for a message."""
+
+    model: str = ""
+    max_tokens: int = Field(ge=0)
+    messages: list[Message] = Field(min_length=1)
+    system: str | list[TextBlock] | None = None
+    stop_sequences: list[str] | None = None
+    stream: bool | None = None
+    temperature: float | None = Field(None, ge=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=0)
+    thinking: Thinking | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    output_config: OutputConfig | None = None
+    metadata: Metadata | None = None
+    service_tier: Literal["auto", "standard_only"] | None = None
+    cache_control: CacheControl | None = None
+    mcp_servers: list[Any] | None = None
+    container: Any = None
+
+
+class CountTokensRequest(MessagesRequest):
+    """A request for the number of its tokens."""
+
+    max_tokens: int = Field(1, ge=0)

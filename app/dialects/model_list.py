@@ -1,0 +1,124 @@
+"""`GET /v1/models`: one list, in the shape of whoever asks. Anthropic's clients say so with `anthropic-version`."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from app.bedrock.control import ModelDirectory
+from app.dialects.anthropic_messages.errors import render_error as render_for_anthropic
+from app.dialects.envelopes import JSON, Answer, Whole
+from app.dialects.openai_chat.errors import render_error as render_for_openai
+from app.dialects.openai_chat.router import ERRORS
+from app.dialects.openai_chat.schema_out import ModelList, ModelOut
+from app.dialects.route import Door, Threshold
+from app.errors import GatewayError, InvalidRequest, ModelNotFound
+from app.kit import json
+from app.models.catalog import CatalogEntry
+from app.models.ids import parse_model_id
+from app.pipeline.exchange import Exchange
+from app.policies.auth import RequestHead
+
+DIALECT = "models"
+_log = logging.getLogger(__name__)
+_PAGE, _MOST = 20, 1000
+
+
+def model_routes(directory: ModelDirectory, default_model: str, threshold: Threshold) -> Sequence[Door]:
+    """The routes that list models: what the account can call, and the default model even where AWS does not list it."""
+
+    async def entries() -> list[CatalogEntry]:
+        try:
+            listed = await directory.entries()
+        except GatewayError as error:
+            _log.warning("only the default model is listed: %s", error.message)
+            listed = []
+        if any(entry.id == default_model for entry in listed):
+            return listed
+        owner = parse_model_id(default_model).base.partition(".")[0]
+        return [CatalogEntry(default_model, owner), *listed]
+
+    async def list_all(exchange: Exchange) -> Answer:
+        listed = await entries()
+        if _is_anthropic(exchange.head):
+            return Whole(200, JSON, json.dumps(_page(listed, dict(parse_qsl(exchange.head.query)))))
+        return Whole(200, JSON, json.dumps({"object": "list", "data": [_openai_model(entry) for entry in listed]}))
+
+    async def retrieve_one(exchange: Exchange) -> Answer:
+        wanted = exchange.params["model"]
+        shape = _anthropic_model if _is_anthropic(exchange.head) else _openai_model
+        for entry in await entries():
+            if entry.id == wanted:
+                return Whole(200, JSON, json.dumps(shape(entry)))
+        raise ModelNotFound(f"the model {wanted!r} does not exist, or this account cannot call it", param="model")
+
+    async def list_models() -> ModelList:
+        """List the models and inference profiles that the account can call. With a header `anthropic-version` in
+        Anthropic's shape, which is paged by `limit`, `after_id` and `before_id`."""
+        raise AssertionError
+
+    async def retrieve_model(model: str) -> ModelOut:
+        """Describe one model by its id."""
+        raise AssertionError(model)
+
+    routes = (
+        ("/v1/models", list_models, list_all, "List models"),
+        ("/v1/models/{model:path}", retrieve_model, retrieve_one, "Retrieve a model"),
+    )
+    return [
+        Door(
+            path,
+            documented,
+            dialect=DIALECT,
+            handler=handler,
+            render_error=render_for_openai,
+            render_by_head=_renderer,
+            threshold=threshold,
+            methods=["GET"],
+            tags=["OpenAI", "Anthropic"],
+            summary=summary,
+            responses=ERRORS,
+        )
+        for path, documented, handler, summary in routes
+    ]
+
+
+def _is_anthropic(head: RequestHead) -> bool:
+    return bool(head.header("anthropic-version"))
+
+
+def _renderer(head: RequestHead) -> Any:
+    return render_for_anthropic if _is_anthropic(head) else render_for_openai
+
+
+def _openai_model(entry: CatalogEntry) -> dict[str, Any]:
+    return {"id": entry.id, "object": "model", "created": entry.created, "owned_by": entry.owner}
+
+
+def _anthropic_model(entry: CatalogEntry) -> dict[str, Any]:
+    created = datetime.fromtimestamp(entry.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"type": "model", "id": entry.id, "display_name": entry.id, "created_at": created}
+
+
+def _page(entries: list[CatalogEntry], query: dict[str, str]) -> dict[str, Any]:
+    """A page of Anthropic's list. Contracts 3.3.
+
+    Raises:
+        InvalidRequest: `limit` is no number from 1 to 1000.
+    """
+    limit = query.get("limit", str(_PAGE))
+    if not limit.isdigit() or not 1 <= int(limit) <= _MOST:
+        raise InvalidRequest(f"must be a number from 1 to {_MOST}", param="limit")
+    ids = [entry.id for entry in entries]
+    start = ids.index(query["after_id"]) + 1 if query.get("after_id") in ids else 0
+    end = ids.index(query["before_id"]) if query.get("before_id") in ids else len(ids)
+    if "before_id" in query:
+        start = max(start, end - int(limit))
+    page = entries[start:end][: int(limit)]
+    return {
+        "data": [_anthropic_model(entry) for entry in page],
+        "has_more": start > 0 if "before_id" in query else start + len(page) < end,
+        "first_id": page[0].id if page else None,
+        "last_id": page[-1].id if page else None,
+    }

@@ -1,0 +1,51 @@
+"""Anthropic's beta features, as Bedrock knows them: data, by name or by the beginning of a name.
+
+Sources: AWS user guide, Anthropic Claude Messages API; litellm's and Claude Code's lists, 2026-11 (contracts 3.5).
+What stands in neither table is dropped, since Bedrock refuses a call for one name that it does not know (pain 10).
+"""
+
+PASSED = (
+    "compact-2026-01-12",
+    "compact-2026-09-04",
+    "computer-use-",
+    "context-1m-2025-08-07",
+    "context-management-2025-06-27",
+    "dangerous-tool-use-2026-09-03",
+    "effort-2025-11-24",
+    "fine-grained-tool-streaming-2025-05-14",
+    "interleaved-thinking-2025-05-14",
+    "mid-conversation-output-config-2026-07-01",
+    "mid-conversation-tool-changes-2026-07-01",
+    "thinking-binding-controls-2026-08-01",
+    "thinking-display-updates-2026-08-18",
+    "thinking-token-count-2026-05-13",
+    "tool-examples-2025-10-29",
+    "tool-search-tool-2025-10-19",
+)
+RENAMED = {"advanced-tool-use-2025-11-20": ("tool-search-tool-2025-10-19", "tool-examples-2025-10-29")}
+
+FINE_GRAINED_TOOLS = "fine-grained-tool-streaming-2025-05-14"
+PER_MESSAGE_OUTPUT = "mid-conversation-output-config-2026-07-01"
+EDITS = {"clear_tool_uses_20250919": "context-management-2025-06-27", "compact_20260112": "compact-2026-01-12"}
+
+
+def filter_betas(asked: list[str], also_passed: frozenset[str] = frozenset()) -> tuple[list[str], list[str]]:
+    """What goes to Bedrock of the features asked for, and what is dropped; both in order and without repetition.
+
+    Args:
+        also_passed: names that this deployment lets pass beside the table's.
+    """
+    kept: dict[str, None] = {}
+    dropped: dict[str, None] = {}
+    for beta in asked:
+        if beta in RENAMED:
+            kept.update(dict.fromkeys(RENAMED[beta]))
+        elif beta in also_passed or any(_fits(beta, known) for known in PASSED):
+            kept[beta] = None
+        else:
+            dropped[beta] = None
+    return list(kept), list(dropped)
+
+
+def _fits(beta: str, known: str) -> bool:
+    return beta.startswith(known) if known.endswith("-") else beta == known

@@ -1,0 +1,206 @@
+"""Fit a body of Anthropic's format to one model's InvokeModel, changing nothing but what Bedrock refuses.
+
+Contracts 3.5, whose table this is. Whatever else the body holds crosses as it came, so that what Anthropic adds needs
+no release of ours, and so that Bedrock's own words reach the caller where it refuses something.
+"""
+
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from app.errors import InvalidRequest
+from app.models.traits import Traits
+from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
+
+_VERSION = "bedrock-2023-05-31"
+_NEWEST_VERSION = "2026-10-21"
+_FIELDS = frozenset(
+    {
+        "compaction", "context_management", "max_tokens", "messages", "metadata", "output_config", "safeguards",
+        "stop_sequences", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
+    }
+)  # fmt: skip
+_CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
+
+
+@dataclass(slots=True)
+class InvokeDraft:
+    """A body on its way to one model; `ignored` and `repaired` as those of `Draft`."""
+
+    body: dict[str, Any]
+    traits: Traits
+    betas: list[str]
+    ignored: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+
+    def repair(self, what: str) -> None:
+        """Name a repair, once."""
+        if what not in self.repaired:
+            self.repaired.append(what)
+
+
+def tailor_invoke(
+    document: dict[str, Any],
+    traits: Traits,
+    version: str,
+    betas: list[str],
+    also_passed: frozenset[str] = frozenset(),
+) -> InvokeDraft:
+    """The body that this model's InvokeModel takes.
+
+    Args:
+        document: the caller's body, which is left alone. version, betas: those of the caller's headers.
+        also_passed: betas that this deployment lets pass.
+
+    Raises:
+        InvalidRequest: the body holds what must be fetched first, with the path of the field.
+    """
+    version = document.get("anthropic_version") or version
+    own_betas = document.get("anthropic_beta")
+    asked = [*betas, *(each for each in (own_betas if isinstance(own_betas, list) else ()) if isinstance(each, str))]
+    kept, dropped = filter_betas(asked, also_passed)
+    body = {name: value for name, value in document.items() if name in _FIELDS and value is not None}
+    draft = InvokeDraft(body, traits, kept)
+    known = _FIELDS | _CARRIED_ELSEWHERE
+    draft.ignored += [name for name, value in document.items() if name not in known and value is not None]
+    draft.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
+    _tailor_edits(draft)
+    _tailor_messages(draft, document.get("cache_control"))
+    _tailor_tools(draft)
+    if isinstance(body.get("system"), list):
+        body["system"] = [_cacheable(block, draft) for block in body["system"]]
+    is_newest = version == _NEWEST_VERSION and traits.newest_version
+    body["anthropic_version"] = _NEWEST_VERSION if is_newest else _VERSION
+    if draft.betas:
+        body["anthropic_beta"] = draft.betas
+    return draft
+
+
+def _tailor_edits(draft: InvokeDraft) -> None:
+    """Keep the edits of the context that Bedrock knows, each with its beta."""
+    management = draft.body.pop("context_management", None)
+    edits = management.get("edits") if isinstance(management, dict) else None
+    edits = edits if isinstance(edits, list) else []
+    kept = [edit for edit in edits if isinstance(edit, dict) and edit.get("type") in EDITS]
+    if management is not None and len(kept) < max(len(edits), 1):
+        draft.ignored.append("context_management")
+    if kept:
+        draft.body["context_management"] = {"edits": kept}
+        for edit in kept:
+            _add_beta(draft, EDITS[edit["type"]])
+
+
+def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
+    messages = draft.body.get("messages")
+    if not isinstance(messages, list):
+        return
+    fitted = [_message(message, f"messages[{place}]", draft) for place, message in enumerate(messages)]
+    if not draft.traits.system_turns:
+        fitted = _without_system_turns(fitted, draft)
+    if cache_control is not None:
+        _cache_last_block(fitted, cache_control, draft)
+    draft.body["messages"] = fitted
+
+
+def _message(message: Any, path: str, draft: InvokeDraft) -> Any:
+    if not isinstance(message, dict):
+        return message
+    message = message.copy()
+    if "output_config" in message and PER_MESSAGE_OUTPUT not in draft.betas:
+        del message["output_config"]
+        draft.ignored.append(f"{path}.output_config")
+    if isinstance(message.get("content"), list):
+        message["content"] = [
+            _block(block, f"{path}.content[{place}]", draft) for place, block in enumerate(message["content"])
+        ]
+    return message
+
+
+def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
+    if not isinstance(block, dict):
+        return block
+    block = _cacheable(block, draft)
+    source = block.get("source")
+    if isinstance(source, dict) and source.get("type") in ("url", "file"):
+        raise InvalidRequest(
+            "must be base64: other addresses are not fetched, and files of Anthropic's are not here",
+            param=f"{path}.source",
+        )
+    if block.get("type") == "tool_result" and isinstance(block.get("content"), list):
+        parts = [_block(part, f"{path}.content[{place}]", draft) for place, part in enumerate(block["content"])]
+        block = {**block, "content": parts}
+    return block
+
+
+def _cacheable(block: Any, draft: InvokeDraft) -> Any:
+    """The block with no more in its cache_control than Bedrock and the model know."""
+    control = block.get("cache_control") if isinstance(block, dict) else None
+    if not isinstance(control, dict):
+        return block
+    return {**block, "cache_control": _control(control, draft)}
+
+
+def _control(control: dict[str, Any], draft: InvokeDraft) -> dict[str, Any]:
+    known = {"type", "ttl"} if draft.traits.cache_ttl else {"type"}
+    if "ttl" in control and "ttl" not in known:
+        draft.repair("cache_ttl")
+    return {name: value for name, value in control.items() if name in known and value is not None}
+
+
+def _without_system_turns(messages: list[Any], draft: InvokeDraft) -> list[Any]:
+    """The system's turns as the user's, and neighbours of one role as one turn."""
+    if not any(isinstance(message, dict) and message.get("role") == "system" for message in messages):
+        return messages
+    draft.repair("system_turn")
+    turns = [
+        {**message, "role": "user"} if isinstance(message, dict) and message.get("role") == "system" else message
+        for message in messages
+    ]
+    merged = []
+    for role, group in groupby(turns, key=lambda turn: turn.get("role") if isinstance(turn, dict) else None):
+        members = list(group)
+        if role is None or len(members) == 1:
+            merged += members
+        else:
+            blocks = [block for member in members for block in _as_blocks(member.get("content"))]
+            merged.append({"role": role, "content": blocks})
+    return merged
+
+
+def _as_blocks(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [{"type": "text", "text": content}]
+
+
+def _cache_last_block(messages: list[Any], control: Any, draft: InvokeDraft) -> None:
+    """A cache point for the whole request stands on its last block."""
+    if not messages or not isinstance(messages[-1], dict) or not isinstance(control, dict):
+        return
+    blocks = _as_blocks(messages[-1].get("content"))
+    if blocks and isinstance(blocks[-1], dict):
+        last = {"cache_control": _control(control, draft), **blocks[-1]}
+        messages[-1] = {**messages[-1], "content": [*blocks[:-1], last]}
+
+
+def _tailor_tools(draft: InvokeDraft) -> None:
+    tools = draft.body.get("tools")
+    if isinstance(tools, list):
+        draft.body["tools"] = [_tool(tool, draft) for tool in tools]
+
+
+def _tool(tool: Any, draft: InvokeDraft) -> Any:
+    if not isinstance(tool, dict):
+        return tool
+    tool = _cacheable(tool, draft).copy()
+    custom = tool.pop("custom", None)
+    if isinstance(custom, dict):
+        tool = {**custom, **tool}
+    if tool.pop("eager_input_streaming", None):
+        _add_beta(draft, FINE_GRAINED_TOOLS)
+    if not draft.traits.strict_tools and tool.pop("strict", False):
+        draft.repair("strict")
+    return tool
+
+
+def _add_beta(draft: InvokeDraft, beta: str) -> None:
+    if beta not in draft.betas:
+        draft.betas.append(beta)

@@ -1,0 +1,109 @@
+"""Native streams: any split of the bytes gives the same frames, and Bedrock's own members do not get through."""
+
+import contextlib
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import errors
+from app.bedrock.decode import DocumentDecoder
+from app.dialects.anthropic_messages.facts import MessageFacts
+from app.dialects.anthropic_messages.native import NativeStream, from_document
+from app.kit import json
+from tests.bedrock.test_decode import event_frame, exception_frame
+
+FACTS = MessageFacts("msg_1", "my-name", "r")
+METRICS = {"inputTokenCount": 3, "outputTokenCount": 4, "cacheReadInputTokenCount": 9}
+DOCUMENTS: list[dict[str, Any]] = [
+    {"type": "message_start", "message": {"id": "msg_bdrk_1", "model": "claude", "usage": {"input_tokens": 3}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Grüezi"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}},
+    {"type": "message_stop", "amazon-bedrock-invocationMetrics": METRICS},
+]
+
+
+def chunk(document: Any) -> bytes:
+    return event_frame("chunk", {"bytes": b64encode(json.dumps(document)).decode(), "p": "abc"})
+
+
+STREAM = b"".join(map(chunk, DOCUMENTS))
+
+
+def frames(*pieces: bytes) -> bytes:
+    decoder, stream = DocumentDecoder("message_stop"), NativeStream(FACTS)
+    out = b"".join(stream.from_documents(decoder.feed(piece)) for piece in pieces)
+    decoder.finish()
+    return out + stream.finish()
+
+
+WHOLE = frames(STREAM)
+
+
+def test_what_a_caller_sees() -> None:
+    events = [json.loads(frame.split("data: ")[1]) for frame in WHOLE.decode().removesuffix("\n\n").split("\n\n")]
+    assert [event["type"] for event in events] == [
+        "message_start",
+        "ping",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+    assert events[0]["message"]["model"] == "my-name"
+    assert events[0]["message"]["id"] == "msg_bdrk_1"
+    assert events[5]["usage"] == {"cache_read_input_tokens": 9, "output_tokens": 4}
+    assert events[6] == {"type": "message_stop"}
+
+
+def test_one_byte_at_a_time() -> None:
+    assert frames(*(STREAM[place : place + 1] for place in range(len(STREAM)))) == WHOLE
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=10))
+def test_any_split_gives_the_same_frames(cuts: list[int]) -> None:
+    starts, ends = [0, *sorted(cuts)], [*sorted(cuts), len(STREAM)]
+    assert frames(*(STREAM[start:end] for start, end in zip(starts, ends, strict=True))) == WHOLE
+
+
+def test_a_whole_answer_keeps_everything_but_bedrock_s_own() -> None:
+    document = {"id": "x", "model": "claude", "amazon-bedrock-trace": {}, "novelty": [1]}
+    assert from_document(document, FACTS) == {"id": "x", "model": "my-name", "novelty": [1]}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        STREAM[:-5],
+        b"".join(map(chunk, DOCUMENTS[:-1])),
+        event_frame("chunk", {"bytes": "!!"}),
+        event_frame("chunk", {}),
+        chunk([1]),
+        b"garbage that is long enough to be no frame at all",
+        STREAM + exception_frame("modelStreamErrorException", {"message": "no"}),
+    ],
+)
+def test_a_stream_that_breaks_off_never_ends_well(data: bytes) -> None:
+    with pytest.raises(errors.GatewayError):
+        frames(data)
+
+
+def test_a_break_ends_in_an_event_of_its_own() -> None:
+    last = NativeStream(FACTS).fail(errors.UpstreamFailed("broken"))
+    assert last.startswith(b"event: error\ndata: ")
+    assert json.loads(last.split(b"data: ")[1])["error"] == {"type": "api_error", "message": "broken"}
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["type", "message", "usage"]), st.none() | st.text(max_size=3)), max_size=3
+    )
+)
+def test_documents_without_sense_raise_what_the_door_understands(documents: list[Any]) -> None:
+    with contextlib.suppress(LookupError, TypeError, AttributeError):
+        NativeStream(FACTS).from_documents(documents)

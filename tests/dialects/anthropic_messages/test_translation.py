@@ -1,0 +1,324 @@
+"""What the golden cases do not show: refusals, and the corners of both directions."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import errors
+from app.converse.fold import unfold
+from app.dialects.anthropic_messages.citations import from_converse, to_converse
+from app.dialects.anthropic_messages.errors import render_error
+from app.dialects.anthropic_messages.facts import MessageFacts
+from app.dialects.anthropic_messages.request import to_call
+from app.dialects.anthropic_messages.response import from_reply
+from app.dialects.anthropic_messages.schema_in import MessagesRequest
+from app.dialects.anthropic_messages.stream import EventStream
+from app.dialects.documents import load_document, validate
+from app.kit import json
+from app.models.families import FAMILIES
+from app.models.traits import Traits
+from app.tailor import tailor
+
+FACTS = MessageFacts("msg_1", "m", "r")
+USER = {"role": "user", "content": "hi"}
+USAGE = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+
+
+def request(**members: Any) -> dict[str, Any]:
+    return {"max_tokens": 10, "messages": [USER], **members}
+
+
+def content(block: Any) -> dict[str, Any]:
+    return request(messages=[{"role": "user", "content": [block]}])
+
+
+def call(body: Any) -> Any:
+    return to_call(validate(body, MessagesRequest))
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"messages": [USER]}, "max_tokens"),
+        (request(max_tokens=0), "max_tokens"),
+        (request(max_tokens="many"), "max_tokens"),
+        (request(messages=[]), "messages"),
+        (request(messages=[{"role": "wizard", "content": "x"}]), "messages[0].role"),
+        (request(messages=[{"role": "user", "content": 5}]), "messages[0].content"),
+        (request(temperature=1.5), "temperature"),
+        (request(thinking={"type": "enabled", "budget_tokens": 10}), "thinking.budget_tokens"),
+        (request(mcp_servers=[{"type": "url", "url": "https://x", "name": "x"}]), "mcp_servers"),
+        (request(container={"skills": []}) | {"container": "c"}, "container"),
+        (request(tools=[{"type": "web_search_20250305", "name": "web_search"}]), "tools[0]"),
+        (request(tools=[{"name": "x"}]), "tools[0]"),
+        (
+            request(tool_choice={"type": "tool", "name": "x"}, tools=[{"name": "y", "input_schema": {}}]),
+            "tool_choice.name",
+        ),
+        (content({"type": "text"}), "messages[0].content[0].text"),
+        (content({"type": "server_tool_use", "id": "a", "name": "b", "input": {}}), "messages[0].content[0]"),
+        (
+            content({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}),
+            "messages[0].content[0].source",
+        ),
+        (content({"type": "image", "source": {"type": "file", "file_id": "f"}}), "messages[0].content[0].source"),
+        (
+            content({"type": "image", "source": {"type": "base64", "media_type": "image/tiff", "data": "AA=="}}),
+            "messages[0].content[0].source.media_type",
+        ),
+        (
+            content({"type": "document", "source": {"type": "base64", "media_type": "a/b", "data": "AA=="}}),
+            "messages[0].content[0].source.media_type",
+        ),
+        (content({"type": "document", "source": {"type": "url", "url": "https://x"}}), "messages[0].content[0].source"),
+        (
+            content(
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "a",
+                    "content": [{"type": "image", "source": {"type": "url", "url": "https://x"}}],
+                }
+            ),
+            "messages[0].content[0].content[0].source",
+        ),
+    ],
+)
+def test_refusals_name_the_field(body: Any, param: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as refusal:
+        call(body)
+    assert refusal.value.param == param
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"5", b'"x"'])
+def test_what_is_no_request_at_all(body: bytes) -> None:
+    with pytest.raises(errors.InvalidRequest):
+        validate(load_document(body), MessagesRequest)
+
+
+@pytest.mark.parametrize(
+    ("members", "effort"),
+    [
+        ({}, None),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "max"}}, "none"),
+        ({"thinking": {"type": "adaptive"}}, "high"),
+        ({"thinking": {"type": "between_tools"}, "output_config": {"effort": "low"}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 8192}}, "medium"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 60000}}, "high"),
+        ({"output_config": {"effort": "xhigh"}}, "xhigh"),
+    ],
+)
+def test_how_hard_to_think(members: Any, effort: str | None) -> None:
+    assert call(request(**members)).intent.effort == effort
+
+
+def test_a_budget_reaches_models_that_are_told_a_number() -> None:
+    made = call(request(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 3000}))
+    draft = tailor(made, Traits(reasoning="budget"))
+    assert draft.body["additionalModelRequestFields"]["thinking"] == {"type": "enabled", "budget_tokens": 3000}
+
+
+@pytest.mark.parametrize(
+    ("traits", "fields", "ignored", "repaired"),
+    [
+        (Traits(top_k="field"), {"top_k": 5}, [], []),
+        (Traits(top_k="nested"), {"inferenceConfig": {"topK": 5}}, [], []),
+        (Traits(), None, ["top_k"], []),
+        (Traits(top_k="field", sampling=False), None, [], ["top_k"]),
+    ],
+)
+def test_top_k_in_each_model_s_words(traits: Traits, fields: Any, ignored: list[str], repaired: list[str]) -> None:
+    draft = tailor(call(request(top_k=5)), traits)
+    assert (draft.body.get("additionalModelRequestFields"), draft.ignored, draft.repaired) == (
+        fields,
+        ignored,
+        repaired,
+    )
+
+
+def test_with_thinking_there_is_no_top_k() -> None:
+    made = call(request(top_k=5, max_tokens=9000, thinking={"type": "adaptive"}))
+    draft = tailor(made, Traits(top_k="field", reasoning="adaptive"))
+    assert "top_k" not in draft.body["additionalModelRequestFields"]
+    assert "top_k" in draft.repaired
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        {"documentChar": {"documentIndex": 1, "start": 2, "end": 3}},
+        {"documentPage": {"documentIndex": 0, "start": 2, "end": 3}},
+        {"documentChunk": {"documentIndex": 0, "start": 2, "end": 3}},
+        {"searchResultLocation": {"searchResultIndex": 0, "start": 2, "end": 3}},
+    ],
+)
+def test_citations_go_there_and_back(location: Any) -> None:
+    citation = {"title": "t", "source": "s", "sourceContent": [{"text": "c"}], "location": location}
+    back = to_converse(from_converse(citation))
+    if "searchResultLocation" not in location:
+        del citation["source"]  # a document's has no place for it
+    assert back == citation
+
+
+def test_a_citation_of_nowhere_is_borne() -> None:
+    assert from_converse({})["type"] == "char_location"
+    assert to_converse({"type": "unheard_of"}) == {}
+
+
+def test_empty_contents() -> None:
+    made = call(
+        request(
+            messages=[
+                USER,
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "b", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]},
+            ],
+            system="",
+            tools=[],
+        )
+    )
+    assert made.converse["messages"][2]["content"] == [{"toolResult": {"toolUseId": "a", "content": []}}]
+    assert "system" not in made.converse
+    assert "toolConfig" not in made.converse
+
+
+@pytest.mark.parametrize("reason", ["malformed_model_output", "malformed_tool_use"])
+def test_a_model_that_broke_its_own_format_is_a_failure(reason: str) -> None:
+    reply: Any = {"output": {"message": {"role": "assistant", "content": []}}, "stopReason": reason, "usage": USAGE}
+    with pytest.raises(errors.UpstreamFailed):
+        from_reply(reply, FACTS)
+    with pytest.raises(errors.UpstreamFailed):
+        EventStream(FACTS).from_events(unfold(reply))
+
+
+def test_pictures_come_back_as_blocks() -> None:
+    picture = {"image": {"format": "png", "source": {"bytes": "AA=="}}}
+    stored = {"image": {"format": "gif", "source": {"s3Location": {"uri": "s3://b/k"}}}}
+    reply: Any = {
+        "output": {"message": {"role": "assistant", "content": [picture, stored]}},
+        "stopReason": "end_turn",
+        "usage": USAGE,
+    }
+    sources = [block["source"] for block in from_reply(reply, FACTS)["content"]]
+    assert sources == [
+        {"type": "base64", "media_type": "image/png", "data": "AA=="},
+        {"type": "url", "url": "s3://b/k"},
+    ]
+    streamed = EventStream(FACTS).from_events(unfold(reply)).decode()
+    assert '"media_type":"image/png"' in streamed
+    assert '"url":"s3://b/k"' in streamed
+
+
+def test_a_stream_without_its_usage_still_ends() -> None:
+    stream = EventStream(FACTS)
+    stream.from_events([{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "end_turn"}}])
+    assert stream.finish().decode().count("event: ") == 2
+    assert stream.finish() == b""
+
+
+def test_the_cache_s_lives_and_the_tier_are_told() -> None:
+    details = [{"ttl": "1h", "inputTokens": 7}, {"ttl": "5m", "inputTokens": 3}]
+    reply: Any = {
+        "output": {"message": {"role": "assistant", "content": []}},
+        "stopReason": "end_turn",
+        "usage": {**USAGE, "cacheWriteInputTokens": 10, "cacheDetails": details},
+        "serviceTier": {"type": "default"},
+    }
+    usage = from_reply(reply, FACTS)["usage"]
+    assert usage["cache_creation"] == {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 7}
+    assert usage["service_tier"] == "standard"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind", "message"),
+    [
+        (errors.Overloaded("busy"), 529, "overloaded_error", "busy"),
+        (
+            errors.ContextTooLong("Input is too long."),
+            400,
+            "invalid_request_error",
+            "prompt is too long: Input is too long.",
+        ),
+        (errors.ContextTooLong("Prompt is too long: 3"), 400, "invalid_request_error", "Prompt is too long: 3"),
+        (errors.InvalidRequest("must be", param="a.b"), 400, "invalid_request_error", "a.b: must be"),
+        (
+            errors.InvalidRequest(
+                'The model returned the following errors: {"type":"error","error":{"message":"thinking: no"}}'
+            ),
+            400,
+            "invalid_request_error",
+            "thinking: no",
+        ),
+        (errors.InvalidRequest("The model returned the following errors: oops"), 400, "invalid_request_error", "oops"),
+        (errors.RateLimited("slow"), 429, "rate_limit_error", "slow"),
+        (errors.UpstreamTimeout("late"), 504, "timeout_error", "late"),
+        (errors.GatewayError("what"), 500, "api_error", "what"),
+    ],
+)
+def test_errors_in_anthropic_s_words(error: errors.GatewayError, status: int, kind: str, message: str) -> None:
+    whole = render_error(error, "req-1")
+    assert whole.status == status
+    assert ("request-id", "req-1") in whole.headers
+    assert json.loads(whole.body) == {
+        "type": "error",
+        "error": {"type": kind, "message": message},
+        "request_id": "req-1",
+    }
+
+
+BLOCKS = st.one_of(
+    st.builds(lambda text: {"text": text}, st.text(max_size=8)),
+    st.builds(
+        lambda name, value: {"toolUse": {"toolUseId": "t", "name": name, "input": {"a": value}}},
+        st.sampled_from(["x", "y"]),
+        st.text(max_size=4),
+    ),
+    st.builds(
+        lambda text, signature: {"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}},
+        st.text(max_size=8),
+        st.text("ab", min_size=1, max_size=4),
+    ),
+    st.just({"reasoningContent": {"redactedContent": "YQ=="}}),
+)
+
+
+@given(content=st.lists(BLOCKS, max_size=4), data=st.data())
+def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], data: st.DataObject) -> None:
+    reply: Any = {
+        "output": {"message": {"role": "assistant", "content": content}},
+        "stopReason": "end_turn",
+        "usage": USAGE,
+        "metrics": {"latencyMs": 1},
+    }
+    events = list(unfold(reply))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
+    at_once = EventStream(FACTS)
+    whole = at_once.from_events(events) + at_once.finish()
+    in_pieces = EventStream(FACTS)
+    pieces = b"".join(
+        in_pieces.from_events(events[start:end]) for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
+    )
+    assert pieces + in_pieces.finish() == whole
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(sorted(MessagesRequest.model_fields))
+
+
+@given(noise=st.dictionaries(FIELDS, JSON, max_size=3))
+def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
+    try:
+        made = call(request(**noise))
+    except errors.GatewayError:
+        return
+    for row in FAMILIES[::4]:
+        try:
+            tailor(made, Traits(**row.facts))
+        except errors.GatewayError:
+            continue

@@ -1,0 +1,37 @@
+"""What every dialect's golden cases are held to: botocore's own validator, for every family of models."""
+
+from base64 import b64decode
+from typing import Any
+
+from botocore.session import Session
+from botocore.validate import ParamValidator
+
+from app.converse.call import ModelCall
+from app.models.families import FAMILIES
+from app.models.traits import Traits
+from app.tailor import tailor
+
+SHAPE = Session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
+TRAITS = [Traits(), *(Traits(family=row.family, **row.facts) for row in FAMILIES)]
+
+
+def assert_tailored(call: ModelCall, again: ModelCall, traits: Traits) -> None:
+    """Tailoring a call twice gives the same valid body, and leaves the call as it was (`again`)."""
+    first = tailor(call, traits)
+    second = tailor(call, traits)
+    assert first.body == second.body
+    assert call == again
+    report = ParamValidator().validate({**with_bytes(first.body), "modelId": "a.b"}, SHAPE)
+    assert not report.has_errors(), report.generate_report()
+
+
+def with_bytes(value: Any) -> Any:
+    """Blobs as botocore's validator wants them."""
+    if isinstance(value, list):
+        return [with_bytes(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: b64decode(item) if key in ("bytes", "redactedContent") and isinstance(item, str) else with_bytes(item)
+        for key, item in value.items()
+    }

@@ -1,0 +1,153 @@
+"""Bodies of Anthropic's format on their way to InvokeModel: as they came, but for what Bedrock refuses."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import errors
+from app.models.traits import Traits
+from app.tailor.betas import filter_betas
+from app.tailor.invoke import tailor_invoke
+
+NEW = Traits(newest_version=True, cache_ttl=True, system_turns=True, strict_tools=True)
+OLD = Traits()
+BODY: dict[str, Any] = {"model": "m", "stream": True, "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+
+
+def fit(traits: Traits = NEW, version: str = "2023-06-01", betas: list[str] | None = None, **members: Any) -> Any:
+    return tailor_invoke({**BODY, **members}, traits, version, betas or [])
+
+
+@pytest.mark.parametrize(
+    ("traits", "header", "in_body", "sent"),
+    [
+        (NEW, "2023-06-01", None, "bedrock-2023-05-31"),
+        (NEW, "2026-10-21", None, "2026-10-21"),
+        (NEW, "", "2026-10-21", "2026-10-21"),
+        (OLD, "2026-10-21", None, "bedrock-2023-05-31"),
+        (OLD, "", "bedrock-2023-05-31", "bedrock-2023-05-31"),
+        (OLD, "", None, "bedrock-2023-05-31"),
+    ],
+)
+def test_the_version_that_bedrock_knows(traits: Traits, header: str, in_body: str | None, sent: str) -> None:
+    assert fit(traits, header, anthropic_version=in_body).body["anthropic_version"] == sent
+
+
+def test_model_and_stream_travel_elsewhere_and_unknown_fields_are_named() -> None:
+    draft = fit(speed="fast", service_tier="auto", top_k=None, inference_geo=None)
+    assert set(draft.body) == {"max_tokens", "messages", "anthropic_version"}
+    assert draft.ignored == ["speed", "service_tier"]
+
+
+def test_betas_pass_are_renamed_or_dropped() -> None:
+    kept, dropped = filter_betas(
+        ["claude-code-20250219", "advanced-tool-use-2025-11-20", "computer-use-2025-01-24", "computer-use-2025-01-24",
+         "tool-search-tool-2025-10-19", "mine-1"],
+        frozenset({"mine-1"}),
+    )  # fmt: skip
+    assert kept == ["tool-search-tool-2025-10-19", "tool-examples-2025-10-29", "computer-use-2025-01-24", "mine-1"]
+    assert dropped == ["claude-code-20250219"]
+
+
+def test_betas_come_from_the_header_and_from_the_body() -> None:
+    draft = fit(betas=["context-1m-2025-08-07"], anthropic_beta=["effort-2025-11-24", 5])
+    assert draft.body["anthropic_beta"] == ["context-1m-2025-08-07", "effort-2025-11-24"]
+
+
+@pytest.mark.parametrize(
+    ("edits", "kept", "betas", "ignored"),
+    [
+        ([{"type": "clear_thinking_20251015", "keep": "all"}], None, None, ["context_management"]),
+        (
+            [{"type": "clear_tool_uses_20250919"}],
+            [{"type": "clear_tool_uses_20250919"}],
+            ["context-management-2025-06-27"],
+            [],
+        ),
+        (
+            [{"type": "clear_thinking_20251015"}, {"type": "compact_20260112"}],
+            [{"type": "compact_20260112"}],
+            ["compact-2026-01-12"],
+            ["context_management"],
+        ),
+    ],
+)
+def test_edits_of_the_context(edits: Any, kept: Any, betas: Any, ignored: list[str]) -> None:
+    draft = fit(context_management={"edits": edits})
+    assert draft.body.get("context_management") == (kept and {"edits": kept})
+    assert draft.body.get("anthropic_beta") == betas
+    assert draft.ignored == ignored
+
+
+def test_cache_points_say_no_more_than_bedrock_knows() -> None:
+    control = {"type": "ephemeral", "ttl": "1h", "scope": "global"}
+    block = {"type": "text", "text": "x", "cache_control": control}
+    for traits, left, repaired in (
+        (NEW, {"type": "ephemeral", "ttl": "1h"}, []),
+        (OLD, {"type": "ephemeral"}, ["cache_ttl"]),
+    ):
+        draft = fit(
+            traits,
+            system=[block],
+            messages=[
+                {"role": "user", "content": [block, {"type": "tool_result", "tool_use_id": "a", "content": [block]}]}
+            ],
+            tools=[{"name": "t", "input_schema": {}, "cache_control": control}],
+        )
+        found = [
+            draft.body["system"][0],
+            draft.body["messages"][0]["content"][0],
+            draft.body["messages"][0]["content"][1]["content"][0],
+            draft.body["tools"][0],
+        ]
+        assert [each["cache_control"] for each in found] == [left] * 4
+        assert draft.repaired == repaired
+
+
+def test_tools_lose_what_bedrock_does_not_know() -> None:
+    tool = {
+        "custom": {"defer_loading": True},
+        "name": "t",
+        "input_schema": {},
+        "eager_input_streaming": True,
+        "strict": True,
+    }
+    new, old = fit(NEW, tools=[tool]), fit(OLD, tools=[tool])
+    assert new.body["tools"] == [{"defer_loading": True, "name": "t", "input_schema": {}, "strict": True}]
+    assert new.body["anthropic_beta"] == ["fine-grained-tool-streaming-2025-05-14"]
+    assert old.body["tools"] == [{"defer_loading": True, "name": "t", "input_schema": {}}]
+    assert old.repaired == ["strict"]
+
+
+def test_a_message_s_own_output_config_needs_its_beta() -> None:
+    messages = [{"role": "user", "content": "x", "output_config": {"effort": "low"}}]
+    beta = "mid-conversation-output-config-2026-07-01"
+    assert fit(messages=messages, betas=[beta]).body["messages"] == messages
+    assert fit(messages=messages).ignored == ["messages[0].output_config"]
+
+
+@pytest.mark.parametrize("kind", ["url", "file"])
+def test_what_must_be_fetched_is_refused(kind: str) -> None:
+    block = {"type": "document", "source": {"type": kind}}
+    with pytest.raises(errors.InvalidRequest) as refusal:
+        fit(messages=[{"role": "user", "content": [{"type": "tool_result", "content": [block]}]}])
+    assert refusal.value.param == "messages[0].content[0].content[0].source"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["messages", "tools", "system", "cache_control", "context_management", "anthropic_beta", "thinking"]
+)
+
+
+@given(noise=st.dictionaries(FIELDS, JSON, max_size=4), is_new=st.booleans())
+def test_no_body_does_worse_than_a_refusal(noise: Any, is_new: bool) -> None:
+    with contextlib.suppress(errors.InvalidRequest):
+        fit(NEW if is_new else OLD, **noise)
