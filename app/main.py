@@ -15,6 +15,7 @@ from app.dialects.anthropic_messages.router import message_routes
 from app.dialects.bedrock.router import bedrock_routes
 from app.dialects.model_list import model_routes
 from app.dialects.openai_chat.router import chat_routes
+from app.dialects.openai_embeddings.router import embedding_routes
 from app.dialects.unknown import answer_without_door
 from app.gateway import build_gateway
 from app.middleware import RequestMiddleware
@@ -48,6 +49,7 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
     application.router.routes += [
         *chat_routes(gateway.pipeline, gateway.threshold),
         *model_routes(gateway.directory, settings.bedrock_model_id, gateway.threshold),
+        *embedding_routes(gateway.pipeline, gateway.threshold),
         *message_routes(gateway.pipeline, gateway.threshold, settings.betas()),
         *bedrock_routes(gateway.pipeline, gateway.threshold),
     ]

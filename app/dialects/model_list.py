@@ -9,9 +9,8 @@ from urllib.parse import parse_qsl
 from app.bedrock.control import ModelDirectory
 from app.dialects.anthropic_messages.errors import render_error as render_for_anthropic
 from app.dialects.envelopes import JSON, Answer, Whole
-from app.dialects.openai_chat.errors import render_error as render_for_openai
-from app.dialects.openai_chat.router import ERRORS
-from app.dialects.openai_chat.schema_out import ModelList, ModelOut
+from app.dialects.openai_errors import render_error as render_for_openai
+from app.dialects.openai_shapes import ERRORS, ModelList, ModelOut
 from app.dialects.route import Door, Threshold
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.kit import json

@@ -3,10 +3,10 @@
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
+from app.dialects import openai_errors
 from app.dialects.anthropic_messages import errors as anthropic_messages
 from app.dialects.bedrock import errors as bedrock
 from app.dialects.envelopes import ErrorRenderer
-from app.dialects.openai_chat import errors as openai_chat
 from app.dialects.route import RECORD
 from app.errors import GatewayError, MethodNotAllowed, NotFound
 
@@ -32,7 +32,7 @@ def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRende
         return anthropic_messages.render_error
     if path.startswith(_BEDROCK_PATHS) or authorization.startswith("AWS4-"):
         return bedrock.render_error
-    return openai_chat.render_error
+    return openai_errors.render_error
 
 
 async def answer_without_door(request: Request, exception: Exception) -> Response:

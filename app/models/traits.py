@@ -17,6 +17,7 @@ Reasoning = Literal["none", "budget", "adaptive", "max_effort", "effort", "confi
 ThinksUnasked = Literal["no", "yes", "always"]
 ReasoningHistory = Literal["signed", "none"]
 Structured = Literal["native", "tool", "prompt"]
+Embedding = Literal["", "titan", "cohere", "nova"]
 TopK = Literal["none", "field", "nested"]
 
 
@@ -44,6 +45,8 @@ class Traits:
     reasoning_history: which of its earlier thoughts it takes back: those with a signature, or none.
     structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
     invoke_format: whose bodies its InvokeModel takes, where a dialect speaks them too; else empty.
+    embedding: whose shape its embeddings have; empty where it makes none. embedding_sizes: the dimensions of its
+        vectors, the first unasked. embedding_batch: how many texts it takes at once.
     newest_version: takes Anthropic's version 2026-10-21 beside the one of 2023.
     """
 
@@ -66,6 +69,9 @@ class Traits:
     reasoning_history: ReasoningHistory = "signed"
     structured: Structured = "tool"
     invoke_format: str = ""
+    embedding: Embedding = ""
+    embedding_sizes: tuple[int, ...] = ()
+    embedding_batch: int = 1
     newest_version: bool = False
 
 

@@ -93,11 +93,11 @@ class Pipeline:
         Raises:
             GatewayError: whatever went wrong, on either side.
         """
-        request = self._native_request(exchange, name, target, body, "invoke")
+        request = self.native_request(exchange, name, target, body, "invoke")
 
         async def take(response: HttpResponse) -> dict[str, Any]:
             exchange.record.usage = usage_of_headers(response.headers)
-            return await _read_document(response)
+            return await read_document(response)
 
         return await self.client.run(request, exchange.deadline, exchange.record, take)
 
@@ -112,7 +112,7 @@ class Pipeline:
         Returns and raises as `stream` does.
         """
         exchange.record.streamed = True
-        request = self._native_request(exchange, name, target, body, "invoke-with-response-stream")
+        request = self.native_request(exchange, name, target, body, "invoke-with-response-stream")
 
         async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
             return await started(_read_documents(response, last, exchange.record))
@@ -134,7 +134,7 @@ class Pipeline:
         path = f"/model/{quote(target.model.base, safe='')}/count-tokens"
         body = json.dumps({"input": counted})
         request = BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=body)
-        document = await self.client.run(request, exchange.deadline, record, _read_document)
+        document = await self.client.run(request, exchange.deadline, record, read_document)
         if not isinstance(document.get("inputTokens"), int):
             raise UpstreamFailed("Bedrock's count of tokens made no sense")
         return int(document["inputTokens"])
@@ -143,9 +143,10 @@ class Pipeline:
         """The call as its model would get it, for those who only count."""
         return tailor(call, self.planner.plan(call.model).traits)
 
-    def _native_request(
+    def native_request(
         self, exchange: Exchange, name: str, target: Target, body: dict[str, Any], operation: str
     ) -> BedrockRequest:
+        """A request with a body of the model's own format, noted in the record. `name` is what the caller calls it."""
         record = exchange.record
         record.model = name or DEFAULT_ALIAS
         record.target, record.lane, record.surface = target.model.raw, "native", "invoke"
@@ -202,7 +203,12 @@ async def _take_reply(response: HttpResponse) -> Reply:
     return cast(Reply, reply)
 
 
-async def _read_document(response: HttpResponse) -> dict[str, Any]:
+async def read_document(response: HttpResponse) -> dict[str, Any]:
+    """The object that an answer is.
+
+    Raises:
+        UpstreamFailed: it is none.
+    """
     try:
         document = json.loads(await response.read())
     except json.JsonError as error:

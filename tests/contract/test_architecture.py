@@ -146,9 +146,9 @@ def test_every_error_of_the_tree_is_drawn() -> None:
 
 def test_every_error_has_its_words_in_every_dialect() -> None:
     from app import errors
+    from app.dialects import openai_errors
     from app.dialects.anthropic_messages import errors as anthropic_messages
     from app.dialects.bedrock import errors as bedrock
-    from app.dialects.openai_chat import errors as openai_chat
     from app.kit import json
 
     kinds = [
@@ -156,7 +156,7 @@ def test_every_error_has_its_words_in_every_dialect() -> None:
     ]
     for kind in kinds:
         error = kind("words")
-        whole = openai_chat.render_error(error, "id")
+        whole = openai_errors.render_error(error, "id")
         assert whole.status == error.status
         assert json.loads(whole.body)["error"]["message"] == "words"
         anthropic = anthropic_messages.render_error(error, "id")

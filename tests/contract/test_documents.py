@@ -7,8 +7,8 @@ import pytest
 
 from app import tailor
 from app.dialects.anthropic_messages.schema_in import MessagesRequest
-from app.dialects.openai_chat.errors import _WORDS
 from app.dialects.openai_chat.schema_in import ChatRequest
+from app.dialects.openai_errors import _WORDS
 from app.tailor.betas import PASSED, RENAMED
 from scripts.tables import TABLES, marks
 

@@ -6,38 +6,22 @@ from typing import Any
 
 from app.dialects.documents import load_document, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
-from app.dialects.openai_chat.errors import render_error
 from app.dialects.openai_chat.facts import ChatFacts
 from app.dialects.openai_chat.request import to_call
 from app.dialects.openai_chat.response import from_reply
 from app.dialects.openai_chat.schema_in import ChatRequest
-from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionChunk, ErrorOut
+from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionChunk
 from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
+from app.dialects.openai_errors import render_error
+from app.dialects.openai_shapes import ERRORS
 from app.dialects.replies import SSE, frames, understanding
-from app.dialects.route import Door, Threshold, error_responses
+from app.dialects.route import Door, Threshold
 from app.kit import ids, json
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 
 DIALECT = "openai_chat"
-ERRORS = error_responses(
-    ErrorOut,
-    {
-        400: "The request cannot be carried out; `param` names the field.",
-        401: "No key, or one that is not known.",
-        403: "AWS refuses the gateway's identity.",
-        404: "No such model.",
-        405: "Another method is wanted.",
-        413: "The body is too large.",
-        429: "Throttled; `retry-after` says for how long, where Bedrock does.",
-        500: "A fault of the gateway, or Bedrock's InternalServerException.",
-        502: "Bedrock could not be reached, or its answer made no sense.",
-        503: "Bedrock has no capacity.",
-        504: "Bedrock did not answer within the limits.",
-    },
-)
-
 _EXAMPLES = {
     "plain": {"summary": "A question", "value": {"messages": [{"role": "user", "content": "Say hello."}]}},
     "streamed": {

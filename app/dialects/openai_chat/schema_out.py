@@ -100,34 +100,3 @@ class ChatCompletionChunk(BaseModel):
     model: str
     choices: list[ChunkChoice]
     usage: UsageOut | None = None
-
-
-class ErrorDetail(BaseModel):
-    """What went wrong; `param` is the path of the field."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorOut(BaseModel):
-    """An error."""
-
-    error: ErrorDetail
-
-
-class ModelOut(BaseModel):
-    """A model that can be called. `created` is 0 where AWS tells no date."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str
-
-
-class ModelList(BaseModel):
-    """The models that can be called."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelOut]

@@ -8,7 +8,6 @@ from typing import Any
 
 from app.converse.events import Event
 from app.converse.usage import Usage
-from app.dialects.openai_chat.errors import error_body
 from app.dialects.openai_chat.facts import (
     MALFORMED,
     ChatFacts,
@@ -17,6 +16,7 @@ from app.dialects.openai_chat.facts import (
     usage_body,
 )
 from app.dialects.openai_chat.tools import custom_input
+from app.dialects.openai_errors import error_body
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.sse import data_frame

@@ -1,0 +1,111 @@
+"""`POST /v1/embeddings`."""
+
+import struct
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+from app.dialects.documents import load_document, unknown_fields, validate
+from app.dialects.envelopes import JSON, Answer, Whole
+from app.dialects.openai_embeddings.schema import EmbeddingList, EmbeddingRequest
+from app.dialects.openai_errors import render_error
+from app.dialects.openai_shapes import ERRORS
+from app.dialects.route import Door, Threshold
+from app.errors import InvalidRequest
+from app.kit import json
+from app.pipeline.embed import embed
+from app.pipeline.exchange import Exchange
+from app.pipeline.run import Pipeline
+from app.tailor.embeddings import EmbeddingCall
+
+DIALECT = "openai_embeddings"
+_MOST_INPUTS = 2048  # OpenAI's own limit
+_EXAMPLES = {
+    "one": {"summary": "One text", "value": {"model": "amazon.titan-embed-text-v2:0", "input": "Hello."}},
+    "many": {
+        "summary": "Two texts, short vectors as base64",
+        "value": {
+            "model": "cohere.embed-v4:0",
+            "input": ["Hello.", "Bye."],
+            "dimensions": 256,
+            "encoding_format": "base64",
+        },
+    },
+}
+
+
+def embedding_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
+    """The route of this dialect."""
+
+    async def handle(exchange: Exchange) -> Answer:
+        return await _embed(pipeline, exchange)
+
+    async def create_embedding(body: EmbeddingRequest) -> EmbeddingList:
+        """Turn texts into vectors. Many are split into what the family takes at once, and asked for side by side."""
+        raise AssertionError(body)
+
+    return [
+        Door(
+            "/v1/embeddings",
+            create_embedding,
+            dialect=DIALECT,
+            handler=handle,
+            render_error=render_error,
+            threshold=threshold,
+            methods=["POST"],
+            tags=["OpenAI"],
+            summary="Create embeddings",
+            responses=ERRORS,
+            openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
+        )
+    ]
+
+
+async def _embed(pipeline: Pipeline, exchange: Exchange) -> Answer:
+    request = validate(load_document(exchange.body), EmbeddingRequest)
+    exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
+    call = EmbeddingCall(request.model, texts_of(request), request.dimensions, request.input_type or "")
+    vectors = await embed(pipeline, exchange, call)
+    usage = exchange.record.usage
+    tokens = usage.input if usage is not None else 0
+    encode = _as_base64 if request.encoding_format == "base64" else list
+    return Whole(
+        200,
+        JSON,
+        json.dumps(
+            {
+                "object": "list",
+                "data": [
+                    {"object": "embedding", "index": index, "embedding": encode(vector)}
+                    for index, vector in enumerate(vectors)
+                ],
+                "model": request.model or pipeline.planner.default_model,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        ),
+    )
+
+
+def texts_of(request: EmbeddingRequest) -> list[str]:
+    """The texts of a request.
+
+    Raises:
+        InvalidRequest: there are none or too many, one is empty, or they are token ids.
+    """
+    texts: list[Any] = [request.input] if isinstance(request.input, str) else list(request.input)
+    if not 1 <= len(texts) <= _MOST_INPUTS:
+        raise InvalidRequest(f"must hold 1 to {_MOST_INPUTS} texts", param="input")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidRequest(
+                "must be text: token ids are those of another model's tokenizer "
+                "(with LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)",
+                param="input",
+            )
+        if not text:
+            raise InvalidRequest("must not be empty", param=f"input[{place}]" if len(texts) > 1 else "input")
+    return texts
+
+
+def _as_base64(vector: list[float]) -> str:
+    return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -1,0 +1,41 @@
+"""What a caller may send and gets: openai 3.57's embeddings. `input_type` is Cohere's word for their purpose."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from app.dialects.documents import Open
+
+
+class EmbeddingRequest(Open):
+    """A request for embeddings. `input` as token ids is refused: they are those of another model's tokenizer."""
+
+    model: str = ""
+    input: str | list[str] | list[int] | list[list[int]]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1)
+    input_type: Literal["search_document", "search_query", "classification", "clustering"] | None = None
+
+
+class EmbeddingOut(BaseModel):
+    """The vector of one input: numbers, or the base64 of little-endian 32-bit floats."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(BaseModel):
+    """Tokens spent."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(BaseModel):
+    """The vectors, in the order of the inputs."""
+
+    object: Literal["list"]
+    data: list[EmbeddingOut]
+    model: str
+    usage: EmbeddingUsage

@@ -1,0 +1,43 @@
+"""Models that make embeddings. Sizes: the first is what a model gives unasked."""
+
+from app.models.families.row import row
+
+ROWS = (
+    row(
+        "titan-embed-2",
+        r"amazon\.titan-embed-text-v2",
+        "recordings TestBedrock.test_titan_v2_*; AWS user guide, Titan Text Embeddings V2: 1024, 512 or 256",
+        embedding="titan",
+        embedding_sizes=(1024, 512, 256),
+    ),
+    row(
+        "titan-embed-1",
+        r"amazon\.titan-embed",
+        "AWS user guide, Titan Embeddings G1: 1536, and no field but inputText",
+        embedding="titan",
+        embedding_sizes=(1536,),
+    ),
+    row(
+        "nova-embed",
+        r"amazon\.nova-2-multimodal-embeddings",
+        "recordings TestBedrock.test_nova_*; AWS user guide, Nova Multimodal Embeddings: 3072, 1024, 384 or 256",
+        embedding="nova",
+        embedding_sizes=(3072, 1024, 384, 256),
+    ),
+    row(
+        "cohere-embed-4",
+        r"cohere\.embed-v4",
+        "recordings TestBedrock.test_cohere_v4_*; AWS user guide, Embed v4: 1536, 1024, 512 or 256, 96 texts",
+        embedding="cohere",
+        embedding_sizes=(1536, 1024, 512, 256),
+        embedding_batch=96,
+    ),
+    row(
+        "cohere-embed-3",
+        r"cohere\.embed",
+        "recordings TestBedrock.test_cohere_v3_*; AWS user guide, Embed v3: 1024, 96 texts",
+        embedding="cohere",
+        embedding_sizes=(1024,),
+        embedding_batch=96,
+    ),
+)

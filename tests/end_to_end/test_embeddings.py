@@ -1,0 +1,115 @@
+"""Embeddings by OpenAI's own client, from every family, and what happens when one of many calls fails."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from app.kit import json
+from tests.servers import KEY, gateway, http_reply, read_request, upstream
+
+MODELS = [
+    ("amazon.titan-embed-text-v1", 1536),
+    ("amazon.titan-embed-text-v2:0", 1024),
+    ("cohere.embed-multilingual-v3", 1024),
+    ("us.cohere.embed-v4:0", 1536),
+    ("amazon.nova-2-multimodal-embeddings-v1:0", 3072),
+]
+
+
+@pytest.mark.parametrize(("model", "size"), MODELS)
+def test_every_family_in_both_encodings(client: openai.OpenAI, records: Any, model: str, size: int) -> None:
+    texts = [f"text number {number}" for number in range(20)]
+    raw = client.embeddings.with_raw_response.create(model=model, input=texts)
+    packed, plain = raw.parse(), client.embeddings.create(model=model, input=texts, encoding_format="float")
+    assert [each.index for each in packed.data] == list(range(20))
+    for one, other in zip(packed.data, plain.data, strict=True):
+        assert len(one.embedding) == size
+        assert one.embedding == pytest.approx(other.embedding, abs=1e-6)
+    alone = client.embeddings.create(model=model, input=texts[7], encoding_format="float")
+    assert alone.data[0].embedding == plain.data[7].embedding
+    assert (packed.model, packed.usage.prompt_tokens) == (model, plain.usage.total_tokens)
+    assert packed.usage.prompt_tokens == 20 * alone.usage.prompt_tokens
+    record = records.by_id(raw.headers["x-request-id"])
+    assert (record.lane, record.surface, record.usage.input) == ("native", "invoke", packed.usage.prompt_tokens)
+
+
+def test_dimensions(client: openai.OpenAI) -> None:
+    for model, size in (("amazon.titan-embed-text-v2:0", 256), ("cohere.embed-v4:0", 512)):
+        made = client.embeddings.create(model=model, input="x", dimensions=size)
+        assert len(made.data[0].embedding) == size
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [
+        ({"input": "x", "model": "scripted.echo-v1:0"}, "model"),
+        ({"input": [1, 2]}, "input"),
+        ({"input": [[1], [2]]}, "input"),
+        ({"input": []}, "input"),
+        ({"input": ""}, "input"),
+        ({"input": ["a", ""]}, "input[1]"),
+        ({"input": ["a"] * 2049}, "input"),
+        ({"input": "x", "dimensions": 3}, "dimensions"),
+        ({"input": "x", "encoding_format": "int8"}, "encoding_format"),
+        ({"input": "x", "input_type": "poetry"}, "input_type"),
+        ({}, "input"),
+    ],
+)
+def test_refusals_name_the_field(gateway_url: str, request_: Any, param: str) -> None:
+    body = {"model": "amazon.titan-embed-text-v2:0", **request_}
+    answer = httpx.post(f"{gateway_url}/v1/embeddings", json=body, headers={"x-api-key": KEY})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"].partition(".")[0] == param
+
+
+def test_what_is_ignored_is_told(gateway_url: str) -> None:
+    body = {"model": "amazon.titan-embed-text-v2:0", "input": "x", "user": "u", "input_type": "clustering"}
+    answer = httpx.post(f"{gateway_url}/v1/embeddings", json=body, headers={"x-api-key": KEY})
+    assert answer.headers["x-outcrop-ignored"] == "user, input_type"
+
+
+def test_many_calls_are_bounded_keep_their_order_and_end_together() -> None:
+    running, most, ended = 0, 0, 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal running, most, ended
+        while True:
+            _, body = await read_request(reader)
+            running += 1
+            most = max(most, running)
+            text = json.loads(body)["inputText"]
+            try:
+                await asyncio.sleep(0.02 if text != "slow" else 30)
+            finally:
+                running -= 1
+                ended += 1
+            status = "400 Bad Request" if text == "bad" else "200 OK"
+            answer = {"message": "no"} if text == "bad" else {"embedding": [float(len(text))], "inputTextTokenCount": 1}
+            writer.write(http_reply(json.dumps(answer), status))
+            await writer.drain()
+
+    def ask(base: str, texts: list[str]) -> httpx.Response:
+        body = {"model": "amazon.titan-embed-text-v2:0", "input": texts}
+        return httpx.post(f"{base}/v1/embeddings", json=body, headers={"x-api-key": KEY}, timeout=10)
+
+    with upstream(handle) as url, gateway(url) as base:
+        made = ask(base, ["x" * length for length in range(1, 41)]).json()
+        assert [each["embedding"] for each in made["data"]] == [[float(length)] for length in range(1, 41)]
+        assert made["usage"]["total_tokens"] == 40
+        assert most == 8
+        assert ask(base, ["slow", "bad", *["x"] * 30]).status_code == 400
+
+
+def test_an_answer_with_too_few_vectors_is_a_failure() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_reply(b'{"embeddings": [[1.0]]}'))
+        await writer.drain()
+
+    with upstream(handle) as url, gateway(url) as base:
+        body = {"model": "cohere.embed-english-v3", "input": ["a", "b"]}
+        answer = httpx.post(f"{base}/v1/embeddings", json=body, headers={"x-api-key": KEY})
+        assert answer.status_code == 502
