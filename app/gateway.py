@@ -76,7 +76,7 @@ def build_gateway(settings: Settings) -> Gateway:
     return Gateway(
         client=client,
         directory=ModelDirectory(client),
-        pipeline=Pipeline(client, Planner(settings.bedrock_model_id)),
+        pipeline=Pipeline(client, Planner(settings.bedrock_model_id, settings.aliases())),
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),
             settings.max_body_bytes,

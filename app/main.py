@@ -25,6 +25,9 @@ from app.settings import Settings, settings_or_exit
 from app.telemetry.logs import LogObserver, configure_logging
 from app.telemetry.observer import Observer
 
+# the second is that of bedrock-access-gateway, whose callers need change nothing
+OPENAI_PREFIXES = ("/v1", "/api/v1")
+
 
 def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
     """The application for these settings. Nothing is connected before its lifespan starts."""
@@ -46,10 +49,14 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
+    embedding_model = settings.embedding_model_id or settings.bedrock_model_id
+    for prefix in OPENAI_PREFIXES:
+        application.router.routes += [
+            *chat_routes(gateway.pipeline, gateway.threshold, prefix),
+            *embedding_routes(gateway.pipeline, gateway.threshold, embedding_model, prefix),
+            *model_routes(gateway.directory, gateway.pipeline.planner, gateway.threshold, prefix),
+        ]
     application.router.routes += [
-        *chat_routes(gateway.pipeline, gateway.threshold),
-        *model_routes(gateway.directory, settings.bedrock_model_id, gateway.threshold),
-        *embedding_routes(gateway.pipeline, gateway.threshold),
         *message_routes(gateway.pipeline, gateway.threshold, settings.betas()),
         *bedrock_routes(gateway.pipeline, gateway.threshold),
     ]

@@ -21,10 +21,18 @@ _KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
 _URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_ALIAS = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,2047}\Z")
 _MIN_PADDED = 16
 _USERINFO = re.compile(r"//[^/@]*@")
 _SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "aws_bearer_token_bedrock"})
 _SMOKE = "smoke"
+# what bedrock-access-gateway called it
+_PREDECESSORS = {
+    "API_KEYS": "API_KEY",
+    "BEDROCK_MODEL_ID": "DEFAULT_MODEL",
+    "EMBEDDING_MODEL_ID": "DEFAULT_EMBEDDING_MODEL",
+}
 
 
 class SettingsError(Exception):
@@ -51,6 +59,12 @@ class Settings(BaseSettings):
         max_length=2048,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
         description="The default model: a model id, an inference profile id or an ARN. Required.",
+    )
+    embedding_model_id: str | None = Field(
+        None, description="The model of embeddings for which none is named; BEDROCK_MODEL_ID if unset."
+    )
+    model_aliases: str = Field(
+        "", description="Names that callers may use for models: a comma-separated list of `name=model`."
     )
     bedrock_connect_timeout: float = Field(10, gt=0, le=300, description="Seconds to connect to Bedrock, TLS included.")
     bedrock_read_timeout: float = Field(
@@ -149,6 +163,12 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("model_aliases")
+    @classmethod
+    def _check_aliases(cls, value: str) -> str:
+        parse_aliases(value)
+        return value
+
     @field_validator("log_level")
     @classmethod
     def _check_level(cls, value: str) -> str:
@@ -201,6 +221,10 @@ class Settings(BaseSettings):
             keys[_SMOKE] = self.smoke_api_key.get_secret_value()
         return keys
 
+    def aliases(self) -> dict[str, str]:
+        """The models of MODEL_ALIASES, by their names."""
+        return parse_aliases(self.model_aliases)
+
     def betas(self) -> frozenset[str]:
         """The names of ANTHROPIC_BETAS."""
         return frozenset(name.strip() for name in self.anthropic_betas.split(",") if name.strip())
@@ -230,6 +254,23 @@ def parse_api_keys(text: str) -> dict[str, str]:
     if not keys:
         raise ValueError("must hold at least one key")
     return keys
+
+
+def parse_aliases(text: str) -> dict[str, str]:
+    """Read `name=model` entries.
+
+    Raises:
+        ValueError: an entry is malformed, or a name is used twice.
+    """
+    aliases: dict[str, str] = {}
+    for place, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
+        name, _, model = entry.partition("=")
+        if not _ALIAS.match(name) or not _MODEL.match(model):
+            raise ValueError(f"entry {place} must be name=model, the name of A-Z a-z 0-9 . _ -")
+        if name in aliases:
+            raise ValueError(f"entry {place} names {name} again")
+        aliases[name] = model
+    return aliases
 
 
 class _Anything(TypedDict):
@@ -300,6 +341,8 @@ def _try_pem(load: Callable[[], object]) -> None:
 def load_settings(env_file: str | Path = ".env") -> Settings:
     """Read the environment; what `env_file` holds is added to it where it is unset, for botocore too.
 
+    Where a variable of ours is unset, the one that bedrock-access-gateway had for it counts.
+
     Raises:
         SettingsError: with every fault at once.
     """
@@ -307,6 +350,9 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
         load_dotenv(env_file, override=False)
     except (OSError, UnicodeError) as error:
         raise SettingsError([f"{env_file} cannot be read: {error}"]) from None
+    for ours, theirs in _PREDECESSORS.items():
+        if not os.environ.get(ours) and os.environ.get(theirs):
+            os.environ[ours] = os.environ[theirs]
     try:
         return Settings()
     except ValidationError as error:

@@ -18,14 +18,18 @@ from app.models.catalog import CatalogEntry
 from app.models.ids import parse_model_id
 from app.pipeline.exchange import Exchange
 from app.policies.auth import RequestHead
+from app.routing.plan import Planner
 
 DIALECT = "models"
 _log = logging.getLogger(__name__)
 _PAGE, _MOST = 20, 1000
 
 
-def model_routes(directory: ModelDirectory, default_model: str, threshold: Threshold) -> Sequence[Door]:
-    """The routes that list models: what the account can call, and the default model even where AWS does not list it."""
+def model_routes(
+    directory: ModelDirectory, planner: Planner, threshold: Threshold, prefix: str = "/v1"
+) -> Sequence[Door]:
+    """The routes that list models: aliases, what the account can call, and the default model even if AWS is silent."""
+    aliases = [CatalogEntry(name, "outcrop") for name in sorted(planner.aliases)]
 
     async def entries() -> list[CatalogEntry]:
         try:
@@ -33,10 +37,10 @@ def model_routes(directory: ModelDirectory, default_model: str, threshold: Thres
         except GatewayError as error:
             _log.warning("only the default model is listed: %s", error.message)
             listed = []
-        if any(entry.id == default_model for entry in listed):
-            return listed
-        owner = parse_model_id(default_model).base.partition(".")[0]
-        return [CatalogEntry(default_model, owner), *listed]
+        if any(entry.id == planner.default_model for entry in listed):
+            return [*aliases, *listed]
+        owner = parse_model_id(planner.default_model).base.partition(".")[0]
+        return [*aliases, CatalogEntry(planner.default_model, owner), *listed]
 
     async def list_all(exchange: Exchange) -> Answer:
         listed = await entries()
@@ -62,8 +66,8 @@ def model_routes(directory: ModelDirectory, default_model: str, threshold: Thres
         raise AssertionError(model)
 
     routes = (
-        ("/v1/models", list_models, list_all, "List models"),
-        ("/v1/models/{model:path}", retrieve_model, retrieve_one, "Retrieve a model"),
+        (f"{prefix}/models", list_models, list_all, "List models"),
+        (f"{prefix}/models/{{model:path}}", retrieve_model, retrieve_one, "Retrieve a model"),
     )
     return [
         Door(
@@ -78,6 +82,7 @@ def model_routes(directory: ModelDirectory, default_model: str, threshold: Thres
             tags=["OpenAI", "Anthropic"],
             summary=summary,
             responses=ERRORS,
+            include_in_schema=prefix == "/v1",
         )
         for path, documented, handler, summary in routes
     ]

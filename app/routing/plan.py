@@ -1,6 +1,7 @@
 """From the name that a caller used to the target that gets the call."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from app.models.ids import ModelId, parse_model_id
 from app.models.traits import Traits, traits_of
@@ -10,7 +11,7 @@ DEFAULT_ALIAS = "default"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an attempt lands: a model, in the gateway's region, on the Converse surface."""
+    """Where an attempt lands: a model, in the gateway's region."""
 
     model: ModelId
     traits: Traits
@@ -21,9 +22,11 @@ class Planner:
     """Resolves names.
 
     default_model: what the alias `default`, or no name at all, stands for.
+    aliases: names that this deployment gives to models.
     """
 
     default_model: str
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, name: str) -> Target:
         """The target for a name.
@@ -31,5 +34,11 @@ class Planner:
         Raises:
             InvalidRequest: the name cannot be one of a model.
         """
-        model = parse_model_id(self.default_model if name in ("", DEFAULT_ALIAS) else name)
+        model = parse_model_id(self.model_behind(name) or name)
         return Target(model, traits_of(model))
+
+    def model_behind(self, name: str) -> str:
+        """The model that a name stands for, or nothing where it stands for itself."""
+        if name in self.aliases:
+            return self.aliases[name]
+        return self.default_model if name in ("", DEFAULT_ALIAS) else ""

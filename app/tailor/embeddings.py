@@ -56,9 +56,9 @@ def tailor_embeddings(call: EmbeddingCall, traits: Traits) -> EmbeddingDraft:
         for start in range(0, len(call.texts), traits.embedding_batch)
     ]
     match traits.embedding:
-        case "cohere":
+        case "texts":
             return EmbeddingDraft([_cohere(batch, size, call.purpose or "search_document") for batch in batches])
-        case "nova":
+        case "singleEmbeddingParams":
             return EmbeddingDraft([_nova(text, size, call.purpose) for (text,) in batches])
         case _:
             ignored = ["input_type"] if call.purpose else []

@@ -8,6 +8,7 @@ import pytest
 from app import tailor
 from app.dialects.anthropic_messages.schema_in import MessagesRequest
 from app.dialects.openai_chat.schema_in import ChatRequest
+from app.dialects.openai_embeddings.schema import EmbeddingRequest
 from app.dialects.openai_errors import _WORDS
 from app.tailor.betas import PASSED, RENAMED
 from scripts.tables import TABLES, marks
@@ -31,6 +32,11 @@ def test_every_field_of_a_chat_request_has_its_row() -> None:
 def test_every_field_of_a_message_request_has_its_row() -> None:
     section = API.partition("## `POST /v1/messages`")[2].partition("\n## ")[0]
     assert [name for name in MessagesRequest.model_fields if f"`{name}`" not in section] == []
+
+
+def test_every_field_of_an_embedding_request_has_its_row() -> None:
+    section = API.partition("## `POST /v1/embeddings`")[2].partition("\n## ")[0]
+    assert [name for name in EmbeddingRequest.model_fields if f"`{name}`" not in section] == []
 
 
 def test_every_beta_is_listed() -> None:

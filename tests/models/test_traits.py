@@ -10,6 +10,11 @@ from app.models.ids import parse_model_id
 from app.models.traits import Traits, traits_of
 
 REAL_IDS = {
+    "amazon.titan-embed-text-v1": "titan-embed-1",
+    "amazon.titan-embed-text-v2:0": "titan-embed-2",
+    "amazon.nova-2-multimodal-embeddings-v1:0": "nova-embed",
+    "cohere.embed-multilingual-v3": "cohere-embed-3",
+    "us.cohere.embed-v4:0": "cohere-embed-4",
     "anthropic.claude-sonnet-5": "claude-5",
     "anthropic.claude-opus-5-5": "claude-5.5",
     "us.anthropic.claude-opus-4-8": "claude-opus-4.8",

@@ -10,7 +10,7 @@ from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.kit import json
-from app.models.ids import is_model_name
+from app.models.ids import is_model_name, parse_model_id
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Forwarded, Pipeline
 
@@ -28,12 +28,13 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
     _check_path(operation, exchange.head.path)
     record.lane, record.surface = "identity", operation.surface or operation.service
     name = exchange.params.get("modelId", "")
+    target = pipeline.planner.model_behind(name) if name else ""
     if is_model_name(name):
-        record.model = record.target = name
+        record.model, record.target = name, target or name
     request = BedrockRequest(
         operation.service,
         operation.method,
-        exchange.head.path,
+        _renamed(exchange.head.path, target) if target else exchange.head.path,
         exchange.head.query,
         _forwarded_headers(exchange.head.headers),
         exchange.body,
@@ -58,6 +59,12 @@ def _check_path(operation: Operation, path: str) -> None:
     literal_end = operation.path.rpartition("}")[2]
     if not path.endswith(literal_end):
         raise NotFound(f"there is no {operation.method} {path}")
+
+
+def _renamed(path: str, model: str) -> str:
+    """The path of a call with the model that an alias stands for; an alias is one segment, as it travels too."""
+    _, root, _, *rest = path.split("/")
+    return "/".join(("", root, parse_model_id(model).quoted, *rest))
 
 
 def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

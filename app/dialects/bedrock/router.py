@@ -78,7 +78,7 @@ def _documented(operation: Operation) -> Callable[..., Any]:
     def endpoint(**given: Any) -> None:
         raise AssertionError(given)
 
-    names = [part.partition(":")[0].strip("{") for part in operation.path.split("/") if part.startswith("{")]
+    names = [part.strip("{}").partition(":")[0] for part in operation.path.split("/") if part.startswith("{")]
     parameters = [Parameter(name, Parameter.KEYWORD_ONLY, annotation=str) for name in names]
     if operation.request is not None:
         parameters.append(Parameter("body", Parameter.KEYWORD_ONLY, annotation=operation.request))

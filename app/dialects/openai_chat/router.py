@@ -51,7 +51,7 @@ _EXAMPLES = {
 }
 
 
-def chat_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
+def chat_routes(pipeline: Pipeline, threshold: Threshold, prefix: str = "/v1") -> Sequence[Door]:
     """The routes of this dialect."""
 
     async def chat(exchange: Exchange) -> Answer:
@@ -63,7 +63,7 @@ def chat_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
 
     return [
         Door(
-            "/v1/chat/completions",
+            f"{prefix}/chat/completions",
             create_chat_completion,
             dialect=DIALECT,
             handler=chat,
@@ -73,6 +73,7 @@ def chat_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
             tags=["OpenAI"],
             summary="Create a chat completion",
             responses={200: {"content": {"text/event-stream": {"schema": _chunk_schema()}}}, **ERRORS},
+            include_in_schema=prefix == "/v1",
             openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
         )
     ]

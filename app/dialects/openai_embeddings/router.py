@@ -16,6 +16,7 @@ from app.kit import json
 from app.pipeline.embed import embed
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
+from app.routing.plan import DEFAULT_ALIAS
 from app.tailor.embeddings import EmbeddingCall
 
 DIALECT = "openai_embeddings"
@@ -34,11 +35,13 @@ _EXAMPLES = {
 }
 
 
-def embedding_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
-    """The route of this dialect."""
+def embedding_routes(
+    pipeline: Pipeline, threshold: Threshold, default_model: str, prefix: str = "/v1"
+) -> Sequence[Door]:
+    """The route of this dialect. `default_model` makes the embeddings for which no model is named."""
 
     async def handle(exchange: Exchange) -> Answer:
-        return await _embed(pipeline, exchange)
+        return await _embed(pipeline, exchange, default_model)
 
     async def create_embedding(body: EmbeddingRequest) -> EmbeddingList:
         """Turn texts into vectors. Many are split into what the family takes at once, and asked for side by side."""
@@ -46,7 +49,7 @@ def embedding_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]
 
     return [
         Door(
-            "/v1/embeddings",
+            f"{prefix}/embeddings",
             create_embedding,
             dialect=DIALECT,
             handler=handle,
@@ -56,15 +59,17 @@ def embedding_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]
             tags=["OpenAI"],
             summary="Create embeddings",
             responses=ERRORS,
+            include_in_schema=prefix == "/v1",
             openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
         )
     ]
 
 
-async def _embed(pipeline: Pipeline, exchange: Exchange) -> Answer:
+async def _embed(pipeline: Pipeline, exchange: Exchange, default_model: str) -> Answer:
     request = validate(load_document(exchange.body), EmbeddingRequest)
     exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
-    call = EmbeddingCall(request.model, texts_of(request), request.dimensions, request.input_type or "")
+    name = default_model if request.model in ("", DEFAULT_ALIAS) else request.model
+    call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "")
     vectors = await embed(pipeline, exchange, call)
     usage = exchange.record.usage
     tokens = usage.input if usage is not None else 0
@@ -79,7 +84,7 @@ async def _embed(pipeline: Pipeline, exchange: Exchange) -> Answer:
                     {"object": "embedding", "index": index, "embedding": encode(vector)}
                     for index, vector in enumerate(vectors)
                 ],
-                "model": request.model or pipeline.planner.default_model,
+                "model": name or pipeline.planner.default_model,
                 "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             }
         ),

@@ -1,0 +1,143 @@
+"""Names that a deployment gives to models, in every dialect; and the names of a gateway that went before."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+
+from app.settings import SettingsError, load_settings, parse_aliases
+from tests.end_to_end.conftest import boto_client
+from tests.servers import KEY, emulator_app, gateway, http_reply, read_request, serving, upstream
+
+ALIASES = "gpt-4o=scripted.echo-v1:0,claude=anthropic.claude-3-haiku-20240307-v1:0,vectors=amazon.titan-embed-text-v2:0"
+HEADERS = {"x-api-key": KEY}
+
+
+def test_every_dialect_knows_them() -> None:
+    with serving(emulator_app()) as bedrock, gateway(bedrock, model_aliases=ALIASES) as url:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as client:
+            messages: Any = [{"role": "user", "content": "hi"}]
+            chat = client.chat.completions.create(model="gpt-4o", messages=messages)
+            assert (chat.model, chat.choices[0].message.content) == ("gpt-4o", "hi")
+            assert client.embeddings.create(model="vectors", input="x").model == "vectors"
+            assert [model.id for model in client.models.list()][:3] == ["claude", "gpt-4o", "vectors"]
+            assert client.models.retrieve("claude").owned_by == "outcrop"
+        with anthropic.Anthropic(base_url=url, api_key=KEY) as claude:
+            message = claude.messages.create(model="claude", max_tokens=9, messages=[{"role": "user", "content": "hi"}])
+            assert (message.model, message.id[:9]) == ("claude", "msg_bdrk_")
+        with boto_client(url) as runtime:
+            for name in ("gpt-4o", "default", "scripted.echo-v1:0"):
+                asked = [{"role": "user", "content": [{"text": "hi"}]}]
+                reply = runtime.converse(modelId=name, messages=asked)
+                assert reply["output"]["message"]["content"][0]["text"] == "hi"
+                stream = runtime.converse_stream(modelId=name, messages=asked)["stream"]
+                assert "messageStop" in [next(iter(event)) for event in stream]
+
+
+def test_an_alias_may_stand_for_an_arn() -> None:
+    seen = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        seen.append(head.split(b" ")[1])
+        writer.write(http_reply(b"{}"))
+        await writer.drain()
+
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    with upstream(handle) as url, gateway(url, model_aliases=f"mine={arn}") as base:
+        httpx.post(f"{base}/model/mine/converse", json={}, headers=HEADERS)
+    assert seen == [
+        b"/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc/converse"
+    ]
+
+
+@pytest.mark.parametrize("text", ["a", "a=", "=b", "a b=c", "a=b,a=c", "a/b=c", "a=b c"])
+def test_an_alias_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="entry"):
+        parse_aliases(text)
+
+
+def test_paths_of_the_gateway_that_went_before() -> None:
+    with serving(emulator_app()) as bedrock, gateway(bedrock, embedding_model_id="cohere.embed-english-v3") as url:
+        with openai.OpenAI(base_url=f"{url}/api/v1", api_key=KEY) as client:
+            messages: Any = [{"role": "user", "content": "hi"}]
+            assert client.chat.completions.create(model="scripted.echo-v1:0", messages=messages).choices
+            assert len(client.embeddings.create(model="", input="x").data[0].embedding) == 1024
+            assert client.models.retrieve("scripted.echo-v1:0").id
+        assert "/api/v1/models" not in httpx.get(f"{url}/openapi.json").json()["paths"]
+
+
+def test_variables_of_the_gateway_that_went_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    theirs = {"API_KEY": "s3cret", "DEFAULT_MODEL": "a.b", "DEFAULT_EMBEDDING_MODEL": "c.d", "AWS_REGION": "us-west-2"}
+    for name in ("API_KEYS", "BEDROCK_MODEL_ID", "EMBEDDING_MODEL_ID"):
+        monkeypatch.setenv(name, "")
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(tmp_path / ".env")
+    assert settings.keys() == {"key-1": "s3cret"}
+    assert (settings.bedrock_model_id, settings.embedding_model_id) == ("a.b", "c.d")
+    monkeypatch.setenv("BEDROCK_MODEL_ID", "our.own")
+    assert load_settings(tmp_path / ".env").bedrock_model_id == "our.own"
+
+
+def test_wrong_aliases_end_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {
+        "AWS_REGION": "us-east-1",
+        "BEDROCK_MODEL_ID": "a.b",
+        "API_KEYS": "k",
+        "MODEL_ALIASES": "x",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match="MODEL_ALIASES='x': entry 1 must be name=model"):
+        load_settings(tmp_path / ".env")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/guardrail/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aguardrail%2Fabc/version/DRAFT/apply"),
+        ("POST", "/guardrail-checks/invoke"),
+        ("POST", "/async-invoke"),
+        ("GET", "/async-invoke?maxResults=5&statusEquals=Completed"),
+        ("GET", "/async-invoke/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aasync-invoke%2Fabc"),
+    ],
+)
+def test_what_else_bedrock_s_runtime_does_crosses_byte_for_byte(method: str, path: str) -> None:
+    seen = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, body = await read_request(reader)
+        seen.append((head.split(b" HTTP")[0], body))
+        writer.write(http_reply(b'{ "odd":  [1.0] }', extra="x-amzn-requestid: r-1\r\n"))
+        await writer.drain()
+
+    content = b'{"source":  "INPUT"}' if method == "POST" else b""
+    with upstream(handle) as url, gateway(url) as base:
+        answer = httpx.request(method, base + path, content=content, headers=HEADERS)
+    assert seen == [(f"{method} {path}".encode(), content)]
+    assert (answer.content, answer.headers["x-amzn-requestid"]) == (b'{ "odd":  [1.0] }', "r-1")
+
+
+def test_boto3_applies_guardrails_and_starts_calls() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        answer = (
+            b'{"action":"NONE","outputs":[],"assessments":[]}' if b"/apply" in head else b'{"invocationArn":"arn:x"}'
+        )
+        writer.write(http_reply(answer))
+        await writer.drain()
+
+    with upstream(handle) as url, gateway(url) as base, boto_client(base) as runtime:
+        content = [{"text": {"text": "x"}}]
+        applied = runtime.apply_guardrail(
+            guardrailIdentifier="abc", guardrailVersion="1", source="INPUT", content=content
+        )
+        assert applied["action"] == "NONE"
+        started = runtime.start_async_invoke(
+            modelId="amazon.nova-reel-v1:0", modelInput={}, outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://b"}}
+        )
+        assert started["invocationArn"] == "arn:x"
