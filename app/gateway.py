@@ -76,11 +76,12 @@ def build_gateway(settings: Settings) -> Gateway:
     return Gateway(
         client=client,
         directory=ModelDirectory(client),
-        pipeline=Pipeline(client, Planner(settings.bedrock_model_id, settings.aliases())),
+        pipeline=Pipeline(client, Planner(settings.bedrock_model_id, settings.aliases()), settings.betas()),
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),
             settings.max_body_bytes,
             settings.bedrock_total_timeout,
+            settings.heartbeat_interval,
         ),
         load=Load(),
         load_interval=settings.load_log_interval,

@@ -57,7 +57,7 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
             *model_routes(gateway.directory, gateway.pipeline.planner, gateway.threshold, prefix),
         ]
     application.router.routes += [
-        *message_routes(gateway.pipeline, gateway.threshold, settings.betas()),
+        *message_routes(gateway.pipeline, gateway.threshold),
         *bedrock_routes(gateway.pipeline, gateway.threshold),
     ]
     application.include_router(health_router(gateway.reasons_not_ready))

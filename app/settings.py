@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
     log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
+    heartbeat_interval: float = Field(
+        15,
+        ge=0,
+        le=300,
+        description="Seconds of silence in a stream after which callers hear a comment or a ping; 0 for never.",
+    )
     load_log_interval: float = Field(
         60, ge=0, le=3600, description="Seconds between two log lines that tell the requests in flight; 0 for none."
     )

@@ -1,7 +1,7 @@
 """A call: what a dialect made of its caller's request, before any model is chosen."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from app.converse.request import ConverseRequest
 
@@ -42,3 +42,17 @@ class ModelCall:
     converse: ConverseRequest
     intent: Intent = field(default_factory=Intent)
     ignored: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class NativeCall:
+    """One call in a format that the target's own surface may take, so that it crosses as it came.
+
+    model: the name the caller used. document: the caller's body, never written into.
+    version, betas: what its headers say of the format.
+    """
+
+    model: str
+    document: dict[str, Any]
+    version: str = ""
+    betas: list[str] = field(default_factory=list)

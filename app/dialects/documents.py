@@ -49,10 +49,13 @@ def validate(document: Any, schema: type[Document]) -> Document:
 def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> str:
     """`messages[0].content` from pydantic's location, which also names the members of unions on the way.
 
-    What is a field is told by walking the document along: a member's name leads nowhere in it.
+    What is a field is told by walking the document along: a member's name leads nowhere in it. A member may be called
+    like a field of its own, as the type `text` is; then what comes behind it is a field of the same object.
     """
     path = ""
     for place, step in enumerate(location, start=1):
+        if isinstance(value, dict) and value.get("type") == step and place < len(location) and location[place] in value:
+            continue
         if isinstance(step, int) and isinstance(value, list):
             path += f"[{step}]"
             value = value[step]

@@ -25,13 +25,15 @@ class Streamed:
     """An answer in pieces.
 
     chunks: closed by whoever sends them. fail: the last bytes for a stream that broke, in the caller's dialect; None
-    where nothing that is understood can be appended, so that the connection must be cut.
+    where nothing that is understood can be appended, so that the connection must be cut. idle: what is said where
+    nothing else was for a while, so that nobody on the way hangs up; empty for nothing.
     """
 
     status: int
     headers: Headers
     chunks: AsyncGenerator[bytes, None]
     fail: Callable[[GatewayError], bytes | None]
+    idle: bytes = b""
 
 
 Answer = Whole | Streamed

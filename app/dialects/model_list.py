@@ -1,6 +1,7 @@
 """`GET /v1/models`: one list, in the shape of whoever asks. Anthropic's clients say so with `anthropic-version`."""
 
 import logging
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from app.bedrock.control import ModelDirectory
 from app.dialects.anthropic_messages.errors import render_error as render_for_anthropic
-from app.dialects.envelopes import JSON, Answer, Whole
+from app.dialects.envelopes import JSON, Answer, Headers, Whole
 from app.dialects.openai_errors import render_error as render_for_openai
 from app.dialects.openai_shapes import ERRORS, ModelList, ModelOut
 from app.dialects.route import Door, Threshold
@@ -45,7 +46,7 @@ def model_routes(
     async def list_all(exchange: Exchange) -> Answer:
         listed = await entries()
         if _is_anthropic(exchange.head):
-            return Whole(200, JSON, json.dumps(_page(listed, dict(parse_qsl(exchange.head.query)))))
+            return Whole(200, _headers(exchange), json.dumps(_page(listed, dict(parse_qsl(exchange.head.query)))))
         return Whole(200, JSON, json.dumps({"object": "list", "data": [_openai_model(entry) for entry in listed]}))
 
     async def retrieve_one(exchange: Exchange) -> Answer:
@@ -53,7 +54,7 @@ def model_routes(
         shape = _anthropic_model if _is_anthropic(exchange.head) else _openai_model
         for entry in await entries():
             if entry.id == wanted:
-                return Whole(200, JSON, json.dumps(shape(entry)))
+                return Whole(200, _headers(exchange), json.dumps(shape(entry)))
         raise ModelNotFound(f"the model {wanted!r} does not exist, or this account cannot call it", param="model")
 
     async def list_models() -> ModelList:
@@ -88,6 +89,11 @@ def model_routes(
     ]
 
 
+def _headers(exchange: Exchange) -> Headers:
+    own = (("request-id", exchange.record.request_id),) if _is_anthropic(exchange.head) else ()
+    return (*JSON, *own)
+
+
 def _is_anthropic(head: RequestHead) -> bool:
     return bool(head.header("anthropic-version"))
 
@@ -112,7 +118,7 @@ def _page(entries: list[CatalogEntry], query: dict[str, str]) -> dict[str, Any]:
         InvalidRequest: `limit` is no number from 1 to 1000.
     """
     limit = query.get("limit", str(_PAGE))
-    if not limit.isdigit() or not 1 <= int(limit) <= _MOST:
+    if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= _MOST:
         raise InvalidRequest(f"must be a number from 1 to {_MOST}", param="limit")
     ids = [entry.id for entry in entries]
     start = ids.index(query["after_id"]) + 1 if query.get("after_id") in ids else 0

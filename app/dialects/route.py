@@ -7,6 +7,7 @@ its own dependency and response machinery would be 40 % of the CPU of a request 
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -44,11 +45,16 @@ Handler = Callable[[Exchange], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What every door needs to let a request in: who may, how large a body, and for how many seconds."""
+    """What every door needs to let a request in.
+
+    authenticator: who may. max_body_bytes: how large a body. total_timeout: seconds for all of it. heartbeat: seconds
+    of silence in a stream after which something is said; 0 for never.
+    """
 
     authenticator: Authenticator
     max_body_bytes: int
     total_timeout: float
+    heartbeat: float = 0.0
 
 
 def error_responses(model: type[BaseModel], meanings: dict[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -115,7 +121,7 @@ class Entrance:
         record: RequestRecord = scope[RECORD]
         record.route, record.dialect = self.route, self.dialect
         render_error = self.render_by_head(head_of(scope)) if self.render_by_head else self.render_error
-        sender = _Sender(send, record, render_error)
+        sender = _Sender(send, record, render_error, self.threshold.heartbeat)
         limit = asyncio.timeout(self.threshold.total_timeout)
         try:
             if scope["method"] not in methods:
@@ -219,9 +225,12 @@ class _Sender:
     send: Send
     record: RequestRecord
     render_error: ErrorRenderer
+    heartbeat: float
     is_done: bool = False
     _is_started: bool = False
     _stream: Streamed | None = None
+    _last_sent: float = 0.0
+    _is_sending: bool = False
 
     async def send_answer(self, answer: Answer) -> None:
         """Send an answer. What a stream raises comes out; then `send_error` ends it."""
@@ -255,12 +264,26 @@ class _Sender:
             await self._start(answer.status, answer.headers)
             self.record.mark_first_event()
             await self._send_more(first)
-            async for chunk in chunks:
-                await self._send_more(chunk)
+            heart = asyncio.create_task(self._beat(answer.idle)) if answer.idle and self.heartbeat else None
+            try:
+                async for chunk in chunks:
+                    await self._send_more(chunk)
+            finally:
+                if heart is not None:
+                    heart.cancel()
         await self._end(b"")
 
+    async def _beat(self, idle: bytes) -> None:
+        """Say something whenever nothing else was said for a while; never in between two halves of a chunk."""
+        while True:
+            await asyncio.sleep(max(self._last_sent + self.heartbeat - time.monotonic(), 0.01))
+            if not self._is_sending and time.monotonic() - self._last_sent >= self.heartbeat:
+                await self._send_more(idle)
+
     async def _send_more(self, data: bytes) -> None:
+        self._is_sending = True
         await self.send({"type": "http.response.body", "body": data, "more_body": True})
+        self._is_sending, self._last_sent = False, time.monotonic()
 
     async def _end(self, data: bytes) -> None:
         self.is_done = True

@@ -129,7 +129,7 @@ _BY_ID = {model.id: model for model in MODELS}
 def find_model(name: str) -> tuple[Model, str]:
     """The model behind an id, a profile id or an ARN, and the fault that a suffix asks for.
 
-    A suffix stands behind the version of a scripted model: `scripted.echo-v1:0.throttle-2`.
+    A suffix stands behind the version of a model: `scripted.echo-v1:0.throttle-2`.
 
     Raises:
         Failure: in AWS's words.
@@ -147,10 +147,8 @@ def _find(name: str, *, is_by_profile: bool) -> tuple[Model, str]:
     geography, _, rest = name.partition(".")
     if geography in _GEOGRAPHIES:
         name, is_by_profile = rest, True
-    base, fault = name, ""
-    if name.startswith("scripted."):
-        base, _, fault = name.partition(":0.")
-        base = f"{base}:0" if fault else base
+    base, _, fault = name.partition(":0.")
+    base = f"{base}:0" if fault else base
     model = _BY_ID.get(base)
     if model is None:
         raise invalid("The provided model identifier is invalid.")

@@ -1,4 +1,4 @@
-"""Faults on demand: a suffix of a scripted model's id picks one, a number behind it says how many, after how many
+"""Faults on demand: a suffix of a model's id picks one, a number behind it says how many, after how many
 frames, or for how many milliseconds.
 
     scripted.echo-v1:0.throttle-2     the first two attempts of the same request are throttled

@@ -3,6 +3,9 @@
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 
 
+COMMENT = b": still here\n\n"
+
+
 def data_frame(payload: bytes) -> bytes:
     """One event without a name. `payload` must hold no line break, which compact JSON never does."""
     return b"data: " + payload + b"\n\n"

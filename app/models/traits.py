@@ -45,8 +45,8 @@ class Traits:
     reasoning_history: which of its earlier thoughts it takes back: those with a signature, or none.
     structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
     invoke_format: whose bodies its InvokeModel takes, where a dialect speaks them too; else empty.
-    embedding: the member that holds the text in its bodies; empty where it makes no embeddings. embedding_sizes: the dimensions of its
-        vectors, the first unasked. embedding_batch: how many texts it takes at once.
+    embedding: the member that holds the text in its bodies; empty where it makes no embeddings. embedding_sizes: the
+        dimensions of its vectors, the first unasked. embedding_batch: how many texts it takes at once.
     newest_version: takes Anthropic's version 2026-10-21 beside the one of 2023.
     """
 

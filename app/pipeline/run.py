@@ -1,6 +1,6 @@
 """Runs calls: `complete` and `stream` translated, `invoke` and `invoke_stream` native, the `forward`s untouched."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
@@ -8,7 +8,7 @@ from urllib.parse import quote
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.decode import DocumentDecoder, EventDecoder, UsageTap, usage_of_headers, usage_of_invocation
 from app.bedrock.transport import HttpResponse, read_body
-from app.converse.call import ModelCall
+from app.converse.call import ModelCall, NativeCall
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.converse.usage import Usage
@@ -18,8 +18,11 @@ from app.kit.aiter import started
 from app.pipeline.exchange import Exchange
 from app.routing.plan import DEFAULT_ALIAS, Planner, Target
 from app.tailor import Draft, tailor
+from app.tailor.invoke import tailor_invoke
 from app.tailor.undo import EventUndo, Undo
 from app.telemetry.observer import RequestRecord
+
+UsageReader = Callable[[dict[str, Any]], Usage | None]
 
 _JSON = (("content-type", "application/json"),)
 
@@ -49,6 +52,8 @@ class Pipeline:
 
     client: BedrockClient
     planner: Planner
+    # features of Anthropic's format that this deployment lets pass beside those that are known
+    betas: frozenset[str] = frozenset()
 
     async def complete(self, exchange: Exchange, call: ModelCall) -> Reply:
         """Translate, call Converse, and return its reply in the caller's terms.
@@ -75,49 +80,56 @@ class Pipeline:
 
         return await self.client.run(request, exchange.deadline, exchange.record, take)
 
-    def native_target(self, name: str, body_format: str) -> Target | None:
-        """The target of a name if its own surface takes bodies of this format, so that nothing needs to be translated.
+    def takes_natively(self, name: str, body_format: str) -> bool:
+        """True if the surface of the name's target takes bodies of this format, so that nothing needs translation.
 
         Raises:
             InvalidRequest: the name cannot be one of a model.
         """
-        target = self.planner.plan(name)
-        return target if target.traits.invoke_format == body_format else None
+        return self.planner.plan(name).traits.invoke_format == body_format
 
-    async def invoke(self, exchange: Exchange, name: str, target: Target, body: dict[str, Any]) -> dict[str, Any]:
+    async def invoke(self, exchange: Exchange, call: NativeCall, usage_of: UsageReader) -> dict[str, Any]:
         """Call InvokeModel with a body of the model's own format, and return the document that it answers.
 
         Args:
-            name: the model as the caller named it.
+            usage_of: reads the tokens that a document of this format tells of.
 
         Raises:
             GatewayError: whatever went wrong, on either side.
         """
-        request = self.native_request(exchange, name, target, body, "invoke")
+        request = self._native_request(exchange, call, "invoke")
 
         async def take(response: HttpResponse) -> dict[str, Any]:
-            exchange.record.usage = usage_of_headers(response.headers)
-            return await read_document(response)
+            document = await read_document(response)
+            exchange.record.usage = usage_of_headers(response.headers) or usage_of(document)
+            return document
 
         return await self.client.run(request, exchange.deadline, exchange.record, take)
 
     async def invoke_stream(
-        self, exchange: Exchange, name: str, target: Target, body: dict[str, Any], last: str
+        self, exchange: Exchange, call: NativeCall, usage_of: UsageReader, last: str
     ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """Call InvokeModelWithResponseStream, and return the documents of its chunks, a batch for each read.
 
         Args:
-            last: the `type` of the document that completes a message.
+            usage_of: as for `invoke`. last: the `type` of the document that completes a message.
 
         Returns and raises as `stream` does.
         """
         exchange.record.streamed = True
-        request = self.native_request(exchange, name, target, body, "invoke-with-response-stream")
+        request = self._native_request(exchange, call, "invoke-with-response-stream")
 
         async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
-            return await started(_read_documents(response, last, exchange.record))
+            return await started(_read_documents(response, last, usage_of, exchange.record))
 
         return await self.client.run(request, exchange.deadline, exchange.record, take)
+
+    def fitted(self, exchange: Exchange, call: NativeCall) -> dict[str, Any]:
+        """The body that a native call becomes for its target; what was ignored and repaired is noted in the record."""
+        draft = tailor_invoke(call, self.planner.plan(call.model).traits, self.betas)
+        exchange.record.ignored += draft.ignored
+        exchange.record.repaired += draft.repaired
+        return draft.body
 
     async def count_tokens(self, exchange: Exchange, name: str, counted: dict[str, Any]) -> int:
         """The tokens of an input, as CountTokens counts them, which it does by base id only.
@@ -139,9 +151,16 @@ class Pipeline:
             raise UpstreamFailed("Bedrock's count of tokens made no sense")
         return int(document["inputTokens"])
 
-    def tailored(self, call: ModelCall) -> Draft:
-        """The call as its model would get it, for those who only count."""
-        return tailor(call, self.planner.plan(call.model).traits)
+    def tailored(self, exchange: Exchange, call: ModelCall) -> Draft:
+        """The call as its model would get it; what was ignored and repaired is noted in the record."""
+        draft = tailor(call, self.planner.plan(call.model).traits)
+        exchange.record.ignored += [*call.ignored, *draft.ignored]
+        exchange.record.repaired += draft.repaired
+        return draft
+
+    def _native_request(self, exchange: Exchange, call: NativeCall, operation: str) -> BedrockRequest:
+        target = self.planner.plan(call.model)
+        return self.native_request(exchange, call.model, target, self.fitted(exchange, call), operation)
 
     def native_request(
         self, exchange: Exchange, name: str, target: Target, body: dict[str, Any], operation: str
@@ -183,11 +202,9 @@ class Pipeline:
     def _prepare(self, exchange: Exchange, call: ModelCall, operation: str) -> tuple[BedrockRequest, Undo]:
         record = exchange.record
         target = self.planner.plan(call.model)
-        draft: Draft = tailor(call, target.traits)
+        draft = self.tailored(exchange, call)
         record.model = call.model or DEFAULT_ALIAS
         record.target, record.lane, record.surface = target.model.raw, "translated", "converse"
-        record.ignored += [*call.ignored, *draft.ignored]
-        record.repaired += draft.repaired
         path = f"/model/{target.model.quoted}/{operation}"
         body = json.dumps(draft.body)
         return BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=body), draft.undo
@@ -247,14 +264,14 @@ async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord
 
 
 async def _read_documents(
-    response: HttpResponse, last: str, record: RequestRecord
+    response: HttpResponse, last: str, usage_of: UsageReader, record: RequestRecord
 ) -> AsyncGenerator[list[dict[str, Any]], None]:
     decoder = DocumentDecoder(last)
     try:
         async for data in response.chunks():
             documents = decoder.feed(data)
             for document in documents:
-                record.usage = usage_of_invocation(document) or record.usage
+                record.usage = usage_of_invocation(document) or usage_of(document) or record.usage
             if documents:
                 yield documents
         decoder.finish()

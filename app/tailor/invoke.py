@@ -5,9 +5,9 @@ no release of ours, and so that Bedrock's own words reach the caller where it re
 """
 
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
+from app.converse.call import NativeCall
 from app.errors import InvalidRequest
 from app.models.traits import Traits
 from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
@@ -20,6 +20,7 @@ _FIELDS = frozenset(
         "stop_sequences", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
     }
 )  # fmt: skip
+_CACHEABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
 _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
 
 
@@ -39,31 +40,28 @@ class InvokeDraft:
             self.repaired.append(what)
 
 
-def tailor_invoke(
-    document: dict[str, Any],
-    traits: Traits,
-    version: str,
-    betas: list[str],
-    also_passed: frozenset[str] = frozenset(),
-) -> InvokeDraft:
+def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] = frozenset()) -> InvokeDraft:
     """The body that this model's InvokeModel takes.
 
     Args:
-        document: the caller's body, which is left alone. version, betas: those of the caller's headers.
-        also_passed: betas that this deployment lets pass.
+        call: its document is left alone. also_passed: betas that this deployment lets pass.
 
     Raises:
         InvalidRequest: the body holds what must be fetched first, with the path of the field.
     """
-    version = document.get("anthropic_version") or version
+    document, betas = call.document, call.betas
+    version = document.get("anthropic_version") or call.version
     own_betas = document.get("anthropic_beta")
-    asked = [*betas, *(each for each in (own_betas if isinstance(own_betas, list) else ()) if isinstance(each, str))]
+    strings = [each for each in own_betas if isinstance(each, str)] if isinstance(own_betas, list) else []
+    asked = [*betas, *strings]
     kept, dropped = filter_betas(asked, also_passed)
     body = {name: value for name, value in document.items() if name in _FIELDS and value is not None}
     draft = InvokeDraft(body, traits, kept)
     known = _FIELDS | _CARRIED_ELSEWHERE
     draft.ignored += [name for name, value in document.items() if name not in known and value is not None]
     draft.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
+    if own_betas is not None and strings != own_betas:
+        draft.ignored.append("anthropic_beta")
     _tailor_edits(draft)
     _tailor_messages(draft, document.get("cache_control"))
     _tailor_tools(draft)
@@ -82,7 +80,7 @@ def _tailor_edits(draft: InvokeDraft) -> None:
     edits = management.get("edits") if isinstance(management, dict) else None
     edits = edits if isinstance(edits, list) else []
     kept = [edit for edit in edits if isinstance(edit, dict) and edit.get("type") in EDITS]
-    if management is not None and len(kept) < max(len(edits), 1):
+    if management is not None and (len(kept) < max(len(edits), 1) or set(management) != {"edits"}):
         draft.ignored.append("context_management")
     if kept:
         draft.body["context_management"] = {"edits": kept}
@@ -110,26 +108,31 @@ def _message(message: Any, path: str, draft: InvokeDraft) -> Any:
         del message["output_config"]
         draft.ignored.append(f"{path}.output_config")
     if isinstance(message.get("content"), list):
-        message["content"] = [
-            _block(block, f"{path}.content[{place}]", draft) for place, block in enumerate(message["content"])
-        ]
+        message["content"] = _blocks(message["content"], path, draft)
     return message
 
 
 def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
+    """The block, and whatever blocks it holds, with nothing in them that Bedrock does not know."""
     if not isinstance(block, dict):
         return block
     block = _cacheable(block, draft)
     source = block.get("source")
-    if isinstance(source, dict) and source.get("type") in ("url", "file"):
-        raise InvalidRequest(
-            "must be base64: other addresses are not fetched, and files of Anthropic's are not here",
-            param=f"{path}.source",
-        )
-    if block.get("type") == "tool_result" and isinstance(block.get("content"), list):
-        parts = [_block(part, f"{path}.content[{place}]", draft) for place, part in enumerate(block["content"])]
-        block = {**block, "content": parts}
+    if isinstance(source, dict):
+        if source.get("type") in ("url", "file"):
+            raise InvalidRequest(
+                "must be base64: other addresses are not fetched, and files of Anthropic's are not here",
+                param=f"{path}.source",
+            )
+        if isinstance(source.get("content"), list):
+            block = {**block, "source": {**source, "content": _blocks(source["content"], f"{path}.source", draft)}}
+    if isinstance(block.get("content"), list):
+        block = {**block, "content": _blocks(block["content"], path, draft)}
     return block
+
+
+def _blocks(blocks: list[Any], path: str, draft: InvokeDraft) -> list[Any]:
+    return [_block(block, f"{path}.content[{place}]", draft) for place, block in enumerate(blocks)]
 
 
 def _cacheable(block: Any, draft: InvokeDraft) -> Any:
@@ -148,23 +151,28 @@ def _control(control: dict[str, Any], draft: InvokeDraft) -> dict[str, Any]:
 
 
 def _without_system_turns(messages: list[Any], draft: InvokeDraft) -> list[Any]:
-    """The system's turns as the user's, and neighbours of one role as one turn."""
+    """The system's turns as the user's, and neighbours of one role as one turn, tool results first."""
     if not any(isinstance(message, dict) and message.get("role") == "system" for message in messages):
         return messages
     draft.repair("system_turn")
-    turns = [
-        {**message, "role": "user"} if isinstance(message, dict) and message.get("role") == "system" else message
-        for message in messages
-    ]
-    merged = []
-    for role, group in groupby(turns, key=lambda turn: turn.get("role") if isinstance(turn, dict) else None):
-        members = list(group)
-        if role is None or len(members) == 1:
-            merged += members
-        else:
-            blocks = [block for member in members for block in _as_blocks(member.get("content"))]
-            merged.append({"role": role, "content": blocks})
+    merged: list[Any] = []
+    for place, message in enumerate(messages):
+        if not isinstance(message, dict):
+            merged.append(message)
+            continue
+        turn = {**message, "role": "user"} if message.get("role") == "system" else message
+        last = merged[-1] if merged else None
+        if not isinstance(last, dict) or last.get("role") != turn.get("role"):
+            merged.append(turn)
+            continue
+        draft.ignored += [f"messages[{place}].{name}" for name in turn if name not in ("role", "content")]
+        blocks = [*_as_blocks(last.get("content")), *_as_blocks(turn.get("content"))]
+        merged[-1] = {**last, "content": sorted(blocks, key=_is_no_result)}
     return merged
+
+
+def _is_no_result(block: Any) -> bool:
+    return not (isinstance(block, dict) and block.get("type") == "tool_result")
 
 
 def _as_blocks(content: Any) -> list[Any]:
@@ -172,30 +180,45 @@ def _as_blocks(content: Any) -> list[Any]:
 
 
 def _cache_last_block(messages: list[Any], control: Any, draft: InvokeDraft) -> None:
-    """A cache point for the whole request stands on its last block."""
-    if not messages or not isinstance(messages[-1], dict) or not isinstance(control, dict):
+    """A cache point for the whole request stands on its last block that can have one."""
+    if not isinstance(control, dict):
+        draft.ignored.append("cache_control")
         return
-    blocks = _as_blocks(messages[-1].get("content"))
-    if blocks and isinstance(blocks[-1], dict):
-        last = {"cache_control": _control(control, draft), **blocks[-1]}
-        messages[-1] = {**messages[-1], "content": [*blocks[:-1], last]}
+    for place in range(len(messages) - 1, -1, -1):
+        blocks = _as_blocks(messages[place].get("content")) if isinstance(messages[place], dict) else []
+        for number in range(len(blocks) - 1, -1, -1):
+            if _can_be_cached(blocks[number]):
+                marked = {
+                    **blocks[number],
+                    "cache_control": blocks[number].get("cache_control") or _control(control, draft),
+                }
+                messages[place] = {**messages[place], "content": [*blocks[:number], marked, *blocks[number + 1 :]]}
+                return
+    draft.ignored.append("cache_control")
+
+
+def _can_be_cached(block: Any) -> bool:
+    if not isinstance(block, dict) or block.get("type") not in _CACHEABLE:
+        return False
+    return block["type"] != "text" or bool(block.get("text"))
 
 
 def _tailor_tools(draft: InvokeDraft) -> None:
     tools = draft.body.get("tools")
     if isinstance(tools, list):
         draft.body["tools"] = [_tool(tool, draft) for tool in tools]
+        if any(isinstance(tool, dict) and tool.get("eager_input_streaming") for tool in tools):
+            _add_beta(draft, FINE_GRAINED_TOOLS)
 
 
 def _tool(tool: Any, draft: InvokeDraft) -> Any:
     if not isinstance(tool, dict):
         return tool
-    tool = _cacheable(tool, draft).copy()
-    custom = tool.pop("custom", None)
+    custom = tool.get("custom")
     if isinstance(custom, dict):
-        tool = {**custom, **tool}
-    if tool.pop("eager_input_streaming", None):
-        _add_beta(draft, FINE_GRAINED_TOOLS)
+        tool = {**custom, **{name: value for name, value in tool.items() if name != "custom"}}
+    tool = _cacheable(tool, draft).copy()
+    tool.pop("eager_input_streaming", None)
     if not draft.traits.strict_tools and tool.pop("strict", False):
         draft.repair("strict")
     return tool

@@ -1,6 +1,7 @@
 """Anthropic's own client against a real gateway before the embedded Bedrock, in both lanes."""
 
 import asyncio
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ import httpx
 import pytest
 
 from app.kit import json
+from tests.bedrock.test_decode import event_frame
+from tests.end_to_end.conftest import Records
 from tests.servers import KEY, KEY_NAME, gateway, http_reply, read_request, upstream
 
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -157,8 +160,12 @@ def test_models(claude: anthropic.Anthropic, gateway_url: str) -> None:
     assert page.has_more
     with pytest.raises(anthropic.NotFoundError, match="not_found_error"):
         claude.models.retrieve("nothing")
-    with pytest.raises(anthropic.BadRequestError, match="limit"):
-        claude.models.list(limit=0)
+    assert claude.models.with_raw_response.list().headers["request-id"]
+    for limit in ("0", "\N{SUPERSCRIPT TWO}", "9" * 5000, "-1", "x"):
+        refused = httpx.get(
+            f"{gateway_url}/v1/models", params={"limit": limit}, headers={"x-api-key": KEY, "anthropic-version": "x"}
+        )
+        assert (refused.status_code, refused.json()["error"]["message"][:6]) == (400, "limit:")
     answer = httpx.get(f"{gateway_url}/v1/models", headers={"x-api-key": "wrong", "anthropic-version": "2023-06-01"})
     assert answer.json()["error"]["type"] == "authentication_error"
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
@@ -206,12 +213,115 @@ def test_a_wrong_key(gateway_url: str) -> None:
         assert client.messages.create(model=ECHO, max_tokens=5, messages=ask("x")).content
 
 
-@pytest.mark.parametrize("fault", ["cutframe", "exception", "reset"])
+BREAKS = ["exception-2", "throttlemid-2", "modelstream-2", "cut-2", "stop-2", "badcrc-2"]
+
+
+@pytest.mark.parametrize("fault", BREAKS)
 @pytest.mark.parametrize("model", ["scripted.long-v1:0", CLAUDE])
 def test_a_stream_that_breaks_ends_in_an_error(claude: anthropic.Anthropic, model: str, fault: str) -> None:
     request: Any = {"model": f"{model}.{fault}", "max_tokens": 200, "messages": ask("a b c d e f g h")}
-    with pytest.raises(anthropic.APIError), claude.messages.stream(**request) as stream:
-        stream.get_final_message()
+    seen: list[Any] = []
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        seen.extend(claude.messages.create(**request, stream=True))
+    assert seen[0].type == "message_start"
+    assert caught.value.status_code == 200
+    kinds = {"throttlemid-2": "rate_limit_error"}
+    body: Any = caught.value.body
+    assert body["error"]["type"] == kinds.get(fault, "api_error")
+    assert body["request_id"] == caught.value.request_id
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("throttle", anthropic.RateLimitError), ("exception-0", anthropic.InternalServerError)]
+)
+@pytest.mark.parametrize("model", [ECHO, CLAUDE])
+def test_what_fails_before_its_first_event_has_a_status(
+    claude: anthropic.Anthropic, model: str, fault: str, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        claude.messages.create(model=f"{model}.{fault}", max_tokens=9, messages=ask(), stream=True)
+
+
+@pytest.mark.parametrize("model", [ECHO, CLAUDE])
+def test_silence_is_filled_with_pings(emulator_url: str, model: str) -> None:
+    body = {"model": f"{model}.drip-400", "max_tokens": 9, "messages": ask("a"), "stream": True}
+    with gateway(emulator_url, heartbeat_interval=0.1) as url:
+        text = httpx.post(f"{url}/v1/messages", json=body, headers={"x-api-key": KEY}, timeout=20).text
+        assert text.count("event: ping") > 4
+        chat = {**body, "model": f"{ECHO}.drip-400"}
+        told = httpx.post(f"{url}/v1/chat/completions", json=chat, headers={"x-api-key": KEY}, timeout=20).text
+        assert told.count(": still here") > 3
+        assert told.endswith("data: [DONE]\n\n")
+
+
+def test_the_default_model_may_be_a_claude(emulator_url: str) -> None:
+    with gateway(emulator_url, bedrock_model_id=CLAUDE) as url:
+        body = {"max_tokens": 9, "messages": ask("hi")}
+        for model in ({}, {"model": "default"}):
+            answer = httpx.post(f"{url}/v1/messages", json={**body, **model}, headers={"x-api-key": KEY}).json()
+            assert answer["id"].startswith("msg_bdrk_")
+            assert answer["model"] == model.get("model", CLAUDE)
+
+
+@pytest.mark.parametrize("model", [ECHO, CLAUDE])
+@pytest.mark.parametrize("streamed", ["yes", 1, "false"])
+def test_a_stream_is_asked_for_by_true(gateway_url: str, model: str, streamed: Any) -> None:
+    body = {"model": model, "max_tokens": 9, "messages": ask(), "stream": streamed}
+    answer = httpx.post(f"{gateway_url}/v1/messages", json=body, headers={"x-api-key": KEY})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "stream: must be true or false")
+
+
+def test_tokens_are_noted_where_only_the_events_tell_them() -> None:
+    records = Records()
+    events: list[Any] = [
+        {"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1}}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}},
+        {"type": "message_stop"},
+    ]
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        if b"/invoke " in head:
+            writer.write(http_reply(json.dumps({"type": "message", "usage": {"input_tokens": 2, "output_tokens": 5}})))
+        else:
+            frames = b"".join(
+                event_frame("chunk", {"bytes": b64encode(json.dumps(event)).decode()}) for event in events
+            )
+            writer.write(http_reply(frames, content_type="application/vnd.amazon.eventstream"))
+        await writer.drain()
+
+    with upstream(handle) as url, gateway(url, records) as base:
+        for streamed in (False, True):
+            body = {"model": CLAUDE, "max_tokens": 9, "messages": ask(), "stream": streamed}
+            assert httpx.post(f"{base}/v1/messages", json=body, headers={"x-api-key": KEY}).status_code == 200
+    told = [record.usage for record in records.all if record.route == "/v1/messages"]
+    assert [(usage.input, usage.output) for usage in told] == [(2, 5), (3, 7)]
+
+
+def test_counting_leaves_room_for_the_answer_and_weighs_pictures() -> None:
+    seen = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, body = await read_request(reader)
+        seen.append(json.loads(b64decode(json.loads(body)["input"]["invokeModel"]["body"])))
+        refusal = b'{"message":"The provided model doesn\'t support counting tokens."}'
+        writer.write(http_reply(refusal, "400 Bad Request", extra="x-amzn-errortype: ValidationException\r\n"))
+        await writer.drain()
+
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 400_000}}
+    with upstream(handle) as url, gateway(url) as base:
+        body = {
+            "model": CLAUDE,
+            "max_tokens": None,
+            "thinking": {"type": "enabled", "budget_tokens": 2000},
+            "messages": [{"role": "user", "content": [picture]}],
+            "speed": "fast",
+        }
+        answer = httpx.post(f"{base}/v1/messages/count_tokens", json=body, headers={"x-api-key": KEY})
+    assert seen[0]["max_tokens"] == 2001
+    assert 1600 < answer.json()["input_tokens"] < 1700
+    assert answer.headers["x-outcrop-estimated"] == "input_tokens"
+    assert answer.headers["x-outcrop-ignored"] == "speed"
 
 
 def test_what_is_ignored_and_repaired_is_told(claude: anthropic.Anthropic) -> None:

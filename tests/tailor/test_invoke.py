@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
+from app.converse.call import NativeCall
 from app.models.traits import Traits
 from app.tailor.betas import filter_betas
 from app.tailor.invoke import tailor_invoke
@@ -18,7 +19,7 @@ BODY: dict[str, Any] = {"model": "m", "stream": True, "max_tokens": 5, "messages
 
 
 def fit(traits: Traits = NEW, version: str = "2023-06-01", betas: list[str] | None = None, **members: Any) -> Any:
-    return tailor_invoke({**BODY, **members}, traits, version, betas or [])
+    return tailor_invoke(NativeCall("m", {**BODY, **members}, version, betas or []), traits)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +152,71 @@ FIELDS = st.sampled_from(
 def test_no_body_does_worse_than_a_refusal(noise: Any, is_new: bool) -> None:
     with contextlib.suppress(errors.InvalidRequest):
         fit(NEW if is_new else OLD, **noise)
+
+
+def test_a_body_s_own_betas_of_another_kind_are_named() -> None:
+    assert fit(anthropic_beta="effort-2025-11-24").ignored == ["anthropic_beta"]
+    assert fit(anthropic_beta=["effort-2025-11-24", 5]).ignored == ["anthropic_beta"]
+
+
+def test_pieces_of_documents_are_tailored_too() -> None:
+    piece = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "scope": "global"}}
+    document = {"type": "document", "source": {"type": "content", "content": [piece]}}
+    result = {"type": "search_result", "source": "s", "title": "t", "content": [piece]}
+    draft = fit(messages=[{"role": "user", "content": [document, result]}])
+    blocks = draft.body["messages"][0]["content"]
+    assert blocks[0]["source"]["content"][0]["cache_control"] == {"type": "ephemeral"}
+    assert blocks[1]["content"][0]["cache_control"] == {"type": "ephemeral"}
+    picture = {"type": "image", "source": {"type": "url", "url": "https://x"}}
+    document = {"type": "document", "source": {"type": "content", "content": [picture]}}
+    with pytest.raises(errors.InvalidRequest):
+        fit(messages=[{"role": "user", "content": [document]}])
+
+
+def test_a_tool_s_wrapper_is_taken_off_before_its_cache_point_is_looked_at() -> None:
+    tool = {"custom": {"name": "t", "cache_control": {"type": "ephemeral", "scope": "g"}}}
+    assert fit(tools=[tool]).body["tools"] == [{"name": "t", "cache_control": {"type": "ephemeral"}}]
+
+
+def test_turns_of_the_system_join_the_user_s_behind_tool_results() -> None:
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "r"}
+    messages = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "t", "input": {}}]},
+        {"role": "system", "content": "s", "output_config": {"effort": "low"}},
+        {"role": "user", "content": [result], "mood": 1},
+    ]
+    beta = "mid-conversation-output-config-2026-07-01"
+    draft = fit(OLD, messages=messages, betas=[beta])
+    assert draft.body["messages"][2]["content"] == [result, {"type": "text", "text": "s"}]
+    assert draft.ignored == ["messages[3].mood"]
+    draft = fit(OLD, messages=[messages[0], messages[2]], betas=[beta])
+    assert draft.ignored == ["messages[1].output_config"]
+
+
+CONTROL = {"type": "ephemeral"}
+MARKED = {"type": "text", "text": "x", "cache_control": CONTROL}
+
+
+@pytest.mark.parametrize(
+    ("content", "marked"),
+    [
+        ("x", [MARKED]),
+        (
+            [{"type": "text", "text": "x"}, {"type": "text", "text": ""}, {"type": "thinking", "thinking": "t"}],
+            [MARKED, {"type": "text", "text": ""}, {"type": "thinking", "thinking": "t"}],
+        ),
+        ([{"type": "text", "text": "x", "cache_control": None}], [MARKED]),
+    ],
+)
+def test_a_cache_point_for_all_stands_on_the_last_block_that_can_have_one(content: Any, marked: Any) -> None:
+    draft = fit(messages=[{"role": "user", "content": content}], cache_control=CONTROL)
+    assert draft.body["messages"][0]["content"] == marked
+
+
+def test_a_cache_point_for_all_that_has_no_place_is_named() -> None:
+    assert fit(messages=[], cache_control=CONTROL).ignored == ["cache_control"]
+    assert fit(cache_control="yes").ignored == ["cache_control"]
+    odd: list[Any] = ["odd", {"role": "user", "content": ["odd", "x"]}]
+    assert fit(OLD, messages=odd, tools=["odd"], cache_control=CONTROL).ignored == ["cache_control"]
+    assert fit(OLD, messages=["odd", {"role": "system", "content": "s"}]).body["messages"][0] == "odd"

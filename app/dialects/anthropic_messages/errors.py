@@ -1,5 +1,8 @@
 """Errors as Anthropic's clients read them. Contracts 3.3 and 5.6."""
 
+import re
+from typing import Any
+
 from app.dialects.envelopes import JSON, Whole, retry_after
 from app.errors import (
     AuthenticationFailed,
@@ -19,6 +22,7 @@ from app.errors import (
 from app.kit import json
 
 OVERLOADED = 529  # Anthropic's own number, which its clients know
+_INDEX = re.compile(r"\[(\d+)\]")
 _TOO_LONG = "prompt is too long"
 _WRAPPING = "The model returned the following errors: "
 
@@ -40,8 +44,8 @@ _WORDS: tuple[tuple[type[GatewayError], str], ...] = (
 
 def error_body(error: GatewayError, request_id: str) -> bytes:
     """The JSON body: `{"type": "error", "error": {type, message}, "request_id"}`."""
-    kind = next((kind for cls, kind in _WORDS if isinstance(error, cls)), "api_error")
-    detail = {"type": kind, "message": _message(error)}
+    kind, message = _words(error)
+    detail = {"type": kind, "message": message}
     return json.dumps({"type": "error", "error": detail, "request_id": request_id})
 
 
@@ -52,22 +56,39 @@ def render_error(error: GatewayError, request_id: str) -> Whole:
     return Whole(status, headers, error_body(error, request_id))
 
 
-def _message(error: GatewayError) -> str:
-    """Anthropic's messages begin with the path of the field, and clients know a context that is too long by its words.
+def error_of(document: dict[str, Any]) -> GatewayError:
+    """The failure that an event `error` inside a stream of Bedrock's tells of, in its own words."""
+    kind, message = _inside(document)
+    cls = next((cls for cls, known in _WORDS if known == kind), UpstreamFailed)
+    return cls(message or "the model's stream failed")
 
-    What Bedrock wraps around a model's own words is taken off: Claude Code mends requests by those.
+
+def _words(error: GatewayError) -> tuple[str, str]:
+    """The type and the message.
+
+    What Bedrock wraps around a model's own words is taken off: Claude Code mends requests by those. Anthropic's
+    messages begin with the path of the field, and clients know a context that is too long by its words.
     """
-    if error.message.startswith(_WRAPPING):
-        return _unwrapped(error.message.removeprefix(_WRAPPING))
-    if isinstance(error, ContextTooLong) and not error.message.lower().startswith(_TOO_LONG):
-        return f"{_TOO_LONG}: {error.message}"
-    if error.param and not error.message.startswith(error.param):
-        return f"{error.param}: {error.message}"
-    return error.message
+    kind = next((kind for cls, kind in _WORDS if isinstance(error, cls)), "api_error")
+    message = error.message
+    if message.startswith(_WRAPPING):
+        inside = message.removeprefix(_WRAPPING)
+        try:
+            own_kind, own_message = _inside(json.loads(inside))
+        except json.JsonError:
+            own_kind, own_message = "", ""
+        kind, message = own_kind or kind, own_message or inside
+    if isinstance(error, ContextTooLong) and not message.lower().startswith(_TOO_LONG):
+        return kind, f"{_TOO_LONG}: {message}"
+    if error.param:
+        dotted = _INDEX.sub(r".\1", error.param)
+        return kind, f"{dotted}: {message.removeprefix(f'{error.param}: ')}"
+    return kind, message
 
 
-def _unwrapped(inside: str) -> str:
-    try:
-        return str(json.loads(inside)["error"]["message"])
-    except (json.JsonError, LookupError, TypeError):
-        return inside
+def _inside(document: Any) -> tuple[str, str]:
+    """The type and the message of an error document, as far as it has them."""
+    error = document.get("error", document) if isinstance(document, dict) else {}
+    kind, message = (error.get("type"), error.get("message")) if isinstance(error, dict) else (None, None)
+    is_known = any(kind == known for _, known in _WORDS)
+    return kind if isinstance(kind, str) and is_known else "", message if isinstance(message, str) else ""

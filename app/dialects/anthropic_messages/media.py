@@ -70,5 +70,5 @@ def search_result_of(block: SearchResultBlock) -> ConverseSearchResult:
         "content": [{"text": part.text} for part in block.content],
     }
     if block.citations is not None:
-        result["citations"] = {"enabled": block.citations.enabled}
+        result["citations"] = {"enabled": bool(block.citations.enabled)}
     return result

@@ -7,10 +7,11 @@ only its last event tells are put where Anthropic's clients look for them.
 from collections.abc import Iterable
 from typing import Any
 
-from app.dialects.anthropic_messages.errors import error_body
+from app.converse.usage import Usage
+from app.dialects.anthropic_messages.errors import error_body, error_of
 from app.dialects.anthropic_messages.facts import MessageFacts
 from app.dialects.anthropic_messages.stream import PING
-from app.errors import GatewayError
+from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.sse import named_frame
 
@@ -22,8 +23,35 @@ _CACHE_COUNTS = {
 }
 
 
+class UsageOfMessages:
+    """Reads the tokens that a message, or the events of one, tell of; the last word on each count holds."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def __call__(self, document: dict[str, Any]) -> Usage | None:
+        """The tokens so far, or nothing where a document tells of none."""
+        inside = document.get("message")
+        usage = (inside if isinstance(inside, dict) else document).get("usage")
+        if not isinstance(usage, dict):
+            return None
+        self._counts |= {name: count for name, count in usage.items() if isinstance(count, int)}
+        return Usage(
+            input=self._counts.get("input_tokens", 0),
+            output=self._counts.get("output_tokens", 0),
+            cache_read=self._counts.get("cache_read_input_tokens", 0),
+            cache_write=self._counts.get("cache_creation_input_tokens", 0),
+        )
+
+
 def from_document(document: dict[str, Any], facts: MessageFacts) -> dict[str, Any]:
-    """The message as its caller knows it."""
+    """The message as its caller knows it.
+
+    Raises:
+        UpstreamFailed: it is none.
+    """
+    if document.get("type") != "message":
+        raise UpstreamFailed("Bedrock's reply made no sense", detail="no message")
     return {**_without_own(document), "model": facts.model}
 
 
@@ -55,6 +83,8 @@ class NativeStream:
                 yield _frame({**document, "message": message}) + PING
             case "message_delta":
                 self._held = document
+            case "error":
+                raise error_of(document)
             case _:
                 yield _frame(document)
 
@@ -63,7 +93,7 @@ class NativeStream:
             return
         document, self._held = self._held, None
         counts = {name: metrics[theirs] for name, theirs in _CACHE_COUNTS.items() if theirs in metrics}
-        yield _frame({**document, "usage": {**counts, **document.get("usage", {})}})
+        yield _frame({**document, "usage": {**counts, **(document.get("usage") or {})}})
 
 
 def _without_own(document: dict[str, Any]) -> dict[str, Any]:
@@ -71,4 +101,7 @@ def _without_own(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _frame(document: dict[str, Any]) -> bytes:
-    return named_frame(str(document.get("type", "")), json.dumps(document))
+    kind = document["type"]
+    if not isinstance(kind, str) or not kind.isidentifier():
+        raise TypeError
+    return named_frame(kind, json.dumps(document))

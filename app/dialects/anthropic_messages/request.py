@@ -1,6 +1,6 @@
 """A request for a message becomes a call: pure, and blind to models. Contracts 5.1 and 5.2."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.converse.call import Effort, Intent, ModelCall
@@ -20,6 +20,7 @@ from app.dialects.anthropic_messages.citations import to_converse
 from app.dialects.anthropic_messages.schema_in import (
     Block,
     CacheControl,
+    ContentSource,
     DocumentBlock,
     ImageBlock,
     MessagesRequest,
@@ -28,6 +29,7 @@ from app.dialects.anthropic_messages.schema_in import (
     SearchResultBlock,
     TextBlock,
     ThinkingBlock,
+    ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
 )
@@ -64,8 +66,9 @@ def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
         body["system"] = system
     if config := _tool_config(request):
         body["toolConfig"] = config
-    if request.cache_control is not None:
-        body["messages"][-1]["content"].append(_cache_point(request.cache_control))
+    last = body["messages"][-1]["content"]
+    if request.cache_control is not None and not (last and "cachePoint" in last[-1]):
+        last.append(_cache_point(request.cache_control))
     if request.service_tier == "standard_only":
         body["serviceTier"] = {"type": "default"}
     if request.output_config is not None and request.output_config.format is not None:
@@ -88,12 +91,46 @@ def _ignored(request: MessagesRequest) -> list[str]:
     ignored = [path for path, value in unknown_fields(request) if value is not None]
     if request.metadata is not None and request.metadata.user_id is not None:
         ignored.append("metadata.user_id")
+    if request.thinking is not None and request.thinking.display is not None:
+        ignored.append("thinking.display")
+    if request.thinking is not None and request.thinking.type == "disabled":
+        ignored += ["output_config.effort"] if request.output_config and request.output_config.effort else []
+    ignored += _ignored_within(request)
     for place, tool in enumerate(request.tools or ()):
         if tool.defer_loading:
             ignored.append(f"tools[{place}].defer_loading")
         if _is_tool_search(tool):
             ignored.append(f"tools[{place}]")
     return ignored
+
+
+def _ignored_within(request: MessagesRequest) -> Iterator[str]:
+    """Cache points and citations of pieces that Converse gives no place for them."""
+    for place, text in enumerate(request.system if isinstance(request.system, list) else ()):
+        if text.citations:
+            yield f"system[{place}].citations"
+    for place, message in enumerate(request.messages):
+        for number, block in enumerate(message.content if isinstance(message.content, list) else ()):
+            yield from _ignored_in(block, f"messages[{place}].content[{number}]")
+
+
+def _ignored_in(block: Any, path: str) -> Iterator[str]:
+    pieces: list[Any] = []
+    match block:
+        case SearchResultBlock(content=pieces):
+            path = f"{path}.content"
+        case DocumentBlock(source=ContentSource(content=[*pieces])):
+            path = f"{path}.source.content"
+        case ToolResultBlock(content=[*parts]):
+            for number, part in enumerate(parts):
+                here = f"{path}.content[{number}]"
+                yield from _ignored_in(part, here)
+                if getattr(part, "citations", None) and isinstance(part, TextBlock):
+                    yield f"{here}.citations"
+    for number, piece in enumerate(pieces):
+        for name in ("cache_control", "citations"):
+            if getattr(piece, name):
+                yield f"{path}[{number}].{name}"
 
 
 def _effort(request: MessagesRequest) -> Effort | None:
@@ -176,9 +213,14 @@ def _blocks(block: Block, path: str) -> list[ContentBlock]:
 def _result(block: ToolResultBlock, path: str) -> list[ContentBlock]:
     """The result, and behind it the last cache point of its own or of its parts: it cannot hold any."""
     parts: list[Any] = [{"text": block.content}] if isinstance(block.content, str) and block.content else []
-    if not isinstance(block.content, str):
-        for place, part in enumerate(block.content):
-            parts += _blocks(part, f"{path}.content[{place}]")
+    for place, part in enumerate(block.content if isinstance(block.content, list) else ()):
+        match part:
+            case ToolReferenceBlock():
+                parts.append({"text": f"The tool {part.tool_name} was found; it can be called."})
+            case TextBlock():
+                parts += _blocks(part.model_copy(update={"citations": None}), path)
+            case _:
+                parts += _blocks(part, f"{path}.content[{place}]")
     content: list[ToolResultContentBlock] = [part for part in parts if "cachePoint" not in part]
     points = [part for part in parts if "cachePoint" in part]
     if block.cache_control is not None:
@@ -194,10 +236,12 @@ def _tool_config(request: MessagesRequest) -> ToolConfiguration | None:
     for place, tool in enumerate(request.tools or ()):
         if not _is_tool_search(tool):
             tools.append({"toolSpec": _specification(tool, f"tools[{place}]")})
-        if tool.cache_control is not None:
+        if tool.cache_control is not None and tools and "cachePoint" not in tools[-1]:
             point: Any = _cache_point(tool.cache_control)
             tools.append(point)
-    if not tools:
+    if not any("toolSpec" in tool for tool in tools):
+        if request.tool_choice is not None and request.tool_choice.type in ("any", "tool"):
+            raise InvalidRequest("needs tools", param="tool_choice")
         return None
     config: ToolConfiguration = {"tools": tools}
     if choice := _choice(request, {tool["toolSpec"]["name"] for tool in tools if "toolSpec" in tool}):

@@ -4,24 +4,23 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from app.converse.call import NativeCall
 from app.dialects.anthropic_messages.errors import OVERLOADED, render_error
 from app.dialects.anthropic_messages.facts import MessageFacts
-from app.dialects.anthropic_messages.native import NativeStream, from_document
+from app.dialects.anthropic_messages.native import NativeStream, UsageOfMessages, from_document
 from app.dialects.anthropic_messages.request import to_call
 from app.dialects.anthropic_messages.response import from_reply
 from app.dialects.anthropic_messages.schema_in import CountTokensRequest, MessagesRequest
 from app.dialects.anthropic_messages.schema_out import ErrorOut, MessageOut, TokenCount
-from app.dialects.anthropic_messages.stream import EventStream
+from app.dialects.anthropic_messages.stream import PING, EventStream
 from app.dialects.documents import load_document, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.replies import SSE, frames, understanding
 from app.dialects.route import Door, Threshold, error_responses
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.kit import ids, json
-from app.models.traits import Traits
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
-from app.tailor.invoke import InvokeDraft, tailor_invoke
 
 DIALECT = "anthropic_messages"
 FORMAT = "anthropic"
@@ -45,6 +44,7 @@ ERRORS = error_responses(
 _LAST = "message_stop"
 # where nobody counts: English text has about four letters a token
 _LETTERS_A_TOKEN = 4
+_TOKENS_OF_MEDIA = 1600  # what a picture of a million pixels costs
 _QUESTION = {"max_tokens": 256, "messages": [{"role": "user", "content": "Say hello."}]}
 _EXAMPLES = {
     "plain": {"summary": "A question", "value": _QUESTION},
@@ -66,14 +66,14 @@ _EXAMPLES = {
 }
 
 
-def message_routes(pipeline: Pipeline, threshold: Threshold, betas: frozenset[str]) -> Sequence[Door]:
-    """The routes of this dialect. `betas` are those that this deployment lets pass beside the known ones."""
+def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
+    """The routes of this dialect."""
 
     async def create(exchange: Exchange) -> Answer:
-        return await _create(pipeline, exchange, betas)
+        return await _create(pipeline, exchange)
 
     async def count(exchange: Exchange) -> Answer:
-        return await _count(pipeline, exchange, betas)
+        return await _count(pipeline, exchange)
 
     async def create_message(body: MessagesRequest) -> MessageOut:
         """Answer a conversation, in one piece or, with `stream`, as Anthropic's server-sent events."""
@@ -112,54 +112,73 @@ def message_routes(pipeline: Pipeline, threshold: Threshold, betas: frozenset[st
     ]
 
 
-async def _create(pipeline: Pipeline, exchange: Exchange, betas: frozenset[str]) -> Answer:
+async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = _document(exchange)
-    name = _name(document)
+    name, is_streamed = _name(document), _is_streamed(document)
     facts = MessageFacts(ids.new_id("msg_"), name or pipeline.planner.default_model, exchange.record.request_id)
     answer_headers = (("request-id", exchange.record.request_id),)
-    target = pipeline.native_target(name, FORMAT)
-    if target is not None:
-        draft = _draft(exchange, document, target.traits, betas)
-        if document.get("stream") is not True:
-            answered = await pipeline.invoke(exchange, name, target, draft.body)
+    if pipeline.takes_natively(name, FORMAT):
+        native_call = _native_call(exchange, document)
+        if not is_streamed:
+            answered = await pipeline.invoke(exchange, native_call, UsageOfMessages())
             return Whole(200, (*JSON, *answer_headers), json.dumps(from_document(answered, facts)))
-        documents = await pipeline.invoke_stream(exchange, name, target, draft.body, _LAST)
+        documents = await pipeline.invoke_stream(exchange, native_call, UsageOfMessages(), _LAST)
         native = NativeStream(facts)
         chunks = frames(documents, native.from_documents, native.finish)
-        return Streamed(200, (*SSE, *answer_headers), chunks, native.fail)
-    request = validate(document, MessagesRequest)
-    call = to_call(request, _betas(exchange))
-    if not request.stream:
+        return Streamed(200, (*SSE, *answer_headers), chunks, native.fail, PING)
+    call = to_call(validate(document, MessagesRequest), _betas(exchange))
+    if not is_streamed:
         reply = await pipeline.complete(exchange, call)
         with understanding():
             return Whole(200, (*JSON, *answer_headers), json.dumps(from_reply(reply, facts)))
     events = await pipeline.stream(exchange, call)
     translator = EventStream(facts)
     chunks = frames(events, translator.from_events, translator.finish)
-    return Streamed(200, (*SSE, *answer_headers), chunks, translator.fail)
+    return Streamed(200, (*SSE, *answer_headers), chunks, translator.fail, PING)
 
 
-async def _count(pipeline: Pipeline, exchange: Exchange, betas: frozenset[str]) -> Answer:
+async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = _document(exchange)
     name = _name(document)
-    target = pipeline.native_target(name, FORMAT)
     counted: dict[str, Any]
-    if target is not None:
-        draft = _draft(exchange, {"max_tokens": 1, **document}, target.traits, betas)
-        counted = {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}}
+    if pipeline.takes_natively(name, FORMAT):
+        # counted is what would be sent, and that needs room for the answer behind the thoughts
+        room = {"max_tokens": _budget(document) + 1}
+        body = pipeline.fitted(exchange, _native_call(exchange, {**document, **room}))
+        counted = {"invokeModel": {"body": b64encode(json.dumps(body)).decode()}}
     else:
-        call = to_call(validate(document, CountTokensRequest), _betas(exchange))
-        body = pipeline.tailored(call).body
-        counted = {"converse": {part: body[part] for part in ("messages", "system", "toolConfig") if part in body}}
+        request = validate({**document, "max_tokens": 1}, CountTokensRequest)
+        tailored: Any = pipeline.tailored(exchange, to_call(request, _betas(exchange))).body
+        parts = ("messages", "system", "toolConfig")
+        counted = {"converse": {part: tailored[part] for part in parts if part in tailored}}
     headers = (*JSON, ("request-id", exchange.record.request_id))
     try:
         tokens = await pipeline.count_tokens(exchange, name, counted)
     except (InvalidRequest, ModelNotFound) as error:
         if not _does_not_count(error):
             raise
-        tokens = len(exchange.body) // _LETTERS_A_TOKEN
+        tokens = estimate_tokens(document)
         headers = (*headers, ("x-outcrop-estimated", "input_tokens"))
     return Whole(200, headers, json.dumps({"input_tokens": tokens}))
+
+
+def estimate_tokens(value: Any) -> int:
+    """About how many tokens a body has: a quarter of its letters, and a fixed number for each picture or document."""
+    match value:
+        case {"type": "base64", "data": _}:
+            return _TOKENS_OF_MEDIA
+        case dict():
+            return sum(len(name) // _LETTERS_A_TOKEN + estimate_tokens(inside) for name, inside in value.items())
+        case list():
+            return sum(map(estimate_tokens, value))
+        case _:
+            return -(-len(str(value)) // _LETTERS_A_TOKEN)
+
+
+def _budget(document: dict[str, Any]) -> int:
+    thinking = document.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    return budget if isinstance(budget, int) else 0
 
 
 def _does_not_count(error: GatewayError) -> bool:
@@ -182,12 +201,15 @@ def _name(document: dict[str, Any]) -> str:
     return name
 
 
-def _draft(exchange: Exchange, document: dict[str, Any], traits: Traits, also_passed: frozenset[str]) -> InvokeDraft:
-    version = exchange.head.header("anthropic-version")
-    draft = tailor_invoke(document, traits, version, _betas(exchange), also_passed)
-    exchange.record.ignored += draft.ignored
-    exchange.record.repaired += draft.repaired
-    return draft
+def _is_streamed(document: dict[str, Any]) -> bool:
+    streamed = document.get("stream")
+    if streamed is not None and not isinstance(streamed, bool):
+        raise InvalidRequest("must be true or false", param="stream")
+    return streamed is True
+
+
+def _native_call(exchange: Exchange, document: dict[str, Any]) -> NativeCall:
+    return NativeCall(_name(document), document, exchange.head.header("anthropic-version"), _betas(exchange))
 
 
 def _betas(exchange: Exchange) -> list[str]:

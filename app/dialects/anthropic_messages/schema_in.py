@@ -78,7 +78,7 @@ class ContentSource(Open):
 class CitationsConfig(Open):
     """Whether the answer cites this."""
 
-    enabled: bool = False
+    enabled: bool | None = None
 
 
 class DocumentBlock(Cacheable):
@@ -106,7 +106,7 @@ class ThinkingBlock(Open):
 
     type: Literal["thinking"]
     thinking: str
-    signature: str = ""
+    signature: str | None = None
 
 
 class RedactedThinkingBlock(Open):
@@ -125,21 +125,45 @@ class ToolUseBlock(Cacheable):
     input: dict[str, Any]
 
 
+class OtherBlock(Open):
+    """A block that only Anthropic's own servers understand."""
+
+    type: str
+
+
+class ToolReferenceBlock(Open):
+    """A tool that was found by a search."""
+
+    type: Literal["tool_reference"]
+    tool_name: str
+
+
+_PARTS = frozenset({"text", "image", "document", "search_result", "tool_reference"})
+
+
+def _part_kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if kind in _PARTS else "other"
+
+
+Part = Annotated[
+    Annotated[TextBlock, Tag("text")]
+    | Annotated[ImageBlock, Tag("image")]
+    | Annotated[DocumentBlock, Tag("document")]
+    | Annotated[SearchResultBlock, Tag("search_result")]
+    | Annotated[ToolReferenceBlock, Tag("tool_reference")]
+    | Annotated[OtherBlock, Tag("other")],
+    Discriminator(_part_kind),
+]
+
+
 class ToolResultBlock(Cacheable):
     """What came of a call."""
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: (
-        str | list[Annotated[TextBlock | ImageBlock | DocumentBlock | SearchResultBlock, Field(discriminator="type")]]
-    ) = ""
-    is_error: bool = False
-
-
-class OtherBlock(Open):
-    """A block that only Anthropic's own servers understand."""
-
-    type: str
+    content: str | list[Part] | None = None
+    is_error: bool | None = None
 
 
 _BLOCKS = {
@@ -253,4 +277,4 @@ class MessagesRequest(Open):
 class CountTokensRequest(MessagesRequest):
     """A request for the number of its tokens."""
 
-    max_tokens: int = Field(1, ge=0)
+    max_tokens: int | None = 1  # type: ignore[assignment]

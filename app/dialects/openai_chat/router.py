@@ -17,7 +17,7 @@ from app.dialects.openai_errors import render_error
 from app.dialects.openai_shapes import ERRORS
 from app.dialects.replies import SSE, frames, understanding
 from app.dialects.route import Door, Threshold
-from app.kit import ids, json
+from app.kit import ids, json, sse
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 
@@ -112,7 +112,8 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
             return Whole(200, JSON, json.dumps(from_reply(reply, facts)))
     events = await pipeline.stream(exchange, call)
     translator = ChunkStream(facts)
-    return Streamed(200, SSE, frames(events, translator.from_events, translator.finish), translator.fail)
+    chunks = frames(events, translator.from_events, translator.finish)
+    return Streamed(200, SSE, chunks, translator.fail, sse.COMMENT)
 
 
 def parse_chat_request(body: bytes) -> ChatRequest:

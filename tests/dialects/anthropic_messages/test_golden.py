@@ -18,6 +18,7 @@ import pytest
 from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
+from app.converse.call import NativeCall
 from app.converse.fold import unfold
 from app.dialects.anthropic_messages.facts import MessageFacts
 from app.dialects.anthropic_messages.request import to_call
@@ -56,7 +57,8 @@ def invoked(case: str) -> Any:
     betas = ["claude-code-20250219", "advanced-tool-use-2025-11-20", "interleaved-thinking-2025-05-14"]
     described = {}
     for model in CLAUDES:
-        draft = tailor_invoke(read(case, "request.json"), traits_of(parse_model_id(model)), "2023-06-01", betas)
+        call = NativeCall(model, read(case, "request.json"), "2023-06-01", betas)
+        draft = tailor_invoke(call, traits_of(parse_model_id(model)))
         described[model] = {"body": draft.body, "ignored": draft.ignored, "repaired": draft.repaired}
     return described
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from app import errors
 from app.bedrock.decode import DocumentDecoder
+from app.converse.usage import Usage
 from app.dialects.anthropic_messages.facts import MessageFacts
-from app.dialects.anthropic_messages.native import NativeStream, from_document
+from app.dialects.anthropic_messages.native import NativeStream, UsageOfMessages, from_document
 from app.kit import json
 from tests.bedrock.test_decode import event_frame, exception_frame
 
@@ -72,8 +73,41 @@ def test_any_split_gives_the_same_frames(cuts: list[int]) -> None:
 
 
 def test_a_whole_answer_keeps_everything_but_bedrock_s_own() -> None:
-    document = {"id": "x", "model": "claude", "amazon-bedrock-trace": {}, "novelty": [1]}
-    assert from_document(document, FACTS) == {"id": "x", "model": "my-name", "novelty": [1]}
+    document = {"type": "message", "id": "x", "model": "claude", "amazon-bedrock-trace": {}, "novelty": [1]}
+    assert from_document(document, FACTS) == {"type": "message", "id": "x", "model": "my-name", "novelty": [1]}
+    with pytest.raises(errors.UpstreamFailed):
+        from_document({"Output": {"__type": "UnknownOperationException"}}, FACTS)
+
+
+def test_tokens_are_read_event_by_event() -> None:
+    reader = UsageOfMessages()
+    assert reader({"type": "ping"}) is None
+    start = {"input_tokens": 3, "cache_read_input_tokens": 5, "output_tokens": 1, "service_tier": "standard"}
+    assert reader({"type": "message_start", "message": {"usage": start}}) == Usage(3, 1, 5, 0)
+    assert reader({"type": "message_delta", "usage": {"output_tokens": 9}}) == Usage(3, 9, 5, 0)
+    assert reader({"type": "message_delta", "usage": None}) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "cls"),
+    [("overloaded_error", errors.Overloaded), ("rate_limit_error", errors.RateLimited), ("odd", errors.UpstreamFailed)],
+)
+def test_an_error_inside_the_stream_is_its_failure(kind: str, cls: type[errors.GatewayError]) -> None:
+    document = {"type": "error", "error": {"type": kind, "message": "Overloaded"}}
+    with pytest.raises(cls, match="Overloaded"):
+        NativeStream(FACTS).from_documents([document])
+
+
+@pytest.mark.parametrize("kind", [None, 5, "", "a\nevent: b"])
+def test_an_event_s_name_cannot_break_out_of_its_line(kind: Any) -> None:
+    with pytest.raises((TypeError, KeyError)):
+        NativeStream(FACTS).from_documents([{"type": kind}])
+
+
+def test_usage_may_be_missing_in_the_last_event_but_one() -> None:
+    stream = NativeStream(FACTS)
+    stream.from_documents([{"type": "message_delta", "delta": {}, "usage": None}])
+    assert json.loads(stream.finish().split(b"data: ")[1]) == {"type": "message_delta", "delta": {}, "usage": {}}
 
 
 @pytest.mark.parametrize(

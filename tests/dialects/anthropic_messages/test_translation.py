@@ -53,6 +53,17 @@ def call(body: Any) -> Any:
         (request(container={"skills": []}) | {"container": "c"}, "container"),
         (request(tools=[{"type": "web_search_20250305", "name": "web_search"}]), "tools[0]"),
         (request(tools=[{"name": "x"}]), "tools[0]"),
+        (request(tool_choice={"type": "any"}), "tool_choice"),
+        (
+            content({"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "2h"}}),
+            "messages[0].content[0].cache_control.ttl",
+        ),
+        (content({"type": "thinking", "thinking": "a", "signature": 5}), "messages[0].content[0].signature"),
+        (content({"type": "thinking", "thinking": 5}), "messages[0].content[0].thinking"),
+        (
+            content({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "odd"}]}),
+            "messages[0].content[0].content[0]",
+        ),
         (
             request(tool_choice={"type": "tool", "name": "x"}, tools=[{"name": "y", "input_schema": {}}]),
             "tool_choice.name",
@@ -167,6 +178,89 @@ def test_a_citation_of_nowhere_is_borne() -> None:
     assert to_converse({"type": "unheard_of"}) == {}
 
 
+def test_what_was_found_by_a_search_is_told_in_words() -> None:
+    found = [{"type": "tool_reference", "tool_name": "w"}]
+    made = call(content({"type": "tool_result", "tool_use_id": "a", "content": found}))
+    (block,) = made.converse["messages"][0]["content"]
+    assert block["toolResult"]["content"] == [{"text": "The tool w was found; it can be called."}]
+
+
+def test_what_has_no_place_is_named() -> None:
+    cached = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}, "citations": [{"type": "y"}]}
+    blocks: list[Any] = [
+        {"type": "search_result", "source": "s", "title": "t", "content": [cached]},
+        {"type": "document", "source": {"type": "content", "content": [cached]}},
+        {"type": "document", "source": {"type": "content", "content": "plain"}},
+        {"type": "tool_result", "tool_use_id": "a", "content": [cached]},
+    ]
+    made = call(
+        request(
+            messages=[{"role": "user", "content": blocks}],
+            system=[cached],
+            thinking={"type": "disabled", "display": "omitted"},
+            output_config={"effort": "low"},
+        )
+    )
+    assert made.ignored == [
+        "thinking.display",
+        "output_config.effort",
+        "system[0].citations",
+        "messages[0].content[0].content[0].cache_control",
+        "messages[0].content[0].content[0].citations",
+        "messages[0].content[1].source.content[0].cache_control",
+        "messages[0].content[1].source.content[0].citations",
+        "messages[0].content[3].content[0].citations",
+    ]
+    assert made.converse["messages"][0]["content"][-2:] == [
+        {"toolResult": {"toolUseId": "a", "content": [{"text": "x"}]}},
+        {"cachePoint": {"type": "default"}},
+    ]
+
+
+def test_cache_points_do_not_stand_side_by_side() -> None:
+    block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+    made = call(content(block) | {"cache_control": {"type": "ephemeral"}})
+    assert [next(iter(each)) for each in made.converse["messages"][0]["content"]] == ["text", "cachePoint"]
+    search = {"type": "tool_search_tool_regex_20251119", "name": "s", "cache_control": {"type": "ephemeral"}}
+    assert "toolConfig" not in call(request(tools=[search])).converse
+    tools = [{"name": "t", "input_schema": {}, "cache_control": {"type": "ephemeral"}}, search]
+    assert len(call(request(tools=tools)).converse["toolConfig"]["tools"]) == 2
+
+
+def test_nulls_are_nothing() -> None:
+    blocks: list[Any] = [
+        {"type": "tool_result", "tool_use_id": "a", "content": None, "is_error": None},
+        {"type": "search_result", "source": "s", "title": "t", "content": [], "citations": {"enabled": None}},
+        {"type": "thinking", "thinking": "t", "signature": None},
+    ]
+    made = call(request(messages=[{"role": "user", "content": blocks}]))
+    result, found, thought = made.converse["messages"][0]["content"]
+    assert result == {"toolResult": {"toolUseId": "a", "content": []}}
+    assert found["searchResult"]["citations"] == {"enabled": False}
+    assert thought == {"reasoningContent": {"reasoningText": {"text": "t"}}}
+
+
+def test_blocks_without_words_here_stay_silent() -> None:
+    unheard: Any = {"toolUse": {"toolUseId": "a", "name": "s", "input": {}, "type": "server_tool_use"}}
+    heard: Any = {"text": "x"}
+    reply: Any = {
+        "output": {"message": {"role": "assistant", "content": [unheard, {"video": {}}, heard]}},
+        "stopReason": "tool_use",
+        "usage": USAGE,
+    }
+    assert from_reply(reply, FACTS)["content"] == [{"type": "text", "text": "x"}]
+    assert from_reply(reply, FACTS)["stop_reason"] == "end_turn"
+    events: Any = [
+        {"contentBlockStart": {"start": unheard, "contentBlockIndex": 0}},
+        {"contentBlockDelta": {"delta": {"toolUse": {"input": "{}"}}, "contentBlockIndex": 0}},
+        {"contentBlockStop": {"contentBlockIndex": 0}},
+        {"contentBlockDelta": {"delta": {"unheard": 1}, "contentBlockIndex": 1}},
+        {"contentBlockDelta": {"delta": {"reasoningContent": {}}, "contentBlockIndex": 2}},
+        {"internalServerException": {}},
+    ]
+    assert EventStream(FACTS).from_events(events).count(b"event: ") == 1
+
+
 def test_empty_contents() -> None:
     made = call(
         request(
@@ -242,7 +336,28 @@ def test_the_cache_s_lives_and_the_tier_are_told() -> None:
             "prompt is too long: Input is too long.",
         ),
         (errors.ContextTooLong("Prompt is too long: 3"), 400, "invalid_request_error", "Prompt is too long: 3"),
-        (errors.InvalidRequest("must be", param="a.b"), 400, "invalid_request_error", "a.b: must be"),
+        (errors.InvalidRequest("must be", param="a[1].b[0]"), 400, "invalid_request_error", "a.1.b.0: must be"),
+        (errors.InvalidRequest("a[1]: must be", param="a[1]"), 400, "invalid_request_error", "a.1: must be"),
+        (
+            errors.UpstreamFailed(
+                'The model returned the following errors: {"error":{"type":"overloaded_error","message":"Overloaded"}}'
+            ),
+            502,
+            "overloaded_error",
+            "Overloaded",
+        ),
+        (
+            errors.ContextTooLong('The model returned the following errors: {"message":"Input is too long"}'),
+            400,
+            "invalid_request_error",
+            "prompt is too long: Input is too long",
+        ),
+        (
+            errors.InvalidRequest('The model returned the following errors: {"error":{"message":null}}'),
+            400,
+            "invalid_request_error",
+            '{"error":{"message":null}}',
+        ),
         (
             errors.InvalidRequest(
                 'The model returned the following errors: {"type":"error","error":{"message":"thinking: no"}}'
