@@ -4,6 +4,7 @@
 #   ./run_tests.sh          everything but the deployment, within 5 minutes on two cores
 #   ./run_tests.sh fast     what needs about a minute: no servers in processes of their own, no local language model
 #   ./run_tests.sh tests    the tests of `fast` without the lint, for one more Python (OUTCROP_PYTHON)
+#   ./run_tests.sh clients  programs of others that npm brings, such as Claude Code, against the gateway
 #   ./run_tests.sh deploy   the image and the whole way of a deployment, on one machine (Debian, as root)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -11,9 +12,9 @@ source scripts/environment.sh
 
 mode=${1:-all}
 case $mode in
-all | fast | tests | deploy) ;;
--h | --help) sed -n '2,7s/^# \{0,1\}//p' run_tests.sh && exit ;;
-*) stop "unknown argument $mode: ./run_tests.sh [fast|tests|deploy]" ;;
+all | fast | tests | clients | deploy) ;;
+-h | --help) sed -n '2,8s/^# \{0,1\}//p' run_tests.sh && exit ;;
+*) stop "unknown argument $mode: ./run_tests.sh [fast|tests|clients|deploy]" ;;
 esac
 started=$SECONDS
 step() {
@@ -49,7 +50,7 @@ lint_infrastructure() {
 
 # Many of these wait for time to pass, so there are more of them at once than cores; the slow ones compute.
 test_quick() { pytest -q -n 4 -m "not slow" "$@"; }
-test_slow() { pytest -q -n 2 -m slow "$@"; }
+test_slow() { pytest -q -n 2 -m "slow and not npm" "$@"; }
 
 prepare requirements-dev.txt
 export PATH="$PWD/.venv/bin:$PATH"
@@ -66,6 +67,7 @@ all)
   prepare_llm || true
   prepare_apart ministack
   prepare_apart linters
+  prepare_apart clients
   lint
   lint_infrastructure
   rm -f .coverage .coverage.*
@@ -74,6 +76,13 @@ all)
   step "coverage" coverage report --skip-covered --fail-under=90
   step "coverage of the translation files" coverage report --fail-under=100 \
     --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/citations.py,app/dialects/*/native.py,app/tailor/*,app/converse/*"
+  ;;
+clients)
+  command -v npm >/dev/null || stop "npm is needed, and not installed"
+  # its install script puts the program in place of a stub
+  npm install --silent --no-audit --no-fund --no-package-lock --prefix .npm-clients @anthropic-ai/claude-code@2.1.197
+  node .npm-clients/node_modules/@anthropic-ai/claude-code/install.cjs
+  step "clients" pytest -q -m npm
   ;;
 deploy)
   prepare_apart ministack

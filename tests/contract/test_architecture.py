@@ -174,7 +174,7 @@ def test_boto3_and_botocore_are_in_step() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [f"requirements{part}.txt" for part in ("", "-dev", "-linters", "-local", "-ministack", "-uv")],
+    [f"requirements{part}.txt" for part in ("", "-clients", "-dev", "-linters", "-local", "-ministack", "-uv")],
 )
 def test_every_pin_has_its_hash(name: str) -> None:
     text = (ROOT / name).read_text()

@@ -348,3 +348,19 @@ async def test_the_asynchronous_client(gateway_url: str) -> None:
     async with anthropic.AsyncAnthropic(base_url=gateway_url, api_key=KEY, max_retries=0) as client:
         async with client.messages.stream(model=ECHO, max_tokens=50, messages=ask("hello")) as stream:
             assert [text async for text in stream.text_stream] != []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kind"),
+    [
+        ("GET", "/v1/messages", 405, "invalid_request_error"),
+        ("POST", "/v1/messages/batches", 404, "not_found_error"),
+        ("DELETE", "/v1/files", 404, "not_found_error"),
+    ],
+)
+def test_paths_without_a_door_answer_in_anthropic_s_words(
+    gateway_url: str, method: str, path: str, status: int, kind: str
+) -> None:
+    headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
+    answer = httpx.request(method, gateway_url + path, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind)

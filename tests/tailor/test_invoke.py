@@ -220,3 +220,9 @@ def test_a_cache_point_for_all_that_has_no_place_is_named() -> None:
     odd: list[Any] = ["odd", {"role": "user", "content": ["odd", "x"]}]
     assert fit(OLD, messages=odd, tools=["odd"], cache_control=CONTROL).ignored == ["cache_control"]
     assert fit(OLD, messages=["odd", {"role": "system", "content": "s"}]).body["messages"][0] == "odd"
+
+
+def test_a_beta_that_is_needed_twice_is_sent_once() -> None:
+    beta = "fine-grained-tool-streaming-2025-05-14"
+    tool = {"name": "t", "input_schema": {}, "eager_input_streaming": True}
+    assert fit(tools=[tool, tool], betas=[beta]).body["anthropic_beta"] == [beta]

@@ -24,7 +24,6 @@ from app.dialects.anthropic_messages.schema_in import (
     DocumentBlock,
     ImageBlock,
     MessagesRequest,
-    OtherBlock,
     RedactedThinkingBlock,
     SearchResultBlock,
     TextBlock,
@@ -204,7 +203,7 @@ def _blocks(block: Block, path: str) -> list[ContentBlock]:
             converted = {"toolUse": {"toolUseId": block.id, "name": block.name, "input": block.input}}
         case ToolResultBlock():
             return _result(block, path)
-        case OtherBlock():
+        case _:
             raise InvalidRequest(f"only Anthropic's own servers understand a block {block.type!r}", param=path)
     point = getattr(block, "cache_control", None)
     return [converted] if point is None else [converted, _cache_point(point)]

@@ -437,3 +437,9 @@ def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
             tailor(made, Traits(**row.facts))
         except errors.GatewayError:
             continue
+
+
+def test_a_strict_tool_stays_strict() -> None:
+    tool = {"name": "t", "input_schema": {}, "strict": True, "description": " "}
+    (made,) = call(request(tools=[tool])).converse["toolConfig"]["tools"]
+    assert made == {"toolSpec": {"name": "t", "inputSchema": {"json": {}}, "strict": True}}

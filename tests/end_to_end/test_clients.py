@@ -1,0 +1,81 @@
+"""Frameworks and programs of others, unmodified, against a real gateway before the embedded Bedrock.
+
+The frameworks run in .venv-clients with every full run; the programs that npm brings only in `./run_tests.sh clients`.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import KEY, KEY_NAME
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-clients" / "bin" / "python"
+CLAUDE_CODE = ROOT / ".npm-clients" / "node_modules" / ".bin" / "claude"
+SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+
+@pytest.mark.parametrize("program", ["langchain", "pydantic_ai_models"])
+def test_frameworks(gateway_url: str, tmp_path: Path, program: str) -> None:
+    assert PYTHON.exists(), "run_tests.sh installs the frameworks into .venv-clients"
+    ended = subprocess.run(
+        [str(PYTHON), str(ROOT / "tests/end_to_end/clients" / f"{program}.py"), gateway_url, KEY, KEY_NAME],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+
+
+@pytest.mark.npm
+@pytest.mark.parametrize(
+    ("model", "settings", "lane"),
+    [
+        ("scripted.echo-v1:0", {"ANTHROPIC_AUTH_TOKEN": KEY}, "translated"),
+        ("anthropic.claude-3-haiku-20240307-v1:0", {"ANTHROPIC_API_KEY": KEY}, "native"),
+        (
+            SONNET,
+            {"CLAUDE_CODE_USE_BEDROCK": "1", "AWS_BEARER_TOKEN_BEDROCK": KEY, "AWS_REGION": "us-east-1"},
+            "identity",
+        ),
+    ],
+    ids=["translated", "native", "Bedrock mode"],
+)
+def test_claude_code(
+    gateway_url: str, records: Any, tmp_path: Path, model: str, settings: dict[str, str], lane: str
+) -> None:
+    assert CLAUDE_CODE.exists(), "run_tests.sh clients installs it into .npm-clients"
+    before = len(records.all)
+    ended = subprocess.run(
+        [str(CLAUDE_CODE), "-p", "Say hello.", "--output-format", "json"],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "ANTHROPIC_BASE_URL": gateway_url,
+            "ANTHROPIC_BEDROCK_BASE_URL": gateway_url,
+            "ANTHROPIC_MODEL": model,
+            "ANTHROPIC_SMALL_FAST_MODEL": model,
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            **settings,
+        },
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    result = json.loads(ended.stdout[ended.stdout.index("{") :])
+    assert (result["subtype"], result["is_error"], result["stop_reason"]) == ("success", False, "end_turn"), result
+    assert result["result"]
+    called = [record for record in records.all[before:] if record.streamed]
+    assert {record.lane for record in called} == {lane}
+    assert all(record.status == 200 and not record.error for record in called)
