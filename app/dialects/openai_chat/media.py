@@ -1,56 +1,21 @@
-"""Parts that carry media become blocks; their base64 stays text all the way. Contracts 5.1."""
+"""Parts that carry media become blocks. Contracts 5.1."""
 
 from app.converse.content import AudioBlock, DocumentBlock, ImageBlock
-from app.converse.media import DOCUMENT_EXTENSIONS, DOCUMENT_FORMATS, IMAGE_FORMATS
+from app.dialects import openai_media
 from app.dialects.openai_chat.schema_in import AudioPart, FilePart, ImagePart
-from app.errors import InvalidRequest
 
 
 def image_of(part: ImagePart, path: str) -> ImageBlock:
-    """An image block.
-
-    Raises:
-        InvalidRequest: the URL is not a data: URL of base64, or of a kind that Converse does not take.
-    """
-    media_type, data = _split_data_url(part.image_url.url, f"{path}.image_url.url")
-    image_format = IMAGE_FORMATS.get(media_type)
-    if image_format is None:
-        raise InvalidRequest(f"an image must be one of {', '.join(IMAGE_FORMATS)}", param=f"{path}.image_url.url")
-    return {"format": image_format, "source": {"bytes": data}}  # type: ignore[typeddict-item]
+    """An image block; raises InvalidRequest as `openai_media.image_of` does."""
+    return openai_media.image_of(part.image_url.url, f"{path}.image_url.url")
 
 
 def document_of(part: FilePart, path: str) -> DocumentBlock:
-    """A document block, named by its file name without the extension.
-
-    Raises:
-        InvalidRequest: there is no data, or its format cannot be told or is not one that Converse takes.
-    """
+    """A document block; raises InvalidRequest as `openai_media.document_of` does."""
     file = part.file
-    if file.file_data is None:
-        reason = "file_id is not supported: send file_data" if file.file_id else "file_data is missing"
-        raise InvalidRequest(reason, param=f"{path}.file.file_data")
-    stem, _, extension = (file.filename or "").rpartition(".")
-    document_format = extension.lower() if extension.lower() in DOCUMENT_EXTENSIONS else None
-    data = file.file_data
-    if data.startswith("data:"):
-        media_type, data = _split_data_url(data, f"{path}.file.file_data")
-        document_format = DOCUMENT_FORMATS.get(media_type, document_format)
-    if document_format is None:
-        raise InvalidRequest(
-            f"a file must be one of {', '.join(sorted(DOCUMENT_EXTENSIONS))}, told by its data: URL or filename",
-            param=f"{path}.file.file_data",
-        )
-    return {"format": document_format, "name": stem or file.filename or "document", "source": {"bytes": data}}
+    return openai_media.document_of(file.file_data, file.filename, file.file_id, f"{path}.file.file_data")
 
 
 def audio_of(part: AudioPart) -> AudioBlock:
     """An audio block."""
     return {"format": part.input_audio.format, "source": {"bytes": part.input_audio.data}}
-
-
-def _split_data_url(url: str, path: str) -> tuple[str, str]:
-    head, comma, data = url.partition(",")
-    if not head.startswith("data:") or not comma or not head.endswith(";base64"):
-        raise InvalidRequest("must be a data: URL with base64 content; other URLs are not fetched", param=path)
-    media_type = head.removeprefix("data:").partition(";")[0].lower()
-    return media_type, data

@@ -12,7 +12,7 @@ from app.dialects.openai_chat.facts import (
     image_part,
     usage_body,
 )
-from app.dialects.openai_chat.tools import custom_input
+from app.dialects.openai_tools import custom_input
 from app.errors import UpstreamFailed
 from app.kit import json
 

@@ -15,8 +15,8 @@ from app.dialects.openai_chat.facts import (
     image_part,
     usage_body,
 )
-from app.dialects.openai_chat.tools import custom_input
 from app.dialects.openai_errors import error_body
+from app.dialects.openai_tools import custom_input
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.sse import data_frame

@@ -1,11 +1,7 @@
-"""Tools, the choice among them, and calls of them. Contracts 5.1 and 5.2.
-
-A custom tool takes free text, which Converse has not: it is declared as a tool with one member, `input`, and unwrapped
-on the way back.
-"""
+"""Tools, the choice among them, and calls of them. Contracts 5.1 and 5.2."""
 
 from app.converse.content import ToolUseBlock
-from app.converse.request import Tool, ToolChoice, ToolConfiguration, ToolSpecification
+from app.converse.request import Tool, ToolChoice, ToolConfiguration
 from app.dialects.openai_chat.schema_in import (
     AllowedToolsChoice,
     ChatRequest,
@@ -16,13 +12,8 @@ from app.dialects.openai_chat.schema_in import (
     FunctionTool,
     FunctionToolCall,
 )
+from app.dialects.openai_tools import FREE_TEXT, NO_PARAMETERS, custom_use, function_use, specification
 from app.errors import InvalidRequest
-from app.kit import json
-
-_CUSTOM_INPUT = "input"
-
-_NO_PARAMETERS = {"type": "object", "properties": {}}
-_FREE_TEXT = {"type": "object", "properties": {_CUSTOM_INPUT: {"type": "string"}}, "required": [_CUSTOM_INPUT]}
 
 
 def custom_names(request: ChatRequest) -> frozenset[str]:
@@ -70,24 +61,8 @@ def tool_use(call: FunctionToolCall | CustomToolCall, path: str) -> ToolUseBlock
         InvalidRequest: the arguments of a function are not a JSON object.
     """
     if isinstance(call, CustomToolCall):
-        return {"toolUseId": call.id, "name": call.custom.name, "input": {_CUSTOM_INPUT: call.custom.input}}
-    try:
-        arguments = json.loads(call.function.arguments.strip() or "{}")
-    except json.JsonError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise InvalidRequest("arguments must be a JSON object, as text", param=f"{path}.function.arguments")
-    return {"toolUseId": call.id, "name": call.function.name, "input": arguments}
-
-
-def custom_input(arguments: str) -> str:
-    """The free text of a custom tool's call; what does not have the declared shape is given as it came."""
-    try:
-        document = json.loads(arguments)
-    except json.JsonError:
-        return arguments
-    text = document.get(_CUSTOM_INPUT) if isinstance(document, dict) else None
-    return text if isinstance(text, str) else arguments
+        return custom_use(call.id, call.custom.name, call.custom.input)
+    return function_use(call.id, call.function.name, call.function.arguments, f"{path}.function.arguments")
 
 
 def _config(tools: list[Tool], choice: ToolChoice) -> ToolConfiguration:
@@ -100,16 +75,7 @@ def _name_of(choice: FunctionChoice | CustomChoice) -> str:
 
 def _declaration(tool: FunctionTool | CustomTool) -> Tool:
     if isinstance(tool, CustomTool):
-        return {"toolSpec": _spec(tool.custom.name, tool.custom.description, _FREE_TEXT)}
+        return {"toolSpec": specification(tool.custom.name, tool.custom.description, FREE_TEXT)}
     function = tool.function
-    spec = _spec(function.name, function.description, function.parameters or _NO_PARAMETERS)
-    if function.strict:
-        spec["strict"] = True
-    return {"toolSpec": spec}
-
-
-def _spec(name: str, description: str | None, schema: object) -> ToolSpecification:
-    spec: ToolSpecification = {"name": name, "inputSchema": {"json": schema}}
-    if description and description.strip():
-        spec["description"] = description
-    return spec
+    parameters = function.parameters or NO_PARAMETERS
+    return {"toolSpec": specification(function.name, function.description, parameters, strict=bool(function.strict))}

@@ -1,0 +1,49 @@
+"""Media as OpenAI's clients send it, as Converse's blocks; base64 stays text all the way. Contracts 5.1."""
+
+from app.converse.content import DocumentBlock, ImageBlock
+from app.converse.media import DOCUMENT_EXTENSIONS, DOCUMENT_FORMATS, IMAGE_FORMATS
+from app.errors import InvalidRequest
+
+
+def image_of(url: str, path: str) -> ImageBlock:
+    """An image block. `path` is the field that holds the URL.
+
+    Raises:
+        InvalidRequest: the URL is not a data: URL of base64, or of a kind that Converse does not take.
+    """
+    media_type, data = _split_data_url(url, path)
+    image_format = IMAGE_FORMATS.get(media_type)
+    if image_format is None:
+        raise InvalidRequest(f"an image must be one of {', '.join(IMAGE_FORMATS)}", param=path)
+    return {"format": image_format, "source": {"bytes": data}}  # type: ignore[typeddict-item]
+
+
+def document_of(file_data: str | None, filename: str | None, file_id: str | None, path: str) -> DocumentBlock:
+    """A document block, named by its file name without the extension. `path` is the field that holds the data.
+
+    Raises:
+        InvalidRequest: there is no data, or its format cannot be told or is not one that Converse takes.
+    """
+    if file_data is None:
+        reason = "file_id is not supported: send file_data" if file_id else "file_data is missing"
+        raise InvalidRequest(reason, param=path)
+    stem, _, extension = (filename or "").rpartition(".")
+    document_format = extension.lower() if extension.lower() in DOCUMENT_EXTENSIONS else None
+    data = file_data
+    if data.startswith("data:"):
+        media_type, data = _split_data_url(data, path)
+        document_format = DOCUMENT_FORMATS.get(media_type, document_format)
+    if document_format is None:
+        raise InvalidRequest(
+            f"a file must be one of {', '.join(sorted(DOCUMENT_EXTENSIONS))}, told by its data: URL or filename",
+            param=path,
+        )
+    return {"format": document_format, "name": stem or filename or "document", "source": {"bytes": data}}
+
+
+def _split_data_url(url: str, path: str) -> tuple[str, str]:
+    head, comma, data = url.partition(",")
+    if not head.startswith("data:") or not comma or not head.endswith(";base64"):
+        raise InvalidRequest("must be a data: URL with base64 content; other URLs are not fetched", param=path)
+    media_type = head.removeprefix("data:").partition(";")[0].lower()
+    return media_type, data
