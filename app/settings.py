@@ -16,14 +16,11 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.kit import json
+from app.kit.entries import parse_aliases, parse_api_keys
 
-_KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
 _URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_ALIAS = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,2047}\Z")
-_MIN_PADDED = 16
 _USERINFO = re.compile(r"//[^/@]*@")
 _SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "aws_bearer_token_bedrock"})
 _SMOKE = "smoke"
@@ -234,49 +231,6 @@ class Settings(BaseSettings):
     def betas(self) -> frozenset[str]:
         """The names of ANTHROPIC_BETAS."""
         return frozenset(name.strip() for name in self.anthropic_betas.split(",") if name.strip())
-
-
-def parse_api_keys(text: str) -> dict[str, str]:
-    """Read `secret` and `name=secret` entries; an entry without a name is called `key-1`, `key-2`, by its place.
-
-    An `=` that only pads a secret, as base64 of sixteen letters or more may end, makes no name.
-
-    Raises:
-        ValueError: a name is malformed or used twice, or a secret is empty or used twice. Quotes no secret.
-    """
-    keys: dict[str, str] = {}
-    for place, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
-        name, separator, secret = entry.partition("=")
-        is_padding = len(entry) % 4 == 0 and len(entry) >= _MIN_PADDED and not secret.strip("=")
-        if not separator or is_padding:
-            name, secret = f"key-{place}", entry
-        if not _KEY_NAME.match(name):
-            raise ValueError(f"the name of entry {place} must be 1 to 64 of A-Z a-z 0-9 . _ -")
-        if not secret or not secret.isprintable() or " " in secret:
-            raise ValueError(f"the secret of entry {place} must be printable text without spaces")
-        if name in keys or secret in keys.values():
-            raise ValueError(f"entry {place} repeats a name or a secret")
-        keys[name] = secret
-    if not keys:
-        raise ValueError("must hold at least one key")
-    return keys
-
-
-def parse_aliases(text: str) -> dict[str, str]:
-    """Read `name=model` entries.
-
-    Raises:
-        ValueError: an entry is malformed, or a name is used twice.
-    """
-    aliases: dict[str, str] = {}
-    for place, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
-        name, _, model = entry.partition("=")
-        if not _ALIAS.match(name) or not _MODEL.match(model):
-            raise ValueError(f"entry {place} must be name=model, the name of A-Z a-z 0-9 . _ -")
-        if name in aliases:
-            raise ValueError(f"entry {place} names {name} again")
-        aliases[name] = model
-    return aliases
 
 
 class _Anything(TypedDict):

@@ -9,7 +9,8 @@ import httpx
 import openai
 import pytest
 
-from app.settings import SettingsError, load_settings, parse_aliases
+from app.kit.entries import parse_aliases
+from app.settings import SettingsError, load_settings
 from tests.end_to_end.conftest import boto_client
 from tests.servers import KEY, emulator_app, gateway, http_reply, read_request, serving, upstream
 
