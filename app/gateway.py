@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from app.bedrock.client import BedrockClient
 from app.bedrock.control import ModelDirectory
@@ -15,6 +16,8 @@ from app.pipeline.run import Pipeline
 from app.policies.auth import Authenticator
 from app.routing.plan import Planner
 from app.settings import Settings
+from app.storage.responses import MemoryResponses, ResponseStore
+from app.storage.responses_sqlite import SqliteResponses
 from app.telemetry.load import Load
 
 _PROBE_SECONDS = 5.0
@@ -28,6 +31,7 @@ class Gateway:
     directory: ModelDirectory
     pipeline: Pipeline
     threshold: Threshold
+    responses: ResponseStore
     load: Load
     load_interval: float
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -44,6 +48,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.responses.close()
         await self.directory.close()
         await self.client.credentials.close()
         await self.client.transport.close()
@@ -83,6 +88,14 @@ def build_gateway(settings: Settings) -> Gateway:
             settings.bedrock_total_timeout,
             settings.heartbeat_interval,
         ),
+        responses=_responses(settings),
         load=Load(),
         load_interval=settings.load_log_interval,
     )
+
+
+def _responses(settings: Settings) -> ResponseStore:
+    kind, _, path = settings.responses_store.partition(":///")
+    if kind == "memory":
+        return MemoryResponses(settings.responses_lifetime)
+    return SqliteResponses(Path(path), settings.responses_lifetime)

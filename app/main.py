@@ -16,6 +16,7 @@ from app.dialects.bedrock.router import bedrock_routes
 from app.dialects.model_list import model_routes
 from app.dialects.openai_chat.router import chat_routes
 from app.dialects.openai_embeddings.router import embedding_routes
+from app.dialects.openai_responses.router import response_routes
 from app.dialects.unknown import answer_without_door
 from app.gateway import build_gateway
 from app.middleware import RequestMiddleware
@@ -57,6 +58,7 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
             *model_routes(gateway.directory, gateway.pipeline.planner, gateway.threshold, prefix),
         ]
     application.router.routes += [
+        *response_routes(gateway.pipeline, gateway.threshold, gateway.responses, settings.sealing_secret()),
         *message_routes(gateway.pipeline, gateway.threshold),
         *bedrock_routes(gateway.pipeline, gateway.threshold),
     ]

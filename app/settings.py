@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import ssl
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
 _URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _USERINFO = re.compile(r"//[^/@]*@")
-_SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "aws_bearer_token_bedrock"})
+_SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "seal_secret", "aws_bearer_token_bedrock"})
 _SMOKE = "smoke"
 # what bedrock-access-gateway called it
 _PREDECESSORS = {
@@ -104,6 +105,19 @@ class Settings(BaseSettings):
         le=300,
         description="Seconds of silence in a stream after which callers hear a comment or a ping; 0 for never.",
     )
+    responses_store: str = Field(
+        "memory",
+        pattern=r"^(memory|sqlite:///.+)$",
+        description="Where answers of `/v1/responses` are kept: `memory`, of one process, or `sqlite:///` and a path.",
+    )
+    responses_lifetime: float = Field(
+        3600, gt=0, le=2_592_000, description="Seconds for which answers of `/v1/responses` are kept."
+    )
+    seal_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Signs the thoughts that callers of `/v1/responses` carry; made from the keys if unset.",
+    )
     load_log_interval: float = Field(
         60, ge=0, le=3600, description="Seconds between two log lines that tell the requests in flight; 0 for none."
     )
@@ -179,6 +193,14 @@ class Settings(BaseSettings):
             raise ValueError(f"must be one of {', '.join(_LEVELS)}")
         return value.upper()
 
+    @field_validator("responses_store")
+    @classmethod
+    def _is_where_files_can_be(cls, value: str) -> str:
+        path = Path(value.partition(":///")[2])
+        if value != "memory" and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            raise ValueError(f"{path} is not a file in a folder that can be written to")
+        return value
+
     @field_validator("api_keys")
     @classmethod
     def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
@@ -227,6 +249,13 @@ class Settings(BaseSettings):
     def aliases(self) -> dict[str, str]:
         """The models of MODEL_ALIASES, by their names."""
         return parse_aliases(self.model_aliases)
+
+    def sealing_secret(self) -> bytes:
+        """What signs thoughts, the same in all processes that have the same keys; without keys, this process's own."""
+        if self.seal_secret:
+            return self.seal_secret.get_secret_value().encode()
+        keys = self.keys()
+        return repr(sorted(keys.items())).encode() if keys else secrets.token_bytes(32)
 
     def betas(self) -> frozenset[str]:
         """The names of ANTHROPIC_BETAS."""

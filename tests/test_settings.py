@@ -221,3 +221,23 @@ def test_the_smoke_key_is_one_more_caller(monkeypatch: pytest.MonkeyPatch, tmp_p
         (fault,) = faults(monkeypatch, tmp_path, SMOKE_API_KEY=clash)
         assert fault.startswith("SMOKE_API_KEY (value not shown): ")
         assert clash not in fault
+
+
+def test_where_answers_are_kept_must_be_a_place_for_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    load(monkeypatch, tmp_path, RESPONSES_STORE=f"sqlite:///{tmp_path}/responses.db")
+    for store in ("sqlite:////nowhere/at/all.db", f"sqlite:///{tmp_path}", "redis://somewhere"):
+        with pytest.raises(SettingsError, match="RESPONSES_STORE"):
+            load(monkeypatch, tmp_path, RESPONSES_STORE=store)
+
+
+def test_what_seals_thoughts_is_the_same_wherever_the_keys_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def secret(**changes: str) -> bytes:
+        return load(monkeypatch, tmp_path, **changes).sealing_secret()
+
+    assert secret() == secret()
+    assert secret() != secret(API_KEYS="other=another-secret")
+    assert secret(SEAL_SECRET="x" * 16) == b"x" * 16
+    with pytest.raises(SettingsError, match="SEAL_SECRET"):
+        secret(SEAL_SECRET="short")
+    open_to_all = {"API_KEYS": "", "AUTH_DISABLED": "true", "SEAL_SECRET": ""}
+    assert secret(**open_to_all) != secret(**open_to_all)

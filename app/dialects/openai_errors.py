@@ -39,9 +39,14 @@ _WORDS: tuple[tuple[type[GatewayError], str, str | None], ...] = (
 )
 
 
+def words_of(error: GatewayError) -> tuple[str, str | None]:
+    """OpenAI's type and code for an error."""
+    return next(((kind, code) for cls, kind, code in _WORDS if isinstance(error, cls)), ("server_error", None))
+
+
 def error_body(error: GatewayError) -> bytes:
     """The JSON body: `{"error": {message, type, param, code}}`."""
-    kind, code = next(((kind, code) for cls, kind, code in _WORDS if isinstance(error, cls)), ("server_error", None))
+    kind, code = words_of(error)
     return json.dumps({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}})
 
 

@@ -50,5 +50,7 @@ def custom_input(arguments: str) -> str:
         document = json.loads(arguments)
     except json.JsonError:
         return arguments
+    if document == {}:
+        return ""
     text = document.get(_CUSTOM_INPUT) if isinstance(document, dict) else None
     return text if isinstance(text, str) else arguments

@@ -10,6 +10,7 @@ from app.dialects.anthropic_messages.schema_in import MessagesRequest
 from app.dialects.openai_chat.schema_in import ChatRequest
 from app.dialects.openai_embeddings.schema import EmbeddingRequest
 from app.dialects.openai_errors import _WORDS
+from app.dialects.openai_responses.schema_in import ResponseRequest
 from app.tailor.betas import PASSED, RENAMED
 from scripts.tables import TABLES, marks
 
@@ -25,8 +26,17 @@ def test_every_setting_and_parameter_is_in_its_table(name: str) -> None:
 
 
 def test_every_field_of_a_chat_request_has_its_row() -> None:
-    missing = [name for name in ChatRequest.model_fields if f"`{name}`" not in API and f"`{name}." not in API]
+    section = API.partition("## `POST /v1/chat/completions`")[2].partition("\n## ")[0]
+    missing = [name for name in ChatRequest.model_fields if f"`{name}`" not in section and f"`{name}." not in section]
     assert missing == ["top_logprobs"]
+
+
+def test_every_field_of_a_request_for_a_response_has_its_row() -> None:
+    section = API.partition("## `POST /v1/responses`")[2].partition("\n## ")[0]
+    missing = [
+        name for name in ResponseRequest.model_fields if f"`{name}`" not in section and f"`{name}." not in section
+    ]
+    assert missing == []
 
 
 def test_every_field_of_a_message_request_has_its_row() -> None:

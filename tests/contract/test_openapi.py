@@ -19,6 +19,8 @@ PATHS = {
     "/v1/models": "get",
     "/v1/models/{model}": "get",
     "/v1/embeddings": "post",
+    "/v1/responses": "post",
+    "/v1/responses/{response_id}": "get",
     "/v1/messages": "post",
     "/v1/messages/count_tokens": "post",
     "/model/{modelId}/converse": "post",

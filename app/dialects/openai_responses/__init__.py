@@ -1,0 +1,1 @@
+"""OpenAI Responses, translated: for Codex and for programs that use OpenAI's newer API."""

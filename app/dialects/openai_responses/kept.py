@@ -1,0 +1,55 @@
+"""What a caller may refer to later: whole answers with their conversations, and each item of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import Overloaded
+from app.kit import json
+from app.storage.responses import ResponseStore
+
+
+@dataclass(frozen=True, slots=True)
+class KeptResponses:
+    """What is kept for one caller. Reading and forgetting raise `Overloaded` where the store cannot be reached."""
+
+    store: ResponseStore
+    owner: str
+
+    async def response(self, response_id: str) -> dict[str, Any] | None:
+        """An answer, if it is kept."""
+        stored = await self._get(f"response/{response_id}")
+        return None if stored is None else stored["response"]
+
+    async def conversation(self, response_id: str) -> list[Any] | None:
+        """All items that led to an answer, and its own, if it is kept."""
+        stored = await self._get(f"response/{response_id}")
+        return None if stored is None else stored["items"]
+
+    async def item(self, item_id: str) -> Any:
+        """An item of an answer, or None."""
+        return await self._get(f"item/{item_id}")
+
+    async def keep(self, response: dict[str, Any], items: list[Any]) -> dict[str, Any]:
+        """The answer, kept with the items that led to it. That it cannot be is no reason to lose it: it says so."""
+        if not response["store"]:
+            return response
+        whole = {"response": response, "items": [*items, *response["output"]]}
+        entries = {f"response/{response['id']}": whole, **{f"item/{item['id']}": item for item in response["output"]}}
+        try:
+            outcomes = [await self.store.put(self.owner, key, json.dumps(entry)) for key, entry in entries.items()]
+        except Overloaded:
+            outcomes = [False]
+        return {**response, "store": all(outcomes)}
+
+    async def forget(self, response_id: str) -> bool:
+        """Forget an answer and its items; False if it was not kept."""
+        response = await self.response(response_id)
+        if response is None:
+            return False
+        for item in response["output"]:
+            await self.store.delete(self.owner, f"item/{item['id']}")
+        return await self.store.delete(self.owner, f"response/{response_id}")
+
+    async def _get(self, key: str) -> Any:
+        stored = await self.store.get(self.owner, key)
+        return None if stored is None else json.loads(stored)

@@ -1,0 +1,175 @@
+"""`POST /v1/responses`, and the answers that are kept: `GET` and `DELETE /v1/responses/{id}`."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from pydantic import TypeAdapter
+
+from app.dialects.documents import load_document, validate
+from app.dialects.envelopes import JSON, Answer, Streamed, Whole
+from app.dialects.openai_errors import render_error
+from app.dialects.openai_responses.facts import ResponseFacts
+from app.dialects.openai_responses.kept import KeptResponses
+from app.dialects.openai_responses.request import SEALED, to_call
+from app.dialects.openai_responses.response import from_reply
+from app.dialects.openai_responses.schema_in import Item, ReferenceItem, ResponseRequest
+from app.dialects.openai_responses.schema_out import DeletedOut, ResponseOut
+from app.dialects.openai_responses.seal import Seal
+from app.dialects.openai_responses.stream import ResponseStream
+from app.dialects.openai_responses.tools import custom_names, namespaces
+from app.dialects.openai_shapes import ERRORS
+from app.dialects.replies import SSE, frames, understanding
+from app.dialects.route import Door, Handler, Threshold
+from app.errors import InvalidRequest, NotFound
+from app.kit import ids, json, sse
+from app.pipeline.exchange import Exchange
+from app.pipeline.run import Pipeline
+from app.storage.responses import ResponseStore
+
+DIALECT = "openai_responses"
+_ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
+_EXAMPLES = {
+    "plain": {"summary": "A question", "value": {"input": "Say hello."}},
+    "streamed": {"summary": "A stream", "value": {"input": "Say hello.", "stream": True}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Responses:
+    """What the endpoints share. secret: seals thoughts, the same in every process of a deployment."""
+
+    pipeline: Pipeline
+    store: ResponseStore
+    secret: bytes
+
+
+def response_routes(pipeline: Pipeline, threshold: Threshold, store: ResponseStore, secret: bytes) -> Sequence[Door]:
+    """The routes of this dialect."""
+    shared = _Responses(pipeline, store, secret)
+
+    async def create(exchange: Exchange) -> Answer:
+        return await _create(shared, exchange)
+
+    async def retrieve(exchange: Exchange) -> Answer:
+        wanted = exchange.params["response_id"]
+        if "true" in parse_qs(exchange.head.query).get("stream", ()):
+            raise InvalidRequest("a kept response is not streamed again", param="stream")
+        response = await KeptResponses(store, exchange.caller.name).response(wanted)
+        if response is None:
+            raise _unknown(wanted)
+        return Whole(200, JSON, json.dumps(response))
+
+    async def delete(exchange: Exchange) -> Answer:
+        wanted = exchange.params["response_id"]
+        if not await KeptResponses(store, exchange.caller.name).forget(wanted):
+            raise _unknown(wanted)
+        return Whole(200, JSON, json.dumps({"id": wanted, "object": "response", "deleted": True}))
+
+    async def create_response(body: ResponseRequest) -> ResponseOut:
+        """Answer a conversation, in one piece or, with `stream`, as the events of a response."""
+        raise AssertionError(body)
+
+    async def retrieve_response(response_id: str) -> ResponseOut:
+        """An answer that is kept, by the caller who got it."""
+        raise AssertionError(response_id)
+
+    async def delete_response(response_id: str) -> DeletedOut:
+        """Forget an answer."""
+        raise AssertionError(response_id)
+
+    stream = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+    examples = {"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}}
+    one = "/v1/responses/{response_id}"
+    routes: tuple[tuple[str, str, Callable[..., Any], Handler, str, Any, Any], ...] = (
+        ("POST", "/v1/responses", create_response, create, "Create a response", stream, examples),
+        ("GET", one, retrieve_response, retrieve, "Retrieve a response", {}, None),
+        ("DELETE", one, delete_response, delete, "Delete a response", {}, None),
+    )
+    return [
+        Door(
+            path,
+            documented,
+            dialect=DIALECT,
+            handler=handler,
+            render_error=render_error,
+            threshold=threshold,
+            methods=[method],
+            tags=["OpenAI"],
+            summary=summary,
+            responses={**responses, **ERRORS},
+            openapi_extra=extra,
+        )
+        for method, path, documented, handler, summary, responses, extra in routes
+    ]
+
+
+async def _create(shared: _Responses, exchange: Exchange) -> Answer:
+    document = load_document(exchange.body)
+    request = validate(document, ResponseRequest)
+    planner = shared.pipeline.planner
+    kept = KeptResponses(shared.store, exchange.caller.name)
+    earlier = await _earlier(kept, request.previous_response_id)
+    sent = await _resolved(kept, request, document)
+    seal = Seal(shared.secret, exchange.caller.name, planner.plan(request.model).model.base)
+    call = to_call(request, seal, _ITEMS.validate_python(sent), _ITEMS.validate_python(earlier))
+    facts = ResponseFacts(
+        ids.new_id("resp_"),
+        int(time.time()),
+        request.model or planner.default_model,
+        request,
+        document,
+        # what is kept must hold its thoughts, so that the conversation can go on from it
+        seal if request.store is not False or SEALED in (request.include or ()) else None,
+        custom_names(request),
+        namespaces(request),
+    )
+    if not request.stream:
+        reply = await shared.pipeline.complete(exchange, call)
+        with understanding():
+            response = from_reply(reply, facts)
+        return Whole(200, JSON, json.dumps(await kept.keep(response, [*earlier, *sent])))
+    events = await shared.pipeline.stream(exchange, call)
+    translator = ResponseStream(facts)
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        async with aclosing(frames(events, translator.from_events, bytes)) as translated:
+            async for chunk in translated:
+                yield chunk
+        with understanding():
+            response = translator.ended()
+        # whoever reads the end of an answer may refer to it at once
+        yield translator.last(await kept.keep(response, [*earlier, *sent]))
+
+    return Streamed(200, SSE, chunks(), translator.fail, sse.COMMENT)
+
+
+async def _earlier(kept: KeptResponses, response_id: str | None) -> list[Any]:
+    items = [] if response_id is None else await kept.conversation(response_id)
+    if items is None:
+        reason = f"the response {response_id!r} is not kept here: send its items"
+        raise InvalidRequest(reason, param="previous_response_id")
+    return items
+
+
+async def _resolved(kept: KeptResponses, request: ResponseRequest, document: Any) -> list[Any]:
+    """The items that were sent, as they came, and in the place of references what they refer to."""
+    if isinstance(request.input, str):
+        return [{"role": "user", "content": request.input}]
+    items: list[Any] = []
+    for place, item in enumerate(request.input):
+        given = document["input"][place]
+        if isinstance(item, ReferenceItem):
+            given = await kept.item(item.id)
+            if given is None:
+                reason = f"the item {item.id!r} is not kept here: send it whole, and store: false"
+                raise InvalidRequest(reason, param=f"input[{place}]")
+        items.append(given)
+    return items
+
+
+def _unknown(response_id: str) -> NotFound:
+    return NotFound(f"the response {response_id!r} is not kept here", param="response_id")

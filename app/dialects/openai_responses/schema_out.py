@@ -1,0 +1,40 @@
+"""What a caller gets, for the OpenAPI page and the tests. Contracts 2.2."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+
+class ResponseUsage(BaseModel):
+    """Tokens spent; `input_tokens` includes the cached ones."""
+
+    input_tokens: int
+    input_tokens_details: dict[str, int]
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
+class ResponseOut(BaseModel):
+    """An answer."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete", "failed", "in_progress"]
+    model: str
+    output: list[dict[str, Any]]
+    usage: ResponseUsage | None
+    error: dict[str, Any] | None
+    incomplete_details: dict[str, str] | None
+    previous_response_id: str | None
+    store: bool
+    metadata: dict[str, str]
+
+
+class DeletedOut(BaseModel):
+    """An answer that is forgotten."""
+
+    id: str
+    object: Literal["response"] = "response"
+    deleted: bool = True

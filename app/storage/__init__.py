@@ -1,0 +1,1 @@
+"""What outlives a request: ports, and what stands behind them."""

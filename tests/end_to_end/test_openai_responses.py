@@ -1,0 +1,227 @@
+"""An unmodified OpenAI client and its Responses API against a running gateway."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from pydantic import BaseModel
+
+from tests.servers import KEY, gateway
+
+ECHO, THINKING = "scripted.echo-v1:0", "scripted.thinking-v1:0"
+WEATHER: Any = {
+    "type": "function",
+    "name": "get_weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+CLOCK: Any = {"type": "namespace", "name": "clock", "tools": [{"type": "function", "name": "now", "strict": False}]}
+
+
+def test_plain_and_streamed(client: openai.OpenAI) -> None:
+    whole = client.responses.create(model=ECHO, input="Grüezi \N{SNOWMAN}")
+    with client.responses.stream(model=ECHO, input="Grüezi \N{SNOWMAN}") as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert whole.output_text == final.output_text == "Grüezi \N{SNOWMAN}"
+    assert whole.usage == final.usage
+    assert whole.usage is not None
+    assert whole.usage.total_tokens > 0
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_conversation_goes_on_from_what_is_kept(client: openai.OpenAI, streamed: bool) -> None:
+    question: Any = {"model": THINKING, "input": "Weather?", "tools": [WEATHER]}
+    if streamed:
+        with client.responses.stream(**question) as stream:
+            first: Any = stream.get_final_response()
+    else:
+        first = client.responses.create(**question)
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    second = client.responses.create(
+        model=THINKING, previous_response_id=first.id, input=[result], tools=[WEATHER], metadata={"turn": "2"}
+    )
+    assert second.previous_response_id == first.id
+    assert "rain" in second.output_text
+    third = client.responses.create(model=ECHO, previous_response_id=second.id, input="and now")
+    assert third.output_text == "and now"
+    assert client.responses.retrieve(second.id).output_text == second.output_text
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_stateless_caller_carries_the_thoughts(client: openai.OpenAI, records: Any, streamed: bool) -> None:
+    options: Any = {
+        "model": THINKING,
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+        "tools": [WEATHER, CLOCK, {"type": "web_search"}],
+        "tool_choice": "auto",
+        "reasoning": {"summary": "auto"},
+    }
+    history: list[Any] = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Weather?"}]
+    if streamed:
+        with client.responses.stream(input=history, **options) as stream:
+            first: Any = stream.get_final_response()
+    else:
+        first = client.responses.create(input=history, **options)
+    assert [item.type for item in first.output] == ["reasoning", "message", "function_call"]
+    sealed = first.output[0].encrypted_content
+    assert sealed
+    history += [item.to_dict() for item in first.output]
+    for item in history:
+        item.pop("parsed_arguments", None)
+        for part in item["content"] if isinstance(item.get("content"), list) else ():
+            part.pop("parsed", None)
+    history.append({"type": "function_call_output", "call_id": first.output[-1].call_id, "output": "rain"})
+    answer = client.responses.with_raw_response.create(input=history, **options)
+    assert answer.headers["x-outcrop-ignored"] == "tools[2]"
+    assert "rain" in answer.parse().output_text
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)
+    history[2]["encrypted_content"] = sealed[:-8] + "AAAAAAA="
+    tampered = client.responses.with_raw_response.create(input=history, **options)
+    assert "input[2].encrypted_content" in tampered.headers["x-outcrop-ignored"]
+
+
+def test_namespaces_and_parallel_calls(client: openai.OpenAI) -> None:
+    response = client.responses.create(model="scripted.parallel-v1:0", input="Both?", tools=[WEATHER, CLOCK])
+    calls: list[Any] = [item for item in response.output if item.type == "function_call"]
+    assert [(call.name, call.to_dict().get("namespace")) for call in calls] == [("get_weather", None), ("now", "clock")]
+
+
+def test_custom_tools(client: openai.OpenAI) -> None:
+    tools: Any = [{"type": "custom", "name": "get_weather"}]
+    with client.responses.stream(model="scripted.toolonly-v1:0", input="x", tools=tools) as stream:
+        kinds = [event.type for event in stream]
+        (call,) = stream.get_final_response().output
+    assert call.type == "custom_tool_call"
+    assert call.name == "get_weather"
+    assert "response.custom_tool_call_input.done" in kinds
+
+
+def test_limits_make_an_answer_incomplete(client: openai.OpenAI) -> None:
+    response = client.responses.create(model="scripted.long-v1:0", input="x", max_output_tokens=5)
+    assert response.status == "incomplete"
+    assert response.incomplete_details is not None
+    assert response.incomplete_details.reason == "max_output_tokens"
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+def test_parse(client: openai.OpenAI) -> None:
+    response = client.responses.parse(model="scripted.structured-v1:0", input="A person", text_format=Person)
+    assert response.output_parsed == Person(name="sample", age=7)
+
+
+def test_what_breaks_in_the_middle_is_told(client: openai.OpenAI) -> None:
+    stream = client.responses.create(model="scripted.long-v1:0.cut-3", input="x", stream=True)
+    events: list[Any] = list(stream)
+    assert events[-1].type == "response.failed"
+    assert events[-1].response.error.code == "server_error"
+
+
+def test_refusals(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=ECHO, input="x", background=True)
+    assert caught.value.param == "background"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=ECHO, input="x", previous_response_id="resp_none")
+    assert caught.value.param == "previous_response_id"
+    with pytest.raises(openai.NotFoundError):
+        client.responses.delete("resp_none")
+    with pytest.raises(openai.NotFoundError):
+        client.responses.create(model="no.such-model", input="x")
+
+
+def test_a_deleted_answer_is_gone(client: openai.OpenAI) -> None:
+    response = client.responses.create(model=ECHO, input="x")
+    client.responses.delete(response.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(response.id)
+
+
+def test_another_caller_finds_nothing_and_another_process_what_it_shares(emulator_url: str, tmp_path: Path) -> None:
+    shared: Any = {"api_keys": f"a={KEY},b=other-key", "responses_store": f"sqlite:///{tmp_path}/responses.db"}
+    with gateway(emulator_url, **shared) as one, gateway(emulator_url, **shared) as other:
+        mine = openai.OpenAI(base_url=f"{one}/v1", api_key=KEY, max_retries=0)
+        elsewhere = mine.with_options(base_url=f"{other}/v1")
+        theirs = elsewhere.with_options(api_key="other-key")
+        first = mine.responses.create(model=THINKING, input="Weather?")
+        assert elsewhere.responses.retrieve(first.id) == mine.responses.retrieve(first.id)
+        go_on: Any = {"model": THINKING, "input": "x", "previous_response_id": first.id}
+        answer = elsewhere.responses.with_raw_response.create(**go_on)
+        assert "encrypted_content" not in answer.headers.get("x-outcrop-ignored", "")
+        for attempt in (
+            lambda: theirs.responses.retrieve(first.id),
+            lambda: theirs.responses.delete(first.id),
+            lambda: theirs.responses.create(**go_on),
+        ):
+            with pytest.raises((openai.NotFoundError, openai.BadRequestError)):
+                attempt()
+        elsewhere.responses.delete(first.id)
+        with pytest.raises(openai.NotFoundError):
+            mine.responses.retrieve(first.id)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_that_cannot_be_kept_is_given_all_the_same(emulator_url: str, tmp_path: Path, streamed: bool) -> None:
+    path = tmp_path / "responses.db"
+    with gateway(emulator_url, responses_store=f"sqlite:///{path}") as base:
+        client = openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0)
+        kept = client.responses.create(model=ECHO, input="hello")
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("begin exclusive")
+            if streamed:
+                with client.responses.stream(model=ECHO, input="hello") as stream:
+                    answer: Any = stream.get_final_response()
+            else:
+                answer = client.responses.create(model=ECHO, input="hello")
+            assert (answer.output_text, answer.to_dict()["store"]) == ("hello", False)
+            with pytest.raises(openai.InternalServerError) as caught:
+                client.responses.delete(kept.id)
+            assert caught.value.status_code == 503
+        assert client.responses.retrieve(kept.id).to_dict()["store"] is True
+
+
+@pytest.mark.parametrize("reference", [{"type": "item_reference"}, {}])
+def test_items_of_kept_answers_may_be_referred_to(client: openai.OpenAI, reference: dict[str, str]) -> None:
+    first: Any = client.responses.create(model=THINKING, input="Weather?", tools=[WEATHER])
+    thought, said, call = first.output
+    history: Any = [
+        {"role": "user", "content": "Weather?"},
+        {**reference, "id": thought.id},
+        {**reference, "id": said.id},
+        {**reference, "id": call.id},
+        {"type": "function_call_output", "call_id": call.call_id, "output": "rain"},
+    ]
+    second = client.responses.create(model=THINKING, input=history, tools=[WEATHER])
+    assert "rain" in second.output_text
+    third = client.responses.create(model=ECHO, previous_response_id=second.id, input="and now")
+    assert third.output_text == "and now"
+    client.responses.delete(first.id)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=THINKING, input=history, tools=[WEATHER])
+    assert caught.value.param == "input[1]"
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(second.output[0].id)  # type: ignore[arg-type]
+
+
+def test_a_kept_answer_is_not_streamed_again(client: openai.OpenAI) -> None:
+    response = client.responses.create(model=ECHO, input="x")
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.retrieve(response.id, stream=True)
+    assert caught.value.param == "stream"
+
+
+def test_an_answer_that_is_too_large_to_keep_says_so(client: openai.OpenAI) -> None:
+    text = "x" * 8_000_001
+    response = client.responses.create(model=ECHO, input=text)
+    assert response.output_text.startswith("xxx")
+    assert response.to_dict()["store"] is False

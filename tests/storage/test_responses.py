@@ -1,0 +1,151 @@
+"""Where answers are kept: the same contract, whoever keeps them."""
+
+import asyncio
+import shutil
+import sqlite3
+import stat
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app.errors import Overloaded
+from app.storage.responses import MemoryResponses, ResponseStore
+from app.storage.responses_sqlite import SqliteResponses
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+Maker = Callable[[Clock], ResponseStore]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
+    if request.param == "memory":
+        return lambda clock: MemoryResponses(10, clock=clock)
+    return lambda clock: SqliteResponses(tmp_path / "responses.db", 10, clock=clock)
+
+
+def test_what_is_kept_is_there_for_its_owner_alone(make: Maker) -> None:
+    async def run() -> None:
+        store = make(Clock())
+        await store.put("a", "1", b"one")
+        await store.put("b", "1", b"another")
+        assert (await store.get("a", "1"), await store.get("b", "1")) == (b"one", b"another")
+        assert (await store.get("c", "1"), await store.get("a", "2")) == (None, None)
+        await store.put("a", "1", b"newer")
+        assert await store.get("a", "1") == b"newer"
+
+    asyncio.run(run())
+
+
+def test_what_is_forgotten_is_gone_once(make: Maker) -> None:
+    async def run() -> None:
+        store = make(Clock())
+        await store.put("a", "1", b"one")
+        assert await store.delete("b", "1") is False
+        assert await store.delete("a", "1") is True
+        assert await store.delete("a", "1") is False
+        assert await store.get("a", "1") is None
+
+    asyncio.run(run())
+
+
+def test_what_is_too_old_is_gone(make: Maker) -> None:
+    async def run() -> None:
+        clock = Clock()
+        store = make(clock)
+        await store.put("a", "1", b"one")
+        await store.put("a", "2", b"two")
+        clock.now += 10
+        assert await store.get("a", "1") is None
+        assert await store.delete("a", "1") is False
+        await store.put("a", "3", b"three")
+        clock.now -= 5
+        assert (await store.get("a", "2"), await store.get("a", "3")) == (None, b"three")
+
+    asyncio.run(run())
+
+
+def test_memory_is_bounded_and_whoever_has_most_loses_the_oldest() -> None:
+    async def run() -> None:
+        store = MemoryResponses(10, most_bytes=80, clock=Clock())
+        await store.put("small", "1", b"x")
+        for place in range(8):
+            assert await store.put("large", f"{place}", b"0123456789")
+        assert await store.get("large", "0") is None
+        assert await store.get("large", "1") == b"0123456789"
+        assert await store.get("small", "1") == b"x"
+        assert await store.put("small", "2", b"more than an eighth") is False
+        assert await store.get("small", "2") is None
+        store.close()
+        assert await store.get("small", "1") is None
+
+    asyncio.run(run())
+
+
+def test_a_file_that_was_taken_away_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "responses.db"
+    path.parent.mkdir()
+
+    async def run() -> None:
+        store = SqliteResponses(path, 10)
+        await store.put("a", "1", b"one")
+        shutil.rmtree(path.parent)
+        with pytest.raises(Overloaded):
+            await store.get("a", "1")
+        path.parent.mkdir()
+        assert await store.get("a", "1") is None
+        await store.put("a", "2", b"two")
+        assert await store.get("a", "2") == b"two"
+        store.close()
+
+    asyncio.run(run())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_locked_file_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
+    path = tmp_path / "responses.db"
+
+    async def run() -> float:
+        store = SqliteResponses(path, 10, patience=0.2)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("begin exclusive")
+            begin = time.monotonic()
+            puts = (store.put("a", f"{place}", b"x") for place in range(30))
+            outcomes = await asyncio.gather(*puts, return_exceptions=True)
+            took = time.monotonic() - begin
+        assert {type(outcome) for outcome in outcomes} == {Overloaded}
+        assert await store.put("a", "later", b"x")
+        store.close()
+        return took
+
+    assert asyncio.run(run()) < 2
+
+
+def test_a_file_is_shared_outlives_its_process_and_is_its_user_s_alone(tmp_path: Path) -> None:
+    path = tmp_path / "responses.db"
+
+    async def run() -> None:
+        one, other = SqliteResponses(path, 10), SqliteResponses(path, 10)
+        await asyncio.gather(*(store.put("a", f"{place}", b"x") for place in range(20) for store in (one, other)))
+        assert [await other.get("a", f"{place}") for place in range(20)] == [b"x"] * 20
+        assert await SqliteResponses(path, 10).get("a", "7") == b"x"
+
+    asyncio.run(run())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no database, and long enough to be told from an empty one" * 100)
+    with pytest.raises(sqlite3.DatabaseError):
+        SqliteResponses(path, 10)
