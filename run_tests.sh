@@ -4,7 +4,7 @@
 #   ./run_tests.sh          everything but the deployment, within 5 minutes on two cores
 #   ./run_tests.sh fast     what needs about a minute: no servers in processes of their own, no local language model
 #   ./run_tests.sh tests    the tests of `fast` without the lint, for one more Python (OUTCROP_PYTHON)
-#   ./run_tests.sh clients  programs of others that npm brings, such as Claude Code, against the gateway
+#   ./run_tests.sh clients  programs of others that npm brings, Claude Code, Codex, the AI SDK
 #   ./run_tests.sh deploy   the image and the whole way of a deployment, on one machine (Debian, as root)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -80,7 +80,9 @@ all)
 clients)
   command -v npm >/dev/null || stop "npm is needed, and not installed"
   # its install script puts the program in place of a stub
-  npm install --silent --no-audit --no-fund --no-package-lock --prefix .npm-clients @anthropic-ai/claude-code@2.1.197
+  npm install --silent --no-audit --no-fund --no-package-lock --prefix .npm-clients \
+    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 \
+    ai@7.0.173 @ai-sdk/openai@4.0.118 @ai-sdk/anthropic@4.0.105 @ai-sdk/amazon-bedrock@5.0.101
   node .npm-clients/node_modules/@anthropic-ai/claude-code/install.cjs
   step "clients" pytest -q -m npm
   ;;

@@ -1,0 +1,58 @@
+// Vercel's AI SDK: the gateway's address, key and key's name come as arguments; an assertion that fails ends it with 1.
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+const [packages, base, key, keyName] = process.argv.slice(2)
+const require = createRequire(join(packages, 'package.json'))
+const load = (name) => import(pathToFileURL(require.resolve(name)))
+const { generateText, streamText, embedMany, tool, jsonSchema, stepCountIs } = await load('ai')
+const { createOpenAI } = await load('@ai-sdk/openai')
+const { createAnthropic } = await load('@ai-sdk/anthropic')
+const { createAmazonBedrock } = await load('@ai-sdk/amazon-bedrock')
+
+const openai = createOpenAI({ baseURL: `${base}/v1`, apiKey: key })
+const anthropic = createAnthropic({ baseURL: `${base}/v1`, apiKey: key })
+const bedrock = createAmazonBedrock({ baseURL: base, region: 'us-east-1', accessKeyId: keyName, secretAccessKey: key })
+const speakers = {
+  'openai chat': (model) => openai.chat(model),
+  'openai responses': (model) => openai.responses(model),
+  anthropic: (model) => anthropic(model),
+  bedrock: (model) => bedrock(model),
+}
+const getWeather = tool({
+  description: 'Weather of a city',
+  inputSchema: jsonSchema({ type: 'object', properties: { city: { type: 'string' } }, required: ['city'] }),
+  execute: async ({ city }) => `rain in ${city}`,
+})
+
+for (const [name, speak] of Object.entries(speakers)) {
+  const plain = await generateText({ model: speak('scripted.echo-v1:0'), prompt: 'Grüezi', maxRetries: 0 })
+  assert.equal(plain.text, 'Grüezi', name)
+  assert.equal(plain.finishReason, 'stop', name)
+  assert.ok(plain.usage.outputTokens > 0, name)
+
+  const streamed = streamText({ model: speak('scripted.echo-v1:0'), prompt: 'Grüezi', maxRetries: 0 })
+  let text = ''
+  for await (const piece of streamed.textStream) text += piece
+  assert.equal(text, 'Grüezi', name)
+
+  const loop = { prompt: 'Weather?', tools: { get_weather: getWeather }, stopWhen: stepCountIs(3), maxRetries: 0 }
+  for (const scene of ['tools', 'thinking']) {
+    const whole = await generateText({ model: speak(`scripted.${scene}-v1:0`), ...loop })
+    assert.equal(whole.steps.length, 2, `${name} ${scene}`)
+    assert.match(whole.text, /rain in sample/, `${name} ${scene}`)
+    const flowing = streamText({ model: speak(`scripted.${scene}-v1:0`), ...loop })
+    assert.match(await flowing.text, /rain in sample/, `${name} ${scene} streamed`)
+    assert.equal((await flowing.steps).length, 2, `${name} ${scene} streamed`)
+  }
+}
+
+const { embeddings } = await embedMany({
+  model: openai.embedding('amazon.titan-embed-text-v2:0'),
+  values: ['one', 'two'],
+  maxRetries: 0,
+})
+assert.equal(embeddings.length, 2)
+assert.ok(embeddings[0].length > 0)
