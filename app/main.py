@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from app import __version__
 from app.dialects.anthropic_messages.router import message_routes
 from app.dialects.bedrock.router import bedrock_routes
+from app.dialects.cohere_rerank.router import rerank_routes
 from app.dialects.model_list import model_routes
 from app.dialects.openai_chat.router import chat_routes
 from app.dialects.openai_embeddings.router import embedding_routes
@@ -59,6 +60,7 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
         ]
     application.router.routes += [
         *response_routes(gateway.pipeline, gateway.threshold, gateway.responses, settings.sealing_secret()),
+        *rerank_routes(gateway.pipeline, gateway.threshold),
         *message_routes(gateway.pipeline, gateway.threshold),
         *bedrock_routes(gateway.pipeline, gateway.threshold),
     ]

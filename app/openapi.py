@@ -27,6 +27,7 @@ _SECURITY = {
 TAGS = [
     {"name": "OpenAI", "description": "For programs that speak OpenAI."},
     {"name": "Anthropic", "description": "For programs that speak Anthropic."},
+    {"name": "Cohere", "description": "For programs that speak Cohere's Rerank."},
     {"name": "Bedrock", "description": "For programs that speak Amazon Bedrock, at AWS's own paths."},
     {"name": "Operations", "description": "For those who run the gateway; no key is needed."},
 ]

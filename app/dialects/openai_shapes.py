@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from app.dialects.route import error_responses
+from app.dialects.route import MEANINGS, error_responses
 
 
 class ErrorDetail(BaseModel):
@@ -38,19 +38,4 @@ class ModelList(BaseModel):
     data: list[ModelOut]
 
 
-ERRORS = error_responses(
-    ErrorOut,
-    {
-        400: "The request cannot be carried out; `param` names the field.",
-        401: "No key, or one that is not known.",
-        403: "AWS refuses the gateway's identity.",
-        404: "No such model.",
-        405: "Another method is wanted.",
-        413: "The body is too large.",
-        429: "Throttled; `retry-after` says for how long, where Bedrock does.",
-        500: "A fault of the gateway, or Bedrock's InternalServerException.",
-        502: "Bedrock could not be reached, or its answer made no sense.",
-        503: "Bedrock has no capacity.",
-        504: "Bedrock did not answer within the limits.",
-    },
-)
+ERRORS = error_responses(ErrorOut, MEANINGS)

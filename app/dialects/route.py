@@ -57,6 +57,22 @@ class Threshold:
     heartbeat: float = 0.0
 
 
+# what each status of an error tells a caller, where a dialect has no words of its own for it
+MEANINGS = {
+    400: "The request cannot be carried out; `param` names the field.",
+    401: "No key, or one that is not known.",
+    403: "AWS refuses the gateway's identity.",
+    404: "No such model.",
+    405: "Another method is wanted.",
+    413: "The body is too large.",
+    429: "Throttled; `retry-after` says for how long, where Bedrock does.",
+    500: "A fault of the gateway, or Bedrock's InternalServerException.",
+    502: "Bedrock could not be reached, or its answer made no sense.",
+    503: "Bedrock has no capacity.",
+    504: "Bedrock did not answer within the limits.",
+}
+
+
 def error_responses(model: type[BaseModel], meanings: dict[int, str]) -> dict[int | str, dict[str, Any]]:
     """How a dialect's routes document their errors: for each status its meaning, all in the same shape.
 

@@ -10,7 +10,7 @@ REGION = "us-east-1"
 ACCOUNT = "123456789012"
 LLM_ID = "local.smollm2-135m-instruct-v1:0"
 
-Kind = Literal["chat", "embedding"]
+Kind = Literal["chat", "embedding", "rerank"]
 
 _GEOGRAPHIES = ("us", "eu", "apac", "global")
 _ARN = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z0-9-]*):([0-9]*):([a-z-]+)/(.+)\Z")
@@ -119,6 +119,8 @@ MODELS: tuple[Model, ...] = (
     Model("cohere.embed-multilingual-v3", "Embed Multilingual", "Cohere", "cohere-3", "embedding", inputs=("TEXT",)),
     Model("cohere.embed-v4:0", "Embed v4", "Cohere", "cohere-4", "embedding"),
     Model("amazon.nova-2-multimodal-embeddings-v1:0", "Nova Multimodal Embeddings", "Amazon", "nova-2", "embedding"),
+    Model("cohere.rerank-v3-5:0", "Rerank 3.5", "Cohere", "cohere-rerank", "rerank", inputs=("TEXT",)),
+    Model("amazon.rerank-v1:0", "Rerank 1.0", "Amazon", "amazon-rerank", "rerank", inputs=("TEXT",)),
     *(Model(f"scripted.{scene}-v1:0", f"Scripted: {scene}", "Scripted") for scene in SCENES),
     Model(LLM_ID, "SmolLM2 135M Instruct", "Local", tool_choices=None, inputs=("TEXT",), caching=False),
 )

@@ -17,6 +17,7 @@ from app.emulator.faults import Fault, FaultMemory
 from app.emulator.guardrails import BLOCKED_MESSAGE, apply_guardrail, is_blocked
 from app.emulator.llm import LocalModel
 from app.emulator.play import play
+from app.emulator.rerank import rerank
 from app.emulator.rules import check_rules
 from app.emulator.rules_model import check_model_side
 from app.emulator.scenes import script_for
@@ -84,13 +85,15 @@ class Runtime:
         if model.kind == "embedding":
             answer, count = embed(model, document)
             return Answer(json.dumps(answer), _token_headers({"inputTokenCount": count}))
+        if model.kind == "rerank":
+            return Answer(json.dumps(rerank(model, document)))
         message, metrics = await anthropic.gather(self._play_anthropic(model, document))
         return Answer(json.dumps(message), _token_headers(metrics))
 
     async def invoke_stream(self, model_name: str, body: bytes) -> Answer | StreamAnswer:
         """InvokeModelWithResponseStream."""
         model, fault = await self._admit(model_name, "invoke-with-response-stream", body)
-        if model.kind == "embedding":
+        if model.kind != "chat":
             raise invalid("The model is unsupported for streaming.")
         document = _own_document(body)
         return await _streamed(fault, body, lambda writer: _chunk_frames(self._play_anthropic(model, document), writer))

@@ -47,6 +47,7 @@ class Traits:
     invoke_format: whose bodies its InvokeModel takes, where a dialect speaks them too; else empty.
     embedding: the member that holds the text in its bodies; empty where it makes no embeddings. embedding_sizes: the
         dimensions of its vectors, the first unasked. embedding_batch: how many texts it takes at once.
+    rerank: sorts documents. rerank_version: the `api_version` that its bodies must have; 0 for none.
     newest_version: takes Anthropic's version 2026-10-21 beside the one of 2023.
     """
 
@@ -72,6 +73,8 @@ class Traits:
     embedding: Embedding = ""
     embedding_sizes: tuple[int, ...] = ()
     embedding_batch: int = 1
+    rerank: bool = False
+    rerank_version: int = 0
     newest_version: bool = False
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from app import tailor
 from app.dialects.anthropic_messages.schema_in import MessagesRequest
+from app.dialects.cohere_rerank.schema import RerankRequest
 from app.dialects.openai_chat.schema_in import ChatRequest
 from app.dialects.openai_embeddings.schema import EmbeddingRequest
 from app.dialects.openai_errors import _WORDS
@@ -47,6 +48,11 @@ def test_every_field_of_a_message_request_has_its_row() -> None:
 def test_every_field_of_an_embedding_request_has_its_row() -> None:
     section = API.partition("## `POST /v1/embeddings`")[2].partition("\n## ")[0]
     assert [name for name in EmbeddingRequest.model_fields if f"`{name}`" not in section] == []
+
+
+def test_every_field_of_a_rerank_request_has_its_row() -> None:
+    section = API.partition("## `POST /v1/rerank`")[2].partition("\n## ")[0]
+    assert [name for name in RerankRequest.model_fields if f"`{name}`" not in section] == []
 
 
 def test_every_beta_is_listed() -> None:

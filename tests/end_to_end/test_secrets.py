@@ -35,6 +35,8 @@ CALLS: list[tuple[str, Any, dict[str, str]]] = [
     ("/v1/responses", {"input": CANARY, "stream": True, CANARY: CANARY}, {}),
     ("/v1/responses", {"input": [{"type": CANARY}], "previous_response_id": CANARY}, {}),
     (f"/v1/responses/{CANARY}", {}, {}),
+    ("/v1/rerank", {"model": "cohere.rerank-v3-5:0", "query": CANARY, "documents": [CANARY]}, {}),
+    ("/v1/rerank", {"model": "cohere.rerank-v3-5:0", "query": 5, "documents": CANARY, CANARY: CANARY}, {}),
     ("/v1/messages", {"max_tokens": 5, "messages": [{"role": "user", "content": CANARY}]}, {}),
     ("/v1/messages", {"max_tokens": 5, "messages": [{"role": "user", "content": CANARY}], "stream": True}, {}),
     ("/v1/messages", {"max_tokens": 5, "messages": [{"role": CANARY, "content": CANARY}], CANARY: CANARY}, {}),

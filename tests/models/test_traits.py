@@ -41,6 +41,8 @@ REAL_IDS = {
     "us.meta.llama4-maverick-17b-instruct-v1:0": "llama",
     "us.deepseek.r1-v1:0": "deepseek-r1",
     "deepseek.v3-v1:0": "deepseek-v3",
+    "cohere.rerank-v3-5:0": "cohere-rerank",
+    "amazon.rerank-v1:0": "amazon-rerank",
     "local.smollm2-135m-instruct-v1:0": "smollm2",
     "scripted.echo-v1:0": "unknown",
 }

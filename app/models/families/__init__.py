@@ -4,9 +4,9 @@ A row names only what differs from the defaults of `Traits`, and says how that i
 of the base id, after a geography has been taken off.
 """
 
-from app.models.families import anthropic, embeddings, others
+from app.models.families import anthropic, embeddings, others, rerankers
 from app.models.families.row import Row
 
-FAMILIES: tuple[Row, ...] = (*anthropic.ROWS, *embeddings.ROWS, *others.ROWS)
+FAMILIES: tuple[Row, ...] = (*anthropic.ROWS, *embeddings.ROWS, *rerankers.ROWS, *others.ROWS)
 
 __all__ = ["FAMILIES", "Row"]

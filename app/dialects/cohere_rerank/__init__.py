@@ -1,0 +1,1 @@
+"""Cohere's Rerank, which is also what Jina's and vLLM's clients send."""

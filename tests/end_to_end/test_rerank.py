@@ -1,0 +1,80 @@
+"""Rerank in Cohere's shape, over both models that Bedrock has."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.servers import KEY, gateway, http_reply, read_request, upstream
+
+HEADERS = {"authorization": f"Bearer {KEY}"}
+MODELS = ["cohere.rerank-v3-5:0", "amazon.rerank-v1:0"]
+QUERY = "What is the capital of Switzerland?"
+DOCUMENTS = ["Cheese has holes.", "Bern is the capital of Switzerland.", "Zurich is a city of Switzerland."]
+
+
+def ask(base: str, path: str = "/v1/rerank", **body: Any) -> httpx.Response:
+    body = {"model": MODELS[0], "query": QUERY, "documents": DOCUMENTS, **body}
+    return httpx.post(
+        base + path, json={name: value for name, value in body.items() if value is not ...}, headers=HEADERS
+    )
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_the_best_come_first(gateway_url: str, records: Any, model: str, version: str) -> None:
+    answer = ask(gateway_url, f"/v{version}/rerank", model=model, top_n=2)
+    document = answer.json()
+    assert [each["index"] for each in document["results"]] == [1, 2]
+    assert document["results"][0]["relevance_score"] > document["results"][1]["relevance_score"] > 0
+    assert document["id"].startswith("rerank-")
+    assert document["meta"] == {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
+    record = records.by_id(answer.headers["x-request-id"])
+    assert (record.dialect, record.lane, record.target) == ("cohere_rerank", "native", model)
+
+
+def test_all_of_them_and_their_texts(gateway_url: str) -> None:
+    documents = [{"text": text} for text in DOCUMENTS] * 50
+    answer = ask(gateway_url, documents=documents, return_documents=True, max_chunks_per_doc=3)
+    results = answer.json()["results"]
+    assert sorted(each["index"] for each in results) == list(range(150))
+    assert all(each["document"] == {"text": DOCUMENTS[each["index"] % 3]} for each in results)
+    assert answer.json()["meta"]["billed_units"] == {"search_units": 2}
+    assert answer.headers["x-outcrop-ignored"] == "max_chunks_per_doc"
+    assert len(ask(gateway_url, top_n=99).json()["results"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"model": "scripted.echo-v1:0"}, 400, "model: this model does not rerank"),
+        ({"model": ...}, 400, "model: Field required"),
+        ({"model": "no.such-model"}, 400, "model: this model does not rerank"),
+        ({"query": ""}, 400, "query: String should have at least 1 character"),
+        ({"documents": []}, 400, "documents: List should have at least 1 item after validation, not 0"),
+        ({"documents": ["x"] * 1001}, 400, "documents: List should have at most 1000 items after validation, not 1001"),
+        ({"documents": ["x", {"title": "y"}]}, 400, "documents[1].text: Field required"),
+        ({"top_n": 0}, 400, "top_n: Input should be greater than or equal to 1"),
+        ({"model": "cohere.rerank-v9:0"}, 404, "The provided model identifier is invalid."),
+    ],
+)
+def test_refusals_name_the_field_in_cohere_s_shape(
+    gateway_url: str, body: dict[str, Any], status: int, message: str
+) -> None:
+    answer = ask(gateway_url, **body)
+    assert (answer.status_code, answer.json()) == (status, {"message": message})
+
+
+@pytest.mark.parametrize(
+    "reply", ["{}", '{"results":[{"index":7,"relevance_score":1}]}', '{"results":[{"index":0}]}', '{"results":5}', "[]"]
+)
+def test_an_answer_that_makes_no_sense_is_bedrock_s_failure(reply: str) -> None:
+    async def answer(reader: Any, writer: Any) -> None:
+        await read_request(reader)
+        writer.write(http_reply(reply.encode()))
+        await writer.drain()
+
+    with upstream(answer) as url, gateway(url) as base:
+        failed = ask(base)
+    assert failed.status_code == 502
+    assert failed.json().keys() == {"message"}
