@@ -1,38 +1,45 @@
 """Where answers are kept that a caller may refer to later. A port, and the memory of one process behind it."""
 
 import time
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable
-from typing import Protocol
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 _LARGEST_SHARE = 8
 
 
 class ResponseStore(Protocol):
-    """Keeps answers, as bytes, by owner and id, for a while. What another owner stored is not there.
+    """Keeps entries, as bytes, by owner and key, for a while. What another owner stored is not there.
 
-    Each operation raises `Overloaded` where it cannot be done now.
+    Entries come and go in groups, each whole or not at all. Each operation raises `Overloaded` where it cannot be done
+    now; it is then not done later.
     """
 
-    async def put(self, owner: str, response_id: str, stored: bytes) -> bool:
-        """Keep an answer; False if it is too large for that."""
+    async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
+        """Keep a group; False if it is too large for that."""
 
-    async def get(self, owner: str, response_id: str) -> bytes | None:
-        """An answer, if it is there."""
+    async def get(self, owner: str, key: str) -> bytes | None:
+        """An entry, if it is there."""
 
-    async def delete(self, owner: str, response_id: str) -> bool:
-        """Forget an answer; False if it was not there."""
+    async def delete(self, owner: str, group: str) -> bool:
+        """Forget a group; False if it was not there."""
 
     def close(self) -> None:
         """Let go of what is held."""
 
 
+class _Group(NamedTuple):
+    until: float
+    size: int
+    entries: Mapping[str, bytes]
+
+
 class MemoryResponses:
-    """Keeps the newest answers of one process. Where there is too much, whoever has most loses the oldest.
+    """Keeps the newest groups of one process. Where there is too much, whoever has most loses the oldest.
 
     Args:
-        lifetime: seconds. most_bytes: of all answers together; one may have an eighth of it. clock: seconds that
-            never go back.
+        lifetime: seconds. most_bytes: of all groups together; one may have an eighth of it. clock: seconds that never
+            go back.
     """
 
     def __init__(
@@ -42,44 +49,50 @@ class MemoryResponses:
         self._most_bytes = most_bytes
         self._clock = clock
         self._bytes: Counter[str] = Counter()
-        self._kept: defaultdict[str, OrderedDict[str, tuple[float, bytes]]] = defaultdict(OrderedDict)
+        self._groups: dict[str, OrderedDict[str, _Group]] = {}
+        self._entries: dict[tuple[str, str], bytes] = {}
 
-    async def put(self, owner: str, response_id: str, stored: bytes) -> bool:
-        """Keep an answer; False if it is too large for that."""
-        if len(stored) > self._most_bytes / _LARGEST_SHARE:
+    async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
+        """Keep a group; False if it is too large for that."""
+        size = sum(map(len, entries.values()))
+        if size > self._most_bytes / _LARGEST_SHARE:
             return False
-        self._drop(owner, response_id)
+        self._drop(owner, group)
         self._drop_old()
-        self._kept[owner][response_id] = (self._clock() + self._lifetime, stored)
-        self._bytes[owner] += len(stored)
-        while self._bytes.total() > self._most_bytes:
+        while self._bytes.total() + size > self._most_bytes:
             ((largest, _),) = self._bytes.most_common(1)
-            self._drop(largest, next(iter(self._kept[largest])))
+            self._drop(largest, next(iter(self._groups[largest])))
+        self._groups.setdefault(owner, OrderedDict())[group] = _Group(self._clock() + self._lifetime, size, entries)
+        self._bytes[owner] += size
+        self._entries.update({(owner, key): entry for key, entry in entries.items()})
         return True
 
-    async def get(self, owner: str, response_id: str) -> bytes | None:
-        """An answer, if it is there and not too old."""
+    async def get(self, owner: str, key: str) -> bytes | None:
+        """An entry, if it is there and not too old."""
         self._drop_old()
-        _, stored = self._kept[owner].get(response_id, (0.0, None))
-        return stored
+        return self._entries.get((owner, key))
 
-    async def delete(self, owner: str, response_id: str) -> bool:
-        """Forget an answer; False if it was not there."""
+    async def delete(self, owner: str, group: str) -> bool:
+        """Forget a group; False if it was not there."""
         self._drop_old()
-        return self._drop(owner, response_id)
+        return self._drop(owner, group)
 
     def close(self) -> None:
         """Forget everything."""
-        self._kept.clear()
-        self._bytes.clear()
+        for kept in (self._groups, self._bytes, self._entries):
+            kept.clear()
 
     def _drop_old(self) -> None:
         now = self._clock()
-        for owner, kept in self._kept.items():
-            while kept and next(iter(kept.values()))[0] <= now:
-                self._drop(owner, next(iter(kept)))
+        for owner, groups in self._groups.items():
+            while groups and next(iter(groups.values())).until <= now:
+                self._drop(owner, next(iter(groups)))
 
-    def _drop(self, owner: str, response_id: str) -> bool:
-        until, stored = self._kept[owner].pop(response_id, (0.0, b""))
-        self._bytes[owner] -= len(stored)
-        return until > 0
+    def _drop(self, owner: str, group: str) -> bool:
+        dropped = self._groups.get(owner, OrderedDict()).pop(group, None)
+        if dropped is None:
+            return False
+        self._bytes[owner] -= dropped.size
+        for key in dropped.entries:
+            del self._entries[owner, key]
+        return True

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,7 +18,8 @@ Result = TypeVar("Result")
 
 _TABLE = """
 create table if not exists responses (
-    owner text not null, id text not null, until real not null, stored blob not null, primary key (owner, id)
+    owner text not null, key text not null, grouped text not null, until real not null, entry blob not null,
+    primary key (owner, key)
 )
 """
 
@@ -48,48 +49,56 @@ class SqliteResponses:
         with self._connected():
             pass
 
-    async def put(self, owner: str, response_id: str, stored: bytes) -> bool:
-        """Keep an answer; what is too old goes."""
-        return await self._soon(lambda: self._put(owner, response_id, stored))
+    async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
+        """Keep a group; what is too old goes."""
+        return await self._soon(lambda connection: self._put(connection, owner, group, entries))
 
-    async def get(self, owner: str, response_id: str) -> bytes | None:
-        """An answer, if it is there and not too old."""
-        return await self._soon(lambda: self._get(owner, response_id))
+    async def get(self, owner: str, key: str) -> bytes | None:
+        """An entry, if it is there and not too old."""
+        return await self._soon(lambda connection: self._get(connection, owner, key))
 
-    async def delete(self, owner: str, response_id: str) -> bool:
-        """Forget an answer; False if it was not there."""
-        return await self._soon(lambda: self._delete(owner, response_id))
+    async def delete(self, owner: str, group: str) -> bool:
+        """Forget a group; False if it was not there."""
+        return await self._soon(lambda connection: self._delete(connection, owner, group))
 
     def close(self) -> None:
         """End the thread, when it has done what it is doing."""
         self._thread.shutdown(cancel_futures=True)
 
-    async def _soon(self, operation: Callable[[], Result]) -> Result:
-        running = asyncio.get_running_loop().run_in_executor(self._thread, operation)
+    async def _soon(self, operation: Callable[[sqlite3.Connection], Result]) -> Result:
+        last_moment = time.monotonic() + self._patience
+
+        def in_time() -> Result:
+            with self._connected() as connection:
+                result = operation(connection)
+                # nobody waits any more: what was told not to be done must not be done
+                if time.monotonic() >= last_moment:
+                    raise TimeoutError
+                return result
+
+        running = asyncio.get_running_loop().run_in_executor(self._thread, in_time)
         try:
             return await asyncio.wait_for(running, self._patience)
         except (sqlite3.Error, OSError) as error:
             _log.error("the file of responses cannot be used", extra={"error": type(error).__name__})
             raise Overloaded("kept responses cannot be reached now", detail=type(error).__name__) from None
 
-    def _put(self, owner: str, response_id: str, stored: bytes) -> bool:
+    def _put(self, connection: sqlite3.Connection, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
         now = self._clock()
-        with self._connected() as connection:
-            connection.execute("delete from responses where until <= ?", (now,))
-            row = (owner, response_id, now + self._lifetime, stored)
-            connection.execute("insert or replace into responses values (?, ?, ?, ?)", row)
+        connection.execute("delete from responses where until <= ?", (now,))
+        connection.execute("delete from responses where owner = ? and grouped = ?", (owner, group))
+        rows = [(owner, key, group, now + self._lifetime, entry) for key, entry in entries.items()]
+        connection.executemany("insert or replace into responses values (?, ?, ?, ?, ?)", rows)
         return True
 
-    def _get(self, owner: str, response_id: str) -> bytes | None:
-        with self._connected() as connection:
-            query = "select stored from responses where owner = ? and id = ? and until > ?"
-            row = connection.execute(query, (owner, response_id, self._clock())).fetchone()
+    def _get(self, connection: sqlite3.Connection, owner: str, key: str) -> bytes | None:
+        query = "select entry from responses where owner = ? and key = ? and until > ?"
+        row = connection.execute(query, (owner, key, self._clock())).fetchone()
         return None if row is None else bytes(row[0])
 
-    def _delete(self, owner: str, response_id: str) -> bool:
-        with self._connected() as connection:
-            query = "delete from responses where owner = ? and id = ? and until > ?"
-            return connection.execute(query, (owner, response_id, self._clock())).rowcount > 0
+    def _delete(self, connection: sqlite3.Connection, owner: str, group: str) -> bool:
+        query = "delete from responses where owner = ? and grouped = ? and until > ?"
+        return connection.execute(query, (owner, group, self._clock())).rowcount > 0
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

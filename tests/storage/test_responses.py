@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,11 +38,11 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
 def test_what_is_kept_is_there_for_its_owner_alone(make: Maker) -> None:
     async def run() -> None:
         store = make(Clock())
-        await store.put("a", "1", b"one")
-        await store.put("b", "1", b"another")
+        await store.put("a", "1", {"1": b"one"})
+        await store.put("b", "1", {"1": b"another"})
         assert (await store.get("a", "1"), await store.get("b", "1")) == (b"one", b"another")
         assert (await store.get("c", "1"), await store.get("a", "2")) == (None, None)
-        await store.put("a", "1", b"newer")
+        await store.put("a", "1", {"1": b"newer"})
         assert await store.get("a", "1") == b"newer"
 
     asyncio.run(run())
@@ -50,7 +51,7 @@ def test_what_is_kept_is_there_for_its_owner_alone(make: Maker) -> None:
 def test_what_is_forgotten_is_gone_once(make: Maker) -> None:
     async def run() -> None:
         store = make(Clock())
-        await store.put("a", "1", b"one")
+        await store.put("a", "1", {"1": b"one"})
         assert await store.delete("b", "1") is False
         assert await store.delete("a", "1") is True
         assert await store.delete("a", "1") is False
@@ -59,16 +60,30 @@ def test_what_is_forgotten_is_gone_once(make: Maker) -> None:
     asyncio.run(run())
 
 
+def test_groups_come_and_go_whole(make: Maker) -> None:
+    async def run() -> None:
+        store = make(Clock())
+        await store.put("a", "group", {"1": b"one", "2": b"two"})
+        await store.put("a", "other", {"3": b"three"})
+        await store.put("a", "group", {"2": b"newer"})
+        assert [await store.get("a", key) for key in "123"] == [None, b"newer", b"three"]
+        assert await store.delete("a", "2") is False
+        assert await store.delete("a", "group") is True
+        assert [await store.get("a", key) for key in "123"] == [None, None, b"three"]
+
+    asyncio.run(run())
+
+
 def test_what_is_too_old_is_gone(make: Maker) -> None:
     async def run() -> None:
         clock = Clock()
         store = make(clock)
-        await store.put("a", "1", b"one")
-        await store.put("a", "2", b"two")
+        await store.put("a", "1", {"1": b"one"})
+        await store.put("a", "2", {"2": b"two"})
         clock.now += 10
         assert await store.get("a", "1") is None
         assert await store.delete("a", "1") is False
-        await store.put("a", "3", b"three")
+        await store.put("a", "3", {"3": b"three"})
         clock.now -= 5
         assert (await store.get("a", "2"), await store.get("a", "3")) == (None, b"three")
 
@@ -78,16 +93,20 @@ def test_what_is_too_old_is_gone(make: Maker) -> None:
 def test_memory_is_bounded_and_whoever_has_most_loses_the_oldest() -> None:
     async def run() -> None:
         store = MemoryResponses(10, most_bytes=80, clock=Clock())
-        await store.put("small", "1", b"x")
+        await store.put("small", "1", {"1": b"x"})
         for place in range(8):
-            assert await store.put("large", f"{place}", b"0123456789")
+            assert await store.put("large", f"{place}", {f"{place}": b"0123456789"})
         assert await store.get("large", "0") is None
         assert await store.get("large", "1") == b"0123456789"
         assert await store.get("small", "1") == b"x"
-        assert await store.put("small", "2", b"more than an eighth") is False
+        assert await store.put("small", "2", {"2": b"more than an eighth"}) is False
         assert await store.get("small", "2") is None
+        for owner in "abcdefgh":
+            assert await store.put(owner, "1", {"1": b"012345678"})
+        assert await store.put("newcomer", "1", {"1": b"0123456789"})
+        assert await store.get("newcomer", "1") == b"0123456789"
         store.close()
-        assert await store.get("small", "1") is None
+        assert await store.get("newcomer", "1") is None
 
     asyncio.run(run())
 
@@ -98,13 +117,13 @@ def test_a_file_that_was_taken_away_is_made_again(tmp_path: Path) -> None:
 
     async def run() -> None:
         store = SqliteResponses(path, 10)
-        await store.put("a", "1", b"one")
+        await store.put("a", "1", {"1": b"one"})
         shutil.rmtree(path.parent)
         with pytest.raises(Overloaded):
             await store.get("a", "1")
         path.parent.mkdir()
         assert await store.get("a", "1") is None
-        await store.put("a", "2", b"two")
+        await store.put("a", "2", {"2": b"two"})
         assert await store.get("a", "2") == b"two"
         store.close()
 
@@ -120,11 +139,11 @@ def test_a_locked_file_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("begin exclusive")
             begin = time.monotonic()
-            puts = (store.put("a", f"{place}", b"x") for place in range(30))
+            puts = (store.put("a", f"{place}", {f"{place}": b"x"}) for place in range(30))
             outcomes = await asyncio.gather(*puts, return_exceptions=True)
             took = time.monotonic() - begin
         assert {type(outcome) for outcome in outcomes} == {Overloaded}
-        assert await store.put("a", "later", b"x")
+        assert await store.put("a", "later", {"later": b"x"})
         store.close()
         return took
 
@@ -136,12 +155,34 @@ def test_a_file_is_shared_outlives_its_process_and_is_its_user_s_alone(tmp_path:
 
     async def run() -> None:
         one, other = SqliteResponses(path, 10), SqliteResponses(path, 10)
-        await asyncio.gather(*(store.put("a", f"{place}", b"x") for place in range(20) for store in (one, other)))
+        await asyncio.gather(
+            *(store.put("a", f"{place}", {f"{place}": b"x"}) for place in range(20) for store in (one, other))
+        )
         assert [await other.get("a", f"{place}") for place in range(20)] == [b"x"] * 20
         assert await SqliteResponses(path, 10).get("a", "7") == b"x"
 
     asyncio.run(run())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_was_told_not_to_be_kept_is_not_kept_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        store = SqliteResponses(tmp_path / "responses.db", 10, patience=0.1)
+        put = store._put
+
+        def slow(*arguments: Any) -> bool:
+            done = put(*arguments)
+            time.sleep(0.2)
+            return done
+
+        monkeypatch.setattr(store, "_put", slow)
+        with pytest.raises(Overloaded):
+            await store.put("a", "1", {"1": b"one"})
+        await asyncio.sleep(0.3)
+        assert await store.get("a", "1") is None
+        store.close()
+
+    asyncio.run(run())
 
 
 def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:

@@ -33,22 +33,18 @@ class KeptResponses:
         """The answer, kept with the items that led to it. That it cannot be is no reason to lose it: it says so."""
         if not response["store"]:
             return response
-        whole = {"response": response, "items": [*items, *response["output"]]}
-        entries = {f"response/{response['id']}": whole, **{f"item/{item['id']}": item for item in response["output"]}}
+        kept = {"response": response, "items": [*items, *response["output"]]}
         try:
-            outcomes = [await self.store.put(self.owner, key, json.dumps(entry)) for key, entry in entries.items()]
-        except Overloaded:
-            outcomes = [False]
-        return {**response, "store": all(outcomes)}
+            entries = {f"item/{item['id']}": json.dumps(item) for item in response["output"]}
+            entries[f"response/{response['id']}"] = json.dumps(kept)
+            is_kept = await self.store.put(self.owner, response["id"], entries)
+        except (Overloaded, RecursionError):
+            is_kept = False
+        return {**response, "store": is_kept}
 
     async def forget(self, response_id: str) -> bool:
         """Forget an answer and its items; False if it was not kept."""
-        response = await self.response(response_id)
-        if response is None:
-            return False
-        for item in response["output"]:
-            await self.store.delete(self.owner, f"item/{item['id']}")
-        return await self.store.delete(self.owner, f"response/{response_id}")
+        return await self.store.delete(self.owner, response_id)
 
     async def _get(self, key: str) -> Any:
         stored = await self.store.get(self.owner, key)

@@ -26,6 +26,7 @@ from app.dialects.openai_tools import custom_use, function_use
 from app.errors import InvalidRequest
 from app.kit import json
 
+KEPT = "previous_response_id"
 SEALED = "reasoning.encrypted_content"
 _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 # what needs no answer: it changes nothing here, and every caller of OpenAI's SDKs or Codex sends it
@@ -49,7 +50,7 @@ def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier:
     body: ConverseRequest = {"messages": []}
     ignored = list(_ignored(request))
     system: list[Any] = [{"text": request.instructions}] if request.instructions else []
-    places = [(item, "previous_response_id") for item in earlier]
+    places = [(item, KEPT) for item in earlier]
     places += [(item, f"input[{place}]") for place, item in enumerate(sent)]
     answered = {item.call_id for item, _ in places if isinstance(item, OutputItem)}
     for item, path in places:
@@ -127,7 +128,14 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
             messages.append({"role": item.role, "content": _blocks(item.content, path)})  # type: ignore[typeddict-item]
         case FunctionCallItem():
             name = flat_name(item.namespace, item.name)
-            use = function_use(item.call_id, name, item.arguments, f"{path}.arguments")
+            try:
+                use = function_use(item.call_id, name, item.arguments, f"{path}.arguments")
+            except InvalidRequest:
+                # the caller cannot mend what this gateway gave out
+                if item.status != "incomplete" and path != KEPT:
+                    raise
+                ignored.append(f"{path}.arguments")
+                use = function_use(item.call_id, name, "", path)
             messages.append({"role": "assistant", "content": [{"toolUse": use}]})
         case CustomCallItem():
             use = custom_use(item.call_id, flat_name(item.namespace, item.name), item.input)

@@ -45,7 +45,7 @@ Part = Annotated[TextPart | ImagePart | FilePart | RefusalPart, Field(discrimina
 class MessageItem(Open):
     """A message. Its `type` may be left out."""
 
-    type: Literal["message"] = "message"
+    type: Literal["message"] | None = "message"
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[Part]
 
@@ -150,7 +150,7 @@ class ToolChoice(Open):
     name: str | None = None
     namespace: str | None = None
     mode: Literal["auto", "required"] | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list["ToolChoice"] | None = None
 
 
 class Reasoning(Open):

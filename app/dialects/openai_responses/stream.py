@@ -26,7 +26,7 @@ class ResponseStream:
         self._facts = facts
         self._number = 0
         self._open: dict[int, _Item] = {}
-        self._output: list[dict[str, Any]] = []
+        self._output: dict[int, dict[str, Any]] = {}
         self._places = 0
         self._stop = ""
         self._usage: dict[str, Any] | None = None
@@ -44,7 +44,7 @@ class ResponseStream:
         """
         if not self._stop or self._stop in MALFORMED:
             raise UpstreamFailed("the model's output was malformed", detail=self._stop)
-        return self._facts.ended(self._stop, self._output, self._usage)
+        return self._facts.ended(self._stop, self._in_order(), self._usage)
 
     def last(self, response: dict[str, Any]) -> bytes:
         """The frame that ends a stream which ended well."""
@@ -53,8 +53,13 @@ class ResponseStream:
     def fail(self, error: GatewayError) -> bytes:
         """The end of a stream that broke."""
         detail = {"code": words_of(error)[1] or "server_error", "message": error.message}
-        response = self._facts.response("failed", output=self._output, error=detail)
-        return self._event("response.failed", response=response)
+        # how its last item would have ended nobody knows
+        closing = b"".join(self._close("incomplete"))
+        response = self._facts.response("failed", output=self._in_order(), error=detail)
+        return closing + self._event("response.failed", response=response)
+
+    def _in_order(self) -> list[dict[str, Any]]:
+        return [self._output[place] for place in sorted(self._output)]
 
     def _event(self, kind: str, **members: Any) -> bytes:
         payload = json.dumps({"type": kind, "sequence_number": self._number, **members})
@@ -80,6 +85,12 @@ class ResponseStream:
                 yield self._event("response.in_progress", response=response)
             case {"messageStop": {"stopReason": reason}}:
                 self._stop = reason
+                if reason in MALFORMED:
+                    self._closing = None
+                    return
+                for index in sorted(self._open):
+                    yield from self._close("completed")
+                    self._closing = self._open.pop(index)
                 yield from self._close("incomplete" if reason in INCOMPLETE else "completed")
             case {"metadata": {"usage": usage}}:
                 self._usage = usage
@@ -162,7 +173,7 @@ class ResponseStream:
                 else:
                     yield self._piece("response.custom_tool_call_input.delta", item, delta=done["input"])
                     yield self._piece("response.custom_tool_call_input.done", item, input=done["input"])
-        self._output.append(done)
+        self._output[item.place] = done
         yield self._event("response.output_item.done", output_index=item.place, item=done)
 
     def _piece(self, kind: str, item: "_Item", **members: Any) -> bytes:

@@ -1,7 +1,6 @@
 """Tools and the choice among them. Those in a namespace, as Codex has, are flattened for the model and restored."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from app.converse.request import Tool as ConverseTool
 from app.converse.request import ToolConfiguration
@@ -10,6 +9,7 @@ from app.dialects.openai_tools import FREE_TEXT, NO_PARAMETERS, specification
 from app.errors import InvalidRequest
 
 _SEPARATOR = "__"
+_CALLABLE = ("function", "custom")
 
 
 def flat_name(namespace: str | None, name: str) -> str:
@@ -24,7 +24,7 @@ def namespaces(request: ResponseRequest) -> dict[str, tuple[str, str]]:
         for tool in request.tools or ()
         if tool.type == "namespace" and tool.name
         for inner in tool.tools or ()
-        if inner.name
+        if inner.name and inner.type in _CALLABLE
     }
 
 
@@ -47,9 +47,7 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
     tools: list[ConverseTool] = []
     names: set[str] = set()
     for place, tool in enumerate(request.tools or ()):
-        declared = list(_declared(tool, f"tools[{place}]"))
-        if not declared:
-            ignored.append(f"tools[{place}]")
+        declared = list(_declared(tool, f"tools[{place}]", ignored))
         for each in declared:
             name = each["toolSpec"]["name"]
             if name in names:
@@ -67,13 +65,14 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
         case "auto":
             return {"tools": tools, "toolChoice": {"auto": {}}}
         case ToolChoice(type="allowed_tools"):
-            wanted = {name for each in choice.tools or () for name in _meant(each, request, names)}
+            callable_ones = [each for each in choice.tools or () if each.type in (*_CALLABLE, "namespace")]
+            wanted = {name for each in callable_ones for name in _meant(each, request, names)}
             chosen = [tool for tool in tools if tool["toolSpec"]["name"] in wanted]
             if not chosen:
                 raise InvalidRequest("allowed_tools must name tools", param="tool_choice")
             return {"tools": chosen, "toolChoice": {"any": {}} if choice.mode == "required" else {"auto": {}}}
         case ToolChoice():
-            meant = _meant(choice.model_dump(), request, names)
+            meant = _meant(choice, request, names)
             if len(meant) > 1:
                 raise InvalidRequest(f"{choice.name!r} is in several namespaces: say which", param="tool_choice")
             return {"tools": tools, "toolChoice": {"tool": {"name": meant.pop()}}}
@@ -81,31 +80,35 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
             return {"tools": tools}
 
 
-def _meant(chosen: dict[str, Any], request: ResponseRequest, declared: set[str]) -> set[str]:
+def _meant(chosen: ToolChoice, request: ResponseRequest, declared: set[str]) -> set[str]:
     """The tools that a choice means, by the model's names: its own name, one in a namespace, or a whole namespace."""
-    kind, name, namespace = chosen.get("type"), chosen.get("name"), chosen.get("namespace")
-    if namespace is None and name in declared:
-        return {str(name)}
-    wanted = (name, None) if kind == "namespace" else (namespace, name)
+    name = chosen.name
+    if chosen.namespace is None and name is not None and name in declared:
+        return {name}
+    wanted = (name, None) if chosen.type == "namespace" else (chosen.namespace, name)
     meant = {
         flat
         for flat, (outer, own) in namespaces(request).items()
         if wanted[0] in (None, outer) and wanted[1] in (None, own)
     }
     if not meant or name is None:
-        raise InvalidRequest(f"the tool {name or kind!r} is not declared in tools", param="tool_choice")
+        raise InvalidRequest(f"the tool {name or chosen.type!r} is not declared in tools", param="tool_choice")
     return meant
 
 
-def _declared(tool: Tool, path: str, namespace: str | None = None) -> Iterator[ConverseTool]:
-    """The declarations that a tool amounts to; none for those that OpenAI's servers run."""
-    if tool.type not in ("function", "custom", "namespace"):
-        return
-    if not tool.name:
-        raise InvalidRequest("a tool needs a name", param=f"{path}.name")
+def _declared(tool: Tool, path: str, ignored: list[str], namespace: str | None = None) -> Iterator[ConverseTool]:
+    """The declarations that a tool amounts to; one that only OpenAI's servers run is added to `ignored`."""
     if tool.type == "namespace":
+        if namespace is not None:
+            raise InvalidRequest("a namespace holds no other", param=path)
+        if not tool.name:
+            raise InvalidRequest("a namespace needs a name", param=f"{path}.name")
         for place, inner in enumerate(tool.tools or ()):
-            yield from _declared(inner, f"{path}.tools[{place}]", tool.name)
+            yield from _declared(inner, f"{path}.tools[{place}]", ignored, tool.name)
+    elif tool.type not in _CALLABLE:
+        ignored.append(path)
+    elif not tool.name:
+        raise InvalidRequest("a tool needs a name", param=f"{path}.name")
     elif tool.type == "custom":
         yield {"toolSpec": specification(flat_name(namespace, tool.name), tool.description, FREE_TEXT)}
     else:

@@ -108,12 +108,21 @@ REFUSED: list[tuple[Any, str]] = [
     ({"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}]}, "tools[0].tools[0].name"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"tools": [FUNCTION], "tool_choice": {"type": "function", "name": "g"}}, "tool_choice"),
-    ({"tools": [FUNCTION], "tool_choice": {"type": "allowed_tools", "tools": [{"name": "g"}]}}, "tool_choice"),
+    (
+        {"tools": [FUNCTION], "tool_choice": {"type": "allowed_tools", "tools": [{"type": "function", "name": "g"}]}},
+        "tool_choice",
+    ),
     ({"tools": [FUNCTION], "tool_choice": {"type": "allowed_tools", "tools": []}}, "tool_choice"),
     ({"tools": [FUNCTION, {"type": "web_search"}], "tool_choice": {"type": "web_search"}}, "tool_choice"),
     ({"tools": [FUNCTION, FUNCTION]}, "tools[1]"),
     ({"tools": [CLOCK, {"type": "function", "name": "clock__now"}]}, "tools[1]"),
     ({"tools": [CLOCK, {**CLOCK, "name": "watch"}], "tool_choice": {"type": "function", "name": "now"}}, "tool_choice"),
+    (
+        {"tools": [FUNCTION], "tool_choice": {"type": "allowed_tools", "tools": [{"type": "function", "name": ["f"]}]}},
+        "tool_choice.tools[0].name",
+    ),
+    ({"tools": [{"type": "namespace", "tools": [FUNCTION]}]}, "tools[0].name"),
+    ({"tools": [{"type": "namespace", "name": "n", "tools": [CLOCK]}]}, "tools[0].tools[0]"),
     ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
     ({"max_output_tokens": 0}, "max_output_tokens"),
     ({"reasoning": {"effort": "enormous"}}, "reasoning.effort"),
@@ -229,7 +238,7 @@ def test_what_has_no_effect_is_named() -> None:
             {"type": "reasoning", "encrypted_content": "gAAAA-of-someone-else"},
             {"type": "reasoning", "summary": [{"type": "summary_text", "text": "no seal"}], "content": None},
         ],
-        tools=[{"type": "web_search"}, FUNCTION],
+        tools=[{"type": "web_search"}, FUNCTION, {"type": "namespace", "name": "n", "tools": [{"type": "web_search"}]}],
         metadata={"a": "b"},
         truncation="auto",
         text={"verbosity": "low"},
@@ -243,6 +252,7 @@ def test_what_has_no_effect_is_named() -> None:
         "metadata",
         "text.verbosity",
         "tools[0]",
+        "tools[2].tools[0]",
         "truncation",
         "user",
     ]
@@ -266,6 +276,7 @@ CHOICES: list[tuple[Any, Any, list[str]]] = [
         {"auto": {}},
         ["clock__now", "clock__set"],
     ),
+    ({"type": "allowed_tools", "tools": [FUNCTION, {"type": "web_search"}]}, {"auto": {}}, ["f"]),
     ({"type": "allowed_tools", "mode": "auto", "tools": [FUNCTION]}, {"auto": {}}, ["f"]),
     ({"type": "allowed_tools", "mode": "required", "tools": [FUNCTION]}, {"any": {}}, ["f"]),
 ]
@@ -451,7 +462,9 @@ def test_malformed_output_is_a_failure(stop: str) -> None:
         stream.ended()
     (failed,) = events_of(stream.fail(caught.value))
     assert failed["sequence_number"] == len(told)
-    assert [item["status"] for item in failed["response"]["output"]] == ["completed"]
+    # a client may act on what is done, and what broke the model's own format is not
+    assert failed["response"]["output"] == []
+    assert "response.output_item.done" not in [event["type"] for event in told]
 
 
 def test_a_stream_tells_the_same_in_the_order_that_clients_need() -> None:
@@ -489,7 +502,7 @@ def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
         (ContextTooLong("too long"), "context_length_exceeded"),
         (UpstreamFailed("gone"), "server_error"),
     ):
-        (failed,) = events_of(stream.fail(error))
+        *_, failed = events_of(stream.fail(error))
         # Codex reads this code, which OpenAI's SDK does not list
         if code != "context_length_exceeded":
             EVENT.validate_python(failed)
@@ -525,6 +538,32 @@ def test_a_call_that_was_cut_off_is_not_sent_back_unless_it_was_answered() -> No
     output = {"type": "function_call_output", "call_id": "a", "output": "x"}
     answered = call(input=[go_on, {**cut, "arguments": "{}"}, output])
     assert "toolUse" in answered.converse["messages"][1]["content"][0]
+    broken = call(input=[go_on, cut, output])
+    assert broken.converse["messages"][1]["content"][0]["toolUse"]["input"] == {}
+    assert broken.ignored == ["input[1].arguments"]
+
+
+def test_items_are_in_the_order_in_which_they_began_and_all_of_them_end() -> None:
+    events: list[Any] = [
+        {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "first"}}},
+        {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"text": "second"}}},
+        {"contentBlockStop": {"contentBlockIndex": 1}},
+        {"contentBlockStop": {"contentBlockIndex": 0}},
+        {"messageStop": {"stopReason": "end_turn"}},
+    ]
+    response = ended(ResponseStream(facts()), events)[-1]["response"]
+    assert [item["content"][0]["text"] for item in response["output"]] == ["first", "second"]
+    stream = ResponseStream(facts())
+    stream.from_events(events[2:3])
+    assert stream.from_events(events[:1])
+    stream.from_events([{"contentBlockStop": {"contentBlockIndex": 0}}])
+    unended = ended(ResponseStream(facts()), [*events[:2], {"messageStop": {"stopReason": "max_tokens"}}])
+    assert [item["status"] for item in unended[-1]["response"]["output"]] == ["completed", "incomplete"]
+    *closing, failed = events_of(stream.fail(UpstreamFailed("gone")))
+    assert closing[-1]["type"] == "response.output_item.done"
+    assert [(item["content"][0]["text"], item["status"]) for item in failed["response"]["output"]] == [
+        ("first", "incomplete")
+    ]
 
 
 def test_what_was_kept_has_no_place_in_the_input() -> None:
