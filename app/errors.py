@@ -9,6 +9,7 @@
     │   └── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
     ├── NotFound                  404  no such path or resource
     │   └── ModelNotFound         404  no such model, or none that this account can call
+    │       └── ProfileRequired   404  a model that is sold only by inference profile
     ├── MethodNotAllowed          405
     ├── RateLimited               429  a throttle, of AWS or ours
     │   └── QuotaExceeded         429  a quota that waiting does not mend
@@ -126,6 +127,10 @@ class ModelNotFound(NotFound):
     """No such model, or none that this account can call."""
 
     kind = "model_not_found"
+
+
+class ProfileRequired(ModelNotFound):
+    """The model is there, and sold only by inference profile."""
 
 
 class MethodNotAllowed(GatewayError):

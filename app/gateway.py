@@ -78,10 +78,12 @@ def build_gateway(settings: Settings) -> Gateway:
         ),
         retry=RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait),
     )
+    directory = ModelDirectory(client)
+    planner = Planner(settings.bedrock_model_id, settings.aliases())
     return Gateway(
         client=client,
-        directory=ModelDirectory(client),
-        pipeline=Pipeline(client, Planner(settings.bedrock_model_id, settings.aliases()), settings.betas()),
+        directory=directory,
+        pipeline=Pipeline(client, planner, settings.betas(), directory.profile_of),
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),
             settings.max_body_bytes,

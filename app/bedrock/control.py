@@ -12,6 +12,7 @@ from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
 from app.kit import json
 from app.kit.clock import Deadline
 from app.models.catalog import CatalogEntry, merge_catalog
+from app.models.ids import GEOGRAPHIES, ModelId, parse_model_id
 from app.telemetry.observer import RequestRecord
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,20 @@ class ModelDirectory:
         if self._refreshing is None:
             raise UpstreamFailed("the list of models is not available")
         return await asyncio.shield(self._refreshing)
+
+    async def profile_of(self, model: ModelId) -> str | None:
+        """The inference profile of a model that a base id names: of those that this region has, the narrowest.
+
+        Raises:
+            GatewayError: as `entries` does.
+        """
+        profiles = [
+            profile
+            for profile in (parse_model_id(entry.id) for entry in await self.entries())
+            if profile.geography and not profile.arn_kind and profile.base == model.raw
+        ]
+        narrowest = min(profiles, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
+        return None if narrowest is None else narrowest.raw
 
     async def close(self) -> None:
         """Stop a refresh that is under way."""

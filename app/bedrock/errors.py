@@ -20,6 +20,7 @@ from app.errors import (
     NotFound,
     Overloaded,
     PermissionRefused,
+    ProfileRequired,
     QuotaExceeded,
     RateLimited,
     UpstreamFailed,
@@ -36,7 +37,8 @@ _TOO_LONG = (
     "too many input tokens",
     "expected maxlength:",
 )
-_NO_SUCH_MODEL = ("model identifier is invalid", "on-demand throughput isn", "at 'modelid' failed to satisfy")
+_ONLY_BY_PROFILE = "on-demand throughput isn"
+_NO_SUCH_MODEL = ("model identifier is invalid", "at 'modelid' failed to satisfy")
 _PRINCIPAL = re.compile(r"User: \S+ is")
 _OUR_IDENTITY = frozenset(
     {
@@ -106,6 +108,8 @@ def _validation(message: str, _: dict[str, Any]) -> GatewayError:
     text = message.lower()
     if any(phrase in text for phrase in _TOO_LONG):
         return ContextTooLong(message)
+    if _ONLY_BY_PROFILE in text:
+        return ProfileRequired(message)
     if any(phrase in text for phrase in _NO_SUCH_MODEL):
         return ModelNotFound(message)
     return InvalidRequest(message)

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from app.errors import InvalidRequest
 
-GEOGRAPHIES = frozenset({"us", "eu", "apac", "jp", "au", "in", "ca", "us-gov", "global"})
+# from the narrowest to the widest
+GEOGRAPHIES = ("jp", "au", "in", "ca", "us-gov", "us", "eu", "apac", "global")
 
 _NAME = re.compile(r"[A-Za-z0-9._:/-]{1,2048}\Z")
 _ARN = re.compile(

@@ -35,7 +35,7 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
             return vectors_of(document), tokens
 
         async with places:
-            return await pipeline.client.run(request, exchange.deadline, exchange.record, take)
+            return await pipeline.send(exchange, request, take)
 
     tasks = [asyncio.create_task(one(body)) for body in draft.bodies]
     try:

@@ -22,4 +22,4 @@ async def rerank(pipeline: Pipeline, exchange: Exchange, call: RerankCall) -> li
         exchange.record.usage = usage_of_headers(response.headers)
         return scores_of(document, len(call.documents))
 
-    return await pipeline.client.run(request, exchange.deadline, exchange.record, take)
+    return await pipeline.send(exchange, request, take)

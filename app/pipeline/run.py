@@ -1,8 +1,9 @@
 """Runs calls: `complete` and `stream` translated, `invoke` and `invoke_stream` native, the `forward`s untouched."""
 
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
-from typing import Any, cast
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from app.bedrock.client import BedrockClient, BedrockRequest
@@ -12,9 +13,10 @@ from app.converse.call import ModelCall, NativeCall
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.converse.usage import Usage
-from app.errors import UpstreamFailed
+from app.errors import GatewayError, ProfileRequired, UpstreamFailed
 from app.kit import json
 from app.kit.aiter import started
+from app.models.ids import ModelId, parse_model_id
 from app.pipeline.exchange import Exchange
 from app.routing.plan import DEFAULT_ALIAS, Planner, Target
 from app.tailor import Draft, tailor
@@ -24,6 +26,11 @@ from app.telemetry.observer import RequestRecord
 
 UsageReader = Callable[[dict[str, Any]], Usage | None]
 
+_log = logging.getLogger(__name__)
+
+Taken = TypeVar("Taken")
+
+_BY_PROFILE = "inference_profile"
 _JSON = (("content-type", "application/json"),)
 
 
@@ -54,6 +61,7 @@ class Pipeline:
     planner: Planner
     # features of Anthropic's format that this deployment lets pass beside those that are known
     betas: frozenset[str] = frozenset()
+    find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
 
     async def complete(self, exchange: Exchange, call: ModelCall) -> Reply:
         """Translate, call Converse, and return its reply in the caller's terms.
@@ -62,7 +70,7 @@ class Pipeline:
             GatewayError: whatever went wrong, on either side.
         """
         request, undo = self._prepare(exchange, call, "converse")
-        reply = await self.client.run(request, exchange.deadline, exchange.record, _take_reply)
+        reply = await self.send(exchange, request, _take_reply)
         exchange.record.usage = Usage.of(cast(dict[str, object], reply["usage"]))
         return undo.reply(reply)
 
@@ -78,7 +86,7 @@ class Pipeline:
         async def take(response: HttpResponse) -> AsyncGenerator[list[Event], None]:
             return await started(_read_events(response, undo, exchange.record))
 
-        return await self.client.run(request, exchange.deadline, exchange.record, take)
+        return await self.send(exchange, request, take)
 
     def takes_natively(self, name: str, body_format: str) -> bool:
         """True if the surface of the name's target takes bodies of this format, so that nothing needs translation.
@@ -104,7 +112,7 @@ class Pipeline:
             exchange.record.usage = usage_of_headers(response.headers) or usage_of(document)
             return document
 
-        return await self.client.run(request, exchange.deadline, exchange.record, take)
+        return await self.send(exchange, request, take)
 
     async def invoke_stream(
         self, exchange: Exchange, call: NativeCall, usage_of: UsageReader, last: str
@@ -122,7 +130,38 @@ class Pipeline:
         async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
             return await started(_read_documents(response, last, usage_of, exchange.record))
 
-        return await self.client.run(request, exchange.deadline, exchange.record, take)
+        return await self.send(exchange, request, take)
+
+    async def send(
+        self, exchange: Exchange, request: BedrockRequest, take: Callable[[HttpResponse], Awaitable[Taken]]
+    ) -> Taken:
+        """Send a request to the target that the record names; a model sold only by inference profile is asked by one.
+
+        Bedrock says so only when asked by the model's own id. The profile that is then found is remembered.
+
+        Raises:
+            GatewayError: as `BedrockClient.run` does.
+        """
+        record = exchange.record
+        try:
+            return await self.client.run(request, exchange.deadline, record, take)
+        except ProfileRequired:
+            model = parse_model_id(record.target)
+            profile = await self._profile_of(model)
+            if profile is None:
+                raise
+        self.planner.profiles[model.raw] = profile
+        record.target = profile
+        record.repaired.append(_BY_PROFILE)
+        path = f"/model/{parse_model_id(profile).quoted}/{request.path.rpartition('/')[2]}"
+        return await self.client.run(replace(request, path=path), exchange.deadline, record, take)
+
+    async def _profile_of(self, model: ModelId) -> str | None:
+        try:
+            return None if self.find_profile is None else await self.find_profile(model)
+        except GatewayError as error:
+            _log.warning("no inference profile could be found: %s", error.message)
+            return None
 
     def fitted(self, exchange: Exchange, call: NativeCall) -> dict[str, Any]:
         """The body that a native call becomes for its target; what was ignored and repaired is noted in the record."""
@@ -169,6 +208,8 @@ class Pipeline:
         record = exchange.record
         record.model = name or DEFAULT_ALIAS
         record.target, record.lane, record.surface = target.model.raw, "native", "invoke"
+        if target.by_profile:
+            record.repaired.append(_BY_PROFILE)
         path = f"/model/{target.model.quoted}/{operation}"
         return BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=json.dumps(body))
 
@@ -205,6 +246,8 @@ class Pipeline:
         draft = self.tailored(exchange, call)
         record.model = call.model or DEFAULT_ALIAS
         record.target, record.lane, record.surface = target.model.raw, "translated", "converse"
+        if target.by_profile:
+            record.repaired.append(_BY_PROFILE)
         path = f"/model/{target.model.quoted}/{operation}"
         body = json.dumps(draft.body)
         return BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=body), draft.undo

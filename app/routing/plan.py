@@ -11,10 +11,14 @@ DEFAULT_ALIAS = "default"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an attempt lands: a model, in the gateway's region."""
+    """Where an attempt lands: a model, in the gateway's region.
+
+    by_profile: the caller named the model, and the gateway its inference profile.
+    """
 
     model: ModelId
     traits: Traits
+    by_profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,12 @@ class Planner:
 
     default_model: what the alias `default`, or no name at all, stands for.
     aliases: names that this deployment gives to models.
+    profiles: inference profiles, by the base ids of models that were seen to be sold only so.
     """
 
     default_model: str
     aliases: Mapping[str, str] = field(default_factory=dict)
+    profiles: dict[str, str] = field(default_factory=dict)
 
     def plan(self, name: str) -> Target:
         """The target for a name.
@@ -35,6 +41,9 @@ class Planner:
             InvalidRequest: the name cannot be one of a model.
         """
         model = parse_model_id(self.model_behind(name) or name)
+        profile = self.profiles.get(model.raw)
+        if profile is not None:
+            return Target(parse_model_id(profile), traits_of(model), by_profile=True)
         return Target(model, traits_of(model))
 
     def model_behind(self, name: str) -> str:

@@ -17,7 +17,7 @@ from app.bedrock.errors import IdentityRefused, error_of_name, error_of_reply
             400,
             "ValidationException",
             "… with on-demand throughput isn\u2019t supported.",
-            errors.ModelNotFound,
+            errors.ProfileRequired,
             False,
             False,
         ),

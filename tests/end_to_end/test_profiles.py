@@ -1,0 +1,101 @@
+"""A model that is sold only by inference profile is asked by the region's own, whoever names it by its base id."""
+
+import asyncio
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+
+from app.kit import json
+from tests.end_to_end.conftest import Records
+from tests.servers import KEY, emulator_app, gateway, http_reply, read_request, serving, upstream
+
+SONNET, NOVA = "anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-2-lite-v1:0"
+HEADERS = {"authorization": f"Bearer {KEY}"}
+HELLO: Any = [{"role": "user", "content": "hello"}]
+
+
+@pytest.mark.parametrize("model", [SONNET, NOVA])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_profile_is_found_said_and_remembered(model: str, streamed: bool) -> None:
+    records = Records()
+    with serving(emulator_app()) as bedrock, gateway(bedrock, records) as url:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
+            for attempts in (2, 1):
+                answer = client.chat.completions.with_raw_response.create(model=model, messages=HELLO, stream=streamed)
+                assert "inference_profile" in answer.headers["x-outcrop-repaired"].split(", ")
+                if streamed:
+                    list(answer.parse())
+                record = records.by_id(answer.headers["x-request-id"])
+                assert (record.model, record.target, record.attempts) == (model, f"us.{model}", attempts)
+        with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as claude:
+            raw = claude.messages.with_raw_response.create(model=model, max_tokens=9, messages=HELLO)
+            assert raw.parse().model == model
+            assert "inference_profile" in raw.headers["x-outcrop-repaired"]
+
+
+def test_native_calls_find_it_too() -> None:
+    with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
+        with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as claude:
+            raw = claude.messages.with_raw_response.create(model=SONNET, max_tokens=9, messages=HELLO)
+        assert raw.headers["x-outcrop-repaired"] == "inference_profile"
+
+
+def test_callers_who_speak_bedrock_get_bedrock_s_own_refusal() -> None:
+    with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
+        body = {"messages": [{"role": "user", "content": [{"text": "x"}]}]}
+        refused = httpx.post(f"{url}/model/{SONNET}/converse", json=body, headers=HEADERS)
+    assert refused.status_code == 400
+    assert "on-demand throughput" in refused.json()["message"]
+
+
+@pytest.mark.parametrize("lists", ["none", "broken", "narrowest"])
+def test_which_profile(lists: str) -> None:
+    asked: list[str] = []
+    text_model = {"modelId": NOVA, "outputModalities": ["TEXT"], "inferenceTypesSupported": ["INFERENCE_PROFILE"]}
+    profiles = [
+        {
+            "inferenceProfileId": f"{geography}.{NOVA}",
+            "type": "SYSTEM_DEFINED",
+            "status": "ACTIVE",
+            "models": [{"modelArn": f"arn:aws:bedrock:ap-northeast-1::foundation-model/{NOVA}"}],
+        }
+        for geography in ("global", "apac", "jp")
+    ]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        path = head.split()[1].decode()
+        if path.startswith("/model/"):
+            asked.append(path)
+        if path.startswith("/model/jp"):
+            message = {"role": "assistant", "content": [{"text": "hi"}]}
+            usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+            reply = {"output": {"message": message}, "stopReason": "end_turn", "usage": usage}
+            writer.write(http_reply(json.dumps(reply)))
+        elif path.startswith("/model/"):
+            error = {"message": "Invocation with on-demand throughput isn\u2019t supported."}
+            extra = "x-amzn-errortype: ValidationException\r\n"
+            writer.write(http_reply(json.dumps(error), "400 Bad Request", extra=extra))
+        elif lists == "broken":
+            writer.write(http_reply(b"{}", "403 Forbidden", extra="x-amzn-errortype: AccessDeniedException\r\n"))
+        elif path.startswith("/foundation-models"):
+            writer.write(http_reply(json.dumps({"modelSummaries": [text_model]})))
+        else:
+            listed = profiles if lists == "narrowest" else []
+            writer.write(http_reply(json.dumps({"inferenceProfileSummaries": listed})))
+        await writer.drain()
+        writer.close()
+
+    with upstream(answer) as bedrock, gateway(bedrock) as url:
+        body = {"model": NOVA, "messages": HELLO}
+        answered = httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS)
+    if lists == "narrowest":
+        assert answered.status_code == 200
+        assert [path.split("/")[2].partition(".")[0] for path in asked] == ["amazon", "jp"]
+    else:
+        assert (answered.status_code, answered.json()["error"]["code"]) == (404, "model_not_found")
+        assert "on-demand throughput" in answered.json()["error"]["message"]
+        assert len(asked) == 1
