@@ -11,7 +11,7 @@ from app.bedrock.transport import read_body
 from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
 from app.kit import json
 from app.kit.clock import Deadline
-from app.models.catalog import CatalogEntry, merge_catalog
+from app.models.catalog import CatalogEntry, merge_catalog, system_profiles
 from app.models.ids import GEOGRAPHIES, ModelId, parse_model_id
 from app.telemetry.observer import RequestRecord
 
@@ -35,6 +35,7 @@ class ModelDirectory:
         self._lifetime = lifetime
         self._patience = patience
         self._entries: list[CatalogEntry] | None = None
+        self._profiles: list[ModelId] = []
         self._fresh_until = 0.0
         self._refreshing: asyncio.Task[list[CatalogEntry]] | None = None
 
@@ -54,17 +55,16 @@ class ModelDirectory:
         return await asyncio.shield(self._refreshing)
 
     async def profile_of(self, model: ModelId) -> str | None:
-        """The inference profile of a model that a base id names: of those that this region has, the narrowest.
+        """The inference profile of a model, whatever it makes: of those that this region has, the narrowest.
 
         Raises:
             GatewayError: as `entries` does.
         """
-        profiles = [
-            profile
-            for profile in (parse_model_id(entry.id) for entry in await self.entries())
-            if profile.geography and not profile.arn_kind and profile.base == model.raw
-        ]
-        narrowest = min(profiles, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
+        if model.geography or model.is_opaque:
+            return None
+        await self.entries()
+        fitting = [profile for profile in self._profiles if profile.base == model.base]
+        narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
         return None if narrowest is None else narrowest.raw
 
     async def close(self) -> None:
@@ -85,6 +85,9 @@ class ModelDirectory:
                     self._pages("/foundation-models", "modelSummaries"),
                     self._pages("/inference-profiles", "inferenceProfileSummaries", maxResults=str(_PAGE_SIZE)),
                 )
+            self._profiles = [
+                profile for profile in map(parse_model_id, system_profiles(profiles)) if profile.geography
+            ]
             return merge_catalog(models, profiles)
         except TimeoutError:
             raise UpstreamTimeout("Bedrock did not list its models in time") from None

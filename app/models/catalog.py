@@ -41,6 +41,15 @@ def merge_catalog(models: Iterable[dict[str, Any]], profiles: Iterable[dict[str,
     return sorted(entries.values(), key=lambda entry: entry.id)
 
 
+def system_profiles(profiles: Iterable[dict[str, Any]]) -> list[str]:
+    """The ids of the system's active inference profiles, over models of every kind."""
+    return [
+        profile["inferenceProfileId"]
+        for profile in profiles
+        if profile.get("type") == "SYSTEM_DEFINED" and _is_active(profile.get("status"))
+    ]
+
+
 def _is_active(status: str | None) -> bool:
     return status in (None, "ACTIVE")
 

@@ -20,6 +20,6 @@ async def rerank(pipeline: Pipeline, exchange: Exchange, call: RerankCall) -> li
     async def take(response: HttpResponse) -> list[tuple[int, float]]:
         document = await read_document(response)
         exchange.record.usage = usage_of_headers(response.headers)
-        return scores_of(document, len(call.documents))
+        return scores_of(document, call)
 
     return await pipeline.send(exchange, request, take)

@@ -1,10 +1,11 @@
 """Runs calls: `complete` and `stream` translated, `invoke` and `invoke_stream` native, the `forward`s untouched."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.decode import DocumentDecoder, EventDecoder, UsageTap, usage_of_headers, usage_of_invocation
@@ -13,9 +14,10 @@ from app.converse.call import ModelCall, NativeCall
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.converse.usage import Usage
-from app.errors import GatewayError, ProfileRequired, UpstreamFailed
+from app.errors import GatewayError, ModelNotFound, PermissionRefused, ProfileRequired, UpstreamFailed
 from app.kit import json
 from app.kit.aiter import started
+from app.kit.clock import Deadline
 from app.models.ids import ModelId, parse_model_id
 from app.pipeline.exchange import Exchange
 from app.routing.plan import DEFAULT_ALIAS, Planner, Target
@@ -30,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 Taken = TypeVar("Taken")
 
-_BY_PROFILE = "inference_profile"
+_PROFILE_SECONDS = 3.0
 _JSON = (("content-type", "application/json"),)
 
 
@@ -143,24 +145,32 @@ class Pipeline:
             GatewayError: as `BedrockClient.run` does.
         """
         record = exchange.record
+        model = parse_model_id(unquote(request.path.split("/")[2]))
         try:
             return await self.client.run(request, exchange.deadline, record, take)
         except ProfileRequired:
-            model = parse_model_id(record.target)
-            profile = await self._profile_of(model)
+            profile = await self._profile_of(model, exchange.deadline)
             if profile is None:
                 raise
-        self.planner.profiles[model.raw] = profile
+        except (ModelNotFound, PermissionRefused):
+            self.planner.forget(model.raw)
+            raise
         record.target = profile
-        record.repaired.append(_BY_PROFILE)
+        note_profile(record)
         path = f"/model/{parse_model_id(profile).quoted}/{request.path.rpartition('/')[2]}"
-        return await self.client.run(replace(request, path=path), exchange.deadline, record, take)
+        answer = await self.client.run(replace(request, path=path), exchange.deadline, record, take)
+        self.planner.profiles[model.raw] = profile
+        return answer
 
-    async def _profile_of(self, model: ModelId) -> str | None:
+    async def _profile_of(self, model: ModelId, deadline: Deadline) -> str | None:
+        """A courtesy, which must not keep Bedrock's refusal back for long."""
+        if self.find_profile is None:
+            return None
         try:
-            return None if self.find_profile is None else await self.find_profile(model)
-        except GatewayError as error:
-            _log.warning("no inference profile could be found: %s", error.message)
+            async with asyncio.timeout(min(_PROFILE_SECONDS, deadline.remaining() / 2)):
+                return await self.find_profile(model)
+        except (GatewayError, TimeoutError) as error:
+            _log.warning("no inference profile could be found: %s", type(error).__name__)
             return None
 
     def fitted(self, exchange: Exchange, call: NativeCall) -> dict[str, Any]:
@@ -209,7 +219,7 @@ class Pipeline:
         record.model = name or DEFAULT_ALIAS
         record.target, record.lane, record.surface = target.model.raw, "native", "invoke"
         if target.by_profile:
-            record.repaired.append(_BY_PROFILE)
+            note_profile(record)
         path = f"/model/{target.model.quoted}/{operation}"
         return BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=json.dumps(body))
 
@@ -247,10 +257,16 @@ class Pipeline:
         record.model = call.model or DEFAULT_ALIAS
         record.target, record.lane, record.surface = target.model.raw, "translated", "converse"
         if target.by_profile:
-            record.repaired.append(_BY_PROFILE)
+            note_profile(record)
         path = f"/model/{target.model.quoted}/{operation}"
         body = json.dumps(draft.body)
         return BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=body), draft.undo
+
+
+def note_profile(record: RequestRecord) -> None:
+    """Say, once for a request of however many calls, that a profile was asked instead of the model's own id."""
+    if "inference_profile" not in record.repaired:
+        record.repaired.append("inference_profile")
 
 
 async def _take_reply(response: HttpResponse) -> Reply:

@@ -46,6 +46,11 @@ class Planner:
             return Target(parse_model_id(profile), traits_of(model), by_profile=True)
         return Target(model, traits_of(model))
 
+    def forget(self, name: str) -> None:
+        """Remember a profile no longer: it was refused."""
+        for model in [model for model, profile in self.profiles.items() if profile == name]:
+            del self.profiles[model]
+
     def model_behind(self, name: str) -> str:
         """The model that a name stands for, or nothing where it stands for itself."""
         if name in self.aliases:

@@ -6,6 +6,8 @@ from typing import Any
 from app.errors import InvalidRequest, UpstreamFailed
 from app.models.traits import Traits
 
+_LARGEST_SCORE = 1e9  # scores are between 0 and 1; this bound tells nonsense, not a number and infinity
+
 
 @dataclass(frozen=True, slots=True)
 class RerankCall:
@@ -33,16 +35,20 @@ def tailor_rerank(call: RerankCall, traits: Traits) -> dict[str, Any]:
     return body
 
 
-def scores_of(document: dict[str, Any], count: int) -> list[tuple[int, float]]:
-    """Index and score of each document that was kept, the best first. `count`: how many were sent.
+def scores_of(document: dict[str, Any], call: RerankCall) -> list[tuple[int, float]]:
+    """Index and score of each document that was kept, the best first.
 
     Raises:
         UpstreamFailed: the answer makes no sense.
     """
-    try:
-        scores = [(int(each["index"]), float(each["relevance_score"])) for each in document["results"]]
-    except (LookupError, TypeError, ValueError) as error:
-        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
-    if any(not 0 <= index < count for index, _ in scores):
-        raise UpstreamFailed("Bedrock's reply made no sense", detail="an index of no document")
-    return scores
+    scores: dict[int, float] = {}
+    results = document.get("results")
+    for each in results if isinstance(results, list) else [None]:
+        match each:
+            case {"index": int(index), "relevance_score": int() | float() as score} if (
+                0 <= index < len(call.documents) and index not in scores and abs(score) <= _LARGEST_SCORE
+            ):
+                scores[index] = float(score)
+            case _:
+                raise UpstreamFailed("Bedrock's reply made no sense", detail="results")
+    return sorted(scores.items(), key=lambda item: -item[1])[: call.top]

@@ -1,6 +1,7 @@
 """A model that is sold only by inference profile is asked by the region's own, whoever names it by its base id."""
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import anthropic
@@ -8,6 +9,7 @@ import httpx
 import openai
 import pytest
 
+from app.emulator import catalog
 from app.kit import json
 from tests.end_to_end.conftest import Records
 from tests.servers import KEY, emulator_app, gateway, http_reply, read_request, serving, upstream
@@ -99,3 +101,72 @@ def test_which_profile(lists: str) -> None:
         assert (answered.status_code, answered.json()["error"]["code"]) == (404, "model_not_found")
         assert "on-demand throughput" in answered.json()["error"]["message"]
         assert len(asked) == 1
+
+
+def test_a_profile_that_is_refused_is_forgotten_and_one_that_never_worked_not_remembered() -> None:
+    asked: list[str] = []
+    profile_works = [False, True, False, True]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        path = head.split()[1].decode()
+        if path.startswith("/model/"):
+            asked.append(path.split("/")[2].partition(".")[0])
+        if path.startswith("/model/us") and profile_works.pop(0):
+            message = {"role": "assistant", "content": [{"text": "hi"}]}
+            usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+            writer.write(
+                http_reply(json.dumps({"output": {"message": message}, "stopReason": "end_turn", "usage": usage}))
+            )
+        elif path.startswith("/model/us"):
+            writer.write(http_reply(b"{}", "403 Forbidden", extra="x-amzn-errortype: AccessDeniedException\r\n"))
+        elif path.startswith("/model/"):
+            error = {"message": "Invocation with on-demand throughput isn\u2019t supported."}
+            writer.write(
+                http_reply(json.dumps(error), "400 Bad Request", extra="x-amzn-errortype: ValidationException\r\n")
+            )
+        elif path.startswith("/foundation-models"):
+            writer.write(http_reply(b"{}"))
+        else:
+            profile = {"inferenceProfileId": f"us.{NOVA}", "type": "SYSTEM_DEFINED", "status": "ACTIVE"}
+            writer.write(http_reply(json.dumps({"inferenceProfileSummaries": [profile]})))
+        await writer.drain()
+        writer.close()
+
+    with upstream(answer) as bedrock, gateway(bedrock) as url:
+        body = {"model": NOVA, "messages": HELLO}
+        statuses = [httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code for _ in range(4)]
+    assert statuses == [403, 200, 403, 200]
+    assert asked == ["amazon", "us", "amazon", "us", "us", "amazon", "us"]
+
+
+def test_many_calls_of_one_request_all_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    titan = "amazon.titan-embed-text-v2:0"
+    found = catalog._BY_ID[titan]
+    sold_by_profile = dataclasses.replace(found, profile_only=True)
+    monkeypatch.setitem(catalog._BY_ID, titan, sold_by_profile)
+    models = tuple(sold_by_profile if model.id == titan else model for model in catalog.MODELS)
+    monkeypatch.setattr(catalog, "MODELS", models)
+    with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
+        for _ in range(2):
+            body = {"model": titan, "input": [f"text {place}" for place in range(20)]}
+            answer = httpx.post(f"{url}/v1/embeddings", json=body, headers=HEADERS)
+            assert (answer.status_code, len(answer.json()["data"])) == (200, 20)
+            assert answer.headers["x-outcrop-repaired"] == "inference_profile"
+
+
+def test_lists_that_do_not_come_do_not_keep_the_refusal_back() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        if b" /model/" not in head:
+            await asyncio.sleep(20)
+        error = {"message": "Invocation with on-demand throughput isn\u2019t supported."}
+        writer.write(
+            http_reply(json.dumps(error), "400 Bad Request", extra="x-amzn-errortype: ValidationException\r\n")
+        )
+        await writer.drain()
+
+    with upstream(answer) as bedrock, gateway(bedrock, bedrock_total_timeout=2) as url:
+        body = {"model": NOVA, "messages": HELLO}
+        answered = httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS)
+    assert (answered.status_code, answered.json()["error"]["code"]) == (404, "model_not_found")

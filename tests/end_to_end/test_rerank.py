@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.kit import json
 from tests.servers import KEY, gateway, http_reply, read_request, upstream
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -66,7 +67,19 @@ def test_refusals_name_the_field_in_cohere_s_shape(
 
 
 @pytest.mark.parametrize(
-    "reply", ["{}", '{"results":[{"index":7,"relevance_score":1}]}', '{"results":[{"index":0}]}', '{"results":5}', "[]"]
+    "reply",
+    [
+        "[]",
+        "{}",
+        '{"results":5}',
+        '{"results":{}}',
+        '{"results":[{"index":0}]}',
+        '{"results":[{"index":7,"relevance_score":1}]}',
+        '{"results":[{"index":0.9,"relevance_score":1}]}',
+        '{"results":[{"index":0,"relevance_score":"nan"}]}',
+        '{"results":[{"index":0,"relevance_score":1' + "0" * 400 + "}]}",
+        '{"results":[{"index":0,"relevance_score":1},{"index":0,"relevance_score":1}]}',
+    ],
 )
 def test_an_answer_that_makes_no_sense_is_bedrock_s_failure(reply: str) -> None:
     async def answer(reader: Any, writer: Any) -> None:
@@ -78,3 +91,14 @@ def test_an_answer_that_makes_no_sense_is_bedrock_s_failure(reply: str) -> None:
         failed = ask(base)
     assert failed.status_code == 502
     assert failed.json().keys() == {"message"}
+
+
+def test_an_answer_out_of_order_is_put_in_order() -> None:
+    async def answer(reader: Any, writer: Any) -> None:
+        await read_request(reader)
+        results = [{"index": index, "relevance_score": index / 10} for index in range(3)]
+        writer.write(http_reply(json.dumps({"results": results})))
+        await writer.drain()
+
+    with upstream(answer) as url, gateway(url) as base:
+        assert [each["index"] for each in ask(base, top_n=2).json()["results"]] == [2, 1]

@@ -7,7 +7,7 @@ from typing import Any
 from app.dialects.cohere_rerank.schema import DocumentIn, RerankError, RerankOut, RerankRequest
 from app.dialects.documents import load_document, unknown_fields, validate
 from app.dialects.envelopes import JSON, Answer, Whole, retry_after
-from app.dialects.route import MEANINGS, Door, Threshold, error_responses
+from app.dialects.route import MEANINGS, Door, Handler, Threshold, error_responses
 from app.errors import GatewayError
 from app.kit import ids, json
 from app.pipeline.exchange import Exchange
@@ -36,8 +36,8 @@ _ERRORS = error_responses(
 def rerank_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
     """The routes of this dialect."""
 
-    async def handle(exchange: Exchange) -> Answer:
-        return await _rerank(pipeline, exchange)
+    def handler(version: str) -> Handler:
+        return lambda exchange: _rerank(pipeline, exchange, version)
 
     async def create_rerank(body: RerankRequest) -> RerankOut:
         """Sort documents by what they have to do with a question, with Cohere Rerank or Amazon Rerank."""
@@ -45,20 +45,20 @@ def rerank_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
 
     return [
         Door(
-            f"/{version}/rerank",
+            f"/v{version}/rerank",
             create_rerank,
             dialect=DIALECT,
-            handler=handle,
+            handler=handler(version),
             render_error=render_error,
             threshold=threshold,
             methods=["POST"],
             tags=["Cohere"],
             summary="Rerank documents",
             responses=_ERRORS,
-            include_in_schema=version == "v1",
+            include_in_schema=version == "1",
             openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
         )
-        for version in ("v1", "v2")
+        for version in ("1", "2")
     ]
 
 
@@ -69,7 +69,7 @@ def render_error(error: GatewayError, _request_id: str) -> Whole:
     return Whole(error.status, (*JSON, *retry_after(error)), json.dumps({"message": message}))
 
 
-async def _rerank(pipeline: Pipeline, exchange: Exchange) -> Answer:
+async def _rerank(pipeline: Pipeline, exchange: Exchange, version: str) -> Answer:
     request = validate(load_document(exchange.body), RerankRequest)
     exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     texts = [each.text if isinstance(each, DocumentIn) else each for each in request.documents]
@@ -78,6 +78,5 @@ async def _rerank(pipeline: Pipeline, exchange: Exchange) -> Answer:
     if request.return_documents:
         results = [{**each, "document": {"text": texts[each["index"]]}} for each in results]
     units = math.ceil(len(texts) / _SEARCH_UNIT)
-    version = exchange.head.path.removeprefix("/v").partition("/")[0]
     meta = {"api_version": {"version": version}, "billed_units": {"search_units": units}}
     return Whole(200, JSON, json.dumps({"id": ids.new_id("rerank-"), "results": results, "meta": meta}))
