@@ -17,7 +17,6 @@ from app.policies.auth import Authenticator
 from app.routing.plan import Planner
 from app.settings import Settings
 from app.storage.responses import MemoryResponses, ResponseStore
-from app.storage.responses_sqlite import SqliteResponses
 from app.telemetry.load import Load
 
 _PROBE_SECONDS = 5.0
@@ -100,4 +99,7 @@ def _responses(settings: Settings) -> ResponseStore:
     kind, _, path = settings.responses_store.partition(":///")
     if kind == "memory":
         return MemoryResponses(settings.responses_lifetime)
+    # who does not need SQLite does not pay for it, in memory and at the start
+    from app.storage.responses_sqlite import SqliteResponses
+
     return SqliteResponses(Path(path), settings.responses_lifetime)

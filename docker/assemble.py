@@ -24,9 +24,9 @@ from pathlib import Path
 STDLIB_LEFT_OUT = {
     "__pycache__", "config-*", "dist-packages", "site-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data",
     "test", "tests", "tkinter", "turtledemo", "turtle.py", "venv", "EXTERNALLY-MANAGED", "LICENSE.txt",
-    "sitecustomize.py", "_pyrepl", "curses", "dbm", "sqlite3", "_sqlite3*", "_tkinter*", "_test*", "_ctypes_test*",
-    "_xxtest*", "xxlimited*", "xxsubtype*", "_curses*", "_dbm*", "_gdbm*", "readline*", "nis*", "ossaudiodev*",
-    "audioop*",
+    "sitecustomize.py", "_pyrepl", "curses", "dbm", "_codecs_*", "_multibytecodec*", "_tkinter*", "_test*",
+    "_ctypes_test*", "_xxtest*", "xxlimited*", "xxsubtype*", "_curses*", "_dbm*", "_gdbm*", "readline*", "nis*",
+    "ossaudiodev*", "audioop*",
 }  # fmt: skip
 # of each package: what only people and type checkers read
 PACKAGES_LEFT_OUT = {"__pycache__", "tests", "test", "*.pyi", "*.pyx", "*.pxd", "*.c", "*.h", "bin", "examples"}

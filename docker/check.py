@@ -35,6 +35,9 @@ def main() -> int:
     return 1 if checks.failures else 0
 
 
+STORING = "import app.storage.responses_sqlite, sqlite3; sqlite3.connect(':memory:').execute('select 1')"
+
+
 class Checks:
     """The checks of one image.
 
@@ -109,6 +112,8 @@ class Checks:
             self.report(self.call("exec", NAME, program).returncode != 0, f"has no {program}")
         writing = self.call("exec", NAME, "/bin/python3", "-c", "open('/srv/x', 'w')")
         self.report(writing.returncode != 0, "cannot write to its own files")
+        storing = self.call("exec", NAME, "/bin/python3", "-c", STORING)
+        self.report(storing.returncode == 0, f"has SQLite for RESPONSES_STORE {storing.stderr.strip()[-200:]}")
         megabytes = resident(self.call("inspect", "--format", "{{.State.Pid}}", NAME).stdout.strip())
         self.report(megabytes < self.idle, f"idles at {megabytes:.0f} MB (at most {self.idle:.0f} MB)")
         before = time.monotonic()

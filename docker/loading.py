@@ -20,6 +20,7 @@ from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
 from app.main import create_app
 from app.settings import load_settings
+from app.storage import responses_sqlite  # noqa: F401 -- loaded only where RESPONSES_STORE asks for it
 
 
 def serve(application: Any) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -87,6 +88,10 @@ class _CallerGone(Exception):
     """The caller closed the connection."""
 
 
+async def _undocumented() -> None:
+    raise AssertionError
+
+
 class Door(APIRoute):
     """A route whose requests skip FastAPI and go to `handler`; its schemas stay in OpenAPI.
 
@@ -110,7 +115,9 @@ class Door(APIRoute):
         render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(path, documented, **options)
+        # the schemas of a documented route are 4 MB for all doors, and only the OpenAPI page needs them
+        self.documented = partial(APIRoute, path, documented, **options)
+        super().__init__(path, _undocumented, methods=options["methods"], response_model=None)
         self._entrance = Entrance(self.path_format, dialect, handler, render_error, threshold, render_by_head)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
