@@ -116,7 +116,7 @@ class CredentialsProvider:
 
 
 def make_resolver(settings: Settings) -> Resolver:
-    """The resolver for these settings: the bearer token if one is set, else boto3's chain.
+    """The resolver for these settings: the bearer token if one is set, else botocore's chain.
 
     A bearer token wins over everything else, as it does in AWS's own SDKs (contracts 0.3).
     """
@@ -127,17 +127,20 @@ def make_resolver(settings: Settings) -> Resolver:
 
 
 class _ChainResolver:
-    """Asks boto3's credential chain, and again from its start where it knew nobody, failed or was refused."""
+    """Asks botocore's credential chain, and again from its start where it knew nobody, failed or was refused."""
 
     def __init__(self, region: str) -> None:
         self._region = region
         self._credentials: Any = None
 
     def __call__(self, afresh: bool) -> Identity | None:
-        import boto3
+        # boto3's session asks this same chain, and would cost 3 MB more for the life of the process
+        import botocore.session
 
         if self._credentials is None or afresh:
-            self._credentials = boto3.Session(region_name=self._region).get_credentials()
+            session = botocore.session.Session()
+            session.set_config_variable("region", self._region)
+            self._credentials = session.get_credentials()
         if self._credentials is None:
             return None
         try:

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
@@ -138,7 +137,6 @@ def test_the_chain_takes_a_web_identity_to_sts(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/gateway")
     monkeypatch.setenv("AWS_ROLE_SESSION_NAME", "outcrop")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with mock_aws(), monkeypatch.context() as without_keys:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"):
             without_keys.delenv(name, raising=False)
