@@ -134,7 +134,7 @@ class _ChainResolver:
         self._credentials: Any = None
 
     def __call__(self, afresh: bool) -> Identity | None:
-        # boto3's session asks this same chain, and would cost 3 MB more for the life of the process
+        # boto3's session asks this same chain, and costs 1.6 MB more for the life of the process (2026-11-25)
         import botocore.session
 
         if self._credentials is None or afresh:

@@ -16,7 +16,7 @@ from app.dialects.anthropic_messages.stream import PING, EventStream
 from app.dialects.documents import load_document, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.replies import SSE, frames, understanding
-from app.dialects.route import Door, Threshold, error_responses
+from app.dialects.route import MEANINGS, Door, Threshold, error_responses
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.kit import ids, json
 from app.pipeline.exchange import Exchange
@@ -24,22 +24,8 @@ from app.pipeline.run import Pipeline
 
 DIALECT = "anthropic_messages"
 FORMAT = "anthropic"
-ERRORS = error_responses(
-    ErrorOut,
-    {
-        400: "The request cannot be carried out; the message begins with the field.",
-        401: "No key, or one that is not known.",
-        403: "AWS refuses the gateway's identity.",
-        404: "No such model.",
-        405: "Another method is wanted.",
-        413: "The body is too large.",
-        429: "Throttled; `retry-after` says for how long, where Bedrock does.",
-        500: "A fault of the gateway, or Bedrock's InternalServerException.",
-        502: "Bedrock could not be reached, or its answer made no sense.",
-        504: "Bedrock did not answer within the limits.",
-        OVERLOADED: "Bedrock has no capacity.",
-    },
-)
+_OWN_WORDS = {400: "The request cannot be carried out; the message begins with the field.", OVERLOADED: MEANINGS[503]}
+ERRORS = error_responses(ErrorOut, {**{status: MEANINGS[status] for status in MEANINGS if status != 503}, **_OWN_WORDS})
 
 _LAST = "message_stop"
 # where nobody counts: English text has about four letters a token
