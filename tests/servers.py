@@ -121,9 +121,11 @@ def upstream(handle: Connection) -> Iterator[str]:
 
 def _quietly(handle: Connection) -> Connection:
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await handle(reader, writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await handle(reader, writer)
+        finally:
+            writer.close()
 
     return run
 
