@@ -11,12 +11,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of one call; `input` excludes the cached ones."""
+    """Token counts of one call; `input` excludes the cached ones, `output` includes those of thoughts, `reasoning`."""
 
     input: int = 0
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    reasoning: int = 0
 
     @property
     def prompt(self) -> int:
@@ -24,12 +25,25 @@ class Usage:
         return self.input + self.cache_read + self.cache_write
 
     @classmethod
-    def of(cls, usage: dict[str, Any] | None) -> "Usage":
-        """Read a `TokenUsage` of Converse; what is not there counts as nothing."""
+    def of(cls, usage: dict[str, Any] | None, more: dict[str, Any] | None = None) -> "Usage":
+        """Read a `TokenUsage` of Converse; what is not there counts as nothing.
+
+        Args:
+            more: `additionalModelResponseFields`, where Claude tells how many tokens its thoughts took.
+        """
         usage = usage or {}
         return cls(
             input=usage.get("inputTokens") or 0,
             output=usage.get("outputTokens") or 0,
             cache_read=usage.get("cacheReadInputTokens") or 0,
             cache_write=usage.get("cacheWriteInputTokens") or 0,
+            reasoning=_thinking_tokens(more),
         )
+
+
+def _thinking_tokens(more: dict[str, Any] | None) -> int:
+    match more:
+        case {"usage": {"output_tokens_details": {"thinking_tokens": int(tokens)}}}:
+            return tokens
+        case _:
+            return 0

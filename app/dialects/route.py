@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 RECORD = "outcrop.record"
 CALLER_GONE = "caller_gone"
 _MAX_LISTED = 2000
+# OpenAI's and Anthropic's SDKs obey it, so that their retries do not multiply the gateway's (contracts 1.4)
+_ADVICE = (("x-should-retry", "false"),)
 STATUS_CALLER_GONE = 499  # nginx's number for a caller that did not wait; it is only logged
 
 Handler = Callable[[Exchange], Awaitable[Answer]]
@@ -268,7 +270,8 @@ class _Sender:
         self.record.error, self.record.detail = error.kind, error.detail
         if not self._is_started:
             whole = self.render_error(error, self.record.request_id)
-            await self._send_whole(whole.status, (*whole.headers, *error.headers.items()), whole.body)
+            advice = _ADVICE if _was_tried_enough(error, self.record.attempts) else ()
+            await self._send_whole(whole.status, (*whole.headers, *error.headers.items(), *advice), whole.body)
         elif self._stream is not None and not self.is_done:
             last = self._stream.fail(error)
             if last is not None:
@@ -323,6 +326,12 @@ class _Sender:
         self._is_started = True
         message: Message = {"type": "http.response.start", "status": status, "headers": raw}
         await self.send(message)
+
+
+def _was_tried_enough(error: GatewayError, attempts: int) -> bool:
+    """True where a caller's SDK would try again what was tried here in vain, or is not worth another try."""
+    is_retried_by_sdks = error.status in (408, 409, 429) or error.status >= 500
+    return is_retried_by_sdks and attempts > 0 and (attempts > 1 or not error.retry_here)
 
 
 def _listed(names: list[str]) -> str:

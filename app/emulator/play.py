@@ -18,7 +18,9 @@ async def play(script: Script, request: dict[str, Any], latency_ms: int = 1) -> 
     inference = request.get("inferenceConfig") or {}
     blocks, stop_reason, output_tokens, stopped_by = _limited(script, inference)
     wanted = request.get("additionalModelResponseFieldPaths") or []
-    extra = {"stop_sequence": stopped_by} if "/stop_sequence" in wanted else {}
+    extra: dict[str, Any] = {"stop_sequence": stopped_by} if "/stop_sequence" in wanted else {}
+    if "/usage/output_tokens_details" in wanted:
+        extra["usage"] = {"output_tokens_details": {"thinking_tokens": _thinking_tokens(blocks)}}
     for number, event in enumerate(_spelled(blocks, stop_reason, extra)):
         if script.pause or number % _EVENTS_A_TURN == 0:
             await asyncio.sleep(script.pause)
@@ -28,6 +30,11 @@ async def play(script: Script, request: dict[str, Any], latency_ms: int = 1) -> 
         if request.get(member):
             metadata[member] = request[member]
     yield {"metadata": metadata}
+
+
+def _thinking_tokens(blocks: list[dict[str, Any]]) -> int:
+    thoughts = [block["reasoningContent"] for block in blocks if "reasoningContent" in block]
+    return sum(tokens.count_text(json.dumps_text(thought)) for thought in thoughts)
 
 
 def _limited(script: Script, inference: dict[str, Any]) -> tuple[list[dict[str, Any]], str, int, str | None]:

@@ -42,6 +42,7 @@ class Traits:
         `reasoningConfig` with a `maxReasoningEffort`, or by a field called `reasoning_effort` or `reasoning_config`.
     thinks_unasked: whether it thinks when nobody asks: no, yes unless told not to, or always.
     thinking_display: shows its thoughts only where it is asked to.
+    thinking_tokens: the JSON pointer in its own reply to what its thoughts took; empty where it does not tell.
     reasoning_history: which of its earlier thoughts it takes back: those with a signature, or none.
     structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
     invoke_format: whose bodies its InvokeModel takes, where a dialect speaks them too; else empty.
@@ -67,6 +68,7 @@ class Traits:
     reasoning: Reasoning = "none"
     thinks_unasked: ThinksUnasked = "no"
     thinking_display: bool = False
+    thinking_tokens: str = ""
     reasoning_history: ReasoningHistory = "signed"
     structured: Structured = "tool"
     invoke_format: str = ""

@@ -73,7 +73,7 @@ class Pipeline:
         """
         request, undo = self._prepare(exchange, call, "converse")
         reply = await self.send(exchange, request, _take_reply)
-        exchange.record.usage = Usage.of(cast(dict[str, object], reply["usage"]))
+        exchange.record.usage = Usage.of(_plain(reply["usage"]), _plain(reply.get("additionalModelResponseFields")))
         return undo.reply(reply)
 
     async def stream(self, exchange: Exchange, call: ModelCall) -> AsyncGenerator[list[Event], None]:
@@ -269,6 +269,11 @@ def note_profile(record: RequestRecord) -> None:
         record.repaired.append("inference_profile")
 
 
+def _plain(document: Any) -> dict[str, Any]:
+    """What its TypedDict would let nobody read by name."""
+    return cast(dict[str, Any], document)
+
+
 async def _take_reply(response: HttpResponse) -> Reply:
     body = await response.read()
     try:
@@ -307,12 +312,15 @@ def _check_reply(reply: Any) -> None:
 async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord) -> AsyncGenerator[list[Event], None]:
     decoder = EventDecoder()
     undoing = EventUndo(undo) if undo.is_needed else None
+    more: Any = None
     try:
         async for data in response.chunks():
             events = decoder.feed(data)
             for event in events:
                 if "metadata" in event:
-                    record.usage = Usage.of(cast(dict[str, object], event["metadata"]["usage"]))
+                    record.usage = Usage.of(_plain(event["metadata"]["usage"]), more)
+                elif "messageStop" in event:
+                    more = event["messageStop"].get("additionalModelResponseFields")
             if undoing is not None:
                 events = undoing.feed(events)
             if events:

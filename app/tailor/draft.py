@@ -51,6 +51,11 @@ class Draft:
             name: value,
         }
 
+    def ask_for(self, pointer: str) -> None:
+        """Have a member of the model's own reply sent back, by its JSON pointer."""
+        paths = self.body.get("additionalModelResponseFieldPaths", [])
+        self.body["additionalModelResponseFieldPaths"] = [*paths, pointer]
+
     def add_instruction(self, text: str) -> None:
         """Append an instruction to the system prompt."""
         self.body["system"] = [*self.body.get("system", []), {"text": text}]

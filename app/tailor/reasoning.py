@@ -39,7 +39,16 @@ def _is_welcome(block: ContentBlock, draft: Draft) -> bool:
 
 
 def tailor_reasoning(draft: Draft) -> None:
-    """Ask the model to think as hard as the caller wishes, or report that it cannot be asked."""
+    """Ask the model to think as hard as the caller wishes, or report that it cannot be asked; and what it took."""
+    _ask_to_think(draft)
+    fields: Any = draft.body.get("additionalModelRequestFields", {})
+    asked = fields.get("thinking")
+    thinks = draft.traits.thinks_unasked != "no" if asked is None else asked["type"] != "disabled"
+    if thinks and draft.traits.thinking_tokens:
+        draft.ask_for(draft.traits.thinking_tokens)
+
+
+def _ask_to_think(draft: Draft) -> None:
     effort = draft.intent.effort
     if effort is None:
         return

@@ -369,6 +369,19 @@ class TestReasoning:
         assert fields(user(result("1")))[0] is not None
         assert fields(assistant(use("1")), user(result("1")), traits=CLAUDE_46)[0] is not None
 
+    def test_a_claude_that_thinks_is_asked_how_much(self) -> None:
+        pointer = ["/usage/output_tokens_details"]
+        for traits, effort, expected in (
+            (CLAUDE_45, "low", pointer),
+            (CLAUDE_45, None, None),
+            (CLAUDE_5, None, pointer),
+            (CLAUDE_5, "none", None),
+            (GPT_OSS, "low", None),
+        ):
+            intent = Intent(effort=effort)  # type: ignore[arg-type]
+            draft = tailored(traits, intent=intent, inferenceConfig={"maxTokens": 9000})
+            assert draft.body.get("additionalModelResponseFieldPaths") == expected
+
     def test_thinking_goes_without_temperature_and_forced_tool(self) -> None:
         config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
         inference = {"temperature": 0.5, "maxTokens": 9000}

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.converse.call import Effort, Intent, ModelCall
 from app.converse.content import ContentBlock, ToolResultContentBlock
+from app.converse.labels import request_metadata
 from app.converse.request import (
     ConverseRequest,
     InferenceConfiguration,
@@ -75,6 +76,8 @@ def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
         body["outputConfig"] = {
             "textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}  # type: ignore[typeddict-item]
         }
+    if request.metadata is not None and request.metadata.user_id:
+        body["requestMetadata"], _ = request_metadata({"user_id": request.metadata.user_id}, None)
     choice = request.tool_choice
     intent = Intent(
         effort=_effort(request),
@@ -88,8 +91,6 @@ def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
 
 def _ignored(request: MessagesRequest) -> list[str]:
     ignored = [path for path, value in unknown_fields(request) if value is not None]
-    if request.metadata is not None and request.metadata.user_id is not None:
-        ignored.append("metadata.user_id")
     if request.thinking is not None and request.thinking.display is not None:
         ignored.append("thinking.display")
     if request.thinking is not None and request.thinking.type == "disabled":

@@ -4,6 +4,7 @@ from typing import Any
 
 from app.converse.call import Intent, ModelCall
 from app.converse.content import ContentBlock, ToolResultContentBlock
+from app.converse.labels import request_metadata
 from app.converse.request import ConverseRequest, InferenceConfiguration, Message, SystemContentBlock
 from app.dialects.documents import unknown_fields
 from app.dialects.openai_chat import media, tools
@@ -61,7 +62,12 @@ def to_call(request: ChatRequest) -> ModelCall:
         single_tool_call=request.parallel_tool_calls is False,
         json_object=isinstance(request.response_format, JsonObjectFormat),
     )
-    return ModelCall(request.model, body, intent, _ignored(request))
+    people = {"user": request.user, "safety_identifier": request.safety_identifier}
+    labels, unfit = request_metadata(people, request.metadata)
+    if labels:
+        body["requestMetadata"] = labels
+    ignored = [*_ignored(request), *(f"metadata.{name}" for name in unfit)]
+    return ModelCall(request.model, body, intent, ignored)
 
 
 def _refuse(request: ChatRequest) -> None:

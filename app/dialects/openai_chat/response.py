@@ -39,7 +39,7 @@ def from_reply(reply: Reply, facts: ChatFacts) -> dict[str, Any]:
         "created": facts.created,
         "model": facts.model,
         "choices": [{"index": 0, "message": gathered.message(), "logprobs": None, "finish_reason": reason}],
-        "usage": usage_body(Usage.of(usage)),
+        "usage": usage_body(Usage.of(usage, reply.get("additionalModelResponseFields"))),
     }
     if "serviceTier" in reply:
         completion["service_tier"] = reply["serviceTier"]["type"]

@@ -303,5 +303,8 @@ class ChatRequest(Open):
     top_logprobs: int | None = None
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
     functions: list[Any] | None = Field(None, deprecated=True)
     function_call: Any = Field(None, deprecated=True)

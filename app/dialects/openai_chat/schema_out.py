@@ -61,6 +61,12 @@ class PromptTokensDetails(BaseModel):
     cache_write_tokens: int
 
 
+class CompletionTokensDetails(BaseModel):
+    """How many of the answer's tokens were thoughts, where the model tells."""
+
+    reasoning_tokens: int
+
+
 class UsageOut(BaseModel):
     """Tokens; `prompt_tokens` includes the cached ones."""
 
@@ -68,6 +74,7 @@ class UsageOut(BaseModel):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
 
 
 class ChatCompletion(BaseModel):

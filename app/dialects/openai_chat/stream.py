@@ -39,6 +39,7 @@ class ChunkStream:
         self._thoughts: dict[int, dict[str, str]] = {}
         self._images: dict[int, str] = {}
         self._listed: dict[str, int] = {}
+        self._more: Any = None
 
     def from_events(self, events: Iterable[Event]) -> bytes:
         """The frames for a batch of events; empty if it says nothing that a caller sees.
@@ -77,12 +78,13 @@ class ChunkStream:
                 yield from self._block_stop(index)
             case {"messageStart": _}:
                 yield self._delta({"role": "assistant", "content": ""})
-            case {"messageStop": {"stopReason": reason}}:
+            case {"messageStop": {"stopReason": reason, **more}}:
+                self._more = more.get("additionalModelResponseFields")
                 if reason in MALFORMED:
                     raise UpstreamFailed("the model's output was malformed", detail=reason)
                 yield self._delta({}, finish_reason(reason, has_calls=bool(self._calls)))
             case {"metadata": {"usage": usage}} if self._facts.include_usage:
-                body = json.dumps({"choices": [], "usage": usage_body(Usage.of(usage))})
+                body = json.dumps({"choices": [], "usage": usage_body(Usage.of(usage, self._more))})
                 yield data_frame(self._usage_head + body[1:])
 
     def _delta(self, delta: dict[str, Any], reason: str | None = None) -> bytes:

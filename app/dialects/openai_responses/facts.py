@@ -69,12 +69,12 @@ class ResponseFacts:
             **members,
         }
 
-    def ended(self, stop_reason: str, output: list[dict[str, Any]], raw_usage: dict[str, Any] | None) -> dict[str, Any]:
+    def ended(self, stop_reason: str, output: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
         """The response object of an answer that has come to its end."""
         reason = INCOMPLETE.get(stop_reason)
         details = None if reason is None else {"reason": reason}
         status = "completed" if reason is None else "incomplete"
-        return self.response(status, output=output, usage=usage_body(Usage.of(raw_usage)), incomplete_details=details)
+        return self.response(status, output=output, usage=usage_body(usage), incomplete_details=details)
 
     def reasoning_item(self, item_id: str, thought: ReasoningContentBlock) -> dict[str, Any]:
         """A thought. Its words are the summary, as OpenAI's models show theirs; all of it is sealed, if asked for."""
@@ -125,6 +125,6 @@ def usage_body(usage: Usage) -> dict[str, Any]:
         "input_tokens": usage.prompt,
         "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
         "output_tokens": usage.output,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.prompt + usage.output,
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.converse.call import Intent, ModelCall
 from app.converse.content import ContentBlock, ToolResultContentBlock
+from app.converse.labels import request_metadata
 from app.converse.request import ConverseRequest, Message
 from app.dialects import openai_media
 from app.dialects.documents import unknown_fields
@@ -74,6 +75,7 @@ def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier:
     if request.service_tier in _TIERS:
         body["serviceTier"] = {"type": _TIERS[request.service_tier]}  # type: ignore[typeddict-item]
     _add_format(request, body)
+    _add_labels(request, body, ignored)
     wanted = request.text.format if request.text is not None else None
     intent = Intent(
         effort=request.reasoning.effort if request.reasoning is not None else None,
@@ -82,6 +84,14 @@ def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier:
         json_object=wanted is not None and wanted.type == "json_object",
     )
     return ModelCall(request.model, body, intent, ignored)
+
+
+def _add_labels(request: ResponseRequest, body: ConverseRequest, ignored: list[str]) -> None:
+    people = {"user": request.user, "safety_identifier": request.safety_identifier}
+    labels, unfit = request_metadata(people, request.metadata)
+    if labels:
+        body["requestMetadata"] = labels
+    ignored += [f"metadata.{name}" for name in unfit]
 
 
 def _is_cut_off(item: FunctionCallItem | CustomCallItem, answered: set[str]) -> bool:
@@ -107,8 +117,6 @@ def _ignored(request: ResponseRequest) -> Iterator[str]:
         is_of_an_answer = path.startswith("input[") and name in _OF_ANSWERS
         if value not in ([], {}, _DEFAULTS.get(path)) and name not in _HARMLESS and not is_of_an_answer:
             yield path
-    if request.metadata:
-        yield "metadata"
     if any(wanted != SEALED for wanted in request.include or ()):
         yield "include"
 

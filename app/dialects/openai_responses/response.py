@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.converse.reply import Reply
+from app.converse.usage import Usage
 from app.dialects.openai_responses.facts import (
     INCOMPLETE,
     MALFORMED,
@@ -27,7 +28,8 @@ def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
     if reply["stopReason"] in INCOMPLETE and output and "status" in output[-1]:
         output[-1]["status"] = "incomplete"
     usage: Any = reply["usage"]
-    return facts.ended(reply["stopReason"], output, usage)
+    more = reply.get("additionalModelResponseFields")
+    return facts.ended(reply["stopReason"], output, Usage.of(usage, more))
 
 
 def _items(block: Any, facts: ResponseFacts) -> list[dict[str, Any]]:

@@ -198,6 +198,8 @@ class ResponseRequest(Open):
     previous_response_id: str | None = None
     metadata: dict[str, str] | None = None
     service_tier: Literal["auto", "default", "flex", "priority", "scale", "fast"] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
     background: bool | None = None
     conversation: Any = None
     prompt: Any = None

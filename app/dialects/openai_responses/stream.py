@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.converse.events import Event
+from app.converse.usage import Usage
 from app.dialects.openai_errors import words_of
 from app.dialects.openai_responses.facts import (
     INCOMPLETE,
@@ -30,6 +31,7 @@ class ResponseStream:
         self._places = 0
         self._stop = ""
         self._usage: dict[str, Any] | None = None
+        self._more: Any = None
         self._closing: _Item | None = None
 
     def from_events(self, events: Iterable[Event]) -> bytes:
@@ -44,7 +46,7 @@ class ResponseStream:
         """
         if not self._stop or self._stop in MALFORMED:
             raise UpstreamFailed("the model's output was malformed", detail=self._stop)
-        return self._facts.ended(self._stop, self._in_order(), self._usage)
+        return self._facts.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more))
 
     def last(self, response: dict[str, Any]) -> bytes:
         """The frame that ends a stream which ended well."""
@@ -83,8 +85,8 @@ class ResponseStream:
                 response = self._facts.response("in_progress")
                 yield self._event("response.created", response=response)
                 yield self._event("response.in_progress", response=response)
-            case {"messageStop": {"stopReason": reason}}:
-                self._stop = reason
+            case {"messageStop": {"stopReason": reason, **more}}:
+                self._stop, self._more = reason, more.get("additionalModelResponseFields")
                 if reason in MALFORMED:
                     self._closing = None
                     return

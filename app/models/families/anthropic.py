@@ -5,7 +5,13 @@ from typing import Any
 from app.models.families.row import row
 
 # every Claude since 3 takes Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
-_COMMON: dict[str, Any] = {"single_tool_field": True, "invoke_format": "anthropic", "top_k": "field"}
+_COMMON: dict[str, Any] = {
+    "single_tool_field": True,
+    "invoke_format": "anthropic",
+    "top_k": "field",
+    # contracts 5.4 (litellm, 2026-11): TokenUsage does not count thoughts, Claude's own usage does
+    "thinking_tokens": "/usage/output_tokens_details",
+}
 _CLAUDE_5: dict[str, Any] = {
     **_COMMON,
     # contracts 3.1: on Bedrock only from 4.7 on

@@ -239,7 +239,7 @@ def test_what_has_no_effect_is_named() -> None:
             {"type": "reasoning", "summary": [{"type": "summary_text", "text": "no seal"}], "content": None},
         ],
         tools=[{"type": "web_search"}, FUNCTION, {"type": "namespace", "name": "n", "tools": [{"type": "web_search"}]}],
-        metadata={"a": "b"},
+        metadata={"a": "é", "team": "blue"},
         truncation="auto",
         text={"verbosity": "low"},
         include=["message.output_text.logprobs"],
@@ -249,13 +249,13 @@ def test_what_has_no_effect_is_named() -> None:
         "include",
         "input[0].content[0].mood",
         "input[1].encrypted_content",
-        "metadata",
+        "metadata.a",
         "text.verbosity",
         "tools[0]",
         "tools[2].tools[0]",
         "truncation",
-        "user",
     ]
+    assert made.converse["requestMetadata"] == {"user": "0bfe935e70c321c7ca3afc75ce0d0ca2", "team": "blue"}
     assert [tool["toolSpec"]["name"] for tool in made.converse["toolConfig"]["tools"]] == ["f"]
     assert "toolConfig" not in call(tools=[{"type": "web_search"}], tool_choice="auto").converse
 
