@@ -64,7 +64,7 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
         *message_routes(gateway.pipeline, gateway.threshold),
         *bedrock_routes(gateway.pipeline, gateway.threshold),
     ]
-    application.include_router(health_router(gateway.reasons_not_ready))
+    application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
 
     @application.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:

@@ -16,6 +16,7 @@ from dotenv import load_dotenv
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.config_file import ConfigFile, load_config
 from app.kit import json
 from app.kit.entries import parse_aliases, parse_api_keys
 
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     model_aliases: str = Field(
         "", description="Names that callers may use for models: a comma-separated list of `name=model`."
     )
+    config_file: Path | None = Field(None, description="A TOML file with aliases, routes and models, described below.")
     bedrock_connect_timeout: float = Field(10, gt=0, le=300, description="Seconds to connect to Bedrock, TLS included.")
     bedrock_read_timeout: float = Field(
         120, gt=0, le=3600, description="Seconds that Bedrock may be silent, before its first byte and between bytes."
@@ -78,6 +80,10 @@ class Settings(BaseSettings):
         le=300,
         description="The longest wait in seconds before a retry; a longer Retry-After ends the retries.",
     )
+    breaker_failures: int = Field(
+        10, ge=0, le=1000, description="Outages in a row after which a target is left alone for a while; 0 for never."
+    )
+    breaker_seconds: float = Field(5, gt=0, le=300, description="Seconds for which it is left alone before a probe.")
     aws_profile: str | None = Field(None, description="A profile of AWS's own configuration files.")
     aws_ca_bundle: Path | None = Field(None, description="Certificates (PEM) to trust instead of the system's.")
     aws_bearer_token_bedrock: SecretStr | None = Field(
@@ -180,6 +186,13 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("config_file")
+    @classmethod
+    def _check_config_file(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            load_config(value)
+        return value
+
     @field_validator("model_aliases")
     @classmethod
     def _check_aliases(cls, value: str) -> str:
@@ -246,9 +259,12 @@ class Settings(BaseSettings):
             keys[_SMOKE] = self.smoke_api_key.get_secret_value()
         return keys
 
-    def aliases(self) -> dict[str, str]:
-        """The models of MODEL_ALIASES, by their names."""
-        return parse_aliases(self.model_aliases)
+    def config(self) -> ConfigFile:
+        """What CONFIG_FILE says; nothing where there is none. MODEL_ALIASES come to its aliases, and win."""
+        file = load_config(self.config_file) if self.config_file is not None else ConfigFile()
+        own = parse_aliases(self.model_aliases)
+        routes = {name: route for name, route in file.routes.items() if name not in own}
+        return file.model_copy(update={"aliases": {**file.aliases, **own}, "routes": routes})
 
     def sealing_secret(self) -> bytes:
         """What signs thoughts, the same in all processes that have the same keys; without keys, this process's own."""

@@ -80,13 +80,14 @@ class BedrockClient:
         """
         async for attempt in self.retry.retrying(deadline):
             with attempt:
-                listener.attempts += 1
-                return await self._attempt(request, listener, take)
+                return await self.attempt(request, listener, take)
         raise AssertionError("a retry loop ends by returning or raising")
 
-    async def _attempt(
+    async def attempt(
         self, request: BedrockRequest, listener: AttemptListener, take: Callable[[HttpResponse], Awaitable[T]]
     ) -> T:
+        """Send the request once. Arguments, result and errors are those of `run`."""
+        listener.attempts += 1
         identity = await self.credentials.get()
         try:
             response = await self.transport.open(self._prepare(request, identity))

@@ -19,6 +19,13 @@ _log = logging.getLogger(__name__)
 
 _PAGE_SIZE = 1000
 _MAX_PAGES = 50
+_MOST_ASKED = 8
+_MOST_KNOWN = 4096
+# what tells of the model behind an ARN, by the ARN's kind (AWS API: GetInferenceProfile, GetProvisionedModelThroughput)
+_TELLING = {
+    "application-inference-profile": "/inference-profiles/",
+    "provisioned-model": "/provisioned-model-throughput/",
+}
 
 
 class ModelDirectory:
@@ -38,6 +45,8 @@ class ModelDirectory:
         self._profiles: list[ModelId] = []
         self._fresh_until = 0.0
         self._refreshing: asyncio.Task[list[CatalogEntry]] | None = None
+        self._asked: dict[str, float] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def entries(self) -> list[CatalogEntry]:
         """The catalog. A stale copy is returned at once and renewed in the background.
@@ -67,11 +76,38 @@ class ModelDirectory:
         narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
         return None if narrowest is None else narrowest.raw
 
+    def find_out(self, model: ModelId, known: dict[str, ModelId]) -> None:
+        """Begin to ask which model stands behind an ARN that hides it; what AWS tells is put into `known`.
+
+        Asked once at a time, and again after a while where nothing was found.
+        """
+        is_due = self._asked.get(model.raw, 0.0) <= time.monotonic()
+        if model.arn_kind in _TELLING and is_due and len(self._asking) < _MOST_ASKED:
+            self._asked[model.raw] = time.monotonic() + self._lifetime
+            task = asyncio.create_task(self._find_out(model, known), name="model-behind")
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        while len(self._asked) > _MOST_KNOWN:
+            self._asked.pop(next(iter(self._asked)))
+
+    async def _find_out(self, model: ModelId, known: dict[str, ModelId]) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                document = await self._get(f"{_TELLING[model.arn_kind]}{model.quoted}")
+            arns = [each["modelArn"] for each in document.get("models", [document])]
+            # what is regional stands for the same model everywhere
+            known[model.raw] = parse_model_id(arns[0])
+            if len(known) > _MOST_KNOWN:
+                del known[next(iter(known))]
+        except (GatewayError, TimeoutError, LookupError, TypeError, json.JsonError) as error:
+            _log.warning("which model stands behind an ARN could not be found out: %s", type(error).__name__)
+
     async def close(self) -> None:
-        """Stop a refresh that is under way."""
-        if self._refreshing is not None:
-            self._refreshing.cancel()
-            await asyncio.gather(self._refreshing, return_exceptions=True)
+        """Stop whatever is being asked."""
+        tasks = [*self._asking, *([self._refreshing] if self._refreshing is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def fetch(self) -> list[CatalogEntry]:
         """Ask the control plane now.
@@ -110,11 +146,14 @@ class ModelDirectory:
     async def _pages(self, path: str, member: str, **query: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         for _ in range(_MAX_PAGES):
-            request = BedrockRequest("bedrock", "GET", path, urlencode(query))
-            record = RequestRecord(request_id="", method="GET")
-            page = json.loads(await self._client.run(request, Deadline.after(self._patience), record, read_body))
+            page = await self._get(path, urlencode(query))
             items += page.get(member, [])
             if not page.get("nextToken"):
                 break
             query["nextToken"] = page["nextToken"]
         return items
+
+    async def _get(self, path: str, query: str = "") -> Any:
+        request = BedrockRequest("bedrock", "GET", path, query)
+        record = RequestRecord(request_id="", method="GET")
+        return json.loads(await self._client.run(request, Deadline.after(self._patience), record, read_body))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from app.bedrock.endpoints import HOME, Place
 from app.errors import Overloaded
 from app.settings import Settings
 
@@ -20,6 +21,8 @@ _log = logging.getLogger(__name__)
 _REFRESH_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
 _RENEWAL_SECONDS = 5.0
+# botocore refreshes what it knows to end fifteen minutes ahead of that
+_AHEAD_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +118,41 @@ class CredentialsProvider:
         self._tried.set()
 
 
-def make_resolver(settings: Settings) -> Resolver:
-    """The resolver for these settings: the bearer token if one is set, else botocore's chain.
+def make_resolver(settings: Settings, place: Place = HOME) -> Resolver:
+    """The resolver for a place: its role if it has one, else the bearer token if one is set, else botocore's chain.
 
-    A bearer token wins over everything else, as it does in AWS's own SDKs (contracts 0.3).
+    A bearer token wins over everything else at home, as it does in AWS's own SDKs (contracts 0.3).
     """
+    if place.role:
+        return _RoleResolver(place, settings.aws_region)
     if settings.aws_bearer_token_bedrock is not None:
         bearer = BearerToken(settings.aws_bearer_token_bedrock.get_secret_value())
         return lambda _afresh: bearer
     return _ChainResolver(settings.aws_region)
+
+
+class _RoleResolver:
+    """Assumes a role, and assumes it again ahead of its credentials' end."""
+
+    def __init__(self, place: Place, region: str) -> None:
+        self._place = place
+        self._region = region
+        self._credentials = Credentials("", "")
+        self._renew_at = 0.0
+
+    def __call__(self, afresh: bool) -> Identity | None:
+        if afresh or time.time() >= self._renew_at:
+            import botocore.session
+
+            region = self._place.region or self._region
+            sts = botocore.session.Session().create_client("sts", region_name=region)
+            try:
+                made = sts.assume_role(RoleArn=self._place.role, RoleSessionName="outcrop")["Credentials"]
+            finally:
+                sts.close()
+            self._credentials = Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+            self._renew_at = made["Expiration"].timestamp() - _AHEAD_SECONDS
+        return self._credentials
 
 
 class _ChainResolver:

@@ -10,6 +10,26 @@ Service = Literal["bedrock-runtime", "bedrock"]
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A region and an account; what is empty is the gateway's own.
+
+    role: the ARN of a role in another account, which is assumed. endpoint_url: base URL of its runtime, if not AWS's.
+    """
+
+    region: str = ""
+    role: str = ""
+    endpoint_url: str = ""
+
+    @property
+    def account(self) -> str:
+        """The account of its role."""
+        return self.role.split(":")[4] if self.role else ""
+
+
+HOME = Place()
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A service's base URL, taken apart once; `path` is its prefix, without a trailing slash."""
 
@@ -30,17 +50,17 @@ class Endpoint:
         return cls(f"{parts.scheme}://{host}", host, parts.path.rstrip("/"))
 
 
-def resolve_endpoints(settings: Settings) -> dict[Service, Endpoint]:
-    """The base URLs of both services: AWS's own variables first, then botocore's rules for the region.
+def resolve_endpoints(settings: Settings, place: Place = HOME) -> dict[Service, Endpoint]:
+    """The base URLs of both services: those of the place, AWS's own variables, then botocore's rules for the region.
 
     botocore's rules know FIPS and dual-stack switches, partitions, and `endpoint_url` of a profile.
     """
     explicit: dict[Service, str | None] = {
-        "bedrock-runtime": settings.aws_endpoint_url_bedrock_runtime or settings.aws_endpoint_url,
+        "bedrock-runtime": place.endpoint_url or settings.aws_endpoint_url_bedrock_runtime or settings.aws_endpoint_url,
         "bedrock": settings.aws_endpoint_url_bedrock or settings.aws_endpoint_url,
     }
     return {
-        service: Endpoint.parse(url or _resolve_by_rules(service, settings.aws_region))
+        service: Endpoint.parse(url or _resolve_by_rules(service, place.region or settings.aws_region))
         for service, url in explicit.items()
     }
 

@@ -30,7 +30,7 @@ def model_routes(
     directory: ModelDirectory, planner: Planner, threshold: Threshold, prefix: str = "/v1"
 ) -> Sequence[Door]:
     """The routes that list models: aliases, what the account can call, and the default model even if AWS is silent."""
-    aliases = [CatalogEntry(name, "outcrop") for name in sorted(planner.aliases)]
+    aliases = [CatalogEntry(name, "outcrop") for name in planner.names()]
 
     async def entries() -> list[CatalogEntry]:
         try:

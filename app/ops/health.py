@@ -22,9 +22,12 @@ class Readiness(BaseModel):
 
     status: str
     reasons: list[str] = Field(default_factory=list)
+    breakers: dict[str, str] = Field(
+        default_factory=dict, description="Targets that are left alone because they kept failing: open or half_open."
+    )
 
 
-def health_router(reasons_not_ready: ReadinessCheck) -> APIRouter:
+def health_router(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict[str, str]]) -> APIRouter:
     """The health endpoints. They need no key."""
     router = APIRouter(tags=["Operations"])
 
@@ -43,7 +46,7 @@ def health_router(reasons_not_ready: ReadinessCheck) -> APIRouter:
         reasons = list(reasons_not_ready())
         if reasons:
             response.status_code = 503
-        return Readiness(status="not ready" if reasons else "ready", reasons=reasons)
+        return Readiness(status="not ready" if reasons else "ready", reasons=reasons, breakers=breakers())
 
     # Some load balancers ask with HEAD.
     router.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)

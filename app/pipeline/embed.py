@@ -6,9 +6,12 @@ from typing import Any
 from app.bedrock.decode import usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage
-from app.errors import UpstreamFailed
+from app.errors import InvalidRequest, UpstreamFailed
+from app.pipeline import ways
 from app.pipeline.exchange import Exchange
-from app.pipeline.run import Pipeline, read_document
+from app.pipeline.run import Pipeline
+from app.pipeline.ways import Way
+from app.routing.plan import Target
 from app.tailor.embeddings import EmbeddingCall, tailor_embeddings, vectors_of
 
 _AT_ONCE = 8
@@ -20,22 +23,28 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
     Raises:
         GatewayError: whatever went wrong with one of the calls; the others are then given up.
     """
-    target = pipeline.planner.plan(call.model)
-    draft = tailor_embeddings(call, target.traits)
+    first = pipeline.planner.first(call.model)
+    draft = tailor_embeddings(call, first.traits)
     exchange.record.ignored += draft.ignored
     places = asyncio.Semaphore(_AT_ONCE)
+    spent = 0
 
-    async def one(body: dict[str, Any]) -> tuple[list[list[float]], int]:
-        request = pipeline.native_request(exchange, call.model, target, body, "invoke")
+    async def one(body: dict[str, Any]) -> list[list[float]]:
+        way = ways.invoke(body, usage_of, exchange.record).then(vectors_of)
 
-        async def take(response: HttpResponse) -> tuple[list[list[float]], int]:
-            document = await read_document(response)
-            counted = usage_of_headers(response.headers)
-            tokens = counted.input if counted is not None else document.get("inputTextTokenCount") or 0
-            return vectors_of(document), tokens
+        def way_to(target: Target) -> Way[list[list[float]]]:
+            if target.known.base != first.known.base:
+                raise InvalidRequest("vectors of several models cannot be compared", param="model")
+            return way
 
         async with places:
-            return await pipeline.send(exchange, request, take)
+            return await pipeline.run(exchange, call.model, way_to)
+
+    def usage_of(response: HttpResponse, document: dict[str, Any]) -> Usage:
+        nonlocal spent
+        counted = usage_of_headers(response.headers)
+        spent += counted.input if counted is not None else document.get("inputTextTokenCount") or 0
+        return Usage(input=spent)
 
     tasks = [asyncio.create_task(one(body)) for body in draft.bodies]
     try:
@@ -44,8 +53,7 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    exchange.record.usage = Usage(input=sum(tokens for _, tokens in answers))
-    vectors = [vector for made, _ in answers for vector in made]
+    vectors = [vector for made in answers for vector in made]
     if len(vectors) != len(call.texts):
         raise UpstreamFailed("Bedrock's reply made no sense", detail="as many vectors as texts were expected")
     return vectors

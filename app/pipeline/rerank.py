@@ -1,9 +1,11 @@
 """Rerank: one call of InvokeModel."""
 
 from app.bedrock.decode import usage_of_headers
-from app.bedrock.transport import HttpResponse
+from app.pipeline import ways
 from app.pipeline.exchange import Exchange
-from app.pipeline.run import Pipeline, read_document
+from app.pipeline.run import Pipeline
+from app.pipeline.ways import Way
+from app.routing.plan import Target
 from app.tailor.rerank import RerankCall, scores_of, tailor_rerank
 
 
@@ -13,13 +15,11 @@ async def rerank(pipeline: Pipeline, exchange: Exchange, call: RerankCall) -> li
     Raises:
         GatewayError: whatever went wrong.
     """
-    target = pipeline.planner.plan(call.model)
-    body = tailor_rerank(call, target.traits)
-    request = pipeline.native_request(exchange, call.model, target, body, "invoke")
 
-    async def take(response: HttpResponse) -> list[tuple[int, float]]:
-        document = await read_document(response)
-        exchange.record.usage = usage_of_headers(response.headers)
-        return scores_of(document, call)
+    def way_to(target: Target) -> Way[list[tuple[int, float]]]:
+        way = ways.invoke(
+            tailor_rerank(call, target.traits), lambda answer, _: usage_of_headers(answer.headers), exchange.record
+        )
+        return way.then(lambda document: scores_of(document, call))
 
-    return await pipeline.send(exchange, request, take)
+    return await pipeline.run(exchange, call.model, way_to)

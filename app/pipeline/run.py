@@ -1,165 +1,112 @@
-"""Runs calls: `complete` and `stream` translated, `invoke` and `invoke_stream` native, the `forward`s untouched."""
+"""Runs calls: over the targets of the name that the caller used, each asked in the way that suits it."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
-from urllib.parse import quote, unquote
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from app.bedrock.client import BedrockClient, BedrockRequest
-from app.bedrock.decode import DocumentDecoder, EventDecoder, UsageTap, usage_of_headers, usage_of_invocation
-from app.bedrock.transport import HttpResponse, read_body
+from app.bedrock.endpoints import HOME, Place
+from app.bedrock.transport import HttpResponse
 from app.converse.call import ModelCall, NativeCall
 from app.converse.events import Event
 from app.converse.reply import Reply
-from app.converse.usage import Usage
-from app.errors import GatewayError, ModelNotFound, PermissionRefused, ProfileRequired, UpstreamFailed
+from app.errors import GatewayError, InvalidRequest, ModelNotFound, PermissionRefused, ProfileRequired
 from app.kit import json
-from app.kit.aiter import started
 from app.kit.clock import Deadline
 from app.models.ids import ModelId, parse_model_id
+from app.pipeline import ways
 from app.pipeline.exchange import Exchange
+from app.pipeline.ways import Way
+from app.routing.failover import Failover
 from app.routing.plan import DEFAULT_ALIAS, Planner, Target
 from app.tailor import Draft, tailor
 from app.tailor.invoke import tailor_invoke
-from app.tailor.undo import EventUndo, Undo
 from app.telemetry.observer import RequestRecord
-
-UsageReader = Callable[[dict[str, Any]], Usage | None]
 
 _log = logging.getLogger(__name__)
 
-Taken = TypeVar("Taken")
+T = TypeVar("T")
 
 _PROFILE_SECONDS = 3.0
-_JSON = (("content-type", "application/json"),)
-
-
-@dataclass(frozen=True, slots=True)
-class Forwarded:
-    """Bedrock's answer, word for word."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardedStream:
-    """Bedrock's streamed answer, its bytes as they arrive, and the tap that listens to them."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    chunks: AsyncGenerator[bytes, None]
-    tap: UsageTap
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Runs the calls of all dialects."""
+    """Runs the calls of all dialects.
 
-    client: BedrockClient
+    clients: those of Bedrock, by place; one of them is HOME's. find_profile: the inference profile of a model, if any.
+    note_opaque: is told of a model's name that hides the model, so that it may be found out.
+    """
+
+    clients: Mapping[Place, BedrockClient]
     planner: Planner
+    failover: Failover
     # features of Anthropic's format that this deployment lets pass beside those that are known
     betas: frozenset[str] = frozenset()
     find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
+    note_opaque: Callable[[ModelId], None] = field(default=lambda _: None)
 
-    async def complete(self, exchange: Exchange, call: ModelCall) -> Reply:
-        """Translate, call Converse, and return its reply in the caller's terms.
-
-        Raises:
-            GatewayError: whatever went wrong, on either side.
-        """
-        request, undo = self._prepare(exchange, call, "converse")
-        reply = await self.send(exchange, request, _take_reply)
-        exchange.record.usage = Usage.of(_plain(reply["usage"]), _plain(reply.get("additionalModelResponseFields")))
-        return undo.reply(reply)
-
-    async def stream(self, exchange: Exchange, call: ModelCall) -> AsyncGenerator[list[Event], None]:
-        """Translate, call ConverseStream, and return its events in the caller's terms, a batch for each read.
-
-        Returns once the first event has come: until then a failure is tried again, and raised here. The generator
-        must be closed, and raises GatewayError where the stream breaks.
-        """
-        exchange.record.streamed = True
-        request, undo = self._prepare(exchange, call, "converse-stream")
-
-        async def take(response: HttpResponse) -> AsyncGenerator[list[Event], None]:
-            return await started(_read_events(response, undo, exchange.record))
-
-        return await self.send(exchange, request, take)
-
-    def takes_natively(self, name: str, body_format: str) -> bool:
-        """True if the surface of the name's target takes bodies of this format, so that nothing needs translation.
-
-        Raises:
-            InvalidRequest: the name cannot be one of a model.
-        """
-        return self.planner.plan(name).traits.invoke_format == body_format
-
-    async def invoke(self, exchange: Exchange, call: NativeCall, usage_of: UsageReader) -> dict[str, Any]:
-        """Call InvokeModel with a body of the model's own format, and return the document that it answers.
+    async def run(self, exchange: Exchange, name: str, way_to: Callable[[Target], Way[T]]) -> T:
+        """What the first target that answers says, read in its way.
 
         Args:
-            usage_of: reads the tokens that a document of this format tells of.
+            name: as the caller used it. way_to: the way to ask a target; may raise InvalidRequest where that target
+                cannot carry the call, which then goes to the next.
 
         Raises:
-            GatewayError: whatever went wrong, on either side.
+            GatewayError: whatever went wrong with the last of them.
         """
-        request = self._native_request(exchange, call, "invoke")
-
-        async def take(response: HttpResponse) -> dict[str, Any]:
-            document = await read_document(response)
-            exchange.record.usage = usage_of_headers(response.headers) or usage_of(document)
-            return document
-
-        return await self.send(exchange, request, take)
-
-    async def invoke_stream(
-        self, exchange: Exchange, call: NativeCall, usage_of: UsageReader, last: str
-    ) -> AsyncGenerator[list[dict[str, Any]], None]:
-        """Call InvokeModelWithResponseStream, and return the documents of its chunks, a batch for each read.
-
-        Args:
-            usage_of: as for `invoke`. last: the `type` of the document that completes a message.
-
-        Returns and raises as `stream` does.
-        """
-        exchange.record.streamed = True
-        request = self._native_request(exchange, call, "invoke-with-response-stream")
-
-        async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
-            return await started(_read_documents(response, last, usage_of, exchange.record))
-
-        return await self.send(exchange, request, take)
-
-    async def send(
-        self, exchange: Exchange, request: BedrockRequest, take: Callable[[HttpResponse], Awaitable[Taken]]
-    ) -> Taken:
-        """Send a request to the target that the record names; a model sold only by inference profile is asked by one.
-
-        Bedrock says so only when asked by the model's own id. The profile that is then found is remembered.
-
-        Raises:
-            GatewayError: as `BedrockClient.run` does.
-        """
+        targets = self.planner.plan(name)
         record = exchange.record
-        model = parse_model_id(unquote(request.path.split("/")[2]))
-        try:
-            return await self.client.run(request, exchange.deadline, record, take)
-        except ProfileRequired:
-            profile = await self._profile_of(model, exchange.deadline)
-            if profile is None:
+        record.model = name or DEFAULT_ALIAS
+        noted = list(record.ignored), list(record.repaired)
+        known: dict[int, Way[T]] = {}
+        chosen: dict[str, str] = {}
+
+        async def attempt(target: Target) -> T:
+            way = known.get(id(target))
+            if way is None:
+                try:
+                    way = known[id(target)] = way_to(target)
+                except InvalidRequest as error:
+                    error.retry_elsewhere = True
+                    raise
+            record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
+            record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
+            if target.known.is_opaque and way.lane != "identity":
+                self.note_opaque(target.known)
+            return await self._ask(exchange, target, way, chosen)
+
+        return await self.failover.run(targets, exchange.deadline, attempt)
+
+    async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[str, str]) -> T:
+        """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.
+
+        Bedrock says so only when asked by the model's own id. The profile that is then found is `chosen` for the call,
+        and remembered once it has worked. Callers who speak Bedrock get its refusal: their path is not touched.
+        """
+        record, client, name = exchange.record, self.clients[target.place], target.model.raw
+        if target.by_profile:
+            note_profile(record)
+        if target.key not in chosen:
+            try:
+                return await client.attempt(way.ask(target.model), record, way.take)
+            except ProfileRequired:
+                is_ours_to_choose = way.lane != "identity" and target.place == HOME
+                profile = await self._profile_of(target.model, exchange.deadline) if is_ours_to_choose else None
+                if profile is None:
+                    raise
+                chosen[target.key] = profile
+            except (ModelNotFound, PermissionRefused):
+                self.planner.forget(name)
                 raise
-        except (ModelNotFound, PermissionRefused):
-            self.planner.forget(model.raw)
-            raise
-        record.target = profile
+        record.target = chosen[target.key]
         note_profile(record)
-        path = f"/model/{parse_model_id(profile).quoted}/{request.path.rpartition('/')[2]}"
-        answer = await self.client.run(replace(request, path=path), exchange.deadline, record, take)
-        self.planner.profiles[model.raw] = profile
+        answer = await client.attempt(way.ask(parse_model_id(chosen[target.key])), record, way.take)
+        self.planner.profiles[name] = chosen[target.key]
         return answer
 
     async def _profile_of(self, model: ModelId, deadline: Deadline) -> str | None:
@@ -173,188 +120,100 @@ class Pipeline:
             _log.warning("no inference profile could be found: %s", type(error).__name__)
             return None
 
-    def fitted(self, exchange: Exchange, call: NativeCall) -> dict[str, Any]:
-        """The body that a native call becomes for its target; what was ignored and repaired is noted in the record."""
-        draft = tailor_invoke(call, self.planner.plan(call.model).traits, self.betas)
-        exchange.record.ignored += draft.ignored
-        exchange.record.repaired += draft.repaired
-        return draft.body
+    async def complete(self, exchange: Exchange, call: ModelCall) -> Reply:
+        """Translate, call Converse, and return its reply in the caller's terms. Raises as `run` does."""
+        return await self.run(exchange, call.model, lambda target: self.converse(exchange, call, target))
 
-    async def count_tokens(self, exchange: Exchange, name: str, counted: dict[str, Any]) -> int:
-        """The tokens of an input, as CountTokens counts them, which it does by base id only.
+    async def stream(self, exchange: Exchange, call: ModelCall) -> AsyncGenerator[list[Event], None]:
+        """Translate, call ConverseStream, and return its events in the caller's terms, a batch for each read.
 
-        Args:
-            counted: the `input` of CountTokens.
-
-        Raises:
-            GatewayError: whatever went wrong; InvalidRequest where this model's tokens are not counted.
-        """
-        target = self.planner.plan(name)
-        record = exchange.record
-        record.model, record.target, record.surface = name or DEFAULT_ALIAS, target.model.base, "count-tokens"
-        path = f"/model/{quote(target.model.base, safe='')}/count-tokens"
-        body = json.dumps({"input": counted})
-        request = BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=body)
-        document = await self.client.run(request, exchange.deadline, record, read_document)
-        if not isinstance(document.get("inputTokens"), int):
-            raise UpstreamFailed("Bedrock's count of tokens made no sense")
-        return int(document["inputTokens"])
-
-    def tailored(self, exchange: Exchange, call: ModelCall) -> Draft:
-        """The call as its model would get it; what was ignored and repaired is noted in the record."""
-        draft = tailor(call, self.planner.plan(call.model).traits)
-        exchange.record.ignored += [*call.ignored, *draft.ignored]
-        exchange.record.repaired += draft.repaired
-        return draft
-
-    def _native_request(self, exchange: Exchange, call: NativeCall, operation: str) -> BedrockRequest:
-        target = self.planner.plan(call.model)
-        return self.native_request(exchange, call.model, target, self.fitted(exchange, call), operation)
-
-    def native_request(
-        self, exchange: Exchange, name: str, target: Target, body: dict[str, Any], operation: str
-    ) -> BedrockRequest:
-        """A request with a body of the model's own format, noted in the record. `name` is what the caller calls it."""
-        record = exchange.record
-        record.model = name or DEFAULT_ALIAS
-        record.target, record.lane, record.surface = target.model.raw, "native", "invoke"
-        if target.by_profile:
-            note_profile(record)
-        path = f"/model/{target.model.quoted}/{operation}"
-        return BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=json.dumps(body))
-
-    async def forward(self, exchange: Exchange, request: BedrockRequest) -> Forwarded:
-        """Send a caller's own request to Bedrock, and return the answer untouched.
-
-        Raises:
-            GatewayError: as `BedrockClient.run` does; with Bedrock's own answer in `upstream` where there was one.
-        """
-
-        async def take(response: HttpResponse) -> Forwarded:
-            return Forwarded(response.status, response.headers, await read_body(response))
-
-        return await self.client.run(request, exchange.deadline, exchange.record, take)
-
-    async def forward_stream(self, exchange: Exchange, request: BedrockRequest) -> ForwardedStream:
-        """Send a caller's own request to Bedrock, and return the answer's bytes as they arrive, once the first has.
-
-        Raises:
-            GatewayError: as `forward` does, before the first byte; the generator raises where the stream breaks.
+        Returns once the first event has come: until then a failure is tried again, and raised here. The generator
+        must be closed, and raises GatewayError where the stream breaks.
         """
         exchange.record.streamed = True
+        return await self.run(exchange, call.model, lambda target: self.converse_stream(exchange, call, target))
 
-        async def take(response: HttpResponse) -> ForwardedStream:
-            tap = UsageTap()
-            chunks = await started(_tapped(response, tap, exchange.record))
-            return ForwardedStream(response.status, response.headers, chunks, tap)
+    def converse(self, exchange: Exchange, call: ModelCall, target: Target) -> Way[Reply]:
+        """The way to ask a target for a whole reply by Converse."""
+        return ways.converse(_tailored(call, target), exchange.record)
 
-        return await self.client.run(request, exchange.deadline, exchange.record, take)
+    def converse_stream(
+        self, exchange: Exchange, call: ModelCall, target: Target
+    ) -> Way[AsyncGenerator[list[Event], None]]:
+        """The way to ask a target for events by ConverseStream."""
+        return ways.converse_stream(_tailored(call, target), exchange.record)
 
-    def _prepare(self, exchange: Exchange, call: ModelCall, operation: str) -> tuple[BedrockRequest, Undo]:
+    def takes_natively(self, target: Target, body_format: str) -> bool:
+        """True if the surface of a target takes bodies of this format, so that nothing needs translation."""
+        return target.traits.invoke_format == body_format
+
+    def invoke(
+        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: ways.UsageReader
+    ) -> Way[dict[str, Any]]:
+        """The way to ask a target by InvokeModel with a body of its own format.
+
+        Args:
+            usage_of: reads the tokens that a document of this format tells of.
+        """
+        draft = tailor_invoke(call, target.traits, self.betas)
+        way = ways.invoke(draft.body, ways.usage_in_headers_or(usage_of), exchange.record)
+        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+    def invoke_stream(
+        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: ways.UsageReader, last: str
+    ) -> Way[AsyncGenerator[list[dict[str, Any]], None]]:
+        """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
+        draft = tailor_invoke(call, target.traits, self.betas)
+        way = ways.invoke_stream(draft.body, usage_of, last, exchange.record)
+        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+    def count(self, call: ModelCall, target: Target) -> Way[int]:
+        """The way to have the tokens of a call's input counted, as its target's model would get it."""
+        draft = _tailored(call, target)
+        body: Any = draft.body
+        counted = {part: body[part] for part in ("messages", "system", "toolConfig") if part in body}
+        way = ways.count_tokens(target.known, {"converse": counted})
+        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+    def count_natively(self, call: NativeCall, target: Target) -> Way[int]:
+        """The way to have the tokens of a body of the target's own format counted."""
+        draft = tailor_invoke(call, target.traits, self.betas)
+        way = ways.count_tokens(target.known, {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}})
+        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+    async def forward(
+        self,
+        exchange: Exchange,
+        request: BedrockRequest,
+        name: str,
+        ask: Callable[[ModelId], BedrockRequest],
+        take: Callable[[HttpResponse], Awaitable[T]],
+    ) -> T:
+        """Send a caller's own request to Bedrock, and return what `take` makes of the answer.
+
+        Args:
+            request: as it came. name: of the model in it, if any. ask: the request with another model in its place.
+
+        Raises:
+            GatewayError: as `run` does, with Bedrock's own answer in `upstream` where there was one.
+        """
         record = exchange.record
-        target = self.planner.plan(call.model)
-        draft = self.tailored(exchange, call)
-        record.model = call.model or DEFAULT_ALIAS
-        record.target, record.lane, record.surface = target.model.raw, "translated", "converse"
-        if target.by_profile:
-            note_profile(record)
-        path = f"/model/{target.model.quoted}/{operation}"
-        body = json.dumps(draft.body)
-        return BedrockRequest("bedrock-runtime", "POST", path, headers=_JSON, body=body), draft.undo
+        if not self.planner.knows(name):
+            return await self.clients[HOME].run(request, exchange.deadline, record, take)
+        surface = record.surface
+        is_given = bool(self.planner.model_behind(name))
+        way = Way("identity", surface, ask if is_given else lambda _: request, take)
+        return await self.run(exchange, name, lambda _: way)
+
+
+def _tailored(call: ModelCall, target: Target) -> Draft:
+    """The call as its target's model gets it, with everything named that has no effect."""
+    draft = tailor(call, target.traits)
+    draft.ignored[:0] = call.ignored
+    return draft
 
 
 def note_profile(record: RequestRecord) -> None:
     """Say, once for a request of however many calls, that a profile was asked instead of the model's own id."""
     if "inference_profile" not in record.repaired:
         record.repaired.append("inference_profile")
-
-
-def _plain(document: Any) -> dict[str, Any]:
-    """What its TypedDict would let nobody read by name."""
-    return cast(dict[str, Any], document)
-
-
-async def _take_reply(response: HttpResponse) -> Reply:
-    body = await response.read()
-    try:
-        reply = json.loads(body)
-        _check_reply(reply)
-    except (json.JsonError, LookupError, TypeError) as error:
-        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
-    return cast(Reply, reply)
-
-
-async def read_document(response: HttpResponse) -> dict[str, Any]:
-    """The object that an answer is.
-
-    Raises:
-        UpstreamFailed: it is none.
-    """
-    try:
-        document = json.loads(await response.read())
-    except json.JsonError as error:
-        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
-    if not isinstance(document, dict):
-        raise UpstreamFailed("Bedrock's reply made no sense", detail="no object")
-    return document
-
-
-def _check_reply(reply: Any) -> None:
-    """What translation relies on must be there; everything else may be missing."""
-    if not isinstance(reply["stopReason"], str) or not isinstance(reply["usage"], dict):
-        raise TypeError
-    for block in reply["output"]["message"]["content"]:
-        if "toolUse" in block:
-            tool = block["toolUse"]
-            tool["toolUseId"], tool["name"], tool["input"]
-
-
-async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord) -> AsyncGenerator[list[Event], None]:
-    decoder = EventDecoder()
-    undoing = EventUndo(undo) if undo.is_needed else None
-    more: Any = None
-    try:
-        async for data in response.chunks():
-            events = decoder.feed(data)
-            for event in events:
-                if "metadata" in event:
-                    record.usage = Usage.of(_plain(event["metadata"]["usage"]), more)
-                elif "messageStop" in event:
-                    more = event["messageStop"].get("additionalModelResponseFields")
-            if undoing is not None:
-                events = undoing.feed(events)
-            if events:
-                yield events
-        decoder.finish()
-    finally:
-        response.close()
-
-
-async def _read_documents(
-    response: HttpResponse, last: str, usage_of: UsageReader, record: RequestRecord
-) -> AsyncGenerator[list[dict[str, Any]], None]:
-    decoder = DocumentDecoder(last)
-    try:
-        async for data in response.chunks():
-            documents = decoder.feed(data)
-            for document in documents:
-                record.usage = usage_of_invocation(document) or usage_of(document) or record.usage
-            if documents:
-                yield documents
-        decoder.finish()
-    finally:
-        response.close()
-
-
-async def _tapped(response: HttpResponse, tap: UsageTap, record: RequestRecord) -> AsyncGenerator[bytes, None]:
-    try:
-        async for data in response.chunks():
-            tap.feed(data)
-            yield data
-        if not tap.is_at_boundary and not tap.is_deaf:
-            raise UpstreamFailed("Bedrock's stream ended in the middle of an event")
-    finally:
-        record.usage = tap.usage
-        if tap.error is not None:
-            record.error, record.detail = tap.error.kind, tap.error.detail
-        response.close()

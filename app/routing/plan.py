@@ -1,8 +1,11 @@
-"""From the name that a caller used to the target that gets the call."""
+"""From the name that a caller used to the targets that may get the call."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.bedrock.endpoints import HOME, Place
+from app.errors import InvalidRequest
 from app.models.ids import ModelId, parse_model_id
 from app.models.traits import Traits, traits_of
 
@@ -11,14 +14,49 @@ DEFAULT_ALIAS = "default"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an attempt lands: a model, in the gateway's region.
+    """Where an attempt lands.
 
+    model: as it is called. known: the model that it is, where `model` is an ARN that hides it; else `model` itself.
+    place: the region and account. weight: its share of a weighted route.
     by_profile: the caller named the model, and the gateway its inference profile.
     """
 
     model: ModelId
+    known: ModelId
     traits: Traits
+    place: Place = HOME
+    weight: int = 1
     by_profile: bool = False
+
+    @property
+    def key(self) -> str:
+        """What its health is kept under, and what logs call it."""
+        where = self.place.region or "here"
+        return f"{self.model.raw}@{where}" if not self.place.role else f"{self.model.raw}@{where}/{self.place.account}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One member of a route, as configured."""
+
+    model: str
+    place: Place = HOME
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A name for several targets: tried in their order, or in one drawn anew for each request by their weights."""
+
+    choices: tuple[Choice, ...]
+    is_weighted: bool = False
+
+    def ordered(self) -> list[Choice]:
+        """The choices in the order in which they are tried now."""
+        if not self.is_weighted:
+            return list(self.choices)
+        # the first of a weighted draw without replacement is the choice with the greatest of these
+        return sorted(self.choices, key=lambda choice: random.random() ** (1 / choice.weight), reverse=True)  # noqa: S311
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +64,42 @@ class Planner:
     """Resolves names.
 
     default_model: what the alias `default`, or no name at all, stands for.
-    aliases: names that this deployment gives to models.
+    aliases: names that this deployment gives to models. routes: names that it gives to several targets.
+    behind: the models behind ARNs that hide theirs, as configured, or as AWS told.
     profiles: inference profiles, by the base ids of models that were seen to be sold only so.
     """
 
     default_model: str
     aliases: Mapping[str, str] = field(default_factory=dict)
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
 
-    def plan(self, name: str) -> Target:
-        """The target for a name.
+    def plan(self, name: str) -> list[Target]:
+        """The targets for a name, in the order in which they are to be tried.
 
         Raises:
             InvalidRequest: the name cannot be one of a model.
         """
-        model = parse_model_id(self.model_behind(name) or name)
-        profile = self.profiles.get(model.raw)
-        if profile is not None:
-            return Target(parse_model_id(profile), traits_of(model), by_profile=True)
-        return Target(model, traits_of(model))
+        route = self.routes.get(name or DEFAULT_ALIAS)
+        if route is not None:
+            return [self._target(choice) for choice in route.ordered()]
+        return [self._target(Choice(self.model_behind(name) or name))]
+
+    def knows(self, name: str) -> bool:
+        """True if there is a plan for the name, which must not be empty."""
+        try:
+            return bool(name and self.plan(name))
+        except InvalidRequest:
+            return False
+
+    def first(self, name: str) -> Target:
+        """The first of the targets for a name. Raises as `plan` does."""
+        return self.plan(name)[0]
+
+    def names(self) -> list[str]:
+        """The names that this deployment gives, in their order."""
+        return sorted({*self.aliases, *self.routes} - {DEFAULT_ALIAS})
 
     def forget(self, name: str) -> None:
         """Remember a profile no longer: it was refused."""
@@ -52,7 +107,18 @@ class Planner:
             del self.profiles[model]
 
     def model_behind(self, name: str) -> str:
-        """The model that a name stands for, or nothing where it stands for itself."""
+        """The model that a name stands for, or nothing where it stands for itself; of a route, its first."""
+        name = name or DEFAULT_ALIAS
+        if name in self.routes:
+            return self.routes[name].choices[0].model
         if name in self.aliases:
             return self.aliases[name]
-        return self.default_model if name in ("", DEFAULT_ALIAS) else ""
+        return self.default_model if name == DEFAULT_ALIAS else ""
+
+    def _target(self, choice: Choice) -> Target:
+        model = parse_model_id(choice.model)
+        known = self.behind.get(model.raw, model)
+        profile = self.profiles.get(model.raw) if choice.place == HOME else None
+        if profile is not None:
+            model = parse_model_id(profile)
+        return Target(model, known, traits_of(known), choice.place, choice.weight, by_profile=profile is not None)

@@ -312,7 +312,7 @@ def test_readiness_follows_what_was_last_seen() -> None:
     with upstream(handle) as url, gateway(url, bedrock_read_timeout=0.3) as base:
         wait_until_ready(base)
         assert post(base, *DOORS[0]).status_code == 200
-        assert httpx.get(f"{base}/health/ready").json() == {"status": "ready", "reasons": []}
+        assert httpx.get(f"{base}/health/ready").json() == {"status": "ready", "reasons": [], "breakers": {}}
     with upstream(read_then_wait) as url, gateway(url, bedrock_read_timeout=0.2) as base:
         wait_until_ready(base)
         assert post(base, *DOORS[0]).status_code == 504

@@ -8,7 +8,7 @@ import pytest
 from app import errors
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.credentials import BearerToken, CredentialsProvider
-from app.bedrock.endpoints import Endpoint
+from app.bedrock.endpoints import HOME, Endpoint
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import HttpRequest
@@ -17,8 +17,10 @@ from app.kit import json
 from app.kit.clock import Deadline
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
+from app.pipeline.ways import take_forwarded, take_forwarded_stream
 from app.policies.auth import RequestHead
 from app.policies.caller import ANONYMOUS
+from app.routing.failover import Failover
 from app.routing.plan import Planner
 from app.telemetry.observer import RequestRecord
 from tests.bedrock.test_decode import DECODED, STREAM
@@ -90,7 +92,7 @@ async def pipeline_over(transport: Memory) -> Pipeline:
         transport,
         RetryPolicy(3, first_wait=0),
     )
-    return Pipeline(client, Planner("a.b"))
+    return Pipeline({HOME: client}, Planner("a.b"), Failover(RetryPolicy(3, first_wait=0)))
 
 
 def exchange() -> Exchange:
@@ -151,12 +153,12 @@ async def test_a_stream_that_is_given_up_is_closed() -> None:
 async def test_a_forwarded_answer_is_untouched() -> None:
     answer = Response(200, [b"any", b"thing"])
     transport = Memory(answer)
-    forwarded = await (await pipeline_over(transport)).forward(
-        exchange(), BedrockRequest("bedrock", "GET", "/x", "q=1")
-    )
+    request = BedrockRequest("bedrock", "GET", "/x", "q=1")
+    pipeline = await pipeline_over(transport)
+    forwarded = await pipeline.forward(exchange(), request, "", lambda _: request, take_forwarded)
     assert (forwarded.status, forwarded.body, forwarded.headers) == (200, b"anything", answer.headers)
     assert transport.sent[0].url == "http://bedrock/prefix/x?q=1"
-    stream = await (await pipeline_over(Memory(Response(200, [STREAM])))).forward_stream(
-        exchange(), BedrockRequest("bedrock-runtime", "POST", "/x")
-    )
+    made, request = exchange(), BedrockRequest("bedrock-runtime", "POST", "/x")
+    pipeline = await pipeline_over(Memory(Response(200, [STREAM])))
+    stream = await pipeline.forward(made, request, "", lambda _: request, take_forwarded_stream(made.record))
     assert b"".join([piece async for piece in stream.chunks]) == STREAM

@@ -1,21 +1,51 @@
 import pytest
 
+from app.bedrock.endpoints import HOME, Place
 from app.errors import InvalidRequest
 from app.models.ids import parse_model_id
-from app.models.traits import traits_of
-from app.routing.plan import Planner
+from app.models.traits import Traits, traits_of
+from app.routing.plan import Choice, Planner, Route
 
 PLANNER = Planner("us.amazon.nova-2-lite-v1:0")
 
 
 @pytest.mark.parametrize("name", ["", "default", "us.amazon.nova-2-lite-v1:0"])
 def test_no_name_and_the_alias_stand_for_the_default_model(name: str) -> None:
-    target = PLANNER.plan(name)
+    target = PLANNER.first(name)
     assert target.model.raw == "us.amazon.nova-2-lite-v1:0"
     assert target.traits == traits_of(parse_model_id("amazon.nova-2-lite-v1:0"))
 
 
 def test_any_other_name_stands_for_itself() -> None:
-    assert PLANNER.plan("qwen.qwen3-32b-v1:0").model.raw == "qwen.qwen3-32b-v1:0"
+    assert PLANNER.first("qwen.qwen3-32b-v1:0").model.raw == "qwen.qwen3-32b-v1:0"
     with pytest.raises(InvalidRequest):
         PLANNER.plan("no model")
+
+
+def test_a_route_has_its_targets_in_order_and_stands_before_aliases() -> None:
+    route = Route((Choice("a.one"), Choice("b.two", Place("us-west-2", "arn:aws:iam::111122223333:role/x"))))
+    planner = Planner("z.z", {"one": "a.one"}, {"both": route, "default": Route((Choice("b.two"),))})
+    first, second = planner.plan("both")
+    assert (first.model.raw, first.key, first.place) == ("a.one", "a.one@here", HOME)
+    assert (second.model.raw, second.key) == ("b.two", "b.two@us-west-2/111122223333")
+    assert planner.first("").model.raw == "b.two"
+    assert planner.names() == ["both", "one"]
+    assert [planner.model_behind(name) for name in ("both", "one", "", "c.three")] == ["a.one", "a.one", "b.two", ""]
+    assert [planner.knows(name) for name in ("both", "c.three", "no model", "")] == [True, True, False, False]
+
+
+def test_weights_are_shares() -> None:
+    route = Route((Choice("a.one", weight=3), Choice("b.two", weight=1)), is_weighted=True)
+    drawn = [route.ordered()[0].model for _ in range(4000)]
+    assert 2800 < drawn.count("a.one") < 3200
+    assert {len(route.ordered()) for _ in range(10)} == {2}
+
+
+def test_the_model_behind_an_arn_gives_its_traits() -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    planner = Planner("z.z")
+    assert planner.first(arn).traits == Traits()
+    planner.behind[arn] = parse_model_id("anthropic.claude-3-haiku-20240307-v1:0")
+    target = planner.first(arn)
+    assert (target.model.raw, target.known.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
+    assert target.traits.invoke_format == "anthropic"

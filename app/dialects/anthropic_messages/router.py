@@ -1,10 +1,10 @@
 """`POST /v1/messages` and `POST /v1/messages/count_tokens`."""
 
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.converse.call import NativeCall
+from app.converse.call import ModelCall, NativeCall
+from app.converse.reply import Reply
 from app.dialects.anthropic_messages.errors import OVERLOADED, render_error
 from app.dialects.anthropic_messages.facts import MessageFacts
 from app.dialects.anthropic_messages.native import NativeStream, UsageOfMessages, from_document
@@ -21,6 +21,8 @@ from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.kit import ids, json
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
+from app.pipeline.ways import Way
+from app.routing.plan import Target
 
 DIALECT = "anthropic_messages"
 FORMAT = "anthropic"
@@ -103,43 +105,55 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
     name, is_streamed = _name(document), _is_streamed(document)
     facts = MessageFacts(ids.new_id("msg_"), name or pipeline.planner.default_model, exchange.record.request_id)
     answer_headers = (("request-id", exchange.record.request_id),)
-    if pipeline.takes_natively(name, FORMAT):
-        native_call = _native_call(exchange, document)
-        if not is_streamed:
-            answered = await pipeline.invoke(exchange, native_call, UsageOfMessages())
-            return Whole(200, (*JSON, *answer_headers), json.dumps(from_document(answered, facts)))
-        documents = await pipeline.invoke_stream(exchange, native_call, UsageOfMessages(), _LAST)
-        native = NativeStream(facts)
-        chunks = frames(documents, native.from_documents, native.finish)
-        return Streamed(200, (*SSE, *answer_headers), chunks, native.fail, PING)
-    call = to_call(validate(document, MessagesRequest), _betas(exchange))
-    if not is_streamed:
-        reply = await pipeline.complete(exchange, call)
-        with understanding():
-            return Whole(200, (*JSON, *answer_headers), json.dumps(from_reply(reply, facts)))
-    events = await pipeline.stream(exchange, call)
-    translator = EventStream(facts)
-    chunks = frames(events, translator.from_events, translator.finish)
-    return Streamed(200, (*SSE, *answer_headers), chunks, translator.fail, PING)
+    native_call = _native_call(exchange, document)
+
+    def call() -> ModelCall:
+        return to_call(validate(document, MessagesRequest), _betas(exchange))
+
+    def whole(answer: dict[str, Any]) -> Answer:
+        return Whole(200, (*JSON, *answer_headers), json.dumps(answer))
+
+    def whole_way(target: Target) -> Way[Answer]:
+        if pipeline.takes_natively(target, FORMAT):
+            way = pipeline.invoke(exchange, native_call, target, UsageOfMessages())
+            return way.then(lambda answered: whole(from_document(answered, facts)))
+        return pipeline.converse(exchange, call(), target).then(lambda reply: whole(_understood(reply, facts)))
+
+    def stream_way(target: Target) -> Way[Answer]:
+        translator: NativeStream | EventStream
+        if pipeline.takes_natively(target, FORMAT):
+            translator = native = NativeStream(facts)
+            documents = pipeline.invoke_stream(exchange, native_call, target, UsageOfMessages(), _LAST)
+            way = documents.then(lambda batches: frames(batches, native.from_documents, native.finish))
+        else:
+            translator = events = EventStream(facts)
+            batches = pipeline.converse_stream(exchange, call(), target)
+            way = batches.then(lambda batches: frames(batches, events.from_events, events.finish))
+        return way.then(lambda chunks: Streamed(200, (*SSE, *answer_headers), chunks, translator.fail, PING))
+
+    exchange.record.streamed = is_streamed
+    return await pipeline.run(exchange, name, stream_way if is_streamed else whole_way)
+
+
+def _understood(reply: Reply, facts: MessageFacts) -> dict[str, Any]:
+    with understanding():
+        return from_reply(reply, facts)
 
 
 async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = _document(exchange)
-    name = _name(document)
-    counted: dict[str, Any]
-    if pipeline.takes_natively(name, FORMAT):
-        # counted is what would be sent, and that needs room for the answer behind the thoughts
-        room = {"max_tokens": _budget(document) + 1}
-        body = pipeline.fitted(exchange, _native_call(exchange, {**document, **room}))
-        counted = {"invokeModel": {"body": b64encode(json.dumps(body)).decode()}}
-    else:
+
+    def way_to(target: Target) -> Way[int]:
+        if pipeline.takes_natively(target, FORMAT):
+            # counted is what would be sent, and that needs room for the answer behind the thoughts
+            room = {"max_tokens": _budget(document) + 1}
+            return pipeline.count_natively(_native_call(exchange, {**document, **room}), target)
         request = validate({**document, "max_tokens": 1}, CountTokensRequest)
-        tailored: Any = pipeline.tailored(exchange, to_call(request, _betas(exchange))).body
-        parts = ("messages", "system", "toolConfig")
-        counted = {"converse": {part: tailored[part] for part in parts if part in tailored}}
+        return pipeline.count(to_call(request, _betas(exchange)), target)
+
     headers = (*JSON, ("request-id", exchange.record.request_id))
     try:
-        tokens = await pipeline.count_tokens(exchange, name, counted)
+        tokens = await pipeline.run(exchange, _name(document), way_to)
     except (InvalidRequest, ModelNotFound) as error:
         if not _does_not_count(error):
             raise

@@ -1,5 +1,6 @@
 """A caller's own request to Bedrock, and Bedrock's answer, byte for byte."""
 
+from dataclasses import replace
 from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
@@ -10,9 +11,10 @@ from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.kit import json
-from app.models.ids import is_model_name, parse_model_id
+from app.models.ids import ModelId, is_model_name
 from app.pipeline.exchange import Exchange
-from app.pipeline.run import Forwarded, Pipeline
+from app.pipeline.run import Pipeline
+from app.pipeline.ways import Forwarded, take_forwarded, take_forwarded_stream
 
 _REQUEST_HEADERS = frozenset({"accept", "content-type"})
 _REQUEST_PREFIX = "x-amzn-bedrock-"
@@ -28,22 +30,26 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
     _check_path(operation, exchange.head.path)
     record.lane, record.surface = "identity", operation.surface or operation.service
     name = exchange.params.get("modelId", "")
-    target = pipeline.planner.model_behind(name) if name else ""
     if is_model_name(name):
-        record.model, record.target = name, target or name
+        record.model = record.target = name
     request = BedrockRequest(
         operation.service,
         operation.method,
-        _renamed(exchange.head.path, target) if target else exchange.head.path,
+        exchange.head.path,
         exchange.head.query,
         _forwarded_headers(exchange.head.headers),
         exchange.body,
     )
+
+    def ask(model: ModelId) -> BedrockRequest:
+        return replace(request, path=_renamed(request.path, model))
+
     if not operation.is_streamed:
-        forwarded = await pipeline.forward(exchange, request)
+        forwarded = await pipeline.forward(exchange, request, name, ask, take_forwarded)
         record.usage = usage_of(operation, forwarded)
         return Whole(forwarded.status, end_to_end(forwarded.headers), forwarded.body)
-    stream = await pipeline.forward_stream(exchange, request)
+    record.streamed = True
+    stream = await pipeline.forward(exchange, request, name, ask, take_forwarded_stream(record))
 
     def fail(error: GatewayError) -> bytes | None:
         return exception_frame(error) if stream.tap.is_at_boundary else None
@@ -61,10 +67,10 @@ def _check_path(operation: Operation, path: str) -> None:
         raise NotFound(f"there is no {operation.method} {path}")
 
 
-def _renamed(path: str, model: str) -> str:
-    """The path of a call with the model that an alias stands for; an alias is one segment, as it travels too."""
+def _renamed(path: str, model: ModelId) -> str:
+    """The path of a call with the model that a name stands for; a name is one segment, as it travels too."""
     _, root, _, *rest = path.split("/")
-    return "/".join(("", root, parse_model_id(model).quoted, *rest))
+    return "/".join(("", root, model.quoted, *rest))
 
 
 def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

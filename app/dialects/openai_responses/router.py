@@ -9,6 +9,9 @@ from urllib.parse import parse_qs
 
 from pydantic import TypeAdapter
 
+from app.converse.call import ModelCall
+from app.converse.events import Event
+from app.converse.reply import Reply
 from app.dialects.documents import load_document, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_errors import render_error
@@ -28,6 +31,8 @@ from app.errors import InvalidRequest, NotFound
 from app.kit import ids, json, sse
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
+from app.pipeline.ways import Way
+from app.routing.plan import Target
 from app.storage.responses import ResponseStore
 
 DIALECT = "openai_responses"
@@ -114,26 +119,31 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
     kept = KeptResponses(shared.store, exchange.caller.name)
     earlier = await _earlier(kept, request.previous_response_id)
     sent = await _resolved(kept, request, document)
-    seal = Seal(shared.secret, exchange.caller.name, planner.plan(request.model).model.base)
-    call = to_call(request, seal, _ITEMS.validate_python(sent), _ITEMS.validate_python(earlier))
-    facts = ResponseFacts(
-        ids.new_id("resp_"),
-        int(time.time()),
-        request.model or planner.default_model,
-        request,
-        document,
-        # what is kept must hold its thoughts, so that the conversation can go on from it
-        seal if request.store is not False or SEALED in (request.include or ()) else None,
-        custom_names(request),
-        namespaces(request),
-    )
+    items, before = _ITEMS.validate_python(sent), _ITEMS.validate_python(earlier)
+    # what is kept must hold its thoughts, so that the conversation can go on from it
+    is_sealed = request.store is not False or SEALED in (request.include or ())
+    names = custom_names(request), namespaces(request)
+    head = ids.new_id("resp_"), int(time.time()), request.model or planner.default_model
+
+    def prepared(target: Target) -> tuple[ModelCall, ResponseFacts]:
+        seal = Seal(shared.secret, exchange.caller.name, target.known.base)
+        facts = ResponseFacts(*head, request, document, seal if is_sealed else None, *names)
+        return to_call(request, seal, items, before), facts
+
+    def whole_way(target: Target) -> Way[dict[str, Any]]:
+        call, facts = prepared(target)
+        return shared.pipeline.converse(exchange, call, target).then(lambda reply: _understood(reply, facts))
+
+    def stream_way(target: Target) -> Way[tuple[AsyncGenerator[list[Event], None], ResponseStream]]:
+        call, facts = prepared(target)
+        way = shared.pipeline.converse_stream(exchange, call, target)
+        return way.then(lambda events: (events, ResponseStream(facts)))
+
     if not request.stream:
-        reply = await shared.pipeline.complete(exchange, call)
-        with understanding():
-            response = from_reply(reply, facts)
+        response = await shared.pipeline.run(exchange, request.model, whole_way)
         return Whole(200, JSON, json.dumps(await kept.keep(response, [*earlier, *sent])))
-    events = await shared.pipeline.stream(exchange, call)
-    translator = ResponseStream(facts)
+    exchange.record.streamed = True
+    events, translator = await shared.pipeline.run(exchange, request.model, stream_way)
 
     async def chunks() -> AsyncGenerator[bytes, None]:
         async with aclosing(frames(events, translator.from_events, bytes)) as translated:
@@ -145,6 +155,11 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         yield translator.last(await kept.keep(response, [*earlier, *sent]))
 
     return Streamed(200, SSE, chunks(), translator.fail, sse.COMMENT)
+
+
+def _understood(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
+    with understanding():
+        return from_reply(reply, facts)
 
 
 async def _earlier(kept: KeptResponses, response_id: str | None) -> list[Any]:

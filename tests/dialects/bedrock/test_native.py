@@ -6,7 +6,7 @@ from app.dialects.bedrock.native import _forwarded_headers, usage_of
 from app.dialects.bedrock.operations import OPERATIONS
 from app.errors import GatewayError, InvalidRequest
 from app.kit.eventstream import FrameDecoder
-from app.pipeline.run import Forwarded
+from app.pipeline.ways import Forwarded
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 

@@ -1,0 +1,85 @@
+"""The configuration file (TOML): what a list of variables cannot say. Names for models, routes over several targets.
+
+[aliases]
+fast = "us.amazon.nova-lite-v1:0"
+
+[routes.smart]
+targets = [
+    { model = "us.anthropic.claude-sonnet-5" },
+    { model = "global.anthropic.claude-sonnet-5", region = "us-west-2" },
+    { model = "us.amazon.nova-pro-v1:0", role = "arn:aws:iam::111122223333:role/outcrop" },
+]
+
+[models."arn:aws:bedrock:us-east-1:111122223333:imported-model/abc"]
+stands_for = "meta.llama3-3-70b-instruct-v1:0"
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,2047}$")]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TargetRow(_Row):
+    """A target of a route. What is left out is the gateway's own."""
+
+    model: ModelName
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")] = ""
+    role: Annotated[
+        str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$")
+    ] = ""
+    endpoint_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")] = ""
+    weight: int = Field(1, ge=1, le=1000)
+
+
+class RouteRow(_Row):
+    """A name for several targets."""
+
+    targets: list[TargetRow] = Field(min_length=1, max_length=16)
+    order: Literal["first", "weighted"] = "first"
+
+
+class ModelRow(_Row):
+    """What is known of a model's name."""
+
+    stands_for: ModelName
+
+
+class ConfigFile(_Row):
+    """The whole file."""
+
+    aliases: dict[Name, ModelName] = Field(default_factory=dict)
+    routes: dict[Name, RouteRow] = Field(default_factory=dict)
+    models: dict[ModelName, ModelRow] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> "ConfigFile":
+        if twice := self.aliases.keys() & self.routes.keys():
+            raise ValueError(f"{min(twice)} is an alias and a route")
+        return self
+
+
+def load_config(path: Path) -> ConfigFile:
+    """Read the file.
+
+    Raises:
+        ValueError: it cannot be read, is no TOML, or holds what is not known, with the path of the first such thing.
+    """
+    try:
+        return ConfigFile.model_validate(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        fault: Any = error.errors()[0]
+        where = ".".join(str(step) for step in fault["loc"] if step != "[key]")
+        raise ValueError(f"{where}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"is no TOML: {error}") from None

@@ -1,0 +1,259 @@
+"""How one target is asked, and what is read of its answer: the surfaces of Bedrock, one function each."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+from app.bedrock.client import BedrockRequest
+from app.bedrock.decode import DocumentDecoder, EventDecoder, UsageTap, usage_of_headers, usage_of_invocation
+from app.bedrock.transport import HttpResponse, read_body
+from app.converse.events import Event
+from app.converse.reply import Reply
+from app.converse.usage import Usage
+from app.errors import UpstreamFailed
+from app.kit import json
+from app.kit.aiter import started
+from app.models.ids import ModelId, parse_model_id
+from app.tailor.draft import Draft
+from app.tailor.undo import EventUndo, Undo
+from app.telemetry.observer import RequestRecord
+
+T = TypeVar("T")
+Made = TypeVar("Made")
+UsageReader = Callable[[dict[str, Any]], Usage | None]
+
+JSON = (("content-type", "application/json"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Way(Generic[T]):
+    """One way to ask one target.
+
+    lane, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
+    successful answer as far as nothing has reached the caller yet. ignored, repaired: as those of `Draft`.
+    """
+
+    lane: str
+    surface: str
+    ask: Callable[[ModelId], BedrockRequest]
+    take: Callable[[HttpResponse], Awaitable[T]]
+    ignored: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+
+    def then(self, make: Callable[[T], Made]) -> "Way[Made]":
+        """The same way, with `make` applied to what it takes."""
+
+        async def take(response: HttpResponse) -> Made:
+            return make(await self.take(response))
+
+        return Way(self.lane, self.surface, self.ask, take, self.ignored, self.repaired)
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """Bedrock's answer, word for word."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardedStream:
+    """Bedrock's streamed answer, its bytes as they arrive, and the tap that listens to them."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    chunks: AsyncGenerator[bytes, None]
+    tap: UsageTap
+
+
+def converse(draft: Draft, record: RequestRecord) -> Way[Reply]:
+    """By Converse; the reply in the caller's terms."""
+
+    async def take(response: HttpResponse) -> Reply:
+        reply = await _take_reply(response)
+        record.usage = Usage.of(_plain(reply["usage"]), _plain(reply.get("additionalModelResponseFields")))
+        return draft.undo.reply(reply)
+
+    return Way("translated", "converse", _to_model("converse", draft.body), take, draft.ignored, draft.repaired)
+
+
+def converse_stream(draft: Draft, record: RequestRecord) -> Way[AsyncGenerator[list[Event], None]]:
+    """By ConverseStream; its events in the caller's terms, a batch for each read, once the first has come."""
+
+    async def take(response: HttpResponse) -> AsyncGenerator[list[Event], None]:
+        return await started(_read_events(response, draft.undo, record))
+
+    ask = _to_model("converse-stream", draft.body)
+    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired)
+
+
+def invoke(
+    body: dict[str, Any], usage_of: Callable[[HttpResponse, dict[str, Any]], Usage | None], record: RequestRecord
+) -> Way[dict[str, Any]]:
+    """By InvokeModel, with a body of the model's own format; the document that it answers.
+
+    Args:
+        usage_of: reads the tokens that the answer tells of.
+    """
+
+    async def take(response: HttpResponse) -> dict[str, Any]:
+        document = await read_document(response)
+        record.usage = usage_of(response, document)
+        return document
+
+    return Way("native", "invoke", _to_model("invoke", body), take)
+
+
+def invoke_stream(
+    body: dict[str, Any], usage_of: UsageReader, last: str, record: RequestRecord
+) -> Way[AsyncGenerator[list[dict[str, Any]], None]]:
+    """By InvokeModelWithResponseStream; the documents of its chunks, a batch for each read, once the first has come.
+
+    Args:
+        usage_of: reads the tokens that a document tells of. last: the `type` of the document that completes a message.
+    """
+
+    async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
+        return await started(_read_documents(response, last, usage_of, record))
+
+    return Way("native", "invoke", _to_model("invoke-with-response-stream", body), take)
+
+
+def count_tokens(model: ModelId, counted: dict[str, Any]) -> Way[int]:
+    """By CountTokens, which counts by base id only.
+
+    Args:
+        counted: the `input` of CountTokens.
+    """
+    ask, base = _to_model("count-tokens", {"input": counted}), parse_model_id(model.base)
+
+    async def take(response: HttpResponse) -> int:
+        tokens = (await read_document(response)).get("inputTokens")
+        if not isinstance(tokens, int):
+            raise UpstreamFailed("Bedrock's count of tokens made no sense")
+        return tokens
+
+    return Way("native", "count-tokens", lambda _: ask(base), take)
+
+
+async def take_forwarded(response: HttpResponse) -> Forwarded:
+    """An answer, untouched."""
+    return Forwarded(response.status, response.headers, await read_body(response))
+
+
+def take_forwarded_stream(record: RequestRecord) -> Callable[[HttpResponse], Awaitable[ForwardedStream]]:
+    """An answer's bytes as they arrive, once the first has; the generator raises where the stream breaks."""
+
+    async def take(response: HttpResponse) -> ForwardedStream:
+        tap = UsageTap()
+        chunks = await started(_tapped(response, tap, record))
+        return ForwardedStream(response.status, response.headers, chunks, tap)
+
+    return take
+
+
+def _to_model(operation: str, body: Any) -> Callable[[ModelId], BedrockRequest]:
+    data = json.dumps(body)
+
+    def ask(model: ModelId) -> BedrockRequest:
+        return BedrockRequest("bedrock-runtime", "POST", f"/model/{model.quoted}/{operation}", headers=JSON, body=data)
+
+    return ask
+
+
+def _plain(document: Any) -> dict[str, Any]:
+    """What its TypedDict would let nobody read by name."""
+    return cast(dict[str, Any], document)
+
+
+async def _take_reply(response: HttpResponse) -> Reply:
+    body = await response.read()
+    try:
+        reply = json.loads(body)
+        _check_reply(reply)
+    except (json.JsonError, LookupError, TypeError) as error:
+        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
+    return cast(Reply, reply)
+
+
+async def read_document(response: HttpResponse) -> dict[str, Any]:
+    """The object that an answer is.
+
+    Raises:
+        UpstreamFailed: it is none.
+    """
+    try:
+        document = json.loads(await response.read())
+    except json.JsonError as error:
+        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
+    if not isinstance(document, dict):
+        raise UpstreamFailed("Bedrock's reply made no sense", detail="no object")
+    return document
+
+
+def _check_reply(reply: Any) -> None:
+    """What translation relies on must be there; everything else may be missing."""
+    if not isinstance(reply["stopReason"], str) or not isinstance(reply["usage"], dict):
+        raise TypeError
+    for block in reply["output"]["message"]["content"]:
+        if "toolUse" in block:
+            tool = block["toolUse"]
+            tool["toolUseId"], tool["name"], tool["input"]
+
+
+async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord) -> AsyncGenerator[list[Event], None]:
+    decoder = EventDecoder()
+    undoing = EventUndo(undo) if undo.is_needed else None
+    more: Any = None
+    try:
+        async for data in response.chunks():
+            events = decoder.feed(data)
+            for event in events:
+                if "metadata" in event:
+                    record.usage = Usage.of(_plain(event["metadata"]["usage"]), more)
+                elif "messageStop" in event:
+                    more = event["messageStop"].get("additionalModelResponseFields")
+            if undoing is not None:
+                events = undoing.feed(events)
+            if events:
+                yield events
+        decoder.finish()
+    finally:
+        response.close()
+
+
+async def _read_documents(
+    response: HttpResponse, last: str, usage_of: UsageReader, record: RequestRecord
+) -> AsyncGenerator[list[dict[str, Any]], None]:
+    decoder = DocumentDecoder(last)
+    try:
+        async for data in response.chunks():
+            documents = decoder.feed(data)
+            for document in documents:
+                record.usage = usage_of_invocation(document) or usage_of(document) or record.usage
+            if documents:
+                yield documents
+        decoder.finish()
+    finally:
+        response.close()
+
+
+def usage_in_headers_or(usage_of: UsageReader) -> Callable[[HttpResponse, dict[str, Any]], Usage | None]:
+    """Reads the tokens of an answer in its headers, or else in its document."""
+    return lambda response, document: usage_of_headers(response.headers) or usage_of(document)
+
+
+async def _tapped(response: HttpResponse, tap: UsageTap, record: RequestRecord) -> AsyncGenerator[bytes, None]:
+    try:
+        async for data in response.chunks():
+            tap.feed(data)
+            yield data
+        if not tap.is_at_boundary and not tap.is_deaf:
+            raise UpstreamFailed("Bedrock's stream ended in the middle of an event")
+    finally:
+        record.usage = tap.usage
+        if tap.error is not None:
+            record.error, record.detail = tap.error.kind, tap.error.detail
+        response.close()

@@ -1,0 +1,192 @@
+"""Routes over real sockets: two Bedrocks, failover between them in every dialect, and models behind ARNs."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import boto3
+import httpx
+import openai
+import pytest
+from moto import mock_aws
+
+from app.bedrock.credentials import make_resolver
+from app.bedrock.endpoints import Place
+from tests.end_to_end.conftest import boto_client
+from tests.servers import (
+    KEY,
+    emulator_app,
+    free_port,
+    gateway,
+    gateway_settings,
+    http_reply,
+    read_request,
+    serving,
+    upstream,
+)
+
+HEADERS = {"x-api-key": KEY}
+HELLO: Any = [{"role": "user", "content": "hi"}]
+CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
+ECHO = "scripted.echo-v1:0"
+PROFILE = f"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/{CLAUDE}"
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def request_ended(self, record: Any) -> None:
+        self.records.append(record)
+
+
+@contextlib.contextmanager
+def routed(tmp_path: Path, *targets: str, observer: Observer | None = None, **settings: Any) -> Iterator[str]:
+    """A gateway before the embedded Bedrock with a route `smart` over `targets`, the members of TOML tables."""
+    path = tmp_path / "outcrop.toml"
+    with serving(emulator_app()) as bedrock:
+        rows = ", ".join(f"{{ {target.replace('BEDROCK', bedrock)} }}" for target in targets)
+        path.write_text(f"[routes.smart]\ntargets = [{rows}]\n")
+        with gateway(bedrock, observer, config_file=path, **settings) as url:
+            yield url
+
+
+DEAD = f'endpoint_url = "http://127.0.0.1:{free_port()}"'
+
+
+@pytest.mark.parametrize("model", [ECHO, CLAUDE])
+def test_a_dead_region_goes_unnoticed_in_every_dialect(tmp_path: Path, model: str) -> None:
+    observer = Observer()
+    targets = f'model = "{model}", region = "us-west-2", {DEAD}', f'model = "{model}"'
+    with routed(tmp_path, *targets, observer=observer, breaker_failures=0) as url:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
+            chat = client.chat.completions.create(model="smart", messages=HELLO)
+            assert (chat.model, chat.choices[0].message.content) == ("smart", "hi")
+            chunks = list(client.chat.completions.create(model="smart", messages=HELLO, stream=True))
+            assert "".join(each.choices[0].delta.content or "" for each in chunks) == "hi"
+            assert client.responses.create(model="smart", input="hi").output_text == "hi"
+        with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as claude:
+            message: Any = claude.messages.create(model="smart", max_tokens=9, messages=HELLO)
+            assert (message.model, message.content[0].text) == ("smart", "hi")
+            with claude.messages.stream(model="smart", max_tokens=9, messages=HELLO) as stream:
+                assert stream.get_final_text() == "hi"
+        with boto_client(url) as runtime:
+            asked = [{"role": "user", "content": [{"text": "hi"}]}]
+            reply = runtime.converse(modelId="smart", messages=asked)
+            assert reply["output"]["message"]["content"][0]["text"] == "hi"
+            events = list(runtime.converse_stream(modelId="smart", messages=asked)["stream"])
+            assert "metadata" in events[-1]
+    assert [(record.status, record.attempts) for record in observer.records if record.dialect] == [(200, 2)] * 7
+
+
+def test_a_native_call_fails_over_to_a_translated_one_unless_that_would_lose_something(tmp_path: Path) -> None:
+    observer = Observer()
+    targets = f'model = "{CLAUDE}.throttle-99"', f'model = "{ECHO}"'
+    server_tool: Any = {"type": "bash_20250124", "name": "bash"}
+    with routed(tmp_path, *targets, observer=observer) as url:
+        with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:
+            message: Any = client.messages.create(model="smart", max_tokens=9, messages=HELLO)
+            assert message.content[0].text == "hi"
+            with pytest.raises(anthropic.RateLimitError):
+                client.messages.create(model="smart", max_tokens=9, messages=HELLO, tools=[server_tool])
+    first, second = [record for record in observer.records if record.dialect]
+    assert (first.lane, first.surface, first.target, first.attempts) == ("translated", "converse", ECHO, 2)
+    assert second.error == "rate_limited"
+
+
+def test_content_that_only_the_second_target_carries_goes_there(tmp_path: Path) -> None:
+    server_tool: Any = {"type": "bash_20250124", "name": "bash"}
+    with routed(tmp_path, f'model = "{ECHO}"', f'model = "{CLAUDE}"') as url:
+        with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:
+            message = client.messages.create(
+                model="smart", max_tokens=99, messages=HELLO, tools=[server_tool], tool_choice={"type": "none"}
+            )
+            assert message.content
+
+
+def test_vectors_come_of_one_model_only(tmp_path: Path) -> None:
+    titan, cohere = "amazon.titan-embed-text-v2:0", "cohere.embed-english-v3"
+    with routed(tmp_path, f'model = "{titan}.throttle-99"', f'model = "{cohere}"') as url:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
+            with pytest.raises(openai.RateLimitError):
+                client.embeddings.create(model="smart", input="x")
+
+
+def test_a_target_that_keeps_failing_is_left_alone_and_readiness_tells_of_it(tmp_path: Path) -> None:
+    observer = Observer()
+    targets = f'model = "{ECHO}", region = "us-west-2", {DEAD}', f'model = "{ECHO}"'
+    with routed(tmp_path, *targets, observer=observer, breaker_failures=2, breaker_seconds=30) as url:
+        body = {"model": "smart", "messages": HELLO}
+        for _ in range(4):
+            assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
+        ready = httpx.get(f"{url}/health/ready")
+        assert (ready.status_code, ready.json()["breakers"]) == (200, {f"{ECHO}@us-west-2": "open"})
+    attempts = [record.attempts for record in observer.records if record.route == "/v1/chat/completions"]
+    assert attempts == [2, 2, 1, 1]
+
+
+def test_when_nothing_is_left_the_refusal_comes_at_once() -> None:
+    with gateway(f"http://127.0.0.1:{free_port()}", breaker_failures=3, breaker_seconds=30) as url:
+        body = {"model": ECHO, "messages": HELLO}
+        statuses = []
+        for _ in range(3):
+            started = time.monotonic()
+            answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS)
+            statuses.append(answer.status_code)
+        assert time.monotonic() - started < 0.2
+        assert statuses == [502, 503, 503]
+        assert 1 < float(answer.headers["retry-after"]) <= 30
+
+
+def test_an_application_profile_is_found_out_in_the_background() -> None:
+    with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
+        with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:
+            ids = []
+            for _ in range(40):
+                ids.append(client.messages.create(model=PROFILE, max_tokens=9, messages=HELLO).id)
+                if ids[-1].startswith("msg_bdrk_"):
+                    break
+                time.sleep(0.05)
+        # at first nobody knows that a Claude stands behind it; then it gets its own format
+        assert ids[0].startswith("msg_")
+        assert not ids[0].startswith("msg_bdrk_")
+        assert ids[-1].startswith("msg_bdrk_")
+
+
+def test_a_model_named_in_the_file_needs_no_asking(tmp_path: Path) -> None:
+    arn = f"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/{CLAUDE}"
+    asked = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        asked.append(head.split()[1].decode())
+        writer.write(http_reply(b'{"type":"message","content":[]}'))
+        await writer.drain()
+
+    path = tmp_path / "outcrop.toml"
+    path.write_text(f'[models."{arn}"]\nstands_for = "{CLAUDE}"\n')
+    with upstream(handle) as bedrock, gateway(bedrock, config_file=path) as url:
+        body = {"model": arn, "max_tokens": 9, "messages": HELLO}
+        assert httpx.post(f"{url}/v1/messages", json=body, headers=HEADERS).status_code == 200
+    assert [path.rpartition("/")[2] for path in asked] == ["invoke"]
+
+
+def test_a_role_in_another_account_is_assumed_and_its_credentials_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    role = "arn:aws:iam::111122223333:role/outcrop"
+    with mock_aws():
+        resolver = make_resolver(gateway_settings("http://127.0.0.1:1"), Place("us-west-2", role))
+        first: Any = resolver(False)
+        assert first.access_key.startswith("ASIA")
+        assert first.token
+        assert resolver(False) is first
+        assert resolver(True) is not first
+        names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        proof = dict(zip(names, (first.access_key, first.secret_key, first.token), strict=True))
+        with contextlib.closing(boto3.client("sts", region_name="us-west-2", **proof)) as sts:
+            assert sts.get_caller_identity()["Arn"].startswith("arn:aws:sts::111122223333:assumed-role/outcrop/")
