@@ -71,15 +71,27 @@ def load_config(path: Path) -> ConfigFile:
     """Read the file.
 
     Raises:
-        ValueError: it cannot be read, is no TOML, or holds what is not known, with the path of the first such thing.
+        ValueError: it cannot be read, or as `parse_config` does.
     """
     try:
-        return ConfigFile.model_validate(tomllib.loads(path.read_text()))
+        return parse_config(path.read_text())
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is no TOML: {error}") from None
+
+
+def parse_config(text: str) -> ConfigFile:
+    """What the text of a file says.
+
+    Raises:
+        ValueError: it is no TOML, or holds what is not known, with the path of the first such thing.
+    """
+    try:
+        return ConfigFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"is no TOML: {error}") from None
     except ValidationError as error:
         fault: Any = error.errors()[0]
         where = ".".join(str(step) for step in fault["loc"] if step != "[key]")
         raise ValueError(f"{where}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"is no TOML: {error}") from None

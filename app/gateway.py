@@ -19,7 +19,7 @@ from app.models.ids import parse_model_id
 from app.pipeline.run import Pipeline
 from app.policies.auth import Authenticator
 from app.routing.failover import Failover
-from app.routing.health import Breakers
+from app.routing.health import Breakers, RetryBudget
 from app.routing.plan import Choice, Planner, Route
 from app.settings import Settings
 from app.storage.responses import MemoryResponses, ResponseStore
@@ -104,8 +104,13 @@ def build_gateway(settings: Settings) -> Gateway:
         pipeline=Pipeline(
             clients,
             planner,
-            Failover(retry, Breakers(settings.breaker_failures, settings.breaker_seconds)),
+            Failover(
+                retry,
+                Breakers(settings.breaker_failures, settings.breaker_seconds),
+                RetryBudget(settings.retry_budget),
+            ),
             settings.betas(),
+            frozenset(settings.native_surfaces.split(",")),
             directory.profile_of,
             lambda model: directory.find_out(model, planner.behind),
         ),

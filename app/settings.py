@@ -6,9 +6,8 @@ import secrets
 import ssl
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError
@@ -16,8 +15,8 @@ from dotenv import load_dotenv
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.config_file import ConfigFile, load_config
-from app.kit import json
+from app.aws_data import available_profiles, bedrock_regions
+from app.config_file import ConfigFile, load_config, parse_config
 from app.kit.entries import parse_aliases, parse_api_keys
 
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
@@ -50,6 +49,9 @@ class Settings(BaseSettings):
     aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service, AWS's own variable.")
     aws_endpoint_url_bedrock_runtime: str | None = Field(None, description="Base URL of the Bedrock runtime.")
     aws_endpoint_url_bedrock: str | None = Field(None, description="Base URL of Bedrock's control plane.")
+    aws_endpoint_url_bedrock_mantle: str | None = Field(
+        None, description="Base URL of Bedrock's OpenAI surface, mantle."
+    )
     aws_config_file: str | None = Field(
         None, validate_default=True, description="AWS's configuration file, where it is not in its usual place."
     )
@@ -66,6 +68,7 @@ class Settings(BaseSettings):
         "", description="Names that callers may use for models: a comma-separated list of `name=model`."
     )
     config_file: Path | None = Field(None, description="A TOML file with aliases, routes and models, described below.")
+    config_toml: str = Field("", description="What CONFIG_FILE would hold, where no file can be had.")
     bedrock_connect_timeout: float = Field(10, gt=0, le=300, description="Seconds to connect to Bedrock, TLS included.")
     bedrock_read_timeout: float = Field(
         120, gt=0, le=3600, description="Seconds that Bedrock may be silent, before its first byte and between bytes."
@@ -79,6 +82,9 @@ class Settings(BaseSettings):
         ge=0,
         le=300,
         description="The longest wait in seconds before a retry; a longer Retry-After ends the retries.",
+    )
+    retry_budget: float = Field(
+        0.1, ge=0, le=10, description="Retries a request, on average, that all requests together may use."
     )
     breaker_failures: int = Field(
         10, ge=0, le=1000, description="Outages in a row after which a target is left alone for a while; 0 for never."
@@ -97,6 +103,11 @@ class Settings(BaseSettings):
     )
     anthropic_betas: str = Field(
         "", description="Names of `anthropic-beta` that reach Bedrock beside those that are known, comma-separated."
+    )
+    native_surfaces: str = Field(
+        "invoke,openai,mantle",
+        pattern=r"^(|(invoke|openai|mantle)(,(invoke|openai|mantle))*)$",
+        description="Surfaces that take a dialect's bodies as they are; what is not named is translated by Converse.",
     )
     auth_disabled: bool = Field(False, validate_default=True, description="Serve callers without keys.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
@@ -135,7 +146,12 @@ class Settings(BaseSettings):
     )
     shutdown_grace: float = Field(30, ge=0, le=3600, description="Seconds that open requests get to end on SIGTERM.")
 
-    @field_validator("aws_endpoint_url", "aws_endpoint_url_bedrock_runtime", "aws_endpoint_url_bedrock")
+    @field_validator(
+        "aws_endpoint_url",
+        "aws_endpoint_url_bedrock_runtime",
+        "aws_endpoint_url_bedrock",
+        "aws_endpoint_url_bedrock_mantle",
+    )
     @classmethod
     def _check_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -152,7 +168,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_config(cls, value: str | None) -> str | None:
         try:
-            _available_profiles()
+            available_profiles()
         except BotoCoreError as error:
             raise ValueError(f"AWS's configuration files cannot be read: {error}") from None
         return value
@@ -160,7 +176,7 @@ class Settings(BaseSettings):
     @field_validator("aws_profile")
     @classmethod
     def _check_profile(cls, value: str | None, info: ValidationInfo) -> str | None:
-        profiles = _available_profiles() if "aws_config_file" in info.data else [value or ""]
+        profiles = available_profiles() if "aws_config_file" in info.data else [value or ""]
         if value is not None and value not in profiles:
             raise ValueError(f"no such profile; there are {', '.join(profiles) or 'none'}")
         return value
@@ -191,6 +207,14 @@ class Settings(BaseSettings):
     def _check_config_file(cls, value: Path | None) -> Path | None:
         if value is not None:
             load_config(value)
+        return value
+
+    @field_validator("config_toml")
+    @classmethod
+    def _check_config_toml(cls, value: str, info: ValidationInfo) -> str:
+        parse_config(value)
+        if value and info.data.get("config_file") is not None:
+            raise ValueError("CONFIG_FILE is set too: give one of them")
         return value
 
     @field_validator("model_aliases")
@@ -261,7 +285,7 @@ class Settings(BaseSettings):
 
     def config(self) -> ConfigFile:
         """What CONFIG_FILE says; nothing where there is none. MODEL_ALIASES come to its aliases, and win."""
-        file = load_config(self.config_file) if self.config_file is not None else ConfigFile()
+        file = load_config(self.config_file) if self.config_file is not None else parse_config(self.config_toml)
         own = parse_aliases(self.model_aliases)
         routes = {name: route for name, route in file.routes.items() if name not in own}
         return file.model_copy(update={"aliases": {**file.aliases, **own}, "routes": routes})
@@ -276,58 +300,6 @@ class Settings(BaseSettings):
     def betas(self) -> frozenset[str]:
         """The names of ANTHROPIC_BETAS."""
         return frozenset(name.strip() for name in self.anthropic_betas.split(",") if name.strip())
-
-
-class _Anything(TypedDict):
-    pass
-
-
-class _Listing(TypedDict):
-    endpoints: dict[str, _Anything]
-
-
-class _Services(TypedDict, total=False):
-    bedrock: _Listing
-
-
-class _Partition(TypedDict):
-    regions: dict[str, _Anything]
-    services: _Services
-
-
-class _Endpoints(TypedDict):
-    partitions: list[_Partition]
-
-
-@cache
-def bedrock_regions() -> tuple[str, ...]:
-    """The regions of all partitions where botocore's own data has Bedrock.
-
-    It lists the service as `bedrock`; under `bedrock-runtime` it lists none (botocore 1.44.8). Only that is read: the
-    whole file would take 11 MB for the life of the process.
-    """
-    import botocore
-
-    data = (Path(botocore.__file__).parent / "data" / "endpoints.json").read_bytes()
-    regions = {
-        region
-        for partition in json.loads_as(data, _Endpoints)["partitions"]
-        if "bedrock" in partition["services"]
-        for region in partition["services"]["bedrock"]["endpoints"]
-        if region in partition["regions"]
-    }
-    return tuple(sorted(regions))
-
-
-def _without_profile() -> Any:
-    """A session with botocore's own data, and without the user's profile, which may be wrong."""
-    import botocore.session
-
-    return botocore.session.Session(session_vars={"profile": (None, [], None, None)})
-
-
-def _available_profiles() -> list[str]:
-    return sorted(_without_profile().available_profiles)
 
 
 def _refuse_password() -> str:

@@ -69,3 +69,12 @@ def test_the_variable_wins_over_the_file(tmp_path: Path) -> None:
     config = settings.config()
     assert (config.aliases, config.routes) == ({"fast": "x.y", "smart": "z.z"}, {})
     assert gateway_settings("http://127.0.0.1:1").config() == ConfigFile()
+
+
+def test_it_may_be_a_variable(tmp_path: Path) -> None:
+    settings = gateway_settings("http://127.0.0.1:1", config_toml=WHOLE)
+    assert list(settings.config().routes) == ["smart"]
+    with pytest.raises(ValueError, match="is no TOML"):
+        gateway_settings("http://127.0.0.1:1", config_toml="[")
+    with pytest.raises(ValueError, match="CONFIG_FILE is set too"):
+        gateway_settings("http://127.0.0.1:1", config_toml=WHOLE, config_file=written(tmp_path, WHOLE))

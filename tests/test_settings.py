@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from app.aws_data import bedrock_regions
 from app.kit.entries import parse_api_keys
-from app.settings import Settings, SettingsError, bedrock_regions, load_settings
+from app.settings import Settings, SettingsError, load_settings
 
 GOOD = {"AWS_REGION": "eu-central-1", "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0", "API_KEYS": "team=s3cret"}
 

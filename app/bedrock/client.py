@@ -8,7 +8,7 @@ from app.bedrock.credentials import CredentialsProvider, Identity
 from app.bedrock.endpoints import Endpoint, Service
 from app.bedrock.errors import IdentityRefused, error_of_reply
 from app.bedrock.retry import RetryPolicy
-from app.bedrock.signing import Signer
+from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
 from app.errors import ConnectTimeout, GatewayError, UpstreamUnreachable
 from app.kit.clock import Deadline
@@ -117,7 +117,14 @@ class BedrockClient:
         endpoint = self.endpoints[request.service]
         path = endpoint.path + request.path
         headers = self.signer.sign(
-            identity, request.method, endpoint.host, path, request.query, [*request.headers], request.body
+            identity,
+            request.method,
+            endpoint.host,
+            path,
+            request.query,
+            [*request.headers],
+            request.body,
+            MANTLE if request.service == MANTLE else SIGNING_NAME,
         )
         query = f"?{request.query}" if request.query else ""
         return HttpRequest(request.method, f"{endpoint.origin}{path}{query}", headers, request.body)

@@ -14,6 +14,7 @@ from app.converse.usage import Usage
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.eventstream import Frame, FrameDecoder, FrameError
+from app.kit.sse import SseParser
 
 _GARBLED = "Bedrock's stream was garbled"
 
@@ -113,6 +114,77 @@ class DocumentDecoder(_Decoder[dict[str, Any]]):
         if document.get("type") == self._last:
             self._is_complete = True
         return document
+
+
+class ServerSentDecoder:
+    """Decodes the documents of a stream of server-sent events, however its reads were split.
+
+    Args:
+        last: the `type` of the documents that complete an answer; `[DONE]` completes one too.
+    """
+
+    def __init__(self, last: frozenset[str] = frozenset()) -> None:
+        self._events = SseParser()
+        self._last = last
+        self._is_complete = False
+        self._failure: GatewayError | None = None
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """Take the next bytes; return the documents that they complete.
+
+        An error behind good documents is raised by the next call, so that those are not lost.
+
+        Raises:
+            GatewayError: an error that the stream tells of; UpstreamFailed for what is no document.
+        """
+        if self._failure is not None:
+            raise self._failure
+        documents: list[dict[str, Any]] = []
+        try:
+            for payload in self._events.feed(data):
+                if payload == b"[DONE]":
+                    self._is_complete = True
+                    continue
+                documents.append(self._document(json.loads(payload)))
+        except GatewayError as error:
+            self._failure = error
+        except (ValueError, AttributeError) as error:
+            self._failure = UpstreamFailed(_GARBLED, detail=type(error).__name__)
+        if self._failure is not None and not documents:
+            raise self._failure
+        return documents
+
+    def finish(self) -> None:
+        """Say that the bytes have ended.
+
+        Raises:
+            GatewayError: an error came last, or the stream broke off before its answer was complete.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not self._is_complete:
+            raise UpstreamFailed("Bedrock's stream ended before its message was complete")
+
+    def _document(self, document: Any) -> dict[str, Any]:
+        kind, inside = document.get("type"), document.get("error")
+        if kind == "error" or (kind is None and isinstance(inside, dict)):
+            error = inside if isinstance(inside, dict) else document
+            raise error_of_name(
+                "", str(error.get("message") or _GARBLED), status=_STATUS_OF.get(str(error.get("code")), 500)
+            )
+        if kind in self._last:
+            self._is_complete = True
+        return cast(dict[str, Any], document)
+
+
+# what a code in OpenAI's errors says, where there is no status any more
+_STATUS_OF = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "validation_error": 400,
+    "invalid_prompt": 400,
+    "overloaded": 503,
+}
 
 
 def error_of_frame(frame: Frame) -> GatewayError:

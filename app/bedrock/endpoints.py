@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from app.settings import Settings
 
-Service = Literal["bedrock-runtime", "bedrock"]
+Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,17 @@ class Endpoint:
 
 
 def resolve_endpoints(settings: Settings, place: Place = HOME) -> dict[Service, Endpoint]:
-    """The base URLs of both services: those of the place, AWS's own variables, then botocore's rules for the region.
+    """The base URLs of all services: those of the place, AWS's own variables, then botocore's rules for the region.
 
     botocore's rules know FIPS and dual-stack switches, partitions, and `endpoint_url` of a profile.
     """
     explicit: dict[Service, str | None] = {
         "bedrock-runtime": place.endpoint_url or settings.aws_endpoint_url_bedrock_runtime or settings.aws_endpoint_url,
         "bedrock": settings.aws_endpoint_url_bedrock or settings.aws_endpoint_url,
+        # botocore 1.44.8 has no rules for it (contracts 0.1)
+        "bedrock-mantle": settings.aws_endpoint_url_bedrock_mantle
+        or settings.aws_endpoint_url
+        or f"https://bedrock-mantle.{place.region or settings.aws_region}.api.aws",
     }
     return {
         service: Endpoint.parse(url or _resolve_by_rules(service, place.region or settings.aws_region))

@@ -63,6 +63,9 @@ def error_of_reply(status: int, headers: Headers, body: bytes) -> GatewayError:
     """The error that Bedrock's answer with a status of 300 or more means."""
     fields = dict(headers)
     document = _document(body)
+    if isinstance(document.get("error"), dict):
+        # the OpenAI surfaces speak OpenAI's: {"error": {"message", "type", "code", "param"}}
+        document = document["error"]
     name = error_name(fields, document)
     message = document.get("message") or document.get("Message") or f"Bedrock answered with status {status}"
     upstream = UpstreamReply(status, headers, body)
@@ -133,6 +136,10 @@ def _internal(message: str, _: dict[str, Any]) -> GatewayError:
     return InternalFailure(message, retry_here=True, retry_elsewhere=True)
 
 
+def _refused(_: str, __: dict[str, Any]) -> GatewayError:
+    return IdentityRefused("Bedrock refused the gateway's AWS credentials")
+
+
 def _unknown(message: str, _: dict[str, Any]) -> GatewayError:
     return UpstreamFailed(message)
 
@@ -158,6 +165,7 @@ _BY_NAME: dict[str, Callable[[str, dict[str, Any]], GatewayError]] = {
 
 _BY_STATUS: dict[int, Callable[[str, dict[str, Any]], GatewayError]] = {
     400: _validation,
+    401: _refused,
     403: _permission,
     404: _plain(NotFound),
     408: _plain(UpstreamTimeout),

@@ -10,6 +10,8 @@ from app.bedrock.credentials import BearerToken, Identity
 from app.kit import sigv4
 
 SIGNING_NAME = "bedrock"
+# the one service whose signatures have a name of their own (contracts 0.1)
+MANTLE = "bedrock-mantle"
 
 Headers = list[tuple[str, str]]
 
@@ -25,15 +27,23 @@ class Signer:
     def __init__(self, region: str, clock: Callable[[], float] = time.time) -> None:
         self._region = region
         self._clock = clock
-        self._key_for: tuple[str, str] = ("", "")
-        self._key = b""
+        self._key_for: dict[str, tuple[str, str]] = {}
+        self._keys: dict[str, bytes] = {}
 
     def sign(
-        self, identity: Identity, method: str, host: str, path: str, query: str, headers: Headers, body: bytes
+        self,
+        identity: Identity,
+        method: str,
+        host: str,
+        path: str,
+        query: str,
+        headers: Headers,
+        body: bytes,
+        name: str = SIGNING_NAME,
     ) -> Headers:
         """`headers` with what is needed to be let in; names are lower case, and all of them are signed.
 
-        `path` and `query` are as they travel: already percent-encoded.
+        `path` and `query` are as they travel: already percent-encoded. `name` is the service's, in the scope.
         """
         if isinstance(identity, BearerToken):
             return [*headers, ("authorization", f"Bearer {identity.token}")]
@@ -45,14 +55,14 @@ class Signer:
         canonical, signed = sigv4.canonical_request(
             method, path, query, [*headers, ("host", host), *proof], sigv4.sha256_hex(body)
         )
-        scope = f"{date}/{self._region}/{SIGNING_NAME}/aws4_request"
-        signature = sigv4.signature(self._day_key(identity.secret_key, date), timestamp, scope, canonical)
+        scope = f"{date}/{self._region}/{name}/aws4_request"
+        signature = sigv4.signature(self._day_key(identity.secret_key, date, name), timestamp, scope, canonical)
         credential = f"{sigv4.ALGORITHM} Credential={identity.access_key}/{scope}"
         authorization = f"{credential}, SignedHeaders={signed}, Signature={signature}"
         return [*headers, *proof, ("authorization", authorization)]
 
-    def _day_key(self, secret: str, date: str) -> bytes:
-        if self._key_for != (secret, date):
-            self._key = sigv4.signing_key(secret, date, self._region, SIGNING_NAME)
-            self._key_for = (secret, date)
-        return self._key
+    def _day_key(self, secret: str, date: str, name: str) -> bytes:
+        if self._key_for.get(name) != (secret, date):
+            self._keys[name] = sigv4.signing_key(secret, date, self._region, name)
+            self._key_for[name] = (secret, date)
+        return self._keys[name]

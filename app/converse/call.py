@@ -50,9 +50,11 @@ class NativeCall:
 
     model: the name the caller used. document: the caller's body, never written into.
     version, betas: what its headers say of the format.
+    keep_thoughts: the answer's thoughts are to come back later, so they must be given out.
     """
 
     model: str
     document: dict[str, Any]
     version: str = ""
     betas: list[str] = field(default_factory=list)
+    keep_thoughts: bool = False

@@ -76,3 +76,31 @@ def unknown_fields(document: Open, path: str = "") -> Iterator[tuple[str, Any]]:
             for place, item in enumerate(value):
                 if isinstance(item, Open):
                     yield from unknown_fields(item, f"{path}{name}[{place}].")
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    document = load_document(body)
+    if not isinstance(document, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return document
+
+
+def name_of(document: dict[str, Any]) -> str:
+    """The model that a request names, or nothing. Raises InvalidRequest where that is no text."""
+    name = document.get("model") or ""
+    if not isinstance(name, str):
+        raise InvalidRequest("must be a string", param="model")
+    return name
+
+
+def is_streamed(document: dict[str, Any]) -> bool:
+    """True if a request asks for a stream. Raises InvalidRequest where it says neither."""
+    streamed = document.get("stream")
+    if streamed is not None and not isinstance(streamed, bool):
+        raise InvalidRequest("must be true or false", param="stream")
+    return streamed is True

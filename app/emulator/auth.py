@@ -29,8 +29,8 @@ class Gate:
         self._pairs = pairs
         self._bearers = bearers
 
-    def check(self, method: str, url: str, headers: dict[str, str], body: bytes) -> None:
-        """Let a request pass, or refuse it.
+    def check(self, method: str, url: str, headers: dict[str, str], body: bytes) -> str:
+        """Let a request pass, or refuse it; the service that its signature names, if it has one.
 
         Args:
             url: scheme, host, raw path and query, as the request line had them. headers: names in lower case.
@@ -48,10 +48,10 @@ class Gate:
                     "Authentication failed: Please make sure your API Key is valid.",
                     is_front_door=True,
                 )
-            return
-        self._check_signature(method, url, headers, body)
+            return ""
+        return self._check_signature(method, url, headers, body)
 
-    def _check_signature(self, method: str, url: str, headers: dict[str, str], body: bytes) -> None:
+    def _check_signature(self, method: str, url: str, headers: dict[str, str], body: bytes) -> str:
         fields = dict(
             part.strip().partition("=")[::2]
             for part in headers["authorization"].partition(" ")[2].split(",")
@@ -62,7 +62,7 @@ class Gate:
         if access_key not in self._pairs or scope.count("/") != 3:
             raise _unknown_key()
         _, region, service, _ = scope.split("/")
-        if service != "bedrock" or not {"host", "x-amz-date"} <= set(names):
+        if service not in ("bedrock", "bedrock-mantle") or not {"host", "x-amz-date"} <= set(names):
             raise _mismatch()
         timestamp = headers.get("x-amz-date", "")
         _check_time(timestamp)
@@ -78,6 +78,7 @@ class Gate:
         expected = signer.signature(signer.string_to_sign(request, canonical), request)
         if not hmac.compare_digest(expected.encode(), fields.get("Signature", "").encode()):
             raise _mismatch()
+        return service
 
 
 def _mismatch() -> Failure:

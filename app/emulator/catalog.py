@@ -21,7 +21,8 @@ class Model:
     """A foundation model.
 
     family: which of Bedrock's model-side rules hold. tool_choices: what it takes besides `auto`; None: no tools at all.
-    profile_only: cannot be called by its base id.
+    profile_only: cannot be called by its base id. openai: where OpenAI's APIs are served for it, as `runtime` or
+    `mantle` and the path. mantle_id: its id there, where it is another. is_converse: the runtime knows it.
     """
 
     id: str
@@ -33,6 +34,9 @@ class Model:
     inputs: tuple[str, ...] = ("TEXT", "IMAGE")
     profile_only: bool = False
     caching: bool = True
+    openai: tuple[str, ...] = ()
+    mantle_id: str = ""
+    is_converse: bool = True
 
     @property
     def arn(self) -> str:
@@ -101,7 +105,31 @@ MODELS: tuple[Model, ...] = (
     Model("mistral.pixtral-large-2502-v1:0", "Pixtral Large", "Mistral AI", profile_only=True, caching=False),
     Model("qwen.qwen3-32b-v1:0", "Qwen3 32B", "Qwen", tool_choices=_ANY_ONLY, inputs=("TEXT",), caching=False),
     Model(
-        "openai.gpt-oss-120b-1:0", "gpt-oss-120b", "OpenAI", tool_choices=_NO_CHOICE, inputs=("TEXT",), caching=False
+        "openai.gpt-oss-120b-1:0",
+        "gpt-oss-120b",
+        "OpenAI",
+        tool_choices=_NO_CHOICE,
+        inputs=("TEXT",),
+        caching=False,
+        openai=("runtime/openai/v1/chat/completions", "mantle/v1/responses", "mantle/v1/chat/completions"),
+        mantle_id="openai.gpt-oss-120b",
+    ),
+    Model(
+        "openai.gpt-5.6-sol",
+        "GPT-5.6 Sol",
+        "OpenAI",
+        "gpt",
+        profile_only=True,
+        caching=False,
+        openai=("runtime/openai/v1/responses", "runtime/openai/v1/chat/completions", "mantle/openai/v1/responses"),
+    ),
+    Model("openai.gpt-5.5", "GPT-5.5", "OpenAI", "gpt", openai=("mantle/openai/v1/responses",), is_converse=False),
+    Model(
+        "google.gemma-4-31b",
+        "Gemma 4 31B",
+        "Google",
+        openai=("mantle/openai/v1/responses", "mantle/openai/v1/chat/completions"),
+        is_converse=False,
     ),
     Model(
         "amazon.titan-text-express-v1",
@@ -152,7 +180,7 @@ def _find(name: str, *, is_by_profile: bool) -> tuple[Model, str]:
     base, _, fault = name.partition(":0.")
     base = f"{base}:0" if fault else base
     model = _BY_ID.get(base)
-    if model is None:
+    if model is None or not model.is_converse:
         raise invalid("The provided model identifier is invalid.")
     if model.profile_only and not is_by_profile:
         raise invalid(
@@ -162,9 +190,20 @@ def _find(name: str, *, is_by_profile: bool) -> tuple[Model, str]:
     return model, fault
 
 
+def find_on_mantle(name: str) -> tuple[Model, str] | None:
+    """The model that mantle knows by this id, and the fault that a suffix asks for; None where it knows none."""
+    base, _, fault = name.partition(":0.")
+    for model in MODELS:
+        if name == (model.mantle_id or model.id):
+            return model, ""
+        if fault and f"{base}:0" == model.id and model.openai:
+            return model, fault
+    return None
+
+
 def list_foundation_models(query: dict[str, str]) -> dict[str, Any]:
     """ListFoundationModels, with its filters."""
-    summaries = [model.summary() for model in MODELS]
+    summaries = [model.summary() for model in MODELS if model.is_converse]
     if wanted := query.get("byProvider"):
         summaries = [each for each in summaries if each["providerName"].lower() == wanted.lower()]
     if wanted := query.get("byOutputModality"):

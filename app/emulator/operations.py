@@ -8,8 +8,8 @@ from typing import Any
 
 from app.converse.events import Event
 from app.converse.fold import fold
-from app.emulator import anthropic, tokens
-from app.emulator.catalog import LLM_ID, Model, find_model
+from app.emulator import anthropic, openai, openai_events, tokens
+from app.emulator.catalog import LLM_ID, Model, find_model, find_on_mantle
 from app.emulator.constraints import check_constraints
 from app.emulator.embeddings import embed
 from app.emulator.failure import Failure, invalid
@@ -22,8 +22,8 @@ from app.emulator.rules import check_rules
 from app.emulator.rules_model import check_model_side
 from app.emulator.scenes import script_for
 from app.emulator.script import Script, last_text
-from app.emulator.wire import FrameWriter
-from app.kit import json
+from app.emulator.wire import FrameWriter, SseWriter
+from app.kit import eventstream, json
 from app.kit.aiter import started
 
 
@@ -44,7 +44,8 @@ class StreamAnswer:
 
     frames: AsyncGenerator[bytes, None]
     fault: Fault
-    writer: FrameWriter
+    writer: FrameWriter | SseWriter
+    content_type: str = eventstream.CONTENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,33 @@ class Runtime:
         document = _own_document(body)
         return await _streamed(fault, body, lambda writer: _chunk_frames(self._play_anthropic(model, document), writer))
 
+    async def openai(self, path: str, *, is_mantle: bool, body: bytes) -> Answer | StreamAnswer:
+        """Chat Completions or Responses, at the runtime or on mantle."""
+        document = _document(body)
+        name = document.get("model")
+        found = find_on_mantle(str(name)) if is_mantle else find_model(str(name))
+        place = f"{'mantle' if is_mantle else 'runtime'}{path}"
+        if found is None or place not in found[0].openai:
+            raise openai.bad_model(str(name), is_mantle=is_mantle, path=path)
+        fault = await self._strike(found[1], f"{name}{path}", body)
+        if fault.name == "garbage":
+            return _GARBAGE
+        is_chat = path.endswith("/chat/completions")
+        request = (
+            openai.chat_to_converse(document)
+            if is_chat
+            else openai.responses_to_converse(document, is_mantle=is_mantle)
+        )
+        events = self._play(found[0], request)
+        documents = (
+            openai_events.to_chunks(events, document) if is_chat else openai_events.to_responses(events, document)
+        )
+        if document.get("stream"):
+            frames = await started(_sse_frames(documents, ends_with_done=is_chat))
+            return StreamAnswer(frames, fault, SseWriter(), "text/event-stream")
+        gathered = openai_events.gather_completion(documents) if is_chat else openai_events.gather_response(documents)
+        return Answer(json.dumps(await gathered))
+
     async def count_tokens(self, model_name: str, body: bytes) -> Answer:
         """CountTokens: free, and only by base id (recording anthropic_bedrock_count_tokens_error)."""
         request = _document(body)
@@ -123,13 +151,16 @@ class Runtime:
     async def _admit(self, model_name: str, operation: str, body: bytes) -> tuple[Model, Fault]:
         """The model and its fault, once the faults before the answer have had their way."""
         model, suffix = find_model(model_name)
+        return model, await self._strike(suffix, f"{model_name}/{operation}", body)
+
+    async def _strike(self, suffix: str, path: str, body: bytes) -> Fault:
         fault = Fault.parse(suffix)
-        self.memory.refuse(fault, f"{model_name}/{operation}", body)
+        self.memory.refuse(fault, path, body)
         if fault.name == "slow":
             await asyncio.sleep(max(fault.number, 0) / 1000)
         if fault.name == "never":
             await asyncio.Event().wait()
-        return model, fault
+        return fault
 
     def _play(self, model: Model, request: dict[str, Any]) -> AsyncIterator[Event]:
         if model.id == LLM_ID:
@@ -208,3 +239,10 @@ async def _event_frames(events: AsyncIterator[Event], writer: FrameWriter) -> As
 async def _chunk_frames(events: AsyncIterator[dict[str, Any]], writer: FrameWriter) -> AsyncGenerator[bytes, None]:
     async for event in events:
         yield writer.chunk(event)
+
+
+async def _sse_frames(documents: AsyncIterator[dict[str, Any]], *, ends_with_done: bool) -> AsyncGenerator[bytes, None]:
+    async for document in documents:
+        yield openai_events.frame(document)
+    if ends_with_done:
+        yield b"data: [DONE]\n\n"

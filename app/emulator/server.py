@@ -17,13 +17,13 @@ from app.emulator.failure import Failure
 from app.emulator.llm import LlmMissing, LocalModel
 from app.emulator.operations import Answer, Runtime, StreamAnswer
 from app.emulator.protocol import ABORT
-from app.emulator.wire import FrameWriter, corrupt
+from app.emulator.wire import FrameWriter, SseWriter, corrupt
 from app.kit import json
-from app.kit.eventstream import CONTENT_TYPE
 
 _log = logging.getLogger(__name__)
 
 _MODEL = re.compile(r"/model/(.+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)\Z")
+_OPENAI = re.compile(r"(/openai)?/v1/(responses|chat/completions)\Z")
 _GUARDRAIL = re.compile(r"/guardrail/(.+)/version/([^/]+)/apply\Z")
 _FOUNDATION_MODEL = re.compile(r"/foundation-models(?:/(.+))?\Z")
 _PROFILE = re.compile(r"/inference-profiles(?:/(.+))?\Z")
@@ -64,8 +64,8 @@ class Emulator:
         request_id = str(uuid.uuid4())
         try:
             body = await _read(receive)
-            self._admit(scope, body)
-            answer = await _while_connected(self._dispatch(scope, body), receive)
+            service = self._admit(scope, body)
+            answer = await _while_connected(self._dispatch(scope, body, service), receive)
             if isinstance(answer, Answer):
                 await _send_whole(send, 200, answer.body, {"x-amzn-requestid": request_id, **answer.headers})
             elif isinstance(answer, StreamAnswer):
@@ -80,17 +80,20 @@ class Emulator:
             message = "The system encountered an unexpected error during processing. Try your request again."
             await _send_failure(send, Failure("InternalServerException", message), request_id)
 
-    def _admit(self, scope: Scope, body: bytes) -> None:
+    def _admit(self, scope: Scope, body: bytes) -> str:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope["query_string"].decode("latin-1")
         url = f"{scope['scheme']}://{headers.get('host', '')}{scope['raw_path'].decode('latin-1')}"
-        self._gate.check(scope["method"], f"{url}?{query}" if query else url, headers, body)
+        return self._gate.check(scope["method"], f"{url}?{query}" if query else url, headers, body)
 
-    async def _dispatch(self, scope: Scope, body: bytes) -> Answer | StreamAnswer:
+    async def _dispatch(self, scope: Scope, body: bytes, service: str) -> Answer | StreamAnswer:
         path = scope["raw_path"].decode("latin-1")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         if scope["method"] == "POST" and (match := _MODEL.match(path)):
             return await self._run(match[2], unquote(match[1]), body)
+        if scope["method"] == "POST" and _OPENAI.match(path):
+            is_mantle = service == "bedrock-mantle" or (not service and path.startswith("/v1/"))
+            return await self._runtime.openai(path, is_mantle=is_mantle, body=body)
         if scope["method"] == "POST" and (match := _GUARDRAIL.match(path)):
             return await self._runtime.apply_guardrail(unquote(match[1]), match[2], body)
         if scope["method"] == "GET" and (match := _FOUNDATION_MODEL.match(path)):
@@ -157,7 +160,8 @@ async def _departure(receive: Receive) -> None:
 
 
 async def _send_failure(send: Send, failure: Failure, request_id: str) -> None:
-    headers = {"x-amzn-errortype": failure.error_type, "x-amzn-requestid": request_id, **failure.headers}
+    named = {"x-amzn-errortype": failure.error_type} if failure.error_type else {}
+    headers = {**named, "x-amzn-requestid": request_id, **failure.headers}
     await _send_whole(send, failure.status, json.dumps(failure.body), headers)
 
 
@@ -170,7 +174,7 @@ async def _send_whole(send: Send, status: int, body: bytes, headers: dict[str, s
 async def _send_stream(send: Send, answer: StreamAnswer, request_id: str) -> None:
     """Send frames until they end, or until the fault strikes; a response left open is cut by the server."""
     headers = {
-        "content-type": CONTENT_TYPE,
+        "content-type": answer.content_type,
         "x-amzn-bedrock-content-type": "application/json",
         "x-amzn-requestid": request_id,
     }
@@ -199,7 +203,9 @@ async def _send_stream(send: Send, answer: StreamAnswer, request_id: str) -> Non
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _ending_in_an_exception(frames: AsyncIterator[bytes], writer: FrameWriter) -> AsyncIterator[bytes]:
+async def _ending_in_an_exception(
+    frames: AsyncIterator[bytes], writer: FrameWriter | SseWriter
+) -> AsyncIterator[bytes]:
     """The frames; a failure of the model on the way is told as Bedrock tells it in a stream."""
     try:
         async for frame in frames:

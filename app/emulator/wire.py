@@ -42,3 +42,16 @@ class FrameWriter:
 def corrupt(frame: bytes) -> bytes:
     """The frame with a wrong checksum."""
     return frame[:-1] + bytes([frame[-1] ^ 0xFF])
+
+
+class SseWriter:
+    """Writes what goes wrong into a stream of server-sent events."""
+
+    def exception(self, name: str, message: str, **_: object) -> bytes:
+        """An error event, as OpenAI's."""
+        code = {"throttlingException": "rate_limit_exceeded"}.get(name, "server_error")
+        return (
+            b"data: "
+            + msgspec.json.encode({"type": "error", "code": code, "message": message, "param": None})
+            + b"\n\n"
+        )

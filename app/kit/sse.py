@@ -1,9 +1,13 @@
 """Server-sent events, as the HTML standard frames them."""
 
+import re
+
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 
 
 COMMENT = b": still here\n\n"
+
+_END = re.compile(rb"\r?\n\r?\n")
 
 
 def data_frame(payload: bytes) -> bytes:
@@ -14,3 +18,49 @@ def data_frame(payload: bytes) -> bytes:
 def named_frame(name: str, payload: bytes) -> bytes:
     """One event with a name. `payload` as for `data_frame`."""
     return b"event: " + name.encode() + b"\ndata: " + payload + b"\n\n"
+
+
+class SseParser:
+    """Takes a stream of events apart, however its reads were split.
+
+    Bedrock's mantle sends `data:` before `event:` (recording bedrock_mantle reused_tool_call_ids), and names an event
+    in its data too: so only the data of each event is given out.
+
+    Args:
+        limit: the most bytes that one event may have.
+    """
+
+    def __init__(self, limit: int = 32_000_000) -> None:
+        self._buffer = bytearray()
+        self._limit = limit
+        self._looked = 0
+
+    @property
+    def is_at_boundary(self) -> bool:
+        """True if the bytes so far are whole events."""
+        return not self._buffer.strip()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes; return the data of each event that they complete. Comments are left out.
+
+        Raises:
+            ValueError: an event is larger than the limit.
+        """
+        self._buffer += data
+        payloads = []
+        while (end := _END.search(self._buffer, self._looked)) is not None:
+            payload = _data_of(bytes(self._buffer[: end.start()]))
+            del self._buffer[: end.end()]
+            self._looked = 0
+            if payload:
+                payloads.append(payload)
+        # an end of four bytes may lie across two reads
+        self._looked = max(len(self._buffer) - 3, 0)
+        if len(self._buffer) > self._limit:
+            raise ValueError("an event is too large")
+        return payloads
+
+
+def _data_of(event: bytes) -> bytes:
+    lines = (line for line in event.splitlines() if line.startswith(b"data:"))
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines)

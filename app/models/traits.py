@@ -5,7 +5,8 @@ is called as the caller asked. But thoughts without a signature are not sent bac
 Claude, which refuses them. Every unusual value stands in `families/` with its evidence and date.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -13,12 +14,13 @@ from app.models.families import FAMILIES
 from app.models.ids import ModelId
 
 Prefill = Literal["free", "trimmed", "refused"]
-Reasoning = Literal["none", "budget", "adaptive", "max_effort", "effort", "config"]
+Reasoning = Literal["none", "budget", "adaptive", "max_effort", "effort", "nested", "config"]
 ThinksUnasked = Literal["no", "yes", "always"]
 ReasoningHistory = Literal["signed", "none"]
 Structured = Literal["native", "tool", "prompt"]
 Embedding = Literal["", "inputText", "texts", "singleEmbeddingParams"]
 TopK = Literal["none", "field", "nested"]
+Surface = Literal["invoke", "openai", "mantle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,16 @@ class Traits:
         space ends it, or refuses it.
     caching: takes cache points. cache_ttl: lets them say how long.
     reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by a
-        `reasoningConfig` with a `maxReasoningEffort`, or by a field called `reasoning_effort` or `reasoning_config`.
+        `reasoningConfig` with a `maxReasoningEffort`, by a field called `reasoning_effort` or `reasoning_config`, or
+        by an `effort` inside `reasoning`.
     thinks_unasked: whether it thinks when nobody asks: no, yes unless told not to, or always.
     thinking_display: shows its thoughts only where it is asked to.
     thinking_tokens: the JSON pointer in its own reply to what its thoughts took; empty where it does not tell.
     reasoning_history: which of its earlier thoughts it takes back: those with a signature, or none.
     structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
-    invoke_format: whose bodies its InvokeModel takes, where a dialect speaks them too; else empty.
+    native: where the bodies of a dialect are served as they are: a surface, by the format. Everything else crosses by
+        Converse. mantle_path, mantle_drops: where its paths begin on the surface `mantle`, and what its id loses there.
+    encrypted_thoughts: gives its thoughts out encrypted where asked to, and takes them back.
     embedding: the member that holds the text in its bodies; empty where it makes no embeddings. embedding_sizes: the
         dimensions of its vectors, the first unasked. embedding_batch: how many texts it takes at once.
     rerank: sorts documents. rerank_version: the `api_version` that its bodies must have; 0 for none.
@@ -71,7 +76,10 @@ class Traits:
     thinking_tokens: str = ""
     reasoning_history: ReasoningHistory = "signed"
     structured: Structured = "tool"
-    invoke_format: str = ""
+    native: Mapping[str, Surface] = field(default_factory=dict)
+    mantle_path: str = "/openai/v1"
+    mantle_drops: str = ""
+    encrypted_thoughts: bool = False
     embedding: Embedding = ""
     embedding_sizes: tuple[int, ...] = ()
     embedding_batch: int = 1

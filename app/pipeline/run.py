@@ -37,7 +37,8 @@ _PROFILE_SECONDS = 3.0
 class Pipeline:
     """Runs the calls of all dialects.
 
-    clients: those of Bedrock, by place; one of them is HOME's. find_profile: the inference profile of a model, if any.
+    clients: those of Bedrock, by place; one of them is HOME's.
+    native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
     note_opaque: is told of a model's name that hides the model, so that it may be found out.
     """
 
@@ -46,6 +47,7 @@ class Pipeline:
     failover: Failover
     # features of Anthropic's format that this deployment lets pass beside those that are known
     betas: frozenset[str] = frozenset()
+    native_surfaces: frozenset[str] = frozenset({"invoke", "openai", "mantle"})
     find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
     note_opaque: Callable[[ModelId], None] = field(default=lambda _: None)
 
@@ -144,8 +146,8 @@ class Pipeline:
         return ways.converse_stream(_tailored(call, target), exchange.record)
 
     def takes_natively(self, target: Target, body_format: str) -> bool:
-        """True if the surface of a target takes bodies of this format, so that nothing needs translation."""
-        return target.traits.invoke_format == body_format
+        """True if a surface of a target takes bodies of this format, so that nothing needs translation."""
+        return target.native_surface(body_format) in self.native_surfaces
 
     def invoke(
         self, exchange: Exchange, call: NativeCall, target: Target, usage_of: ways.UsageReader

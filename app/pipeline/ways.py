@@ -1,11 +1,19 @@
 """How one target is asked, and what is read of its answer: the surfaces of Bedrock, one function each."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
 
 from app.bedrock.client import BedrockRequest
-from app.bedrock.decode import DocumentDecoder, EventDecoder, UsageTap, usage_of_headers, usage_of_invocation
+from app.bedrock.decode import (
+    DocumentDecoder,
+    EventDecoder,
+    ServerSentDecoder,
+    UsageTap,
+    usage_of_headers,
+    usage_of_invocation,
+)
+from app.bedrock.endpoints import Service
 from app.bedrock.transport import HttpResponse, read_body
 from app.converse.events import Event
 from app.converse.reply import Reply
@@ -47,6 +55,10 @@ class Way(Generic[T]):
             return make(await self.take(response))
 
         return Way(self.lane, self.surface, self.ask, take, self.ignored, self.repaired)
+
+    def noting(self, ignored: list[str]) -> "Way[T]":
+        """The same way, with more named that has no effect."""
+        return replace(self, ignored=[*ignored, *self.ignored])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +128,46 @@ def invoke_stream(
     """
 
     async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
-        return await started(_read_documents(response, last, usage_of, record))
+        return await started(_read_documents(response, DocumentDecoder(last), usage_of, record))
 
     return Way("native", "invoke", _to_model("invoke-with-response-stream", body), take)
+
+
+def openai(
+    service: Service, path: str, body: dict[str, Any], usage_of: UsageReader, record: RequestRecord
+) -> Way[dict[str, Any]]:
+    """By a surface that speaks OpenAI, with a body of its own; the document that it answers.
+
+    Args:
+        usage_of: reads the tokens that a document tells of.
+    """
+
+    async def take(response: HttpResponse) -> dict[str, Any]:
+        document = await read_document(response)
+        record.usage = usage_of(document)
+        return document
+
+    return Way("native", service.removeprefix("bedrock-"), _with_model(service, path, body), take)
+
+
+def openai_stream(
+    service: Service,
+    path: str,
+    body: dict[str, Any],
+    usage_of: UsageReader,
+    last: frozenset[str],
+    record: RequestRecord,
+) -> Way[AsyncGenerator[list[dict[str, Any]], None]]:
+    """The same as a stream; its documents, a batch for each read, once the first has come.
+
+    Args:
+        last: the `type` of the documents that complete an answer.
+    """
+
+    async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
+        return await started(_read_documents(response, ServerSentDecoder(last), usage_of, record))
+
+    return Way("native", service.removeprefix("bedrock-"), _with_model(service, path, body), take)
 
 
 def count_tokens(model: ModelId, counted: dict[str, Any]) -> Way[int]:
@@ -159,6 +208,14 @@ def _to_model(operation: str, body: Any) -> Callable[[ModelId], BedrockRequest]:
 
     def ask(model: ModelId) -> BedrockRequest:
         return BedrockRequest("bedrock-runtime", "POST", f"/model/{model.quoted}/{operation}", headers=JSON, body=data)
+
+    return ask
+
+
+def _with_model(service: Service, path: str, body: dict[str, Any]) -> Callable[[ModelId], BedrockRequest]:
+    def ask(model: ModelId) -> BedrockRequest:
+        data = json.dumps({**body, "model": model.raw})
+        return BedrockRequest(service, "POST", path, headers=JSON, body=data)
 
     return ask
 
@@ -225,9 +282,11 @@ async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord
 
 
 async def _read_documents(
-    response: HttpResponse, last: str, usage_of: UsageReader, record: RequestRecord
+    response: HttpResponse,
+    decoder: DocumentDecoder | ServerSentDecoder,
+    usage_of: UsageReader,
+    record: RequestRecord,
 ) -> AsyncGenerator[list[dict[str, Any]], None]:
-    decoder = DocumentDecoder(last)
     try:
         async for data in response.chunks():
             documents = decoder.feed(data)

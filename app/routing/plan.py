@@ -34,6 +34,14 @@ class Target:
         where = self.place.region or "here"
         return f"{self.model.raw}@{where}" if not self.place.role else f"{self.model.raw}@{where}/{self.place.account}"
 
+    def native_surface(self, body_format: str) -> str:
+        """The surface that takes bodies of this format as they are, or nothing.
+
+        Only InvokeModel knows ARNs that hide their model (AWS user guide, Responses API, 2026-11).
+        """
+        surface = self.traits.native.get(body_format, "")
+        return surface if surface == "invoke" or not self.model.is_opaque else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

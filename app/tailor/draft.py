@@ -59,3 +59,18 @@ class Draft:
     def add_instruction(self, text: str) -> None:
         """Append an instruction to the system prompt."""
         self.body["system"] = [*self.body.get("system", []), {"text": text}]
+
+
+@dataclass(slots=True)
+class NativeDraft:
+    """A body of a model's own format on its way to it; `ignored` and `repaired` as those of `Draft`."""
+
+    body: dict[str, Any]
+    traits: Traits
+    ignored: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+
+    def repair(self, what: str) -> None:
+        """Name a repair, once."""
+        if what not in self.repaired:
+            self.repaired.append(what)

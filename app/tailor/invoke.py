@@ -11,6 +11,7 @@ from app.converse.call import NativeCall
 from app.errors import InvalidRequest
 from app.models.traits import Traits
 from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
+from app.tailor.draft import NativeDraft
 
 _VERSION = "bedrock-2023-05-31"
 _NEWEST_VERSION = "2026-10-21"
@@ -25,19 +26,10 @@ _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthrop
 
 
 @dataclass(slots=True)
-class InvokeDraft:
-    """A body on its way to one model; `ignored` and `repaired` as those of `Draft`."""
+class InvokeDraft(NativeDraft):
+    """A body of Anthropic's on its way to one model, and the betas that go with it."""
 
-    body: dict[str, Any]
-    traits: Traits
-    betas: list[str]
-    ignored: list[str] = field(default_factory=list)
-    repaired: list[str] = field(default_factory=list)
-
-    def repair(self, what: str) -> None:
-        """Name a repair, once."""
-        if what not in self.repaired:
-            self.repaired.append(what)
+    betas: list[str] = field(default_factory=list)
 
 
 def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] = frozenset()) -> InvokeDraft:
@@ -56,7 +48,7 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
     asked = [*betas, *strings]
     kept, dropped = filter_betas(asked, also_passed)
     body = {name: value for name, value in document.items() if name in _FIELDS and value is not None}
-    draft = InvokeDraft(body, traits, kept)
+    draft = InvokeDraft(body, traits, betas=kept)
     known = _FIELDS | _CARRIED_ELSEWHERE
     draft.ignored += [name for name, value in document.items() if name not in known and value is not None]
     draft.ignored += [f"anthropic-beta:{beta}" for beta in dropped]

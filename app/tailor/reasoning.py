@@ -70,6 +70,8 @@ def _ask_to_think(draft: Draft) -> None:
             draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": steps})
             if steps == "high":
                 _leave_out(draft, temperature="temperature", topP="top_p", maxTokens="max_tokens")
+        case "nested":
+            draft.add_field("reasoning", {"effort": effort})
         case "effort":
             draft.add_field("reasoning_effort", _THREE_STEPS.get(effort, effort))
         case _:
@@ -78,6 +80,8 @@ def _ask_to_think(draft: Draft) -> None:
 
 def _think_not(draft: Draft) -> None:
     match draft.traits.thinks_unasked:
+        case "yes" if draft.traits.reasoning == "nested":
+            draft.add_field("reasoning", {"effort": "none"})
         case "yes":
             draft.add_field("thinking", {"type": "disabled"})
         case "always":

@@ -39,9 +39,9 @@ def tailor_sampling(draft: Draft) -> None:
         if len(kept) < len(stops):
             draft.repair("stop")
         if len(kept) > draft.traits.max_stop_sequences:
-            raise InvalidRequest(
-                f"this model takes at most {draft.traits.max_stop_sequences} stop sequences", param="stop"
-            )
+            most = draft.traits.max_stop_sequences
+            words = f"at most {most}" if most else "no"
+            raise InvalidRequest(f"this model takes {words} stop sequences", param="stop")
         if kept:
             config["stopSequences"] = kept
         else:

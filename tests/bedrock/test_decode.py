@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
-from app.bedrock.decode import EventDecoder, UsageTap
+from app.bedrock.decode import EventDecoder, ServerSentDecoder, UsageTap
 from app.converse.usage import Usage
 from app.kit import json
 from app.kit.eventstream import encode_frame
@@ -152,3 +152,38 @@ def test_the_tap_notes_an_exception_and_where_frames_end() -> None:
     assert not tap.is_at_boundary
     tap.feed(STREAM[20:] + exception_frame("throttlingException", {"message": "m"}))
     assert isinstance(tap.error, errors.RateLimited)
+
+
+SSE = b'data: {"type":"a"}\nevent: a\n\ndata: {"type":"b"}\nevent: b\n\n'
+
+
+def test_documents_of_server_sent_events() -> None:
+    decoder = ServerSentDecoder(frozenset({"b"}))
+    assert [document for byte in SSE for document in decoder.feed(bytes([byte]))] == [{"type": "a"}, {"type": "b"}]
+    decoder.finish()
+    done = ServerSentDecoder()
+    assert done.feed(b'data: {"choices":[]}\n\ndata: [DONE]\n\n') == [{"choices": []}]
+    done.finish()
+    with pytest.raises(errors.UpstreamFailed, match="before its message was complete"):
+        ServerSentDecoder(frozenset({"z"})).finish()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b'data: {"type":"error","code":"rate_limit_exceeded","message":"slow"}\n\n', errors.RateLimited),
+        (b'data: {"error":{"code":"validation_error","message":"slow"}}\n\n', errors.InvalidRequest),
+        (b'data: {"type":"error","message":"slow"}\n\n', errors.InternalFailure),
+        (b"data: <html>\n\n", errors.UpstreamFailed),
+        (b"data: []\n\n", errors.UpstreamFailed),
+    ],
+)
+def test_an_error_in_a_stream_waits_for_what_came_before_it(data: bytes, kind: type[errors.GatewayError]) -> None:
+    with pytest.raises(kind):
+        ServerSentDecoder().feed(data)
+    decoder = ServerSentDecoder()
+    assert decoder.feed(SSE + data) == [{"type": "a"}, {"type": "b"}]
+    with pytest.raises(kind):
+        decoder.feed(b"")
+    with pytest.raises(kind):
+        decoder.finish()

@@ -17,7 +17,7 @@ DOORS = {
     "yarl": {"bedrock/transport_aiohttp.py"},
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),
-    "botocore": {"bedrock/credentials.py", "bedrock/endpoints.py", "settings.py"},
+    "botocore": {"aws_data.py", "bedrock/credentials.py", "bedrock/endpoints.py", "settings.py"},
     "msgspec": {"kit/json.py"},
     "json": set(),
     "dotenv": {"settings.py"},

@@ -3,10 +3,12 @@
 from base64 import b64decode
 from typing import Any
 
+import pytest
 from botocore.session import Session
 from botocore.validate import ParamValidator
 
 from app.converse.call import ModelCall
+from app.errors import InvalidRequest
 from app.models.families import FAMILIES
 from app.models.traits import Traits
 from app.tailor import tailor
@@ -17,6 +19,10 @@ TRAITS = [Traits(), *(Traits(family=row.family, **row.facts) for row in FAMILIES
 
 def assert_tailored(call: ModelCall, again: ModelCall, traits: Traits) -> None:
     """Tailoring a call twice gives the same valid body, and leaves the call as it was (`again`)."""
+    if traits.max_stop_sequences == 0 and "stopSequences" in call.converse.get("inferenceConfig", {}):
+        with pytest.raises(InvalidRequest, match="no stop sequences"):
+            tailor(call, traits)
+        return
     first = tailor(call, traits)
     second = tailor(call, traits)
     assert first.body == second.body

@@ -39,7 +39,8 @@ def records() -> Records:
 
 @pytest.fixture(scope="session")
 def gateway_url(emulator_url: str, records: Records) -> Iterator[str]:
-    with gateway(emulator_url, records) as url:
+    # many tests make it retry, all at once
+    with gateway(emulator_url, records, retry_budget=10) as url:
         yield url
 
 

@@ -203,7 +203,9 @@ def test_what_must_not_be_allowed_is_not(group: list[Statement], absent: list[st
 
 def test_only_bedrock_is_the_gateway_s_business() -> None:
     permissions = [each for each in TASK if each.principal is None]
-    assert {action.partition(":")[0] for action in actions(permissions)} == {"bedrock"}
+    assert {action.partition(":")[0] for action in actions(permissions)} == {"bedrock", "bedrock-mantle"}
+    (mantle,) = [each for each in permissions if "bedrock-mantle:CreateInference" in each.actions]
+    assert mantle.condition == {"StringEquals": {"bedrock-mantle:Model": {"Ref": "MantleModels"}}}
     calls = [each for each in permissions if "bedrock:InvokeModel" in each.actions]
     assert [each.resources for each in calls] == [({"Ref": "ModelArns"},), ({"Ref": "ProfileArns"},)]
 

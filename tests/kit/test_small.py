@@ -1,8 +1,11 @@
 """The small tools: clock, ids, SSE and asynchronous iterators."""
 
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.kit import ids, sse
 from app.kit.aiter import started
@@ -74,3 +77,25 @@ async def test_started_raises_what_comes_first_and_bears_emptiness() -> None:
     with pytest.raises(ValueError, match="first"):
         await started(failing())
     assert [item async for item in await started(empty())] == []
+
+
+EVENTS = b': hello\n\ndata: {"a":1}\nevent: x\n\nevent: y\r\ndata: {"b":\r\ndata:2}\r\n\r\n\n\ndata: [DONE]\n\n'
+
+
+@given(st.lists(st.integers(0, len(EVENTS)), max_size=8).map(sorted))
+def test_events_are_the_same_however_their_bytes_were_split(cuts: list[int]) -> None:
+    parser = sse.SseParser()
+    edges = [0, *cuts, len(EVENTS)]
+    payloads = [payload for start, end in pairwise(edges) for payload in parser.feed(EVENTS[start:end])]
+    assert payloads == [b'{"a":1}', b'{"b":\n2}', b"[DONE]"]
+    assert parser.is_at_boundary
+
+
+def test_events_byte_by_byte_and_too_large_a_one() -> None:
+    parser = sse.SseParser()
+    assert [payload for byte in EVENTS for payload in parser.feed(bytes([byte]))][2] == b"[DONE]"
+    parser = sse.SseParser(limit=100)
+    parser.feed(b"data: " + b"x" * 90)
+    assert not parser.is_at_boundary
+    with pytest.raises(ValueError, match="too large"):
+        parser.feed(b"x" * 10)

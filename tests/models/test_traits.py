@@ -33,6 +33,14 @@ REAL_IDS = {
     "amazon.nova-micro-v1:0": "nova",
     "amazon.titan-text-express-v1": "titan-text",
     "openai.gpt-oss-120b-1:0": "gpt-oss",
+    "openai.gpt-oss-safeguard-20b": "gpt-oss-safeguard",
+    "us.openai.gpt-5.6-sol": "gpt",
+    "global.openai.gpt-6-astra": "gpt",
+    "openai.gpt-5.5": "gpt-5",
+    "us.xai.grok-4.6": "grok-4.6",
+    "xai.grok-4.3": "grok-4.3",
+    "global.moonshotai.kimi-k3": "kimi-k3",
+    "google.gemma-4-31b": "gemma-4",
     "qwen.qwen3-32b-v1:0": "qwen3",
     "google.gemma-3-27b-it": "gemma-3",
     "minimax.minimax-m2": "minimax",
@@ -65,5 +73,5 @@ def test_a_row_names_only_what_differs() -> None:
 
 
 def test_every_trait_is_documented() -> None:
-    documented = set(re.findall(r"(\w+): ", Traits.__doc__ or ""))
+    documented = set(re.findall(r"(\w+)(?=(?:, \w+)*: )", Traits.__doc__ or ""))
     assert {field.name for field in dataclasses.fields(Traits)} <= documented

@@ -48,4 +48,4 @@ def test_the_model_behind_an_arn_gives_its_traits() -> None:
     planner.behind[arn] = parse_model_id("anthropic.claude-3-haiku-20240307-v1:0")
     target = planner.first(arn)
     assert (target.model.raw, target.known.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
-    assert target.traits.invoke_format == "anthropic"
+    assert target.traits.native == {"anthropic": "invoke"}

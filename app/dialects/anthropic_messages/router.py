@@ -13,7 +13,7 @@ from app.dialects.anthropic_messages.response import from_reply
 from app.dialects.anthropic_messages.schema_in import CountTokensRequest, MessagesRequest
 from app.dialects.anthropic_messages.schema_out import ErrorOut, MessageOut, TokenCount
 from app.dialects.anthropic_messages.stream import PING, EventStream
-from app.dialects.documents import load_document, validate
+from app.dialects.documents import is_streamed, name_of, object_of, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.replies import SSE, frames, understanding
 from app.dialects.route import MEANINGS, Door, Threshold, error_responses
@@ -101,8 +101,8 @@ def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
 
 
 async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = _document(exchange)
-    name, is_streamed = _name(document), _is_streamed(document)
+    document = object_of(exchange.body)
+    name = name_of(document)
     facts = MessageFacts(ids.new_id("msg_"), name or pipeline.planner.default_model, exchange.record.request_id)
     answer_headers = (("request-id", exchange.record.request_id),)
     native_call = _native_call(exchange, document)
@@ -131,8 +131,8 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
             way = batches.then(lambda batches: frames(batches, events.from_events, events.finish))
         return way.then(lambda chunks: Streamed(200, (*SSE, *answer_headers), chunks, translator.fail, PING))
 
-    exchange.record.streamed = is_streamed
-    return await pipeline.run(exchange, name, stream_way if is_streamed else whole_way)
+    exchange.record.streamed = is_streamed(document)
+    return await pipeline.run(exchange, name, stream_way if exchange.record.streamed else whole_way)
 
 
 def _understood(reply: Reply, facts: MessageFacts) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _understood(reply: Reply, facts: MessageFacts) -> dict[str, Any]:
 
 
 async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = _document(exchange)
+    document = object_of(exchange.body)
 
     def way_to(target: Target) -> Way[int]:
         if pipeline.takes_natively(target, FORMAT):
@@ -153,7 +153,7 @@ async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
 
     headers = (*JSON, ("request-id", exchange.record.request_id))
     try:
-        tokens = await pipeline.run(exchange, _name(document), way_to)
+        tokens = await pipeline.run(exchange, name_of(document), way_to)
     except (InvalidRequest, ModelNotFound) as error:
         if not _does_not_count(error):
             raise
@@ -187,29 +187,8 @@ def _does_not_count(error: GatewayError) -> bool:
     return "counting tokens" in words or "inference profile" in words
 
 
-def _document(exchange: Exchange) -> dict[str, Any]:
-    document = load_document(exchange.body)
-    if not isinstance(document, dict):
-        raise InvalidRequest("the body must be a JSON object")
-    return document
-
-
-def _name(document: dict[str, Any]) -> str:
-    name = document.get("model", "")
-    if not isinstance(name, str):
-        raise InvalidRequest("must be a string", param="model")
-    return name
-
-
-def _is_streamed(document: dict[str, Any]) -> bool:
-    streamed = document.get("stream")
-    if streamed is not None and not isinstance(streamed, bool):
-        raise InvalidRequest("must be true or false", param="stream")
-    return streamed is True
-
-
 def _native_call(exchange: Exchange, document: dict[str, Any]) -> NativeCall:
-    return NativeCall(_name(document), document, exchange.head.header("anthropic-version"), _betas(exchange))
+    return NativeCall(name_of(document), document, exchange.head.header("anthropic-version"), _betas(exchange))
 
 
 def _betas(exchange: Exchange) -> list[str]:

@@ -2,10 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from app.dialects.documents import load_document, validate
+from app.converse.call import ModelCall, NativeCall
+from app.converse.reply import Reply
+from app.dialects.documents import is_streamed, name_of, object_of, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
+from app.dialects.openai_chat import native
 from app.dialects.openai_chat.facts import ChatFacts
 from app.dialects.openai_chat.request import to_call
 from app.dialects.openai_chat.response import from_reply
@@ -18,10 +22,14 @@ from app.dialects.openai_shapes import ERRORS
 from app.dialects.replies import SSE, frames, understanding
 from app.dialects.route import Door, Threshold
 from app.kit import ids, json, sse
+from app.pipeline import openai
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
+from app.pipeline.ways import Way
+from app.routing.plan import Target
 
 DIALECT = "openai_chat"
+FORMAT: Final = "openai_chat"
 _EXAMPLES = {
     "plain": {"summary": "A question", "value": {"messages": [{"role": "user", "content": "Say hello."}]}},
     "streamed": {
@@ -97,29 +105,54 @@ def _chunk_schema() -> dict[str, Any]:
 
 
 async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    request = parse_chat_request(exchange.body)
-    call = to_call(request)
-    facts = ChatFacts(
-        id=ids.new_id("chatcmpl-"),
-        created=int(time.time()),
-        model=request.model or pipeline.planner.default_model,
-        custom_tools=custom_names(request),
-        include_usage=bool(request.stream_options and request.stream_options.include_usage),
-    )
-    if not request.stream:
-        reply = await pipeline.complete(exchange, call)
-        with understanding():
-            return Whole(200, JSON, json.dumps(from_reply(reply, facts)))
-    events = await pipeline.stream(exchange, call)
-    translator = ChunkStream(facts)
-    chunks = frames(events, translator.from_events, translator.finish)
-    return Streamed(200, SSE, chunks, translator.fail, sse.COMMENT)
+    document = object_of(exchange.body)
+    name = name_of(document)
+    known_as = name or pipeline.planner.default_model
+    native_call = NativeCall(name, document)
+
+    @cache
+    def prepared() -> tuple[ModelCall, ChatFacts]:
+        request = validate(document, ChatRequest)
+        facts = ChatFacts(
+            ids.new_id("chatcmpl-"),
+            int(time.time()),
+            known_as,
+            custom_names(request),
+            include_usage=bool(request.stream_options and request.stream_options.include_usage),
+        )
+        return to_call(request), facts
+
+    def whole_way(target: Target) -> Way[Answer]:
+        if pipeline.takes_natively(target, FORMAT):
+            way = openai.ask(exchange, FORMAT, native_call, target, native.usage_of)
+            return way.then(lambda answered: Whole(200, JSON, json.dumps(native.from_document(answered, known_as))))
+        call, facts = prepared()
+        return pipeline.converse(exchange, call, target).then(
+            lambda reply: Whole(200, JSON, json.dumps(_understood(reply, facts)))
+        )
+
+    def stream_way(target: Target) -> Way[Answer]:
+        translator: native.NativeChunks | ChunkStream
+        if pipeline.takes_natively(target, FORMAT):
+            translator = passing = native.NativeChunks(known_as, include_usage=_wants_usage(document))
+            documents = openai.ask_for_stream(exchange, FORMAT, native_call, target, native.usage_of, frozenset())
+            way = documents.then(lambda batches: frames(batches, passing.from_documents, passing.finish))
+        else:
+            call, facts = prepared()
+            translator = made = ChunkStream(facts)
+            events = pipeline.converse_stream(exchange, call, target)
+            way = events.then(lambda batches: frames(batches, made.from_events, made.finish))
+        return way.then(lambda chunks: Streamed(200, SSE, chunks, translator.fail, sse.COMMENT))
+
+    exchange.record.streamed = is_streamed(document)
+    return await pipeline.run(exchange, name, stream_way if exchange.record.streamed else whole_way)
 
 
-def parse_chat_request(body: bytes) -> ChatRequest:
-    """Validate a body.
+def _understood(reply: Reply, facts: ChatFacts) -> dict[str, Any]:
+    with understanding():
+        return from_reply(reply, facts)
 
-    Raises:
-        InvalidRequest: it is not JSON, or not a chat request, with the path of the first field that is wrong.
-    """
-    return validate(load_document(body), ChatRequest)
+
+def _wants_usage(document: dict[str, Any]) -> bool:
+    options = document.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True

@@ -19,6 +19,7 @@ from app.dialects.openai_responses.schema_in import (
     OutputItem,
     ReasoningItem,
     RefusalPart,
+    ResponseHead,
     ResponseRequest,
 )
 from app.dialects.openai_responses.seal import Seal
@@ -47,7 +48,7 @@ def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier:
     Raises:
         InvalidRequest: a value that cannot be honoured and must not be ignored, with the path of its field.
     """
-    _refuse(request)
+    refuse(request)
     body: ConverseRequest = {"messages": []}
     ignored = list(_ignored(request))
     system: list[Any] = [{"text": request.instructions}] if request.instructions else []
@@ -72,6 +73,8 @@ def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier:
         body["inferenceConfig"] = given  # type: ignore[typeddict-item]
     if config := tool_config(request, ignored):
         body["toolConfig"] = config
+    if request.service_tier in ("scale", "fast"):
+        raise InvalidRequest("service_tier must be auto, default, flex or priority", param="service_tier")
     if request.service_tier in _TIERS:
         body["serviceTier"] = {"type": _TIERS[request.service_tier]}  # type: ignore[typeddict-item]
     _add_format(request, body)
@@ -99,7 +102,8 @@ def _is_cut_off(item: FunctionCallItem | CustomCallItem, answered: set[str]) -> 
     return item.status == "incomplete" and item.call_id not in answered
 
 
-def _refuse(request: ResponseRequest) -> None:
+def refuse(request: ResponseRequest | ResponseHead) -> None:
+    """Raises InvalidRequest for what would need servers of OpenAI's."""
     for name, reason in (
         ("background", "answers are not made in the background: leave it out, and stream"),
         ("conversation", "conversations are not kept: send their items, or previous_response_id"),
@@ -107,8 +111,6 @@ def _refuse(request: ResponseRequest) -> None:
     ):
         if request.__dict__[name]:
             raise InvalidRequest(reason, param=name)
-    if request.service_tier in ("scale", "fast"):
-        raise InvalidRequest("service_tier must be auto, default, flex or priority", param="service_tier")
 
 
 def _ignored(request: ResponseRequest) -> Iterator[str]:
@@ -154,7 +156,8 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
             _append_result(messages, {"toolResult": {"toolUseId": item.call_id, "content": content}})
         case ReasoningItem():
             thought = seal.open(item.encrypted_content) if item.encrypted_content else None
-            if thought is not None:
+            # one that another lane sealed holds nothing of Converse's
+            if thought is not None and thought.keys() & {"reasoningText", "redactedContent"}:
                 messages.append({"role": "assistant", "content": [{"reasoningContent": thought}]})
             elif item.encrypted_content:
                 ignored.append(f"{path}.encrypted_content")

@@ -4,22 +4,30 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from pydantic import TypeAdapter
 
-from app.converse.call import ModelCall
-from app.converse.events import Event
+from app.converse.call import ModelCall, NativeCall
 from app.converse.reply import Reply
-from app.dialects.documents import load_document, validate
+from app.dialects.documents import object_of, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_errors import render_error
 from app.dialects.openai_responses.facts import ResponseFacts
 from app.dialects.openai_responses.kept import KeptResponses
-from app.dialects.openai_responses.request import SEALED, to_call
+from app.dialects.openai_responses.native import (
+    LAST,
+    NativeFacts,
+    NativeResponseStream,
+    from_document,
+    to_native,
+    usage_of,
+)
+from app.dialects.openai_responses.request import KEPT, SEALED, refuse, to_call
 from app.dialects.openai_responses.response import from_reply
-from app.dialects.openai_responses.schema_in import Item, ReferenceItem, ResponseRequest
+from app.dialects.openai_responses.schema_in import Item, ResponseHead, ResponseRequest, is_reference
 from app.dialects.openai_responses.schema_out import DeletedOut, ResponseOut
 from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_responses.stream import ResponseStream
@@ -29,6 +37,7 @@ from app.dialects.replies import SSE, frames, understanding
 from app.dialects.route import Door, Handler, Threshold
 from app.errors import InvalidRequest, NotFound
 from app.kit import ids, json, sse
+from app.pipeline import openai
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 from app.pipeline.ways import Way
@@ -36,6 +45,7 @@ from app.routing.plan import Target
 from app.storage.responses import ResponseStore
 
 DIALECT = "openai_responses"
+FORMAT: Final = "openai_responses"
 _ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
 _EXAMPLES = {
     "plain": {"summary": "A question", "value": {"input": "Say hello."}},
@@ -113,41 +123,64 @@ def response_routes(pipeline: Pipeline, threshold: Threshold, store: ResponseSto
 
 
 async def _create(shared: _Responses, exchange: Exchange) -> Answer:
-    document = load_document(exchange.body)
-    request = validate(document, ResponseRequest)
-    planner = shared.pipeline.planner
+    document = object_of(exchange.body)
+    request = validate(document, ResponseHead)
+    refuse(request)
+    pipeline = shared.pipeline
     kept = KeptResponses(shared.store, exchange.caller.name)
     earlier = await _earlier(kept, request.previous_response_id)
-    sent = await _resolved(kept, request, document)
-    items, before = _ITEMS.validate_python(sent), _ITEMS.validate_python(earlier)
+    sent = await _resolved(kept, request.input)
+    items = [*((KEPT, item) for item in earlier), *((f"input[{place}]", item) for place, item in enumerate(sent))]
+    known_as = request.model or pipeline.planner.default_model
     # what is kept must hold its thoughts, so that the conversation can go on from it
     is_sealed = request.store is not False or SEALED in (request.include or ())
-    names = custom_names(request), namespaces(request)
-    head = ids.new_id("resp_"), int(time.time()), request.model or planner.default_model
+    head = ids.new_id("resp_"), int(time.time()), known_as
 
-    def prepared(target: Target) -> tuple[ModelCall, ResponseFacts]:
-        seal = Seal(shared.secret, exchange.caller.name, target.known.base)
-        facts = ResponseFacts(*head, request, document, seal if is_sealed else None, *names)
-        return to_call(request, seal, items, before), facts
+    @cache
+    def validated() -> tuple[ResponseRequest, list[Item], list[Item]]:
+        return validate(document, ResponseRequest), _ITEMS.validate_python(sent), _ITEMS.validate_python(earlier)
+
+    def translated(seal: Seal) -> tuple[ModelCall, ResponseFacts]:
+        whole, now, before = validated()
+        names = custom_names(whole), namespaces(whole)
+        facts = ResponseFacts(*head, whole, document, seal if is_sealed else None, *names)
+        return to_call(whole, seal, now, before), facts
+
+    def as_it_is(seal: Seal) -> tuple[NativeCall, NativeFacts, list[str]]:
+        body, spaces, ignored = to_native(document, items, seal)
+        call = NativeCall(request.model, body, keep_thoughts=is_sealed)
+        return call, NativeFacts(known_as, document, seal, spaces), ignored
 
     def whole_way(target: Target) -> Way[dict[str, Any]]:
-        call, facts = prepared(target)
-        return shared.pipeline.converse(exchange, call, target).then(lambda reply: _understood(reply, facts))
+        seal = Seal(shared.secret, exchange.caller.name, target.known.base)
+        if not pipeline.takes_natively(target, FORMAT):
+            call, facts = translated(seal)
+            return pipeline.converse(exchange, call, target).then(lambda reply: _understood(reply, facts))
+        native_call, native_facts, ignored = as_it_is(seal)
+        way = openai.ask(exchange, FORMAT, native_call, target, usage_of)
+        return way.noting(ignored).then(lambda answered: from_document(answered, native_facts))
 
-    def stream_way(target: Target) -> Way[tuple[AsyncGenerator[list[Event], None], ResponseStream]]:
-        call, facts = prepared(target)
-        way = shared.pipeline.converse_stream(exchange, call, target)
-        return way.then(lambda events: (events, ResponseStream(facts)))
+    def stream_way(target: Target) -> Way[tuple[AsyncGenerator[bytes, None], ResponseStream | NativeResponseStream]]:
+        seal = Seal(shared.secret, exchange.caller.name, target.known.base)
+        if not pipeline.takes_natively(target, FORMAT):
+            call, facts = translated(seal)
+            made = ResponseStream(facts)
+            events = pipeline.converse_stream(exchange, call, target)
+            return events.then(lambda batches: (frames(batches, made.from_events, bytes), made))
+        native_call, native_facts, ignored = as_it_is(seal)
+        passing = NativeResponseStream(native_facts)
+        way = openai.ask_for_stream(exchange, FORMAT, native_call, target, usage_of, LAST)
+        return way.noting(ignored).then(lambda batches: (frames(batches, passing.from_documents, bytes), passing))
 
     if not request.stream:
-        response = await shared.pipeline.run(exchange, request.model, whole_way)
+        response = await pipeline.run(exchange, request.model, whole_way)
         return Whole(200, JSON, json.dumps(await kept.keep(response, [*earlier, *sent])))
     exchange.record.streamed = True
-    events, translator = await shared.pipeline.run(exchange, request.model, stream_way)
+    translating, translator = await pipeline.run(exchange, request.model, stream_way)
 
     async def chunks() -> AsyncGenerator[bytes, None]:
-        async with aclosing(frames(events, translator.from_events, bytes)) as translated:
-            async for chunk in translated:
+        async with aclosing(translating) as made:
+            async for chunk in made:
                 yield chunk
         with understanding():
             response = translator.ended()
@@ -170,19 +203,19 @@ async def _earlier(kept: KeptResponses, response_id: str | None) -> list[Any]:
     return items
 
 
-async def _resolved(kept: KeptResponses, request: ResponseRequest, document: Any) -> list[Any]:
+async def _resolved(kept: KeptResponses, sent: Any) -> list[Any]:
     """The items that were sent, as they came, and in the place of references what they refer to."""
-    if isinstance(request.input, str):
-        return [{"role": "user", "content": request.input}]
+    if not isinstance(sent, list):
+        return [] if sent is None else [{"role": "user", "content": sent}]
     items: list[Any] = []
-    for place, item in enumerate(request.input):
-        given = document["input"][place]
-        if isinstance(item, ReferenceItem):
-            given = await kept.item(item.id)
-            if given is None:
-                reason = f"the item {item.id!r} is not kept here: send it whole, and store: false"
+    for place, given in enumerate(sent):
+        item = given
+        if is_reference(item):
+            item = await kept.item(str(item.get("id")))
+            if item is None:
+                reason = f"the item {given.get('id')!r} is not kept here: send it whole, and store: false"
                 raise InvalidRequest(reason, param=f"input[{place}]")
-        items.append(given)
+        items.append(item)
     return items
 
 

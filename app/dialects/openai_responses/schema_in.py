@@ -111,6 +111,11 @@ _ITEMS = {
 }
 
 
+def is_reference(item: Any) -> bool:
+    """True if an item stands for one of an answer that is kept."""
+    return isinstance(item, dict) and _kind(item) == "reference"
+
+
 def _kind(value: Any) -> str:
     members = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     kind = members.get("type")
@@ -176,6 +181,20 @@ class TextConfig(Open):
     """How the text of the answer is to be."""
 
     format: TextFormat | None = None
+
+
+class ResponseHead(Open):
+    """What must be read of a request for a response before anybody knows by which lane it goes."""
+
+    model: str = ""
+    input: Any = None
+    include: list[str] | None = None
+    store: bool | None = None
+    previous_response_id: str | None = None
+    stream: bool | None = None
+    background: bool | None = None
+    conversation: Any = None
+    prompt: Any = None
 
 
 class ResponseRequest(Open):

@@ -7,7 +7,7 @@ from app.models.families.row import row
 # every Claude since 3 takes Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
 _COMMON: dict[str, Any] = {
     "single_tool_field": True,
-    "invoke_format": "anthropic",
+    "native": {"anthropic": "invoke"},
     "top_k": "field",
     # contracts 5.4 (litellm, 2026-11): TokenUsage does not count thoughts, Claude's own usage does
     "thinking_tokens": "/usage/output_tokens_details",

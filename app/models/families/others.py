@@ -9,6 +9,7 @@ _COMMON: dict[str, Any] = {**_UNSIGNED, "caching": False}
 _AUTO_ONLY: dict[str, Any] = {"tool_choices": frozenset()}
 # botocore's documentation of SpecificToolChoice: Claude 3 and later, Nova, and Mistral Large
 _ANY_ONLY: dict[str, Any] = {"tool_choices": frozenset({"any"})}
+_GPT_OSS: dict[str, Any] = {**_COMMON, **_AUTO_ONLY, "reasoning": "effort", "structured": "native"}
 
 ROWS = (
     row(
@@ -35,13 +36,71 @@ ROWS = (
         structured="prompt",
     ),
     row(
+        "gpt",
+        r"openai\.gpt-(5\.[6-9]|[6-9])",
+        "AWS user guide, cards of GPT-5.6 and GPT-6 (2026-11): Converse, and Responses at the runtime, by profile; "
+        "litellm's live tests (2026-11): no sampling, no stop, effort inside `reasoning`, thoughts never shown",
+        **_COMMON,
+        sampling=False,
+        max_stop_sequences=0,
+        reasoning="nested",
+        thinks_unasked="yes",
+        structured="native",
+        native={"openai_responses": "openai"},
+        encrypted_thoughts=True,
+    ),
+    row(
+        "gpt-5",
+        r"openai\.gpt-5",
+        "recording bedrock_mantle reused_tool_call_ids_gpt_5_5; AWS user guide, card of GPT-5.5: Responses on mantle",
+        **_COMMON,
+        native={"openai_responses": "mantle"},
+        encrypted_thoughts=True,
+    ),
+    row(
+        "gpt-oss-safeguard",
+        r"openai\.gpt-oss-safeguard",
+        "AWS user guide, models by API (2026-11): as gpt-oss; whether mantle serves Responses for it, sources disagree",
+        **_GPT_OSS,
+    ),
+    row(
         "gpt-oss",
         r"openai\.gpt-oss",
-        "recording bedrock_thinking_true_openai_variant: reasoning_effort accepted; harness-sdk#1241 for toolChoice",
+        "recording bedrock_thinking_true_openai_variant: reasoning_effort accepted; harness-sdk#1241 for toolChoice; "
+        "recording bedrock_mantle gpt_oss_responses. Its Chat Completions, which hide its thoughts in the text and "
+        "ignore schemas (litellm, 2026-11), are not used",
+        **_GPT_OSS,
+        native={"openai_responses": "mantle"},
+        mantle_path="/v1",
+        mantle_drops="-1:0",
+    ),
+    row(
+        "grok-4.6",
+        r"xai\.grok-4\.[6-9]",
+        "AWS user guide, card of Grok 4.6 (2026-11): Converse, and Responses at the runtime, by profile ids",
         **_COMMON,
-        **_AUTO_ONLY,
-        reasoning="effort",
-        structured="native",
+        native={"openai_responses": "openai"},
+    ),
+    row(
+        "grok-4.3",
+        r"xai\.grok-4\.3",
+        "AWS user guide, models by API (2026-11): on mantle only, Chat Completions and Responses",
+        **_COMMON,
+        native={"openai_responses": "mantle", "openai_chat": "mantle"},
+    ),
+    row(
+        "kimi-k3",
+        r"moonshotai\.kimi-k3",
+        "AWS user guide, card of Kimi K3 (2026-11): Converse, and Responses at the runtime, by profile ids",
+        **_COMMON,
+        native={"openai_responses": "openai"},
+    ),
+    row(
+        "gemma-4",
+        r"google\.gemma-4",
+        "AWS user guide, card of Gemma 4 (2026-11): on mantle only, Chat Completions and Responses",
+        **_COMMON,
+        native={"openai_responses": "mantle", "openai_chat": "mantle"},
     ),
     row(
         "qwen3",

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from app.converse.fold import unfold
+from app.dialects.documents import validate
 from app.dialects.openai_chat.facts import ChatFacts
 from app.dialects.openai_chat.request import to_call
 from app.dialects.openai_chat.response import from_reply
-from app.dialects.openai_chat.router import parse_chat_request
+from app.dialects.openai_chat.schema_in import ChatRequest
 from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionChunk
 from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
@@ -36,14 +37,14 @@ def read(case: str, name: str) -> Any:
 
 
 def facts_of(case: str) -> ChatFacts:
-    request = parse_chat_request((HERE / case / "request.json").read_bytes())
+    request = validate(read(case, "request.json"), ChatRequest)
     return ChatFacts(
         "chatcmpl-1", 1764000000, request.model or "the-default", custom_names(request), include_usage=True
     )
 
 
 def call_of(case: str) -> Any:
-    return to_call(parse_chat_request((HERE / case / "request.json").read_bytes()))
+    return to_call(validate(read(case, "request.json"), ChatRequest))
 
 
 def described_call(case: str) -> Any:

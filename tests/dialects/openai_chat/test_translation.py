@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.converse.fold import unfold
+from app.dialects.documents import object_of, validate
 from app.dialects.openai_chat.facts import ChatFacts
 from app.dialects.openai_chat.request import to_call
 from app.dialects.openai_chat.response import from_reply
-from app.dialects.openai_chat.router import parse_chat_request
+from app.dialects.openai_chat.schema_in import ChatRequest
 from app.dialects.openai_chat.stream import ChunkStream
 from app.errors import InvalidRequest, UpstreamFailed
 from app.kit import json
@@ -22,7 +23,7 @@ FACTS = ChatFacts("id", 1, "m", frozenset({"custom"}))
 
 
 def call(**body: Any) -> Any:
-    return to_call(parse_chat_request(json.dumps({"messages": [USER], **body})))
+    return to_call(validate({"messages": [USER], **body}, ChatRequest))
 
 
 def content(*parts: Any) -> Any:
@@ -135,7 +136,7 @@ def test_refusals_name_the_field(body: Any, param: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"5", b"\xff", b'{"messages":'])
 def test_what_is_no_request_at_all(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse_chat_request(body)
+        validate(object_of(body), ChatRequest)
     assert caught.value.param is None
 
 
@@ -334,4 +335,4 @@ def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
         {"messages": [{"role": "user", "content": noise}]},
     ):
         with contextlib.suppress(InvalidRequest):
-            assert to_call(parse_chat_request(json.dumps(body))).converse["messages"]
+            assert to_call(validate(body, ChatRequest)).converse["messages"]

@@ -1,0 +1,66 @@
+"""An answer in OpenAI's own words, where Bedrock serves them: passed on, under the caller's name for the model."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.converse.usage import Usage
+from app.dialects.openai_errors import error_body
+from app.errors import GatewayError, UpstreamFailed
+from app.kit import json
+from app.kit.sse import data_frame
+
+
+def usage_of(document: dict[str, Any]) -> Usage | None:
+    """The tokens that a completion or a chunk tells of."""
+    usage = document.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("prompt_tokens_details") or {}
+    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
+    return Usage(
+        input=max((usage.get("prompt_tokens") or 0) - read - written, 0),
+        output=usage.get("completion_tokens") or 0,
+        cache_read=read,
+        cache_write=written,
+        reasoning=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0,
+    )
+
+
+def from_document(document: dict[str, Any], model: str) -> dict[str, Any]:
+    """The completion as its caller knows it.
+
+    Raises:
+        UpstreamFailed: it is none.
+    """
+    if document.get("object") != "chat.completion":
+        raise UpstreamFailed("Bedrock's reply made no sense", detail="no completion")
+    return {**document, "model": model}
+
+
+class NativeChunks:
+    """Passes one stream on.
+
+    Args:
+        model: as the caller named it. include_usage: the caller asked for the chunk with the usage.
+    """
+
+    def __init__(self, model: str, *, include_usage: bool) -> None:
+        self._model = model
+        self._include_usage = include_usage
+
+    def from_documents(self, documents: Iterable[dict[str, Any]]) -> bytes:
+        """The frames for a batch of chunks."""
+        return b"".join(frame for document in documents for frame in self._frames(document))
+
+    def finish(self) -> bytes:
+        """The end of a stream that ended well."""
+        return data_frame(b"[DONE]")
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that broke: the error, and no `[DONE]`."""
+        return data_frame(error_body(error))
+
+    def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
+        # the gateway always asks for the usage, and shows it to whoever did
+        if document.get("choices") or self._include_usage:
+            yield data_frame(json.dumps({**document, "model": self._model}))
