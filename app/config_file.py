@@ -12,6 +12,10 @@ targets = [
 
 [models."arn:aws:bedrock:us-east-1:111122223333:imported-model/abc"]
 stands_for = "meta.llama3-3-70b-instruct-v1:0"
+
+    [prices."meta.llama3-3-70b-instruct-v1:0"]
+    input = 0.70
+    output = 0.70
 """
 
 import tomllib
@@ -53,12 +57,24 @@ class ModelRow(_Row):
     stands_for: ModelName
 
 
+class PriceRow(_Row):
+    """What a model costs, in USD per million tokens; see `models/prices.py`."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cache_read: float | None = Field(None, ge=0)
+    cache_write: float | None = Field(None, ge=0)
+    cache_write_1h: float | None = Field(None, ge=0)
+    regional: float = Field(1.0, ge=0)
+
+
 class ConfigFile(_Row):
     """The whole file."""
 
     aliases: dict[Name, ModelName] = Field(default_factory=dict)
     routes: dict[Name, RouteRow] = Field(default_factory=dict)
     models: dict[ModelName, ModelRow] = Field(default_factory=dict)
+    prices: dict[ModelName, PriceRow] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _each_name_once(self) -> "ConfigFile":

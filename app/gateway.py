@@ -16,6 +16,7 @@ from app.bedrock.transport_aiohttp import AiohttpTransport
 from app.config_file import ConfigFile
 from app.dialects.route import Threshold
 from app.models.ids import parse_model_id
+from app.models.prices import Prices
 from app.pipeline.run import Pipeline
 from app.policies.auth import Authenticator
 from app.routing.failover import Failover
@@ -38,6 +39,7 @@ class Gateway:
     pipeline: Pipeline
     threshold: Threshold
     responses: ResponseStore
+    prices: Prices
     load: Load
     load_interval: float
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -121,6 +123,7 @@ def build_gateway(settings: Settings) -> Gateway:
             settings.heartbeat_interval,
         ),
         responses=_responses(settings),
+        prices=Prices({base: row.model_dump(exclude_none=True) for base, row in config.prices.items()}),
         load=Load(),
         load_interval=settings.load_log_interval,
     )

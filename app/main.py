@@ -71,7 +71,9 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
         return RedirectResponse("/docs")
 
     application.add_exception_handler(HTTPException, answer_without_door)
-    application.add_middleware(RequestMiddleware, observer=observer or LogObserver(), load=gateway.load)
+    application.add_middleware(
+        RequestMiddleware, observer=observer or LogObserver(), load=gateway.load, prices=gateway.prices
+    )
     application.openapi = lambda: openapi_document(application)  # type: ignore[method-assign]
     return application
 

@@ -4,6 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.dialects.route import RECORD
 from app.kit import ids
+from app.models.prices import Prices
 from app.telemetry.load import Load
 from app.telemetry.observer import Observer, RequestRecord
 
@@ -13,8 +14,9 @@ _REQUEST_ID = b"x-request-id"
 class RequestMiddleware:
     """Gives each request its id and its record, counts it while it runs, and reports the record when it ends."""
 
-    def __init__(self, app: ASGIApp, observer: Observer, load: Load) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer, load: Load, prices: Prices) -> None:
         self._app = app
+        self._prices = prices
         self._observer = observer
         self._load = load
 
@@ -40,6 +42,8 @@ class RequestMiddleware:
             self._load.leave()
             if not record.route:
                 record.route = getattr(scope.get("route"), "path_format", "")
+            if record.usage is not None:
+                record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
             self._observer.request_ended(record)
 
 

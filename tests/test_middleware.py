@@ -2,6 +2,7 @@ from typing import Any
 
 from app.dialects.route import RECORD
 from app.middleware import RequestMiddleware
+from app.models.prices import Prices
 from app.telemetry.load import Load
 
 
@@ -26,7 +27,9 @@ async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -
         sent.append(message)
 
     seen, load = Seen(), Load()
-    await RequestMiddleware(application, seen, load)({"type": kind, "method": "GET", "headers": headers}, None, send)  # type: ignore[arg-type]
+    await RequestMiddleware(application, seen, load, Prices())(
+        {"type": kind, "method": "GET", "headers": headers}, None, send
+    )  # type: ignore[arg-type]
     return sent, seen
 
 

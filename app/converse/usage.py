@@ -11,13 +11,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of one call; `input` excludes the cached ones, `output` includes those of thoughts, `reasoning`."""
+    """Token counts of one call; `input` excludes the cached ones, `output` includes those of thoughts, `reasoning`,
+    and `cache_write` those that are kept for an hour, `cache_write_1h`.
+    """
 
     input: int = 0
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    cache_write_1h: int = 0
 
     @property
     def prompt(self) -> int:
@@ -38,6 +41,9 @@ class Usage:
             cache_read=usage.get("cacheReadInputTokens") or 0,
             cache_write=usage.get("cacheWriteInputTokens") or 0,
             reasoning=_thinking_tokens(more),
+            cache_write_1h=sum(
+                each.get("inputTokens", 0) for each in usage.get("cacheDetails") or () if each.get("ttl") == "1h"
+            ),
         )
 
 

@@ -77,6 +77,7 @@ class Pipeline:
                     error.retry_elsewhere = True
                     raise
             record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
+            record.model_behind, record.tier = target.known.raw, way.tier
             record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
             if target.known.is_opaque and way.lane != "identity":
                 self.note_opaque(target.known)
@@ -158,7 +159,7 @@ class Pipeline:
             usage_of: reads the tokens that a document of this format tells of.
         """
         draft = tailor_invoke(call, target.traits, self.betas)
-        way = ways.invoke(draft.body, ways.usage_in_headers_or(usage_of), exchange.record)
+        way = ways.invoke(draft.body, ways.usage_or_headers(usage_of), exchange.record)
         return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 
     def invoke_stream(

@@ -38,7 +38,8 @@ class Way(Generic[T]):
     """One way to ask one target.
 
     lane, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
-    successful answer as far as nothing has reached the caller yet. ignored, repaired: as those of `Draft`.
+    successful answer as far as nothing has reached the caller yet. ignored, repaired: as those of `Draft`. tier: the
+    service tier that is asked for.
     """
 
     lane: str
@@ -47,6 +48,7 @@ class Way(Generic[T]):
     take: Callable[[HttpResponse], Awaitable[T]]
     ignored: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
+    tier: str = ""
 
     def then(self, make: Callable[[T], Made]) -> "Way[Made]":
         """The same way, with `make` applied to what it takes."""
@@ -54,7 +56,7 @@ class Way(Generic[T]):
         async def take(response: HttpResponse) -> Made:
             return make(await self.take(response))
 
-        return Way(self.lane, self.surface, self.ask, take, self.ignored, self.repaired)
+        return Way(self.lane, self.surface, self.ask, take, self.ignored, self.repaired, self.tier)
 
     def noting(self, ignored: list[str]) -> "Way[T]":
         """The same way, with more named that has no effect."""
@@ -88,7 +90,8 @@ def converse(draft: Draft, record: RequestRecord) -> Way[Reply]:
         record.usage = Usage.of(_plain(reply["usage"]), _plain(reply.get("additionalModelResponseFields")))
         return draft.undo.reply(reply)
 
-    return Way("translated", "converse", _to_model("converse", draft.body), take, draft.ignored, draft.repaired)
+    ask = _to_model("converse", draft.body)
+    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, _tier(draft))
 
 
 def converse_stream(draft: Draft, record: RequestRecord) -> Way[AsyncGenerator[list[Event], None]]:
@@ -98,7 +101,7 @@ def converse_stream(draft: Draft, record: RequestRecord) -> Way[AsyncGenerator[l
         return await started(_read_events(response, draft.undo, record))
 
     ask = _to_model("converse-stream", draft.body)
-    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired)
+    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, _tier(draft))
 
 
 def invoke(
@@ -147,7 +150,9 @@ def openai(
         record.usage = usage_of(document)
         return document
 
-    return Way("native", service.removeprefix("bedrock-"), _with_model(service, path, body), take)
+    tier = str(body.get("service_tier") or "")
+    ask = _with_model(service, path, body)
+    return Way("native", service.removeprefix("bedrock-"), ask, take, tier="" if tier == "auto" else tier)
 
 
 def openai_stream(
@@ -167,7 +172,9 @@ def openai_stream(
     async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
         return await started(_read_documents(response, ServerSentDecoder(last), usage_of, record))
 
-    return Way("native", service.removeprefix("bedrock-"), _with_model(service, path, body), take)
+    tier = str(body.get("service_tier") or "")
+    ask = _with_model(service, path, body)
+    return Way("native", service.removeprefix("bedrock-"), ask, take, tier="" if tier == "auto" else tier)
 
 
 def count_tokens(model: ModelId, counted: dict[str, Any]) -> Way[int]:
@@ -218,6 +225,10 @@ def _with_model(service: Service, path: str, body: dict[str, Any]) -> Callable[[
         return BedrockRequest(service, "POST", path, headers=JSON, body=data)
 
     return ask
+
+
+def _tier(draft: Draft) -> str:
+    return draft.body["serviceTier"]["type"] if "serviceTier" in draft.body else ""
 
 
 def _plain(document: Any) -> dict[str, Any]:
@@ -291,7 +302,7 @@ async def _read_documents(
         async for data in response.chunks():
             documents = decoder.feed(data)
             for document in documents:
-                record.usage = usage_of_invocation(document) or usage_of(document) or record.usage
+                record.usage = usage_of(document) or record.usage or usage_of_invocation(document)
             if documents:
                 yield documents
         decoder.finish()
@@ -299,9 +310,9 @@ async def _read_documents(
         response.close()
 
 
-def usage_in_headers_or(usage_of: UsageReader) -> Callable[[HttpResponse, dict[str, Any]], Usage | None]:
-    """Reads the tokens of an answer in its headers, or else in its document."""
-    return lambda response, document: usage_of_headers(response.headers) or usage_of(document)
+def usage_or_headers(usage_of: UsageReader) -> Callable[[HttpResponse, dict[str, Any]], Usage | None]:
+    """Reads the tokens of an answer in its document, or else in its headers, which say less of the cache."""
+    return lambda response, document: usage_of(document) or usage_of_headers(response.headers)
 
 
 async def _tapped(response: HttpResponse, tap: UsageTap, record: RequestRecord) -> AsyncGenerator[bytes, None]:

@@ -73,7 +73,8 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name: value
         for name in record.__slots__
-        if name not in {"started", "usage", "first_event_ms"} and (value := getattr(record, name))
+        if name not in {"started", "usage", "first_event_ms", "model_behind", "cost"}
+        and (value := getattr(record, name))
     }
     # A caller chose these names, so only their number is logged.
     if record.ignored:
@@ -81,6 +82,8 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     fields["duration_ms"] = round(record.elapsed_ms(), 2)
     if record.first_event_ms is not None:
         fields["first_event_ms"] = round(record.first_event_ms, 2)
+    if record.cost is not None:
+        fields["cost_usd"] = round(record.cost, 9)
     if record.usage is not None:
         fields["tokens"] = {name: getattr(record.usage, name) for name in record.usage.__slots__}
     return fields

@@ -13,6 +13,8 @@ class RequestRecord:
 
     route: the path's template, never the path, whose segments callers choose.
     lane: identity, native or translated. surface: the Bedrock API that answered.
+    model_behind: the model that was called, where an ARN hides it. tier: the service tier that was asked for.
+    cost: USD, where it is known.
     first_event_ms: from the first byte of the request to the first event sent, for streams.
     """
 
@@ -33,6 +35,9 @@ class RequestRecord:
     attempts: int = 0
     upstream_request_id: str = ""
     usage: Usage | None = None
+    model_behind: str = ""
+    tier: str = ""
+    cost: float | None = None
     ignored: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
     first_event_ms: float | None = None

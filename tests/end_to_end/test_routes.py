@@ -190,3 +190,31 @@ def test_a_role_in_another_account_is_assumed_and_its_credentials_are_kept(monke
         proof = dict(zip(names, (first.access_key, first.secret_key, first.token), strict=True))
         with contextlib.closing(boto3.client("sts", region_name="us-west-2", **proof)) as sts:
             assert sts.get_caller_identity()["Arn"].startswith("arn:aws:sts::111122223333:assumed-role/outcrop/")
+
+
+def test_every_call_is_priced_by_what_was_really_called() -> None:
+    observer = Observer()
+    sonnet, own = "anthropic.claude-sonnet-4-6", '[prices."scripted.echo-v1:0"]\ninput = 2.0\noutput = 3.0\n'
+    with serving(emulator_app()) as bedrock, gateway(bedrock, observer, config_toml=own) as url:
+        for body in (
+            {"model": sonnet, "messages": HELLO},
+            {"model": f"global.{sonnet}", "messages": HELLO, "stream": True},
+            {"model": ECHO, "messages": HELLO},
+            {"model": "scripted.long-v1:0", "messages": HELLO},
+            {"model": ECHO, "messages": HELLO, "service_tier": "flex"},
+        ):
+            assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
+        asked = {"max_tokens": 9, "messages": HELLO, "model": f"us.{sonnet}"}
+        assert httpx.post(f"{url}/v1/messages", json=asked, headers=HEADERS).status_code == 200
+        with boto_client(url) as runtime:
+            runtime.converse(modelId=f"global.{sonnet}", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+    records = [record for record in observer.records if record.dialect]
+    costs = [record.cost and record.cost * 1_000_000 for record in records]
+    tokens = [(record.usage.input, record.usage.output) for record in records]
+    regional, world = (3.3, 16.5), (3.0, 15.0)
+    rates = [regional, world, (2.0, 3.0), None, None, regional, world]
+    expected = [
+        rate and sum(map(float.__mul__, map(float, counts), rate)) for counts, rate in zip(tokens, rates, strict=True)
+    ]
+    assert costs == pytest.approx(expected)
+    assert records[4].tier == "flex"

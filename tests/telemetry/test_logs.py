@@ -29,12 +29,19 @@ def test_the_level_follows_the_outcome(caplog: pytest.LogCaptureFixture, members
 
 def test_a_line_is_json_and_leaves_out_what_is_not_known(caplog: pytest.LogCaptureFixture) -> None:
     known = record(
-        status=200, usage=Usage(1, 2, 3, 4, 5), first_event_ms=1.234567, ignored=["a", "b"], repaired=["stop"]
+        status=200, usage=Usage(1, 2, 3, 4, 5, 6), first_event_ms=1.234567, ignored=["a", "b"], repaired=["stop"]
     )
     with caplog.at_level(logging.INFO):
         LogObserver().request_ended(known)
     line = json.loads(JsonFormatter().format(caplog.records[0]))
-    assert line["tokens"] == {"input": 1, "output": 2, "cache_read": 3, "cache_write": 4, "reasoning": 5}
+    assert line["tokens"] == {
+        "input": 1,
+        "output": 2,
+        "cache_read": 3,
+        "cache_write": 4,
+        "reasoning": 5,
+        "cache_write_1h": 6,
+    }
     assert (line["first_event_ms"], line["ignored"], line["repaired"]) == (1.23, 2, ["stop"])
     assert not {"caller", "error", "started"} & set(line)
 

@@ -36,11 +36,15 @@ class UsageOfMessages:
         if not isinstance(usage, dict):
             return None
         self._counts |= {name: count for name, count in usage.items() if isinstance(count, int)}
+        written = usage.get("cache_creation")
+        if isinstance(written, dict):
+            self._counts |= {name: count for name, count in written.items() if isinstance(count, int)}
         return Usage(
             input=self._counts.get("input_tokens", 0),
             output=self._counts.get("output_tokens", 0),
             cache_read=self._counts.get("cache_read_input_tokens", 0),
             cache_write=self._counts.get("cache_creation_input_tokens", 0),
+            cache_write_1h=self._counts.get("ephemeral_1h_input_tokens", 0),
         )
 
 

@@ -1,0 +1,73 @@
+"""What a call costs: by hand for real models, and nothing where anything is unknown."""
+
+import pytest
+
+from app.converse.usage import Usage
+from app.kit import json
+from app.models import prices
+from app.models.ids import parse_model_id
+from app.models.prices import Prices
+
+PRICES = Prices()
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "dollars"),
+    [
+        ("amazon.nova-lite-v1:0", Usage(1_000_000, 1_000_000), 0.30),
+        ("us.amazon.nova-lite-v1:0", Usage(1_000_000), 0.06),
+        ("global.anthropic.claude-sonnet-4-6", Usage(1000, 100, 10_000, 2000), 0.003 + 0.0015 + 0.003 + 0.0075),
+        ("us.anthropic.claude-sonnet-4-6", Usage(1000), 0.0033),
+        ("anthropic.claude-sonnet-4-6", Usage(1000), 0.0033),
+        # an hour costs more (pain 19: counted as five minutes it came out 37 % too low)
+        ("global.anthropic.claude-sonnet-4-6", Usage(cache_write=3000, cache_write_1h=2000), 0.00375 + 0.012),
+        ("global.anthropic.claude-haiku-5-5", Usage(100_000), 0.01),
+        ("global.anthropic.claude-haiku-5-5", Usage(100_001), 0.0500005),
+        (
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/global.anthropic.claude-sonnet-4-6",
+            Usage(1000),
+            0.003,
+        ),
+    ],
+)
+def test_what_a_call_costs(model: str, usage: Usage, dollars: float) -> None:
+    assert PRICES.cost(parse_model_id(model), usage) == pytest.approx(dollars, rel=1e-9)
+
+
+def test_what_nobody_knows_costs_nothing_that_is_said() -> None:
+    nova = parse_model_id("amazon.nova-lite-v1:0")
+    assert PRICES.cost(parse_model_id("scripted.echo-v1:0"), Usage(5)) is None
+    assert PRICES.cost(nova, None) is None
+    assert PRICES.cost(nova, Usage(5), "flex") is None
+    assert PRICES.cost(nova, Usage(5), "default") is not None
+    # nobody says what a cached token of this one costs
+    assert PRICES.cost(parse_model_id("meta.llama3-3-70b-instruct-v1:0"), Usage(5, 5, 1)) is None
+
+
+def test_a_deployment_s_own_figures_come_first() -> None:
+    own = Prices({"amazon.nova-lite-v1:0": {"input": 1.0, "output": 2.0}, "my.model": {"input": 5.0, "output": 5.0}})
+    assert own.cost(parse_model_id("amazon.nova-lite-v1:0"), Usage(1_000_000)) == 1.0
+    assert own.cost(parse_model_id("my.model"), Usage(1_000_000)) == 5.0
+
+
+def test_every_figure_has_two_sources_and_a_date() -> None:
+    document = json.loads(prices._FILE.read_bytes())
+    assert document["version"] >= "2026-11-25"
+    assert all("2026" in source for source in document["sources"])
+    for base, row in document["models"].items():
+        assert len(set(row["sources"])) >= 2, base
+        assert max(row["sources"]) < len(document["sources"]), base
+        assert 0 < row["input"] < 100, base
+        assert 0 <= row["output"] < 200, base
+        assert row.get("cache_read", 0) <= row["input"] <= row.get("cache_write", row["input"]), base
+        assert row.get("cache_write", 0) <= row.get("cache_write_1h", 100), base
+        assert parse_model_id(base).base == base
+
+
+def test_a_call_by_its_names() -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    usage = Usage(1_000_000)
+    assert PRICES.of_call(arn, "amazon.nova-lite-v1:0", usage, "") == 0.06
+    assert PRICES.of_call(arn, arn, usage, "") is None
+    assert PRICES.of_call("amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0", usage, "") == 0.06
+    assert PRICES.of_call("no model", "", usage, "") is None
