@@ -1,6 +1,7 @@
 """What every dialect's golden cases are held to: botocore's own validator, for every family of models."""
 
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,16 @@ from app.tailor import tailor
 
 SHAPE = Session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
 TRAITS = [Traits(), *(Traits(family=row.family, **row.facts) for row in FAMILIES)]
+
+
+def with_families(cases: list[str], call_of: Callable[[str], ModelCall]) -> list[tuple[str, Traits]]:
+    """Each case with each family of models that can take it."""
+    return [(case, traits) for case in cases for traits in TRAITS if traits.tools or not _uses_tools(call_of(case))]
+
+
+def _uses_tools(call: ModelCall) -> bool:
+    calls = any("toolUse" in block for message in call.converse["messages"] for block in message["content"])
+    return calls or "toolConfig" in call.converse
 
 
 def assert_tailored(call: ModelCall, again: ModelCall, traits: Traits) -> None:

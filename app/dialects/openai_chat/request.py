@@ -3,15 +3,15 @@
 from typing import Any
 
 from app.converse.call import Intent, ModelCall
-from app.converse.content import ContentBlock, ToolResultContentBlock
+from app.converse.content import ContentBlock
 from app.converse.labels import request_metadata
 from app.converse.request import ConverseRequest, InferenceConfiguration, Message, SystemContentBlock
 from app.dialects.documents import unknown_fields
+from app.dialects.openai_cache import cache_point, cache_points_last
 from app.dialects.openai_chat import media, tools
 from app.dialects.openai_chat.schema_in import (
     AssistantMessage,
     AudioPart,
-    CacheBreakpoint,
     ChatRequest,
     Content,
     FilePart,
@@ -175,13 +175,11 @@ def _text_only(blocks: list[ContentBlock], path: str) -> list[ContentBlock]:
 
 def _tool_result(message: ToolMessage, path: str) -> list[ContentBlock]:
     """The result, and the cache points of its parts behind it: a result cannot hold any."""
-    blocks: list[Any] = _blocks(message.content, path)
-    content: list[ToolResultContentBlock] = [block for block in blocks if "cachePoint" not in block]
-    points: list[ContentBlock] = [block for block in blocks if "cachePoint" in block]
+    content, points = cache_points_last(_blocks(message.content, path))
     for place, block in enumerate(content):
         if "audio" in block:
             raise InvalidRequest("a tool's result holds no audio", param=f"{path}.content[{place}]")
-    return [{"toolResult": {"toolUseId": message.tool_call_id, "content": content}}, *points[-1:]]
+    return [{"toolResult": {"toolUseId": message.tool_call_id, "content": content}}, *points]
 
 
 def _blocks(content: Content, path: str) -> list[ContentBlock]:
@@ -204,11 +202,5 @@ def _blocks(content: Content, path: str) -> list[ContentBlock]:
             case _:
                 blocks.append({"text": part.refusal})
         if not isinstance(part, RefusalPart) and part.prompt_cache_breakpoint is not None:
-            blocks.append(_cache_point(part.prompt_cache_breakpoint))
+            blocks.append(cache_point(part.prompt_cache_breakpoint))
     return blocks
-
-
-def _cache_point(breakpoint_: CacheBreakpoint) -> ContentBlock:
-    if breakpoint_.ttl is None:
-        return {"cachePoint": {"type": "default"}}
-    return {"cachePoint": {"type": "default", "ttl": "1h"}}

@@ -8,13 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from app.dialects.documents import Open
-
-
-class CacheBreakpoint(Open):
-    """Everything up to here may be cached."""
-
-    mode: Literal["explicit"] = "explicit"
-    ttl: Literal["30m", "12h"] | None = None
+from app.dialects.openai_cache import CacheBreakpoint
 
 
 class TextPart(Open):

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.converse.call import Intent, ModelCall
-from app.converse.content import ContentBlock, ToolResultContentBlock
+from app.converse.content import ContentBlock
 from app.converse.labels import request_metadata
 from app.converse.request import ConverseRequest, Message
 from app.dialects import openai_media
 from app.dialects.documents import unknown_fields
+from app.dialects.openai_cache import cache_point, cache_points_last
 from app.dialects.openai_responses.schema_in import (
     CustomCallItem,
     FilePart,
@@ -128,7 +129,7 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
     match item:
         case MessageItem(role="system" | "developer"):
             blocks: list[Any] = _blocks(item.content, path)
-            if any("text" not in block for block in blocks):
+            if any("text" not in block and "cachePoint" not in block for block in blocks):
                 raise InvalidRequest("a message of this role holds only text", param=f"{path}.content")
             if messages:
                 messages.append({"role": "system", "content": blocks})
@@ -151,9 +152,8 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
             use = custom_use(item.call_id, flat_name(item.namespace, item.name), item.input)
             messages.append({"role": "assistant", "content": [{"toolUse": use}]})
         case OutputItem():
-            results: list[Any] = _blocks(item.output, path, "output")
-            content: list[ToolResultContentBlock] = results
-            _append_result(messages, {"toolResult": {"toolUseId": item.call_id, "content": content}})
+            content, points = cache_points_last(_blocks(item.output, path, "output"))
+            _append_result(messages, [{"toolResult": {"toolUseId": item.call_id, "content": content}}, *points])
         case ReasoningItem():
             thought = seal.open(item.encrypted_content) if item.encrypted_content else None
             # one that another lane sealed holds nothing of Converse's
@@ -166,13 +166,13 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
             raise InvalidRequest(reason, param=path)
 
 
-def _append_result(messages: list[Message], result: ContentBlock) -> None:
+def _append_result(messages: list[Message], result: list[ContentBlock]) -> None:
     """Results that follow each other answer the calls of one turn, so they share one."""
     last = messages[-1]["content"] if messages and messages[-1]["role"] == "user" else []
-    if last and "toolResult" in last[-1]:
-        last.append(result)
+    if last and "toolResult" in last[0]:
+        last += result
     else:
-        messages.append({"role": "user", "content": [result]})
+        messages.append({"role": "user", "content": result})
 
 
 def _blocks(content: str | list[Any], path: str, field: str = "content") -> list[ContentBlock]:
@@ -196,6 +196,8 @@ def _blocks(content: str | list[Any], path: str, field: str = "content") -> list
                 blocks.append({"text": part.refusal})
             case _:
                 blocks += [{"text": part.text}] if part.text else []
+        if not isinstance(part, RefusalPart) and part.prompt_cache_breakpoint is not None:
+            blocks.append(cache_point(part.prompt_cache_breakpoint))
     return blocks
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from app.dialects.documents import Open
+from app.dialects.openai_cache import CacheBreakpoint
 
 
 class TextPart(Open):
@@ -12,6 +13,7 @@ class TextPart(Open):
 
     type: Literal["input_text", "output_text", "text"]
     text: str
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
 class ImagePart(Open):
@@ -20,6 +22,7 @@ class ImagePart(Open):
     type: Literal["input_image"]
     image_url: str | None = None
     file_id: str | None = None
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
 class FilePart(Open):
@@ -30,6 +33,7 @@ class FilePart(Open):
     file_url: str | None = None
     file_id: str | None = None
     filename: str | None = None
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
 class RefusalPart(Open):

@@ -31,7 +31,7 @@ from app.kit import json
 from app.models.ids import parse_model_id
 from app.models.traits import Traits, traits_of
 from app.tailor.invoke import tailor_invoke
-from tests.dialects.validation import TRAITS, assert_tailored
+from tests.dialects.validation import assert_tailored, with_families
 
 HERE = Path(__file__).parent / "golden"
 CASES = sorted(path.name for path in HERE.iterdir())
@@ -141,10 +141,7 @@ def add(block: Any, delta: Any) -> None:
             raise AssertionError(delta)
 
 
-HAS_TOOLS = {
-    case for case in CASES if '"toolConfig"' in (text := (HERE / case / "call.json").read_text()) or '"toolUse"' in text
-}
-PAIRS = [(case, traits) for case in CASES for traits in TRAITS if traits.tools or case not in HAS_TOOLS]
+PAIRS = with_families(CASES, call_of)
 
 
 @pytest.mark.parametrize(("case", "traits"), PAIRS, ids=[f"{case}-{traits.family}" for case, traits in PAIRS])

@@ -26,7 +26,7 @@ from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
 from app.kit import json
 from app.models.traits import Traits
-from tests.dialects.validation import TRAITS, assert_tailored
+from tests.dialects.validation import assert_tailored, with_families
 
 HERE = Path(__file__).parent / "golden"
 CASES = sorted(path.name for path in HERE.iterdir())
@@ -106,10 +106,7 @@ def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
     assert chunks[-1]["usage"] == read(case, "completion.json")["usage"]
 
 
-HAS_TOOLS = {
-    case for case in CASES if '"toolConfig"' in (text := (HERE / case / "call.json").read_text()) or '"toolUse"' in text
-}
-PAIRS = [(case, traits) for case in CASES for traits in TRAITS if traits.tools or case not in HAS_TOOLS]
+PAIRS = with_families(CASES, call_of)
 
 
 @pytest.mark.parametrize(("case", "traits"), PAIRS, ids=[f"{case}-{traits.family}" for case, traits in PAIRS])
