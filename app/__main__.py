@@ -13,7 +13,7 @@ import uvicorn
 from app.check import run_check
 from app.kit.signals import exit_normally_on_signals
 from app.main import create_app
-from app.settings import settings_or_exit
+from app.settings import faults_end_the_start, load_settings
 from app.telemetry.logs import configure_logging
 
 
@@ -24,7 +24,9 @@ def main() -> int:
     if parser.parse_args().command == "check":
         logging.disable()
         return asyncio.run(run_check())
-    settings = settings_or_exit()
+    with faults_end_the_start():
+        settings = load_settings()
+        application = create_app(settings)
     try:
         listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=2048)
     except OSError as error:
@@ -34,7 +36,7 @@ def main() -> int:
         return 1
     configure_logging(settings.log_level)
     config = uvicorn.Config(
-        create_app(settings),
+        application,
         ssl_certfile=settings.tls_certfile,
         ssl_keyfile=settings.tls_keyfile,
         log_config=None,

@@ -27,13 +27,13 @@ async def run_check(out: TextIO = sys.stdout) -> int:
     started = time.monotonic()
     try:
         settings = load_settings()
+        gateway = build_gateway(settings)
     except SettingsError as error:
         _report(out, "settings", started, False, "")
         for fault in error.faults:
             out.write(f"      {fault}\n")
         return 1
     _report(out, "settings", started, True, f"region {settings.aws_region}, model {settings.bedrock_model_id}")
-    gateway = build_gateway(settings)
     gateway.client.credentials.start()
     try:
         return await _run_steps(gateway, settings, out)

@@ -36,7 +36,7 @@ class TargetRow(_Row):
     """A target of a route. What is left out is the gateway's own."""
 
     model: ModelName
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")] = ""
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$")] = ""
     role: Annotated[
         str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$")
     ] = ""

@@ -15,6 +15,7 @@
     │   └── QuotaExceeded         429  a quota that waiting does not mend
     ├── InternalFailure           500  a fault of Outcrop, or Bedrock's InternalServerException
     ├── UpstreamFailed            502  the connection to Bedrock broke, or its answer made no sense
+    │   ├── ConnectionLost        502  there was one, and it broke
     │   └── UpstreamUnreachable   502  there was no connection at all
     ├── Overloaded                503  Bedrock has no capacity, or the gateway is not ready
     └── UpstreamTimeout           504  Bedrock did not answer within the limits
@@ -49,6 +50,8 @@ class GatewayError(Exception):
         retry_elsewhere: an attempt at another target may succeed.
         detail: internal text, for the log only.
         upstream: Bedrock's own answer, if there was one.
+
+    `is_final` is set by failover where nobody should try again: it did, or it is not worth it.
     """
 
     kind: ClassVar[str] = "gateway"
@@ -79,6 +82,7 @@ class GatewayError(Exception):
         self.detail = detail
         self.upstream = upstream
         self.headers = headers or {}
+        self.is_final = False
 
 
 class AuthenticationFailed(GatewayError):
@@ -127,6 +131,7 @@ class ModelNotFound(NotFound):
     """No such model, or none that this account can call."""
 
     kind = "model_not_found"
+    default_retry_elsewhere = True
 
 
 class ProfileRequired(ModelNotFound):
@@ -167,6 +172,13 @@ class UpstreamFailed(GatewayError):
 
     kind, status = "upstream_failed", 502
     default_retry_elsewhere = True
+
+
+class ConnectionLost(UpstreamFailed):
+    """The connection to Bedrock broke."""
+
+    kind = "connection_lost"
+    default_retry_here = True
 
 
 class UpstreamUnreachable(UpstreamFailed):

@@ -13,15 +13,14 @@ from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
 from app.bedrock.transport_aiohttp import AiohttpTransport
-from app.config_file import ConfigFile
+from app.deployment import planner_of
 from app.dialects.route import Threshold
-from app.models.ids import parse_model_id
 from app.models.prices import Prices
 from app.pipeline.run import Pipeline
 from app.policies.auth import Authenticator
 from app.routing.failover import Failover
-from app.routing.health import Breakers, RetryBudget
-from app.routing.plan import Choice, Planner, Route
+from app.routing.health import Breakers
+from app.routing.plan import Target
 from app.settings import Settings
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.telemetry.load import Load
@@ -69,36 +68,65 @@ class Gateway:
         await self.transport.close()
 
     def reasons_not_ready(self) -> list[str]:
-        """Why requests should not be sent here; empty when they should."""
-        problems = {"credentials": self.client.credentials.problem, "bedrock": self.client.reachability.problem}
-        return [f"{part}: {problem}" for part, problem in problems.items() if problem]
+        """Why requests should not be sent here; empty when they should, since some place can be asked."""
+        reasons: list[str] = []
+        for place, client in self.clients.items():
+            problems = {"credentials": client.credentials.problem, "bedrock": client.reachability.problem}
+            found = [f"{part}{_in(place)}: {problem}" for part, problem in problems.items() if problem]
+            if not found:
+                return []
+            reasons += found
+        return reasons
 
     def breakers(self) -> dict[str, str]:
-        """The targets whose breakers are not closed, and what they are instead."""
-        return self.pipeline.failover.breakers.states()
+        """The targets of this deployment's names whose breakers are not closed, and what they are instead.
+
+        Callers choose other names, and whoever asks needs no key: so only these are told.
+        """
+        ours = {target.model.raw for name in (*self.pipeline.planner.names(), "") for target in self._targets(name)}
+        states = {}
+        for key, state in self.pipeline.failover.breakers.states().items():
+            match key:
+                case (str(model), Place() as place, _) if model in ours:
+                    states[f"{_short(model)}{_in(place)}"] = state
+        return states
+
+    def _targets(self, name: str) -> list[Target]:
+        return self.pipeline.planner.plan(name) + self.pipeline.planner.as_named(name)
 
     async def _probe(self) -> None:
-        """Look again, by connecting and hanging up, for as long as Bedrock was unreachable when last seen."""
-        origin = self.client.endpoints["bedrock-runtime"].origin
+        """Look again, by connecting and hanging up, for as long as a place was unreachable when last seen."""
         while True:
-            if self.client.reachability.problem:
-                self.client.reachability.problem = await self.transport.probe(origin)
+            for client in self.clients.values():
+                if client.reachability.problem:
+                    origin = client.endpoints["bedrock-runtime"].origin
+                    client.reachability.problem = await self.transport.probe(origin)
             await asyncio.sleep(_PROBE_SECONDS)
 
 
+def _short(model: str) -> str:
+    """A model's name without the account that an ARN has in it."""
+    return model.split(":", 5)[5] if model.startswith("arn:") else model
+
+
+def _in(place: Place) -> str:
+    return f" in {place.region or place.endpoint_url or 'another account'}" if place != HOME else ""
+
+
 def build_gateway(settings: Settings) -> Gateway:
-    """Put the parts together. Nothing runs, and nothing is connected, before `start`."""
-    config = settings.config()
+    """Put the parts together. Nothing runs, and nothing is connected, before `start`.
+
+    Raises:
+        SettingsError: what the configuration says of names cannot be.
+    """
+    planner = planner_of(settings)
     transport = AiohttpTransport(
         settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.aws_ca_bundle
     )
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
-    routes = _routes(config)
-    places = {HOME, *(choice.place for route in routes.values() for choice in route.choices)}
+    places = {HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)}
     clients = {place: _client(settings, place, transport, retry) for place in places}
     directory = ModelDirectory(clients[HOME])
-    behind = {name: parse_model_id(row.stands_for) for name, row in config.models.items()}
-    planner = Planner(settings.bedrock_model_id, config.aliases, routes, behind)
     return Gateway(
         clients=clients,
         transport=transport,
@@ -106,15 +134,11 @@ def build_gateway(settings: Settings) -> Gateway:
         pipeline=Pipeline(
             clients,
             planner,
-            Failover(
-                retry,
-                Breakers(settings.breaker_failures, settings.breaker_seconds),
-                RetryBudget(settings.retry_budget),
-            ),
+            Failover(retry, Breakers(settings.breaker_failures, settings.breaker_seconds, settings.retry_budget)),
             settings.betas(),
-            frozenset(settings.native_surfaces.split(",")),
+            settings.surfaces(),
             directory.profile_of,
-            lambda model: directory.find_out(model, planner.behind),
+            lambda target: directory.find_out(target.known, planner.behind, clients[target.place]),
         ),
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),
@@ -123,7 +147,7 @@ def build_gateway(settings: Settings) -> Gateway:
             settings.heartbeat_interval,
         ),
         responses=_responses(settings),
-        prices=Prices({base: row.model_dump(exclude_none=True) for base, row in config.prices.items()}),
+        prices=Prices({base: row.model_dump(exclude_none=True) for base, row in settings.config().prices.items()}),
         load=Load(),
         load_interval=settings.load_log_interval,
     )
@@ -137,17 +161,6 @@ def _client(settings: Settings, place: Place, transport: Transport, retry: Retry
         transport=transport,
         retry=retry,
     )
-
-
-def _routes(config: ConfigFile) -> dict[str, Route]:
-    routes = {}
-    for name, row in config.routes.items():
-        choices = (
-            Choice(target.model, Place(target.region, target.role, target.endpoint_url), target.weight)
-            for target in row.targets
-        )
-        routes[name] = Route(tuple(choices), row.order == "weighted")
-    return routes
 
 
 def _responses(settings: Settings) -> ResponseStore:

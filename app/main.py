@@ -23,7 +23,7 @@ from app.gateway import build_gateway
 from app.middleware import RequestMiddleware
 from app.openapi import DESCRIPTION, TAGS, openapi_document
 from app.ops.health import health_router
-from app.settings import Settings, settings_or_exit
+from app.settings import Settings, faults_end_the_start, load_settings
 from app.telemetry.logs import LogObserver, configure_logging
 from app.telemetry.observer import Observer
 
@@ -51,7 +51,7 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    embedding_model = settings.embedding_model_id or settings.bedrock_model_id
+    embedding_model = settings.embedding_model_id or ""
     for prefix in OPENAI_PREFIXES:
         application.router.routes += [
             *chat_routes(gateway.pipeline, gateway.threshold, prefix),
@@ -82,6 +82,7 @@ def __getattr__(name: str) -> FastAPI:
     """Make `app` when uvicorn asks for it: importing this module reads no environment."""
     if name != "app":
         raise AttributeError(name)
-    settings = settings_or_exit()
-    configure_logging(settings.log_level)
-    return create_app(settings)
+    with faults_end_the_start():
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        return create_app(settings)

@@ -5,7 +5,8 @@ import re
 import secrets
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,7 +85,7 @@ class Settings(BaseSettings):
         description="The longest wait in seconds before a retry; a longer Retry-After ends the retries.",
     )
     retry_budget: float = Field(
-        0.1, ge=0, le=10, description="Retries a request, on average, that all requests together may use."
+        0.1, ge=0, le=10, description="Retries a call, on average, that all calls of one target together may use."
     )
     breaker_failures: int = Field(
         10, ge=0, le=1000, description="Outages in a row after which a target is left alone for a while; 0 for never."
@@ -106,8 +107,8 @@ class Settings(BaseSettings):
     )
     native_surfaces: str = Field(
         "invoke,openai,mantle",
-        pattern=r"^(|(invoke|openai|mantle)(,(invoke|openai|mantle))*)$",
-        description="Surfaces that take a dialect's bodies as they are; what is not named is translated by Converse.",
+        pattern=r"^(none|(invoke|openai|mantle)(,(invoke|openai|mantle))*)$",
+        description="Surfaces that take a dialect's bodies as they are, or `none`; all else is translated by Converse.",
     )
     auth_disabled: bool = Field(False, validate_default=True, description="Serve callers without keys.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
@@ -290,6 +291,10 @@ class Settings(BaseSettings):
         routes = {name: route for name, route in file.routes.items() if name not in own}
         return file.model_copy(update={"aliases": {**file.aliases, **own}, "routes": routes})
 
+    def surfaces(self) -> frozenset[str]:
+        """The names of NATIVE_SURFACES."""
+        return frozenset(self.native_surfaces.split(",")) - {"none"}
+
     def sealing_secret(self) -> bytes:
         """What signs thoughts, the same in all processes that have the same keys; without keys, this process's own."""
         if self.seal_secret:
@@ -336,10 +341,11 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
         raise SettingsError([_describe(fault) for fault in error.errors()]) from None
 
 
-def settings_or_exit() -> Settings:
-    """The settings; where they are wrong, every fault is printed and the process ends with code 2."""
+@contextmanager
+def faults_end_the_start() -> Iterator[None]:
+    """Where settings are found wrong inside, every fault is printed and the process ends with code 2."""
     try:
-        return load_settings()
+        yield
     except SettingsError as error:
         lines = "".join(f"  - {fault}\n" for fault in error.faults)
         sys.stderr.write(f"Outcrop cannot start: its environment is wrong.\n{lines}See DEPLOYMENT.md.\n")

@@ -76,30 +76,32 @@ class ModelDirectory:
         narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
         return None if narrowest is None else narrowest.raw
 
-    def find_out(self, model: ModelId, known: dict[str, ModelId]) -> None:
+    def find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
         """Begin to ask which model stands behind an ARN that hides it; what AWS tells is put into `known`.
+
+        Args:
+            client: that of the ARN's region and account.
 
         Asked once at a time, and again after a while where nothing was found.
         """
         is_due = self._asked.get(model.raw, 0.0) <= time.monotonic()
         if model.arn_kind in _TELLING and is_due and len(self._asking) < _MOST_ASKED:
             self._asked[model.raw] = time.monotonic() + self._lifetime
-            task = asyncio.create_task(self._find_out(model, known), name="model-behind")
+            task = asyncio.create_task(self._find_out(model, known, client), name="model-behind")
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
         while len(self._asked) > _MOST_KNOWN:
             self._asked.pop(next(iter(self._asked)))
 
-    async def _find_out(self, model: ModelId, known: dict[str, ModelId]) -> None:
+    async def _find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
         try:
             async with asyncio.timeout(self._patience):
-                document = await self._get(f"{_TELLING[model.arn_kind]}{model.quoted}")
+                document = await self._get(f"{_TELLING[model.arn_kind]}{model.quoted}", client=client)
             arns = [each["modelArn"] for each in document.get("models", [document])]
             # what is regional stands for the same model everywhere
-            known[model.raw] = parse_model_id(arns[0])
-            if len(known) > _MOST_KNOWN:
-                del known[next(iter(known))]
-        except (GatewayError, TimeoutError, LookupError, TypeError, json.JsonError) as error:
+            if len(known) < _MOST_KNOWN:
+                known[model.raw] = parse_model_id(arns[0])
+        except (GatewayError, TimeoutError, LookupError, TypeError, AttributeError, json.JsonError) as error:
             _log.warning("which model stands behind an ARN could not be found out: %s", type(error).__name__)
 
     async def close(self) -> None:
@@ -153,7 +155,9 @@ class ModelDirectory:
             query["nextToken"] = page["nextToken"]
         return items
 
-    async def _get(self, path: str, query: str = "") -> Any:
+    async def _get(self, path: str, query: str = "", *, client: BedrockClient | None = None) -> Any:
         request = BedrockRequest("bedrock", "GET", path, query)
         record = RequestRecord(request_id="", method="GET")
-        return json.loads(await self._client.run(request, Deadline.after(self._patience), record, read_body))
+        return json.loads(
+            await (client or self._client).run(request, Deadline.after(self._patience), record, read_body)
+        )

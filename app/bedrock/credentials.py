@@ -6,6 +6,7 @@ Pain 1 (litellm#40165): resolving credentials on the event loop stalls every req
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 _REFRESH_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
 _RENEWAL_SECONDS = 5.0
+_FIRST_SECONDS = 15.0
 # botocore refreshes what it knows to end fifteen minutes ahead of that
 _AHEAD_SECONDS = 900.0
 
@@ -80,11 +82,11 @@ class CredentialsProvider:
         """
         if self._identity is not None:
             return self._identity
-        await self._tried.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_SECONDS):
+                await self._tried.wait()
         if self._identity is None:
-            raise Overloaded(
-                "the gateway has no AWS credentials", retry_here=False, retry_elsewhere=False, detail=self.problem
-            )
+            raise Overloaded("the gateway has no AWS credentials", retry_here=False, detail=self.problem)
         return self._identity
 
     async def renew(self, refused: Identity) -> None:
@@ -143,9 +145,11 @@ class _RoleResolver:
     def __call__(self, afresh: bool) -> Identity | None:
         if afresh or time.time() >= self._renew_at:
             import botocore.session
+            from botocore.config import Config
 
             region = self._place.region or self._region
-            sts = botocore.session.Session().create_client("sts", region_name=region)
+            patience = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
+            sts = botocore.session.Session().create_client("sts", region_name=region, config=patience)
             try:
                 made = sts.assume_role(RoleArn=self._place.role, RoleSessionName="outcrop")["Credentials"]
             finally:

@@ -4,7 +4,7 @@ Full jitter: a wait is drawn from 0 to the cap, which doubles with each attempt,
 do not return together (AWS Architecture Blog, "Exponential Backoff And Jitter").
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -28,46 +28,36 @@ class RetryPolicy:
     first_wait: float = 0.25
     max_wait: float = 20.0
 
-    def retrying(
-        self,
-        deadline: Deadline,
-        is_worth_another: Callable[[BaseException], bool] | None = None,
-        is_next_elsewhere: Callable[[], bool] | None = None,
-        max_attempts: int | None = None,
-    ) -> AsyncRetrying:
-        """The attempts of one request: iterate over them, each a context manager.
-
-        Args:
-            is_worth_another: whether an error leads to another attempt; by its `retry_here` if left out.
-            is_next_elsewhere: whether the next attempt goes to a target not asked yet, for which nothing is waited.
-            max_attempts: instead of the policy's own.
-        """
+    def retrying(self, deadline: Deadline) -> AsyncRetrying:
+        """The attempts at one target: iterate over them, each a context manager."""
         return AsyncRetrying(
-            retry=retry_if_exception(is_worth_another or _is_worth_another_here),
-            wait=_Wait(self, is_next_elsewhere or _never),
-            stop=stop_after_attempt(max_attempts or self.max_attempts) | _Pointless(self, deadline),
+            retry=retry_if_exception(_is_worth_another),
+            wait=_Wait(self),
+            stop=stop_after_attempt(self.max_attempts) | _Pointless(self, deadline),
             reraise=True,
         )
 
+    def wait(self, failures: int, error: GatewayError) -> float:
+        """Seconds to wait after so many failures of one target, the last of them `error`; infinite if too long."""
+        asked = error.retry_after or 0.0
+        if asked > self.max_wait:
+            return math.inf
+        state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+        state.attempt_number = failures
+        return max(wait_random_exponential(multiplier=self.first_wait, max=self.max_wait)(state), asked)
 
-def _is_worth_another_here(error: BaseException) -> bool:
+
+def _is_worth_another(error: BaseException) -> bool:
     return isinstance(error, GatewayError) and error.retry_here
 
 
-def _never() -> bool:
-    return False
-
-
 class _Wait(wait_base):
-    """Full jitter, but never sooner than Retry-After allows; nothing where another target is asked instead."""
+    """Full jitter, but never sooner than Retry-After allows."""
 
-    def __init__(self, policy: RetryPolicy, is_next_elsewhere: Callable[[], bool]) -> None:
+    def __init__(self, policy: RetryPolicy) -> None:
         self._jitter = wait_random_exponential(multiplier=policy.first_wait, max=policy.max_wait)
-        self._is_next_elsewhere = is_next_elsewhere
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        if self._is_next_elsewhere():
-            return 0.0
         return max(self._jitter(retry_state), _retry_after(retry_state))
 
 
@@ -80,8 +70,7 @@ class _Pointless(stop_base):
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         wait = retry_state.upcoming_sleep
-        is_too_long = wait > 0 and _retry_after(retry_state) > self._policy.max_wait
-        return is_too_long or wait >= self._deadline.remaining()
+        return wait >= self._deadline.remaining() or _retry_after(retry_state) > self._policy.max_wait
 
 
 def _retry_after(state: RetryCallState) -> float:

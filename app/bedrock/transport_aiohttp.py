@@ -13,7 +13,13 @@ import aiohttp
 from yarl import URL
 
 from app.bedrock.transport import Headers, HttpRequest
-from app.errors import ConnectTimeout, GatewayError, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from app.errors import (
+    ConnectionLost,
+    ConnectTimeout,
+    GatewayError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 
 _KEEPALIVE_IDLE_SECONDS = 45  # NAT gateways and load balancers forget a silent connection after 350 s (contracts 8)
 _POOL_IDLE_SECONDS = 30.0
@@ -162,4 +168,4 @@ def _translate(error: Exception) -> GatewayError:
         case aiohttp.ClientConnectorError():
             return UpstreamUnreachable("Bedrock could not be reached", detail=f"{detail}: {error.os_error}")
         case _:
-            return UpstreamFailed("the connection to Bedrock broke", retry_here=True, detail=detail)
+            return ConnectionLost("the connection to Bedrock broke", detail=detail)

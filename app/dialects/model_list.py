@@ -31,6 +31,7 @@ def model_routes(
 ) -> Sequence[Door]:
     """The routes that list models: aliases, what the account can call, and the default model even if AWS is silent."""
     aliases = [CatalogEntry(name, "outcrop") for name in planner.names()]
+    default = planner.known_as("")
 
     async def entries() -> list[CatalogEntry]:
         try:
@@ -38,10 +39,10 @@ def model_routes(
         except GatewayError as error:
             _log.warning("only the default model is listed: %s", error.message)
             listed = []
-        if any(entry.id == planner.default_model for entry in listed):
+        if any(entry.id == default for entry in listed):
             return [*aliases, *listed]
-        owner = parse_model_id(planner.default_model).base.partition(".")[0]
-        return [*aliases, CatalogEntry(planner.default_model, owner), *listed]
+        owner = parse_model_id(default).base.partition(".")[0]
+        return [*aliases, CatalogEntry(default, owner), *listed]
 
     async def list_all(exchange: Exchange) -> Answer:
         listed = await entries()

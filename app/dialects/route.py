@@ -270,7 +270,7 @@ class _Sender:
         self.record.error, self.record.detail = error.kind, error.detail
         if not self._is_started:
             whole = self.render_error(error, self.record.request_id)
-            advice = _ADVICE if _was_tried_enough(error, self.record.attempts) else ()
+            advice = _ADVICE if error.is_final and _is_retried_by_sdks(error.status) else ()
             await self._send_whole(whole.status, (*whole.headers, *error.headers.items(), *advice), whole.body)
         elif self._stream is not None and not self.is_done:
             last = self._stream.fail(error)
@@ -328,10 +328,9 @@ class _Sender:
         await self.send(message)
 
 
-def _was_tried_enough(error: GatewayError, attempts: int) -> bool:
-    """True where a caller's SDK would try again what was tried here in vain, or is not worth another try."""
-    is_retried_by_sdks = error.status in (408, 409, 429) or error.status >= 500
-    return is_retried_by_sdks and attempts > 0 and (attempts > 1 or not error.retry_here)
+def _is_retried_by_sdks(status: int) -> bool:
+    """True for what callers' SDKs try again by themselves (contracts 1.4)."""
+    return status in (408, 409, 429) or status >= 500
 
 
 def _listed(names: list[str]) -> str:

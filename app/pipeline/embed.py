@@ -6,12 +6,10 @@ from typing import Any
 from app.bedrock.decode import usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage
-from app.errors import InvalidRequest, UpstreamFailed
+from app.errors import UpstreamFailed
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
-from app.pipeline.ways import Way
-from app.routing.plan import Target
 from app.tailor.embeddings import EmbeddingCall, tailor_embeddings, vectors_of
 
 _AT_ONCE = 8
@@ -23,22 +21,18 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
     Raises:
         GatewayError: whatever went wrong with one of the calls; the others are then given up.
     """
-    first = pipeline.planner.first(call.model)
-    draft = tailor_embeddings(call, first.traits)
+    planned = pipeline.planner.plan(call.model)
+    # vectors of several models cannot be compared, not even those of one answer
+    targets = [target for target in planned if target.known.base == planned[0].known.base]
+    draft = tailor_embeddings(call, targets[0].traits)
     exchange.record.ignored += draft.ignored
     places = asyncio.Semaphore(_AT_ONCE)
     spent = 0
 
     async def one(body: dict[str, Any]) -> list[list[float]]:
         way = ways.invoke(body, usage_of, exchange.record).then(vectors_of)
-
-        def way_to(target: Target) -> Way[list[list[float]]]:
-            if target.known.base != first.known.base:
-                raise InvalidRequest("vectors of several models cannot be compared", param="model")
-            return way
-
         async with places:
-            return await pipeline.run(exchange, call.model, way_to)
+            return await pipeline.run(exchange, call.model, lambda _: way, targets)
 
     def usage_of(response: HttpResponse, document: dict[str, Any]) -> Usage:
         nonlocal spent
@@ -46,9 +40,12 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
         spent += counted.input if counted is not None else document.get("inputTextTokenCount") or 0
         return Usage(input=spent)
 
-    tasks = [asyncio.create_task(one(body)) for body in draft.bodies]
+    # where a target is only probed, the first call tells whether there can be others
+    is_alone = not pipeline.failover.breakers.are_closed
+    begun = [await one(draft.bodies[0])] if is_alone else []
+    tasks = [asyncio.create_task(one(body)) for body in draft.bodies[len(begun) :]]
     try:
-        answers = await asyncio.gather(*tasks)
+        answers = [*begun, *await asyncio.gather(*tasks)]
     finally:
         for task in tasks:
             task.cancel()

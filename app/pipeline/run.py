@@ -5,6 +5,7 @@ import logging
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from app.bedrock.client import BedrockClient, BedrockRequest
@@ -20,7 +21,7 @@ from app.models.ids import ModelId, parse_model_id
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
 from app.pipeline.ways import Way
-from app.routing.failover import Failover
+from app.routing.failover import Failover, Option
 from app.routing.plan import DEFAULT_ALIAS, Planner, Target
 from app.tailor import Draft, tailor
 from app.tailor.invoke import tailor_invoke
@@ -39,7 +40,7 @@ class Pipeline:
 
     clients: those of Bedrock, by place; one of them is HOME's.
     native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
-    note_opaque: is told of a model's name that hides the model, so that it may be found out.
+    note_opaque: is told of a target whose name hides its model, so that it may be found out.
     """
 
     clients: Mapping[Place, BedrockClient]
@@ -49,43 +50,47 @@ class Pipeline:
     betas: frozenset[str] = frozenset()
     native_surfaces: frozenset[str] = frozenset({"invoke", "openai", "mantle"})
     find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
-    note_opaque: Callable[[ModelId], None] = field(default=lambda _: None)
+    note_opaque: Callable[[Target], None] = field(default=lambda _: None)
 
-    async def run(self, exchange: Exchange, name: str, way_to: Callable[[Target], Way[T]]) -> T:
+    async def run(
+        self, exchange: Exchange, name: str, way_to: Callable[[Target], Way[T]], targets: list[Target] | None = None
+    ) -> T:
         """What the first target that answers says, read in its way.
 
         Args:
-            name: as the caller used it. way_to: the way to ask a target; may raise InvalidRequest where that target
-                cannot carry the call, which then goes to the next.
+            name: as the caller used it. way_to: the way to ask a target; raises InvalidRequest where that target
+                cannot carry the call. targets: those that are asked, if not all that the name stands for.
 
         Raises:
-            GatewayError: whatever went wrong with the last of them.
+            GatewayError: as `Failover.run` does.
         """
-        targets = self.planner.plan(name)
+        targets = self.planner.plan(name) if targets is None else targets
         record = exchange.record
-        record.model = name or DEFAULT_ALIAS
+        record.model, record.target = name or DEFAULT_ALIAS, targets[0].model.raw
         noted = list(record.ignored), list(record.repaired)
-        known: dict[int, Way[T]] = {}
-        chosen: dict[str, str] = {}
+        chosen: dict[Target, str] = {}
+        first: list[Way[T]] = []
 
-        async def attempt(target: Target) -> T:
-            way = known.get(id(target))
-            if way is None:
-                try:
-                    way = known[id(target)] = way_to(target)
-                except InvalidRequest as error:
-                    error.retry_elsewhere = True
-                    raise
-            record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
-            record.model_behind, record.tier = target.known.raw, way.tier
-            record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
-            if target.known.is_opaque and way.lane != "identity":
-                self.note_opaque(target.known)
-            return await self._ask(exchange, target, way, chosen)
+        def prepare(target: Target) -> Option[T]:
+            way = way_to(target)
+            first.append(way)
+            if lost := way.content_lost - first[0].content_lost:
+                # what the first target could have carried must not be left out in silence
+                raise InvalidRequest("no other target can carry this", param=min(lost))
 
-        return await self.failover.run(targets, exchange.deadline, attempt)
+            async def ask() -> T:
+                record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
+                record.model_behind, record.tier = target.known.raw, way.tier
+                record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
+                if target.known.is_opaque and way.lane != "identity":
+                    self.note_opaque(target)
+                return await self._ask(exchange, target, way, chosen)
 
-    async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[str, str]) -> T:
+            return Option((target.model.raw, target.place, way.surface), ask)
+
+        return await self.failover.run([partial(prepare, target) for target in targets], exchange.deadline)
+
+    async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[Target, str]) -> T:
         """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.
 
         Bedrock says so only when asked by the model's own id. The profile that is then found is `chosen` for the call,
@@ -94,7 +99,7 @@ class Pipeline:
         record, client, name = exchange.record, self.clients[target.place], target.model.raw
         if target.by_profile:
             note_profile(record)
-        if target.key not in chosen:
+        if target not in chosen:
             try:
                 return await client.attempt(way.ask(target.model), record, way.take)
             except ProfileRequired:
@@ -102,14 +107,14 @@ class Pipeline:
                 profile = await self._profile_of(target.model, exchange.deadline) if is_ours_to_choose else None
                 if profile is None:
                     raise
-                chosen[target.key] = profile
+                chosen[target] = profile
             except (ModelNotFound, PermissionRefused):
                 self.planner.forget(name)
                 raise
-        record.target = chosen[target.key]
+        record.target = chosen[target]
         note_profile(record)
-        answer = await client.attempt(way.ask(parse_model_id(chosen[target.key])), record, way.take)
-        self.planner.profiles[name] = chosen[target.key]
+        answer = await client.attempt(way.ask(parse_model_id(chosen[target])), record, way.take)
+        self.planner.profiles[name] = chosen[target]
         return answer
 
     async def _profile_of(self, model: ModelId, deadline: Deadline) -> str | None:
@@ -200,13 +205,20 @@ class Pipeline:
         Raises:
             GatewayError: as `run` does, with Bedrock's own answer in `upstream` where there was one.
         """
-        record = exchange.record
-        if not self.planner.knows(name):
-            return await self.clients[HOME].run(request, exchange.deadline, record, take)
-        surface = record.surface
-        is_given = bool(self.planner.model_behind(name))
-        way = Way("identity", surface, ask if is_given else lambda _: request, take)
-        return await self.run(exchange, name, lambda _: way)
+        record, surface = exchange.record, exchange.record.surface
+        if self.planner.is_ours(name):
+            way = Way("identity", surface, ask, take)
+            return await self.run(exchange, name, lambda _: way, self.planner.as_named(name))
+        if self.planner.knows(name):
+            as_it_came = Way("identity", surface, lambda _: request, take)
+            return await self.run(exchange, name, lambda _: as_it_came, self.planner.as_named(name))
+
+        async def attempt() -> T:
+            return await self.clients[HOME].attempt(request, record, take)
+
+        # nobody knows this name, or there is none: what is asked is the place
+        key = (request.service, HOME, surface)
+        return await self.failover.run([lambda: Option(key, attempt)], exchange.deadline)
 
 
 def _tailored(call: ModelCall, target: Target) -> Draft:

@@ -50,6 +50,11 @@ class Way(Generic[T]):
     repaired: list[str] = field(default_factory=list)
     tier: str = ""
 
+    @property
+    def content_lost(self) -> set[str]:
+        """What of the caller's content does not reach the target, by the paths that are named as ignored."""
+        return {path for path in self.ignored if path.startswith("tools[")}
+
     def then(self, make: Callable[[T], Made]) -> "Way[Made]":
         """The same way, with `make` applied to what it takes."""
 

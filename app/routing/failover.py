@@ -1,21 +1,45 @@
 """The one place that decides whether there is another attempt, at which target, and when.
 
-A throttle or a failure goes to the next target of the route at once; when every one of them has been asked, the next
-round waits, with backoff and never sooner than `Retry-After`. An attempt ends where the first event has come: from then
-on nothing is tried again.
+A throttle or a failure goes to the next target at once; when all have been asked, the one that may be asked again
+first is waited for, with backoff and never sooner than its `Retry-After`. An attempt ends where the first event has
+come: from then on nothing is tried again.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from app.bedrock.retry import RetryPolicy
 from app.errors import GatewayError, InvalidRequest, Overloaded
 from app.kit.clock import Deadline
-from app.routing.health import Breakers, RetryBudget
-from app.routing.plan import Target
+from app.routing.health import Breakers
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Option(Generic[T]):
+    """One target of a call, ready to be asked.
+
+    key: what its health is kept under. ask: makes one attempt.
+    """
+
+    key: Hashable
+    ask: Callable[[], Awaitable[T]]
+
+
+@dataclass(slots=True)
+class _Leg(Generic[T]):
+    """A target in the course of one call. option: None while it is not prepared. ready_at: when it may be asked."""
+
+    prepare: Callable[[], Option[T]]
+    option: Option[T] | None = None
+    failures: int = 0
+    ready_at: float = 0.0
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,112 +48,107 @@ class Failover:
 
     retry: RetryPolicy
     breakers: Breakers = field(default_factory=Breakers)
-    budget: RetryBudget = field(default_factory=RetryBudget)
 
-    async def run(self, targets: Sequence[Target], deadline: Deadline, attempt: Callable[[Target], Awaitable[T]]) -> T:
-        """What `attempt` makes of the first target that answers.
+    async def run(self, options: Sequence[Callable[[], Option[T]]], deadline: Deadline) -> T:
+        """What the first target says that answers.
+
+        Args:
+            options: makes each target ready, in the order in which they are to be tried; raises InvalidRequest where
+                it cannot carry the call, and then counts for nothing.
 
         Raises:
-            GatewayError: the last outcome; where a target could not have carried the call, that of those which could.
-                Overloaded, at once, where every target's breaker is open.
+            GatewayError: the outcome of the target that could best have answered; `is_final` where the caller should
+                not try again. Overloaded, at once, where nobody may be asked because all have kept failing.
         """
-        self.budget.note_request()
-        course = _Course(targets, self.breakers, self.budget)
-        try:
-            return await self._attempt(course, attempt)
-        except GatewayError as error:
-            if not course.goes_on_after(error):
-                raise
-            failure: GatewayError | None = error
-        most = max(self.retry.max_attempts, len(targets))
-        try:
-            async for each in self.retry.retrying(deadline, course.goes_on_after, course.has_more, most):
-                with each:
-                    if failure is not None:
-                        # the first attempt, made outside of the loop: what succeeds at once does not pay for it
-                        first, failure = failure, None
-                        raise first
-                    return await self._attempt(course, attempt)
-        except GatewayError as error:
-            raise course.outcome(error) from None
-        raise AssertionError("a retry loop ends by returning or raising")
+        legs = [_Leg(prepare) for prepare in options]
+        most = max(self.retry.max_attempts, len(legs))
+        outcome = _Outcome()
+        for number in range(most):
+            leg = self._next(legs, outcome)
+            if leg is None or leg.option is None:
+                break
+            if number and not await self._may_go_on(leg, leg.option, deadline, outcome):
+                break
+            try:
+                return await self._attempt(leg.option)
+            except GatewayError as error:
+                outcome.note(error, number + 1)
+                leg.failures += 1
+                leg.is_over = not error.retry_here
+                leg.ready_at = time.monotonic() + self.retry.wait(leg.failures, error)
+                if not (error.retry_here or error.retry_elsewhere):
+                    break
+        raise outcome.error()
 
-    async def _attempt(self, course: "_Course", attempt: Callable[[Target], Awaitable[T]]) -> T:
-        target = course.next()
-        self.breakers.start(target.key)
+    def _next(self, legs: list[_Leg[T]], outcome: "_Outcome") -> _Leg[T] | None:
+        """The target to ask next: of those that may be asked the least failed, then the first ready, in their order."""
+        best: _Leg[T] | None = None
+        for leg in sorted((leg for leg in legs if not leg.is_over), key=lambda leg: (leg.failures, leg.ready_at)):
+            if leg.option is None:
+                try:
+                    leg.option = leg.prepare()
+                except InvalidRequest as error:
+                    leg.is_over = True
+                    outcome.unfit = outcome.unfit or error
+                    continue
+            if wait := self.breakers.wait(leg.option.key):
+                outcome.open_for = min(outcome.open_for, wait)
+            elif best is None or (leg.failures == best.failures and self._rests(best) and not self._rests(leg)):
+                best = leg
+        return best
+
+    def _rests(self, leg: _Leg[T]) -> bool:
+        return leg.option is not None and self.breakers.is_resting(leg.option.key)
+
+    async def _may_go_on(self, leg: _Leg[T], option: Option[T], deadline: Deadline, outcome: "_Outcome") -> bool:
+        """Wait until the target may be asked; False if that would be too long, or is more than its share of retries."""
+        wait = leg.ready_at - time.monotonic() if leg.failures else 0.0
+        if wait >= deadline.remaining() or math.isinf(wait):
+            return False
+        if leg.failures and not self.breakers.may_retry(option.key):
+            outcome.is_spent = True
+            return False
+        await asyncio.sleep(max(wait, 0.0))
+        return not self.breakers.wait(option.key)
+
+    async def _attempt(self, option: Option[T]) -> T:
+        is_probe = self.breakers.start(option.key)
         try:
-            taken = await attempt(target)
-        except BaseException as error:
-            self.breakers.note(target.key, error)
-            course.failed(error)
+            taken = await option.ask()
+        except GatewayError as error:
+            self.breakers.note(option.key, error, is_probe=is_probe)
             raise
-        self.breakers.note(target.key, None)
+        self.breakers.note(option.key, None, is_probe=is_probe)
         return taken
 
 
-class _Course:
-    """Which target comes next."""
+class _Outcome:
+    """What to tell of a call that nobody answered."""
 
-    def __init__(self, targets: Sequence[Target], breakers: Breakers, budget: RetryBudget) -> None:
-        self._breakers = breakers
-        self._budget = budget
-        self._all = list(targets)
-        self._left: list[Target] = []
-        self._answered: GatewayError | None = None
-        self._judged: GatewayError | None = None
-        self._is_paid = False
-        self._current: Target | None = None
-        self._begin_round()
+    def __init__(self) -> None:
+        self.unfit: InvalidRequest | None = None
+        self.open_for = math.inf
+        self.is_spent = False
+        self._best: GatewayError | None = None
+        self._attempts = 0
 
-    def next(self) -> Target:
-        """The next target of this round, or the first of a new one.
+    def note(self, error: GatewayError, attempts: int) -> None:
+        """A target has failed. One that may yet answer is told of rather than one that never will."""
+        self._attempts = attempts
+        if self._best is None or error.retry_here or not self._best.retry_here:
+            self._best = error
 
-        Raises:
-            Overloaded: every breaker is open.
-        """
-        if not self.has_more():
-            self._begin_round()
-        while self._left:
-            target = self._left.pop(0)
-            if not self._breakers.wait(target.key):
-                self._current = target
-                return target
-        wait = min((self._breakers.wait(target.key) for target in self._all), default=1.0)
-        raise Overloaded(
-            "Bedrock has kept failing, and is given a rest",
-            retry_here=False,
-            retry_elsewhere=False,
-            retry_after=max(round(wait, 1), 0.1),
-            detail="breaker open",
-        )
-
-    def has_more(self) -> bool:
-        """True if this round has another target that may be asked."""
-        return any(not self._breakers.wait(target.key) for target in self._left)
-
-    def failed(self, error: BaseException) -> None:
-        """The target whose turn it was has failed: for good, if trying it again is not worth it."""
-        if isinstance(error, GatewayError):
-            if not isinstance(error, InvalidRequest):
-                self._answered = error
-            if not error.retry_here and self._current in self._all:
-                self._all.remove(self._current)
-
-    def goes_on_after(self, error: BaseException) -> bool:
-        """True if another attempt is to be made, for which the budget is asked once."""
-        if not isinstance(error, GatewayError):
-            return False
-        may_go_elsewhere = error.retry_elsewhere and self.has_more()
-        if not may_go_elsewhere and not (error.retry_here and self._all):
-            return False
-        if error is not self._judged:
-            self._judged = error
-            self._is_paid = self._budget.take()
-        return self._is_paid
-
-    def outcome(self, error: GatewayError) -> GatewayError:
-        """What to tell of: rather what a target answered than that another could not have carried the call."""
-        return self._answered if isinstance(error, InvalidRequest) and self._answered is not None else error
-
-    def _begin_round(self) -> None:
-        self._left = sorted(self._all, key=lambda target: self._breakers.is_resting(target.key))
+    def error(self) -> GatewayError:
+        """The error for the caller."""
+        if self._best is not None:
+            self._best.is_final = self._attempts > 1 or self.is_spent or not self._best.retry_here
+            return self._best
+        if not math.isinf(self.open_for):
+            return Overloaded(
+                "Bedrock has kept failing, and is given a rest",
+                retry_here=False,
+                retry_elsewhere=False,
+                retry_after=max(round(self.open_for, 1), 0.1),
+                detail="breaker open",
+            )
+        return self.unfit or InvalidRequest("there is no target for this call")

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.bedrock.endpoints import HOME, Place
 from app.errors import InvalidRequest
@@ -17,7 +17,7 @@ class Target:
     """Where an attempt lands.
 
     model: as it is called. known: the model that it is, where `model` is an ARN that hides it; else `model` itself.
-    place: the region and account. weight: its share of a weighted route.
+    place: the region and account.
     by_profile: the caller named the model, and the gateway its inference profile.
     """
 
@@ -25,14 +25,10 @@ class Target:
     known: ModelId
     traits: Traits
     place: Place = HOME
-    weight: int = 1
     by_profile: bool = False
 
-    @property
-    def key(self) -> str:
-        """What its health is kept under, and what logs call it."""
-        where = self.place.region or "here"
-        return f"{self.model.raw}@{where}" if not self.place.role else f"{self.model.raw}@{where}/{self.place.account}"
+    def __hash__(self) -> int:
+        return hash((self.model.raw, self.place))
 
     def native_surface(self, body_format: str) -> str:
         """The surface that takes bodies of this format as they are, or nothing.
@@ -89,10 +85,17 @@ class Planner:
         Raises:
             InvalidRequest: the name cannot be one of a model.
         """
+        return [self._by_profile(target) for target in self.as_named(name)]
+
+    def as_named(self, name: str) -> list[Target]:
+        """The same, each by the very name that it has in the route, or that the caller used. Raises as `plan` does."""
         route = self.routes.get(name or DEFAULT_ALIAS)
-        if route is not None:
-            return [self._target(choice) for choice in route.ordered()]
-        return [self._target(Choice(self.model_behind(name) or name))]
+        choices = [Choice(self.model_behind(name) or name)] if route is None else route.ordered()
+        return [self._target(choice) for choice in choices]
+
+    def is_ours(self, name: str) -> bool:
+        """True if this deployment gives the name."""
+        return bool(name) and bool(self.model_behind(name))
 
     def knows(self, name: str) -> bool:
         """True if there is a plan for the name, which must not be empty."""
@@ -104,6 +107,10 @@ class Planner:
     def first(self, name: str) -> Target:
         """The first of the targets for a name. Raises as `plan` does."""
         return self.plan(name)[0]
+
+    def known_as(self, name: str) -> str:
+        """What an answer calls its model: as the caller did, or else what is asked where nobody is named."""
+        return name or self.model_behind("")
 
     def names(self) -> list[str]:
         """The names that this deployment gives, in their order."""
@@ -126,7 +133,9 @@ class Planner:
     def _target(self, choice: Choice) -> Target:
         model = parse_model_id(choice.model)
         known = self.behind.get(model.raw, model)
-        profile = self.profiles.get(model.raw) if choice.place == HOME else None
-        if profile is not None:
-            model = parse_model_id(profile)
-        return Target(model, known, traits_of(known), choice.place, choice.weight, by_profile=profile is not None)
+        return Target(model, known, traits_of(known), choice.place)
+
+    def _by_profile(self, target: Target) -> Target:
+        """The target, by the inference profile by which its model is known to be sold."""
+        profile = self.profiles.get(target.model.raw) if target.place == HOME else None
+        return target if profile is None else replace(target, model=parse_model_id(profile), by_profile=True)

@@ -107,6 +107,9 @@ def test_a_profile_that_is_refused_is_forgotten_and_one_that_never_worked_not_re
     asked: list[str] = []
     profile_works = [False, True, False, True]
 
+    def reply(body: bytes | str, status: str = "200 OK", *, extra: str = "") -> bytes:
+        return http_reply(body, status, extra=f"connection: close\r\n{extra}")
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head, _ = await read_request(reader)
         path = head.split()[1].decode()
@@ -115,21 +118,17 @@ def test_a_profile_that_is_refused_is_forgotten_and_one_that_never_worked_not_re
         if path.startswith("/model/us") and profile_works.pop(0):
             message = {"role": "assistant", "content": [{"text": "hi"}]}
             usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
-            writer.write(
-                http_reply(json.dumps({"output": {"message": message}, "stopReason": "end_turn", "usage": usage}))
-            )
+            writer.write(reply(json.dumps({"output": {"message": message}, "stopReason": "end_turn", "usage": usage})))
         elif path.startswith("/model/us"):
-            writer.write(http_reply(b"{}", "403 Forbidden", extra="x-amzn-errortype: AccessDeniedException\r\n"))
+            writer.write(reply(b"{}", "403 Forbidden", extra="x-amzn-errortype: AccessDeniedException\r\n"))
         elif path.startswith("/model/"):
             error = {"message": "Invocation with on-demand throughput isn\u2019t supported."}
-            writer.write(
-                http_reply(json.dumps(error), "400 Bad Request", extra="x-amzn-errortype: ValidationException\r\n")
-            )
+            writer.write(reply(json.dumps(error), "400 Bad Request", extra="x-amzn-errortype: ValidationException\r\n"))
         elif path.startswith("/foundation-models"):
-            writer.write(http_reply(b"{}"))
+            writer.write(reply(b"{}"))
         else:
             profile = {"inferenceProfileId": f"us.{NOVA}", "type": "SYSTEM_DEFINED", "status": "ACTIVE"}
-            writer.write(http_reply(json.dumps({"inferenceProfileSummaries": [profile]})))
+            writer.write(reply(json.dumps({"inferenceProfileSummaries": [profile]})))
         await writer.drain()
         writer.close()
 

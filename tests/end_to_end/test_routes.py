@@ -16,6 +16,8 @@ from moto import mock_aws
 
 from app.bedrock.credentials import make_resolver
 from app.bedrock.endpoints import Place
+from app.deployment import planner_of
+from app.settings import SettingsError
 from tests.end_to_end.conftest import boto_client
 from tests.servers import (
     KEY,
@@ -124,7 +126,7 @@ def test_a_target_that_keeps_failing_is_left_alone_and_readiness_tells_of_it(tmp
         for _ in range(4):
             assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
         ready = httpx.get(f"{url}/health/ready")
-        assert (ready.status_code, ready.json()["breakers"]) == (200, {f"{ECHO}@us-west-2": "open"})
+        assert (ready.status_code, ready.json()["breakers"]) == (200, {f"{ECHO} in us-west-2": "open"})
     attempts = [record.attempts for record in observer.records if record.route == "/v1/chat/completions"]
     assert attempts == [2, 2, 1, 1]
 
@@ -218,3 +220,110 @@ def test_every_call_is_priced_by_what_was_really_called() -> None:
     ]
     assert costs == pytest.approx(expected)
     assert records[4].tier == "flex"
+
+
+@pytest.mark.parametrize("fault", ["throttle-9999", "denied-9999", "notfound-9999"])
+def test_a_target_that_keeps_refusing_costs_the_route_nothing(tmp_path: Path, fault: str) -> None:
+    observer = Observer()
+    with routed(tmp_path, f'model = "{ECHO}.{fault}"', f'model = "{ECHO}"', observer=observer) as url:
+        body = {"model": "smart", "messages": HELLO}
+        with httpx.Client(base_url=url, headers=HEADERS) as client:
+            statuses = {client.post("/v1/chat/completions", json=body).status_code for _ in range(80)}
+    assert statuses == {200}
+    # it rests, and the other one is asked first
+    assert sum(record.attempts == 2 for record in observer.records) < 20
+
+
+def test_many_texts_close_a_breaker_that_one_failure_opened(tmp_path: Path) -> None:
+    titan = "amazon.titan-embed-text-v2:0"
+    with serving(emulator_app()) as bedrock, gateway(bedrock, breaker_failures=1, breaker_seconds=0.2) as url:
+        ill = {"model": f"{titan}.unavailable-1", "input": ["a", "b", "c", "d"]}
+        assert httpx.post(f"{url}/v1/embeddings", json=ill, headers=HEADERS).status_code in (200, 503)
+        time.sleep(0.3)
+        assert httpx.post(f"{url}/v1/embeddings", json=ill, headers=HEADERS).status_code == 200
+        assert httpx.post(f"{url}/v1/embeddings", json=ill, headers=HEADERS).status_code == 200
+
+
+def test_a_role_that_cannot_be_assumed_leaves_the_work_to_the_next_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        body = b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
+        writer.write(http_reply(body, "403 Forbidden", "text/xml", "connection: close\r\n"))
+        await writer.drain()
+        writer.close()
+
+    role = 'role = "arn:aws:iam::111122223333:role/outcrop"'
+    with upstream(refuse) as sts:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts)
+        with routed(tmp_path, f'model = "{ECHO}", {role}', f'model = "{ECHO}"') as url:
+            body = {"model": "smart", "messages": HELLO}
+            assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS, timeout=30).status_code == 200
+            ready = httpx.get(f"{url}/health/ready")
+            assert (ready.status_code, ready.json()["reasons"]) == (200, [])
+
+
+def test_a_gateway_is_ready_where_another_region_can_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / "outcrop.toml"
+    with serving(emulator_app()) as bedrock:
+        path.write_text(
+            f'[routes.smart]\ntargets = [{{ model = "{ECHO}" }}, '
+            f'{{ model = "{ECHO}", region = "us-west-2", endpoint_url = "{bedrock}" }}]\n'
+        )
+        with gateway(f"http://127.0.0.1:{free_port()}", config_file=path) as url:
+            body = {"model": "smart", "messages": HELLO}
+            assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
+            ready = httpx.get(f"{url}/health/ready")
+    assert (ready.status_code, ready.json()["reasons"]) == (200, [])
+
+
+def test_a_route_called_default_is_what_is_asked_and_told(tmp_path: Path) -> None:
+    titan = "amazon.titan-embed-text-v2:0"
+    for model, path, body in (
+        (ECHO, "/v1/chat/completions", {"messages": HELLO}),
+        (ECHO, "/v1/responses", {"input": "hi"}),
+        (ECHO, "/v1/messages", {"max_tokens": 9, "messages": HELLO}),
+        (titan, "/v1/embeddings", {"input": "hi"}),
+    ):
+        own = f'[routes.default]\ntargets = [{{ model = "{model}" }}]\n'
+        with serving(emulator_app()) as bedrock, gateway(bedrock, config_toml=own, bedrock_model_id="a.b") as url:
+            answer = httpx.post(url + path, json=body, headers=HEADERS)
+            assert (answer.status_code, answer.json()["model"]) == (200, model)
+
+
+def test_what_must_not_be_lost_does_not_fail_over(tmp_path: Path) -> None:
+    targets = 'model = "openai.gpt-oss-120b-1:0.throttle-99"', f'model = "{ECHO}"'
+    with routed(tmp_path, *targets) as url:
+        body: Any = {"model": "smart", "input": "hi", "tools": [{"type": "web_search"}]}
+        assert httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS).status_code == 429
+        del body["tools"]
+        assert httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('[aliases]\na = "arn:aws:s3:::x"', "aliases.a: the model's ARN is not one of Amazon Bedrock"),
+        ('[aliases]\na = "b//c"', "aliases.a: the model's name must be"),
+        ('[aliases]\na = "b"\n[routes.b]\ntargets = [{ model = "c.d" }]', "aliases.a: b is a name of this deployment"),
+        ('[routes.a]\ntargets = [{ model = "default" }]', "routes.a.targets.0.model: default is a name"),
+        ('[models."x"]\nstands_for = "arn:aws:s3:::x"', "models.x.stands_for: the model's ARN"),
+        ('[routes.a]\ntargets = [{ model = "b.c", region = "xx-nowhere-9" }]', "region: Bedrock is not known"),
+        ('[routes.a]\ntargets = [{ model = "b.c", endpoint_url = "http://h:99999" }]', "endpoint_url: must be"),
+        ('[aliases]\n"scripted.echo-v1_0" = "b.c"\n', ""),
+    ],
+)
+def test_names_that_cannot_be_end_the_start_with_their_path(text: str, fault: str) -> None:
+    settings = gateway_settings("http://127.0.0.1:1", config_toml=text)
+    if not fault:
+        assert planner_of(settings).names() == ["scripted.echo-v1_0"]
+        return
+    with pytest.raises(SettingsError) as caught:
+        planner_of(settings)
+    assert fault in caught.value.faults[0]
+
+
+def test_the_default_model_is_no_name_of_ours() -> None:
+    with pytest.raises(SettingsError, match="BEDROCK_MODEL_ID is a name"):
+        planner_of(gateway_settings("http://127.0.0.1:1", model_aliases="mine=a.b", bedrock_model_id="mine"))

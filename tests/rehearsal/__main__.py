@@ -142,7 +142,7 @@ class Rehearsal:
         self._expect(self._version().startswith("2.0.0-"), "version 2 answers")
 
     def _version_that_does_not_start(self) -> None:
-        self._commit("app/__main__.py", "settings = settings_or_exit()", "raise SystemExit(3)")
+        self._commit("app/__main__.py", "settings = load_settings()", "raise SystemExit(3)")
         started = time.monotonic()
         self._expect(self._deploy_sh("deploy") == 1, "version 3, which does not start, is refused")
         seconds = self._told("version 3, built, failed and rolled back by itself", started)

@@ -1,20 +1,18 @@
 """The order of attempts: elsewhere at once, here after a wait, never beyond the budget, the breakers and the deadline."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import pytest
 
 from app import errors
-from app.bedrock.endpoints import Place
 from app.bedrock.retry import RetryPolicy
 from app.kit.clock import Deadline
-from app.routing.failover import Failover
-from app.routing.health import Breakers, RetryBudget
-from app.routing.plan import Choice, Planner, Route, Target
+from app.routing.failover import Failover, Option
+from app.routing.health import Breakers
 
-A, B = "a.one", "b.two"
-PLANNER = Planner(A, routes={"both": Route((Choice(A), Choice(B, Place("us-west-2"))))})
+UNFIT = errors.InvalidRequest("cannot carry")
 
 
 class Attempts:
@@ -24,27 +22,41 @@ class Attempts:
         self.outcomes = list(outcomes)
         self.asked: list[str] = []
         self.sleeps: list[float] = []
+        self.now = 1000.0
 
-    async def __call__(self, target: Target) -> str:
-        self.asked.append(target.model.raw)
-        if self.outcomes:
-            raise self.outcomes.pop(0)
-        return target.model.raw
+    def clock(self) -> float:
+        return self.now
 
-    async def run(self, failover: Failover, targets: Sequence[Target], seconds: float = 100) -> str:
+    def option(self, name: str) -> Callable[[], Option[str]]:
+        async def ask() -> str:
+            self.asked.append(name)
+            if self.outcomes:
+                raise self.outcomes.pop(0)
+            return name
+
+        return lambda: Option(name, ask)
+
+    async def run(self, failover: Failover, names: str = "ab", seconds: float = 100) -> str:
+        """Ask the targets called by the letters of `names`; a capital one cannot carry the call."""
+
         async def sleep(wait: float) -> None:
-            self.sleeps.append(wait)
+            self.sleeps.append(round(wait, 3))
+            self.now += wait
 
-        with mock.patch("asyncio.sleep", sleep):
-            return await failover.run(targets, Deadline.after(seconds), self)
+        def unfit() -> Option[str]:
+            raise UNFIT
+
+        options = [unfit if name.isupper() else self.option(name) for name in names]
+        with (
+            mock.patch("asyncio.sleep", sleep),
+            mock.patch("time.monotonic", self.clock),
+            mock.patch("random.uniform", lambda _low, high: high),
+        ):
+            return await failover.run(options, Deadline.after(seconds))
 
 
-def failover(attempts: int = 3, **parts: object) -> Failover:
-    return Failover(RetryPolicy(attempts, first_wait=0.5), **parts)  # type: ignore[arg-type]
-
-
-def both() -> list[Target]:
-    return PLANNER.plan("both")
+def failover(attempts: int = 3, breakers: Any = None) -> Failover:
+    return Failover(RetryPolicy(attempts, first_wait=0.5), breakers or Breakers(0))
 
 
 def throttle(seconds: float | None = None) -> errors.RateLimited:
@@ -53,94 +65,147 @@ def throttle(seconds: float | None = None) -> errors.RateLimited:
 
 async def test_what_succeeds_at_once_asks_once() -> None:
     attempts = Attempts()
-    assert await attempts.run(failover(), both()) == A
-    assert (attempts.asked, attempts.sleeps) == ([A], [])
+    assert await attempts.run(failover()) == "a"
+    assert (attempts.asked, attempts.sleeps) == (["a"], [])
 
 
 @pytest.mark.parametrize(
-    "error", [throttle(30.0), errors.UpstreamTimeout("silent"), errors.PermissionRefused("no", retry_elsewhere=True)]
+    "error",
+    [
+        throttle(30.0),
+        errors.UpstreamTimeout("silent"),
+        errors.PermissionRefused("no", retry_elsewhere=True),
+        errors.ModelNotFound("not here"),
+        errors.Overloaded("no credentials", retry_here=False),
+    ],
 )
 async def test_what_may_succeed_elsewhere_goes_there_at_once(error: errors.GatewayError) -> None:
     attempts = Attempts(error)
-    assert await attempts.run(failover(), both()) == B
-    assert (attempts.asked, attempts.sleeps) == ([A, B], [0.0])
+    assert await attempts.run(failover()) == "b"
+    assert (attempts.asked, attempts.sleeps) == (["a", "b"], [0.0])
 
 
-async def test_when_all_have_throttled_the_next_round_waits_for_as_long_as_was_asked() -> None:
+async def test_when_all_have_throttled_the_first_that_may_be_asked_again_is_waited_for() -> None:
+    attempts = Attempts(throttle(3.0), throttle())
+    assert await attempts.run(failover()) == "b"
+    # never the first one sooner than it asked
+    assert attempts.asked == ["a", "b", "b"]
+    assert attempts.sleeps == [0.0, 0.5]
     attempts = Attempts(throttle(1.0), throttle(2.0))
-    assert await attempts.run(failover(), both()) in (A, B)
-    assert len(attempts.asked) == 3
-    assert attempts.sleeps == [0.0, 2.0]
+    assert await attempts.run(failover()) == "a"
+    assert attempts.sleeps == [0.0, 1.0]
 
 
-async def test_a_target_that_failed_for_good_is_not_asked_again() -> None:
-    attempts = Attempts(errors.UpstreamTimeout("silent"), throttle(), throttle())
-    assert await attempts.run(failover(4), both()) == B
-    assert attempts.asked == [A, B, B, B]
+async def test_waits_grow_and_are_full_jitter() -> None:
+    attempts = Attempts(*[throttle() for _ in range(3)])
+    assert await attempts.run(failover(4), "a") == "a"
+    assert attempts.sleeps == [0.5, 1.0, 2.0]
+
+
+async def test_a_target_that_failed_for_good_is_not_asked_again_and_the_other_as_often_as_alone() -> None:
+    attempts = Attempts(throttle(), errors.ModelNotFound("not here"), throttle())
+    assert await attempts.run(failover(4)) == "a"
+    assert attempts.asked == ["a", "b", "a", "a"]
+    attempts = Attempts(throttle(), errors.ModelNotFound("not here"), throttle(), throttle())
+    with pytest.raises(errors.RateLimited) as caught:
+        await attempts.run(failover(4))
+    assert caught.value.is_final
 
 
 async def test_what_the_caller_did_wrong_goes_nowhere_else() -> None:
     attempts = Attempts(errors.InvalidRequest("bad"))
     with pytest.raises(errors.InvalidRequest):
-        await attempts.run(failover(), both())
-    assert attempts.asked == [A]
+        await attempts.run(failover())
+    assert attempts.asked == ["a"]
 
 
-async def test_every_target_is_asked_even_where_there_are_more_than_attempts() -> None:
+async def test_every_target_is_asked_once_even_where_there_are_more_than_attempts() -> None:
+    attempts = Attempts(throttle(), throttle())
+    assert await attempts.run(failover(1), "abc") == "c"
     attempts = Attempts(throttle())
-    assert await attempts.run(failover(1), both()) == B
+    with pytest.raises(errors.RateLimited) as caught:
+        await attempts.run(failover(1), "a")
+    # nobody has tried again: a caller may
+    assert not caught.value.is_final
 
 
-async def test_what_another_target_cannot_carry_is_told_only_where_none_could() -> None:
-    unfit = errors.InvalidRequest("cannot carry", retry_elsewhere=True)
-    attempts = Attempts(errors.Overloaded("busy", retry_here=False), unfit)
+async def test_a_target_that_cannot_carry_the_call_counts_for_nothing() -> None:
+    breakers = Breakers(1, 50.0)
+    breakers.note("A", errors.Overloaded("x"), is_probe=False)
+    attempts = Attempts()
+    assert await attempts.run(failover(breakers=breakers), "Ab") == "b"
+    assert (attempts.sleeps, breakers.states()) == ([], {"A": "open"})
+    attempts = Attempts(throttle(), throttle())
+    assert await attempts.run(failover(), "aB") == "a"
+    assert attempts.asked == ["a"] * 3
+
+
+async def test_that_no_target_can_carry_the_call_is_told_only_where_none_could() -> None:
+    with pytest.raises(errors.InvalidRequest, match="cannot carry"):
+        await Attempts().run(failover(), "AB")
     with pytest.raises(errors.Overloaded, match="busy"):
-        await attempts.run(failover(), both())
-    attempts = Attempts(unfit, errors.InvalidRequest("nor that", retry_elsewhere=True))
-    with pytest.raises(errors.InvalidRequest, match="nor that"):
-        await attempts.run(failover(), both())
-    assert attempts.asked == [A, B]
+        await Attempts(errors.Overloaded("busy", retry_here=False)).run(failover(), "aB")
+    breakers = Breakers(1, 50.0)
+    breakers.note("a", errors.Overloaded("x"), is_probe=False)
+    with pytest.raises(errors.Overloaded, match="kept failing"):
+        await Attempts().run(failover(breakers=breakers), "aB")
 
 
-async def test_no_retry_is_made_beyond_the_budget() -> None:
-    budget = RetryBudget(share=0.0, floor=0.0, most=1.0)
-    attempts = Attempts(*[throttle() for _ in range(5)])
-    with pytest.raises(errors.RateLimited):
-        await attempts.run(failover(budget=budget), PLANNER.plan(A))
-    assert attempts.asked == [A, A]
+async def test_retries_of_a_target_keep_to_its_budget_and_going_elsewhere_costs_nothing() -> None:
+    breakers = Breakers(0, share=0.0)
+    while breakers.may_retry("a"):
+        pass
+    attempts = Attempts(throttle(), throttle())
+    with pytest.raises(errors.RateLimited) as caught:
+        await attempts.run(failover(breakers=breakers), "a")
+    assert (attempts.asked, caught.value.is_final) == (["a"], True)
+    while breakers.may_retry("c"):
+        pass
+    attempts = Attempts(throttle())
+    assert await attempts.run(failover(breakers=breakers), "cd") == "d"
 
 
-async def test_no_wait_outlasts_the_deadline() -> None:
-    attempts = Attempts(throttle(5.0))
-    with pytest.raises(errors.RateLimited):
-        await attempts.run(failover(), PLANNER.plan(A), seconds=4)
-    assert (attempts.asked, attempts.sleeps) == ([A], [])
+async def test_no_wait_outlasts_the_deadline_or_the_longest_wait() -> None:
+    for seconds, asked in ((4, 5.0), (100, 30.0)):
+        attempts = Attempts(throttle(asked))
+        with pytest.raises(errors.RateLimited):
+            await attempts.run(failover(), "a", seconds=seconds)
+        assert (attempts.asked, attempts.sleeps) == (["a"], [])
 
 
 async def test_a_target_whose_breaker_is_open_is_passed_over_and_if_all_are_nobody_is_asked() -> None:
     breakers = Breakers(1, 50.0)
-    first, second = both()
-    breakers.note(first.key, errors.UpstreamUnreachable("no"))
+    breakers.note("a", errors.UpstreamUnreachable("no"), is_probe=False)
     attempts = Attempts()
-    assert await attempts.run(failover(breakers=breakers), both()) == B
-    breakers.note(second.key, errors.UpstreamUnreachable("no"))
+    assert await attempts.run(failover(breakers=breakers)) == "b"
+    breakers = Breakers(1, 50.0, clock=lambda: attempts.now)
+    for name in "ab":
+        breakers.note(name, errors.UpstreamUnreachable("no"), is_probe=False)
     attempts = Attempts()
     with pytest.raises(errors.Overloaded, match="kept failing") as caught:
-        await attempts.run(failover(breakers=breakers), both())
+        await attempts.run(failover(breakers=breakers))
     assert attempts.asked == []
-    assert (caught.value.retry_here, 49 < (caught.value.retry_after or 0) <= 50) == (False, True)
+    assert (caught.value.retry_here, caught.value.retry_after) == (False, 50.0)
+
+
+async def test_when_the_breaker_opens_on_the_way_the_refusal_comes_at_once_and_says_why() -> None:
+    attempts = Attempts(errors.Overloaded("busy", retry_after=2))
+    with pytest.raises(errors.Overloaded, match="busy"):
+        await attempts.run(failover(breakers=Breakers(1, 50.0)), "a")
+    assert (attempts.asked, attempts.sleeps) == (["a"], [])
 
 
 async def test_one_that_rests_is_asked_last() -> None:
-    breakers = Breakers()
-    breakers.note(both()[0].key, throttle(60))
     attempts = Attempts()
-    assert await attempts.run(failover(breakers=breakers), both()) == B
+    breakers = Breakers(clock=lambda: attempts.now)
+    breakers.note("a", throttle(60), is_probe=False)
+    assert await attempts.run(failover(breakers=breakers)) == "b"
+    assert await attempts.run(failover(breakers=breakers), "a") == "a"
 
 
 async def test_outcomes_reach_the_breakers() -> None:
     breakers = Breakers(2, 50.0)
     attempts = Attempts(*[errors.Overloaded("x") for _ in range(4)])
     with pytest.raises(errors.Overloaded, match="x"):
-        await attempts.run(failover(4, breakers=breakers), both())
-    assert set(breakers.states()) == {"a.one@here", "b.two@us-west-2"}
+        await attempts.run(failover(4, breakers=breakers))
+    assert set(breakers.states()) == {"a", "b"}

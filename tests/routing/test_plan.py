@@ -26,11 +26,13 @@ def test_a_route_has_its_targets_in_order_and_stands_before_aliases() -> None:
     route = Route((Choice("a.one"), Choice("b.two", Place("us-west-2", "arn:aws:iam::111122223333:role/x"))))
     planner = Planner("z.z", {"one": "a.one"}, {"both": route, "default": Route((Choice("b.two"),))})
     first, second = planner.plan("both")
-    assert (first.model.raw, first.key, first.place) == ("a.one", "a.one@here", HOME)
-    assert (second.model.raw, second.key) == ("b.two", "b.two@us-west-2/111122223333")
+    assert (first.model.raw, first.place) == ("a.one", HOME)
+    assert (second.model.raw, second.place.region, second.place.account) == ("b.two", "us-west-2", "111122223333")
     assert planner.first("").model.raw == "b.two"
     assert planner.names() == ["both", "one"]
     assert [planner.model_behind(name) for name in ("both", "one", "", "c.three")] == ["a.one", "a.one", "b.two", ""]
+    assert [planner.known_as(name) for name in ("both", "")] == ["both", "b.two"]
+    assert [planner.is_ours(name) for name in ("both", "one", "default", "c.three", "")] == [True] * 3 + [False] * 2
     assert [planner.knows(name) for name in ("both", "c.three", "no model", "")] == [True, True, False, False]
 
 

@@ -103,7 +103,7 @@ def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
 async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = object_of(exchange.body)
     name = name_of(document)
-    facts = MessageFacts(ids.new_id("msg_"), name or pipeline.planner.default_model, exchange.record.request_id)
+    facts = MessageFacts(ids.new_id("msg_"), pipeline.planner.known_as(name), exchange.record.request_id)
     answer_headers = (("request-id", exchange.record.request_id),)
     native_call = _native_call(exchange, document)
 

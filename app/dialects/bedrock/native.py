@@ -11,7 +11,7 @@ from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.kit import json
-from app.models.ids import ModelId, is_model_name
+from app.models.ids import ModelId, is_model_name, parse_model_id
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 from app.pipeline.ways import Forwarded, take_forwarded, take_forwarded_stream
@@ -42,7 +42,9 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
     )
 
     def ask(model: ModelId) -> BedrockRequest:
-        return replace(request, path=_renamed(request.path, model))
+        # tokens are counted by base id only
+        called = parse_model_id(model.base) if operation.name == "CountTokens" else model
+        return replace(request, path=_renamed(request.path, called))
 
     if not operation.is_streamed:
         forwarded = await pipeline.forward(exchange, request, name, ask, take_forwarded)

@@ -107,7 +107,7 @@ def _chunk_schema() -> dict[str, Any]:
 async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = object_of(exchange.body)
     name = name_of(document)
-    known_as = name or pipeline.planner.default_model
+    known_as = pipeline.planner.known_as(name)
     native_call = NativeCall(name, document)
 
     @cache

@@ -84,7 +84,7 @@ async def _embed(pipeline: Pipeline, exchange: Exchange, default_model: str) -> 
                     {"object": "embedding", "index": index, "embedding": encode(vector)}
                     for index, vector in enumerate(vectors)
                 ],
-                "model": name or pipeline.planner.default_model,
+                "model": pipeline.planner.known_as(name),
                 "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             }
         ),

@@ -131,7 +131,7 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
     earlier = await _earlier(kept, request.previous_response_id)
     sent = await _resolved(kept, request.input)
     items = [*((KEPT, item) for item in earlier), *((f"input[{place}]", item) for place, item in enumerate(sent))]
-    known_as = request.model or pipeline.planner.default_model
+    known_as = pipeline.planner.known_as(request.model)
     # what is kept must hold its thoughts, so that the conversation can go on from it
     is_sealed = request.store is not False or SEALED in (request.include or ())
     head = ids.new_id("resp_"), int(time.time()), known_as

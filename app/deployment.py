@@ -1,0 +1,76 @@
+"""What the configuration file says of names, made of the parts that routing works with, or refused with every fault."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from app.aws_data import bedrock_regions
+from app.bedrock.endpoints import Place
+from app.config_file import ConfigFile, TargetRow
+from app.errors import InvalidRequest
+from app.models.ids import parse_model_id
+from app.routing.plan import DEFAULT_ALIAS, Choice, Planner, Route
+from app.settings import Settings, SettingsError
+
+
+def planner_of(settings: Settings) -> Planner:
+    """The names of a deployment.
+
+    Raises:
+        SettingsError: a name stands for what no model is called, or for another name, which is not looked up again.
+    """
+    config = settings.config()
+    faults = [f"the configuration file: {fault}" for fault in _faults(config)]
+    names = {*config.aliases, *config.routes}
+    if settings.bedrock_model_id in names:
+        faults.append("BEDROCK_MODEL_ID is a name of this deployment's own: give a route or alias called `default`")
+    faults += [f"BEDROCK_MODEL_ID: {fault}" for fault in _faults_of_model(settings.bedrock_model_id)]
+    if faults:
+        raise SettingsError(faults)
+    routes = {
+        name: Route(tuple(map(_choice, row.targets)), row.order == "weighted") for name, row in config.routes.items()
+    }
+    behind = {name: parse_model_id(row.stands_for) for name, row in config.models.items()}
+    return Planner(settings.bedrock_model_id, config.aliases, routes, behind)
+
+
+def _choice(row: TargetRow) -> Choice:
+    return Choice(row.model, Place(row.region, row.role, row.endpoint_url), row.weight)
+
+
+def _faults(config: ConfigFile) -> Iterator[str]:
+    names = {*config.aliases, *config.routes, DEFAULT_ALIAS}
+    meant = {f"aliases.{name}": model for name, model in config.aliases.items()}
+    meant |= {
+        f"routes.{name}.targets.{place}.model": target.model
+        for name, row in config.routes.items()
+        for place, target in enumerate(row.targets)
+    }
+    for path, model in meant.items():
+        if model in names:
+            yield f"{path}: {model} is a name of this deployment's own, and names are not looked up twice"
+        yield from (f"{path}: {fault}" for fault in _faults_of_model(model))
+    for name, known in config.models.items():
+        yield from (f"models.{name}.stands_for: {fault}" for fault in _faults_of_model(known.stands_for))
+    for name, row in config.routes.items():
+        for place, target in enumerate(row.targets):
+            yield from (f"routes.{name}.targets.{place}.{fault}" for fault in _faults_of_place(target))
+
+
+def _faults_of_model(model: str) -> Iterator[str]:
+    try:
+        parse_model_id(model)
+    except InvalidRequest as error:
+        yield error.message
+
+
+def _faults_of_place(target: TargetRow) -> Iterator[str]:
+    if target.region and not target.endpoint_url and target.region not in bedrock_regions():
+        yield f"region: Bedrock is not known in {target.region}; for another region give endpoint_url"
+    if target.endpoint_url:
+        try:
+            parts = urlsplit(target.endpoint_url)
+            is_right = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_right = False
+        if not is_right:
+            yield "endpoint_url: must be an http:// or https:// URL"

@@ -1,0 +1,224 @@
+"""A conversation with thinking and tools makes three turns through each dialect, its callers as they are in the wild:
+every signature and every redacted thought that Bedrock gave out comes back to it byte-equal, in its place."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from app.bedrock.decode import DocumentDecoder, EventDecoder
+from app.converse.fold import fold
+from app.kit import json
+from tests.end_to_end.conftest import boto_client
+from tests.end_to_end.watching import Exchange, Watched
+from tests.servers import KEY, gateway, serving
+
+SCENES = ("scripted.thinking-v1:0", "scripted.redacted-v1:0")
+CLAUDE = "anthropic.claude-sonnet-4-20250514-v1:0"
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+QUESTIONS = ("What is the weather in Bern?", "And in Basel?", "And in Zürich, «morgen»?")
+
+
+@pytest.fixture(scope="module")
+def bedrock() -> Watched:
+    return Watched()
+
+
+@pytest.fixture(scope="module")
+def url(bedrock: Watched) -> Iterator[str]:
+    with serving(bedrock) as upstream, gateway(upstream) as base:
+        yield base
+
+
+def thoughts_given(exchange: Exchange) -> list[str]:
+    """The proofs in Bedrock's answer: the signatures of its thoughts, and what it redacted."""
+    operation = exchange.path.rpartition("/")[2]
+    if operation == "converse":
+        return of_blocks(json.loads(exchange.answer)["output"]["message"]["content"])
+    if operation == "converse-stream":
+        return of_blocks(fold(EventDecoder().feed(exchange.answer))["output"]["message"]["content"])
+    if operation == "invoke":
+        return of_blocks(json.loads(exchange.answer)["content"])
+    events = DocumentDecoder("message_stop").feed(exchange.answer)
+    return [event["delta"]["signature"] for event in events if "signature" in event.get("delta", {})]
+
+
+def of_blocks(blocks: Any) -> list[str]:
+    """The proofs in blocks of Converse's or of Anthropic's."""
+    found = []
+    for block in blocks if isinstance(blocks, list) else ():
+        match block:
+            case {"reasoningContent": {"reasoningText": {"signature": proof}}}:
+                found.append(proof)
+            case {"reasoningContent": {"redactedContent": proof}}:
+                found.append(proof)
+            case {"type": "thinking", "signature": proof}:
+                found.append(proof)
+    return found
+
+
+def chat(url: str, model: str, is_streamed: bool) -> None:
+    function = {"name": "get_weather", "parameters": CITY}
+    messages: list[Any] = []
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
+
+        def ask() -> Any:
+            tools: Any = [{"type": "function", "function": function}]
+            if not is_streamed:
+                answer = client.chat.completions.create(model=model, messages=messages, tools=tools)
+                return answer.choices[0].message
+            with client.chat.completions.stream(model=model, messages=messages, tools=tools) as stream:
+                return stream.get_final_completion().choices[0].message
+
+        for question in QUESTIONS:
+            messages.append({"role": "user", "content": question})
+            while (message := ask()).tool_calls:
+                messages.append(sent_back(message))
+                messages += [
+                    {"role": "tool", "tool_call_id": call.id, "content": "rain"} for call in message.tool_calls
+                ]
+            messages.append(sent_back(message))
+
+
+def sent_back(message: Any) -> Any:
+    """A message of the assistant as a caller keeps it; the SDK's helper for streams leaves its own parts on it."""
+    kept = {name: value for name, value in message.model_dump(exclude_none=True).items() if name != "parsed"}
+    for call in kept.get("tool_calls", ()):
+        call.pop("index", None)
+        call["function"].pop("parsed_arguments", None)
+    return kept
+
+
+def responses(url: str, model: str, is_streamed: bool, *, is_kept: bool = False) -> None:
+    tools: Any = [{"type": "function", "name": "get_weather", "parameters": CITY, "strict": False}]
+    items: list[Any] = []
+    previous: Any = None
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
+
+        def ask() -> Any:
+            kept: Any = {"previous_response_id": previous} if is_kept else {"store": False}
+            given: Any = {"model": model, "input": items, "tools": tools, **kept}
+            if not is_kept:
+                given["include"] = ["reasoning.encrypted_content"]
+            if not is_streamed:
+                return client.responses.create(**given)
+            with client.responses.stream(**given) as stream:
+                return stream.get_final_response()
+
+        for question in QUESTIONS:
+            items.append({"role": "user", "content": question})
+            while True:
+                answer = ask()
+                if is_kept:
+                    items, previous = [], answer.id
+                else:
+                    items += [item.model_dump(exclude_none=True) for item in answer.output]
+                calls = [item for item in answer.output if item.type == "function_call"]
+                items += [{"type": "function_call_output", "call_id": call.call_id, "output": "rain"} for call in calls]
+                if not calls:
+                    break
+
+
+def kept_responses(url: str, model: str, is_streamed: bool) -> None:
+    responses(url, model, is_streamed, is_kept=True)
+
+
+def messages(url: str, model: str, is_streamed: bool) -> None:
+    tools: Any = [{"name": "get_weather", "input_schema": CITY}]
+    history: list[Any] = []
+    with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:
+
+        def ask() -> Any:
+            given: Any = {"model": model, "max_tokens": 4000, "messages": history, "tools": tools}
+            given["thinking"] = {"type": "enabled", "budget_tokens": 2000}
+            if not is_streamed:
+                return client.messages.create(**given)
+            with client.messages.stream(**given) as stream:
+                return stream.get_final_message()
+
+        for question in QUESTIONS:
+            history.append({"role": "user", "content": question})
+            while True:
+                answer = ask()
+                history.append({"role": "assistant", "content": answer.content})
+                calls = [block for block in answer.content if block.type == "tool_use"]
+                if not calls:
+                    break
+                results = [{"type": "tool_result", "tool_use_id": call.id, "content": "rain"} for call in calls]
+                history.append({"role": "user", "content": results})
+
+
+def converse(url: str, model: str, is_streamed: bool) -> None:
+    config: Any = {"tools": [{"toolSpec": {"name": "get_weather", "inputSchema": {"json": CITY}}}]}
+    history: list[Any] = []
+    with boto_client(url) as client:
+
+        def ask() -> Any:
+            given: Any = {"modelId": model, "messages": history, "toolConfig": config}
+            if not is_streamed:
+                return client.converse(**given)["output"]["message"]
+            return gathered(client.converse_stream(**given)["stream"])
+
+        for question in QUESTIONS:
+            history.append({"role": "user", "content": [{"text": question}]})
+            while True:
+                message = ask()
+                history.append(message)
+                calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
+                if not calls:
+                    break
+                results = [
+                    {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": "rain"}]}} for call in calls
+                ]
+                history.append({"role": "user", "content": results})
+
+
+def gathered(stream: Any) -> Any:
+    """A message of boto3's events, as its callers put them together: blobs are bytes there."""
+    blocks: dict[int, Any] = {}
+    for event in stream:
+        match event:
+            case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index}}:
+                blocks[index] = {"toolUse": {**tool, "input": ""}}
+            case {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}}:
+                blocks[index]["toolUse"]["input"] += piece
+            case {"contentBlockDelta": {"delta": {"text": piece}, "contentBlockIndex": index}}:
+                blocks.setdefault(index, {"text": ""})["text"] += piece
+            case {"contentBlockDelta": {"delta": {"reasoningContent": piece}, "contentBlockIndex": index}}:
+                if "redactedContent" in piece:
+                    blocks[index] = {"reasoningContent": piece}
+                    continue
+                thought = blocks.setdefault(index, {"reasoningContent": {"reasoningText": {}}})
+                text = thought["reasoningContent"]["reasoningText"]
+                for name, value in piece.items():
+                    text[name] = text.get(name, "") + value
+    for block in blocks.values():
+        if "toolUse" in block:
+            block["toolUse"]["input"] = json.loads(block["toolUse"]["input"].encode())
+    return {"role": "assistant", "content": [blocks[index] for index in sorted(blocks)]}
+
+
+Caller = Callable[[str, str, bool], None]
+CONVERSATIONS: list[tuple[Caller, str]] = [
+    *((caller, model) for caller in (chat, responses, kept_responses, messages, converse) for model in SCENES),
+    (messages, CLAUDE),
+]
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("caller", "model"), CONVERSATIONS, ids=[f"{caller.__name__}-{model}" for caller, model in CONVERSATIONS]
+)
+def test_three_turns(bedrock: Watched, url: str, caller: Caller, model: str, is_streamed: bool) -> None:
+    bedrock.exchanges.clear()
+    caller(url, model, is_streamed)
+    assert len(bedrock.exchanges) == 6
+    given: list[str] = []
+    for exchange in bedrock.exchanges:
+        sent = [proof for message in exchange.body["messages"] for proof in of_blocks(message["content"])]
+        assert sent == given
+        given += thoughts_given(exchange)
+    assert len(given) >= 3
+    assert len(set(given)) >= 3
