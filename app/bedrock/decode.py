@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from base64 import b64decode
 from typing import Any, Generic, TypeVar, cast
 
-from app.bedrock.errors import error_of_name
+from app.bedrock.errors import error_of_name, error_of_openai
 from app.converse.events import Event
 from app.converse.usage import Usage
 from app.errors import GatewayError, UpstreamFailed
@@ -148,7 +148,7 @@ class ServerSentDecoder:
                 documents.append(self._document(json.loads(payload)))
         except GatewayError as error:
             self._failure = error
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, TypeError) as error:
             self._failure = UpstreamFailed(_GARBLED, detail=type(error).__name__)
         if self._failure is not None and not documents:
             raise self._failure
@@ -165,26 +165,18 @@ class ServerSentDecoder:
         if not self._is_complete:
             raise UpstreamFailed("Bedrock's stream ended before its message was complete")
 
+    @property
+    def is_complete(self) -> bool:
+        """True once the answer has come to its end; nothing follows that anybody needs."""
+        return self._is_complete
+
     def _document(self, document: Any) -> dict[str, Any]:
-        kind, inside = document.get("type"), document.get("error")
-        if kind == "error" or (kind is None and isinstance(inside, dict)):
-            error = inside if isinstance(inside, dict) else document
-            raise error_of_name(
-                "", str(error.get("message") or _GARBLED), status=_STATUS_OF.get(str(error.get("code")), 500)
-            )
+        kind, error = document.get("type"), document.get("error")
+        if kind == "error" or document.get("object") == "error" or (kind is None and error):
+            raise error_of_openai(error or document)
         if kind in self._last:
             self._is_complete = True
         return cast(dict[str, Any], document)
-
-
-# what a code in OpenAI's errors says, where there is no status any more
-_STATUS_OF = {
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "validation_error": 400,
-    "invalid_prompt": 400,
-    "overloaded": 503,
-}
 
 
 def error_of_frame(frame: Frame) -> GatewayError:

@@ -55,18 +55,19 @@ def resolve_endpoints(settings: Settings, place: Place = HOME) -> dict[Service, 
 
     botocore's rules know FIPS and dual-stack switches, partitions, and `endpoint_url` of a profile.
     """
+    region = place.region or settings.aws_region
+    # AWS's own variables name endpoints of the gateway's region
+    home = settings if region == settings.aws_region else None
+    general = home.aws_endpoint_url if home else None
     explicit: dict[Service, str | None] = {
-        "bedrock-runtime": place.endpoint_url or settings.aws_endpoint_url_bedrock_runtime or settings.aws_endpoint_url,
-        "bedrock": settings.aws_endpoint_url_bedrock or settings.aws_endpoint_url,
+        "bedrock-runtime": place.endpoint_url or (home.aws_endpoint_url_bedrock_runtime if home else None) or general,
+        "bedrock": (home.aws_endpoint_url_bedrock if home else None) or general,
         # botocore 1.44.8 has no rules for it (contracts 0.1)
-        "bedrock-mantle": settings.aws_endpoint_url_bedrock_mantle
-        or settings.aws_endpoint_url
-        or f"https://bedrock-mantle.{place.region or settings.aws_region}.api.aws",
+        "bedrock-mantle": (home.aws_endpoint_url_bedrock_mantle if home else None)
+        or general
+        or f"https://bedrock-mantle.{region}.api.aws",
     }
-    return {
-        service: Endpoint.parse(url or _resolve_by_rules(service, place.region or settings.aws_region))
-        for service, url in explicit.items()
-    }
+    return {service: Endpoint.parse(url or _resolve_by_rules(service, region)) for service, url in explicit.items()}
 
 
 def _resolve_by_rules(service: Service, region: str) -> str:

@@ -63,14 +63,44 @@ def error_of_reply(status: int, headers: Headers, body: bytes) -> GatewayError:
     """The error that Bedrock's answer with a status of 300 or more means."""
     fields = dict(headers)
     document = _document(body)
-    if isinstance(document.get("error"), dict):
-        # the OpenAI surfaces speak OpenAI's: {"error": {"message", "type", "code", "param"}}
-        document = document["error"]
+    if "error" in document:
+        return error_of_openai(
+            document["error"],
+            status,
+            UpstreamReply(status, headers, body),
+            seconds_until(fields.get("retry-after", "")),
+        )
     name = error_name(fields, document)
-    message = document.get("message") or document.get("Message") or f"Bedrock answered with status {status}"
+    message = (
+        document.get("message")
+        or document.get("Message")
+        or document.get("detail")
+        or f"Bedrock answered with status {status}"
+    )
     upstream = UpstreamReply(status, headers, body)
     retry_after = seconds_until(fields.get("retry-after", ""))
     return error_of_name(name, str(message), status=status, upstream=upstream, retry_after=retry_after, extra=document)
+
+
+def error_of_openai(
+    error: Any, status: int = 0, upstream: UpstreamReply | None = None, retry_after: float | None = None
+) -> GatewayError:
+    """The error that OpenAI's own words mean, as the surfaces that speak them use them.
+
+    Args:
+        error: `{"message", "type", "code", "param"}`, or a text. status: of the answer; 0 within a stream.
+    """
+    words = error if isinstance(error, dict) else {"message": error}
+    said = [str(words.get(name) or "").lower() for name in ("code", "type")]
+    make = next((_BY_OPENAI_WORD[word] for word in said if word in _BY_OPENAI_WORD), None)
+    numbers = [int(word) for word in said if word.isdigit()]
+    make = make or _BY_STATUS.get(next(iter(numbers), status)) or _unknown
+    made = make(str(words.get("message") or "Bedrock gave no reason"), {})
+    if isinstance(words.get("param"), str) and isinstance(made, InvalidRequest | NotFound):
+        made.param = words["param"]
+    made.upstream, made.retry_after = upstream, retry_after
+    made.detail = next(filter(None, said), f"status {status}")
+    return made
 
 
 def error_name(headers: dict[str, str], document: dict[str, Any]) -> str:
@@ -166,6 +196,8 @@ _BY_NAME: dict[str, Callable[[str, dict[str, Any]], GatewayError]] = {
 _BY_STATUS: dict[int, Callable[[str, dict[str, Any]], GatewayError]] = {
     400: _validation,
     401: _refused,
+    409: _plain(UpstreamFailed),
+    422: _validation,
     403: _permission,
     404: _plain(NotFound),
     408: _plain(UpstreamTimeout),
@@ -177,4 +209,23 @@ _BY_STATUS: dict[int, Callable[[str, dict[str, Any]], GatewayError]] = {
     503: _plain(Overloaded),
     504: _plain(UpstreamTimeout),
     529: _plain(Overloaded),
+}
+
+# codes and types of OpenAI's errors (contracts 1.4 and 2.1; mantle's own, seen by litellm#33027 and others)
+_BY_OPENAI_WORD: dict[str, Callable[[str, dict[str, Any]], GatewayError]] = {
+    "access_denied": _permission,
+    "context_length_exceeded": _plain(ContextTooLong),
+    "insufficient_quota": _plain(QuotaExceeded),
+    "invalid_api_key": _refused,
+    "invalid_prompt": _validation,
+    "invalid_request_error": _validation,
+    "model_not_found": _plain(ModelNotFound),
+    "not_found_error": _plain(ModelNotFound),
+    "overloaded": _plain(Overloaded),
+    "overloaded_error": _plain(Overloaded),
+    "permission_denied_error": _permission,
+    "rate_limit_error": _plain(RateLimited),
+    "rate_limit_exceeded": _plain(RateLimited),
+    "server_error": _internal,
+    "validation_error": _validation,
 }

@@ -50,6 +50,7 @@ class NativeCall:
 
     model: the name the caller used. document: the caller's body, never written into.
     version, betas: what its headers say of the format.
+    tool_paths: where each of the document's tools stood in the caller's own.
     keep_thoughts: the answer's thoughts are to come back later, so they must be given out.
     """
 
@@ -58,3 +59,4 @@ class NativeCall:
     version: str = ""
     betas: list[str] = field(default_factory=list)
     keep_thoughts: bool = False
+    tool_paths: list[str] = field(default_factory=list)

@@ -5,10 +5,12 @@ from contextlib import aclosing, contextmanager
 from typing import TypeVar
 
 from app.dialects.envelopes import Headers
-from app.errors import UpstreamFailed
+from app.errors import GatewayError, UpstreamFailed
 from app.kit import sse
 
 Batch = TypeVar("Batch")
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 SSE: Headers = (("content-type", sse.CONTENT_TYPE), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
@@ -18,19 +20,40 @@ def understanding() -> Iterator[None]:
     """What is not as Bedrock's service model says it is Bedrock's failure, not ours."""
     try:
         yield
-    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
 
 
+def understood(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
+    """The same function; what it does not find where Bedrock should have put it is Bedrock's failure."""
+
+    def made(answer: Batch) -> Made:
+        with understanding():
+            return make(answer)
+
+    return made
+
+
 async def frames(
-    batches: AsyncGenerator[Batch, None], translate: Callable[[Batch], bytes], finish: Callable[[], bytes]
+    batches: AsyncGenerator[list[Item], None], translate: Callable[[list[Item]], bytes], finish: Callable[[], bytes]
 ) -> AsyncGenerator[bytes, None]:
-    """The bytes for each batch that says something, and those that end a stream which ended well."""
+    """The bytes for each batch that says something, and those that end a stream which ended well.
+
+    What makes no sense in the middle of a batch is raised behind what was good before it: where the reads of a stream
+    were split is chance.
+    """
     async with aclosing(batches):
         async for batch in batches:
-            with understanding():
-                translated = translate(batch)
+            translated, failure = b"", None
+            try:
+                with understanding():
+                    for item in batch:
+                        translated += translate([item])
+            except GatewayError as error:
+                failure = error
             if translated:
                 yield translated
+            if failure is not None:
+                raise failure
     if last := finish():
         yield last

@@ -143,7 +143,9 @@ def chat_to_converse(body: dict[str, Any]) -> dict[str, Any]:
     if limit := body.get("max_completion_tokens") or body.get("max_tokens"):
         request["inferenceConfig"]["maxTokens"] = limit
     if body.get("tools"):
-        request["toolConfig"] = {"tools": [_tool({"type": "function", **tool["function"]}) for tool in body["tools"]]}
+        request["toolConfig"] = {
+            "tools": [_tool({"type": tool["type"], **tool[tool["type"]]}) for tool in body["tools"]]
+        }
     return request
 
 

@@ -4,6 +4,7 @@ Shapes and framing: the recordings of mantle (`data:` before `event:`, call ids 
 """
 
 import hashlib
+import uuid
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -32,7 +33,7 @@ class _Teller:
     """Tells of one response."""
 
     def __init__(self, body: dict[str, Any]) -> None:
-        self._digest = hashlib.sha256(json.dumps(body)).hexdigest()
+        self._digest = uuid.uuid4().hex * 2
         self._is_asked = "reasoning.encrypted_content" in (body.get("include") or ())
         self._custom = {tool["name"] for tool in body.get("tools") or () if tool.get("type") == "custom"}
         self._number = self._calls = 0

@@ -99,10 +99,13 @@ class Runtime:
         document = _own_document(body)
         return await _streamed(fault, body, lambda writer: _chunk_frames(self._play_anthropic(model, document), writer))
 
-    async def openai(self, path: str, *, is_mantle: bool, body: bytes) -> Answer | StreamAnswer:
-        """Chat Completions or Responses, at the runtime or on mantle."""
+    async def openai(self, path: str, *, is_mantle: bool | None, body: bytes) -> Answer | StreamAnswer:
+        """Chat Completions or Responses, at the runtime or on mantle; where that is not known, where the model is."""
         document = _document(body)
         name = document.get("model")
+        if is_mantle is None:
+            known = find_on_mantle(str(name))
+            is_mantle = known is not None and f"mantle{path}" in known[0].openai
         found = find_on_mantle(str(name)) if is_mantle else find_model(str(name))
         place = f"{'mantle' if is_mantle else 'runtime'}{path}"
         if found is None or place not in found[0].openai:

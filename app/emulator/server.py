@@ -92,7 +92,8 @@ class Emulator:
         if scope["method"] == "POST" and (match := _MODEL.match(path)):
             return await self._run(match[2], unquote(match[1]), body)
         if scope["method"] == "POST" and _OPENAI.match(path):
-            is_mantle = service == "bedrock-mantle" or (not service and path.startswith("/v1/"))
+            # a bearer key names no service
+            is_mantle = None if not service else service == "bedrock-mantle"
             return await self._runtime.openai(path, is_mantle=is_mantle, body=body)
         if scope["method"] == "POST" and (match := _GUARDRAIL.match(path)):
             return await self._runtime.apply_guardrail(unquote(match[1]), match[2], body)

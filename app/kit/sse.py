@@ -7,6 +7,7 @@ CONTENT_TYPE = "text/event-stream; charset=utf-8"
 
 COMMENT = b": still here\n\n"
 
+_BOM = b"\xef\xbb\xbf"
 _END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -21,7 +22,7 @@ def named_frame(name: str, payload: bytes) -> bytes:
 
 
 class SseParser:
-    """Takes a stream of events apart, however its reads were split.
+    """Takes a stream of events apart, however its reads were split. Lines end in LF or CRLF; nobody sends bare CRs.
 
     Bedrock's mantle sends `data:` before `event:` (recording bedrock_mantle reused_tool_call_ids), and names an event
     in its data too: so only the data of each event is given out.
@@ -34,6 +35,7 @@ class SseParser:
         self._buffer = bytearray()
         self._limit = limit
         self._looked = 0
+        self._has_begun = False
 
     @property
     def is_at_boundary(self) -> bool:
@@ -47,6 +49,10 @@ class SseParser:
             ValueError: an event is larger than the limit.
         """
         self._buffer += data
+        if not self._has_begun and len(self._buffer) >= len(_BOM):
+            self._has_begun = True
+            if self._buffer.startswith(_BOM):
+                del self._buffer[: len(_BOM)]
         payloads = []
         while (end := _END.search(self._buffer, self._looked)) is not None:
             payload = _data_of(bytes(self._buffer[: end.start()]))

@@ -1,16 +1,17 @@
 """Calls in OpenAI's own words, where Bedrock serves them for the model: at the runtime, or on mantle."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, Literal
 
 from app.bedrock.client import BedrockRequest
-from app.bedrock.endpoints import Service
 from app.converse.call import NativeCall
-from app.models.ids import ModelId, parse_model_id
+from app.kit import json
+from app.models.ids import ModelId
+from app.models.traits import Surface
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
-from app.pipeline.ways import UsageReader, Way
+from app.pipeline.ways import JSON, UsageReader, Way
 from app.routing.plan import Target
 from app.tailor.draft import NativeDraft
 from app.tailor.openai import tailor_chat, tailor_responses
@@ -26,29 +27,33 @@ def ask(exchange: Exchange, api: Api, call: NativeCall, target: Target, usage_of
     Args:
         usage_of: reads the tokens that a document of this API tells of.
     """
-    service, path, draft = _prepared(api, call, target)
-    return _at(ways.openai(service, path, draft.body, usage_of, exchange.record), target, draft)
+    surface, draft, request, tier = _prepared(api, call, target)
+    way = ways.openai(surface, request, usage_of, exchange.record, tier)
+    return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 
 
 def ask_for_stream(
     exchange: Exchange, api: Api, call: NativeCall, target: Target, usage_of: UsageReader, last: frozenset[str]
 ) -> Way[AsyncGenerator[list[dict[str, Any]], None]]:
     """The way to ask a target for a stream of documents; `last` are the types of those that complete an answer."""
-    service, path, draft = _prepared(api, call, target)
-    return _at(ways.openai_stream(service, path, draft.body, usage_of, last, exchange.record), target, draft)
+    surface, draft, request, tier = _prepared(api, call, target)
+    way = ways.openai_stream(surface, request, usage_of, last, exchange.record, tier)
+    return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 
 
-def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Service, str, NativeDraft]:
-    surface = target.traits.native[api]
-    draft = _TAILORS[api](call, surface, target.traits)
-    if surface == "mantle":
-        return "bedrock-mantle", target.traits.mantle_path + _PATHS[api], draft
-    return "bedrock-runtime", "/openai/v1" + _PATHS[api], draft
+def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, NativeDraft, ways.Ask, str]:
+    surface, traits = target.traits.native[api], target.traits
+    draft = _TAILORS[api](call, surface, traits)
+    # a model has no geography on mantle; and neither surface knows it by an ARN
+    on_mantle = target.known.base.removesuffix(traits.mantle_drops)
 
+    def request(model: ModelId) -> BedrockRequest:
+        if surface == "mantle":
+            body = json.dumps({**draft.body, "model": on_mantle})
+            return BedrockRequest("bedrock-mantle", "POST", traits.mantle_path + _PATHS[api], headers=JSON, body=body)
+        name = f"{model.geography}.{model.base}" if model.arn_kind == "inference-profile" else model.raw
+        body = json.dumps({**draft.body, "model": name})
+        return BedrockRequest("bedrock-runtime", "POST", "/openai/v1" + _PATHS[api], headers=JSON, body=body)
 
-def _at(way: Way[ways.T], target: Target, draft: NativeDraft) -> Way[ways.T]:
-    """The way with what was noted of the draft. On mantle models have names without geography, and without ARNs."""
-    on_mantle = parse_model_id(target.known.base.removesuffix(target.traits.mantle_drops))
-    ask_it: Callable[[ModelId], BedrockRequest] = way.ask if way.surface == "runtime" else lambda _: way.ask(on_mantle)
-    surface = "openai" if way.surface == "runtime" else way.surface
-    return replace(way, ask=ask_it, surface=surface, ignored=draft.ignored, repaired=draft.repaired)
+    tier = str(draft.body.get("service_tier") or "")
+    return surface, draft, request, "" if tier == "auto" else tier

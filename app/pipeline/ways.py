@@ -1,5 +1,7 @@
 """How one target is asked, and what is read of its answer: the surfaces of Bedrock, one function each."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
@@ -13,12 +15,11 @@ from app.bedrock.decode import (
     usage_of_headers,
     usage_of_invocation,
 )
-from app.bedrock.endpoints import Service
 from app.bedrock.transport import HttpResponse, read_body
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.converse.usage import Usage
-from app.errors import UpstreamFailed
+from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.aiter import started
 from app.models.ids import ModelId, parse_model_id
@@ -26,9 +27,12 @@ from app.tailor.draft import Draft
 from app.tailor.undo import EventUndo, Undo
 from app.telemetry.observer import RequestRecord
 
+_AFTER_THE_END = 0.5
+
 T = TypeVar("T")
 Made = TypeVar("Made")
 UsageReader = Callable[[dict[str, Any]], Usage | None]
+Ask = Callable[[ModelId], BedrockRequest]
 
 JSON = (("content-type", "application/json"),)
 
@@ -44,7 +48,7 @@ class Way(Generic[T]):
 
     lane: str
     surface: str
-    ask: Callable[[ModelId], BedrockRequest]
+    ask: Ask
     take: Callable[[HttpResponse], Awaitable[T]]
     ignored: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
@@ -136,15 +140,13 @@ def invoke_stream(
     """
 
     async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
-        return await started(_read_documents(response, DocumentDecoder(last), usage_of, record))
+        return await started(_read_documents(response, last, usage_of, record))
 
     return Way("native", "invoke", _to_model("invoke-with-response-stream", body), take)
 
 
-def openai(
-    service: Service, path: str, body: dict[str, Any], usage_of: UsageReader, record: RequestRecord
-) -> Way[dict[str, Any]]:
-    """By a surface that speaks OpenAI, with a body of its own; the document that it answers.
+def openai(surface: str, ask: Ask, usage_of: UsageReader, record: RequestRecord, tier: str = "") -> Way[dict[str, Any]]:
+    """By a surface that speaks OpenAI; the document that it answers.
 
     Args:
         usage_of: reads the tokens that a document tells of.
@@ -152,21 +154,14 @@ def openai(
 
     async def take(response: HttpResponse) -> dict[str, Any]:
         document = await read_document(response)
-        record.usage = usage_of(document)
+        record.usage = _read(usage_of, document)
         return document
 
-    tier = str(body.get("service_tier") or "")
-    ask = _with_model(service, path, body)
-    return Way("native", service.removeprefix("bedrock-"), ask, take, tier="" if tier == "auto" else tier)
+    return Way("native", surface, ask, take, tier=tier)
 
 
 def openai_stream(
-    service: Service,
-    path: str,
-    body: dict[str, Any],
-    usage_of: UsageReader,
-    last: frozenset[str],
-    record: RequestRecord,
+    surface: str, ask: Ask, usage_of: UsageReader, last: frozenset[str], record: RequestRecord, tier: str = ""
 ) -> Way[AsyncGenerator[list[dict[str, Any]], None]]:
     """The same as a stream; its documents, a batch for each read, once the first has come.
 
@@ -175,11 +170,9 @@ def openai_stream(
     """
 
     async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
-        return await started(_read_documents(response, ServerSentDecoder(last), usage_of, record))
+        return await started(_read_server_sent(response, last, usage_of, record))
 
-    tier = str(body.get("service_tier") or "")
-    ask = _with_model(service, path, body)
-    return Way("native", service.removeprefix("bedrock-"), ask, take, tier="" if tier == "auto" else tier)
+    return Way("native", surface, ask, take, tier=tier)
 
 
 def count_tokens(model: ModelId, counted: dict[str, Any]) -> Way[int]:
@@ -215,19 +208,11 @@ def take_forwarded_stream(record: RequestRecord) -> Callable[[HttpResponse], Awa
     return take
 
 
-def _to_model(operation: str, body: Any) -> Callable[[ModelId], BedrockRequest]:
+def _to_model(operation: str, body: Any) -> Ask:
     data = json.dumps(body)
 
     def ask(model: ModelId) -> BedrockRequest:
         return BedrockRequest("bedrock-runtime", "POST", f"/model/{model.quoted}/{operation}", headers=JSON, body=data)
-
-    return ask
-
-
-def _with_model(service: Service, path: str, body: dict[str, Any]) -> Callable[[ModelId], BedrockRequest]:
-    def ask(model: ModelId) -> BedrockRequest:
-        data = json.dumps({**body, "model": model.raw})
-        return BedrockRequest(service, "POST", path, headers=JSON, body=data)
 
     return ask
 
@@ -298,11 +283,9 @@ async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord
 
 
 async def _read_documents(
-    response: HttpResponse,
-    decoder: DocumentDecoder | ServerSentDecoder,
-    usage_of: UsageReader,
-    record: RequestRecord,
+    response: HttpResponse, last: str, usage_of: UsageReader, record: RequestRecord
 ) -> AsyncGenerator[list[dict[str, Any]], None]:
+    decoder = DocumentDecoder(last)
     try:
         async for data in response.chunks():
             documents = decoder.feed(data)
@@ -313,6 +296,38 @@ async def _read_documents(
         decoder.finish()
     finally:
         response.close()
+
+
+async def _read_server_sent(
+    response: HttpResponse, last: frozenset[str], usage_of: UsageReader, record: RequestRecord
+) -> AsyncGenerator[list[dict[str, Any]], None]:
+    decoder = ServerSentDecoder(last)
+    try:
+        chunks = response.chunks()
+        async for data in chunks:
+            documents = decoder.feed(data)
+            for document in documents:
+                record.usage = _read(usage_of, document) or record.usage
+            if documents:
+                yield documents
+            if decoder.is_complete:
+                # read to its end a connection stays usable; but the answer does not depend on how it ends
+                with contextlib.suppress(GatewayError, TimeoutError):
+                    async with asyncio.timeout(_AFTER_THE_END):
+                        async for _ in chunks:
+                            pass
+                break
+        decoder.finish()
+    finally:
+        response.close()
+
+
+def _read(usage_of: UsageReader, document: dict[str, Any]) -> Usage | None:
+    """The tokens that a document tells of; one that tells of them oddly is still an answer."""
+    try:
+        return usage_of(document)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def usage_or_headers(usage_of: UsageReader) -> Callable[[HttpResponse, dict[str, Any]], Usage | None]:

@@ -50,7 +50,7 @@ class MemoryResponses:
         self._clock = clock
         self._bytes: Counter[str] = Counter()
         self._groups: dict[str, OrderedDict[str, _Group]] = {}
-        self._entries: dict[tuple[str, str], bytes] = {}
+        self._entries: dict[tuple[str, str], tuple[str, bytes]] = {}
 
     async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
         """Keep a group; False if it is too large for that."""
@@ -64,13 +64,13 @@ class MemoryResponses:
             self._drop(largest, next(iter(self._groups[largest])))
         self._groups.setdefault(owner, OrderedDict())[group] = _Group(self._clock() + self._lifetime, size, entries)
         self._bytes[owner] += size
-        self._entries.update({(owner, key): entry for key, entry in entries.items()})
+        self._entries.update({(owner, key): (group, entry) for key, entry in entries.items()})
         return True
 
     async def get(self, owner: str, key: str) -> bytes | None:
         """An entry, if it is there and not too old."""
         self._drop_old()
-        return self._entries.get((owner, key))
+        return self._entries.get((owner, key), (None, None))[1]
 
     async def delete(self, owner: str, group: str) -> bool:
         """Forget a group; False if it was not there."""
@@ -94,5 +94,7 @@ class MemoryResponses:
             return False
         self._bytes[owner] -= dropped.size
         for key in dropped.entries:
-            del self._entries[owner, key]
+            # a later group may have an entry of the same key
+            if self._entries.get((owner, key), ("", b""))[0] == group:
+                del self._entries[owner, key]
         return True

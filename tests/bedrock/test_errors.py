@@ -1,5 +1,8 @@
 """AWS's errors become ours, by name first, then by status."""
 
+import json
+from typing import Any
+
 import pytest
 
 from app import errors
@@ -100,3 +103,33 @@ def test_the_gateway_s_role_is_not_told_to_callers() -> None:
     assert error.message == "the gateway's identity is not authorized to perform: bedrock:InvokeModel"
     assert error.upstream is not None
     assert said.encode() in error.upstream.body
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "param"),
+    [
+        (400, {"code": "context_length_exceeded", "param": "input"}, errors.ContextTooLong, "input"),
+        (400, {"code": "unsupported_parameter", "param": "temperature"}, errors.InvalidRequest, "temperature"),
+        (429, {"code": "insufficient_quota"}, errors.QuotaExceeded, None),
+        (429, {"code": None, "type": None}, errors.RateLimited, None),
+        (404, {"code": "model_not_found", "param": "model"}, errors.ModelNotFound, "model"),
+        (401, {"code": "access_denied", "type": "permission_denied_error"}, errors.PermissionRefused, None),
+        (401, {"code": "invalid_api_key"}, IdentityRefused, None),
+        (401, {}, IdentityRefused, None),
+        (422, {}, errors.InvalidRequest, None),
+        (500, {"code": "server_error"}, errors.InternalFailure, None),
+        (400, "a text", errors.InvalidRequest, None),
+    ],
+)
+def test_errors_in_openai_s_words(status: int, error: Any, kind: type[errors.GatewayError], param: str | None) -> None:
+    body = json.dumps({"error": {"message": "why", **error} if isinstance(error, dict) else error}).encode()
+    made = error_of_reply(status, (("retry-after", "3"),), body)
+    assert type(made) is kind
+    assert (made.param, made.retry_after) == (param, 3.0)
+    if kind is not IdentityRefused:
+        assert made.message == ("why" if isinstance(error, dict) else error)
+    assert made.upstream is not None
+
+
+def test_a_detail_is_a_message_too() -> None:
+    assert error_of_reply(400, (), b'{"detail":"no such field"}').message == "no such field"

@@ -115,7 +115,7 @@ def test_a_loop_of_calls_with_thoughts_that_come_back_byte_equal(client: openai.
         if not calls:
             history.append({"role": "user", "content": "And tomorrow?"})
     assert len(set(ids)) == len(ids) == 2
-    assert all(call_id.startswith("call_0_fc_") for call_id in ids)
+    assert all(call_id.startswith("call_0_") for call_id in ids)
     sent = [item["encrypted_content"] for item in seen.exchanges[-1].body["input"] if item.get("type") == "reasoning"]
     assert sent[0].startswith("rsn_")
     assert sealed.startswith("oc1.")
@@ -325,3 +325,76 @@ def test_a_model_that_failed() -> None:
     last = json.loads(answer.text.strip().rpartition("data: ")[2].encode())
     assert (last["type"], last["response"]["error"]["message"]) == ("response.failed", "it broke")
     assert (last["sequence_number"], last["response"]["id"]) == (1, "resp_1")
+
+
+def test_an_answer_that_is_complete_does_not_depend_on_how_its_connection_ends() -> None:
+    created = b'data: {"type":"response.created","response":{"id":"resp_1","object":"response"}}\n\n'
+    ended = (
+        b'data: {"type":"response.completed","response":{"id":"resp_1","object":"response","status":"completed"}}\n\n'
+    )
+    done = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    # more is announced than comes, and then nothing more is said
+    for path, model, body in (("/v1/responses", GPT55, created + ended), ("/v1/chat/completions", GEMMA, done)):
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(body) + 9}\r\n\r\n"
+        with answering(head.encode() + body) as url:
+            asked = {"model": model, "stream": True, "input": "x", "messages": [{"role": "user", "content": "x"}]}
+            answer = httpx.post(url + path, json=asked, headers=HEADERS)
+        assert "failed" not in answer.text
+        assert "error" not in answer.text
+        assert answer.text.strip().endswith("[DONE]") or "response.completed" in answer.text
+
+
+def test_a_caller_s_mistake_told_in_a_stream_is_the_caller_s() -> None:
+    event = b'data: {"type":"error","error":{"type":"invalid_request_error","code":"context_length_exceeded","message":"long"}}\n\n'
+    with answering(*[http_reply(event, extra=SSE)] * 3) as url:
+        body = {"model": GPT55, "input": "x", "stream": True}
+        answer = httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_the_same_bytes_give_the_same_frames_however_they_were_split() -> None:
+    created = b'data: {"type":"response.created","response":{"id":"resp_1","object":"response"}}\n\n'
+    data = created + b'data: {"type":"response.novel-2","x":1}\n\ndata: {"type":"not a kind"}\n\n'
+    told = set()
+    for cut in (len(data), len(created), len(created) + 9):
+        pieces = [data[:cut], data[cut:]]
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pieces: Any = pieces) -> None:
+            await read_request(reader)
+            writer.write(f"HTTP/1.1 200 OK\r\n{SSE}\r\n".encode())
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.1)
+            writer.close()
+
+        with upstream(handle) as bedrock, gateway(bedrock, bedrock_max_attempts=1) as url:
+            body = {"model": GPT55, "input": "x", "stream": True}
+            told.add(httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS).text)
+    (text,) = told
+    assert [line for line in text.splitlines() if line.startswith("event")] == [
+        "event: response.created",
+        "event: response.novel-2",
+        "event: response.failed",
+    ]
+
+
+def test_a_native_conversation_that_another_lane_cannot_carry_is_a_400(client: openai.OpenAI) -> None:
+    odd: Any = [{"role": "user", "content": [{"type": "input_odd", "text": "x"}]}, {"role": "user", "content": "hi"}]
+    first = client.responses.create(model=GPT55, input=odd)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="scripted.echo-v1:0", input="And?", previous_response_id=first.id)
+    assert caught.value.param == "previous_response_id"
+
+
+@pytest.mark.parametrize("change", [{"store": "false"}, {"store": 0}, {"stream": "true"}, {"input": 5}])
+def test_what_is_neither_is_refused(url: str, change: Any) -> None:
+    answer = httpx.post(f"{url}/v1/responses", json={"model": GPT55, "input": "x", **change}, headers=HEADERS)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, next(iter(change)))
+
+
+def test_what_an_sdk_dumps_of_an_answer_may_come_back(client: openai.OpenAI) -> None:
+    first = client.responses.create(model=GPT55, input="weather?", tools=[WEATHER], store=False)
+    items: Any = [{"role": "user", "content": "weather?"}, *(item.model_dump() for item in first.output)]
+    items.append({"type": "function_call_output", "call_id": items[-1]["call_id"], "output": "rain"})
+    assert client.responses.create(model=GPT55, input=items, tools=[WEATHER], store=False).output_text

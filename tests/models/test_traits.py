@@ -37,6 +37,8 @@ REAL_IDS = {
     "us.openai.gpt-5.6-sol": "gpt",
     "global.openai.gpt-6-astra": "gpt",
     "openai.gpt-5.5": "gpt-5",
+    "openai.gpt-5.6-cyber": "gpt-on-mantle",
+    "openai.gpt-5.10": "gpt",
     "us.xai.grok-4.6": "grok-4.6",
     "xai.grok-4.3": "grok-4.3",
     "global.moonshotai.kimi-k3": "kimi-k3",

@@ -190,3 +190,15 @@ def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:
     path.write_text("no database, and long enough to be told from an empty one" * 100)
     with pytest.raises(sqlite3.DatabaseError):
         SqliteResponses(path, 10)
+
+
+async def test_an_entry_of_the_same_key_belongs_to_the_later_group(tmp_path: Path) -> None:
+    for store in (MemoryResponses(60), SqliteResponses(tmp_path / "kept.db", 60)):
+        await store.put("ada", "one", {"item/msg_0": b"1", "response/one": b"1"})
+        await store.put("ada", "two", {"item/msg_0": b"2", "response/two": b"2"})
+        assert await store.delete("ada", "one")
+        assert await store.get("ada", "item/msg_0") == b"2"
+        assert await store.delete("ada", "two")
+        assert await store.get("ada", "item/msg_0") is None
+        assert await store.get("ada", "response/two") is None
+        store.close()

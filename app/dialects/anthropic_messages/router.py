@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.converse.call import ModelCall, NativeCall
-from app.converse.reply import Reply
 from app.dialects.anthropic_messages.errors import OVERLOADED, render_error
 from app.dialects.anthropic_messages.facts import MessageFacts
 from app.dialects.anthropic_messages.native import NativeStream, UsageOfMessages, from_document
@@ -15,7 +14,7 @@ from app.dialects.anthropic_messages.schema_out import ErrorOut, MessageOut, Tok
 from app.dialects.anthropic_messages.stream import PING, EventStream
 from app.dialects.documents import is_streamed, name_of, object_of, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
-from app.dialects.replies import SSE, frames, understanding
+from app.dialects.replies import SSE, frames, understood
 from app.dialects.route import MEANINGS, Door, Threshold, error_responses
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.kit import ids, json
@@ -116,8 +115,10 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
     def whole_way(target: Target) -> Way[Answer]:
         if pipeline.takes_natively(target, FORMAT):
             way = pipeline.invoke(exchange, native_call, target, UsageOfMessages())
-            return way.then(lambda answered: whole(from_document(answered, facts)))
-        return pipeline.converse(exchange, call(), target).then(lambda reply: whole(_understood(reply, facts)))
+            return way.then(understood(lambda answered: whole(from_document(answered, facts))))
+        return pipeline.converse(exchange, call(), target).then(
+            understood(lambda reply: whole(from_reply(reply, facts)))
+        )
 
     def stream_way(target: Target) -> Way[Answer]:
         translator: NativeStream | EventStream
@@ -133,11 +134,6 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
 
     exchange.record.streamed = is_streamed(document)
     return await pipeline.run(exchange, name, stream_way if exchange.record.streamed else whole_way)
-
-
-def _understood(reply: Reply, facts: MessageFacts) -> dict[str, Any]:
-    with understanding():
-        return from_reply(reply, facts)
 
 
 async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:

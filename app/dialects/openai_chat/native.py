@@ -47,13 +47,20 @@ class NativeChunks:
     def __init__(self, model: str, *, include_usage: bool) -> None:
         self._model = model
         self._include_usage = include_usage
+        self._is_finished = False
 
     def from_documents(self, documents: Iterable[dict[str, Any]]) -> bytes:
         """The frames for a batch of chunks."""
         return b"".join(frame for document in documents for frame in self._frames(document))
 
     def finish(self) -> bytes:
-        """The end of a stream that ended well."""
+        """The end of a stream that ended well.
+
+        Raises:
+            UpstreamFailed: no choice was finished before it.
+        """
+        if not self._is_finished:
+            raise UpstreamFailed("Bedrock's stream ended before its message was complete")
         return data_frame(b"[DONE]")
 
     def fail(self, error: GatewayError) -> bytes:
@@ -61,6 +68,10 @@ class NativeChunks:
         return data_frame(error_body(error))
 
     def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
+        self._is_finished = self._is_finished or any(
+            choice.get("finish_reason") for choice in document.get("choices") or ()
+        )
         # the gateway always asks for the usage, and shows it to whoever did
-        if document.get("choices") or self._include_usage:
+        is_for_the_gateway = not document.get("choices") and "usage" in document and not self._include_usage
+        if not is_for_the_gateway:
             yield data_frame(json.dumps({**document, "model": self._model}))

@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any, Final
 
 from app.converse.call import ModelCall, NativeCall
-from app.converse.reply import Reply
 from app.dialects.documents import is_streamed, name_of, object_of, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_chat import native
@@ -19,7 +18,7 @@ from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
 from app.dialects.openai_errors import render_error
 from app.dialects.openai_shapes import ERRORS
-from app.dialects.replies import SSE, frames, understanding
+from app.dialects.replies import SSE, frames, understood
 from app.dialects.route import Door, Threshold
 from app.kit import ids, json, sse
 from app.pipeline import openai
@@ -122,14 +121,15 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
         )
         return to_call(request), facts
 
+    def whole(answer: dict[str, Any]) -> Answer:
+        return Whole(200, JSON, json.dumps(answer))
+
     def whole_way(target: Target) -> Way[Answer]:
         if pipeline.takes_natively(target, FORMAT):
             way = openai.ask(exchange, FORMAT, native_call, target, native.usage_of)
-            return way.then(lambda answered: Whole(200, JSON, json.dumps(native.from_document(answered, known_as))))
+            return way.then(understood(lambda answered: whole(native.from_document(answered, known_as))))
         call, facts = prepared()
-        return pipeline.converse(exchange, call, target).then(
-            lambda reply: Whole(200, JSON, json.dumps(_understood(reply, facts)))
-        )
+        return pipeline.converse(exchange, call, target).then(understood(lambda reply: whole(from_reply(reply, facts))))
 
     def stream_way(target: Target) -> Way[Answer]:
         translator: native.NativeChunks | ChunkStream
@@ -146,11 +146,6 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
 
     exchange.record.streamed = is_streamed(document)
     return await pipeline.run(exchange, name, stream_way if exchange.record.streamed else whole_way)
-
-
-def _understood(reply: Reply, facts: ChatFacts) -> dict[str, Any]:
-    with understanding():
-        return from_reply(reply, facts)
 
 
 def _wants_usage(document: dict[str, Any]) -> bool:

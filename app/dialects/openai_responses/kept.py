@@ -35,7 +35,9 @@ class KeptResponses:
             return response
         kept = {"response": response, "items": [*items, *response["output"]]}
         try:
-            entries = {f"item/{item['id']}": json.dumps(item) for item in response["output"]}
+            entries = {
+                f"item/{item['id']}": json.dumps(item) for item in response["output"] if isinstance(item.get("id"), str)
+            }
             entries[f"response/{response['id']}"] = json.dumps(kept)
             is_kept = await self.store.put(self.owner, response["id"], entries)
         except (Overloaded, RecursionError):

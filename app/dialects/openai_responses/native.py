@@ -1,12 +1,13 @@
 """A request and its answer in OpenAI's own words, where Bedrock serves them: changed as little as can be.
 
 What is changed: the model's name; where the answer is kept, which is here, by caller, and not at Bedrock, by account;
-thoughts, sealed for this caller and this model; tools in a namespace, which Bedrock refuses (litellm#38489); and ids of
-calls that repeat from answer to answer (recordings bedrock_mantle reused_tool_call_ids).
+thoughts, sealed for this caller and this model; tools in a namespace, which Bedrock refuses (litellm#38489); ids of
+calls that repeat from answer to answer (recordings bedrock_mantle reused_tool_call_ids); and calls that were cut off,
+which no model takes back.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,16 +15,20 @@ from app.converse.usage import Usage
 from app.dialects.openai_errors import words_of
 from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_responses.tools import flat_name
-from app.errors import GatewayError, UpstreamFailed
+from app.errors import GatewayError, InvalidRequest, UpstreamFailed
 from app.kit import json
 from app.kit.sse import named_frame
 
 LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ENDED = ("completed", "incomplete")
 _CALLS = ("function_call", "custom_tool_call")
 _ELSEWHERE = frozenset({"background", "model", "previous_response_id", "store"})
-_KIND = re.compile(r"[a-z_.]{1,100}\Z")
+_KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 _REPEATING = re.compile(r"call_[0-9]+\Z")
+_MAX_CALL_ID = 64
 _SEALED = "encryptedContent"
+
+Namespaces = dict[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,14 @@ class NativeFacts:
     """What an answer must be told by that its caller knows and Bedrock does not.
 
     model: as the caller named it. document: the request. seal: closes thoughts. namespaces: of tools, by flat names.
+    is_kept: the answer is to be kept.
     """
 
     model: str
     document: dict[str, Any]
     seal: Seal
-    namespaces: dict[str, tuple[str, str]] = field(default_factory=dict)
+    namespaces: Namespaces = field(default_factory=dict)
+    is_kept: bool = True
 
     def response(self, response: dict[str, Any]) -> dict[str, Any]:
         """A response object as its caller knows it."""
@@ -45,15 +52,16 @@ class NativeFacts:
             **response,
             "model": self.model,
             "previous_response_id": self.document.get("previous_response_id"),
-            "store": self.document.get("store") is not False,
+            "store": self.is_kept,
             **echo,
             "output": [self.item(item) for item in response.get("output") or ()],
         }
 
     def item(self, item: dict[str, Any]) -> dict[str, Any]:
         """An item of an answer."""
+        if "call_id" in item:
+            item = {**item, "call_id": _unique(item["call_id"], item.get("id"))}
         if item.get("type") in _CALLS:
-            item = {**item, "call_id": _unique(item.get("call_id"), item.get("id"))}
             namespace, name = self.namespaces.get(item.get("name", ""), (None, ""))
             return item if namespace is None else {**item, "name": name, "namespace": namespace}
         if item.get("type") == "reasoning" and item.get("encrypted_content"):
@@ -63,42 +71,76 @@ class NativeFacts:
 
 
 def _unique(call_id: Any, item_id: Any) -> Any:
+    """An id that no other answer has: the end of the item's own is what tells items apart."""
     repeats = isinstance(call_id, str) and _REPEATING.match(call_id) and isinstance(item_id, str)
-    return f"{call_id}_{item_id}"[:64] if repeats else call_id
+    return f"{call_id}_{item_id[len(call_id) + 1 - _MAX_CALL_ID :]}" if repeats else call_id
 
 
 def to_native(
     document: dict[str, Any], items: Sequence[tuple[str, Any]], seal: Seal
-) -> tuple[dict[str, Any], dict[str, tuple[str, str]], list[str]]:
-    """The body that Bedrock gets, the namespaces of its tools, and the paths of what does not reach it.
+) -> tuple[dict[str, Any], Namespaces, list[str], list[str]]:
+    """The body that Bedrock gets, the namespaces of its tools, the path of each tool, and those of what is left out.
 
     Args:
         items: all items of the conversation, each with its path. seal: opens thoughts.
+
+    Raises:
+        InvalidRequest: a namespace that cannot be flattened, with the path of the field.
     """
     body = {name: value for name, value in document.items() if name not in _ELSEWHERE}
     body["store"] = False
     ignored: list[str] = []
-    body["input"] = [made for path, item in items if (made := _item(item, path, seal, ignored)) is not None]
-    namespaces: dict[str, tuple[str, str]] = {}
+    answered = {item.get("call_id") for _, item in items if isinstance(item, dict) and "output" in item}
+    body["input"] = [made for path, item in items for made in _item(item, path, seal, answered, ignored)]
+    namespaces: Namespaces = {}
+    paths: list[str] = []
     if isinstance(document.get("tools"), list):
-        body["tools"] = [flat for tool in document["tools"] for flat in _flat(tool, namespaces)]
+        flat = [each for place, tool in enumerate(document["tools"]) for each in _flat(tool, f"tools[{place}]")]
+        body["tools"], paths = [tool for _, tool, _ in flat], [path for path, _, _ in flat]
+        for path, tool, namespace in flat:
+            name = tool.get("name") if isinstance(tool, dict) else None
+            if namespace is not None and name in namespaces:
+                raise InvalidRequest(f"the tool {name!r} is declared twice", param=path)
+            if namespace is not None:
+                namespaces[str(name)] = namespace
     if isinstance(document.get("tool_choice"), dict):
-        body["tool_choice"] = _choice(document["tool_choice"], namespaces)
-    return body, namespaces, ignored
+        declared = {tool.get("name"): tool.get("type") for tool in body.get("tools") or () if isinstance(tool, dict)}
+        body["tool_choice"] = _choice(document["tool_choice"], namespaces, declared)
+    return body, namespaces, paths, ignored
 
 
-def _item(item: Any, path: str, seal: Seal, ignored: list[str]) -> Any:
+def _item(item: Any, path: str, seal: Seal, answered: set[Any], ignored: list[str]) -> Iterator[Any]:
     if not isinstance(item, dict):
-        return item
+        yield item
+        return
+    # what SDKs dump of an answer is full of members that are nothing
+    item = {name: value for name, value in item.items() if value is not None}
     if item.get("type") == "reasoning" and item.get("encrypted_content"):
         opened: Any = seal.open(str(item["encrypted_content"])) or {}
         if _SEALED in opened:
-            return {**item, "encrypted_content": opened[_SEALED]}
+            yield {**item, "encrypted_content": opened[_SEALED]}
+            return
         ignored.append(f"{path}.encrypted_content")
-        return None
-    if item.get("type") in _CALLS and item.get("namespace"):
-        return _without_namespace(item)
-    return item
+        if item.get("content"):
+            yield {name: value for name, value in item.items() if name != "encrypted_content"}
+        return
+    if item.get("type") in _CALLS:
+        if item.get("status") == "incomplete" and item.get("call_id") not in answered:
+            ignored.append(path)
+            return
+        if item["type"] == "function_call" and not _is_json(item.get("arguments")):
+            ignored.append(f"{path}.arguments")
+            item = {**item, "arguments": "{}"}
+        if item.get("namespace"):
+            item = _without_namespace(item)
+    yield item
+
+
+def _is_json(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and json.loads(text.encode()) is not ...
+    except json.JsonError:
+        return False
 
 
 def _without_namespace(named: dict[str, Any]) -> dict[str, Any]:
@@ -106,31 +148,45 @@ def _without_namespace(named: dict[str, Any]) -> dict[str, Any]:
     return {**flat, "name": flat_name(str(named["namespace"]), str(named.get("name", "")))}
 
 
-def _flat(tool: Any, namespaces: dict[str, tuple[str, str]]) -> list[Any]:
-    if not isinstance(tool, dict) or tool.get("type") != "namespace" or not isinstance(tool.get("tools"), list):
-        return [tool]
-    outer, flat = str(tool.get("name", "")), []
-    for inner in tool["tools"]:
-        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
-            name = flat_name(outer, inner["name"])
-            namespaces[name] = (outer, inner["name"])
-            flat.append({**inner, "name": name})
-        else:
-            flat.append(inner)
-    return flat
+def _flat(tool: Any, path: str) -> Iterator[tuple[str, Any, tuple[str, str] | None]]:
+    """Each tool that a declaration amounts to, with its path, and namespace and name where it has one."""
+    if not isinstance(tool, dict) or tool.get("type") != "namespace":
+        yield path, tool, None
+        return
+    outer, inside = tool.get("name"), tool.get("tools")
+    if not isinstance(outer, str) or not outer or not isinstance(inside, list):
+        raise InvalidRequest("a namespace needs a name and tools", param=path)
+    for place, inner in enumerate(inside):
+        name = inner.get("name") if isinstance(inner, dict) else None
+        if not isinstance(name, str) or inner.get("type") == "namespace":
+            raise InvalidRequest("a namespace holds tools with names", param=f"{path}.tools[{place}]")
+        yield f"{path}.tools[{place}]", {**inner, "name": flat_name(outer, name)}, (outer, name)
 
 
-def _choice(choice: dict[str, Any], namespaces: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[Any, Any]) -> dict[str, Any]:
     if isinstance(choice.get("tools"), list):
-        chosen: list[Any] = []
-        for tool in choice["tools"]:
-            if isinstance(tool, dict) and tool.get("type") == "namespace":
-                within = [flat for flat, (outer, _) in namespaces.items() if outer == tool.get("name")]
-                chosen += [{"type": "function", "name": flat} for flat in within]
-            else:
-                chosen.append(_choice(tool, namespaces) if isinstance(tool, dict) else tool)
+        chosen = [made for tool in choice["tools"] for made in _chosen(tool, namespaces, declared)]
         return {**choice, "tools": chosen}
-    return _without_namespace(choice) if choice.get("namespace") else choice
+    made = list(_chosen(choice, namespaces, declared))
+    if len(made) > 1:
+        raise InvalidRequest(f"{choice.get('name')!r} is in several namespaces: say which", param="tool_choice")
+    return dict(made[0])
+
+
+def _chosen(tool: Any, namespaces: Namespaces, declared: dict[Any, Any]) -> Iterator[Any]:
+    """The tools that one of a choice means, by the names that Bedrock knows."""
+    name = tool.get("name") if isinstance(tool, dict) else None
+    if name is None or (name in declared and not tool.get("namespace") and tool.get("type") != "namespace"):
+        yield tool
+        return
+    wanted = (name, None) if tool.get("type") == "namespace" else (tool.get("namespace"), name)
+    meant = [
+        flat for flat, (outer, own) in namespaces.items() if wanted[0] in (None, outer) and wanted[1] in (None, own)
+    ]
+    if not meant:
+        yield _without_namespace(tool) if tool.get("namespace") else tool
+    for flat in meant:
+        yield {"type": declared.get(flat, "function"), "name": flat}
 
 
 def usage_of(document: dict[str, Any]) -> Usage | None:
@@ -158,14 +214,15 @@ def from_document(document: dict[str, Any], facts: NativeFacts) -> dict[str, Any
     """
     if document.get("object") != "response" or not isinstance(document.get("id"), str):
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no response")
-    if document.get("status") == "failed":
+    if document.get("status") not in _ENDED:
         raise _failure(document)
     return facts.response(document)
 
 
 def _failure(response: dict[str, Any]) -> UpstreamFailed:
-    error = response.get("error") or {}
-    return UpstreamFailed(str(error.get("message") or "the model failed"), detail=str(error.get("code", "")))
+    error = response.get("error")
+    words = error if isinstance(error, dict) else {"message": error}
+    return UpstreamFailed(str(words.get("message") or "the model did not answer"), detail=str(words.get("code", "")))
 
 
 class NativeResponseStream:
@@ -173,7 +230,7 @@ class NativeResponseStream:
 
     def __init__(self, facts: NativeFacts) -> None:
         self._facts = facts
-        self._number = -1
+        self._number = 0
         self._response: dict[str, Any] = {"object": "response", "output": []}
         self._last: dict[str, Any] | None = None
 
@@ -187,19 +244,21 @@ class NativeResponseStream:
         Raises:
             UpstreamFailed: the model failed.
         """
-        if self._last is None or self._last["type"] == "response.failed":
+        is_whole = isinstance(self._response.get("id"), str) and self._response.get("status") in _ENDED
+        if self._last is None or not is_whole:
             raise _failure(self._response)
         return self._response
 
     def last(self, response: dict[str, Any]) -> bytes:
         """The frame that ends a stream which ended well."""
-        return _frame({**(self._last or {}), "response": response})
+        return self._frame({**(self._last or {}), "response": response})
 
     def fail(self, error: GatewayError) -> bytes:
-        """The end of a stream that broke."""
-        detail = {"code": words_of(error)[1] or "server_error", "message": error.message}
-        response = {**self._response, "status": "failed", "error": detail}
-        return _frame({"type": "response.failed", "sequence_number": self._number + 1, "response": response})
+        """The end of a stream that broke, or of a model that failed, which says so itself."""
+        own = self._response.get("error") if self._last is not None else None
+        detail = own or {"code": words_of(error)[1] or "server_error", "message": error.message}
+        response = {**self._response, "status": "failed", "error": detail, "store": False}
+        return self._frame({"type": "response.failed", "response": response})
 
     def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
         match document:
@@ -212,13 +271,14 @@ class NativeResponseStream:
                 document = {**document, "name": self._facts.namespaces[name][1]}
         if document["type"] in LAST:
             self._last = document
-            return
-        self._number = document.get("sequence_number", self._number + 1)
-        yield _frame(document)
+        else:
+            yield self._frame(document)
 
-
-def _frame(document: dict[str, Any]) -> bytes:
-    kind = document["type"]
-    if not _KIND.match(kind):
-        raise TypeError
-    return named_frame(kind, json.dumps(document))
+    def _frame(self, document: dict[str, Any]) -> bytes:
+        """The frame, numbered anew: what Bedrock numbered, and what ends a broken stream, are one row."""
+        kind = document["type"]
+        if not _KIND.match(kind):
+            raise TypeError
+        numbered = {**document, "sequence_number": self._number}
+        self._number += 1
+        return named_frame(kind, json.dumps(numbered))

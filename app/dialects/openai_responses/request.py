@@ -32,8 +32,6 @@ from app.kit import json
 KEPT = "previous_response_id"
 SEALED = "reasoning.encrypted_content"
 _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
-# what needs no answer: it changes nothing here, and every caller of OpenAI's SDKs or Codex sends it
-_HARMLESS = frozenset({"client_metadata", "prompt_cache_key", "stream_options"})
 _DEFAULTS = {"truncation": "disabled"}
 # what items and parts carry that were answers once
 _OF_ANSWERS = frozenset({"id", "status", "annotations", "logprobs", "summary", "phase"})
@@ -118,7 +116,7 @@ def _ignored(request: ResponseRequest) -> Iterator[str]:
     for path, value in unknown_fields(request):
         name = path.rpartition(".")[2]
         is_of_an_answer = path.startswith("input[") and name in _OF_ANSWERS
-        if value not in ([], {}, _DEFAULTS.get(path)) and name not in _HARMLESS and not is_of_an_answer:
+        if value not in ([], {}, _DEFAULTS.get(path)) and not is_of_an_answer:
             yield path
     if any(wanted != SEALED for wanted in request.include or ()):
         yield "include"

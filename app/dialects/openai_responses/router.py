@@ -8,10 +8,7 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from pydantic import TypeAdapter
-
 from app.converse.call import ModelCall, NativeCall
-from app.converse.reply import Reply
 from app.dialects.documents import object_of, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_errors import render_error
@@ -33,7 +30,7 @@ from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_responses.stream import ResponseStream
 from app.dialects.openai_responses.tools import custom_names, namespaces
 from app.dialects.openai_shapes import ERRORS
-from app.dialects.replies import SSE, frames, understanding
+from app.dialects.replies import SSE, frames, understanding, understood
 from app.dialects.route import Door, Handler, Threshold
 from app.errors import InvalidRequest, NotFound
 from app.kit import ids, json, sse
@@ -46,7 +43,6 @@ from app.storage.responses import ResponseStore
 
 DIALECT = "openai_responses"
 FORMAT: Final = "openai_responses"
-_ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
 _EXAMPLES = {
     "plain": {"summary": "A question", "value": {"input": "Say hello."}},
     "streamed": {"summary": "A stream", "value": {"input": "Say hello.", "stream": True}},
@@ -138,7 +134,7 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
 
     @cache
     def validated() -> tuple[ResponseRequest, list[Item], list[Item]]:
-        return validate(document, ResponseRequest), _ITEMS.validate_python(sent), _ITEMS.validate_python(earlier)
+        return validate(document, ResponseRequest), _items(sent, "input"), _items(earlier, KEPT)
 
     def translated(seal: Seal) -> tuple[ModelCall, ResponseFacts]:
         whole, now, before = validated()
@@ -147,18 +143,18 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         return to_call(whole, seal, now, before), facts
 
     def as_it_is(seal: Seal) -> tuple[NativeCall, NativeFacts, list[str]]:
-        body, spaces, ignored = to_native(document, items, seal)
-        call = NativeCall(request.model, body, keep_thoughts=is_sealed)
-        return call, NativeFacts(known_as, document, seal, spaces), ignored
+        body, spaces, paths, ignored = to_native(document, items, seal)
+        call = NativeCall(request.model, body, keep_thoughts=is_sealed, tool_paths=paths)
+        return call, NativeFacts(known_as, document, seal, spaces, request.store is not False), ignored
 
     def whole_way(target: Target) -> Way[dict[str, Any]]:
         seal = Seal(shared.secret, exchange.caller.name, target.known.base)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
-            return pipeline.converse(exchange, call, target).then(lambda reply: _understood(reply, facts))
+            return pipeline.converse(exchange, call, target).then(understood(lambda reply: from_reply(reply, facts)))
         native_call, native_facts, ignored = as_it_is(seal)
         way = openai.ask(exchange, FORMAT, native_call, target, usage_of)
-        return way.noting(ignored).then(lambda answered: from_document(answered, native_facts))
+        return way.noting(ignored).then(understood(lambda answered: from_document(answered, native_facts)))
 
     def stream_way(target: Target) -> Way[tuple[AsyncGenerator[bytes, None], ResponseStream | NativeResponseStream]]:
         seal = Seal(shared.secret, exchange.caller.name, target.known.base)
@@ -190,9 +186,15 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
     return Streamed(200, SSE, chunks(), translator.fail, sse.COMMENT)
 
 
-def _understood(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
-    with understanding():
-        return from_reply(reply, facts)
+def _items(raw: list[Any], param: str) -> list[Item]:
+    """Items as the translated lane knows them; raises InvalidRequest for others, with where they came from."""
+    try:
+        items = validate({"input": raw}, ResponseRequest).input
+    except InvalidRequest as error:
+        if param == KEPT:
+            error.param = KEPT
+        raise
+    return list(items) if not isinstance(items, str) else []
 
 
 async def _earlier(kept: KeptResponses, response_id: str | None) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, StrictBool, Tag
 
 from app.dialects.documents import Open
 from app.dialects.openai_cache import CacheBreakpoint
@@ -191,12 +191,12 @@ class ResponseHead(Open):
     """What must be read of a request for a response before anybody knows by which lane it goes."""
 
     model: str = ""
-    input: Any = None
+    input: str | list[Any] | None = None
     include: list[str] | None = None
-    store: bool | None = None
+    store: StrictBool | None = None
     previous_response_id: str | None = None
-    stream: bool | None = None
-    background: bool | None = None
+    stream: StrictBool | None = None
+    background: StrictBool | None = None
     conversation: Any = None
     prompt: Any = None
 

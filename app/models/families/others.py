@@ -36,8 +36,16 @@ ROWS = (
         structured="prompt",
     ),
     row(
+        "gpt-on-mantle",
+        r"openai\.gpt-(5\.6-cyber|daybreak)",
+        "AWS user guide, models by endpoint (2026-11): on mantle only, Responses",
+        **_COMMON,
+        native={"openai_responses": "mantle"},
+        encrypted_thoughts=True,
+    ),
+    row(
         "gpt",
-        r"openai\.gpt-(5\.[6-9]|[6-9])",
+        r"openai\.gpt-(5\.([6-9]|\d\d)|[6-9]|\d\d)",
         "AWS user guide, cards of GPT-5.6 and GPT-6 (2026-11): Converse, and Responses at the runtime, by profile; "
         "litellm's live tests (2026-11): no sampling, no stop, effort inside `reasoning`, thoughts never shown",
         **_COMMON,

@@ -141,3 +141,10 @@ def test_a_break_ends_in_an_event_of_its_own() -> None:
 def test_documents_without_sense_raise_what_the_door_understands(documents: list[Any]) -> None:
     with contextlib.suppress(LookupError, TypeError, AttributeError):
         NativeStream(FACTS).from_documents(documents)
+
+
+def test_what_is_kept_for_an_hour_is_counted_apart() -> None:
+    usage_of = UsageOfMessages()
+    written = {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2}
+    usage = {"input_tokens": 5, "cache_creation_input_tokens": 3, "cache_creation": written}
+    assert usage_of({"usage": usage}) == Usage(5, 0, 0, 3, cache_write_1h=2)

@@ -225,7 +225,7 @@ def test_parameters_and_intents() -> None:
     definition = {"schema": '{"type":"object"}', "name": "n", "description": "d"}
     assert made.converse["outputConfig"]["textFormat"]["structure"] == {"jsonSchema": definition}
     assert (made.intent.effort, made.intent.forbid_tools, made.intent.single_tool_call) == ("high", True, True)
-    assert made.ignored == []
+    assert sorted(made.ignored) == ["client_metadata", "prompt_cache_key"]
     assert call(text={"format": {"type": "json_object"}}).intent.json_object
     bare = call(text={"format": {"type": "json_schema", "name": "n", "schema": {}}})
     assert bare.converse["outputConfig"]["textFormat"]["structure"] == {"jsonSchema": {"schema": "{}", "name": "n"}}

@@ -1,0 +1,151 @@
+"""Each field of each dialect, sent by each lane: honoured, ignored or rejected, as API.md says in the table made here.
+
+Honoured is what changes what Bedrock gets or what the caller gets; ignored what `x-outcrop-ignored` names; rejected what is
+a 400. Nothing may be neither.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from anthropic.types.message_create_params import MessageCreateParamsBase
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from openai.types.responses.response_create_params import ResponseCreateParamsBase
+
+from app.dialects.anthropic_messages.schema_in import MessagesRequest
+from app.dialects.cohere_rerank.schema import RerankRequest
+from app.dialects.openai_chat.schema_in import ChatRequest
+from app.dialects.openai_embeddings.schema import EmbeddingRequest
+from app.dialects.openai_responses.schema_in import ResponseRequest
+from tests.end_to_end.matrix import DIALECTS, Dialect, Row
+from tests.end_to_end.watching import Watched
+from tests.servers import KEY, gateway, serving
+
+API = Path(__file__).parents[2] / "API.md"
+BEGIN, END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
+CHANGING = frozenset({"id", "created", "created_at", "completed_at", "item_id", "x-request-id"})
+FIELDS: dict[str, set[str]] = {
+    "/v1/chat/completions": {*ChatRequest.model_fields, *CompletionCreateParamsBase.__annotations__},
+    "/v1/responses": {*ResponseRequest.model_fields, *ResponseCreateParamsBase.__annotations__},
+    "/v1/messages": {*MessagesRequest.model_fields, *MessageCreateParamsBase.__annotations__},
+    "/v1/embeddings": set(EmbeddingRequest.model_fields),
+    "/v1/rerank": set(RerankRequest.model_fields),
+}
+CELLS = [(dialect, row, lane) for dialect in DIALECTS for row in dialect.rows for lane in dialect.lanes]
+
+
+class Bench:
+    """A gateway before a watched Bedrock."""
+
+    def __init__(self, bedrock: Watched, url: str) -> None:
+        self._bedrock = bedrock
+        self._client = httpx.Client(base_url=url, headers={"x-api-key": KEY})
+        self._plain: dict[str, Any] = {}
+
+    def close(self) -> None:
+        self._client.close()
+
+    def outcome(self, dialect: Dialect, row: Row, lane: str) -> str:
+        """What comes of a row in a lane."""
+        base = {**dialect.base, "model": dialect.lanes[lane]}
+        # what else a row needs is there without its own field too
+        own = row.field or next(reversed(row.change))
+        around = {name: value for name, value in row.change.items() if name != own}
+        answer, seen = self._ask(dialect, {**base, **row.change})
+        if answer.status_code == 400:
+            return "rejected"
+        assert answer.status_code == 200, answer.text
+        ignored = answer.headers.get("x-outcrop-ignored", "").split(", ")
+        if any(name.startswith(row.named or own) for name in ignored if name):
+            return "ignored"
+        plain, seen_plain = self._ask(dialect, {**base, **around})
+        assert (seen, _stable(answer)) != (seen_plain, _stable(plain)), "neither honoured, ignored nor rejected"
+        repaired = set(answer.headers.get("x-outcrop-repaired", "").split(", "))
+        repaired -= {*plain.headers.get("x-outcrop-repaired", "").split(", "), "", "inference_profile"}
+        return f"honoured ({', '.join(f'`{name}`' for name in sorted(repaired))})" if repaired else "honoured"
+
+    def _ask(self, dialect: Dialect, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
+        self._bedrock.exchanges.clear()
+        answer = self._client.post(dialect.path, json=body, headers=dialect.headers)
+        return answer, [(exchange.path, exchange.body) for exchange in self._bedrock.exchanges]
+
+
+def _stable(answer: httpx.Response) -> Any:
+    """An answer without what is new in each."""
+    if "json" not in answer.headers["content-type"]:
+        return "a stream", "usage" in answer.text
+    return _without(answer.json())
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _without(inside) for name, inside in value.items() if name not in CHANGING}
+    return value
+
+
+@contextlib.contextmanager
+def bench() -> Iterator[Bench]:
+    bedrock = Watched()
+    with serving(bedrock) as upstream, gateway(upstream) as url:
+        made = Bench(bedrock, url)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@pytest.fixture(scope="module")
+def tried() -> Iterator[Bench]:
+    with bench() as made:
+        yield made
+
+
+def table_of(dialect: Dialect, outcomes: dict[str, list[str]]) -> Iterator[str]:
+    yield f"\n### {dialect.title}\n"
+    yield f"| | {' | '.join(dialect.lanes)} |"
+    yield f"|---|{'---|' * len(dialect.lanes)}"
+    for row in dialect.rows:
+        yield f"| {row.name} | {' | '.join(outcomes[row.name])} |"
+
+
+def written() -> str:
+    """The table in API.md."""
+    return API.read_text().partition(BEGIN)[2].partition(END)[0]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "row", "lane"), CELLS, ids=[f"{dialect.path}-{row.name}-{lane}" for dialect, row, lane in CELLS]
+)
+def test_a_cell_of_the_matrix(tried: Bench, dialect: Dialect, row: Row, lane: str) -> None:
+    section = written().partition(f"### {dialect.title}\n")[2].partition("\n### ")[0]
+    (line,) = [line for line in section.splitlines() if line.startswith(f"| {row.name} |")]
+    place = list(dialect.lanes).index(lane)
+    assert line.split(" | ")[1 + place].removesuffix(" |") == tried.outcome(dialect, row, lane)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=[dialect.path for dialect in DIALECTS])
+def test_every_field_has_its_row(dialect: Dialect) -> None:
+    told = {name for row in dialect.rows for name in row.change}
+    told |= {"model", *dialect.base}
+    assert sorted(FIELDS[dialect.path] - told) == []
+
+
+def write() -> None:
+    """Try everything, and write what came of it into API.md."""
+    lines: list[str] = []
+    with bench() as made:
+        for dialect in DIALECTS:
+            outcomes = {row.name: [made.outcome(dialect, row, lane) for lane in dialect.lanes] for row in dialect.rows}
+            assert len(outcomes) == len(dialect.rows), "two rows of one name"
+            lines += table_of(dialect, outcomes)
+    before, _, rest = API.read_text().partition(BEGIN)
+    API.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    write()
