@@ -18,9 +18,12 @@ SHAPE = Session().get_service_model("bedrock-runtime").operation_model("Converse
 TRAITS = [Traits(), *(Traits(family=row.family, **row.facts) for row in FAMILIES)]
 
 
-def with_families(cases: list[str], call_of: Callable[[str], ModelCall]) -> list[tuple[str, Traits]]:
-    """Each case with each family of models that can take it."""
-    return [(case, traits) for case in cases for traits in TRAITS if traits.tools or not _uses_tools(call_of(case))]
+def assert_tailored_for_every_family(call_of: Callable[[], ModelCall]) -> None:
+    """Tailoring a call twice gives the same valid body, and leaves the call as it was, for each family that takes it."""
+    uses_tools = _uses_tools(call_of())
+    for traits in TRAITS:
+        if traits.tools or not uses_tools:
+            _assert_tailored(call_of(), call_of(), traits)
 
 
 def _uses_tools(call: ModelCall) -> bool:
@@ -28,18 +31,17 @@ def _uses_tools(call: ModelCall) -> bool:
     return calls or "toolConfig" in call.converse
 
 
-def assert_tailored(call: ModelCall, again: ModelCall, traits: Traits) -> None:
-    """Tailoring a call twice gives the same valid body, and leaves the call as it was (`again`)."""
+def _assert_tailored(call: ModelCall, again: ModelCall, traits: Traits) -> None:
     if traits.max_stop_sequences == 0 and "stopSequences" in call.converse.get("inferenceConfig", {}):
         with pytest.raises(InvalidRequest, match="no stop sequences"):
             tailor(call, traits)
         return
     first = tailor(call, traits)
     second = tailor(call, traits)
-    assert first.body == second.body
-    assert call == again
+    assert first.body == second.body, traits.family
+    assert call == again, traits.family
     report = ParamValidator().validate({**with_bytes(first.body), "modelId": "a.b"}, SHAPE)
-    assert not report.has_errors(), report.generate_report()
+    assert not report.has_errors(), f"{traits.family}: {report.generate_report()}"
 
 
 def with_bytes(value: Any) -> Any:

@@ -234,14 +234,24 @@ def test_a_target_that_keeps_refusing_costs_the_route_nothing(tmp_path: Path, fa
     assert sum(record.attempts == 2 for record in observer.records) < 20
 
 
-def test_many_texts_close_a_breaker_that_one_failure_opened(tmp_path: Path) -> None:
-    titan = "amazon.titan-embed-text-v2:0"
-    with serving(emulator_app()) as bedrock, gateway(bedrock, breaker_failures=1, breaker_seconds=0.2) as url:
-        ill = {"model": f"{titan}.unavailable-1", "input": ["a", "b", "c", "d"]}
-        assert httpx.post(f"{url}/v1/embeddings", json=ill, headers=HEADERS).status_code in (200, 503)
-        time.sleep(0.3)
-        assert httpx.post(f"{url}/v1/embeddings", json=ill, headers=HEADERS).status_code == 200
-        assert httpx.post(f"{url}/v1/embeddings", json=ill, headers=HEADERS).status_code == 200
+def test_many_texts_close_a_breaker_that_failures_opened() -> None:
+    well: list[bool] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            body = b'{"embedding":[1.0],"inputTextTokenCount":1}' if well else b'{"message":"busy"}'
+            writer.write(http_reply(body, "200 OK" if well else "503 Busy"))
+            await writer.drain()
+
+    settings = {"breaker_failures": 1, "breaker_seconds": 0.3, "bedrock_max_attempts": 1}
+    with upstream(handle) as bedrock, gateway(bedrock, **settings) as url:
+        texts = {"model": "amazon.titan-embed-text-v2:0", "input": ["a", "b", "c", "d"]}
+        assert httpx.post(f"{url}/v1/embeddings", json=texts, headers=HEADERS).status_code == 503
+        well.append(True)
+        time.sleep(0.4)
+        for _ in range(2):
+            assert httpx.post(f"{url}/v1/embeddings", json=texts, headers=HEADERS).status_code == 200
 
 
 def test_a_role_that_cannot_be_assumed_leaves_the_work_to_the_next_target(
