@@ -9,10 +9,10 @@ from app.bedrock.client import BedrockClient
 from app.bedrock.control import ModelDirectory
 from app.bedrock.credentials import CredentialsProvider, make_resolver
 from app.bedrock.endpoints import HOME, Place, resolve_endpoints
+from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
-from app.bedrock.transport_aiohttp import AiohttpTransport
 from app.deployment import planner_of
 from app.dialects.route import Threshold
 from app.models.prices import Prices
@@ -21,7 +21,7 @@ from app.policies.auth import Authenticator
 from app.routing.failover import Failover
 from app.routing.health import Breakers
 from app.routing.plan import Target
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.telemetry.load import Load
 
@@ -109,6 +109,13 @@ def _short(model: str) -> str:
     return model.split(":", 5)[5] if model.startswith("arn:") else model
 
 
+def _transport(settings: Settings) -> Http1Transport:
+    try:
+        return Http1Transport(settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.aws_ca_bundle)
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+
+
 def _in(place: Place) -> str:
     return f" in {place.region or place.endpoint_url or 'another account'}" if place != HOME else ""
 
@@ -117,12 +124,10 @@ def build_gateway(settings: Settings) -> Gateway:
     """Put the parts together. Nothing runs, and nothing is connected, before `start`.
 
     Raises:
-        SettingsError: what the configuration says of names cannot be.
+        SettingsError: what the configuration says of names cannot be, or the environment names a proxy that is none.
     """
     planner = planner_of(settings)
-    transport = AiohttpTransport(
-        settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.aws_ca_bundle
-    )
+    transport = _transport(settings)
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
     places = {HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)}
     clients = {place: _client(settings, place, transport, retry) for place in places}

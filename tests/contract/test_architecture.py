@@ -13,8 +13,8 @@ FILES = sorted(APP.rglob("*.py"))
 
 # one door for each dependency: who may import what
 DOORS = {
-    "aiohttp": {"bedrock/transport_aiohttp.py"},
-    "yarl": {"bedrock/transport_aiohttp.py"},
+    "aiohappyeyeballs": {"bedrock/http1/dial.py"},
+    "httptools": {"bedrock/http1/connection.py"},
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),
     "botocore": {"aws_data.py", "bedrock/credentials.py", "bedrock/endpoints.py", "settings.py"},

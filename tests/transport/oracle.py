@@ -1,4 +1,4 @@
-"""aiohttp behind the transport port."""
+"""aiohttp behind the transport port: what another mind makes of the same bytes."""
 
 import asyncio
 import socket

@@ -1,0 +1,269 @@
+"""Makes connections: a name's addresses, the proxy before it, TLS."""
+
+import asyncio
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohappyeyeballs
+
+from app.bedrock.http1.connection import Connection
+from app.errors import ConnectTimeout, UpstreamUnreachable
+
+Addresses = list[tuple[int, int, int, str, tuple[Any, ...]]]
+Resolve = Callable[[str, int], Awaitable[Addresses]]
+
+_KEEPALIVE_IDLE_SECONDS = 45  # NAT gateways and load balancers forget a silent connection after 350 s (contracts 8)
+_SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305
+_RESOLVED_SECONDS = 10.0
+_GOODBYE_SECONDS = 2.0
+_TUNNEL_HEAD_BYTES = 16 * 1024
+_PORTS = {"http": 80, "https": 443}
+
+
+class Stop(NamedTuple):
+    """A server that is connected to."""
+
+    host: str
+    port: int
+    is_tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where requests go.
+
+    authority: what stands between scheme and path. proxy: the URL of the proxy before it, or nothing.
+    """
+
+    server: Stop
+    authority: str
+    proxy: str = ""
+
+    @property
+    def is_forwarded(self) -> bool:
+        """True if a proxy reads the requests itself, and wants to be told where they go."""
+        return bool(self.proxy) and not self.server.is_tls
+
+    @property
+    def first_stop(self) -> Stop:
+        """What is connected to: the proxy, or the server where there is none."""
+        return _parse_stop(self.proxy) if self.proxy else self.server
+
+
+def parse_origin(origin: str) -> Origin:
+    """What `scheme://authority` says, and what the environment says of a proxy for it.
+
+    Raises:
+        ValueError: it is no such thing, or its proxy is none.
+    """
+    server, parts = _parse_stop(origin), urlsplit(origin)
+    proxy = "" if proxy_bypass(parts.netloc) else proxies().get(parts.scheme, "")
+    return Origin(server, parts.netloc.rpartition("@")[2], proxy)
+
+
+def proxies() -> dict[str, str]:
+    """The proxies the environment names, by the scheme of what is behind them.
+
+    Raises:
+        ValueError: one is not reached by HTTP.
+    """
+    found = {}
+    for scheme, proxy in getproxies().items():
+        if scheme in _PORTS:
+            found[scheme] = proxy if "://" in proxy else f"http://{proxy}"
+            try:
+                _parse_stop(found[scheme])
+            except ValueError:
+                raise ValueError(f"the proxy for {scheme} is not reached by HTTP") from None
+    return found
+
+
+def authorization_for(proxy: str) -> tuple[tuple[str, str], ...]:
+    """The header that shows a proxy the name and password in its URL, if it has any."""
+    parts = urlsplit(proxy)
+    if not parts.username:
+        return ()
+    secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return (("proxy-authorization", f"Basic {b64encode(secret.encode()).decode()}"),)
+
+
+class Names:
+    """Resolves names, remembers the answers for a while, and asks once for all who ask at once."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, int], tuple[float, asyncio.Future[Addresses]]] = {}
+
+    async def resolve(self, host: str, port: int) -> Addresses:
+        """The addresses of a name.
+
+        Raises:
+            OSError: it has none.
+        """
+        now = asyncio.get_running_loop().time()
+        expires, answer = self._answers.get((host, port), (0.0, None))
+        if answer is None or now >= expires or (answer.done() and (answer.cancelled() or answer.exception())):
+            answer = asyncio.ensure_future(_ask(host, port))
+            answer.add_done_callback(_look_at)
+            self._answers[host, port] = (now + _RESOLVED_SECONDS, answer)
+        return await asyncio.shield(answer)
+
+
+class Dialer:
+    """Makes connections.
+
+    Args:
+        timeout: seconds for all of it.
+        trust: whom TLS trusts.
+        resolve: the addresses of a name that may be connected to; raises OSError where there are none.
+    """
+
+    def __init__(self, timeout: float, trust: ssl.SSLContext, resolve: Resolve | None = None) -> None:
+        self._timeout = timeout
+        self._trust = trust
+        self._resolve = resolve or Names().resolve
+
+    async def connect(self, origin: Origin, make: Callable[[], Connection]) -> Connection:
+        """A connection to the origin, over its proxy if it has one.
+
+        Raises:
+            ConnectTimeout, UpstreamUnreachable: there is none. What Bedrock or a proxy said is not told.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._connect(origin, make)
+        except TimeoutError:
+            raise ConnectTimeout("connecting to Bedrock took too long", detail="connect timeout") from None
+        except ssl.SSLError as error:
+            raise UpstreamUnreachable(
+                "the TLS connection to Bedrock failed", retry_here=False, detail=type(error).__name__
+            ) from None
+        except OSError as error:
+            raise UpstreamUnreachable(
+                "Bedrock could not be reached", detail=f"{type(error).__name__}: {error}"
+            ) from None
+
+    async def probe(self, origin: Origin) -> str:
+        """Connect to the origin, or to the proxy before it, and hang up. Returns why it failed, or nothing."""
+        stop = origin.first_stop
+        try:
+            async with asyncio.timeout(self._timeout):
+                made = await self._socket(stop)
+        except (OSError, TimeoutError) as error:
+            return f"cannot connect to {stop.host}:{stop.port} ({type(error).__name__})"
+        made.close()
+        return ""
+
+    async def _connect(self, origin: Origin, make: Callable[[], Connection]) -> Connection:
+        loop = asyncio.get_running_loop()
+        stop, server = origin.first_stop, origin.server
+        made = await self._socket(stop)
+        options = self._tls(stop) if stop.is_tls else {}
+        if stop is server or origin.is_forwarded:
+            _, connection = await loop.create_connection(make, sock=made, **options)
+            return connection
+        transport, tunnel = await loop.create_connection(_Tunnel, sock=made, **options)
+        try:
+            await tunnel.open(f"{server.host}:{server.port}", authorization_for(origin.proxy))
+            connection = make()
+            options = self._tls(server)
+            upgraded = await loop.start_tls(transport, connection, options.pop("ssl"), **options)
+        except BaseException:
+            transport.abort()
+            raise
+        if upgraded is None:
+            raise ConnectionResetError("the proxy hung up")
+        connection.connection_made(upgraded)
+        return connection
+
+    def _tls(self, stop: Stop) -> dict[str, Any]:
+        return {
+            "ssl": self._trust,
+            "server_hostname": stop.host,
+            "ssl_handshake_timeout": self._timeout,
+            "ssl_shutdown_timeout": _GOODBYE_SECONDS,
+        }
+
+    async def _socket(self, stop: Stop) -> socket.socket:
+        return await aiohappyeyeballs.start_connection(
+            await self._resolve(stop.host, stop.port),
+            happy_eyeballs_delay=_SECOND_ADDRESS_SECONDS,
+            interleave=1,
+            socket_factory=_make_socket,
+        )
+
+
+class _Tunnel(asyncio.Protocol):
+    """Asks a proxy for a way through (CONNECT), and reads what it says to that."""
+
+    def __init__(self) -> None:
+        self._heard = b""
+        self._transport: asyncio.Transport
+        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def open(self, authority: str, headers: tuple[tuple[str, str], ...]) -> None:
+        """Ask.
+
+        Raises:
+            OSError: it does not want to, or says something else.
+        """
+        lines = [f"CONNECT {authority} HTTP/1.1", f"host: {authority}", *(": ".join(header) for header in headers)]
+        self._transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        status = (await self._answer).split(b" ", 2)[1:2]
+        if status != [b"200"]:
+            raise ConnectionRefusedError(f"the proxy answered {b''.join(status)[:3].decode('latin-1')}")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The proxy is there."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """It speaks; nothing may follow its head, for the other side has not been greeted yet."""
+        self._heard += data
+        head, end, rest = self._heard.partition(b"\r\n\r\n")
+        if self._answer.done():
+            return
+        if (end and rest) or len(head) > _TUNNEL_HEAD_BYTES:
+            self._answer.set_exception(ConnectionRefusedError("the proxy's answer made no sense"))
+        elif end:
+            self._answer.set_result(head.partition(b"\r\n")[0])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It hung up."""
+        del exc
+        if not self._answer.done():
+            self._answer.set_exception(ConnectionResetError("the proxy hung up"))
+
+
+def _parse_stop(url: str) -> Stop:
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("no URL of HTTP")
+    return Stop(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme == "https")
+
+
+async def _ask(host: str, port: int) -> Addresses:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return cast(Addresses, found)
+
+
+def _look_at(answer: "asyncio.Future[Addresses]") -> None:
+    """An error that nobody waited for is no news."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _make_socket(address: Any) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_IDLE_SECONDS)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made

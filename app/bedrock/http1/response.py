@@ -1,0 +1,130 @@
+"""The answer to one request, filled by its connection as bytes arrive."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from app.bedrock.transport import Headers
+from app.errors import ConnectionLost, GatewayError
+
+_HELD_BYTES = 64 * 1024
+
+
+class StaleConnection(ConnectionLost):
+    """A connection that had idled ended as soon as it was used again, with nothing received."""
+
+
+class Source(Protocol):
+    """What fills a response."""
+
+    def hold(self, *, is_held: bool) -> None:
+        """Stop reading, or go on."""
+        ...
+
+    def abort(self) -> None:
+        """Close without ceremony."""
+        ...
+
+
+class Http1Response:
+    """An answer. See `HttpResponse`.
+
+    Its source calls what stands under "filling", then `wake`; a reader sees everything that arrived, then the error.
+    """
+
+    __slots__ = ("_error", "_held", "_is_complete", "_is_whole", "_pieces", "_source", "_waiter", "headers", "status")
+
+    def __init__(self, source: Source) -> None:
+        self.status = 0
+        self.headers: Headers = ()
+        self._source: Source | None = source
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._is_whole = False
+        self._is_complete = False
+        self._error: GatewayError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def head(self) -> None:
+        """Wait for status and headers; whoever is cancelled meanwhile leaves no connection behind."""
+        try:
+            while not self.status:
+                await self._more()
+        except BaseException:
+            self.close()
+            raise
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        self._is_whole = True
+        self._let_go()
+        while not self._is_complete:
+            await self._more()
+        return self._take()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives; while nobody asks for more, no more than a buffer of it is read."""
+        while True:
+            if self._pieces:
+                data = self._take()
+                self._let_go()
+                yield data
+            elif self._is_complete:
+                return
+            else:
+                await self._more()
+
+    def close(self) -> None:
+        """Give the connection up unless the body was read to its end."""
+        if self._source is not None:
+            self._source.abort()
+            self._source = None
+
+    async def _more(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _take(self) -> bytes:
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        return data
+
+    def _let_go(self) -> None:
+        if self._held > _HELD_BYTES and self._source is not None:
+            self._source.hold(is_held=False)
+        self._held = 0
+
+    # filling
+
+    def put_head(self, status: int, headers: Headers) -> None:
+        """Take status and headers."""
+        self.status, self.headers = status, headers
+
+    def put(self, data: bytes) -> None:
+        """Take a piece of the body, and hold the source where nobody reads it."""
+        self._pieces.append(data)
+        if self._is_whole:
+            return
+        before, self._held = self._held, self._held + len(data)
+        if self._held > _HELD_BYTES >= before and self._source is not None:
+            self._source.hold(is_held=True)
+
+    def complete(self) -> None:
+        """The body has ended as it should."""
+        self._is_complete, self._source = True, None
+        self.wake()
+
+    def fail(self, error: GatewayError) -> None:
+        """The body has ended as it should not."""
+        self._error, self._source = error, None
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the reader look."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,94 @@
+"""The transport: a request goes out on a connection that idles, or on a new one."""
+
+import ssl
+from functools import partial
+from pathlib import Path
+
+from app.bedrock.http1.connection import Connection
+from app.bedrock.http1.dial import Dialer, Origin, Resolve, authorization_for, parse_origin, proxies
+from app.bedrock.http1.pool import Pool
+from app.bedrock.http1.response import Http1Response, StaleConnection
+from app.bedrock.transport import HttpRequest
+
+_WITH_LENGTH = ("POST", "PUT", "PATCH")
+
+
+class Http1Transport:
+    """Sends requests. See `Transport`.
+
+    Args:
+        connect_timeout: seconds to connect, TLS included.
+        read_timeout: seconds without a byte, before the first and between bytes.
+        ca_bundle: trusted certificates (PEM) instead of the system's.
+        resolve: see `Dialer`.
+
+    Raises:
+        ValueError: the environment names a proxy that is not reached by HTTP.
+    """
+
+    def __init__(
+        self, connect_timeout: float, read_timeout: float, ca_bundle: Path | None = None, resolve: Resolve | None = None
+    ) -> None:
+        proxies()
+        self._read_timeout = read_timeout
+        self._dialer = Dialer(connect_timeout, ssl.create_default_context(cafile=ca_bundle), resolve)
+        self._pool = Pool()
+        self._origins: dict[str, Origin] = {}
+
+    async def open(self, request: HttpRequest) -> Http1Response:
+        """Send, and wait for the head of the answer. See `Transport.open`."""
+        origin, target = self._locate(request.url)
+        head = _head(request, origin, target)
+        idle = self._pool.take(origin)
+        if idle is not None:
+            try:
+                return await _ask(idle, head, request.body)
+            except StaleConnection:
+                pass  # it had ended before the request came; a new one is no second attempt
+        connection = await self._dialer.connect(
+            origin, partial(Connection, self._read_timeout, partial(self._pool.put, origin))
+        )
+        return await _ask(connection, head, request.body)
+
+    async def probe(self, url: str) -> str:
+        """Connect to `url`'s host, or to the proxy before it, and hang up. See `Transport.probe`."""
+        return await self._dialer.probe(self._locate(url)[0])
+
+    async def close(self) -> None:
+        """Close every connection that idles; those in use close as their answers do."""
+        self._pool.close()
+
+    def _locate(self, url: str) -> tuple[Origin, str]:
+        """The origin of a URL, and what of the URL a server is asked for."""
+        scheme, _, rest = url.partition("://")
+        authority, _, path = rest.partition("/")
+        key = f"{scheme}://{authority}"
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = self._origins[key] = parse_origin(key)
+        return origin, url if origin.is_forwarded else f"/{path}"
+
+
+async def _ask(connection: Connection, head: bytes, body: bytes) -> Http1Response:
+    response = connection.send(head, body)
+    await response.head()
+    return response
+
+
+def _head(request: HttpRequest, origin: Origin, target: str) -> bytes:
+    """The head of a request, as bytes.
+
+    Raises:
+        ValueError: a header would break out of its line.
+    """
+    lines = [f"{request.method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in request.headers]
+    if request.body or request.method in _WITH_LENGTH:
+        lines.append(f"content-length: {len(request.body)}\r\n")
+    if origin.is_forwarded:
+        lines += [f"{name}: {value}\r\n" for name, value in authorization_for(origin.proxy)]
+    lines.append("\r\n")
+    text = "".join(lines)
+    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1:
+        raise ValueError("a line break in the head of a request")
+    return text.encode("latin-1")

@@ -1,0 +1,90 @@
+"""Servers inside the test's own event loop, and what a request made of what they said."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.bedrock.transport import Headers, HttpRequest, Transport
+from app.errors import GatewayError
+from tests.servers import read_request
+
+Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def serve(handle: Handle, **options: Any) -> AsyncIterator[int]:
+    """Serve connections; yields the port, and closes every connection in the end."""
+    handling: set[asyncio.Task[None]] = set()
+
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if task := asyncio.current_task():
+            handling.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await handle(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(run, "127.0.0.1", 0, **options)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in handling:
+            task.cancel()
+        await asyncio.gather(*handling, return_exceptions=True)
+        await asyncio.sleep(0)  # asyncio closes a socket one turn after it was told to
+
+
+def saying(*answers: bytes, then_close: bool = False) -> Handle:
+    """Answer each request of a connection with the next of `answers`, the last again and again."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number in range(1000):
+            await read_request(reader)
+            writer.write(answers[min(number, len(answers) - 1)])
+            await writer.drain()
+            if then_close:
+                return
+
+    return handle
+
+
+@dataclass
+class Outcome:
+    """What became of a request."""
+
+    status: int = 0
+    headers: Headers = ()
+    body: bytes = b""
+    error: str = ""
+
+
+async def outcome(transport: Transport, request: HttpRequest, *, in_chunks: bool = False) -> Outcome:
+    """Send, and read to the end."""
+    try:
+        response = await transport.open(request)
+    except GatewayError as error:
+        return Outcome(error=error.kind)
+    found = Outcome(response.status, response.headers)
+    try:
+        if in_chunks:
+            async for data in response.chunks():
+                found.body += data
+        else:
+            found.body = await response.read()
+    except GatewayError as error:
+        found.error = error.kind
+    finally:
+        response.close()
+    return found
+
+
+def get(port: int, path: str = "/x", **headers: str) -> HttpRequest:
+    return HttpRequest("GET", f"http://127.0.0.1:{port}{path}", [*headers.items()], b"")
+
+
+def post(port: int, body: bytes = b"{}", path: str = "/x") -> HttpRequest:
+    return HttpRequest("POST", f"http://127.0.0.1:{port}{path}", [("content-type", "application/json")], body)

@@ -1,0 +1,359 @@
+"""What only our own transport promises."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app.bedrock.http1 import dial, pool
+from app.bedrock.http1.transport import Http1Transport
+from app.errors import ConnectTimeout, UpstreamUnreachable
+from tests.servers import free_port, read_request
+from tests.transport.servers import Outcome, get, outcome, post, saying, serve
+
+pytestmark = pytest.mark.loopback
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+LOST = Outcome(error="connection_lost")
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Http1Transport]:
+    made = Http1Transport(1.0, 0.5)
+    yield made
+    await made.close()
+
+
+class Server:
+    """Answers the first request of each connection, and treats the second as it is told."""
+
+    def __init__(self, second: Any) -> None:
+        self.connections = self.requests = 0
+        self._second = second
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        await read_request(reader)
+        self.requests += 1
+        writer.write(OK)
+        if self.connections == 1:
+            await self._second(reader, writer)
+            return
+        await saying(OK)(reader, writer)
+
+
+async def hang_up_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await writer.drain()
+
+
+async def hang_up_unread(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.transport.abort()
+
+
+async def hang_up_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    await asyncio.sleep(0.1)
+
+
+async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"H")
+    await writer.drain()
+
+
+@pytest.mark.parametrize("second", [hang_up_at_once, hang_up_unread])
+@pytest.mark.parametrize("pause", [0, 0.05])
+async def test_a_connection_that_went_stale_costs_no_attempt(
+    transport: Http1Transport, second: Any, pause: float
+) -> None:
+    server = Server(second)
+    async with serve(server.handle) as port:
+        assert (await outcome(transport, post(port))).body == b"ok"
+        await asyncio.sleep(pause)
+        assert (await outcome(transport, post(port))).body == b"ok"
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("second", [hang_up_late, break_off])
+async def test_a_request_that_was_perhaps_heard_is_not_sent_again(
+    transport: Http1Transport, second: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.bedrock.http1.connection._STALE_SECONDS", 0.05)
+    server = Server(second)
+    async with serve(server.handle) as port:
+        assert (await outcome(transport, post(port))).body == b"ok"
+        assert await outcome(transport, post(port)) == LOST
+    assert server.connections == 1
+
+
+async def test_a_new_connection_is_never_stale(transport: Http1Transport) -> None:
+    connections = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await read_request(reader)
+
+    async with serve(handle) as port:
+        assert await outcome(transport, post(port)) == LOST
+    assert connections == 1
+
+
+async def test_what_a_server_says_unasked_answers_nothing(transport: Http1Transport) -> None:
+    async def second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.02)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil")
+        await reader.read()
+
+    server = Server(second)
+    async with serve(server.handle) as port:
+        await outcome(transport, get(port))
+        await asyncio.sleep(0.06)
+        assert (await outcome(transport, get(port))).body == b"ok"
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("rest", [OK, b"x", b"HTTP/1.1 200 OK\r\n"])
+async def test_what_follows_an_answer_is_no_part_of_it_nor_of_the_next(transport: Http1Transport, rest: bytes) -> None:
+    async with serve(saying(OK + rest, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nnot")) as port:
+        for _ in range(3):
+            assert (await outcome(transport, get(port))).body == b"ok"
+
+
+async def test_a_head_has_an_end(transport: Http1Transport) -> None:
+    heard = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        with contextlib.suppress(ConnectionError):
+            for number in range(10_000):
+                writer.write(b"x-%d: %s\r\n" % (number, bytes(1000).replace(b"\0", b"v")))
+                await writer.drain()
+                heard.append(number)
+
+    async with serve(handle) as port:
+        assert await outcome(transport, get(port)) == LOST
+    assert len(heard) < 9_000
+
+
+@pytest.mark.parametrize("endless", [b"v" * 1000, b"n" * 1000])
+async def test_a_header_has_an_end(transport: Http1Transport, endless: bytes) -> None:
+    sent = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nx" + (b": " if endless.startswith(b"v") else b""))
+        for _ in range(100_000):
+            writer.write(endless)
+            await writer.drain()
+            sent += len(endless)
+
+    async with serve(handle) as port:
+        assert await outcome(transport, get(port)) == LOST
+    assert sent < 20_000_000
+
+
+async def test_a_chunk_has_a_size(transport: Http1Transport) -> None:
+    said = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n"
+    async with serve(saying(said)) as port:
+        assert (await outcome(transport, get(port), in_chunks=True)).error == "connection_lost"
+
+
+async def test_a_connection_does_not_idle_for_ever(transport: Http1Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_IDLE_SECONDS", 0.1)
+    gone = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await saying(OK)(reader, writer)
+        gone.set()
+
+    async with serve(handle) as port:
+        await outcome(transport, get(port))
+        await asyncio.sleep(0.05)
+        assert not gone.is_set()
+        await asyncio.wait_for(gone.wait(), 1)
+
+
+async def test_no_more_connections_idle_than_are_of_use(
+    transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_MOST_IDLE", 2)
+    left = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await saying(OK)(reader, writer)
+        left += 1
+
+    async with serve(handle) as port:
+        await asyncio.gather(*(outcome(transport, get(port)) for _ in range(5)))
+        await asyncio.sleep(0.1)
+        assert left == 3
+
+
+async def test_closing_leaves_no_connection(transport: Http1Transport) -> None:
+    gone = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await saying(OK)(reader, writer)
+        gone.set()
+
+    async with serve(handle) as port:
+        late = await transport.open(get(port))
+        await transport.close()
+        assert await late.read() == b"ok"
+        await asyncio.wait_for(gone.wait(), 1)
+
+
+async def test_a_body_that_goes_out_slowly_is_no_silence(transport: Http1Transport) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(16):
+            await reader.readexactly(1024 * 1024)
+            await asyncio.sleep(0.08)
+        writer.write(OK)
+
+    async with serve(handle, limit=1024 * 1024) as port:
+        assert (await outcome(transport, post(port, bytes(16 * 1024 * 1024)))).body == b"ok"
+
+
+# names and addresses
+
+
+def addresses(*known: tuple[str, int]) -> dial.Addresses:
+    return [
+        (socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+        for host, port in known
+    ]
+
+
+async def test_one_address_of_several_is_enough() -> None:
+    async with serve(saying(OK)) as port:
+
+        async def resolve(host: str, wanted: int) -> dial.Addresses:
+            return addresses(("::1", free_port()), ("127.0.0.1", free_port()), ("127.0.0.1", port))
+
+        transport = Http1Transport(1.0, 0.5, resolve=resolve)
+        assert (await outcome(transport, get(port))).body == b"ok"
+        await transport.close()
+
+
+async def test_an_address_that_says_nothing_delays_a_little() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for each in waiting:
+            each.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                each.connect(full.getsockname())
+        async with serve(saying(OK)) as port:
+
+            async def resolve(host: str, wanted: int) -> dial.Addresses:
+                return addresses(("127.0.0.1", full.getsockname()[1]), ("127.0.0.1", port))
+
+            transport = Http1Transport(1.0, 0.5, resolve=resolve)
+            started = asyncio.get_running_loop().time()
+            assert (await outcome(transport, get(port))).body == b"ok"
+            assert 0.2 < asyncio.get_running_loop().time() - started < 0.6
+            await transport.close()
+        for each in waiting:
+            each.close()
+
+
+async def test_a_name_without_an_address_is_unreachable() -> None:
+    async def resolve(host: str, port: int) -> dial.Addresses:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    transport = Http1Transport(1.0, 0.5, resolve=resolve)
+    with pytest.raises(UpstreamUnreachable):
+        await transport.open(get(1))
+    assert await transport.probe("https://nowhere.test") == "cannot connect to nowhere.test:443 (gaierror)"
+
+
+async def test_a_name_that_takes_too_long_is_a_timeout() -> None:
+    async def resolve(host: str, port: int) -> dial.Addresses:
+        await asyncio.sleep(9)
+        return []
+
+    with pytest.raises(ConnectTimeout):
+        await Http1Transport(0.05, 0.5, resolve=resolve).open(get(1))
+
+
+async def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def ask(host: str, port: int) -> dial.Addresses:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.01)
+        if host == "nowhere.test":
+            raise socket.gaierror
+        return addresses((host, port))
+
+    monkeypatch.setattr(dial, "_ask", ask)
+    monkeypatch.setattr(dial, "_RESOLVED_SECONDS", 0.1)
+    names = dial.Names()
+    found = await asyncio.gather(*(names.resolve("127.0.0.1", 80) for _ in range(9)))
+    assert found == [addresses(("127.0.0.1", 80))] * 9
+    assert asked == 1
+    with pytest.raises(TimeoutError):  # one who leaves takes nothing from those who stay
+        async with asyncio.timeout(0.001):
+            await names.resolve("127.0.0.2", 80)
+    assert await names.resolve("127.0.0.2", 80) == addresses(("127.0.0.2", 80))
+    assert asked == 2
+    await asyncio.sleep(0.11)
+    await names.resolve("127.0.0.1", 80)
+    assert asked == 3
+    for _ in range(2):
+        with pytest.raises(socket.gaierror):
+            await names.resolve("nowhere.test", 80)
+    assert asked == 5
+
+
+async def test_a_name_of_the_system_is_resolved() -> None:
+    found = await dial.Names().resolve("localhost", 80)
+    assert {address[4][0] for address in found} & {"127.0.0.1", "::1"}
+
+
+# URLs and proxies
+
+
+@pytest.mark.parametrize(
+    ("url", "server", "authority"),
+    [
+        ("https://a.test", ("a.test", 443, True), "a.test"),
+        ("http://a.test", ("a.test", 80, False), "a.test"),
+        ("https://[::1]:8443", ("::1", 8443, True), "[::1]:8443"),
+        ("http://u:p@a.test:81", ("a.test", 81, False), "a.test:81"),
+    ],
+)
+def test_an_origin_is_read(url: str, server: tuple[str, int, bool], authority: str) -> None:
+    assert dial.parse_origin(url) == dial.Origin(dial.Stop(*server), authority)
+
+
+@pytest.mark.parametrize("url", ["ftp://a.test", "a.test", "http://", "http://a.test:port"])
+def test_what_is_no_origin_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        dial.parse_origin(url)
+
+
+def test_a_proxy_that_is_none_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://localhost:1080")
+    with pytest.raises(ValueError, match="proxy"):
+        Http1Transport(1.0, 0.5)
+
+
+def test_a_proxy_is_one_without_its_scheme_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "localhost:3128")
+    monkeypatch.setenv("ftp_proxy", "localhost:21")
+    assert dial.proxies() == {"https": "http://localhost:3128"}
