@@ -13,9 +13,13 @@ targets = [
 [models."arn:aws:bedrock:us-east-1:111122223333:imported-model/abc"]
 stands_for = "meta.llama3-3-70b-instruct-v1:0"
 
-    [prices."meta.llama3-3-70b-instruct-v1:0"]
-    input = 0.70
-    output = 0.70
+[limits."us.anthropic.claude-sonnet-5"]
+first_byte = 300
+total = 900
+
+[prices."meta.llama3-3-70b-instruct-v1:0"]
+input = 0.70
+output = 0.70
 """
 
 import tomllib
@@ -57,6 +61,15 @@ class ModelRow(_Row):
     stands_for: ModelName
 
 
+class LimitsRow(_Row):
+    """How many seconds a model may take, where the gateway's own limits do not suit it; `total` only shortens."""
+
+    connect: float | None = Field(None, gt=0, le=300)
+    first_byte: float | None = Field(None, gt=0, le=3600)
+    idle: float | None = Field(None, gt=0, le=3600)
+    total: float | None = Field(None, gt=0, le=7200)
+
+
 class PriceRow(_Row):
     """What a model costs, in USD per million tokens; see `models/prices.py`."""
 
@@ -74,6 +87,7 @@ class ConfigFile(_Row):
     aliases: dict[Name, ModelName] = Field(default_factory=dict)
     routes: dict[Name, RouteRow] = Field(default_factory=dict)
     models: dict[ModelName, ModelRow] = Field(default_factory=dict)
+    limits: dict[ModelName, LimitsRow] = Field(default_factory=dict)
     prices: dict[ModelName, PriceRow] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -5,10 +5,11 @@ from urllib.parse import urlsplit
 
 from app.aws_data import bedrock_regions
 from app.bedrock.endpoints import Place
+from app.bedrock.transport import Waits
 from app.config_file import ConfigFile, TargetRow
 from app.errors import InvalidRequest
 from app.models.ids import parse_model_id
-from app.routing.plan import DEFAULT_ALIAS, Choice, Planner, Route
+from app.routing.plan import DEFAULT_ALIAS, Choice, Limits, Planner, Route
 from app.settings import Settings, SettingsError
 
 
@@ -30,7 +31,10 @@ def planner_of(settings: Settings) -> Planner:
         name: Route(tuple(map(_choice, row.targets)), row.order == "weighted") for name, row in config.routes.items()
     }
     behind = {name: parse_model_id(row.stands_for) for name, row in config.models.items()}
-    return Planner(settings.bedrock_model_id, config.aliases, routes, behind)
+    limits = {
+        name: Limits(Waits(row.connect, row.first_byte, row.idle), row.total) for name, row in config.limits.items()
+    }
+    return Planner(settings.bedrock_model_id, config.aliases, routes, limits, behind)
 
 
 def _choice(row: TargetRow) -> Choice:

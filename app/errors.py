@@ -6,7 +6,8 @@
     ├── PermissionRefused         403  AWS refuses the gateway's identity, or the caller may not
     ├── InvalidRequest            400  the caller's request cannot be carried out as it stands
     │   ├── ContextTooLong        400  more input than the model's context holds
-    │   └── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
+    │   ├── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
+    │   └── CallerTooSlow         408  the body did not arrive in time
     ├── NotFound                  404  no such path or resource
     │   └── ModelNotFound         404  no such model, or none that this account can call
     │       └── ProfileRequired   404  a model that is sold only by inference profile
@@ -18,6 +19,7 @@
     │   ├── ConnectionLost        502  there was one, and it broke
     │   └── UpstreamUnreachable   502  there was no connection at all
     ├── Overloaded                503  Bedrock has no capacity, or the gateway is not ready
+    │   └── GatewayBusy           429  more requests at once than MAX_IN_FLIGHT, and no room to wait
     └── UpstreamTimeout           504  Bedrock did not answer within the limits
         └── ConnectTimeout        504  nor did it take a connection
 
@@ -121,6 +123,12 @@ class BodyTooLarge(InvalidRequest):
     kind, status = "body_too_large", 413
 
 
+class CallerTooSlow(InvalidRequest):
+    """The caller's body did not arrive in time."""
+
+    kind, status = "caller_too_slow", 408
+
+
 class NotFound(GatewayError):
     """No such path or resource."""
 
@@ -195,6 +203,14 @@ class Overloaded(GatewayError):
     default_retry_here = True
     default_retry_elsewhere = True
     default_retry_after = 1.0
+
+
+class GatewayBusy(Overloaded):
+    """The gateway has as many requests as it may have at once."""
+
+    kind, status = "gateway_busy", 429
+    default_retry_here = False
+    default_retry_elsewhere = False
 
 
 class UpstreamTimeout(GatewayError):

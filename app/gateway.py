@@ -17,6 +17,7 @@ from app.deployment import planner_of
 from app.dialects.route import Threshold
 from app.models.prices import Prices
 from app.pipeline.run import Pipeline
+from app.policies.admission import Admission
 from app.policies.auth import Authenticator
 from app.routing.failover import Failover
 from app.routing.health import Breakers
@@ -147,7 +148,9 @@ def build_gateway(settings: Settings) -> Gateway:
         ),
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),
+            Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait),
             settings.max_body_bytes,
+            settings.caller_timeout,
             settings.bedrock_total_timeout,
             settings.heartbeat_interval,
         ),

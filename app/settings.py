@@ -117,6 +117,17 @@ class Settings(BaseSettings):
     tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
     log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
+    max_in_flight: int = Field(5000, ge=1, le=100_000, description="Requests that may run at once.")
+    max_waiting: int = Field(
+        500, ge=0, le=100_000, description="Requests that may wait for one of those to end; more are told to come back."
+    )
+    max_wait: float = Field(1, ge=0, le=60, description="Seconds that a request waits for its turn.")
+    caller_timeout: float = Field(
+        30,
+        gt=0,
+        le=600,
+        description="Seconds in which a caller's head must arrive, and its body, which gets one more for each 16 KB.",
+    )
     heartbeat_interval: float = Field(
         15,
         ge=0,

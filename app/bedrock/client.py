@@ -9,7 +9,7 @@ from app.bedrock.endpoints import Endpoint, Service
 from app.bedrock.errors import IdentityRefused, error_of_reply
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer
-from app.bedrock.transport import HttpRequest, HttpResponse, Transport
+from app.bedrock.transport import NO_WAITS, HttpRequest, HttpResponse, Transport, Waits
 from app.errors import ConnectTimeout, GatewayError, UpstreamUnreachable
 from app.kit.clock import Deadline
 
@@ -84,13 +84,17 @@ class BedrockClient:
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def attempt(
-        self, request: BedrockRequest, listener: AttemptListener, take: Callable[[HttpResponse], Awaitable[T]]
+        self,
+        request: BedrockRequest,
+        listener: AttemptListener,
+        take: Callable[[HttpResponse], Awaitable[T]],
+        waits: Waits = NO_WAITS,
     ) -> T:
         """Send the request once. Arguments, result and errors are those of `run`."""
         listener.attempts += 1
         identity = await self.credentials.get()
         try:
-            response = await self.transport.open(self._prepare(request, identity))
+            response = await self.transport.open(self._prepare(request, identity, waits))
             try:
                 listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
                 if response.status >= 300:
@@ -113,7 +117,7 @@ class BedrockClient:
         if request.service == "bedrock-runtime":
             self.reachability.note(error)
 
-    def _prepare(self, request: BedrockRequest, identity: Identity) -> HttpRequest:
+    def _prepare(self, request: BedrockRequest, identity: Identity, waits: Waits) -> HttpRequest:
         endpoint = self.endpoints[request.service]
         path = endpoint.path + request.path
         headers = self.signer.sign(
@@ -127,7 +131,7 @@ class BedrockClient:
             MANTLE if request.service == MANTLE else SIGNING_NAME,
         )
         query = f"?{request.query}" if request.query else ""
-        return HttpRequest(request.method, f"{endpoint.origin}{path}{query}", headers, request.body)
+        return HttpRequest(request.method, f"{endpoint.origin}{path}{query}", headers, request.body, waits)
 
 
 async def _read_refusal(response: HttpResponse) -> bytes:

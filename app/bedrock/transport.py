@@ -2,9 +2,23 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 Headers = tuple[tuple[str, str], ...]
+
+
+class Waits(NamedTuple):
+    """Seconds that one request waits, where the transport's own do not suit it.
+
+    connect: for a connection, TLS included. first_byte: for the answer to begin. idle: between two of its bytes.
+    """
+
+    connect: float | None = None
+    first_byte: float | None = None
+    idle: float | None = None
+
+
+NO_WAITS = Waits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +29,7 @@ class HttpRequest:
     url: str
     headers: list[tuple[str, str]]
     body: bytes
+    waits: Waits = NO_WAITS
 
 
 class HttpResponse(Protocol):

@@ -1,5 +1,6 @@
 """Time, and the moment after which nobody waits any more."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -7,11 +8,15 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deadline:
-    """A point on the monotonic clock, in seconds, which the event loop's clock shares."""
+    """A point on the monotonic clock, in seconds, which the event loop's clock shares.
+
+    limit: what is cancelled then, if anything is.
+    """
 
     at: float
+    limit: asyncio.Timeout | None = None
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
@@ -21,6 +26,14 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left; negative when it has passed."""
         return self.at - time.monotonic()
+
+    def shorten(self, seconds: float) -> None:
+        """Come no later than so many seconds from now."""
+        sooner = time.monotonic() + seconds
+        if sooner < self.at:
+            self.at = sooner
+            if self.limit is not None:
+                self.limit.reschedule(sooner)
 
 
 def seconds_until(retry_after: str, now: Callable[[], float] = time.time) -> float | None:

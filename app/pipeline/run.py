@@ -67,6 +67,8 @@ class Pipeline:
         targets = self.planner.plan(name) if targets is None else targets
         record = exchange.record
         record.model, record.target = name or DEFAULT_ALIAS, targets[0].model.raw
+        if total := targets[0].limits.total:
+            exchange.deadline.shorten(total - record.elapsed_ms() / 1000)
         noted = list(record.ignored), list(record.repaired)
         chosen: dict[Target, str] = {}
         first: list[Way[T]] = []
@@ -101,7 +103,7 @@ class Pipeline:
             note_profile(record)
         if target not in chosen:
             try:
-                return await client.attempt(way.ask(target.model), record, way.take)
+                return await client.attempt(way.ask(target.model), record, way.take, target.limits.waits)
             except ProfileRequired:
                 is_ours_to_choose = way.lane != "identity" and target.place == HOME
                 profile = await self._profile_of(target.model, exchange.deadline) if is_ours_to_choose else None
@@ -113,7 +115,8 @@ class Pipeline:
                 raise
         record.target = chosen[target]
         note_profile(record)
-        answer = await client.attempt(way.ask(parse_model_id(chosen[target])), record, way.take)
+        ask = way.ask(parse_model_id(chosen[target]))
+        answer = await client.attempt(ask, record, way.take, target.limits.waits)
         self.planner.profiles[name] = chosen[target]
         return answer
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from app.bedrock.endpoints import HOME, Place
+from app.bedrock.transport import NO_WAITS, Waits
 from app.errors import InvalidRequest
 from app.models.ids import ModelId, parse_model_id
 from app.models.traits import Traits, traits_of
@@ -13,11 +14,22 @@ DEFAULT_ALIAS = "default"
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a model may take. waits: for one attempt. total: seconds for a request, all its attempts included."""
+
+    waits: Waits = NO_WAITS
+    total: float | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Where an attempt lands.
 
     model: as it is called. known: the model that it is, where `model` is an ARN that hides it; else `model` itself.
-    place: the region and account.
+    place: the region and account. limits: those of the model, where it has its own.
     by_profile: the caller named the model, and the gateway its inference profile.
     """
 
@@ -26,6 +38,7 @@ class Target:
     traits: Traits
     place: Place = HOME
     by_profile: bool = False
+    limits: Limits = NO_LIMITS
 
     def __hash__(self) -> int:
         return hash((self.model.raw, self.place))
@@ -70,12 +83,14 @@ class Planner:
     default_model: what the alias `default`, or no name at all, stands for.
     aliases: names that this deployment gives to models. routes: names that it gives to several targets.
     behind: the models behind ARNs that hide theirs, as configured, or as AWS told.
+    limits: of models that have their own, by their names or their base ids.
     profiles: inference profiles, by the base ids of models that were seen to be sold only so.
     """
 
     default_model: str
     aliases: Mapping[str, str] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
+    limits: Mapping[str, Limits] = field(default_factory=dict)
     behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
 
@@ -133,7 +148,8 @@ class Planner:
     def _target(self, choice: Choice) -> Target:
         model = parse_model_id(choice.model)
         known = self.behind.get(model.raw, model)
-        return Target(model, known, traits_of(known), choice.place)
+        limits = self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS)
+        return Target(model, known, traits_of(known), choice.place, limits=limits)
 
     def _by_profile(self, target: Target) -> Target:
         """The target, by the inference profile by which its model is known to be sold."""

@@ -75,9 +75,9 @@ def answers(draw: Any) -> tuple[bytes, Outcome, bool]:
 async def told(pieces: list[bytes], *, then_ends: bool) -> tuple[Outcome, Wire]:
     """What a request makes of an answer that arrives in these pieces."""
     wire, freed = Wire(), []
-    connection = Connection(1.0, freed.append)
+    connection = Connection(freed.append)
     connection.connection_made(wire)
-    response = connection.send(b"GET / HTTP/1.1\r\n\r\n", b"")
+    response = connection.send(b"GET / HTTP/1.1\r\n\r\n", b"", 1.0, 1.0)
     for piece in pieces:
         if wire.is_aborted:
             break
@@ -148,9 +148,9 @@ def shortest_whole(said: bytes) -> bytes:
 
     async def run() -> int:
         ended: list[Connection] = []
-        connection, wire = Connection(1.0, ended.append), Wire()
+        connection, wire = Connection(ended.append), Wire()
         connection.connection_made(wire)
-        connection.send(b"GET / HTTP/1.1\r\n\r\n", b"")
+        connection.send(b"GET / HTTP/1.1\r\n\r\n", b"", 1.0, 1.0)
         for count, byte in enumerate(said):
             if ended or wire.is_aborted:
                 return count

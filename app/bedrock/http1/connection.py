@@ -24,13 +24,11 @@ class Connection(asyncio.Protocol):
     """A connection, which writes a request and feeds what comes back to its response.
 
     Args:
-        read_timeout: seconds without a byte, in either direction, for which a request waits.
         free: called when a request has ended and the next may be sent.
     """
 
-    def __init__(self, read_timeout: float, free: "Callable[[Connection], None]") -> None:
+    def __init__(self, free: "Callable[[Connection], None]") -> None:
         self._loop = asyncio.get_running_loop()
-        self._read_timeout = read_timeout
         self._free = free
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
@@ -46,12 +44,17 @@ class Connection(asyncio.Protocol):
         self._is_held = False
         self._is_used_again = False
         self._sent_at = self._heard_at = 0.0
+        self._patience = self._idle_patience = 0.0
         self._unsent = 0
         self.is_open = False
         self.idle_since = 0.0
 
-    def send(self, head: bytes, body: bytes) -> Http1Response:
-        """Write a request. The connection belongs to it until its answer has ended."""
+    def send(self, head: bytes, body: bytes, first_byte: float, idle: float) -> Http1Response:
+        """Write a request. The connection belongs to it until its answer has ended.
+
+        Args:
+            first_byte, idle: seconds in which no byte moves, in either direction, before and after the answer's head.
+        """
         response = self._response = Http1Response(self)
         self._headers, self._heard_bytes = [], 0
         self._is_heard = self._is_in_body = self._is_complete = self._ends_with_connection = False
@@ -62,7 +65,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(head)
             self._transport.write(body)
         self._unsent = self._transport.get_write_buffer_size()
-        self._timer = self._loop.call_later(self._read_timeout, self._look)
+        self._patience, self._idle_patience = first_byte, idle
+        self._timer = self._loop.call_later(first_byte, self._look)
         return response
 
     def hold(self, *, is_held: bool) -> None:
@@ -157,6 +161,10 @@ class Connection(asyncio.Protocol):
         is_framed = b"content-length" in names or b"chunked" in names.get(b"transfer-encoding", b"").lower()
         self._ends_with_connection = not is_framed and status not in (204, 304)
         self._is_in_body, self._heard_bytes = True, 0
+        if self._idle_patience != self._patience and self._timer is not None:
+            self._patience = self._idle_patience
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._patience, self._look)
         self._answer.put_head(
             status, tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers)
         )
@@ -213,7 +221,7 @@ class Connection(asyncio.Protocol):
         now, unsent = self._loop.time(), self._transport.get_write_buffer_size()
         if self._is_held or unsent != self._unsent:
             self._heard_at, self._unsent = now, unsent
-        left = self._heard_at + self._read_timeout - now
+        left = self._heard_at + self._patience - now
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
         else:

@@ -118,24 +118,22 @@ class Dialer:
     """Makes connections.
 
     Args:
-        timeout: seconds for all of it.
         trust: whom TLS trusts.
         resolve: the addresses of a name that may be connected to; raises OSError where there are none.
     """
 
-    def __init__(self, timeout: float, trust: ssl.SSLContext, resolve: Resolve | None = None) -> None:
-        self._timeout = timeout
+    def __init__(self, trust: ssl.SSLContext, resolve: Resolve | None = None) -> None:
         self._trust = trust
         self._resolve = resolve or Names().resolve
 
-    async def connect(self, origin: Origin, make: Callable[[], Connection]) -> Connection:
-        """A connection to the origin, over its proxy if it has one.
+    async def connect(self, origin: Origin, make: Callable[[], Connection], seconds: float) -> Connection:
+        """A connection to the origin, over its proxy if it has one, within so many seconds.
 
         Raises:
             ConnectTimeout, UpstreamUnreachable: there is none. What Bedrock or a proxy said is not told.
         """
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 return await self._connect(origin, make)
         except TimeoutError:
             raise ConnectTimeout("connecting to Bedrock took too long", detail="connect timeout") from None
@@ -148,11 +146,11 @@ class Dialer:
                 "Bedrock could not be reached", detail=f"{type(error).__name__}: {error}"
             ) from None
 
-    async def probe(self, origin: Origin) -> str:
+    async def probe(self, origin: Origin, seconds: float) -> str:
         """Connect to the origin, or to the proxy before it, and hang up. Returns why it failed, or nothing."""
         stop = origin.first_stop
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 made = await self._socket(stop)
         except (OSError, TimeoutError) as error:
             return f"cannot connect to {stop.host}:{stop.port} ({type(error).__name__})"
@@ -185,7 +183,6 @@ class Dialer:
         return {
             "ssl": self._trust,
             "server_hostname": stop.host,
-            "ssl_handshake_timeout": self._timeout,
             "ssl_shutdown_timeout": _GOODBYE_SECONDS,
         }
 

@@ -30,8 +30,9 @@ class Http1Transport:
         self, connect_timeout: float, read_timeout: float, ca_bundle: Path | None = None, resolve: Resolve | None = None
     ) -> None:
         proxies()
+        self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
-        self._dialer = Dialer(connect_timeout, ssl.create_default_context(cafile=ca_bundle), resolve)
+        self._dialer = Dialer(ssl.create_default_context(cafile=ca_bundle), resolve)
         self._pool = Pool()
         self._origins: dict[str, Origin] = {}
 
@@ -42,17 +43,22 @@ class Http1Transport:
         idle = self._pool.take(origin)
         if idle is not None:
             try:
-                return await _ask(idle, head, request.body)
+                return await self._ask(idle, head, request)
             except StaleConnection:
                 pass  # it had ended before the request came; a new one is no second attempt
-        connection = await self._dialer.connect(
-            origin, partial(Connection, self._read_timeout, partial(self._pool.put, origin))
-        )
-        return await _ask(connection, head, request.body)
+        seconds = request.waits.connect or self._connect_timeout
+        connection = await self._dialer.connect(origin, partial(Connection, partial(self._pool.put, origin)), seconds)
+        return await self._ask(connection, head, request)
+
+    async def _ask(self, connection: Connection, head: bytes, request: HttpRequest) -> Http1Response:
+        _, first_byte, idle = request.waits
+        response = connection.send(head, request.body, first_byte or self._read_timeout, idle or self._read_timeout)
+        await response.head()
+        return response
 
     async def probe(self, url: str) -> str:
         """Connect to `url`'s host, or to the proxy before it, and hang up. See `Transport.probe`."""
-        return await self._dialer.probe(self._locate(url)[0])
+        return await self._dialer.probe(self._locate(url)[0], self._connect_timeout)
 
     async def close(self) -> None:
         """Close every connection that idles; those in use close as their answers do."""
@@ -67,12 +73,6 @@ class Http1Transport:
         if origin is None:
             origin = self._origins[key] = parse_origin(key)
         return origin, url if origin.is_forwarded else f"/{path}"
-
-
-async def _ask(connection: Connection, head: bytes, body: bytes) -> Http1Response:
-    response = connection.send(head, body)
-    await response.head()
-    return response
 
 
 def _head(request: HttpRequest, origin: Origin, target: str) -> bytes:

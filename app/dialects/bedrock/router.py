@@ -31,7 +31,7 @@ _ERRORS = error_responses(
         403: "AccessDeniedException, UnrecognizedClientException, InvalidSignatureException",
         404: "ResourceNotFoundException",
         405: "UnknownOperationException",
-        408: "ModelTimeoutException, from Bedrock",
+        408: "RequestTimeoutException: the body did not arrive in time; or ModelTimeoutException, from Bedrock",
         413: "ValidationException: the body is too large",
         424: "ModelErrorException",
         429: "ThrottlingException, ModelNotReadyException",

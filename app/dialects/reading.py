@@ -1,0 +1,65 @@
+"""Requests on their way in: the head, and the body, whose size and pace are enforced while it is read."""
+
+import asyncio
+
+from starlette.types import Receive, Scope
+
+from app.errors import BodyTooLarge, CallerTooSlow, InvalidRequest
+from app.policies.auth import RequestHead
+
+# a caller that sends no faster than this, on average, is taken for one that only holds a place
+_BYTES_PER_SECOND = 16 * 1024
+
+
+class CallerGone(Exception):
+    """The caller closed the connection."""
+
+
+def head_of(scope: Scope) -> RequestHead:
+    """The head of a request, from its ASGI scope."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
+
+
+async def read_body(head: RequestHead, receive: Receive, limit: int, patience: float) -> bytes:
+    """The whole body.
+
+    Args:
+        limit: bytes. patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace.
+
+    Raises:
+        BodyTooLarge, CallerTooSlow, InvalidRequest: it is too large, too slow or compressed. CallerGone.
+    """
+    if head.header("content-encoding").lower() not in ("", "identity"):
+        raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
+    too_large = BodyTooLarge(f"the body is larger than {limit} bytes, the limit of this gateway")
+    length = head.header("content-length")
+    if length.isdigit() and int(length) > limit:
+        raise too_large
+    pace = asyncio.timeout(patience)
+    try:
+        async with pace:
+            return await _read_pieces(receive, limit, too_large, pace)
+    except TimeoutError:
+        if not pace.expired():
+            raise
+        raise CallerTooSlow("the body did not arrive in time") from None
+
+
+async def _read_pieces(receive: Receive, limit: int, too_large: BodyTooLarge, pace: asyncio.Timeout) -> bytes:
+    begun = pace.when() or 0.0
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        piece: bytes = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise too_large
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pace.reschedule(begun + size / _BYTES_PER_SECOND)

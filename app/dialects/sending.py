@@ -1,0 +1,141 @@
+"""Answers on their way to the caller, and the caller's departure."""
+
+import asyncio
+import time
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from starlette.types import Message, Receive, Send
+
+from app.dialects.envelopes import Answer, ErrorRenderer, Headers, Streamed, Whole
+from app.dialects.reading import CallerGone
+from app.errors import GatewayError
+from app.telemetry.observer import RequestRecord
+
+_MAX_LISTED = 2000
+# OpenAI's and Anthropic's SDKs obey it, so that their retries do not multiply the gateway's (contracts 1.4)
+_ADVICE = (("x-should-retry", "false"),)
+
+
+class Leash:
+    """While it is held, the caller's departure cancels what runs inside, and comes out as `CallerGone`."""
+
+    def __init__(self, receive: Receive, sender: "Sender") -> None:
+        self._receive = receive
+        self._sender = sender
+        self._has_gone = False
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._watcher.cancel()
+        if self._has_gone and kind is asyncio.CancelledError:
+            if self._task is not None:
+                self._task.uncancel()
+            raise CallerGone from None
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._sender.is_done and self._task is not None:
+            self._has_gone = True
+            self._task.cancel()
+
+
+@dataclass(slots=True)
+class Sender:
+    """Turns answers into ASGI messages."""
+
+    send: Send
+    record: RequestRecord
+    render_error: ErrorRenderer
+    heartbeat: float
+    is_done: bool = False
+    _is_started: bool = False
+    _stream: Streamed | None = None
+    _last_sent: float = 0.0
+    _is_sending: bool = False
+
+    async def send_answer(self, answer: Answer) -> None:
+        """Send an answer. What a stream raises comes out; then `send_error` ends it."""
+        match answer:
+            case Whole(status, headers, body):
+                await self._send_whole(status, headers, body)
+            case Streamed():
+                await self._send_stream(answer)
+
+    async def send_error(self, error: GatewayError) -> None:
+        """Send an error: whole, or as the last bytes of a stream that has begun; where neither can be, cut."""
+        self.record.error, self.record.detail = error.kind, error.detail
+        if not self._is_started:
+            whole = self.render_error(error, self.record.request_id)
+            advice = _ADVICE if error.is_final and _is_retried_by_sdks(error.status) else ()
+            await self._send_whole(whole.status, (*whole.headers, *error.headers.items(), *advice), whole.body)
+        elif self._stream is not None and not self.is_done:
+            last = self._stream.fail(error)
+            if last is not None:
+                await self._end(last)
+
+    async def _send_whole(self, status: int, headers: Headers, body: bytes) -> None:
+        await self._start(status, (*headers, ("content-length", str(len(body)))))
+        await self._end(body)
+
+    async def _send_stream(self, answer: Streamed) -> None:
+        async with aclosing(answer.chunks) as chunks:
+            # The first chunk comes before the head: what fails up to there still gets a status of its own, and from
+            # here on the generators are running, so that closing them closes the connection to Bedrock.
+            first = await anext(chunks, b"")
+            self._stream = answer
+            await self._start(answer.status, answer.headers)
+            self.record.mark_first_event()
+            await self._send_more(first)
+            heart = asyncio.create_task(self._beat(answer.idle)) if answer.idle and self.heartbeat else None
+            try:
+                async for chunk in chunks:
+                    await self._send_more(chunk)
+            finally:
+                if heart is not None:
+                    heart.cancel()
+        await self._end(b"")
+
+    async def _beat(self, idle: bytes) -> None:
+        """Say something whenever nothing else was said for a while; never in between two halves of a chunk."""
+        while True:
+            await asyncio.sleep(max(self._last_sent + self.heartbeat - time.monotonic(), 0.01))
+            if not self._is_sending and time.monotonic() - self._last_sent >= self.heartbeat:
+                await self._send_more(idle)
+
+    async def _send_more(self, data: bytes) -> None:
+        self._is_sending = True
+        await self.send({"type": "http.response.body", "body": data, "more_body": True})
+        self._is_sending, self._last_sent = False, time.monotonic()
+
+    async def _end(self, data: bytes) -> None:
+        self.is_done = True
+        await self.send({"type": "http.response.body", "body": data})
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        self.record.status = status
+        named = [*headers]
+        if self.record.ignored:
+            named.append(("x-outcrop-ignored", _listed(self.record.ignored)))
+        if self.record.repaired:
+            named.append(("x-outcrop-repaired", _listed(self.record.repaired)))
+        raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in named]
+        self._is_started = True
+        message: Message = {"type": "http.response.start", "status": status, "headers": raw}
+        await self.send(message)
+
+
+def _is_retried_by_sdks(status: int) -> bool:
+    """True for what callers' SDKs try again by themselves (contracts 1.4)."""
+    return status in (408, 409, 429) or status >= 500
+
+
+def _listed(names: list[str]) -> str:
+    """Names as a header's value: a caller chose them, so nothing but printable ASCII goes out, and not too much."""
+    text = ", ".join(names)
+    safe = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text[:_MAX_LISTED])
+    return safe if len(text) <= _MAX_LISTED else f"{safe}..."

@@ -1,0 +1,165 @@
+"""Too many at once, callers who are slow, and callers who will not wait for long."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.servers import KEY, gateway, read_request, upstream
+
+HEADERS = {"authorization": f"Bearer {KEY}"}
+CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
+DOORS: list[tuple[str, Any]] = [
+    ("/v1/chat/completions", CHAT),
+    ("/v1/responses", {"model": "a.b", "input": "x"}),
+    ("/v1/messages", {**CHAT, "max_tokens": 5}),
+    ("/model/a.b/converse", {}),
+    ("/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"}),
+    ("/v1/rerank", {"model": "cohere.rerank-v3-5:0", "query": "x", "documents": ["y"]}),
+]
+
+
+class Bedrock:
+    """Answers nobody until it is let."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Semaphore(0)
+        self.may_answer = threading.Event()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        self.asked.release()
+        while not self.may_answer.is_set():
+            await asyncio.sleep(0.005)
+        body = (
+            b'{"output":{"message":{"role":"assistant","content":[{"text":"late"}]}},"stopReason":"end_turn",'
+            b'"usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}'
+        )
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body))
+        writer.write(body)
+        await writer.drain()
+
+
+@pytest.fixture
+def bedrock() -> Iterator[tuple[Bedrock, str]]:
+    server = Bedrock()
+    with upstream(server.handle) as url:
+        try:
+            yield server, url
+        finally:
+            server.may_answer.set()
+
+
+def post(base: str, path: str, body: Any, **headers: str) -> httpx.Response:
+    return httpx.post(base + path, json=body, headers={**HEADERS, **headers}, timeout=20)
+
+
+def test_who_is_too_many_is_told_at_once_in_words_of_their_own(bedrock: tuple[Bedrock, str]) -> None:
+    server, url = bedrock
+    with gateway(url, max_in_flight=1, max_waiting=0) as base, ThreadPoolExecutor() as pool:
+        first = pool.submit(post, base, "/v1/chat/completions", CHAT)
+        server.asked.acquire()
+        for path, body in DOORS:
+            started = time.monotonic()
+            answer = post(base, path, body)
+            assert time.monotonic() - started < 0.5, path
+            assert answer.status_code == (529 if path == "/v1/messages" else 429), path
+            assert float(answer.headers["retry-after"]) >= 1
+            assert "x-should-retry" not in answer.headers
+            assert "busy" in answer.text, path
+        for path in ("/health", "/health/ready"):
+            started = time.monotonic()
+            assert httpx.get(base + path).status_code == 200
+            assert time.monotonic() - started < 0.5
+        assert post(base, "/v1/chat/completions", CHAT, authorization="Bearer wrong").status_code == 401
+        server.may_answer.set()
+        assert first.result().status_code == 200
+        assert post(base, "/v1/chat/completions", CHAT).status_code == 200
+
+
+def test_a_short_queue_takes_a_burst(bedrock: tuple[Bedrock, str]) -> None:
+    server, url = bedrock
+    with gateway(url, max_in_flight=1, max_waiting=2, max_wait=20) as base, ThreadPoolExecutor() as pool:
+        calls = [pool.submit(post, base, "/v1/chat/completions", CHAT) for _ in range(3)]
+        server.asked.acquire()
+        time.sleep(0.2)
+        assert post(base, "/v1/chat/completions", CHAT).status_code == 429
+        server.may_answer.set()
+        assert [call.result().status_code for call in calls] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(("path", "body"), DOORS)
+def test_a_caller_may_wait_for_less_time_than_the_gateway_would(
+    bedrock: tuple[Bedrock, str], path: str, body: Any
+) -> None:
+    with gateway(bedrock[1]) as base:
+        started = time.monotonic()
+        answer = post(base, path, body, **{"x-outcrop-timeout": "0.3"})
+        assert answer.status_code == 504
+        assert 0.25 < time.monotonic() - started < 2
+
+
+def test_a_caller_cannot_wait_for_more(bedrock: tuple[Bedrock, str]) -> None:
+    with gateway(bedrock[1], bedrock_total_timeout=0.3) as base:
+        assert post(base, "/v1/chat/completions", CHAT, **{"x-outcrop-timeout": "30"}).status_code == 504
+
+
+@pytest.mark.parametrize("wanted", ["soon", "0", "-1", "inf", "nan", "1e999"])
+def test_a_time_must_be_one(bedrock: tuple[Bedrock, str], wanted: str) -> None:
+    with gateway(bedrock[1]) as base:
+        answer = post(base, "/v1/chat/completions", CHAT, **{"x-outcrop-timeout": wanted})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "x-outcrop-timeout")
+
+
+@pytest.mark.parametrize("limit", ["total", "first_byte"])
+def test_a_model_has_limits_of_its_own(bedrock: tuple[Bedrock, str], limit: str) -> None:
+    config = f'[limits."a.b"]\n{limit} = 0.3\n'
+    with gateway(bedrock[1], config_toml=config, bedrock_max_attempts=1) as base, ThreadPoolExecutor() as pool:
+        other = pool.submit(post, base, "/v1/chat/completions", {**CHAT, "model": "c.d"})
+        started = time.monotonic()
+        assert post(base, "/v1/chat/completions", CHAT).status_code == 504
+        assert 0.25 < time.monotonic() - started < 2
+        assert not other.done()
+        bedrock[0].may_answer.set()
+        assert other.result().status_code == 200
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_body_that_does_not_come_is_not_waited_for(bedrock: tuple[Bedrock, str], drips: bool) -> None:
+    with gateway(bedrock[1], caller_timeout=0.4) as base:
+        with socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)) as caller:
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+            caller.sendall(f"{head}content-length: 1000\r\n\r\n".encode())
+            started = time.monotonic()
+            caller.settimeout(0.1 if drips else 5)
+            answer = b""
+            while not answer and time.monotonic() - started < 5:
+                if drips:
+                    caller.sendall(b" ")
+                try:
+                    answer = caller.recv(4096)
+                except TimeoutError:
+                    continue
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"request_timeout" in answer
+            assert 0.3 < time.monotonic() - started < 2
+
+
+def test_a_large_body_gets_the_time_it_needs(bedrock: tuple[Bedrock, str]) -> None:
+    bedrock[0].may_answer.set()
+    body = b'{"model":"a.b","messages":[{"role":"user","content":"' + b"x" * 200_000 + b'"}]}'
+    with gateway(bedrock[1], caller_timeout=0.3) as base:
+        with socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)) as caller:
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+            caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode())
+            for start in range(0, len(body), 20_000):
+                caller.sendall(body[start : start + 20_000])
+                time.sleep(0.06)
+            assert caller.recv(4096).startswith(b"HTTP/1.1 200 ")
