@@ -13,6 +13,7 @@ import uvicorn
 from app.check import run_check
 from app.kit.signals import exit_normally_on_signals
 from app.main import create_app
+from app.protocol import guarded
 from app.settings import faults_end_the_start, load_settings
 from app.telemetry.logs import configure_logging
 
@@ -37,6 +38,7 @@ def main() -> int:
     configure_logging(settings.log_level)
     config = uvicorn.Config(
         application,
+        http=guarded(settings.caller_timeout),
         ssl_certfile=settings.tls_certfile,
         ssl_keyfile=settings.tls_keyfile,
         log_config=None,

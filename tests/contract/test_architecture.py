@@ -22,7 +22,7 @@ DOORS = {
     "json": set(),
     "dotenv": {"settings.py"},
     "pydantic_settings": {"settings.py"},
-    "uvicorn": {"__main__.py"},
+    "uvicorn": {"__main__.py", "protocol.py"},
     "xllamacpp": set(),
 }
 VENDORS = re.compile(

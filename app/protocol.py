@@ -1,0 +1,137 @@
+"""uvicorn's HTTP protocol, with the bounds that it lacks: how large a head may be, and how long one may take."""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.kit import json
+
+_log = logging.getLogger(__name__)
+
+_HEAD_BYTES = 64 * 1024
+_TARGET_BYTES = 16 * 1024
+_HEADERS = 128
+
+
+class _Refused(Exception):
+    """The request has been refused already."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Serves one connection.
+
+    head_seconds: for a request's head to arrive, and for what is left of a body that nobody reads any more.
+    """
+
+    head_seconds: ClassVar[float] = 30.0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._guard: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._is_in_head = True
+        self._is_in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody has come, who has to say something."""
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Somebody has gone."""
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived."""
+        if self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_in_head and not self.transport.is_closing():
+            if self._head_bytes > _HEAD_BYTES:
+                self._refuse(431)
+            elif self._guard is None and self._head_bytes:
+                self._watch()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._is_in_head, self._head_bytes = True, 1
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """The target of a request, or a piece of it."""
+        super().on_url(url)
+        if len(self.url) > _TARGET_BYTES:
+            self._refuse(414)
+            raise _Refused
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. One behind the body, a trailer, says nothing to anybody."""
+        if self._is_in_body:
+            return
+        super().on_header(name, value)
+        if len(self.headers) > _HEADERS:
+            self._refuse(431)
+            raise _Refused
+
+    def on_headers_complete(self) -> None:
+        """The head has arrived."""
+        self._unwatch()
+        if sum(len(name) + len(value) for name, value in self.headers) > _HEAD_BYTES:
+            self._refuse(431)
+            raise _Refused
+        self._is_in_head, self._is_in_body, self._head_bytes = False, True, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request has arrived."""
+        self._is_in_body = False
+        self._unwatch()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer has gone out; what is left of the request's body is not wanted, and must not last."""
+        super().on_response_complete()
+        if self._is_in_body and not self.transport.is_closing():
+            self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP."""
+        del msg
+        if not self.transport.is_closing():
+            self._refuse(400)
+
+    def _watch(self) -> None:
+        self._unwatch()
+        self._guard = self.loop.call_later(self.head_seconds, self._give_up)
+
+    def _unwatch(self) -> None:
+        if self._guard is not None:
+            self._guard.cancel()
+            self._guard = None
+
+    def _give_up(self) -> None:
+        self._guard = None
+        if self._is_in_head and self._head_bytes:
+            self._refuse(408)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int) -> None:
+        """Answer before any dialect is known, in a shape that all of them can read, and close."""
+        phrase = HTTPStatus(status).phrase
+        _log.warning("refused before its head was read", extra={"fields": {"status": status}})
+        error = {"type": "invalid_request_error", "message": phrase, "param": None, "code": None}
+        body = json.dumps({"type": "error", "error": error, "message": phrase})
+        head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
+        self.transport.close()
+
+
+def guarded(head_seconds: float) -> type[GuardedProtocol]:
+    """The protocol, with so much patience."""
+    return type("GuardedProtocol", (GuardedProtocol,), {"head_seconds": head_seconds})
