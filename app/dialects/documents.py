@@ -22,11 +22,13 @@ def load_document(body: bytes) -> Any:
     """The JSON of a body.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is none, or one that could be read in two ways.
     """
     try:
-        return json.loads(body)
+        return json.loads_strictly(body)
     except json.JsonError as error:
+        if error.path:
+            raise InvalidRequest(str(error), param=error.path) from None
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
 
 

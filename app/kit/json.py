@@ -4,6 +4,7 @@
 every digit; `orjson` turns it into a float). Measured and compared on 2026-11-24.
 """
 
+import json as stdlib
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,9 +14,17 @@ T = TypeVar("T")
 _decode = msgspec.json.Decoder().decode
 dumps = msgspec.json.Encoder().encode
 
+# what a stranger's document may hold: a value costs the parser up to 30 times the bytes that it takes to write
+_MOST_VALUES = 1_000_000
+_MOST_DEPTH = 100
+
 
 class JsonError(ValueError):
-    """The bytes are not JSON. The message is public: it never quotes the input."""
+    """The bytes are not JSON. The message is public: it never quotes the input, but for the names in `path`."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def loads(data: bytes | str) -> Any:
@@ -32,6 +41,72 @@ def loads(data: bytes | str) -> Any:
         raise JsonError("the document is nested too deeply") from None
     except msgspec.MsgspecError as error:
         raise JsonError(str(error)) from None
+
+
+def loads_strictly(data: bytes) -> Any:
+    """Parse a stranger's document: no name twice in one object, since two readers may not read the same of it.
+
+    Raises:
+        JsonError: as `loads` does; a name stands twice, with its path; or it holds more, or is nested deeper, than
+            any request needs.
+    """
+    if data.count(b'"') > 2 * _MOST_VALUES:
+        raise JsonError("the document holds too many values")
+    outside = _outside_strings(data)
+    if outside.count(b",") + outside.count(b"[") + outside.count(b"{") > _MOST_VALUES:
+        raise JsonError("the document holds too many values")
+    document = loads(data)
+    if type(document) not in _CONTAINERS:
+        return document
+    if _count_members(document, _MOST_DEPTH) != outside.count(b":"):
+        raise JsonError("this name stands twice", path=_first_twice(stdlib.loads(data, object_pairs_hook=_Pairs)))
+    return document
+
+
+def _outside_strings(data: bytes) -> bytes:
+    """What of a document stands between its strings: as quick as splitting it is."""
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(data.split(b'"')[::2])
+
+
+def _count_members(value: Any, room: int) -> int:
+    """How many members the objects in a document have."""
+    if not room:
+        raise JsonError("the document is nested too deeply")
+    if type(value) is dict:
+        count, inside = len(value), value.values()
+    else:
+        count, inside = 0, value
+    for each in inside:
+        if type(each) in _CONTAINERS:
+            count += _count_members(each, room - 1)
+    return count
+
+
+_CONTAINERS = frozenset({dict, list})
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The members of an object, all of them."""
+
+
+def _first_twice(value: Any, path: str = "") -> str:
+    """The path of the first name that stands twice in an object, as `messages[0].content`."""
+    if isinstance(value, _Pairs):
+        seen = set()
+        for name, inside in value:
+            here = f"{path}.{name}" if path else name
+            if name in seen:
+                return here
+            seen.add(name)
+            if found := _first_twice(inside, here):
+                return found
+    elif isinstance(value, list):
+        for place, inside in enumerate(value):
+            if found := _first_twice(inside, f"{path}[{place}]"):
+                return found
+    return ""
 
 
 def loads_as(data: bytes | str, kind: type[T]) -> T:

@@ -19,7 +19,7 @@ DOORS = {
     "boto3": set(),
     "botocore": {"aws_data.py", "bedrock/credentials.py", "bedrock/endpoints.py", "settings.py"},
     "msgspec": {"kit/json.py"},
-    "json": set(),
+    "json": {"kit/json.py"},
     "dotenv": {"settings.py"},
     "pydantic_settings": {"settings.py"},
     "uvicorn": {"__main__.py", "protocol.py"},

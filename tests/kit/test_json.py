@@ -1,4 +1,9 @@
+import json as stdlib
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.kit import json
 
@@ -26,3 +31,91 @@ def test_what_is_not_json_is_a_json_error_that_quotes_nothing(data: bytes) -> No
 
 def test_text_is_compact() -> None:
     assert json.dumps_text({"a": [1, "b"]}) == '{"a":[1,"b"]}'
+
+
+# documents of strangers
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"a":1,"a":2}', "a"),
+        ('{"a":{"b":[1,{"c":1,"d":{},"c":null}]}}', "a.b[1].c"),
+        ('[{"x":1},{"x":1,"\\u0078":2}]', "[1].x"),
+        ('{"a":"\\\\","b":1,"a":":"}', "a"),
+        ('{"a\\"b":1,"c":{"":1,"":2}}', "c."),
+        (' {\n"model" : "x" ,\t"model":"y"} ', "model"),
+    ],
+)
+def test_a_name_that_stands_twice_is_found(text: str, path: str) -> None:
+    with pytest.raises(json.JsonError, match="twice") as refusal:
+        json.loads_strictly(text.encode())
+    assert refusal.value.path == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a":"\\\\\\":\\\\","b":":,[{"}', '["a:b",":"]', '"a:b"', "1", '{"\\\\":{"\\"":"\\\\"}}', "[]", "{}", "null"],
+)
+def test_what_stands_in_strings_is_no_structure(text: str) -> None:
+    assert json.loads_strictly(text.encode()) == json.loads(text)
+
+
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text('ab":\\[{,\u00e9\U0001f600', max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('ab":\\', max_size=4), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(DOCUMENTS, st.booleans(), st.sampled_from([None, 1]))
+def test_every_document_with_each_name_once_is_read(document: Any, is_ascii: bool, indent: int | None) -> None:
+    text = stdlib.dumps(document, ensure_ascii=is_ascii, indent=indent)
+    assert json.loads_strictly(text.encode()) == document
+
+
+@given(DOCUMENTS.filter(lambda document: isinstance(document, dict) and document), DOCUMENTS)
+def test_no_document_with_a_name_twice_is_read(document: Any, other: Any) -> None:
+    name = next(iter(document))
+    text = stdlib.dumps(document)[:-1] + "," + stdlib.dumps({name: other})[1:]
+    with pytest.raises(json.JsonError, match="twice") as refusal:
+        json.loads_strictly(text.encode())
+    assert refusal.value.path == (name or "") or not name
+
+
+@given(st.binary(max_size=60) | st.text('{}[]":,\\1 ', max_size=60).map(str.encode))
+def test_bytes_that_are_no_document_are_refused_as_ever(data: bytes) -> None:
+    try:
+        expected = json.loads(data)
+    except json.JsonError:
+        with pytest.raises(json.JsonError):
+            json.loads_strictly(data)
+        return
+    try:
+        found = json.loads_strictly(data)
+    except json.JsonError:
+        found = expected
+        assert b'"' in data
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 101 + "]" * 101, "nested"),
+        ('{"a":' * 200 + "1" + "}" * 200, "nested"),
+        ("[" * 100_000, "nested|truncated|malformed"),
+        ("[" + "[]," * 1_000_001 + "1]", "too many"),
+        ("[" + '"",' * 1_000_001 + "1]", "too many"),
+        ("[" + "1," * 1_000_001 + "1]", "too many"),
+    ],
+)
+def test_a_document_may_hold_only_so_much(text: str, reason: str) -> None:
+    with pytest.raises(json.JsonError, match=reason):
+        json.loads_strictly(text.encode())
+
+
+def test_a_long_text_with_much_that_looks_like_structure_is_one_value() -> None:
+    text = stdlib.dumps({"a": "[{:," * 500_000})
+    assert json.loads_strictly(text.encode()) == {"a": "[{:," * 500_000}
+    assert json.loads_strictly(("[" * 99 + "]" * 99).encode()) is not None

@@ -1,0 +1,81 @@
+"""Bodies that are wrong: a clear 400 in the dialect, with the path of the field, and never a 500."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.servers import KEY
+
+HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+DOORS = {
+    "/v1/chat/completions": '{"model":"scripted.echo-v1:0","messages":[{"role":"user","content":"x"}]%s}',
+    "/v1/responses": '{"model":"scripted.echo-v1:0","input":[{"role":"user","content":"x"}]%s}',
+    "/v1/messages": '{"model":"scripted.echo-v1:0","max_tokens":9,"messages":[{"role":"user","content":"x"}]%s}',
+    "/v1/messages/count_tokens": '{"model":"scripted.echo-v1:0","messages":[{"role":"user","content":"x"}]%s}',
+    "/v1/embeddings": '{"model":"amazon.titan-embed-text-v2:0","input":"x"%s}',
+    "/v1/rerank": '{"model":"cohere.rerank-v3-5:0","query":"x","documents":["y"]%s}',
+}
+
+
+def post(base: str, path: str, body: bytes) -> httpx.Response:
+    return httpx.post(base + path, content=body, headers=HEADERS, timeout=20)
+
+
+def words(answer: httpx.Response) -> str:
+    document: Any = answer.json()
+    error = document.get("error", document)
+    return f"{error.get('param') or ''} {error['message']}"
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_a_name_that_stands_twice_is_refused_with_its_path(gateway_url: str, path: str) -> None:
+    for twice, where in ((',"model":"other.model"', "model"), (',"x":{"y":[0,{"z":1,"z":2}]}', "y")):
+        answer = post(gateway_url, path, (DOORS[path] % twice).encode())
+        assert answer.status_code == 400, answer.text
+        assert "twice" in words(answer)
+        assert where in words(answer)
+
+
+@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"\xff\xfe",
+        b'{"model":"\xff"}',
+        b'{"model":"\\ud800"}',
+        b'{"model":1e999}',
+        b'{"model":' + b"[" * 50_000,
+        b'{"model":' + b"[" * 300 + b"]" * 300 + b"}",
+        b'{"x":[' + b"[]," * 1_000_001 + b"1]}",
+    ],
+    ids=lambda body: body[:16].decode("latin-1"),
+)
+def test_what_cannot_be_read_is_refused(gateway_url: str, path: str, body: bytes) -> None:
+    answer = post(gateway_url, path, body)
+    assert answer.status_code == 400, answer.text
+    assert words(answer).strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "wizard", "content": "x"}]}, "messages[0]"),
+        ("/v1/chat/completions", {"messages": [{"role": "user"}]}, "messages[0].content"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": 1}]}, "messages[0].content"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "stream": "yes"}, "stream"),
+        ("/v1/responses", {"input": [{"role": "wizard", "content": "x"}]}, "input[0]"),
+        ("/v1/responses", {"input": {}}, "input"),
+        ("/v1/messages", {"max_tokens": 9, "messages": [{"role": "wizard", "content": "x"}]}, "messages.0"),
+        ("/v1/messages", {"max_tokens": "many", "messages": []}, "max_tokens"),
+    ],
+)
+def test_what_is_wrong_is_named(gateway_url: str, path: str, body: dict[str, Any], where: str) -> None:
+    answer = httpx.post(gateway_url + path, json={"model": "scripted.echo-v1:0", **body}, headers=HEADERS)
+    assert answer.status_code == 400, answer.text
+    assert where in words(answer), answer.text
