@@ -1,6 +1,7 @@
 """An authority that signs certificates for tests."""
 
 import datetime
+import ipaddress
 import ssl
 from pathlib import Path
 
@@ -46,11 +47,11 @@ class Authority:
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         signed = (
             self._begin(subject, key, days)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
             .add_extension(authority, critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        file = self._folder / f"{host}{days}.pem"
+        file = self._folder / f"{host.replace(':', '-')}{days}.pem"
         file.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -72,3 +73,7 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(days=3))
             .not_valid_after(now + datetime.timedelta(days=days))
         )
+
+
+def _name(host: str) -> x509.GeneralName:
+    return x509.IPAddress(ipaddress.ip_address(host)) if ":" in host else x509.DNSName(host)

@@ -34,10 +34,10 @@ class Proxy:
 
     async def _tunnel(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusal:
-            writer.write(f"{self._refusal}\r\ncontent-length: 0\r\n\r\n".encode())
+            writer.write(f"{self._refusal}\r\ncontent-length: 2\r\n\r\nno".encode())
             return
-        host, port = target.split(":")
-        onward, back = await asyncio.open_connection(host, int(port))
+        host, _, port = target.rpartition(":")
+        onward, back = await asyncio.open_connection(host.strip("[]"), int(port))
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         try:
             await asyncio.gather(_carry(reader, back), _carry(onward, writer))

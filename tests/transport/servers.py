@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def serve(handle: Handle, **options: Any) -> AsyncIterator[int]:
+async def serve(handle: Handle, host: str = "127.0.0.1", **options: Any) -> AsyncIterator[int]:
     """Serve connections; yields the port, and closes every connection in the end."""
     handling: set[asyncio.Task[None]] = set()
 
@@ -27,7 +28,11 @@ async def serve(handle: Handle, **options: Any) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(run, "127.0.0.1", 0, **options)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)  # or the kernel takes megabytes for everybody
+    listener.bind((host, 0))
+    server = await asyncio.start_server(run, sock=listener, **options)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -493,6 +493,22 @@ async def test_a_proxy_is_a_tunnel_for_what_is_secret(
     assert proxy.authorizations == ["Basic dXNlcjpwYXNz"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_tunnel_may_lead_to_an_address(
+    kind: type[Transport], authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy()
+    async with (
+        serve(saying(OK), "::1", ssl=authority.context("::1")) as port,
+        serve(proxy.handle) as proxy_port,
+    ):
+        monkeypatch.setenv("https_proxy", f"http://localhost:{proxy_port}")
+        transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
+        assert (await outcome(transport, secure(port, "[::1]"))).body == b"ok"
+        await transport.close()
+    assert proxy.targets == [f"[::1]:{port}"]
+
+
 @pytest.mark.parametrize("answer", ["HTTP/1.1 407 Proxy Authentication Required", "HTTP/1.1 502 Bad Gateway", "what?"])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_proxy_that_refuses_is_unreachable(

@@ -4,19 +4,23 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from app.bedrock.http1 import dial, pool
 from app.bedrock.http1.transport import Http1Transport
-from app.errors import ConnectTimeout, UpstreamUnreachable
+from app.bedrock.transport import HttpRequest
+from app.errors import ConnectionLost, ConnectTimeout, UpstreamUnreachable
 from tests.servers import free_port, read_request
+from tests.transport.certificates import Authority
 from tests.transport.servers import Outcome, get, outcome, post, saying, serve
 
 pytestmark = pytest.mark.loopback
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+MB = 1024 * 1024
 LOST = Outcome(error="connection_lost")
 
 
@@ -214,16 +218,106 @@ async def test_closing_leaves_no_connection(transport: Http1Transport) -> None:
         await asyncio.wait_for(gone.wait(), 1)
 
 
-async def test_a_body_that_goes_out_slowly_is_no_silence(transport: Http1Transport) -> None:
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("trust"))
+
+
+@asynccontextmanager
+async def serving(handle: Any, authority: Authority, *, is_tls: bool) -> AsyncIterator[tuple[Http1Transport, str]]:
+    """A server, and a transport that trusts it; yields it and the server's origin."""
+    transport = Http1Transport(1.0, 0.5, authority.bundle)
+    options = {"ssl": authority.context("localhost")} if is_tls else {}
+    async with serve(handle, limit=MB, **options) as port:
+        yield transport, f"{'https' if is_tls else 'http'}://localhost:{port}"
+    await transport.close()
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_body_that_goes_out_slowly_is_no_silence(authority: Authority, is_tls: bool) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(16):
-            await reader.readexactly(1024 * 1024)
+            await reader.readexactly(MB)
             await asyncio.sleep(0.08)
         writer.write(OK)
+        await writer.drain()
 
-    async with serve(handle, limit=1024 * 1024) as port:
-        assert (await outcome(transport, post(port, bytes(16 * 1024 * 1024)))).body == b"ok"
+    async with serving(handle, authority, is_tls=is_tls) as (transport, origin):
+        assert (await outcome(transport, HttpRequest("POST", f"{origin}/x", [], bytes(16 * MB)))).body == b"ok"
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_server_that_takes_no_more_is_a_silence(authority: Authority, is_tls: bool) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(5)
+
+    async with serving(handle, authority, is_tls=is_tls) as (transport, origin):
+        found = await outcome(transport, HttpRequest("POST", f"{origin}/x", [], bytes(32 * MB)))
+    assert found.error == "upstream_timeout"
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_a_connection_with_half_a_request_in_it_is_not_used_again(authority: Authority, is_tls: bool) -> None:
+    connections = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+        await writer.drain()
+        await asyncio.sleep(3)
+
+    async with serving(handle, authority, is_tls=is_tls) as (transport, origin):
+        for _ in range(2):
+            found = await outcome(transport, HttpRequest("POST", f"{origin}/x", [], bytes(20 * MB)))
+            assert (found.status, found.body) == (413, b"no")
+    assert connections == 2
+
+
+async def test_by_tls_only_an_answer_that_tells_its_length_is_whole(authority: Authority) -> None:
+    said = b"HTTP/1.1 200 OK\r\n\r\nperhaps all of it"
+    async with serving(saying(said, then_close=True), authority, is_tls=True) as (transport, origin):
+        assert (await outcome(transport, HttpRequest("GET", f"{origin}/x", [], b""))).error == "connection_lost"
+
+
+async def test_whoever_reads_an_answer_that_is_given_up_is_told(transport: Http1Transport) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
+        await reader.read()
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        reading = asyncio.create_task(response.read())
+        await asyncio.sleep(0.01)
+        response.close()
+        for attempt in (reading, response.read()):
+            with pytest.raises(ConnectionLost):
+                await asyncio.wait_for(attempt, 1)
+
+
+async def test_an_answer_to_head_cannot_be_told_from_half_a_one(transport: Http1Transport) -> None:
+    with pytest.raises(ValueError, match="HEAD"):
+        await transport.open(HttpRequest("HEAD", "http://127.0.0.1:1/", [], b""))
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [("", "/"), ("?a=/b", "/?a=/b"), ("/p#f", "/p"), ("/p?q#f/g", "/p?q"), ("/a%20b/?c=/d?e", "/a%20b/?c=/d?e")],
+)
+async def test_a_url_is_asked_for_as_it_stands(transport: Http1Transport, url: str, target: str) -> None:
+    heard = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append((await read_request(reader))[0].split(b" ")[1].decode())
+        writer.write(OK)
+
+    async with serve(handle) as port:
+        await outcome(transport, get(port, url))
+    assert heard == [target]
 
 
 # names and addresses
@@ -278,6 +372,21 @@ async def test_a_name_without_an_address_is_unreachable() -> None:
     with pytest.raises(UpstreamUnreachable):
         await transport.open(get(1))
     assert await transport.probe("https://nowhere.test") == "cannot connect to nowhere.test:443 (gaierror)"
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".test"])
+async def test_a_name_that_cannot_be_one_is_unreachable(transport: Http1Transport, host: str) -> None:
+    with pytest.raises(UpstreamUnreachable):
+        await transport.open(HttpRequest("GET", f"http://{host}/", [], b""))
+    assert (await transport.probe(f"http://{host}")).startswith("cannot connect")
+
+
+async def test_a_name_without_an_address_that_may_be_used_is_unreachable() -> None:
+    async def resolve(host: str, port: int) -> dial.Addresses:
+        return []
+
+    with pytest.raises(UpstreamUnreachable):
+        await Http1Transport(1.0, 0.5, resolve=resolve).open(get(1))
 
 
 async def test_a_name_that_takes_too_long_is_a_timeout() -> None:

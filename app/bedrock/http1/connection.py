@@ -11,9 +11,12 @@ from app.errors import ConnectionLost, GatewayError, UpstreamTimeout
 
 # of head, trailers or the frame of chunks, in a row: twice what AWS's load balancers let pass
 _HEAD_BYTES = 128 * 1024
-_JOINED_BYTES = 64 * 1024
+_PIECE_BYTES = 64 * 1024
 # a server that has closed an idle connection says so within a round trip
 _STALE_SECONDS = 0.5
+
+
+_NOTHING = memoryview(b"")
 
 
 class _OddAnswer(Exception):
@@ -41,6 +44,9 @@ class Connection(asyncio.Protocol):
         self._is_complete = False
         self._ends_with_connection = False
         self._is_kept_alive = False
+        self._is_tls = False
+        self._unwritten: memoryview = _NOTHING
+        self._is_full = False
         self._is_held = False
         self._is_used_again = False
         self._sent_at = self._heard_at = 0.0
@@ -59,11 +65,12 @@ class Connection(asyncio.Protocol):
         self._headers, self._heard_bytes = [], 0
         self._is_heard = self._is_in_body = self._is_complete = self._ends_with_connection = False
         self._sent_at = self._heard_at = self._loop.time()
-        if len(body) <= _JOINED_BYTES:
+        if len(body) <= _PIECE_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
-            self._transport.write(body)
+            self._unwritten = memoryview(body)
+            self._write_on()
         self._unsent = self._transport.get_write_buffer_size()
         self._patience, self._idle_patience = first_byte, idle
         self._timer = self._loop.call_later(first_byte, self._look)
@@ -83,8 +90,9 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close without ceremony."""
         self._rest()
-        self.is_open = False
-        self._transport.abort()
+        if self.is_open:
+            self.is_open = False
+            self._transport.abort()
 
     def close(self) -> None:
         """Close an idle connection."""
@@ -96,7 +104,18 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
         self._transport = cast(asyncio.Transport, transport)
+        self._is_tls = transport.get_extra_info("ssl_object") is not None
         self.is_open = True
+
+    def pause_writing(self) -> None:
+        """The server takes what it gets more slowly than it is written."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """The server has taken most of it."""
+        self._is_full = False
+        self._heard_at = self._loop.time()
+        self._write_on()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -125,8 +144,8 @@ class Connection(asyncio.Protocol):
         """The server sends no more."""
         if self._response is None:
             self.is_open = False
-        elif self._is_in_body and self._ends_with_connection:
-            self._end(is_usable=False)
+        elif self._is_in_body and self._ends_with_connection and not self._is_tls:
+            self._end(is_usable=False)  # by TLS this might be an end that somebody else has put
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -185,12 +204,19 @@ class Connection(asyncio.Protocol):
             raise _OddAnswer
         return self._response
 
+    def _write_on(self) -> None:
+        """Write in pieces, as fast as the server takes them: so much is known of what it has not taken."""
+        while self._unwritten and not self._is_full:
+            piece, self._unwritten = self._unwritten[:_PIECE_BYTES], self._unwritten[_PIECE_BYTES:]
+            self._transport.write(piece)
+
     # ends
 
     def _end(self, *, is_usable: bool) -> None:
         """The answer has ended as it should: keep the connection where both sides can."""
+        is_unsent = bool(self._unwritten) or self._transport.get_write_buffer_size() > 0
         response = self._rest()
-        if self._transport.get_write_buffer_size():  # the server did not want the rest of the request
+        if is_unsent:  # the server did not want the rest of the request
             self.abort()
         elif is_usable and not self._transport.is_closing():
             self.hold(is_held=False)
@@ -211,6 +237,7 @@ class Connection(asyncio.Protocol):
     def _rest(self) -> Http1Response | None:
         """Nobody waits any more. Returns the response that was waited for."""
         response, self._response = self._response, None
+        self._unwritten = _NOTHING
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,6 +1,7 @@
 """Makes connections: a name's addresses, the proxy before it, TLS."""
 
 import asyncio
+import math
 import socket
 import ssl
 from base64 import b64encode
@@ -105,13 +106,18 @@ class Names:
         Raises:
             OSError: it has none.
         """
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
         expires, answer = self._answers.get((host, port), (0.0, None))
-        if answer is None or now >= expires or (answer.done() and (answer.cancelled() or answer.exception())):
+        if answer is None or (answer.done() and (loop.time() >= expires or _has_failed(answer))):
             answer = asyncio.ensure_future(_ask(host, port))
-            answer.add_done_callback(_look_at)
-            self._answers[host, port] = (now + _RESOLVED_SECONDS, answer)
-        return await asyncio.shield(answer)
+            self._answers[host, port] = (math.inf, answer)
+            answer.add_done_callback(lambda done: self._note(host, port, done))
+        await asyncio.wait({answer})
+        return answer.result()
+
+    def _note(self, host: str, port: int, answer: "asyncio.Future[Addresses]") -> None:
+        self._answers[host, port] = (answer.get_loop().time() + _RESOLVED_SECONDS, answer)
+        _look_at(answer)
 
 
 class Dialer:
@@ -141,7 +147,7 @@ class Dialer:
             raise UpstreamUnreachable(
                 "the TLS connection to Bedrock failed", retry_here=False, detail=type(error).__name__
             ) from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter where a name cannot be one
             raise UpstreamUnreachable(
                 "Bedrock could not be reached", detail=f"{type(error).__name__}: {error}"
             ) from None
@@ -152,7 +158,7 @@ class Dialer:
         try:
             async with asyncio.timeout(seconds):
                 made = await self._socket(stop)
-        except (OSError, TimeoutError) as error:
+        except (OSError, UnicodeError) as error:
             return f"cannot connect to {stop.host}:{stop.port} ({type(error).__name__})"
         made.close()
         return ""
@@ -167,7 +173,8 @@ class Dialer:
             return connection
         transport, tunnel = await loop.create_connection(_Tunnel, sock=made, **options)
         try:
-            await tunnel.open(f"{server.host}:{server.port}", authorization_for(origin.proxy))
+            host = f"[{server.host}]" if ":" in server.host else server.host
+            await tunnel.open(f"{host}:{server.port}", authorization_for(origin.proxy))
             connection = make()
             options = self._tls(server)
             upgraded = await loop.start_tls(transport, connection, options.pop("ssl"), **options)
@@ -187,8 +194,11 @@ class Dialer:
         }
 
     async def _socket(self, stop: Stop) -> socket.socket:
+        addresses = await self._resolve(stop.host, stop.port)
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "no address that may be connected to")
         return await aiohappyeyeballs.start_connection(
-            await self._resolve(stop.host, stop.port),
+            addresses,
             happy_eyeballs_delay=_SECOND_ADDRESS_SECONDS,
             interleave=1,
             socket_factory=_make_socket,
@@ -202,6 +212,7 @@ class _Tunnel(asyncio.Protocol):
         self._heard = b""
         self._transport: asyncio.Transport
         self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._answer.add_done_callback(_look_at)
 
     async def open(self, authority: str, headers: tuple[tuple[str, str], ...]) -> None:
         """Ask.
@@ -211,9 +222,9 @@ class _Tunnel(asyncio.Protocol):
         """
         lines = [f"CONNECT {authority} HTTP/1.1", f"host: {authority}", *(": ".join(header) for header in headers)]
         self._transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        status = (await self._answer).split(b" ", 2)[1:2]
-        if status != [b"200"]:
-            raise ConnectionRefusedError(f"the proxy answered {b''.join(status)[:3].decode('latin-1')}")
+        status = await self._answer
+        if status != b"200":
+            raise ConnectionRefusedError(f"the proxy answered {status.decode('latin-1')}")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The proxy is there."""
@@ -225,10 +236,11 @@ class _Tunnel(asyncio.Protocol):
         head, end, rest = self._heard.partition(b"\r\n\r\n")
         if self._answer.done():
             return
-        if (end and rest) or len(head) > _TUNNEL_HEAD_BYTES:
+        is_open = head[9:12] == b"200"
+        if (end and rest and is_open) or len(head) > _TUNNEL_HEAD_BYTES:
             self._answer.set_exception(ConnectionRefusedError("the proxy's answer made no sense"))
         elif end:
-            self._answer.set_result(head.partition(b"\r\n")[0])
+            self._answer.set_result(head[9:12])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It hung up."""
@@ -249,7 +261,11 @@ async def _ask(host: str, port: int) -> Addresses:
     return cast(Addresses, found)
 
 
-def _look_at(answer: "asyncio.Future[Addresses]") -> None:
+def _has_failed(answer: "asyncio.Future[Any]") -> bool:
+    return answer.cancelled() or answer.exception() is not None
+
+
+def _look_at(answer: "asyncio.Future[Any]") -> None:
     """An error that nobody waited for is no news."""
     if not answer.cancelled():
         answer.exception()

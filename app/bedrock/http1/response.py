@@ -76,9 +76,10 @@ class Http1Response:
 
     def close(self) -> None:
         """Give the connection up unless the body was read to its end."""
-        if self._source is not None:
-            self._source.abort()
-            self._source = None
+        source, self._source = self._source, None
+        if source is not None:
+            source.abort()
+            self.fail(ConnectionLost("the answer was given up"))
 
     async def _more(self) -> None:
         if self._error is not None:

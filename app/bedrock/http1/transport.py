@@ -37,7 +37,13 @@ class Http1Transport:
         self._origins: dict[str, Origin] = {}
 
     async def open(self, request: HttpRequest) -> Http1Response:
-        """Send, and wait for the head of the answer. See `Transport.open`."""
+        """Send, and wait for the head of the answer. See `Transport.open`.
+
+        Raises:
+            ValueError: HEAD, whose answers have no body that their head speaks of; or a URL or header that is none.
+        """
+        if request.method == "HEAD":
+            raise ValueError("HEAD is not spoken here")
         origin, target = self._locate(request.url)
         head = _head(request, origin, target)
         idle = self._pool.take(origin)
@@ -66,13 +72,15 @@ class Http1Transport:
 
     def _locate(self, url: str) -> tuple[Origin, str]:
         """The origin of a URL, and what of the URL a server is asked for."""
-        scheme, _, rest = url.partition("://")
-        authority, _, path = rest.partition("/")
-        key = f"{scheme}://{authority}"
+        scheme, _, rest = url.partition("#")[0].partition("://")
+        slash, query = rest.find("/"), rest.find("?")
+        end = min((place for place in (slash, query) if place >= 0), default=len(rest))
+        key, target = f"{scheme}://{rest[:end]}", rest[end:]
         origin = self._origins.get(key)
         if origin is None:
             origin = self._origins[key] = parse_origin(key)
-        return origin, url if origin.is_forwarded else f"/{path}"
+        target = target if target.startswith("/") else f"/{target}"
+        return origin, f"http://{origin.authority}{target}" if origin.is_forwarded else target
 
 
 def _head(request: HttpRequest, origin: Origin, target: str) -> bytes:
