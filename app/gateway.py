@@ -1,6 +1,8 @@
 """The composition root: builds every part once, starts it, and closes it."""
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,8 @@ from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
 from app.deployment import planner_of
 from app.dialects.route import Threshold
+from app.errors import InvalidRequest
+from app.models.ids import parse_model_id
 from app.models.prices import Prices
 from app.pipeline.run import Pipeline
 from app.policies.admission import Admission
@@ -25,8 +29,11 @@ from app.routing.plan import Target
 from app.settings import Settings, SettingsError
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.telemetry.load import Load
+from app.telemetry.metrics import Metrics
+from app.telemetry.trace import PassingTracer, Tracer, collects_spans
 
 _PROBE_SECONDS = 5.0
+_LAST_SPANS_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -40,6 +47,8 @@ class Gateway:
     threshold: Threshold
     responses: ResponseStore
     prices: Prices
+    metrics: Metrics
+    tracer: Tracer
     load: Load
     load_interval: float
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -54,6 +63,7 @@ class Gateway:
         for client in self.clients.values():
             client.credentials.start()
         self._tasks.append(asyncio.create_task(self._probe(), name="prober"))
+        self._tasks.append(asyncio.create_task(self.load.watch(self.metrics.note_lag), name="lag"))
         if self.load_interval:
             self._tasks.append(asyncio.create_task(self.load.report(self.load_interval), name="load"))
 
@@ -67,6 +77,8 @@ class Gateway:
         for client in self.clients.values():
             await client.credentials.close()
         await self.transport.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(self.tracer.close), _LAST_SPANS_SECONDS)
 
     def reasons_not_ready(self) -> list[str]:
         """Why requests should not be sent here; empty when they should, since some place can be asked."""
@@ -117,6 +129,25 @@ def _transport(settings: Settings) -> Http1Transport:
         raise SettingsError([str(error)]) from None
 
 
+def _tracer() -> Tracer:
+    try:
+        if not collects_spans(os.environ):
+            return PassingTracer()
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+    from app.telemetry.tracing import OpenTelemetryTracer
+
+    return OpenTelemetryTracer()
+
+
+def _base_of(model: str) -> str:
+    """A model's name without account, region and geography."""
+    try:
+        return _short(parse_model_id(model).base)
+    except InvalidRequest:
+        return model
+
+
 def _in(place: Place) -> str:
     return f" in {place.region or place.endpoint_url or 'another account'}" if place != HOME else ""
 
@@ -133,7 +164,11 @@ def build_gateway(settings: Settings) -> Gateway:
     places = {HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)}
     clients = {place: _client(settings, place, transport, retry) for place in places}
     directory = ModelDirectory(clients[HOME])
-    return Gateway(
+    metrics, load = Metrics(_base_of), Load()
+    admission = Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait)
+    metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
+    metrics.watch("waiting", "Requests that wait for a place.", lambda: admission.waiting)
+    gateway = Gateway(
         clients=clients,
         transport=transport,
         directory=directory,
@@ -148,17 +183,22 @@ def build_gateway(settings: Settings) -> Gateway:
         ),
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),
-            Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait),
+            admission,
             settings.max_body_bytes,
             settings.caller_timeout,
             settings.bedrock_total_timeout,
             settings.heartbeat_interval,
+            metrics.note_gap,
         ),
         responses=_responses(settings),
         prices=Prices({base: row.model_dump(exclude_none=True) for base, row in settings.config().prices.items()}),
-        load=Load(),
+        metrics=metrics,
+        tracer=_tracer(),
+        load=load,
         load_interval=settings.load_log_interval,
     )
+    metrics.watch_breakers(gateway.breakers)
+    return gateway
 
 
 def _client(settings: Settings, place: Place, transport: Transport, retry: RetryPolicy) -> BedrockClient:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from app import __version__
@@ -23,12 +24,16 @@ from app.gateway import build_gateway
 from app.middleware import RequestMiddleware
 from app.openapi import DESCRIPTION, TAGS, openapi_document
 from app.ops.health import health_router
+from app.ops.metrics import metrics_router
 from app.settings import Settings, faults_end_the_start, load_settings
 from app.telemetry.logs import LogObserver, configure_logging
-from app.telemetry.observer import Observer
+from app.telemetry.metrics import CONTENT_TYPE
+from app.telemetry.observer import Observer, Observers
 
 # the second is that of bedrock-access-gateway, whose callers need change nothing
 OPENAI_PREFIXES = ("/v1", "/api/v1")
+# FastAPI's own spans would tell of paths and queries
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
@@ -50,6 +55,7 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
         openapi_tags=TAGS,
         lifespan=lifespan,
         redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
     )
     embedding_model = settings.embedding_model_id or ""
     for prefix in OPENAI_PREFIXES:
@@ -65,6 +71,7 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
         *bedrock_routes(gateway.pipeline, gateway.threshold),
     ]
     application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
+    application.include_router(metrics_router(gateway.metrics.render, CONTENT_TYPE, settings.metrics_secret()))
 
     @application.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
@@ -72,7 +79,11 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
 
     application.add_exception_handler(HTTPException, answer_without_door)
     application.add_middleware(
-        RequestMiddleware, observer=observer or LogObserver(), load=gateway.load, prices=gateway.prices
+        RequestMiddleware,
+        observer=Observers((gateway.metrics, observer or LogObserver())),
+        load=gateway.load,
+        prices=gateway.prices,
+        tracer=gateway.tracer,
     )
     application.openapi = lambda: openapi_document(application)  # type: ignore[method-assign]
     return application

@@ -7,6 +7,7 @@ from app.kit import ids
 from app.models.prices import Prices
 from app.telemetry.load import Load
 from app.telemetry.observer import Observer, RequestRecord
+from app.telemetry.trace import Tracer
 
 _REQUEST_ID = b"x-request-id"
 
@@ -14,8 +15,9 @@ _REQUEST_ID = b"x-request-id"
 class RequestMiddleware:
     """Gives each request its id and its record, counts it while it runs, and reports the record when it ends."""
 
-    def __init__(self, app: ASGIApp, observer: Observer, load: Load, prices: Prices) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer, load: Load, prices: Prices, tracer: Tracer) -> None:
         self._app = app
+        self._tracer = tracer
         self._prices = prices
         self._observer = observer
         self._load = load
@@ -26,6 +28,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         record = RequestRecord(request_id=_request_id(scope), method=scope["method"])
+        record.trace = self._tracer.begin(record, scope["headers"])
         scope[RECORD] = record
         raw_id = record.request_id.encode()
 
@@ -44,6 +47,7 @@ class RequestMiddleware:
                 record.route = getattr(scope.get("route"), "path_format", "")
             if record.usage is not None:
                 record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
+            record.trace.end(record)
             self._observer.request_ended(record)
 
 

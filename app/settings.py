@@ -24,7 +24,7 @@ _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
 _URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _USERINFO = re.compile(r"//[^/@]*@")
-_SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "seal_secret", "aws_bearer_token_bedrock"})
+_SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "seal_secret", "metrics_key", "aws_bearer_token_bedrock"})
 _SMOKE = "smoke"
 # what bedrock-access-gateway called it
 _PREDECESSORS = {
@@ -149,6 +149,9 @@ class Settings(BaseSettings):
     )
     load_log_interval: float = Field(
         60, ge=0, le=3600, description="Seconds between two log lines that tell the requests in flight; 0 for none."
+    )
+    metrics_key: SecretStr | None = Field(
+        None, min_length=8, description="A bearer token that `/metrics` asks for; nobody is asked if it is unset."
     )
     keep_alive_timeout: int = Field(
         75,
@@ -312,6 +315,10 @@ class Settings(BaseSettings):
             return self.seal_secret.get_secret_value().encode()
         keys = self.keys()
         return repr(sorted(keys.items())).encode() if keys else secrets.token_bytes(32)
+
+    def metrics_secret(self) -> str:
+        """METRICS_KEY, or nothing."""
+        return self.metrics_key.get_secret_value() if self.metrics_key else ""
 
     def betas(self) -> frozenset[str]:
         """The names of ANTHROPIC_BETAS."""

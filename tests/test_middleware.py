@@ -4,6 +4,7 @@ from app.dialects.route import RECORD
 from app.middleware import RequestMiddleware
 from app.models.prices import Prices
 from app.telemetry.load import Load
+from app.telemetry.trace import PassingTracer
 
 
 class Seen:
@@ -27,7 +28,7 @@ async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -
         sent.append(message)
 
     seen, load = Seen(), Load()
-    await RequestMiddleware(application, seen, load, Prices())(
+    await RequestMiddleware(application, seen, load, Prices(), PassingTracer())(
         {"type": kind, "method": "GET", "headers": headers}, None, send
     )  # type: ignore[arg-type]
     return sent, seen

@@ -9,9 +9,10 @@ from app.bedrock.endpoints import Endpoint, Service
 from app.bedrock.errors import IdentityRefused, error_of_reply
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer
-from app.bedrock.transport import NO_WAITS, HttpRequest, HttpResponse, Transport, Waits
+from app.bedrock.transport import NO_WAITS, Headers, HttpRequest, HttpResponse, Transport, Waits
 from app.errors import ConnectTimeout, GatewayError, UpstreamUnreachable
 from app.kit.clock import Deadline
+from app.telemetry.observer import Attempt
 
 T = TypeVar("T")
 
@@ -32,10 +33,17 @@ class BedrockRequest:
 
 
 class AttemptListener(Protocol):
-    """Hears of each attempt as it starts: a record of the request counts them."""
+    """Hears of each attempt: a record of the request keeps them."""
 
-    attempts: int
     upstream_request_id: str
+
+    def begin_attempt(self, host: str) -> Attempt:
+        """An attempt begins, at a host."""
+        ...
+
+    def end_attempt(self, attempt: Attempt, error: str = "") -> None:
+        """It has ended, with what kind of error, if with one."""
+        ...
 
 
 @dataclass(slots=True)
@@ -91,10 +99,26 @@ class BedrockClient:
         waits: Waits = NO_WAITS,
     ) -> T:
         """Send the request once. Arguments, result and errors are those of `run`."""
-        listener.attempts += 1
+        attempt = listener.begin_attempt(self.endpoints[request.service].host)
+        try:
+            taken = await self._attempt(request, attempt.headers, listener, take, waits)
+        except BaseException as error:
+            listener.end_attempt(attempt, error.kind if isinstance(error, GatewayError) else type(error).__name__)
+            raise
+        listener.end_attempt(attempt)
+        return taken
+
+    async def _attempt(
+        self,
+        request: BedrockRequest,
+        trace: Headers,
+        listener: AttemptListener,
+        take: Callable[[HttpResponse], Awaitable[T]],
+        waits: Waits,
+    ) -> T:
         identity = await self.credentials.get()
         try:
-            response = await self.transport.open(self._prepare(request, identity, waits))
+            response = await self.transport.open(self._prepare(request, identity, trace, waits))
             try:
                 listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
                 if response.status >= 300:
@@ -117,7 +141,7 @@ class BedrockClient:
         if request.service == "bedrock-runtime":
             self.reachability.note(error)
 
-    def _prepare(self, request: BedrockRequest, identity: Identity, waits: Waits) -> HttpRequest:
+    def _prepare(self, request: BedrockRequest, identity: Identity, trace: Headers, waits: Waits) -> HttpRequest:
         endpoint = self.endpoints[request.service]
         path = endpoint.path + request.path
         headers = self.signer.sign(
@@ -130,6 +154,7 @@ class BedrockClient:
             request.body,
             MANTLE if request.service == MANTLE else SIGNING_NAME,
         )
+        headers += trace  # what stands between here and Bedrock may change these: they are not signed
         query = f"?{request.query}" if request.query else ""
         return HttpRequest(request.method, f"{endpoint.origin}{path}{query}", headers, request.body, waits)
 

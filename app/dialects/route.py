@@ -52,7 +52,7 @@ class Threshold:
 
     authenticator: who may. admission: how many at once. max_body_bytes: how large a body. caller_timeout: seconds in
     which a body must arrive. total_timeout: seconds for all of it. heartbeat: seconds of silence in a stream after
-    which something is said; 0 for never.
+    which something is said; 0 for never. note_gap: is told of the seconds between two things that a stream says.
     """
 
     authenticator: Authenticator
@@ -61,6 +61,7 @@ class Threshold:
     caller_timeout: float
     total_timeout: float
     heartbeat: float = 0.0
+    note_gap: Callable[[float], object] = float
 
 
 # what each status of an error tells a caller, where a dialect has no words of its own for it
@@ -146,7 +147,7 @@ class Entrance:
         record: RequestRecord = scope[RECORD]
         record.route, record.dialect = self.route, self.dialect
         render_error = self.render_by_head(head_of(scope)) if self.render_by_head else self.render_error
-        sender = Sender(send, record, render_error, self.threshold.heartbeat)
+        sender = Sender(send, record, render_error, self.threshold.heartbeat, self.threshold.note_gap)
         limit = asyncio.timeout(self.threshold.total_timeout)
         try:
             if scope["method"] not in methods:

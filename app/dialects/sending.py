@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -52,6 +53,7 @@ class Sender:
     record: RequestRecord
     render_error: ErrorRenderer
     heartbeat: float
+    note_gap: Callable[[float], object]
     is_done: bool = False
     _is_started: bool = False
     _stream: Streamed | None = None
@@ -110,7 +112,10 @@ class Sender:
     async def _send_more(self, data: bytes) -> None:
         self._is_sending = True
         await self.send({"type": "http.response.body", "body": data, "more_body": True})
-        self._is_sending, self._last_sent = False, time.monotonic()
+        now = time.monotonic()
+        if self._last_sent:
+            self.note_gap(now - self._last_sent)
+        self._is_sending, self._last_sent = False, now
 
     async def _end(self, data: bytes) -> None:
         self.is_done = True

@@ -45,6 +45,18 @@ class Load:
             mean, peak = self.take()
             _log.info("load", extra={"fields": {"in_flight": round(mean, 3), "in_flight_peak": peak}})
 
+    async def watch(self, note_lag: Callable[[float], object], interval: float = 0.1) -> None:
+        """Tell how many seconds late the event loop comes to what is due, each `interval` seconds, until cancelled."""
+        while True:
+            due = self._clock() + interval
+            await asyncio.sleep(interval)
+            note_lag(max(self._clock() - due, 0.0))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that run now."""
+        return self._in_flight
+
     def _change(self, difference: int) -> None:
         now = self._clock()
         self._area += self._in_flight * (now - self._changed)

@@ -58,7 +58,7 @@ def configure_logging(level: str) -> None:
 class LogObserver:
     """Writes one line for each request."""
 
-    _QUIET_ROUTES: ClassVar[frozenset[str]] = frozenset({"/health", "/health/ready"})
+    _QUIET_ROUTES: ClassVar[frozenset[str]] = frozenset({"/health", "/health/ready", "/metrics"})
 
     def request_ended(self, record: RequestRecord) -> None:
         """Log the request, at DEBUG for health checks, at ERROR for faults on our side or upstream."""
@@ -73,12 +73,21 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name: value
         for name in record.__slots__
-        if name not in {"started", "usage", "first_event_ms", "model_behind", "cost"}
+        if name not in {"started", "usage", "first_event_ms", "model_behind", "cost", "tries", "trace"}
         and (value := getattr(record, name))
     }
     # A caller chose these names, so only their number is logged.
     if record.ignored:
         fields["ignored"] = len(record.ignored)
+    if record.tries:
+        fields["attempts"] = record.attempts
+    if record.attempts > 1:
+        fields["tries"] = [
+            {"target": each.target, "outcome": each.error or "ok", "ms": round(each.milliseconds, 2)}
+            for each in record.tries
+        ]
+    if record.trace.trace_id:
+        fields["trace_id"] = record.trace.trace_id
     fields["duration_ms"] = round(record.elapsed_ms(), 2)
     if record.first_event_ms is not None:
         fields["first_event_ms"] = round(record.first_event_ms, 2)

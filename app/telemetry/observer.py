@@ -1,10 +1,24 @@
 """The port through which the inside reports, and the record of one request that it reports."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.converse.usage import Usage
+from app.telemetry.trace import NO_TRACE, Headers, Span, Trace
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One request to Bedrock: whom it asked, and what came of it. error: the kind of the failure, if it is one."""
+
+    target: str
+    headers: Headers
+    span: Span
+    started: float = field(default_factory=time.monotonic)
+    error: str = ""
+    milliseconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -16,6 +30,7 @@ class RequestRecord:
     model_behind: the model that was called, where an ARN hides it. tier: the service tier that was asked for.
     cost: USD, where it is known.
     first_event_ms: from the first byte of the request to the first event sent, for streams.
+    tries: the attempts, in the order of their beginning.
     """
 
     request_id: str
@@ -32,7 +47,6 @@ class RequestRecord:
     status: int = 0
     error: str = ""
     detail: str = ""
-    attempts: int = 0
     upstream_request_id: str = ""
     usage: Usage | None = None
     model_behind: str = ""
@@ -41,6 +55,13 @@ class RequestRecord:
     ignored: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
     first_event_ms: float | None = None
+    tries: list[Attempt] = field(default_factory=list)
+    trace: Trace = NO_TRACE
+
+    @property
+    def attempts(self) -> int:
+        """How often Bedrock was asked."""
+        return len(self.tries)
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the request began."""
@@ -51,9 +72,33 @@ class RequestRecord:
         if self.first_event_ms is None:
             self.first_event_ms = self.elapsed_ms()
 
+    def begin_attempt(self, host: str) -> Attempt:
+        """Bedrock is asked, at a host; the attempt's headers go with the request."""
+        headers, span = self.trace.begin_attempt(self, host)
+        attempt = Attempt(self.target, headers, span)
+        self.tries.append(attempt)
+        return attempt
+
+    def end_attempt(self, attempt: Attempt, error: str = "") -> None:
+        """It has answered, or, of a stream, begun to; or it has failed."""
+        attempt.error, attempt.milliseconds = error, (time.monotonic() - attempt.started) * 1000
+        self.trace.end_attempt(self, attempt.span, error)
+
 
 class Observer(Protocol):
     """Takes reports. Must not block and must not raise."""
 
     def request_ended(self, record: RequestRecord) -> None:
         """One HTTP request has been answered, or its caller has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Reports to several."""
+
+    each: Sequence[Observer]
+
+    def request_ended(self, record: RequestRecord) -> None:
+        """One HTTP request has been answered, or its caller has gone."""
+        for observer in self.each:
+            observer.request_ended(record)

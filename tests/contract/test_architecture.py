@@ -15,6 +15,8 @@ FILES = sorted(APP.rglob("*.py"))
 DOORS = {
     "aiohappyeyeballs": {"bedrock/http1/dial.py"},
     "httptools": {"bedrock/http1/connection.py"},
+    "opentelemetry": {"telemetry/tracing.py"},
+    "prometheus_client": {"telemetry/metrics.py"},
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),
     "botocore": {"aws_data.py", "bedrock/credentials.py", "bedrock/endpoints.py", "settings.py"},

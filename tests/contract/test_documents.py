@@ -95,3 +95,20 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_the_readme_begins_with_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text()
     assert readme.index("./run_local.sh") < readme.index("./run_tests.sh") < 1200
+
+
+def test_every_metric_is_in_its_table() -> None:
+    from app.telemetry.metrics import Metrics
+
+    metrics = Metrics()
+    metrics.watch("in_flight", "", float)
+    metrics.watch("waiting", "", float)
+    metrics.watch_breakers(dict)
+    section = (ROOT / "DEPLOYMENT.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"`(outcrop_[a-z_]+)`", section))
+    names = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in metrics.registry.collect()
+        if family.name.startswith("outcrop_")
+    }
+    assert names == documented

@@ -39,6 +39,7 @@ PATHS = {
     "/inference-profiles/{inferenceProfileIdentifier}": "get",
     "/health": "get",
     "/health/ready": "get",
+    "/metrics": "get",
 }
 
 

@@ -1,0 +1,188 @@
+"""Metrics as Prometheus fetches them, and spans as a collector gets them by OTLP."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Receive, Scope, Send
+
+from app.emulator.protocol import BreakableProtocol
+from tests.servers import KEY, KEY_NAME, emulator_app, gateway, serving
+
+HEADERS = {"authorization": f"Bearer {KEY}"}
+MESSAGES = [{"role": "user", "content": "canary-in-the-prompt"}]
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+
+
+def fetch(base: str, **headers: str) -> dict[str, float]:
+    answer = httpx.get(f"{base}/metrics", headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        f"{sample.name}{sorted(sample.labels.values())}": sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def chat(base: str, model: str, **changes: Any) -> httpx.Response:
+    body = {"model": model, "messages": MESSAGES, **changes}
+    return httpx.post(f"{base}/v1/chat/completions", json=body, headers={**HEADERS, "traceparent": PARENT}, timeout=20)
+
+
+def test_metrics_tell_what_happened(emulator_url: str) -> None:
+    with gateway(emulator_url, bedrock_max_attempts=2) as base:
+        assert chat(base, "scripted.echo-v1:0").status_code == 200
+        assert chat(base, "scripted.echo-v1:0", stream=True).status_code == 200
+        assert chat(base, "scripted.echo-v1:0.throttle-1").status_code == 200
+        assert chat(base, "scripted.echo-v1:0.denied").status_code == 403
+        found = fetch(base)
+    route = "/v1/chat/completions"
+    assert found[f"outcrop_requests_total{sorted(['openai_chat', route, '200'])}"] == 3
+    assert found[f"outcrop_requests_total{sorted(['openai_chat', route, '403'])}"] == 1
+    assert found["outcrop_errors_total['openai_chat', 'permission']"] == 1
+    assert found["outcrop_attempts_total['ok', 'scripted.echo-v1:0']"] == 2
+    assert found["outcrop_attempts_total['other', 'rate_limited']"] == 1
+    assert found["outcrop_first_event_seconds_count['openai_chat']"] == 1
+    assert found["outcrop_event_gap_seconds_count[]"] >= 1
+    assert found["outcrop_event_loop_lag_seconds_count[]"] >= 1
+    assert found["outcrop_in_flight[]"] == 1  # this very request
+    assert found["outcrop_waiting[]"] == 0
+    assert found["process_resident_memory_bytes[]"] > 0
+    assert "canary" not in str(found)
+
+
+def test_metrics_may_ask_for_a_key(emulator_url: str) -> None:
+    with gateway(emulator_url, metrics_key="metrics-secret") as base:
+        assert httpx.get(f"{base}/metrics").status_code == 401
+        assert httpx.get(f"{base}/metrics", headers=HEADERS).status_code == 401
+        assert fetch(base, authorization="Bearer metrics-secret")
+
+
+class Collector:
+    """Takes spans by OTLP over HTTP."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+        self.resources: list[dict[str, str]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        request = ExportTraceServiceRequest.FromString(body)
+        for each in request.resource_spans:
+            self.resources.append({item.key: item.value.string_value for item in each.resource.attributes})
+            self.spans += [span for scope_spans in each.scope_spans for span in scope_spans.spans]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def named(self, name: str) -> list[tuple[Any, dict[str, Any]]]:
+        deadline = time.monotonic() + 10
+        while not (found := [span for span in self.spans if span.name == name]) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return [(span, {item.key: value_of(item.value) for item in span.attributes}) for span in found]
+
+
+def value_of(value: Any) -> Any:
+    return getattr(value, value.WhichOneof("value"))
+
+
+class Listening:
+    """The embedded Bedrock, and the trace contexts that reached it."""
+
+    def __init__(self) -> None:
+        self._inside = emulator_app()
+        self.parents: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            self.parents.append(dict(scope["headers"]).get(b"traceparent", b"").decode())
+        await self._inside(scope, receive, send)
+
+
+@pytest.fixture
+def bedrock() -> Iterator[tuple[Listening, str]]:
+    listening = Listening()
+    with serving(listening, http=BreakableProtocol) as url:
+        yield listening, url
+
+
+@contextmanager
+def traced(upstream: str, **changes: Any) -> Iterator[tuple[str, Collector]]:
+    collector = Collector()
+    with serving(collector) as url:
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": "20", "OTEL_SERVICE_NAME": "ours"}
+        with mock.patch.dict(os.environ, settings), gateway(upstream, **changes) as base:
+            yield base, collector
+
+
+def test_spans_tell_of_a_request_and_of_each_attempt(bedrock: tuple[Listening, str]) -> None:
+    with traced(bedrock[1]) as (base, collector):
+        assert chat(base, "scripted.echo-v1:0.throttle-1").status_code == 200
+        ((server, about),) = collector.named("POST /v1/chat/completions")
+        first, second = collector.named("chat scripted.echo-v1:0.throttle-1")
+    assert server.trace_id.hex() == TRACE_ID
+    assert server.parent_span_id.hex() == "00f067aa0ba902b7"
+    assert about["http.response.status_code"] == 200
+    assert about["outcrop.caller"] == KEY_NAME
+    assert about["outcrop.attempts"] == 2
+    assert {first[0].parent_span_id, second[0].parent_span_id} == {server.span_id}
+    assert first[1]["error.type"] == "rate_limited"
+    assert first[0].status.code == 2
+    assert second[1]["gen_ai.provider.name"] == "aws.bedrock"
+    assert second[1]["gen_ai.operation.name"] == "chat"
+    assert second[1]["gen_ai.request.model"] == "scripted.echo-v1:0.throttle-1"
+    assert second[1]["gen_ai.usage.input_tokens"] > 0
+    assert second[1]["server.address"] == "127.0.0.1"
+    assert collector.resources[0]["service.name"] == "ours"
+    assert [parent.split("-")[1:3] for parent in bedrock[0].parents] == [
+        [TRACE_ID, first[0].span_id.hex()],
+        [TRACE_ID, second[0].span_id.hex()],
+    ]
+    assert "canary" not in str(collector.spans)
+
+
+def test_the_span_of_a_stream_lasts_as_long_as_the_stream(bedrock: tuple[Listening, str]) -> None:
+    with traced(bedrock[1]) as (base, collector):
+        assert chat(base, "scripted.echo-v1:0.drip-20", stream=True).status_code == 200
+        ((server, _),) = collector.named("POST /v1/chat/completions")
+        ((client, about),) = collector.named("chat scripted.echo-v1:0.drip-20")
+    assert about["gen_ai.request.stream"] is True
+    assert about["gen_ai.usage.output_tokens"] > 0
+    assert about["gen_ai.response.time_to_first_chunk"] > 0
+    assert server.end_time_unix_nano - client.end_time_unix_nano < 5_000_000
+
+
+def test_spans_that_are_left_are_sent_at_the_end(bedrock: tuple[Listening, str]) -> None:
+    with traced(bedrock[1]) as (base, collector):
+        os.environ["OTEL_BSP_SCHEDULE_DELAY"] = "20"
+        answer = httpx.post(f"{base}/v1/embeddings", json={"input": ["a", "b"], "model": "x.y"}, headers=HEADERS)
+        assert answer.status_code >= 400
+    assert collector.named("POST /v1/embeddings")
+
+
+def test_without_a_collector_the_context_is_passed_on(bedrock: tuple[Listening, str]) -> None:
+    with gateway(bedrock[1]) as base:
+        assert chat(base, "scripted.echo-v1:0").status_code == 200
+    assert bedrock[0].parents == [PARENT]
+
+
+def test_a_collector_that_is_gone_harms_nobody(bedrock: tuple[Listening, str]) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "20"}
+    with mock.patch.dict(os.environ, settings), gateway(bedrock[1]) as base:
+        for _ in range(5):
+            started = time.monotonic()
+            assert chat(base, "scripted.echo-v1:0").status_code == 200
+            assert time.monotonic() - started < 2
