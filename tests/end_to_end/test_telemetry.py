@@ -44,6 +44,7 @@ def test_metrics_tell_what_happened(emulator_url: str) -> None:
         assert chat(base, "scripted.echo-v1:0", stream=True).status_code == 200
         assert chat(base, "scripted.echo-v1:0.throttle-1").status_code == 200
         assert chat(base, "scripted.echo-v1:0.denied").status_code == 403
+        time.sleep(0.2)  # the lag is measured ten times a second
         found = fetch(base)
     route = "/v1/chat/completions"
     assert found[f"outcrop_requests_total{sorted(['openai_chat', route, '200'])}"] == 3

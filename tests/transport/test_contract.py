@@ -375,8 +375,8 @@ async def test_connecting_has_a_limit(transport: Transport) -> None:
 
 
 async def test_a_probe_says_what_is_wrong(transport: Transport) -> None:
-    closed = free_port()
     async with serve(saying(OK)) as port:
+        closed = free_port()
         assert await transport.probe(f"http://127.0.0.1:{port}/x") == ""
         assert (
             await transport.probe(f"http://127.0.0.1:{closed}")
