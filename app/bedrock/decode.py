@@ -206,6 +206,7 @@ class UsageTap:
         self.is_deaf = False
         self._usage: Usage | None = None
         self._last_chunk: Frame | None = None
+        self._has_begun = self._is_open = False
         self.error: GatewayError | None = None
 
     @property
@@ -224,6 +225,14 @@ class UsageTap:
         """True if the bytes so far are whole frames, so that one more may follow."""
         return not self.is_deaf and self._frames.is_at_boundary
 
+    @property
+    def is_cut_short(self) -> bool:
+        """True if more must follow: no event at all has come, or Converse's message has begun and not stopped.
+
+        How an invocation's last chunk looks is its model's affair.
+        """
+        return not self.is_deaf and self.error is None and (self._is_open or not self._has_begun)
+
     def feed(self, data: bytes) -> None:
         """Listen to the next bytes. What it does not understand it lets pass; it never raises."""
         if self.is_deaf:
@@ -239,7 +248,12 @@ class UsageTap:
         if frame.headers.get(":message-type") != "event":
             self.error = error_of_frame(frame)
             return
+        self._has_begun = True
         match frame.headers.get(":event-type"):
+            case "messageStart":
+                self._is_open = True
+            case "messageStop":
+                self._is_open = False
             case "metadata":
                 self._usage = Usage.of(json.loads(frame.payload)["usage"])
             case "chunk":

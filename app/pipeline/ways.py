@@ -342,6 +342,8 @@ async def _tapped(response: HttpResponse, tap: UsageTap, record: RequestRecord) 
             yield data
         if not tap.is_at_boundary and not tap.is_deaf:
             raise UpstreamFailed("Bedrock's stream ended in the middle of an event")
+        if tap.is_cut_short:
+            raise UpstreamFailed("Bedrock's stream ended too early")
     finally:
         record.usage = tap.usage
         if tap.error is not None:

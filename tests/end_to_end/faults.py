@@ -1,0 +1,399 @@
+"""Bedrock on a bad day: everything that can go wrong, byte by byte, whatever it was asked for."""
+
+import asyncio
+import struct
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.kit import json
+from app.kit.eventstream import encode_frame
+from tests.servers import chunk, read_request
+
+USAGE = {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}
+CONVERSE = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "fine"}]}},
+    "stopReason": "end_turn",
+    "usage": USAGE,
+    "metrics": {"latencyMs": 1},
+}
+EVENTS: list[tuple[str, Any]] = [
+    ("messageStart", {"role": "assistant"}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "fine"}}),
+    ("contentBlockStop", {"contentBlockIndex": 0}),
+    ("messageStop", {"stopReason": "end_turn"}),
+    ("metadata", {"usage": USAGE, "metrics": {"latencyMs": 1}}),
+]
+CLAUDE_USAGE = {"input_tokens": 1, "output_tokens": 2}
+CLAUDE: dict[str, Any] = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [{"type": "text", "text": "fine"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": CLAUDE_USAGE,
+}
+CLAUDE_EVENTS: list[Any] = [
+    {"type": "message_start", "message": {**CLAUDE, "content": [], "stop_reason": None}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "fine"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": CLAUDE_USAGE},
+    {"type": "message_stop"},
+]
+RESPONSE: dict[str, Any] = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "model": "gpt",
+    "output": [
+        {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "fine", "annotations": []}],
+        }
+    ],
+    "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+}
+RESPONSE_EVENTS: list[Any] = [
+    {"type": "response.created", "sequence_number": 0, "response": {**RESPONSE, "status": "in_progress", "output": []}},
+    {
+        "type": "response.output_text.delta",
+        "sequence_number": 1,
+        "output_index": 0,
+        "content_index": 0,
+        "delta": "fine",
+    },
+    {"type": "response.completed", "sequence_number": 2, "response": RESPONSE},
+]
+
+
+@dataclass
+class Answer:
+    """A good answer, in the pieces of which it is made: the whole body, or the events of a stream."""
+
+    content_type: str
+    pieces: list[bytes]
+    is_stream: bool = False
+
+    @property
+    def head(self) -> bytes:
+        """The head that announces it."""
+        frame = "transfer-encoding: chunked" if self.is_stream else f"content-length: {len(self.pieces[0])}"
+        return f"HTTP/1.1 200 OK\r\ncontent-type: {self.content_type}\r\n{frame}\r\n\r\n".encode()
+
+    def framed(self, piece: bytes) -> bytes:
+        """A piece as it goes on the wire."""
+        return chunk(piece) if self.is_stream else piece
+
+    @property
+    def end(self) -> bytes:
+        """What ends it."""
+        return b"0\r\n\r\n" if self.is_stream else b""
+
+    @property
+    def wire(self) -> bytes:
+        """All of it."""
+        return self.head + b"".join(map(self.framed, self.pieces)) + self.end
+
+
+def event(kind: str, payload: bytes, name: str = ":event-type", message: str = "event") -> bytes:
+    return encode_frame({name: kind, ":content-type": "application/json", ":message-type": message}, payload)
+
+
+def answer_to(path: str) -> Answer:
+    """The good answer to a path of Bedrock's."""
+    stream = "application/vnd.amazon.eventstream"
+    if path.endswith("/converse"):
+        return Answer("application/json", [json.dumps(CONVERSE)])
+    if path.endswith("/converse-stream"):
+        return Answer(stream, [event(kind, json.dumps(payload)) for kind, payload in EVENTS], True)
+    if path.endswith("/invoke"):
+        return Answer("application/json", [json.dumps(CLAUDE)])
+    if path.endswith("/invoke-with-response-stream"):
+        frames = [event("chunk", json.dumps({"bytes": b64encode(json.dumps(each)).decode()})) for each in CLAUDE_EVENTS]
+        return Answer(stream, frames, True)
+    if path.endswith("/responses"):
+        return Answer("application/json", [json.dumps(RESPONSE)])
+    frames = [f"event: {each['type']}\ndata: ".encode() + json.dumps(each) + b"\n\n" for each in RESPONSE_EVENTS]
+    return Answer("text/event-stream", frames, True)
+
+
+@dataclass
+class Conversation:
+    """One request on a connection, and the means to answer it."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    answer: Answer
+    number: int
+
+    async def say(self, data: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def begin(self) -> None:
+        """Send the head and the first piece, and give them the time to be read by themselves."""
+        await self.say(self.answer.head + self.answer.framed(self.answer.pieces[0]))
+        await asyncio.sleep(0.05)
+
+    def reset(self) -> None:
+        """End the connection without a word."""
+        linger = struct.pack("ii", 1, 0)
+        import socket
+
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.writer.transport.abort()
+
+
+Play = Callable[[Conversation], Awaitable[None]]
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong.
+
+    name: what the table calls it. kind: of the error that must come of it; nothing where none may. play: what Bedrock
+    does with each request. only: "stream" or "whole" where it can only happen to those. begun: the caller has heard
+    something before it. is_content: who speaks Bedrock gets it as it came. place: where Bedrock is then, if it is not where it should be.
+    """
+
+    name: str
+    kind: str
+    play: Play
+    only: str = ""
+    begun: bool = False
+    place: str = ""
+    is_content: bool = False
+
+
+def refusal(name: str, status: str, **headers: str) -> Play:
+    async def play(talk: Conversation) -> None:
+        body = json.dumps({"message": f"{name} of a test"})
+        extra = "".join(f"{key.replace('_', '-')}: {value}\r\n" for key, value in headers.items())
+        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-amzn-errortype: {name}\r\n{extra}"
+        await talk.say(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+
+    return play
+
+
+def saying(data: bytes) -> Play:
+    async def play(talk: Conversation) -> None:
+        await talk.say(data)
+        talk.writer.close()
+
+    return play
+
+
+def body_of(data: bytes, content_type: str = "", status: str = "200 OK") -> Play:
+    async def play(talk: Conversation) -> None:
+        kind = content_type or talk.answer.content_type
+        head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(data)}\r\n\r\n"
+        await talk.say(head.encode() + data)
+
+    return play
+
+
+async def hang_up(talk: Conversation) -> None:
+    talk.writer.close()
+
+
+async def reset(talk: Conversation) -> None:
+    talk.reset()
+
+
+async def say_nothing(talk: Conversation) -> None:
+    await talk.reader.read()
+
+
+async def break_head(talk: Conversation) -> None:
+    await talk.say(talk.answer.head[:40])
+    talk.writer.close()
+
+
+async def oversize_head(talk: Conversation) -> None:
+    await talk.say(b"HTTP/1.1 200 OK\r\n" + b"x-long: %s\r\n" % bytes(400_000).replace(b"\0", b"v") + b"\r\n")
+    await talk.reader.read()
+
+
+async def stall_in_body(talk: Conversation) -> None:
+    await talk.say(talk.answer.head + talk.answer.pieces[0][:10])
+    await talk.reader.read()
+
+
+async def break_body(talk: Conversation) -> None:
+    await talk.say(talk.answer.head + talk.answer.pieces[0][:10])
+    talk.writer.close()
+
+
+async def stale(talk: Conversation) -> None:
+    """Answer well; but whoever comes again on the same connection finds it gone."""
+    if talk.number:
+        talk.reset()
+    else:
+        await talk.say(talk.answer.wire)
+
+
+async def stall(talk: Conversation) -> None:
+    await talk.begin()
+    await talk.reader.read()
+
+
+async def cut_between(talk: Conversation) -> None:
+    await talk.begin()
+    talk.writer.close()
+
+
+async def reset_between(talk: Conversation) -> None:
+    await talk.begin()
+    talk.reset()
+
+
+async def cut_inside(talk: Conversation) -> None:
+    await talk.begin()
+    await talk.say(talk.answer.framed(talk.answer.pieces[1])[:20])
+    talk.writer.close()
+
+
+async def end_early(talk: Conversation) -> None:
+    await talk.begin()
+    await talk.say(talk.answer.end)
+
+
+async def end_inside(talk: Conversation) -> None:
+    await talk.begin()
+    await talk.say(talk.answer.framed(talk.answer.pieces[1][:-5]) + talk.answer.end)
+
+
+async def bad_crc(talk: Conversation) -> None:
+    await talk.begin()
+    piece = bytearray(talk.answer.pieces[1])
+    piece[-1] ^= 1
+    await talk.say(talk.answer.framed(bytes(piece)) + talk.answer.end)
+
+
+async def oversize_frame(talk: Conversation) -> None:
+    await talk.begin()
+    await talk.say(talk.answer.framed(struct.pack(">II", 0x7FFFFFFF, 10) + bytes(4096)) + talk.answer.end)
+
+
+async def garbage_event(talk: Conversation) -> None:
+    await talk.begin()
+    is_frames = "eventstream" in talk.answer.content_type
+    kind = "chunk" if b"bytes" in talk.answer.pieces[0] else "contentBlockDelta"
+    piece = event(kind, b"{garbage") if is_frames else b"event: response.output_text.delta\ndata: {garbage\n\n"
+    await talk.say(talk.answer.framed(piece) + talk.answer.end)
+
+
+def exception(kind: str) -> Play:
+    async def play(talk: Conversation) -> None:
+        await talk.begin()
+        payload = json.dumps({"message": f"{kind} of a test"})
+        if "eventstream" in talk.answer.content_type:
+            piece = event(kind, payload, ":exception-type", "exception")
+        else:
+            words = {"throttlingException": "rate_limit_exceeded", "validationException": "invalid_request_error"}
+            code = words.get(kind, "server_error")
+            piece = (
+                b"event: error\ndata: " + json.dumps({"type": "error", "code": code, "message": "of a test"}) + b"\n\n"
+            )
+        await talk.say(talk.answer.framed(piece) + talk.answer.end)
+
+    return play
+
+
+HTML = b"<html><body>Bad gateway</body></html>"
+FAULTS = [
+    Fault("connection refused", "upstream_unreachable", hang_up, place="refused"),
+    Fault("name not found", "upstream_unreachable", hang_up, place="nameless"),
+    Fault("TLS that is none", "upstream_unreachable", hang_up, place="no TLS"),
+    Fault("connection never taken", "connect_timeout", hang_up, place="full"),
+    Fault("reset before the request", "connection_lost", reset, place="early"),
+    Fault("reset behind the request", "connection_lost", reset),
+    Fault("end without a word", "connection_lost", hang_up),
+    Fault("silence", "upstream_timeout", say_nothing),
+    Fault("no HTTP", "connection_lost", saying(b"SSH-2.0-OpenSSH_9.6\r\n")),
+    Fault("a head cut", "connection_lost", break_head),
+    Fault("an oversize head", "connection_lost", oversize_head),
+    Fault("a connection gone stale", "", stale),
+    Fault("`ThrottlingException`, a storm", "rate_limited", refusal("ThrottlingException", "429 Too Many Requests")),
+    Fault(
+        "`ThrottlingException`, for longer than anybody waits",
+        "rate_limited",
+        refusal("ThrottlingException", "429 Too Many Requests", retry_after="900"),
+    ),
+    Fault("`ServiceQuotaExceededException`", "quota_exceeded", refusal("ServiceQuotaExceededException", "400 Bad")),
+    Fault("`ServiceUnavailableException`", "overloaded", refusal("ServiceUnavailableException", "503 Unavailable")),
+    Fault("`ModelNotReadyException`", "overloaded", refusal("ModelNotReadyException", "429 Too Many Requests")),
+    Fault("`InternalServerException`", "internal", refusal("InternalServerException", "500 Internal")),
+    Fault("`ModelErrorException`", "upstream_failed", refusal("ModelErrorException", "424 Failed Dependency")),
+    Fault("`ModelTimeoutException`", "upstream_timeout", refusal("ModelTimeoutException", "408 Timeout")),
+    Fault("`ValidationException`", "invalid_request", refusal("ValidationException", "400 Bad Request")),
+    Fault("`AccessDeniedException`", "permission", refusal("AccessDeniedException", "403 Forbidden")),
+    Fault("`ResourceNotFoundException`", "model_not_found", refusal("ResourceNotFoundException", "404 Not Found")),
+    Fault("`ExpiredTokenException`", "identity_refused", refusal("ExpiredTokenException", "403 Forbidden")),
+    Fault("a load balancer's 502", "upstream_failed", body_of(HTML, "text/html", "502 Bad Gateway")),
+    Fault("garbage instead of JSON", "upstream_failed", body_of(b'{"output":'), only="whole", is_content=True),
+    Fault("HTML with a 200", "upstream_failed", body_of(HTML, "text/html"), is_content=True),
+    Fault("nothing with a 200", "upstream_failed", body_of(b""), is_content=True),
+    Fault("a body cut", "connection_lost", break_body, only="whole"),
+    Fault("a body that stalls", "upstream_timeout", stall_in_body, only="whole"),
+    Fault("a stream that stalls", "upstream_timeout", stall, only="stream", begun=True),
+    Fault("a stream cut between events", "connection_lost", cut_between, only="stream", begun=True),
+    Fault("a stream reset between events", "connection_lost", reset_between, only="stream", begun=True),
+    Fault("a stream cut inside an event", "connection_lost", cut_inside, only="stream", begun=True),
+    Fault("a stream that ends early", "upstream_failed", end_early, only="stream", begun=True, is_content=True),
+    Fault("a stream that ends inside an event", "upstream_failed", end_inside, only="stream", begun=True),
+    Fault("a checksum that is wrong", "upstream_failed", bad_crc, only="stream", begun=True),
+    Fault("an oversize frame", "upstream_failed", oversize_frame, only="stream", begun=True),
+    Fault("an event that is garbage", "upstream_failed", garbage_event, only="stream", begun=True, is_content=True),
+    Fault("`throttlingException` in a stream", "rate_limited", exception("throttlingException"), "stream", True),
+    Fault("`validationException` in a stream", "invalid_request", exception("validationException"), "stream", True),
+    Fault("`internalServerException` in a stream", "internal", exception("internalServerException"), "stream", True),
+    Fault(
+        "`serviceUnavailableException` in a stream",
+        "overloaded",
+        exception("serviceUnavailableException"),
+        "stream",
+        True,
+    ),
+    Fault(
+        "`modelStreamErrorException` in a stream",
+        "upstream_failed",
+        exception("modelStreamErrorException"),
+        "stream",
+        True,
+    ),
+    Fault(
+        "`modelTimeoutException` in a stream", "upstream_timeout", exception("modelTimeoutException"), "stream", True
+    ),
+]
+
+
+def handler(fault: Fault) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    """Bedrock, with this fault."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if fault.place == "early":
+            await asyncio.sleep(0.02)
+            Conversation(reader, writer, Answer("", []), 0).reset()
+            return
+        if fault.place == "no TLS":
+            writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+            return
+        for number in range(1000):
+            head, body = await read_request(reader)
+            path = head.split(b" ")[1].decode().partition("?")[0]
+            is_stream = path.endswith("/responses") and b'"stream":true' in body
+            await fault.play(Conversation(reader, writer, answer_to(f"{path}-stream" if is_stream else path), number))
+            if writer.is_closing():
+                return
+
+    return handle

@@ -1,0 +1,254 @@
+"""Every fault, in every dialect and lane, whole and streamed: what comes of it, as ARCHITECTURE.md says in the table made here.
+
+Each cell ends in the right kind of error, in its dialect's words, within its deadline, and leaves nothing behind.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+import pytest
+
+from app.bedrock.http1 import dial
+from app.emulator.keys import ACCESS_KEY, SECRET_KEY
+from app.kit import json
+from app.main import create_app
+from tests.end_to_end.conftest import Records
+from tests.end_to_end.faults import FAULTS, Fault, handler
+from tests.servers import KEY, free_port, gateway_settings, serving, upstream
+
+ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"
+BEGIN, END = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
+DEADLINE = 4.0
+MESSAGES = [{"role": "user", "content": "x"}]
+CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
+GPT = "openai.gpt-oss-20b-1:0"
+
+
+@dataclass(frozen=True)
+class Door:
+    """One way to ask: by a dialect and a lane."""
+
+    title: str
+    path: str
+    body: dict[str, Any]
+    stream_path: str = ""
+
+    def request(self, *, is_streamed: bool) -> tuple[str, dict[str, Any]]:
+        """Path and body."""
+        if self.stream_path:
+            return self.stream_path if is_streamed else self.path, self.body
+        return self.path, {**self.body, "stream": is_streamed}
+
+
+CONVERSE_BODY = {"messages": [{"role": "user", "content": [{"text": "x"}]}]}
+DOORS = [
+    Door("Chat Completions", "/v1/chat/completions", {"model": "a.b", "messages": MESSAGES}),
+    Door("Responses", "/v1/responses", {"model": "a.b", "input": "x"}),
+    Door("Responses, native", "/v1/responses", {"model": GPT, "input": "x"}),
+    Door("Messages", "/v1/messages", {"model": "a.b", "max_tokens": 9, "messages": MESSAGES}),
+    Door("Messages, native", "/v1/messages", {"model": CLAUDE, "max_tokens": 9, "messages": MESSAGES}),
+    Door("Converse", "/model/a.b/converse", CONVERSE_BODY, "/model/a.b/converse-stream"),
+    Door("InvokeModel", f"/model/{CLAUDE}/invoke", {}, f"/model/{CLAUDE}/invoke-with-response-stream"),
+]
+# what a stream in OpenAI's words calls all by one name: server_error
+IN_OPENAIS_WORDS = frozenset({"overloaded", "upstream_failed", "upstream_timeout"})
+LIMITS: dict[str, Any] = {
+    "bedrock_connect_timeout": 0.4,
+    "bedrock_read_timeout": 0.4,
+    "bedrock_max_attempts": 2,
+    "bedrock_total_timeout": DEADLINE,
+    "retry_budget": 10,
+    "breaker_failures": 0,
+}
+
+
+@contextlib.contextmanager
+def place_of(fault: Fault) -> Iterator[str]:
+    """Where Bedrock is, or is not."""
+    with contextlib.ExitStack() as stack:
+        match fault.place:
+            case "refused":
+                yield f"http://127.0.0.1:{free_port()}"
+            case "nameless":
+
+                async def ask(host: str, port: int) -> Any:
+                    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+                stack.enter_context(mock.patch.object(dial, "_ask", ask))
+                yield "http://bedrock.test"
+            case "full":
+                full = stack.enter_context(socket.socket())
+                full.bind(("127.0.0.1", 0))
+                full.listen(0)
+                for _ in range(3):
+                    waiting = stack.enter_context(socket.socket())
+                    waiting.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        waiting.connect(full.getsockname())
+                yield f"http://127.0.0.1:{full.getsockname()[1]}"
+            case other:
+                url = stack.enter_context(upstream(handler(fault)))
+                yield url.replace("http:", "https:") if other == "no TLS" else url
+
+
+class Watched:
+    """The gateway, and its event loop."""
+
+    def __init__(self, url: str, records: Records) -> None:
+        self._app = create_app(gateway_settings(url, **LIMITS), records)
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.loop = asyncio.get_running_loop()
+        await self._app(scope, receive, send)
+
+    def tasks(self) -> set[str]:
+        """The names of what runs in it, requests' own tasks aside."""
+        assert self.loop is not None
+        return {task.get_name() for task in asyncio.all_tasks(self.loop)}
+
+
+@contextlib.contextmanager
+def bench(fault: Fault) -> Iterator[tuple[str, Records, Watched]]:
+    credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    records = Records()
+    with place_of(fault) as url, mock.patch.dict(os.environ, credentials):
+        watched = Watched(url, records)
+        with serving(watched) as base:
+            deadline = time.monotonic() + 5
+            while "credentials" in httpx.get(f"{base}/health/ready").text and time.monotonic() < deadline:
+                time.sleep(0.005)
+            yield base, records, watched
+
+
+def ask(base: str, door: Door, *, is_streamed: bool) -> tuple[httpx.Response, bytes, bool, float]:
+    """The answer, its body, whether it was cut, and the seconds that it took."""
+    path, body = door.request(is_streamed=is_streamed)
+    headers = {"authorization": f"Bearer {KEY}"}
+    started, data, is_cut = time.monotonic(), b"", False
+    with httpx.stream("POST", base + path, json=body, headers=headers, timeout=20) as answer:
+        try:
+            for piece in answer.iter_bytes():
+                data += piece
+        except httpx.RemoteProtocolError:
+            is_cut = True
+    return answer, data, is_cut, time.monotonic() - started
+
+
+def ending_of(door: Door, data: bytes, *, is_cut: bool) -> str:
+    """How a stream ends that has begun: with a typed error, as a whole one does, or cut."""
+    if is_cut:
+        return "cut"
+    if door.stream_path:
+        return "typed" if b":exception-type" in data else "as it came"
+    text = data.decode()
+    if door.path == "/v1/chat/completions":
+        is_typed, is_whole = '"error":{' in text.rpartition("data:")[2], "[DONE]" in text
+    elif door.path == "/v1/messages":
+        is_typed, is_whole = "event: error" in text, "event: message_stop" in text
+    else:
+        is_typed = "event: response.failed" in text or "event: error" in text
+        is_whole = "event: response.completed" in text
+    assert is_typed != is_whole, text
+    return "typed" if is_typed else "whole"
+
+
+def cell(base: str, records: Records, fault: Fault, door: Door, *, is_streamed: bool) -> str:
+    """What comes of a fault."""
+    if fault.only and (fault.only == "stream") != is_streamed:
+        return ""
+    answer, data, is_cut, seconds = ask(base, door, is_streamed=is_streamed)
+    if fault.name == "a connection gone stale":
+        answer, data, is_cut, seconds = ask(base, door, is_streamed=is_streamed)
+    assert seconds < DEADLINE - 0.5
+    request_id = answer.headers["x-request-id"]
+    deadline = time.monotonic() + 2
+    while not any(record.request_id == request_id for record in records.all) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    kind = records.by_id(request_id).error
+    if answer.status_code == 200:
+        ending = ending_of(door, data, is_cut=is_cut) if is_streamed else "whole"
+        if ending in ("whole", "as it came") and not kind:
+            return "200"
+        return f"200, then `{kind}`" + (", cut" if ending == "cut" else "")
+    assert not is_cut
+    document = json.loads(data) if answer.headers["content-type"].startswith("application/json") else {}
+    assert document.get("error", document).get("message") or door.stream_path, data
+    return f"{answer.status_code} `{kind}`"
+
+
+def row(fault: Fault) -> list[str]:
+    """What comes of a fault in each column; nothing that it needed stays behind."""
+    with bench(fault) as (base, records, watched):
+        before = watched.tasks()
+        cells = [(door, is_streamed) for door in DOORS for is_streamed in (False, True)]
+        with ThreadPoolExecutor(4) as pool:
+            found = [
+                each.result()
+                for each in [
+                    pool.submit(cell, base, records, fault, door, is_streamed=streamed) for door, streamed in cells
+                ]
+            ]
+        deadline = time.monotonic() + 3
+        while watched.tasks() - before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert {re.sub(r"\d+", "", name) for name in watched.tasks() - before} == set()
+        gauges = httpx.get(f"{base}/metrics").text
+        assert "\noutcrop_in_flight 1.0\n" in gauges
+        assert "\noutcrop_waiting 0.0\n" in gauges
+    return found
+
+
+def lines_of(fault: Fault, found: list[str]) -> str:
+    return f"| {fault.name} | {' | '.join(found)} |"
+
+
+def written() -> list[str]:
+    return ARCHITECTURE.read_text().partition(BEGIN)[2].partition(END)[0].splitlines()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_a_fault_ends_as_the_table_says(fault: Fault) -> None:
+    found = row(fault)
+    for place, text in enumerate(found):
+        door = DOORS[place // 2]
+        kinds = {fault.kind}
+        if fault.kind in IN_OPENAIS_WORDS and "in a stream" in fault.name and door.title == "Responses, native":
+            kinds = {"internal"}
+        is_as_it_came = fault.is_content and bool(door.stream_path)
+        if text and not (is_as_it_came and text == "200"):
+            assert text.partition("`")[2].partition("`")[0] in kinds
+            assert is_as_it_came or text.startswith("200") == (fault.begun or not fault.kind)
+    assert lines_of(fault, found) in written()
+
+
+def test_the_table_has_a_row_for_each_fault() -> None:
+    assert len(FAULTS) >= 24
+    assert len(written()) == len(FAULTS) + 2
+
+
+def write() -> None:
+    """Try everything, and write what came of it into ARCHITECTURE.md."""
+    titles = [f"{door.title}{', streamed' if streamed else ''}" for door in DOORS for streamed in (False, True)]
+    lines = [f"| | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"]
+    for fault in FAULTS:
+        lines.append(lines_of(fault, row(fault)))
+        print(lines[-1])
+    text = ARCHITECTURE.read_text()
+    head, _, rest = text.partition(BEGIN)
+    ARCHITECTURE.write_text(head + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    write()
