@@ -7,7 +7,8 @@
     ├── InvalidRequest            400  the caller's request cannot be carried out as it stands
     │   ├── ContextTooLong        400  more input than the model's context holds
     │   ├── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
-    │   └── CallerTooSlow         408  the body did not arrive in time
+    │   ├── CallerTooSlow         408  the body did not arrive in time
+    │   └── GuardrailIntervened   400  the deployment's guardrail blocks what was to be embedded or ranked
     ├── NotFound                  404  no such path or resource
     │   └── ModelNotFound         404  no such model, or none that this account can call
     │       └── ProfileRequired   404  a model that is sold only by inference profile
@@ -127,6 +128,12 @@ class CallerTooSlow(InvalidRequest):
     """The caller's body did not arrive in time."""
 
     kind, status = "caller_too_slow", 408
+
+
+class GuardrailIntervened(InvalidRequest):
+    """The guardrail that this deployment has put on every call blocks the input."""
+
+    kind = "guardrail_intervened"
 
 
 class NotFound(GatewayError):

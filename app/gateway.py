@@ -23,6 +23,7 @@ from app.models.prices import Prices
 from app.pipeline.run import Pipeline
 from app.policies.admission import Admission
 from app.policies.auth import Authenticator
+from app.policies.guardrail import Guardrail
 from app.routing.failover import Failover
 from app.routing.health import Breakers
 from app.routing.plan import Target
@@ -180,6 +181,7 @@ def build_gateway(settings: Settings) -> Gateway:
             settings.surfaces(),
             directory.profile_of,
             lambda target: directory.find_out(target.known, planner.behind, clients[target.place]),
+            Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
         ),
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),

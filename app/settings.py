@@ -117,6 +117,12 @@ class Settings(BaseSettings):
     tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
     log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
+    guardrail_id: str | None = Field(
+        None,
+        max_length=2048,
+        description="Id or ARN of a guardrail for every call; a call that cannot have it is refused.",
+    )
+    guardrail_version: str = Field("DRAFT", pattern=r"^([1-9][0-9]{0,7}|DRAFT)$", description="Its version.")
     max_in_flight: int = Field(5000, ge=1, le=100_000, description="Requests that may run at once.")
     max_waiting: int = Field(
         500, ge=0, le=100_000, description="Requests that may wait for one of those to end; more are told to come back."

@@ -1,6 +1,7 @@
 """Embeddings: as many calls of InvokeModel as the model's family needs, side by side within a bound."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from app.bedrock.decode import usage_of_headers
@@ -26,11 +27,12 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
     targets = [target for target in planned if target.known.base == planned[0].known.base]
     draft = tailor_embeddings(call, targets[0].traits)
     exchange.record.ignored += draft.ignored
+    await pipeline.check(exchange, call.texts)
     places = asyncio.Semaphore(_AT_ONCE)
     spent = 0
 
     async def one(body: dict[str, Any]) -> list[list[float]]:
-        way = ways.invoke(body, usage_of, exchange.record).then(vectors_of)
+        way = replace(ways.invoke(body, usage_of, exchange.record), is_checked=True).then(vectors_of)
         async with places:
             return await pipeline.run(exchange, call.model, lambda _: way, targets)
 

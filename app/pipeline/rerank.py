@@ -1,5 +1,7 @@
 """Rerank: one call of InvokeModel."""
 
+from dataclasses import replace
+
 from app.bedrock.decode import usage_of_headers
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
@@ -20,6 +22,7 @@ async def rerank(pipeline: Pipeline, exchange: Exchange, call: RerankCall) -> li
         way = ways.invoke(
             tailor_rerank(call, target.traits), lambda answer, _: usage_of_headers(answer.headers), exchange.record
         )
-        return way.then(lambda document: scores_of(document, call))
+        return replace(way, is_checked=True).then(lambda document: scores_of(document, call))
 
+    await pipeline.check(exchange, [call.query, *call.documents])
     return await pipeline.run(exchange, call.model, way_to)

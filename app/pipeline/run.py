@@ -14,13 +14,21 @@ from app.bedrock.transport import HttpResponse
 from app.converse.call import ModelCall, NativeCall
 from app.converse.events import Event
 from app.converse.reply import Reply
-from app.errors import GatewayError, InvalidRequest, ModelNotFound, PermissionRefused, ProfileRequired
+from app.errors import (
+    GatewayError,
+    GuardrailIntervened,
+    InvalidRequest,
+    ModelNotFound,
+    PermissionRefused,
+    ProfileRequired,
+)
 from app.kit import json
 from app.kit.clock import Deadline
 from app.models.ids import ModelId, parse_model_id
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
 from app.pipeline.ways import Way
+from app.policies.guardrail import Guardrail
 from app.routing.failover import Failover, Option
 from app.routing.plan import DEFAULT_ALIAS, Planner, Target
 from app.tailor import Draft, tailor
@@ -41,6 +49,7 @@ class Pipeline:
     clients: those of Bedrock, by place; one of them is HOME's.
     native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
     note_opaque: is told of a target whose name hides its model, so that it may be found out.
+    guardrail: one that is on every call.
     """
 
     clients: Mapping[Place, BedrockClient]
@@ -51,6 +60,7 @@ class Pipeline:
     native_surfaces: frozenset[str] = frozenset({"invoke", "openai", "mantle"})
     find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
     note_opaque: Callable[[Target], None] = field(default=lambda _: None)
+    guardrail: Guardrail | None = None
 
     async def run(
         self, exchange: Exchange, name: str, way_to: Callable[[Target], Way[T]], targets: list[Target] | None = None
@@ -103,7 +113,8 @@ class Pipeline:
             note_profile(record)
         if target not in chosen:
             try:
-                return await client.attempt(way.ask(target.model), record, way.take, target.limits.waits)
+                ask = self._guarded(way, way.ask(target.model))
+                return await client.attempt(ask, record, way.take, target.limits.waits)
             except ProfileRequired:
                 is_ours_to_choose = way.lane != "identity" and target.place == HOME
                 profile = await self._profile_of(target.model, exchange.deadline) if is_ours_to_choose else None
@@ -115,10 +126,33 @@ class Pipeline:
                 raise
         record.target = chosen[target]
         note_profile(record)
-        ask = way.ask(parse_model_id(chosen[target]))
+        ask = self._guarded(way, way.ask(parse_model_id(chosen[target])))
         answer = await client.attempt(ask, record, way.take, target.limits.waits)
         self.planner.profiles[name] = chosen[target]
         return answer
+
+    def _guarded(self, way: Way[T] | None, request: BedrockRequest) -> BedrockRequest:
+        if self.guardrail is None or (way is not None and way.is_checked):
+            return request
+        return self.guardrail.guard(request)
+
+    async def check(self, exchange: Exchange, texts: list[str]) -> None:
+        """Have the guardrail look at texts which go to a model that cannot have one; a way that they take `is_checked`.
+
+        Raises:
+            GuardrailIntervened: it blocks them. GatewayError: as `run` does.
+        """
+        if self.guardrail is None:
+            return
+        request, client = self.guardrail.check(texts), self.clients[HOME]
+
+        async def attempt() -> dict[str, Any]:
+            return await client.attempt(request, exchange.record, ways.read_document)
+
+        key = ("guardrail", HOME, self.guardrail.identifier)
+        said = await self.failover.run([lambda: Option(key, attempt)], exchange.deadline)
+        if said.get("action") != "NONE":
+            raise GuardrailIntervened("the guardrail of this deployment blocked the input")
 
     async def _profile_of(self, model: ModelId, deadline: Deadline) -> str | None:
         """A courtesy, which must not keep Bedrock's refusal back for long."""
@@ -156,7 +190,8 @@ class Pipeline:
 
     def takes_natively(self, target: Target, body_format: str) -> bool:
         """True if a surface of a target takes bodies of this format, so that nothing needs translation."""
-        return target.native_surface(body_format) in self.native_surfaces
+        surface = target.native_surface(body_format)
+        return surface in self.native_surfaces and (self.guardrail is None or surface == "invoke")
 
     def invoke(
         self, exchange: Exchange, call: NativeCall, target: Target, usage_of: ways.UsageReader
@@ -217,7 +252,7 @@ class Pipeline:
             return await self.run(exchange, name, lambda _: as_it_came, self.planner.as_named(name))
 
         async def attempt() -> T:
-            return await self.clients[HOME].attempt(request, record, take)
+            return await self.clients[HOME].attempt(self._guarded(None, request), record, take)
 
         # nobody knows this name, or there is none: what is asked is the place
         key = (request.service, HOME, surface)

@@ -43,7 +43,7 @@ class Way(Generic[T]):
 
     lane, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
     successful answer as far as nothing has reached the caller yet. ignored, repaired: as those of `Draft`. tier: the
-    service tier that is asked for.
+    service tier that is asked for. is_checked: a guardrail has looked at the input already.
     """
 
     lane: str
@@ -53,6 +53,7 @@ class Way(Generic[T]):
     ignored: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
     tier: str = ""
+    is_checked: bool = False
 
     @property
     def content_lost(self) -> set[str]:
@@ -65,7 +66,7 @@ class Way(Generic[T]):
         async def take(response: HttpResponse) -> Made:
             return make(await self.take(response))
 
-        return Way(self.lane, self.surface, self.ask, take, self.ignored, self.repaired, self.tier)
+        return Way(self.lane, self.surface, self.ask, take, self.ignored, self.repaired, self.tier, self.is_checked)
 
     def noting(self, ignored: list[str]) -> "Way[T]":
         """The same way, with more named that has no effect."""

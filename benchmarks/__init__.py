@@ -1,0 +1,1 @@
+"""What Outcrop costs, measured: `python -m benchmarks`."""

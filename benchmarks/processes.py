@@ -1,0 +1,161 @@
+"""Processes that are measured: started, pinned to a core, and asked what they used."""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.emulator.keys import ACCESS_KEY, SECRET_KEY
+
+ROOT = Path(__file__).parents[1]
+KEY = "bench-secret"
+MODEL = "bench.whole"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cores() -> tuple[int, int]:
+    """The core of what is measured, and that of everything else."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < 2:
+        raise SystemExit("two cores are needed: one for what is measured, one for everything else")
+    return allowed[0], allowed[1]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process and its port. seconds_to_200: from its start to its first answer."""
+
+    pid: int
+    port: int
+    seconds_to_200: float = 0.0
+
+    def pids(self) -> list[int]:
+        """It and all its descendants."""
+        children: dict[int, list[int]] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    children.setdefault(parent, []).append(int(entry.name))
+        found, todo = [], [self.pid]
+        while todo:
+            pid = todo.pop()
+            found.append(pid)
+            todo += children.get(pid, ())
+        return found
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used, with all its threads and descendants."""
+        total = 0.0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += (int(fields[11]) + int(fields[12])) / _TICKS
+        return total
+
+    def memory(self, name: str = "VmRSS") -> float:
+        """MiB that it holds."""
+        total = 0.0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{pid}/status").read_text()
+                total += int(status.partition(f"{name}:")[2].split()[0]) / 1024
+        return total
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], port: int, core: int, path: str = "/", environment: dict[str, str] | None = None
+) -> Iterator[Process]:
+    """A process that listens on a port, once it answers there."""
+    known = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    started = time.perf_counter()
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        cwd=ROOT,
+        env={**known, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    )
+    try:
+        _wait(process, port, path)
+        yield Process(process.pid, port, time.perf_counter() - started)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", port: int, path: str) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SystemExit(f"{process.args!r} ended with {process.returncode}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", path)
+            if connection.getresponse().status < 500:
+                return
+        time.sleep(0.01)
+    raise SystemExit(f"{command_of(process)} did not answer within two minutes")
+
+
+def command_of(process: "subprocess.Popen[bytes]") -> str:
+    """What was started, for messages."""
+    return " ".join(map(str, process.args)) if isinstance(process.args, list) else str(process.args)
+
+
+@contextlib.contextmanager
+def upstream(core: int) -> Iterator[int]:
+    """The Bedrock that costs next to nothing; yields its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.upstream", str(port)]
+    process = subprocess.Popen(  # noqa: S603
+        command, cwd=ROOT, preexec_fn=lambda: os.sched_setaffinity(0, {core})
+    )
+    try:
+        for _ in range(500):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.01)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def gateway(upstream_port: int, core: int, **settings: str) -> Iterator[Process]:
+    """Outcrop as it is served, with everything on: keys, limits, metrics, the log of requests, retries, deadlines."""
+    port = free_port()
+    environment = {
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{upstream_port}",
+        "BEDROCK_MODEL_ID": MODEL,
+        "API_KEYS": f"bench={KEY}",
+        "PORT": str(port),
+        "MAX_IN_FLIGHT": "20000",
+        **settings,
+    }
+    with running([sys.executable, "-m", "app"], port, core, "/health/ready", environment) as process:
+        yield process

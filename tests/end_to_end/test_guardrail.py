@@ -1,0 +1,178 @@
+"""A guardrail of the deployment is on every call that runs a model, in every dialect and lane, or there is no call."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from app.emulator.guardrails import GUARDRAIL
+from app.emulator.protocol import BreakableProtocol
+from app.kit import json
+from tests.servers import KEY, emulator_app, gateway, serving
+
+ECHO, CLAUDE, GPT = "scripted.echo-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0"
+HEADERS = {"authorization": f"Bearer {KEY}"}
+
+
+class Seen:
+    """The embedded Bedrock, and what it was asked."""
+
+    def __init__(self) -> None:
+        self._inside = emulator_app()
+        self.requests: list[tuple[str, dict[str, str], Any]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._inside(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.requests.append((scope["path"], headers, json.loads(body or b"null")))
+        is_given = False
+
+        async def again() -> Any:
+            nonlocal is_given
+            if is_given:
+                return await receive()
+            is_given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._inside(scope, again, send)
+
+    def is_guarded(self, path: str, headers: dict[str, str], body: Any) -> bool:
+        """True if the guardrail is on a request."""
+        if path.rpartition("/")[2].startswith("converse"):
+            config = body.get("guardrailConfig", {})
+            return (config.get("guardrailIdentifier"), config.get("guardrailVersion")) == (GUARDRAIL, "7")
+        if "/invoke" in path:
+            names = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")
+            return [headers.get(name) for name in names] == [GUARDRAIL, "7"]
+        return False
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[tuple[str, Seen]]:
+    seen = Seen()
+    with (
+        serving(seen, http=BreakableProtocol) as url,
+        gateway(url, guardrail_id=GUARDRAIL, guardrail_version="7") as base,
+    ):
+        yield base, seen
+
+
+def ask(base: str, path: str, body: Any, **headers: str) -> httpx.Response:
+    return httpx.post(base + path, json=body, headers={**HEADERS, **headers}, timeout=20)
+
+
+def doors(text: str) -> list[tuple[str, Any]]:
+    messages = [{"role": "user", "content": text}]
+    converse = {"messages": [{"role": "user", "content": [{"text": text}]}]}
+    native = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": messages}
+    found: list[tuple[str, Any]] = []
+    for model in (ECHO, CLAUDE, GPT):
+        for stream in (False, True):
+            found += [
+                ("/v1/chat/completions", {"model": model, "messages": messages, "stream": stream}),
+                ("/v1/responses", {"model": model, "input": text, "stream": stream}),
+                ("/v1/messages", {"model": model, "max_tokens": 9, "messages": messages, "stream": stream}),
+            ]
+    return [
+        *found,
+        (f"/model/{ECHO}/converse", converse),
+        (f"/model/{ECHO}/converse-stream", converse),
+        (f"/model/{CLAUDE}/invoke", native),
+        (f"/model/{CLAUDE}/invoke-with-response-stream", native),
+    ]
+
+
+@pytest.mark.parametrize("place", range(len(doors(""))))
+def test_it_is_on_every_call(guarded: tuple[str, Seen], place: int) -> None:
+    base, seen = guarded
+    seen.requests.clear()
+    path, body = doors("hello")[place]
+    assert ask(base, path, body).status_code == 200
+    assert seen.requests
+    for request in seen.requests:
+        assert seen.is_guarded(*request), request[0]
+
+
+@pytest.mark.parametrize("place", [place for place, (path, _) in enumerate(doors("")) if "invoke" not in path])
+def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Seen], place: int) -> None:
+    path, body = doors("this is forbidden")[place]
+    if body.get("model") == CLAUDE and path == "/v1/messages":
+        return  # the embedded Bedrock has no guardrail on InvokeModel; that it was asked for one is tested above
+    text = ask(guarded[0], path, body).text
+    words = ("content_filter", "refusal", "guardrail_intervened")
+    assert any(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": ["fine", "this is forbidden"]}),
+        ("/v1/rerank", {"model": "cohere.rerank-v3-5:0", "query": "x", "documents": ["fine", "this is forbidden"]}),
+    ],
+)
+def test_what_cannot_have_one_is_looked_at_before(guarded: tuple[str, Seen], path: str, body: Any) -> None:
+    base, seen = guarded
+    seen.requests.clear()
+    answer = ask(base, path, body)
+    assert answer.status_code == 400
+    assert "guardrail" in answer.text
+    assert [request[0] for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    fine = json.loads(json.dumps(body).replace(b"forbidden", b"allowed"))
+    assert ask(base, path, fine).status_code == 200
+
+
+CONVERSE = {"messages": [{"role": "user", "content": [{"text": "hello"}]}]}
+NATIVE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+MARKED = {"messages": [{"role": "user", "content": [{"text": "a"}, {"guardContent": {"text": {"text": "b"}}}]}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status"),
+    [
+        (f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": {"guardrailIdentifier": "other"}}, {}, 400),
+        (f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": {"guardrailVersion": "1"}}, {}, 400),
+        (f"/model/{ECHO}/converse-stream", {**CONVERSE, "guardrailConfig": {"streamProcessingMode": "async"}}, {}, 400),
+        (f"/model/{ECHO}/converse", MARKED, {}, 400),
+        (f"/model/{CLAUDE}/invoke", NATIVE, {"x-amzn-bedrock-guardrailidentifier": "other"}, 400),
+        (f"/model/{CLAUDE}/invoke", {**NATIVE, "amazon-bedrock-guardrailConfig": {"tagSuffix": "x"}}, {}, 400),
+        (f"/model/{ECHO}/converse", [], {}, 400),
+        ("/async-invoke", {"modelId": ECHO, "modelInput": {}, "outputDataConfig": {}}, {}, 403),
+    ],
+)
+def test_there_is_no_way_around_it(
+    guarded: tuple[str, Seen], path: str, body: Any, headers: dict[str, str], status: int
+) -> None:
+    base, seen = guarded
+    seen.requests.clear()
+    assert ask(base, path, body, **headers).status_code == status
+    assert seen.requests == []
+
+
+def test_a_body_that_could_be_read_in_two_ways_is_no_way_around_it(guarded: tuple[str, Seen]) -> None:
+    twice = b'{"messages":[{"role":"user","content":[{"text":"x"}]}],"guardrailConfig":{},"guardrailConfig":{}}'
+    answer = httpx.post(f"{guarded[0]}/model/{ECHO}/converse", content=twice, headers=HEADERS)
+    assert answer.status_code == 400
+
+
+def test_the_same_guardrail_may_be_named_and_traced(guarded: tuple[str, Seen]) -> None:
+    base, seen = guarded
+    seen.requests.clear()
+    config = {"guardrailIdentifier": GUARDRAIL, "guardrailVersion": "7", "trace": "enabled"}
+    assert ask(base, f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": config}).status_code == 200
+    assert seen.requests[0][2]["guardrailConfig"] == config
+
+
+def test_a_guardrail_that_does_not_answer_lets_nothing_pass() -> None:
+    from tests.servers import free_port
+
+    with gateway(f"http://127.0.0.1:{free_port()}", guardrail_id=GUARDRAIL) as base:
+        body = {"model": "amazon.titan-embed-text-v2:0", "input": "x"}
+        assert ask(base, "/v1/embeddings", body).status_code == 502
