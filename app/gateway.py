@@ -20,6 +20,7 @@ from app.dialects.route import Threshold
 from app.errors import InvalidRequest
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
+from app.pipeline.media import MediaFetcher, PublicNames
 from app.pipeline.run import Pipeline
 from app.policies.admission import Admission
 from app.policies.auth import Authenticator
@@ -78,6 +79,8 @@ class Gateway:
         for client in self.clients.values():
             await client.credentials.close()
         await self.transport.close()
+        if self.pipeline.media is not None:
+            await self.pipeline.media.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.to_thread(self.tracer.close), _LAST_SPANS_SECONDS)
 
@@ -128,6 +131,14 @@ def _transport(settings: Settings) -> Http1Transport:
         return Http1Transport(settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.aws_ca_bundle)
     except ValueError as error:
         raise SettingsError([str(error)]) from None
+
+
+def _media(settings: Settings) -> MediaFetcher | None:
+    if not settings.fetch_media:
+        return None
+    seconds = settings.fetch_media_timeout
+    transport = Http1Transport(seconds, seconds, settings.aws_ca_bundle, PublicNames().resolve, uses_proxies=False)
+    return MediaFetcher(transport, settings.fetch_media_bytes, seconds)
 
 
 def _tracer() -> Tracer:
@@ -182,6 +193,7 @@ def build_gateway(settings: Settings) -> Gateway:
             directory.profile_of,
             lambda target: directory.find_out(target.known, planner.behind, clients[target.place]),
             Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
+            _media(settings),
         ),
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),

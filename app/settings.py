@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
     log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
+    fetch_media: bool = Field(False, description="Fetch images and documents that callers name by URL, public ones.")
+    fetch_media_bytes: int = Field(10_000_000, ge=1024, le=100_000_000, description="Largest of them in bytes.")
+    fetch_media_timeout: float = Field(10, gt=0, le=120, description="Seconds to fetch one.")
     guardrail_id: str | None = Field(
         None,
         max_length=2048,

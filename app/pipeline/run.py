@@ -27,6 +27,7 @@ from app.kit.clock import Deadline
 from app.models.ids import ModelId, parse_model_id
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
+from app.pipeline.media import Fetcher
 from app.pipeline.ways import Way
 from app.policies.guardrail import Guardrail
 from app.routing.failover import Failover, Option
@@ -49,7 +50,7 @@ class Pipeline:
     clients: those of Bedrock, by place; one of them is HOME's.
     native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
     note_opaque: is told of a target whose name hides its model, so that it may be found out.
-    guardrail: one that is on every call.
+    guardrail: one that is on every call. media: fetches what callers name by URL, where that is allowed.
     """
 
     clients: Mapping[Place, BedrockClient]
@@ -61,6 +62,7 @@ class Pipeline:
     find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
     note_opaque: Callable[[Target], None] = field(default=lambda _: None)
     guardrail: Guardrail | None = None
+    media: Fetcher | None = None
 
     async def run(
         self, exchange: Exchange, name: str, way_to: Callable[[Target], Way[T]], targets: list[Target] | None = None

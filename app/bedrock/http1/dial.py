@@ -57,14 +57,14 @@ class Origin:
         return _parse_stop(self.proxy) if self.proxy else self.server
 
 
-def parse_origin(origin: str) -> Origin:
-    """What `scheme://authority` says, and what the environment says of a proxy for it.
+def parse_origin(origin: str, *, uses_proxies: bool = True) -> Origin:
+    """What `scheme://authority` says, and, if proxies are to be used, what the environment says of one for it.
 
     Raises:
         ValueError: it is no such thing, or its proxy is none.
     """
     server, parts = _parse_stop(origin), urlsplit(origin)
-    proxy = "" if proxy_bypass(parts.netloc) else proxies().get(parts.scheme, "")
+    proxy = "" if not uses_proxies or proxy_bypass(parts.netloc) else proxies().get(parts.scheme, "")
     return Origin(server, parts.netloc.rpartition("@")[2], proxy)
 
 

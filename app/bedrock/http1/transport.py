@@ -20,16 +20,23 @@ class Http1Transport:
         connect_timeout: seconds to connect, TLS included.
         read_timeout: seconds without a byte, before the first and between bytes.
         ca_bundle: trusted certificates (PEM) instead of the system's.
-        resolve: see `Dialer`.
+        resolve: see `Dialer`. uses_proxies: whether those that the environment names are asked.
 
     Raises:
         ValueError: the environment names a proxy that is not reached by HTTP.
     """
 
     def __init__(
-        self, connect_timeout: float, read_timeout: float, ca_bundle: Path | None = None, resolve: Resolve | None = None
+        self,
+        connect_timeout: float,
+        read_timeout: float,
+        ca_bundle: Path | None = None,
+        resolve: Resolve | None = None,
+        *,
+        uses_proxies: bool = True,
     ) -> None:
         proxies()
+        self._uses_proxies = uses_proxies
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._dialer = Dialer(ssl.create_default_context(cafile=ca_bundle), resolve)
@@ -78,7 +85,7 @@ class Http1Transport:
         key, target = f"{scheme}://{rest[:end]}", rest[end:]
         origin = self._origins.get(key)
         if origin is None:
-            origin = self._origins[key] = parse_origin(key)
+            origin = self._origins[key] = parse_origin(key, uses_proxies=self._uses_proxies)
         target = target if target.startswith("/") else f"/{target}"
         return origin, f"http://{origin.authority}{target}" if origin.is_forwarded else target
 

@@ -16,6 +16,7 @@ from app.dialects.documents import is_streamed, name_of, object_of, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.replies import SSE, frames, understood
 from app.dialects.route import MEANINGS, Door, Threshold, error_responses
+from app.dialects.urls import fetch_media
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.kit import ids, json
 from app.pipeline.exchange import Exchange
@@ -101,6 +102,7 @@ def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
 
 async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = object_of(exchange.body)
+    await fetch_media(pipeline.media, document)
     name = name_of(document)
     facts = MessageFacts(ids.new_id("msg_"), pipeline.planner.known_as(name), exchange.record.request_id)
     answer_headers = (("request-id", exchange.record.request_id),)
@@ -138,6 +140,7 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
 
 async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = object_of(exchange.body)
+    await fetch_media(pipeline.media, document)
 
     def way_to(target: Target) -> Way[int]:
         if pipeline.takes_natively(target, FORMAT):

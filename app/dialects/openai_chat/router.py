@@ -20,6 +20,7 @@ from app.dialects.openai_errors import render_error
 from app.dialects.openai_shapes import ERRORS
 from app.dialects.replies import SSE, frames, understood
 from app.dialects.route import Door, Threshold
+from app.dialects.urls import fetch_media
 from app.kit import ids, json, sse
 from app.pipeline import openai
 from app.pipeline.exchange import Exchange
@@ -105,6 +106,7 @@ def _chunk_schema() -> dict[str, Any]:
 
 async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = object_of(exchange.body)
+    await fetch_media(pipeline.media, document)
     name = name_of(document)
     known_as = pipeline.planner.known_as(name)
     native_call = NativeCall(name, document)

@@ -32,6 +32,7 @@ from app.dialects.openai_responses.tools import custom_names, namespaces
 from app.dialects.openai_shapes import ERRORS
 from app.dialects.replies import SSE, frames, understanding, understood
 from app.dialects.route import Door, Handler, Threshold
+from app.dialects.urls import fetch_media
 from app.errors import InvalidRequest, NotFound
 from app.kit import ids, json, sse
 from app.pipeline import openai
@@ -120,6 +121,7 @@ def response_routes(pipeline: Pipeline, threshold: Threshold, store: ResponseSto
 
 async def _create(shared: _Responses, exchange: Exchange) -> Answer:
     document = object_of(exchange.body)
+    await fetch_media(shared.pipeline.media, document)
     request = validate(document, ResponseHead)
     refuse(request)
     pipeline = shared.pipeline

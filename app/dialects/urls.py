@@ -1,0 +1,105 @@
+"""Media that a document names by URL: where it stands, and how it stands there once it has been fetched.
+
+Looked at are the contents of messages alone; what a tool is given or gives as data is nobody's to fetch.
+"""
+
+import asyncio
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from app.errors import InvalidRequest
+from app.pipeline.media import Fetcher, Media
+
+_MOST = 20
+_AT_ONCE = 4
+
+Place = tuple[str, str, Callable[[Media], None]]
+
+
+async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any]) -> None:
+    """Put what a document names by URL into the document, where this deployment fetches such things.
+
+    Raises:
+        InvalidRequest: as `Fetcher.fetch` does, or there are too many.
+    """
+    if fetcher is None:
+        return
+    places = [*_places(document)]
+    if len(places) > _MOST:
+        raise InvalidRequest(f"no more than {_MOST} URLs are fetched", param=places[_MOST][0])
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
+    async def put(place: Place) -> None:
+        path, url, take = place
+        async with at_once:
+            take(await fetcher.fetch(url, path))
+
+    if places:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_quietly(put(place))) for place in places]
+        for task in tasks:
+            if error := task.result():
+                raise error
+
+
+async def _quietly(work: Any) -> InvalidRequest | None:
+    try:
+        await work
+    except InvalidRequest as error:
+        return error
+    return None
+
+
+def _places(document: dict[str, Any]) -> Iterator[Place]:
+    for root in ("messages", "input"):
+        for place, message in enumerate(_list(document.get(root))):
+            for name in ("content", "output"):
+                if isinstance(message, dict):
+                    yield from _in_parts(message.get(name), f"{root}[{place}].{name}")
+
+
+def _in_parts(parts: Any, path: str) -> Iterator[Place]:
+    for place, part in enumerate(_list(parts)):
+        if isinstance(part, dict):
+            yield from _in_part(part, f"{path}[{place}]")
+
+
+def _in_part(part: dict[str, Any], path: str) -> Iterator[Place]:
+    match part:
+        case {"type": "image_url", "image_url": {"url": url} as holder} if _is_url(url):
+            yield f"{path}.image_url.url", url, lambda media: holder.update(url=_data_url(media))
+        case {"type": "input_image", "image_url": url} if _is_url(url):
+            yield f"{path}.image_url", url, lambda media: part.update(image_url=_data_url(media))
+        case {"type": "input_file", "file_url": url} if _is_url(url):
+            yield f"{path}.file_url", url, lambda media: _put_file(part, url, media)
+        case {"type": "image" | "document", "source": {"type": "url", "url": url}} if _is_url(url):
+            yield f"{path}.source.url", url, lambda media: part.update(source=_source(media))
+        case {"type": "tool_result", "content": content}:
+            yield from _in_parts(content, f"{path}.content")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and value[:8].lower().startswith(("http://", "https://"))
+
+
+def _data_url(media: Media) -> str:
+    return f"data:{media.media_type};base64,{media.data}"
+
+
+def _put_file(part: dict[str, Any], url: str, media: Media) -> None:
+    del part["file_url"]
+    part["file_data"] = _data_url(media)
+    part.setdefault("filename", unquote(urlsplit(url).path).rpartition("/")[2] or "document")
+
+
+def _source(media: Media) -> dict[str, str]:
+    """A source in Anthropic's words, which have their own for text."""
+    if media.media_type == "text/plain":
+        return {"type": "text", "media_type": "text/plain", "data": b64decode(media.data).decode(errors="replace")}
+    return {"type": "base64", "media_type": media.media_type, "data": media.data}

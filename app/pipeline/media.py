@@ -1,0 +1,160 @@
+"""Fetches images and documents that callers name by URL, and never anything that is not public.
+
+A name is resolved here, and the connection goes to those very addresses: there is no second look-up that could say
+something else. One address that is not public refuses the name. No proxy is asked, since it would resolve for itself.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urljoin, urlsplit
+
+from app.bedrock.http1.dial import Addresses, Names
+from app.bedrock.transport import HttpRequest, HttpResponse, Transport
+from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS
+from app.errors import GatewayError, InvalidRequest, UpstreamTimeout
+
+_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 3
+_MOST_URL = 2048
+_KNOWN = {**IMAGE_FORMATS, **DOCUMENT_FORMATS}
+# what carries an IPv4 address within: NAT64 (RFC 6052), 6to4 (RFC 3056)
+_NAT64, _SIX_TO_FOUR = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16")
+_HEADERS = [("accept", ", ".join(_KNOWN)), ("user-agent", "outcrop")]
+
+
+class NotPublic(OSError):
+    """A name that leads, or could lead, somewhere inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What was fetched. data: base64."""
+
+    media_type: str
+    data: str
+
+
+class Fetcher(Protocol):
+    """Fetches media."""
+
+    async def fetch(self, url: str, path: str) -> Media:
+        """What a URL leads to; `path` is the field that holds it."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+def is_public(address: str) -> bool:
+    """True if an IP address is one of the public Internet, by whichever way it is written."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+        elif found in _NAT64:
+            found = ipaddress.IPv4Address(found.packed[-4:])
+        elif found in _SIX_TO_FOUR:
+            found = ipaddress.IPv4Address(found.packed[2:6])
+    return found.is_global and not found.is_multicast and not found.is_reserved
+
+
+class PublicNames:
+    """Resolves names that lead to the public Internet alone."""
+
+    def __init__(self) -> None:
+        self._names = Names()
+
+    async def resolve(self, host: str, port: int) -> Addresses:
+        """The addresses of a name.
+
+        Raises:
+            NotPublic: one of them is not public. OSError: it has none.
+        """
+        found = await self._names.resolve(host, port)
+        if not all(is_public(address[4][0]) for address in found):
+            raise NotPublic(socket.EAI_NONAME, "not a public address")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFetcher:
+    """Fetches within limits.
+
+    transport: connects to public addresses only. most_bytes: of one answer. seconds: for all of one fetch.
+    """
+
+    transport: Transport
+    most_bytes: int
+    seconds: float
+    ports: frozenset[int] = frozenset(_PORTS.values())
+
+    async def fetch(self, url: str, path: str) -> Media:
+        """What a URL leads to.
+
+        Raises:
+            InvalidRequest: nothing that may be fetched, or that Converse takes. What was found inside is not told.
+        """
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await self._follow(url, path)
+        except (TimeoutError, UpstreamTimeout):
+            raise InvalidRequest("the URL took too long to fetch", param=path) from None
+        except InvalidRequest:
+            raise
+        except (GatewayError, ValueError):
+            raise InvalidRequest("the URL cannot be fetched", param=path) from None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.transport.close()
+
+    async def _follow(self, url: str, path: str) -> Media:
+        for _ in range(_MOST_REDIRECTS + 1):
+            self._check(url, path)
+            response = await self.transport.open(HttpRequest("GET", url, _HEADERS, b""))
+            try:
+                if response.status not in _REDIRECTS:
+                    return await self._read(response, path)
+                url = urljoin(url, dict(response.headers).get("location", ""))
+            finally:
+                response.close()
+        raise InvalidRequest("the URL is redirected too often", param=path)
+
+    def _check(self, url: str, path: str) -> None:
+        """Only what a browser would call a plain web address."""
+        parts = urlsplit(url)
+        if (
+            parts.scheme not in _PORTS
+            or not parts.hostname
+            or parts.username is not None
+            or (parts.port or _PORTS[parts.scheme]) not in self.ports
+            or len(url) > _MOST_URL
+            or not url.isascii()
+            or not url.isprintable()
+            or " " in url
+        ):
+            raise InvalidRequest("is no URL that is fetched: http or https, the usual port, no password", param=path)
+
+    async def _read(self, response: HttpResponse, path: str) -> Media:
+        headers = dict(response.headers)
+        if response.status != 200:
+            raise InvalidRequest(f"the URL answered with status {response.status}", param=path)
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type not in _KNOWN or headers.get("content-encoding", "identity") != "identity":
+            raise InvalidRequest("the URL leads to no image or document that can be sent", param=path)
+        too_large = InvalidRequest(f"the URL leads to more than {self.most_bytes} bytes", param=path)
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > self.most_bytes:
+            raise too_large
+        data = bytearray()
+        async for piece in response.chunks():
+            data += piece
+            if len(data) > self.most_bytes:
+                raise too_large
+        return Media(media_type, b64encode(data).decode())

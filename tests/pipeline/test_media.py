@@ -1,0 +1,284 @@
+"""Media by URL: from the public Internet alone, within limits, and nothing told of what is inside."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from app.bedrock.http1 import dial
+from app.bedrock.http1.transport import Http1Transport
+from app.dialects.urls import fetch_media
+from app.errors import InvalidRequest
+from app.pipeline import media
+from app.pipeline.media import Media, MediaFetcher, NotPublic, PublicNames, is_public
+from tests.transport.servers import saying, serve
+
+pytestmark = pytest.mark.loopback
+
+PNG = b"\x89PNG"
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n" + PNG
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.1.2.3", "169.254.169.254", "172.16.0.1", "192.0.0.1",
+        "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1",
+        "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe",
+        "64:ff9b::7f00:1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0",
+        "ff02::1", "2001:db8::1", "::127.0.0.1",
+    ],
+)  # fmt: skip
+def test_no_address_inside_is_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_others_are(address: str) -> None:
+    assert is_public(address)
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
+    """Have each look-up of a name say the next of these addresses."""
+    left = list(answers)
+
+    async def ask(host: str, port: int) -> dial.Addresses:
+        found = left.pop(0) if len(left) > 1 else left[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+
+    monkeypatch.setattr(dial, "_ask", ask)
+
+
+async def test_one_address_inside_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, ["8.8.8.8", "10.0.0.1"])
+    with pytest.raises(NotPublic):
+        await PublicNames().resolve("mixed.test", 443)
+
+
+async def test_a_name_that_changes_its_mind_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the connection there is no second look-up (DNS rebinding)."""
+    resolving(monkeypatch, ["192.0.2.7"], ["127.0.0.1"])
+    monkeypatch.setattr(media, "is_public", lambda address: address == "192.0.2.7")
+    tried: list[Any] = []
+
+    async def start(addresses: Any, **_: Any) -> socket.socket:
+        tried.extend(address[4][0] for address in addresses)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("aiohappyeyeballs.start_connection", start)
+    fetcher = MediaFetcher(Http1Transport(1, 1, resolve=PublicNames().resolve, uses_proxies=False), 1000, 1)
+    with pytest.raises(InvalidRequest):
+        await fetcher.fetch("http://rebinding.test/", "p")
+    assert tried == ["192.0.2.7"]
+
+
+@pytest.fixture
+async def fetching(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., MediaFetcher]]:
+    """Fetchers for which this machine is public, at the ports given."""
+    made: list[MediaFetcher] = []
+
+    def make(*ports: int, **limits: Any) -> MediaFetcher:
+        transport = Http1Transport(1, 1, resolve=PublicNames().resolve, uses_proxies=False)
+        fetcher = MediaFetcher(transport, limits.get("most", 1000), limits.get("seconds", 2), frozenset(ports))
+        made.append(fetcher)
+        return fetcher
+
+    monkeypatch.setattr(media, "is_public", lambda address: address == "127.0.0.1")
+    yield make
+    for each in made:
+        await each.close()
+
+
+async def refusal(fetcher: MediaFetcher, url: str) -> str:
+    with pytest.raises(InvalidRequest) as refused:
+        await fetcher.fetch(url, "messages[0].content[0]")
+    assert refused.value.param == "messages[0].content[0]"
+    return refused.value.message
+
+
+async def test_what_is_public_is_fetched(fetching: Callable[..., MediaFetcher]) -> None:
+    async with serve(saying(OK)) as port:
+        assert await fetching(port).fetch(f"http://127.0.0.1:{port}/x", "p") == Media("image/png", "iVBORw==")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://127.0.0.1/x",
+        "file:///etc/passwd",
+        "http://user:pass@127.0.0.1/x",
+        "http://user@127.0.0.1/x",
+        "http://127.0.0.1:22/x",
+        "http://",
+        "http://127.0.0.1/\r\nx: y",
+        "http://127.0.0.1/ x",
+        "http://127.0.0.1/\u00e9",
+        "http://127.0.0.1/" + "x" * 3000,
+        "http://127.0.0.1:99999/",
+        "http://[::1/",
+    ],
+)
+async def test_what_is_no_plain_address_is_refused(fetching: Callable[..., MediaFetcher], url: str) -> None:
+    assert "UR" in await refusal(fetching(80, 443), url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost/", "http://127.0.0.1/", "http://[::1]/", "http://0/", "http://0x7f.1/", "http://2130706433/",
+        "http://017700000001/", "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest/meta-data/",
+    ],
+)  # fmt: skip
+async def test_no_way_of_writing_an_address_leads_inside(url: str) -> None:
+    async with serve(saying(OK)) as port:
+        transport = Http1Transport(0.5, 0.5, resolve=PublicNames().resolve, uses_proxies=False)
+        fetcher = MediaFetcher(transport, 1000, 1, frozenset({port}))
+        scheme, _, rest = url.partition("://")
+        host, _, target = rest.partition("/")
+        assert await refusal(fetcher, f"{scheme}://{host}:{port}/{target}") == "the URL cannot be fetched"
+
+
+async def test_a_redirect_is_looked_at_again(
+    fetching: Callable[..., MediaFetcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(saying(OK)) as inside, serve(saying(OK)) as good:
+
+        def to(url: str, status: int = 302) -> Any:
+            return saying(f"HTTP/1.1 {status} Found\r\nlocation: {url}\r\ncontent-length: 0\r\n\r\n".encode())
+
+        async with serve(to(f"http://127.0.0.1:{good}/y", 307)) as door:
+            found = await fetching(door, good).fetch(f"http://127.0.0.1:{door}/x", "p")
+            assert found.media_type == "image/png"
+        for target in (
+            f"http://127.0.0.1:{inside}/",
+            "http://127.0.0.2/",
+            "file:///etc/passwd",
+            "http://u:p@127.0.0.1/",
+        ):
+            async with serve(to(target)) as door:
+                assert "UR" in await refusal(fetching(door, 80), f"http://127.0.0.1:{door}/x")
+        async with serve(to("/again")) as door:
+            assert "too often" in await refusal(fetching(door), f"http://127.0.0.1:{door}/x")
+
+
+def reply(body: bytes, content_type: str = "image/png", status: str = "200 OK", more: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\n{more}content-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (reply(bytes(2000)), "more than 1000"),
+        (b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ntransfer-encoding: chunked\r\n\r\n" + b"1f4\r\n" + bytes(500)
+         + b"\r\n1f5\r\n" + bytes(501) + b"\r\n0\r\n\r\n", "more than 1000"),
+        (reply(b"<svg/>", "image/svg+xml"), "no image"),
+        (reply(b"x", "application/octet-stream"), "no image"),
+        (reply(b"x", ""), "no image"),
+        (reply(PNG, more="content-encoding: gzip\r\n"), "no image"),
+        (reply(b"secret of inside", "text/plain", "403 Forbidden"), "status 403"),
+        (reply(PNG, status="206 Partial"), "status 206"),
+        (b"garbage\r\n\r\n", "cannot be fetched"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_sent_is_refused(fetching: Callable[..., MediaFetcher], said: bytes, reason: str) -> None:
+    async with serve(saying(said)) as port:
+        message = await refusal(fetching(port), f"http://127.0.0.1:{port}/x")
+    assert reason in message
+    assert "secret" not in message
+
+
+async def test_a_fetch_has_an_end(fetching: Callable[..., MediaFetcher]) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 900\r\n\r\n")
+        for _ in range(900):
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+
+    async with serve(drip) as port:
+        started = asyncio.get_running_loop().time()
+        assert "too long" in await refusal(fetching(port, seconds=0.4), f"http://127.0.0.1:{port}/x")
+        assert asyncio.get_running_loop().time() - started < 1
+
+
+# where URLs stand in documents
+
+
+class Known:
+    """Knows two URLs."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    async def fetch(self, url: str, path: str) -> Media:
+        self.asked.append((url, path))
+        return Media("text/plain", "aGk=") if url.endswith(".txt") else Media("image/png", "iVBORw==")
+
+    async def close(self) -> None: ...
+
+
+URL = "https://a.test/p.png"
+
+
+async def test_each_dialect_s_media_are_put_in_their_place() -> None:
+    source = {"type": "url", "url": URL}
+    document: dict[str, Any] = {
+        "messages": [
+            {"role": "user", "content": "https://not.fetched"},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": URL, "detail": "low"}},
+                    {"type": "image", "source": source},
+                    {"type": "tool_result", "content": [{"type": "image", "source": source}]},
+                    {"type": "document", "source": {"type": "url", "url": "https://a.test/d.txt"}},
+                    {"type": "tool_use", "input": {"type": "image", "source": source}},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+                ],
+            },
+        ],
+        "input": [
+            {"content": [{"type": "input_image", "image_url": URL}, {"type": "input_file", "file_url": URL}]},
+            {"type": "function_call_output", "output": [{"type": "input_image", "image_url": URL}]},
+        ],
+        "tools": [{"type": "image", "source": source}],
+    }
+    known = Known()
+    await fetch_media(known, document)
+    content = document["messages"][1]["content"]
+    png = {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}
+    assert content[0]["image_url"] == {"url": "data:image/png;base64,iVBORw==", "detail": "low"}
+    assert content[1]["source"] == content[2]["content"][0]["source"] == png
+    assert content[3]["source"] == {"type": "text", "media_type": "text/plain", "data": "hi"}
+    assert content[4]["input"]["source"] == document["tools"][0]["source"] == source
+    first, second = document["input"][0]["content"]
+    assert first["image_url"] == second["file_data"] == "data:image/png;base64,iVBORw=="
+    assert (second["filename"], "file_url" in second) == ("p.png", False)
+    assert ("https://a.test/d.txt", "messages[1].content[3].source.url") in known.asked
+    assert len(known.asked) == 7
+
+
+async def test_not_more_than_some_are_fetched() -> None:
+    parts = [{"type": "image_url", "image_url": {"url": URL}} for _ in range(21)]
+    with pytest.raises(InvalidRequest, match="20") as refused:
+        await fetch_media(Known(), {"messages": [{"content": parts}]})
+    assert refused.value.param == "messages[0].content[20].image_url.url"
+
+
+async def test_one_that_cannot_be_fetched_is_named() -> None:
+    class Broken(Known):
+        async def fetch(self, url: str, path: str) -> Media:
+            raise InvalidRequest("the URL cannot be fetched", param=path)
+
+    with pytest.raises(InvalidRequest) as refused:
+        await fetch_media(Broken(), {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]})
+    assert refused.value.param == "messages[0].content[0].image_url.url"
+
+
+async def test_where_nothing_is_fetched_nothing_is_touched() -> None:
+    document = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}
+    await fetch_media(None, document)
+    assert document["messages"][0]["content"][0]["image_url"] == {"url": URL}
