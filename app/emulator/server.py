@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.emulator import catalog
 from app.emulator.auth import Gate
-from app.emulator.failure import Failure
+from app.emulator.failure import Failure, invalid
 from app.emulator.llm import LlmMissing, LocalModel
 from app.emulator.operations import Answer, Runtime, StreamAnswer
 from app.emulator.protocol import ABORT
@@ -75,6 +75,10 @@ class Emulator:
         except ConnectionError:
             if ABORT in scope.get("extensions", {}):
                 scope["extensions"][ABORT]["abort"]()
+        except (AttributeError, LookupError, TypeError) as error:
+            # a model's own format is read as it should be: where it is something else, Bedrock would refuse it
+            _log.warning("a body that the embedded Bedrock cannot read: %s", error)
+            await _send_failure(send, invalid("The request body is malformed."), request_id)
         except Exception:  # noqa: BLE001 -- a fault of ours must still be answered as Bedrock would
             _log.exception("the embedded Bedrock failed")
             message = "The system encountered an unexpected error during processing. Try your request again."

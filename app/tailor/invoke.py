@@ -9,6 +9,7 @@ from typing import Any
 
 from app.converse.call import NativeCall
 from app.errors import InvalidRequest
+from app.kit.members import text_in
 from app.models.traits import Traits
 from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
 from app.tailor.draft import NativeDraft
@@ -71,7 +72,7 @@ def _tailor_edits(draft: InvokeDraft) -> None:
     management = draft.body.pop("context_management", None)
     edits = management.get("edits") if isinstance(management, dict) else None
     edits = edits if isinstance(edits, list) else []
-    kept = [edit for edit in edits if isinstance(edit, dict) and edit.get("type") in EDITS]
+    kept = [edit for edit in edits if text_in(edit, "type") in EDITS]
     if management is not None and (len(kept) < max(len(edits), 1) or set(management) != {"edits"}):
         draft.ignored.append("context_management")
     if kept:
@@ -190,7 +191,7 @@ def _cache_last_block(messages: list[Any], control: Any, draft: InvokeDraft) -> 
 
 
 def _can_be_cached(block: Any) -> bool:
-    if not isinstance(block, dict) or block.get("type") not in _CACHEABLE:
+    if text_in(block, "type") not in _CACHEABLE:
         return False
     return block["type"] != "text" or bool(block.get("text"))
 

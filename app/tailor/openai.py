@@ -6,6 +6,7 @@ AWS user guide, inference with the Responses API (2026-11): the runtime runs no 
 from typing import Any
 
 from app.converse.call import NativeCall
+from app.kit.members import text_in
 from app.models.traits import Surface, Traits
 from app.tailor.draft import NativeDraft
 
@@ -53,7 +54,7 @@ def _leave_out_hosted(draft: NativeDraft, tools: list[Any], paths: list[str]) ->
 
 
 def _is_of_callers(tool: Any) -> bool:
-    return isinstance(tool, dict) and tool.get("type") in _OF_CALLERS
+    return text_in(tool, "type") in _OF_CALLERS
 
 
 def tailor_chat(call: NativeCall, _: Surface, traits: Traits) -> NativeDraft:

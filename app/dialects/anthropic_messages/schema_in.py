@@ -143,7 +143,7 @@ _PARTS = frozenset({"text", "image", "document", "search_result", "tool_referenc
 
 def _part_kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return kind if kind in _PARTS else "other"
+    return kind if isinstance(kind, str) and kind in _PARTS else "other"
 
 
 Part = Annotated[
@@ -180,7 +180,7 @@ _BLOCKS = {
 
 def _kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return kind if kind in _BLOCKS else "other"
+    return kind if isinstance(kind, str) and kind in _BLOCKS else "other"
 
 
 Block = Annotated[

@@ -17,6 +17,7 @@ from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_responses.tools import flat_name
 from app.errors import GatewayError, InvalidRequest, UpstreamFailed
 from app.kit import json
+from app.kit.members import text_in
 from app.kit.sse import named_frame
 
 LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -61,8 +62,8 @@ class NativeFacts:
         """An item of an answer."""
         if "call_id" in item:
             item = {**item, "call_id": _unique(item["call_id"], item.get("id"))}
-        if item.get("type") in _CALLS:
-            namespace, name = self.namespaces.get(item.get("name", ""), (None, ""))
+        if text_in(item, "type") in _CALLS:
+            namespace, name = self.namespaces.get(text_in(item, "name"), (None, ""))
             return item if namespace is None else {**item, "name": name, "namespace": namespace}
         if item.get("type") == "reasoning" and item.get("encrypted_content"):
             thought: Any = {_SEALED: item["encrypted_content"]}
@@ -90,7 +91,7 @@ def to_native(
     body = {name: value for name, value in document.items() if name not in _ELSEWHERE}
     body["store"] = False
     ignored: list[str] = []
-    answered = {item.get("call_id") for _, item in items if isinstance(item, dict) and "output" in item}
+    answered = {text_in(item, "call_id") for _, item in items if isinstance(item, dict) and "output" in item}
     body["input"] = [made for path, item in items for made in _item(item, path, seal, answered, ignored)]
     namespaces: Namespaces = {}
     paths: list[str] = []
@@ -98,18 +99,19 @@ def to_native(
         flat = [each for place, tool in enumerate(document["tools"]) for each in _flat(tool, f"tools[{place}]")]
         body["tools"], paths = [tool for _, tool, _ in flat], [path for path, _, _ in flat]
         for path, tool, namespace in flat:
-            name = tool.get("name") if isinstance(tool, dict) else None
+            name = text_in(tool, "name")
             if namespace is not None and name in namespaces:
                 raise InvalidRequest(f"the tool {name!r} is declared twice", param=path)
             if namespace is not None:
-                namespaces[str(name)] = namespace
+                namespaces[name] = namespace
     if isinstance(document.get("tool_choice"), dict):
-        declared = {tool.get("name"): tool.get("type") for tool in body.get("tools") or () if isinstance(tool, dict)}
+        tools = body.get("tools")
+        declared = {text_in(tool, "name"): text_in(tool, "type") for tool in tools} if isinstance(tools, list) else {}
         body["tool_choice"] = _choice(document["tool_choice"], namespaces, declared)
     return body, namespaces, paths, ignored
 
 
-def _item(item: Any, path: str, seal: Seal, answered: set[Any], ignored: list[str]) -> Iterator[Any]:
+def _item(item: Any, path: str, seal: Seal, answered: set[str], ignored: list[str]) -> Iterator[Any]:
     if not isinstance(item, dict):
         yield item
         return
@@ -124,8 +126,8 @@ def _item(item: Any, path: str, seal: Seal, answered: set[Any], ignored: list[st
         if item.get("content"):
             yield {name: value for name, value in item.items() if name != "encrypted_content"}
         return
-    if item.get("type") in _CALLS:
-        if item.get("status") == "incomplete" and item.get("call_id") not in answered:
+    if text_in(item, "type") in _CALLS:
+        if item.get("status") == "incomplete" and text_in(item, "call_id") not in answered:
             ignored.append(path)
             return
         if item["type"] == "function_call" and not _is_json(item.get("arguments")):
@@ -163,7 +165,7 @@ def _flat(tool: Any, path: str) -> Iterator[tuple[str, Any, tuple[str, str] | No
         yield f"{path}.tools[{place}]", {**inner, "name": flat_name(outer, name)}, (outer, name)
 
 
-def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[Any, Any]) -> dict[str, Any]:
+def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[str, str]) -> dict[str, Any]:
     if isinstance(choice.get("tools"), list):
         chosen = [made for tool in choice["tools"] for made in _chosen(tool, namespaces, declared)]
         return {**choice, "tools": chosen}
@@ -173,10 +175,10 @@ def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[Any, 
     return dict(made[0])
 
 
-def _chosen(tool: Any, namespaces: Namespaces, declared: dict[Any, Any]) -> Iterator[Any]:
+def _chosen(tool: Any, namespaces: Namespaces, declared: dict[str, str]) -> Iterator[Any]:
     """The tools that one of a choice means, by the names that Bedrock knows."""
-    name = tool.get("name") if isinstance(tool, dict) else None
-    if name is None or (name in declared and not tool.get("namespace") and tool.get("type") != "namespace"):
+    name = text_in(tool, "name")
+    if not name or (name in declared and not tool.get("namespace") and tool.get("type") != "namespace"):
         yield tool
         return
     wanted = (name, None) if tool.get("type") == "namespace" else (tool.get("namespace"), name)
