@@ -4,6 +4,7 @@
 #   ./run_tests.sh          everything but the deployment, within 5 minutes on two cores
 #   ./run_tests.sh fast     what needs about a minute: no servers in processes of their own, no local language model
 #   ./run_tests.sh tests    those tests of `fast` that say something about one more Python (OUTCROP_PYTHON)
+#   ./run_tests.sh endure   minutes of faults by chance, a thousand streams, thousands of generated requests
 #   ./run_tests.sh clients  programs of others that npm brings, Claude Code, Codex, the AI SDK
 #   ./run_tests.sh deploy   the image and the whole way of a deployment, on one machine (Debian, as root)
 set -euo pipefail
@@ -12,9 +13,9 @@ source scripts/environment.sh
 
 mode=${1:-all}
 case $mode in
-all | fast | tests | clients | deploy) ;;
--h | --help) sed -n '2,8s/^# \{0,1\}//p' run_tests.sh && exit ;;
-*) stop "unknown argument $mode: ./run_tests.sh [fast|tests|clients|deploy]" ;;
+all | fast | tests | endure | clients | deploy) ;;
+-h | --help) sed -n '2,9s/^# \{0,1\}//p' run_tests.sh && exit ;;
+*) stop "unknown argument $mode: ./run_tests.sh [fast|tests|endure|clients|deploy]" ;;
 esac
 started=$SECONDS
 step() {
@@ -49,8 +50,8 @@ lint_infrastructure() {
 }
 
 # Many of these wait for time to pass, so there are more of them at once than cores; the slow ones compute.
-test_quick() { pytest -q -n 4 --dist worksteal -m "not slow" "$@"; }
-test_slow() { pytest -q -n 2 -m "slow and not npm" "$@"; }
+test_quick() { pytest -q -n 4 --dist worksteal -m "not slow and not endurance" "$@"; }
+test_slow() { pytest -q -n 2 -m "slow and not npm and not endurance" "$@"; }
 
 prepare requirements-dev.txt
 export PATH="$PWD/.venv/bin:$PATH"
@@ -78,6 +79,10 @@ all)
   step "coverage" coverage report --skip-covered --fail-under=90
   step "coverage of the translation files" coverage report --fail-under=100 \
     --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/citations.py,app/dialects/*/native.py,app/tailor/*,app/converse/*"
+  ;;
+endure)
+  prepare_apart schemathesis
+  step "endurance" pytest -q -s -m endurance
   ;;
 clients)
   command -v npm >/dev/null || stop "npm is needed, and not installed"

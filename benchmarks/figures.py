@@ -41,7 +41,9 @@ def image_call(port: int) -> Call:
     """A chat request with a picture of 1 MB."""
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'QUJD' * 262_144}"}}
     content = [{"type": "text", "text": "What is this?"}, picture]
-    return call(port, "/v1/chat/completions", {"model": "bench.whole", "messages": [{"role": "user", "content": content}]}, KEY)
+    return call(
+        port, "/v1/chat/completions", {"model": "bench.whole", "messages": [{"role": "user", "content": content}]}, KEY
+    )
 
 
 def native_call(port: int) -> Call:

@@ -26,7 +26,9 @@ _USAGE = {"inputTokens": 400, "outputTokens": 120, "totalTokens": 520}
 
 def _whole(document: object) -> bytes:
     body = json.dumps(document)
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-amzn-requestid: bench\r\ncontent-length: {len(body)}"
+    head = (
+        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-amzn-requestid: bench\r\ncontent-length: {len(body)}"
+    )
     return f"{head}\r\n\r\n".encode() + body
 
 

@@ -1,0 +1,47 @@
+"""The gateway as it is served, which also tells what it holds: `python -m tests.endurance.gateway_with_state PORT`."""
+
+import asyncio
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from app.kit import json
+from app.main import create_app
+from app.protocol import guarded
+from app.settings import load_settings
+
+PATH = "/tests/state"
+
+
+def state() -> dict[str, int]:
+    """Tasks, open files, and KiB of memory once what is not needed any more is gone."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text()
+    return {
+        "tasks": len(asyncio.all_tasks()),
+        "files": len(os.listdir("/proc/self/fd")),
+        "memory": int(status.partition("VmRSS:")[2].split()[0]),
+    }
+
+
+class Telling:
+    """The gateway, with one path more."""
+
+    def __init__(self) -> None:
+        self._app = create_app(load_settings())
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("path") != PATH:
+            await self._app(scope, receive, send)
+            return
+        body = json.dumps(state())
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+
+if __name__ == "__main__":
+    uvicorn.run(Telling(), port=int(sys.argv[1]), http=guarded(30), log_config=None, access_log=False)
