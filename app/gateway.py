@@ -1,7 +1,6 @@
 """The composition root: builds every part once, starts it, and closes it."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from app.models.ids import parse_model_id
 from app.models.prices import Prices
 from app.pipeline.media import MediaFetcher, PublicNames
 from app.pipeline.run import Pipeline
-from app.policies.admission import Admission
+from app.policies.admission import Admission, Bodies
 from app.policies.auth import Authenticator
 from app.policies.guardrail import Guardrail
 from app.routing.failover import Failover
@@ -81,8 +80,7 @@ class Gateway:
         await self.transport.close()
         if self.pipeline.media is not None:
             await self.pipeline.media.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(self.tracer.close), _LAST_SPANS_SECONDS)
+        await self.tracer.close(_LAST_SPANS_SECONDS)
 
     def reasons_not_ready(self) -> list[str]:
         """Why requests should not be sent here; empty when they should, since some place can be asked."""
@@ -198,6 +196,8 @@ def build_gateway(settings: Settings) -> Gateway:
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),
             admission,
+            Admission(max(settings.max_in_flight // 10, 1), settings.max_waiting, settings.max_wait),
+            Bodies(settings.max_bodies_bytes),
             settings.max_body_bytes,
             settings.caller_timeout,
             settings.bedrock_total_timeout,

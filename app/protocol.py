@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import re
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.dialects.route import ABORT
 from app.kit import json
 
 _log = logging.getLogger(__name__)
@@ -14,6 +16,7 @@ _log = logging.getLogger(__name__)
 _HEAD_BYTES = 64 * 1024
 _TARGET_BYTES = 16 * 1024
 _HEADERS = 128
+_UPGRADE = re.compile(rb"^(upgrade|http2-settings):[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
 class _Refused(Exception):
@@ -31,9 +34,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._guard: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
-        self._is_in_head = True
+        # bytes since the last that were of use: of a head, of trailers, of what frames a body
+        self._overhead = 0
         self._is_in_body = False
+        self._cycles: list[RequestResponseCycle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come, who has to say something."""
@@ -41,26 +45,34 @@ class GuardedProtocol(HttpToolsProtocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Somebody has gone."""
+        """Somebody has gone, and with them everybody who waited in line behind them."""
         self._unwatch()
         super().connection_lost(exc)
+        for cycle in self._cycles:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
         if self.transport.is_closing():
             return
-        self._head_bytes += len(data)
+        if not self._is_in_body and not self._overhead:
+            data = _without_upgrade(data)
+        self._overhead += len(data)
         super().data_received(data)
-        if self._is_in_head and not self.transport.is_closing():
-            if self._head_bytes > _HEAD_BYTES:
-                self._refuse(431)
-            elif self._guard is None and self._head_bytes:
-                self._watch()
+        if self.transport.is_closing():
+            return
+        if self._overhead > _HEAD_BYTES:
+            self._refuse(431)
+        elif self._guard is None and self._overhead and not self._is_in_body:
+            self._watch()
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._is_in_head, self._head_bytes = True, 1
+        self._is_in_body = False
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
         """The target of a request, or a piece of it."""
@@ -84,14 +96,25 @@ class GuardedProtocol(HttpToolsProtocol):
         if sum(len(name) + len(value) for name, value in self.headers) > _HEAD_BYTES:
             self._refuse(431)
             raise _Refused
-        self._is_in_head, self._is_in_body, self._head_bytes = False, True, 0
+        if self.parser.should_upgrade():  # the parser would take the body for another request
+            self._refuse(400)
+            raise _Refused
+        self._is_in_body, self._overhead = True, 0
         super().on_headers_complete()
+        self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a request's body."""
+        self._overhead = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request has arrived."""
-        self._is_in_body = False
+        self._is_in_body, self._overhead = False, 0
         self._unwatch()
         super().on_message_complete()
+        if self.cycle.response_complete:
+            self._watch()  # what was armed when the answer went out has been disarmed by the rest of the body
 
     def on_response_complete(self) -> None:
         """The answer has gone out; what is left of the request's body is not wanted, and must not last."""
@@ -116,13 +139,18 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._guard = None
-        if self._is_in_head and self._head_bytes:
+        if any(not cycle.response_complete for cycle in self._cycles):
+            self._watch()  # whoever says the next thing early may take as long as the answer to the last does
+        elif self._overhead and not self._is_in_body:
             self._refuse(408)
         else:
             self.transport.close()
 
     def _refuse(self, status: int) -> None:
         """Answer before any dialect is known, in a shape that all of them can read, and close."""
+        if any(not cycle.response_complete for cycle in self._cycles):
+            self.transport.abort()  # between the pieces of an answer there is no room for another
+            return
         phrase = HTTPStatus(status).phrase
         _log.warning("refused before its head was read", extra={"fields": {"status": status}})
         error = {"type": "invalid_request_error", "message": phrase, "param": None, "code": None}
@@ -130,6 +158,17 @@ class GuardedProtocol(HttpToolsProtocol):
         head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
         self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The first bytes of a request, without the wish to speak another protocol, which a server may pass over.
+
+    Java's client has it in its first request.
+    """
+    if b"pgrade" not in data and b"PGRADE" not in data:
+        return data
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"", head + b"\r\n") + b"\r\n" + rest if end else data
 
 
 def guarded(head_seconds: float) -> type[GuardedProtocol]:

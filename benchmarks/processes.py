@@ -84,12 +84,11 @@ def running(
     known = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     started = time.perf_counter()
     process = subprocess.Popen(  # noqa: S603
-        command,
+        ["taskset", "-c", str(core), *command],  # noqa: S607
         cwd=ROOT,
         env={**known, **(environment or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )
     try:
         _wait(process, port, path)
@@ -126,10 +125,8 @@ def command_of(process: "subprocess.Popen[bytes]") -> str:
 def upstream(core: int) -> Iterator[int]:
     """The Bedrock that costs next to nothing; yields its port."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.upstream", str(port)]
-    process = subprocess.Popen(  # noqa: S603
-        command, cwd=ROOT, preexec_fn=lambda: os.sched_setaffinity(0, {core})
-    )
+    command = ["taskset", "-c", str(core), sys.executable, "-m", "benchmarks.upstream", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT)  # noqa: S603
     try:
         for _ in range(500):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

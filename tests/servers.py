@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -16,6 +19,7 @@ from app.emulator.auth import Gate
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
 from app.main import create_app
+from app.protocol import GuardedProtocol
 from app.settings import Settings
 
 KEY = "test-key"
@@ -65,15 +69,14 @@ def gateway_settings(upstream: str, **changes: Any) -> Settings:
 
 
 @contextlib.contextmanager
-def gateway(upstream: str, observer: Any = None, **changes: Any) -> Iterator[str]:
+def gateway(upstream: str, observer: Any = None, http: Any = GuardedProtocol, **changes: Any) -> Iterator[str]:
     """A gateway before `upstream`, with AWS credentials that the embedded Bedrock knows; yields its base URL."""
-    import os
     from unittest import mock
 
     credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
     with (
         mock.patch.dict(os.environ, credentials),
-        serving(create_app(gateway_settings(upstream, **changes), observer)) as url,
+        serving(create_app(gateway_settings(upstream, **changes), observer), http=http) as url,
     ):
         _wait_for_credentials(url)
         yield url
@@ -90,6 +93,33 @@ def _wait_for_credentials(url: str) -> None:
                 if b"credentials" not in error.read():
                     return
         time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def process(module: str, *arguments: str, path: str, port: int, **environment: str) -> Iterator[str]:
+    """Run a module of this project in a process of its own; yields its base URL once it answers there."""
+    known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = [sys.executable, "-m", module, *arguments]
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(
+        command, env={**known, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as running:
+        try:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                try:
+                    with urllib.request.urlopen(url + path, timeout=5):
+                        break
+                except urllib.error.HTTPError as error:
+                    error.close()
+                    break
+                except OSError:
+                    pass
+                time.sleep(0.05)
+            yield url
+        finally:
+            running.terminate()
+            running.wait(40)
 
 
 Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -12,6 +12,7 @@ from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer
 from app.bedrock.transport import NO_WAITS, Headers, HttpRequest, HttpResponse, Transport, Waits
 from app.errors import ConnectTimeout, GatewayError, UpstreamUnreachable
 from app.kit.clock import Deadline
+from app.kit.off_loop import off_loop
 from app.telemetry.observer import Attempt
 
 T = TypeVar("T")
@@ -118,7 +119,8 @@ class BedrockClient:
     ) -> T:
         identity = await self.credentials.get()
         try:
-            response = await self.transport.open(self._prepare(request, identity, trace, waits))
+            prepared = await off_loop(len(request.body), lambda: self._prepare(request, identity, trace, waits))
+            response = await self.transport.open(prepared)
             try:
                 listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
                 if response.status >= 300:

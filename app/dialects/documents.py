@@ -1,12 +1,18 @@
 """What callers send as JSON: read strictly where a value is known, kept and reported where a field is not."""
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
 
 from app.errors import InvalidRequest
 from app.kit import json
+from app.kit.off_loop import off_loop
+
+T = TypeVar("T")
+# the first member that is wrong is told of; looking for all of them takes seconds where there are many
+Listed = Annotated[list[T], FailFast()]
 
 
 class Open(BaseModel):
@@ -90,6 +96,16 @@ def object_of(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidRequest("the body must be a JSON object")
     return document
+
+
+async def read_object(body: bytes) -> dict[str, Any]:
+    """The same, aside if the body is large. Raises as `object_of` does."""
+    return await off_loop(len(body), partial(object_of, body))
+
+
+async def read_as(body: bytes, schema: type[Document]) -> Document:
+    """What a body says, by its schema; aside if it is large. Raises as `load_document` and `validate` do."""
+    return await off_loop(len(body), lambda: validate(load_document(body), schema))
 
 
 def name_of(document: dict[str, Any]) -> str:

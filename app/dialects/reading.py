@@ -5,6 +5,7 @@ import asyncio
 from starlette.types import Receive, Scope
 
 from app.errors import BodyTooLarge, CallerTooSlow, InvalidRequest
+from app.policies.admission import HeldBody
 from app.policies.auth import RequestHead
 
 # a caller that sends no faster than this, on average, is taken for one that only holds a place
@@ -22,14 +23,16 @@ def head_of(scope: Scope) -> RequestHead:
     return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
 
 
-async def read_body(head: RequestHead, receive: Receive, limit: int, patience: float) -> bytes:
+async def read_body(head: RequestHead, receive: Receive, limit: int, patience: float, held: HeldBody) -> bytes:
     """The whole body.
 
     Args:
         limit: bytes. patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace.
+            held: is told of its bytes.
 
     Raises:
-        BodyTooLarge, CallerTooSlow, InvalidRequest: it is too large, too slow or compressed. CallerGone.
+        BodyTooLarge, CallerTooSlow, InvalidRequest: it is too large, too slow or compressed. GatewayBusy: there are
+            too many bodies already. CallerGone.
     """
     if head.header("content-encoding").lower() not in ("", "identity"):
         raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
@@ -40,26 +43,27 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
     pace = asyncio.timeout(patience)
     try:
         async with pace:
-            return await _read_pieces(receive, limit, too_large, pace)
+            return await _read_pieces(receive, limit, too_large, pace, held)
     except TimeoutError:
         if not pace.expired():
             raise
         raise CallerTooSlow("the body did not arrive in time") from None
 
 
-async def _read_pieces(receive: Receive, limit: int, too_large: BodyTooLarge, pace: asyncio.Timeout) -> bytes:
+async def _read_pieces(
+    receive: Receive, limit: int, too_large: BodyTooLarge, pace: asyncio.Timeout, held: HeldBody
+) -> bytes:
     begun = pace.when() or 0.0
     pieces: list[bytes] = []
-    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise CallerGone
         piece: bytes = message.get("body", b"")
-        size += len(piece)
-        if size > limit:
+        if held.size + len(piece) > limit:
             raise too_large
+        held.add(len(piece))
         pieces.append(piece)
         if not message.get("more_body", False):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pace.reschedule(begun + size / _BYTES_PER_SECOND)
+        pace.reschedule(begun + held.size / _BYTES_PER_SECOND)

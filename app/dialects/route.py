@@ -29,10 +29,10 @@ from app.errors import (
     UpstreamTimeout,
 )
 from app.kit.clock import Deadline
+from app.kit.off_loop import off_loop
 from app.pipeline.exchange import Exchange
-from app.policies.admission import Admission
+from app.policies.admission import Admission, Bodies, HeldBody
 from app.policies.auth import Authenticator, RequestHead, SignedClaim
-from app.policies.caller import Caller
 from app.telemetry.observer import RequestRecord
 
 _log = logging.getLogger(__name__)
@@ -41,6 +41,9 @@ RECORD = "outcrop.record"
 # with it a caller says how many seconds it will wait: less than the gateway would, never more
 TIMEOUT = "x-outcrop-timeout"
 CALLER_GONE = "caller_gone"
+# the extension of ASGI's scope that cuts the connection, where the server has it
+ABORT = "outcrop.abort"
+_LAST_WORD_SECONDS = 5.0
 STATUS_CALLER_GONE = 499  # nginx's number for a caller that did not wait; it is only logged
 
 Handler = Callable[[Exchange], Awaitable[Answer]]
@@ -50,13 +53,16 @@ Handler = Callable[[Exchange], Awaitable[Answer]]
 class Threshold:
     """What every door needs to let a request in.
 
-    authenticator: who may. admission: how many at once. max_body_bytes: how large a body. caller_timeout: seconds in
+    authenticator: who may. admission: how many at once; unproven: and of those whose signature waits for their body.
+    bodies: how many bytes at once, and max_body_bytes of one. caller_timeout: seconds in
     which a body must arrive. total_timeout: seconds for all of it. heartbeat: seconds of silence in a stream after
     which something is said; 0 for never. note_gap: is told of the seconds between two things that a stream says.
     """
 
     authenticator: Authenticator
     admission: Admission
+    unproven: Admission
+    bodies: Bodies
     max_body_bytes: int
     caller_timeout: float
     total_timeout: float
@@ -149,6 +155,7 @@ class Entrance:
         render_error = self.render_by_head(head_of(scope)) if self.render_by_head else self.render_error
         sender = Sender(send, record, render_error, self.threshold.heartbeat, self.threshold.note_gap)
         limit = asyncio.timeout(self.threshold.total_timeout)
+        failure: GatewayError | None = None
         try:
             if scope["method"] not in methods:
                 raise MethodNotAllowed(
@@ -159,48 +166,63 @@ class Entrance:
         except CallerGone:
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
         except GatewayError as error:
-            await sender.send_error(error)
+            failure = error
         except RecursionError:
-            await sender.send_error(InvalidRequest("the body is nested too deeply"))
+            failure = InvalidRequest("the body is nested too deeply")
         except asyncio.CancelledError:
-            await sender.send_error(Overloaded("the gateway is shutting down"))
+            await _tell(sender, Overloaded("the gateway is shutting down"), scope)
             raise
         except Exception as error:  # noqa: BLE001 -- a fault of ours must still be answered in the dialect
             if isinstance(error, TimeoutError) and limit.expired():
-                await sender.send_error(UpstreamTimeout("the request took longer than its limit"))
-                return
-            _log.exception("unexpected failure", extra={"fields": {"request_id": record.request_id}})
-            await sender.send_error(InternalFailure("an internal error occurred", detail=type(error).__name__))
+                failure = UpstreamTimeout("the request took longer than its limit")
+            else:
+                _log.exception("unexpected failure", extra={"fields": {"request_id": record.request_id}})
+                failure = InternalFailure("an internal error occurred", detail=type(error).__name__)
+        if failure is not None:
+            await _tell(sender, failure, scope)
 
     async def _handle(self, scope: Scope, receive: Receive, sender: Sender, deadline: Deadline) -> None:
-        head, admission = head_of(scope), self.threshold.admission
-        claim = self.threshold.authenticator.authenticate(head)
-        if isinstance(claim, Caller):
-            sender.record.caller = claim.name
+        head, threshold, record = head_of(scope), self.threshold, sender.record
+        claim = threshold.authenticator.authenticate(head)
         if wanted := head.header(TIMEOUT):
             deadline.shorten(_seconds(wanted))
-        await admission.enter()
-        try:
-            await self._carry_out(scope, receive, sender, head, claim, deadline)
-        finally:
-            admission.leave()
+        held = HeldBody(threshold.bodies)
 
-    async def _carry_out(
-        self,
-        scope: Scope,
-        receive: Receive,
-        sender: Sender,
-        head: RequestHead,
-        claim: Caller | SignedClaim,
-        deadline: Deadline,
-    ) -> None:
-        body = await read_body(head, receive, self.threshold.max_body_bytes, self.threshold.caller_timeout)
-        if isinstance(claim, SignedClaim):
-            claim = claim.verify(body)
-            sender.record.caller = claim.name
-        exchange = Exchange(head, scope["path_params"], body, claim, deadline, sender.record)
+        async def read() -> bytes:
+            return await read_body(head, receive, threshold.max_body_bytes, threshold.caller_timeout, held)
+
+        try:
+            if isinstance(claim, SignedClaim):
+                # who signs is known once the body is: until then such callers have places of their own
+                async with threshold.unproven.place():
+                    body = await read()
+                    caller = await off_loop(len(body), partial(claim.verify, body))
+                record.caller = caller.name
+                async with threshold.admission.place():
+                    exchange = Exchange(head, scope["path_params"], body, caller, deadline, record)
+                    await self._answer(exchange, receive, sender)
+            else:
+                record.caller = claim.name
+                async with threshold.admission.place():
+                    exchange = Exchange(head, scope["path_params"], await read(), claim, deadline, record)
+                    await self._answer(exchange, receive, sender)
+        finally:
+            held.release()
+
+    async def _answer(self, exchange: Exchange, receive: Receive, sender: Sender) -> None:
         async with Leash(receive, sender):
             await sender.send_answer(await self.handler(exchange))
+
+
+async def _tell(sender: Sender, error: GatewayError, scope: Scope) -> None:
+    """Send an error; to a caller who reads no more, for some seconds, and then the connection is cut."""
+    try:
+        async with asyncio.timeout(_LAST_WORD_SECONDS):
+            await sender.send_error(error)
+    except TimeoutError:
+        abort = scope.get("extensions", {}).get(ABORT)
+        if abort is not None:
+            abort()
 
 
 def _seconds(wanted: str) -> float:

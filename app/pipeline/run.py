@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from app.errors import (
 )
 from app.kit import json
 from app.kit.clock import Deadline
+from app.kit.off_loop import off_loop
 from app.models.ids import ModelId, parse_model_id
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
@@ -85,8 +86,8 @@ class Pipeline:
         chosen: dict[Target, str] = {}
         first: list[Way[T]] = []
 
-        def prepare(target: Target) -> Option[T]:
-            way = way_to(target)
+        async def prepare(target: Target) -> Option[T]:
+            way = await off_loop(len(exchange.body), partial(way_to, target))
             first.append(way)
             if lost := way.content_lost - first[0].content_lost:
                 # what the first target could have carried must not be left out in silence
@@ -115,7 +116,7 @@ class Pipeline:
             note_profile(record)
         if target not in chosen:
             try:
-                ask = self._guarded(way, way.ask(target.model))
+                ask = await self._request(exchange, way, target.model)
                 return await client.attempt(ask, record, way.take, target.limits.waits)
             except ProfileRequired:
                 is_ours_to_choose = way.lane != "identity" and target.place == HOME
@@ -128,10 +129,13 @@ class Pipeline:
                 raise
         record.target = chosen[target]
         note_profile(record)
-        ask = self._guarded(way, way.ask(parse_model_id(chosen[target])))
+        ask = await self._request(exchange, way, parse_model_id(chosen[target]))
         answer = await client.attempt(ask, record, way.take, target.limits.waits)
         self.planner.profiles[name] = chosen[target]
         return answer
+
+    async def _request(self, exchange: Exchange, way: Way[T], model: ModelId) -> BedrockRequest:
+        return await off_loop(len(exchange.body), lambda: self._guarded(way, way.ask(model)))
 
     def _guarded(self, way: Way[T] | None, request: BedrockRequest) -> BedrockRequest:
         if self.guardrail is None or (way is not None and way.is_checked):
@@ -152,7 +156,7 @@ class Pipeline:
             return await client.attempt(request, exchange.record, ways.read_document)
 
         key = ("guardrail", HOME, self.guardrail.identifier)
-        said = await self.failover.run([lambda: Option(key, attempt)], exchange.deadline)
+        said = await self._ask_place(key, attempt, exchange)
         if said.get("action") != "NONE":
             raise GuardrailIntervened("the guardrail of this deployment blocked the input")
 
@@ -257,8 +261,13 @@ class Pipeline:
             return await self.clients[HOME].attempt(self._guarded(None, request), record, take)
 
         # nobody knows this name, or there is none: what is asked is the place
-        key = (request.service, HOME, surface)
-        return await self.failover.run([lambda: Option(key, attempt)], exchange.deadline)
+        return await self._ask_place((request.service, HOME, surface), attempt, exchange)
+
+    async def _ask_place(self, key: Hashable, attempt: Callable[[], Awaitable[T]], exchange: Exchange) -> T:
+        async def prepare() -> Option[T]:
+            return Option(key, attempt)
+
+        return await self.failover.run([prepare], exchange.deadline)
 
 
 def _tailored(call: ModelCall, target: Target) -> Draft:

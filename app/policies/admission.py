@@ -1,6 +1,8 @@
 """How many requests may run at once: so many, and a short queue; everybody else is told at once to come back."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from app.errors import GatewayBusy
@@ -23,8 +25,9 @@ class Admission:
     def __post_init__(self) -> None:
         self._places = asyncio.Semaphore(self.most)
 
-    async def enter(self) -> None:
-        """Take a place; whoever has one must `leave`.
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place, for as long as it is held.
 
         Raises:
             GatewayBusy: there is none, and none became free.
@@ -34,11 +37,11 @@ class Admission:
         else:
             await self._places.acquire()
         self.inside += 1
-
-    def leave(self) -> None:
-        """Give the place to the first who waits."""
-        self.inside -= 1
-        self._places.release()
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            self._places.release()
 
     async def _wait(self) -> None:
         if self.waiting >= self.most_waiting:
@@ -51,3 +54,35 @@ class Admission:
             raise GatewayBusy("the gateway is busy: try again in a moment", detail="no place became free") from None
         finally:
             self.waiting -= 1
+
+
+@dataclass(slots=True)
+class Bodies:
+    """How many bytes of callers' bodies are held at once. most: no more than these."""
+
+    most: int
+    held: int = 0
+
+
+@dataclass(slots=True)
+class HeldBody:
+    """The bytes of one body, which are held until it is released."""
+
+    bodies: Bodies
+    size: int = 0
+
+    def add(self, count: int) -> None:
+        """Hold more of it.
+
+        Raises:
+            GatewayBusy: all bodies together are too many bytes.
+        """
+        if self.bodies.held + count > self.bodies.most:
+            raise GatewayBusy("the gateway is busy: try again in a moment", detail="too many bytes of bodies")
+        self.bodies.held += count
+        self.size += count
+
+    def release(self) -> None:
+        """Hold no more of it."""
+        self.bodies.held -= self.size
+        self.size = 0

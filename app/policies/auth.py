@@ -16,6 +16,7 @@ from app.errors import AuthenticationFailed, SignatureRefused
 from app.kit import sigv4
 from app.policies.caller import ANONYMOUS, Caller
 
+_MOST_SIGNED = 128
 MAX_SKEW_SECONDS = 300
 
 _AUTHORIZATION = re.compile(
@@ -95,6 +96,8 @@ class Authenticator:
         name, date, region, service, signed_names, signature = match.groups()
         timestamp = head.header("x-amz-date")
         names = signed_names.split(";")
+        if len(names) > _MOST_SIGNED:
+            raise SignatureRefused("the signature covers too many headers")
         if not {"host", "x-amz-date"} <= set(names):
             raise SignatureRefused("the signature must cover the headers host and x-amz-date")
         self._check_time(timestamp, date)

@@ -35,7 +35,7 @@ class Option(Generic[T]):
 class _Leg(Generic[T]):
     """A target in the course of one call. option: None while it is not prepared. ready_at: when it may be asked."""
 
-    prepare: Callable[[], Option[T]]
+    prepare: Callable[[], Awaitable[Option[T]]]
     option: Option[T] | None = None
     failures: int = 0
     ready_at: float = 0.0
@@ -49,7 +49,7 @@ class Failover:
     retry: RetryPolicy
     breakers: Breakers = field(default_factory=Breakers)
 
-    async def run(self, options: Sequence[Callable[[], Option[T]]], deadline: Deadline) -> T:
+    async def run(self, options: Sequence[Callable[[], Awaitable[Option[T]]]], deadline: Deadline) -> T:
         """What the first target says that answers.
 
         Args:
@@ -64,7 +64,7 @@ class Failover:
         most = max(self.retry.max_attempts, len(legs))
         outcome = _Outcome()
         for number in range(most):
-            leg = self._next(legs, outcome)
+            leg = await self._next(legs, outcome)
             if leg is None or leg.option is None:
                 break
             if number and not await self._may_go_on(leg, leg.option, deadline, outcome):
@@ -80,13 +80,13 @@ class Failover:
                     break
         raise outcome.error()
 
-    def _next(self, legs: list[_Leg[T]], outcome: "_Outcome") -> _Leg[T] | None:
+    async def _next(self, legs: list[_Leg[T]], outcome: "_Outcome") -> _Leg[T] | None:
         """The target to ask next: of those that may be asked the least failed, then the first ready, in their order."""
         best: _Leg[T] | None = None
         for leg in sorted((leg for leg in legs if not leg.is_over), key=lambda leg: (leg.failures, leg.ready_at)):
             if leg.option is None:
                 try:
-                    leg.option = leg.prepare()
+                    leg.option = await leg.prepare()
                 except InvalidRequest as error:
                     leg.is_over = True
                     outcome.unfit = outcome.unfit or error

@@ -42,8 +42,8 @@ class Tracer(Protocol):
         """The trace of a request, which goes on with that of its headers, if they have one."""
         ...
 
-    def close(self) -> None:
-        """Send what is left. Blocks."""
+    async def close(self, seconds: float) -> None:
+        """Send what is left, for so many seconds."""
         ...
 
 
@@ -81,7 +81,7 @@ class PassingTracer:
         match = _PARENT.fullmatch(found.get("traceparent", ""))
         return PassedOn(match[1], tuple(found.items())) if match else NO_TRACE
 
-    def close(self) -> None:
+    async def close(self, seconds: float) -> None:
         """See `Tracer`."""
 
 

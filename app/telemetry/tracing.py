@@ -4,7 +4,11 @@ Loaded only where OpenTelemetry's own variables say whom to send spans to. Names
 semantic conventions for HTTP servers and for clients of generative AI (2026-11, `gen_ai.*` in development). No content.
 """
 
+import asyncio
+import contextlib
+import logging
 import os
+import threading
 from typing import Any
 
 from opentelemetry import propagate
@@ -26,6 +30,7 @@ class OpenTelemetryTracer:
     """Sends spans by OTLP over HTTP, from a thread of its own. Its settings are OpenTelemetry's variables."""
 
     def __init__(self) -> None:
+        logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)  # its warnings quote callers' headers
         named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "outcrop"}
         self._provider = TracerProvider(
             resource=Resource.create({**named, "service.version": app.__version__}), shutdown_on_exit=False
@@ -39,9 +44,20 @@ class OpenTelemetryTracer:
         span = self._tracer.start_span(record.method, parent, SpanKind.SERVER)
         return OpenTelemetryTrace(self._tracer, span)
 
-    def close(self) -> None:
-        """Send what is left. Blocks."""
-        self._provider.shutdown()
+    async def close(self, seconds: float) -> None:
+        """Send what is left, for so many seconds; what is not sent by then is lost."""
+        loop, is_done = asyncio.get_running_loop(), asyncio.Event()
+
+        def send() -> None:
+            self._provider.shutdown()
+            with contextlib.suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(is_done.set)
+
+        # no thread of the loop's own: those are waited for at the end, for however long
+        threading.Thread(target=send, name="last spans", daemon=True).start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await is_done.wait()
 
 
 class OpenTelemetryTrace:
@@ -108,7 +124,8 @@ class OpenTelemetryTrace:
             "gen_ai.response.model": record.model_behind,
             "aws.request_id": record.upstream_request_id,
         }
-        if usage := record.usage:
+        # of several calls the record has the sum, which is none of theirs
+        if (usage := record.usage) and record.dialect not in _OPERATIONS:
             known |= {
                 "gen_ai.usage.input_tokens": usage.prompt,
                 "gen_ai.usage.output_tokens": usage.output,

@@ -1,5 +1,6 @@
 """Heads that are too large, too slow or no heads, and connections that nobody uses."""
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -165,3 +166,131 @@ def test_what_is_in_order_takes_the_time_it_takes(port: int) -> None:
     caller.says(b"0\r\nlate: 1\r\n\r\n")
     assert caller.socket.recv(65536).endswith(b"\r\n\r\n2")
     caller.socket.close()
+
+
+# what follows the first request of a connection
+
+
+UPGRADE = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQ\r\n"
+
+
+@pytest.mark.parametrize("step", [1_000_000, 7])
+def test_the_wish_for_another_protocol_makes_no_request_of_a_body(port: int, step: int) -> None:
+    body = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
+    head = b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n%s\r\n" % (len(body), UPGRADE)
+    caller = Caller(port).says(head)
+    time.sleep(0.02)
+    caller.says(*[body[start : start + step] for start in range(0, len(body), step)])
+    heard = caller.says(b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").hears()
+    assert heard.count(b"HTTP/1.1 200") == 2
+
+
+def test_the_wish_for_another_protocol_that_comes_in_pieces_is_refused(port: int) -> None:
+    caller = Caller(port).says(b"POST /read HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nup")
+    time.sleep(0.05)
+    assert refusal(caller.says(b"grade: websocket\r\ncontent-length: 4\r\n\r\nGET ").hears())[0] == 400
+
+
+@pytest.mark.parametrize("rest", [b"0\r\nx: ", b"1;", b"0\r\n"])
+def test_what_frames_a_body_has_an_end(port: int, rest: bytes) -> None:
+    caller = Caller(port).says(
+        b"POST /read HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n" + rest
+    )
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        for _ in range(2000):
+            caller.socket.sendall(b"a" * 10_000 if rest != b"0\r\n" else b"a: b\r\n" * 1000)
+            sent += 10_000
+            time.sleep(0.0001)
+    caller.socket.close()
+    assert sent < 10_000_000
+
+
+@pytest.mark.parametrize("byte", [b"\r\n", b"\n"])
+def test_a_byte_does_not_keep_a_connection_for_ever(port: int, byte: bytes) -> None:
+    caller = Caller(port).says(GET + b"\r\n")
+    caller.socket.recv(65536)
+    started = time.monotonic()
+    caller.says(byte).hears()
+    assert time.monotonic() - started < SECONDS * 4
+
+
+def test_the_rest_of_a_body_does_not_keep_a_connection_for_ever(port: int) -> None:
+    caller = Caller(port).says(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nab")
+    assert caller.socket.recv(65536).startswith(b"HTTP/1.1 200")
+    started = time.monotonic()
+    caller.says(b"cd").hears()
+    assert time.monotonic() - started < SECONDS * 4
+
+
+def test_the_rest_of_a_body_does_not_end_a_connection_either(port: int) -> None:
+    caller = Caller(port).says(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nab")
+    assert caller.socket.recv(65536).startswith(b"HTTP/1.1 200")
+    caller.says(b"cd", GET + b"\r\n")
+    assert caller.socket.recv(65536).startswith(b"HTTP/1.1 200")
+    caller.socket.close()
+
+
+async def streaming(scope: Scope, receive: Receive, send: Send) -> None:
+    """Says something each tenth of a second for two seconds, and notes when its caller has gone."""
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    gone = asyncio.create_task(wait_for_departure(receive))
+    for _ in range(20):
+        await send({"type": "http.response.body", "body": b"event", "more_body": True})
+        await asyncio.wait([gone], timeout=0.1)
+        if gone.done():
+            departures.append(scope["path"])
+            return
+    gone.cancel()
+    await send({"type": "http.response.body", "body": b"end"})
+
+
+async def wait_for_departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+departures: list[str] = []
+
+
+@pytest.fixture
+def streaming_port() -> Iterator[int]:
+    departures.clear()
+    with serving(streaming, http=guarded(SECONDS)) as url:
+        yield int(url.rpartition(":")[2])
+
+
+@pytest.mark.parametrize("early", [b"GET /hea", GET + b"\r\n"])
+def test_nothing_is_said_between_the_pieces_of_an_answer(streaming_port: int, early: bytes) -> None:
+    caller = Caller(streaming_port).says(GET + b"\r\n")
+    caller.socket.recv(65536)
+    caller.says(early)
+    heard = b""
+    while b"end" not in heard and (data := caller.socket.recv(65536)):
+        heard += data
+    caller.socket.close()
+    assert b"HTTP/1.1" not in heard.partition(b"end")[0]
+    assert b"end" in heard
+
+
+def test_garbage_between_the_pieces_of_an_answer_ends_the_connection(streaming_port: int) -> None:
+    caller = Caller(streaming_port).says(GET + b"\r\n")
+    caller.socket.recv(65536)
+    heard = caller.says(b"\x00garbage\r\n\r\n").hears()
+    assert b"400" not in heard
+    assert caller.took < 2
+
+
+@pytest.mark.parametrize("early", [b"", b"GET /second HTTP/1.1\r\nhost: x\r\n\r\n", b"GET /hea"])
+def test_whoever_leaves_is_noticed_whatever_they_had_said_early(streaming_port: int, early: bytes) -> None:
+    caller = Caller(streaming_port).says(b"GET /first HTTP/1.1\r\nhost: x\r\n\r\n")
+    caller.socket.recv(65536)
+    caller.says(early)
+    time.sleep(0.05)
+    caller.socket.close()
+    deadline = time.monotonic() + 1
+    while not departures and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert departures[0] == "/first"

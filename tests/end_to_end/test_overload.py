@@ -1,6 +1,7 @@
 """Too many at once, callers who are slow, and callers who will not wait for long."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -12,7 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.servers import KEY, gateway, read_request, upstream
+from app.kit.eventstream import encode_frame
+from app.protocol import guarded
+from tests.servers import CHUNKED_STREAM, KEY, KEY_NAME, chunk, gateway, read_request, upstream
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
@@ -163,3 +166,72 @@ def test_a_large_body_gets_the_time_it_needs(bedrock: tuple[Bedrock, str]) -> No
                 caller.sendall(body[start : start + 20_000])
                 time.sleep(0.06)
             assert caller.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_those_whose_signature_is_not_proven_keep_nobody_out(bedrock: tuple[Bedrock, str]) -> None:
+    """Who knows a key's name alone can hold places; but not those of callers with a key."""
+    bedrock[0].may_answer.set()
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = f"{KEY_NAME}/{now[:8]}/us-east-1/bedrock/aws4_request"
+    signed = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
+    head = f"POST /model/a.b/converse HTTP/1.1\r\nhost: x\r\nx-amz-date: {now}\r\nauthorization: {signed}\r\n"
+    with gateway(bedrock[1], max_in_flight=10, max_waiting=0) as base, contextlib.ExitStack() as stack:
+        port = urlsplit(base).port or 0
+        for _ in range(20):
+            caller = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            caller.sendall(f"{head}content-length: 100\r\n\r\n".encode())
+        time.sleep(0.2)
+        assert post(base, "/v1/chat/completions", CHAT).status_code == 200
+
+
+def test_bodies_are_held_within_a_bound(bedrock: tuple[Bedrock, str]) -> None:
+    server, url = bedrock
+    large = {**CHAT, "messages": [{"role": "user", "content": "x" * 40_000}]}
+    with gateway(url, max_bodies_bytes=100_000) as base, ThreadPoolExecutor() as pool:
+        held = [pool.submit(post, base, "/v1/chat/completions", large) for _ in range(2)]
+        for _ in held:
+            server.asked.acquire()
+        assert post(base, "/v1/chat/completions", large).status_code == 429
+        assert post(base, "/v1/messages", {**large, "max_tokens": 5}).status_code == 529
+        server.may_answer.set()
+        assert [each.result().status_code for each in held] == [200, 200]
+        assert post(base, "/v1/chat/completions", large).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/model/a.b/converse-stream"])
+def test_whoever_reads_no_more_is_cut_off_in_the_end(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.dialects.route._LAST_WORD_SECONDS", 0.3)
+    records: list[Any] = []
+
+    class Observer:
+        def request_ended(self, record: Any) -> None:
+            records.append(record)
+
+    frame = chunk(
+        encode_frame(
+            {":event-type": "contentBlockDelta", ":message-type": "event"},
+            b'{"contentBlockIndex":0,"delta":{"text":"%s"}}' % (b"x" * 60_000),
+        )
+    )
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(CHUNKED_STREAM)
+        for _ in range(2000):
+            writer.write(frame)
+            await writer.drain()
+
+    body = b'{"model":"a.b","messages":[{"role":"user","content":"x"}],"stream":true}'
+    with (
+        upstream(handle) as url,
+        gateway(url, Observer(), http=guarded(30)) as base,
+        socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)) as caller,
+    ):
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nx-outcrop-timeout: 1\r\n"
+        caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        caller.recv(1000)
+        deadline = time.monotonic() + 5
+        while not any(record.dialect for record in records) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert [record.error for record in records if record.dialect] == ["upstream_timeout"]

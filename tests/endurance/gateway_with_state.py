@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ def state() -> dict[str, int]:
     status = Path("/proc/self/status").read_text()
     return {
         "tasks": len(asyncio.all_tasks()),
-        "files": len(os.listdir("/proc/self/fd")),
+        "files": len([*Path("/proc/self/fd").iterdir()]),
         "memory": int(status.partition("VmRSS:")[2].split()[0]),
     }
 

@@ -105,9 +105,9 @@ def test_bytes_that_are_no_document_are_refused_as_ever(data: bytes) -> None:
         ("[" * 101 + "]" * 101, "nested"),
         ('{"a":' * 200 + "1" + "}" * 200, "nested"),
         ("[" * 100_000, "nested|truncated|malformed"),
-        ("[" + "[]," * 1_000_001 + "1]", "too many"),
-        ("[" + '"",' * 1_000_001 + "1]", "too many"),
-        ("[" + "1," * 1_000_001 + "1]", "too many"),
+        ("[" + "[]," * 200_001 + "1]", "too many"),
+        ("[" + '"",' * 200_001 + "1]", "too many"),
+        ("[" + "1," * 200_001 + "1]", "too many"),
     ],
 )
 def test_a_document_may_hold_only_so_much(text: str, reason: str) -> None:
@@ -116,6 +116,6 @@ def test_a_document_may_hold_only_so_much(text: str, reason: str) -> None:
 
 
 def test_a_long_text_with_much_that_looks_like_structure_is_one_value() -> None:
-    text = stdlib.dumps({"a": "[{:," * 500_000})
-    assert json.loads_strictly(text.encode()) == {"a": "[{:," * 500_000}
+    text = stdlib.dumps({"a": '[{:,"' * 500_000})
+    assert json.loads_strictly(text.encode()) == {"a": '[{:,"' * 500_000}
     assert json.loads_strictly(("[" * 99 + "]" * 99).encode()) is not None

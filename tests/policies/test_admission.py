@@ -5,57 +5,96 @@ import asyncio
 import pytest
 
 from app.errors import GatewayBusy
-from app.policies.admission import Admission
+from app.policies.admission import Admission, Bodies, HeldBody
+
+
+class Visit:
+    """Somebody inside."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._place = admission.place()
+
+    async def enter(self) -> "Visit":
+        await self._place.__aenter__()
+        return self
+
+    async def leave(self) -> None:
+        await self._place.__aexit__(None, None, None)
 
 
 async def test_so_many_get_in_and_the_rest_is_turned_away_at_once() -> None:
     admission = Admission(2)
-    await admission.enter()
-    await admission.enter()
+    first = await Visit(admission).enter()
+    second = await Visit(admission).enter()
     with pytest.raises(GatewayBusy) as refusal:
-        await admission.enter()
+        await Visit(admission).enter()
     assert refusal.value.default_retry_after == 1.0
-    admission.leave()
-    await admission.enter()
+    await first.leave()
+    third = await Visit(admission).enter()
     assert (admission.inside, admission.waiting) == (2, 0)
+    for each in (second, third):
+        await each.leave()
+    assert admission.inside == 0
 
 
 async def test_those_who_wait_get_in_as_they_came() -> None:
     admission = Admission(1, most_waiting=2, patience=5)
     order = []
-    await admission.enter()
+    first = await Visit(admission).enter()
 
     async def visit(name: str) -> None:
-        await admission.enter()
-        order.append(name)
-        admission.leave()
+        async with admission.place():
+            order.append(name)
 
     waiting = [asyncio.create_task(visit(name)) for name in "ab"]
     await asyncio.sleep(0)
     assert admission.waiting == 2
     with pytest.raises(GatewayBusy):
-        await admission.enter()
-    admission.leave()
+        await Visit(admission).enter()
+    await first.leave()
     await asyncio.gather(*waiting)
     assert (order, admission.waiting, admission.inside) == (["a", "b"], 0, 0)
 
 
 async def test_nobody_waits_for_long() -> None:
     admission = Admission(1, most_waiting=1, patience=0.02)
-    await admission.enter()
+    first = await Visit(admission).enter()
     with pytest.raises(GatewayBusy):
-        await admission.enter()
+        await Visit(admission).enter()
     assert (admission.waiting, admission.inside) == (0, 1)
+    await first.leave()
 
 
 async def test_whoever_stops_waiting_takes_no_place() -> None:
     admission = Admission(1, most_waiting=9, patience=5)
-    await admission.enter()
-    waiting = [asyncio.create_task(admission.enter()) for _ in range(3)]
+    first = await Visit(admission).enter()
+    waiting = [asyncio.create_task(Visit(admission).enter()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
-    admission.leave()  # the place may already have been given to somebody who is just leaving
+    await first.leave()  # the place may already have been given to somebody who is just leaving
     waiting[1].cancel()
     await asyncio.wait(waiting)
     assert (admission.waiting, admission.inside) == (0, 1)
     assert waiting[2].exception() is None
+
+
+async def test_a_place_is_given_back_whatever_happens_in_it() -> None:
+    admission = Admission(1)
+    with pytest.raises(ZeroDivisionError):
+        async with admission.place():
+            raise ZeroDivisionError
+    assert admission.inside == 0
+
+
+def test_bodies_are_held_within_a_bound() -> None:
+    bodies = Bodies(100)
+    first, second = HeldBody(bodies), HeldBody(bodies)
+    first.add(60)
+    second.add(40)
+    with pytest.raises(GatewayBusy):
+        second.add(1)
+    first.release()
+    first.release()
+    second.add(60)
+    second.release()
+    assert bodies.held == 0

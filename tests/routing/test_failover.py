@@ -1,6 +1,6 @@
 """The order of attempts: elsewhere at once, here after a wait, never beyond the budget, the breakers and the deadline."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest import mock
 
@@ -27,14 +27,17 @@ class Attempts:
     def clock(self) -> float:
         return self.now
 
-    def option(self, name: str) -> Callable[[], Option[str]]:
+    def option(self, name: str) -> Callable[[], Awaitable[Option[str]]]:
         async def ask() -> str:
             self.asked.append(name)
             if self.outcomes:
                 raise self.outcomes.pop(0)
             return name
 
-        return lambda: Option(name, ask)
+        async def prepare() -> Option[str]:
+            return Option(name, ask)
+
+        return prepare
 
     async def run(self, failover: Failover, names: str = "ab", seconds: float = 100) -> str:
         """Ask the targets called by the letters of `names`; a capital one cannot carry the call."""
@@ -43,7 +46,7 @@ class Attempts:
             self.sleeps.append(round(wait, 3))
             self.now += wait
 
-        def unfit() -> Option[str]:
+        async def unfit() -> Option[str]:
             raise UNFIT
 
         options = [unfit if name.isupper() else self.option(name) for name in names]

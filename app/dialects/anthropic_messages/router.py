@@ -12,7 +12,7 @@ from app.dialects.anthropic_messages.response import from_reply
 from app.dialects.anthropic_messages.schema_in import CountTokensRequest, MessagesRequest
 from app.dialects.anthropic_messages.schema_out import ErrorOut, MessageOut, TokenCount
 from app.dialects.anthropic_messages.stream import PING, EventStream
-from app.dialects.documents import is_streamed, name_of, object_of, validate
+from app.dialects.documents import is_streamed, name_of, read_object, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.replies import SSE, frames, understood
 from app.dialects.route import MEANINGS, Door, Threshold, error_responses
@@ -101,7 +101,7 @@ def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
 
 
 async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = object_of(exchange.body)
+    document = await read_object(exchange.body)
     await fetch_media(pipeline.media, document)
     name = name_of(document)
     facts = MessageFacts(ids.new_id("msg_"), pipeline.planner.known_as(name), exchange.record.request_id)
@@ -139,7 +139,7 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
 
 
 async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = object_of(exchange.body)
+    document = await read_object(exchange.body)
     await fetch_media(pipeline.media, document)
 
     def way_to(target: Target) -> Way[int]:

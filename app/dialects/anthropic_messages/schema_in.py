@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from app.dialects.documents import Open
+from app.dialects.documents import Listed, Open
 
 
 class CacheControl(Open):
@@ -58,7 +58,7 @@ class TextBlock(Cacheable):
 
     type: Literal["text"]
     text: str
-    citations: list[dict[str, Any]] | None = None
+    citations: Listed[dict[str, Any]] | None = None
 
 
 class ImageBlock(Cacheable):
@@ -72,7 +72,7 @@ class ContentSource(Open):
     """A document of pieces, each of which can be cited."""
 
     type: Literal["content"]
-    content: str | list[TextBlock]
+    content: str | Listed[TextBlock]
 
 
 class CitationsConfig(Open):
@@ -97,7 +97,7 @@ class SearchResultBlock(Cacheable):
     type: Literal["search_result"]
     source: str
     title: str
-    content: list[TextBlock]
+    content: Listed[TextBlock]
     citations: CitationsConfig | None = None
 
 
@@ -162,7 +162,7 @@ class ToolResultBlock(Cacheable):
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: str | list[Part] | None = None
+    content: str | Listed[Part] | None = None
     is_error: bool | None = None
 
 
@@ -201,7 +201,7 @@ class Message(Open):
     """A turn. One of role `system` stands in the middle of a conversation."""
 
     role: Literal["user", "assistant", "system"]
-    content: str | list[Block]
+    content: str | Listed[Block]
 
 
 class Tool(Cacheable):
@@ -256,21 +256,21 @@ class MessagesRequest(Open):
 
     model: str = ""
     max_tokens: int = Field(ge=0)
-    messages: list[Message] = Field(min_length=1)
-    system: str | list[TextBlock] | None = None
-    stop_sequences: list[str] | None = None
+    messages: Listed[Message] = Field(min_length=1)
+    system: str | Listed[TextBlock] | None = None
+    stop_sequences: Listed[str] | None = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=0)
     thinking: Thinking | None = None
-    tools: list[Tool] | None = None
+    tools: Listed[Tool] | None = None
     tool_choice: ToolChoice | None = None
     output_config: OutputConfig | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
     cache_control: CacheControl | None = None
-    mcp_servers: list[Any] | None = None
+    mcp_servers: Listed[Any] | None = None
     container: Any = None
 
 

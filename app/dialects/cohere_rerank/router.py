@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.dialects.cohere_rerank.schema import DocumentIn, RerankError, RerankOut, RerankRequest
-from app.dialects.documents import load_document, unknown_fields, validate
+from app.dialects.documents import read_as, unknown_fields
 from app.dialects.envelopes import JSON, Answer, Whole, retry_after
 from app.dialects.route import MEANINGS, Door, Handler, Threshold, error_responses
 from app.errors import GatewayError
@@ -70,7 +70,7 @@ def render_error(error: GatewayError, _request_id: str) -> Whole:
 
 
 async def _rerank(pipeline: Pipeline, exchange: Exchange, version: str) -> Answer:
-    request = validate(load_document(exchange.body), RerankRequest)
+    request = await read_as(exchange.body, RerankRequest)
     exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     texts = [each.text if isinstance(each, DocumentIn) else each for each in request.documents]
     scores = await rerank(pipeline, exchange, RerankCall(request.model, request.query, texts, request.top_n))

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from app.dialects.documents import Open
+from app.dialects.documents import Listed, Open
 
 
 class DocumentIn(Open):
@@ -16,7 +16,7 @@ class RerankRequest(Open):
 
     model: str
     query: str = Field(min_length=1)
-    documents: list[str | DocumentIn] = Field(min_length=1, max_length=1000)
+    documents: Listed[str | DocumentIn] = Field(min_length=1, max_length=1000)
     top_n: int | None = Field(None, ge=1)
     return_documents: bool | None = None
 

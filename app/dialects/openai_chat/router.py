@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Final
 
 from app.converse.call import ModelCall, NativeCall
-from app.dialects.documents import is_streamed, name_of, object_of, validate
+from app.dialects.documents import is_streamed, name_of, read_object, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_chat import native
 from app.dialects.openai_chat.facts import ChatFacts
@@ -105,7 +105,7 @@ def _chunk_schema() -> dict[str, Any]:
 
 
 async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = object_of(exchange.body)
+    document = await read_object(exchange.body)
     await fetch_media(pipeline.media, document)
     name = name_of(document)
     known_as = pipeline.planner.known_as(name)

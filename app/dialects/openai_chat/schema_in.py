@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.dialects.documents import Open
+from app.dialects.documents import Listed, Open
 from app.dialects.openai_cache import CacheBreakpoint
 
 
@@ -72,7 +72,7 @@ class RefusalPart(Open):
 
 
 Part = Annotated[TextPart | ImagePart | FilePart | AudioPart | RefusalPart, Field(discriminator="type")]
-Content = str | list[Part] | None
+Content = str | Listed[Part] | None
 
 
 class FunctionCall(Open):
@@ -142,13 +142,13 @@ class AssistantMessage(Open):
     role: Literal["assistant"]
     content: Content = None
     refusal: str | None = None
-    tool_calls: list[Annotated[FunctionToolCall | CustomToolCall, Field(discriminator="type")]] | None = None
-    annotations: list[Any] | None = None
-    citations: list[Any] | None = None
-    images: list[Any] | None = None
+    tool_calls: Listed[Annotated[FunctionToolCall | CustomToolCall, Field(discriminator="type")]] | None = None
+    annotations: Listed[Any] | None = None
+    citations: Listed[Any] | None = None
+    images: Listed[Any] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    thinking_blocks: list[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None = None
+    thinking_blocks: Listed[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None = None
 
 
 class ToolMessage(Open):
@@ -219,7 +219,7 @@ class AllowedTools(Open):
     """A part of the tools."""
 
     mode: Literal["auto", "required"]
-    tools: list[Annotated[FunctionChoice | CustomChoice, Field(discriminator="type")]]
+    tools: Listed[Annotated[FunctionChoice | CustomChoice, Field(discriminator="type")]]
 
 
 class AllowedToolsChoice(Open):
@@ -277,16 +277,16 @@ class StreamOptions(Open):
 class ChatRequest(Open):
     """The body of `POST /v1/chat/completions`. See API.md for what each field does here."""
 
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: Listed[ChatMessage] = Field(min_length=1)
     model: str = Field("", description="A model id, an inference profile id or an ARN; the default model if left out.")
     max_completion_tokens: int | None = Field(None, ge=1)
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    stop: str | list[str] | None = None
+    stop: str | Listed[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[ChatTool] | None = None
+    tools: Listed[ChatTool] | None = None
     tool_choice: ChatToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
@@ -295,10 +295,10 @@ class ChatRequest(Open):
     n: int | None = Field(None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    modalities: list[str] | None = None
+    modalities: Listed[str] | None = None
     audio: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    functions: list[Any] | None = Field(None, deprecated=True)
+    functions: Listed[Any] | None = Field(None, deprecated=True)
     function_call: Any = Field(None, deprecated=True)

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
-from app.dialects.documents import load_document, unknown_fields, validate
+from app.dialects.documents import read_as, unknown_fields
 from app.dialects.envelopes import JSON, Answer, Whole
 from app.dialects.openai_embeddings.schema import EmbeddingList, EmbeddingRequest
 from app.dialects.openai_errors import render_error
@@ -66,7 +66,7 @@ def embedding_routes(
 
 
 async def _embed(pipeline: Pipeline, exchange: Exchange, default_model: str) -> Answer:
-    request = validate(load_document(exchange.body), EmbeddingRequest)
+    request = await read_as(exchange.body, EmbeddingRequest)
     exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     name = default_model if request.model in ("", DEFAULT_ALIAS) else request.model
     call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "")

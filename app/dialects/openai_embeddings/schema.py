@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from app.dialects.documents import Open
+from app.dialects.documents import Listed, Open
 
 
 class EmbeddingRequest(Open):
     """A request for embeddings. `input` as token ids is refused: they are those of another model's tokenizer."""
 
     model: str = ""
-    input: str | list[str] | list[int] | list[list[int]]
+    input: str | Listed[str] | Listed[int] | Listed[Listed[int]]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
     input_type: Literal["search_document", "search_query", "classification", "clustering"] | None = None

@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from app.converse.call import ModelCall, NativeCall
-from app.dialects.documents import object_of, validate
+from app.dialects.documents import read_object, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_errors import render_error
 from app.dialects.openai_responses.facts import ResponseFacts
@@ -120,7 +120,7 @@ def response_routes(pipeline: Pipeline, threshold: Threshold, store: ResponseSto
 
 
 async def _create(shared: _Responses, exchange: Exchange) -> Answer:
-    document = object_of(exchange.body)
+    document = await read_object(exchange.body)
     await fetch_media(shared.pipeline.media, document)
     request = validate(document, ResponseHead)
     refuse(request)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StrictBool, Tag
 
-from app.dialects.documents import Open
+from app.dialects.documents import Listed, Open
 from app.dialects.openai_cache import CacheBreakpoint
 
 
@@ -51,7 +51,7 @@ class MessageItem(Open):
 
     type: Literal["message"] | None = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[Part]
+    content: str | Listed[Part]
 
 
 class FunctionCallItem(Open):
@@ -81,7 +81,7 @@ class OutputItem(Open):
 
     type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: str
-    output: str | list[Part]
+    output: str | Listed[Part]
 
 
 class ReasoningItem(Open):
@@ -149,7 +149,7 @@ class Tool(Open):
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
-    tools: list["Tool"] | None = None
+    tools: Listed["Tool"] | None = None
 
 
 class ToolChoice(Open):
@@ -159,7 +159,7 @@ class ToolChoice(Open):
     name: str | None = None
     namespace: str | None = None
     mode: Literal["auto", "required"] | None = None
-    tools: list["ToolChoice"] | None = None
+    tools: Listed["ToolChoice"] | None = None
 
 
 class Reasoning(Open):
@@ -191,8 +191,8 @@ class ResponseHead(Open):
     """What must be read of a request for a response before anybody knows by which lane it goes."""
 
     model: str = ""
-    input: str | list[Any] | None = None
-    include: list[str] | None = None
+    input: str | Listed[Any] | None = None
+    include: Listed[str] | None = None
     store: StrictBool | None = None
     previous_response_id: str | None = None
     stream: StrictBool | None = None
@@ -205,18 +205,18 @@ class ResponseRequest(Open):
     """The body of `POST /v1/responses`. See API.md for what each field does here."""
 
     model: str = ""
-    input: str | list[Item] = Field(default_factory=list)
+    input: str | Listed[Item] = Field(default_factory=list)
     instructions: str | None = None
     max_output_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     stream: bool | None = None
-    tools: list[Tool] | None = None
+    tools: Listed[Tool] | None = None
     tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning: Reasoning | None = None
     text: TextConfig | None = None
-    include: list[str] | None = None
+    include: Listed[str] | None = None
     store: bool | None = None
     previous_response_id: str | None = None
     metadata: dict[str, str] | None = None
