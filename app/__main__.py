@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -51,8 +52,16 @@ def main() -> int:
     address, port = listener.getsockname()[:2]
     logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
     exit_normally_on_signals()
+    _look_for_garbage_less_often()
     uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _look_for_garbage_less_often() -> None:
+    """What has been loaded stays, and requests leave few cycles: together a twentieth of a request's CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5000, 20, 100)
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -3,6 +3,7 @@
 `python -m app` and `uvicorn app.main:app` both serve it.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from app import __version__
 from app.dialects.anthropic_messages.router import message_routes
@@ -19,6 +21,7 @@ from app.dialects.model_list import model_routes
 from app.dialects.openai_chat.router import chat_routes
 from app.dialects.openai_embeddings.router import embedding_routes
 from app.dialects.openai_responses.router import response_routes
+from app.dialects.route import Door
 from app.dialects.unknown import answer_without_door
 from app.gateway import build_gateway
 from app.middleware import RequestMiddleware
@@ -78,15 +81,23 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
         return RedirectResponse("/docs")
 
     application.add_exception_handler(HTTPException, answer_without_door)
-    application.add_middleware(
-        RequestMiddleware,
+    application.middleware_stack = RequestMiddleware(
+        application.build_middleware_stack(),
         observer=Observers((gateway.metrics, observer or LogObserver())),
         load=gateway.load,
         prices=gateway.prices,
         tracer=gateway.tracer,
+        doors=_by_path(application),
     )
     application.openapi = lambda: openapi_document(application)  # type: ignore[method-assign]
     return application
+
+
+def _by_path(application: FastAPI) -> dict[str, Door]:
+    """The doors that a path alone leads to."""
+    paths = Counter(route.path for route in application.routes if isinstance(route, Route))
+    doors = [route for route in application.routes if isinstance(route, Door)]
+    return {door.path: door for door in doors if "{" not in door.path and paths[door.path] == 1}
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.dialects.route import ABORT
+from app.dialects.sending import DEPARTURE
 from app.kit import json
 
 _log = logging.getLogger(__name__)
@@ -21,6 +23,66 @@ _UPGRADE = re.compile(rb"^(upgrade|http2-settings):[^\r\n]*\r\n", re.IGNORECASE 
 
 class _Refused(Exception):
     """The request has been refused already."""
+
+
+class _Departure:
+    """Calls somebody back when the caller of one request has gone."""
+
+    def __init__(self, protocol: "GuardedProtocol") -> None:
+        self._protocol = protocol
+        self._callback: Callable[[], None] | None = None
+
+    def call(self, callback: Callable[[], None] | None) -> None:
+        """Whom to call from now on; nobody, and never again, if nothing is given."""
+        self._callback = callback
+        if callback is None:
+            self._protocol.departures.discard(self)
+        elif self._protocol.transport.is_closing():
+            callback()
+        else:
+            self._protocol.departures.add(self)
+
+    def happen(self) -> None:
+        """The caller has gone."""
+        if self._callback is not None:
+            self._callback()
+
+
+class _Joined:
+    """Writes the head of an answer together with what follows it, which comes at once: one send instead of two."""
+
+    __slots__ = ("_head", "_is_first", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+        self._is_first = True
+
+    def write(self, data: bytes) -> None:
+        """Write, or, at first, wait for more until everybody else has had their turn."""
+        if self._is_first:
+            self._is_first, self._head = False, data
+            self._loop.call_soon(self._flush)
+        elif self._head:
+            joined, self._head = self._head + data, b""
+            self._transport.write(joined)
+        else:
+            self._transport.write(data)
+
+    def _flush(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Close behind what was written."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """True if nothing can be written any more."""
+        return self._transport.is_closing()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -38,6 +100,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._overhead = 0
         self._is_in_body = False
         self._cycles: list[RequestResponseCycle] = []
+        self.departures: set[_Departure] = set()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come, who has to say something."""
@@ -52,6 +115,8 @@ class GuardedProtocol(HttpToolsProtocol):
             if not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()
+        for departure in [*self.departures]:
+            departure.happen()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -72,7 +137,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """A request begins."""
         self._is_in_body = False
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
+        self.scope["extensions"] = {ABORT: self.transport.abort, DEPARTURE: _Departure(self).call}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
         """The target of a request, or a piece of it."""
@@ -101,6 +166,7 @@ class GuardedProtocol(HttpToolsProtocol):
             raise _Refused
         self._is_in_body, self._overhead = True, 0
         super().on_headers_complete()
+        self.cycle.transport = cast(asyncio.Transport, _Joined(self.transport, self.loop))
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
 
     def on_body(self, body: bytes) -> None:

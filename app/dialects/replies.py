@@ -1,5 +1,7 @@
 """Between the pipeline's batches and the bytes of an answer, for every dialect."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import TypeVar

@@ -200,17 +200,17 @@ class Entrance:
                 record.caller = caller.name
                 async with threshold.admission.place():
                     exchange = Exchange(head, scope["path_params"], body, caller, deadline, record)
-                    await self._answer(exchange, receive, sender)
+                    await self._answer(exchange, scope, receive, sender)
             else:
                 record.caller = claim.name
                 async with threshold.admission.place():
                     exchange = Exchange(head, scope["path_params"], await read(), claim, deadline, record)
-                    await self._answer(exchange, receive, sender)
+                    await self._answer(exchange, scope, receive, sender)
         finally:
             held.release()
 
-    async def _answer(self, exchange: Exchange, receive: Receive, sender: Sender) -> None:
-        async with Leash(receive, sender):
+    async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, sender: Sender) -> None:
+        async with Leash(scope, receive, sender):
             await sender.send_answer(await self.handler(exchange))
 
 

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.dialects.envelopes import Answer, ErrorRenderer, Headers, Streamed, Whole
 from app.dialects.reading import CallerGone
 from app.errors import GatewayError
 from app.telemetry.observer import RequestRecord
 
+# the extension of ASGI's scope that calls back when the caller goes, where the server has it: it spares a task
+DEPARTURE = "outcrop.departure"
 _MAX_LISTED = 2000
 # OpenAI's and Anthropic's SDKs obey it, so that their retries do not multiply the gateway's (contracts 1.4)
 _ADVICE = (("x-should-retry", "false"),)
@@ -21,17 +23,24 @@ _ADVICE = (("x-should-retry", "false"),)
 class Leash:
     """While it is held, the caller's departure cancels what runs inside, and comes out as `CallerGone`."""
 
-    def __init__(self, receive: Receive, sender: "Sender") -> None:
+    def __init__(self, scope: Scope, receive: Receive, sender: "Sender") -> None:
+        self._tell_departure = scope.get("extensions", {}).get(DEPARTURE)
         self._receive = receive
         self._sender = sender
         self._has_gone = False
 
     async def __aenter__(self) -> None:
         self._task = asyncio.current_task()
-        self._watcher = asyncio.create_task(self._watch())
+        if self._tell_departure is not None:
+            self._tell_departure(self._pull)
+        else:
+            self._watcher = asyncio.create_task(self._watch())
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._watcher.cancel()
+        if self._tell_departure is not None:
+            self._tell_departure(None)
+        else:
+            self._watcher.cancel()
         if self._has_gone and kind is asyncio.CancelledError:
             if self._task is not None:
                 self._task.uncancel()
@@ -40,6 +49,9 @@ class Leash:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._pull()
+
+    def _pull(self) -> None:
         if not self._sender.is_done and self._task is not None:
             self._has_gone = True
             self._task.cancel()

@@ -1,5 +1,7 @@
 """Calls in OpenAI's own words, where Bedrock serves them for the model: at the runtime, or on mantle."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, Literal

@@ -1,5 +1,7 @@
 """Runs calls: over the targets of the name that the caller used, each asked in the way that suits it."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from base64 import b64encode

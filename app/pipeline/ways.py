@@ -1,5 +1,7 @@
 """How one target is asked, and what is read of its answer: the surfaces of Bedrock, one function each."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -60,7 +62,7 @@ class Way(Generic[T]):
         """What of the caller's content does not reach the target, by the paths that are named as ignored."""
         return {path for path in self.ignored if path.startswith("tools[")}
 
-    def then(self, make: Callable[[T], Made]) -> "Way[Made]":
+    def then(self, make: Callable[[T], Made]) -> Way[Made]:
         """The same way, with `make` applied to what it takes."""
 
         async def take(response: HttpResponse) -> Made:
@@ -68,7 +70,7 @@ class Way(Generic[T]):
 
         return Way(self.lane, self.surface, self.ask, take, self.ignored, self.repaired, self.tier, self.is_checked)
 
-    def noting(self, ignored: list[str]) -> "Way[T]":
+    def noting(self, ignored: list[str]) -> Way[T]:
         """The same way, with more named that has no effect."""
         return replace(self, ignored=[*ignored, *self.ignored])
 

@@ -5,6 +5,8 @@ first is waited for, with backoff and never sooner than its `Retry-After`. An at
 come: from then on nothing is tried again.
 """
 
+from __future__ import annotations
+
 import asyncio
 import math
 import time
@@ -80,7 +82,7 @@ class Failover:
                     break
         raise outcome.error()
 
-    async def _next(self, legs: list[_Leg[T]], outcome: "_Outcome") -> _Leg[T] | None:
+    async def _next(self, legs: list[_Leg[T]], outcome: _Outcome) -> _Leg[T] | None:
         """The target to ask next: of those that may be asked the least failed, then the first ready, in their order."""
         best: _Leg[T] | None = None
         for leg in sorted((leg for leg in legs if not leg.is_over), key=lambda leg: (leg.failures, leg.ready_at)):
@@ -100,7 +102,7 @@ class Failover:
     def _rests(self, leg: _Leg[T]) -> bool:
         return leg.option is not None and self.breakers.is_resting(leg.option.key)
 
-    async def _may_go_on(self, leg: _Leg[T], option: Option[T], deadline: Deadline, outcome: "_Outcome") -> bool:
+    async def _may_go_on(self, leg: _Leg[T], option: Option[T], deadline: Deadline, outcome: _Outcome) -> bool:
         """Wait until the target may be asked; False if that would be too long, or is more than its share of retries."""
         wait = leg.ready_at - time.monotonic() if leg.failures else 0.0
         if wait >= deadline.remaining() or math.isinf(wait):

@@ -42,6 +42,9 @@ class JsonFormatter(logging.Formatter):
 
 def configure_logging(level: str) -> None:
     """Send every logger of the process, uvicorn's included, to stderr as JSON lines."""
+    # what no line tells need not be found out for each (the logging HOWTO, "Optimization")
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile"):
+        setattr(logging, name, None)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()

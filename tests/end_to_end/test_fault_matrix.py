@@ -64,7 +64,7 @@ DOORS = [
 # what a stream in OpenAI's words calls all by one name: server_error
 IN_OPENAIS_WORDS = frozenset({"overloaded", "upstream_failed", "upstream_timeout"})
 LIMITS: dict[str, Any] = {
-    "bedrock_connect_timeout": 0.4,
+    "bedrock_connect_timeout": 1.0,
     "bedrock_read_timeout": 0.4,
     "bedrock_max_attempts": 2,
     "bedrock_total_timeout": DEADLINE,

@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
             self._write_on()
         self._unsent = self._transport.get_write_buffer_size()
         self._patience, self._idle_patience = first_byte, idle
-        self._timer = self._loop.call_later(first_byte, self._look)
+        self._set_timer(first_byte)
         return response
 
     def hold(self, *, is_held: bool) -> None:
@@ -90,12 +90,14 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close without ceremony."""
         self._rest()
+        self._stop_timer()
         if self.is_open:
             self.is_open = False
             self._transport.abort()
 
     def close(self) -> None:
         """Close an idle connection."""
+        self._stop_timer()
         self.is_open = False
         self._transport.close()
 
@@ -149,6 +151,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        self._stop_timer()
         self.is_open = False
         if self._response is None:
             return
@@ -182,8 +185,7 @@ class Connection(asyncio.Protocol):
         self._is_in_body, self._heard_bytes = True, 0
         if self._idle_patience != self._patience and self._timer is not None:
             self._patience = self._idle_patience
-            self._timer.cancel()
-            self._timer = self._loop.call_later(self._patience, self._look)
+            self._set_timer(self._patience)
         self._answer.put_head(
             status, tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers)
         )
@@ -238,18 +240,30 @@ class Connection(asyncio.Protocol):
         """Nobody waits any more. Returns the response that was waited for."""
         response, self._response = self._response, None
         self._unwritten = _NOTHING
+        return response
+
+    def _set_timer(self, seconds: float) -> None:
+        """Look no later than so many seconds from now. A timer that comes sooner stays: making one costs more."""
+        due = self._loop.time() + seconds
+        if self._timer is None or self._timer.when() > due:
+            self._stop_timer()
+            self._timer = self._loop.call_at(due, self._look)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        return response
 
     def _look(self) -> None:
         """Time to look whether anything moved: a byte in, a byte out, or a reader who takes its time."""
+        self._timer = None
+        if self._response is None:
+            return
         now, unsent = self._loop.time(), self._transport.get_write_buffer_size()
         if self._is_held or unsent != self._unsent:
             self._heard_at, self._unsent = now, unsent
         left = self._heard_at + self._patience - now
         if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
+            self._set_timer(left)
         else:
             self._fail(UpstreamTimeout("Bedrock was silent for too long", detail="read timeout"))

@@ -1,5 +1,7 @@
 """`POST /v1/messages` and `POST /v1/messages/count_tokens`."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,8 +1,9 @@
 """`POST /v1/chat/completions`."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Final
 
 from app.converse.call import ModelCall, NativeCall
@@ -22,6 +23,7 @@ from app.dialects.replies import SSE, frames, understood
 from app.dialects.route import Door, Threshold
 from app.dialects.urls import fetch_media
 from app.kit import ids, json, sse
+from app.kit.once import Once
 from app.pipeline import openai
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
@@ -111,7 +113,7 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
     known_as = pipeline.planner.known_as(name)
     native_call = NativeCall(name, document)
 
-    @cache
+    @Once
     def prepared() -> tuple[ModelCall, ChatFacts]:
         request = validate(document, ChatRequest)
         facts = ChatFacts(

@@ -1,10 +1,11 @@
 """`POST /v1/responses`, and the answers that are kept: `GET` and `DELETE /v1/responses/{id}`."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -35,6 +36,7 @@ from app.dialects.route import Door, Handler, Threshold
 from app.dialects.urls import fetch_media
 from app.errors import InvalidRequest, NotFound
 from app.kit import ids, json, sse
+from app.kit.once import Once
 from app.pipeline import openai
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
@@ -134,7 +136,7 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
     is_sealed = request.store is not False or SEALED in (request.include or ())
     head = ids.new_id("resp_"), int(time.time()), known_as
 
-    @cache
+    @Once
     def validated() -> tuple[ResponseRequest, list[Item], list[Item]]:
         return validate(document, ResponseRequest), _items(sent, "input"), _items(earlier, KEPT)
 
