@@ -42,6 +42,12 @@ lint_infrastructure() {
   step "permissions of the stack role" python -m scripts.permissions .venv-linters/lib/python3*/site-packages
   step "policies" .venv-linters/bin/checkov --skip-download --quiet --compact --directory . \
     --skip-path '.venv.*' --framework cloudformation dockerfile github_actions
+  if command -v promtool >/dev/null; then
+    step "alerts" promtool check rules --lint=all docker/monitoring/alerts.yml
+    step "tests of the alerts" promtool test rules docker/monitoring/alerts_test.yml
+  else
+    say "promtool is not installed: the names in the alerts and the dashboard are tested, their rules are not"
+  fi
   if [ -x .venv-linters/bin/actionlint ]; then
     step "actions" .venv-linters/bin/actionlint -shellcheck .venv/bin/shellcheck
   else
@@ -82,6 +88,7 @@ all)
   ;;
 endure)
   prepare_apart schemathesis
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || stop "nginx is needed: apt-get install nginx-light"
   step "endurance" pytest -q -s -m endurance
   ;;
 clients)

@@ -1,0 +1,61 @@
+"""The dashboard and the alerts ask for metrics that there are, and each alert has its entry in the runbook."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.telemetry.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docker/monitoring"
+RULES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
+PANELS: list[dict[str, Any]] = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+EXPRESSIONS = [rule["expr"] for rule in RULES] + [target["expr"] for panel in PANELS for target in panel["targets"]]
+
+
+def metrics() -> dict[str, set[str]]:
+    """The metrics that there are, and the labels of each."""
+    made = Metrics()
+    made.watch("in_flight", "Now.", float)
+    made.watch("waiting", "Now.", float)
+    made.watch_breakers(dict)
+    found = {"up": {"job", "instance"}}
+    for family in made.registry.collect():
+        labels = set(getattr(made.registry._names_to_collectors.get(family.name), "_labelnames", ())) | {"job", "instance"}
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [""])
+        for suffix in suffixes:
+            found[family.name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
+    found["outcrop_breaker_state"] |= {"target"}
+    return found
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_what_is_asked_for_is_there(expression: str) -> None:
+    known = metrics()
+    asked = set(re.findall(r"\b(?:outcrop|process)_[a-z_]+\b|\bup\b", expression))
+    assert asked
+    assert asked <= set(known)
+    labels = set(re.findall(r"[{,]\s*([a-z_]+)(?:=~|!~|=|!=)", expression))
+    for group in re.findall(r"by \(([^)]*)\)", expression):
+        labels |= {label.strip() for label in group.split(",")}
+    assert labels <= set().union(*(known[name] for name in asked))
+
+
+def test_each_alert_has_its_entry_in_the_runbook() -> None:
+    runbook = (ROOT / "DEPLOYMENT.md").read_text().partition("## Runbook")[2]
+    entries = set(re.findall(r"`(Outcrop[A-Za-z]+)`", runbook))
+    assert entries == {rule["alert"] for rule in RULES}
+
+
+def test_each_alert_has_its_test() -> None:
+    tests = (FOLDER / "alerts_test.yml").read_text()
+    assert {rule["alert"] for rule in RULES} == set(re.findall(r"alertname: (\w+)", tests))
+
+
+def test_no_two_panels_lie_on_each_other() -> None:
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS]
+    assert len(places) == len(set(places)) == len({panel["id"] for panel in PANELS})
