@@ -38,6 +38,7 @@ lint() {
 
 # What these check changes seldom, and their packages weigh more than all others.
 lint_infrastructure() {
+  step "security" .venv-linters/bin/bandit --quiet --recursive app
   step "templates" .venv-linters/bin/cfn-lint infra/*.yml
   step "permissions of the stack role" python -m scripts.permissions .venv-linters/lib/python3*/site-packages
   step "policies" .venv-linters/bin/checkov --skip-download --quiet --compact --directory . \
@@ -52,6 +53,18 @@ lint_infrastructure() {
     step "actions" .venv-linters/bin/actionlint -shellcheck .venv/bin/shellcheck
   else
     say "actionlint has no package for this platform: continuous integration runs it"
+  fi
+}
+
+# Known vulnerabilities in what is shipped; where nobody can be asked, that is said, and nothing is called clean.
+audit() {
+  local said
+  if said=$(.venv-linters/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt 2>&1); then
+    say "no known vulnerability"
+  elif grep -q "could not be audited\|ConnectionError\|ServiceError" <<<"$said"; then
+    say "the service that knows of vulnerabilities is out of reach: nothing was audited"
+  else
+    stop "$said"
   fi
 }
 
@@ -89,6 +102,8 @@ all)
 endure)
   prepare_apart schemathesis
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || stop "nginx is needed: apt-get install nginx-light"
+  prepare_apart linters
+  step "vulnerabilities" audit
   step "endurance" pytest -q -s -m endurance
   ;;
 clients)

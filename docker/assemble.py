@@ -36,6 +36,11 @@ BOTOCORE_DATA_KEPT = {
     "endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json", "bedrock", "bedrock-runtime",
     "sts", "sso", "sso-oidc", "signin",
 }  # fmt: skip
+# interfaces of Google's that OTLP over HTTP does not speak, and names for what Outcrop does not tell of
+TRACING_LEFT_OUT = (
+    "google/[!p_]*", "googleapis_common_protos*", "opentelemetry/semconv/_incubating/*/[!_o]*",
+    "opentelemetry/semconv/_incubating/*/o[!t]*",
+)  # fmt: skip
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -82,6 +87,11 @@ def add_packages(root: Path, site: Path) -> None:
     copy_tree(site, target, PACKAGES_LEFT_OUT)
     for info in target.glob("*.dist-info"):
         remove(child for child in info.iterdir() if child.name not in DIST_INFO_KEPT)
+    remove(path for pattern in TRACING_LEFT_OUT for path in target.glob(pattern))
+    bundle = target / "certifi" / "cacert.pem"
+    if bundle.is_file():
+        bundle.unlink()
+        bundle.symlink_to(CERTIFICATES)
     data = target / "botocore" / "data"
     if data.is_dir():
         remove(child for child in data.iterdir() if child.name not in BOTOCORE_DATA_KEPT)

@@ -35,6 +35,17 @@ def main() -> int:
     return 1 if checks.failures else 0
 
 
+TRACING = """
+import os
+os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
+from app.telemetry.observer import RequestRecord
+from app.telemetry.tracing import OpenTelemetryTracer
+record = RequestRecord("check", "POST")
+record.trace = OpenTelemetryTracer().begin(record, [])
+record.end_attempt(record.begin_attempt("127.0.0.1:9"))
+record.trace.end(record)
+os._exit(0 if record.trace.trace_id else 1)
+"""
 STORING = "import app.storage.responses_sqlite, sqlite3; sqlite3.connect(':memory:').execute('select 1')"
 
 
@@ -114,6 +125,8 @@ class Checks:
         self.report(writing.returncode != 0, "cannot write to its own files")
         storing = self.call("exec", NAME, "/bin/python3", "-c", STORING)
         self.report(storing.returncode == 0, f"has SQLite for RESPONSES_STORE {storing.stderr.strip()[-200:]}")
+        tracing = self.call("exec", NAME, "/bin/python3", "-c", TRACING)
+        self.report(tracing.returncode == 0, f"has OpenTelemetry for collectors {tracing.stderr.strip()[-200:]}")
         megabytes = resident(self.call("inspect", "--format", "{{.State.Pid}}", NAME).stdout.strip())
         self.report(megabytes < self.idle, f"idles at {megabytes:.0f} MB (at most {self.idle:.0f} MB)")
         before = time.monotonic()

@@ -21,7 +21,7 @@ class FrameWriter:
     """Writes the frames of one stream; the padding of a seed is always the same."""
 
     def __init__(self, seed: bytes) -> None:
-        self._random = random.Random(seed)  # noqa: S311 -- padding of an emulator guards nothing
+        self._random = random.Random(seed)  # noqa: S311 -- padding of an emulator guards nothing  # nosec B311
 
     def event(self, kind: str, payload: dict[str, Any]) -> bytes:
         """An event with padding."""

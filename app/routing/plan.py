@@ -73,7 +73,7 @@ class Route:
         if not self.is_weighted:
             return list(self.choices)
         # the first of a weighted draw without replacement is the choice with the greatest of these
-        return sorted(self.choices, key=lambda choice: random.random() ** (1 / choice.weight), reverse=True)  # noqa: S311
+        return sorted(self.choices, key=lambda choice: random.random() ** (1 / choice.weight), reverse=True)  # noqa: S311  # nosec B311
 
 
 @dataclass(frozen=True, slots=True)
