@@ -83,7 +83,7 @@ def running(
     """A process that listens on a port, once it answers there."""
     known = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     started = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         ["taskset", "-c", str(core), *command],  # noqa: S607
         cwd=ROOT,
         env={**known, **(environment or {})},
@@ -126,7 +126,7 @@ def upstream(core: int) -> Iterator[int]:
     """The Bedrock that costs next to nothing; yields its port."""
     port = free_port()
     command = ["taskset", "-c", str(core), sys.executable, "-m", "benchmarks.upstream", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT)  # noqa: S603
+    process = subprocess.Popen(command, cwd=ROOT)
     try:
         for _ in range(500):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

@@ -1,0 +1,91 @@
+"""`python -m benchmarks`: measures the whole table, prints it, and keeps it in docs/benchmarks.
+
+--peers measures, in the same run and on the same cores, whoever of the peers is installed: nginx as a plain proxy,
+LiteLLM (`--litellm PYTHON`: of an environment with `litellm[proxy]`), Portkey (`--portkey FOLDER`: where
+`@portkey-ai/gateway` was installed by npm).
+"""
+
+import argparse
+import datetime
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from app.kit import json
+from benchmarks import peers, table
+from benchmarks.page import write_page
+from benchmarks.processes import ROOT, cores, gateway, upstream
+from benchmarks.table import Row
+
+FOLDER = ROOT / "docs" / "benchmarks"
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--litellm", type=Path)
+    parser.add_argument("--portkey", type=Path)
+    parser.add_argument("--keep", action="store_true", help="write docs/benchmarks anew")
+    options = parser.parse_args()
+    measured, other = cores()
+    os.sched_setaffinity(0, {other})
+    rows = [*told(run(measured, other))]
+    compared: list[dict[str, Any]] = []
+    if options.peers:
+        compared = [*peers.compare(measured, other, options.litellm, options.portkey)]
+        for each in compared:
+            print(
+                f"  {each['name']:12} {each['cpu_us']:9.0f} us a request  {each['memory']:6.0f} MiB  {each['version']}"
+            )
+    result = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine(),
+        "versions": {
+            name: version(name) for name in ("uvicorn", "fastapi", "httptools", "uvloop", "msgspec", "pydantic")
+        },
+        "rows": [row.as_json() for row in rows],
+        "peers": compared,
+    }
+    if options.keep:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        (FOLDER / "latest.json").write_bytes(json.dumps(result))
+        write_page(FOLDER, result)
+    missed = [row.name for row in rows if row.verdict == "misses"]
+    print(f"misses: {', '.join(missed) or 'nothing'}")
+
+
+def run(measured: int, other: int) -> Iterator[Row]:
+    """All figures of Outcrop itself."""
+    with upstream(other) as port:
+        yield from table.ceiling(port)
+        with gateway(port, measured) as process:
+            yield Row("start to first 200", "s", process.seconds_to_200, 1.0, 0.6)
+            yield Row("idle memory", "MiB", process.memory(), 60, 45)
+            yield from table.costs(process, port)
+        with gateway(port, measured) as process:
+            yield from table.slow_streams(process)
+        with gateway(port, measured) as process:
+            yield from table.growth(process)
+
+
+def told(rows: Iterator[Row]) -> Iterator[Row]:
+    """The same, each printed as it comes."""
+    print(machine())
+    for row in rows:
+        bound = f"must {'>=' if row.is_rate else '<='} {row.must:g}" if row.must is not None else ""
+        print(f"  {row.name:66} {row.value:10.2f} {row.unit:4} {bound:16} {row.verdict}", flush=True)
+        yield row
+
+
+def machine() -> str:
+    """What it was measured on."""
+    cpu = Path("/proc/cpuinfo").read_text().partition("model name")[2].partition(":")[2].partition("\n")[0].strip()
+    return f"{cpu or platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The peers, each as its makers say that it is served, before the same upstream and with the same request."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import figures
+from benchmarks.figures import measure, whole
+from benchmarks.load import Call, call, repeat
+from benchmarks.processes import KEY, Process, free_port, gateway, running, upstream
+
+_NGINX = """
+daemon off; worker_processes 1; pid {folder}/pid; error_log /dev/null;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  upstream bedrock {{ server 127.0.0.1:{upstream}; keepalive 64; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://bedrock; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
+  }}
+}}
+"""
+_LITELLM = """
+model_list:
+  - model_name: bench
+    litellm_params:
+      model: bedrock/converse/bench.whole
+      aws_access_key_id: AKIAOUTCROPEMULATOR0
+      aws_secret_access_key: outcrop-emulator-secret-key-0000000000000
+      aws_region_name: us-east-1
+      aws_bedrock_runtime_endpoint: http://127.0.0.1:{upstream}
+litellm_settings:
+  telemetry: false
+"""
+
+
+def compare(measured: int, other: int, litellm: Path | None, portkey: Path | None) -> Iterator[dict[str, Any]]:
+    """CPU a request, 1.6 KB of chat, not streamed, and memory at rest: of each peer that is there."""
+    with upstream(other) as port:
+        with gateway(port, measured) as process:
+            yield _figures("Outcrop", "this tree", process, figures.whole_call(process.port), 6000)
+        nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+        if Path(nginx).exists():
+            with _nginx(nginx, port, measured) as process:
+                direct = call(process.port, "/model/bench.whole/converse", {"messages": figures.chat()}, KEY)
+                yield _figures("nginx", "as a plain proxy", process, direct, 20_000)
+        if litellm is not None:
+            with _litellm(litellm, port, measured) as process:
+                chat = {"model": "bench", "messages": figures.chat()}
+                made = call(process.port, "/v1/chat/completions", chat, KEY)
+                yield _figures("LiteLLM", _version(litellm, "litellm"), process, made, 400)
+        if portkey is not None:
+            with _portkey(portkey, measured) as process:
+                yield _figures("Portkey", "npm", process, _portkey_call(process.port, port), 1500)
+
+
+def _figures(name: str, version: str, process: Process, made: Call, total: int) -> dict[str, Any]:
+    memory = process.memory()
+    load = min((whole(process, made, 16, total) for _ in range(3)), key=lambda each: each.cpu)
+    alone = measure(process, repeat(made, process.port, 1, max(total // 10, 50)))
+    if load.faults:
+        raise SystemExit(f"{name} failed {load.faults} of {total} requests")
+    return {
+        "name": name,
+        "version": version,
+        "cpu_us": load.cpu_us,
+        "p50_ms": alone.latency_ms(),
+        "memory": memory,
+        "seconds_to_200": process.seconds_to_200,
+    }
+
+
+@contextlib.contextmanager
+def _nginx(program: str, upstream_port: int, core: int) -> Iterator[Process]:
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder) / "nginx.conf"
+        configuration.write_text(_NGINX.format(folder=folder, port=port, upstream=upstream_port))
+        with running([program, "-c", str(configuration)], port, core) as process:
+            yield process
+
+
+@contextlib.contextmanager
+def _litellm(python: Path, upstream_port: int, core: int) -> Iterator[Process]:
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder) / "litellm.yaml"
+        configuration.write_text(_LITELLM.format(upstream=upstream_port))
+        command = [str(python.parent / "litellm"), "--config", str(configuration), "--port", str(port)]
+        command += ["--host", "127.0.0.1", "--num_workers", "1"]
+        environment = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        with running(command, port, core, "/health/liveliness", environment) as process:
+            yield process
+
+
+def _portkey(folder: Path, core: int) -> AbstractContextManager[Process]:
+    port = free_port()
+    script = folder / "node_modules/@portkey-ai/gateway/build/start-server.js"
+    return running(["node", str(script), f"--port={port}", "--headless"], port, core)
+
+
+def _portkey_call(port: int, upstream_port: int) -> Call:
+    chat = {"model": "bench.whole", "messages": figures.chat()}
+    made = call(port, "/v1/chat/completions", chat, KEY)
+    named = {
+        "x-portkey-provider": "bedrock",
+        "x-portkey-aws-access-key-id": "AKIAOUTCROPEMULATOR0",
+        "x-portkey-aws-secret-access-key": "outcrop-emulator-secret-key-0000000000000",
+        "x-portkey-aws-region": "us-east-1",
+        "x-portkey-custom-host": f"http://127.0.0.1:{upstream_port}",
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in named.items()).encode()
+    return Call(made.head.removesuffix(b"\r\n") + lines + b"\r\n", made.body)
+
+
+def _version(python: Path, package: str) -> str:
+    return next(
+        (path.name.split("-")[1].removesuffix(".dist") for path in python.parents[1].rglob(f"{package}-*.dist-info")),
+        "",
+    )

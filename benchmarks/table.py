@@ -1,0 +1,121 @@
+"""The table of figures: what each is, what it must be, and what was measured."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks import figures
+from benchmarks.figures import Load, measure, streams, whole
+from benchmarks.load import at_once, call, repeat
+from benchmarks.processes import KEY, Process
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure. must, aim: at most these, or, where `is_rate`, at least."""
+
+    name: str
+    unit: str
+    value: float
+    must: float | None = None
+    aim: float | None = None
+    is_rate: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is what it must be."""
+        if self.must is None:
+            return ""
+        is_better = self.value >= self.must if self.is_rate else self.value <= self.must
+        return "holds" if is_better else "misses"
+
+    def as_json(self) -> dict[str, Any]:
+        """For the file of results."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def best(runs: int, run: Callable[[], Load]) -> Load:
+    """Of several runs the one that cost least: what disturbs a machine only ever adds."""
+    return min((run() for _ in range(runs)), key=lambda load: load.cpu)
+
+
+def ceiling(upstream: int) -> Iterator[Row]:
+    """What the upstream and the callers can do without a gateway between them."""
+    direct = call(upstream, "/model/bench.whole/converse", {"messages": figures.chat()}, KEY)
+    load = measure(None, repeat(direct, upstream, 16, 20_000))
+    yield Row("upstream and callers alone: requests a second", "1/s", load.rate)
+    slow = call(upstream, "/model/bench.paced-100-50/converse-stream", {}, KEY, figures.FRAME_END)
+    load = measure(None, at_once(slow, upstream, 1000, 1.0))
+    yield Row("upstream and callers alone: 1,000 slow streams, p99 gap", "ms", load.gap_ms(0.99))
+    load = measure(None, at_once(slow, upstream, 5000, 4.0))
+    yield Row("upstream and callers alone: 5,000 slow streams, p99 gap", "ms", load.gap_ms(0.99))
+
+
+def costs(gateway: Process, upstream: int) -> Iterator[Row]:
+    """What requests cost."""
+    port = gateway.port
+    chat = best(3, lambda: whole(gateway, figures.whole_call(port)))
+    yield Row("CPU a chat request, 1.6 KB", "us", chat.cpu_us, 220, 150)
+    native = best(3, lambda: whole(gateway, figures.native_call(port)))
+    yield Row("native lane, CPU a request", "us", native.cpu_us)
+    yield Row("native lane, of the translated cost", "", native.cpu_us / chat.cpu_us, 0.7, 0.5)
+    identity = best(3, lambda: whole(gateway, figures.identity_call(port)))
+    yield Row("identity lane, CPU a request", "us", identity.cpu_us)
+    yield Row("identity lane, of the translated cost", "", identity.cpu_us / chat.cpu_us, 0.7, 0.5)
+    chunks = 64 * 200
+    paced = best(3, lambda: streams(gateway, figures.stream_call(port, 5, 200), 64))
+    yield Row("CPU a streamed chunk, 64 streams, 5 ms", "us", paced.cpu / chunks * 1e6, 35, 28)
+    framed = best(3, lambda: streams(gateway, figures.native_stream_call(port), 64))
+    yield Row("native lane, CPU a streamed chunk", "us", framed.cpu / chunks * 1e6)
+    yield Row("native lane, a chunk of the translated cost", "", framed.cpu / paced.cpu, 0.7, 0.5)
+    image = best(2, lambda: whole(gateway, figures.image_call(port), 4, 600))
+    yield Row("1 MB image requests a second", "1/s", 1e6 / image.cpu_us, 280, 400, is_rate=True)
+    yield from _latency(gateway, upstream)
+    faults = sum(load.faults for load in (chat, native, identity, paced, framed, image))
+    yield Row("requests of all these that failed", "", faults, 0)
+
+
+def _latency(gateway: Process, upstream: int) -> Iterator[Row]:
+    direct = call(upstream, "/model/bench.whole/converse", {"messages": figures.chat()}, KEY)
+    alone = min(measure(None, repeat(direct, upstream, 1, 2000)).latency_ms() for _ in range(3))
+    through = min(whole(gateway, figures.whole_call(gateway.port), 1, 2000).latency_ms() for _ in range(3))
+    yield Row("added p50, warm, one caller", "ms", through - alone, 0.35, 0.2)
+    bedrock = call(upstream, "/model/bench.paced-1-3/converse-stream", {}, KEY, figures.FRAME_END)
+    alone = min(measure(None, repeat(bedrock, upstream, 1, 300)).first_ms() for _ in range(3))
+    through = min(whole(gateway, figures.stream_call(gateway.port, 1, 3), 1, 300).first_ms() for _ in range(3))
+    yield Row("time to first event, added", "ms", through - alone, 0.9, 0.6)
+
+
+def slow_streams(gateway: Process) -> Iterator[Row]:
+    """Many streams that take their time."""
+    before = gateway.memory()
+    load = streams(gateway, figures.stream_call(gateway.port, 100, 100), 1000, 2.0, memory_after=7)
+    yield Row("1,000 slow streams, not whole", "", load.faults, 0)
+    yield Row("1,000 slow streams, p99 gap of 100 ms", "ms", load.gap_ms(0.99), 110)
+    yield Row("1,000 slow streams, a stream", "KiB", (load.memory - before) * 1024 / 1000, 36, 28)
+    load = streams(gateway, figures.stream_call(gateway.port, 100, 50), 5000, 5.0)
+    yield Row("5,000 slow streams, not whole", "", load.faults, 0)
+    yield Row("5,000 slow streams, p99 gap of 100 ms", "ms", load.gap_ms(0.99), None, 130)
+
+
+def growth(gateway: Process) -> Iterator[Row]:
+    """Whether costs grow with what is asked, and no faster."""
+    turns = {count: whole(gateway, figures.whole_call(gateway.port, count), 4, 400).cpu_us for count in (10, 100, 1000)}
+    for count, cost in turns.items():
+        yield Row(f"CPU a request at {count:,} turns", "us", cost)
+    yield Row("CPU a turn, at 1,000 turns to at 100", "", turns[1000] / 1000 / (turns[100] / 100), 1.2)
+    per_chunk = {}
+    for count in (1, 100, 1000):
+        load = streams(gateway, figures.stream_call(gateway.port, 100, 50), count, count / 500)
+        per_chunk[count] = load.cpu / count / 50 * 1e6
+        yield Row(f"CPU a chunk at {count:,} slow streams, the stream's own included", "us", per_chunk[count])
+    yield Row("CPU a chunk, at 1,000 streams to at 100", "", per_chunk[1000] / per_chunk[100], 1.2)
+    before = gateway.memory("VmHWM")
+    text = call(
+        gateway.port,
+        "/v1/chat/completions",
+        {"model": "bench.whole", "messages": [{"role": "user", "content": "word " * 4_000_000}]},
+        KEY,
+    )
+    whole(gateway, text, 1, 1)
+    yield Row("memory for a body of 20 MB, of its size", "", (gateway.memory("VmHWM") - before) / 19.1, 2)
