@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 _HEAD_BYTES = 64 * 1024
 _TARGET_BYTES = 16 * 1024
 _HEADERS = 128
+# four times what uvicorn holds: to stop reading and to go on costs more than to read
+_HELD_BYTES = 256 * 1024
 _UPGRADE = re.compile(rb"^(upgrade|http2-settings):[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
@@ -172,7 +174,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of a request's body."""
         self._overhead = 0
-        super().on_body(body)
+        if self.cycle.response_complete:
+            return
+        self.cycle.body += body
+        if len(self.cycle.body) > _HELD_BYTES:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request has arrived."""
@@ -231,10 +238,10 @@ def _without_upgrade(data: bytes) -> bytes:
 
     Java's client has it in its first request.
     """
-    if b"pgrade" not in data and b"PGRADE" not in data:
+    end = data.find(b"\r\n\r\n", 0, _HEAD_BYTES) + 2
+    if data.find(b"pgrade", 0, end) < 0 and data.find(b"PGRADE", 0, end) < 0:
         return data
-    head, end, rest = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(b"", head + b"\r\n") + b"\r\n" + rest if end else data
+    return _UPGRADE.sub(b"", data[:end]) + data[end:]
 
 
 def guarded(head_seconds: float) -> type[GuardedProtocol]:

@@ -17,9 +17,9 @@ _NGINX = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log /dev/null;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+  access_log off; keepalive_requests 10000000; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
   uwsgi_temp_path {folder}; scgi_temp_path {folder};
-  upstream bedrock {{ server 127.0.0.1:{upstream}; keepalive 64; }}
+  upstream bedrock {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 10000000; }}
   server {{
     listen 127.0.0.1:{port};
     location / {{ proxy_pass http://bedrock; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}

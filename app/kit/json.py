@@ -5,6 +5,7 @@ every digit; `orjson` turns it into a float). Measured and compared on 2026-11-2
 """
 
 import json as stdlib
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ dumps = msgspec.json.Encoder().encode
 # what a stranger's document may hold: a value costs the parser up to 30 times the bytes that it takes to write
 _MOST_VALUES = 200_000
 _MOST_DEPTH = 100
+_FAR_APART = 1024
 
 
 class JsonError(ValueError):
@@ -65,9 +67,24 @@ def _outside_strings(data: bytes) -> bytes:
     """What of a document stands between its strings: as quick as splitting it is."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if data.count(b'"') > 2 * _MOST_VALUES:
+    quotes = data.count(b'"')
+    if quotes > 2 * _MOST_VALUES:
         raise JsonError("the document holds too many values")
-    return b"".join(data.split(b'"')[::2])
+    if quotes * _FAR_APART > len(data):
+        return b"".join(data.split(b'"')[::2])
+    return b"".join(_between_quotes(data))
+
+
+def _between_quotes(data: bytes) -> Iterator[bytes]:
+    """The same, without a copy of the strings: for documents whose strings are long."""
+    here = 0
+    while (start := data.find(b'"', here)) >= 0:
+        yield data[here:start]
+        end = data.find(b'"', start + 1)
+        if end < 0:
+            return
+        here = end + 1
+    yield data[here:]
 
 
 def _count_members(value: Any, room: int) -> int:

@@ -13,7 +13,7 @@ from app.telemetry.observer import RequestRecord
 class Exchange:
     """What every part that handles a request may know of it.
 
-    params: the path's parameters, decoded. body: the whole body, unparsed.
+    params: the path's parameters, decoded. body: the whole body, unparsed, until it is taken; size: its bytes.
     deadline: after it nobody waits any more. record: what will be told of the request when it ends.
     """
 
@@ -23,3 +23,12 @@ class Exchange:
     caller: Caller
     deadline: Deadline
     record: RequestRecord = field(repr=False)
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = len(self.body)
+
+    def take_body(self) -> bytes:
+        """The body, which is whoever's takes it from now on: what has been read is not held twice."""
+        body, self.body = self.body, b""
+        return body

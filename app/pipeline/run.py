@@ -89,7 +89,7 @@ class Pipeline:
         first: list[Way[T]] = []
 
         async def prepare(target: Target) -> Option[T]:
-            way = await off_loop(len(exchange.body), partial(way_to, target))
+            way = await off_loop(exchange.size, partial(way_to, target))
             first.append(way)
             if lost := way.content_lost - first[0].content_lost:
                 # what the first target could have carried must not be left out in silence
@@ -137,7 +137,7 @@ class Pipeline:
         return answer
 
     async def _request(self, exchange: Exchange, way: Way[T], model: ModelId) -> BedrockRequest:
-        return await off_loop(len(exchange.body), lambda: self._guarded(way, way.ask(model)))
+        return await off_loop(exchange.size, lambda: self._guarded(way, way.ask(model)))
 
     def _guarded(self, way: Way[T] | None, request: BedrockRequest) -> BedrockRequest:
         if self.guardrail is None or (way is not None and way.is_checked):

@@ -25,7 +25,10 @@ def metrics() -> dict[str, set[str]]:
     made.watch_breakers(dict)
     found = {"up": {"job", "instance"}}
     for family in made.registry.collect():
-        labels = set(getattr(made.registry._names_to_collectors.get(family.name), "_labelnames", ())) | {"job", "instance"}
+        labels = set(getattr(made.registry._names_to_collectors.get(family.name), "_labelnames", ())) | {
+            "job",
+            "instance",
+        }
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [""])
         for suffix in suffixes:
             found[family.name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())

@@ -119,3 +119,17 @@ def test_a_long_text_with_much_that_looks_like_structure_is_one_value() -> None:
     text = stdlib.dumps({"a": '[{:,"' * 500_000})
     assert json.loads_strictly(text.encode()) == {"a": '[{:,"' * 500_000}
     assert json.loads_strictly(("[" * 99 + "]" * 99).encode()) is not None
+
+
+@given(DOCUMENTS)
+def test_long_strings_are_passed_over_alike(document: Any) -> None:
+    data = stdlib.dumps(document).replace("\\", "").encode()
+    assert b"".join(json._between_quotes(data)) == b"".join(data.split(b'"')[::2])
+
+
+def test_a_name_that_stands_twice_among_long_strings_is_found() -> None:
+    text = stdlib.dumps({"a": ["x:," * 5000], "b": {"c": "y" * 9000}})
+    assert json.loads_strictly(text.encode())["b"] == {"c": "y" * 9000}
+    with pytest.raises(json.JsonError, match="twice") as refusal:
+        json.loads_strictly((text[:-2] + ',"c":1}}').encode())
+    assert refusal.value.path == "b.c"

@@ -11,7 +11,8 @@ from app.errors import ConnectionLost, GatewayError, UpstreamTimeout
 
 # of head, trailers or the frame of chunks, in a row: twice what AWS's load balancers let pass
 _HEAD_BYTES = 128 * 1024
-_PIECE_BYTES = 64 * 1024
+_JOINED_BYTES = 64 * 1024
+_PIECE_BYTES = 256 * 1024
 # a server that has closed an idle connection says so within a round trip
 _STALE_SECONDS = 0.5
 
@@ -65,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._headers, self._heard_bytes = [], 0
         self._is_heard = self._is_in_body = self._is_complete = self._ends_with_connection = False
         self._sent_at = self._heard_at = self._loop.time()
-        if len(body) <= _PIECE_BYTES:
+        if len(body) <= _JOINED_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.write(head)

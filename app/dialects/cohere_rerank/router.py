@@ -70,7 +70,7 @@ def render_error(error: GatewayError, _request_id: str) -> Whole:
 
 
 async def _rerank(pipeline: Pipeline, exchange: Exchange, version: str) -> Answer:
-    request = await read_as(exchange.body, RerankRequest)
+    request = await read_as(exchange.take_body(), RerankRequest)
     exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     texts = [each.text if isinstance(each, DocumentIn) else each for each in request.documents]
     scores = await rerank(pipeline, exchange, RerankCall(request.model, request.query, texts, request.top_n))

@@ -66,7 +66,7 @@ def embedding_routes(
 
 
 async def _embed(pipeline: Pipeline, exchange: Exchange, default_model: str) -> Answer:
-    request = await read_as(exchange.body, EmbeddingRequest)
+    request = await read_as(exchange.take_body(), EmbeddingRequest)
     exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     name = default_model if request.model in ("", DEFAULT_ALIAS) else request.model
     call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "")

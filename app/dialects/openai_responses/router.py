@@ -122,7 +122,7 @@ def response_routes(pipeline: Pipeline, threshold: Threshold, store: ResponseSto
 
 
 async def _create(shared: _Responses, exchange: Exchange) -> Answer:
-    document = await read_object(exchange.body)
+    document = await read_object(exchange.take_body())
     await fetch_media(shared.pipeline.media, document)
     request = validate(document, ResponseHead)
     refuse(request)
