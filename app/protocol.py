@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.dialects.route import ABORT
+from app.dialects.route import ABORT, ARRIVED
 from app.dialects.sending import DEPARTURE
 from app.kit import json
 
@@ -100,7 +100,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._guard: asyncio.TimerHandle | None = None
         # bytes since the last that were of use: of a head, of trailers, of what frames a body
         self._overhead = 0
-        self._is_in_body = False
+        self._is_in_body = self._has_arrived = False
         self._cycles: list[RequestResponseCycle] = []
         self.departures: set[_Departure] = set()
 
@@ -139,7 +139,13 @@ class GuardedProtocol(HttpToolsProtocol):
         """A request begins."""
         self._is_in_body = False
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort, DEPARTURE: _Departure(self).call}  # type: ignore[dict-item]
+        self._has_arrived = False
+        extensions: Any = {
+            ARRIVED: self.has_arrived,
+            ABORT: self.transport.abort,
+            DEPARTURE: _Departure(self).call,
+        }
+        self.scope["extensions"] = extensions
 
     def on_url(self, url: bytes) -> None:
         """The target of a request, or a piece of it."""
@@ -181,8 +187,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
         self.cycle.message_event.set()
 
+    def has_arrived(self) -> bool:
+        """True if the whole of the newest request has arrived."""
+        return self._has_arrived
+
     def on_message_complete(self) -> None:
         """The request has arrived."""
+        self._has_arrived = True
         self._is_in_body, self._overhead = False, 0
         self._unwatch()
         super().on_message_complete()

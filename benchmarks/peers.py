@@ -53,7 +53,7 @@ def compare(measured: int, other: int, litellm: Path | None, portkey: Path | Non
         if litellm is not None:
             with _litellm(litellm, port, measured) as process:
                 chat = {"model": "bench", "messages": figures.chat()}
-                made = call(process.port, "/v1/chat/completions", chat, KEY)
+                made = call(process.port, "/v1/chat/completions", chat, f"sk-{KEY}-of-more-letters-0123456789")
                 yield _figures("LiteLLM", _version(litellm, "litellm"), process, made, 400)
         if portkey is not None:
             with _portkey(portkey, measured) as process:
@@ -94,7 +94,11 @@ def _litellm(python: Path, upstream_port: int, core: int) -> Iterator[Process]:
         configuration.write_text(_LITELLM.format(upstream=upstream_port))
         command = [str(python.parent / "litellm"), "--config", str(configuration), "--port", str(port)]
         command += ["--host", "127.0.0.1", "--num_workers", "1"]
-        environment = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        environment = {
+            "LITELLM_LOG": "ERROR",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_MASTER_KEY": f"sk-{KEY}-of-more-letters-0123456789",
+        }
         with running(command, port, core, "/health/liveliness", environment) as process:
             yield process
 

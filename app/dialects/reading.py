@@ -1,6 +1,7 @@
 """Requests on their way in: the head, and the body, whose size and pace are enforced while it is read."""
 
 import asyncio
+import math
 
 from starlette.types import Receive, Scope
 
@@ -27,7 +28,8 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
     """The whole body.
 
     Args:
-        limit: bytes. patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace.
+        limit: bytes. patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace;
+            infinite where it has arrived.
             held: is told of its bytes.
 
     Raises:
@@ -40,6 +42,8 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
     length = head.header("content-length")
     if length.isdigit() and int(length) > limit:
         raise too_large
+    if patience == math.inf:
+        return await _read_pieces(receive, limit, too_large, None, held)
     pace = asyncio.timeout(patience)
     try:
         async with pace:
@@ -51,9 +55,9 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
 
 
 async def _read_pieces(
-    receive: Receive, limit: int, too_large: BodyTooLarge, pace: asyncio.Timeout, held: HeldBody
+    receive: Receive, limit: int, too_large: BodyTooLarge, pace: asyncio.Timeout | None, held: HeldBody
 ) -> bytes:
-    begun = pace.when() or 0.0
+    begun = (pace and pace.when()) or 0.0
     pieces: list[bytes] = []
     while True:
         message = await receive()
@@ -66,4 +70,5 @@ async def _read_pieces(
         pieces.append(piece)
         if not message.get("more_body", False):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pace.reschedule(begun + held.size / _BYTES_PER_SECOND)
+        if pace is not None:
+            pace.reschedule(begun + held.size / _BYTES_PER_SECOND)

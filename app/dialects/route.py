@@ -43,6 +43,8 @@ TIMEOUT = "x-outcrop-timeout"
 CALLER_GONE = "caller_gone"
 # the extension of ASGI's scope that cuts the connection, where the server has it
 ABORT = "outcrop.abort"
+# and the one that tells whether the whole body has arrived: then nobody needs to watch it
+ARRIVED = "outcrop.arrived"
 _LAST_WORD_SECONDS = 5.0
 STATUS_CALLER_GONE = 499  # nginx's number for a caller that did not wait; it is only logged
 
@@ -187,23 +189,25 @@ class Entrance:
         if wanted := head.header(TIMEOUT):
             deadline.shorten(_seconds(wanted))
         held = HeldBody(threshold.bodies)
+        has_arrived = scope.get("extensions", {}).get(ARRIVED)
 
         async def read() -> bytes:
-            return await read_body(head, receive, threshold.max_body_bytes, threshold.caller_timeout, held)
+            patience = math.inf if has_arrived is not None and has_arrived() else threshold.caller_timeout
+            return await read_body(head, receive, threshold.max_body_bytes, patience, held)
 
         try:
             if isinstance(claim, SignedClaim):
                 # who signs is known once the body is: until then such callers have places of their own
-                async with threshold.unproven.place():
+                async with threshold.unproven:
                     body = await read()
                     caller = await off_loop(len(body), partial(claim.verify, body))
                 record.caller = caller.name
-                async with threshold.admission.place():
+                async with threshold.admission:
                     exchange = Exchange(head, scope["path_params"], body, caller, deadline, record)
                     await self._answer(exchange, scope, receive, sender)
             else:
                 record.caller = claim.name
-                async with threshold.admission.place():
+                async with threshold.admission:
                     exchange = Exchange(head, scope["path_params"], await read(), claim, deadline, record)
                     await self._answer(exchange, scope, receive, sender)
         finally:

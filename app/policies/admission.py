@@ -1,8 +1,6 @@
 """How many requests may run at once: so many, and a short queue; everybody else is told at once to come back."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from app.errors import GatewayBusy
@@ -10,7 +8,7 @@ from app.errors import GatewayBusy
 
 @dataclass(slots=True)
 class Admission:
-    """Lets requests in.
+    """Lets requests in: a context in which a request has its place.
 
     most: at once. most_waiting: in the queue. patience: seconds in the queue.
     """
@@ -25,9 +23,8 @@ class Admission:
     def __post_init__(self) -> None:
         self._places = asyncio.Semaphore(self.most)
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place, for as long as it is held.
+    async def __aenter__(self) -> None:
+        """A place, for as long as the context lasts.
 
         Raises:
             GatewayBusy: there is none, and none became free.
@@ -37,11 +34,11 @@ class Admission:
         else:
             await self._places.acquire()
         self.inside += 1
-        try:
-            yield
-        finally:
-            self.inside -= 1
-            self._places.release()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give the place to the first who waits."""
+        self.inside -= 1
+        self._places.release()
 
     async def _wait(self) -> None:
         if self.waiting >= self.most_waiting:

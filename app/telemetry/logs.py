@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from app.kit import json
@@ -16,9 +17,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line: time (UTC, ISO 8601), level, logger, message, then the fields."""
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
-            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "time": f"{_moment(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
@@ -38,6 +38,11 @@ class JsonFormatter(logging.Formatter):
             frames.append(f"{code.co_filename.rpartition('site-packages/')[2]}:{trace.tb_lineno} {code.co_qualname}")
             trace = trace.tb_next
         return {"type": kind.__name__ if kind else "", "frames": frames[-12:]}
+
+
+@lru_cache(4)
+def _moment(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def configure_logging(level: str) -> None:

@@ -65,7 +65,7 @@ DOORS = [
 IN_OPENAIS_WORDS = frozenset({"overloaded", "upstream_failed", "upstream_timeout"})
 LIMITS: dict[str, Any] = {
     "bedrock_connect_timeout": 1.0,
-    "bedrock_read_timeout": 0.4,
+    "bedrock_read_timeout": 0.8,
     "bedrock_max_attempts": 2,
     "bedrock_total_timeout": DEADLINE,
     "retry_budget": 10,

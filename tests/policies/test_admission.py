@@ -12,7 +12,7 @@ class Visit:
     """Somebody inside."""
 
     def __init__(self, admission: Admission) -> None:
-        self._place = admission.place()
+        self._place = admission
 
     async def enter(self) -> "Visit":
         await self._place.__aenter__()
@@ -43,7 +43,7 @@ async def test_those_who_wait_get_in_as_they_came() -> None:
     first = await Visit(admission).enter()
 
     async def visit(name: str) -> None:
-        async with admission.place():
+        async with admission:
             order.append(name)
 
     waiting = [asyncio.create_task(visit(name)) for name in "ab"]
@@ -81,7 +81,7 @@ async def test_whoever_stops_waiting_takes_no_place() -> None:
 async def test_a_place_is_given_back_whatever_happens_in_it() -> None:
     admission = Admission(1)
     with pytest.raises(ZeroDivisionError):
-        async with admission.place():
+        async with admission:
             raise ZeroDivisionError
     assert admission.inside == 0
 
