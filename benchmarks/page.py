@@ -10,7 +10,7 @@ _COLOURS = {"holds": "#2b8a3e", "misses": "#c92a2a", "": "#1c7ed6"}
 def write_page(folder: Path, result: dict[str, Any]) -> None:
     """Write `README.md` and the charts of a result into a folder."""
     bounded = [row for row in result["rows"] if row["must"]]
-    bars = [(row["name"], _share(row), f"{row['value']:.4g} {row['unit']}", row["verdict"]) for row in bounded]
+    bars = [(row["name"], _share(row), f"{_number(row['value'])} {row['unit']}", row["verdict"]) for row in bounded]
     (folder / "figures.svg").write_text(_chart("Measured, as a share of what it may be at most", bars, 1.0))
     lines = [
         "# Benchmarks",
@@ -26,7 +26,7 @@ def write_page(folder: Path, result: dict[str, Any]) -> None:
     ]
     for row in result["rows"]:
         lines.append(
-            f"| {row['name']} | {row['value']:.4g} {row['unit']} | {_bound(row, 'must')} | {_bound(row, 'aim')} | {row['verdict']} |"
+            f"| {row['name']} | {_number(row['value'])} {row['unit']} | {_bound(row, 'must')} | {_bound(row, 'aim')} | {row['verdict']} |"
         )
     if result["peers"]:
         ours = result["peers"][0]["cpu_us"]
@@ -50,6 +50,10 @@ def write_page(folder: Path, result: dict[str, Any]) -> None:
             )
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     (folder / "README.md").write_text("\n".join([*lines, "", f"With {versions}.", ""]))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _share(row: dict[str, Any]) -> float:
