@@ -74,7 +74,7 @@ class _Joined:
 
     def _flush(self) -> None:
         head, self._head = self._head, b""
-        if head:
+        if head and not self._transport.is_closing():
             self._transport.write(head)
 
     def close(self) -> None:
