@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 _HEAD_BYTES = 64 * 1024
 _TARGET_BYTES = 16 * 1024
 _HEADERS = 128
+# requests that are sent before the answer to the first has come
+_IN_LINE = 32
 # four times what uvicorn holds: to stop reading and to go on costs more than to read
 _HELD_BYTES = 256 * 1024
 _UPGRADE = re.compile(rb"^(upgrade|http2-settings):[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
@@ -43,6 +45,8 @@ class _Departure:
             callback()
         else:
             self._protocol.departures.add(self)
+            # who goes is heard of only while somebody listens, and the rest of a body may have stopped that
+            self._protocol.flow.resume_reading()
 
     def happen(self) -> None:
         """The caller has gone."""
@@ -176,6 +180,10 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, _Joined(self.transport, self.loop))
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
+        if len(self._cycles) > _IN_LINE:
+            self.transport.abort()
+        elif len(self._cycles) > 1:
+            self.flow.resume_reading()  # uvicorn stops; but then it would not be heard that the caller goes
 
     def on_body(self, body: bytes) -> None:
         """A piece of a request's body."""

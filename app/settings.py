@@ -118,7 +118,9 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
     fetch_media: bool = Field(False, description="Fetch images and documents that callers name by URL, public ones.")
-    fetch_media_bytes: int = Field(10_000_000, ge=1024, le=100_000_000, description="Largest of them in bytes.")
+    fetch_media_bytes: int = Field(
+        10_000_000, ge=1024, le=100_000_000, description="Bytes of all that one request names."
+    )
     fetch_media_timeout: float = Field(10, gt=0, le=120, description="Seconds to fetch one.")
     max_bodies_bytes: int = Field(
         268_435_456, ge=1024, le=100_000_000_000, description="Bytes of all request bodies that are held at once."

@@ -203,12 +203,12 @@ class Entrance:
                     caller = await off_loop(len(body), partial(claim.verify, body))
                 record.caller = caller.name
                 async with threshold.admission:
-                    exchange = Exchange(head, scope["path_params"], body, caller, deadline, record)
+                    exchange = Exchange(head, scope["path_params"], body, caller, deadline, record, held)
                     await self._answer(exchange, scope, receive, sender)
             else:
                 record.caller = claim.name
                 async with threshold.admission:
-                    exchange = Exchange(head, scope["path_params"], await read(), claim, deadline, record)
+                    exchange = Exchange(head, scope["path_params"], await read(), claim, deadline, record, held)
                     await self._answer(exchange, scope, receive, sender)
         finally:
             held.release()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from app.errors import InvalidRequest
+from app.errors import GatewayError, InvalidRequest
+from app.pipeline.exchange import Exchange
 from app.pipeline.media import Fetcher, Media
 
 _MOST = 20
@@ -18,23 +19,25 @@ _AT_ONCE = 4
 Place = tuple[str, str, Callable[[Media], None]]
 
 
-async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any]) -> None:
+async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], exchange: Exchange) -> None:
     """Put what a document names by URL into the document, where this deployment fetches such things.
 
     Raises:
-        InvalidRequest: as `Fetcher.fetch` does, or there are too many.
+        InvalidRequest: as `Fetcher.fetch` does, or there are too many. GatewayBusy: as `Exchange.grow` does.
     """
     if fetcher is None:
         return
     places = [*_places(document)]
     if len(places) > _MOST:
         raise InvalidRequest(f"no more than {_MOST} URLs are fetched", param=places[_MOST][0])
-    at_once = asyncio.Semaphore(_AT_ONCE)
+    at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room()
 
     async def put(place: Place) -> None:
         path, url, take = place
         async with at_once:
-            take(await fetcher.fetch(url, path))
+            media = await fetcher.fetch(url, path, room)
+            exchange.grow(len(media.data))
+            take(media)
 
     if places:
         async with asyncio.TaskGroup() as group:
@@ -44,10 +47,10 @@ async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any]) -> None
                 raise error
 
 
-async def _quietly(work: Any) -> InvalidRequest | None:
+async def _quietly(work: Any) -> GatewayError | None:
     try:
         await work
-    except InvalidRequest as error:
+    except GatewayError as error:
         return error
     return None
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.kit.clock import Deadline
+from app.policies.admission import HeldBody
 from app.policies.auth import RequestHead
 from app.policies.caller import Caller
 from app.telemetry.observer import RequestRecord
@@ -13,7 +14,8 @@ from app.telemetry.observer import RequestRecord
 class Exchange:
     """What every part that handles a request may know of it.
 
-    params: the path's parameters, decoded. body: the whole body, unparsed, until it is taken; size: its bytes.
+    params: the path's parameters, decoded. body: the whole body, unparsed, until it is taken; size: its bytes, and
+    those that were fetched for it, which `held` counts.
     deadline: after it nobody waits any more. record: what will be told of the request when it ends.
     """
 
@@ -23,10 +25,21 @@ class Exchange:
     caller: Caller
     deadline: Deadline
     record: RequestRecord = field(repr=False)
+    held: HeldBody | None = field(default=None, repr=False)
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.size = len(self.body)
+
+    def grow(self, count: int) -> None:
+        """What came with the request was not all: so many bytes have been fetched for it.
+
+        Raises:
+            GatewayBusy: all bodies together are too many bytes.
+        """
+        if self.held is not None:
+            self.held.add(count)
+        self.size += count
 
     def take_body(self) -> bytes:
         """The body, which is whoever's takes it from now on: what has been read is not held twice."""

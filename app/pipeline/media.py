@@ -39,10 +39,31 @@ class Media:
     data: str
 
 
+@dataclass(slots=True)
+class Room:
+    """The bytes that one request may still fetch."""
+
+    left: int
+
+    def take(self, count: int, path: str) -> None:
+        """Fetch so many.
+
+        Raises:
+            InvalidRequest: they are too many.
+        """
+        self.left -= count
+        if self.left < 0:
+            raise InvalidRequest("the URLs lead to more bytes than this deployment fetches", param=path)
+
+
 class Fetcher(Protocol):
     """Fetches media."""
 
-    async def fetch(self, url: str, path: str) -> Media:
+    def room(self) -> Room:
+        """Room for what one request fetches."""
+        ...
+
+    async def fetch(self, url: str, path: str, room: Room) -> Media:
         """What a URL leads to; `path` is the field that holds it."""
         ...
 
@@ -61,7 +82,8 @@ def is_public(address: str) -> bool:
             found = ipaddress.IPv4Address(found.packed[-4:])
         elif found in _SIX_TO_FOUR:
             found = ipaddress.IPv4Address(found.packed[2:6])
-    return found.is_global and not found.is_multicast and not found.is_reserved
+    is_site = isinstance(found, ipaddress.IPv6Address) and found.is_site_local
+    return found.is_global and not (found.is_multicast or found.is_reserved or is_site)
 
 
 class PublicNames:
@@ -86,7 +108,7 @@ class PublicNames:
 class MediaFetcher:
     """Fetches within limits.
 
-    transport: connects to public addresses only. most_bytes: of one answer. seconds: for all of one fetch.
+    transport: connects to public addresses only. most_bytes: for one request. seconds: for all of one fetch.
     """
 
     transport: Transport
@@ -94,7 +116,11 @@ class MediaFetcher:
     seconds: float
     ports: frozenset[int] = frozenset(_PORTS.values())
 
-    async def fetch(self, url: str, path: str) -> Media:
+    def room(self) -> Room:
+        """Room for what one request fetches."""
+        return Room(self.most_bytes)
+
+    async def fetch(self, url: str, path: str, room: Room) -> Media:
         """What a URL leads to.
 
         Raises:
@@ -102,7 +128,7 @@ class MediaFetcher:
         """
         try:
             async with asyncio.timeout(self.seconds):
-                return await self._follow(url, path)
+                return await self._follow(url, path, room)
         except (TimeoutError, UpstreamTimeout):
             raise InvalidRequest("the URL took too long to fetch", param=path) from None
         except InvalidRequest:
@@ -114,13 +140,13 @@ class MediaFetcher:
         """Close every connection."""
         await self.transport.close()
 
-    async def _follow(self, url: str, path: str) -> Media:
+    async def _follow(self, url: str, path: str, room: Room) -> Media:
         for _ in range(_MOST_REDIRECTS + 1):
             self._check(url, path)
             response = await self.transport.open(HttpRequest("GET", url, _HEADERS, b""))
             try:
                 if response.status not in _REDIRECTS:
-                    return await self._read(response, path)
+                    return await self._read(response, path, room)
                 url = urljoin(url, dict(response.headers).get("location", ""))
             finally:
                 response.close()
@@ -141,20 +167,18 @@ class MediaFetcher:
         ):
             raise InvalidRequest("is no URL that is fetched: http or https, the usual port, no password", param=path)
 
-    async def _read(self, response: HttpResponse, path: str) -> Media:
+    async def _read(self, response: HttpResponse, path: str, room: Room) -> Media:
         headers = dict(response.headers)
         if response.status != 200:
             raise InvalidRequest(f"the URL answered with status {response.status}", param=path)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in _KNOWN or headers.get("content-encoding", "identity") != "identity":
             raise InvalidRequest("the URL leads to no image or document that can be sent", param=path)
-        too_large = InvalidRequest(f"the URL leads to more than {self.most_bytes} bytes", param=path)
         length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self.most_bytes:
-            raise too_large
+        if length.isdigit() and int(length) > room.left:
+            room.take(int(length), path)
         data = bytearray()
         async for piece in response.chunks():
+            room.take(len(piece), path)
             data += piece
-            if len(data) > self.most_bytes:
-                raise too_large
         return Media(media_type, b64encode(data).decode())

@@ -137,12 +137,17 @@ class Pipeline:
         return answer
 
     async def _request(self, exchange: Exchange, way: Way[T], model: ModelId) -> BedrockRequest:
-        return await off_loop(exchange.size, lambda: self._guarded(way, way.ask(model)))
+        request = await off_loop(exchange.size, partial(way.ask, model))
+        return request if way.is_checked else await self._guarded(exchange, request)
 
-    def _guarded(self, way: Way[T] | None, request: BedrockRequest) -> BedrockRequest:
-        if self.guardrail is None or (way is not None and way.is_checked):
+    async def _guarded(self, exchange: Exchange, request: BedrockRequest) -> BedrockRequest:
+        """The request with the guardrail on it; what of it the guardrail would not see there, it is shown first."""
+        if self.guardrail is None:
             return request
-        return self.guardrail.guard(request)
+        guarded, unseen = await off_loop(len(request.body), partial(self.guardrail.guard, request))
+        if unseen:
+            await self._show(self.guardrail, exchange, unseen)
+        return guarded
 
     async def check(self, exchange: Exchange, texts: list[str]) -> None:
         """Have the guardrail look at texts which go to a model that cannot have one; a way that they take `is_checked`.
@@ -152,13 +157,15 @@ class Pipeline:
         """
         if self.guardrail is None:
             return
-        request, client = self.guardrail.check(texts), self.clients[HOME]
+        await self._ask_place(
+            ("guardrail", HOME, self.guardrail.identifier),
+            partial(self._show, self.guardrail, exchange, texts),
+            exchange,
+        )
 
-        async def attempt() -> dict[str, Any]:
-            return await client.attempt(request, exchange.record, ways.read_document)
-
-        key = ("guardrail", HOME, self.guardrail.identifier)
-        said = await self._ask_place(key, attempt, exchange)
+    async def _show(self, guardrail: Guardrail, exchange: Exchange, texts: list[str]) -> None:
+        """Show texts to the guardrail once. Raises as `check` does."""
+        said = await self.clients[HOME].attempt(guardrail.check(texts), exchange.record, ways.read_document)
         if said.get("action") != "NONE":
             raise GuardrailIntervened("the guardrail of this deployment blocked the input")
 
@@ -260,7 +267,7 @@ class Pipeline:
             return await self.run(exchange, name, lambda _: as_it_came, self.planner.as_named(name))
 
         async def attempt() -> T:
-            return await self.clients[HOME].attempt(self._guarded(None, request), record, take)
+            return await self.clients[HOME].attempt(await self._guarded(exchange, request), record, take)
 
         # nobody knows this name, or there is none: what is asked is the place
         return await self._ask_place((request.service, HOME, surface), attempt, exchange)

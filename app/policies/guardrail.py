@@ -1,5 +1,6 @@
 """A guardrail that this deployment puts on every call: where it cannot be applied, there is no call."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -23,8 +24,10 @@ class Guardrail:
     identifier: str
     version: str
 
-    def guard(self, request: BedrockRequest) -> BedrockRequest:
-        """The request with the guardrail on it, in the way of its operation (contracts 4.2).
+    def guard(self, request: BedrockRequest) -> tuple[BedrockRequest, list[str]]:
+        """The request with the guardrail on it, in the way of its operation (contracts 4.2), and what it would not see.
+
+        Converse's guardrails do not look at the results of tools (AWS user guide, guardrails with Converse, 2026-11).
 
         Raises:
             PermissionRefused: the operation cannot apply it. InvalidRequest: the caller wants another one, or marks
@@ -32,13 +35,14 @@ class Guardrail:
         """
         operation = request.path.rpartition("/")[2] if request.path.startswith("/model/") else ""
         if operation in _CONVERSE:
-            return replace(request, body=json.dumps(self._on_converse(_document(request.body))))
+            body = self._on_converse(_document(request.body))
+            return replace(request, body=json.dumps(body)), [*_results(body)]
         if operation in _INVOKE:
             if _OWN_CONFIG in _document(request.body):
                 raise InvalidRequest(_MARKED, param=_OWN_CONFIG)
-            return replace(request, headers=self._in_headers(request.headers))
+            return replace(request, headers=self._in_headers(request.headers)), []
         if request.method == "GET" or operation == "count-tokens" or request.path.startswith("/guardrail"):
-            return request
+            return request, []
         raise PermissionRefused("this deployment's guardrail cannot be applied to this operation", retry_here=False)
 
     def check(self, texts: list[str]) -> BedrockRequest:
@@ -58,11 +62,9 @@ class Guardrail:
             raise InvalidRequest("is not the guardrail of this deployment", param="guardrailConfig")
         if config.get("streamProcessingMode", "sync") != "sync":
             raise InvalidRequest("must be sync", param="guardrailConfig.streamProcessingMode")
-        for place, message in enumerate(body.get("messages") or ()):
-            content = message.get("content") if isinstance(message, dict) else None
-            for each, block in enumerate(content if isinstance(content, list) else ()):
-                if isinstance(block, dict) and "guardContent" in block:
-                    raise InvalidRequest(_MARKED, param=f"messages[{place}].content[{each}].guardContent")
+        for path, block in _blocks(body):
+            if "guardContent" in block:
+                raise InvalidRequest(_MARKED, param=f"{path}.guardContent")
         return {**body, "guardrailConfig": {**config, **ours}}
 
     def _in_headers(self, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -71,6 +73,37 @@ class Guardrail:
             if name in (_IDENTIFIER, _VERSION) and (name, value) not in ours:
                 raise InvalidRequest("is not the guardrail of this deployment", param=name)
         return (*(header for header in headers if header not in ours), *ours)
+
+
+def _blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every block of a Converse request, with its path."""
+    yield from _in_list(body.get("system"), "system")
+    for place, message in enumerate(_list(body.get("messages"))):
+        if isinstance(message, dict):
+            yield from _in_list(message.get("content"), f"messages[{place}].content")
+
+
+def _in_list(blocks: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, block in enumerate(_list(blocks)):
+        if isinstance(block, dict):
+            yield f"{path}[{place}]", block
+            result = block.get("toolResult")
+            if isinstance(result, dict):
+                yield from _in_list(result.get("content"), f"{path}[{place}].toolResult.content")
+
+
+def _results(body: dict[str, Any]) -> Iterator[str]:
+    """The text of what tools have answered."""
+    for path, block in _blocks(body):
+        if ".toolResult.content[" in path:
+            if isinstance(block.get("text"), str):
+                yield block["text"]
+            elif "json" in block:
+                yield json.dumps_text(block["json"])
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -244,6 +244,33 @@ def test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_secon
         assert closed[0] - left < 0.1
 
 
+@pytest.mark.parametrize("size", [100, 300_000, 1_000_000, 5_000_000])
+def test_a_caller_with_a_large_body_who_leaves_is_noticed_as_soon(size: int) -> None:
+    closed: list[float] = []
+    received = threading.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        received.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        closed.append(time.monotonic())
+
+    with upstream(handle) as url, gateway(url) as base:
+        connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=10)
+        body = {**CHAT, "messages": [{"role": "user", "content": "x" * size}]}
+        connection.request("POST", "/v1/chat/completions", __import__("json").dumps(body), HEADERS)
+        assert received.wait(5)
+        time.sleep(0.1)
+        left = time.monotonic()
+        connection.close()
+        deadline = left + 2
+        while not closed and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert closed
+        assert closed[0] - left < 0.1
+
+
 def test_a_caller_who_leaves_is_logged_and_nothing_stays_behind() -> None:
     records: list[Any] = []
     opened: list[int] = []

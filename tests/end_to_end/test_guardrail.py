@@ -134,6 +134,35 @@ NATIVE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages"
 MARKED = {"messages": [{"role": "user", "content": [{"text": "a"}, {"guardContent": {"text": {"text": "b"}}}]}]}
 
 
+def told(content: list[Any]) -> dict[str, Any]:
+    """A conversation in which a tool has told this."""
+    use = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}}}
+    return {
+        "messages": [
+            {"role": "user", "content": [{"text": "ask the tool"}]},
+            {"role": "assistant", "content": [use]},
+            {"role": "user", "content": [{"toolResult": {"toolUseId": "t1", "content": content}}]},
+        ],
+        "toolConfig": {"tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}]},
+    }
+
+
+@pytest.mark.parametrize("content", [{"text": "this is forbidden"}, {"json": {"said": ["this is forbidden"]}}])
+def test_what_a_tool_tells_is_shown_to_it_too(guarded: tuple[str, Seen], content: dict[str, Any]) -> None:
+    base, seen = guarded
+    seen.requests.clear()
+    answer = ask(base, f"/model/{ECHO}/converse", told([content]))
+    assert answer.status_code == 400
+    assert "guardrail" in answer.text
+    assert [request[0] for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert ask(base, f"/model/{ECHO}/converse", told([{"text": "this is fine"}])).status_code == 200
+
+
+@pytest.mark.parametrize("messages", [5, "x", [5], [{"content": 5}], [{"content": [5, {"toolResult": 5}]}]])
+def test_what_cannot_be_read_is_bedrocks_to_refuse(guarded: tuple[str, Seen], messages: Any) -> None:
+    assert ask(guarded[0], f"/model/{ECHO}/converse", {"messages": messages}).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("path", "body", "headers", "status"),
     [
@@ -143,6 +172,8 @@ MARKED = {"messages": [{"role": "user", "content": [{"text": "a"}, {"guardConten
         (f"/model/{ECHO}/converse", MARKED, {}, 400),
         (f"/model/{CLAUDE}/invoke", NATIVE, {"x-amzn-bedrock-guardrailidentifier": "other"}, 400),
         (f"/model/{CLAUDE}/invoke", {**NATIVE, "amazon-bedrock-guardrailConfig": {"tagSuffix": "x"}}, {}, 400),
+        (f"/model/{ECHO}/converse", {**CONVERSE, "system": [{"guardContent": {"text": {"text": "b"}}}]}, {}, 400),
+        (f"/model/{ECHO}/converse", told([{"guardContent": {"text": {"text": "b"}}}]), {}, 400),
         (f"/model/{ECHO}/converse", [], {}, 400),
         ("/async-invoke", {"modelId": ECHO, "modelInput": {}, "outputDataConfig": {}}, {}, 403),
     ],

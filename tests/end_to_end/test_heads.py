@@ -283,9 +283,11 @@ def test_garbage_between_the_pieces_of_an_answer_ends_the_connection(streaming_p
     assert caller.took < 2
 
 
+@pytest.mark.parametrize("size", [0, 300_000, 700_000, 3_000_000])
 @pytest.mark.parametrize("early", [b"", b"GET /second HTTP/1.1\r\nhost: x\r\n\r\n", b"GET /hea"])
-def test_whoever_leaves_is_noticed_whatever_they_had_said_early(streaming_port: int, early: bytes) -> None:
-    caller = Caller(streaming_port).says(b"GET /first HTTP/1.1\r\nhost: x\r\n\r\n")
+def test_whoever_leaves_is_noticed_whatever_they_had_said_early(streaming_port: int, early: bytes, size: int) -> None:
+    caller = Caller(streaming_port).says(b"POST /first HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+    caller.says(bytes(size))
     caller.socket.recv(65536)
     caller.says(early)
     time.sleep(0.05)

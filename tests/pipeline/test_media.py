@@ -10,9 +10,15 @@ import pytest
 from app.bedrock.http1 import dial
 from app.bedrock.http1.transport import Http1Transport
 from app.dialects.urls import fetch_media
-from app.errors import InvalidRequest
+from app.errors import GatewayBusy, InvalidRequest
+from app.kit.clock import Deadline
 from app.pipeline import media
-from app.pipeline.media import Media, MediaFetcher, NotPublic, PublicNames, is_public
+from app.pipeline.exchange import Exchange
+from app.pipeline.media import Media, MediaFetcher, NotPublic, PublicNames, Room, is_public
+from app.policies.admission import Bodies, HeldBody
+from app.policies.auth import RequestHead
+from app.policies.caller import Caller
+from app.telemetry.observer import RequestRecord
 from tests.transport.servers import saying, serve
 
 pytestmark = pytest.mark.loopback
@@ -28,7 +34,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n" 
         "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1",
         "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe",
         "64:ff9b::7f00:1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0",
-        "ff02::1", "2001:db8::1", "::127.0.0.1",
+        "ff02::1", "fec0::1", "2001:db8::1", "::127.0.0.1",
     ],
 )  # fmt: skip
 def test_no_address_inside_is_public(address: str) -> None:
@@ -70,7 +76,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once(monkeypatch: pytest.Mo
     monkeypatch.setattr("aiohappyeyeballs.start_connection", start)
     fetcher = MediaFetcher(Http1Transport(1, 1, resolve=PublicNames().resolve, uses_proxies=False), 1000, 1)
     with pytest.raises(InvalidRequest):
-        await fetcher.fetch("http://rebinding.test/", "p")
+        await fetcher.fetch("http://rebinding.test/", "p", fetcher.room())
     assert tried == ["192.0.2.7"]
 
 
@@ -93,14 +99,15 @@ async def fetching(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..
 
 async def refusal(fetcher: MediaFetcher, url: str) -> str:
     with pytest.raises(InvalidRequest) as refused:
-        await fetcher.fetch(url, "messages[0].content[0]")
+        await fetcher.fetch(url, "messages[0].content[0]", fetcher.room())
     assert refused.value.param == "messages[0].content[0]"
     return refused.value.message
 
 
 async def test_what_is_public_is_fetched(fetching: Callable[..., MediaFetcher]) -> None:
     async with serve(saying(OK)) as port:
-        assert await fetching(port).fetch(f"http://127.0.0.1:{port}/x", "p") == Media("image/png", "iVBORw==")
+        fetcher = fetching(port)
+        assert await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room()) == Media("image/png", "iVBORw==")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +156,8 @@ async def test_a_redirect_is_looked_at_again(
             return saying(f"HTTP/1.1 {status} Found\r\nlocation: {url}\r\ncontent-length: 0\r\n\r\n".encode())
 
         async with serve(to(f"http://127.0.0.1:{good}/y", 307)) as door:
-            found = await fetching(door, good).fetch(f"http://127.0.0.1:{door}/x", "p")
+            fetcher = fetching(door, good)
+            found = await fetcher.fetch(f"http://127.0.0.1:{door}/x", "p", fetcher.room())
             assert found.media_type == "image/png"
         for target in (
             f"http://127.0.0.1:{inside}/",
@@ -171,9 +179,9 @@ def reply(body: bytes, content_type: str = "image/png", status: str = "200 OK", 
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (reply(bytes(2000)), "more than 1000"),
+        (reply(bytes(2000)), "more bytes"),
         (b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ntransfer-encoding: chunked\r\n\r\n" + b"1f4\r\n" + bytes(500)
-         + b"\r\n1f5\r\n" + bytes(501) + b"\r\n0\r\n\r\n", "more than 1000"),
+         + b"\r\n1f5\r\n" + bytes(501) + b"\r\n0\r\n\r\n", "more bytes"),
         (reply(b"<svg/>", "image/svg+xml"), "no image"),
         (reply(b"x", "application/octet-stream"), "no image"),
         (reply(b"x", ""), "no image"),
@@ -207,15 +215,23 @@ async def test_a_fetch_has_an_end(fetching: Callable[..., MediaFetcher]) -> None
 # where URLs stand in documents
 
 
+def exchange(held: HeldBody | None = None) -> Exchange:
+    head = RequestHead("POST", "/", "", ())
+    return Exchange(head, {}, b"", Caller("c"), Deadline.after(9), RequestRecord("r", "POST"), held)
+
+
 class Known:
     """Knows two URLs."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
 
-    async def fetch(self, url: str, path: str) -> Media:
+    async def fetch(self, url: str, path: str, room: Room) -> Media:
         self.asked.append((url, path))
         return Media("text/plain", "aGk=") if url.endswith(".txt") else Media("image/png", "iVBORw==")
+
+    def room(self) -> Room:
+        return Room(1000)
 
     async def close(self) -> None: ...
 
@@ -247,7 +263,7 @@ async def test_each_dialect_s_media_are_put_in_their_place() -> None:
         "tools": [{"type": "image", "source": source}],
     }
     known = Known()
-    await fetch_media(known, document)
+    await fetch_media(known, document, exchange())
     content = document["messages"][1]["content"]
     png = {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}
     assert content[0]["image_url"] == {"url": "data:image/png;base64,iVBORw==", "detail": "low"}
@@ -264,21 +280,47 @@ async def test_each_dialect_s_media_are_put_in_their_place() -> None:
 async def test_not_more_than_some_are_fetched() -> None:
     parts = [{"type": "image_url", "image_url": {"url": URL}} for _ in range(21)]
     with pytest.raises(InvalidRequest, match="20") as refused:
-        await fetch_media(Known(), {"messages": [{"content": parts}]})
+        await fetch_media(Known(), {"messages": [{"content": parts}]}, exchange())
     assert refused.value.param == "messages[0].content[20].image_url.url"
 
 
 async def test_one_that_cannot_be_fetched_is_named() -> None:
     class Broken(Known):
-        async def fetch(self, url: str, path: str) -> Media:
+        async def fetch(self, url: str, path: str, room: Room) -> Media:
             raise InvalidRequest("the URL cannot be fetched", param=path)
 
     with pytest.raises(InvalidRequest) as refused:
-        await fetch_media(Broken(), {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]})
+        await fetch_media(
+            Broken(), {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}, exchange()
+        )
     assert refused.value.param == "messages[0].content[0].image_url.url"
 
 
 async def test_where_nothing_is_fetched_nothing_is_touched() -> None:
     document = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}
-    await fetch_media(None, document)
+    await fetch_media(None, document, exchange())
     assert document["messages"][0]["content"][0]["image_url"] == {"url": URL}
+
+
+async def test_what_is_fetched_counts_as_what_was_sent() -> None:
+    bodies = Bodies(20)
+    held = HeldBody(bodies)
+    document = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}
+    made = exchange(held)
+    await fetch_media(Known(), document, made)
+    assert (made.size, bodies.held) == (8, 8)
+    more = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}} for _ in range(2)]}]}
+    with pytest.raises(GatewayBusy):
+        await fetch_media(Known(), more, made)
+    held.release()
+    assert bodies.held == 0
+
+
+async def test_all_that_one_request_fetches_is_bounded_together(fetching: Callable[..., MediaFetcher]) -> None:
+    async with serve(saying(reply(bytes(400)))) as port:
+        fetcher = fetching(port)
+        room = fetcher.room()
+        for _ in range(2):
+            await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", room)
+        with pytest.raises(InvalidRequest, match="more bytes"):
+            await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", room)

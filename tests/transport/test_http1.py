@@ -429,6 +429,23 @@ async def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPat
     assert asked == 5
 
 
+async def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(host: str, port: int) -> dial.Addresses:
+        if host.startswith("bad"):
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return addresses(("127.0.0.1", free_port()))
+
+    monkeypatch.setattr(dial, "_ask", ask)
+    transport = Http1Transport(1.0, 0.5)
+    for number in range(3000):
+        host = f"{'bad' if number % 2 else 'good'}-{number}.test"
+        with pytest.raises(UpstreamUnreachable):
+            await transport.open(HttpRequest("GET", f"http://{host}/", [], b""))
+    assert len(transport._origins) <= 1024
+    assert len(transport._pool._idle) == 0
+    await transport.close()
+
+
 async def test_a_name_of_the_system_is_resolved() -> None:
     found = await dial.Names().resolve("localhost", 80)
     assert {address[4][0] for address in found} & {"127.0.0.1", "::1"}

@@ -20,7 +20,7 @@ class Pool:
 
     def take(self, origin: Origin) -> Connection | None:
         """An open connection that is the taker's until it is put back, or nothing."""
-        idle = self._idle[origin]
+        idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
             if connection.is_open:
@@ -55,5 +55,7 @@ class Pool:
                 if connection.is_open and connection.idle_since <= oldest:
                     connection.close()
             idle[:] = [connection for connection in idle if connection.is_open]
-        is_any = any(self._idle.values())
+        for origin in [origin for origin, idle in self._idle.items() if not idle]:
+            del self._idle[origin]
+        is_any = bool(self._idle)
         self._sweeping = loop.call_later(_IDLE_SECONDS / 2, self._sweep) if is_any else None

@@ -10,6 +10,7 @@ from app.bedrock.http1.pool import Pool
 from app.bedrock.http1.response import Http1Response, StaleConnection
 from app.bedrock.transport import HttpRequest
 
+_MOST_ORIGINS = 1024
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
 
 
@@ -85,6 +86,8 @@ class Http1Transport:
         key, target = f"{scheme}://{rest[:end]}", rest[end:]
         origin = self._origins.get(key)
         if origin is None:
+            if len(self._origins) >= _MOST_ORIGINS:
+                self._origins.clear()
             origin = self._origins[key] = parse_origin(key, uses_proxies=self._uses_proxies)
         target = target if target.startswith("/") else f"/{target}"
         return origin, f"http://{origin.authority}{target}" if origin.is_forwarded else target

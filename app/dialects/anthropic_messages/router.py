@@ -104,7 +104,7 @@ def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
 
 async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = await read_object(exchange.take_body())
-    await fetch_media(pipeline.media, document)
+    await fetch_media(pipeline.media, document, exchange)
     name = name_of(document)
     facts = MessageFacts(ids.new_id("msg_"), pipeline.planner.known_as(name), exchange.record.request_id)
     answer_headers = (("request-id", exchange.record.request_id),)
@@ -142,7 +142,7 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
 
 async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = await read_object(exchange.take_body())
-    await fetch_media(pipeline.media, document)
+    await fetch_media(pipeline.media, document, exchange)
 
     def way_to(target: Target) -> Way[int]:
         if pipeline.takes_natively(target, FORMAT):

@@ -108,7 +108,7 @@ def _chunk_schema() -> dict[str, Any]:
 
 async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
     document = await read_object(exchange.take_body())
-    await fetch_media(pipeline.media, document)
+    await fetch_media(pipeline.media, document, exchange)
     name = name_of(document)
     known_as = pipeline.planner.known_as(name)
     native_call = NativeCall(name, document)

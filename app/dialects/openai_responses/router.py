@@ -123,7 +123,7 @@ def response_routes(pipeline: Pipeline, threshold: Threshold, store: ResponseSto
 
 async def _create(shared: _Responses, exchange: Exchange) -> Answer:
     document = await read_object(exchange.take_body())
-    await fetch_media(shared.pipeline.media, document)
+    await fetch_media(shared.pipeline.media, document, exchange)
     request = validate(document, ResponseHead)
     refuse(request)
     pipeline = shared.pipeline
