@@ -80,9 +80,9 @@ class Metrics:
             self._of(self._failovers, model).inc()
         if usage := record.usage:
             for kind in ("input", "output", "cache_read", "cache_write"):
-                if count := getattr(usage, kind):
+                if (count := getattr(usage, kind)) > 0:
                     self._of(self._tokens, model, kind).inc(count)
-        if record.cost:
+        if record.cost and record.cost > 0:
             self._of(self._cost, model).inc(record.cost)
 
     def _of(self, metric: M, *labels: str) -> M:

@@ -1,5 +1,6 @@
 """The port through which the inside reports, and the record of one request that it reports."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,8 @@ from typing import Protocol
 
 from app.converse.usage import Usage
 from app.telemetry.trace import NO_TRACE, Headers, Span, Trace
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -101,4 +104,7 @@ class Observers:
     def request_ended(self, record: RequestRecord) -> None:
         """One HTTP request has been answered, or its caller has gone."""
         for observer in self.each:
-            observer.request_ended(record)
+            try:
+                observer.request_ended(record)
+            except Exception:  # noqa: BLE001 -- the request has been answered, whatever is told of it
+                _log.exception("a report failed", extra={"fields": {"request_id": record.request_id}})
