@@ -95,6 +95,11 @@ all)
   rm -f .coverage .coverage.*
   step "tests" test_quick --cov --cov-report=
   step "slow tests" test_slow --cov --cov-append --cov-report=
+  if command -v taskset >/dev/null && [ "$(nproc)" -gt 1 ]; then
+    step "what a request costs" python -m benchmarks.gate
+  else
+    say "what a request costs is measured where there are taskset and two cores"
+  fi
   step "coverage" coverage report --skip-covered --fail-under=90
   step "coverage of the translation files" coverage report --fail-under=100 \
     --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/citations.py,app/dialects/*/native.py,app/tailor/*,app/converse/*"
