@@ -70,7 +70,7 @@ audit() {
 
 # Many of these wait for time to pass, so there are more of them at once than cores; the slow ones compute.
 test_quick() { pytest -q -n 4 --dist worksteal -m "not slow and not endurance" "$@"; }
-test_slow() { pytest -q -n 2 -m "slow and not npm and not endurance" "$@"; }
+test_slow() { pytest -q -n 2 --dist loadgroup -m "slow and not npm and not endurance" "$@"; }
 
 prepare requirements-dev.txt
 export PATH="$PWD/.venv/bin:$PATH"

@@ -57,6 +57,7 @@ def own_gateway() -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("cores")
 @pytest.mark.parametrize("name", BODIES)
 def test_nobody_waits_for_a_large_document(own_gateway: str, name: str) -> None:
     path, body, status = BODIES[name]

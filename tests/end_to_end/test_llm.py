@@ -16,7 +16,7 @@ from app.emulator.server import Emulator
 from tests.end_to_end.conftest import boto_client
 from tests.servers import KEY, gateway, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cores")]  # two of these at once wait for each other
 
 MODEL = "local.smollm2-135m-instruct-v1:0"
 ASK: Any = [{"role": "user", "content": "Count from 1 to 5."}]

@@ -15,7 +15,7 @@ import pytest
 from app.emulator.llm import is_installed
 from tests.servers import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cores")]  # two of these at once wait for each other
 
 ROOT = Path(__file__).parents[2]
 
