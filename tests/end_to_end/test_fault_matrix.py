@@ -189,7 +189,8 @@ def cell(base: str, records: Records, fault: Fault, door: Door, *, is_streamed: 
 
 
 def row(fault: Fault) -> list[str]:
-    """What comes of a fault in each column; nothing that it needed stays behind."""
+    """What comes of a fault in each column; nothing that it needed stays behind: no task, no place, no socket."""
+    sockets = count_of_sockets()
     with bench(fault) as (base, records, watched):
         before = watched.tasks()
         cells = [(door, is_streamed) for door in DOORS for is_streamed in (False, True)]
@@ -207,7 +208,20 @@ def row(fault: Fault) -> list[str]:
         gauges = httpx.get(f"{base}/metrics").text
         assert "\noutcrop_in_flight 1.0\n" in gauges
         assert "\noutcrop_waiting 0.0\n" in gauges
+    deadline = time.monotonic() + 3
+    while count_of_sockets() > sockets and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert count_of_sockets() <= sockets
     return found
+
+
+def count_of_sockets() -> int:
+    """The sockets that this process, in which the gateway runs, has open."""
+    count = 0
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            count += str(each.readlink()).startswith("socket:")
+    return count
 
 
 def lines_of(fault: Fault, found: list[str]) -> str:
