@@ -28,9 +28,10 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
     """The whole body.
 
     Args:
-        limit: bytes. patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace;
-            infinite where it has arrived.
-            held: is told of its bytes.
+        limit: bytes.
+        patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace; infinite where it
+            has arrived.
+        held: is told of its bytes.
 
     Raises:
         BodyTooLarge, CallerTooSlow, InvalidRequest: it is too large, too slow or compressed. GatewayBusy: there are
@@ -57,7 +58,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
 async def _read_pieces(
     receive: Receive, limit: int, too_large: BodyTooLarge, pace: asyncio.Timeout | None, held: HeldBody
 ) -> bytes:
-    begun = (pace and pace.when()) or 0.0
+    begun = pace.when() or 0.0 if pace is not None else 0.0
     pieces: list[bytes] = []
     while True:
         message = await receive()

@@ -26,6 +26,7 @@ from app.main import create_app
 from tests.end_to_end.conftest import Records
 from tests.end_to_end.faults import FAULTS, Fault, handler
 from tests.servers import KEY, free_port, gateway_settings, serving, upstream
+from tests.transport.servers import taking_nobody
 
 ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"
 BEGIN, END = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
@@ -88,15 +89,7 @@ def place_of(fault: Fault) -> Iterator[str]:
                 stack.enter_context(mock.patch.object(dial, "_ask", ask))
                 yield "http://bedrock.test"
             case "full":
-                full = stack.enter_context(socket.socket())
-                full.bind(("127.0.0.1", 0))
-                full.listen(0)
-                for _ in range(3):
-                    waiting = stack.enter_context(socket.socket())
-                    waiting.setblocking(False)
-                    with contextlib.suppress(BlockingIOError):
-                        waiting.connect(full.getsockname())
-                yield f"http://127.0.0.1:{full.getsockname()[1]}"
+                yield f"http://127.0.0.1:{stack.enter_context(taking_nobody())}"
             case other:
                 url = stack.enter_context(upstream(handler(fault)))
                 yield url.replace("http:", "https:") if other == "no TLS" else url

@@ -5,59 +5,29 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
 
 from app.emulator.guardrails import GUARDRAIL
 from app.emulator.protocol import BreakableProtocol
 from app.kit import json
-from tests.servers import KEY, emulator_app, gateway, serving
+from tests.end_to_end.watching import Exchange, Watched
+from tests.servers import KEY, gateway, serving
 
 ECHO, CLAUDE, GPT = "scripted.echo-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0"
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
-class Seen:
-    """The embedded Bedrock, and what it was asked."""
-
-    def __init__(self) -> None:
-        self._inside = emulator_app()
-        self.requests: list[tuple[str, dict[str, str], Any]] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._inside(scope, receive, send)
-            return
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        self.requests.append((scope["path"], headers, json.loads(body or b"null")))
-        is_given = False
-
-        async def again() -> Any:
-            nonlocal is_given
-            if is_given:
-                return await receive()
-            is_given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._inside(scope, again, send)
-
-    def is_guarded(self, path: str, headers: dict[str, str], body: Any) -> bool:
-        """True if the guardrail is on a request."""
-        if path.rpartition("/")[2].startswith("converse"):
-            config = body.get("guardrailConfig", {})
-            return (config.get("guardrailIdentifier"), config.get("guardrailVersion")) == (GUARDRAIL, "7")
-        if "/invoke" in path:
-            names = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")
-            return [headers.get(name) for name in names] == [GUARDRAIL, "7"]
-        return False
+def is_guarded(asked: Exchange) -> bool:
+    """True if the guardrail is on a request."""
+    if asked.path.rpartition("/")[2].startswith("converse"):
+        config = asked.body.get("guardrailConfig", {})
+        return (config.get("guardrailIdentifier"), config.get("guardrailVersion")) == (GUARDRAIL, "7")
+    names = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")
+    return "/invoke" in asked.path and [asked.headers.get(name) for name in names] == [GUARDRAIL, "7"]
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[tuple[str, Seen]]:
-    seen = Seen()
+def guarded() -> Iterator[tuple[str, Watched]]:
+    seen = Watched()
     with (
         serving(seen, http=BreakableProtocol) as url,
         gateway(url, guardrail_id=GUARDRAIL, guardrail_version="7") as base,
@@ -91,18 +61,18 @@ def doors(text: str) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("place", range(len(doors(""))))
-def test_it_is_on_every_call(guarded: tuple[str, Seen], place: int) -> None:
+def test_it_is_on_every_call(guarded: tuple[str, Watched], place: int) -> None:
     base, seen = guarded
-    seen.requests.clear()
+    seen.exchanges.clear()
     path, body = doors("hello")[place]
     assert ask(base, path, body).status_code == 200
-    assert seen.requests
-    for request in seen.requests:
-        assert seen.is_guarded(*request), request[0]
+    assert seen.exchanges
+    for request in seen.exchanges:
+        assert is_guarded(request), request.path
 
 
 @pytest.mark.parametrize("place", [place for place, (path, _) in enumerate(doors("")) if "invoke" not in path])
-def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Seen], place: int) -> None:
+def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Watched], place: int) -> None:
     path, body = doors("this is forbidden")[place]
     if body.get("model") == CLAUDE and path == "/v1/messages":
         return  # the embedded Bedrock has no guardrail on InvokeModel; that it was asked for one is tested above
@@ -118,13 +88,13 @@ def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Seen], place:
         ("/v1/rerank", {"model": "cohere.rerank-v3-5:0", "query": "x", "documents": ["fine", "this is forbidden"]}),
     ],
 )
-def test_what_cannot_have_one_is_looked_at_before(guarded: tuple[str, Seen], path: str, body: Any) -> None:
+def test_what_cannot_have_one_is_looked_at_before(guarded: tuple[str, Watched], path: str, body: Any) -> None:
     base, seen = guarded
-    seen.requests.clear()
+    seen.exchanges.clear()
     answer = ask(base, path, body)
     assert answer.status_code == 400
     assert "guardrail" in answer.text
-    assert [request[0] for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
     fine = json.loads(json.dumps(body).replace(b"forbidden", b"allowed"))
     assert ask(base, path, fine).status_code == 200
 
@@ -148,18 +118,18 @@ def told(content: list[Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("content", [{"text": "this is forbidden"}, {"json": {"said": ["this is forbidden"]}}])
-def test_what_a_tool_tells_is_shown_to_it_too(guarded: tuple[str, Seen], content: dict[str, Any]) -> None:
+def test_what_a_tool_tells_is_shown_to_it_too(guarded: tuple[str, Watched], content: dict[str, Any]) -> None:
     base, seen = guarded
-    seen.requests.clear()
+    seen.exchanges.clear()
     answer = ask(base, f"/model/{ECHO}/converse", told([content]))
     assert answer.status_code == 400
     assert "guardrail" in answer.text
-    assert [request[0] for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
     assert ask(base, f"/model/{ECHO}/converse", told([{"text": "this is fine"}])).status_code == 200
 
 
 @pytest.mark.parametrize("messages", [5, "x", [5], [{"content": 5}], [{"content": [5, {"toolResult": 5}]}]])
-def test_what_cannot_be_read_is_bedrocks_to_refuse(guarded: tuple[str, Seen], messages: Any) -> None:
+def test_what_cannot_be_read_is_bedrocks_to_refuse(guarded: tuple[str, Watched], messages: Any) -> None:
     assert ask(guarded[0], f"/model/{ECHO}/converse", {"messages": messages}).status_code == 400
 
 
@@ -179,26 +149,26 @@ def test_what_cannot_be_read_is_bedrocks_to_refuse(guarded: tuple[str, Seen], me
     ],
 )
 def test_there_is_no_way_around_it(
-    guarded: tuple[str, Seen], path: str, body: Any, headers: dict[str, str], status: int
+    guarded: tuple[str, Watched], path: str, body: Any, headers: dict[str, str], status: int
 ) -> None:
     base, seen = guarded
-    seen.requests.clear()
+    seen.exchanges.clear()
     assert ask(base, path, body, **headers).status_code == status
-    assert seen.requests == []
+    assert seen.exchanges == []
 
 
-def test_a_body_that_could_be_read_in_two_ways_is_no_way_around_it(guarded: tuple[str, Seen]) -> None:
+def test_a_body_that_could_be_read_in_two_ways_is_no_way_around_it(guarded: tuple[str, Watched]) -> None:
     twice = b'{"messages":[{"role":"user","content":[{"text":"x"}]}],"guardrailConfig":{},"guardrailConfig":{}}'
     answer = httpx.post(f"{guarded[0]}/model/{ECHO}/converse", content=twice, headers=HEADERS)
     assert answer.status_code == 400
 
 
-def test_the_same_guardrail_may_be_named_and_traced(guarded: tuple[str, Seen]) -> None:
+def test_the_same_guardrail_may_be_named_and_traced(guarded: tuple[str, Watched]) -> None:
     base, seen = guarded
-    seen.requests.clear()
+    seen.exchanges.clear()
     config = {"guardrailIdentifier": GUARDRAIL, "guardrailVersion": "7", "trace": "enabled"}
     assert ask(base, f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": config}).status_code == 200
-    assert seen.requests[0][2]["guardrailConfig"] == config
+    assert seen.exchanges[0].body["guardrailConfig"] == config
 
 
 def test_a_guardrail_that_does_not_answer_lets_nothing_pass() -> None:

@@ -14,6 +14,7 @@ class Exchange:
     service: str
     path: str
     body: Any
+    headers: dict[str, str]
     answer: bytes = b""
 
 
@@ -34,8 +35,9 @@ class Watched:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        service = dict(scope["headers"])[b"authorization"].decode().split("/")[3]
-        exchange = Exchange(service, scope["path"], json.loads(body))
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        service = headers["authorization"].split("/")[3]
+        exchange = Exchange(service, scope["path"], json.loads(body), headers)
         self.exchanges.append(exchange)
         is_given = False
 

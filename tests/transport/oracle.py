@@ -1,7 +1,6 @@
 """aiohttp behind the transport port: what another mind makes of the same bytes."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
+from app.bedrock.http1 import dial
 from app.bedrock.transport import Headers, HttpRequest
 from app.errors import (
     ConnectionLost,
@@ -21,7 +21,6 @@ from app.errors import (
     UpstreamUnreachable,
 )
 
-_KEEPALIVE_IDLE_SECONDS = 45  # NAT gateways and load balancers forget a silent connection after 350 s (contracts 8)
 _POOL_IDLE_SECONDS = 30.0
 _PIECE_BYTES = 256 * 1024
 _SKIPPED = ("accept", "accept-encoding", "content-type", "user-agent")
@@ -53,7 +52,7 @@ class AiohttpTransport:
     def _make_session(self) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, ssl=self._trust, keepalive_timeout=_POOL_IDLE_SECONDS, socket_factory=_make_socket
+                limit=0, ssl=self._trust, keepalive_timeout=_POOL_IDLE_SECONDS, socket_factory=dial._make_socket
             ),
             timeout=aiohttp.ClientTimeout(connect=self._connect_timeout, sock_read=self._read_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -143,16 +142,6 @@ class AiohttpResponse:
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), _PIECE_BYTES):
         yield body[start : start + _PIECE_BYTES]
-
-
-def _make_socket(address: Any) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_IDLE_SECONDS)
-    return made
 
 
 def _translate(error: Exception) -> GatewayError:

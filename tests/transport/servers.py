@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,34 @@ async def serve(handle: Handle, host: str = "127.0.0.1", **options: Any) -> Asyn
             task.cancel()
         await asyncio.gather(*handling, return_exceptions=True)
         await asyncio.sleep(0)  # asyncio closes a socket one turn after it was told to
+
+
+@contextlib.contextmanager
+def taking_nobody() -> Iterator[int]:
+    """A port that is listened on, and where no connection is ever taken: the queue before it is full. Yields it."""
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(full.getsockname())
+        yield full.getsockname()[1]
+
+
+class Counting:
+    """Handles connections as `handle` does, and counts them."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self.connections = 0
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Handle one connection."""
+        self.connections += 1
+        await self._handle(reader, writer)
 
 
 def saying(*answers: bytes, then_close: bool = False) -> Handle:

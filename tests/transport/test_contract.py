@@ -18,7 +18,7 @@ from tests.servers import free_port, read_request
 from tests.transport.certificates import Authority
 from tests.transport.oracle import AiohttpTransport
 from tests.transport.proxies import Proxy
-from tests.transport.servers import Outcome, get, outcome, post, saying, serve
+from tests.transport.servers import Counting, Outcome, get, outcome, post, saying, serve, taking_nobody
 
 pytestmark = pytest.mark.loopback
 
@@ -136,16 +136,11 @@ async def test_what_arrived_before_a_cut_is_handed_on_first(transport: Transport
 
 
 async def test_a_connection_is_used_again(transport: Transport) -> None:
-    connections = []
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
-        await saying(OK)(reader, writer)
-
-    async with serve(handle) as port:
+    counting = Counting(saying(OK))
+    async with serve(counting.handle) as port:
         for _ in range(5):
             assert (await outcome(transport, post(port))).body == b"ok"
-        assert len(connections) == 1
+        assert counting.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -156,16 +151,11 @@ async def test_a_connection_is_used_again(transport: Transport) -> None:
     ],
 )
 async def test_a_connection_that_will_close_is_not(transport: Transport, said: bytes) -> None:
-    connections = []
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
-        await saying(said)(reader, writer)
-
-    async with serve(handle) as port:
+    counting = Counting(saying(said))
+    async with serve(counting.handle) as port:
         for _ in range(3):
             assert (await outcome(transport, post(port))).body == b"ok"
-        assert len(connections) == 3
+        assert counting.connections == 3
 
 
 async def test_requests_at_once_have_a_connection_each(transport: Transport) -> None:
@@ -360,18 +350,8 @@ async def test_a_closed_port_is_unreachable(transport: Transport) -> None:
 
 
 async def test_connecting_has_a_limit(transport: Transport) -> None:
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        waiting = [socket.socket() for _ in range(3)]
-        for each in waiting:
-            each.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                each.connect(full.getsockname())
-        with pytest.raises(ConnectTimeout):
-            await transport.open(get(full.getsockname()[1]))
-        for each in waiting:
-            each.close()
+    with taking_nobody() as port, pytest.raises(ConnectTimeout):
+        await transport.open(get(port))
 
 
 async def test_a_probe_says_what_is_wrong(transport: Transport) -> None:

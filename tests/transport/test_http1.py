@@ -15,7 +15,7 @@ from app.bedrock.transport import HttpRequest
 from app.errors import ConnectionLost, ConnectTimeout, UpstreamUnreachable
 from tests.servers import free_port, read_request
 from tests.transport.certificates import Authority
-from tests.transport.servers import Outcome, get, outcome, post, saying, serve
+from tests.transport.servers import Outcome, get, outcome, post, saying, serve, taking_nobody
 
 pytestmark = pytest.mark.loopback
 
@@ -342,26 +342,17 @@ async def test_one_address_of_several_is_enough() -> None:
 
 
 async def test_an_address_that_says_nothing_delays_a_little() -> None:
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        waiting = [socket.socket() for _ in range(3)]
-        for each in waiting:
-            each.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                each.connect(full.getsockname())
+    with taking_nobody() as silent:
         async with serve(saying(OK)) as port:
 
             async def resolve(host: str, wanted: int) -> dial.Addresses:
-                return addresses(("127.0.0.1", full.getsockname()[1]), ("127.0.0.1", port))
+                return addresses(("127.0.0.1", silent), ("127.0.0.1", port))
 
             transport = Http1Transport(1.0, 0.5, resolve=resolve)
             started = asyncio.get_running_loop().time()
             assert (await outcome(transport, get(port))).body == b"ok"
             assert 0.2 < asyncio.get_running_loop().time() - started < 0.6
             await transport.close()
-        for each in waiting:
-            each.close()
 
 
 async def test_a_name_without_an_address_is_unreachable() -> None:

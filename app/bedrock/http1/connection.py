@@ -15,8 +15,6 @@ _JOINED_BYTES = 64 * 1024
 _PIECE_BYTES = 256 * 1024
 # a server that has closed an idle connection says so within a round trip
 _STALE_SECONDS = 0.5
-
-
 _NOTHING = memoryview(b"")
 
 
