@@ -13,13 +13,13 @@ from app.bedrock.transport import NO_WAITS, Headers, HttpRequest, HttpResponse, 
 from app.errors import ConnectTimeout, GatewayError, UpstreamUnreachable
 from app.kit.clock import Deadline
 from app.kit.off_loop import off_loop
+from app.kit.values import Struct
 from app.telemetry.observer import Attempt
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class BedrockRequest:
+class BedrockRequest(Struct, frozen=True):
     """A request to Bedrock before it has a host and a signature.
 
     path, query: as they travel, percent-encoded; headers: names in lower case.

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from app.kit.values import Struct
 from app.settings import Settings
 
 Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle"]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A region and an account; what is empty is the gateway's own.
 
     role: the ARN of a role in another account, which is assumed. endpoint_url: base URL of its runtime, if not AWS's.

@@ -1,8 +1,9 @@
 """The port through which HTTP requests leave, and nothing of how."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from app.kit.values import Struct
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -21,8 +22,7 @@ class Waits(NamedTuple):
 NO_WAITS = Waits()
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True):
     """A request as it goes on the wire. `url` is absolute and encoded already: it is sent as it stands."""
 
     method: str

@@ -1,15 +1,14 @@
 """A call: what a dialect made of its caller's request, before any model is chosen."""
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.converse.request import ConverseRequest
+from app.kit.values import Struct, field
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-@dataclass(slots=True)
-class Intent:
+class Intent(Struct):
     """What the caller wants and Converse cannot say; `tailor` says it in the words of one model, or reports it.
 
     effort: how hard to think; None leaves it to the model.
@@ -28,8 +27,7 @@ class Intent:
     json_object: bool = False
 
 
-@dataclass(slots=True)
-class ModelCall:
+class ModelCall(Struct):
     """One call of a model.
 
     model: the name the caller used; `routing` resolves it.
@@ -44,8 +42,7 @@ class ModelCall:
     ignored: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class NativeCall:
+class NativeCall(Struct, frozen=True):
     """One call in a format that the target's own surface may take, so that it crosses as it came.
 
     model: the name the caller used. document: the caller's body, never written into.

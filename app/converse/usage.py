@@ -5,12 +5,12 @@ nine recorded replies with a cache, total = input + output + read + write. Membe
 leaves `cacheWriteInputTokens` out, and streams may have no cache members at all.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
+from app.kit.values import Struct
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+
+class Usage(Struct, frozen=True):
     """Token counts of one call; `input` excludes the cached ones, `output` includes those of thoughts, `reasoning`,
     and `cache_write` those that are kept for an hour, `cache_write_1h`.
     """

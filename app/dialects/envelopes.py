@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 
 from app.errors import GatewayError
+from app.kit.values import Struct
 
 Headers = tuple[tuple[str, str], ...]
 
 JSON: Headers = (("content-type", "application/json"),)
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """An answer in one piece."""
 
     status: int
@@ -20,8 +19,7 @@ class Whole:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Streamed:
+class Streamed(Struct, frozen=True):
     """An answer in pieces.
 
     chunks: closed by whoever sends them. fail: the last bytes for a stream that broke, in the caller's dialect; None

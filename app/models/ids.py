@@ -5,11 +5,11 @@ ARN. Only here does anybody look inside one. Source: the modelId pattern of boto
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
 from app.errors import InvalidRequest
+from app.kit.values import Struct
 
 # from the narrowest to the widest
 GEOGRAPHIES = ("jp", "au", "in", "ca", "us-gov", "us", "eu", "apac", "global")
@@ -25,8 +25,7 @@ _HIDDEN = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ModelId:
+class ModelId(Struct, frozen=True):
     """A model's name, taken apart.
 
     raw: as it was given. base: `provider.model`, or the raw name where an ARN hides the model.

@@ -1,13 +1,13 @@
 """Embeddings: as many calls of InvokeModel as the model's family needs, side by side within a bound."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 from app.bedrock.decode import usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage
 from app.errors import UpstreamFailed
+from app.kit.values import replace
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline

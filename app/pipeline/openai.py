@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from typing import Any, Literal
 
 from app.bedrock.client import BedrockRequest
 from app.converse.call import NativeCall
 from app.kit import json
+from app.kit.values import replace
 from app.models.ids import ModelId
 from app.models.traits import Surface
 from app.pipeline import ways

@@ -1,8 +1,7 @@
 """Rerank: one call of InvokeModel."""
 
-from dataclasses import replace
-
 from app.bedrock.decode import usage_of_headers
+from app.kit.values import replace
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from app.errors import (
 from app.kit import json
 from app.kit.clock import Deadline
 from app.kit.off_loop import off_loop
+from app.kit.values import replace
 from app.models.ids import ModelId, parse_model_id
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
 
 from app.bedrock.client import BedrockRequest
@@ -24,6 +23,7 @@ from app.converse.usage import Usage
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.aiter import started
+from app.kit.values import Struct, field, replace
 from app.models.ids import ModelId, parse_model_id
 from app.tailor.draft import Draft
 from app.tailor.undo import EventUndo, Undo
@@ -39,8 +39,7 @@ Ask = Callable[[ModelId], BedrockRequest]
 JSON = (("content-type", "application/json"),)
 
 
-@dataclass(frozen=True, slots=True)
-class Way(Generic[T]):
+class Way(Struct, Generic[T], frozen=True):
     """One way to ask one target.
 
     lane, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
@@ -75,8 +74,7 @@ class Way(Generic[T]):
         return replace(self, ignored=[*ignored, *self.ignored])
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarded:
+class Forwarded(Struct, frozen=True):
     """Bedrock's answer, word for word."""
 
     status: int
@@ -84,8 +82,7 @@ class Forwarded:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardedStream:
+class ForwardedStream(Struct, frozen=True):
     """Bedrock's streamed answer, its bytes as they arrive, and the tap that listens to them."""
 
     status: int

@@ -10,10 +10,10 @@ import secrets
 import time
 from calendar import timegm
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from app.errors import AuthenticationFailed, SignatureRefused
 from app.kit import sigv4
+from app.kit.values import Struct
 from app.policies.caller import ANONYMOUS, Caller
 
 _MOST_SIGNED = 128
@@ -25,8 +25,7 @@ _AUTHORIZATION = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(Struct, frozen=True):
     """The head of a request: `path` and `query` as they travelled, header names in lower case."""
 
     method: str
@@ -36,11 +35,11 @@ class RequestHead:
 
     def header(self, name: str) -> str:
         """The values of a header, joined by commas; empty if there is none."""
-        return ",".join(value for key, value in self.headers if key == name)
+        values = [value for key, value in self.headers if key == name]
+        return values[0] if len(values) == 1 else ",".join(values)
 
 
-@dataclass(frozen=True, slots=True)
-class SignedClaim:
+class SignedClaim(Struct, frozen=True):
     """A claim that only the body can prove."""
 
     verify: Callable[[bytes], Caller]

@@ -1,10 +1,9 @@
 """Who calls."""
 
-from dataclasses import dataclass
+from app.kit.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """The holder of a key, by the key's name."""
 
     name: str

@@ -1,13 +1,14 @@
 """A guardrail that this deployment puts on every call: where it cannot be applied, there is no call."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from app.bedrock.client import BedrockRequest
 from app.errors import InvalidRequest, PermissionRefused
 from app.kit import json
+from app.kit.values import replace
 
 _CONVERSE = frozenset({"converse", "converse-stream"})
 _INVOKE = frozenset({"invoke", "invoke-with-response-stream"})

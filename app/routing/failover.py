@@ -17,13 +17,13 @@ from typing import Generic, TypeVar
 from app.bedrock.retry import RetryPolicy
 from app.errors import GatewayError, InvalidRequest, Overloaded
 from app.kit.clock import Deadline
+from app.kit.values import Struct
 from app.routing.health import Breakers
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Option(Generic[T]):
+class Option(Struct, Generic[T], frozen=True):
     """One target of a call, ready to be asked.
 
     key: what its health is kept under. ask: makes one attempt.

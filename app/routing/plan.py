@@ -2,19 +2,19 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from app.bedrock.endpoints import HOME, Place
 from app.bedrock.transport import NO_WAITS, Waits
 from app.errors import InvalidRequest
+from app.kit.values import Struct, replace
 from app.models.ids import ModelId, parse_model_id
 from app.models.traits import Traits, traits_of
 
 DEFAULT_ALIAS = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How long a model may take. waits: for one attempt. total: seconds for a request, all its attempts included."""
 
     waits: Waits = NO_WAITS
@@ -24,8 +24,7 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where an attempt lands.
 
     model: as it is called. known: the model that it is, where `model` is an ARN that hides it; else `model` itself.
@@ -52,8 +51,7 @@ class Target:
         return surface if surface == "invoke" or not self.model.is_opaque else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One member of a route, as configured."""
 
     model: str
@@ -61,8 +59,7 @@ class Choice:
     weight: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A name for several targets: tried in their order, or in one drawn anew for each request by their weights."""
 
     choices: tuple[Choice, ...]

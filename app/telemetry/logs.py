@@ -102,5 +102,5 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     if record.cost is not None:
         fields["cost_usd"] = round(record.cost, 9)
     if record.usage is not None:
-        fields["tokens"] = {name: getattr(record.usage, name) for name in record.usage.__slots__}
+        fields["tokens"] = {name: getattr(record.usage, name) for name in record.usage.__struct_fields__}
     return fields

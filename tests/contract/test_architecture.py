@@ -20,7 +20,7 @@ DOORS = {
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),
     "botocore": {"aws_data.py", "bedrock/credentials.py", "bedrock/endpoints.py", "settings.py"},
-    "msgspec": {"kit/json.py"},
+    "msgspec": {"kit/json.py", "kit/values.py"},
     "json": {"kit/json.py"},
     "dotenv": {"settings.py"},
     "pydantic_settings": {"settings.py"},

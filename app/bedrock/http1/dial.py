@@ -6,7 +6,6 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -15,6 +14,7 @@ import aiohappyeyeballs
 
 from app.bedrock.http1.connection import Connection
 from app.errors import ConnectTimeout, UpstreamUnreachable
+from app.kit.values import Struct
 
 Addresses = list[tuple[int, int, int, str, tuple[Any, ...]]]
 Resolve = Callable[[str, int], Awaitable[Addresses]]
@@ -36,8 +36,7 @@ class Stop(NamedTuple):
     is_tls: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where requests go.
 
     authority: what stands between scheme and path. proxy: the URL of the proxy before it, or nothing.

@@ -1,9 +1,9 @@
 """What a translator of answers must know of the request, and the words that both ways of answering share."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from app.converse.usage import Usage
+from app.kit.values import Struct
 
 STOP_REASONS = {
     "end_turn": "end_turn",
@@ -17,8 +17,7 @@ STOP_REASONS = {
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
-@dataclass(frozen=True, slots=True)
-class MessageFacts:
+class MessageFacts(Struct, frozen=True):
     """The answer's id, the model as the caller named it, and the request's id, which errors repeat."""
 
     id: str

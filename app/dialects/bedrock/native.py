@@ -1,6 +1,5 @@
 """A caller's own request to Bedrock, and Bedrock's answer, byte for byte."""
 
-from dataclasses import replace
 from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
@@ -11,6 +10,7 @@ from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.kit import json
+from app.kit.values import replace
 from app.models.ids import ModelId, is_model_name, parse_model_id
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline

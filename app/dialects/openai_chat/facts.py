@@ -1,9 +1,9 @@
 """What a translator of answers must know of the request: nothing of it is in the answer itself."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from app.converse.usage import Usage
+from app.kit.values import Struct
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -17,8 +17,7 @@ FINISH_REASONS = {
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
-@dataclass(frozen=True, slots=True)
-class ChatFacts:
+class ChatFacts(Struct, frozen=True):
     """id and created (seconds since the epoch) of the answer, the model as the caller named it, and what was asked.
 
     custom_tools: names of tools whose input is free text. include_usage: a stream ends with its usage.

@@ -1,7 +1,6 @@
 """What a translator of answers must know of the request, and the objects that both ways of answering share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from app.converse.content import ReasoningContentBlock
@@ -10,6 +9,7 @@ from app.dialects.openai_responses.schema_in import ResponseRequest
 from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_tools import custom_input
 from app.kit import ids
+from app.kit.values import Struct, field
 
 # why an answer is not complete, by Converse's stop reason
 INCOMPLETE = {
@@ -21,8 +21,7 @@ INCOMPLETE = {
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseFacts:
+class ResponseFacts(Struct, frozen=True):
     """id and created_at (seconds since the epoch) of the answer, the model as the caller named it, and the request.
 
     echo: the request's document, of which some members are given back as they came. seal: closes thoughts; None where
