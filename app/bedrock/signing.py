@@ -5,6 +5,7 @@ An order of magnitude cheaper than botocore's signer, and equal to it byte for b
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from app.bedrock.credentials import BearerToken, Identity
 from app.kit import sigv4
@@ -47,7 +48,7 @@ class Signer:
         """
         if isinstance(identity, BearerToken):
             return [*headers, ("authorization", f"Bearer {identity.token}")]
-        timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
+        timestamp = _moment(int(self._clock()))
         date = timestamp[:8]
         proof: Headers = [("x-amz-date", timestamp)]
         if identity.token:
@@ -66,3 +67,8 @@ class Signer:
             self._keys[name] = sigv4.signing_key(secret, date, self._region, name)
             self._key_for[name] = (secret, date)
         return self._keys[name]
+
+
+@lru_cache(4)
+def _moment(seconds: int) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))

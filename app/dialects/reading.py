@@ -39,25 +39,22 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
     """
     if head.header("content-encoding").lower() not in ("", "identity"):
         raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
-    too_large = BodyTooLarge(f"the body is larger than {limit} bytes, the limit of this gateway")
     length = head.header("content-length")
     if length.isdigit() and int(length) > limit:
-        raise too_large
+        raise _too_large(limit)
     if patience == math.inf:
-        return await _read_pieces(receive, limit, too_large, None, held)
+        return await _read_pieces(receive, limit, None, held)
     pace = asyncio.timeout(patience)
     try:
         async with pace:
-            return await _read_pieces(receive, limit, too_large, pace, held)
+            return await _read_pieces(receive, limit, pace, held)
     except TimeoutError:
         if not pace.expired():
             raise
         raise CallerTooSlow("the body did not arrive in time") from None
 
 
-async def _read_pieces(
-    receive: Receive, limit: int, too_large: BodyTooLarge, pace: asyncio.Timeout | None, held: HeldBody
-) -> bytes:
+async def _read_pieces(receive: Receive, limit: int, pace: asyncio.Timeout | None, held: HeldBody) -> bytes:
     begun = pace.when() or 0.0 if pace is not None else 0.0
     pieces: list[bytes] = []
     while True:
@@ -66,10 +63,14 @@ async def _read_pieces(
             raise CallerGone
         piece: bytes = message.get("body", b"")
         if held.size + len(piece) > limit:
-            raise too_large
+            raise _too_large(limit)
         held.add(len(piece))
         pieces.append(piece)
         if not message.get("more_body", False):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if pace is not None:
             pace.reschedule(begun + held.size / _BYTES_PER_SECOND)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than {limit} bytes, the limit of this gateway")

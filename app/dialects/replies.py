@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import TypeVar
 
 from app.dialects.envelopes import Headers
@@ -17,21 +17,22 @@ Made = TypeVar("Made")
 SSE: Headers = (("content-type", sse.CONTENT_TYPE), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 
-@contextmanager
-def understanding() -> Iterator[None]:
-    """What is not as Bedrock's service model says it is Bedrock's failure, not ours."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__) from None
+# what is raised where something is not as Bedrock's service model says it is: Bedrock's failure, not ours
+_ODD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+
+
+def _no_sense(error: BaseException) -> UpstreamFailed:
+    return UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__)
 
 
 def understood(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
     """The same function; what it does not find where Bedrock should have put it is Bedrock's failure."""
 
     def made(answer: Batch) -> Made:
-        with understanding():
+        try:
             return make(answer)
+        except _ODD as error:
+            raise _no_sense(error) from None
 
     return made
 
@@ -48,11 +49,12 @@ async def frames(
         async for batch in batches:
             translated, failure = b"", None
             try:
-                with understanding():
-                    for item in batch:
-                        translated += translate([item])
+                for item in batch:
+                    translated += translate([item])
             except GatewayError as error:
                 failure = error
+            except _ODD as error:
+                failure = _no_sense(error)
             if translated:
                 yield translated
             if failure is not None:

@@ -74,11 +74,10 @@ class Sender:
 
     async def send_answer(self, answer: Answer) -> None:
         """Send an answer. What a stream raises comes out; then `send_error` ends it."""
-        match answer:
-            case Whole(status, headers, body):
-                await self._send_whole(status, headers, body)
-            case Streamed():
-                await self._send_stream(answer)
+        if isinstance(answer, Whole):
+            await self._send_whole(answer.status, answer.headers, answer.body)
+        else:
+            await self._send_stream(answer)
 
     async def send_error(self, error: GatewayError) -> None:
         """Send an error: whole, or as the last bytes of a stream that has begun; where neither can be, cut."""

@@ -45,7 +45,12 @@ class ModelId(Struct, frozen=True):
     @property
     def quoted(self) -> str:
         """The name as one segment of a path, as boto3 encodes it."""
-        return quote(self.raw, safe="")
+        return _quoted(self.raw)
+
+
+@lru_cache(maxsize=4096)
+def _quoted(raw: str) -> str:
+    return quote(raw, safe="")
 
 
 def is_model_name(raw: str) -> bool:

@@ -10,6 +10,7 @@ import secrets
 import time
 from calendar import timegm
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from app.errors import AuthenticationFailed, SignatureRefused
 from app.kit import sigv4
@@ -25,18 +26,25 @@ _AUTHORIZATION = re.compile(
 )
 
 
-class RequestHead(Struct, frozen=True):
+@dataclass(slots=True)
+class RequestHead:
     """The head of a request: `path` and `query` as they travelled, header names in lower case."""
 
     method: str
     path: str
     query: str
     headers: tuple[tuple[str, str], ...]
+    _values: dict[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        values: dict[str, str] = {}
+        for name, value in self.headers:
+            values[name] = f"{values[name]},{value}" if name in values else value
+        self._values = values
 
     def header(self, name: str) -> str:
         """The values of a header, joined by commas; empty if there is none."""
-        values = [value for key, value in self.headers if key == name]
-        return values[0] if len(values) == 1 else ",".join(values)
+        return self._values.get(name, "")
 
 
 class SignedClaim(Struct, frozen=True):

@@ -24,6 +24,7 @@ _FIELDS = frozenset(
 )  # fmt: skip
 _CACHEABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
 _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
+_KNOWN = _FIELDS | _CARRIED_ELSEWHERE
 
 
 @dataclass(slots=True)
@@ -50,8 +51,7 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
     kept, dropped = filter_betas(asked, also_passed)
     body = {name: value for name, value in document.items() if name in _FIELDS and value is not None}
     draft = InvokeDraft(body, traits, betas=kept)
-    known = _FIELDS | _CARRIED_ELSEWHERE
-    draft.ignored += [name for name, value in document.items() if name not in known and value is not None]
+    draft.ignored += [name for name, value in document.items() if name not in _KNOWN and value is not None]
     draft.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
     if own_betas is not None and strings != own_betas:
         draft.ignored.append("anthropic_beta")

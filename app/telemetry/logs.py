@@ -74,16 +74,19 @@ class LogObserver:
         if record.route in self._QUIET_ROUTES:
             level = logging.DEBUG
         if _requests.isEnabledFor(level):
-            _requests.log(level, "request", extra={"fields": _fields(record)})
+            extra = {"fields": _fields(record)}
+            _requests.handle(_requests.makeRecord(_requests.name, level, "", 0, "request", (), None, extra=extra))
+
+
+_PLAIN = tuple(
+    name
+    for name in RequestRecord.__slots__
+    if name not in {"started", "usage", "first_event_ms", "model_behind", "cost", "tries", "trace"}
+)
 
 
 def _fields(record: RequestRecord) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        name: value
-        for name in record.__slots__
-        if name not in {"started", "usage", "first_event_ms", "model_behind", "cost", "tries", "trace"}
-        and (value := getattr(record, name))
-    }
+    fields: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(record, name))}
     # A caller chose these names, so only their number is logged.
     if record.ignored:
         fields["ignored"] = len(record.ignored)

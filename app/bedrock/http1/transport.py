@@ -10,7 +10,7 @@ from app.bedrock.http1.pool import Pool
 from app.bedrock.http1.response import Http1Response, StaleConnection
 from app.bedrock.transport import HttpRequest
 
-_MOST_ORIGINS = 1024
+_MOST_KEPT = 1024
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
 
 
@@ -43,6 +43,7 @@ class Http1Transport:
         self._dialer = Dialer(ssl.create_default_context(cafile=ca_bundle), resolve)
         self._pool = Pool()
         self._origins: dict[str, Origin] = {}
+        self._located: dict[str, tuple[Origin, str]] = {}
 
     async def open(self, request: HttpRequest) -> Http1Response:
         """Send, and wait for the head of the answer. See `Transport.open`.
@@ -79,14 +80,22 @@ class Http1Transport:
         self._pool.close()
 
     def _locate(self, url: str) -> tuple[Origin, str]:
-        """The origin of a URL, and what of the URL a server is asked for."""
+        """The origin of a URL, and what of the URL a server is asked for; most URLs are asked for again and again."""
+        located = self._located.get(url)
+        if located is None:
+            if len(self._located) >= _MOST_KEPT:
+                self._located.clear()
+            located = self._located[url] = self._take_apart(url)
+        return located
+
+    def _take_apart(self, url: str) -> tuple[Origin, str]:
         scheme, _, rest = url.partition("#")[0].partition("://")
         slash, query = rest.find("/"), rest.find("?")
         end = min((place for place in (slash, query) if place >= 0), default=len(rest))
         key, target = f"{scheme}://{rest[:end]}", rest[end:]
         origin = self._origins.get(key)
         if origin is None:
-            if len(self._origins) >= _MOST_ORIGINS:
+            if len(self._origins) >= _MOST_KEPT:
                 self._origins.clear()
             origin = self._origins[key] = parse_origin(key, uses_proxies=self._uses_proxies)
         target = target if target.startswith("/") else f"/{target}"

@@ -56,7 +56,9 @@ def from_document(document: dict[str, Any], facts: MessageFacts) -> dict[str, An
     """
     if document.get("type") != "message":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no message")
-    return {**_without_own(document), "model": facts.model}
+    passed_on = _without_own(document)
+    passed_on["model"] = facts.model
+    return passed_on
 
 
 class NativeStream:

@@ -31,7 +31,7 @@ from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_responses.stream import ResponseStream
 from app.dialects.openai_responses.tools import custom_names, namespaces
 from app.dialects.openai_shapes import ERRORS
-from app.dialects.replies import SSE, frames, understanding, understood
+from app.dialects.replies import SSE, frames, understood
 from app.dialects.route import Door, Handler, Threshold
 from app.dialects.urls import fetch_media
 from app.errors import InvalidRequest, NotFound
@@ -182,12 +182,15 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         async with aclosing(translating) as made:
             async for chunk in made:
                 yield chunk
-        with understanding():
-            response = translator.ended()
+        response = understood(_ended)(translator)
         # whoever reads the end of an answer may refer to it at once
         yield translator.last(await kept.keep(response, [*earlier, *sent]))
 
     return Streamed(200, SSE, chunks(), translator.fail, sse.COMMENT)
+
+
+def _ended(translator: ResponseStream | NativeResponseStream) -> dict[str, Any]:
+    return translator.ended()
 
 
 def _items(raw: list[Any], param: str) -> list[Item]:
