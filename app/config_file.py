@@ -33,7 +33,8 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # most deployments have no file
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class TargetRow(_Row):
@@ -117,6 +118,8 @@ def parse_config(text: str) -> ConfigFile:
     Raises:
         ValueError: it is no TOML, or holds what is not known, with the path of the first such thing.
     """
+    if not text:
+        return ConfigFile.model_construct()
     try:
         return ConfigFile.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

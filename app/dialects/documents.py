@@ -15,6 +15,12 @@ T = TypeVar("T")
 Listed = Annotated[list[T], FailFast()]
 
 
+class Shown(BaseModel):
+    """What only the OpenAPI page shows: nothing is built of it before somebody looks."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
 class Open(BaseModel):
     """Keeps fields that it does not know, so that they can be reported."""
 

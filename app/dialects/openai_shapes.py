@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
-
+from app.dialects.documents import Shown
 from app.dialects.route import MEANINGS, error_responses
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(Shown):
     """What went wrong; `param` is the path of the field."""
 
     message: str
@@ -16,13 +15,13 @@ class ErrorDetail(BaseModel):
     code: str | None
 
 
-class ErrorOut(BaseModel):
+class ErrorOut(Shown):
     """An error."""
 
     error: ErrorDetail
 
 
-class ModelOut(BaseModel):
+class ModelOut(Shown):
     """A model that can be called. `created` is 0 where AWS tells no date."""
 
     id: str
@@ -31,7 +30,7 @@ class ModelOut(BaseModel):
     owned_by: str
 
 
-class ModelList(BaseModel):
+class ModelList(Shown):
     """The models that can be called."""
 
     object: Literal["list"] = "list"

@@ -1,8 +1,10 @@
 """Liveness and readiness."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 import app
@@ -31,24 +33,39 @@ def health_router(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict
     """The health endpoints. They need no key."""
     router = APIRouter(tags=["Operations"])
 
-    @router.get("/health", summary="Is the process alive?")
-    async def health() -> Health:
+    @router.get(
+        "/health",
+        summary="Is the process alive?",
+        response_model=None,
+        responses={200: _described(Health, "It is.")},
+    )
+    async def health() -> JSONResponse:
         """Answers in every state, without looking at anything."""
-        return Health()
+        return JSONResponse(Health().model_dump())
 
     @router.get(
         "/health/ready",
         summary="Should requests be sent here?",
-        responses={503: {"model": Readiness, "description": "Not ready; the reasons say why."}},
+        response_model=None,
+        responses={
+            200: _described(Readiness, "They should."),
+            503: _described(Readiness, "Not ready; the reasons say why."),
+        },
     )
-    async def ready(response: Response) -> Readiness:
+    async def ready() -> JSONResponse:
         """Ready when AWS credentials are resolved and Bedrock was reachable when last seen."""
         reasons = list(reasons_not_ready())
-        if reasons:
-            response.status_code = 503
-        return Readiness(status="not ready" if reasons else "ready", reasons=reasons, breakers=breakers())
+        state = Readiness(status="not ready" if reasons else "ready", reasons=reasons, breakers=breakers())
+        return JSONResponse(state.model_dump(), 503 if reasons else 200)
 
     # Some load balancers ask with HEAD.
-    router.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)
-    router.add_api_route("/health/ready", ready, methods=["HEAD"], include_in_schema=False)
+    router.add_api_route("/health", health, methods=["HEAD"], response_model=None, include_in_schema=False)
+    router.add_api_route("/health/ready", ready, methods=["HEAD"], response_model=None, include_in_schema=False)
     return router
+
+
+def _described(model: type[BaseModel], meaning: str) -> dict[str, Any]:
+    """How a route documents an answer; FastAPI's own way loads pydantic's first version, 2 MB, to ask whether it is of
+    that.
+    """
+    return {"description": meaning, "content": {"application/json": {"schema": model.model_json_schema()}}}

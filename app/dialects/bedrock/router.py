@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
 from typing import Any
 
-from pydantic import BaseModel
-
 from app.dialects.bedrock.errors import render_error
 from app.dialects.bedrock.native import forward
 from app.dialects.bedrock.operations import OPERATIONS, Operation
+from app.dialects.documents import Shown
 from app.dialects.envelopes import Answer
 from app.dialects.route import Door, Handler, Threshold, error_responses
 from app.kit import eventstream
@@ -18,7 +17,7 @@ from app.pipeline.run import Pipeline
 DIALECT = "bedrock"
 
 
-class AwsError(BaseModel):
+class AwsError(Shown):
     """An error; its name is in the header `x-amzn-errortype`."""
 
     message: str

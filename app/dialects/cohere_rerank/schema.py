@@ -1,8 +1,8 @@
 """What a caller may send and gets: Cohere's Rerank, API versions 1 and 2."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from app.dialects.documents import Listed, Open
+from app.dialects.documents import Listed, Open, Shown
 
 
 class DocumentIn(Open):
@@ -21,13 +21,13 @@ class RerankRequest(Open):
     return_documents: bool | None = None
 
 
-class DocumentOut(BaseModel):
+class DocumentOut(Shown):
     """The text of a document."""
 
     text: str
 
 
-class RerankResult(BaseModel):
+class RerankResult(Shown):
     """A document by its place among those that were sent. document: only where `return_documents` asks for it."""
 
     index: int
@@ -35,7 +35,7 @@ class RerankResult(BaseModel):
     document: DocumentOut | None = None
 
 
-class RerankOut(BaseModel):
+class RerankOut(Shown):
     """The best documents, the best first. meta.billed_units.search_units: one for each hundred documents."""
 
     id: str
@@ -43,7 +43,7 @@ class RerankOut(BaseModel):
     meta: dict[str, dict[str, object]]
 
 
-class RerankError(BaseModel):
+class RerankError(Shown):
     """What went wrong, in Cohere's shape."""
 
     message: str

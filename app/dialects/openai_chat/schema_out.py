@@ -2,24 +2,26 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from app.dialects.documents import Shown
 
 
-class FunctionCallOut(BaseModel):
+class FunctionCallOut(Shown):
     """A function and its arguments as JSON text."""
 
     name: str
     arguments: str
 
 
-class CustomCallOut(BaseModel):
+class CustomCallOut(Shown):
     """A custom tool and its free text."""
 
     name: str
     input: str
 
 
-class ToolCallOut(BaseModel):
+class ToolCallOut(Shown):
     """A call that the model asks for."""
 
     id: str
@@ -28,7 +30,7 @@ class ToolCallOut(BaseModel):
     custom: CustomCallOut | None = None
 
 
-class MessageOut(BaseModel):
+class MessageOut(Shown):
     """The model's message. `thinking_blocks` go back unchanged to continue a conversation with thinking."""
 
     role: Literal["assistant"]
@@ -45,7 +47,7 @@ class MessageOut(BaseModel):
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
-class Choice(BaseModel):
+class Choice(Shown):
     """The one choice."""
 
     index: int
@@ -54,20 +56,20 @@ class Choice(BaseModel):
     finish_reason: FinishReason
 
 
-class PromptTokensDetails(BaseModel):
+class PromptTokensDetails(Shown):
     """How much of the prompt came from a cache or went into one."""
 
     cached_tokens: int
     cache_write_tokens: int
 
 
-class CompletionTokensDetails(BaseModel):
+class CompletionTokensDetails(Shown):
     """How many of the answer's tokens were thoughts, where the model tells."""
 
     reasoning_tokens: int
 
 
-class UsageOut(BaseModel):
+class UsageOut(Shown):
     """Tokens; `prompt_tokens` includes the cached ones."""
 
     prompt_tokens: int
@@ -77,7 +79,7 @@ class UsageOut(BaseModel):
     completion_tokens_details: CompletionTokensDetails
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(Shown):
     """The answer of a call that is not streamed."""
 
     id: str
@@ -89,7 +91,7 @@ class ChatCompletion(BaseModel):
     service_tier: str | None = None
 
 
-class ChunkChoice(BaseModel):
+class ChunkChoice(Shown):
     """What one chunk adds."""
 
     index: int
@@ -98,7 +100,7 @@ class ChunkChoice(BaseModel):
     finish_reason: FinishReason | None
 
 
-class ChatCompletionChunk(BaseModel):
+class ChatCompletionChunk(Shown):
     """One event of a stream; the last one with `include_usage` has no choices and the usage."""
 
     id: str

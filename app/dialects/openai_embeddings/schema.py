@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from app.dialects.documents import Listed, Open
+from app.dialects.documents import Listed, Open, Shown
 
 
 class EmbeddingRequest(Open):
@@ -17,7 +17,7 @@ class EmbeddingRequest(Open):
     input_type: Literal["search_document", "search_query", "classification", "clustering"] | None = None
 
 
-class EmbeddingOut(BaseModel):
+class EmbeddingOut(Shown):
     """The vector of one input: numbers, or the base64 of little-endian 32-bit floats."""
 
     object: Literal["embedding"]
@@ -25,14 +25,14 @@ class EmbeddingOut(BaseModel):
     embedding: list[float] | str
 
 
-class EmbeddingUsage(BaseModel):
+class EmbeddingUsage(Shown):
     """Tokens spent."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class EmbeddingList(BaseModel):
+class EmbeddingList(Shown):
     """The vectors, in the order of the inputs."""
 
     object: Literal["list"]

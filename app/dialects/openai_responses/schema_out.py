@@ -2,10 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from app.dialects.documents import Shown
 
 
-class ResponseUsage(BaseModel):
+class ResponseUsage(Shown):
     """Tokens spent; `input_tokens` includes the cached ones."""
 
     input_tokens: int
@@ -15,7 +15,7 @@ class ResponseUsage(BaseModel):
     total_tokens: int
 
 
-class ResponseOut(BaseModel):
+class ResponseOut(Shown):
     """An answer."""
 
     id: str
@@ -32,7 +32,7 @@ class ResponseOut(BaseModel):
     metadata: dict[str, str]
 
 
-class DeletedOut(BaseModel):
+class DeletedOut(Shown):
     """An answer that is forgotten."""
 
     id: str
