@@ -8,14 +8,17 @@ import math
 import os
 import socket
 import sys
+from functools import partial
 
 import uvicorn
 
 from app.check import run_check
 from app.kit.signals import exit_normally_on_signals
 from app.main import create_app
+from app.processes import Processes
 from app.protocol import guarded
-from app.settings import faults_end_the_start, load_settings
+from app.settings import Settings, faults_end_the_start, load_settings
+from app.share import Share
 from app.telemetry.logs import configure_logging
 
 
@@ -28,7 +31,6 @@ def main() -> int:
         return asyncio.run(run_check())
     with faults_end_the_start():
         settings = load_settings()
-        application = create_app(settings)
     try:
         listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=2048)
     except OSError as error:
@@ -37,6 +39,19 @@ def main() -> int:
         sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {reason}\n")
         return 1
     configure_logging(settings.log_level)
+    address, port = listener.getsockname()[:2]
+    logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
+    serve = partial(_serve, settings, listener)
+    if settings.web_concurrency == 1:
+        return serve(Share())
+    _look_for_garbage_less_often()
+    return Processes(settings.web_concurrency, serve).run()
+
+
+def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
+    """Serve until told to end; returns the exit code."""
+    with faults_end_the_start():
+        application = create_app(settings, share=share)
     config = uvicorn.Config(
         application,
         http=guarded(settings.caller_timeout),
@@ -49,8 +64,6 @@ def main() -> int:
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace),
     )
-    address, port = listener.getsockname()[:2]
-    logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
     exit_normally_on_signals()
     _look_for_garbage_less_often()
     uvicorn.Server(config).run(sockets=[listener])

@@ -15,6 +15,7 @@ from app.kit import json
 from app.kit.clock import Deadline
 from app.models.ids import parse_model_id
 from app.settings import Settings, SettingsError, load_settings
+from app.share import Share
 from app.telemetry.observer import RequestRecord
 
 _STEP_SECONDS = 60.0
@@ -27,7 +28,7 @@ async def run_check(out: TextIO = sys.stdout) -> int:
     started = time.monotonic()
     try:
         settings = load_settings()
-        gateway = build_gateway(settings)
+        gateway = build_gateway(settings, Share())
     except SettingsError as error:
         _report(out, "settings", started, False, "")
         for fault in error.faults:

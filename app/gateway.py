@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from app.routing.failover import Failover
 from app.routing.health import Breakers
 from app.routing.plan import Target
 from app.settings import Settings, SettingsError
+from app.share import Share
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.telemetry.load import Load
 from app.telemetry.metrics import Metrics
@@ -52,7 +53,9 @@ class Gateway:
     tracer: Tracer
     load: Load
     load_interval: float
+    share: Share
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _leave: Callable[[], None] = field(default=lambda: None)
 
     @property
     def client(self) -> BedrockClient:
@@ -61,6 +64,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Begin to resolve credentials and to look whether Bedrock can be reached; waits for neither."""
+        self._leave = self.share.begin(self.metrics.render)
         for client in self.clients.values():
             client.credentials.start()
         self._tasks.append(asyncio.create_task(self._probe(), name="prober"))
@@ -73,6 +77,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._leave()
         self.responses.close()
         await self.directory.close()
         for client in self.clients.values():
@@ -81,6 +86,10 @@ class Gateway:
         if self.pipeline.media is not None:
             await self.pipeline.media.close()
         await self.tracer.close(_LAST_SPANS_SECONDS)
+
+    def render_metrics(self) -> bytes:
+        """What all processes count and measure, in Prometheus's text format. Blocks for some tens of milliseconds."""
+        return self.share.render(self.metrics.render)
 
     def reasons_not_ready(self) -> list[str]:
         """Why requests should not be sent here; empty when they should, since some place can be asked."""
@@ -162,8 +171,11 @@ def _in(place: Place) -> str:
     return f" in {place.region or place.endpoint_url or 'another account'}" if place != HOME else ""
 
 
-def build_gateway(settings: Settings) -> Gateway:
+def build_gateway(settings: Settings, share: Share) -> Gateway:
     """Put the parts together. Nothing runs, and nothing is connected, before `start`.
+
+    Args:
+        share: what this process has in common with others.
 
     Raises:
         SettingsError: what the configuration says of names cannot be, or the environment names a proxy that is none.
@@ -174,10 +186,11 @@ def build_gateway(settings: Settings) -> Gateway:
     places = {HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)}
     clients = {place: _client(settings, place, transport, retry) for place in places}
     directory = ModelDirectory(clients[HOME])
-    metrics, load = Metrics(_base_of), Load()
-    admission = Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait)
+    metrics, load = Metrics(_base_of), Load(share.processes)
+    inside, waiting, held, *unproven = share.tallies
+    admission = Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait, inside, waiting)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
-    metrics.watch("waiting", "Requests that wait for a place.", lambda: admission.waiting)
+    metrics.watch("waiting", "Requests that wait for a place.", lambda: waiting.own)
     gateway = Gateway(
         clients=clients,
         transport=transport,
@@ -196,8 +209,8 @@ def build_gateway(settings: Settings) -> Gateway:
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),
             admission,
-            Admission(max(settings.max_in_flight // 10, 1), settings.max_waiting, settings.max_wait),
-            Bodies(settings.max_bodies_bytes),
+            Admission(max(settings.max_in_flight // 10, 1), settings.max_waiting, settings.max_wait, *unproven),
+            Bodies(settings.max_bodies_bytes, held),
             settings.max_body_bytes,
             settings.caller_timeout,
             settings.bedrock_total_timeout,
@@ -210,6 +223,7 @@ def build_gateway(settings: Settings) -> Gateway:
         tracer=_tracer(),
         load=load,
         load_interval=settings.load_log_interval,
+        share=share,
     )
     metrics.watch_breakers(gateway.breakers)
     return gateway

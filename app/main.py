@@ -29,6 +29,7 @@ from app.openapi import DESCRIPTION, TAGS, openapi_document
 from app.ops.health import health_router
 from app.ops.metrics import metrics_router
 from app.settings import Settings, faults_end_the_start, load_settings
+from app.share import Share
 from app.telemetry.logs import LogObserver, configure_logging
 from app.telemetry.metrics import CONTENT_TYPE
 from app.telemetry.observer import Observer, Observers
@@ -39,9 +40,13 @@ OPENAI_PREFIXES = ("/v1", "/api/v1")
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
-def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
-    """The application for these settings. Nothing is connected before its lifespan starts."""
-    gateway = build_gateway(settings)
+def create_app(settings: Settings, observer: Observer | None = None, share: Share | None = None) -> FastAPI:
+    """The application for these settings. Nothing is connected before its lifespan starts.
+
+    Args:
+        observer: is told of requests, in place of the log. share: what this process has in common with others.
+    """
+    gateway = build_gateway(settings, share or Share())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +79,7 @@ def create_app(settings: Settings, observer: Observer | None = None) -> FastAPI:
         *bedrock_routes(gateway.pipeline, gateway.threshold),
     ]
     application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
-    application.include_router(metrics_router(gateway.metrics.render, CONTENT_TYPE, settings.metrics_secret()))
+    application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
 
     @application.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:

@@ -26,6 +26,8 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _USERINFO = re.compile(r"//[^/@]*@")
 _SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "seal_secret", "metrics_key", "aws_bearer_token_bedrock"})
 _SMOKE = "smoke"
+# the same in all processes that are forked from this one
+_OWN_SECRET = secrets.token_bytes(32)
 # what bedrock-access-gateway called it
 _PREDECESSORS = {
     "API_KEYS": "API_KEY",
@@ -113,14 +115,13 @@ class Settings(BaseSettings):
     auth_disabled: bool = Field(False, validate_default=True, description="Serve callers without keys.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    web_concurrency: int = Field(1, ge=1, le=64, description="Processes that serve: one for each core is enough.")
     tls_certfile: Path | None = Field(None, description="Certificate chain (PEM), to serve HTTPS.")
     tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
     log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
     fetch_media: bool = Field(False, description="Fetch images and documents that callers name by URL, public ones.")
-    fetch_media_bytes: int = Field(
-        10_000_000, ge=1024, le=100_000_000, description="Bytes of all that one request names."
-    )
+    fetch_media_bytes: int = Field(10_000_000, ge=1024, le=100_000_000, description="Bytes of all that one names.")
     fetch_media_timeout: float = Field(10, gt=0, le=120, description="Seconds to fetch one.")
     max_bodies_bytes: int = Field(
         268_435_456, ge=1024, le=100_000_000_000, description="Bytes of all request bodies that are held at once."
@@ -324,11 +325,11 @@ class Settings(BaseSettings):
         return frozenset(self.native_surfaces.split(",")) - {"none"}
 
     def sealing_secret(self) -> bytes:
-        """What signs thoughts, the same in all processes that have the same keys; without keys, this process's own."""
+        """What signs thoughts, the same wherever the keys are the same; without keys, of one start."""
         if self.seal_secret:
             return self.seal_secret.get_secret_value().encode()
         keys = self.keys()
-        return repr(sorted(keys.items())).encode() if keys else secrets.token_bytes(32)
+        return repr(sorted(keys.items())).encode() if keys else _OWN_SECRET
 
     def metrics_secret(self) -> str:
         """METRICS_KEY, or nothing."""

@@ -241,4 +241,7 @@ def test_what_seals_thoughts_is_the_same_wherever_the_keys_are(monkeypatch: pyte
     with pytest.raises(SettingsError, match="SEAL_SECRET"):
         secret(SEAL_SECRET="short")
     open_to_all = {"API_KEYS": "", "AUTH_DISABLED": "true", "SEAL_SECRET": ""}
-    assert secret(**open_to_all) != secret(**open_to_all)
+    own = secret(**open_to_all)  # of this start, and of all processes that it forks
+    assert own == secret(**open_to_all)
+    assert len(own) == 32
+    assert own not in (secret(), b"[]")

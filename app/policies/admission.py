@@ -1,27 +1,33 @@
-"""How many requests may run at once: so many, and a short queue; everybody else is told at once to come back."""
+"""How many requests may run at once: so many, and a short queue; everybody else is told at once to come back.
+
+What is counted may be shared with other processes: then the limits hold for all of them together.
+"""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 from app.errors import GatewayBusy
+from app.kit.tally import Tally
+
+# nobody tells a process that another has freed a place
+_LOOK_SECONDS = 0.005
 
 
 @dataclass(slots=True)
 class Admission:
     """Lets requests in: a context in which a request has its place.
 
-    most: at once. most_waiting: in the queue. patience: seconds in the queue.
+    most: at once. most_waiting: in the queue. patience: seconds in the queue. inside, waiting: how many there are.
     """
 
     most: int
     most_waiting: int = 0
     patience: float = 1.0
-    waiting: int = 0
-    inside: int = 0
-    _places: asyncio.Semaphore = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._places = asyncio.Semaphore(self.most)
+    inside: Tally = field(default_factory=Tally)
+    waiting: Tally = field(default_factory=Tally)
+    _line: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _freed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     async def __aenter__(self) -> None:
         """A place, for as long as the context lasts.
@@ -29,28 +35,39 @@ class Admission:
         Raises:
             GatewayBusy: there is none, and none became free.
         """
-        if self._places.locked():
+        if self.waiting.own or not self._enter():
             await self._wait()
-        else:
-            await self._places.acquire()
-        self.inside += 1
 
     async def __aexit__(self, *_: object) -> None:
         """Give the place to the first who waits."""
-        self.inside -= 1
-        self._places.release()
+        self.inside.add(-1)
+        self._freed.set()
+
+    def _enter(self) -> bool:
+        self.inside.add(1)
+        if self.inside.total <= self.most:
+            return True
+        self.inside.add(-1)
+        return False
 
     async def _wait(self) -> None:
-        if self.waiting >= self.most_waiting:
+        if self.waiting.total >= self.most_waiting:
             raise GatewayBusy("the gateway is busy: try again in a moment", detail="no place, and the queue is full")
-        self.waiting += 1
+        self.waiting.add(1)
         try:
-            async with asyncio.timeout(self.patience):
-                await self._places.acquire()
+            async with asyncio.timeout(self.patience), self._line:
+                while not self._enter():
+                    await self._wait_for_change()
         except TimeoutError:
             raise GatewayBusy("the gateway is busy: try again in a moment", detail="no place became free") from None
         finally:
-            self.waiting -= 1
+            self.waiting.add(-1)
+
+    async def _wait_for_change(self) -> None:
+        self._freed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS if self.inside.is_shared else None):
+                await self._freed.wait()
 
 
 @dataclass(slots=True)
@@ -58,7 +75,7 @@ class Bodies:
     """How many bytes of callers' bodies are held at once. most: no more than these."""
 
     most: int
-    held: int = 0
+    held: Tally = field(default_factory=Tally)
 
 
 @dataclass(slots=True)
@@ -74,12 +91,14 @@ class HeldBody:
         Raises:
             GatewayBusy: all bodies together are too many bytes.
         """
-        if self.bodies.held + count > self.bodies.most:
+        held = self.bodies.held
+        held.add(count)
+        if held.total > self.bodies.most:
+            held.add(-count)
             raise GatewayBusy("the gateway is busy: try again in a moment", detail="too many bytes of bodies")
-        self.bodies.held += count
         self.size += count
 
     def release(self) -> None:
         """Hold no more of it."""
-        self.bodies.held -= self.size
+        self.bodies.held.add(-self.size)
         self.size = 0

@@ -12,10 +12,11 @@ class Load:
     """Counts requests in flight.
 
     Args:
-        clock: seconds that never go back.
+        processes: how many share the load. clock: seconds that never go back.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, processes: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self._processes = processes
         self._clock = clock
         self._in_flight = 0
         self._peak = 0
@@ -39,11 +40,18 @@ class Load:
         return mean, peak
 
     async def report(self, interval: float) -> None:
-        """Log mean and peak every `interval` seconds, until cancelled."""
+        """Log mean and peak every `interval` seconds, until cancelled: as if all processes were like this one, so that
+        the average of their lines is what all of them bear.
+        """
         while True:
             await asyncio.sleep(interval)
             mean, peak = self.take()
-            _log.info("load", extra={"fields": {"in_flight": round(mean, 3), "in_flight_peak": peak}})
+            _log.info(
+                "load",
+                extra={
+                    "fields": {"in_flight": round(mean * self._processes, 3), "in_flight_peak": peak * self._processes}
+                },
+            )
 
     async def watch(self, note_lag: Callable[[float], object], interval: float = 0.1) -> None:
         """Tell how many seconds late the event loop comes to what is due, each `interval` seconds, until cancelled."""

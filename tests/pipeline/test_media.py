@@ -308,12 +308,12 @@ async def test_what_is_fetched_counts_as_what_was_sent() -> None:
     document = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}
     made = exchange(held)
     await fetch_media(Known(), document, made)
-    assert (made.size, bodies.held) == (8, 8)
+    assert (made.size, bodies.held.total) == (8, 8)
     more = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}} for _ in range(2)]}]}
     with pytest.raises(GatewayBusy):
         await fetch_media(Known(), more, made)
     held.release()
-    assert bodies.held == 0
+    assert bodies.held.total == 0
 
 
 async def test_all_that_one_request_fetches_is_bounded_together(fetching: Callable[..., MediaFetcher]) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import GatewayBusy
+from app.kit.tally import Board
 from app.policies.admission import Admission, Bodies, HeldBody
 
 
@@ -31,10 +32,10 @@ async def test_so_many_get_in_and_the_rest_is_turned_away_at_once() -> None:
     assert refusal.value.default_retry_after == 1.0
     await first.leave()
     third = await Visit(admission).enter()
-    assert (admission.inside, admission.waiting) == (2, 0)
+    assert (admission.inside.total, admission.waiting.total) == (2, 0)
     for each in (second, third):
         await each.leave()
-    assert admission.inside == 0
+    assert admission.inside.total == 0
 
 
 async def test_those_who_wait_get_in_as_they_came() -> None:
@@ -48,12 +49,12 @@ async def test_those_who_wait_get_in_as_they_came() -> None:
 
     waiting = [asyncio.create_task(visit(name)) for name in "ab"]
     await asyncio.sleep(0)
-    assert admission.waiting == 2
+    assert admission.waiting.total == 2
     with pytest.raises(GatewayBusy):
         await Visit(admission).enter()
     await first.leave()
     await asyncio.gather(*waiting)
-    assert (order, admission.waiting, admission.inside) == (["a", "b"], 0, 0)
+    assert (order, admission.waiting.total, admission.inside.total) == (["a", "b"], 0, 0)
 
 
 async def test_nobody_waits_for_long() -> None:
@@ -61,7 +62,7 @@ async def test_nobody_waits_for_long() -> None:
     first = await Visit(admission).enter()
     with pytest.raises(GatewayBusy):
         await Visit(admission).enter()
-    assert (admission.waiting, admission.inside) == (0, 1)
+    assert (admission.waiting.total, admission.inside.total) == (0, 1)
     await first.leave()
 
 
@@ -74,7 +75,7 @@ async def test_whoever_stops_waiting_takes_no_place() -> None:
     await first.leave()  # the place may already have been given to somebody who is just leaving
     waiting[1].cancel()
     await asyncio.wait(waiting)
-    assert (admission.waiting, admission.inside) == (0, 1)
+    assert (admission.waiting.total, admission.inside.total) == (0, 1)
     assert waiting[2].exception() is None
 
 
@@ -83,7 +84,7 @@ async def test_a_place_is_given_back_whatever_happens_in_it() -> None:
     with pytest.raises(ZeroDivisionError):
         async with admission:
             raise ZeroDivisionError
-    assert admission.inside == 0
+    assert admission.inside.total == 0
 
 
 def test_bodies_are_held_within_a_bound() -> None:
@@ -97,4 +98,39 @@ def test_bodies_are_held_within_a_bound() -> None:
     first.release()
     second.add(60)
     second.release()
-    assert bodies.held == 0
+    assert bodies.held.total == 0
+
+
+def shared() -> tuple[Admission, Admission]:
+    """The same limit as two processes have it."""
+    board = Board(2, 2)
+    first, second = (Admission(2, 1, 5, *board.tallies(process)) for process in range(2))
+    return first, second
+
+
+async def test_the_limit_is_that_of_all_processes_together() -> None:
+    here, there = shared()
+    first = await Visit(here).enter()
+    second = await Visit(there).enter()
+    waiting = asyncio.create_task(Visit(there).enter())
+    await asyncio.sleep(0)
+    assert (here.inside.total, here.waiting.total) == (2, 1)
+    with pytest.raises(GatewayBusy):  # the queue is that of all, too
+        await Visit(here).enter()
+    await first.leave()  # nobody tells the other process
+    third = await asyncio.wait_for(waiting, 1)
+    assert (there.inside.own, there.inside.total, there.waiting.total) == (2, 2, 0)
+    for each in (second, third):
+        await each.leave()
+    assert here.inside.total == 0
+
+
+def test_bodies_of_all_processes_are_held_within_a_bound() -> None:
+    board = Board(2, 1)
+    here, there = (HeldBody(Bodies(100, *board.tallies(process))) for process in range(2))
+    here.add(60)
+    with pytest.raises(GatewayBusy):
+        there.add(41)
+    there.add(40)
+    here.release()
+    assert there.bodies.held.total == 40

@@ -1,0 +1,48 @@
+"""What one of several processes has in common with the others; of a process alone, nothing."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.kit.tally import Tally
+from app.telemetry.siblings import Siblings
+
+TALLIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A process's part.
+
+    processes: how many there are. tallies: what is counted by all of them together. siblings: the others, if any.
+    lifeline: a file descriptor that can be read, to its end, once nobody watches over the processes any more.
+    """
+
+    processes: int = 1
+    tallies: list[Tally] = field(default_factory=lambda: [Tally() for _ in range(TALLIES)])
+    siblings: Siblings | None = None
+    lifeline: int | None = None
+
+    def begin(self, render: Callable[[], bytes]) -> Callable[[], None]:
+        """Answer the others with what `render` makes, and end with whoever watches, until the result is called."""
+        if self.siblings is None or self.lifeline is None:
+            return lambda: None
+        loop, lifeline = asyncio.get_running_loop(), self.lifeline
+        loop.add_reader(lifeline, _end)
+        stop_answering = self.siblings.answer(render)
+
+        def stop() -> None:
+            loop.remove_reader(lifeline)
+            stop_answering()
+
+        return stop
+
+    def render(self, own: Callable[[], bytes]) -> bytes:
+        """What all processes tell, where `own` renders what this one does."""
+        return own() if self.siblings is None else self.siblings.render(own)
+
+
+def _end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)

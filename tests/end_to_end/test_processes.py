@@ -1,0 +1,155 @@
+"""Several processes behind one listener, as WEB_CONCURRENCY has them: what they share, and what becomes of them."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.programs import aws, run, running
+from tests.servers import free_port, http_reply, read_request, upstream
+
+pytestmark = pytest.mark.slow
+
+HEADERS = {"authorization": "Bearer secret"}
+CHAT = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
+REPLY = http_reply(
+    b'{"output":{"message":{"role":"assistant","content":[{"text":"late"}]}},"stopReason":"end_turn",'
+    b'"usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}'
+)
+
+
+class Bedrock:
+    """Answers nobody until it is let."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Semaphore(0)
+        self.may_answer = threading.Event()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        self.asked.release()
+        while not self.may_answer.is_set():
+            await asyncio.sleep(0.005)
+        writer.write(REPLY)
+        await writer.drain()
+
+
+@contextlib.contextmanager
+def two_processes(**settings: str) -> Iterator[tuple[Bedrock, str, "subprocess.Popen[str]"]]:
+    bedrock = Bedrock()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with upstream(bedrock.handle) as behind:
+        with running("app", url=url, PORT=str(port), WEB_CONCURRENCY="2", **aws(behind), **settings) as watcher:
+            until(lambda: len(children(watcher.pid)) == 2 and len(numbers(url, "process_start_time_seconds")) == 2)
+            try:
+                yield bedrock, url, watcher
+            finally:
+                bedrock.may_answer.set()
+
+
+def children(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def until(holds: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.05)
+
+
+def numbers(url: str, name: str) -> dict[str, float]:
+    """What each process tells of a metric."""
+    told: dict[str, float] = {}
+    for family in text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=10).text):
+        for sample in family.samples:
+            if sample.name == name and sample.labels.get("route") in (None, "/v1/chat/completions"):
+                process = sample.labels["process"]
+                told[process] = told.get(process, 0) + sample.value
+    return told
+
+
+def ask(url: str) -> int:
+    return httpx.post(f"{url}/v1/chat/completions", json=CHAT, headers=HEADERS, timeout=30).status_code
+
+
+def test_any_of_them_tells_of_all_and_a_dead_one_is_replaced() -> None:
+    with two_processes() as (bedrock, url, watcher):
+        bedrock.may_answer.set()
+        with ThreadPoolExecutor(16) as pool:
+            assert set(pool.map(lambda _: ask(url), range(60))) == {200}
+        for _ in range(4):
+            assert sum(numbers(url, "outcrop_requests_total").values()) == 60
+        before = children(watcher.pid)
+        victim = before.pop()
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: len(children(watcher.pid) - {victim}) == 2 and len(numbers(url, "outcrop_in_flight")) == 2)
+        assert before < children(watcher.pid)
+        assert ask(url) == 200
+        watcher.send_signal(signal.SIGTERM)
+        assert watcher.wait(20) == 0
+        assert watcher.stderr is not None
+        assert "a process has died, and is replaced" in watcher.stderr.read()
+
+
+def test_the_limit_is_that_of_all_and_the_places_of_a_dead_one_are_free() -> None:
+    with two_processes(MAX_IN_FLIGHT="3", MAX_WAITING="0") as (bedrock, url, watcher), ThreadPoolExecutor(16) as pool:
+        first = [pool.submit(ask_or_fail, url) for _ in range(12)]
+        for _ in range(3):
+            assert bedrock.asked.acquire(timeout=10)
+        until(lambda: sum(each.done() for each in first) == 9)
+        assert [each.result() for each in first if each.done()] == [429] * 9
+        assert not bedrock.asked.acquire(blocking=False)
+        for victim in children(watcher.pid):
+            os.kill(victim, signal.SIGKILL)
+        until(lambda: all(each.done() for each in first))
+        assert [each.result() for each in first].count(0) == 3
+        until(lambda: len(children(watcher.pid)) == 2)
+        bedrock.may_answer.set()
+        assert [ask(url) for _ in range(5)] == [200] * 5
+
+
+def ask_or_fail(url: str) -> int:
+    try:
+        return ask(url)
+    except httpx.TransportError:
+        return 0
+
+
+def test_what_runs_is_ended_first_and_nobody_is_left_without_a_watcher() -> None:
+    with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
+        running_call = pool.submit(ask, url)
+        assert bedrock.asked.acquire(timeout=10)
+        watcher.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert not running_call.done()
+        bedrock.may_answer.set()
+        assert running_call.result() == 200
+        assert watcher.wait(20) == 0
+    with two_processes() as (_, _, watcher):
+        orphans = children(watcher.pid)
+        watcher.kill()
+        until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in orphans))
+
+
+def test_what_cannot_start_is_not_tried_for_ever() -> None:
+    ended = run(
+        "app",
+        PORT=str(free_port()),
+        WEB_CONCURRENCY="2",
+        HTTPS_PROXY="socks5://127.0.0.1:9",
+        **aws("http://127.0.0.1:9"),
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.count("Outcrop cannot start") in (1, 2)
