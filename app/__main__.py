@@ -13,6 +13,7 @@ from functools import partial
 import uvicorn
 
 from app.check import run_check
+from app.kit.memory import give_large_blocks_back
 from app.kit.signals import exit_normally_on_signals
 from app.main import create_app
 from app.processes import Processes
@@ -41,6 +42,7 @@ def main() -> int:
     configure_logging(settings.log_level)
     address, port = listener.getsockname()[:2]
     logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
+    give_large_blocks_back()
     serve = partial(_serve, settings, listener)
     if settings.web_concurrency == 1:
         return serve(Share())

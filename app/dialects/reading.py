@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from io import BytesIO
 
 from starlette.types import Receive, Scope
 
@@ -56,7 +57,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
 
 async def _read_pieces(receive: Receive, limit: int, pace: asyncio.Timeout | None, held: HeldBody) -> bytes:
     begun = pace.when() or 0.0 if pace is not None else 0.0
-    pieces: list[bytes] = []
+    read: BytesIO | None = None  # grows in place, where pieces that were joined would be held twice
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -65,9 +66,13 @@ async def _read_pieces(receive: Receive, limit: int, pace: asyncio.Timeout | Non
         if held.size + len(piece) > limit:
             raise _too_large(limit)
         held.add(len(piece))
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        is_last = not message.get("more_body", False)
+        if is_last and read is None:
+            return piece
+        read = read or BytesIO()
+        read.write(piece)
+        if is_last:
+            return read.getvalue()
         if pace is not None:
             pace.reschedule(begun + held.size / _BYTES_PER_SECOND)
 

@@ -1,0 +1,23 @@
+"""How the process gives memory back."""
+
+import contextlib
+import ctypes
+
+# of glibc's malloc.h
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+
+_LARGE_BYTES = 4 * 1024 * 1024
+
+
+def give_large_blocks_back() -> None:
+    """Have the C library give what is large back to the system as soon as it is free.
+
+    Left to itself glibc takes each large block that is freed for a reason to keep the next, up to 32 MB: after one body
+    of 20 MB a process held 20 MB more, and while the next was read, parsed and written, three times its size in place
+    of twice (2026-11-26). Below 4 MB giving back costs more than it saves: a fifth of a request with a picture of 1 MB.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, 4 * _LARGE_BYTES)

@@ -1,0 +1,29 @@
+"""Memory that is free goes back to the system."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_PROGRAM = """
+import os
+from app.kit.memory import give_large_blocks_back
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+give_large_blocks_back()
+before = held()
+for _ in range(3):
+    block = b"x" * (20 * 2**20)
+    taken = held()
+    del block
+print(taken - before > 19, held() - before < 2)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has what is set")
+def test_a_large_block_is_given_back_when_it_is_free() -> None:
+    ended = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stdout.split() == ["True", "True"]
