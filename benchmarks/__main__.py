@@ -18,6 +18,7 @@ from app.kit import json
 from benchmarks import peers, table
 from benchmarks.page import write_page
 from benchmarks.processes import ROOT, cores, gateway, upstream
+from benchmarks.stages import stages
 from benchmarks.table import Row
 
 FOLDER = ROOT / "docs" / "benchmarks"
@@ -34,6 +35,10 @@ def main() -> None:
     measured, other = cores()
     os.sched_setaffinity(0, {other})
     rows = [*told(run(measured, other))]
+    with upstream(other) as port:
+        profile = stages(port, measured)
+    for kind, parts in profile.items():
+        print(f"  {kind}: {', '.join(f'{stage} {cost:.1f} us' for stage, cost in parts.items())}")
     compared: list[dict[str, Any]] = []
     if options.peers:
         compared = [*peers.compare(measured, other, options.litellm, options.portkey)]
@@ -48,6 +53,7 @@ def main() -> None:
             name: version(name) for name in ("uvicorn", "fastapi", "httptools", "uvloop", "msgspec", "pydantic")
         },
         "rows": [row.as_json() for row in rows],
+        "stages": profile,
         "peers": compared,
     }
     if options.keep:

@@ -28,6 +28,7 @@ def write_page(folder: Path, result: dict[str, Any]) -> None:
         lines.append(
             f"| {row['name']} | {_number(row['value'])} {row['unit']} | {_bound(row, 'must')} | {_bound(row, 'aim')} | {row['verdict']} |"
         )
+    lines += _profile(result["stages"])
     if result["peers"]:
         ours = result["peers"][0]["cpu_us"]
         peers = [(each["name"], each["cpu_us"], f"{each['cpu_us']:,.0f} us", "") for each in result["peers"]]
@@ -50,6 +51,24 @@ def write_page(folder: Path, result: dict[str, Any]) -> None:
             )
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     (folder / "README.md").write_text("\n".join([*lines, "", f"With {versions}.", ""]))
+
+
+def _profile(stages: dict[str, dict[str, float]]) -> list[str]:
+    """Where the CPU goes, as a table."""
+    names = sorted(
+        {name for parts in stages.values() for name in parts}, key=lambda name: -stages["a chat request"].get(name, 0)
+    )
+    return [
+        "",
+        "## Where the CPU goes",
+        "",
+        "By a timer of CPU time that interrupts the process, in microseconds. What the kernel does for a socket is on the",
+        "account of whoever writes to it, or is given what it read.",
+        "",
+        f"| stage | {' | '.join(stages)} |",
+        f"|---|{'---|' * len(stages)}",
+        *(f"| {name} | {' | '.join(_number(parts.get(name, 0.0)) for parts in stages.values())} |" for name in names),
+    ]
 
 
 def _number(value: float) -> str:

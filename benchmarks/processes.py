@@ -139,8 +139,8 @@ def upstream(core: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def gateway(upstream_port: int, core: int, **settings: str) -> Iterator[Process]:
-    """Outcrop as it is served, with everything on: keys, limits, metrics, the log of requests, retries, deadlines."""
+def gateway(upstream_port: int, core: int, *program: str, **settings: str) -> Iterator[Process]:
+    """Outcrop as it is served, or by another program that serves it, with everything on: keys, limits, metrics, the log of requests, retries, deadlines."""
     port = free_port()
     environment = {
         "AWS_REGION": "us-east-1",
@@ -154,5 +154,5 @@ def gateway(upstream_port: int, core: int, **settings: str) -> Iterator[Process]
         "MAX_IN_FLIGHT": "20000",
         **settings,
     }
-    with running([sys.executable, "-m", "app"], port, core, "/health/ready", environment) as process:
+    with running([sys.executable, "-m", *(program or ("app",))], port, core, "/health/ready", environment) as process:
         yield process

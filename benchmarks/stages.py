@@ -1,0 +1,119 @@
+"""Where the CPU of a request goes, by stages.
+
+`python -m benchmarks.stages FILE` serves like `python -m app`, and counts from SIGUSR1 on: a timer of CPU time
+interrupts the process, and the innermost frame that belongs to a stage says where it was. What the kernel does for a
+socket is on the account of whoever wrote to it or was given what it read.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+from app.__main__ import main
+from app.kit import json
+from benchmarks import figures
+from benchmarks.figures import Load, streams, whole
+from benchmarks.processes import Process, gateway
+
+_SECONDS = 0.001
+LOOP = "event loop and kernel"
+# by the beginning of a module's name; the first that fits
+STAGES = {
+    "app.protocol": "HTTP from and to the caller",
+    "uvicorn.": "HTTP from and to the caller",
+    "app.middleware": "log, metrics, trace",
+    "app.telemetry": "log, metrics, trace",
+    "logging": "log, metrics, trace",
+    "app.policies": "authentication and limits",
+    "app.dialects.route": "the door",
+    "app.dialects.reading": "the door",
+    "app.dialects.sending": "the door",
+    "app.dialects": "the caller's dialect",
+    "app.converse": "the caller's dialect",
+    "app.tailor": "tailoring to the model",
+    "app.models": "tailoring to the model",
+    "app.routing": "routes, breakers, retries",
+    "app.pipeline": "routes, breakers, retries",
+    "app.bedrock.signing": "signing",
+    "app.bedrock.credentials": "signing",
+    "app.kit.sigv4": "signing",
+    "app.bedrock": "HTTP to Bedrock",
+    "starlette.": "the door",
+    "fastapi.": "the door",
+}
+
+
+def stage_of(module: str) -> str | None:
+    """The stage of a module, if it has one: what everybody uses, as the JSON door, belongs to whoever calls it."""
+    return next((stage for start, stage in STAGES.items() if module.startswith(start)), None)
+
+
+def count_stages(counts: Counter[str]) -> None:
+    """Count, from now on, where the process is each time that so much CPU has been used."""
+
+    def look(_: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            stage = stage_of(frame.f_globals.get("__name__", ""))
+            if stage is not None:
+                counts[stage] += 1
+                return
+            frame = frame.f_back
+        counts[LOOP] += 1
+
+    signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, _SECONDS, _SECONDS)
+
+
+def stages(upstream: int, core: int) -> dict[str, dict[str, float]]:
+    """Microseconds of CPU in each stage: of a chat request, of one in the native lane, and of a streamed chunk."""
+    return {
+        "a chat request": _stages(
+            upstream, core, lambda process: whole(process, figures.whole_call(process.port), total=20_000)
+        ),
+        "a native request": _stages(
+            upstream, core, lambda process: whole(process, figures.native_call(process.port), total=20_000)
+        ),
+        "a streamed chunk": _stages(
+            upstream, core, lambda process: streams(process, figures.stream_call(process.port, 5, 1000), 64), 1000
+        ),
+    }
+
+
+def _stages(upstream: int, core: int, run: Callable[[Process], Load], parts: int = 1) -> dict[str, float]:
+    """The stages of what `run` asks for. parts: of which each answer has so many."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "stages.json"
+        with gateway(upstream, core, "benchmarks.stages", str(file)) as process:
+            os.kill(process.pid, signal.SIGUSR1)
+            time.sleep(0.1)
+            load = run(process)
+        counts: dict[str, int] = json.loads(file.read_bytes())
+    each = load.cpu / len(load.answers) / parts * 1e6 / sum(counts.values())
+    return {stage: count * each for stage, count in sorted(counts.items(), key=lambda item: -item[1])}
+
+
+def serve(file: Path) -> int:
+    """Serve, and write what was counted when told to end; returns the exit code."""
+    counts: Counter[str] = Counter()
+    sys.argv[1:] = []
+
+    def begin(*_: object) -> None:
+        counts.clear()
+        count_stages(counts)
+
+    signal.signal(signal.SIGUSR1, begin)
+    try:
+        return main()
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        file.write_bytes(json.dumps(dict(counts)))
+
+
+if __name__ == "__main__":
+    sys.exit(serve(Path(sys.argv[1])))
