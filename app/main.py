@@ -3,7 +3,6 @@
 `python -m app` and `uvicorn app.main:app` both serve it.
 """
 
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,17 +10,16 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
 
 from app import __version__
 from app.dialects.anthropic_messages.router import message_routes
 from app.dialects.bedrock.router import bedrock_routes
 from app.dialects.cohere_rerank.router import rerank_routes
+from app.dialects.doors import Doors
 from app.dialects.model_list import model_routes
 from app.dialects.openai_chat.router import chat_routes
 from app.dialects.openai_embeddings.router import embedding_routes
 from app.dialects.openai_responses.router import response_routes
-from app.dialects.route import Door
 from app.dialects.unknown import answer_without_door
 from app.gateway import build_gateway
 from app.middleware import RequestMiddleware
@@ -92,17 +90,10 @@ def create_app(settings: Settings, observer: Observer | None = None, share: Shar
         load=gateway.load,
         prices=gateway.prices,
         tracer=gateway.tracer,
-        doors=_by_path(application),
+        doors=Doors(application.routes),
     )
     application.openapi = lambda: openapi_document(application)  # type: ignore[method-assign]
     return application
-
-
-def _by_path(application: FastAPI) -> dict[str, Door]:
-    """The doors that a path alone leads to."""
-    paths = Counter(route.path for route in application.routes if isinstance(route, Route))
-    doors = [route for route in application.routes if isinstance(route, Door)]
-    return {door.path: door for door in doors if "{" not in door.path and paths[door.path] == 1}
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -1,5 +1,6 @@
 from typing import Any
 
+from app.dialects.doors import Doors
 from app.dialects.route import RECORD
 from app.middleware import RequestMiddleware
 from app.models.prices import Prices
@@ -28,8 +29,8 @@ async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -
         sent.append(message)
 
     seen, load = Seen(), Load()
-    await RequestMiddleware(application, seen, load, Prices(), PassingTracer())(
-        {"type": kind, "method": "GET", "headers": headers}, None, send
+    await RequestMiddleware(application, seen, load, Prices(), PassingTracer(), Doors())(
+        {"type": kind, "method": "GET", "path": "/", "headers": headers}, None, send
     )  # type: ignore[arg-type]
     return sent, seen
 
