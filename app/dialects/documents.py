@@ -11,8 +11,16 @@ from app.kit import json
 from app.kit.off_loop import off_loop
 
 T = TypeVar("T")
+
+
+class _First(FailFast):
+    """Python 3.11 puts what annotates a type into a set."""
+
+    __hash__ = object.__hash__
+
+
 # the first member that is wrong is told of; looking for all of them takes seconds where there are many
-Listed = Annotated[list[T], FailFast()]
+Listed = Annotated[list[T], _First()]
 
 
 class Shown(BaseModel):
