@@ -22,6 +22,8 @@ from app.settings import Settings, faults_end_the_start, load_settings
 from app.share import Share
 from app.telemetry.logs import configure_logging
 
+_BACKLOG = 2048
+
 
 def main() -> int:
     """Run the command line; returns the exit code."""
@@ -33,21 +35,36 @@ def main() -> int:
     with faults_end_the_start():
         settings = load_settings()
     try:
-        listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=2048)
+        listeners = _listen(settings.host, settings.port, settings.web_concurrency)
     except OSError as error:
         code = error.errno or 0
         reason = os.strerror(code) if code > 0 else error.strerror
         sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {reason}\n")
         return 1
     configure_logging(settings.log_level)
-    address, port = listener.getsockname()[:2]
+    address, port = listeners[0].getsockname()[:2]
     logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
     give_large_blocks_back()
-    serve = partial(_serve, settings, listener)
+    serve = partial(_serve, settings)
     if settings.web_concurrency == 1:
-        return serve(Share())
+        return serve(listeners[0], Share())
     _look_for_garbage_less_often()
-    return Processes(settings.web_concurrency, serve).run()
+    return Processes(listeners, settings.shutdown_grace, serve).run()
+
+
+def _listen(host: str, port: int, processes: int) -> list[socket.socket]:
+    """A listener for each process, all at one port.
+
+    The system then spreads connections over them; from one listener, one process might take all of a few.
+    """
+    listener = socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
+    if processes == 1:
+        return [listener]
+    address = listener.getsockname()
+    listener.close()  # nobody else has the port; now it can be had several times
+    return [
+        socket.create_server(address, family=_family(host), backlog=_BACKLOG, reuse_port=True) for _ in range(processes)
+    ]
 
 
 def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
@@ -66,9 +83,10 @@ def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace),
     )
-    exit_normally_on_signals()
+    server = uvicorn.Server(config)
+    exit_normally_on_signals(lambda: server.should_exit)
     _look_for_garbage_less_often()
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
     return 0
 
 

@@ -187,8 +187,8 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     clients = {place: _client(settings, place, transport, retry) for place in places}
     directory = ModelDirectory(clients[HOME])
     metrics, load = Metrics(_base_of), Load(share.processes)
-    inside, waiting, held, *unproven = share.tallies
-    admission = Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait, inside, waiting)
+    held, inside, waiting, first, *unproven = share.tallies
+    admission = Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait, inside, waiting, first)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a place.", lambda: waiting.own)
     gateway = Gateway(

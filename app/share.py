@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from app.kit.tally import Tally
 from app.telemetry.siblings import Siblings
 
-TALLIES = 5
+TALLIES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,12 @@ class Share:
         if self.siblings is None or self.lifeline is None:
             return lambda: None
         loop, lifeline = asyncio.get_running_loop(), self.lifeline
-        loop.add_reader(lifeline, _end)
+
+        def end() -> None:
+            loop.remove_reader(lifeline)  # it can be read for ever
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        loop.add_reader(lifeline, end)
         stop_answering = self.siblings.answer(render)
 
         def stop() -> None:
@@ -42,7 +47,3 @@ class Share:
     def render(self, own: Callable[[], bytes]) -> bytes:
         """What all processes tell, where `own` renders what this one does."""
         return own() if self.siblings is None else self.siblings.render(own)
-
-
-def _end() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)

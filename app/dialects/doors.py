@@ -35,7 +35,7 @@ class Doors:
         if door is not None:
             return door, {}
         parts = path.split("/")
-        if len(parts) != 4 or not parts[2] or parts[0]:
+        if len(parts) != 4 or not parts[2] or parts[0] or "\n" in path:
             return None
         between = self._between.get((parts[1], parts[3]))
         return None if between is None else (between[0], {between[1]: parts[2]})

@@ -44,8 +44,9 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    exit_normally_on_signals()
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    exit_normally_on_signals(lambda: server.should_exit)
+    server.run(sockets=[listener])
     return 0
 
 

@@ -24,6 +24,15 @@ class Tally:
         """Count so many more, or, if it is negative, fewer."""
         self._cells[self._own] += count
 
+    def put(self, count: int) -> None:
+        """Count so many, whatever was counted before."""
+        self._cells[self._own] = count
+
+    @property
+    def each(self) -> list[int]:
+        """What each process counts."""
+        return self._cells.tolist()
+
     @property
     def own(self) -> int:
         """What this process counts."""

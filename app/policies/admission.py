@@ -5,6 +5,7 @@ What is counted may be shared with other processes: then the limits hold for all
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass, field
 
 from app.errors import GatewayBusy
@@ -19,6 +20,7 @@ class Admission:
     """Lets requests in: a context in which a request has its place.
 
     most: at once. most_waiting: in the queue. patience: seconds in the queue. inside, waiting: how many there are.
+    first: since when whoever is first in the queue waits, in ns of the monotonic clock, or 0.
     """
 
     most: int
@@ -26,6 +28,7 @@ class Admission:
     patience: float = 1.0
     inside: Tally = field(default_factory=Tally)
     waiting: Tally = field(default_factory=Tally)
+    first: Tally = field(default_factory=Tally)
     _line: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _freed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
@@ -35,7 +38,7 @@ class Admission:
         Raises:
             GatewayBusy: there is none, and none became free.
         """
-        if self.waiting.own or not self._enter():
+        if self.waiting.total or not self._enter():
             await self._wait()
 
     async def __aexit__(self, *_: object) -> None:
@@ -51,17 +54,33 @@ class Admission:
         return False
 
     async def _wait(self) -> None:
-        if self.waiting.total >= self.most_waiting:
-            raise GatewayBusy("the gateway is busy: try again in a moment", detail="no place, and the queue is full")
+        since = time.monotonic_ns()
         self.waiting.add(1)
         try:
+            if self.waiting.total > self.most_waiting:
+                raise GatewayBusy(
+                    "the gateway is busy: try again in a moment", detail="no place, and the queue is full"
+                )
             async with asyncio.timeout(self.patience), self._line:
-                while not self._enter():
-                    await self._wait_for_change()
+                await self._wait_as_first(since)
         except TimeoutError:
             raise GatewayBusy("the gateway is busy: try again in a moment", detail="no place became free") from None
         finally:
             self.waiting.add(-1)
+
+    async def _wait_as_first(self, since: int) -> None:
+        """Of those who are first in the queues of all processes, whoever has waited longest gets in."""
+        self.first.put(since)
+        try:
+            while self._is_another_first(since) or not self._enter():
+                await self._wait_for_change()
+        finally:
+            self.first.put(0)
+
+    def _is_another_first(self, since: int) -> bool:
+        # who has waited for longer than anybody does has stopped, and not said so
+        longest = time.monotonic_ns() - int(self.patience * 1e9)
+        return any(longest < other < since for other in self.first.each)
 
     async def _wait_for_change(self) -> None:
         self._freed.clear()

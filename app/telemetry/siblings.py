@@ -2,13 +2,19 @@
 
 import asyncio
 import contextlib
+import selectors
 import socket
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 _SECONDS = 2.0
 _QUESTION = b"?"
+# of a text, before it
+_LENGTH = 8
+_PIECE = 64 * 1024
+_ANSWERING = "# HELP outcrop_processes Processes that told of themselves here.\n# TYPE outcrop_processes gauge\n"
 
 
 class Channel:
@@ -28,7 +34,7 @@ class Channel:
             except OSError:
                 here.close()
                 return None
-        here.settimeout(_SECONDS)
+        here.setblocking(False)
         return here
 
     def close(self) -> None:
@@ -69,12 +75,9 @@ class Siblings:
         One that does not answer in time is left out.
         """
         answers = {place: channel.ask() for place, channel in enumerate(self.channels) if place != self.own}
-        texts = {self.own: own()}
-        for place, answer in answers.items():
-            if answer is not None:
-                with answer, contextlib.suppress(OSError):
-                    texts[place] = _listen(answer)
-        return together({str(place): text.decode() for place, text in sorted(texts.items())}).encode()
+        texts = {self.own: own(), **_listen({place: answer for place, answer in answers.items() if answer is not None})}
+        told = together({str(place): text.decode() for place, text in sorted(texts.items())})
+        return f"{told}{_ANSWERING}outcrop_processes {len(texts)}\n".encode()
 
 
 def together(texts: dict[str, str]) -> str:
@@ -82,7 +85,7 @@ def together(texts: dict[str, str]) -> str:
     families: dict[str, list[str]] = {}
     for process, text in texts.items():
         samples: list[str] = []
-        for line in text.splitlines():
+        for line in text.removesuffix("\n").split("\n"):
             if line.startswith("# HELP "):
                 samples = families.setdefault(line, [])
             elif line.startswith("# TYPE "):
@@ -105,13 +108,27 @@ def _labelled(sample: str, process: str) -> str:
 def _say(answer: socket.socket, render: Callable[[], bytes]) -> None:
     with answer, contextlib.suppress(OSError):
         answer.settimeout(_SECONDS)
-        answer.sendall(render())
+        text = render()
+        answer.sendall(len(text).to_bytes(_LENGTH) + text)
 
 
-def _listen(answer: socket.socket) -> bytes:
-    return b"".join(_pieces(answer))
-
-
-def _pieces(answer: socket.socket) -> Iterable[bytes]:
-    while piece := answer.recv(64 * 1024):
-        yield piece
+def _listen(answers: dict[int, socket.socket]) -> dict[int, bytes]:
+    """What each says, of those who have said all of it in time; closes the sockets."""
+    said = {place: bytearray() for place in answers}
+    deadline = time.monotonic() + _SECONDS
+    with contextlib.ExitStack() as opened, selectors.DefaultSelector() as selector:
+        for place, answer in answers.items():
+            selector.register(opened.enter_context(answer), selectors.EVENT_READ, place)
+        while selector.get_map() and (left := deadline - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                piece = b""
+                with contextlib.suppress(OSError):
+                    piece = answers[key.data].recv(_PIECE)
+                said[key.data] += piece
+                if not piece:
+                    selector.unregister(key.fileobj)
+    return {
+        place: bytes(text[_LENGTH:])
+        for place, text in said.items()
+        if len(text) >= _LENGTH and len(text) == _LENGTH + int.from_bytes(text[:_LENGTH])
+    }

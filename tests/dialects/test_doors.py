@@ -54,7 +54,8 @@ def test_what_is_called_most_is_found(path: str, template: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/health", "/model//converse", "/model/a/b/converse", "/x/a/converse", "/v1/models/a", ""]
+    "path",
+    ["/health", "/model//converse", "/model/a/b/converse", "/x/a/converse", "/v1/models/a", "/model/a\nb/converse", ""],
 )
 def test_what_is_for_the_router_is_left_to_it(path: str) -> None:
     assert DOORS.find(path) is None

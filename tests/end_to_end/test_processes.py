@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.programs import aws, run, running
+from tests.programs import ROOT, aws, environment, run, running
 from tests.servers import free_port, http_reply, read_request, upstream
 
 pytestmark = pytest.mark.slow
@@ -127,7 +128,7 @@ def ask_or_fail(url: str) -> int:
         return 0
 
 
-def test_what_runs_is_ended_first_and_nobody_is_left_without_a_watcher() -> None:
+def test_what_runs_is_ended_first() -> None:
     with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
         running_call = pool.submit(ask, url)
         assert bedrock.asked.acquire(timeout=10)
@@ -137,10 +138,51 @@ def test_what_runs_is_ended_first_and_nobody_is_left_without_a_watcher() -> None
         bedrock.may_answer.set()
         assert running_call.result() == 200
         assert watcher.wait(20) == 0
-    with two_processes() as (_, _, watcher):
+
+
+def test_nobody_new_is_kept_waiting_by_those_who_end() -> None:
+    with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
+        running_call = pool.submit(ask, url)
+        assert bedrock.asked.acquire(timeout=10)
+        watcher.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/health", timeout=5)
+        bedrock.may_answer.set()
+        assert running_call.result() == 200
+
+
+def test_without_a_watcher_what_runs_is_ended_and_nobody_is_left() -> None:
+    with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
         orphans = children(watcher.pid)
+        running_call = pool.submit(ask, url)
+        assert bedrock.asked.acquire(timeout=10)
         watcher.kill()
-        until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in orphans))
+        until(lambda: sum(map(is_alive, orphans)) == 1)
+        (busy,) = (pid for pid in orphans if is_alive(pid))
+        before = cpu_ticks(busy)
+        time.sleep(1)
+        assert cpu_ticks(busy) - before < 20
+        bedrock.may_answer.set()
+        assert running_call.result() == 200
+        until(lambda: not is_alive(busy), 3)
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/exe").exists()
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_few_connections_are_spread() -> None:
+    with two_processes() as (bedrock, url, _):
+        bedrock.may_answer.set()
+        with ThreadPoolExecutor(24) as pool:  # one new connection each
+            assert set(pool.map(lambda _: ask(url), range(48))) == {200}
+        assert min(numbers(url, "outcrop_requests_total").values()) >= 5
 
 
 def test_what_cannot_start_is_not_tried_for_ever() -> None:
@@ -152,4 +194,17 @@ def test_what_cannot_start_is_not_tried_for_ever() -> None:
         **aws("http://127.0.0.1:9"),
     )
     assert ended.returncode == 2
-    assert ended.stderr.count("Outcrop cannot start") in (1, 2)
+    assert 1 <= ended.stderr.count("Outcrop cannot start") <= 2
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("milliseconds", [0, 60, 120])
+def test_it_ends_at_once_if_it_is_told_to_while_it_starts(processes: str, milliseconds: int) -> None:
+    settings = {"PORT": str(free_port()), "WEB_CONCURRENCY": processes, **aws("http://127.0.0.1:9")}
+    command = [sys.executable, "-m", "app"]
+    with subprocess.Popen(command, env=environment(**settings), cwd=ROOT, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stderr is not None
+        assert "listening" in started.stderr.readline()
+        time.sleep(milliseconds / 1000)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(10) in (0, -signal.SIGTERM)

@@ -1,6 +1,7 @@
 """So many at once, a short queue, and nobody who waits for nothing."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -101,10 +102,10 @@ def test_bodies_are_held_within_a_bound() -> None:
     assert bodies.held.total == 0
 
 
-def shared() -> tuple[Admission, Admission]:
+def shared(most: int = 2, most_waiting: int = 1, patience: float = 5) -> tuple[Admission, Admission]:
     """The same limit as two processes have it."""
-    board = Board(2, 2)
-    first, second = (Admission(2, 1, 5, *board.tallies(process)) for process in range(2))
+    board = Board(2, 3)
+    first, second = (Admission(most, most_waiting, patience, *board.tallies(process)) for process in range(2))
     return first, second
 
 
@@ -134,3 +135,38 @@ def test_bodies_of_all_processes_are_held_within_a_bound() -> None:
     there.add(40)
     here.release()
     assert there.bodies.held.total == 40
+
+
+async def test_processes_take_turns_as_their_callers_came() -> None:
+    here, there = shared(most=2, most_waiting=12)
+    let_in: dict[int, int] = {}
+
+    async def call_again_and_again(admission: Admission, process: int, until: float) -> None:
+        while asyncio.get_running_loop().time() < until:
+            async with admission:
+                let_in[process] = let_in.get(process, 0) + 1
+                await asyncio.sleep(0.005)
+
+    end = asyncio.get_running_loop().time() + 1
+    await asyncio.gather(
+        *(
+            call_again_and_again(admission, place, end)
+            for place, admission in enumerate((here, there))
+            for _ in range(5)
+        )
+    )
+    assert min(let_in.values()) > max(let_in.values()) / 2, let_in
+    assert (here.inside.total, here.waiting.total, here.first.each) == (0, 0, [0, 0])
+
+
+async def test_a_process_that_has_stopped_holds_nobody_up() -> None:
+    here, there = shared(most=1, most_waiting=3, patience=0.3)
+    there.waiting.add(1)
+    there.first.put(time.monotonic_ns())  # and is never heard of again
+    waiting = asyncio.create_task(Visit(here).enter())
+    await asyncio.sleep(0.1)
+    assert not waiting.done()  # the other came first
+    await asyncio.sleep(0.25)  # nobody waits for longer than that
+    waiting.cancel()
+    async with asyncio.timeout(0.1):
+        await Visit(here).enter()

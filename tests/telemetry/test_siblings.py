@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +14,11 @@ from app.telemetry.observer import RequestRecord
 from app.telemetry.siblings import Channel, Siblings, together
 
 pytestmark = pytest.mark.loopback
+
+PROCESSES = (
+    b"# HELP outcrop_processes Processes that told of themselves here.\n"
+    b"# TYPE outcrop_processes gauge\noutcrop_processes %d\n"
+)
 
 
 def measured(requests: int) -> Metrics:
@@ -53,7 +60,7 @@ async def test_any_process_answers_for_all(channels: list[Channel]) -> None:
     ]
     asking = Siblings(channels, 0)
     told = await asyncio.to_thread(asking.render, lambda: b"# HELP a b\na 0\n")
-    assert told == b'# HELP a b\na{process="0"} 0\na{process="1"} 1\na{process="2"} 2\n'
+    assert told == b'# HELP a b\na{process="0"} 0\na{process="1"} 1\na{process="2"} 2\n' + PROCESSES % 3
     for stop in stops:
         stop()
 
@@ -74,3 +81,20 @@ def test_a_process_takes_no_more_questions_than_it_may_answer(channels: list[Cha
                 break
             answers.enter_context(answer)
         assert answer is None
+
+
+async def test_what_is_not_whole_is_left_out_and_nobody_waits_for_each_in_turn(channels: list[Channel]) -> None:
+    long = b"# HELP a b\n" + b"".join(b'a{n="%d"} 1\n' % number for number in range(100_000))
+    stop = Siblings(channels, 1).answer(lambda: long)
+    started = time.monotonic()  # the third does not answer, and its place keeps the question
+    told = await asyncio.to_thread(Siblings(channels, 0).render, lambda: b"# HELP a b\na 0\n")
+    assert time.monotonic() - started < 3
+    assert told.count(b'process="1"') == 100_000
+    assert told.endswith(PROCESSES % 2)
+    stop()
+    asking = asyncio.create_task(asyncio.to_thread(Siblings(channels, 0).render, lambda: b"# HELP a b\na 0\n"))
+    await asyncio.sleep(0.2)
+    _, (descriptor,), *_ = socket.recv_fds(channels[1].asked, 1, 1)
+    with socket.socket(fileno=descriptor) as answer:
+        answer.sendall((1000).to_bytes(8) + b"# HELP a b\na 1\n")
+    assert await asking == b'# HELP a b\na{process="0"} 0\n' + PROCESSES % 1
