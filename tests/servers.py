@@ -182,3 +182,25 @@ CHUNKED_STREAM = (
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+class HoldingBedrock:
+    """Answers nobody until it is let; counts who has asked."""
+
+    REPLY = http_reply(
+        b'{"output":{"message":{"role":"assistant","content":[{"text":"late"}]}},"stopReason":"end_turn",'
+        b'"usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}'
+    )
+
+    def __init__(self) -> None:
+        self.asked = threading.Semaphore(0)
+        self.may_answer = threading.Event()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        await read_request(reader)
+        self.asked.release()
+        while not self.may_answer.is_set():
+            await asyncio.sleep(0.005)
+        writer.write(self.REPLY)
+        await writer.drain()

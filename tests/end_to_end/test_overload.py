@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ import pytest
 
 from app.kit.eventstream import encode_frame
 from app.protocol import guarded
-from tests.servers import CHUNKED_STREAM, KEY, KEY_NAME, chunk, gateway, read_request, upstream
+from tests.servers import CHUNKED_STREAM, KEY, KEY_NAME, HoldingBedrock, chunk, gateway, read_request, upstream
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
@@ -29,30 +28,9 @@ DOORS: list[tuple[str, Any]] = [
 ]
 
 
-class Bedrock:
-    """Answers nobody until it is let."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Semaphore(0)
-        self.may_answer = threading.Event()
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        self.asked.release()
-        while not self.may_answer.is_set():
-            await asyncio.sleep(0.005)
-        body = (
-            b'{"output":{"message":{"role":"assistant","content":[{"text":"late"}]}},"stopReason":"end_turn",'
-            b'"usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}'
-        )
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body))
-        writer.write(body)
-        await writer.drain()
-
-
 @pytest.fixture
-def bedrock() -> Iterator[tuple[Bedrock, str]]:
-    server = Bedrock()
+def bedrock() -> Iterator[tuple[HoldingBedrock, str]]:
+    server = HoldingBedrock()
     with upstream(server.handle) as url:
         try:
             yield server, url
@@ -64,7 +42,7 @@ def post(base: str, path: str, body: Any, **headers: str) -> httpx.Response:
     return httpx.post(base + path, json=body, headers={**HEADERS, **headers}, timeout=20)
 
 
-def test_who_is_too_many_is_told_at_once_in_words_of_their_own(bedrock: tuple[Bedrock, str]) -> None:
+def test_who_is_too_many_is_told_at_once_in_words_of_their_own(bedrock: tuple[HoldingBedrock, str]) -> None:
     server, url = bedrock
     with gateway(url, max_in_flight=1, max_waiting=0) as base, ThreadPoolExecutor() as pool:
         first = pool.submit(post, base, "/v1/chat/completions", CHAT)
@@ -87,7 +65,7 @@ def test_who_is_too_many_is_told_at_once_in_words_of_their_own(bedrock: tuple[Be
         assert post(base, "/v1/chat/completions", CHAT).status_code == 200
 
 
-def test_a_short_queue_takes_a_burst(bedrock: tuple[Bedrock, str]) -> None:
+def test_a_short_queue_takes_a_burst(bedrock: tuple[HoldingBedrock, str]) -> None:
     server, url = bedrock
     with gateway(url, max_in_flight=1, max_waiting=2, max_wait=20) as base, ThreadPoolExecutor() as pool:
         calls = [pool.submit(post, base, "/v1/chat/completions", CHAT) for _ in range(3)]
@@ -100,7 +78,7 @@ def test_a_short_queue_takes_a_burst(bedrock: tuple[Bedrock, str]) -> None:
 
 @pytest.mark.parametrize(("path", "body"), DOORS)
 def test_a_caller_may_wait_for_less_time_than_the_gateway_would(
-    bedrock: tuple[Bedrock, str], path: str, body: Any
+    bedrock: tuple[HoldingBedrock, str], path: str, body: Any
 ) -> None:
     with gateway(bedrock[1]) as base:
         started = time.monotonic()
@@ -109,20 +87,20 @@ def test_a_caller_may_wait_for_less_time_than_the_gateway_would(
         assert 0.25 < time.monotonic() - started < 2
 
 
-def test_a_caller_cannot_wait_for_more(bedrock: tuple[Bedrock, str]) -> None:
+def test_a_caller_cannot_wait_for_more(bedrock: tuple[HoldingBedrock, str]) -> None:
     with gateway(bedrock[1], bedrock_total_timeout=0.3) as base:
         assert post(base, "/v1/chat/completions", CHAT, **{"x-outcrop-timeout": "30"}).status_code == 504
 
 
 @pytest.mark.parametrize("wanted", ["soon", "0", "-1", "inf", "nan", "1e999"])
-def test_a_time_must_be_one(bedrock: tuple[Bedrock, str], wanted: str) -> None:
+def test_a_time_must_be_one(bedrock: tuple[HoldingBedrock, str], wanted: str) -> None:
     with gateway(bedrock[1]) as base:
         answer = post(base, "/v1/chat/completions", CHAT, **{"x-outcrop-timeout": wanted})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "x-outcrop-timeout")
 
 
 @pytest.mark.parametrize("limit", ["total", "first_byte"])
-def test_a_model_has_limits_of_its_own(bedrock: tuple[Bedrock, str], limit: str) -> None:
+def test_a_model_has_limits_of_its_own(bedrock: tuple[HoldingBedrock, str], limit: str) -> None:
     config = f'[limits."a.b"]\n{limit} = 0.3\n'
     with gateway(bedrock[1], config_toml=config, bedrock_max_attempts=1) as base, ThreadPoolExecutor() as pool:
         other = pool.submit(post, base, "/v1/chat/completions", {**CHAT, "model": "c.d"})
@@ -135,7 +113,7 @@ def test_a_model_has_limits_of_its_own(bedrock: tuple[Bedrock, str], limit: str)
 
 
 @pytest.mark.parametrize("drips", [False, True])
-def test_a_body_that_does_not_come_is_not_waited_for(bedrock: tuple[Bedrock, str], drips: bool) -> None:
+def test_a_body_that_does_not_come_is_not_waited_for(bedrock: tuple[HoldingBedrock, str], drips: bool) -> None:
     with gateway(bedrock[1], caller_timeout=0.4) as base:
         with socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)) as caller:
             head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
@@ -155,7 +133,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(bedrock: tuple[Bedrock, str
             assert 0.3 < time.monotonic() - started < 2
 
 
-def test_a_large_body_gets_the_time_it_needs(bedrock: tuple[Bedrock, str]) -> None:
+def test_a_large_body_gets_the_time_it_needs(bedrock: tuple[HoldingBedrock, str]) -> None:
     bedrock[0].may_answer.set()
     body = b'{"model":"a.b","messages":[{"role":"user","content":"' + b"x" * 200_000 + b'"}]}'
     with gateway(bedrock[1], caller_timeout=0.3) as base:
@@ -168,7 +146,7 @@ def test_a_large_body_gets_the_time_it_needs(bedrock: tuple[Bedrock, str]) -> No
             assert caller.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
-def test_those_whose_signature_is_not_proven_keep_nobody_out(bedrock: tuple[Bedrock, str]) -> None:
+def test_those_whose_signature_is_not_proven_keep_nobody_out(bedrock: tuple[HoldingBedrock, str]) -> None:
     """Who knows a key's name alone can hold places; but not those of callers with a key."""
     bedrock[0].may_answer.set()
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -184,7 +162,7 @@ def test_those_whose_signature_is_not_proven_keep_nobody_out(bedrock: tuple[Bedr
         assert post(base, "/v1/chat/completions", CHAT).status_code == 200
 
 
-def test_bodies_are_held_within_a_bound(bedrock: tuple[Bedrock, str]) -> None:
+def test_bodies_are_held_within_a_bound(bedrock: tuple[HoldingBedrock, str]) -> None:
     server, url = bedrock
     large = {**CHAT, "messages": [{"role": "user", "content": "x" * 40_000}]}
     with gateway(url, max_bodies_bytes=100_000) as base, ThreadPoolExecutor() as pool:

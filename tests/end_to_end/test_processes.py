@@ -1,12 +1,10 @@
 """Several processes behind one listener, as WEB_CONCURRENCY has them: what they share, and what becomes of them."""
 
-import asyncio
 import contextlib
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,37 +15,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.programs import ROOT, aws, environment, run, running
-from tests.servers import free_port, http_reply, read_request, upstream
+from tests.servers import HoldingBedrock, free_port, upstream
 
 pytestmark = pytest.mark.slow
 
 HEADERS = {"authorization": "Bearer secret"}
 CHAT = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
-REPLY = http_reply(
-    b'{"output":{"message":{"role":"assistant","content":[{"text":"late"}]}},"stopReason":"end_turn",'
-    b'"usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}'
-)
-
-
-class Bedrock:
-    """Answers nobody until it is let."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Semaphore(0)
-        self.may_answer = threading.Event()
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        self.asked.release()
-        while not self.may_answer.is_set():
-            await asyncio.sleep(0.005)
-        writer.write(REPLY)
-        await writer.drain()
 
 
 @contextlib.contextmanager
-def two_processes(**settings: str) -> Iterator[tuple[Bedrock, str, "subprocess.Popen[str]"]]:
-    bedrock = Bedrock()
+def two_processes(**settings: str) -> Iterator[tuple[HoldingBedrock, str, "subprocess.Popen[str]"]]:
+    bedrock = HoldingBedrock()
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with upstream(bedrock.handle) as behind:
