@@ -35,36 +35,40 @@ def main() -> int:
     with faults_end_the_start():
         settings = load_settings()
     try:
-        listeners = _listen(settings.host, settings.port, settings.web_concurrency)
+        listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=_BACKLOG)
+        if settings.web_concurrency > 1:
+            listener = _held(listener)
     except OSError as error:
         code = error.errno or 0
         reason = os.strerror(code) if code > 0 else error.strerror
         sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {reason}\n")
         return 1
     configure_logging(settings.log_level)
-    address, port = listeners[0].getsockname()[:2]
+    address, port = listener.getsockname()[:2]
     logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
     give_large_blocks_back()
     serve = partial(_serve, settings)
     if settings.web_concurrency == 1:
-        return serve(listeners[0], Share())
+        return serve(listener, Share())
     _look_for_garbage_less_often()
-    return Processes(listeners, settings.shutdown_grace, serve).run()
+    listen = partial(
+        socket.create_server, listener.getsockname(), family=listener.family, backlog=_BACKLOG, reuse_port=True
+    )
+    return Processes(settings.web_concurrency, listen, settings.shutdown_grace, serve).run()
 
 
-def _listen(host: str, port: int, processes: int) -> list[socket.socket]:
-    """A listener for each process, all at one port.
+def _held(listener: socket.socket) -> socket.socket:
+    """The port of a listener, which is closed, held by a socket that takes nobody, so that others can listen there.
 
-    The system then spreads connections over them; from one listener, one process might take all of a few.
+    The system spreads connections over them; from one listener, one process might take all of a few.
     """
-    listener = socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
-    if processes == 1:
-        return [listener]
+    holding = socket.socket(listener.family)
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        holding.setsockopt(socket.SOL_SOCKET, option, 1)
     address = listener.getsockname()
-    listener.close()  # nobody else has the port; now it can be had several times
-    return [
-        socket.create_server(address, family=_family(host), backlog=_BACKLOG, reuse_port=True) for _ in range(processes)
-    ]
+    listener.close()
+    holding.bind(address)
+    return holding
 
 
 def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:

@@ -28,6 +28,7 @@ _LONGEST_PAUSE = 30.0
 _LAST_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 
+Listen = Callable[[], socket.socket]
 Serve = Callable[[socket.socket, Share], int]
 
 
@@ -36,7 +37,6 @@ class _Place:
     """Where a process runs, or none. due: when one is to be forked. failures: how many in a row died young."""
 
     number: int
-    listener: socket.socket
     pid: int = 0
     born: float = 0.0
     due: float = 0.0
@@ -47,16 +47,18 @@ class Processes:
     """A fixed number of processes.
 
     Args:
-        listeners: one for each process. grace: seconds that a process may take to end.
+        count: how many. listen: makes a listener, at the same port each time, which one process has for itself: where
+            it dies or drains, the system gives its callers to the others. grace: seconds that it may take to end.
         serve: what each runs, given its listener and its share; returns its exit code when told to end by SIGTERM.
     """
 
-    def __init__(self, listeners: list[socket.socket], grace: float, serve: Serve) -> None:
+    def __init__(self, count: int, listen: Listen, grace: float, serve: Serve) -> None:
+        self._listen = listen
         self._serve = serve
         self._grace = grace
-        self._places = [_Place(number, listener) for number, listener in enumerate(listeners)]
-        self._board = Board(len(listeners), TALLIES)
-        self._channels = [Channel() for _ in listeners]
+        self._places = [_Place(number) for number in range(count)]
+        self._board = Board(count, TALLIES)
+        self._channels = [Channel() for _ in range(count)]
         self._lifeline, self._held = os.pipe()
         self._began = time.monotonic()
         self._ends_at = 0.0
@@ -74,6 +76,7 @@ class Processes:
         for number in _ENDING:
             signal.signal(number, self._end)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # so that the wait below ends
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_ENDING, signal.SIGCHLD))
         while True:
             self._bury()
             self._fork_what_is_due()
@@ -94,24 +97,29 @@ class Processes:
             if self._ends_at:
                 return
             try:
+                listener = self._listen()
+            except OSError as error:
+                self._put_off(place, error)
+                return
+            try:
                 place.pid = os.fork()
             except OSError as error:
-                _log.error("no process can be made", extra={"fields": {"error": os.strerror(error.errno or 0)}})
-                self._put_off(place)
+                listener.close()
+                self._put_off(place, error)
                 return
             place.born = time.monotonic()
             if place.pid:
+                listener.close()
                 return
             signal.set_wakeup_fd(-1)
-            for number in (*_ENDING, signal.SIGCHLD):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a terminal's; the watcher tells what it means
         os.close(self._held)
-        for other in self._places:
-            if other is not place:
-                other.listener.close()
         tallies, siblings = self._board.tallies(place.number), Siblings(self._channels, place.number)
         share = Share(len(self._places), tallies, siblings, self._lifeline)
-        raise SystemExit(self._serve(place.listener, share))
+        raise SystemExit(self._serve(listener, share))
 
     def _bury(self) -> None:
         """Take note of all who have died."""
@@ -136,7 +144,9 @@ class Processes:
             place.failures = 0
         self._put_off(place)
 
-    def _put_off(self, place: _Place) -> None:
+    def _put_off(self, place: _Place, error: OSError | None = None) -> None:
+        if error is not None:
+            _log.error("no process can be made", extra={"fields": {"error": os.strerror(error.errno or 0)}})
         place.due = time.monotonic() + min(_FIRST_PAUSE * 2**place.failures, _LONGEST_PAUSE)
         place.failures += 1
 
@@ -147,12 +157,11 @@ class Processes:
         now = time.monotonic()
         return max(min((place.due - now for place in self._places if not place.pid), default=_LONGEST_PAUSE), 0.0)
 
-    def _end(self, *_: object) -> None:
-        """Tell all to end: by SIGTERM, since a terminal's SIGINT has reached them already, and two would hurry them."""
+    def _end(self, number: int = signal.SIGTERM, _: object = None) -> None:
+        """Tell all to end; at a second SIGINT, at once."""
+        is_impatient = self._ends_at and number == signal.SIGINT
         self._ends_at = self._ends_at or time.monotonic() + self._grace + _LAST_SECONDS
-        for place in self._places:
-            place.listener.close()  # or callers would come to where nobody takes them
-        self._tell_all(signal.SIGTERM)
+        self._tell_all(signal.SIGKILL if is_impatient else signal.SIGTERM)
 
     def _hurry(self) -> None:
         if 0 < self._ends_at <= time.monotonic():

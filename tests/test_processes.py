@@ -36,8 +36,7 @@ if (folder / "no fork").exists():
             raise error
         return fork()
     os.fork = fail_first
-listeners = [socket.socket() for _ in range(int(sys.argv[2]))]
-sys.exit(processes.Processes(listeners, 0.3, serve).run())
+sys.exit(processes.Processes(int(sys.argv[2]), socket.socket, 0.3, serve).run())
 """
 
 

@@ -58,6 +58,9 @@ class Admission:
         self.waiting.add(1)
         try:
             if self.waiting.total > self.most_waiting:
+                # those of a process that has stopped are counted, and take no place
+                if not self._is_another_first(since) and self._enter():
+                    return
                 raise GatewayBusy(
                     "the gateway is busy: try again in a moment", detail="no place, and the queue is full"
                 )

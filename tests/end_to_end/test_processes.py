@@ -146,6 +146,14 @@ def test_without_a_watcher_what_runs_is_ended_and_nobody_is_left() -> None:
         until(lambda: not is_alive(busy), 3)
 
 
+def test_while_a_place_is_empty_the_others_take_all_callers() -> None:
+    with two_processes() as (_, url, watcher):
+        os.kill(children(watcher.pid).pop(), signal.SIGKILL)
+        until(lambda: len(children(watcher.pid)) == 1)
+        assert [httpx.get(f"{url}/health", timeout=3).status_code for _ in range(12)] == [200] * 12
+        assert len(children(watcher.pid)) == 1  # it was empty all the while
+
+
 def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/exe").exists()
 

@@ -170,3 +170,14 @@ async def test_a_process_that_has_stopped_holds_nobody_up() -> None:
     waiting.cancel()
     async with asyncio.timeout(0.1):
         await Visit(here).enter()
+
+
+async def test_the_waiters_of_a_stopped_process_close_the_queue_to_nobody() -> None:
+    here, there = shared(most=1, most_waiting=3, patience=0.2)
+    there.waiting.add(3)
+    there.first.put(time.monotonic_ns())
+    with pytest.raises(GatewayBusy):
+        await Visit(here).enter()
+    await asyncio.sleep(0.25)
+    await Visit(here).enter()
+    assert (here.inside.total, here.waiting.own) == (1, 0)
