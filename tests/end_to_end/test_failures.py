@@ -6,6 +6,7 @@ import http.client
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -208,67 +209,61 @@ def test_the_total_limit_holds_while_the_body_is_read() -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 504")
 
 
+class WaitingBedrock:
+    """Says no more than its greeting, and notes when its caller hangs up."""
+
+    def __init__(self, greeting: bytes = b"") -> None:
+        self.received = threading.Event()
+        self._greeting = greeting
+        self._closed: list[float] = []
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(self._greeting)
+        await writer.drain()
+        self.received.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        self._closed.append(time.monotonic())
+
+    def seconds_to_its_end(self, leave: Callable[[], object]) -> float:
+        """How long after `leave` the connection was closed."""
+        left = time.monotonic()
+        leave()
+        while not self._closed and time.monotonic() < left + 2:
+            time.sleep(0.005)
+        assert self._closed
+        return self._closed[0] - left
+
+
 @pytest.mark.parametrize(("path", "body"), DOORS)
 @pytest.mark.parametrize("has_begun", [False, True])
 def test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_second(
     path: str, body: Any, has_begun: bool
 ) -> None:
-    closed: list[float] = []
-    received = threading.Event()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        if has_begun:
-            writer.write(CHUNKED_STREAM + chunk(START))
-            await writer.drain()
-        received.set()
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
-        closed.append(time.monotonic())
-
-    with upstream(handle) as url, gateway(url) as base:
+    bedrock = WaitingBedrock(CHUNKED_STREAM + chunk(START) if has_begun else b"")
+    with upstream(bedrock.handle) as url, gateway(url) as base:
         connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=10)
         connection.request("POST", path, __import__("json").dumps(body), HEADERS)
-        assert received.wait(5)
+        assert bedrock.received.wait(5)
         if has_begun and "stream" in f"{path}{body}":
             response = connection.getresponse()
             response.read1(10)
             response.close()
         time.sleep(0.05)
-        left = time.monotonic()
-        connection.close()
-        deadline = left + 2
-        while not closed and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert closed
-        assert closed[0] - left < 0.1
+        assert bedrock.seconds_to_its_end(connection.close) < 0.1
 
 
 @pytest.mark.parametrize("size", [100, 300_000, 1_000_000, 5_000_000])
 def test_a_caller_with_a_large_body_who_leaves_is_noticed_as_soon(size: int) -> None:
-    closed: list[float] = []
-    received = threading.Event()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        received.set()
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
-        closed.append(time.monotonic())
-
-    with upstream(handle) as url, gateway(url) as base:
+    bedrock = WaitingBedrock()
+    with upstream(bedrock.handle) as url, gateway(url) as base:
         connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=10)
         body = {**CHAT, "messages": [{"role": "user", "content": "x" * size}]}
         connection.request("POST", "/v1/chat/completions", __import__("json").dumps(body), HEADERS)
-        assert received.wait(5)
+        assert bedrock.received.wait(5)
         time.sleep(0.1)
-        left = time.monotonic()
-        connection.close()
-        deadline = left + 2
-        while not closed and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert closed
-        assert closed[0] - left < 0.1
+        assert bedrock.seconds_to_its_end(connection.close) < 0.1
 
 
 def test_a_caller_who_leaves_is_logged_and_nothing_stays_behind() -> None:

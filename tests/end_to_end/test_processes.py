@@ -106,28 +106,19 @@ def ask_or_fail(url: str) -> int:
         return 0
 
 
-def test_what_runs_is_ended_first() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_runs_is_ended_first_and_nobody_new_is_kept_waiting(number: signal.Signals) -> None:
     with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
         running_call = pool.submit(ask, url)
         assert bedrock.asked.acquire(timeout=10)
-        watcher.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+        watcher.send_signal(number)
+        time.sleep(0.5)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/health", timeout=5)
         assert not running_call.done()
         bedrock.may_answer.set()
         assert running_call.result() == 200
         assert watcher.wait(20) == 0
-
-
-def test_nobody_new_is_kept_waiting_by_those_who_end() -> None:
-    with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
-        running_call = pool.submit(ask, url)
-        assert bedrock.asked.acquire(timeout=10)
-        watcher.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{url}/health", timeout=5)
-        bedrock.may_answer.set()
-        assert running_call.result() == 200
 
 
 def test_without_a_watcher_what_runs_is_ended_and_nobody_is_left() -> None:
