@@ -66,6 +66,11 @@ class Process:
                 total += (int(fields[11]) + int(fields[12])) / _TICKS
         return total
 
+    def forget_peak(self) -> None:
+        """Have `memory("VmHWM")` be the most that it holds from now on (proc(5), clear_refs)."""
+        for pid in self.pids():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
     def memory(self, name: str = "VmRSS") -> float:
         """MiB that it holds."""
         total = 0.0

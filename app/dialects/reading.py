@@ -7,6 +7,7 @@ from io import BytesIO
 from starlette.types import Receive, Scope
 
 from app.errors import BodyTooLarge, CallerTooSlow, InvalidRequest
+from app.kit.memory import buffer_for, contents_of
 from app.policies.admission import HeldBody
 from app.policies.auth import RequestHead
 
@@ -40,22 +41,25 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
     """
     if head.header("content-encoding").lower() not in ("", "identity"):
         raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
-    length = head.header("content-length")
-    if length.isdigit() and int(length) > limit:
+    said = head.header("content-length")
+    length = int(said) if said.isdigit() else 0
+    if length > limit:
         raise _too_large(limit)
     if patience == math.inf:
-        return await _read_pieces(receive, limit, None, held)
+        return await _read_pieces(receive, length, limit, None, held)
     pace = asyncio.timeout(patience)
     try:
         async with pace:
-            return await _read_pieces(receive, limit, pace, held)
+            return await _read_pieces(receive, length, limit, pace, held)
     except TimeoutError:
         if not pace.expired():
             raise
         raise CallerTooSlow("the body did not arrive in time") from None
 
 
-async def _read_pieces(receive: Receive, limit: int, pace: asyncio.Timeout | None, held: HeldBody) -> bytes:
+async def _read_pieces(
+    receive: Receive, length: int, limit: int, pace: asyncio.Timeout | None, held: HeldBody
+) -> bytes:
     begun = pace.when() or 0.0 if pace is not None else 0.0
     read: BytesIO | None = None  # grows in place, where pieces that were joined would be held twice
     while True:
@@ -69,10 +73,10 @@ async def _read_pieces(receive: Receive, limit: int, pace: asyncio.Timeout | Non
         is_last = not message.get("more_body", False)
         if is_last and read is None:
             return piece
-        read = read or BytesIO()
+        read = read or buffer_for(length)
         read.write(piece)
         if is_last:
-            return read.getvalue()
+            return contents_of(read)
         if pace is not None:
             pace.reschedule(begun + held.size / _BYTES_PER_SECOND)
 

@@ -18,7 +18,7 @@ dumps = msgspec.json.Encoder().encode
 # what a stranger's document may hold: a value costs the parser up to 30 times the bytes that it takes to write
 _MOST_VALUES = 200_000
 _MOST_DEPTH = 100
-_FAR_APART = 1024
+_PIECE_BYTES = 64 * 1024
 
 
 class JsonError(ValueError):
@@ -52,43 +52,53 @@ def loads_strictly(data: bytes) -> Any:
         JsonError: as `loads` does; a name stands twice, with its path; or it holds more, or is nested deeper, than
             any request needs.
     """
-    outside = _outside_strings(data)
-    if outside.count(b",") + outside.count(b"[") + outside.count(b"{") > _MOST_VALUES:
-        raise JsonError("the document holds too many values")
+    quotes = _count_quotes(data)
     document = loads(data)
-    if type(document) not in _CONTAINERS:
-        return document
-    if _count_members(document, _MOST_DEPTH) != outside.count(b":"):
+    # where a name stands twice, one of the two is gone with all that it named
+    if type(document) in _CONTAINERS and 2 * _count_strings(document, _MOST_DEPTH) != quotes:
         raise JsonError("this name stands twice", path=_first_twice(stdlib.loads(data, object_pairs_hook=_Pairs)))
     return document
 
 
-def _outside_strings(data: bytes) -> bytes:
-    """What of a document stands between its strings: as quick as splitting it is."""
-    if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    quotes = data.count(b'"')
-    if quotes > 2 * _MOST_VALUES:
-        raise JsonError("the document holds too many values")
-    if quotes * _FAR_APART > len(data):
-        return b"".join(data.split(b'"')[::2])
-    return b"".join(_between_quotes(data))
+def _count_quotes(data: bytes) -> int:
+    """How many quotes begin and end the strings of a document.
+
+    Raises:
+        JsonError: it holds too many values.
+    """
+    if len(data) <= _MOST_VALUES:
+        return _without_escapes(data).count(b'"')
+    values = quotes = 0
+    for piece in _pieces(data):
+        parts = _without_escapes(piece).split(b'"')
+        outside = b"".join(parts[quotes % 2 :: 2])
+        values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+        quotes += len(parts) - 1
+        if max(values, quotes // 2) > _MOST_VALUES:
+            raise JsonError("the document holds too many values")
+    return quotes
 
 
-def _between_quotes(data: bytes) -> Iterator[bytes]:
-    """The same, without a copy of the strings: for documents whose strings are long."""
-    here = 0
-    while (start := data.find(b'"', here)) >= 0:
-        yield data[here:start]
-        end = data.find(b'"', start + 1)
-        if end < 0:
-            return
-        here = end + 1
-    yield data[here:]
+def _without_escapes(data: bytes) -> bytes:
+    """A document without the quotes that stand within its strings."""
+    if b"\\" not in data or b'\\"' not in data:
+        return data
+    return data.replace(b"\\\\", b"").replace(b'\\"', b"")
 
 
-def _count_members(value: Any, room: int) -> int:
-    """How many members the objects in a document have."""
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """A document in pieces, so that no more than one of a large document is held twice; none ends within an escape."""
+    start = 0
+    while start < len(data):
+        piece = data[start : start + _PIECE_BYTES]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+            piece = data[start : start + len(piece) + 1]
+        start += len(piece)
+        yield piece
+
+
+def _count_strings(value: Any, room: int) -> int:
+    """How many strings stand in a document, names included."""
     if not room:
         raise JsonError("the document is nested too deeply")
     if type(value) is dict:
@@ -96,8 +106,11 @@ def _count_members(value: Any, room: int) -> int:
     else:
         count, inside = 0, value
     for each in inside:
-        if type(each) in _CONTAINERS:
-            count += _count_members(each, room - 1)
+        kind = type(each)
+        if kind is str:
+            count += 1
+        elif kind in _CONTAINERS:
+            count += _count_strings(each, room - 1)
     return count
 
 

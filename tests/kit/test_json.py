@@ -121,10 +121,15 @@ def test_a_long_text_with_much_that_looks_like_structure_is_one_value() -> None:
     assert json.loads_strictly(("[" * 99 + "]" * 99).encode()) is not None
 
 
-@given(DOCUMENTS)
-def test_long_strings_are_passed_over_alike(document: Any) -> None:
-    data = stdlib.dumps(document).replace("\\", "").encode()
-    assert b"".join(json._between_quotes(data)) == b"".join(data.split(b'"')[::2])
+@given(DOCUMENTS, st.integers(1, 40))
+def test_a_large_document_is_looked_at_in_pieces_that_may_end_anywhere(document: Any, size: int) -> None:
+    data = stdlib.dumps(document).encode()
+    whole = json._count_quotes(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json, "_PIECE_BYTES", size)
+        assert b"".join(json._pieces(data)) == data
+        patch.setattr(json, "_MOST_VALUES", len(data) - 1)
+        assert json._count_quotes(data) == whole
 
 
 def test_a_name_that_stands_twice_among_long_strings_is_found() -> None:
