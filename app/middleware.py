@@ -4,13 +4,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.dialects.doors import Doors
 from app.dialects.route import RECORD
+from app.dialects.sending import REQUEST_ID
 from app.kit import ids
 from app.models.prices import Prices
 from app.telemetry.load import Load
 from app.telemetry.observer import Observer, RequestRecord
 from app.telemetry.trace import Tracer
-
-_REQUEST_ID = b"x-request-id"
 
 
 class RequestMiddleware:
@@ -43,22 +42,14 @@ class RequestMiddleware:
         record = RequestRecord(request_id=_request_id(scope), method=scope["method"])
         record.trace = self._tracer.begin(record, scope["headers"])
         scope[RECORD] = record
-        raw_id = record.request_id.encode()
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                record.status = record.status or message["status"]
-                message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, raw_id)]
-            await send(message)
-
         self._load.enter()
         try:
             found = self._doors.find(scope["path"])
             if found is None:
-                await self._app(scope, receive, send_with_id)
+                await self._app(scope, receive, _noting(record, send))
             else:
                 door, scope["path_params"] = found
-                await door.handle(scope, receive, send_with_id)
+                await door.handle(scope, receive, send)
         finally:
             self._load.leave()
             if not record.route:
@@ -69,10 +60,22 @@ class RequestMiddleware:
             self._observer.request_ended(record)
 
 
+def _noting(record: RequestRecord, send: Send) -> Send:
+    """`send` for those who know nothing of the record: its status is noted, and its id told."""
+
+    async def noting(message: Message) -> None:
+        if message["type"] == "http.response.start" and not record.status:
+            record.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (REQUEST_ID, record.request_id.encode())]
+        await send(message)
+
+    return noting
+
+
 def _request_id(scope: Scope) -> str:
     """The caller's own id where it is safe to repeat, else a new one."""
     for name, value in scope["headers"]:
-        if name == _REQUEST_ID:
+        if name == REQUEST_ID:
             given: str = value.decode("latin-1")
             if ids.is_request_id(given):
                 return given

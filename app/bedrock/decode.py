@@ -1,6 +1,6 @@
 """Bytes of an event stream become events; a stream that breaks off becomes an error.
 
-`EventDecoder` reads Converse's for translation, `DocumentDecoder` the documents of a model's own format. `UsageTap`
+`EventDecoder` reads Converse's for translation, `NativeDecoder` the documents of a model's own format. `UsageTap`
 only listens while bytes pass through untouched.
 """
 
@@ -9,12 +9,14 @@ from base64 import b64decode
 from typing import Any, Generic, TypeVar, cast
 
 from app.bedrock.errors import error_of_name, error_of_openai
+from app.converse.call import NativeEvent
 from app.converse.events import Event
 from app.converse.usage import Usage
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.eventstream import Frame, FrameDecoder, FrameError
 from app.kit.sse import SseParser
+from app.kit.values import Struct, field
 
 _GARBLED = "Bedrock's stream was garbled"
 
@@ -96,7 +98,14 @@ class EventDecoder(_Decoder[Event]):
         return cast(Event, {kind: payload})
 
 
-class DocumentDecoder(_Decoder[dict[str, Any]]):
+class _Chunk(Struct, frozen=True):
+    text: bytes = field(name="bytes")
+
+
+_read_chunk = json.reader_of(_Chunk)
+
+
+class NativeDecoder(_Decoder[NativeEvent]):
     """Decodes the body of InvokeModelWithResponseStream, whose chunks hold documents of the model's own format.
 
     Args:
@@ -107,13 +116,14 @@ class DocumentDecoder(_Decoder[dict[str, Any]]):
         super().__init__()
         self._last = last
 
-    def _event(self, frame: Frame) -> dict[str, Any]:
-        document = json.loads(b64decode(json.loads(frame.payload)["bytes"]))
+    def _event(self, frame: Frame) -> NativeEvent:
+        text = _read_chunk(frame.payload).text
+        document = json.loads(text)
         if not isinstance(document, dict):
             raise FrameError("a chunk that is no object")
         if document.get("type") == self._last:
             self._is_complete = True
-        return document
+        return NativeEvent(document, text)
 
 
 class ServerSentDecoder:

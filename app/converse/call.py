@@ -1,6 +1,6 @@
 """A call: what a dialect made of its caller's request, before any model is chosen."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from app.converse.request import ConverseRequest
 from app.kit.values import Struct, field
@@ -57,3 +57,10 @@ class NativeCall(Struct, frozen=True):
     betas: list[str] = field(default_factory=list)
     keep_thoughts: bool = False
     tool_paths: list[str] = field(default_factory=list)
+
+
+class NativeEvent(NamedTuple):
+    """One event of the answer to a native call, and its text as it came."""
+
+    document: dict[str, Any]
+    text: bytes

@@ -4,17 +4,19 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from starlette.types import Message, Receive, Scope, Send
 
 from app.dialects.envelopes import Answer, ErrorRenderer, Headers, Streamed, Whole
 from app.dialects.reading import CallerGone
 from app.errors import GatewayError
+from app.kit.values import Struct
 from app.telemetry.observer import RequestRecord
 
 # the extension of ASGI's scope that calls back when the caller goes, where the server has it: it spares a task
 DEPARTURE = "outcrop.departure"
+# the header of every answer by which its request is found in the log
+REQUEST_ID = b"x-request-id"
 _MAX_LISTED = 2000
 # OpenAI's and Anthropic's SDKs obey it, so that their retries do not multiply the gateway's (contracts 1.4)
 _ADVICE = (("x-should-retry", "false"),)
@@ -57,8 +59,7 @@ class Leash:
             self._task.cancel()
 
 
-@dataclass(slots=True)
-class Sender:
+class Sender(Struct):
     """Turns answers into ASGI messages."""
 
     send: Send
@@ -140,6 +141,7 @@ class Sender:
         if self.record.repaired:
             named.append(("x-outcrop-repaired", _listed(self.record.repaired)))
         raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in named]
+        raw.append((REQUEST_ID, self.record.request_id.encode()))
         self._is_started = True
         message: Message = {"type": "http.response.start", "status": status, "headers": raw}
         await self.send(message)

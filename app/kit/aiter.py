@@ -1,8 +1,9 @@
 """Small tools for asynchronous iterators."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -15,17 +16,33 @@ async def started(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     try:
         first = await anext(source)
     except StopAsyncIteration:
-        return _nothing()
-    return _resume(first, source)
+        return source
+    return _Started(first, source)
 
 
-async def _nothing() -> AsyncGenerator[T, None]:
-    return
-    yield
+class _Started(AsyncGenerator[T, None]):
+    """What has been taken of a generator already, and then the generator itself: nothing stands between."""
 
+    def __init__(self, first: T, rest: AsyncGenerator[T, None]) -> None:
+        self._taken = [first]
+        self._rest = rest
 
-async def _resume(first: T, rest: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    async with aclosing(rest):
-        yield first
-        async for item in rest:
-            yield item
+    def __anext__(self) -> Any:
+        return self._give() if self._taken else self._rest.__anext__()
+
+    async def _give(self) -> T:
+        return self._taken.pop()
+
+    def asend(self, value: None) -> Any:
+        """The next item: nothing can be sent to it."""
+        del value
+        return self.__anext__()
+
+    def athrow(self, *error: Any) -> Any:
+        """Raise something where the generator is."""
+        return self._rest.athrow(*error)
+
+    def aclose(self) -> Any:
+        """End the generator, however far it has come."""
+        self._taken.clear()
+        return self._rest.aclose()

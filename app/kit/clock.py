@@ -4,12 +4,12 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from app.kit.values import Struct
 
-@dataclass(slots=True)
-class Deadline:
+
+class Deadline(Struct):
     """A point on the monotonic clock, in seconds, which the event loop's clock shares.
 
     limit: what is cancelled then, if anything is.

@@ -9,10 +9,11 @@ Source: the event stream specification of Smithy, botocore.eventstream, and cont
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from zlib import crc32
+
+from app.kit.values import Struct
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 MAX_FRAME_BYTES = 24 * 1024 * 1024
@@ -30,8 +31,7 @@ class FrameError(ValueError):
     """The bytes are not a sound frame: a checksum or a length is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """One message: its headers by name, and its payload as it came."""
 
     headers: Mapping[str, HeaderValue]
@@ -72,35 +72,40 @@ class FrameDecoder:
         if self._failure is not None:
             raise self._failure
         frames: list[Frame] = []
-        self._buffer += data
+        if self._buffer:
+            self._buffer += data
         try:
-            self._cut(frames)
+            end = _cut(self._buffer or data, frames)
         except FrameError as error:
+            self._failure = error
             if not frames:
                 raise
-            self._failure = error
+            return frames
+        if self._buffer:
+            del self._buffer[:end]
+        else:
+            self._buffer += data[end:]
         return frames
 
-    def _cut(self, frames: list[Frame]) -> None:
-        buffer = self._buffer
-        start = 0
-        while len(buffer) - start >= _PRELUDE.size:
-            total, headers_length, prelude_crc = _PRELUDE.unpack_from(buffer, start)
-            with memoryview(buffer) as view:
-                if crc32(view[start : start + 8]) != prelude_crc:
-                    raise FrameError("the checksum of a frame's prelude does not match")
-            if not _OVERHEAD + headers_length <= total <= MAX_FRAME_BYTES:
-                raise FrameError("the length of a frame is impossible")
-            if len(buffer) - start < total:
-                break
-            frame = bytes(buffer[start : start + total])
-            if crc32(frame[:-4]) != _U32.unpack_from(frame, total - 4)[0]:
-                raise FrameError("the checksum of a frame does not match")
-            headers_end = _PRELUDE.size + headers_length
-            headers = _read_headers(frame[_PRELUDE.size : headers_end])
-            frames.append(Frame(headers, frame[headers_end:-4]))
-            start += total
-        del buffer[:start]
+
+def _cut(data: bytes | bytearray, frames: list[Frame]) -> int:
+    """Cut off the frames that are whole, up to one that is broken; returns where the last of them ends."""
+    start = 0
+    while len(data) - start >= _PRELUDE.size:
+        total, headers_length, prelude_crc = _PRELUDE.unpack_from(data, start)
+        if crc32(data[start : start + 8]) != prelude_crc:
+            raise FrameError("the checksum of a frame's prelude does not match")
+        if not _OVERHEAD + headers_length <= total <= MAX_FRAME_BYTES:
+            raise FrameError("the length of a frame is impossible")
+        if len(data) - start < total:
+            break
+        frame = bytes(data[start : start + total])
+        if crc32(frame[:-4]) != _U32.unpack_from(frame, total - 4)[0]:
+            raise FrameError("the checksum of a frame does not match")
+        headers_end = _PRELUDE.size + headers_length
+        frames.append(Frame(_read_headers(frame[_PRELUDE.size : headers_end]), frame[headers_end:-4]))
+        start += total
+    return start
 
 
 @lru_cache(maxsize=64)

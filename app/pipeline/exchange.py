@@ -1,17 +1,16 @@
 """One HTTP request of a caller, from door to door."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from app.kit.clock import Deadline
+from app.kit.values import Struct
 from app.policies.admission import HeldBody
 from app.policies.auth import RequestHead
 from app.policies.caller import Caller
 from app.telemetry.observer import RequestRecord
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(Struct):
     """What every part that handles a request may know of it.
 
     params: the path's parameters, decoded. body: the whole body, unparsed, until it is taken; size: its bytes, and
@@ -24,9 +23,9 @@ class Exchange:
     body: bytes
     caller: Caller
     deadline: Deadline
-    record: RequestRecord = field(repr=False)
-    held: HeldBody | None = field(default=None, repr=False)
-    size: int = field(init=False)
+    record: RequestRecord
+    held: HeldBody | None = None
+    size: int = 0
 
     def __post_init__(self) -> None:
         self.size = len(self.body)

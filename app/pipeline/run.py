@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.endpoints import HOME, Place
 from app.bedrock.transport import HttpResponse
-from app.converse.call import ModelCall, NativeCall
+from app.converse.call import ModelCall, NativeCall, NativeEvent
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.errors import (
@@ -223,7 +223,7 @@ class Pipeline:
 
     def invoke_stream(
         self, exchange: Exchange, call: NativeCall, target: Target, usage_of: ways.UsageReader, last: str
-    ) -> Way[AsyncGenerator[list[dict[str, Any]], None]]:
+    ) -> Way[AsyncGenerator[list[NativeEvent], None]]:
         """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
         draft = tailor_invoke(call, target.traits, self.betas)
         way = ways.invoke_stream(draft.body, usage_of, last, exchange.record)

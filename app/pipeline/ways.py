@@ -9,14 +9,15 @@ from typing import Any, Generic, TypeVar, cast
 
 from app.bedrock.client import BedrockRequest
 from app.bedrock.decode import (
-    DocumentDecoder,
     EventDecoder,
+    NativeDecoder,
     ServerSentDecoder,
     UsageTap,
     usage_of_headers,
     usage_of_invocation,
 )
 from app.bedrock.transport import HttpResponse, read_body
+from app.converse.call import NativeEvent
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.converse.usage import Usage
@@ -132,15 +133,15 @@ def invoke(
 
 def invoke_stream(
     body: dict[str, Any], usage_of: UsageReader, last: str, record: RequestRecord
-) -> Way[AsyncGenerator[list[dict[str, Any]], None]]:
-    """By InvokeModelWithResponseStream; the documents of its chunks, a batch for each read, once the first has come.
+) -> Way[AsyncGenerator[list[NativeEvent], None]]:
+    """By InvokeModelWithResponseStream; its events, a batch for each read, once the first has come.
 
     Args:
         usage_of: reads the tokens that a document tells of. last: the `type` of the document that completes a message.
     """
 
-    async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
-        return await started(_read_documents(response, last, usage_of, record))
+    async def take(response: HttpResponse) -> AsyncGenerator[list[NativeEvent], None]:
+        return await started(_read_native(response, last, usage_of, record))
 
     return Way("native", "invoke", _to_model("invoke-with-response-stream", body), take)
 
@@ -282,17 +283,17 @@ async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord
         response.close()
 
 
-async def _read_documents(
+async def _read_native(
     response: HttpResponse, last: str, usage_of: UsageReader, record: RequestRecord
-) -> AsyncGenerator[list[dict[str, Any]], None]:
-    decoder = DocumentDecoder(last)
+) -> AsyncGenerator[list[NativeEvent], None]:
+    decoder = NativeDecoder(last)
     try:
         async for data in response.chunks():
-            documents = decoder.feed(data)
-            for document in documents:
+            events = decoder.feed(data)
+            for document, _ in events:
                 record.usage = usage_of(document) or record.usage or usage_of_invocation(document)
-            if documents:
-                yield documents
+            if events:
+                yield events
         decoder.finish()
     finally:
         response.close()

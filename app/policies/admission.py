@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from app.errors import GatewayBusy
 from app.kit.tally import Tally
+from app.kit.values import Struct
 
 # nobody tells a process that another has freed a place
 _LOOK_SECONDS = 0.005
@@ -100,8 +101,7 @@ class Bodies:
     held: Tally = field(default_factory=Tally)
 
 
-@dataclass(slots=True)
-class HeldBody:
+class HeldBody(Struct):
     """The bytes of one body, which are held until it is released."""
 
     bodies: Bodies

@@ -10,11 +10,10 @@ import secrets
 import time
 from calendar import timegm
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from app.errors import AuthenticationFailed, SignatureRefused
 from app.kit import sigv4
-from app.kit.values import Struct
+from app.kit.values import Struct, field
 from app.policies.caller import ANONYMOUS, Caller
 
 _MOST_SIGNED = 128
@@ -26,21 +25,19 @@ _AUTHORIZATION = re.compile(
 )
 
 
-@dataclass(slots=True)
-class RequestHead:
+class RequestHead(Struct):
     """The head of a request: `path` and `query` as they travelled, header names in lower case."""
 
     method: str
     path: str
     query: str
     headers: tuple[tuple[str, str], ...]
-    _values: dict[str, str] = field(init=False, repr=False, compare=False)
+    _values: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        values: dict[str, str] = {}
+        values = self._values
         for name, value in self.headers:
             values[name] = f"{values[name]},{value}" if name in values else value
-        self._values = values
 
     def header(self, name: str) -> str:
         """The values of a header, joined by commas; empty if there is none."""

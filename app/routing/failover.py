@@ -33,8 +33,7 @@ class Option(Struct, Generic[T], frozen=True):
     ask: Callable[[], Awaitable[T]]
 
 
-@dataclass(slots=True)
-class _Leg(Generic[T]):
+class _Leg(Struct, Generic[T]):
     """A target in the course of one call. option: None while it is not prepared. ready_at: when it may be asked."""
 
     prepare: Callable[[], Awaitable[Option[T]]]

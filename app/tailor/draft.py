@@ -1,18 +1,17 @@
 """What the passes work on."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from app.converse.call import Intent, ModelCall
 from app.converse.content import ContentBlock
 from app.converse.request import ConverseRequest
+from app.kit.values import Struct, field
 from app.models.traits import Traits
 from app.tailor.undo import Undo
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """A call on its way to one model.
 
     body: what will be sent; its members may be replaced, not written into.
@@ -61,8 +60,7 @@ class Draft:
         self.body["system"] = [*self.body.get("system", []), {"text": text}]
 
 
-@dataclass(slots=True)
-class NativeDraft:
+class NativeDraft(Struct):
     """A body of a model's own format on its way to it; `ignored` and `repaired` as those of `Draft`."""
 
     body: dict[str, Any]

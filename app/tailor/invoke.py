@@ -4,12 +4,12 @@ Contracts 3.5, whose table this is. Whatever else the body holds crosses as it c
 no release of ours, and so that Bedrock's own words reach the caller where it refuses something.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from app.converse.call import NativeCall
 from app.errors import InvalidRequest
 from app.kit.members import text_in
+from app.kit.values import field
 from app.models.traits import Traits
 from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
 from app.tailor.draft import NativeDraft
@@ -27,7 +27,6 @@ _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthrop
 _KNOWN = _FIELDS | _CARRIED_ELSEWHERE
 
 
-@dataclass(slots=True)
 class InvokeDraft(NativeDraft):
     """A body of Anthropic's on its way to one model, and the betas that go with it."""
 

@@ -1,16 +1,15 @@
 """What tailoring changed comes back here as the caller expects it, in events and in replies alike."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from app.converse.events import Event
 from app.converse.fold import fold, unfold
 from app.converse.reply import Reply
+from app.kit.values import Struct, field
 
 
-@dataclass(slots=True)
-class Undo:
+class Undo(Struct):
     """How to give a reply back in the caller's terms.
 
     tool_names: the caller's name of a tool, by the name that was sent.

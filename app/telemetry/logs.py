@@ -80,7 +80,7 @@ class LogObserver:
 
 _PLAIN = tuple(
     name
-    for name in RequestRecord.__slots__
+    for name in RequestRecord.__struct_fields__
     if name not in {"started", "usage", "first_event_ms", "model_behind", "cost", "tries", "trace"}
 )
 

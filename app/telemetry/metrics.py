@@ -4,12 +4,16 @@ Every label has a bounded set of values: routes are templates, and a model has a
 have none: whoever may read the metrics need not know them.
 """
 
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.utils import floatToGoString
 
 from app.telemetry.observer import RequestRecord
 
@@ -50,10 +54,12 @@ class Metrics:
         self._failovers = self._counter("failovers", "Requests that went on to another target.", "model")
         self._tokens = self._counter("tokens", "Tokens that were spent.", "model", "type")
         self._cost = self._counter("cost_usd", "What requests cost, where their price is known.", "model")
-        self._gaps = self._histogram("event_gap_seconds", "Seconds between what a stream's caller is sent.", _GAPS)
-        self._lags = self._histogram("event_loop_lag_seconds", "Seconds that the event loop came too late.", _LAGS)
-        self.note_gap = self._gaps.observe
-        self.note_lag = self._lags.observe
+        gaps = _Seconds("outcrop_event_gap_seconds", "Seconds between what a stream's caller is sent.", _GAPS)
+        lags = _Seconds("outcrop_event_loop_lag_seconds", "Seconds that the event loop came too late.", _LAGS)
+        self.registry.register(gaps)
+        self.registry.register(lags)
+        self.note_gap = gaps.note
+        self.note_lag = lags.note
         ProcessCollector(registry=self.registry)
 
     def request_ended(self, record: RequestRecord) -> None:
@@ -120,6 +126,31 @@ class Metrics:
 
     def _histogram(self, name: str, help_: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"outcrop_{name}", help_, labels, registry=self.registry, buckets=buckets)
+
+
+class _Seconds:
+    """A histogram for what happens with every chunk: noting costs a fifth of what the library's own takes, which asks
+    for a lock twice.
+    """
+
+    def __init__(self, name: str, help_: str, bounds: tuple[float, ...]) -> None:
+        self._name = name
+        self._help = help_
+        self._bounds = (*bounds, math.inf)
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
+
+    def note(self, seconds: float) -> None:
+        """It happened once more."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> Iterator[Any]:
+        """What Prometheus's client calls."""
+        family = HistogramMetricFamily(self._name, self._help)
+        up_to = zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True)
+        family.add_metric([], [*up_to], self._sum)
+        yield family
 
 
 class _Breakers:

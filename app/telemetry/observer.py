@@ -3,17 +3,17 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from app.converse.usage import Usage
+from app.kit.values import Struct, field
 from app.telemetry.trace import NO_TRACE, Headers, Span, Trace
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(Struct):
     """One request to Bedrock: whom it asked, and what came of it. error: the kind of the failure, if it is one."""
 
     target: str
@@ -24,8 +24,7 @@ class Attempt:
     milliseconds: float = 0.0
 
 
-@dataclass(slots=True)
-class RequestRecord:
+class RequestRecord(Struct):
     """Everything that is known of one HTTP request when it ends. It holds no content and no secret.
 
     route: the path's template, never the path, whose segments callers choose.

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import errors
-from app.bedrock.decode import DocumentDecoder, EventDecoder, ServerSentDecoder, UsageTap
+from app.bedrock.decode import EventDecoder, NativeDecoder, ServerSentDecoder, UsageTap
+from app.converse.call import NativeEvent
 from app.kit import json
 from tests.bedrock.test_decode import STREAM
 from tests.end_to_end.faults import RESPONSE_EVENTS, answer_to
@@ -195,7 +196,7 @@ def test_a_document_that_is_almost_right_is_no_crash(
 DECODERS: list[tuple[Callable[[], Any], bytes]] = [
     (EventDecoder, STREAM),
     (UsageTap, STREAM),
-    (lambda: DocumentDecoder("message_stop"), b"".join(answer_to("/invoke-with-response-stream").pieces)),
+    (lambda: NativeDecoder("message_stop"), b"".join(answer_to("/invoke-with-response-stream").pieces)),
     (
         lambda: ServerSentDecoder(frozenset({"response.completed"})),
         b"".join(b"data: " + json.dumps(each) + b"\n\n" for each in RESPONSE_EVENTS),
@@ -233,7 +234,7 @@ def test_a_stream_that_is_almost_right_is_no_crash(
     except errors.GatewayError as error:
         outcome = error.kind
     assert outcome in ("whole", "upstream_failed") or changes
-    assert all(isinstance(each, dict) for each in found)
+    assert all(isinstance(each.document if isinstance(each, NativeEvent) else each, dict) for each in found)
 
 
 @pytest.mark.parametrize("place", range(len(DECODERS)))

@@ -8,7 +8,7 @@ import anthropic
 import openai
 import pytest
 
-from app.bedrock.decode import DocumentDecoder, EventDecoder
+from app.bedrock.decode import EventDecoder, NativeDecoder
 from app.converse.fold import fold
 from app.kit import json
 from tests.end_to_end.conftest import boto_client
@@ -41,8 +41,8 @@ def thoughts_given(exchange: Exchange) -> list[str]:
         return of_blocks(fold(EventDecoder().feed(exchange.answer))["output"]["message"]["content"])
     if operation == "invoke":
         return of_blocks(json.loads(exchange.answer)["content"])
-    events = DocumentDecoder("message_stop").feed(exchange.answer)
-    return [event["delta"]["signature"] for event in events if "signature" in event.get("delta", {})]
+    events = NativeDecoder("message_stop").feed(exchange.answer)
+    return [event["delta"]["signature"] for event, _ in events if "signature" in event.get("delta", {})]
 
 
 def of_blocks(blocks: Any) -> list[str]:

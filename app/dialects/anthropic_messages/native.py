@@ -1,12 +1,14 @@
 """Answers of InvokeModel in Anthropic's own format: passed on, under the caller's name for the model.
 
 Contracts 3.5, Reply differences: Bedrock's own members (`amazon-bedrock-*`) are taken off, and counts of the cache that
-only its last event tells are put where Anthropic's clients look for them.
+only its last event tells are put where Anthropic's clients look for them. An event without any of these is passed on
+as it came, byte for byte.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
+from app.converse.call import NativeEvent
 from app.converse.usage import Usage
 from app.dialects.anthropic_messages.errors import error_body, error_of
 from app.dialects.anthropic_messages.facts import MessageFacts
@@ -17,6 +19,8 @@ from app.kit.sse import named_frame
 
 _OWN = "amazon-bedrock-"
 _METRICS = f"{_OWN}invocationMetrics"
+_OWN_IN_TEXT = _OWN.encode()
+_MAY_PASS = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "ping"})
 _CACHE_COUNTS = {
     "cache_read_input_tokens": "cacheReadInputTokenCount",
     "cache_creation_input_tokens": "cacheWriteInputTokenCount",
@@ -31,6 +35,8 @@ class UsageOfMessages:
 
     def __call__(self, document: dict[str, Any]) -> Usage | None:
         """The tokens so far, or nothing where a document tells of none."""
+        if "usage" not in document and "message" not in document:
+            return None
         inside = document.get("message")
         usage = (inside if isinstance(inside, dict) else document).get("usage")
         if not isinstance(usage, dict):
@@ -68,38 +74,43 @@ class NativeStream:
         self._facts = facts
         self._held: dict[str, Any] | None = None
 
-    def from_documents(self, documents: Iterable[dict[str, Any]]) -> bytes:
+    def from_events(self, events: Iterable[NativeEvent]) -> bytes:
         """The frames for a batch of Anthropic's events; only `message_delta` waits, for the event behind it."""
-        return b"".join(frame for document in documents for frame in self._frames(document))
+        return b"".join(map(self._frames, events))
 
     def finish(self) -> bytes:
         """The end of a stream that ended well."""
-        return b"".join(self._release({}))
+        return self._release({})
 
     def fail(self, error: GatewayError) -> bytes:
         """The end of a stream that broke."""
         return named_frame("error", error_body(error, self._facts.request_id))
 
-    def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
-        yield from self._release(document.get(_METRICS) or {})
+    def _frames(self, event: NativeEvent) -> bytes:
+        document, text = event
+        before = self._release(document.get(_METRICS) or {})
+        kind = document.get("type")
+        if kind in _MAY_PASS and _OWN_IN_TEXT not in text and b"\n" not in text and b"\r" not in text:
+            return before + named_frame(kind, text)
         document = _without_own(document)
-        match document.get("type"):
+        match kind:
             case "message_start":
                 message = {**document["message"], "model": self._facts.model}
-                yield _frame({**document, "message": message}) + PING
+                return before + _frame({**document, "message": message}) + PING
             case "message_delta":
                 self._held = document
+                return before
             case "error":
                 raise error_of(document)
             case _:
-                yield _frame(document)
+                return before + _frame(document)
 
-    def _release(self, metrics: dict[str, Any]) -> Iterable[bytes]:
+    def _release(self, metrics: dict[str, Any]) -> bytes:
         if self._held is None:
-            return
+            return b""
         document, self._held = self._held, None
         counts = {name: metrics[theirs] for name, theirs in _CACHE_COUNTS.items() if theirs in metrics}
-        yield _frame({**document, "usage": {**counts, **(document.get("usage") or {})}})
+        return _frame({**document, "usage": {**counts, **(document.get("usage") or {})}})
 
 
 def _without_own(document: dict[str, Any]) -> dict[str, Any]:

@@ -128,8 +128,8 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
         translator: NativeStream | EventStream
         if pipeline.takes_natively(target, FORMAT):
             translator = native = NativeStream(facts)
-            documents = pipeline.invoke_stream(exchange, native_call, target, UsageOfMessages(), _LAST)
-            way = documents.then(lambda batches: frames(batches, native.from_documents, native.finish))
+            passed_on = pipeline.invoke_stream(exchange, native_call, target, UsageOfMessages(), _LAST)
+            way = passed_on.then(lambda batches: frames(batches, native.from_events, native.finish))
         else:
             translator = events = EventStream(facts)
             batches = pipeline.converse_stream(exchange, call(), target)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
-from app.bedrock.decode import DocumentDecoder
+from app.bedrock.decode import NativeDecoder
+from app.converse.call import NativeEvent
 from app.converse.usage import Usage
 from app.dialects.anthropic_messages.facts import MessageFacts
 from app.dialects.anthropic_messages.native import NativeStream, UsageOfMessages, from_document
@@ -35,9 +36,13 @@ def chunk(document: Any) -> bytes:
 STREAM = b"".join(map(chunk, DOCUMENTS))
 
 
+def events_of(*documents: Any) -> list[NativeEvent]:
+    return [NativeEvent(document, json.dumps(document)) for document in documents]
+
+
 def frames(*pieces: bytes) -> bytes:
-    decoder, stream = DocumentDecoder("message_stop"), NativeStream(FACTS)
-    out = b"".join(stream.from_documents(decoder.feed(piece)) for piece in pieces)
+    decoder, stream = NativeDecoder("message_stop"), NativeStream(FACTS)
+    out = b"".join(stream.from_events(decoder.feed(piece)) for piece in pieces)
     decoder.finish()
     return out + stream.finish()
 
@@ -60,6 +65,27 @@ def test_what_a_caller_sees() -> None:
     assert events[0]["message"]["id"] == "msg_bdrk_1"
     assert events[5]["usage"] == {"cache_read_input_tokens": 9, "output_tokens": 4}
     assert events[6] == {"type": "message_stop"}
+
+
+def passed_on(text: bytes) -> bytes:
+    return NativeStream(FACTS).from_events([NativeEvent(json.loads(text), text)])
+
+
+def test_an_event_that_nobody_changes_is_passed_on_byte_for_byte() -> None:
+    text = b'{"type": "content_block_delta", "delta": {"partial_json": "\\u00e9", "novelty": 1.50}, "index": 0}'
+    assert passed_on(text) == b"event: content_block_delta\ndata: " + text + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"type":"content_block_stop",\n"index":0}',
+        b'{"type":"content_block_stop",\r"index":0}',
+        b'{"type":"content_block_stop","index":0,"amazon-bedrock-trace":{}}',
+    ],
+)
+def test_an_event_that_could_not_pass_is_written_anew(text: bytes) -> None:
+    assert passed_on(text) == b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
 
 
 def test_one_byte_at_a_time() -> None:
@@ -95,18 +121,18 @@ def test_tokens_are_read_event_by_event() -> None:
 def test_an_error_inside_the_stream_is_its_failure(kind: str, cls: type[errors.GatewayError]) -> None:
     document = {"type": "error", "error": {"type": kind, "message": "Overloaded"}}
     with pytest.raises(cls, match="Overloaded"):
-        NativeStream(FACTS).from_documents([document])
+        NativeStream(FACTS).from_events(events_of(document))
 
 
 @pytest.mark.parametrize("kind", [None, 5, "", "a\nevent: b"])
 def test_an_event_s_name_cannot_break_out_of_its_line(kind: Any) -> None:
     with pytest.raises((TypeError, KeyError)):
-        NativeStream(FACTS).from_documents([{"type": kind}])
+        NativeStream(FACTS).from_events(events_of({"type": kind}))
 
 
 def test_usage_may_be_missing_in_the_last_event_but_one() -> None:
     stream = NativeStream(FACTS)
-    stream.from_documents([{"type": "message_delta", "delta": {}, "usage": None}])
+    stream.from_events(events_of({"type": "message_delta", "delta": {}, "usage": None}))
     assert json.loads(stream.finish().split(b"data: ")[1]) == {"type": "message_delta", "delta": {}, "usage": {}}
 
 
@@ -140,7 +166,7 @@ def test_a_break_ends_in_an_event_of_its_own() -> None:
 )
 def test_documents_without_sense_raise_what_the_door_understands(documents: list[Any]) -> None:
     with contextlib.suppress(LookupError, TypeError, AttributeError):
-        NativeStream(FACTS).from_documents(documents)
+        NativeStream(FACTS).from_events(events_of(*documents))
 
 
 def test_what_is_kept_for_an_hour_is_counted_apart() -> None:
