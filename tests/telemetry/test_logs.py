@@ -5,12 +5,18 @@ from typing import Any
 import pytest
 
 from app.converse.usage import Usage
-from app.telemetry.logs import JsonFormatter, LogObserver, configure_logging
+from app.telemetry.logs import LogObserver, configure_logging
 from app.telemetry.observer import RequestRecord
 
 
 def record(**members: Any) -> RequestRecord:
     return RequestRecord(request_id="r", method="POST", **members)
+
+
+def line_of(ended: RequestRecord) -> dict[str, Any]:
+    lines: list[str] = []
+    LogObserver(lines.append).request_ended(ended)
+    return dict(json.loads("".join(lines) or "{}"))
 
 
 @pytest.mark.parametrize(
@@ -22,9 +28,17 @@ def record(**members: Any) -> RequestRecord:
     ],
 )
 def test_the_level_follows_the_outcome(caplog: pytest.LogCaptureFixture, members: Any, level: str) -> None:
-    with caplog.at_level(logging.DEBUG):
-        LogObserver().request_ended(record(**members))
-    assert [each.levelname for each in caplog.records] == [level]
+    with caplog.at_level(level):
+        assert line_of(record(**members))["level"] == level
+    with caplog.at_level(logging.getLevelName(level) + 1):
+        assert line_of(record(**members)) == {}
+
+
+def test_a_line_goes_to_stderr_where_nobody_else_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    LogObserver().request_ended(record(status=500))
+    (line,) = capsys.readouterr().err.splitlines(keepends=True)
+    assert line.endswith("}\n")
+    assert json.loads(line)["status"] == 500
 
 
 def test_a_line_is_json_and_leaves_out_what_is_not_known(caplog: pytest.LogCaptureFixture) -> None:
@@ -32,8 +46,7 @@ def test_a_line_is_json_and_leaves_out_what_is_not_known(caplog: pytest.LogCaptu
         status=200, usage=Usage(1, 2, 3, 4, 5, 6), first_event_ms=1.234567, ignored=["a", "b"], repaired=["stop"]
     )
     with caplog.at_level(logging.INFO):
-        LogObserver().request_ended(known)
-    line = json.loads(JsonFormatter().format(caplog.records[0]))
+        line = line_of(known)
     assert line["tokens"] == {
         "input": 1,
         "output": 2,
