@@ -84,7 +84,7 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     messages = draft.body.get("messages")
     if not isinstance(messages, list):
         return
-    fitted = [_message(message, f"messages[{place}]", draft) for place, message in enumerate(messages)]
+    fitted = [_message(message, place, draft) for place, message in enumerate(messages)]
     if not draft.traits.system_turns:
         fitted = _without_system_turns(fitted, draft)
     if cache_control is not None:
@@ -92,10 +92,10 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     draft.body["messages"] = fitted
 
 
-def _message(message: Any, path: str, draft: InvokeDraft) -> Any:
-    if not isinstance(message, dict):
+def _message(message: Any, place: int, draft: InvokeDraft) -> Any:
+    if not isinstance(message, dict) or (type(message.get("content")) is str and "output_config" not in message):
         return message
-    message = message.copy()
+    message, path = message.copy(), f"messages[{place}]"
     if "output_config" in message and PER_MESSAGE_OUTPUT not in draft.betas:
         del message["output_config"]
         draft.ignored.append(f"{path}.output_config")
