@@ -40,6 +40,7 @@ class _Started(AsyncGenerator[T, None]):
 
     def athrow(self, *error: Any) -> Any:
         """Raise something where the generator is."""
+        self._taken.clear()
         return self._rest.athrow(*error)
 
     def aclose(self) -> Any:

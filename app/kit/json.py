@@ -29,6 +29,17 @@ class JsonError(ValueError):
         self.path = path
 
 
+_FAULTS = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+def _told(error: Exception) -> JsonError:
+    if isinstance(error, UnicodeError):
+        return JsonError("the text is not valid UTF-8")
+    if isinstance(error, RecursionError):
+        return JsonError("the document is nested too deeply")
+    return JsonError(str(error))
+
+
 def loads(data: bytes | str) -> Any:
     """Parse one JSON document.
 
@@ -37,12 +48,8 @@ def loads(data: bytes | str) -> Any:
     """
     try:
         return _decode(data)
-    except UnicodeError:
-        raise JsonError("the text is not valid UTF-8") from None
-    except RecursionError:
-        raise JsonError("the document is nested too deeply") from None
-    except msgspec.MsgspecError as error:
-        raise JsonError(str(error)) from None
+    except _FAULTS as error:
+        raise _told(error) from None
 
 
 def loads_strictly(data: bytes) -> Any:
@@ -155,8 +162,8 @@ def reader_of(kind: type[T]) -> Callable[[bytes | str], T]:
     def read(data: bytes | str) -> T:
         try:
             return decode(data)
-        except msgspec.MsgspecError as error:
-            raise JsonError(str(error)) from None
+        except _FAULTS as error:
+            raise _told(error) from None
 
     return read
 

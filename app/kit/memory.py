@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import time
 from io import BytesIO
 
 # of glibc's malloc.h
@@ -9,6 +10,9 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
 _LARGE_BYTES = 4 * 1024 * 1024
+# to look through all that is free takes 2 ms where a process holds 100 MB
+_TRIM_SECONDS = 1.0
+_trimmed_at = -_TRIM_SECONDS
 
 
 def give_large_blocks_back() -> None:
@@ -35,10 +39,18 @@ def buffer_for(size: int) -> BytesIO:
 
 def contents_of(buffer: BytesIO) -> bytes:
     """What has been written to a buffer. If that is much, the small blocks through which it came are given back: 1.5 MB
-    in a third of a millisecond.
+    in a third of a millisecond, once a second at the most.
     """
     buffer.truncate()
     if buffer.tell() >= _LARGE_BYTES:
-        with contextlib.suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
+        _give_small_blocks_back(time.monotonic())
     return buffer.getvalue()
+
+
+def _give_small_blocks_back(now: float) -> None:
+    global _trimmed_at  # noqa: PLW0603 -- the heap is the process's, too
+    if now - _trimmed_at < _TRIM_SECONDS:
+        return
+    _trimmed_at = now
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from app.kit.memory import buffer_for, contents_of
+
 _PROGRAM = """
 import os
 from app.kit.memory import give_large_blocks_back
@@ -27,3 +29,12 @@ print(taken - before > 19, held() - before < 2)
 def test_a_large_block_is_given_back_when_it_is_free() -> None:
     ended = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=30, check=True)
     assert ended.stdout.split() == ["True", "True"]
+
+
+@pytest.mark.parametrize("expected", [0, 10, 5 * 2**20])
+@pytest.mark.parametrize("written", [3, 10, 5 * 2**20, 6 * 2**20])
+def test_a_buffer_holds_what_was_written_whatever_was_expected(expected: int, written: int) -> None:
+    buffer = buffer_for(expected)
+    for _ in range(2):
+        buffer.write(b"x" * (written // 2))
+    assert contents_of(buffer) == b"x" * (written // 2 * 2)

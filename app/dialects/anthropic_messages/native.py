@@ -19,7 +19,6 @@ from app.kit.sse import named_frame
 
 _OWN = "amazon-bedrock-"
 _METRICS = f"{_OWN}invocationMetrics"
-_OWN_IN_TEXT = _OWN.encode()
 _MAY_PASS = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "ping"})
 _CACHE_COUNTS = {
     "cache_read_input_tokens": "cacheReadInputTokenCount",
@@ -87,12 +86,12 @@ class NativeStream:
         return named_frame("error", error_body(error, self._facts.request_id))
 
     def _frames(self, event: NativeEvent) -> bytes:
-        document, text = event
-        before = self._release(document.get(_METRICS) or {})
+        before = self._release(event.document.get(_METRICS) or {})
+        document, text = _without_own(event.document), event.text
         kind = document.get("type")
-        if kind in _MAY_PASS and _OWN_IN_TEXT not in text and b"\n" not in text and b"\r" not in text:
+        is_theirs = len(document) == len(event.document)
+        if kind in _MAY_PASS and is_theirs and b"\n" not in text and b"\r" not in text:
             return before + named_frame(kind, text)
-        document = _without_own(document)
         match kind:
             case "message_start":
                 message = {**document["message"], "model": self._facts.model}

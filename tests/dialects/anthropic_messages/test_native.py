@@ -15,6 +15,7 @@ from app.converse.usage import Usage
 from app.dialects.anthropic_messages.facts import MessageFacts
 from app.dialects.anthropic_messages.native import NativeStream, UsageOfMessages, from_document
 from app.kit import json
+from app.kit.eventstream import encode_frame
 from tests.bedrock.test_decode import event_frame, exception_frame
 
 FACTS = MessageFacts("msg_1", "my-name", "r")
@@ -82,6 +83,7 @@ def test_an_event_that_nobody_changes_is_passed_on_byte_for_byte() -> None:
         b'{"type":"content_block_stop",\n"index":0}',
         b'{"type":"content_block_stop",\r"index":0}',
         b'{"type":"content_block_stop","index":0,"amazon-bedrock-trace":{}}',
+        b'{"type":"content_block_stop","index":0,"amazon\\u002dbedrock-trace":{}}',
     ],
 )
 def test_an_event_that_could_not_pass_is_written_anew(text: bytes) -> None:
@@ -143,6 +145,7 @@ def test_usage_may_be_missing_in_the_last_event_but_one() -> None:
         b"".join(map(chunk, DOCUMENTS[:-1])),
         event_frame("chunk", {"bytes": "!!"}),
         event_frame("chunk", {}),
+        encode_frame({":message-type": "event"}, b'{"p":' + b"[" * 100_000 + b"]" * 100_000 + b',"bytes":"e30="}'),
         chunk([1]),
         b"garbage that is long enough to be no frame at all",
         STREAM + exception_frame("modelStreamErrorException", {"message": "no"}),
