@@ -50,7 +50,8 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
     kept, dropped = filter_betas(asked, also_passed)
     body = {name: value for name, value in document.items() if name in _FIELDS and value is not None}
     draft = InvokeDraft(body, traits, betas=kept)
-    draft.ignored += [name for name, value in document.items() if name not in _KNOWN and value is not None]
+    if not document.keys() <= _KNOWN:
+        draft.ignored += [name for name, value in document.items() if name not in _KNOWN and value is not None]
     draft.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
     if own_betas is not None and strings != own_betas:
         draft.ignored.append("anthropic_beta")
@@ -69,10 +70,12 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
 def _tailor_edits(draft: InvokeDraft) -> None:
     """Keep the edits of the context that Bedrock knows, each with its beta."""
     management = draft.body.pop("context_management", None)
+    if management is None:
+        return
     edits = management.get("edits") if isinstance(management, dict) else None
     edits = edits if isinstance(edits, list) else []
     kept = [edit for edit in edits if text_in(edit, "type") in EDITS]
-    if management is not None and (len(kept) < max(len(edits), 1) or set(management) != {"edits"}):
+    if len(kept) < max(len(edits), 1) or set(management) != {"edits"}:
         draft.ignored.append("context_management")
     if kept:
         draft.body["context_management"] = {"edits": kept}
@@ -144,7 +147,7 @@ def _control(control: dict[str, Any], draft: InvokeDraft) -> dict[str, Any]:
 
 def _without_system_turns(messages: list[Any], draft: InvokeDraft) -> list[Any]:
     """The system's turns as the user's, and neighbours of one role as one turn, tool results first."""
-    if not any(isinstance(message, dict) and message.get("role") == "system" for message in messages):
+    if "system" not in [message.get("role") for message in messages if isinstance(message, dict)]:
         return messages
     draft.repair("system_turn")
     merged: list[Any] = []
