@@ -16,6 +16,8 @@ from ministack.services.cloudformation import provisioners, stacks
 
 STEADY_SECONDS = 90.0
 DEREGISTRATION_SECONDS = 1.0
+# a task that will not start may need longer than ministack's second to say so: the first from a new image on a slow disk
+SETTLING_SECONDS = 4.0
 
 
 def pass_secrets() -> None:
@@ -105,4 +107,5 @@ if __name__ == "__main__":
     pass_secrets()
     wait_for_services()
     balance_over_listeners()
+    ecs._ECS_DEPLOYMENT_STEADY_DELAY = SETTLING_SECONDS
     main()
