@@ -49,10 +49,10 @@ def bedrock_regions() -> tuple[str, ...]:
 
 
 def _without_profile() -> Any:
-    """A session with botocore's own data, and without the user's profile, which may be wrong."""
+    """A session that reads files and sends nothing, without the user's profile, which may be wrong."""
     import botocore.session
 
-    return botocore.session.Session(session_vars={"profile": (None, [], None, None)})
+    return botocore.session.Session({"profile": (None, [], None, None)}, include_builtin_handlers=False)
 
 
 def available_profiles() -> list[str]:

@@ -76,7 +76,7 @@ def _resolve_by_rules(service: Service, region: str) -> str:
     from botocore.endpoint_provider import EndpointProvider
     from botocore.session import Session
 
-    session = Session()
+    session = Session(include_builtin_handlers=False)
     if not session.get_config_variable("ignore_configured_endpoint_urls"):
         configured = ConfiguredEndpointProvider(
             full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name=service
