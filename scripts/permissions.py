@@ -75,8 +75,8 @@ def allowed() -> set[str]:
 
 def main() -> int:
     """Run the command line; returns 1 where a permission is missing, or an exception is not needed any more."""
-    wanted = needed(Path(sys.argv[1]))
-    missing = {kind: {each for each in names if each.lower() not in allowed()} for kind, names in wanted.items()}
+    wanted, granted = needed(Path(sys.argv[1])), allowed()
+    missing = {kind: {each for each in names if each.lower() not in granted} for kind, names in wanted.items()}
     unexplained = {kind: sorted(names - NOT_NEEDED.keys()) for kind, names in missing.items()}
     for kind, names in unexplained.items():
         for name in names:
