@@ -166,8 +166,8 @@ async def test_a_process_that_has_stopped_holds_nobody_up() -> None:
     waiting = asyncio.create_task(Visit(here).enter())
     await asyncio.sleep(0.1)
     assert not waiting.done()  # the other came first
-    await asyncio.sleep(0.25)  # nobody waits for longer than that
     waiting.cancel()
+    await asyncio.sleep(0.25)  # nobody waits for longer than that
     async with asyncio.timeout(0.1):
         await Visit(here).enter()
 
