@@ -24,6 +24,9 @@ from app.settings import Settings
 
 KEY = "test-key"
 KEY_NAME = "tests"
+# of the discard protocol: nobody listens there, and nobody gets it by chance, as one that is free now may be got
+CLOSED_PORT = 9
+NOWHERE = f"http://127.0.0.1:{CLOSED_PORT}"
 
 
 def free_port() -> int:

@@ -29,7 +29,7 @@ ANTHROPIC = {
 def test_converse(runtime: Any, records: Any, model: str) -> None:
     reply = runtime.converse(modelId=model, messages=MESSAGES)
     assert reply["output"]["message"]["content"] == [{"text": "Hello, Bedrock"}]
-    record = records.all[-1]
+    record = records.by_id(reply["ResponseMetadata"]["HTTPHeaders"]["x-request-id"])
     assert (record.lane, record.surface, record.model, record.caller) == ("identity", "converse", model, "tests")
     assert (record.usage.input, record.usage.output) == (reply["usage"]["inputTokens"], reply["usage"]["outputTokens"])
 
@@ -57,7 +57,8 @@ def test_invoke_model(runtime: Any, records: Any) -> None:
     reply = runtime.invoke_model(modelId=MODELS[1], body=json.dumps(ANTHROPIC))
     message = json.loads(reply["body"].read())
     assert message["content"] == [{"type": "text", "text": "Hello"}]
-    assert records.all[-1].usage.output == message["usage"]["output_tokens"]
+    record = records.by_id(reply["ResponseMetadata"]["HTTPHeaders"]["x-request-id"])
+    assert record.usage.output == message["usage"]["output_tokens"]
     embedding = runtime.invoke_model(
         modelId="amazon.titan-embed-text-v2:0", body=json.dumps({"inputText": "a", "dimensions": 256})
     )

@@ -16,7 +16,18 @@ import pytest
 
 from app.kit.eventstream import encode_frame
 from tests.bedrock.test_decode import STREAM
-from tests.servers import CHUNKED_STREAM, KEY, chunk, free_port, gateway, http_reply, read_request, upstream
+from tests.end_to_end.conftest import Records
+from tests.servers import (
+    CHUNKED_STREAM,
+    CLOSED_PORT,
+    KEY,
+    NOWHERE,
+    chunk,
+    gateway,
+    http_reply,
+    read_request,
+    upstream,
+)
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
@@ -83,20 +94,15 @@ def test_one_that_is_slow_with_its_first_byte_is_waited_for(path: str, body: Any
 
 @pytest.mark.parametrize(("path", "body"), DOORS)
 def test_one_that_refuses_connections_ends_in_a_502_after_bounded_retries(path: str, body: Any) -> None:
-    records: list[Any] = []
-
-    class Observer:
-        def request_ended(self, record: Any) -> None:
-            records.append(record)
-
-    with gateway(f"http://127.0.0.1:{free_port()}", Observer(), bedrock_max_attempts=4) as base:
+    records = Records()
+    with gateway(NOWHERE, records, bedrock_max_attempts=4) as base:
         started = time.monotonic()
         answer = post(base, path, body)
         assert answer.status_code == 502
         assert time.monotonic() - started < 2
         assert message_of(answer) == "Bedrock could not be reached"
-        assert records[-1].attempts == 4
-        assert (records[-1].error, records[-1].status) == ("upstream_unreachable", 502)
+        record = records.by_id(answer.headers["x-request-id"])
+        assert (record.attempts, record.error, record.status) == (4, "upstream_unreachable", 502)
 
 
 @pytest.mark.parametrize(("path", "body"), DOORS)
@@ -267,12 +273,8 @@ def test_a_caller_with_a_large_body_who_leaves_is_noticed_as_soon(size: int) -> 
 
 
 def test_a_caller_who_leaves_is_logged_and_nothing_stays_behind() -> None:
-    records: list[Any] = []
+    records = Records()
     opened: list[int] = []
-
-    class Observer:
-        def request_ended(self, record: Any) -> None:
-            records.append(record)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -281,14 +283,14 @@ def test_a_caller_who_leaves_is_logged_and_nothing_stays_behind() -> None:
             await reader.read()
         opened.pop()
 
-    with upstream(handle) as url, gateway(url, Observer()) as base:
+    with upstream(handle) as url, gateway(url, records) as base:
         for _ in range(20):
             with contextlib.suppress(httpx.ReadTimeout):
                 post(base, *DOORS[1], timeout=0.05)
         deadline = time.monotonic() + 3
-        while (opened or len(records) < 21) and time.monotonic() < deadline:
+        while (opened or len(records.all) < 21) and time.monotonic() < deadline:
             time.sleep(0.01)
-        gone = [record for record in records if record.error == "caller_gone"]
+        gone = [record for record in records.all if record.error == "caller_gone"]
         assert len(gone) == 20
         assert {record.status for record in gone} == {499}
         assert opened == []
@@ -319,17 +321,17 @@ def test_a_slow_reader_slows_the_upstream_down() -> None:
 
 
 def test_readiness_follows_what_was_last_seen() -> None:
-    port = free_port()
-
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(http_reply(REPLY))
         await writer.drain()
 
-    with gateway(f"http://127.0.0.1:{port}") as base:
+    with gateway(NOWHERE) as base:
         down = httpx.get(f"{base}/health/ready")
         assert down.status_code == 503
-        assert down.json()["reasons"] == [f"bedrock: cannot connect to 127.0.0.1:{port} (ConnectionRefusedError)"]
+        assert down.json()["reasons"] == [
+            f"bedrock: cannot connect to 127.0.0.1:{CLOSED_PORT} (ConnectionRefusedError)"
+        ]
         assert httpx.get(f"{base}/health").json()["status"] == "ok"
     with upstream(handle) as url, gateway(url, bedrock_read_timeout=0.3) as base:
         wait_until_ready(base)
@@ -347,8 +349,7 @@ def test_readiness_does_not_depend_on_the_control_plane() -> None:
         writer.write(http_reply(REPLY))
         await writer.drain()
 
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    with upstream(handle) as url, gateway(url, aws_endpoint_url_bedrock=nowhere) as base:
+    with upstream(handle) as url, gateway(url, aws_endpoint_url_bedrock=NOWHERE) as base:
         wait_until_ready(base)
         listed = httpx.get(f"{base}/v1/models", headers=HEADERS)
         assert [model["id"] for model in listed.json()["data"]] == ["scripted.echo-v1:0"]

@@ -14,6 +14,7 @@ import pytest
 
 from app.kit.eventstream import encode_frame
 from app.protocol import guarded
+from tests.end_to_end.conftest import Records
 from tests.servers import CHUNKED_STREAM, KEY, KEY_NAME, HoldingBedrock, chunk, gateway, read_request, upstream
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -179,12 +180,7 @@ def test_bodies_are_held_within_a_bound(bedrock: tuple[HoldingBedrock, str]) -> 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/model/a.b/converse-stream"])
 def test_whoever_reads_no_more_is_cut_off_in_the_end(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.dialects.route._LAST_WORD_SECONDS", 0.3)
-    records: list[Any] = []
-
-    class Observer:
-        def request_ended(self, record: Any) -> None:
-            records.append(record)
-
+    records = Records()
     frame = chunk(
         encode_frame(
             {":event-type": "contentBlockDelta", ":message-type": "event"},
@@ -202,7 +198,7 @@ def test_whoever_reads_no_more_is_cut_off_in_the_end(path: str, monkeypatch: pyt
     body = b'{"model":"a.b","messages":[{"role":"user","content":"x"}],"stream":true}'
     with (
         upstream(handle) as url,
-        gateway(url, Observer(), http=guarded(30)) as base,
+        gateway(url, records, http=guarded(30)) as base,
         socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)) as caller,
     ):
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -210,6 +206,6 @@ def test_whoever_reads_no_more_is_cut_off_in_the_end(path: str, monkeypatch: pyt
         caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         caller.recv(1000)
         deadline = time.monotonic() + 5
-        while not any(record.dialect for record in records) and time.monotonic() < deadline:
+        while not any(record.dialect for record in records.all) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert [record.error for record in records if record.dialect] == ["upstream_timeout"]
+        assert [record.error for record in records.all if record.dialect] == ["upstream_timeout"]

@@ -18,11 +18,11 @@ from app.bedrock.credentials import make_resolver
 from app.bedrock.endpoints import Place
 from app.deployment import planner_of
 from app.settings import SettingsError
-from tests.end_to_end.conftest import boto_client
+from tests.end_to_end.conftest import Records, boto_client
 from tests.servers import (
     KEY,
+    NOWHERE,
     emulator_app,
-    free_port,
     gateway,
     gateway_settings,
     http_reply,
@@ -38,33 +38,25 @@ ECHO = "scripted.echo-v1:0"
 PROFILE = f"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/{CLAUDE}"
 
 
-class Observer:
-    def __init__(self) -> None:
-        self.records: list[Any] = []
-
-    def request_ended(self, record: Any) -> None:
-        self.records.append(record)
-
-
 @contextlib.contextmanager
-def routed(tmp_path: Path, *targets: str, observer: Observer | None = None, **settings: Any) -> Iterator[str]:
+def routed(tmp_path: Path, *targets: str, records: Records | None = None, **settings: Any) -> Iterator[str]:
     """A gateway before the embedded Bedrock with a route `smart` over `targets`, the members of TOML tables."""
     path = tmp_path / "outcrop.toml"
     with serving(emulator_app()) as bedrock:
         rows = ", ".join(f"{{ {target.replace('BEDROCK', bedrock)} }}" for target in targets)
         path.write_text(f"[routes.smart]\ntargets = [{rows}]\n")
-        with gateway(bedrock, observer, config_file=path, **settings) as url:
+        with gateway(bedrock, records, config_file=path, **settings) as url:
             yield url
 
 
-DEAD = f'endpoint_url = "http://127.0.0.1:{free_port()}"'
+DEAD = f'endpoint_url = "{NOWHERE}"'
 
 
 @pytest.mark.parametrize("model", [ECHO, CLAUDE])
 def test_a_dead_region_goes_unnoticed_in_every_dialect(tmp_path: Path, model: str) -> None:
-    observer = Observer()
+    records = Records()
     targets = f'model = "{model}", region = "us-west-2", {DEAD}', f'model = "{model}"'
-    with routed(tmp_path, *targets, observer=observer, breaker_failures=0) as url:
+    with routed(tmp_path, *targets, records=records, breaker_failures=0) as url:
         with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
             chat = client.chat.completions.create(model="smart", messages=HELLO)
             assert (chat.model, chat.choices[0].message.content) == ("smart", "hi")
@@ -82,20 +74,20 @@ def test_a_dead_region_goes_unnoticed_in_every_dialect(tmp_path: Path, model: st
             assert reply["output"]["message"]["content"][0]["text"] == "hi"
             events = list(runtime.converse_stream(modelId="smart", messages=asked)["stream"])
             assert "metadata" in events[-1]
-    assert [(record.status, record.attempts) for record in observer.records if record.dialect] == [(200, 2)] * 7
+    assert [(record.status, record.attempts) for record in records.all if record.dialect] == [(200, 2)] * 7
 
 
 def test_a_native_call_fails_over_to_a_translated_one_unless_that_would_lose_something(tmp_path: Path) -> None:
-    observer = Observer()
+    records = Records()
     targets = f'model = "{CLAUDE}.throttle-99"', f'model = "{ECHO}"'
     server_tool: Any = {"type": "bash_20250124", "name": "bash"}
-    with routed(tmp_path, *targets, observer=observer) as url:
+    with routed(tmp_path, *targets, records=records) as url:
         with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:
             message: Any = client.messages.create(model="smart", max_tokens=9, messages=HELLO)
             assert message.content[0].text == "hi"
             with pytest.raises(anthropic.RateLimitError):
                 client.messages.create(model="smart", max_tokens=9, messages=HELLO, tools=[server_tool])
-    first, second = [record for record in observer.records if record.dialect]
+    first, second = [record for record in records.all if record.dialect]
     assert (first.lane, first.surface, first.target, first.attempts) == ("translated", "converse", ECHO, 2)
     assert second.error == "rate_limited"
 
@@ -119,20 +111,20 @@ def test_vectors_come_of_one_model_only(tmp_path: Path) -> None:
 
 
 def test_a_target_that_keeps_failing_is_left_alone_and_readiness_tells_of_it(tmp_path: Path) -> None:
-    observer = Observer()
+    records = Records()
     targets = f'model = "{ECHO}", region = "us-west-2", {DEAD}', f'model = "{ECHO}"'
-    with routed(tmp_path, *targets, observer=observer, breaker_failures=2, breaker_seconds=30) as url:
+    with routed(tmp_path, *targets, records=records, breaker_failures=2, breaker_seconds=30) as url:
         body = {"model": "smart", "messages": HELLO}
         for _ in range(4):
             assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
         ready = httpx.get(f"{url}/health/ready")
         assert (ready.status_code, ready.json()["breakers"]) == (200, {f"{ECHO} in us-west-2": "open"})
-    attempts = [record.attempts for record in observer.records if record.route == "/v1/chat/completions"]
+    attempts = [record.attempts for record in records.all if record.route == "/v1/chat/completions"]
     assert attempts == [2, 2, 1, 1]
 
 
 def test_when_nothing_is_left_the_refusal_comes_at_once() -> None:
-    with gateway(f"http://127.0.0.1:{free_port()}", breaker_failures=3, breaker_seconds=30) as url:
+    with gateway(NOWHERE, breaker_failures=3, breaker_seconds=30) as url:
         body = {"model": ECHO, "messages": HELLO}
         statuses = []
         for _ in range(3):
@@ -195,9 +187,9 @@ def test_a_role_in_another_account_is_assumed_and_its_credentials_are_kept(monke
 
 
 def test_every_call_is_priced_by_what_was_really_called() -> None:
-    observer = Observer()
+    records = Records()
     sonnet, own = "anthropic.claude-sonnet-4-6", '[prices."scripted.echo-v1:0"]\ninput = 2.0\noutput = 3.0\n'
-    with serving(emulator_app()) as bedrock, gateway(bedrock, observer, config_toml=own) as url:
+    with serving(emulator_app()) as bedrock, gateway(bedrock, records, config_toml=own) as url:
         for body in (
             {"model": sonnet, "messages": HELLO},
             {"model": f"global.{sonnet}", "messages": HELLO, "stream": True},
@@ -210,28 +202,28 @@ def test_every_call_is_priced_by_what_was_really_called() -> None:
         assert httpx.post(f"{url}/v1/messages", json=asked, headers=HEADERS).status_code == 200
         with boto_client(url) as runtime:
             runtime.converse(modelId=f"global.{sonnet}", messages=[{"role": "user", "content": [{"text": "hi"}]}])
-    records = [record for record in observer.records if record.dialect]
-    costs = [record.cost and record.cost * 1_000_000 for record in records]
-    tokens = [(record.usage.input, record.usage.output) for record in records]
+    told = [record for record in records.all if record.dialect]
+    costs = [record.cost and record.cost * 1_000_000 for record in told]
+    tokens = [(record.usage.input, record.usage.output) for record in told]
     regional, world = (3.3, 16.5), (3.0, 15.0)
     rates = [regional, world, (2.0, 3.0), None, None, regional, world]
     expected = [
         rate and sum(map(float.__mul__, map(float, counts), rate)) for counts, rate in zip(tokens, rates, strict=True)
     ]
     assert costs == pytest.approx(expected)
-    assert records[4].tier == "flex"
+    assert told[4].tier == "flex"
 
 
 @pytest.mark.parametrize("fault", ["throttle-9999", "denied-9999", "notfound-9999"])
 def test_a_target_that_keeps_refusing_costs_the_route_nothing(tmp_path: Path, fault: str) -> None:
-    observer = Observer()
-    with routed(tmp_path, f'model = "{ECHO}.{fault}"', f'model = "{ECHO}"', observer=observer) as url:
+    records = Records()
+    with routed(tmp_path, f'model = "{ECHO}.{fault}"', f'model = "{ECHO}"', records=records) as url:
         body = {"model": "smart", "messages": HELLO}
         with httpx.Client(base_url=url, headers=HEADERS) as client:
             statuses = {client.post("/v1/chat/completions", json=body).status_code for _ in range(80)}
     assert statuses == {200}
     # it rests, and the other one is asked first
-    assert sum(record.attempts == 2 for record in observer.records) < 20
+    assert sum(record.attempts == 2 for record in records.all) < 20
 
 
 def test_many_texts_close_a_breaker_that_failures_opened() -> None:
@@ -281,7 +273,7 @@ def test_a_gateway_is_ready_where_another_region_can_be_asked(tmp_path: Path) ->
             f'[routes.smart]\ntargets = [{{ model = "{ECHO}" }}, '
             f'{{ model = "{ECHO}", region = "us-west-2", endpoint_url = "{bedrock}" }}]\n'
         )
-        with gateway(f"http://127.0.0.1:{free_port()}", config_file=path) as url:
+        with gateway(NOWHERE, config_file=path) as url:
             body = {"model": "smart", "messages": HELLO}
             assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
             ready = httpx.get(f"{url}/health/ready")

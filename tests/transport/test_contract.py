@@ -14,7 +14,7 @@ import pytest
 from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest, Transport
 from app.errors import ConnectionLost, ConnectTimeout, UpstreamTimeout, UpstreamUnreachable
-from tests.servers import free_port, read_request
+from tests.servers import CLOSED_PORT, read_request
 from tests.transport.certificates import Authority
 from tests.transport.oracle import AiohttpTransport
 from tests.transport.proxies import Proxy
@@ -346,21 +346,23 @@ async def test_an_answer_before_the_request_was_read_counts(transport: Transport
 
 async def test_a_closed_port_is_unreachable(transport: Transport) -> None:
     with pytest.raises(UpstreamUnreachable):
-        await transport.open(get(free_port()))
+        await transport.open(get(CLOSED_PORT))
 
 
-async def test_connecting_has_a_limit(transport: Transport) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_connecting_has_a_limit(kind: type[Http1Transport | AiohttpTransport]) -> None:
+    transport = kind(0.2, 5)
     with taking_nobody() as port, pytest.raises(ConnectTimeout):
         await transport.open(get(port))
+    await transport.close()
 
 
 async def test_a_probe_says_what_is_wrong(transport: Transport) -> None:
     async with serve(saying(OK)) as port:
-        closed = free_port()
         assert await transport.probe(f"http://127.0.0.1:{port}/x") == ""
         assert (
-            await transport.probe(f"http://127.0.0.1:{closed}")
-            == f"cannot connect to 127.0.0.1:{closed} (ConnectionRefusedError)"
+            await transport.probe(f"http://127.0.0.1:{CLOSED_PORT}")
+            == f"cannot connect to 127.0.0.1:{CLOSED_PORT} (ConnectionRefusedError)"
         )
 
 
@@ -497,7 +499,7 @@ async def test_a_proxy_that_refuses_is_unreachable(
     async with serve(Proxy(answer).handle) as proxy_port:
         monkeypatch.setenv("https_proxy", f"http://localhost:{proxy_port}")
         transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
-        found = await outcome(transport, secure(free_port()))
+        found = await outcome(transport, secure(CLOSED_PORT))
         await transport.close()
     assert found.error in ("upstream_unreachable", "connection_lost")
 

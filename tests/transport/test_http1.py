@@ -13,7 +13,7 @@ from app.bedrock.http1 import dial, pool
 from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest
 from app.errors import ConnectionLost, ConnectTimeout, UpstreamUnreachable
-from tests.servers import free_port, read_request
+from tests.servers import CLOSED_PORT, read_request
 from tests.transport.certificates import Authority
 from tests.transport.servers import Outcome, get, outcome, post, saying, serve, taking_nobody
 
@@ -239,7 +239,7 @@ async def test_a_body_that_goes_out_slowly_is_no_silence(authority: Authority, i
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(16):
             await reader.readexactly(MB)
-            await asyncio.sleep(0.08)
+            await asyncio.sleep(0.05)
         writer.write(OK)
         await writer.drain()
 
@@ -334,7 +334,7 @@ async def test_one_address_of_several_is_enough() -> None:
     async with serve(saying(OK)) as port:
 
         async def resolve(host: str, wanted: int) -> dial.Addresses:
-            return addresses(("::1", free_port()), ("127.0.0.1", free_port()), ("127.0.0.1", port))
+            return addresses(("::1", CLOSED_PORT), ("127.0.0.1", CLOSED_PORT), ("127.0.0.1", port))
 
         transport = Http1Transport(1.0, 0.5, resolve=resolve)
         assert (await outcome(transport, get(port))).body == b"ok"
@@ -424,7 +424,7 @@ async def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.Monkey
     async def ask(host: str, port: int) -> dial.Addresses:
         if host.startswith("bad"):
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
-        return addresses(("127.0.0.1", free_port()))
+        return addresses(("127.0.0.1", CLOSED_PORT))
 
     monkeypatch.setattr(dial, "_ask", ask)
     transport = Http1Transport(1.0, 0.5)
