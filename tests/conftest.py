@@ -1,9 +1,15 @@
 """No test has a network, unless it says `loopback`; no test sees the AWS settings of whoever runs it."""
 
+import gc
 import os
+from pathlib import Path
 
 import pytest
 import pytest_socket
+
+from tests.transport.certificates import Authority
+
+gc.disable()  # nothing of what the tests are read from is garbage
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -13,14 +19,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest_socket.disable_socket(allow_unix_socket=True)
 
 
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") or "end_to_end" in item.path.parts:
             item.add_marker(pytest.mark.loopback)
 
 
+@pytest.fixture(scope="session")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One authority that nobody uses: each client of httpx reads all that the system trusts, for 20 ms of CPU."""
+    return Authority(tmp_path_factory.mktemp("trusted")).bundle
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, trusted: Path) -> None:
     """An environment without AWS, without a home whose files botocore would read, and without proxies."""
     ours = ("AWS_", "BEDROCK_", "TLS_", "API_KEYS", "AUTH_DISABLED", "MAX_BODY_BYTES")
     for name in list(os.environ):
@@ -30,3 +47,4 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))

@@ -35,11 +35,39 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class _Server(uvicorn.Server):
+    """Ends as uvicorn's own does, but sees at once that it is to, and waits for nobody who is not there.
+
+    uvicorn looks each 100 ms, and waits 100 ms more: 404 servers in a run of the tests, 77 seconds.
+    """
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not self.should_exit:
+            if ticks % 20 == 0:
+                await self.on_tick(ticks // 20)
+            await asyncio.sleep(0.005)
+            ticks += 1
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0.005)
+        try:
+            await asyncio.wait_for(self._wait_tasks_to_complete(), self.config.timeout_graceful_shutdown)
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
+
+
 @contextlib.contextmanager
 def serving(application: Any, **options: Any) -> Iterator[str]:
     """Serve an ASGI application in a thread; yields its base URL."""
     settings = {"port": 0, "log_config": None, "access_log": False, "timeout_graceful_shutdown": 1, **options}
-    server = uvicorn.Server(uvicorn.Config(application, **settings))
+    server = _Server(uvicorn.Config(application, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10
@@ -141,6 +169,8 @@ def upstream(handle: Connection) -> Iterator[str]:
         ready.set()
         async with server:
             await stop.wait()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()

@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ endpoint_url = https://everything.example
 """
 
 
+@cache
+def models() -> Any:
+    """One loader for all sessions: each would read the models of its services anew, for 100 ms of CPU."""
+    import botocore.session
+
+    return botocore.session.Session().get_component("data_loader")
+
+
 def by_botocore(service: str, region: str) -> str:
     """Where a client really sends, which is not always what its `meta.endpoint_url` says."""
     import botocore.config
@@ -36,7 +45,9 @@ def by_botocore(service: str, region: str) -> str:
     from botocore.awsrequest import AWSResponse
 
     unsigned = botocore.config.Config(signature_version=botocore.UNSIGNED)
-    client = botocore.session.Session().create_client(service, region_name=region, config=unsigned)
+    session = botocore.session.Session()
+    session.register_component("data_loader", models())
+    client = session.create_client(service, region_name=region, config=unsigned)
     seen = []
 
     def answer(request: Any, **_: Any) -> AWSResponse:

@@ -232,12 +232,12 @@ def test_the_rest_of_a_body_does_not_end_a_connection_either(port: int) -> None:
 
 
 async def streaming(scope: Scope, receive: Receive, send: Send) -> None:
-    """Says something each tenth of a second for two seconds, and notes when its caller has gone."""
+    """Says something each tenth of a second for a second, and notes when its caller has gone."""
     if scope["type"] != "http":
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     gone = asyncio.create_task(wait_for_departure(receive))
-    for _ in range(20):
+    for _ in range(10):
         await send({"type": "http.response.body", "body": b"event", "more_body": True})
         await asyncio.wait([gone], timeout=0.1)
         if gone.done():
