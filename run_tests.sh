@@ -36,13 +36,22 @@ lint() {
   step "import contracts" lint-imports --no-cache
 }
 
+# at_once COMMAND...: all of them beside each other; fails if one of them does.
+at_once() {
+  local command running=() each failed=0
+  for command in "$@"; do
+    "$command" &
+    running+=($!)
+  done
+  for each in "${running[@]}"; do wait "$each" || failed=1; done
+  return "$failed"
+}
+
 # What these check changes seldom, and their packages weigh more than all others.
 lint_infrastructure() {
   step "security" .venv-linters/bin/bandit --quiet --recursive app
   step "templates" .venv-linters/bin/cfn-lint infra/*.yml
   step "permissions of the stack role" python -m scripts.permissions .venv-linters/lib/python3*/site-packages
-  step "policies" .venv-linters/bin/checkov --skip-download --quiet --compact --directory . \
-    --skip-path '.venv.*' --framework cloudformation dockerfile github_actions
   if command -v promtool >/dev/null; then
     step "alerts" promtool check rules --lint=all docker/monitoring/alerts.yml
     step "tests of the alerts" promtool test rules docker/monitoring/alerts_test.yml
@@ -54,6 +63,11 @@ lint_infrastructure() {
   else
     say "actionlint has no package for this platform: continuous integration runs it"
   fi
+}
+
+lint_policies() {
+  step "policies" .venv-linters/bin/checkov --skip-download --quiet --compact --directory . \
+    --skip-path '.venv.*' --framework cloudformation dockerfile github_actions
 }
 
 # Known vulnerabilities in what is shipped; where nobody can be asked, that is said, and nothing is called clean.
@@ -69,9 +83,11 @@ audit() {
 }
 
 # Many of these wait for time to pass, so there are more of them at once than cores; the slow ones compute.
-test_quick() { pytest -q -n 4 --dist worksteal -m "not slow and not endurance" "$@"; }
+test_quick() { pytest -q -n 5 --dist worksteal -m "not slow and not endurance" "$@"; }
 test_slow() { pytest -q -n 2 --dist loadgroup -m "slow and not npm and not endurance" "$@"; }
 
+# some systems forbid it, and then each of the hundreds of processes here compiles all that it imports
+unset PYTHONDONTWRITEBYTECODE
 prepare requirements-dev.txt
 export PATH="$PWD/.venv/bin:$PATH"
 
@@ -90,8 +106,7 @@ all)
   prepare_apart ministack
   prepare_apart linters
   prepare_apart clients
-  lint
-  lint_infrastructure
+  at_once lint lint_infrastructure lint_policies
   rm -f .coverage .coverage.*
   step "tests" test_quick --cov --cov-report=
   step "slow tests" test_slow --cov --cov-append --cov-report=
