@@ -2,7 +2,8 @@
 
 Evidence: "A conversation must alternate between user and assistant roles" (langchain-aws#130), "… must start with a
 user message" (pydantic-ai#4495, dify#12340), "The text field in the ContentBlock object … is blank" (langchain-aws#403,
-OpenHands#5339), "does not support assistant message prefill" (MiMo-Code#1702); contracts 3.5 for turns of the system.
+OpenHands#5339), "The content field … toolResult cannot be empty" of one that failed, and on Nova of any (stdapi.ai#226),
+"There is nothing available to cache." of a cache point behind no content (strands harness-sdk#3677), "does not support assistant message prefill" (MiMo-Code#1702); contracts 3.5 for turns of the system.
 Pains 13 and 14.
 """
 
@@ -48,7 +49,8 @@ def _drop_blank_system(draft: Draft) -> None:
     kept = [block for block in system if not _is_blank(block)]
     if len(kept) < len(system):
         draft.repair("blank_text")
-    if any("cachePoint" not in block for block in kept):
+    kept = _points_behind_content(kept, draft)
+    if kept:
         draft.body["system"] = kept
     else:
         del draft.body["system"]
@@ -61,17 +63,31 @@ def _without_blanks(draft: Draft) -> list[Message]:
         content = [_result_without_blanks(block, draft) for block in message["content"] if not _is_blank(block)]
         if len(content) < len(message["content"]) or not content:
             draft.repair("blank_text")
-        if any("cachePoint" not in block for block in content):
+        content = _points_behind_content(content, draft)
+        if content:
             messages.append({"role": message["role"], "content": content})
     return messages
 
 
+def _points_behind_content(blocks: list[Any], draft: Draft) -> list[Any]:
+    """The blocks without those cache points that have no content right before them."""
+    kept: list[Any] = []
+    for block in blocks:
+        if "cachePoint" in block and (not kept or "cachePoint" in kept[-1]):
+            draft.repair("cache_points")
+        else:
+            kept.append(block)
+    return kept
+
+
 def _result_without_blanks(block: ContentBlock, draft: Draft) -> ContentBlock:
+    """The result of a tool without blank text; one that says nothing says so."""
     result = block.get("toolResult")
-    if result is None or not any(_is_blank(part) for part in result["content"]):
+    if result is None or "type" in result or (result["content"] and not any(map(_is_blank, result["content"]))):
         return block
     draft.repair("blank_text")
-    return {"toolResult": {**result, "content": [part for part in result["content"] if not _is_blank(part)]}}
+    said = [part for part in result["content"] if not _is_blank(part)]
+    return {"toolResult": {**result, "content": said or [{"text": PLACEHOLDER}]}}
 
 
 def _merged(messages: list[Message]) -> list[Message]:
