@@ -36,6 +36,7 @@ def _check_model(model: Model, request: dict[str, Any]) -> None:
     _check_end(model, messages)
     _check_sampling(model, request, inference)
     _check_strictness(model, request)
+    _check_schemas_of_tools(request)
     _check_thoughts(messages)
     _check_thinking(model, request, inference)
 
@@ -96,6 +97,16 @@ def _check_strictness(model: Model, request: dict[str, Any]) -> None:
     for place, tool in enumerate((request.get("toolConfig") or {"tools": []})["tools"]):
         if tool.get("toolSpec", {}).get("strict") and model.family != "claude-4.5":
             raise _Refused(f"tools.{place}.custom.strict: Extra inputs are not permitted")
+
+
+def _check_schemas_of_tools(request: dict[str, Any]) -> None:
+    """cua#3303, kilocode#12246."""
+    for place, tool in enumerate((request.get("toolConfig") or {"tools": []})["tools"]):
+        schema = tool.get("toolSpec", {}).get("inputSchema", {}).get("json", {})
+        if {"oneOf", "allOf", "anyOf"} & schema.keys():
+            raise _Refused(
+                f"tools.{place}.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level"
+            )
 
 
 def _check_thoughts(messages: list[Any]) -> None:

@@ -31,6 +31,7 @@ class Traits:
     tools: takes `toolConfig` at all.
     tool_choices: members of `toolChoice` that it takes besides `auto`.
     strict_tools: takes `strict` in a tool's specification.
+    top_level_unions: takes `anyOf`, `oneOf` and `allOf` at the top of a tool's schema.
     single_tool_field: takes `disable_parallel_tool_use` in additionalModelRequestFields.
     system_turns: takes messages of role `system` in the middle of a conversation.
     sampling: takes temperature and topP at all.
@@ -61,6 +62,7 @@ class Traits:
     tools: bool = True
     tool_choices: frozenset[str] = frozenset({"any", "tool"})
     strict_tools: bool = False
+    top_level_unions: bool = True
     single_tool_field: bool = False
     system_turns: bool = False
     sampling: bool = True

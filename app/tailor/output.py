@@ -10,7 +10,7 @@ from app.converse.request import JsonSchemaDefinition
 from app.errors import InvalidRequest
 from app.kit import json
 from app.tailor.draft import Draft
-from app.tailor.schemas import can_be_closed, closed_schema
+from app.tailor.schemas import can_be_closed, closed_schema, without_unions
 
 ANSWER_TOOL = "json_answer"
 
@@ -53,6 +53,7 @@ def _may_force_tool(draft: Draft, schema: Any) -> bool:
     is_thinking = draft.intent.effort not in (None, "none") and draft.traits.reasoning != "none"
     can_be_forced = draft.traits.tools and "tool" in draft.traits.tool_choices
     is_object = isinstance(schema, dict) and schema.get("type") == "object"
+    is_object = is_object and (draft.traits.top_level_unions or without_unions(schema) is schema)
     return can_be_forced and is_object and not is_thinking and "toolConfig" not in draft.body
 
 

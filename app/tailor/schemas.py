@@ -12,6 +12,7 @@ from typing import Any
 _SCHEMAS = frozenset({"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"})
 _SCHEMA_MAPS = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
 _SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "maxItems"})
 
 
@@ -46,6 +47,30 @@ def _say_bounds(schema: dict[str, Any]) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def without_unions(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object without alternatives at its top: what one of them names may be there, and need not be.
+
+    What all of several ask for, `allOf`, is asked for still.
+    """
+    unions = _UNIONS & schema.keys()
+    if not unions:
+        return schema
+    whole = {name: value for name, value in schema.items() if name not in unions}
+    parts = {keyword: schema[keyword] for keyword in sorted(unions) if isinstance(schema[keyword], list)}
+    objects = [schema, *(part for each in parts.values() for part in each if isinstance(part, dict))]
+    demanding = [schema, *(part for part in parts.get("allOf", ()) if isinstance(part, dict))]
+    properties: dict[str, Any] = {}
+    for each in objects:
+        if isinstance(each.get("properties"), dict):
+            properties = {**each["properties"], **properties}
+    required = [name for each in demanding if isinstance(each.get("required"), list) for name in each["required"]]
+    if properties:
+        whole["properties"] = properties
+    if required:
+        whole["required"] = [name for place, name in enumerate(required) if name not in required[:place]]
+    return whole
 
 
 def can_be_closed(schema: Any) -> bool:

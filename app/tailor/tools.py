@@ -13,7 +13,7 @@ from app.converse.content import ContentBlock
 from app.converse.request import Message, Tool
 from app.errors import InvalidRequest
 from app.tailor.draft import Draft
-from app.tailor.schemas import can_be_closed, closed_schema
+from app.tailor.schemas import can_be_closed, closed_schema, without_unions
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}\Z")
@@ -102,6 +102,8 @@ def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
         return tool
     schema = spec["inputSchema"]["json"]
     fitted = schema if schema.get("type") == "object" else {**schema, "type": "object"}
+    if not draft.traits.top_level_unions:
+        fitted = without_unions(fitted)
     rest = spec
     if spec.get("strict"):
         if draft.traits.strict_tools and can_be_closed(fitted):

@@ -215,6 +215,13 @@ def test_pain_17_schemas_of_tools_are_completed_and_their_keywords_kept(
     sent = bedrock.exchanges[-1].body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
     assert sent["type"] == "object"
     assert sent["anyOf"] == odd["anyOf"]
+    # Claude takes no alternatives at the top, and is asked for none
+    answer = client.chat.completions.with_raw_response.create(
+        model=CLAUDE_46, messages=[user("x")], tools=[function("f", odd)]
+    )
+    assert answer.headers["x-outcrop-repaired"] == "tool_schema"
+    sent = bedrock.exchanges[-1].body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+    assert sent == {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}
 
 
 @pytest.mark.parametrize("model", [CLAUDE_46, NOVA, LLAMA])

@@ -126,6 +126,28 @@ class TestTurns:
         assert draft.body["messages"][2]["content"][0]["toolResult"]["content"] == [{"json": {}}]
         assert draft.repaired == ["blank_text"]
 
+    @pytest.mark.parametrize("said", [[], [{"text": ""}], [{"text": " "}, {"text": "\n"}]])
+    @pytest.mark.parametrize("more", [{}, {"status": "error"}])
+    def test_a_result_that_says_nothing_is_not_empty(self, said: Any, more: Any) -> None:
+        silent = {"toolResult": {"toolUseId": "1", "content": said, **more}}
+        draft = tailored(PLAIN, [user("a"), assistant(use("1")), user(silent)], toolConfig={"tools": [spec("t")]})
+        expected = {"toolResult": {"toolUseId": "1", "content": [{"text": "."}], **more}}
+        assert draft.body["messages"][2]["content"] == [expected]
+        assert draft.repaired == ["blank_text"]
+
+    def test_what_the_provider_found_may_be_nothing(self) -> None:
+        found = {"toolResult": {"toolUseId": "1", "content": [], "type": "web_search_tool_result"}}
+        draft = tailored(PLAIN, [user("a"), {"role": "assistant", "content": [found, {"text": "b"}]}, user("c")])
+        assert draft.body["messages"][1]["content"][0] == found
+
+    def test_a_cache_point_stands_behind_content(self) -> None:
+        point: Any = {"cachePoint": {"type": "default"}}
+        turn = user({"text": " "}, point, {"text": "x"}, {"text": ""}, point)
+        draft = tailored(PLAIN, [turn, assistant("b"), user("c")], system=[{"text": ""}, point, {"text": "s"}, point])
+        assert draft.body["messages"][0]["content"] == [{"text": "x"}, point]
+        assert draft.body["system"] == [{"text": "s"}, point]
+        assert draft.repaired == ["blank_text", "cache_points"]
+
 
 class TestTools:
     def test_history_with_tools_gets_them_declared(self) -> None:
@@ -229,6 +251,31 @@ class TestTools:
         draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
         ids = [next(iter(block.values()))["toolUseId"] for block in draft.blocks() if "text" not in block]  # type: ignore[attr-defined]
         assert ids == ["x", "x-2", "x", "x-2", "y"]
+
+    def test_a_schema_without_alternatives_at_its_top_where_the_model_takes_none(self) -> None:
+        a, b = {"properties": {"a": {"type": "string"}}, "required": ["a"]}, {"properties": {"b": {"enum": [1]}}}
+        schema = {
+            "type": "object",
+            "properties": {"a": {"type": "integer"}},
+            "required": ["a"],
+            "allOf": [a, {"required": ["b", "a"]}, {"properties": [], "required": "b"}, True],
+            "anyOf": [b],
+            "oneOf": {"x": 1},
+        }
+        tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}
+        assert tailored(PLAIN, toolConfig={"tools": [tool]}).body["toolConfig"]["tools"] == [tool]
+        draft = tailored(Traits(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
+        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
+            "type": "object",
+            "properties": {"a": {"type": "integer"}, "b": {"enum": [1]}},
+            "required": ["a", "b"],
+        }
+        assert draft.repaired == ["tool_schema"]
+
+    def test_alternatives_that_name_nothing_leave_nothing(self) -> None:
+        tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", "anyOf": []}}}}
+        draft = tailored(Traits(top_level_unions=False), toolConfig={"tools": [tool]})
+        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object"}
 
     def test_a_schema_says_that_it_is_an_object(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"properties": {}}}}}
@@ -460,8 +507,10 @@ class TestOutput:
         assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
         assert "outputConfig" not in draft.body
 
-    @pytest.mark.parametrize("schema", [[1], "x", True, None])
-    def test_what_is_no_object_at_all_is_asked_for(self, schema: Any) -> None:
+    @pytest.mark.parametrize(
+        "schema", [[1], "x", True, None, {"type": "object", "additionalProperties": True, "anyOf": []}]
+    )
+    def test_what_no_tool_of_claude_s_may_ask_is_asked_for(self, schema: Any) -> None:
         draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
         assert "toolConfig" not in draft.body
         assert "outputConfig" not in draft.body

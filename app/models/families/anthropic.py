@@ -7,6 +7,8 @@ from app.models.families.row import row
 # every Claude since 3 takes Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
 _COMMON: dict[str, Any] = {
     "single_tool_field": True,
+    # "input_schema does not support oneOf, allOf, or anyOf at the top level" (cua#3303, kilocode#12246)
+    "top_level_unions": False,
     "native": {"anthropic": "invoke"},
     "top_k": "field",
     # contracts 5.4 (litellm, 2026-11): TokenUsage does not count thoughts, Claude's own usage does
