@@ -104,9 +104,8 @@ def _check_schemas_of_tools(request: dict[str, Any]) -> None:
     for place, tool in enumerate((request.get("toolConfig") or {"tools": []})["tools"]):
         schema = tool.get("toolSpec", {}).get("inputSchema", {}).get("json", {})
         if {"oneOf", "allOf", "anyOf"} & schema.keys():
-            raise _Refused(
-                f"tools.{place}.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level"
-            )
+            path = f"tools.{place}.custom.input_schema"
+            raise _Refused(f"{path}: input_schema does not support oneOf, allOf, or anyOf at the top level")
 
 
 def _check_thoughts(messages: list[Any]) -> None:
