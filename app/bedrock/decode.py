@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar, cast
 from app.bedrock.errors import error_of_name, error_of_openai
 from app.converse.call import NativeEvent
 from app.converse.events import Event
-from app.converse.usage import Usage
+from app.converse.usage import Usage, kept_for_an_hour
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.eventstream import Frame, FrameDecoder, FrameError
 from app.kit.sse import SseParser
-from app.kit.values import Struct, field
+from app.kit.values import Struct, field, replace
 
 _GARBLED = "Bedrock's stream was garbled"
 
@@ -215,6 +215,7 @@ class UsageTap:
         self._frames = FrameDecoder()
         self.is_deaf = False
         self._usage: Usage | None = None
+        self._first_chunk: Frame | None = None
         self._last_chunk: Frame | None = None
         self._has_begun = self._is_open = False
         self.error: GatewayError | None = None
@@ -223,11 +224,10 @@ class UsageTap:
     def usage(self) -> Usage | None:
         """The tokens, as far as they were told: by Converse's metadata, or in the last chunk of an invocation."""
         if self._usage is None and self._last_chunk is not None:
-            try:
-                part = json.loads(b64decode(json.loads(self._last_chunk.payload)["bytes"]))
-            except (ValueError, LookupError, TypeError):
-                return None
-            return usage_of_invocation(part)
+            usage = usage_of_invocation(_document_in(self._last_chunk))
+            if usage is None or not usage.cache_write:
+                return usage
+            return replace(usage, cache_write_1h=kept_for_an_hour(_document_in(self._first_chunk)))
         return self._usage
 
     @property
@@ -267,7 +267,16 @@ class UsageTap:
             case "metadata":
                 self._usage = Usage.of(json.loads(frame.payload)["usage"])
             case "chunk":
+                self._first_chunk = self._first_chunk or frame
                 self._last_chunk = frame
+
+
+def _document_in(chunk: Frame | None) -> Any:
+    """What a chunk of an invocation holds, if it can be read."""
+    try:
+        return json.loads(b64decode(json.loads(chunk.payload)["bytes"])) if chunk else None
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def usage_of_headers(headers: tuple[tuple[str, str], ...]) -> Usage | None:

@@ -47,6 +47,20 @@ class Usage(Struct, frozen=True):
         )
 
 
+def kept_for_an_hour(document: Any) -> int:
+    """The tokens that an answer of Anthropic's, or the event that begins one, says are cached for an hour.
+
+    Bedrock's own counts, in headers and in the metrics of an invocation, do not tell them from those of five minutes.
+    """
+    match document:
+        case {"message": {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": int(tokens)}}}}:
+            return tokens
+        case {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": int(tokens)}}}:
+            return tokens
+        case _:
+            return 0
+
+
 def _thinking_tokens(more: dict[str, Any] | None) -> int:
     match more:
         case {"usage": {"output_tokens_details": {"thinking_tokens": int(tokens)}}}:

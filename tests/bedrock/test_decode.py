@@ -123,6 +123,10 @@ def test_the_tap_hears_usage_of_converse_and_of_invoke() -> None:
     tap.feed(chunk({"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics}))
     assert tap.usage == Usage(5, 6, 7, 8)
     tap = UsageTap()
+    tap.feed(chunk({"message": {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": 2}}}}))
+    tap.feed(chunk({"amazon-bedrock-invocationMetrics": metrics}))
+    assert tap.usage == Usage(5, 6, 7, 8, cache_write_1h=2)
+    tap = UsageTap()
     tap.feed(chunk({"type": "message_start"}))
     assert tap.usage is None
     tap.feed(event_frame("chunk", {"bytes": "%"}))

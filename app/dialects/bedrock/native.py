@@ -1,10 +1,11 @@
 """A caller's own request to Bedrock, and Bedrock's answer, byte for byte."""
 
+import contextlib
 from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
 from app.bedrock.decode import usage_of_headers
-from app.converse.usage import Usage
+from app.converse.usage import Usage, kept_for_an_hour
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
@@ -89,7 +90,12 @@ def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str,
 def usage_of(operation: Operation, answer: Forwarded) -> Usage | None:
     """The tokens that a whole answer tells of, if it does: InvokeModel in its headers, Converse in its body."""
     if operation.usage_in == "headers":
-        return usage_of_headers(answer.headers)
+        usage = usage_of_headers(answer.headers)
+        if usage is None or not usage.cache_write:
+            return usage
+        with contextlib.suppress(json.JsonError):
+            return replace(usage, cache_write_1h=kept_for_an_hour(json.loads(answer.body)))
+        return usage
     if operation.usage_in == "body":
         try:
             return Usage.of(json.loads(answer.body)["usage"])

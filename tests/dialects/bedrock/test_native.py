@@ -33,6 +33,9 @@ def test_usage_in_headers_and_in_bodies() -> None:
         for name, count in (("input", "1"), ("output", "2"), ("cache-read-input", "3"), ("cache-write-input", "4"))
     )
     assert usage_of(BY_NAME["InvokeModel"], Forwarded(200, headers, b"")) == Usage(1, 2, 3, 4)
+    # an hour costs more than five minutes, and only the body tells them apart
+    body = b'{"usage":{"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":3}}}'
+    assert usage_of(BY_NAME["InvokeModel"], Forwarded(200, headers, body)) == Usage(1, 2, 3, 4, cache_write_1h=3)
     body = b'{"usage":{"inputTokens":1,"outputTokens":2}}'
     assert usage_of(BY_NAME["Converse"], Forwarded(200, (), body)) == Usage(1, 2)
 
