@@ -40,7 +40,7 @@ class Traits:
     max_stop_sequences: how many stop sequences it takes.
     prefill: what it makes of a conversation that ends with the assistant: continues it, continues it if no white
         space ends it, or refuses it.
-    caching: takes cache points. cache_ttl: lets them say how long.
+    caching: takes cache points. tool_caching: behind its tools too. cache_ttl: lets them say how long.
     reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by a
         `reasoningConfig` with a `maxReasoningEffort`, by a field called `reasoning_effort` or `reasoning_config`, or
         by an `effort` inside `reasoning`.
@@ -71,6 +71,7 @@ class Traits:
     max_stop_sequences: int = 2500
     prefill: Prefill = "free"
     caching: bool = True
+    tool_caching: bool = True
     cache_ttl: bool = False
     reasoning: Reasoning = "none"
     thinks_unasked: ThinksUnasked = "no"

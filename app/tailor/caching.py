@@ -1,7 +1,8 @@
 """Cache points, only where the model caches, no more than four, and with a life only where it can be told.
 
 Evidence: "You invoked an unsupported model or your request did not allow prompt caching", a 403 (litellm#39210);
-"A maximum of 4 blocks with cache_control may be provided" (twenty#26217); contracts 6: 1h only on Claude 4.5 and later.
+"A maximum of 4 blocks with cache_control may be provided" (twenty#26217); on Nova "extraneous key [cachePoint] is not
+permitted" among the tools (LibreChat#13838); contracts 6: 1h only on Claude 4.5 and later.
 Pain 19.
 """
 
@@ -20,6 +21,12 @@ def tailor_caching(draft: Draft) -> None:
     if not draft.traits.caching:
         _map_points(draft, lambda _: None)
         return
+    if not draft.traits.tool_caching and "toolConfig" in draft.body:
+        config = draft.body["toolConfig"]
+        tools = [tool for tool in config["tools"] if "cachePoint" not in tool]
+        if len(tools) < len(config["tools"]):
+            draft.body["toolConfig"] = {**config, "tools": tools}
+            draft.repair("cache_points")
     _map_points(draft, _Shortening(draft.traits.cache_ttl))
     surplus = _count(draft) - _MAX_POINTS
 

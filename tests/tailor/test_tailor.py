@@ -579,6 +579,14 @@ class TestCaching:
         assert draft.repaired == ["cache_points"]
         assert tailored(CLAUDE_45, [user("a", point)], **body).body["system"] == [{"text": "s"}, point]
 
+    def test_nova_takes_none_among_its_tools(self) -> None:
+        point = {"cachePoint": {"type": "default"}}
+        nova = traits_of(parse_model_id("us.amazon.nova-lite-v1:0"))
+        for tools in ([spec("t"), point], [spec("t")]):
+            draft = tailored(nova, [user("a", point)], toolConfig={"tools": tools})
+            assert draft.body == {"messages": [user("a", point)], "toolConfig": {"tools": [spec("t")]}}
+            assert draft.repaired == ["cache_points"] * (len(tools) - 1)
+
     def test_of_too_many_the_last_stay(self) -> None:
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec("t"), point]}

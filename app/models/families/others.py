@@ -19,13 +19,16 @@ ROWS = (
         **_UNSIGNED,
         reasoning="max_effort",
         top_k="nested",
+        tool_caching=False,
     ),
     row(
         "nova",
         r"amazon\.nova",
-        "AWS user guide: `any` and `tool` choices, prompt caching on text, topK inside inferenceConfig",
+        "AWS user guide: `any` and `tool` choices, prompt caching on text, topK inside inferenceConfig; LibreChat#13838: "
+        "`#/toolConfig/tools/1: extraneous key [cachePoint] is not permitted`",
         **_UNSIGNED,
         top_k="nested",
+        tool_caching=False,
     ),
     row(
         "titan-text",
