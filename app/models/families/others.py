@@ -24,8 +24,8 @@ ROWS = (
     row(
         "nova",
         r"amazon\.nova",
-        "AWS user guide: `any` and `tool` choices, prompt caching on text, topK inside inferenceConfig; LibreChat#13838: "
-        "`#/toolConfig/tools/1: extraneous key [cachePoint] is not permitted`",
+        "AWS user guide: `any` and `tool` choices, prompt caching on text, topK inside inferenceConfig; no cache point "
+        "among its tools (LibreChat#13838)",
         **_UNSIGNED,
         top_k="nested",
         tool_caching=False,
