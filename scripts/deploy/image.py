@@ -41,7 +41,7 @@ class Images:
 
     def built(self, tag: str = "") -> str:
         """The image of this tree, if it was pushed before; else nothing."""
-        digest = self._digest_of(imageTag=tag or _tag())
+        digest = self._digest_of(imageTag=tag or self._tag())
         return self._named(digest) if digest else ""
 
     def build(self) -> str:
@@ -50,7 +50,7 @@ class Images:
         Raises:
             DeployError: a step failed.
         """
-        tag = _tag()
+        tag = self._tag()
         if image := self.built(tag):
             self._progress.say(f"the image of this commit is there already: {tag}")
             return image
@@ -95,6 +95,10 @@ class Images:
         """A stand-in for an image that is not built, for a dry run."""
         return self._named(UNKNOWN_DIGEST)
 
+    def _tag(self) -> str:
+        """What this tree is called as an image for the environment's processors."""
+        return f"{_revision()}-{self._environment.platform.partition('/')[2]}"
+
     def _named(self, digest: str) -> str:
         return f"{self._environment.repository_uri}@{digest}"
 
@@ -116,9 +120,9 @@ class Images:
         target = f"{self._target}:{tag}"
         with self._logged_in(self._host) as environment:
             engine = _engine()
-            if engine == "docker":
-                _run(["docker", "tag", local, target], "the image could not be tagged", environment)
-                _run(["docker", "push", "--quiet", target], "the push failed", environment)
+            if Path(engine).name == "docker":
+                _run([engine, "tag", local, target], "the image could not be tagged", environment)
+                _run([engine, "push", "--quiet", target], "the push failed", environment)
             else:
                 push = [engine, "push", "--quiet", *self._plain(), local, f"docker://{target}"]
                 _run(push, "the push failed", environment)
@@ -188,7 +192,7 @@ def _engine() -> str:
     return given or next((each for each in ("docker", "buildah", "podman") if shutil.which(each)), "docker")
 
 
-def _tag() -> str:
+def _revision() -> str:
     """The commit, and where what goes into the image differs from it, the moment."""
     revision, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *_INGREDIENTS)
     if revision and not changed:

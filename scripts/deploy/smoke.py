@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from scripts.deploy.progress import Progress
 
-_TRANSIENT = {0, 502, 503, 504}
+_TRANSIENT = {0, 429, 502, 503, 504}
 _CALL_SECONDS = 60.0
 
 
@@ -50,8 +50,11 @@ class Smoke:
                 time.sleep(0.5)
             fault = fault.removeprefix("(passing) ")
             milliseconds = (time.monotonic() - started) * 1000
-            progress.say(f"  {'FAIL' if fault else 'ok  '} {name:<10} {milliseconds:6.0f} ms  {fault}".rstrip())
-            if fault:
+            # who is throttled serves: going back would not help, and may bring back what was left for a reason
+            is_throttled = fault.startswith("status 429")
+            verdict = "busy" if is_throttled else "FAIL" if fault else "ok  "
+            progress.say(f"  {verdict} {name:<10} {milliseconds:6.0f} ms  {fault}".rstrip())
+            if fault and not is_throttled:
                 return f"{name}: {fault}"
         return ""
 
@@ -67,10 +70,13 @@ class Smoke:
         if fault := self._expect(answer):
             return fault
         try:
-            said = json.loads(answer.body)["choices"][0]["message"]["content"]
-        except (ValueError, LookupError, TypeError):
+            choice = json.loads(answer.body)["choices"][0]
+            message = choice["message"]
+            # a model that thinks first may have used all its tokens for that
+            has_answered = message["content"] or message.get("reasoning_content") or choice["finish_reason"] == "length"
+        except (ValueError, LookupError, TypeError, AttributeError):
             return f"an answer that makes no sense: {answer.body[:200]}"
-        return "" if said else "an empty answer"
+        return "" if has_answered else "an empty answer"
 
     @staticmethod
     def _expect(answer: Answer) -> str:
@@ -96,19 +102,21 @@ class Smoke:
 
     def _connection(self) -> http.client.HTTPConnection:
         host = self._url.hostname or ""
-        if self._url.scheme != "https":
-            return http.client.HTTPConnection(host, self._url.port, timeout=_CALL_SECONDS)
-        return _ByName(host, self._url.port, self._via or host)
+        return _ByName(host, self._url.port, self._via or host, is_tls=self._url.scheme == "https")
 
 
-class _ByName(http.client.HTTPSConnection):
-    """Connects to one host and asks it as another: a certificate's name may not lead to its load balancer yet."""
+class _ByName(http.client.HTTPConnection):
+    """Connects to one host and asks it as another: a name may not lead to its load balancer yet."""
 
-    def __init__(self, host: str, port: int | None, via: str) -> None:
+    def __init__(self, host: str, port: int | None, via: str, *, is_tls: bool) -> None:
+        # which is left out of the head, as it is of the address
+        self.default_port = http.client.HTTPS_PORT if is_tls else http.client.HTTP_PORT
         super().__init__(host, port, timeout=_CALL_SECONDS)
         self._via = via
+        self._is_tls = is_tls
 
     def connect(self) -> None:
-        """Connect, and expect the certificate of the host that is asked."""
-        plain = socket.create_connection((self._via, self.port), _CALL_SECONDS)
-        self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
+        """Connect, and where it is by TLS expect the certificate of the host that is asked."""
+        self.sock = socket.create_connection((self._via, self.port), _CALL_SECONDS)
+        if self._is_tls:
+            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)

@@ -18,7 +18,7 @@ from scripts.deploy.image import BY_DIGEST, Images
 from scripts.deploy.progress import DeployError, Progress
 from scripts.deploy.smoke import Smoke
 from tests.deploy.clouds import REPOSITORY, FakeCloud, refusal
-from tests.servers import KEY, NOWHERE, emulator_app, gateway, read_request, serving, upstream
+from tests.servers import KEY, NOWHERE, emulator_app, gateway, http_reply, read_request, serving, upstream
 
 pytestmark = pytest.mark.loopback
 
@@ -318,6 +318,50 @@ def test_an_answer_that_breaks_off_does_not_pass() -> None:
 def test_an_answer_without_sense_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Smoke, "_ask", lambda *_: smoke.Answer(200, "<html>"))
     assert "makes no sense" in Smoke("http://127.0.0.1:9", KEY).run(Progress(io.StringIO()))
+
+
+def chat_reply(content: Any, finish: str = "stop", **more: Any) -> smoke.Answer:
+    choice = {"message": {"role": "assistant", "content": content, **more}, "finish_reason": finish}
+    return smoke.Answer(200, json.dumps({"choices": [choice]}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (chat_reply("hello"), ""),
+        (chat_reply("", reasoning_content="hm"), ""),
+        (chat_reply("", "length"), ""),
+        (chat_reply(""), "chat call: an empty answer"),
+        (smoke.Answer(429, "quota"), ""),
+        (smoke.Answer(503, "no capacity"), "chat call: status 503: no capacity"),
+    ],
+)
+def test_who_thinks_first_or_is_throttled_serves(
+    monkeypatch: pytest.MonkeyPatch, answer: smoke.Answer, fault: str
+) -> None:
+    monkeypatch.setattr(Smoke, "_ask", lambda _, method, *more: answer if method == "POST" else smoke.Answer(200, ""))
+    assert Smoke("http://127.0.0.1:9", KEY, patience=0.1).run(Progress(io.StringIO())) == fault
+
+
+def test_a_name_is_asked_at_its_load_balancer_by_plain_http_too() -> None:
+    heads = []
+
+    async def handle(reader: Any, writer: Any) -> None:
+        heads.append((await read_request(reader))[0])
+        writer.write(http_reply(chat_reply("hello").body.encode()))
+        await writer.drain()
+
+    with upstream(handle) as url:
+        port = url.rpartition(":")[2]
+        assert Smoke(f"http://llm.example.com:{port}", KEY, via="127.0.0.1").run(Progress(io.StringIO())) == ""
+    assert all(f"\r\nHost: llm.example.com:{port}\r\n".encode() in head for head in heads)
+
+
+def test_an_image_is_named_by_its_processor_too() -> None:
+    environment = load_environment("infra/environments/example.json")
+    other = environment.model_copy(update={"parameters": {**environment.parameters, "CpuArchitecture": "ARM64"}})
+    names = {Images(None, each, Progress(io.StringIO()))._tag() for each in (environment, other)}
+    assert {name.rpartition("-")[2] for name in names} == {"amd64", "arm64"}
 
 
 def test_environments_are_read_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
