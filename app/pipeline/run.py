@@ -33,7 +33,7 @@ from app.pipeline import ways
 from app.pipeline.exchange import Exchange
 from app.pipeline.media import Fetcher
 from app.pipeline.ways import Way
-from app.policies.guardrail import Guardrail
+from app.policies.guardrail import Guardrail, Shown, as_text
 from app.routing.failover import Failover, Option
 from app.routing.plan import DEFAULT_ALIAS, Planner, Target
 from app.tailor import Draft, tailor
@@ -160,13 +160,13 @@ class Pipeline:
             return
         await self._ask_place(
             ("guardrail", HOME, self.guardrail.identifier),
-            partial(self._show, self.guardrail, exchange, texts),
+            partial(self._show, self.guardrail, exchange, [as_text(text) for text in texts]),
             exchange,
         )
 
-    async def _show(self, guardrail: Guardrail, exchange: Exchange, texts: list[str]) -> None:
-        """Show texts to the guardrail once. Raises as `check` does."""
-        said = await self.clients[HOME].attempt(guardrail.check(texts), exchange.record, ways.read_document)
+    async def _show(self, guardrail: Guardrail, exchange: Exchange, content: list[Shown]) -> None:
+        """Show something to the guardrail once. Raises as `check` does."""
+        said = await self.clients[HOME].attempt(guardrail.check(content), exchange.record, ways.read_document)
         if said.get("action") != "NONE":
             raise GuardrailIntervened("the guardrail of this deployment blocked the input")
 

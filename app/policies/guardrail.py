@@ -1,5 +1,7 @@
 """A guardrail that this deployment puts on every call: where it cannot be applied, there is no call."""
 
+import binascii
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +15,19 @@ from app.kit.values import replace
 _CONVERSE = frozenset({"converse", "converse-stream"})
 _INVOKE = frozenset({"invoke", "invoke-with-response-stream"})
 _IDENTIFIER, _VERSION = "x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion"
-_JSON = (("content-type", "application/json"),)
+_JSON = ("content-type", "application/json")
+_IMAGES = ("png", "jpeg")
 _OWN_CONFIG = "amazon-bedrock-guardrailConfig"
 _MARKED = "would keep what is not marked from the guardrail of this deployment"
+
+
+# a block of ApplyGuardrail's content
+Shown = dict[str, Any]
+
+
+def as_text(text: str) -> Shown:
+    """A text, as the guardrail looks at it."""
+    return {"text": {"text": text}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +37,15 @@ class Guardrail:
     identifier: str
     version: str
 
-    def guard(self, request: BedrockRequest) -> tuple[BedrockRequest, list[str]]:
+    def guard(self, request: BedrockRequest) -> tuple[BedrockRequest, list[Shown]]:
         """The request with the guardrail on it, in the way of its operation (contracts 4.2), and what it would not see.
 
         Converse's guardrails do not look at the results of tools (AWS user guide, guardrails with Converse, 2026-11).
 
         Raises:
             PermissionRefused: the operation cannot apply it. InvalidRequest: the caller wants another one, or marks
-                what it is to look at: Bedrock then lets the rest pass (AWS user guide, guardrails with Converse; tags).
+                what it is to look at: Bedrock then lets the rest pass (AWS user guide, guardrails with Converse; tags);
+                or a tool has answered with what no guardrail can look at.
         """
         operation = request.path.rpartition("/")[2] if request.path.startswith("/model/") else ""
         if operation in _CONVERSE:
@@ -46,14 +59,11 @@ class Guardrail:
             return request, []
         raise PermissionRefused("this deployment's guardrail cannot be applied to this operation", retry_here=False)
 
-    def check(self, texts: list[str]) -> BedrockRequest:
-        """The request that asks what the guardrail says of texts on their way to a model."""
+    def check(self, content: list[Shown]) -> BedrockRequest:
+        """The request that asks what the guardrail says of something on its way to a model."""
         path = f"/guardrail/{quote(self.identifier, safe='')}/version/{self.version}/apply"
-        content = [{"text": {"text": text}} for text in texts]
         body = json.dumps({"source": "INPUT", "content": content})
-        return BedrockRequest(
-            "bedrock-runtime", "POST", path, headers=(("content-type", "application/json"),), body=body
-        )
+        return BedrockRequest("bedrock-runtime", "POST", path, headers=(_JSON,), body=body)
 
     def _on_converse(self, body: dict[str, Any]) -> dict[str, Any]:
         given = body.get("guardrailConfig")
@@ -73,7 +83,9 @@ class Guardrail:
         for name, value in headers:
             if name in (_IDENTIFIER, _VERSION) and (name, value) not in ours:
                 raise InvalidRequest("is not the guardrail of this deployment", param=name)
-        return (*(header for header in headers if header not in ours), *ours)
+        # without it InvokeModel refuses a guardrail (contracts 6), and boto3 sends none unless it is told to
+        kinds = () if any(name == _JSON[0] for name, _ in headers) else (_JSON,)
+        return (*(header for header in headers if header not in ours), *kinds, *ours)
 
 
 def _blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -93,14 +105,34 @@ def _in_list(blocks: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield from _in_list(result.get("content"), f"{path}[{place}].toolResult.content")
 
 
-def _results(body: dict[str, Any]) -> Iterator[str]:
-    """The text of what tools have answered."""
+def _results(body: dict[str, Any]) -> Iterator[Shown]:
+    """What tools have answered."""
     for path, block in _blocks(body):
         if ".toolResult.content[" in path:
-            if isinstance(block.get("text"), str):
-                yield block["text"]
-            elif "json" in block:
-                yield json.dumps_text(block["json"])
+            yield _shown(block, path)
+
+
+def _shown(block: dict[str, Any], path: str) -> Shown:
+    """A part of a tool's answer, as the guardrail looks at it.
+
+    Raises:
+        InvalidRequest: it cannot.
+    """
+    match block:
+        case {"text": str(text)}:
+            return as_text(text)
+        case {"json": document}:
+            return as_text(json.dumps_text(document))
+        case {"image": {"format": kind, "source": {"bytes": data}}} if kind in _IMAGES:
+            return {"image": {"format": kind, "source": {"bytes": data}}}
+        case {"document": {"source": {"bytes": str(data)}, **more}}:
+            try:
+                return as_text(f"{b64decode(data).decode()}\n{json.dumps_text(more)}")
+            except (binascii.Error, UnicodeDecodeError):
+                pass
+        case {"document": {"source": {"text": _} | {"content": _}}} | {"searchResult": _}:
+            return as_text(json.dumps_text(block))
+    raise InvalidRequest("the guardrail of this deployment cannot look at this", param=path)
 
 
 def _list(value: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """A guardrail of the deployment is on every call that runs a model, in every dialect and lane, or there is no call."""
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,7 +118,23 @@ def told(content: list[Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("content", [{"text": "this is forbidden"}, {"json": {"said": ["this is forbidden"]}}])
+FORBIDDEN = "this is forbidden"
+PLAIN_BYTES = base64.b64encode(FORBIDDEN.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text": FORBIDDEN},
+        {"json": {"said": [FORBIDDEN]}},
+        {"searchResult": {"source": "s", "title": "t", "content": [{"text": FORBIDDEN}]}},
+        {"searchResult": {"source": "s", "title": FORBIDDEN, "content": [{"text": "x"}]}},
+        {"document": {"format": "txt", "name": "d", "source": {"text": FORBIDDEN}}},
+        {"document": {"format": "txt", "name": "d", "source": {"content": [{"text": FORBIDDEN}]}}},
+        {"document": {"format": "txt", "name": "d", "source": {"bytes": PLAIN_BYTES}}},
+        {"document": {"format": "txt", "name": "d", "context": FORBIDDEN, "source": {"bytes": "aGk="}}},
+    ],
+)
 def test_what_a_tool_tells_is_shown_to_it_too(guarded: tuple[str, Watched], content: dict[str, Any]) -> None:
     base, seen = guarded
     seen.exchanges.clear()
@@ -126,6 +143,42 @@ def test_what_a_tool_tells_is_shown_to_it_too(guarded: tuple[str, Watched], cont
     assert "guardrail" in answer.text
     assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
     assert ask(base, f"/model/{ECHO}/converse", told([{"text": "this is fine"}])).status_code == 200
+
+
+def test_a_picture_that_a_tool_tells_is_shown_to_it(guarded: tuple[str, Watched]) -> None:
+    base, seen = guarded
+    seen.exchanges.clear()
+    picture = {"format": "png", "source": {"bytes": "aGk="}}
+    ask(base, f"/model/{ECHO}/converse", told([{"image": picture}]))
+    assert seen.exchanges[0].path == f"/guardrail/{GUARDRAIL}/version/7/apply"
+    assert seen.exchanges[0].body == {"source": "INPUT", "content": [{"image": picture}]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"document": {"format": "pdf", "name": "d", "source": {"bytes": "/w=="}}},
+        {"document": {"format": "pdf", "name": "d", "source": {"bytes": "no base64"}}},
+        {"document": {"format": "pdf", "name": "d", "source": {"s3Location": {"uri": "s3://a/b"}}}},
+        {"image": {"format": "gif", "source": {"bytes": "aGk="}}},
+        {"video": {"format": "mp4", "source": {"bytes": "aGk="}}},
+        {"somethingNew": {}},
+    ],
+)
+def test_what_it_cannot_look_at_is_refused(guarded: tuple[str, Watched], content: dict[str, Any]) -> None:
+    base, seen = guarded
+    seen.exchanges.clear()
+    answer = ask(base, f"/model/{ECHO}/converse", told([content]))
+    assert (answer.status_code, seen.exchanges) == (400, [])
+    assert "cannot look at this" in answer.json()["message"]
+
+
+def test_invoke_model_says_what_it_sends(guarded: tuple[str, Watched]) -> None:
+    base, seen = guarded
+    for given, sent in (({}, "application/json"), ({"content-type": "application/x"}, "application/x")):
+        seen.exchanges.clear()
+        httpx.post(f"{base}/model/{CLAUDE}/invoke", content=json.dumps(NATIVE), headers={**HEADERS, **given})
+        assert seen.exchanges[0].headers["content-type"] == sent
 
 
 @pytest.mark.parametrize("messages", [5, "x", [5], [{"content": 5}], [{"content": [5, {"toolResult": 5}]}]])
