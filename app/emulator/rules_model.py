@@ -119,6 +119,11 @@ def _check_thoughts(messages: list[Any]) -> None:
 def _check_thinking(model: Model, request: dict[str, Any], inference: Any) -> None:
     thinking = _fields(request).get("thinking")
     kind = thinking.get("type") if isinstance(thinking, dict) else None
+    is_forced = bool(set((request.get("toolConfig") or {}).get("toolChoice") or {}) & {"any", "tool"})
+    # CLIProxyAPI#4070: Claude 5 thinks unless it is told not to
+    thinks_unasked = thinking is None and model.id.startswith("anthropic.claude-sonnet-5")
+    if is_forced and (thinks_unasked or kind in ("enabled", "adaptive")):
+        raise _Refused("Thinking may not be enabled when tool_choice forces tool use.")
     if kind not in ("enabled", "adaptive"):
         return
     if kind == "enabled":
@@ -128,8 +133,6 @@ def _check_thinking(model: Model, request: dict[str, Any], inference: Any) -> No
         raise _Refused("`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.")
     if (inference.get("temperature") or 1) != 1 or _fields(request).get("top_k") is not None:
         raise _Refused("`temperature` may only be set to 1 when thinking is enabled.")
-    if set((request.get("toolConfig") or {}).get("toolChoice") or {}) & {"any", "tool"}:
-        raise _Refused("Thinking may not be enabled when tool_choice forces tool use.")
 
 
 def _check_budget(model: Model, thinking: Any, inference: Any) -> None:

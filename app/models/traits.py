@@ -44,6 +44,7 @@ class Traits:
     reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by a
         `reasoningConfig` with a `maxReasoningEffort`, by a field called `reasoning_effort` or `reasoning_config`, or
         by an `effort` inside `reasoning`.
+    extra_high_effort: knows `xhigh` between `high` and `max`.
     thinks_unasked: whether it thinks when nobody asks: no, yes unless told not to, or always.
     thinking_display: shows its thoughts only where it is asked to.
     thinking_tokens: the JSON pointer in its own reply to what its thoughts took; empty where it does not tell.
@@ -74,6 +75,7 @@ class Traits:
     tool_caching: bool = True
     cache_ttl: bool = False
     reasoning: Reasoning = "none"
+    extra_high_effort: bool = False
     thinks_unasked: ThinksUnasked = "no"
     thinking_display: bool = False
     thinking_tokens: str = ""

@@ -4,7 +4,8 @@ Evidence: recordings bedrock_model_thinking_part_anthropic (budget), …_adaptiv
 `output_config.effort`), bedrock_thinking_true_openai_variant (`reasoning_effort`), bedrock_thinking_high_qwen_variant
 (`reasoning_config`); contracts 5.2 and 6: with thinking neither temperature nor a forced tool, and 1024 <= budget <
 maxTokens; Nova 2 at its highest wants maxTokens, temperature and topP unset (inspect_ai#3767). A thought without its
-signature is refused (pain 9).
+signature is refused (pain 9). A Claude that thinks unasked can be made to call a tool only if it is told not to think
+(CLIProxyAPI#4070); `xhigh` begins with Opus 4.7 (arc-kit#577).
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from app.tailor.draft import Draft
 _MIN_BUDGET = 1024
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000}
 _THREE_STEPS = {"minimal": "low", "xhigh": "high", "max": "high"}
+_FOUR_STEPS = {"minimal": "low", "xhigh": "high"}
 _FIVE_STEPS = {"minimal": "low"}
 
 
@@ -51,6 +53,9 @@ def tailor_reasoning(draft: Draft) -> None:
 def _ask_to_think(draft: Draft) -> None:
     effort = draft.intent.effort
     if effort is None:
+        if draft.traits.reasoning == "adaptive" and draft.traits.thinks_unasked == "yes" and _is_tool_forced(draft):
+            draft.add_field("thinking", {"type": "disabled"})
+            draft.repair("reasoning_effort")
         return
     if effort == "none":
         _think_not(draft)
@@ -63,12 +68,13 @@ def _ask_to_think(draft: Draft) -> None:
         case "adaptive":
             shown = {"display": "summarized"} if draft.traits.thinking_display else {}
             draft.add_field("thinking", {"type": "adaptive", **shown})
-            draft.add_field("output_config", {"effort": _FIVE_STEPS.get(effort, effort)})
+            steps = _FIVE_STEPS if draft.traits.extra_high_effort else _FOUR_STEPS
+            draft.add_field("output_config", {"effort": steps.get(effort, effort)})
             _make_room(draft)
         case "max_effort":
-            steps = _THREE_STEPS.get(effort, effort)
-            draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": steps})
-            if steps == "high":
+            most = _THREE_STEPS.get(effort, effort)
+            draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": most})
+            if most == "high":
                 _leave_out(draft, temperature="temperature", topP="top_p", maxTokens="max_tokens")
         case "nested":
             draft.add_field("reasoning", {"effort": effort})
@@ -114,10 +120,14 @@ def _is_amid_calls_without_thought(draft: Draft) -> bool:
 def _make_room(draft: Draft) -> None:
     """Thinking goes with no temperature, with no topP below 0.95 (forgecode#3472), and with no forced tool."""
     _leave_out(draft, temperature="temperature", topP="top_p")
-    tool_config = draft.body.get("toolConfig")
-    if tool_config is not None and "auto" not in tool_config.get("toolChoice", {"auto": {}}):
-        draft.body["toolConfig"] = {"tools": tool_config["tools"]}
+    if _is_tool_forced(draft):
+        draft.body["toolConfig"] = {"tools": draft.body["toolConfig"]["tools"]}
         draft.repair("tool_choice")
+
+
+def _is_tool_forced(draft: Draft) -> bool:
+    config: Any = draft.body.get("toolConfig", {})
+    return "auto" not in config.get("toolChoice", {"auto": {}})
 
 
 def _leave_out(draft: Draft, **members: str) -> None:

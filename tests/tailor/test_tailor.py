@@ -370,6 +370,12 @@ class TestReasoning:
                 {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "max"}},
             ),
             (CLAUDE_5, "none", {"thinking": {"type": "disabled"}}),
+            (CLAUDE_46, "xhigh", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}),
+            (
+                CLAUDE_5,
+                "xhigh",
+                {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "xhigh"}},
+            ),
             (NOVA_2, "xhigh", {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}}),
             (GPT_OSS, "medium", {"reasoning_effort": "medium"}),
             (QWEN, "max", {"reasoning_config": "high"}),
@@ -377,6 +383,19 @@ class TestReasoning:
     )
     def test_effort_in_each_model_s_words(self, traits: Traits, effort: Any, fields: Any) -> None:
         assert tailored(traits, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
+
+    def test_who_thinks_unasked_does_not_where_a_tool_is_forced(self) -> None:
+        for choice in ({"any": {}}, {"tool": {"name": "t"}}):
+            draft = tailored(CLAUDE_5, toolConfig={"tools": [spec("t")], "toolChoice": choice})
+            assert draft.body["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
+            assert draft.body["toolConfig"]["toolChoice"] == choice
+            assert draft.repaired == ["reasoning_effort"]
+        for free in ({}, {"toolChoice": {"auto": {}}}):
+            assert (
+                "additionalModelRequestFields" not in tailored(CLAUDE_5, toolConfig={"tools": [spec("t")], **free}).body
+            )
+        forced = {"tools": [spec("t")], "toolChoice": {"any": {}}}
+        assert "additionalModelRequestFields" not in tailored(CLAUDE_46, toolConfig=forced).body
 
     def test_who_cannot_think_is_reported(self) -> None:
         draft = tailored(LLAMA, intent=Intent(effort="high"))

@@ -23,6 +23,7 @@ _CLAUDE_5: dict[str, Any] = {
     "prefill": "refused",
     "cache_ttl": True,
     "reasoning": "adaptive",
+    "extra_high_effort": True,
     "thinking_display": True,
     "structured": "native",
 }
