@@ -27,30 +27,42 @@ _CACHE_COUNTS = {
 
 
 class UsageOfMessages:
-    """Reads the tokens that a message, or the events of one, tell of; the last word on each count holds."""
+    """Reads the tokens that a message, or the events of one, tell of; the last word on each count holds.
+
+    What of the cache only Bedrock's metrics tell, which end a stream, is heard too (contracts 3.5).
+    """
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     def __call__(self, document: dict[str, Any]) -> Usage | None:
         """The tokens so far, or nothing where a document tells of none."""
-        if "usage" not in document and "message" not in document:
+        if "usage" not in document and "message" not in document and _METRICS not in document:
             return None
         inside = document.get("message")
         usage = (inside if isinstance(inside, dict) else document).get("usage")
-        if not isinstance(usage, dict):
+        metrics = document.get(_METRICS)
+        if isinstance(usage, dict):
+            self._add(usage)
+            for part in ("cache_creation", "output_tokens_details"):
+                self._add(usage.get(part))
+        elif isinstance(metrics, dict) and self._counts:
+            told = {name: metrics.get(theirs) for name, theirs in _CACHE_COUNTS.items()}
+            self._add({name: count for name, count in told.items() if not self._counts.get(name)})
+        else:
             return None
-        self._counts |= {name: count for name, count in usage.items() if isinstance(count, int)}
-        written = usage.get("cache_creation")
-        if isinstance(written, dict):
-            self._counts |= {name: count for name, count in written.items() if isinstance(count, int)}
         return Usage(
             input=self._counts.get("input_tokens", 0),
             output=self._counts.get("output_tokens", 0),
             cache_read=self._counts.get("cache_read_input_tokens", 0),
             cache_write=self._counts.get("cache_creation_input_tokens", 0),
+            reasoning=self._counts.get("thinking_tokens", 0),
             cache_write_1h=self._counts.get("ephemeral_1h_input_tokens", 0),
         )
+
+    def _add(self, counts: Any) -> None:
+        if isinstance(counts, dict):
+            self._counts |= {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def from_document(document: dict[str, Any], facts: MessageFacts) -> dict[str, Any]:

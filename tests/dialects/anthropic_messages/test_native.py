@@ -110,10 +110,15 @@ def test_a_whole_answer_keeps_everything_but_bedrock_s_own() -> None:
 def test_tokens_are_read_event_by_event() -> None:
     reader = UsageOfMessages()
     assert reader({"type": "ping"}) is None
+    assert reader({"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}}) is None
     start = {"input_tokens": 3, "cache_read_input_tokens": 5, "output_tokens": 1, "service_tier": "standard"}
     assert reader({"type": "message_start", "message": {"usage": start}}) == Usage(3, 1, 5, 0)
     assert reader({"type": "message_delta", "usage": {"output_tokens": 9}}) == Usage(3, 9, 5, 0)
     assert reader({"type": "message_delta", "usage": None}) is None
+    metrics = {"inputTokenCount": 3, "cacheReadInputTokenCount": 6, "cacheWriteInputTokenCount": 7}
+    assert reader({"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics}) == Usage(3, 9, 5, 7)
+    thought = {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}
+    assert UsageOfMessages()({"usage": thought}) == Usage(0, 9, reasoning=4)
 
 
 @pytest.mark.parametrize(
