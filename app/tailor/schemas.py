@@ -79,7 +79,8 @@ def can_be_closed(schema: Any) -> bool:
         return False
     references = {"#": _references(schema, is_root=True)}
     for place in ("$defs", "definitions"):
-        for name, each in (schema.get(place) or {}).items():
+        definitions = schema.get(place)
+        for name, each in definitions.items() if isinstance(definitions, dict) else ():
             references[f"#/{place}/{name}"] = _references(each)
     return not _is_left_open(schema) and not _has_cycle(references)
 

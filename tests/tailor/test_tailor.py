@@ -513,7 +513,7 @@ class TestOutput:
         [
             {"type": "object", "additionalProperties": {"type": "integer"}},
             {"type": "object", "properties": {"a": {"type": "object", "additionalProperties": True}}},
-            {"type": "object", "properties": {"a": {"$ref": "#"}}},
+            {"type": "object", "properties": {"a": {"$ref": "#"}}, "$defs": ["a"], "definitions": "b"},
             {
                 "type": "object",
                 "$defs": {"n": {"properties": {"next": {"$ref": "#/$defs/n"}}}},
