@@ -13,6 +13,7 @@ _ARN = re.compile(
     r"arn:[a-z-]+:(?P<service>ecr|iam):(?P<region>[a-z0-9-]*):(?P<account>[0-9]{12}):(?P<kind>[a-z]+)/(?P<name>[^@:]+)"
 )
 
+_EXAMPLES_ACCOUNT = "123456789012"
 # what CloudFormation's own Rules cannot compare: numbers, with the template's defaults
 _IDLE, _KEEP_ALIVE = ("IdleTimeout", 180), ("KeepAliveTimeout", 240)
 
@@ -95,6 +96,9 @@ def _faults(environment: Environment, stem: str) -> list[str]:
         "PermissionsBoundaryArn": (parameters.get("PermissionsBoundaryArn", ""), "policy", ""),
     }
     faults = [] if environment.name == stem else [f"its name is {environment.name}, and the file's is {stem}"]
+    if environment.account != _EXAMPLES_ACCOUNT:
+        left = [name for name, value in parameters.items() if f":{_EXAMPLES_ACCOUNT}:" in value]
+        faults += [f"{name} names the example's account still" for name in left]
     for name, (arn, kind, region) in arns.items():
         match = _ARN.fullmatch(arn)
         if match is None or (match["kind"], match["account"], match["region"]) != (kind, environment.account, region):

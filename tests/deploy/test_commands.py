@@ -387,6 +387,9 @@ def test_environments_are_read_strictly(tmp_path: Path, monkeypatch: pytest.Monk
     assert "stack_role is no ARN of a role in this account" in fault(
         stack_role=example["stack_role"].replace("123456789012", "999999999999")
     )
+    elsewhere = json.loads(json.dumps(example).replace("123456789012", "999999999999"))
+    elsewhere["parameters"]["ProfileArns"] = example["parameters"]["ProfileArns"]
+    assert "is wrong: ProfileArns names the example's account still" in fault(**elsewhere)
     for idle in ("240", "3m"):
         parameters = {**example["parameters"], "IdleTimeout": idle}
         assert "KeepAliveTimeout must be a number above" in fault(parameters=parameters)

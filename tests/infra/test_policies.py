@@ -208,6 +208,8 @@ def test_only_bedrock_is_the_gateway_s_business() -> None:
     assert mantle.condition == {"StringEquals": {"bedrock-mantle:Model": {"Ref": "MantleModels"}}}
     calls = [each for each in permissions if "bedrock:InvokeModel" in each.actions]
     assert [each.resources for each in calls] == [({"Ref": "ModelArns"},), ({"Ref": "ProfileArns"},)]
+    guarding = [each.resources for each in permissions if "bedrock:ApplyGuardrail" in each.actions]
+    assert guarding == [({"Ref": "GuardrailArn"},), ({"Ref": "GuardrailProfileArns"},)]
 
 
 def test_deploying_passes_one_role_on_to_cloudformation_and_reads_one_secret() -> None:
