@@ -24,9 +24,10 @@ def tailor_media(draft: Draft) -> None:
     messages: list[Message] = []
     for message in draft.body["messages"]:
         content = [_named(block, taken, draft) for block in message["content"]]
-        has_document = any("document" in block for block in content)
-        if has_document and not any("text" in block for block in content):
-            content.append({"text": PLACEHOLDER})
+        documents = [place for place, block in enumerate(content) if "document" in block]
+        if documents and not any("text" in block for block in content):
+            # a cache point right behind a document that is no PDF is refused (harness-sdk#1966)
+            content.insert(documents[-1] + 1, {"text": PLACEHOLDER})
             draft.repair("document_text")
         messages.append({**message, "content": content})
     draft.body["messages"] = messages

@@ -16,6 +16,8 @@ from app.errors import InvalidRequest
 from app.tailor.draft import Draft
 
 PLACEHOLDER = "."
+# "Cache point cannot be inserted after reasoning block" (opencode#36517)
+_UNCACHEABLE = frozenset({"cachePoint", "reasoningContent"})
 
 Role = Literal["user", "assistant", "system"]
 
@@ -70,10 +72,10 @@ def _without_blanks(draft: Draft) -> list[Message]:
 
 
 def _points_behind_content(blocks: list[Any], draft: Draft) -> list[Any]:
-    """The blocks without those cache points that have no content right before them."""
+    """The blocks without those cache points that have nothing right before them that can be cached."""
     kept: list[Any] = []
     for block in blocks:
-        if "cachePoint" in block and (not kept or "cachePoint" in kept[-1]):
+        if "cachePoint" in block and (not kept or kept[-1].keys() & _UNCACHEABLE):
             draft.repair("cache_points")
         else:
             kept.append(block)

@@ -147,6 +147,9 @@ class TestTurns:
         assert draft.body["messages"][0]["content"] == [{"text": "x"}, point]
         assert draft.body["system"] == [{"text": "s"}, point]
         assert draft.repaired == ["blank_text", "cache_points"]
+        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+        draft = tailored(PLAIN, [user("a"), assistant(thought, {"text": " "}, point, "b"), user("c")])
+        assert draft.body["messages"][1]["content"] == [thought, {"text": "b"}]
 
 
 class TestTools:
@@ -318,6 +321,9 @@ class TestMedia:
         draft = tailored(PLAIN, [user(document)])
         assert draft.body["messages"] == [user(document, ".")]
         assert draft.repaired == ["document_text"]
+        point = {"cachePoint": {"type": "default"}}
+        draft = tailored(PLAIN, [user(document, point)])
+        assert draft.body["messages"] == [user(document, ".", point)]
 
 
 class TestSampling:
