@@ -59,7 +59,7 @@ def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier:
             ignored.append(path)
         else:
             _add(item, path, body, system, seal, ignored)
-    if not body["messages"]:
+    if not body["messages"] and not system:
         raise InvalidRequest("must hold a message", param="input")
     if system:
         body["system"] = system
@@ -116,7 +116,7 @@ def _ignored(request: ResponseRequest) -> Iterator[str]:
     for path, value in unknown_fields(request):
         name = path.rpartition(".")[2]
         is_of_an_answer = path.startswith("input[") and name in _OF_ANSWERS
-        if value not in ([], {}, _DEFAULTS.get(path)) and not is_of_an_answer:
+        if value not in ([], {}, None, _DEFAULTS.get(path)) and not is_of_an_answer:
             yield path
     if any(wanted != SEALED for wanted in request.include or ()):
         yield "include"

@@ -139,6 +139,11 @@ def test_what_cannot_be_honoured_is_refused_by_the_name_of_its_field(body: Any, 
     assert caught.value.param == param
 
 
+def test_a_developer_may_speak_alone() -> None:
+    made = call(input=[{"role": "developer", "content": "Say hello."}], truncation=None)
+    assert (made.converse["system"], made.converse["messages"], made.ignored) == ([{"text": "Say hello."}], [], [])
+
+
 def test_a_conversation_becomes_turns() -> None:
     made = call(
         instructions="Be brief.",
