@@ -237,11 +237,16 @@ class UsageTap:
 
     @property
     def is_cut_short(self) -> bool:
-        """True if more must follow: no event at all has come, or Converse's message has begun and not stopped.
+        """True if more must follow: no event at all has come, or Converse's message, or Anthropic's, is not at its end.
 
-        How an invocation's last chunk looks is its model's affair.
+        How another model's last chunk looks is its own affair.
         """
-        return not self.is_deaf and self.error is None and (self._is_open or not self._has_begun)
+        if self.is_deaf or self.error is not None:
+            return False
+        is_message_open = (
+            _kind_of(self._first_chunk) == "message_start" and _kind_of(self._last_chunk) != "message_stop"
+        )
+        return self._is_open or not self._has_begun or is_message_open
 
     def feed(self, data: bytes) -> None:
         """Listen to the next bytes. What it does not understand it lets pass; it never raises."""
@@ -269,6 +274,11 @@ class UsageTap:
             case "chunk":
                 self._first_chunk = self._first_chunk or frame
                 self._last_chunk = frame
+
+
+def _kind_of(chunk: Frame | None) -> Any:
+    document = _document_in(chunk)
+    return document.get("type") if isinstance(document, dict) else None
 
 
 def _document_in(chunk: Frame | None) -> Any:

@@ -89,6 +89,24 @@ def test_an_error_message_is_an_error() -> None:
         EventDecoder().feed(encode_frame(headers, b""))
 
 
+def test_the_tap_hears_that_a_message_of_anthropic_s_is_not_at_its_end() -> None:
+    start, stop, delta = ({"type": f"message_{name}"} for name in ("start", "stop", "delta"))
+    for documents, is_cut in (
+        ((start,), True),
+        ((start, delta), True),
+        ((start, delta, stop), False),
+        ((delta,), False),
+        (({"outputText": "x"},), False),
+        (([1], start), False),
+    ):
+        tap = UsageTap()
+        for document in documents:
+            tap.feed(chunk(document))  # type: ignore[arg-type]
+        assert tap.is_cut_short == is_cut
+    tap.feed(b"x" * 40)
+    assert not tap.is_cut_short
+
+
 @pytest.mark.parametrize(
     "data",
     [
