@@ -22,6 +22,7 @@ _MAX_PAGES = 50
 _MOST_ASKED = 8
 _MOST_KNOWN = 4096
 # what tells of the model behind an ARN, by the ARN's kind (AWS API: GetInferenceProfile, GetProvisionedModelThroughput)
+_AT_ONCE_SECONDS = 1.0
 _TELLING = {
     "application-inference-profile": "/inference-profiles/",
     "provisioned-model": "/provisioned-model-throughput/",
@@ -46,7 +47,7 @@ class ModelDirectory:
         self._fresh_until = 0.0
         self._refreshing: asyncio.Task[list[CatalogEntry]] | None = None
         self._asked: dict[str, float] = {}
-        self._asking: set[asyncio.Task[None]] = set()
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def entries(self) -> list[CatalogEntry]:
         """The catalog. A stale copy is returned at once and renewed in the background.
@@ -76,22 +77,25 @@ class ModelDirectory:
         narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
         return None if narrowest is None else narrowest.raw
 
-    def find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
-        """Begin to ask which model stands behind an ARN that hides it; what AWS tells is put into `known`.
+    async def find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
+        """Ask which model stands behind an ARN that hides it; what AWS tells is put into `known`.
 
         Args:
             client: that of the ARN's region and account.
 
-        Asked once at a time, and again after a while where nothing was found.
+        Asked once at a time, and again after a while where nothing was found. An answer that does not come at once is
+        waited for in the background.
         """
         is_due = self._asked.get(model.raw, 0.0) <= time.monotonic()
         if model.arn_kind in _TELLING and is_due and len(self._asking) < _MOST_ASKED:
             self._asked[model.raw] = time.monotonic() + self._lifetime
             task = asyncio.create_task(self._find_out(model, known, client), name="model-behind")
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._asking[model.raw] = task
+            task.add_done_callback(lambda _: self._asking.pop(model.raw))
         while len(self._asked) > _MOST_KNOWN:
             self._asked.pop(next(iter(self._asked)))
+        if asking := self._asking.get(model.raw):
+            await asyncio.wait({asking}, timeout=_AT_ONCE_SECONDS)
 
     async def _find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
         try:
@@ -106,7 +110,7 @@ class ModelDirectory:
 
     async def close(self) -> None:
         """Stop whatever is being asked."""
-        tasks = [*self._asking, *([self._refreshing] if self._refreshing is not None else [])]
+        tasks = [*self._asking.values(), *([self._refreshing] if self._refreshing is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -53,7 +53,7 @@ class Pipeline:
 
     clients: those of Bedrock, by place; one of them is HOME's.
     native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
-    note_opaque: is told of a target whose name hides its model, so that it may be found out.
+    find_behind: finds out, if it takes but a moment, which model stands behind a target whose name hides it.
     guardrail: one that is on every call. media: fetches what callers name by URL, where that is allowed.
     """
 
@@ -64,7 +64,7 @@ class Pipeline:
     betas: frozenset[str] = frozenset()
     native_surfaces: frozenset[str] = frozenset({"invoke", "openai", "mantle"})
     find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
-    note_opaque: Callable[[Target], None] = field(default=lambda _: None)
+    find_behind: Callable[[Target], Awaitable[None]] | None = None
     guardrail: Guardrail | None = None
     media: Fetcher | None = None
 
@@ -80,7 +80,7 @@ class Pipeline:
         Raises:
             GatewayError: as `Failover.run` does.
         """
-        targets = self.planner.plan(name) if targets is None else targets
+        targets = await self._plan(name) if targets is None else targets
         record = exchange.record
         record.model, record.target = name or DEFAULT_ALIAS, targets[0].model.raw
         if total := targets[0].limits.total:
@@ -100,13 +100,20 @@ class Pipeline:
                 record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
                 record.model_behind, record.tier = target.known.raw, way.tier
                 record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
-                if target.known.is_opaque and way.lane != "identity":
-                    self.note_opaque(target)
                 return await self._ask(exchange, target, way, chosen)
 
             return Option((target.model.raw, target.place, way.surface), ask)
 
         return await self.failover.run([partial(prepare, target) for target in targets], exchange.deadline)
+
+    async def _plan(self, name: str) -> list[Target]:
+        """The targets of a name: how each is asked depends on the model that stands behind it."""
+        targets = self.planner.plan(name)
+        hidden = [target for target in targets if target.known.is_opaque]
+        if not hidden or self.find_behind is None:
+            return targets
+        await asyncio.gather(*map(self.find_behind, hidden))
+        return self.planner.plan(name)
 
     async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[Target, str]) -> T:
         """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.

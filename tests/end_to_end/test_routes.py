@@ -17,11 +17,13 @@ from moto import mock_aws
 from app.bedrock.credentials import make_resolver
 from app.bedrock.endpoints import Place
 from app.deployment import planner_of
+from app.kit import json
 from app.settings import SettingsError
 from tests.end_to_end.conftest import Records, boto_client
 from tests.servers import (
     KEY,
     NOWHERE,
+    HoldingBedrock,
     emulator_app,
     gateway,
     gateway_settings,
@@ -136,19 +138,39 @@ def test_when_nothing_is_left_the_refusal_comes_at_once() -> None:
         assert 1 < float(answer.headers["retry-after"]) <= 30
 
 
-def test_an_application_profile_is_found_out_in_the_background() -> None:
+def test_an_application_profile_is_found_out_before_it_is_asked() -> None:
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:
-            ids = []
-            for _ in range(40):
-                ids.append(client.messages.create(model=PROFILE, max_tokens=9, messages=HELLO).id)
-                if ids[-1].startswith("msg_bdrk_"):
-                    break
-                time.sleep(0.05)
-        # at first nobody knows that a Claude stands behind it; then it gets its own format
-        assert ids[0].startswith("msg_")
-        assert not ids[0].startswith("msg_bdrk_")
-        assert ids[-1].startswith("msg_bdrk_")
+            # a Claude stands behind it, which gets its own format
+            assert client.messages.create(model=PROFILE, max_tokens=9, messages=HELLO).id.startswith("msg_bdrk_")
+
+
+def test_what_stands_behind_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.bedrock.control._AT_ONCE_SECONDS", 0.1)
+    told, asked = asyncio.Event(), []
+    behind = json.dumps({"models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"}]})
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        asked.append(head.split()[1].decode().rpartition("/")[2])
+        match asked[-1]:
+            case "converse":
+                told.set()
+                writer.write(HoldingBedrock.REPLY)
+            case "invoke":
+                writer.write(http_reply(b'{"type":"message","content":[]}'))
+            case _:
+                await told.wait()
+                writer.write(http_reply(behind))
+        await writer.drain()
+
+    body = {"model": PROFILE, "max_tokens": 9, "messages": HELLO}
+    with upstream(handle) as bedrock, gateway(bedrock) as url:
+        deadline = time.monotonic() + 5
+        while "invoke" not in asked and time.monotonic() < deadline:
+            assert httpx.post(f"{url}/v1/messages", json=body, headers=HEADERS).status_code == 200
+    lookup, first, *_, last = asked
+    assert (asked.count(lookup), first, last) == (1, "converse", "invoke")
 
 
 def test_a_model_named_in_the_file_needs_no_asking(tmp_path: Path) -> None:
