@@ -6,7 +6,6 @@ on the way back.
 
 from app.converse.content import ToolUseBlock
 from app.converse.request import ToolSpecification
-from app.errors import InvalidRequest
 from app.kit import json
 
 _CUSTOM_INPUT = "input"
@@ -24,18 +23,21 @@ def specification(name: str, description: str | None, schema: object, *, strict:
     return spec
 
 
-def function_use(call_id: str, name: str, arguments: str, path: str) -> ToolUseBlock:
-    """A call of a function, said back to the model. `path` is the field that holds the arguments.
+def function_use(call_id: str, name: str, arguments: str, path: str, ignored: list[str]) -> ToolUseBlock:
+    """A call of a function, said back to the model.
 
-    Raises:
-        InvalidRequest: the arguments are not a JSON object.
+    Arguments that are no JSON object have no effect: a model gave them out that broke off, and no caller can mend them.
+
+    Args:
+        path: of the field that holds the arguments. ignored: gets the path where they have no effect.
     """
     try:
         parsed = json.loads(arguments.strip() or "{}")
     except json.JsonError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise InvalidRequest("arguments must be a JSON object, as text", param=path)
+        ignored.append(path)
+        parsed = {}
     return {"toolUseId": call_id, "name": name, "input": parsed}
 
 

@@ -46,7 +46,8 @@ def to_call(request: ChatRequest) -> ModelCall:
     """
     _refuse(request)
     body: ConverseRequest = {"messages": []}
-    _add_messages(request, body)
+    ignored = _ignored(request)
+    _add_messages(request, body, ignored)
     if inference := _inference(request):
         body["inferenceConfig"] = inference
     if config := tools.tool_config(request):
@@ -66,8 +67,7 @@ def to_call(request: ChatRequest) -> ModelCall:
     labels, unfit = request_metadata(people, request.metadata)
     if labels:
         body["requestMetadata"] = labels
-    ignored = [*_ignored(request), *(f"metadata.{name}" for name in unfit)]
-    return ModelCall(request.model, body, intent, ignored)
+    return ModelCall(request.model, body, intent, [*ignored, *(f"metadata.{name}" for name in unfit)])
 
 
 def _refuse(request: ChatRequest) -> None:
@@ -109,7 +109,7 @@ def _json_schema(schema: JsonSchema) -> Any:
     return {**definition, "description": schema.description} if schema.description else definition
 
 
-def _add_messages(request: ChatRequest, body: ConverseRequest) -> None:
+def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str]) -> None:
     system: list[SystemContentBlock] = []
     messages = body["messages"]
     results: list[ContentBlock] | None = None
@@ -130,19 +130,19 @@ def _add_messages(request: ChatRequest, body: ConverseRequest) -> None:
             case UserMessage():
                 messages.append({"role": "user", "content": _blocks(message.content, path)})
             case _:
-                messages.append(_assistant(message, path))
+                messages.append(_assistant(message, path, ignored))
     if system:
         body["system"] = system
 
 
-def _assistant(message: AssistantMessage, path: str) -> Message:
+def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Message:
     """Thoughts first, then text, then calls, as Bedrock wants them back."""
     content = _thoughts(message)
     content += _text_only(_blocks(message.content, path), path)
     if message.refusal:
         content.append({"text": message.refusal})
     for place, call in enumerate(message.tool_calls or ()):
-        content.append({"toolUse": tools.tool_use(call, f"{path}.tool_calls[{place}]")})
+        content.append({"toolUse": tools.tool_use(call, f"{path}.tool_calls[{place}]", ignored)})
     return {"role": "assistant", "content": content}
 
 

@@ -54,15 +54,12 @@ def tool_config(request: ChatRequest) -> ToolConfiguration | None:
             return {"tools": tools}
 
 
-def tool_use(call: FunctionToolCall | CustomToolCall, path: str) -> ToolUseBlock:
-    """A call that the model made, said back to it.
-
-    Raises:
-        InvalidRequest: the arguments of a function are not a JSON object.
-    """
+def tool_use(call: FunctionToolCall | CustomToolCall, path: str, ignored: list[str]) -> ToolUseBlock:
+    """A call that the model made, said back to it. See `function_use`."""
     if isinstance(call, CustomToolCall):
         return custom_use(call.id, call.custom.name, call.custom.input)
-    return function_use(call.id, call.function.name, call.function.arguments, f"{path}.function.arguments")
+    arguments = f"{path}.function.arguments"
+    return function_use(call.id, call.function.name, call.function.arguments, arguments, ignored)
 
 
 def _config(tools: list[Tool], choice: ToolChoice) -> ToolConfiguration:

@@ -137,14 +137,7 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
             messages.append({"role": item.role, "content": _blocks(item.content, path)})  # type: ignore[typeddict-item]
         case FunctionCallItem():
             name = flat_name(item.namespace, item.name)
-            try:
-                use = function_use(item.call_id, name, item.arguments, f"{path}.arguments")
-            except InvalidRequest:
-                # the caller cannot mend what this gateway gave out
-                if item.status != "incomplete" and path != KEPT:
-                    raise
-                ignored.append(f"{path}.arguments")
-                use = function_use(item.call_id, name, "", path)
+            use = function_use(item.call_id, name, item.arguments, f"{path}.arguments", ignored)
             messages.append({"role": "assistant", "content": [{"toolUse": use}]})
         case CustomCallItem():
             use = custom_use(item.call_id, flat_name(item.namespace, item.name), item.input)

@@ -98,9 +98,6 @@ REFUSED: list[tuple[Any, str]] = [
         },
         "messages[1].content[0]",
     ),
-    (assistant("{"), "messages[1].tool_calls[0].function.arguments"),
-    (assistant("[1]"), "messages[1].tool_calls[0].function.arguments"),
-    (assistant("null"), "messages[1].tool_calls[0].function.arguments"),
     ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
     ({"tools": [TOOL], "tool_choice": {"type": "custom", "custom": {"name": "g"}}}, "tool_choice"),
     (
@@ -242,6 +239,14 @@ def test_an_unknown_stop_reason_and_unknown_blocks_are_borne() -> None:
     choice = from_reply(reply({"video": {}}, {"text": "a"}, stop="brand_new"), FACTS)["choices"][0]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "a")
     assert b'"content":"a"' in ChunkStream(FACTS).from_events([{"brandNew": {}}, *unfold(reply({"text": "a"}))])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("arguments", ['{"city":"Par', "[1]", "null", "1e400"])
+def test_arguments_that_broke_off_are_named_and_go_back_as_none(arguments: str) -> None:
+    made = call(**assistant(arguments))
+    (block,) = made.converse["messages"][1]["content"]
+    assert block == {"toolUse": {"toolUseId": "a", "name": "f", "input": {}}}
+    assert made.ignored == ["messages[1].tool_calls[0].function.arguments"]
 
 
 @pytest.mark.parametrize("arguments", [{"wrong": 1}, {"input": 5}, [1], "text"])
