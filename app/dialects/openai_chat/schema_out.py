@@ -109,3 +109,4 @@ class ChatCompletionChunk(Shown):
     model: str
     choices: list[ChunkChoice]
     usage: UsageOut | None = None
+    service_tier: str | None = None

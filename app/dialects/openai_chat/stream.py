@@ -83,8 +83,9 @@ class ChunkStream:
                 if reason in MALFORMED:
                     raise UpstreamFailed("the model's output was malformed", detail=reason)
                 yield self._delta({}, finish_reason(reason, has_calls=bool(self._calls)))
-            case {"metadata": {"usage": usage}} if self._facts.include_usage:
-                body = json.dumps({"choices": [], "usage": usage_body(Usage.of(usage, self._more))})
+            case {"metadata": {"usage": usage} as metadata} if self._facts.include_usage:
+                tier = {"service_tier": metadata["serviceTier"]["type"]} if "serviceTier" in metadata else {}
+                body = json.dumps({"choices": [], "usage": usage_body(Usage.of(usage, self._more)), **tier})
                 yield data_frame(self._usage_head + body[1:])
 
     def _delta(self, delta: dict[str, Any], reason: str | None = None) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.converse.content import ReasoningContentBlock
+from app.converse.request import ServiceTier
 from app.converse.usage import Usage
 from app.dialects.openai_responses.schema_in import ResponseRequest
 from app.dialects.openai_responses.seal import Seal
@@ -68,12 +69,15 @@ class ResponseFacts(Struct, frozen=True):
             **members,
         }
 
-    def ended(self, stop_reason: str, output: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
-        """The response object of an answer that has come to its end."""
+    def ended(
+        self, stop_reason: str, output: list[dict[str, Any]], usage: Usage, tier: ServiceTier | None = None
+    ) -> dict[str, Any]:
+        """The response object of an answer that has come to its end. tier: in which it was served, if that was told."""
         reason = INCOMPLETE.get(stop_reason)
         details = None if reason is None else {"reason": reason}
         status = "completed" if reason is None else "incomplete"
-        return self.response(status, output=output, usage=usage_body(usage), incomplete_details=details)
+        served = {} if tier is None else {"service_tier": tier["type"]}
+        return self.response(status, output=output, usage=usage_body(usage), incomplete_details=details, **served)
 
     def reasoning_item(self, item_id: str, thought: ReasoningContentBlock) -> dict[str, Any]:
         """A thought. Its words are the summary, as OpenAI's models show theirs; all of it is sealed, if asked for."""

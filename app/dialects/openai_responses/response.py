@@ -29,7 +29,7 @@ def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
         output[-1]["status"] = "incomplete"
     usage: Any = reply["usage"]
     more = reply.get("additionalModelResponseFields")
-    return facts.ended(reply["stopReason"], output, Usage.of(usage, more))
+    return facts.ended(reply["stopReason"], output, Usage.of(usage, more), reply.get("serviceTier"))
 
 
 def _items(block: Any, facts: ResponseFacts) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ class ResponseOut(Shown):
     model: str
     output: list[dict[str, Any]]
     usage: ResponseUsage | None
+    service_tier: str | None = None
     error: dict[str, Any] | None
     incomplete_details: dict[str, str] | None
     previous_response_id: str | None

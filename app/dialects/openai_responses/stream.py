@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.converse.events import Event
+from app.converse.request import ServiceTier
 from app.converse.usage import Usage
 from app.dialects.openai_errors import words_of
 from app.dialects.openai_responses.facts import (
@@ -31,6 +32,7 @@ class ResponseStream:
         self._places = 0
         self._stop = ""
         self._usage: dict[str, Any] | None = None
+        self._tier: ServiceTier | None = None
         self._more: Any = None
         self._closing: _Item | None = None
 
@@ -46,7 +48,7 @@ class ResponseStream:
         """
         if not self._stop or self._stop in MALFORMED:
             raise UpstreamFailed("the model's output was malformed", detail=self._stop)
-        return self._facts.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more))
+        return self._facts.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more), self._tier)
 
     def last(self, response: dict[str, Any]) -> bytes:
         """The frame that ends a stream which ended well."""
@@ -94,8 +96,9 @@ class ResponseStream:
                     yield from self._close("completed")
                     self._closing = self._open.pop(index)
                 yield from self._close("incomplete" if reason in INCOMPLETE else "completed")
-            case {"metadata": {"usage": usage}}:
+            case {"metadata": {"usage": usage} as metadata}:
                 self._usage = usage
+                self._tier = metadata.get("serviceTier")
 
     def _delta(self, index: int, delta: Any) -> Iterable[bytes]:
         match delta:
