@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, ValidationError
 
 from app.errors import InvalidRequest
 from app.kit import json
@@ -21,6 +21,10 @@ class _First(FailFast):
 
 # the first member that is wrong is told of; looking for all of them takes seconds where there are many
 Listed = Annotated[list[T], _First()]
+
+
+# whoever has no model to name may say so with null
+Name = Annotated[str, BeforeValidator(lambda name: "" if name is None else name)]
 
 
 class Shown(BaseModel):

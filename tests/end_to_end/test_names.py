@@ -16,6 +16,7 @@ from tests.servers import KEY, emulator_app, gateway, http_reply, read_request, 
 
 ALIASES = "gpt-4o=scripted.echo-v1:0,claude=anthropic.claude-3-haiku-20240307-v1:0,vectors=amazon.titan-embed-text-v2:0"
 HEADERS = {"x-api-key": KEY}
+HELLO: Any = [{"role": "user", "content": "hi"}]
 
 
 def test_every_dialect_knows_them() -> None:
@@ -142,3 +143,19 @@ def test_boto3_applies_guardrails_and_starts_calls() -> None:
             modelId="amazon.nova-reel-v1:0", modelInput={}, outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://b"}}
         )
         assert started["invocationArn"] == "arn:x"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": HELLO, "stream": True, "stream_options": {"include_usage": None}}),
+        ("/v1/responses", {"input": "hi"}),
+        ("/v1/messages", {"messages": HELLO, "max_tokens": 9}),
+        ("/v1/embeddings", {"input": "hi", "encoding_format": None}),
+    ],
+)
+def test_null_is_no_name(emulator_url: str, path: str, body: Any) -> None:
+    model = "amazon.titan-embed-text-v2:0" if "input" in body and "encoding_format" in body else "scripted.echo-v1:0"
+    with gateway(emulator_url, bedrock_model_id=model) as url:
+        answer = httpx.post(url + path, json={**body, "model": None}, headers={"authorization": f"Bearer {KEY}"})
+    assert answer.status_code == 200, answer.text

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from app.dialects.documents import Listed, Open
+from app.dialects.documents import Listed, Name, Open
 
 
 class CacheControl(Open):
@@ -254,7 +254,7 @@ class Metadata(Open):
 class MessagesRequest(Open):
     """A request for a message."""
 
-    model: str = ""
+    model: Name = ""
     max_tokens: int = Field(ge=0)
     messages: Listed[Message] = Field(min_length=1)
     system: str | Listed[TextBlock] | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.dialects.documents import Listed, Open
+from app.dialects.documents import Listed, Name, Open
 from app.dialects.openai_cache import CacheBreakpoint
 
 
@@ -271,14 +271,14 @@ ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Fie
 class StreamOptions(Open):
     """What a stream tells besides its text."""
 
-    include_usage: bool = False
+    include_usage: bool | None = False
 
 
 class ChatRequest(Open):
     """The body of `POST /v1/chat/completions`. See API.md for what each field does here."""
 
     messages: Listed[ChatMessage] = Field(min_length=1)
-    model: str = Field("", description="A model id, an inference profile id or an ARN; the default model if left out.")
+    model: Name = Field("", description="A model id, an inference profile id or an ARN; the default model if left out.")
     max_completion_tokens: int | None = Field(None, ge=1)
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)

@@ -4,15 +4,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from app.dialects.documents import Listed, Open, Shown
+from app.dialects.documents import Listed, Name, Open, Shown
 
 
 class EmbeddingRequest(Open):
     """A request for embeddings. `input` as token ids is refused: they are those of another model's tokenizer."""
 
-    model: str = ""
+    model: Name = ""
     input: str | Listed[str] | Listed[int] | Listed[Listed[int]]
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(None, ge=1)
     input_type: Literal["search_document", "search_query", "classification", "clustering"] | None = None
 

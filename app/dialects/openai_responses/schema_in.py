@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StrictBool, Tag
 
-from app.dialects.documents import Listed, Open
+from app.dialects.documents import Listed, Name, Open
 from app.dialects.openai_cache import CacheBreakpoint
 
 
@@ -190,7 +190,7 @@ class TextConfig(Open):
 class ResponseHead(Open):
     """What must be read of a request for a response before anybody knows by which lane it goes."""
 
-    model: str = ""
+    model: Name = ""
     input: str | Listed[Any] | None = None
     include: Listed[str] | None = None
     store: StrictBool | None = None
@@ -204,7 +204,7 @@ class ResponseHead(Open):
 class ResponseRequest(Open):
     """The body of `POST /v1/responses`. See API.md for what each field does here."""
 
-    model: str = ""
+    model: Name = ""
     input: str | Listed[Item] = Field(default_factory=list)
     instructions: str | None = None
     max_output_tokens: int | None = Field(None, ge=1)
