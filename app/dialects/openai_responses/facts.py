@@ -19,6 +19,7 @@ INCOMPLETE = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
+IMAGE = "image_generation_call"
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
@@ -103,6 +104,11 @@ def message_item(item_id: str, text: str, annotations: list[Any], status: str) -
     return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": content}
 
 
+def image_item(item_id: str, image: str | None, status: str) -> dict[str, Any]:
+    """A picture that the model made, in base64, as OpenAI's own come. There is none while it is made."""
+    return {"id": item_id, "type": IMAGE, "status": status, "result": image}
+
+
 def text_part(text: str, annotations: list[Any]) -> dict[str, Any]:
     """The text of a message."""
     return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
@@ -110,7 +116,8 @@ def text_part(text: str, annotations: list[Any]) -> dict[str, Any]:
 
 def new_item_id(kind: str) -> str:
     """A fresh id for an item, with OpenAI's prefix for its kind."""
-    return ids.new_id({"message": "msg_", "reasoning": "rs_", "custom_tool_call": "ctc_"}.get(kind, "fc_"))
+    prefixes = {"message": "msg_", "reasoning": "rs_", "custom_tool_call": "ctc_", IMAGE: "ig_"}
+    return ids.new_id(prefixes.get(kind, "fc_"))
 
 
 def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from app.converse.request import ConverseRequest, Message
 from app.dialects import openai_media
 from app.dialects.documents import unknown_fields
 from app.dialects.openai_cache import cache_point, cache_points_last
+from app.dialects.openai_responses.facts import IMAGE
 from app.dialects.openai_responses.schema_in import (
     CustomCallItem,
     FilePart,
@@ -17,6 +18,7 @@ from app.dialects.openai_responses.schema_in import (
     ImagePart,
     Item,
     MessageItem,
+    OtherItem,
     OutputItem,
     ReasoningItem,
     RefusalPart,
@@ -152,6 +154,8 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
                 messages.append({"role": "assistant", "content": [{"reasoningContent": thought}]})
             elif item.encrypted_content:
                 ignored.append(f"{path}.encrypted_content")
+        case OtherItem() if item.type == IMAGE:
+            pass  # Converse does not take back what a model drew: `result` is among the fields that nobody knows
         case _:
             reason = f"an item {item.type!r} needs OpenAI's own servers"
             raise InvalidRequest(reason, param=path)

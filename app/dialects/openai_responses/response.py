@@ -5,10 +5,12 @@ from typing import Any
 from app.converse.reply import Reply
 from app.converse.usage import Usage
 from app.dialects.openai_responses.facts import (
+    IMAGE,
     INCOMPLETE,
     MALFORMED,
     ResponseFacts,
     annotation,
+    image_item,
     message_item,
     new_item_id,
 )
@@ -25,7 +27,7 @@ def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
     if reply["stopReason"] in MALFORMED:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
     output = [item for block in reply["output"]["message"]["content"] for item in _items(block, facts)]
-    if reply["stopReason"] in INCOMPLETE and output and "status" in output[-1]:
+    if reply["stopReason"] in INCOMPLETE and output and output[-1].get("status") and output[-1]["type"] != IMAGE:
         output[-1]["status"] = "incomplete"
     usage: Any = reply["usage"]
     more = reply.get("additionalModelResponseFields")
@@ -43,6 +45,8 @@ def _items(block: Any, facts: ResponseFacts) -> list[dict[str, Any]]:
             return [message_item(new_item_id("message"), text, [each for each in made if each], "completed")]
         case {"reasoningContent": thought}:
             return [facts.reasoning_item(new_item_id("reasoning"), thought)]
+        case {"image": {"source": {"bytes": image}}}:
+            return [image_item(new_item_id(IMAGE), image, "completed")]
         case {"toolUse": tool} if tool.get("type") != "server_tool_use":
             kind = "custom_tool_call" if tool["name"] in facts.custom_tools else "function_call"
             arguments = json.dumps_text(tool["input"])

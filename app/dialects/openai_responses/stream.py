@@ -8,10 +8,12 @@ from app.converse.request import ServiceTier
 from app.converse.usage import Usage
 from app.dialects.openai_errors import words_of
 from app.dialects.openai_responses.facts import (
+    IMAGE,
     INCOMPLETE,
     MALFORMED,
     ResponseFacts,
     annotation,
+    image_item,
     message_item,
     new_item_id,
     text_part,
@@ -110,6 +112,9 @@ class ResponseStream:
             case {"citation": citation}:
                 item = yield from self._begun(index, "message")
                 item.citations.append(citation)
+            case {"image": {"source": {"bytes": image}}}:
+                item = yield from self._begun(index, IMAGE)
+                item.pieces.append(image)
             case {"toolUse": {"input": piece}} if piece and index in self._open:
                 item = self._open[index]
                 item.pieces.append(piece)
@@ -142,6 +147,8 @@ class ResponseStream:
             shown = {**message_item(item.id, "", [], "in_progress"), "content": []}
         elif item.kind == "reasoning":
             shown = {"id": item.id, "type": "reasoning", "summary": []}
+        elif item.kind == IMAGE:
+            shown = image_item(item.id, None, "in_progress")
         else:
             shown = self._facts.call_item(item.id, item.call_id, item.name, "", "in_progress")
         yield self._event("response.output_item.added", output_index=item.place, item=shown)
@@ -168,6 +175,8 @@ class ResponseStream:
                     yield self._piece("response.reasoning_summary_text.done", item, summary_index=0, text=text)
                     yield self._piece("response.reasoning_summary_part.done", item, summary_index=0, part=part)
                 done = self._facts.reasoning_item(item.id, item.block())
+            case "image_generation_call":
+                done = image_item(item.id, text, "completed")
             case _:
                 done = self._facts.call_item(item.id, item.call_id, item.name, text or "{}", status)
                 if item.kind == "function_call":

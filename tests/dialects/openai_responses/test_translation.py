@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses.response_output_item import ImageGenerationCall
 from pydantic import TypeAdapter
 
 from app.converse.fold import unfold
@@ -531,6 +532,30 @@ def test_only_what_is_last_was_cut_off() -> None:
         assert [item["status"] for item in response["output"]] == ["completed", "incomplete"]
     only_thought = from_reply(reply({"reasoningContent": THOUGHT}, stop="max_tokens"), facts())
     assert "status" not in only_thought["output"][0]
+
+
+def test_pictures_are_items_of_their_own() -> None:
+    picture = {"image": {"format": "png", "source": {"bytes": "aGk="}}}
+    whole = from_reply(reply({"text": "here"}, picture, stop="max_tokens"), facts())
+    translator = ResponseStream(facts())
+    events: list[Any] = [
+        {"messageStart": {"role": "assistant"}},
+        {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "here"}}},
+        {"contentBlockStop": {"contentBlockIndex": 0}},
+        {"contentBlockStart": {"contentBlockIndex": 1, "start": {"image": {"format": "png"}}}},
+        {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"image": {"source": {"bytes": "aGk="}}}}},
+        {"contentBlockStop": {"contentBlockIndex": 1}},
+        {"messageStop": {"stopReason": "max_tokens"}},
+    ]
+    told = events_of(translator.from_events(events))
+    for response in (whole, translator.ended()):
+        made = ImageGenerationCall.model_validate(response["output"][1], strict=True)
+        assert (made.type, made.status, made.result) == ("image_generation_call", "completed", "aGk=")
+        assert made.id.startswith("ig_")
+    (added,) = [event for event in told if event["type"] == "response.output_item.added" and event["output_index"] == 1]
+    assert (added["item"]["status"], added["item"]["result"]) == ("in_progress", None)
+    kept = call(input=[{"role": "user", "content": "a"}, whole["output"][1]])
+    assert (len(kept.converse["messages"]), kept.ignored) == (1, ["input[1].result"])
 
 
 def test_a_call_that_was_cut_off_is_not_sent_back_unless_it_was_answered() -> None:
