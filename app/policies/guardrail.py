@@ -1,6 +1,6 @@
 """A guardrail that this deployment puts on every call: where it cannot be applied, there is no call."""
 
-import binascii
+import contextlib
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ _INVOKE = frozenset({"invoke", "invoke-with-response-stream"})
 _IDENTIFIER, _VERSION = "x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion"
 _JSON = ("content-type", "application/json")
 _IMAGES = ("png", "jpeg")
+# what a document of another format says, only its reader knows
+_TEXTS = ("txt", "md", "csv", "html")
 _OWN_CONFIG = "amazon-bedrock-guardrailConfig"
 _MARKED = "would keep what is not marked from the guardrail of this deployment"
 
@@ -125,11 +127,11 @@ def _shown(block: dict[str, Any], path: str) -> Shown:
             return as_text(json.dumps_text(document))
         case {"image": {"format": kind, "source": {"bytes": data}}} if kind in _IMAGES:
             return {"image": {"format": kind, "source": {"bytes": data}}}
-        case {"document": {"source": {"bytes": str(data)}, **more}}:
-            try:
-                return as_text(f"{b64decode(data).decode()}\n{json.dumps_text(more)}")
-            except (binascii.Error, UnicodeDecodeError):
-                pass
+        case {"document": {"format": kind, "source": {"bytes": str(data)}, **more}} if kind in _TEXTS:
+            with contextlib.suppress(ValueError):
+                text = b64decode(data).decode()
+                if "\0" not in text:  # of another encoding
+                    return as_text(f"{text}\n{json.dumps_text(more)}")
         case {"document": {"source": {"text": _} | {"content": _}}} | {"searchResult": _}:
             return as_text(json.dumps_text(block))
     raise InvalidRequest("the guardrail of this deployment cannot look at this", param=path)

@@ -158,7 +158,10 @@ def test_a_picture_that_a_tool_tells_is_shown_to_it(guarded: tuple[str, Watched]
     "content",
     [
         {"document": {"format": "pdf", "name": "d", "source": {"bytes": "/w=="}}},
-        {"document": {"format": "pdf", "name": "d", "source": {"bytes": "no base64"}}},
+        {"document": {"format": "pdf", "name": "d", "source": {"bytes": PLAIN_BYTES}}},
+        {"document": {"format": "txt", "name": "d", "source": {"bytes": "no base64"}}},
+        {"document": {"format": "txt", "name": "d", "source": {"bytes": "\u00e9"}}},
+        {"document": {"format": "txt", "name": "d", "source": {"bytes": "YQBiAA=="}}},
         {"document": {"format": "pdf", "name": "d", "source": {"s3Location": {"uri": "s3://a/b"}}}},
         {"image": {"format": "gif", "source": {"bytes": "aGk="}}},
         {"video": {"format": "mp4", "source": {"bytes": "aGk="}}},
