@@ -51,7 +51,7 @@ class Smoke:
             fault = fault.removeprefix("(passing) ")
             milliseconds = (time.monotonic() - started) * 1000
             # who is throttled serves: going back would not help, and may bring back what was left for a reason
-            is_throttled = fault.startswith("status 429")
+            is_throttled = step == self._chat and fault.startswith("status 429")
             verdict = "busy" if is_throttled else "FAIL" if fault else "ok  "
             progress.say(f"  {verdict} {name:<10} {milliseconds:6.0f} ms  {fault}".rstrip())
             if fault and not is_throttled:

@@ -343,6 +343,12 @@ def test_who_thinks_first_or_is_throttled_serves(
     assert Smoke("http://127.0.0.1:9", KEY, patience=0.1).run(Progress(io.StringIO())) == fault
 
 
+def test_who_answers_nobody_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Smoke, "_ask", lambda *_: smoke.Answer(429, "a firewall"))
+    fault = Smoke("http://127.0.0.1:9", KEY, patience=0.1).run(Progress(io.StringIO()))
+    assert fault == "health: status 429: a firewall"
+
+
 def test_a_name_is_asked_at_its_load_balancer_by_plain_http_too() -> None:
     heads = []
 
