@@ -47,7 +47,7 @@ class ModelDirectory:
         self._fresh_until = 0.0
         self._refreshing: asyncio.Task[list[CatalogEntry]] | None = None
         self._asked: dict[str, float] = {}
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._asking: dict[str, tuple[asyncio.Task[None], float]] = {}
 
     async def entries(self) -> list[CatalogEntry]:
         """The catalog. A stale copy is returned at once and renewed in the background.
@@ -86,16 +86,18 @@ class ModelDirectory:
         Asked once at a time, and again after a while where nothing was found. An answer that does not come at once is
         waited for in the background.
         """
-        is_due = self._asked.get(model.raw, 0.0) <= time.monotonic()
+        now = time.monotonic()
+        is_due = model.raw not in self._asking and self._asked.get(model.raw, 0.0) <= now
         if model.arn_kind in _TELLING and is_due and len(self._asking) < _MOST_ASKED:
-            self._asked[model.raw] = time.monotonic() + self._lifetime
+            self._asked[model.raw] = now + self._lifetime
             task = asyncio.create_task(self._find_out(model, known, client), name="model-behind")
-            self._asking[model.raw] = task
+            self._asking[model.raw] = task, now + _AT_ONCE_SECONDS
             task.add_done_callback(lambda _: self._asking.pop(model.raw))
         while len(self._asked) > _MOST_KNOWN:
             self._asked.pop(next(iter(self._asked)))
-        if asking := self._asking.get(model.raw):
-            await asyncio.wait({asking}, timeout=_AT_ONCE_SECONDS)
+        task_and_until = self._asking.get(model.raw)
+        if task_and_until is not None and now < task_and_until[1]:
+            await asyncio.wait({task_and_until[0]}, timeout=task_and_until[1] - now)
 
     async def _find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
         try:
@@ -110,7 +112,10 @@ class ModelDirectory:
 
     async def close(self) -> None:
         """Stop whatever is being asked."""
-        tasks = [*self._asking.values(), *([self._refreshing] if self._refreshing is not None else [])]
+        tasks = [
+            *(task for task, _ in self._asking.values()),
+            *([self._refreshing] if self._refreshing is not None else []),
+        ]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
