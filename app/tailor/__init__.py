@@ -20,8 +20,8 @@ from app.tailor.turns import tailor_turns
 
 PASSES: tuple[Callable[[Draft], None], ...] = (
     tailor_reasoning_history,
-    tailor_caching,
     tailor_turns,
+    tailor_caching,
     tailor_media,
     tailor_tools,
     tailor_output,

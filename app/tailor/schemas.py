@@ -6,8 +6,11 @@ native_output_numerical_constraints shows; lengths of strings are taken (recordi
 recurs, or leaves its properties open on purpose, cannot be compiled at all (AWS user guide). Pains 17 and 18.
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+_MOST_NESTED, _MOST_ALTERNATIVES = 8, 500
 # keywords of JSON Schema that hold a schema, schemas by name, and schemas in a row; all others hold data
 _SCHEMAS = frozenset({"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"})
 _SCHEMA_MAPS = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
@@ -52,25 +55,51 @@ def _is_number(value: Any) -> bool:
 def without_unions(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of an object without alternatives at its top: what one of them names may be there, and need not be.
 
-    What all of several ask for, `allOf`, is asked for still.
+    A name that several give is what any of them says. What all of several ask for, `allOf`, is asked for still.
     """
     unions = _UNIONS & schema.keys()
     if not unions:
         return schema
     whole = {name: value for name, value in schema.items() if name not in unions}
-    parts = {keyword: schema[keyword] for keyword in sorted(unions) if isinstance(schema[keyword], list)}
-    objects = [schema, *(part for each in parts.values() for part in each if isinstance(part, dict))]
-    demanding = [schema, *(part for part in parts.get("allOf", ()) if isinstance(part, dict))]
-    properties: dict[str, Any] = {}
-    for each in objects:
-        if isinstance(each.get("properties"), dict):
-            properties = {**each["properties"], **properties}
-    required = [name for each in demanding if isinstance(each.get("required"), list) for name in each["required"]]
+    own = schema.get("properties")
+    properties: dict[str, Any] = dict(own) if isinstance(own, dict) else {}
+    named: dict[str, list[Any]] = {}
+    for part in islice(_alternatives(schema, schema, _MOST_NESTED), _MOST_ALTERNATIVES):
+        theirs = part.get("properties")
+        for name, value in theirs.items() if isinstance(theirs, dict) else ():
+            if name not in properties and value not in named.setdefault(name, []):
+                named[name].append(value)
+    properties |= {name: each[0] if len(each) == 1 else {"anyOf": each} for name, each in named.items()}
+    all_of = schema.get("allOf")
+    demanding = [schema, *(all_of if isinstance(all_of, list) else ())]
+    required = [name for part in demanding if isinstance(part, dict) for name in _listed(part.get("required"))]
     if properties:
         whole["properties"] = properties
     if required:
         whole["required"] = [name for place, name in enumerate(required) if name not in required[:place]]
     return whole
+
+
+def _alternatives(part: Any, root: dict[str, Any], room: int) -> Iterator[dict[str, Any]]:
+    """The schemas that stand in unions at the top of a schema, however deep, with what they refer to."""
+    if not isinstance(part, dict) or not room:
+        return
+    for keyword in sorted(_UNIONS & part.keys()):
+        for each in _listed(part[keyword]):
+            if isinstance(each, dict):
+                yield each
+                yield from _alternatives(each, root, room - 1)
+    if isinstance(part.get("$ref"), str):
+        found: Any = root
+        for step in part["$ref"].removeprefix("#/").split("/"):
+            found = found.get(step) if isinstance(found, dict) else None
+        if isinstance(found, dict):
+            yield found
+            yield from _alternatives(found, root, room - 1)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def can_be_closed(schema: Any) -> bool:

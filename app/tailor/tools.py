@@ -102,11 +102,12 @@ def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
         return tool
     schema = spec["inputSchema"]["json"]
     fitted = schema if schema.get("type") == "object" else {**schema, "type": "object"}
-    if not draft.traits.top_level_unions:
+    is_whole = draft.traits.top_level_unions or without_unions(fitted) is fitted
+    if not is_whole:
         fitted = without_unions(fitted)
     rest = spec
     if spec.get("strict"):
-        if draft.traits.strict_tools and can_be_closed(fitted):
+        if draft.traits.strict_tools and is_whole and can_be_closed(fitted):
             fitted = closed_schema(fitted)
         else:
             rest = {name: value for name, value in spec.items() if name != "strict"}

@@ -36,6 +36,7 @@ def tailor_turns(draft: Draft) -> None:
             if sorted_content != turn["content"]:
                 draft.repair("tool_results")
             turn["content"] = sorted_content
+        turn["content"] = _points_behind_content(turn["content"], draft)
     if not turns or turns[0]["role"] != "user":
         turns.insert(0, {"role": "user", "content": [{"text": PLACEHOLDER}]})
         draft.repair("first_turn")
@@ -65,8 +66,7 @@ def _without_blanks(draft: Draft) -> list[Message]:
         content = [_result_without_blanks(block, draft) for block in message["content"] if not _is_blank(block)]
         if len(content) < len(message["content"]) or not content:
             draft.repair("blank_text")
-        content = _points_behind_content(content, draft)
-        if content:
+        if any("cachePoint" not in block for block in content):
             messages.append({"role": message["role"], "content": content})
     return messages
 

@@ -275,6 +275,43 @@ class TestTools:
         }
         assert draft.repaired == ["tool_schema"]
 
+    @pytest.mark.parametrize(
+        ("schema", "properties"),
+        [
+            (
+                {"oneOf": [{"properties": {"kind": {"const": "a"}}}, {"properties": {"kind": {"const": "b"}}}]},
+                {"kind": {"anyOf": [{"const": "a"}, {"const": "b"}]}},
+            ),
+            (
+                {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}], "$defs": {"A": {"properties": {"x": {}}}}},
+                {"x": {}},
+            ),
+            ({"allOf": [{"anyOf": [{"properties": {"x": {}}}, 5]}]}, {"x": {}}),
+            ({"anyOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}}, None),
+        ],
+    )
+    def test_what_any_alternative_names_may_be_there(self, schema: Any, properties: Any) -> None:
+        tool = {"toolSpec": {"name": "t", "strict": True, "inputSchema": {"json": {"type": "object", **schema}}}}
+        draft = tailored(CLAUDE_45, toolConfig={"tools": [tool]})
+        sent = draft.body["toolConfig"]["tools"][0]["toolSpec"]
+        assert sent["inputSchema"]["json"].get("properties") == properties
+        # what was made looser on the way is enforced by nobody
+        assert "strict" not in sent
+        assert sorted(draft.repaired) == ["tool_schema", "tool_strict"]
+
+    def test_points_that_go_take_no_other_s_place(self) -> None:
+        point: Any = {"cachePoint": {"type": "default"}}
+        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+        turns = [
+            user("a", point),
+            assistant(thought, point, "x"),
+            user("b", point),
+            user(point, "c", point, "d", point),
+        ]
+        content = [block for message in tailored(PLAIN, turns).body["messages"] for block in message["content"]]
+        assert content.count(point) == 4
+        assert content[1] == point
+
     def test_alternatives_that_name_nothing_leave_nothing(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", "anyOf": []}}}}
         draft = tailored(Traits(top_level_unions=False), toolConfig={"tools": [tool]})

@@ -1,5 +1,6 @@
 """Events become OpenAI's events of a response, in the order that its SDK and Codex need. Contracts 2.1."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from typing import Any
 
@@ -176,7 +177,9 @@ class ResponseStream:
                     yield self._piece("response.reasoning_summary_part.done", item, summary_index=0, part=part)
                 done = self._facts.reasoning_item(item.id, item.block())
             case "image_generation_call":
-                done = image_item(item.id, text, "completed")
+                # each piece is whole in its own base64
+                image = b64encode(b"".join(map(b64decode, item.pieces))).decode()
+                done = image_item(item.id, image, "completed")
             case _:
                 done = self._facts.call_item(item.id, item.call_id, item.name, text or "{}", status)
                 if item.kind == "function_call":

@@ -543,7 +543,8 @@ def test_pictures_are_items_of_their_own() -> None:
         {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "here"}}},
         {"contentBlockStop": {"contentBlockIndex": 0}},
         {"contentBlockStart": {"contentBlockIndex": 1, "start": {"image": {"format": "png"}}}},
-        {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"image": {"source": {"bytes": "aGk="}}}}},
+        {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"image": {"source": {"bytes": "aA=="}}}}},
+        {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"image": {"source": {"bytes": "aQ=="}}}}},
         {"contentBlockStop": {"contentBlockIndex": 1}},
         {"messageStop": {"stopReason": "max_tokens"}},
     ]
