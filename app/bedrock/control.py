@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from typing import Any
 from urllib.parse import urlencode
@@ -21,8 +22,8 @@ _PAGE_SIZE = 1000
 _MAX_PAGES = 50
 _MOST_ASKED = 8
 _MOST_KNOWN = 4096
-# what tells of the model behind an ARN, by the ARN's kind (AWS API: GetInferenceProfile, GetProvisionedModelThroughput)
 _AT_ONCE_SECONDS = 1.0
+# what tells of the model behind an ARN, by the ARN's kind (AWS API: GetInferenceProfile, GetProvisionedModelThroughput)
 _TELLING = {
     "application-inference-profile": "/inference-profiles/",
     "provisioned-model": "/provisioned-model-throughput/",
@@ -47,7 +48,7 @@ class ModelDirectory:
         self._fresh_until = 0.0
         self._refreshing: asyncio.Task[list[CatalogEntry]] | None = None
         self._asked: dict[str, float] = {}
-        self._asking: dict[str, tuple[asyncio.Task[None], float]] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def entries(self) -> list[CatalogEntry]:
         """The catalog. A stale copy is returned at once and renewed in the background.
@@ -87,17 +88,18 @@ class ModelDirectory:
         waited for in the background.
         """
         now = time.monotonic()
-        is_due = model.raw not in self._asking and self._asked.get(model.raw, 0.0) <= now
+        age = now - self._asked.get(model.raw, -math.inf)
+        is_due = model.raw not in self._asking and age >= self._lifetime
         if model.arn_kind in _TELLING and is_due and len(self._asking) < _MOST_ASKED:
-            self._asked[model.raw] = now + self._lifetime
+            self._asked[model.raw], age = now, 0.0
             task = asyncio.create_task(self._find_out(model, known, client), name="model-behind")
-            self._asking[model.raw] = task, now + _AT_ONCE_SECONDS
+            self._asking[model.raw] = task
             task.add_done_callback(lambda _: self._asking.pop(model.raw))
         while len(self._asked) > _MOST_KNOWN:
             self._asked.pop(next(iter(self._asked)))
-        task_and_until = self._asking.get(model.raw)
-        if task_and_until is not None and now < task_and_until[1]:
-            await asyncio.wait({task_and_until[0]}, timeout=task_and_until[1] - now)
+        asking = self._asking.get(model.raw)
+        if asking is not None and age < _AT_ONCE_SECONDS:
+            await asyncio.wait({asking}, timeout=_AT_ONCE_SECONDS - age)
 
     async def _find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
         try:
@@ -112,10 +114,7 @@ class ModelDirectory:
 
     async def close(self) -> None:
         """Stop whatever is being asked."""
-        tasks = [
-            *(task for task, _ in self._asking.values()),
-            *([self._refreshing] if self._refreshing is not None else []),
-        ]
+        tasks = [*self._asking.values(), *([self._refreshing] if self._refreshing is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -101,13 +101,11 @@ def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
     if spec is None:
         return tool
     schema = spec["inputSchema"]["json"]
-    fitted = schema if schema.get("type") == "object" else {**schema, "type": "object"}
-    is_whole = draft.traits.top_level_unions or without_unions(fitted) is fitted
-    if not is_whole:
-        fitted = without_unions(fitted)
+    whole = schema if schema.get("type") == "object" else {**schema, "type": "object"}
+    fitted = whole if draft.traits.top_level_unions else without_unions(whole)
     rest = spec
     if spec.get("strict"):
-        if draft.traits.strict_tools and is_whole and can_be_closed(fitted):
+        if draft.traits.strict_tools and fitted is whole and can_be_closed(fitted):
             fitted = closed_schema(fitted)
         else:
             rest = {name: value for name, value in spec.items() if name != "strict"}

@@ -317,7 +317,7 @@ def test_an_answer_that_breaks_off_does_not_pass() -> None:
 
 def test_an_answer_without_sense_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Smoke, "_ask", lambda *_: smoke.Answer(200, "<html>"))
-    assert "makes no sense" in Smoke("http://127.0.0.1:9", KEY).run(Progress(io.StringIO()))
+    assert "makes no sense" in Smoke(NOWHERE, KEY).run(Progress(io.StringIO()))
 
 
 def chat_reply(content: Any, finish: str = "stop", **more: Any) -> smoke.Answer:
@@ -340,12 +340,12 @@ def test_who_thinks_first_or_is_throttled_serves(
     monkeypatch: pytest.MonkeyPatch, answer: smoke.Answer, fault: str
 ) -> None:
     monkeypatch.setattr(Smoke, "_ask", lambda _, method, *more: answer if method == "POST" else smoke.Answer(200, ""))
-    assert Smoke("http://127.0.0.1:9", KEY, patience=0.1).run(Progress(io.StringIO())) == fault
+    assert Smoke(NOWHERE, KEY, patience=0.1).run(Progress(io.StringIO())) == fault
 
 
 def test_who_answers_nobody_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Smoke, "_ask", lambda *_: smoke.Answer(429, "a firewall"))
-    fault = Smoke("http://127.0.0.1:9", KEY, patience=0.1).run(Progress(io.StringIO()))
+    fault = Smoke(NOWHERE, KEY, patience=0.1).run(Progress(io.StringIO()))
     assert fault == "health: status 429: a firewall"
 
 

@@ -176,7 +176,7 @@ class ResponseStream:
                     yield self._piece("response.reasoning_summary_text.done", item, summary_index=0, text=text)
                     yield self._piece("response.reasoning_summary_part.done", item, summary_index=0, part=part)
                 done = self._facts.reasoning_item(item.id, item.block())
-            case "image_generation_call":
+            case kind if kind == IMAGE:
                 # each piece is whole in its own base64
                 image = b64encode(b"".join(map(b64decode, item.pieces))).decode()
                 done = image_item(item.id, image, "completed")
