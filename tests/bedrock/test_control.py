@@ -1,0 +1,41 @@
+"""What the control plane is asked, and who waits for it."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from app.bedrock import control
+from app.bedrock.control import ModelDirectory
+from app.models.ids import ModelId, parse_model_id
+
+ARN = parse_model_id("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc")
+
+
+async def test_only_the_first_callers_wait_for_what_stands_behind_an_arn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "_AT_ONCE_SECONDS", 0.2)
+    asked, may_tell = [], asyncio.Event()
+
+    async def get(_: Any, path: str, **__: Any) -> Any:
+        asked.append(path)
+        await may_tell.wait()
+        return {"models": [{"modelArn": "arn:aws:bedrock:us-east-1::foundation-model/a.b"}]}
+
+    monkeypatch.setattr(ModelDirectory, "_get", get)
+    directory = ModelDirectory(None)  # type: ignore[arg-type]
+    known: dict[str, ModelId] = {}
+
+    async def seconds() -> float:
+        started = time.monotonic()
+        await directory.find_out(ARN, known, None)  # type: ignore[arg-type]
+        return time.monotonic() - started
+
+    first, second = await asyncio.gather(seconds(), seconds())
+    assert min(first, second) > 0.15
+    assert await seconds() < 0.1
+    may_tell.set()
+    while not known:
+        await asyncio.sleep(0)
+    assert (len(asked), known[ARN.raw].base) == (1, "a.b")
+    await directory.close()
