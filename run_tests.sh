@@ -83,7 +83,8 @@ audit() {
 }
 
 # Many of these wait for time to pass, so there are more of them at once than cores; the slow ones compute.
-test_quick() { pytest -q -n 5 --dist worksteal -m "not slow and not endurance" "$@"; }
+test_quick() { pytest -q -n 5 --dist worksteal -m "not slow and not timed and not endurance" "$@"; }
+test_timed() { pytest -q -n 0 -m timed "$@"; }
 test_slow() { pytest -q -n 2 --dist loadgroup -m "slow and not npm and not endurance" "$@"; }
 
 # some systems forbid it, and then each of the hundreds of processes here compiles all that it imports
@@ -96,10 +97,12 @@ tests)
   # what these check, documents, templates, scripts and the embedded Bedrock, is the same on every Python
   step "tests" test_quick --ignore tests/contract --ignore tests/deploy --ignore tests/docker --ignore tests/emulator \
     --ignore tests/infra
+  step "tests of time" test_timed
   ;;
 fast)
   lint
   step "tests" test_quick
+  step "tests of time" test_timed
   ;;
 all)
   prepare_llm || true
@@ -109,6 +112,7 @@ all)
   at_once lint lint_infrastructure lint_policies
   rm -f .coverage .coverage.*
   step "tests" test_quick --cov --cov-report=
+  step "tests of time" test_timed --cov --cov-append --cov-report=
   step "slow tests" test_slow --cov --cov-append --cov-report=
   if command -v taskset >/dev/null && [ "$(nproc)" -gt 1 ]; then
     step "what a request costs" python -m benchmarks.gate

@@ -13,6 +13,7 @@ from app.models.ids import ModelId, parse_model_id
 ARN = parse_model_id("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc")
 
 
+@pytest.mark.timed
 async def test_only_the_first_callers_wait_for_what_stands_behind_an_arn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "_AT_ONCE_SECONDS", 0.2)
     asked, may_tell = [], asyncio.Event()

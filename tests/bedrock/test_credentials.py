@@ -31,6 +31,7 @@ async def running(resolver: Any) -> AsyncIterator[CredentialsProvider]:
         await provider.close()
 
 
+@pytest.mark.timed
 async def test_resolving_runs_in_a_thread_and_never_blocks_the_loop() -> None:
     release, threads = threading.Event(), []
 

@@ -242,6 +242,7 @@ class WaitingBedrock:
         return self._closed[0] - left
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(("path", "body"), DOORS)
 @pytest.mark.parametrize("has_begun", [False, True])
 def test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_second(
@@ -260,6 +261,7 @@ def test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_secon
         assert bedrock.seconds_to_its_end(connection.close) < 0.1
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("size", [100, 300_000, 1_000_000, 5_000_000])
 def test_a_caller_with_a_large_body_who_leaves_is_noticed_as_soon(size: int) -> None:
     bedrock = WaitingBedrock()

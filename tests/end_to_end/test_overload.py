@@ -43,6 +43,7 @@ def post(base: str, path: str, body: Any, **headers: str) -> httpx.Response:
     return httpx.post(base + path, json=body, headers={**HEADERS, **headers}, timeout=20)
 
 
+@pytest.mark.timed
 def test_who_is_too_many_is_told_at_once_in_words_of_their_own(bedrock: tuple[HoldingBedrock, str]) -> None:
     server, url = bedrock
     with gateway(url, max_in_flight=1, max_waiting=0) as base, ThreadPoolExecutor() as pool:

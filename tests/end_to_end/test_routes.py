@@ -125,6 +125,7 @@ def test_a_target_that_keeps_failing_is_left_alone_and_readiness_tells_of_it(tmp
     assert attempts == [2, 2, 1, 1]
 
 
+@pytest.mark.timed
 def test_when_nothing_is_left_the_refusal_comes_at_once() -> None:
     with gateway(NOWHERE, breaker_failures=3, breaker_seconds=30) as url:
         body = {"model": ECHO, "messages": HELLO}

@@ -341,6 +341,7 @@ async def test_one_address_of_several_is_enough() -> None:
         await transport.close()
 
 
+@pytest.mark.timed
 async def test_an_address_that_says_nothing_delays_a_little() -> None:
     with taking_nobody() as silent:
         async with serve(saying(OK)) as port:
