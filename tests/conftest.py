@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 import pytest_socket
+from hypothesis import HealthCheck, settings
 
 from tests.transport.certificates import Authority
+
+# how long an example takes says more of the machine than of the code
+settings.register_profile("steady", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 gc.disable()  # nothing of what the tests are read from is garbage
 

@@ -217,7 +217,7 @@ def flipped(stream: bytes, changes: list[tuple[int, int]]) -> bytes:
     tail=st.binary(max_size=100),
     cuts=st.lists(st.integers(0, 5000), max_size=6),
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 def test_a_stream_that_is_almost_right_is_no_crash(
     place: int, changes: list[tuple[int, int]], tail: bytes, cuts: list[int]
 ) -> None:

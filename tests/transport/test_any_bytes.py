@@ -99,7 +99,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(answers(), st.lists(st.integers(0, 5000), max_size=12), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_an_answer_is_the_same_in_any_pieces(
     answer: tuple[bytes, Outcome, bool], places: list[int], by_byte: bool
 ) -> None:
@@ -111,7 +111,7 @@ def test_an_answer_is_the_same_in_any_pieces(
 
 
 @given(answers(), st.integers(1, 5000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_answer_that_is_cut_anywhere_is_an_error(answer: tuple[bytes, Outcome, bool], left: int) -> None:
     said, expected, ends = answer
     kept = said[: len(said) - 1 - left % len(said)]
@@ -124,7 +124,7 @@ def test_an_answer_that_is_cut_anywhere_is_an_error(answer: tuple[bytes, Outcome
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_bytes_are_a_crash(said: bytes, places: list[int]) -> None:
     found, _ = asyncio.run(told(cut(b"HTTP/1.1 " + said, places), then_ends=True))
     assert found.error in ("", "connection_lost")
@@ -161,7 +161,7 @@ def shortest_whole(said: bytes) -> bytes:
 
 
 @given(st.lists(spoilt(), min_size=10, max_size=10))
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=20, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_spoilt_answers_are_whole_only_where_the_oracle_agrees(batch: list[bytes]) -> None:
     for said, our in zip(batch, asyncio.run(outcomes(Http1Transport, batch)), strict=True):
         assert our.error in ("", "connection_lost"), said
