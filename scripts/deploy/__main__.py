@@ -12,7 +12,8 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.deploy.commands import TEMPLATE, Deployment, aws_clients, explain
+from scripts.deploy.clients import aws_clients
+from scripts.deploy.commands import TEMPLATE, Deployment, explain
 from scripts.deploy.environment import load_environment
 from scripts.deploy.progress import DeployError, Progress
 

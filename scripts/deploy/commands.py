@@ -2,12 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Any, Protocol
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from scripts.deploy.clients import Clients
 from scripts.deploy.environment import Environment
 from scripts.deploy.image import Images
 from scripts.deploy.progress import DeployError, Progress
@@ -22,19 +20,6 @@ _FATES = {
     "DELETE_COMPLETE": "the first deployment failed, and AWS removed what it had made",
     "UPDATE_ROLLBACK_COMPLETE": "AWS rolled the change back: what ran before runs on",
 }
-
-
-class Clients(Protocol):
-    """Makes a boto3 client by the service's name."""
-
-    def __call__(self, service: str) -> Any:
-        """One client."""
-
-
-def aws_clients(region: str) -> Clients:
-    """Clients with the credentials that AWS's own tools would find."""
-    config = Config(region_name=region, retries={"mode": "standard", "max_attempts": 8})
-    return lambda service: boto3.client(service, config=config)
 
 
 class Deployment:
@@ -90,7 +75,7 @@ class Deployment:
             DeployError: it did not come into service; what ran before does, wherever anything did.
         """
         before = self._stack.settle(self._progress)
-        images = Images(self._clients("ecr"), self._environment, self._progress)
+        images = Images(self._clients, self._environment, self._progress)
         if dry_run:
             self._show(before, images.expected(image) if image else images.built() or images.unknown())
             return

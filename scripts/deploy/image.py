@@ -14,25 +14,22 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from scripts.deploy.clients import Clients
 from scripts.deploy.environment import Environment
 from scripts.deploy.progress import DeployError, Progress
 
 BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 UNKNOWN_DIGEST = "sha256:" + 64 * "0"
-_ECR = re.compile(r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+_ECR = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 _INGREDIENTS = (".dockerignore", "Dockerfile", "app", "docker/assemble.py", "docker/loading.py", "requirements.txt")
 _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
 
 
 class Images:
-    """The repository of an environment.
+    """The repository of an environment."""
 
-    Args:
-        ecr: a boto3 client.
-    """
-
-    def __init__(self, ecr: Any, environment: Environment, progress: Progress) -> None:
-        self._ecr = ecr
+    def __init__(self, clients: Clients, environment: Environment, progress: Progress) -> None:
+        self._clients = clients
         self._environment = environment
         self._progress = progress
         host, _, name = environment.repository_uri.partition("/")
@@ -103,8 +100,9 @@ class Images:
         return f"{self._environment.repository_uri}@{digest}"
 
     def _digest_of(self, **identifier: str) -> str:
+        ecr = self._clients("ecr")
         try:
-            found = self._ecr.describe_images(repositoryName=self._environment.repository, imageIds=[identifier])
+            found = ecr.describe_images(repositoryName=self._environment.repository, imageIds=[identifier])
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code == "ImageNotFoundException":
@@ -163,8 +161,7 @@ class Images:
 
         Whatever else docker keeps in its folder stays reachable. A registry that is not AWS's is given no token.
         """
-        token = self._ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-        ours = [host for host in hosts if _ECR.fullmatch(host) or host == self._environment.registry]
+        auths = {host: {"auth": self._token(region)} for host in hosts if (region := self._region_of(host))}
         kept = Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser()
         with tempfile.TemporaryDirectory() as folder:
             for each in kept.glob("*") if kept.is_dir() else ():
@@ -172,8 +169,20 @@ class Images:
                     (Path(folder) / each.name).symlink_to(each.resolve())
             file = Path(folder) / "config.json"
             file.touch(mode=0o600)
-            file.write_text(json.dumps(_with_auths(kept / "config.json", {host: {"auth": token} for host in ours})))
+            file.write_text(json.dumps(_with_auths(kept / "config.json", auths)))
             yield {"DOCKER_CONFIG": folder, "REGISTRY_AUTH_FILE": str(file)}
+
+    def _region_of(self, host: str) -> str:
+        """The region whose token opens a registry; of one that is not AWS's, none."""
+        if host == self._environment.registry:
+            return self._environment.region
+        found = _ECR.fullmatch(host)
+        return found["region"] if found else ""
+
+    def _token(self, region: str) -> str:
+        """A token opens the registries of the region that gave it."""
+        (given,) = self._clients("ecr", region).get_authorization_token()["authorizationData"]
+        return str(given["authorizationToken"])
 
 
 def _with_auths(file: Path, auths: dict[str, Any]) -> dict[str, Any]:

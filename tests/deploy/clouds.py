@@ -13,6 +13,16 @@ def refusal(code: str, words: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": words}}, "Operation")
 
 
+class Registry:
+    """Images' registry of one region."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+
+    def get_authorization_token(self) -> Any:
+        return {"authorizationData": [{"authorizationToken": f"token of {self._region}"}]}
+
+
 class FakeCloud:
     """All services in one object.
 
@@ -34,8 +44,8 @@ class FakeCloud:
         self.forgotten = 0
         self.refuses: dict[str, ClientError] = {}
 
-    def __call__(self, service: str) -> "FakeCloud":
-        return self
+    def __call__(self, service: str, region: str = "") -> Any:
+        return Registry(region) if region else self
 
     def _ask(self, operation: str) -> None:
         if operation in self.refuses:
@@ -51,9 +61,6 @@ class FakeCloud:
         if wanted.get("imageDigest") not in self.digests:
             raise refusal("ImageNotFoundException", "no such image")
         return {"imageDetails": [{"imageDigest": wanted["imageDigest"]}]}
-
-    def get_authorization_token(self) -> Any:
-        return {"authorizationData": [{"authorizationToken": "token"}]}
 
     def describe_stacks(self, StackName: str) -> Any:
         if not self.status:

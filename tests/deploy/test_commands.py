@@ -411,10 +411,12 @@ def test_aws_s_token_goes_to_aws_only(tmp_path: Path, monkeypatch: pytest.Monkey
     cloud = FakeCloud("")
     images = Images(cloud, environment(), Progress(io.StringIO()))
     host = REPOSITORY.partition("/")[0]
-    with images._logged_in(host, "ghcr.io", "evil.example/1.dkr.ecr.us-east-1.amazonaws.com") as given:
+    elsewhere = host.replace("us-east-1", "eu-west-1")
+    with images._logged_in(host, elsewhere, "ghcr.io", "evil.example/1.dkr.ecr.us-east-1.amazonaws.com") as given:
         folder = Path(given["DOCKER_CONFIG"])
         config = json.loads((folder / "config.json").read_text())
-        assert config == {"auths": {host: {"auth": "token"}, "ghcr.io": {"auth": "mine"}}}
+        tokens = {host: {"auth": "token of us-east-1"}, elsewhere: {"auth": "token of eu-west-1"}}
+        assert config == {"auths": {**tokens, "ghcr.io": {"auth": "mine"}}}
         assert (folder / "config.json").stat().st_mode & 0o777 == 0o600
         assert (folder / "cli-plugins").is_dir()
     assert not folder.exists()
