@@ -42,7 +42,7 @@ case $(basename "$builder") in
 # Only docker's own format keeps the health check, and only with --layers does buildah keep what it built before.
 buildah) buildah build --layers --format docker "${limits[@]}" "${build_options[@]}" . ;;
 podman) podman build --layers --format docker "${limits[@]}" "${build_options[@]}" . ;;
-# An attestation in each build would push three images for one, and a registry keeps 50; release.yml attests what it joins.
+# An attestation in each build would push three images for one, and a registry keeps 50; release.yml attests its own.
 docker) BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build "${build_options[@]}" . ;;
 esac
 say "built in $((SECONDS - started)) s"
