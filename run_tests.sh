@@ -84,8 +84,10 @@ audit() {
 
 # Many of these wait for time to pass, so there are more of them at once than cores; the slow ones compute.
 test_quick() { pytest -q -n 5 --dist worksteal -m "not slow and not timed and not endurance" "$@"; }
-test_timed() { pytest -q -n 0 -m timed "$@"; }
-test_slow() { pytest -q -n 2 --dist loadgroup -m "slow and not npm and not endurance" "$@"; }
+test_timed() { marked timed | xargs pytest -q -n 0 -m timed; }
+test_slow() { marked slow | xargs pytest -q -n 2 --dist loadgroup -m "slow and not npm and not endurance"; }
+# to read all the others as well would take as long as some of these do
+marked() { grep -rl --include='*.py' "mark\.$1" tests; }
 
 # some systems forbid it, and then each of the hundreds of processes here compiles all that it imports
 unset PYTHONDONTWRITEBYTECODE
@@ -112,8 +114,8 @@ all)
   at_once lint lint_infrastructure lint_policies
   rm -f .coverage .coverage.*
   step "tests" test_quick --cov --cov-report=
-  step "tests of time" test_timed --cov --cov-append --cov-report=
-  step "slow tests" test_slow --cov --cov-append --cov-report=
+  step "tests of time" test_timed
+  step "slow tests" test_slow
   if command -v taskset >/dev/null && [ "$(nproc)" -gt 1 ]; then
     step "what a request costs" python -m benchmarks.gate
   else
