@@ -84,8 +84,8 @@ audit() {
 
 # Many of these wait for time to pass, so there are more of them at once than cores; the slow ones compute.
 test_quick() { pytest -q -n 5 --dist worksteal -m "not slow and not timed and not endurance" "$@"; }
-test_timed() { marked timed | xargs pytest -q -n 0 -m timed; }
-test_slow() { marked slow | xargs pytest -q -n 2 --dist loadgroup -m "slow and not npm and not endurance"; }
+test_timed() { marked timed | xargs pytest -q -n 0 -m "${1:-timed}"; }
+test_slow() { marked slow | xargs pytest -q -n 2 --dist loadgroup -m "slow and not timed and not npm and not endurance"; }
 # to read all the others as well would take as long as some of these do
 marked() { grep -rl --include='*.py' "mark\.$1" tests; }
 
@@ -99,12 +99,12 @@ tests)
   # what these check, documents, templates, scripts and the embedded Bedrock, is the same on every Python
   step "tests" test_quick --ignore tests/contract --ignore tests/deploy --ignore tests/docker --ignore tests/emulator \
     --ignore tests/infra
-  step "tests of time" test_timed
+  step "tests of time" test_timed "timed and not slow"
   ;;
 fast)
   lint
   step "tests" test_quick
-  step "tests of time" test_timed
+  step "tests of time" test_timed "timed and not slow"
   ;;
 all)
   prepare_llm || true

@@ -29,6 +29,7 @@ def cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("program", [["app"], ["uvicorn", "app.main:app"]])
 def test_a_wrong_environment_ends_the_start_within_two_seconds(program: list[str]) -> None:
     seconds = []

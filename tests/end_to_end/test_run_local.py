@@ -114,10 +114,17 @@ def test_however_it_is_ended_no_process_is_left(signals: list[int]) -> None:
         assert not still_there(children)
 
 
-@pytest.mark.parametrize("seconds", [0.3, 0.6, 1.0])
+def minds_signals(process: subprocess.Popen[str]) -> bool:
+    caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGHUP - 1) & 1)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.3, 0.7])
 def test_ctrl_c_while_it_starts_leaves_nothing(seconds: float) -> None:
     command = [sys.executable, "-m", "scripts.run_local", "--scripted", "--port", str(free_port())]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not minds_signals(process):
+        time.sleep(0.01)
     time.sleep(seconds)
     children = children_of(process)
     process.send_signal(signal.SIGINT)
