@@ -8,6 +8,7 @@
     │   ├── ContextTooLong        400  more input than the model's context holds
     │   ├── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
     │   ├── CallerTooSlow         408  the body did not arrive in time
+    │   ├── ThreadRefused         400  the conversation's beginning is kept where Outcrop does not reach
     │   └── GuardrailIntervened   400  the deployment's guardrail blocks what was to be embedded or ranked
     ├── NotFound                  404  no such path or resource
     │   └── ModelNotFound         404  no such model, or none that this account can call
@@ -128,6 +129,10 @@ class CallerTooSlow(InvalidRequest):
     """The caller's body did not arrive in time."""
 
     kind, status = "caller_too_slow", 408
+
+
+class ThreadRefused(InvalidRequest):
+    """The conversation's beginning is kept where Outcrop does not reach."""
 
 
 class GuardrailIntervened(InvalidRequest):

@@ -340,6 +340,8 @@ def _messages() -> Dialect:
         Row("`mcp_servers`", {"mcp_servers": [{"type": "url", "url": "https://example.com", "name": "s"}]}),
         Row("`container`", {"container": "c"}),
         Row("`context_management`", {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}),
+        Row("`thread`", {"thread": {"type": "create"}}),
+        Row("`output_format`, the older name", {"output_format": {"type": "json_schema", "schema": CLOSED}}),
         Row("`inference_geo`", {"inference_geo": "eu"}),
         Row("`speed`", {"speed": "fast"}),
         Row("`diagnostics`", {"diagnostics": {"x": 1}}),

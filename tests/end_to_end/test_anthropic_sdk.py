@@ -364,3 +364,60 @@ def test_paths_without_a_door_answer_in_anthropic_s_words(
     headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
     answer = httpx.request(method, gateway_url + path, headers=headers)
     assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind)
+
+
+@pytest.mark.parametrize("model", [CLAUDE, ECHO])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_a_thread_is_refused_in_words_that_clients_know(gateway_url: str, path: str, model: str) -> None:
+    body = {
+        "model": model,
+        "max_tokens": 5,
+        "messages": ask(),
+        "thread": {"type": "continue", "previous_message_id": "m"},
+    }
+    answer = httpx.post(gateway_url + path, json=body, headers={"x-api-key": KEY})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"]) == (400, "invalid_request_error")
+    assert error["message"].startswith("thread: ")
+    assert error["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert httpx.post(gateway_url + path, json={**body, "thread": None}, headers={"x-api-key": KEY}).status_code == 200
+
+
+def test_the_tool_runner_sends_the_whole_conversation(claude: anthropic.Anthropic) -> None:
+    @anthropic.beta_tool
+    def get_weather(city: str) -> str:
+        """The weather.
+
+        Args:
+            city: where.
+        """
+        return f"sunny in {city}"
+
+    runner = claude.beta.messages.tool_runner(
+        model="scripted.tools-v1:0", max_tokens=200, tools=[get_weather], messages=ask("Weather?")
+    )
+    last = runner.until_done()
+    assert (last.stop_reason, last.content[0].type) == ("end_turn", "text")
+
+
+@pytest.mark.parametrize("model", ["us.anthropic.claude-sonnet-4-6", "us.amazon.nova-2-lite-v1:0"])
+def test_the_older_name_of_a_format_is_heard(model: str) -> None:
+    seen = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(json.loads((await read_request(reader))[1]))
+        writer.write(http_reply(b'{"message":"seen"}', "400 Bad Request"))
+        await writer.drain()
+
+    wanted = {"type": "json_schema", "schema": {"type": "object", "properties": {}, "additionalProperties": False}}
+    body = {"model": model, "max_tokens": 5, "messages": ask()}
+    headers = {"x-api-key": KEY, "anthropic-beta": "structured-outputs-2025-11-13"}
+    with upstream(handle) as url, gateway(url) as base:
+        for asked in ({"output_config": {"format": wanted}}, {"output_format": wanted}):
+            answer = httpx.post(f"{base}/v1/messages", json={**body, **asked}, headers=headers)
+            assert "x-outcrop-ignored" not in answer.headers
+        both = {"output_config": {"format": wanted, "effort": "low"}, "output_format": {"type": "novel"}}
+        httpx.post(f"{base}/v1/messages", json={**body, **both}, headers=headers)
+    assert seen[0] == seen[1]
+    assert "additionalProperties" in json.dumps_text(seen[0])
+    assert "novel" not in json.dumps_text(seen[2])

@@ -16,6 +16,7 @@ from app.errors import (
     Overloaded,
     PermissionRefused,
     RateLimited,
+    ThreadRefused,
     UpstreamFailed,
     UpstreamTimeout,
 )
@@ -25,6 +26,9 @@ OVERLOADED = 529  # Anthropic's own number, which its clients know
 _INDEX = re.compile(r"\[(\d+)\]")
 _TOO_LONG = "prompt is too long"
 _WRAPPING = "The model returned the following errors: "
+
+# by this the threads of Anthropic's SDKs (2.14) go on without one, and send the whole conversation
+_WITHOUT_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 
 # the type, the most special class first
 _WORDS: tuple[tuple[type[GatewayError], str], ...] = (
@@ -45,7 +49,9 @@ _WORDS: tuple[tuple[type[GatewayError], str], ...] = (
 def error_body(error: GatewayError, request_id: str) -> bytes:
     """The JSON body: `{"type": "error", "error": {type, message}, "request_id"}`."""
     kind, message = _words(error)
-    detail = {"type": kind, "message": message}
+    detail: dict[str, Any] = {"type": kind, "message": message}
+    if isinstance(error, ThreadRefused):
+        detail["details"] = _WITHOUT_THREADS
     return json.dumps({"type": "error", "error": detail, "request_id": request_id})
 
 

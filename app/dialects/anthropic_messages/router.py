@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.converse.call import ModelCall, NativeCall
+from app.dialects.anthropic_messages.arrival import OUTLIVED, settled
 from app.dialects.anthropic_messages.errors import OVERLOADED, render_error
 from app.dialects.anthropic_messages.facts import MessageFacts
 from app.dialects.anthropic_messages.native import NativeStream, UsageOfMessages, from_document
@@ -103,7 +104,7 @@ def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
 
 
 async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = await read_object(exchange.take_body())
+    document = settled(await read_object(exchange.take_body()))
     await fetch_media(pipeline.media, document, exchange)
     name = name_of(document)
     facts = MessageFacts(ids.new_id("msg_"), pipeline.planner.known_as(name), exchange.record.request_id)
@@ -141,7 +142,7 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
 
 
 async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = await read_object(exchange.take_body())
+    document = settled(await read_object(exchange.take_body()))
     await fetch_media(pipeline.media, document, exchange)
 
     def way_to(target: Target) -> Way[int]:
@@ -193,4 +194,5 @@ def _native_call(exchange: Exchange, document: dict[str, Any]) -> NativeCall:
 
 
 def _betas(exchange: Exchange) -> list[str]:
-    return [beta.strip() for beta in exchange.head.header("anthropic-beta").split(",") if beta.strip()]
+    asked = [beta.strip() for beta in exchange.head.header("anthropic-beta").split(",")]
+    return [beta for beta in asked if beta and beta not in OUTLIVED]

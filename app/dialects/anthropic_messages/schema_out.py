@@ -51,6 +51,7 @@ class ErrorDetail(_Closed):
 
     type: str
     message: str
+    details: dict[str, Any] | None = None
 
 
 class ErrorOut(_Closed):

@@ -1,0 +1,27 @@
+"""What is settled of a request before its lane is chosen, so that every lane says the same of it."""
+
+from typing import Any
+
+from app.errors import ThreadRefused
+
+# what these asked for needs no asking any more
+OUTLIVED = frozenset({"structured-outputs-2025-11-13"})
+
+
+def settled(document: dict[str, Any]) -> dict[str, Any]:
+    """The request in the words of today: `output_format` became `output_config.format` (Anthropic's page on structured
+    outputs), and is heard where the latter is not given; litellm 1.110 still sends it.
+
+    Raises:
+        ThreadRefused: it continues, or begins, a thread of messages, whose beginning Anthropic's own servers keep.
+    """
+    if document.get("thread") is not None:
+        raise ThreadRefused("threads are kept by Anthropic's own servers: send the whole conversation", param="thread")
+    wanted = document.get("output_format")
+    if wanted is None:
+        return document
+    rest = {name: value for name, value in document.items() if name != "output_format"}
+    config = document.get("output_config") or {}
+    if not isinstance(config, dict) or config.get("format") is not None:
+        return rest
+    return {**rest, "output_config": {**config, "format": wanted}}
