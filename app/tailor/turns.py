@@ -8,18 +8,17 @@ A tool's result must not be empty if it failed, nor on Nova at all (stdapi.ai#22
 """
 
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 from app.errors import InvalidRequest
 from app.tailor.draft import Draft
+from app.tailor.pairs import Role, bring_together
 
 PLACEHOLDER = "."
 # "Cache point cannot be inserted after reasoning block" (opencode#36517)
 _UNCACHEABLE = frozenset({"cachePoint", "reasoningContent"})
-
-Role = Literal["user", "assistant", "system"]
 
 
 def tailor_turns(draft: Draft) -> None:
@@ -29,7 +28,7 @@ def tailor_turns(draft: Draft) -> None:
         InvalidRequest: the conversation ends with the assistant, and the model does not go on from there.
     """
     _drop_blank_system(draft)
-    turns = _merged(_with_known_roles(_merged(_without_blanks(draft)), draft))
+    turns = bring_together(_merged(_with_known_roles(_merged(_without_blanks(draft)), draft)), draft)
     for turn in turns:
         if turn["role"] == "user":
             sorted_content = _results_first(turn["content"])
