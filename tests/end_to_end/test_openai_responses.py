@@ -52,6 +52,32 @@ def test_the_conversation_goes_on_from_what_is_kept(client: openai.OpenAI, strea
     assert client.responses.retrieve(second.id).output_text == second.output_text
 
 
+def test_an_output_is_paired_with_its_call_wherever_it_stands(client: openai.OpenAI) -> None:
+    nova = "us.amazon.nova-2-lite-v1:0"
+    call: Any = {"type": "function_call", "call_id": "c", "name": "get_weather", "arguments": "{}"}
+    between: Any = [{"role": "user", "content": "hurry"}, {"role": "assistant", "content": "One moment."}]
+    output: Any = {"type": "function_call_output", "call_id": "c", "output": "sunny"}
+    history: Any = [{"role": "user", "content": "Weather?"}, call, *between, output]
+    raw = client.responses.with_raw_response.create(model=nova, input=history, tools=[WEATHER])
+    assert raw.parse().status == "completed"
+    assert raw.headers["x-outcrop-repaired"] == "tool_results"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_of_several_texts_is_one_message(client: openai.OpenAI, streamed: bool) -> None:
+    question: Any = {"model": "scripted.citations-v1:0", "input": "x"}
+    if streamed:
+        with client.responses.stream(**question) as stream:
+            answer: Any = stream.get_final_response()
+    else:
+        answer = client.responses.create(**question)
+    (message,) = answer.output
+    (part,) = message.content
+    assert part.text == answer.output_text
+    cited = [part.text[each.start_index : each.end_index] for each in part.annotations]
+    assert cited == ["so is that."]
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_stateless_caller_carries_the_thoughts(client: openai.OpenAI, records: Any, streamed: bool) -> None:
     options: Any = {

@@ -26,7 +26,9 @@ def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
     """
     if reply["stopReason"] in MALFORMED:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
-    output = [item for block in reply["output"]["message"]["content"] for item in _items(block, facts)]
+    output: list[dict[str, Any]] = []
+    for block in reply["output"]["message"]["content"]:
+        _add(block, output, facts)
     if reply["stopReason"] in INCOMPLETE and output and output[-1].get("status") and output[-1]["type"] != IMAGE:
         output[-1]["status"] = "incomplete"
     usage: Any = reply["usage"]
@@ -34,22 +36,30 @@ def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
     return facts.ended(reply["stopReason"], output, Usage.of(usage, more), reply.get("serviceTier"))
 
 
-def _items(block: Any, facts: ResponseFacts) -> list[dict[str, Any]]:
+def _add(block: Any, output: list[dict[str, Any]], facts: ResponseFacts) -> None:
     """The item that a block is; what a tool of the provider's own did has no words here."""
     match block:
         case {"text": text}:
-            return [message_item(new_item_id("message"), text, [], "completed")]
+            _add_text(text, [], output)
         case {"citationsContent": cited}:
             text = "".join(piece.get("text", "") for piece in cited.get("content", []))
-            made = (annotation(citation, 0, len(text)) for citation in cited.get("citations", []))
-            return [message_item(new_item_id("message"), text, [each for each in made if each], "completed")]
+            _add_text(text, cited.get("citations", []), output)
         case {"reasoningContent": thought}:
-            return [facts.reasoning_item(new_item_id("reasoning"), thought)]
+            output.append(facts.reasoning_item(new_item_id("reasoning"), thought))
         case {"image": {"source": {"bytes": image}}}:
-            return [image_item(new_item_id(IMAGE), image, "completed")]
+            output.append(image_item(new_item_id(IMAGE), image, "completed"))
         case {"toolUse": tool} if tool.get("type") != "server_tool_use":
             kind = "custom_tool_call" if tool["name"] in facts.custom_tools else "function_call"
             arguments = json.dumps_text(tool["input"])
-            return [facts.call_item(new_item_id(kind), tool["toolUseId"], tool["name"], arguments, "completed")]
-        case _:
-            return []
+            output.append(facts.call_item(new_item_id(kind), tool["toolUseId"], tool["name"], arguments, "completed"))
+
+
+def _add_text(text: str, citations: list[Any], output: list[dict[str, Any]]) -> None:
+    """Blocks of text that follow each other are one message: clients take the last one for the answer."""
+    if not output or output[-1]["type"] != "message":
+        output.append(message_item(new_item_id("message"), "", [], "completed"))
+    part = output[-1]["content"][0]
+    start = len(part["text"])
+    part["text"] += text
+    made = (annotation(citation, start, len(part["text"])) for citation in citations)
+    part["annotations"] += [each for each in made if each]

@@ -76,16 +76,15 @@ class ResponseStream:
     def _frames(self, event: Any) -> Iterable[bytes]:
         match event:
             case {"contentBlockDelta": {"delta": delta, "contentBlockIndex": index}}:
-                yield from self._close("completed")
                 yield from self._delta(index, delta)
             case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index}}:
-                yield from self._close("completed")
                 if tool.get("type") != "server_tool_use":
                     kind = "custom_tool_call" if tool["name"] in self._facts.custom_tools else "function_call"
                     yield from self._begin(index, _Item(kind, new_item_id(kind), tool["toolUseId"], tool["name"]))
             case {"contentBlockStop": {"contentBlockIndex": index}}:
-                yield from self._close("completed")
-                self._closing = self._open.pop(index, None)
+                if index in self._open:
+                    yield from self._close("completed")
+                    self._closing = self._ended(index)
             case {"messageStart": _}:
                 response = self._facts.response("in_progress")
                 yield self._event("response.created", response=response)
@@ -97,7 +96,7 @@ class ResponseStream:
                     return
                 for index in sorted(self._open):
                     yield from self._close("completed")
-                    self._closing = self._open.pop(index)
+                    self._closing = self._ended(index)
                 yield from self._close("incomplete" if reason in INCOMPLETE else "completed")
             case {"metadata": {"usage": usage} as metadata}:
                 self._usage = usage
@@ -136,11 +135,21 @@ class ResponseStream:
         yield self._piece("response.reasoning_summary_text.delta", item, summary_index=0, delta=text)
 
     def _begun(self, index: int, kind: str) -> Any:
+        """The item of a block, begun where it is new; but blocks of text that follow each other are one message."""
         if index not in self._open:
-            yield from self._begin(index, _Item(kind, new_item_id(kind)))
+            if kind == "message" and self._closing is not None and self._closing.kind == kind:
+                self._open[index], self._closing = self._closing, None
+            else:
+                yield from self._begin(index, _Item(kind, new_item_id(kind)))
         return self._open[index]
 
+    def _ended(self, index: int) -> "_Item":
+        item = self._open.pop(index)
+        item.end_block()
+        return item
+
     def _begin(self, index: int, item: "_Item") -> Iterable[bytes]:
+        yield from self._close("completed")
         item.place = self._places
         self._places += 1
         self._open[index] = item
@@ -164,8 +173,7 @@ class ResponseStream:
         text = "".join(item.pieces)
         match item.kind:
             case "message":
-                made = (annotation(citation, 0, len(text)) for citation in item.citations)
-                annotations = [each for each in made if each is not None]
+                annotations = item.annotations
                 yield self._piece("response.output_text.done", item, content_index=0, text=text, logprobs=[])
                 part = text_part(text, annotations)
                 yield self._piece("response.content_part.done", item, content_index=0, part=part)
@@ -200,7 +208,7 @@ class ResponseStream:
 class _Item:
     """An item under way."""
 
-    __slots__ = ("call_id", "citations", "id", "kind", "name", "pieces", "place", "thought")
+    __slots__ = ("annotations", "call_id", "citations", "id", "kind", "name", "pieces", "place", "start", "thought")
 
     def __init__(self, kind: str, item_id: str, call_id: str = "", name: str = "") -> None:
         self.kind = kind
@@ -210,7 +218,16 @@ class _Item:
         self.place = 0
         self.pieces: list[str] = []
         self.citations: list[Any] = []
+        self.annotations: list[dict[str, Any]] = []
+        self.start = 0
         self.thought: dict[str, str] = {}
+
+    def end_block(self) -> None:
+        """A block has ended, and its citations are of the text that it added."""
+        end = sum(map(len, self.pieces)) if self.kind == "message" else 0
+        made = (annotation(citation, self.start, end) for citation in self.citations)
+        self.annotations += [each for each in made if each is not None]
+        self.citations, self.start = [], end
 
     def block(self) -> Any:
         """The thought as Converse's block."""
