@@ -102,7 +102,9 @@ MODELS: tuple[Model, ...] = (
         profile_only=True,
         caching=False,
     ),
-    Model("mistral.pixtral-large-2502-v1:0", "Pixtral Large", "Mistral AI", profile_only=True, caching=False),
+    Model(
+        "mistral.pixtral-large-2502-v1:0", "Pixtral Large", "Mistral AI", "mistral", profile_only=True, caching=False
+    ),
     Model("qwen.qwen3-32b-v1:0", "Qwen3 32B", "Qwen", tool_choices=_ANY_ONLY, inputs=("TEXT",), caching=False),
     Model(
         "openai.gpt-oss-120b-1:0",

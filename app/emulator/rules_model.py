@@ -36,6 +36,7 @@ def _check_model(model: Model, request: dict[str, Any]) -> None:
     _check_end(model, messages)
     _check_sampling(model, request, inference)
     _check_strictness(model, request)
+    _check_format(model, request)
     _check_schemas_of_tools(request)
     _check_thoughts(messages)
     _check_thinking(model, request, inference)
@@ -97,6 +98,12 @@ def _check_strictness(model: Model, request: dict[str, Any]) -> None:
     for place, tool in enumerate((request.get("toolConfig") or {"tools": []})["tools"]):
         if tool.get("toolSpec", {}).get("strict") and model.family != "claude-4.5":
             raise _Refused(f"tools.{place}.custom.strict: Extra inputs are not permitted")
+
+
+def _check_format(model: Model, request: dict[str, Any]) -> None:
+    """anthropic-sdk-python#1759 and vercel/ai#14773: not since 4.7."""
+    if model.family == "claude-5" and (request.get("outputConfig") or {}).get("textFormat"):
+        raise _Refused("output_config.format: Extra inputs are not permitted")
 
 
 def _check_schemas_of_tools(request: dict[str, Any]) -> None:

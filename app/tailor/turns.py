@@ -13,10 +13,10 @@ from typing import Any
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 from app.errors import InvalidRequest
+from app.tailor.beside import PLACEHOLDER, part
 from app.tailor.draft import Draft
 from app.tailor.pairs import Role, bring_together
 
-PLACEHOLDER = "."
 # "Cache point cannot be inserted after reasoning block" (opencode#36517)
 _UNCACHEABLE = frozenset({"cachePoint", "reasoningContent"})
 
@@ -36,6 +36,7 @@ def tailor_turns(draft: Draft) -> None:
                 draft.repair("tool_results")
             turn["content"] = sorted_content
         turn["content"] = _points_behind_content(turn["content"], draft)
+    turns = part(turns, draft)
     if not turns or turns[0]["role"] != "user":
         turns.insert(0, {"role": "user", "content": [{"text": PLACEHOLDER}]})
         draft.repair("first_turn")

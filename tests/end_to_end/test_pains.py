@@ -170,6 +170,18 @@ def test_pain_13_results_of_parallel_calls_are_one_turn_and_roles_alternate(
     assert [next(iter(block)) for block in sent[-1]["content"]] == ["toolResult", "toolResult", "text"]
 
 
+@pytest.mark.parametrize("model", [LLAMA, "us.mistral.pixtral-large-2502-v1:0", NOVA, "us.anthropic.claude-sonnet-4-6"])
+def test_pain_13_a_call_with_words_beside_it_comes_back(client: openai.OpenAI, model: str) -> None:
+    history: Any = [
+        user("x"),
+        {"role": "assistant", "content": "I look.", "tool_calls": [called("clock", "a")]},
+        {"role": "tool", "tool_call_id": "a", "content": "12"},
+        user("and?"),
+    ]
+    answer = client.chat.completions.create(model=model, messages=history, tools=[function("clock")])
+    assert answer.choices[0].finish_reason in ("stop", "tool_calls")
+
+
 @pytest.mark.parametrize("blank", ["", " ", "\n\t"])
 def test_pain_14_blank_texts_are_left_out(client: openai.OpenAI, bedrock: Watched, blank: str) -> None:
     history: Any = [

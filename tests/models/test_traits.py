@@ -54,6 +54,7 @@ REAL_IDS = {
     "cohere.rerank-v3-5:0": "cohere-rerank",
     "amazon.rerank-v1:0": "amazon-rerank",
     "local.smollm2-135m-instruct-v1:0": "smollm2",
+    "nvidia.nemotron-super-3-120b": "others",
     "scripted.echo-v1:0": "unknown",
 }
 

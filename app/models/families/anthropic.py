@@ -9,11 +9,15 @@ _COMMON: dict[str, Any] = {
     "single_tool_field": True,
     # "input_schema does not support oneOf, allOf, or anyOf at the top level" (cua#3303, kilocode#12246)
     "top_level_unions": False,
+    # pydantic-ai#6098, live: a document beside a result hides the result; PDF alone passed, which nobody promises
+    "apart_from_results": frozenset({"document", "video"}),
     "native": {"anthropic": "invoke"},
     "top_k": "field",
     # contracts 5.4 (litellm, 2026-11): TokenUsage does not count thoughts, Claude's own usage does
     "thinking_tokens": "/usage/output_tokens_details",
 }
+# no schemas of their own, unlike 4.5 and 4.6: "output_config.format: Extra inputs are not permitted" for 4.7, 4.8 and
+# Sonnet 5 (vercel/ai#14773, anthropic-sdk-python#1759; 2026-07)
 _CLAUDE_5: dict[str, Any] = {
     **_COMMON,
     # contracts 3.1: on Bedrock only from 4.7 on
@@ -25,7 +29,6 @@ _CLAUDE_5: dict[str, Any] = {
     "reasoning": "adaptive",
     "extra_high_effort": True,
     "thinking_display": True,
-    "structured": "native",
 }
 
 ROWS = (
@@ -34,6 +37,7 @@ ROWS = (
         r"anthropic\.claude-[a-z]+-5-5",
         "contracts 6, 2026-11: the 5.5 line always thinks, so no tool can be forced; the rest as Claude 5",
         **_CLAUDE_5,
+        structured="prompt",
         tool_choices=frozenset(),
         thinks_unasked="always",
     ),

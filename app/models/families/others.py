@@ -5,7 +5,13 @@ from typing import Any
 from app.models.families.row import row
 
 _UNSIGNED = {"reasoning_history": "none"}
-_COMMON: dict[str, Any] = {**_UNSIGNED, "caching": False}
+# "doesn't support the image field" (opencode#50272, 2026-09): of all families but Claude, Nova and Llama 4
+_COMMON: dict[str, Any] = {**_UNSIGNED, "caching": False, "media_in_results": frozenset()}
+# pydantic-ai#6098 and langchain-aws#1118, live on Converse, 2026-06
+_TOOLS_APART: dict[str, Any] = {
+    "apart_from_results": frozenset({"text", "image", "document", "video"}),
+    "apart_from_calls": frozenset({"text"}),
+}
 _AUTO_ONLY: dict[str, Any] = {"tool_choices": frozenset()}
 # botocore's documentation of SpecificToolChoice: Claude 3 and later, Nova, and Mistral Large
 _ANY_ONLY: dict[str, Any] = {"tool_choices": frozenset({"any"})}
@@ -134,13 +140,14 @@ ROWS = (
         "minimax", r"minimax\.", "recording bedrock_native_output_minimax", **_COMMON, **_ANY_ONLY, structured="native"
     ),
     row("glm", r"zai\.glm", "recording bedrock_zai_native_output", **_COMMON, **_ANY_ONLY, structured="native"),
-    row("mistral", r"mistral\.", "AWS user guide: toolChoice any and tool; no prompt cache", **_COMMON),
+    row("mistral", r"mistral\.", "AWS user guide: toolChoice any and tool; no prompt cache", **_COMMON, **_TOOLS_APART),
     row(
         "llama",
         r"meta\.llama",
         "harness-sdk#1241: no toolChoice but auto; AWS user guide: no prompt cache",
-        **_COMMON,
+        **{**_COMMON, "media_in_results": frozenset({"image"})},
         **_AUTO_ONLY,
+        **_TOOLS_APART,
         structured="prompt",
     ),
     row(
@@ -158,6 +165,15 @@ ROWS = (
         **_COMMON,
         **_AUTO_ONLY,
         reasoning="effort",
+    ),
+    row(
+        "others",
+        r"(ai21|cohere|moonshot(ai)?|nvidia|writer)\.",
+        'botocore\'s documentation of SpecificToolChoice; "did not allow prompt caching" (litellm#39210 of nemotron, '
+        "portkey's docs-core#1025 of kimi-k2.5)",
+        **_COMMON,
+        **_ANY_ONLY,
+        structured="prompt",
     ),
     row(
         "smollm2",
