@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 _REFRESH_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
 _RENEWAL_SECONDS = 5.0
-_FIRST_SECONDS = 15.0
+# how long a request waits for the chain, whatever that is doing
+_PATIENCE_SECONDS = 15.0
 # botocore refreshes what it knows to end fifteen minutes ahead of that
 _AHEAD_SECONDS = 900.0
 
@@ -62,6 +63,7 @@ class CredentialsProvider:
         self._tried = asyncio.Event()
         self._renewed_at = -_RENEWAL_SECONDS
         self._task: asyncio.Task[None] | None = None
+        self._renewals: set[asyncio.Task[None]] = set()
         self.problem = "not resolved yet"
 
     def start(self) -> None:
@@ -70,9 +72,10 @@ class CredentialsProvider:
 
     async def close(self) -> None:
         """Stop renewing."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        running = [*self._renewals, *([self._task] if self._task is not None else ())]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def get(self) -> Identity:
         """The present identity; waits only while the very first resolution is under way.
@@ -83,17 +86,24 @@ class CredentialsProvider:
         if self._identity is not None:
             return self._identity
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_SECONDS):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._tried.wait()
         if self._identity is None:
             raise Overloaded("the gateway has no AWS credentials", retry_here=False, detail=self.problem)
         return self._identity
 
     async def renew(self, refused: Identity) -> None:
-        """Bedrock refused this identity: ask the chain afresh, unless somebody just did; returns when that is done.
+        """Bedrock refused this identity: ask the chain afresh, unless somebody just did; returns when that is done, or
+        hangs for too long, and then it goes on without its caller.
 
         However many requests are refused, the chain is asked once in some seconds: its source may be a remote service.
         """
+        renewal = asyncio.create_task(self._renew(refused))
+        self._renewals.add(renewal)
+        renewal.add_done_callback(self._renewals.discard)
+        await asyncio.wait([renewal], timeout=_PATIENCE_SECONDS)
+
+    async def _renew(self, refused: Identity) -> None:
         async with self._resolving:
             is_due = time.monotonic() - self._renewed_at >= _RENEWAL_SECONDS
             if self._identity == refused and is_due:

@@ -90,6 +90,30 @@ async def test_a_refused_identity_is_renewed_once_for_everybody() -> None:
     assert asked == [False, True]
 
 
+async def test_nobody_waits_for_long_where_the_chain_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_REFRESH_SECONDS", 0)
+    known, may_go_on = Credentials("key", "s"), threading.Event()
+    asked = 0
+
+    def resolver(afresh: bool) -> Credentials:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            may_go_on.wait(10)
+        return known
+
+    async with running(resolver) as provider:
+        assert await provider.get() == known
+        while asked < 2:
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(provider.renew(known) for _ in range(20)))
+        assert await provider.get() == known
+        assert not may_go_on.is_set()
+        may_go_on.set()
+
+
 async def test_credentials_are_renewed_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REFRESH_SECONDS", 0.01)
     count = 0
