@@ -44,6 +44,7 @@ class EventUndo:
         self._calls = 0
         # text beside a forced answer: a preamble if the answer comes, the answer itself if it does not
         self._held: list[Event] = []
+        self._held_blocks: set[int] = set()
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """The events in the caller's terms. Some vanish; only text beside a forced answer is held back."""
@@ -57,10 +58,13 @@ class EventUndo:
                 return []
             case {"contentBlockStop": {"contentBlockIndex": index}} if index in self._dropped_blocks:
                 return []
-            case {"contentBlockDelta": {"delta": {"text": _}}} if self._undo.answer_tool:
-                if self._answer_block < 0:
-                    self._held.append(event)
-                return []
+            case {"contentBlockDelta": {"delta": {"text": _} | {"citation": _}, "contentBlockIndex": index}} if (
+                self._undo.answer_tool
+            ):
+                self._held_blocks.add(index)
+                return self._hold(event)
+            case {"contentBlockStop": {"contentBlockIndex": index}} if index in self._held_blocks:
+                return self._hold(event)
             case {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}} if (
                 index == self._answer_block
             ):
@@ -71,6 +75,11 @@ class EventUndo:
                     stop = {**stop, "stopReason": "end_turn"}
                 return [*held, cast(Event, {"messageStop": stop})]
         return [event]
+
+    def _hold(self, event: Event) -> list[Event]:
+        if self._answer_block < 0:
+            self._held.append(event)
+        return []
 
     def _start_of_call(self, tool: dict[str, Any], index: int, start: dict[str, Any]) -> list[Event]:
         if tool.get("type") == "server_tool_use":

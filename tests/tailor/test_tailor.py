@@ -592,6 +592,15 @@ class TestOutput:
             {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"text": "{}"}}}
         ]
 
+    def test_a_text_that_was_held_ends_behind_its_words(self) -> None:
+        undoing = EventUndo(Undo(answer_tool="json_answer"))
+        cited: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"citation": {"title": "t"}}}}
+        text: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "Blocked."}}}
+        end: Any = {"contentBlockStop": {"contentBlockIndex": 0}}
+        stop: Any = {"messageStop": {"stopReason": "guardrail_intervened"}}
+        assert undoing.feed([cited, text, end]) == []
+        assert undoing.feed([stop]) == [cited, text, end, stop]
+
     def test_references_that_end_are_compiled(self) -> None:
         schema = {
             "type": "object",
