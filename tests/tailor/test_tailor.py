@@ -444,7 +444,8 @@ class TestReasoning:
         draft = tailored(LLAMA, intent=Intent(effort="high"))
         assert (draft.ignored, draft.repaired) == (["reasoning_effort"], [])
         assert tailored(LLAMA, intent=Intent(effort="none")).ignored == []
-        assert tailored(CLAUDE_55, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
+        for always in (CLAUDE_55, GPT_OSS, traits_of(parse_model_id("deepseek.r1-v1:0"))):
+            assert tailored(always, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
 
     def test_nova_at_its_highest_goes_without_limits(self) -> None:
         inference = {"maxTokens": 100, "temperature": 0.5, "topP": 0.5, "stopSequences": ["x"]}

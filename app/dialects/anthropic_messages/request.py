@@ -111,7 +111,10 @@ def _ignored_within(request: MessagesRequest) -> Iterator[str]:
             yield f"system[{place}].citations"
     for place, message in enumerate(request.messages):
         for number, block in enumerate(message.content if isinstance(message.content, list) else ()):
-            yield from _ignored_in(block, f"messages[{place}].content[{number}]")
+            path = f"messages[{place}].content[{number}]"
+            if _is_drawn(message, block):
+                yield path
+            yield from _ignored_in(block, path)
 
 
 def _ignored_in(block: Any, path: str) -> Iterator[str]:
@@ -176,8 +179,14 @@ def _message(message: Any, path: str) -> Message:
         return {"role": message.role, "content": [{"text": message.content}]}
     content: list[ContentBlock] = []
     for place, block in enumerate(message.content):
-        content += _blocks(block, f"{path}.content[{place}]")
+        if not _is_drawn(message, block):
+            content += _blocks(block, f"{path}.content[{place}]")
     return {"role": message.role, "content": content}
+
+
+def _is_drawn(message: Any, block: Any) -> bool:
+    """A picture that the model made: Converse takes pictures of the user only (ai-dial-adapter#306)."""
+    return message.role == "assistant" and isinstance(block, ImageBlock)
 
 
 def _blocks(block: Block, path: str) -> list[ContentBlock]:

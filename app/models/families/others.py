@@ -15,7 +15,14 @@ _TOOLS_APART: dict[str, Any] = {
 _AUTO_ONLY: dict[str, Any] = {"tool_choices": frozenset()}
 # botocore's documentation of SpecificToolChoice: Claude 3 and later, Nova, and Mistral Large
 _ANY_ONLY: dict[str, Any] = {"tool_choices": frozenset({"any"})}
-_GPT_OSS: dict[str, Any] = {**_COMMON, **_AUTO_ONLY, "reasoning": "effort", "structured": "native"}
+# recording bedrock_thinking_true_openai_variant: thoughts for one word
+_GPT_OSS: dict[str, Any] = {
+    **_COMMON,
+    **_AUTO_ONLY,
+    "reasoning": "effort",
+    "thinks_unasked": "always",
+    "structured": "native",
+}
 
 ROWS = (
     row(
@@ -156,6 +163,7 @@ ROWS = (
         "AWS user guide: no tools on Converse; contracts 5.2: no switch for its thinking",
         **_COMMON,
         tools=False,
+        thinks_unasked="always",
         structured="prompt",
     ),
     row(

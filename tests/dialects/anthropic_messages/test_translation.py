@@ -443,3 +443,15 @@ def test_a_strict_tool_stays_strict() -> None:
     tool = {"name": "t", "input_schema": {}, "strict": True, "description": " "}
     (made,) = call(request(tools=[tool])).converse["toolConfig"]["tools"]
     assert made == {"toolSpec": {"name": "t", "inputSchema": {"json": {}}, "strict": True}}
+
+
+def test_a_picture_that_the_model_drew_stays_behind_and_is_named() -> None:
+    drawn = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Here."}, drawn]}
+    made = call(request(messages=[USER, said, {"role": "user", "content": [drawn]}]))
+    assert [[next(iter(block)) for block in turn["content"]] for turn in made.converse["messages"]] == [
+        ["text"],
+        ["text"],
+        ["image"],
+    ]
+    assert made.ignored == ["messages[1].content[1]"]
