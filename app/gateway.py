@@ -187,7 +187,7 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     clients = {place: _client(settings, place, transport, retry) for place in places}
     directory = ModelDirectory(clients[HOME])
     metrics, load = Metrics(_base_of), Load(share.processes)
-    held, inside, waiting, first, *unproven = share.tallies
+    held, held_unproven, inside, waiting, first, *unproven = share.tallies
     admission = Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait, inside, waiting, first)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a place.", lambda: waiting.own)
@@ -211,6 +211,7 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
             admission,
             Admission(max(settings.max_in_flight // 10, 1), settings.max_waiting, settings.max_wait, *unproven),
             Bodies(settings.max_bodies_bytes, held),
+            Bodies(max(settings.max_bodies_bytes // 4, settings.max_body_bytes), held_unproven),
             settings.max_body_bytes,
             settings.caller_timeout,
             settings.bedrock_total_timeout,

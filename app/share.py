@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from app.kit.tally import Tally
 from app.telemetry.siblings import Siblings
 
-TALLIES = 7
+TALLIES = 8
 
 
 @dataclass(frozen=True, slots=True)

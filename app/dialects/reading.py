@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from io import BytesIO
 
 from starlette.types import Receive, Scope
@@ -31,8 +32,8 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
 
     Args:
         limit: bytes.
-        patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace; infinite where it
-            has arrived.
+        patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace, but never so
+            many without a byte; infinite where it has arrived.
         held: is told of its bytes.
 
     Raises:
@@ -46,21 +47,24 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
     if length > limit:
         raise _too_large(limit)
     if patience == math.inf:
-        return await _read_pieces(receive, length, limit, None, held)
+        return await _read_pieces(receive, length, limit, lambda: None, held)
     pace = asyncio.timeout(patience)
     try:
         async with pace:
-            return await _read_pieces(receive, length, limit, pace, held)
+            last = pace.when() or 0.0
+            now = asyncio.get_running_loop().time
+
+            def go_on() -> None:
+                pace.reschedule(min(last + held.size / _BYTES_PER_SECOND, now() + patience))
+
+            return await _read_pieces(receive, length, limit, go_on, held)
     except TimeoutError:
         if not pace.expired():
             raise
         raise CallerTooSlow("the body did not arrive in time") from None
 
 
-async def _read_pieces(
-    receive: Receive, length: int, limit: int, pace: asyncio.Timeout | None, held: HeldBody
-) -> bytes:
-    begun = pace.when() or 0.0 if pace is not None else 0.0
+async def _read_pieces(receive: Receive, length: int, limit: int, go_on: Callable[[], None], held: HeldBody) -> bytes:
     read: BytesIO | None = None  # grows in place, where pieces that were joined would be held twice
     while True:
         message = await receive()
@@ -77,8 +81,7 @@ async def _read_pieces(
         read.write(piece)
         if is_last:
             return contents_of(read)
-        if pace is not None:
-            pace.reschedule(begun + held.size / _BYTES_PER_SECOND)
+        go_on()
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -56,7 +56,7 @@ class Threshold:
     """What every door needs to let a request in.
 
     authenticator: who may. admission: how many at once; unproven: and of those whose signature waits for their body.
-    bodies: how many bytes at once, and max_body_bytes of one. caller_timeout: seconds in
+    bodies, unproven_bodies: how many bytes of each at once, and max_body_bytes of one. caller_timeout: seconds in
     which a body must arrive. total_timeout: seconds for all of it. heartbeat: seconds of silence in a stream after
     which something is said; 0 for never. note_gap: is told of the seconds between two things that a stream says.
     """
@@ -65,6 +65,7 @@ class Threshold:
     admission: Admission
     unproven: Admission
     bodies: Bodies
+    unproven_bodies: Bodies
     max_body_bytes: int
     caller_timeout: float
     total_timeout: float
@@ -188,7 +189,7 @@ class Entrance:
         claim = threshold.authenticator.authenticate(head)
         if wanted := head.header(TIMEOUT):
             deadline.shorten(_seconds(wanted))
-        held = HeldBody(threshold.bodies)
+        held = HeldBody(threshold.unproven_bodies if isinstance(claim, SignedClaim) else threshold.bodies)
         has_arrived = scope.get("extensions", {}).get(ARRIVED)
 
         async def read() -> bytes:
@@ -201,6 +202,7 @@ class Entrance:
                 async with threshold.unproven:
                     body = await read()
                     caller = await off_loop(len(body), partial(claim.verify, body))
+                held.move(threshold.bodies)
                 record.caller = caller.name
                 async with threshold.admission:
                     exchange = Exchange(head, scope["path_params"], body, caller, deadline, record, held)

@@ -120,6 +120,17 @@ class HeldBody(Struct):
             raise GatewayBusy("the gateway is busy: try again in a moment", detail="too many bytes of bodies")
         self.size += count
 
+    def move(self, bodies: Bodies) -> None:
+        """Hold it among others from now on.
+
+        Raises:
+            GatewayBusy: those are too many bytes with it.
+        """
+        size = self.size
+        self.release()
+        self.bodies = bodies
+        self.add(size)
+
     def release(self) -> None:
         """Hold no more of it."""
         self.bodies.held.add(-self.size)

@@ -121,9 +121,10 @@ def _with_known_roles(turns: list[Message], draft: Draft) -> list[Message]:
 def _mind_prefill(last: Message, draft: Draft) -> None:
     if draft.traits.prefill == "refused":
         raise InvalidRequest("this model does not continue a message: end with the user's", param="messages")
-    block = last["content"][-1]
+    place = max(place for place, block in enumerate(last["content"]) if "cachePoint" not in block)
+    block = last["content"][place]
     if draft.traits.prefill == "trimmed" and "text" in block and block["text"] != block["text"].rstrip():
-        last["content"][-1] = {"text": block["text"].rstrip()}
+        last["content"][place] = {"text": block["text"].rstrip()}
         draft.repair("prefill")
 
 

@@ -148,6 +148,17 @@ def test_a_large_body_gets_the_time_it_needs(bedrock: tuple[HoldingBedrock, str]
             assert caller.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
+def test_bytes_that_came_fast_buy_no_silence(bedrock: tuple[HoldingBedrock, str]) -> None:
+    with gateway(bedrock[1], caller_timeout=0.4) as base:
+        with socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)) as caller:
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+            caller.sendall(f"{head}content-length: 1000000\r\n\r\n".encode() + b" " * 900_000)
+            started = time.monotonic()
+            caller.settimeout(5)
+            assert caller.recv(4096).startswith(b"HTTP/1.1 408 ")
+            assert time.monotonic() - started < 2
+
+
 def test_those_whose_signature_is_not_proven_keep_nobody_out(bedrock: tuple[HoldingBedrock, str]) -> None:
     """Who knows a key's name alone can hold places; but not those of callers with a key."""
     bedrock[0].may_answer.set()
@@ -162,6 +173,15 @@ def test_those_whose_signature_is_not_proven_keep_nobody_out(bedrock: tuple[Hold
             caller.sendall(f"{head}content-length: 100\r\n\r\n".encode())
         time.sleep(0.2)
         assert post(base, "/v1/chat/completions", CHAT).status_code == 200
+    large = {**CHAT, "messages": [{"role": "user", "content": "x" * 150_000}]}
+    limits: dict[str, Any] = {"max_body_bytes": 200_000, "max_bodies_bytes": 800_000}
+    with gateway(bedrock[1], **limits) as base, contextlib.ExitStack() as stack:
+        port = urlsplit(base).port or 0
+        for _ in range(10):
+            caller = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            caller.sendall(f"{head}content-length: 190000\r\n\r\n".encode() + b" " * 180_000)
+        time.sleep(0.2)
+        assert post(base, "/v1/chat/completions", large).status_code == 200
 
 
 def test_bodies_are_held_within_a_bound(bedrock: tuple[HoldingBedrock, str]) -> None:

@@ -101,8 +101,10 @@ ROWS = (
     row(
         "grok-4.6",
         r"xai\.grok-4\.[6-9]",
-        "AWS user guide, card of Grok 4.6 (2026-11): Converse, and Responses at the runtime, by profile ids",
+        "AWS user guide, card of Grok 4.6 (2026-11): Converse, and Responses at the runtime, by profile ids; "
+        "contracts 6: it refuses stop sequences",
         **_COMMON,
+        max_stop_sequences=0,
         native={"openai_responses": "openai"},
     ),
     row(
