@@ -13,12 +13,13 @@ from functools import partial
 import uvicorn
 
 from app.check import run_check
+from app.environment import faults_end_the_start, load_settings
 from app.kit.memory import give_large_blocks_back
 from app.kit.signals import exit_normally_on_signals
 from app.main import create_app
 from app.processes import Processes
 from app.protocol import guarded
-from app.settings import Settings, faults_end_the_start, load_settings
+from app.settings import Settings
 from app.share import Share
 from app.telemetry.logs import configure_logging
 

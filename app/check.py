@@ -9,12 +9,13 @@ from typing import TextIO
 from app.bedrock.client import BedrockRequest
 from app.bedrock.credentials import BearerToken
 from app.bedrock.transport import read_body
+from app.environment import load_settings
 from app.errors import GatewayError
 from app.gateway import Gateway, build_gateway
 from app.kit import json
 from app.kit.clock import Deadline
 from app.models.ids import parse_model_id
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import Settings, SettingsError
 from app.share import Share
 from app.telemetry.observer import RequestRecord
 

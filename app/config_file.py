@@ -74,6 +74,8 @@ class LimitsRow(_Row):
 class PriceRow(_Row):
     """What a model costs, in USD per million tokens; see `models/prices.py`."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     input: float = Field(ge=0)
     output: float = Field(ge=0)
     cache_read: float | None = Field(None, ge=0)

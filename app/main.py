@@ -21,12 +21,13 @@ from app.dialects.openai_chat.router import chat_routes
 from app.dialects.openai_embeddings.router import embedding_routes
 from app.dialects.openai_responses.router import response_routes
 from app.dialects.unknown import answer_without_door
+from app.environment import faults_end_the_start, load_settings
 from app.gateway import build_gateway
 from app.middleware import RequestMiddleware
 from app.openapi import DESCRIPTION, TAGS, openapi_document
 from app.ops.health import health_router
 from app.ops.metrics import metrics_router
-from app.settings import Settings, faults_end_the_start, load_settings
+from app.settings import Settings
 from app.share import Share
 from app.telemetry.logs import LogObserver, configure_logging
 from app.telemetry.metrics import CONTENT_TYPE
@@ -71,7 +72,7 @@ def create_app(settings: Settings, observer: Observer | None = None, share: Shar
             *model_routes(gateway.directory, gateway.pipeline.planner, gateway.threshold, prefix),
         ]
     application.router.routes += [
-        *response_routes(gateway.pipeline, gateway.threshold, gateway.responses, settings.sealing_secret()),
+        *response_routes(gateway.pipeline, gateway.threshold, gateway.responses, settings.sealing_secrets()),
         *rerank_routes(gateway.pipeline, gateway.threshold),
         *message_routes(gateway.pipeline, gateway.threshold),
         *bedrock_routes(gateway.pipeline, gateway.threshold),

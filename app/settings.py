@@ -1,39 +1,27 @@
-"""Settings, from the environment and an optional `.env`: refused early, and all at once."""
+"""What can be set, and what of it cannot be."""
 
 import os
 import re
 import secrets
 import ssl
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError
-from dotenv import load_dotenv
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.aws_data import available_profiles, bedrock_regions
 from app.config_file import ConfigFile, load_config, parse_config
-from app.kit.entries import parse_aliases, parse_api_keys
+from app.kit.entries import is_secret, parse_aliases, parse_api_keys
 
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
 _URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_USERINFO = re.compile(r"//[^/@]*@")
-_SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "seal_secret", "metrics_key", "aws_bearer_token_bedrock"})
 _SMOKE = "smoke"
 # the same in all processes that are forked from this one
 _OWN_SECRET = secrets.token_bytes(32)
-# what bedrock-access-gateway called it
-_PREDECESSORS = {
-    "API_KEYS": "API_KEY",
-    "BEDROCK_MODEL_ID": "DEFAULT_MODEL",
-    "EMBEDDING_MODEL_ID": "DEFAULT_EMBEDDING_MODEL",
-}
 
 
 class SettingsError(Exception):
@@ -65,7 +53,10 @@ class Settings(BaseSettings):
         description="The default model: a model id, an inference profile id or an ARN. Required.",
     )
     embedding_model_id: str | None = Field(
-        None, description="The model of embeddings for which none is named; BEDROCK_MODEL_ID if unset."
+        None,
+        max_length=2048,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
+        description="The model of embeddings for which none is named; BEDROCK_MODEL_ID if unset.",
     )
     model_aliases: str = Field(
         "", description="Names that callers may use for models: a comma-separated list of `name=model`."
@@ -124,11 +115,16 @@ class Settings(BaseSettings):
     fetch_media_bytes: int = Field(10_000_000, ge=1024, le=100_000_000, description="Bytes of all that one names.")
     fetch_media_timeout: float = Field(10, gt=0, le=120, description="Seconds to fetch one.")
     max_bodies_bytes: int = Field(
-        268_435_456, ge=1024, le=100_000_000_000, description="Bytes of all request bodies that are held at once."
+        268_435_456,
+        validate_default=True,
+        ge=1024,
+        le=100_000_000_000,
+        description="Bytes of all request bodies that are held at once.",
     )
     guardrail_id: str | None = Field(
         None,
         max_length=2048,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
         description="Id or ARN of a guardrail for every call; a call that cannot have it is refused.",
     )
     guardrail_version: str = Field("DRAFT", pattern=r"^([1-9][0-9]{0,7}|DRAFT)$", description="Its version.")
@@ -160,7 +156,7 @@ class Settings(BaseSettings):
     seal_secret: SecretStr | None = Field(
         None,
         min_length=16,
-        description="Signs the thoughts that callers of `/v1/responses` carry; made from the keys if unset.",
+        description="Signs the thoughts that callers of `/v1/responses` carry; each by its caller's key if unset.",
     )
     load_log_interval: float = Field(
         60, ge=0, le=3600, description="Seconds between two log lines that tell the requests in flight; 0 for none."
@@ -281,7 +277,23 @@ class Settings(BaseSettings):
         if value is not None:
             others = info.data.get("api_keys")
             smoke = f"{_SMOKE}={value.get_secret_value()}"
+            if "," in smoke:
+                raise ValueError("must be one key: without a comma")
             parse_api_keys(f"{others.get_secret_value()},{smoke}" if others else smoke)
+        return value
+
+    @field_validator("metrics_key")
+    @classmethod
+    def _check_metrics_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not is_secret(value.get_secret_value()):
+            raise ValueError("must be printable ASCII without spaces")
+        return value
+
+    @field_validator("max_bodies_bytes")
+    @classmethod
+    def _check_bodies(cls, value: int, info: ValidationInfo) -> int:
+        if value < (largest := info.data.get("max_body_bytes", 0)):
+            raise ValueError(f"must hold one body of MAX_BODY_BYTES, {largest}")
         return value
 
     @field_validator("auth_disabled")
@@ -324,12 +336,14 @@ class Settings(BaseSettings):
         """The names of NATIVE_SURFACES."""
         return frozenset(self.native_surfaces.split(",")) - {"none"}
 
-    def sealing_secret(self) -> bytes:
-        """What signs thoughts, the same wherever the keys are the same; without keys, of one start."""
+    def sealing_secrets(self) -> Callable[[str], bytes]:
+        """What signs the thoughts of a caller, by name: the same wherever its key is, whoever else has one; without
+        keys, of one start."""
         if self.seal_secret:
-            return self.seal_secret.get_secret_value().encode()
-        keys = self.keys()
-        return repr(sorted(keys.items())).encode() if keys else _OWN_SECRET
+            shared = self.seal_secret.get_secret_value().encode()
+            return lambda _: shared
+        keys = {name: secret.encode() for name, secret in self.keys().items()}
+        return lambda caller: keys.get(caller, _OWN_SECRET)
 
     def metrics_secret(self) -> str:
         """METRICS_KEY, or nothing."""
@@ -351,49 +365,3 @@ def _try_pem(load: Callable[[], object]) -> None:
     except OSError as error:
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
         raise ValueError(f"must hold what PEM says it does: {reason or error}") from None
-
-
-def load_settings(env_file: str | Path = ".env") -> Settings:
-    """Read the environment; what `env_file` holds is added to it where it is unset, for botocore too.
-
-    Where a variable of ours is unset, the one that bedrock-access-gateway had for it counts.
-
-    Raises:
-        SettingsError: with every fault at once.
-    """
-    try:
-        load_dotenv(env_file, override=False)
-    except (OSError, UnicodeError) as error:
-        raise SettingsError([f"{env_file} cannot be read: {error}"]) from None
-    for ours, theirs in _PREDECESSORS.items():
-        if not os.environ.get(ours) and os.environ.get(theirs):
-            os.environ[ours] = os.environ[theirs]
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise SettingsError([_describe(fault) for fault in error.errors()]) from None
-
-
-@contextmanager
-def faults_end_the_start() -> Iterator[None]:
-    """Where settings are found wrong inside, every fault is printed and the process ends with code 2."""
-    try:
-        yield
-    except SettingsError as error:
-        lines = "".join(f"  - {fault}\n" for fault in error.faults)
-        sys.stderr.write(f"Outcrop cannot start: its environment is wrong.\n{lines}See DEPLOYMENT.md.\n")
-        raise SystemExit(2) from None
-
-
-def _describe(fault: Any) -> str:
-    field = str(fault["loc"][0])
-    variable = field.upper()
-    reason = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "missing":
-        return f"{variable} is not set: {Settings.model_fields[field].description}"
-    if field in _SECRET_FIELDS:
-        return f"{variable} (value not shown): {reason}"
-    if variable not in os.environ:
-        return f"{variable} (not set): {reason}"
-    value = _USERINFO.sub("//***@", str(fault["input"]))
-    return f"{variable}={value!r}: {reason}"

@@ -18,8 +18,8 @@ import app.ops.probe  # noqa: F401 -- the image's health check
 from app.emulator.auth import Gate
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
+from app.environment import load_settings
 from app.main import create_app
-from app.settings import load_settings
 from app.storage import responses_sqlite  # noqa: F401 -- loaded only where RESPONSES_STORE asks for it
 
 

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.x509.oid import NameOID
 
 from app.aws_data import bedrock_regions
+from app.environment import load_settings
 from app.kit.entries import parse_api_keys
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import Settings, SettingsError
 
 GOOD = {"AWS_REGION": "eu-central-1", "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0", "API_KEYS": "team=s3cret"}
 
@@ -194,11 +195,11 @@ def test_a_file_fills_what_the_environment_leaves_open(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
-        ("one", {"key-1": "one"}),
-        ("one, two ,", {"key-1": "one", "key-2": "two"}),
-        ("a=x,y", {"a": "x", "key-2": "y"}),
+        ("one", {"key-7692c3ad": "one"}),
+        ("one, two ,", {"key-7692c3ad": "one", "key-3fc4ccfe": "two"}),
+        ("a=x,two", {"a": "x", "key-3fc4ccfe": "two"}),
         ("a=x=y", {"a": "x=y"}),
-        ("YWJjZGVmZ2hpamtsbQ==", {"key-1": "YWJjZGVmZ2hpamtsbQ=="}),
+        ("YWJjZGVmZ2hpamtsbQ==", {"key-202aa91d": "YWJjZGVmZ2hpamtsbQ=="}),
         ("a=YWJjZA==", {"a": "YWJjZA=="}),
     ],
 )
@@ -207,7 +208,8 @@ def test_keys(text: str, keys: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [",", "a=x,a=y", "a=x,b=x", "na me=x", "a=b c", "a=", "dev=", "n" * 65 + "=x", "/=x", "a=\x00"]
+    "text",
+    [",", "a=x,a=y", "a=x,b=x", "na me=x", "a=b c", "a=", "dev=", "n" * 65 + "=x", "/=x", "a=\x00", "a=schlüssel"],
 )
 def test_bad_keys(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
@@ -218,7 +220,7 @@ def test_bad_keys(text: str) -> None:
 def test_the_smoke_key_is_one_more_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = load(monkeypatch, tmp_path, SMOKE_API_KEY="fire")
     assert settings.keys() == {"team": "s3cret", "smoke": "fire"}
-    for clash in ("s3cret", "two words"):
+    for clash in ("s3cret", "two words", "two,keys"):
         (fault,) = faults(monkeypatch, tmp_path, SMOKE_API_KEY=clash)
         assert fault.startswith("SMOKE_API_KEY (value not shown): ")
         assert clash not in fault
@@ -231,17 +233,33 @@ def test_where_answers_are_kept_must_be_a_place_for_files(monkeypatch: pytest.Mo
             load(monkeypatch, tmp_path, RESPONSES_STORE=store)
 
 
-def test_what_seals_thoughts_is_the_same_wherever_the_keys_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def secret(**changes: str) -> bytes:
-        return load(monkeypatch, tmp_path, **changes).sealing_secret()
+def test_what_seals_a_caller_s_thoughts_is_its_own_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def secret(caller: str = "team", **changes: str) -> bytes:
+        return load(monkeypatch, tmp_path, **changes).sealing_secrets()(caller)
 
-    assert secret() == secret()
-    assert secret() != secret(API_KEYS="other=another-secret")
-    assert secret(SEAL_SECRET="x" * 16) == b"x" * 16
+    assert secret() == secret(API_KEYS="other=another-secret,team=s3cret")
+    assert secret() != secret(API_KEYS="team=another-secret")
+    assert secret(SEAL_SECRET="x" * 16) == secret("other", SEAL_SECRET="x" * 16) == b"x" * 16
     with pytest.raises(SettingsError, match="SEAL_SECRET"):
         secret(SEAL_SECRET="short")
     open_to_all = {"API_KEYS": "", "AUTH_DISABLED": "true", "SEAL_SECRET": ""}
     own = secret(**open_to_all)  # of this start, and of all processes that it forks
     assert own == secret(**open_to_all)
     assert len(own) == 32
-    assert own not in (secret(), b"[]")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("METRICS_KEY", "ключ-ключ"),
+        ("MAX_BODIES_BYTES", "1024"),
+        ("EMBEDDING_MODEL_ID", "no such model here!"),
+        ("GUARDRAIL_ID", "abc\nx-evil: 1"),
+        ("CONFIG_TOML", '[prices."a.b"]\ninput = inf\noutput = 1\n'),
+    ],
+)
+def test_what_can_never_work_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str
+) -> None:
+    (fault,) = faults(monkeypatch, tmp_path, **{variable: value})
+    assert fault.startswith(variable)

@@ -1,5 +1,6 @@
 """Lists of `name=value` entries, as environment variables hold them."""
 
+import hashlib
 import re
 
 _KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -9,7 +10,9 @@ _MIN_PADDED = 16
 
 
 def parse_api_keys(text: str) -> dict[str, str]:
-    """Read `secret` and `name=secret` entries; an entry without a name is called `key-1`, `key-2`, by its place.
+    """Read `secret` and `name=secret` entries; one without a name is called `key-` and eight digits of its SHA-256.
+
+    Its place would be no name: whoever came into that place would find what the one before had kept.
 
     An `=` that only pads a secret, as base64 of sixteen letters or more may end, makes no name.
 
@@ -21,17 +24,22 @@ def parse_api_keys(text: str) -> dict[str, str]:
         name, separator, secret = entry.partition("=")
         is_padding = len(entry) % 4 == 0 and len(entry) >= _MIN_PADDED and not secret.strip("=")
         if not separator or is_padding:
-            name, secret = f"key-{place}", entry
+            name, secret = f"key-{hashlib.sha256(entry.encode()).hexdigest()[:8]}", entry
         if not _KEY_NAME.match(name):
             raise ValueError(f"the name of entry {place} must be 1 to 64 of A-Z a-z 0-9 . _ -")
-        if not secret or not secret.isprintable() or " " in secret:
-            raise ValueError(f"the secret of entry {place} must be printable text without spaces")
+        if not is_secret(secret):
+            raise ValueError(f"the secret of entry {place} must be printable ASCII without spaces")
         if name in keys or secret in keys.values():
             raise ValueError(f"entry {place} repeats a name or a secret")
         keys[name] = secret
     if not keys:
         raise ValueError("must hold at least one key")
     return keys
+
+
+def is_secret(text: str) -> bool:
+    """True if a header can carry it as it is."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def parse_aliases(text: str) -> dict[str, str]:

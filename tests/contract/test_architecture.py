@@ -22,7 +22,7 @@ DOORS = {
     "botocore": {"aws_data.py", "bedrock/credentials.py", "bedrock/endpoints.py", "settings.py"},
     "msgspec": {"kit/json.py", "kit/values.py"},
     "json": {"kit/json.py"},
-    "dotenv": {"settings.py"},
+    "dotenv": {"environment.py"},
     "pydantic_settings": {"settings.py"},
     "uvicorn": {"__main__.py", "protocol.py"},
     "xllamacpp": set(),

@@ -9,8 +9,9 @@ import httpx
 import openai
 import pytest
 
+from app.environment import load_settings
 from app.kit.entries import parse_aliases
-from app.settings import SettingsError, load_settings
+from app.settings import SettingsError
 from tests.end_to_end.conftest import boto_client
 from tests.servers import KEY, emulator_app, gateway, http_reply, read_request, serving, upstream
 
@@ -80,7 +81,7 @@ def test_variables_of_the_gateway_that_went_before(monkeypatch: pytest.MonkeyPat
     for name, value in theirs.items():
         monkeypatch.setenv(name, value)
     settings = load_settings(tmp_path / ".env")
-    assert settings.keys() == {"key-1": "s3cret"}
+    assert settings.keys() == {"key-1ec1c26b": "s3cret"}
     assert (settings.bedrock_model_id, settings.embedding_model_id) == ("a.b", "c.d")
     monkeypatch.setenv("BEDROCK_MODEL_ID", "our.own")
     assert load_settings(tmp_path / ".env").bedrock_model_id == "our.own"

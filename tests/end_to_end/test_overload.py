@@ -187,7 +187,7 @@ def test_those_whose_signature_is_not_proven_keep_nobody_out(bedrock: tuple[Hold
 def test_bodies_are_held_within_a_bound(bedrock: tuple[HoldingBedrock, str]) -> None:
     server, url = bedrock
     large = {**CHAT, "messages": [{"role": "user", "content": "x" * 40_000}]}
-    with gateway(url, max_bodies_bytes=100_000) as base, ThreadPoolExecutor() as pool:
+    with gateway(url, max_body_bytes=100_000, max_bodies_bytes=100_000) as base, ThreadPoolExecutor() as pool:
         held = [pool.submit(post, base, "/v1/chat/completions", large) for _ in range(2)]
         for _ in held:
             server.asked.acquire()

@@ -8,10 +8,10 @@ from typing import Any
 
 import uvicorn
 
+from app.environment import load_settings
 from app.kit import json
 from app.main import create_app
 from app.protocol import guarded
-from app.settings import load_settings
 
 PATH = "/tests/state"
 

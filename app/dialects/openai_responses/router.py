@@ -54,16 +54,18 @@ _EXAMPLES = {
 
 @dataclass(frozen=True, slots=True)
 class _Responses:
-    """What the endpoints share. secret: seals thoughts, the same in every process of a deployment."""
+    """What the endpoints share. secret_of: what seals a caller's thoughts, by name."""
 
     pipeline: Pipeline
     store: ResponseStore
-    secret: bytes
+    secret_of: Callable[[str], bytes]
 
 
-def response_routes(pipeline: Pipeline, threshold: Threshold, store: ResponseStore, secret: bytes) -> Sequence[Door]:
+def response_routes(
+    pipeline: Pipeline, threshold: Threshold, store: ResponseStore, secret_of: Callable[[str], bytes]
+) -> Sequence[Door]:
     """The routes of this dialect."""
-    shared = _Responses(pipeline, store, secret)
+    shared = _Responses(pipeline, store, secret_of)
 
     async def create(exchange: Exchange) -> Answer:
         return await _create(shared, exchange)
@@ -152,7 +154,7 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         return call, NativeFacts(known_as, document, seal, spaces, request.store is not False), ignored
 
     def whole_way(target: Target) -> Way[dict[str, Any]]:
-        seal = Seal(shared.secret, exchange.caller.name, target.known.base)
+        seal = Seal(shared.secret_of(exchange.caller.name), exchange.caller.name, target.known.base)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
             return pipeline.converse(exchange, call, target).then(understood(lambda reply: from_reply(reply, facts)))
@@ -161,7 +163,7 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         return way.noting(ignored).then(understood(lambda answered: from_document(answered, native_facts)))
 
     def stream_way(target: Target) -> Way[tuple[AsyncGenerator[bytes, None], ResponseStream | NativeResponseStream]]:
-        seal = Seal(shared.secret, exchange.caller.name, target.known.base)
+        seal = Seal(shared.secret_of(exchange.caller.name), exchange.caller.name, target.known.base)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
             made = ResponseStream(facts)
