@@ -33,14 +33,13 @@ from app.kit.off_loop import off_loop
 from app.pipeline.exchange import Exchange
 from app.policies.admission import Admission, Bodies, HeldBody
 from app.policies.auth import Authenticator, RequestHead, SignedClaim
-from app.telemetry.observer import RequestRecord
+from app.telemetry.observer import CALLER_GONE, RequestRecord
 
 _log = logging.getLogger(__name__)
 
 RECORD = "outcrop.record"
 # with it a caller says how many seconds it will wait: less than the gateway would, never more
 TIMEOUT = "x-outcrop-timeout"
-CALLER_GONE = "caller_gone"
 # the extension of ASGI's scope that cuts the connection, where the server has it
 ABORT = "outcrop.abort"
 # and the one that tells whether the whole body has arrived: then nobody needs to watch it

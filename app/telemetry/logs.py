@@ -1,7 +1,6 @@
 """JSON logs: one line a request, one line an incident. Never content, never secrets."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -9,8 +8,10 @@ from typing import Any, ClassVar
 
 from app.kit import json
 from app.telemetry.observer import RequestRecord
+from app.telemetry.outlet import Outlet
 
 _requests = logging.getLogger("outcrop.requests")
+_outlet = Outlet()
 
 
 class JsonFormatter(logging.Formatter):
@@ -56,7 +57,7 @@ def configure_logging(level: str) -> None:
     # what no line tells need not be found out for each (the logging HOWTO, "Optimization")
     for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile"):
         setattr(logging, name, None)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_outlet)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -81,21 +82,17 @@ class LogObserver:
     _QUIET_ROUTES: ClassVar[frozenset[str]] = frozenset({"/health", "/health/ready", "/metrics"})
 
     def __init__(self, write: Callable[[str], object] | None = None) -> None:
-        self._write = write or _to_stderr
+        self._write = write or _outlet.write
 
     def request_ended(self, record: RequestRecord) -> None:
         """Log the request, at DEBUG for health checks, at ERROR for faults on our side or upstream."""
-        level = logging.ERROR if record.status >= 500 else logging.INFO
+        level = logging.ERROR if record.status >= 500 or record.is_broken else logging.INFO
         if record.route in self._QUIET_ROUTES:
             level = logging.DEBUG
         if _requests.isEnabledFor(level):
             line = _begin_line(time.time(), level, _requests.name, "request")
             line.update(_fields(record))
             self._write(json.dumps_text(line) + "\n")
-
-
-def _to_stderr(line: str) -> None:
-    sys.stderr.write(line)
 
 
 _PLAIN = tuple(

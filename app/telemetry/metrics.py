@@ -42,6 +42,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = self._counter("requests", "Requests that have ended.", "dialect", "route", "status")
         self._errors = self._counter("errors", "Requests that have failed, by kind of error.", "dialect", "kind")
+        self._broken = self._counter("streams_broken", "Streams that broke behind their 200.", "dialect")
         self._duration = self._histogram(
             "request_seconds", "Seconds that requests took.", _SECONDS, "dialect", "streamed"
         )
@@ -68,6 +69,8 @@ class Metrics:
         self._of(self._requests, dialect, record.route or "none", str(record.status)).inc()
         if record.error:
             self._of(self._errors, dialect, record.error).inc()
+        if record.is_broken:
+            self._of(self._broken, dialect).inc()
         if record.dialect:
             self._of(self._duration, dialect, "true" if record.streamed else "false").observe(
                 record.elapsed_ms() / 1000

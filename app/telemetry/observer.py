@@ -12,6 +12,9 @@ from app.telemetry.trace import NO_TRACE, Headers, Span, Trace
 
 _log = logging.getLogger(__name__)
 
+# the error of a record whose caller did not wait for its end
+CALLER_GONE = "caller_gone"
+
 
 class Attempt(Struct):
     """One request to Bedrock: whom it asked, and what came of it. error: the kind of the failure, if it is one."""
@@ -68,6 +71,11 @@ class RequestRecord(Struct):
     def elapsed_ms(self) -> float:
         """Milliseconds since the request began."""
         return (time.monotonic() - self.started) * 1000
+
+    @property
+    def is_broken(self) -> bool:
+        """True if its stream broke behind a status that had promised better."""
+        return self.streamed and 0 < self.status < 400 and self.error not in ("", CALLER_GONE)
 
     def mark_first_event(self) -> None:
         """Note the moment of the first event, once."""

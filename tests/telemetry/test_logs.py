@@ -25,6 +25,8 @@ def line_of(ended: RequestRecord) -> dict[str, Any]:
         ({"status": 200}, "INFO"),
         ({"status": 502, "error": "upstream_failed"}, "ERROR"),
         ({"status": 200, "route": "/health"}, "DEBUG"),
+        ({"status": 200, "streamed": True, "error": "upstream_failed"}, "ERROR"),
+        ({"status": 200, "streamed": True, "error": "caller_gone"}, "INFO"),
     ],
 )
 def test_the_level_follows_the_outcome(caplog: pytest.LogCaptureFixture, members: Any, level: str) -> None:

@@ -1,0 +1,70 @@
+"""The log's way out, with a pipe that nobody reads behind it."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from app.telemetry.outlet import Outlet
+
+
+@contextlib.contextmanager
+def stderr_into_a_pipe() -> Iterator[int]:
+    """The end at which it is read. No fixture: pytest gives each phase of a test a stderr of its own."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stderr, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        yield reading
+    os.close(reading)
+
+
+def read(pipe: int) -> bytes:
+    os.set_blocking(pipe, False)
+    data = b""
+    with contextlib.suppress(BlockingIOError):
+        while piece := os.read(pipe, 1 << 20):
+            data += piece
+    return data
+
+
+def line(number: int, size: int = 300) -> str:
+    return json.dumps({"number": number, "x": "ü" * size}, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("size", [300, 9000])
+def test_what_nobody_reads_is_lost_and_counted(size: int) -> None:
+    outlet = Outlet()
+    with stderr_into_a_pipe() as pipe:
+        for number in range(1000):
+            outlet.write(line(number, size))
+        data = read(pipe)
+        outlet.write(line(1000, size))
+        *told, lost, last = map(json.loads, (data + read(pipe)).splitlines())
+    assert [each["number"] for each in told] == list(range(len(told)))
+    assert 0 < len(told) < 1000
+    assert (lost["lines"], last["number"]) == (1000 - len(told), 1000)
+
+
+def test_a_reader_who_went_away_is_no_fault() -> None:
+    outlet = Outlet()
+    with stderr_into_a_pipe() as pipe:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, pipe)
+        os.close(nothing)
+        outlet.write(line(1))
+    with stderr_into_a_pipe() as pipe:
+        outlet.write(line(2))
+        assert json.loads(read(pipe))["number"] == 2
+
+
+def test_a_stderr_without_a_file_is_written_to_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", own)
+    Outlet().write("x\n")
+    assert own.getvalue() == "x\n"
+    monkeypatch.setattr(sys, "stderr", None)
+    Outlet().write("x\n")
