@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
@@ -39,6 +39,19 @@ def canonical_query(query: str) -> str:
         return ""
     pairs = sorted(tuple(pair.partition("=")[::2]) for pair in query.split("&"))
     return "&".join(f"{name}={value}" for name, value in pairs)
+
+
+def spelt_as_signed(query: str) -> str:
+    """A query that says the same, spelt as AWS spells it before it looks at the signature: `a+b` as `a%20b`, `%c3` as
+    `%C3`, and whatever is not unreserved in RFC 3986 in percent signs."""
+    if not query:
+        return ""
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return "&".join(f"{_spelt(name)}{equals}{_spelt(value)}" for name, equals, value in pairs)
+
+
+def _spelt(text: str) -> str:
+    return quote(unquote_to_bytes(text.replace("+", " ")), safe="~")
 
 
 def canonical_request(

@@ -3,7 +3,7 @@
 import datetime
 from typing import Any
 from unittest import mock
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, quote_plus
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.bedrock.credentials import BearerToken, Credentials
 from app.bedrock.signing import Signer
+from app.kit.sigv4 import spelt_as_signed
 
 MOMENT = datetime.datetime(2026, 11, 24, 13, 37, 28, tzinfo=datetime.UTC)
 MODELS = [
@@ -101,3 +102,14 @@ def test_a_session_token_travels_and_the_key_is_made_anew_each_day() -> None:
 def test_a_bearer_token_needs_no_signature() -> None:
     signed = Signer("us-east-1").sign(BearerToken("abc"), "POST", "h", "/p", "", [("accept", "x")], b"")
     assert signed == [("accept", "x"), ("authorization", "Bearer abc")]
+
+
+@given(
+    st.lists(st.tuples(st.text("aé/+ =&%~!", min_size=1, max_size=4), st.text("bé/+ =&%~!", max_size=6)), max_size=3)
+)
+def test_a_query_says_the_same_in_the_spelling_that_is_signed(pairs: list[tuple[str, str]]) -> None:
+    raw = "&".join(f"{quote_plus(name)}={quote_plus(value).lower()}" for name, value in pairs)
+    assert parse_qsl(spelt_as_signed(raw), keep_blank_values=True) == parse_qsl(raw, keep_blank_values=True)
+    assert spelt_as_signed(raw) == "&".join(
+        f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs
+    )

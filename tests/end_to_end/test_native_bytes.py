@@ -191,6 +191,13 @@ def test_the_authorization_of_a_caller_never_leaves(gateway_url: str, emulator_u
     assert KEY.encode() not in seen[0]
 
 
+@pytest.mark.parametrize("query", ["byProvider=a%2fb", "byProvider=a+b", "x=a=b", "x=~!'()*", "x=%c3%a9", "x", "x=%"])
+def test_a_query_may_be_spelt_in_any_way(gateway_url: str, query: str) -> None:
+    assert call(gateway_url, f"/foundation-models?{query}", method="GET", body=None).status == 200
+    body = b'{"messages":[{"role":"user","content":[{"text":"x"}]}]}'
+    assert call(gateway_url, f"/model/scripted.echo-v1:0/converse?{query}", body).status == 200
+
+
 def test_head_and_unknown_paths_answer_in_the_dialect_of_the_path(gateway_url: str) -> None:
     cases: list[tuple[str, str, int, str]] = [
         ("GET", "/model/a.b/converse", 405, "UnknownOperationException"),

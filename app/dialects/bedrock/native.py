@@ -11,6 +11,7 @@ from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.kit import json
+from app.kit.sigv4 import spelt_as_signed
 from app.kit.values import replace
 from app.models.ids import ModelId, is_model_name, parse_model_id
 from app.pipeline.exchange import Exchange
@@ -37,7 +38,7 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
         operation.service,
         operation.method,
         exchange.head.path,
-        exchange.head.query,
+        spelt_as_signed(exchange.head.query),
         _forwarded_headers(exchange.head.headers),
         exchange.body,
     )
