@@ -6,17 +6,21 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TextIO
 
-from app.bedrock.client import BedrockRequest
 from app.bedrock.credentials import BearerToken
-from app.bedrock.transport import read_body
+from app.converse.call import ModelCall
+from app.converse.request import ConverseRequest
 from app.environment import load_settings
 from app.errors import GatewayError
 from app.gateway import Gateway, build_gateway
 from app.kit import json
 from app.kit.clock import Deadline
-from app.models.ids import parse_model_id
+from app.pipeline.embed import embed
+from app.pipeline.exchange import Exchange
+from app.policies.auth import RequestHead
+from app.policies.caller import ANONYMOUS
 from app.settings import Settings, SettingsError
 from app.share import Share
+from app.tailor.embeddings import EmbeddingCall
 from app.telemetry.observer import RequestRecord
 
 _STEP_SECONDS = 60.0
@@ -36,7 +40,8 @@ async def run_check(out: TextIO = sys.stdout) -> int:
             out.write(f"      {fault}\n")
         return 1
     _report(out, "settings", started, True, f"region {settings.aws_region}, model {settings.bedrock_model_id}")
-    gateway.client.credentials.start()
+    for client in gateway.clients.values():
+        client.credentials.start()
     try:
         return await _run_steps(gateway, settings, out)
     finally:
@@ -44,7 +49,7 @@ async def run_check(out: TextIO = sys.stdout) -> int:
 
 
 async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
-    steps: tuple[tuple[str, Step, str], ...] = (
+    steps: list[tuple[str, Step, str]] = [
         (
             "credentials",
             lambda: _resolve(gateway),
@@ -59,12 +64,15 @@ async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
         ),
         (
             "one-token call",
-            lambda: _call(gateway, settings),
+            lambda: _call(gateway),
             f"the identity needs bedrock:InvokeModel on {settings.bedrock_model_id}, the account access to it in "
             f"{settings.aws_region}, and the network a way to {gateway.client.endpoints['bedrock-runtime'].origin}; "
-            "a model sold only by inference profile is called by the profile's id",
+            "a route called default, or GUARDRAIL_ID, may name what is not there",
         ),
-    )
+    ]
+    if embedding_model := settings.embedding_model_id:
+        remedy = f"EMBEDDING_MODEL_ID={embedding_model} must make embeddings, and the identity be allowed to call it"
+        steps.append(("embedding", lambda: _embed(gateway, embedding_model), remedy))
     failures = 0
     for name, step, remedy in steps:
         if gateway.client.credentials.problem and name != "credentials":
@@ -98,19 +106,26 @@ async def _list(gateway: Gateway) -> str:
     return f"{len(await gateway.directory.fetch())} models and profiles can be called"
 
 
-async def _call(gateway: Gateway, settings: Settings) -> str:
-    model = parse_model_id(settings.bedrock_model_id)
-    body = {"messages": [{"role": "user", "content": [{"text": "Hi"}]}], "inferenceConfig": {"maxTokens": 1}}
-    request = BedrockRequest(
-        "bedrock-runtime",
-        "POST",
-        f"/model/{model.quoted}/converse",
-        headers=(("content-type", "application/json"),),
-        body=json.dumps(body),
-    )
+async def _call(gateway: Gateway) -> str:
+    """A call as callers who name no model make it: by the default route, with the guardrail."""
+    body: ConverseRequest = {
+        "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
+        "inferenceConfig": {"maxTokens": 1},
+    }
+    exchange = _exchange()
+    reply = await gateway.pipeline.complete(exchange, ModelCall("", body))
+    tokens = reply["usage"]["totalTokens"]
+    return f"{exchange.record.target}: {tokens} tokens, stop reason {reply['stopReason']}"
+
+
+async def _embed(gateway: Gateway, model: str) -> str:
+    (vector,) = await embed(gateway.pipeline, _exchange(), EmbeddingCall(model, ["Hi"]))
+    return f"{model}: {len(vector)} dimensions"
+
+
+def _exchange() -> Exchange:
     record = RequestRecord(request_id="check", method="POST")
-    reply = json.loads(await gateway.client.run(request, Deadline.after(_STEP_SECONDS), record, read_body))
-    return f"{reply['usage']['totalTokens']} tokens, stop reason {reply['stopReason']}"
+    return Exchange(RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(_STEP_SECONDS), record)
 
 
 def _report(out: TextIO, name: str, started: float, succeeded: bool, words: str) -> None:

@@ -62,10 +62,19 @@ def test_a_port_in_use_is_told_in_one_line() -> None:
 
 
 def test_check_passes_step_by_step(emulator_url: str) -> None:
-    ended = run("app", "check", **aws(emulator_url))
+    ended = run("app", "check", **aws(emulator_url), EMBEDDING_MODEL_ID="amazon.titan-embed-text-v2:0")
     assert ended.returncode == 0, ended.stdout
-    assert [line.split("  ")[0] for line in ended.stdout.splitlines()] == ["ok", "ok", "ok", "ok"]
-    for words in ("settings", "credentials", "access key AKIA…TOR0", "list models", "one-token call", "stop reason"):
+    assert [line.split("  ")[0] for line in ended.stdout.splitlines()] == ["ok"] * 5
+    for words in (
+        "settings",
+        "credentials",
+        "access key AKIA…TOR0",
+        "list models",
+        "one-token call",
+        "stop reason",
+        "embedding",
+        "1024 dimensions",
+    ):
         assert words in ended.stdout
     assert SECRET_KEY not in ended.stdout
 
@@ -82,6 +91,12 @@ def test_check_passes_step_by_step(emulator_url: str) -> None:
             {"BEDROCK_MODEL_ID": "scripted.echo-v1:0.denied"},
             ["ok    list models", "FAIL  one-token call", "remedy: the identity needs bedrock:InvokeModel"],
         ),
+        ({"GUARDRAIL_ID": "nosuchguard"}, ["ok    list models", "FAIL  one-token call", "guardrail identifier"]),
+        (
+            {"CONFIG_TOML": '[routes.default]\ntargets = [{ model = "scripted.echo-v1:0.denied" }]'},
+            ["ok    list models", "FAIL  one-token call", "a route called default"],
+        ),
+        ({"EMBEDDING_MODEL_ID": "scripted.echo-v1:0"}, ["ok    one-token call", "FAIL  embedding"]),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, ["FAIL  list models", "Bedrock could not be reached", "remedy: "]),
     ],
 )
