@@ -247,4 +247,7 @@ def _responses(settings: Settings) -> ResponseStore:
     # who does not need SQLite does not pay for it, in memory and at the start
     from app.storage.responses_sqlite import SqliteResponses
 
-    return SqliteResponses(Path(path), settings.responses_lifetime)
+    try:
+        return SqliteResponses(Path(path), settings.responses_lifetime)
+    except OSError as error:
+        raise SettingsError([f"RESPONSES_STORE={settings.responses_store!r}: cannot be used: {error}"]) from None

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.dialects.reading import BYTES_PER_SECOND
 from app.dialects.route import ABORT, ARRIVED
 from app.dialects.sending import DEPARTURE
 from app.kit import json
@@ -94,7 +95,8 @@ class _Joined:
 class GuardedProtocol(HttpToolsProtocol):
     """Serves one connection.
 
-    head_seconds: for a request's head to arrive, and for what is left of a body that nobody reads any more.
+    head_seconds: for a request's head to arrive, for what is left of a body that nobody reads any more, and for an
+    answer's next bytes to be taken.
     """
 
     head_seconds: ClassVar[float] = 30.0
@@ -102,6 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._guard: asyncio.TimerHandle | None = None
+        self._reader: asyncio.TimerHandle | None = None
         # bytes since the last that were of use: of a head, of trailers, of what frames a body
         self._overhead = 0
         self._is_in_body = self._has_arrived = False
@@ -116,6 +119,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Somebody has gone, and with them everybody who waited in line behind them."""
         self._unwatch()
+        if self._reader is not None:
+            self._reader.cancel()
         super().connection_lost(exc)
         for cycle in self._cycles:
             if not cycle.response_complete:
@@ -213,6 +218,17 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._is_in_body and not self.transport.is_closing():
             self._watch()
+        if self._reader is None and (left := self.transport.get_write_buffer_size()):
+            self._reader = self.loop.call_later(self.head_seconds, self._mind_reader, left)
+
+    def _mind_reader(self, before: int) -> None:
+        """Hold what a caller has not taken no longer than a slow one takes; closing would wait for it for ever."""
+        left, self._reader = self.transport.get_write_buffer_size(), None
+        if left > max(before - self.head_seconds * BYTES_PER_SECOND, 0):
+            _log.info("the answer was not read", extra={"fields": {"bytes_left": left}})
+            self.transport.abort()
+        elif left:
+            self._reader = self.loop.call_later(self.head_seconds, self._mind_reader, left)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""

@@ -43,6 +43,8 @@ async def answer_without_door(request: Request, exception: Exception) -> Respons
         error = MethodNotAllowed(f"{path} does not take {request.method}")
     else:
         error = NotFound(f"there is no {request.method} {path}")
+    record = request.scope[RECORD]
+    record.error = error.kind
     render = renderer_for(path, request.headers.get("authorization", ""), request.headers.get("anthropic-version", ""))
-    whole = render(error, request.scope[RECORD].request_id)
+    whole = render(error, record.request_id)
     return Response(whole.body, whole.status, dict(whole.headers))

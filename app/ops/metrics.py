@@ -15,7 +15,7 @@ def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> 
         render: all metrics, as text. key: what has to be shown as a bearer token; nothing where nobody has to.
     """
     router = APIRouter(tags=["Operations"])
-    wanted = f"Bearer {key}".encode()
+    wanted = key.encode()
 
     @router.get(
         "/metrics",
@@ -31,7 +31,9 @@ def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> 
     )
     def metrics(request: Request) -> Response:  # not async: it takes a while, and so runs in a thread
         """Needs METRICS_KEY as a bearer token where that is set. No metric tells of callers."""
-        if key and not hmac.compare_digest(request.headers.get("authorization", "").encode(), wanted):
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        is_shown = scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), wanted)
+        if key and not is_shown:
             return Response("METRICS_KEY is wanted as a bearer token\n", AuthenticationFailed.status)
         return Response(render(), media_type=content_type)
 

@@ -34,8 +34,7 @@ class SqliteResponses:
         clock: seconds since the epoch.
 
     Raises:
-        OSError: the file cannot be made.
-        sqlite3.Error: it is not a database.
+        OSError: the file cannot be made, or is not a database.
     """
 
     def __init__(
@@ -46,8 +45,11 @@ class SqliteResponses:
         self._patience = patience
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "responses")
-        with self._connected():
-            pass
+        try:
+            with self._connected():
+                pass
+        except sqlite3.Error as error:
+            raise OSError(f"SQLite says: {error}") from None
 
     async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
         """Keep a group; what is too old goes."""
@@ -80,7 +82,7 @@ class SqliteResponses:
         try:
             return await asyncio.wait_for(running, self._patience)
         except (sqlite3.Error, OSError) as error:
-            _log.error("the file of responses cannot be used", extra={"error": type(error).__name__})
+            _log.error("the file of responses cannot be used", extra={"fields": {"error": type(error).__name__}})
             raise Overloaded("kept responses cannot be reached now", detail=type(error).__name__) from None
 
     def _put(self, connection: sqlite3.Connection, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:

@@ -61,6 +61,18 @@ def test_the_health_check_of_the_image(monkeypatch: pytest.MonkeyPatch, status: 
     assert probe() == 1
 
 
+@pytest.mark.loopback
+@pytest.mark.parametrize(("host", "code"), [("0.0.0.0", 0), ("127.0.0.1", 0), ("::1", 1), ("", 0)])
+def test_the_health_check_asks_where_the_gateway_listens(monkeypatch: pytest.MonkeyPatch, host: str, code: int) -> None:
+    from app.ops.probe import probe
+    from tests.servers import gateway
+
+    with gateway("http://127.0.0.1:9") as url:
+        monkeypatch.setenv("PORT", url.rpartition(":")[2])
+        monkeypatch.setenv("HOST", host)
+        assert probe() == code
+
+
 def test_the_image_holds_no_secret_and_no_root() -> None:
     text = (ROOT / "Dockerfile").read_text()
     release = text[text.index("FROM scratch AS release") :]

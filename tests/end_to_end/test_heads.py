@@ -14,6 +14,7 @@ from app.protocol import guarded
 from tests.servers import serving
 
 SECONDS = 0.5
+LARGE = 20_000_000
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -23,7 +24,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] == "/read":
         while (await receive()).get("more_body"):
             pass
-    body = str(len(scope["headers"])).encode()
+    body = b"x" * LARGE if scope["path"] == "/large" else str(len(scope["headers"])).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
@@ -189,6 +190,23 @@ def test_the_wish_for_another_protocol_that_comes_in_pieces_is_refused(port: int
     caller = Caller(port).says(b"POST /read HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nup")
     time.sleep(0.05)
     assert refusal(caller.says(b"grade: websocket\r\ncontent-length: 4\r\n\r\nGET ").hears())[0] == 400
+
+
+def test_an_answer_that_nobody_reads_is_not_held(port: int) -> None:
+    caller = Caller(port).says(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    time.sleep(3 * SECONDS)
+    assert 0 < len(caller.hears()) < LARGE
+
+
+def test_an_answer_that_is_read_slowly_is_whole(port: int) -> None:
+    caller = Caller(port).says(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    heard = 0
+    while data := caller.socket.recv(1_000_000):
+        heard += len(data)
+        time.sleep(0.04)
+    caller.socket.close()
+    assert heard > LARGE
+    assert time.monotonic() - caller.started > SECONDS
 
 
 @pytest.mark.parametrize("rest", [b"0\r\nx: ", b"1;", b"0\r\n"])

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Scope, Send
 
 from app.emulator.protocol import BreakableProtocol
+from tests.end_to_end.conftest import Records
 from tests.servers import KEY, KEY_NAME, emulator_app, gateway, serving
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -66,6 +67,15 @@ def test_metrics_may_ask_for_a_key(emulator_url: str) -> None:
         assert httpx.get(f"{base}/metrics").status_code == 401
         assert httpx.get(f"{base}/metrics", headers=HEADERS).status_code == 401
         assert fetch(base, authorization="Bearer metrics-secret")
+        assert fetch(base, authorization="bearer metrics-secret")
+
+
+def test_a_path_that_is_not_there_is_told_by_its_kind(emulator_url: str) -> None:
+    records = Records()
+    with gateway(emulator_url, records) as base:
+        for method, path, kind in (("GET", "/nowhere", "not_found"), ("PUT", "/health", "method_not_allowed")):
+            answer = httpx.request(method, base + path)
+            assert records.by_id(answer.headers["x-request-id"]).error == kind
 
 
 class Collector:

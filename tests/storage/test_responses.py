@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from app.errors import Overloaded
+from app.gateway import build_gateway
+from app.settings import Settings, SettingsError
+from app.share import Share
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.storage.responses_sqlite import SqliteResponses
 
@@ -188,8 +191,13 @@ def test_what_was_told_not_to_be_kept_is_not_kept_later(tmp_path: Path, monkeypa
 def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no database, and long enough to be told from an empty one" * 100)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(OSError, match="not a database"):
         SqliteResponses(path, 10)
+    lasting = Settings(
+        aws_region="us-east-1", bedrock_model_id="m", auth_disabled=True, responses_store=f"sqlite:///{path}"
+    )
+    with pytest.raises(SettingsError, match=r"RESPONSES_STORE.*not a database"):
+        build_gateway(lasting, Share())
 
 
 async def test_an_entry_of_the_same_key_belongs_to_the_later_group(tmp_path: Path) -> None:
