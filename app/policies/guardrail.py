@@ -5,12 +5,14 @@ from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from app.bedrock.client import BedrockRequest
 from app.errors import InvalidRequest, PermissionRefused
 from app.kit import json
 from app.kit.values import replace
+from app.models.ids import parse_model_id
+from app.models.traits import traits_of
 
 _CONVERSE = frozenset({"converse", "converse-stream"})
 _INVOKE = frozenset({"invoke", "invoke-with-response-stream"})
@@ -20,6 +22,9 @@ _IMAGES = ("png", "jpeg")
 # what a document of another format says, only its reader knows
 _TEXTS = ("txt", "md", "csv", "html")
 _OWN_CONFIG = "amazon-bedrock-guardrailConfig"
+# where bodies of embeddings hold what is no text (AWS user guide: Titan, Cohere and Nova multimodal embeddings)
+_MEDIA = frozenset({"audio", "image", "image_url", "images", "inputImage", "video"})
+_UNSEEN = "the guardrail of this deployment cannot look at this"
 _MARKED = "would keep what is not marked from the guardrail of this deployment"
 
 
@@ -54,9 +59,13 @@ class Guardrail:
             body = self._on_converse(_document(request.body))
             return replace(request, body=json.dumps(body)), [*_results(body)]
         if operation in _INVOKE:
-            if _OWN_CONFIG in _document(request.body):
+            document = _document(request.body)
+            if _OWN_CONFIG in document:
                 raise InvalidRequest(_MARKED, param=_OWN_CONFIG)
-            return replace(request, headers=self._in_headers(request.headers)), []
+            headers = self._in_headers(request.headers)
+            if _takes_none(request.path):
+                return request, [*_texts(document)]
+            return replace(request, headers=headers), []
         if request.method == "GET" or operation == "count-tokens" or request.path.startswith("/guardrail"):
             return request, []
         raise PermissionRefused("this deployment's guardrail cannot be applied to this operation", retry_here=False)
@@ -88,6 +97,27 @@ class Guardrail:
         # without it InvokeModel refuses a guardrail (contracts 6), and boto3 sends none unless it is told to
         kinds = () if any(name == _JSON[0] for name, _ in headers) else (_JSON,)
         return (*(header for header in headers if header not in ours), *kinds, *ours)
+
+
+def _takes_none(path: str) -> bool:
+    """True for a model that makes no text: nothing promises that InvokeModel shows a guardrail what it is given."""
+    traits = traits_of(parse_model_id(unquote(path.split("/")[2])))
+    return bool(traits.embedding) or traits.rerank
+
+
+def _texts(value: Any, path: str = "") -> Iterator[Shown]:
+    """Every text in a body that is to be embedded or sorted."""
+    match value:
+        case str():
+            yield as_text(value)
+        case dict():
+            for name, inside in value.items():
+                if name in _MEDIA:
+                    raise InvalidRequest(_UNSEEN, param=f"{path}{name}")
+                yield from _texts(inside, f"{path}{name}.")
+        case list():
+            for inside in value:
+                yield from _texts(inside, path)
 
 
 def _blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -134,7 +164,7 @@ def _shown(block: dict[str, Any], path: str) -> Shown:
                     return as_text(f"{text}\n{json.dumps_text(more)}")
         case {"document": {"source": {"text": _} | {"content": _}}} | {"searchResult": _}:
             return as_text(json.dumps_text(block))
-    raise InvalidRequest("the guardrail of this deployment cannot look at this", param=path)
+    raise InvalidRequest(_UNSEEN, param=path)
 
 
 def _list(value: Any) -> list[Any]:

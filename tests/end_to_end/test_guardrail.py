@@ -100,6 +100,26 @@ def test_what_cannot_have_one_is_looked_at_before(guarded: tuple[str, Watched], 
     assert ask(base, path, fine).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        ("amazon.titan-embed-text-v2:0", {"inputText": "this is forbidden"}),
+        ("cohere.embed-v4:0", {"texts": ["fine", "this is forbidden"], "input_type": "search_query"}),
+        ("cohere.rerank-v3-5:0", {"query": "x", "documents": ["this is forbidden"], "api_version": 2}),
+    ],
+)
+def test_nor_may_its_own_body_pass_unseen(guarded: tuple[str, Watched], model: str, body: Any) -> None:
+    base, seen = guarded
+    seen.exchanges.clear()
+    answer = ask(base, f"/model/{model}/invoke", body)
+    assert (answer.status_code, "guardrail" in answer.text) == (400, True)
+    assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    fine = json.loads(json.dumps(body).replace(b"forbidden", b"allowed"))
+    assert ask(base, f"/model/{model}/invoke", fine).status_code == 200
+    pictures = ask(base, f"/model/{model}/invoke", {**fine, "images": ["data:image/png;base64,aGk="]})
+    assert (pictures.status_code, "cannot look at this" in pictures.text) == (400, True)
+
+
 CONVERSE = {"messages": [{"role": "user", "content": [{"text": "hello"}]}]}
 NATIVE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
 MARKED = {"messages": [{"role": "user", "content": [{"text": "a"}, {"guardContent": {"text": {"text": "b"}}}]}]}
