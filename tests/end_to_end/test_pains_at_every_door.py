@@ -1,0 +1,157 @@
+"""Pains that each door has of its own: what a throttle asks, silence in a stream, what the hour's cache costs."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from app.kit import json
+from tests.end_to_end.conftest import Records
+from tests.end_to_end.watching import Watched
+from tests.servers import KEY, gateway, http_reply, read_request, serving, upstream
+
+HEADERS = {"authorization": f"Bearer {KEY}"}
+ECHO, CLAUDE = "scripted.echo-v1:0", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+NOVA, LLAMA, GPT = "us.amazon.nova-2-lite-v1:0", "us.meta.llama4-maverick-17b-instruct-v1:0", "openai.gpt-oss-120b-1:0"
+HI: Any = [{"role": "user", "content": "hi"}]
+
+Body = Callable[[str], Any]
+CHAT: tuple[str, Body] = ("/v1/chat/completions", lambda model: {"model": model, "messages": HI})
+RESPONSES: tuple[str, Body] = ("/v1/responses", lambda model: {"model": model, "input": "hi"})
+MESSAGES: tuple[str, Body] = ("/v1/messages", lambda model: {"model": model, "messages": HI, "max_tokens": 9})
+
+
+def answering(status: str, body: bytes, extra: str = "") -> Any:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_reply(body, status, extra=extra))
+        await writer.drain()
+
+    return upstream(handle)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(("door", "model"), [(CHAT, NOVA), (RESPONSES, NOVA), (MESSAGES, NOVA), (MESSAGES, CLAUDE)])
+@pytest.mark.parametrize(("asked", "told"), [("retry-after: 7\r\n", "7"), ("", "1")])
+def test_pain_07_a_throttle_says_when_to_come_back(
+    door: tuple[str, Body], model: str, streamed: bool, asked: str, told: str
+) -> None:
+    path, body = door
+    extra = f"x-amzn-errortype: ThrottlingException\r\n{asked}"
+    with answering("429 Too Many Requests", b'{"message":"slow down"}', extra) as url, gateway(url) as base:
+        answer = httpx.post(base + path, json={**body(model), "stream": streamed}, headers=HEADERS, timeout=20)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, told)
+    assert "slow down" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("door", "model", "sign"),
+    [
+        (CHAT, ECHO, ": still here"),
+        (RESPONSES, ECHO, ": still here"),
+        (MESSAGES, ECHO, "event: ping"),
+        (MESSAGES, CLAUDE, "event: ping"),
+    ],
+)
+def test_pain_04_silence_in_a_stream_is_filled(
+    emulator_url: str, door: tuple[str, Body], model: str, sign: str
+) -> None:
+    path, body = door
+    asked = {**body(f"{model}.drip-200"), "stream": True}
+    with gateway(emulator_url, heartbeat_interval=0.05) as base:
+        told = httpx.post(base + path, json=asked, headers=HEADERS, timeout=20).text
+    first = told.index("event: message_start" if path == MESSAGES[0] else "data: ")
+    assert told[first:].count(sign) > 3
+
+
+@pytest.mark.parametrize("model", [NOVA, LLAMA, CLAUDE, GPT])
+@pytest.mark.parametrize("door", [CHAT, RESPONSES])
+@pytest.mark.parametrize("effort", [None, "low", "high"])
+def test_pain_08_nobody_is_held_to_a_limit_that_they_did_not_set(
+    door: tuple[str, Body], model: str, effort: str | None
+) -> None:
+    path, body = door
+    thinking = {"reasoning_effort": effort} if path == CHAT[0] else {"reasoning": {"effort": effort}}
+    watched = Watched()
+    with serving(watched) as url, gateway(url) as base:
+        asked = {**body(model), **(thinking if effort else {})}
+        assert httpx.post(base + path, json=asked, headers=HEADERS, timeout=20).status_code == 200
+    sent = watched.exchanges[-1].body
+    assert not {"maxTokens", "max_tokens", "max_output_tokens"} & {*sent, *sent.get("inferenceConfig", {})}
+
+
+# of Claude Sonnet 4.5 by a profile of the US: USD for a million tokens, and what the region adds
+INPUT, OUTPUT, READ, WRITTEN, WRITTEN_1H, REGIONAL = 3.0, 15.0, 0.3, 3.75, 6.0, 1.1
+COST = (100 * INPUT + 10 * OUTPUT + 1000 * READ + 200 * WRITTEN + 300 * WRITTEN_1H) * REGIONAL / 1e6
+DETAILS = [{"ttl": "5m", "inputTokens": 200}, {"ttl": "1h", "inputTokens": 300}]
+CONVERSE_USAGE = {
+    "inputTokens": 100,
+    "outputTokens": 10,
+    "totalTokens": 1610,
+    "cacheReadInputTokens": 1000,
+    "cacheWriteInputTokens": 500,
+    "cacheDetails": DETAILS,
+}
+REPLY = json.dumps(
+    {
+        "output": {"message": {"role": "assistant", "content": [{"text": "x"}]}},
+        "stopReason": "end_turn",
+        "usage": CONVERSE_USAGE,
+    }
+)
+MESSAGE: Any = {
+    "id": "msg_bdrk_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [{"type": "text", "text": "x"}],
+    "stop_reason": "end_turn",
+    "usage": {
+        "input_tokens": 100,
+        "output_tokens": 10,
+        "cache_read_input_tokens": 1000,
+        "cache_creation_input_tokens": 500,
+        "cache_creation": {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 300},
+    },
+}
+COUNTS = "".join(
+    f"x-amzn-bedrock-{name}-token-count: {count}\r\n"
+    for name, count in (("input", 100), ("output", 10), ("cache-read-input", 1000), ("cache-write-input", 500))
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reply", "extra"),
+    [
+        (*CHAT, REPLY, ""),
+        (*RESPONSES, REPLY, ""),
+        (f"/model/{CLAUDE}/converse", lambda _: {"messages": []}, REPLY, ""),
+        (*MESSAGES, json.dumps(MESSAGE), COUNTS),
+        (f"/model/{CLAUDE}/invoke", lambda _: {"messages": []}, json.dumps(MESSAGE), COUNTS),
+    ],
+)
+def test_pain_19_what_is_cached_for_an_hour_has_its_own_price(path: str, body: Body, reply: bytes, extra: str) -> None:
+    records = Records()
+    with answering("200 OK", reply, extra) as url, gateway(url, records) as base:
+        answer = httpx.post(base + path, json=body(CLAUDE), headers=HEADERS, timeout=20)
+        assert answer.status_code == 200
+        assert records.by_id(answer.headers["x-request-id"]).cost == pytest.approx(COST)
+
+
+def test_pain_19_in_a_native_stream_too() -> None:
+    from tests.bedrock.test_decode import event_frame
+
+    start = {"type": "message_start", "message": {**MESSAGE, "content": [], "stop_reason": None}}
+    delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 10}}
+    events = [start, delta, {"type": "message_stop"}]
+    frames = b"".join(event_frame("chunk", {"bytes": b64encode(json.dumps(each)).decode()}) for each in events)
+    records = Records()
+    kind = "content-type: application/vnd.amazon.eventstream\r\n"
+    with answering("200 OK", frames, kind) as url, gateway(url, records) as base:
+        asked = {**MESSAGES[1](CLAUDE), "stream": True}
+        answer = httpx.post(base + MESSAGES[0], json=asked, headers=HEADERS, timeout=20)
+        assert answer.text.count("event: message_stop") == 1
+        assert records.by_id(answer.headers["x-request-id"]).cost == pytest.approx(COST)
