@@ -46,6 +46,10 @@ HI = user("hi")
             ],
             [user("hi", "x"), assistant("y"), user("z"), assistant("w", ONE), user(GAVE_ONE), assistant("end")],
         ),
+        (
+            [HI, assistant(ONE, TWO), user("x"), assistant("y"), user(GAVE_ONE), assistant("z"), user(GAVE_TWO)],
+            [user("hi", "x"), assistant("y", "z", ONE, TWO), user(GAVE_ONE, GAVE_TWO)],
+        ),
     ],
 )
 def test_calls_stand_right_before_what_they_gave(sent: list[Any], goes: list[Any]) -> None:
