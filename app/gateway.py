@@ -211,7 +211,7 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
             admission,
             Admission(max(settings.max_in_flight // 10, 1), settings.max_waiting, settings.max_wait, *unproven),
             Bodies(settings.max_bodies_bytes, held),
-            Bodies(max(settings.max_bodies_bytes // 4, settings.max_body_bytes), held_unproven),
+            Bodies(max(settings.max_bodies_bytes // 2, settings.max_body_bytes), held_unproven),
             settings.max_body_bytes,
             settings.caller_timeout,
             settings.bedrock_total_timeout,
