@@ -40,8 +40,8 @@ class Traits:
     max_stop_sequences: how many stop sequences it takes.
     prefill: what it makes of a conversation that ends with the assistant: continues it, continues it if no white
         space ends it, or refuses it.
-    apart_from_results, apart_from_calls: the kinds of content that it does not take in one turn with the results of
-        tools, or with calls of them. media_in_results: the kinds of media that a result may hold.
+    tools_apart: takes nothing in one turn with calls of tools, or with their results. apart_from_results: the kinds of
+        content that it does not take beside the latter. media_in_results: the kinds of media that a result may hold.
     caching: takes cache points. tool_caching: behind its tools too. cache_ttl: lets them say how long.
     reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by a
         `reasoningConfig` with a `maxReasoningEffort`, by a field called `reasoning_effort` or `reasoning_config`, or
@@ -73,8 +73,8 @@ class Traits:
     top_k: TopK = "none"
     max_stop_sequences: int = 2500
     prefill: Prefill = "free"
+    tools_apart: bool = False
     apart_from_results: frozenset[str] = frozenset()
-    apart_from_calls: frozenset[str] = frozenset()
     media_in_results: frozenset[str] = frozenset({"image", "document", "video"})
     caching: bool = True
     tool_caching: bool = True

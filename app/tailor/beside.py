@@ -12,9 +12,8 @@ from typing import Any, cast
 
 from app.converse.content import ContentBlock
 from app.converse.request import Message
-from app.tailor.draft import Draft
+from app.tailor.draft import PLACEHOLDER, Draft
 
-PLACEHOLDER = "."
 _MEDIA = ("image", "document", "video")
 
 
@@ -22,7 +21,7 @@ def part(turns: list[Message], draft: Draft) -> list[Message]:
     """The turns, with a turn of one `.` between what this model takes only apart, and media beside their result.
 
     Args:
-        turns: alternating ones, results first in theirs.
+        turns: results first in theirs.
     """
     parted: list[Message] = []
     numbers = count(1)
@@ -31,9 +30,9 @@ def part(turns: list[Message], draft: Draft) -> list[Message]:
         content = turn["content"]
         if "toolResult" in kinds:
             content = _with_media_beside(content, draft, numbers)
-            first, second = _split(content, "toolResult", draft.traits.apart_from_results)
+            first, second = _split(content, "toolResult", draft.traits.tools_apart, draft.traits.apart_from_results)
         elif "toolUse" in kinds:
-            second, first = _split(content, "toolUse", draft.traits.apart_from_calls)
+            second, first = _split(content, "toolUse", draft.traits.tools_apart)
         else:
             first, second = content, []
         parted.append({"role": turn["role"], "content": first or second})
@@ -48,7 +47,7 @@ def part(turns: list[Message], draft: Draft) -> list[Message]:
 
 
 def _split(
-    content: list[ContentBlock], kind: str, apart: frozenset[str]
+    content: list[ContentBlock], kind: str, are_all_apart: bool, apart: frozenset[str] = frozenset()
 ) -> tuple[list[ContentBlock], list[ContentBlock]]:
     """The blocks of a kind, and what else there is, if anything of that must be apart; each with its cache points."""
     those: list[ContentBlock] = []
@@ -58,7 +57,7 @@ def _split(
         if "cachePoint" not in block:
             last = those if kind in block else others
         last.append(block)
-    is_apart = any(each in apart for block in others for each in block)
+    is_apart = are_all_apart or any(each in apart for block in others for each in block)
     return (those, others) if is_apart else (content, [])
 
 

@@ -1,7 +1,7 @@
 """What the passes work on."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from app.converse.call import Intent, ModelCall
 from app.converse.content import ContentBlock
@@ -9,6 +9,11 @@ from app.converse.request import ConverseRequest
 from app.kit.values import Struct, field
 from app.models.traits import Traits
 from app.tailor.undo import Undo
+
+Role = Literal["user", "assistant", "system"]
+
+# what is said where something must be
+PLACEHOLDER = "."
 
 
 class Draft(Struct):

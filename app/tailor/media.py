@@ -10,8 +10,7 @@ from typing import Any, cast
 
 from app.converse.content import ContentBlock
 from app.converse.request import Message
-from app.tailor.beside import PLACEHOLDER
-from app.tailor.draft import Draft
+from app.tailor.draft import PLACEHOLDER, Draft
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9 _()\[\]-]+")
 _MAX_NAME = 200

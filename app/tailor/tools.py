@@ -7,6 +7,7 @@ ids are refused (litellm#20047); "This model doesn't support the toolConfig.tool
 
 import hashlib
 import re
+from collections import deque
 from typing import Any, cast
 
 from app.converse.content import ContentBlock
@@ -147,17 +148,17 @@ def _legal_name(name: str) -> str:
 
 def _repair_ids(draft: Draft) -> None:
     """Legal ids, each used for one call only; results go with the calls of their id in the order of both."""
-    taken: set[str] = set()
-    waiting: dict[str, list[str]] = {}
+    taken: dict[str, int] = {}
+    waiting: dict[str, deque[str]] = {}
 
     def repaired(kind: str, block: Any) -> Any:
         given = block["toolUseId"]
         if kind == "toolUse":
             sent = _unused(given if _ID.match(given) else _legal_id(given), taken)
-            waiting.setdefault(given, []).append(sent)
+            waiting.setdefault(given, deque()).append(sent)
         else:
             calls = waiting.get(given)
-            sent = calls.pop(0) if calls else given
+            sent = calls.popleft() if calls else given
         return block if sent == given else {**block, "toolUseId": sent}
 
     if _map_blocks(draft, repaired):
@@ -168,13 +169,17 @@ def _legal_id(given: str) -> str:
     return "id_" + hashlib.sha256(given.encode()).hexdigest()[:24]
 
 
-def _unused(wanted: str, taken: set[str]) -> str:
-    """`wanted`, or with a number behind it where another call has it; it is taken from then on."""
-    unique, number = wanted, 2
+def _unused(wanted: str, taken: dict[str, int]) -> str:
+    """`wanted`, or with a number behind it where another call has it; it is taken from then on.
+
+    taken: the last number that was given to another of the same name.
+    """
+    unique, number = wanted, taken.get(wanted, 1)
     while unique in taken:
-        unique = f"{wanted[:58]}-{number}"
         number += 1
-    taken.add(unique)
+        unique = f"{wanted[:58]}-{number}"
+    taken[wanted] = number
+    taken.setdefault(unique, 1)
     return unique
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 from app.errors import InvalidRequest
-from app.tailor.beside import PLACEHOLDER, part
-from app.tailor.draft import Draft
-from app.tailor.pairs import Role, bring_together
+from app.tailor.beside import part
+from app.tailor.draft import PLACEHOLDER, Draft, Role
+from app.tailor.pairs import bring_together
 
 # "Cache point cannot be inserted after reasoning block" (opencode#36517)
 _UNCACHEABLE = frozenset({"cachePoint", "reasoningContent"})
@@ -28,7 +28,9 @@ def tailor_turns(draft: Draft) -> None:
         InvalidRequest: the conversation ends with the assistant, and the model does not go on from there.
     """
     _drop_blank_system(draft)
-    turns = bring_together(_merged(_with_known_roles(_merged(_without_blanks(draft)), draft)), draft)
+    turns = _with_known_places(_without_blanks(draft), draft)
+    together = bring_together(turns, draft)
+    turns = turns if together is turns else _with_known_places(together, draft)
     for turn in turns:
         if turn["role"] == "user":
             sorted_content = _results_first(turn["content"])
@@ -98,6 +100,11 @@ def _merged(messages: list[Message]) -> list[Message]:
         {"role": role, "content": [block for message in group for block in message["content"]]}
         for role, group in groupby(messages, key=lambda message: message["role"])
     ]
+
+
+def _with_known_places(messages: list[Message], draft: Draft) -> list[Message]:
+    """The messages as turns, those of the system where the model takes them."""
+    return _merged(_with_known_roles(_merged(messages), draft))
 
 
 def _with_known_roles(turns: list[Message], draft: Draft) -> list[Message]:

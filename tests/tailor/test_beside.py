@@ -51,6 +51,22 @@ def test_nothing_stands_beside_calls_and_results(traits: Any) -> None:
     assert is_told
 
 
+def test_nor_does_what_was_cited_or_found() -> None:
+    cited: Any = {"citationsContent": {"content": [{"text": "c"}], "citations": []}}
+    found: Any = {
+        "searchResult": {"source": "s", "title": "t", "content": [{"text": "f"}], "citations": {"enabled": True}}
+    }
+    messages, _ = sent(MISTRAL, user("hi"), assistant(cited, use("1")), user(result("1"), found))
+    assert messages[1:] == [
+        assistant(cited),
+        DOT["user"],
+        assistant(use("1")),
+        user(result("1")),
+        DOT["assistant"],
+        user(found),
+    ]
+
+
 @pytest.mark.parametrize("traits", [CLAUDE_46, NOVA_2, QWEN, PLAIN])
 def test_text_stands_beside_them_elsewhere(traits: Any) -> None:
     turns = [user("hi"), assistant("I look.", use("1")), user(result("1"), "and?")]

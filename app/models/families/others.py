@@ -5,13 +5,10 @@ from typing import Any
 from app.models.families.row import row
 
 _UNSIGNED = {"reasoning_history": "none"}
-# "doesn't support the image field" (opencode#50272, 2026-09): of all families but Claude, Nova and Llama 4
+# "doesn't support the image field" (opencode#50272, 2026-09): of all families but Claude, Nova and Llama
 _COMMON: dict[str, Any] = {**_UNSIGNED, "caching": False, "media_in_results": frozenset()}
 # pydantic-ai#6098 and langchain-aws#1118, live on Converse, 2026-06
-_TOOLS_APART: dict[str, Any] = {
-    "apart_from_results": frozenset({"text", "image", "document", "video"}),
-    "apart_from_calls": frozenset({"text"}),
-}
+_TOOLS_APART: dict[str, Any] = {"tools_apart": True}
 _AUTO_ONLY: dict[str, Any] = {"tool_choices": frozenset()}
 # botocore's documentation of SpecificToolChoice: Claude 3 and later, Nova, and Mistral Large
 _ANY_ONLY: dict[str, Any] = {"tool_choices": frozenset({"any"})}
