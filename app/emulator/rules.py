@@ -9,7 +9,7 @@ from typing import Any
 
 from app.emulator.catalog import Model
 from app.emulator.failure import Failure, invalid, model_refused
-from app.emulator.rules_company import check_company
+from app.emulator.rules_apart import check_apart
 from app.emulator.rules_model import check_model_side
 from app.kit import json
 
@@ -30,7 +30,7 @@ def check_rules(model: Model, request: dict[str, Any]) -> None:
     _check_system(request)
     _check_turns(messages)
     _check_blocks(messages)
-    check_company(model, messages)
+    check_apart(model, messages)
     _check_documents(messages)
     _check_tools(model, request, messages)
     _check_caching(model, request, messages)

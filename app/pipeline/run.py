@@ -211,10 +211,15 @@ class Pipeline:
         """The way to ask a target for events by ConverseStream."""
         return ways.converse_stream(_tailored(call, target), exchange.record)
 
-    def takes_natively(self, target: Target, body_format: str) -> bool:
-        """True if a surface of a target takes bodies of this format, so that nothing needs translation."""
+    def takes_natively(self, target: Target, body_format: str, *, with_schema: bool = False) -> bool:
+        """True if a surface of a target takes bodies of this format, so that nothing needs translation.
+
+        Args:
+            with_schema: the answer has to be of a JSON schema, which the model itself may not know how to keep to.
+        """
         surface = target.native_surface(body_format)
-        return surface in self.native_surfaces and (self.guardrail is None or surface == "invoke")
+        takes_all = not with_schema or target.traits.structured == "native"
+        return takes_all and surface in self.native_surfaces and (self.guardrail is None or surface == "invoke")
 
     def invoke(
         self, exchange: Exchange, call: NativeCall, target: Target, usage_of: ways.UsageReader

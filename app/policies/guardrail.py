@@ -12,7 +12,7 @@ from app.errors import InvalidRequest, PermissionRefused
 from app.kit import json
 from app.kit.values import replace
 from app.models.ids import parse_model_id
-from app.models.traits import traits_of
+from app.models.traits import Traits, traits_of
 
 _CONVERSE = frozenset({"converse", "converse-stream"})
 _INVOKE = frozenset({"invoke", "invoke-with-response-stream"})
@@ -22,8 +22,10 @@ _IMAGES = ("png", "jpeg")
 # what a document of another format says, only its reader knows
 _TEXTS = ("txt", "md", "csv", "html")
 _OWN_CONFIG = "amazon-bedrock-guardrailConfig"
-# where bodies of embeddings hold what is no text (AWS user guide: Titan, Cohere and Nova multimodal embeddings)
-_MEDIA = frozenset({"audio", "image", "image_url", "images", "inputImage", "video"})
+# where bodies of embeddings hold what is no text, or say where it lies (AWS user guide: Titan, Cohere, Nova, Marengo)
+_MEDIA = frozenset(
+    {"audio", "image", "image_url", "images", "inputImage", "mediaSource", "s3Location", "source", "video"}
+)
 _UNSEEN = "the guardrail of this deployment cannot look at this"
 _MARKED = "would keep what is not marked from the guardrail of this deployment"
 
@@ -63,9 +65,13 @@ class Guardrail:
             if _OWN_CONFIG in document:
                 raise InvalidRequest(_MARKED, param=_OWN_CONFIG)
             headers = self._in_headers(request.headers)
-            if _takes_none(request.path):
-                return request, [*_texts(document)]
-            return replace(request, headers=headers), []
+            match _makes_text(request.path, document):
+                case True:
+                    return replace(request, headers=headers), []
+                case False:
+                    return request, [*_texts(document)]
+                case None:
+                    return replace(request, headers=headers), [*_texts(document)]
         if request.method == "GET" or operation == "count-tokens" or request.path.startswith("/guardrail"):
             return request, []
         raise PermissionRefused("this deployment's guardrail cannot be applied to this operation", retry_here=False)
@@ -99,10 +105,17 @@ class Guardrail:
         return (*(header for header in headers if header not in ours), *kinds, *ours)
 
 
-def _takes_none(path: str) -> bool:
-    """True for a model that makes no text: nothing promises that InvokeModel shows a guardrail what it is given."""
-    traits = traits_of(parse_model_id(unquote(path.split("/")[2])))
-    return bool(traits.embedding) or traits.rerank
+def _makes_text(path: str, document: dict[str, Any]) -> bool | None:
+    """Whether a model makes text, or nothing where nobody knows: an ARN may hide it.
+
+    Only of text does AWS say that InvokeModel has a guardrail look at it (user guide, guardrails with InvokeModel).
+    """
+    traits = traits_of(parse_model_id(unquote(path.removeprefix("/model/").rpartition("/")[0])))
+    if traits.embedding or traits.rerank:
+        return False
+    is_known = traits != Traits()
+    is_conversation = any(isinstance(each, dict) and "role" in each for each in _list(document.get("messages")))
+    return True if is_known or is_conversation or isinstance(document.get("prompt"), str) else None
 
 
 def _texts(value: Any, path: str = "") -> Iterator[Shown]:
@@ -112,7 +125,7 @@ def _texts(value: Any, path: str = "") -> Iterator[Shown]:
             yield as_text(value)
         case dict():
             for name, inside in value.items():
-                if name in _MEDIA:
+                if name in _MEDIA and inside:
                     raise InvalidRequest(_UNSEEN, param=f"{path}{name}")
                 yield from _texts(inside, f"{path}{name}.")
         case list():

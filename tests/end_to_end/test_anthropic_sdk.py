@@ -8,6 +8,7 @@ from typing import Any
 import anthropic
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from app.kit import json
 from tests.bedrock.test_decode import event_frame
@@ -421,3 +422,24 @@ def test_the_older_name_of_a_format_is_heard(model: str) -> None:
     assert seen[0] == seen[1]
     assert "additionalProperties" in json.dumps_text(seen[0])
     assert "novel" not in json.dumps_text(seen[2])
+
+
+class City(BaseModel):
+    """An answer."""
+
+    name: str
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    "model", ["us.anthropic.claude-sonnet-5", "us.anthropic.claude-opus-4-8", "us.anthropic.claude-sonnet-4-6", CLAUDE]
+)
+def test_a_schema_is_kept_to_by_every_claude(claude: anthropic.Anthropic, model: str, streamed: bool) -> None:
+    request: Any = {"model": model, "max_tokens": 90, "messages": ask("Where?"), "output_format": City}
+    if streamed:
+        with claude.messages.stream(**request) as stream:
+            message: Any = stream.get_final_message()
+    else:
+        message = claude.messages.parse(**request)
+    assert isinstance(message.parsed_output, City)
+    assert message.stop_reason == "end_turn"

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -100,12 +101,17 @@ def test_what_cannot_have_one_is_looked_at_before(guarded: tuple[str, Watched], 
     assert ask(base, path, fine).status_code == 200
 
 
+PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile"
+
+
 @pytest.mark.parametrize(
     ("model", "body"),
     [
         ("amazon.titan-embed-text-v2:0", {"inputText": "this is forbidden"}),
         ("cohere.embed-v4:0", {"texts": ["fine", "this is forbidden"], "input_type": "search_query"}),
         ("cohere.rerank-v3-5:0", {"query": "x", "documents": ["this is forbidden"], "api_version": 2}),
+        (quote(f"{PROFILE}/amazon.titan-embed-text-v2:0", safe=""), {"inputText": "this is forbidden"}),
+        (f"{PROFILE}/amazon.titan-embed-text-v2:0", {"inputText": "this is forbidden"}),
     ],
 )
 def test_nor_may_its_own_body_pass_unseen(guarded: tuple[str, Watched], model: str, body: Any) -> None:
@@ -116,8 +122,21 @@ def test_nor_may_its_own_body_pass_unseen(guarded: tuple[str, Watched], model: s
     assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
     fine = json.loads(json.dumps(body).replace(b"forbidden", b"allowed"))
     assert ask(base, f"/model/{model}/invoke", fine).status_code == 200
-    pictures = ask(base, f"/model/{model}/invoke", {**fine, "images": ["data:image/png;base64,aGk="]})
-    assert (pictures.status_code, "cannot look at this" in pictures.text) == (400, True)
+    for unseen in (
+        {"images": ["data:image/png;base64,aGk="]},
+        {"text": {"source": {"s3Location": {"uri": "s3://b/c"}}}},
+    ):
+        answer = ask(base, f"/model/{model}/invoke", {**fine, **unseen})
+        assert (answer.status_code, "cannot look at this" in answer.text) == (400, True)
+
+
+def test_a_conversation_behind_an_arn_is_left_to_bedrock_s_own_guardrail(guarded: tuple[str, Watched]) -> None:
+    base, seen = guarded
+    for model in (f"{PROFILE}/{CLAUDE}", quote(f"{PROFILE}/{CLAUDE}", safe="")):
+        seen.exchanges.clear()
+        assert ask(base, f"/model/{model}/invoke", NATIVE).status_code == 200
+        (request,) = seen.exchanges
+        assert is_guarded(request)
 
 
 CONVERSE = {"messages": [{"role": "user", "content": [{"text": "hello"}]}]}

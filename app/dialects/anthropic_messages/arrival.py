@@ -21,7 +21,15 @@ def settled(document: dict[str, Any]) -> dict[str, Any]:
     if wanted is None:
         return document
     rest = {name: value for name, value in document.items() if name != "output_format"}
-    config = document.get("output_config") or {}
-    if not isinstance(config, dict) or config.get("format") is not None:
-        return rest
-    return {**rest, "output_config": {**config, "format": wanted}}
+    config = document.get("output_config")
+    if config is None:
+        return {**rest, "output_config": {"format": wanted}}
+    if isinstance(config, dict) and config.get("format") is None:
+        return {**rest, "output_config": {**config, "format": wanted}}
+    return rest
+
+
+def has_schema(document: dict[str, Any]) -> bool:
+    """True if the answer has to be of a JSON schema."""
+    config = document.get("output_config")
+    return isinstance(config, dict) and config.get("format") is not None

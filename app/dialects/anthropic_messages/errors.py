@@ -27,7 +27,7 @@ _INDEX = re.compile(r"\[(\d+)\]")
 _TOO_LONG = "prompt is too long"
 _WRAPPING = "The model returned the following errors: "
 
-# by this the threads of Anthropic's SDKs (2.14) go on without one, and send the whole conversation
+# by this the tool runners of Anthropic's SDKs (2.14) go on without a thread, and send the whole conversation
 _WITHOUT_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 
 # the type, the most special class first

@@ -38,9 +38,9 @@ from app.dialects.documents import unknown_fields
 from app.errors import InvalidRequest
 from app.kit import json
 
-# the server tool that finds deferred tools: where every tool is sent, none must be found
 _HIGH = 16384
 _EFFORTS: tuple[tuple[int, Effort], ...] = ((2048, "low"), (8192, "medium"), (_HIGH, "high"))
+# the server tool that finds deferred tools: where every tool is sent, none must be found
 _TOOL_SEARCH = "tool_search_tool"
 
 

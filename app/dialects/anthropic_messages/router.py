@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.converse.call import ModelCall, NativeCall
-from app.dialects.anthropic_messages.arrival import OUTLIVED, settled
+from app.dialects.anthropic_messages.arrival import OUTLIVED, has_schema, settled
 from app.dialects.anthropic_messages.errors import OVERLOADED, render_error
 from app.dialects.anthropic_messages.facts import MessageFacts
 from app.dialects.anthropic_messages.native import NativeStream, UsageOfMessages, from_document
@@ -109,16 +109,16 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
     name = name_of(document)
     facts = MessageFacts(ids.new_id("msg_"), pipeline.planner.known_as(name), exchange.record.request_id)
     answer_headers = (("request-id", exchange.record.request_id),)
-    native_call = _native_call(exchange, document)
+    native_call = _native_call(pipeline, exchange, document)
 
     def call() -> ModelCall:
-        return to_call(validate(document, MessagesRequest), _betas(exchange))
+        return to_call(validate(document, MessagesRequest), _betas(exchange, pipeline.betas))
 
     def whole(answer: dict[str, Any]) -> Answer:
         return Whole(200, (*JSON, *answer_headers), json.dumps(answer))
 
     def whole_way(target: Target) -> Way[Answer]:
-        if pipeline.takes_natively(target, FORMAT):
+        if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
             way = pipeline.invoke(exchange, native_call, target, UsageOfMessages())
             return way.then(understood(lambda answered: whole(from_document(answered, facts))))
         return pipeline.converse(exchange, call(), target).then(
@@ -127,7 +127,7 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
 
     def stream_way(target: Target) -> Way[Answer]:
         translator: NativeStream | EventStream
-        if pipeline.takes_natively(target, FORMAT):
+        if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
             translator = native = NativeStream(facts)
             passed_on = pipeline.invoke_stream(exchange, native_call, target, UsageOfMessages(), _LAST)
             way = passed_on.then(lambda batches: frames(batches, native.from_events, native.finish))
@@ -146,12 +146,12 @@ async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
     await fetch_media(pipeline.media, document, exchange)
 
     def way_to(target: Target) -> Way[int]:
-        if pipeline.takes_natively(target, FORMAT):
+        if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
             # counted is what would be sent, and that needs room for the answer behind the thoughts
             room = {"max_tokens": _budget(document) + 1}
-            return pipeline.count_natively(_native_call(exchange, {**document, **room}), target)
+            return pipeline.count_natively(_native_call(pipeline, exchange, {**document, **room}), target)
         request = validate({**document, "max_tokens": 1}, CountTokensRequest)
-        return pipeline.count(to_call(request, _betas(exchange)), target)
+        return pipeline.count(to_call(request, _betas(exchange, pipeline.betas)), target)
 
     headers = (*JSON, ("request-id", exchange.record.request_id))
     try:
@@ -189,10 +189,11 @@ def _does_not_count(error: GatewayError) -> bool:
     return "counting tokens" in words or "inference profile" in words
 
 
-def _native_call(exchange: Exchange, document: dict[str, Any]) -> NativeCall:
-    return NativeCall(name_of(document), document, exchange.head.header("anthropic-version"), _betas(exchange))
+def _native_call(pipeline: Pipeline, exchange: Exchange, document: dict[str, Any]) -> NativeCall:
+    betas = _betas(exchange, pipeline.betas)
+    return NativeCall(name_of(document), document, exchange.head.header("anthropic-version"), betas)
 
 
-def _betas(exchange: Exchange) -> list[str]:
+def _betas(exchange: Exchange, passed: frozenset[str]) -> list[str]:
     asked = [beta.strip() for beta in exchange.head.header("anthropic-beta").split(",")]
-    return [beta for beta in asked if beta and beta not in OUTLIVED]
+    return [beta for beta in asked if beta and (beta not in OUTLIVED or beta in passed)]

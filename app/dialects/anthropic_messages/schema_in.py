@@ -1,4 +1,4 @@
-"""What a caller may send: anthropic 2.13's request, field by field. Contracts 3.2.
+"""What a caller may send: anthropic 2.14's request, field by field. Contracts 3.2.
 
 Read only where a call is translated: where Bedrock serves this format itself, the body crosses and Bedrock judges it.
 """

@@ -62,6 +62,9 @@ class ResponseStream:
         detail = {"code": words_of(error)[1] or "server_error", "message": error.message}
         # how its last item would have ended nobody knows
         closing = b"".join(self._close("incomplete"))
+        for index in [index for index, item in self._open.items() if item.kind == "message"]:
+            self._closing = self._ended(index)
+            closing += b"".join(self._close("incomplete"))
         response = self._facts.response("failed", output=self._in_order(), error=detail)
         return closing + self._event("response.failed", response=response)
 

@@ -511,6 +511,16 @@ def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
         stream.ended()
 
 
+def test_a_text_that_was_whole_before_the_break_is_told() -> None:
+    stream = ResponseStream(facts())
+    *before, _, _, _ = unfold(reply({"text": "a"}, {"text": "b"}))
+    stream.from_events(before)
+    *_, done, failed = events_of(stream.fail(UpstreamFailed("gone")))
+    assert done["type"] == "response.output_item.done"
+    assert failed["response"]["output"] == [done["item"]]
+    assert (done["item"]["status"], done["item"]["content"][0]["text"]) == ("incomplete", "ab")
+
+
 def test_a_stream_without_usage_still_has_its_end() -> None:
     events = [event for event in unfold(reply({"text": "a"})) if "metadata" not in event]
     last = ended(ResponseStream(facts()), events)[-1]

@@ -12,7 +12,7 @@ _APART = ("llama", "mistral")
 _SHOWN_IN_RESULTS = ("claude", "nova", "llama")
 
 
-def check_company(model: Model, messages: list[Any]) -> None:
+def check_apart(model: Model, messages: list[Any]) -> None:
     """Check what shares a turn.
 
     Raises:
