@@ -67,7 +67,7 @@ async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
             lambda: _call(gateway),
             f"the identity needs bedrock:InvokeModel on {settings.bedrock_model_id}, the account access to it in "
             f"{settings.aws_region}, and the network a way to {gateway.client.endpoints['bedrock-runtime'].origin}; "
-            "a route called default, or GUARDRAIL_ID, may name what is not there",
+            "a route called default, or GUARDRAIL_ID, may name what is not there; a target's role needs sts:AssumeRole",
         ),
     ]
     if embedding_model := settings.embedding_model_id:
@@ -115,7 +115,9 @@ async def _call(gateway: Gateway) -> str:
     exchange = _exchange()
     reply = await gateway.pipeline.complete(exchange, ModelCall("", body))
     tokens = reply["usage"]["totalTokens"]
-    return f"{exchange.record.target}: {tokens} tokens, stop reason {reply['stopReason']}"
+    failed = [f"{each.target}: {each.error}" for each in exchange.record.tries if each.error]
+    before = f"; before it {', '.join(failed)}" if failed else ""
+    return f"{exchange.record.target}: {tokens} tokens, stop reason {reply['stopReason']}{before}"
 
 
 async def _embed(gateway: Gateway, model: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.dialects.reading import BYTES_PER_SECOND
 from app.dialects.route import ABORT, ARRIVED
 from app.dialects.sending import DEPARTURE
 from app.kit import json
@@ -58,16 +57,18 @@ class _Departure:
 class _Joined:
     """Writes the head of an answer together with what follows it, which comes at once: one send instead of two."""
 
-    __slots__ = ("_head", "_is_first", "_loop", "_transport")
+    __slots__ = ("_head", "_is_first", "_loop", "_protocol", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
+    def __init__(self, protocol: "GuardedProtocol") -> None:
+        self._protocol = protocol
+        self._transport = protocol.transport
+        self._loop = protocol.loop
         self._head = b""
         self._is_first = True
 
     def write(self, data: bytes) -> None:
         """Write, or, at first, wait for more until everybody else has had their turn."""
+        self._protocol.written += len(data)
         if self._is_first:
             self._is_first, self._head = False, data
             self._loop.call_soon(self._flush)
@@ -95,16 +96,20 @@ class _Joined:
 class GuardedProtocol(HttpToolsProtocol):
     """Serves one connection.
 
-    head_seconds: for a request's head to arrive, for what is left of a body that nobody reads any more, and for an
-    answer's next bytes to be taken.
+    head_seconds: for a request's head to arrive, and for what is left of a body that nobody reads any more.
+    unread_seconds: for some of an answer to be taken. The system tells of it a third of a socket's buffer at a time,
+    which a caller who reads slowly empties in four minutes.
     """
 
     head_seconds: ClassVar[float] = 30.0
+    unread_seconds: ClassVar[float] = 300.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._guard: asyncio.TimerHandle | None = None
         self._reader: asyncio.TimerHandle | None = None
+        # bytes of answers
+        self.written = 0
         # bytes since the last that were of use: of a head, of trailers, of what frames a body
         self._overhead = 0
         self._is_in_body = self._has_arrived = False
@@ -183,7 +188,7 @@ class GuardedProtocol(HttpToolsProtocol):
             raise _Refused
         self._is_in_body, self._overhead = True, 0
         super().on_headers_complete()
-        self.cycle.transport = cast(asyncio.Transport, _Joined(self.transport, self.loop))
+        self.cycle.transport = cast(asyncio.Transport, _Joined(self))
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         if len(self._cycles) > _IN_LINE:
             self.transport.abort()
@@ -218,17 +223,21 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._is_in_body and not self.transport.is_closing():
             self._watch()
-        if self._reader is None and (left := self.transport.get_write_buffer_size()):
-            self._reader = self.loop.call_later(self.head_seconds, self._mind_reader, left)
+        if self._reader is None and self.transport.get_write_buffer_size():
+            self._mind_reader(-1)
 
     def _mind_reader(self, before: int) -> None:
-        """Hold what a caller has not taken no longer than a slow one takes; closing would wait for it for ever."""
+        """Cut off whoever has taken nothing for a long time; to close would wait for them for ever.
+
+        before: bytes that had been taken when last looked at. What TLS holds back nobody can see.
+        """
         left, self._reader = self.transport.get_write_buffer_size(), None
-        if left > max(before - self.head_seconds * BYTES_PER_SECOND, 0):
+        taken = self.written - left
+        if left and taken == before:
             _log.info("the answer was not read", extra={"fields": {"bytes_left": left}})
             self.transport.abort()
-        elif left:
-            self._reader = self.loop.call_later(self.head_seconds, self._mind_reader, left)
+        elif left and self.transport.get_extra_info("sslcontext") is None:
+            self._reader = self.loop.call_later(self.unread_seconds, self._mind_reader, taken)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""

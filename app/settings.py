@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     embedding_model_id: str | None = Field(
         None,
         max_length=2048,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
+        pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._:/-]*$",
         description="The model of embeddings for which none is named; BEDROCK_MODEL_ID if unset.",
     )
     model_aliases: str = Field(
@@ -119,7 +119,7 @@ class Settings(BaseSettings):
         validate_default=True,
         ge=1024,
         le=100_000_000_000,
-        description="Bytes of all request bodies that are held at once.",
+        description="Bytes of all bodies that are held at once; callers who sign may send half as many besides.",
     )
     guardrail_id: str | None = Field(
         None,

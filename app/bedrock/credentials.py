@@ -63,7 +63,7 @@ class CredentialsProvider:
         self._tried = asyncio.Event()
         self._renewed_at = -_RENEWAL_SECONDS
         self._task: asyncio.Task[None] | None = None
-        self._renewals: set[asyncio.Task[None]] = set()
+        self._renewal: asyncio.Task[None] | None = None
         self.problem = "not resolved yet"
 
     def start(self) -> None:
@@ -72,7 +72,7 @@ class CredentialsProvider:
 
     async def close(self) -> None:
         """Stop renewing."""
-        running = [*self._renewals, *([self._task] if self._task is not None else ())]
+        running = [task for task in (self._task, self._renewal) if task is not None]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -98,10 +98,9 @@ class CredentialsProvider:
 
         However many requests are refused, the chain is asked once in some seconds: its source may be a remote service.
         """
-        renewal = asyncio.create_task(self._renew(refused))
-        self._renewals.add(renewal)
-        renewal.add_done_callback(self._renewals.discard)
-        await asyncio.wait([renewal], timeout=_PATIENCE_SECONDS)
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(refused))
+        await asyncio.wait([self._renewal], timeout=_PATIENCE_SECONDS)
 
     async def _renew(self, refused: Identity) -> None:
         async with self._resolving:

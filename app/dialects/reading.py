@@ -12,8 +12,8 @@ from app.kit.memory import buffer_for, contents_of
 from app.policies.admission import HeldBody
 from app.policies.auth import RequestHead
 
-# a caller that sends, or reads, no faster than this on average is taken for one that only holds a place
-BYTES_PER_SECOND = 16 * 1024
+# a caller that sends no faster than this, on average, is taken for one that only holds a place
+_BYTES_PER_SECOND = 16 * 1024
 
 
 class CallerGone(Exception):
@@ -55,7 +55,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
             now = asyncio.get_running_loop().time
 
             def go_on() -> None:
-                pace.reschedule(min(last + held.size / BYTES_PER_SECOND, now() + patience))
+                pace.reschedule(min(last + held.size / _BYTES_PER_SECOND, now() + patience))
 
             return await _read_pieces(receive, length, limit, go_on, held)
     except TimeoutError:

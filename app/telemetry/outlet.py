@@ -5,6 +5,7 @@ import os
 import select
 import sys
 import threading
+from collections import deque
 
 from app.kit import json
 
@@ -15,13 +16,17 @@ _PIECE = 4096
 class Outlet:
     """Writes lines to stderr, and waits for nobody: what cannot be written now is lost, and counted.
 
-    A write to a full pipe would stop the whole process, and with it every request, until somebody reads.
+    A write to a full pipe would stop the whole process, and with it every request, until somebody reads. Of several
+    processes that share a pipe one may still fill it in the moment between another's look and its write.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._rest = b""
         self._lost = 0
+        # what garbage collection had to tell while a line was written, by the same thread
+        self._late: deque[str] = deque()
+        self._is_writing = False
 
     def write(self, line: str) -> None:
         """Write one line, or lose it."""
@@ -31,18 +36,29 @@ class Outlet:
             with contextlib.suppress(AttributeError, ValueError):
                 sys.stderr.write(line)
             return
-        with self._lock, contextlib.suppress(OSError):
-            self._rest = _written(file, self._rest)
-            if self._rest:  # of a line whose beginning stands there already
-                self._lost += 1
+        with self._lock:
+            self._late.append(line)
+            if self._is_writing:
                 return
-            told = json.dumps(self._loss()) + b"\n" if self._lost else b""
-            data = told + line.encode(errors="backslashreplace")
-            rest = _written(file, data)
-            if len(rest) == len(data):
-                self._lost += 1
-            else:
-                self._rest, self._lost = rest, 0
+            self._is_writing = True
+            try:
+                while self._late:
+                    self._write(file, self._late.popleft())
+            finally:
+                self._is_writing = False
+
+    def _write(self, file: int, line: str) -> None:
+        self._rest = _written(file, self._rest)
+        if self._rest:  # of a line whose beginning stands there already
+            self._lost += 1
+            return
+        told = json.dumps(self._loss()) + b"\n" if self._lost else b""
+        data = told + line.encode(errors="backslashreplace")
+        rest = _written(file, data)
+        if len(rest) == len(data):
+            self._lost += 1
+        else:
+            self._rest, self._lost = rest, 0
 
     def flush(self) -> None:
         """There is nothing to be flushed."""
@@ -55,6 +71,7 @@ def _written(file: int, data: bytes) -> bytes:
     """Write as much as is taken without waiting; returns the rest."""
     ready = select.poll()
     ready.register(file, select.POLLOUT)
-    while data and ready.poll(0):
-        data = data[os.write(file, data[:_PIECE]) :]
+    with contextlib.suppress(OSError):
+        while data and ready.poll(0):
+            data = data[os.write(file, data[:_PIECE]) :]
     return data

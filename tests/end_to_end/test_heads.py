@@ -192,21 +192,32 @@ def test_the_wish_for_another_protocol_that_comes_in_pieces_is_refused(port: int
     assert refusal(caller.says(b"grade: websocket\r\ncontent-length: 4\r\n\r\nGET ").hears())[0] == 400
 
 
-def test_an_answer_that_nobody_reads_is_not_held(port: int) -> None:
-    caller = Caller(port).says(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-    time.sleep(3 * SECONDS)
+@pytest.fixture(scope="module")
+def impatient_port() -> Iterator[int]:
+    impatient = type("Impatient", (guarded(SECONDS),), {"unread_seconds": SECONDS})
+    with serving(application, http=impatient, timeout_keep_alive=20) as url:
+        yield int(url.rpartition(":")[2])
+
+
+GET_LARGE = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def test_an_answer_that_nobody_reads_is_not_held(impatient_port: int) -> None:
+    caller = Caller(impatient_port).says(GET_LARGE)
+    time.sleep(4 * SECONDS)
     assert 0 < len(caller.hears()) < LARGE
 
 
-def test_an_answer_that_is_read_slowly_is_whole(port: int) -> None:
-    caller = Caller(port).says(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+def test_answers_that_are_read_slowly_are_whole(impatient_port: int) -> None:
+    """Two on one connection: what was held of the first says nothing of the second."""
+    caller = Caller(impatient_port).says(GET_LARGE, GET_LARGE)
     heard = 0
-    while data := caller.socket.recv(1_000_000):
+    while heard < 2 * LARGE and (data := caller.socket.recv(1_000_000)):
         heard += len(data)
-        time.sleep(0.04)
+        time.sleep(0.05)
     caller.socket.close()
-    assert heard > LARGE
-    assert time.monotonic() - caller.started > SECONDS
+    assert heard > 2 * LARGE
+    assert time.monotonic() - caller.started > 2 * SECONDS
 
 
 @pytest.mark.parametrize("rest", [b"0\r\nx: ", b"1;", b"0\r\n"])

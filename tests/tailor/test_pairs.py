@@ -103,13 +103,14 @@ def test_what_the_wrong_one_says_is_left_to_bedrock() -> None:
 
 
 def test_many_calls_of_one_id_take_no_longer_than_others() -> None:
-    pair = [assistant(ONE), user(GAVE_ONE)]
-    seconds = []
-    for count in (2000, 8000):
+    def seconds(count: int) -> float:
         started = time.process_time()
-        tailored(PLAIN, [HI, *pair * count])
-        seconds.append(time.process_time() - started)
-    assert seconds[1] < 8 * seconds[0]
+        tailored(PLAIN, [HI, *[assistant(ONE), user(GAVE_ONE)] * count])
+        return time.process_time() - started
+
+    # what disturbs a machine only ever adds
+    few, many = (min(seconds(count) for _ in range(3)) for count in (1000, 8000))
+    assert many < 24 * few
 
 
 TURNS = st.lists(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.telemetry import outlet as outlet_module
 from app.telemetry.outlet import Outlet
 
 
@@ -58,7 +59,23 @@ def test_a_reader_who_went_away_is_no_fault() -> None:
         outlet.write(line(1))
     with stderr_into_a_pipe() as pipe:
         outlet.write(line(2))
-        assert json.loads(read(pipe))["number"] == 2
+        lost, last = map(json.loads, read(pipe).splitlines())
+    assert (lost["lines"], last["number"]) == (1, 2)
+
+
+def test_what_the_collector_tells_in_the_middle_of_a_line_comes_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    outlet = Outlet()
+    whole = outlet_module._written
+
+    def written(file: int, data: bytes) -> bytes:
+        if b"1" in data:
+            outlet.write(line(2))
+        return whole(file, data)
+
+    monkeypatch.setattr(outlet_module, "_written", written)
+    with stderr_into_a_pipe() as pipe:
+        outlet.write(line(1))
+        assert [json.loads(each)["number"] for each in read(pipe).splitlines()] == [1, 2]
 
 
 def test_a_stderr_without_a_file_is_written_to_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
