@@ -19,6 +19,7 @@ from app.kit.signals import exit_normally_on_signals
 from app.main import create_app
 from app.processes import Processes
 from app.protocol import guarded
+from app.server import Server
 from app.settings import Settings
 from app.share import Share
 from app.telemetry.logs import configure_logging
@@ -88,7 +89,7 @@ def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace),
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     exit_normally_on_signals(lambda: server.should_exit)
     _look_for_garbage_less_often()
     server.run(sockets=[listener])

@@ -99,10 +99,12 @@ class GuardedProtocol(HttpToolsProtocol):
     head_seconds: for a request's head to arrive, and for what is left of a body that nobody reads any more.
     unread_seconds: for some of an answer to be taken. The system tells of it a third of a socket's buffer at a time,
     which a caller who reads slowly empties in four minutes.
+    last_call_seconds: that a connection without a request stays open once the server ends: one may be on its way.
     """
 
     head_seconds: ClassVar[float] = 30.0
     unread_seconds: ClassVar[float] = 300.0
+    last_call_seconds: ClassVar[float] = 1.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -112,7 +114,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.written = 0
         # bytes since the last that were of use: of a head, of trailers, of what frames a body
         self._overhead = 0
-        self._is_in_body = self._has_arrived = False
+        self._is_in_body = self._has_arrived = self._is_ending = False
         self._cycles: list[RequestResponseCycle] = []
         self.departures: set[_Departure] = set()
 
@@ -120,6 +122,18 @@ class GuardedProtocol(HttpToolsProtocol):
         """Somebody has come, who has to say something."""
         super().connection_made(transport)
         self._watch()
+
+    def shutdown(self) -> None:
+        """The server ends: the request that runs, or begins in a moment, is the last."""
+        self._is_ending = True
+        if all(cycle.response_complete for cycle in self._cycles):
+            self.loop.call_later(self.last_call_seconds, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
+
+    def _close_if_idle(self) -> None:
+        if not self._overhead and all(cycle.response_complete for cycle in self._cycles):
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Somebody has gone, and with them everybody who waited in line behind them."""
@@ -189,6 +203,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_in_body, self._overhead = True, 0
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, _Joined(self))
+        self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         if len(self._cycles) > _IN_LINE:
             self.transport.abort()

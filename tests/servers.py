@@ -63,6 +63,12 @@ class _Server(uvicorn.Server):
         await self.lifespan.shutdown()
 
 
+class Hasty(GuardedProtocol):
+    """Waits for nobody who has no request when the server ends."""
+
+    last_call_seconds = 0.0
+
+
 @contextlib.contextmanager
 def serving(application: Any, **options: Any) -> Iterator[str]:
     """Serve an ASGI application in a thread; yields its base URL."""
@@ -100,7 +106,7 @@ def gateway_settings(upstream: str, **changes: Any) -> Settings:
 
 
 @contextlib.contextmanager
-def gateway(upstream: str, observer: Any = None, http: Any = GuardedProtocol, **changes: Any) -> Iterator[str]:
+def gateway(upstream: str, observer: Any = None, http: Any = Hasty, **changes: Any) -> Iterator[str]:
     """A gateway before `upstream`, with AWS credentials that the embedded Bedrock knows; yields its base URL."""
     from unittest import mock
 

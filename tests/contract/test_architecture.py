@@ -24,7 +24,7 @@ DOORS = {
     "json": {"kit/json.py"},
     "dotenv": {"environment.py"},
     "pydantic_settings": {"settings.py"},
-    "uvicorn": {"__main__.py", "protocol.py"},
+    "uvicorn": {"__main__.py", "protocol.py", "server.py"},
     "xllamacpp": set(),
 }
 VENDORS = re.compile(

@@ -1,0 +1,115 @@
+"""Who has connected when the server is told to end is served, whatever the moment."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from app.protocol import guarded
+from app.server import Server
+
+REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+class Ending(Server):
+    """Ends when it is told to, and in that moment does what it was given to do."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.may_end = threading.Event()
+        self.last: Any = lambda: None
+
+    async def main_loop(self) -> None:
+        while not self.may_end.is_set():
+            await asyncio.sleep(0.005)
+        self.last()
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[tuple[Ending, int]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(
+            application, http=guarded(30), log_config=None, lifespan="off", timeout_graceful_shutdown=5
+        )
+        server = Ending(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.005)
+            yield server, listener.getsockname()[1]
+        finally:
+            server.may_end.set()
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def answer(caller: socket.socket) -> bytes:
+    heard = b""
+    while data := caller.recv(4096):
+        heard += data
+    return heard
+
+
+def test_who_was_not_let_in_yet_is_served() -> None:
+    with serving() as (server, port), contextlib.ExitStack() as stack:
+        callers: list[socket.socket] = []
+
+        def last() -> None:
+            for _ in range(3):
+                callers.append(stack.enter_context(connected(port)))
+                callers[-1].sendall(REQUEST)
+
+        server.last = last
+        server.may_end.set()
+        while len(callers) < 3:
+            time.sleep(0.005)
+        for caller in callers:
+            assert answer(caller).endswith(b"\r\n\r\nok")
+
+
+@pytest.mark.parametrize("earlier", [b"", REQUEST])
+def test_who_begins_in_the_last_moment_is_served_and_told_that_it_is(earlier: bytes) -> None:
+    with serving() as (server, port), connected(port) as caller:
+        if earlier:
+            caller.sendall(earlier)
+            assert caller.recv(4096).endswith(b"ok")
+        time.sleep(0.1)
+        server.may_end.set()
+        time.sleep(0.3)
+        caller.sendall(REQUEST)
+        said = answer(caller)
+        assert said.startswith(b"HTTP/1.1 200 ")
+        assert said.endswith(b"ok")
+
+
+def test_who_says_nothing_is_not_waited_for() -> None:
+    started = time.monotonic()
+    with serving() as (server, port), connected(port) as caller:
+        server.may_end.set()
+        assert answer(caller) == b""
+    assert time.monotonic() - started < 4
+
+
+def test_nobody_new_is_taken() -> None:
+    with serving() as (server, port), connected(port):
+        server.may_end.set()
+        time.sleep(0.2)
+        with pytest.raises(ConnectionRefusedError):
+            connected(port)
