@@ -31,15 +31,16 @@ def model_routes(
 ) -> Sequence[Door]:
     """The routes that list models: aliases, what the account can call, and the default model even if AWS is silent."""
     aliases = [CatalogEntry(name, "outcrop") for name in planner.names()]
+    named = {entry.id for entry in aliases}
     default = planner.known_as("")
 
     async def entries() -> list[CatalogEntry]:
         try:
-            listed = await directory.entries()
+            listed = [entry for entry in await directory.entries() if entry.id not in named]
         except GatewayError as error:
             _log.warning("only the default model is listed: %s", error.message)
             listed = []
-        if any(entry.id == default for entry in listed):
+        if default in named or any(entry.id == default for entry in listed):
             return [*aliases, *listed]
         owner = parse_model_id(default).base.partition(".")[0]
         return [*aliases, CatalogEntry(default, owner), *listed]

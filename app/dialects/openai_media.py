@@ -30,7 +30,7 @@ def document_of(file_data: str | None, filename: str | None, file_id: str | None
     stem, _, extension = (filename or "").rpartition(".")
     document_format = extension.lower() if extension.lower() in DOCUMENT_EXTENSIONS else None
     data = file_data
-    if data.startswith("data:"):
+    if data[:5].lower() == "data:":
         media_type, data = _split_data_url(data, path)
         document_format = DOCUMENT_FORMATS.get(media_type, document_format)
     if document_format is None:
@@ -43,7 +43,8 @@ def document_of(file_data: str | None, filename: str | None, file_id: str | None
 
 def _split_data_url(url: str, path: str) -> tuple[str, str]:
     head, comma, data = url.partition(",")
+    head = head.lower()  # as long as the data where there is no comma
     if not head.startswith("data:") or not comma or not head.endswith(";base64"):
         raise InvalidRequest("must be a data: URL with base64 content; other URLs are not fetched", param=path)
-    media_type = head.removeprefix("data:").partition(";")[0].lower()
+    media_type = head.removeprefix("data:").partition(";")[0]
     return media_type, data

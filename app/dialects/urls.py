@@ -78,7 +78,7 @@ def _in_part(part: dict[str, Any], path: str) -> Iterator[Place]:
         case {"type": "input_file", "file_url": url} if _is_url(url):
             yield f"{path}.file_url", url, lambda media: _put_file(part, url, media)
         case {"type": "image" | "document", "source": {"type": "url", "url": url}} if _is_url(url):
-            yield f"{path}.source.url", url, lambda media: part.update(source=_source(media))
+            yield f"{path}.source.url", url, lambda media: part.update(source=_source(media, path))
         case {"type": "tool_result", "content": content}:
             yield from _in_parts(content, f"{path}.content")
 
@@ -101,8 +101,12 @@ def _put_file(part: dict[str, Any], url: str, media: Media) -> None:
     part.setdefault("filename", unquote(urlsplit(url).path).rpartition("/")[2] or "document")
 
 
-def _source(media: Media) -> dict[str, str]:
+def _source(media: Media, path: str) -> dict[str, str]:
     """A source in Anthropic's words, which have their own for text."""
     if media.media_type == "text/plain":
-        return {"type": "text", "media_type": "text/plain", "data": b64decode(media.data).decode(errors="replace")}
+        try:
+            text = b64decode(media.data).decode()
+        except UnicodeDecodeError:
+            raise InvalidRequest("a text document must be UTF-8", param=path) from None
+        return {"type": "text", "media_type": "text/plain", "data": text}
     return {"type": "base64", "media_type": media.media_type, "data": media.data}

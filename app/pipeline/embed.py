@@ -22,7 +22,7 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
     Raises:
         GatewayError: whatever went wrong with one of the calls; the others are then given up.
     """
-    planned = pipeline.planner.plan(call.model)
+    planned = await pipeline.plan(call.model)
     # vectors of several models cannot be compared, not even those of one answer
     targets = [target for target in planned if target.known.base == planned[0].known.base]
     draft = tailor_embeddings(call, targets[0].traits)

@@ -53,8 +53,8 @@ def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, Nati
         if surface == "mantle":
             body = json.dumps({**draft.body, "model": on_mantle})
             return BedrockRequest("bedrock-mantle", "POST", traits.mantle_path + _PATHS[api], headers=JSON, body=body)
-        name = f"{model.geography}.{model.base}" if model.arn_kind == "inference-profile" else model.raw
-        body = json.dumps({**draft.body, "model": name})
+        names = {"inference-profile": f"{model.geography}.{model.base}", "foundation-model": model.base}
+        body = json.dumps({**draft.body, "model": names.get(model.arn_kind, model.raw)})
         return BedrockRequest("bedrock-runtime", "POST", "/openai/v1" + _PATHS[api], headers=JSON, body=body)
 
     tier = str(draft.body.get("service_tier") or "")

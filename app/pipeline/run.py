@@ -80,7 +80,7 @@ class Pipeline:
         Raises:
             GatewayError: as `Failover.run` does.
         """
-        targets = await self._plan(name) if targets is None else targets
+        targets = await self.plan(name) if targets is None else targets
         record = exchange.record
         record.model, record.target = name or DEFAULT_ALIAS, targets[0].model.raw
         if total := targets[0].limits.total:
@@ -106,7 +106,7 @@ class Pipeline:
 
         return await self.failover.run([partial(prepare, target) for target in targets], exchange.deadline)
 
-    async def _plan(self, name: str) -> list[Target]:
+    async def plan(self, name: str) -> list[Target]:
         """The targets of a name: how each is asked depends on the model that stands behind it."""
         targets = self.planner.plan(name)
         hidden = [target for target in targets if target.known.is_opaque]

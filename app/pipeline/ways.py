@@ -16,6 +16,7 @@ from app.bedrock.decode import (
     usage_of_headers,
     usage_of_invocation,
 )
+from app.bedrock.errors import error_of_openai
 from app.bedrock.transport import HttpResponse, read_body
 from app.converse.call import NativeEvent
 from app.converse.events import Event
@@ -38,6 +39,9 @@ UsageReader = Callable[[dict[str, Any]], Usage | None]
 Ask = Callable[[ModelId], BedrockRequest]
 
 JSON = (("content-type", "application/json"),)
+
+
+_FAILED = "response.failed"
 
 
 class Way(Struct, Generic[T], frozen=True):
@@ -156,6 +160,7 @@ def openai(surface: str, ask: Ask, usage_of: UsageReader, record: RequestRecord,
     async def take(response: HttpResponse) -> dict[str, Any]:
         document = await read_document(response)
         record.usage = _read(usage_of, document)
+        _refuse_failed(document)
         return document
 
     return Way("native", surface, ask, take, tier=tier)
@@ -303,12 +308,18 @@ async def _read_server_sent(
     response: HttpResponse, last: frozenset[str], usage_of: UsageReader, record: RequestRecord
 ) -> AsyncGenerator[list[dict[str, Any]], None]:
     decoder = ServerSentDecoder(last)
+    has_begun = False
     try:
         chunks = response.chunks()
         async for data in chunks:
             documents = decoder.feed(data)
             for document in documents:
                 record.usage = _read(usage_of, document) or record.usage
+            if not has_begun and documents:
+                # until something of an answer has come it can still be asked for again
+                has_begun = True
+                if documents[0].get("type") == _FAILED:
+                    _refuse_failed(documents[0].get("response"))
             if documents:
                 yield documents
             if decoder.is_complete:
@@ -321,6 +332,12 @@ async def _read_server_sent(
         decoder.finish()
     finally:
         response.close()
+
+
+def _refuse_failed(response: Any) -> None:
+    """Raises what a response that failed tells of: it has no other status than 200 (contracts 2.1)."""
+    if isinstance(response, dict) and response.get("status") == "failed" and isinstance(response.get("error"), dict):
+        raise error_of_openai(response["error"])
 
 
 def _read(usage_of: UsageReader, document: dict[str, Any]) -> Usage | None:

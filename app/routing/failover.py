@@ -64,16 +64,19 @@ class Failover:
         legs = [_Leg(prepare) for prepare in options]
         most = max(self.retry.max_attempts, len(legs))
         outcome = _Outcome()
-        for number in range(most):
+        made = 0
+        while made < most:
             leg = await self._next(legs, outcome)
             if leg is None or leg.option is None:
                 break
-            if number and not await self._may_go_on(leg, leg.option, deadline, outcome):
-                break
+            if made and not await self._may_go_on(leg, leg.option, deadline, outcome):
+                leg.is_over = True
+                continue
+            made += 1
             try:
                 return await self._attempt(leg.option)
             except GatewayError as error:
-                outcome.note(error, number + 1)
+                outcome.note(error, made)
                 leg.failures += 1
                 leg.is_over = not error.retry_here
                 leg.ready_at = time.monotonic() + self.retry.wait(leg.failures, error)

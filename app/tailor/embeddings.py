@@ -3,6 +3,7 @@
 Shapes: the recordings of Titan v2, Cohere v3 and v4 and Nova; AWS user guide, inference parameters, for Titan v1.
 """
 
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,8 +70,20 @@ def vectors_of(document: dict[str, Any]) -> list[list[float]]:
     """The vectors of one answer, whatever the family.
 
     Raises:
-        UpstreamFailed: it holds none.
+        UpstreamFailed: it holds none, or what are no vectors.
     """
+    vectors = _vectors_in(document)
+    try:
+        for vector in vectors:
+            struct.pack(f"<{len(vector)}f", *vector)
+    except (struct.error, TypeError, OverflowError):
+        vectors = []
+    if not all(vectors) or not vectors:
+        raise UpstreamFailed("Bedrock's reply made no sense", detail="no embeddings")
+    return vectors
+
+
+def _vectors_in(document: dict[str, Any]) -> list[Any]:
     match document:
         case {"embedding": [*vector]}:
             return [vector]
@@ -78,10 +91,10 @@ def vectors_of(document: dict[str, Any]) -> list[list[float]]:
             return vectors
         case {"embeddings": [{"embedding": _}, *_] as items}:
             return [item["embedding"] for item in items]
-        case {"embeddings": [*vectors]} if vectors:
+        case {"embeddings": [*vectors]}:
             return vectors
         case _:
-            raise UpstreamFailed("Bedrock's reply made no sense", detail="no embeddings")
+            return []
 
 
 def _titan(text: str, size: int | None) -> dict[str, Any]:

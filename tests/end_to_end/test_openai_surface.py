@@ -306,19 +306,23 @@ def test_an_answer_that_makes_no_sense(body: bytes) -> None:
         assert httpx.post(f"{url}/v1/chat/completions", json=chat, headers=HEADERS).status_code == 502
 
 
-def test_a_model_that_failed() -> None:
+@pytest.mark.parametrize(
+    ("code", "status"), [("server_error", 500), ("invalid_prompt", 400), ("rate_limit_exceeded", 429), ("novel", 502)]
+)
+def test_a_model_that_failed(code: str, status: int) -> None:
     failed = (
-        b'{"object":"response","id":"resp_1","status":"failed","error":{"code":"server_error","message":"it broke"}}'
+        b'{"object":"response","id":"resp_1","status":"failed","error":{"code":"%s","message":"it broke"}}'
+        % code.encode()
     )
     event = b'{"type":"response.failed","sequence_number":0,"response":' + failed + b"}"
     with answering(http_reply(failed)) as url:
         answer = httpx.post(f"{url}/v1/responses", json={"model": GPT55, "input": "x"}, headers=HEADERS)
-    assert (answer.status_code, answer.json()["error"]["message"]) == (502, "it broke")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (status, "it broke")
     with answering(http_reply(b"data: " + event + b"\n\n", extra=SSE)) as url:
         body = {"model": GPT55, "input": "x", "stream": True}
         answer = httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS)
     # nothing had been said yet, so it has a status of its own
-    assert (answer.status_code, answer.json()["error"]["message"]) == (502, "it broke")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (status, "it broke")
     created = b'data: {"type":"response.created","sequence_number":0,"response":{"id":"resp_1"}}\n\n'
     with answering(http_reply(created + b"data: " + event + b"\n\n", extra=SSE)) as url:
         answer = httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS)

@@ -155,3 +155,56 @@ def test_pain_19_in_a_native_stream_too() -> None:
         answer = httpx.post(base + MESSAGES[0], json=asked, headers=HEADERS, timeout=20)
         assert answer.text.count("event: message_stop") == 1
         assert records.by_id(answer.headers["x-request-id"]).cost == pytest.approx(COST)
+
+
+def test_pain_20_embeddings_by_an_application_profile_get_their_model_s_own_treatment() -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    titan = "arn:aws:bedrock:us-east-1::foundation-model/amazon.titan-embed-text-v2:0"
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        told = {"models": [{"modelArn": titan}]} if b"/inference-profiles/" in head else {"embedding": [0.5]}
+        writer.write(http_reply(json.dumps(told)))
+        await writer.drain()
+
+    with upstream(handle) as url, gateway(url) as base:
+        answer = httpx.post(f"{base}/v1/embeddings", json={"model": arn, "input": "x"}, headers=HEADERS)
+    assert (answer.status_code, answer.json()["data"][0]["embedding"]) == (200, [0.5])
+
+
+@pytest.mark.parametrize("vector", [[], [None], ["a"], [[1]], [1e39]])
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+def test_vectors_that_make_no_sense_are_no_answer(vector: Any, encoding: str) -> None:
+    body = {"model": "amazon.titan-embed-text-v2:0", "input": "x", "encoding_format": encoding}
+    with answering("200 OK", json.dumps({"embedding": vector})) as url, gateway(url) as base:
+        assert httpx.post(f"{base}/v1/embeddings", json=body, headers=HEADERS).status_code == 502
+
+
+@pytest.mark.parametrize("url", ["DATA:image/png;base64,aGk=", "data:IMAGE/PNG;BASE64,aGk="])
+def test_a_data_url_may_be_written_in_any_case(emulator_url: str, url: str) -> None:
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    body = {"model": ECHO, "messages": [{"role": "user", "content": content}]}
+    with gateway(emulator_url) as base:
+        assert httpx.post(f"{base}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
+
+
+def test_a_name_of_the_deployment_is_listed_once(emulator_url: str) -> None:
+    name = "us.anthropic.claude-sonnet-4-6"
+    config = f'[aliases]\n"{name}" = "global.anthropic.claude-sonnet-4-6"\n'
+    with gateway(emulator_url, config_toml=config) as base:
+        listed = [each["id"] for each in httpx.get(f"{base}/v1/models", headers=HEADERS).json()["data"]]
+    assert listed.count(name) == 1
+    assert len(set(listed)) == len(listed)
+
+
+def test_a_conversation_that_comes_back_is_read_beside_the_event_loop(emulator_url: str) -> None:
+    """And counts as what it is: bytes that are held, and work that is heavy."""
+    items = [{"role": "user", "content": "x" * 1000} for _ in range(300)]
+    limits: dict[str, Any] = {"max_body_bytes": 400_000, "max_bodies_bytes": 1_300_000}
+    with gateway(emulator_url, **limits) as base, httpx.Client(base_url=base, headers=HEADERS) as client:
+        first = client.post("/v1/responses", json={"model": ECHO, "input": items}).json()
+        again = {"model": ECHO, "input": "and now", "previous_response_id": first["id"], "store": False}
+        assert client.post("/v1/responses", json=again).json()["output"][0]["content"][0]["text"] == "and now"
+        second = client.post("/v1/responses", json={**again, "input": items, "store": True}).json()
+        refused = client.post("/v1/responses", json={**again, "previous_response_id": second["id"]})
+    assert (refused.status_code, "busy" in refused.text) == (429, True)

@@ -99,6 +99,12 @@ async def test_when_all_have_throttled_the_first_that_may_be_asked_again_is_wait
     assert attempts.sleeps == [0.0, 1.0]
 
 
+async def test_one_that_may_not_be_asked_again_does_not_end_the_others() -> None:
+    attempts = Attempts(throttle(60.0), errors.Overloaded("busy"), errors.Overloaded("busy"))
+    assert await attempts.run(failover(5)) == "b"
+    assert attempts.asked == ["a", "b", "b", "b"]
+
+
 async def test_waits_grow_and_are_full_jitter() -> None:
     attempts = Attempts(*[throttle() for _ in range(3)])
     assert await attempts.run(failover(4), "a") == "a"

@@ -1,19 +1,30 @@
 """What a caller may refer to later: whole answers with their conversations, and each item of them."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from app.errors import Overloaded
 from app.kit import json
+from app.kit.off_loop import off_loop
+from app.pipeline.exchange import Exchange
 from app.storage.responses import ResponseStore
 
 
 @dataclass(frozen=True, slots=True)
 class KeptResponses:
-    """What is kept for one caller. Reading and forgetting raise `Overloaded` where the store cannot be reached."""
+    """What is kept for one caller; what comes back is part of the request, and counts as such.
+
+    Reading and forgetting raise `Overloaded` where the store cannot be reached.
+    """
 
     store: ResponseStore
-    owner: str
+    exchange: Exchange
+
+    @property
+    def owner(self) -> str:
+        """The caller, by name."""
+        return self.exchange.caller.name
 
     async def response(self, response_id: str) -> dict[str, Any] | None:
         """An answer, if it is kept."""
@@ -33,12 +44,8 @@ class KeptResponses:
         """The answer, kept with the items that led to it. That it cannot be is no reason to lose it: it says so."""
         if not response["store"]:
             return response
-        kept = {"response": response, "items": [*items, *response["output"]]}
         try:
-            entries = {
-                f"item/{item['id']}": json.dumps(item) for item in response["output"] if isinstance(item.get("id"), str)
-            }
-            entries[f"response/{response['id']}"] = json.dumps(kept)
+            entries = await off_loop(self.exchange.size, partial(_entries, response, items))
             is_kept = await self.store.put(self.owner, response["id"], entries)
         except (Overloaded, RecursionError):
             is_kept = False
@@ -50,4 +57,13 @@ class KeptResponses:
 
     async def _get(self, key: str) -> Any:
         stored = await self.store.get(self.owner, key)
-        return None if stored is None else json.loads(stored)
+        if stored is None:
+            return None
+        self.exchange.grow(len(stored))
+        return await off_loop(len(stored), partial(json.loads, stored))
+
+
+def _entries(response: dict[str, Any], items: list[Any]) -> dict[str, bytes]:
+    entries = {f"item/{item['id']}": json.dumps(item) for item in response["output"] if isinstance(item.get("id"), str)}
+    entries[f"response/{response['id']}"] = json.dumps({"response": response, "items": [*items, *response["output"]]})
+    return entries

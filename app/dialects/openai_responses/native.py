@@ -98,9 +98,10 @@ def to_native(
     if isinstance(document.get("tools"), list):
         flat = [each for place, tool in enumerate(document["tools"]) for each in _flat(tool, f"tools[{place}]")]
         body["tools"], paths = [tool for _, tool, _ in flat], [path for path, _, _ in flat]
+        plain = {text_in(tool, "name") for _, tool, namespace in flat if namespace is None}
         for path, tool, namespace in flat:
             name = text_in(tool, "name")
-            if namespace is not None and name in namespaces:
+            if namespace is not None and (name in namespaces or name in plain):
                 raise InvalidRequest(f"the tool {name!r} is declared twice", param=path)
             if namespace is not None:
                 namespaces[name] = namespace

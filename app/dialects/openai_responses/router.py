@@ -74,14 +74,14 @@ def response_routes(
         wanted = exchange.params["response_id"]
         if "true" in parse_qs(exchange.head.query).get("stream", ()):
             raise InvalidRequest("a kept response is not streamed again", param="stream")
-        response = await KeptResponses(store, exchange.caller.name).response(wanted)
+        response = await KeptResponses(store, exchange).response(wanted)
         if response is None:
             raise _unknown(wanted)
         return Whole(200, JSON, json.dumps(response))
 
     async def delete(exchange: Exchange) -> Answer:
         wanted = exchange.params["response_id"]
-        if not await KeptResponses(store, exchange.caller.name).forget(wanted):
+        if not await KeptResponses(store, exchange).forget(wanted):
             raise _unknown(wanted)
         return Whole(200, JSON, json.dumps({"id": wanted, "object": "response", "deleted": True}))
 
@@ -129,7 +129,7 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
     request = validate(document, ResponseHead)
     refuse(request)
     pipeline = shared.pipeline
-    kept = KeptResponses(shared.store, exchange.caller.name)
+    kept = KeptResponses(shared.store, exchange)
     earlier = await _earlier(kept, request.previous_response_id)
     sent = await _resolved(kept, request.input)
     items = [*((KEPT, item) for item in earlier), *((f"input[{place}]", item) for place, item in enumerate(sent))]

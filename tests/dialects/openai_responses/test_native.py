@@ -104,6 +104,7 @@ def test_namespaces_in_tools_choices_and_calls() -> None:
             None,
             "tools[1].tools[0]",
         ),
+        ([{"type": "function", "name": "sky__look"}, SKY], None, "tools[1].tools[0]"),
         (
             [SKY, {"type": "namespace", "name": "sea", "tools": [{"type": "function", "name": "look"}]}],
             {"type": "function", "name": "look"},
