@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Sequence
 
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
+from app.settings import Settings
 
 KEY = "outcrop-local-key"
 LLM = "local.smollm2-135m-instruct-v1:0"
@@ -23,6 +24,7 @@ _STOP_SECONDS = 10.0
 _LOOPBACK = "127.0.0.1"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
+_BOTOCORE_S = ("aws_ca_bundle", "aws_config_file", "aws_profile")
 
 _TEXT = """
 Outcrop is running.
@@ -157,13 +159,19 @@ def _environment(bedrock_port: int, port: int, model: str) -> dict[str, str]:
 def _spawn(arguments: Sequence[str], settings: dict[str, str], *, stdout: int) -> "subprocess.Popen[str]":
     """Start a module in a session of its own, so that Ctrl-C reaches only this process, which ends it in order.
 
-    Settings of the caller's shell stay out: what this starts must not depend on them, or reach a real account.
+    Settings of the caller's shell, and of a `.env`, stay out: what this starts must not depend on them, or reach a real
+    account.
     """
-    ours = ("AWS_", "BEDROCK_", "TLS_", "API_KEYS", "AUTH_DISABLED", "MAX_BODY_BYTES", "SHUTDOWN_GRACE", "LOG_LEVEL")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
+    }
+    # what is set to nothing counts as unset, and no `.env` sets it; but botocore would look for a file of no name
+    unset = {name.upper(): "" for name in Settings.model_fields if name not in _BOTOCORE_S} | {"WEB_CONCURRENCY": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
-        env={**inherited, **settings},
+        env={**inherited, **unset, **settings},
         start_new_session=True,
         preexec_fn=_end_with_parent,  # noqa: PLW1509 -- this program has no threads
         stdout=stdout,

@@ -1,5 +1,6 @@
 """The client of Bedrock: it puts endpoint, identity, signature, transport and retry together, and adds nothing."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -103,6 +104,9 @@ class BedrockClient:
         attempt = listener.begin_attempt(self.endpoints[request.service].host)
         try:
             taken = await self._attempt(request, attempt.headers, listener, take, waits)
+        except asyncio.CancelledError:  # the caller has gone, or its time is up
+            listener.end_attempt(attempt, "cancelled")
+            raise
         except BaseException as error:
             listener.end_attempt(attempt, error.kind if isinstance(error, GatewayError) else type(error).__name__)
             raise

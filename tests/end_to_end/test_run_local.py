@@ -32,6 +32,9 @@ def run_local(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         "AWS_ACCESS_KEY_ID": "REAL",
         "BEDROCK_MODEL_ID": "real.model",
         "MAX_BODY_BYTES": "1",
+        "MAX_IN_FLIGHT": "0",
+        "GUARDRAIL_ID": "nosuchguard",
+        "HTTP_PROXY": "http://127.0.0.1:9",
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts.run_local", *options],
