@@ -24,6 +24,8 @@ _STOP_SECONDS = 10.0
 _LOOPBACK = "127.0.0.1"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
+# what listens here is reached by no proxy
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _BOTOCORE_S = ("aws_ca_bundle", "aws_config_file", "aws_profile")
 
 _TEXT = """
@@ -193,7 +195,7 @@ def _wait_for(url: str, children: Sequence["subprocess.Popen[str]"], asked: _Ask
         if any(child.poll() is not None for child in children):
             raise _Failed("a process ended while it started: see its output above")
         try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 -- a loopback address of our own
+            with _direct.open(url, timeout=5):
                 return
         except urllib.error.HTTPError as error:
             if error.code != 503:
