@@ -88,6 +88,7 @@ def test_what_does_not_fit_is_refused_with_a_status(base: str) -> None:
                 call(modelId=MODEL, messages=image)
 
 
+@pytest.mark.timed
 def test_it_stops_when_nobody_listens(client: openai.OpenAI) -> None:
     for _ in range(3):
         stream = client.chat.completions.create(
