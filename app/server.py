@@ -6,6 +6,9 @@ import socket
 
 import uvicorn
 
+# for a handshake of TLS, which somebody who says nothing would hold up for a minute
+_LET_IN_SECONDS = 1.0
+
 
 class Server(uvicorn.Server):
     """Ends as uvicorn's own does, but takes in who has connected and was not let in yet.
@@ -22,9 +25,10 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             listener.close()
         loop, config = asyncio.get_running_loop(), self.config
-        for connection in waiting:
-            with contextlib.suppress(OSError):  # who has gone again
-                await loop.connect_accepted_socket(self._protocol, connection, ssl=config.ssl)
+        entering = (loop.connect_accepted_socket(self._protocol, each, ssl=config.ssl) for each in waiting)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LET_IN_SECONDS):
+                await asyncio.gather(*entering, return_exceptions=True)  # some have gone again
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:

@@ -43,7 +43,7 @@ def document_of(file_data: str | None, filename: str | None, file_id: str | None
 
 def _split_data_url(url: str, path: str) -> tuple[str, str]:
     head, comma, data = url.partition(",")
-    head = head.lower()  # as long as the data where there is no comma
+    head = head.lower()
     if not head.startswith("data:") or not comma or not head.endswith(";base64"):
         raise InvalidRequest("must be a data: URL with base64 content; other URLs are not fetched", param=path)
     media_type = head.removeprefix("data:").partition(";")[0]

@@ -41,9 +41,6 @@ Ask = Callable[[ModelId], BedrockRequest]
 JSON = (("content-type", "application/json"),)
 
 
-_FAILED = "response.failed"
-
-
 class Way(Struct, Generic[T], frozen=True):
     """One way to ask one target.
 
@@ -318,8 +315,7 @@ async def _read_server_sent(
             if not has_begun and documents:
                 # until something of an answer has come it can still be asked for again
                 has_begun = True
-                if documents[0].get("type") == _FAILED:
-                    _refuse_failed(documents[0].get("response"))
+                _refuse_failed(documents[0].get("response"))
             if documents:
                 yield documents
             if decoder.is_complete:

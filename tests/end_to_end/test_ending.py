@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.protocol import guarded
 from app.server import Server
+from tests.transport.certificates import Authority
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -30,6 +32,7 @@ class Ending(Server):
         super().__init__(*arguments)
         self.may_end = threading.Event()
         self.last: Any = lambda: None
+        self.thread = threading.Thread()
 
     async def main_loop(self) -> None:
         while not self.may_end.is_set():
@@ -38,22 +41,22 @@ class Ending(Server):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[tuple[Ending, int]]:
+def serving(**options: Any) -> Iterator[tuple[Ending, int]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
-            application, http=guarded(30), log_config=None, lifespan="off", timeout_graceful_shutdown=5
+            application, http=guarded(30), log_config=None, lifespan="off", timeout_graceful_shutdown=5, **options
         )
         server = Ending(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
+        server.thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        server.thread.start()
         try:
             while not server.started:
                 time.sleep(0.005)
             yield server, listener.getsockname()[1]
         finally:
             server.may_end.set()
-            thread.join(10)
-            assert not thread.is_alive()
+            server.thread.join(10)
+            assert not server.thread.is_alive()
 
 
 def connected(port: int) -> socket.socket:
@@ -82,6 +85,18 @@ def test_who_was_not_let_in_yet_is_served() -> None:
             time.sleep(0.005)
         for caller in callers:
             assert answer(caller).endswith(b"\r\n\r\nok")
+
+
+def test_who_begins_no_handshake_holds_nobody_up(tmp_path: Path) -> None:
+    Authority(tmp_path).context("localhost")
+    (certificate,) = tmp_path.glob("localhost*.pem")
+    with serving(ssl_certfile=certificate) as (server, port), contextlib.ExitStack() as stack:
+        server.last = lambda: stack.enter_context(connected(port))
+        started = time.monotonic()
+        server.may_end.set()
+        server.thread.join(4)
+        assert not server.thread.is_alive()
+        assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize("earlier", [b"", REQUEST])
