@@ -30,12 +30,12 @@ A message is public by construction; what is internal goes to `detail`, and to t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
+from app.kit.values import Struct
 
-@dataclass(frozen=True, slots=True)
-class UpstreamReply:
+
+class UpstreamReply(Struct, frozen=True):
     """What Bedrock answered, word for word, for callers that speak its language."""
 
     status: int

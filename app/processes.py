@@ -12,9 +12,9 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from app.kit.tally import Board
+from app.kit.values import Struct
 from app.share import TALLIES, Share
 from app.telemetry.siblings import Channel, Siblings
 
@@ -32,8 +32,7 @@ Listen = Callable[[], socket.socket]
 Serve = Callable[[socket.socket, Share], int]
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(Struct):
     """Where a process runs, or none. due: when one is to be forked. failures: how many in a row died young."""
 
     number: int

@@ -4,16 +4,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from app.kit.tally import Tally
+from app.kit.values import Struct, field
 from app.telemetry.siblings import Siblings
 
 TALLIES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """A process's part.
 
     processes: how many there are. tallies: what is counted by all of them together. siblings: the others, if any.

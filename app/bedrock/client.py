@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from app.bedrock.credentials import CredentialsProvider, Identity
@@ -14,7 +13,7 @@ from app.bedrock.transport import NO_WAITS, Headers, HttpRequest, HttpResponse, 
 from app.errors import ConnectTimeout, GatewayError, UpstreamUnreachable
 from app.kit.clock import Deadline
 from app.kit.off_loop import off_loop
-from app.kit.values import Struct
+from app.kit.values import Struct, field
 from app.telemetry.observer import Attempt
 
 T = TypeVar("T")
@@ -48,8 +47,7 @@ class AttemptListener(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Reachability:
+class Reachability(Struct):
     """Whether Bedrock could be reached, as last seen by any request. `problem` is empty when it could."""
 
     problem: str = "not contacted yet"
@@ -62,8 +60,7 @@ class Reachability:
             self.problem = ""
 
 
-@dataclass(slots=True)
-class BedrockClient:
+class BedrockClient(Struct):
     """Asks Bedrock."""
 
     endpoints: dict[Service, Endpoint]

@@ -5,7 +5,6 @@ do not return together (AWS Architecture Blog, "Exponential Backoff And Jitter")
 """
 
 import math
-from dataclasses import dataclass
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tenacity.stop import stop_base
@@ -13,10 +12,10 @@ from tenacity.wait import wait_base
 
 from app.errors import GatewayError
 from app.kit.clock import Deadline
+from app.kit.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """How often and how long to try. Seconds.
 
     max_attempts: attempts, the first included.

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -30,6 +29,7 @@ from app.errors import (
 )
 from app.kit.clock import Deadline
 from app.kit.off_loop import off_loop
+from app.kit.values import Struct
 from app.pipeline.exchange import Exchange
 from app.policies.admission import Admission, Bodies, HeldBody
 from app.policies.auth import Authenticator, RequestHead, SignedClaim
@@ -50,8 +50,7 @@ STATUS_CALLER_GONE = 499  # nginx's number for a caller that did not wait; it is
 Handler = Callable[[Exchange], Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Struct, frozen=True):
     """What every door needs to let a request in.
 
     authenticator: who may. admission: how many at once; unproven: and of those whose signature waits for their body.
@@ -136,8 +135,7 @@ class Door(APIRoute):
         await self._entrance.enter(scope, receive, send, self.methods or set())
 
 
-@dataclass(frozen=True, slots=True)
-class Entrance:
+class Entrance(Struct, frozen=True):
     """One endpoint of a dialect, as an ASGI callable.
 
     route: the path's template, for logs. render_error: makes an answer of an error and the request's id.

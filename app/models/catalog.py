@@ -1,13 +1,13 @@
 """What the account can call, read from the control plane's lists."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.kit.values import Struct
 
-@dataclass(frozen=True, slots=True)
-class CatalogEntry:
+
+class CatalogEntry(Struct, frozen=True):
     """A name that a caller may use. `created` is seconds since the epoch, 0 where AWS tells no date."""
 
     id: str

@@ -6,13 +6,13 @@ has more `tokens`. What is not known is left out, never 0. A deployment's own fi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.converse.usage import Usage
 from app.errors import InvalidRequest
 from app.kit import json
+from app.kit.values import Struct
 from app.models.ids import ModelId, parse_model_id
 
 _FILE = Path(__file__).with_name("prices.json")
@@ -20,8 +20,7 @@ _MILLION = 1_000_000
 _STANDARD = ("", "default")
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """USD per million tokens; None where that is not known. Members as in the file."""
 
     input: float

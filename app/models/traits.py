@@ -6,10 +6,10 @@ Claude, which refuses them. Every unusual value stands in `families/` with its e
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from app.kit.values import Struct, field
 from app.models.families import FAMILIES
 from app.models.ids import ModelId
 
@@ -23,8 +23,7 @@ TopK = Literal["none", "field", "nested"]
 Surface = Literal["invoke", "openai", "mantle"]
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(Struct, frozen=True):
     """Capability facts of one model.
 
     family: a name for people to read; nothing compares it.

@@ -8,7 +8,6 @@ import asyncio
 import ipaddress
 import socket
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
@@ -16,6 +15,7 @@ from app.bedrock.http1.dial import Addresses, Names
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
 from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS
 from app.errors import GatewayError, InvalidRequest, UpstreamTimeout
+from app.kit.values import Struct, field
 
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -31,16 +31,14 @@ class NotPublic(OSError):
     """A name that leads, or could lead, somewhere inside."""
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(Struct, frozen=True):
     """What was fetched. data: base64."""
 
     media_type: str
     data: str
 
 
-@dataclass(slots=True)
-class Room:
+class Room(Struct):
     """The bytes that one request may still fetch."""
 
     left: int
@@ -104,8 +102,7 @@ class PublicNames:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class MediaFetcher:
+class MediaFetcher(Struct, frozen=True):
     """Fetches within limits.
 
     transport: connects to public addresses only. most_bytes: for one request. seconds: for all of one fetch.
@@ -114,7 +111,7 @@ class MediaFetcher:
     transport: Transport
     most_bytes: int
     seconds: float
-    ports: frozenset[int] = frozenset(_PORTS.values())
+    ports: frozenset[int] = field(default_factory=lambda: frozenset(_PORTS.values()))
 
     def room(self) -> Room:
         """Room for what one request fetches."""

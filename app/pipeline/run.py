@@ -6,7 +6,6 @@ import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,7 +26,7 @@ from app.errors import (
 from app.kit import json
 from app.kit.clock import Deadline
 from app.kit.off_loop import off_loop
-from app.kit.values import replace
+from app.kit.values import Struct, replace
 from app.models.ids import ModelId, parse_model_id
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
@@ -47,8 +46,7 @@ T = TypeVar("T")
 _PROFILE_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(Struct, frozen=True):
     """Runs the calls of all dialects.
 
     clients: those of Bedrock, by place; one of them is HOME's.

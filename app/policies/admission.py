@@ -6,18 +6,16 @@ What is counted may be shared with other processes: then the limits hold for all
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field
 
 from app.errors import GatewayBusy
 from app.kit.tally import Tally
-from app.kit.values import Struct
+from app.kit.values import Struct, field
 
 # nobody tells a process that another has freed a place
 _LOOK_SECONDS = 0.005
 
 
-@dataclass(slots=True)
-class Admission:
+class Admission(Struct):
     """Lets requests in: a context in which a request has its place.
 
     most: at once. most_waiting: in the queue. patience: seconds in the queue. inside, waiting: how many there are.
@@ -30,8 +28,8 @@ class Admission:
     inside: Tally = field(default_factory=Tally)
     waiting: Tally = field(default_factory=Tally)
     first: Tally = field(default_factory=Tally)
-    _line: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-    _freed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _line: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> None:
         """A place, for as long as the context lasts.
@@ -93,8 +91,7 @@ class Admission:
                 await self._freed.wait()
 
 
-@dataclass(slots=True)
-class Bodies:
+class Bodies(Struct):
     """How many bytes of callers' bodies are held at once. most: no more than these."""
 
     most: int

@@ -3,14 +3,13 @@
 import contextlib
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
 from app.bedrock.client import BedrockRequest
 from app.errors import InvalidRequest, PermissionRefused
 from app.kit import json
-from app.kit.values import replace
+from app.kit.values import Struct, replace
 from app.models.ids import parse_model_id
 from app.models.traits import Traits, traits_of
 
@@ -39,8 +38,7 @@ def as_text(text: str) -> Shown:
     return {"text": {"text": text}}
 
 
-@dataclass(frozen=True, slots=True)
-class Guardrail:
+class Guardrail(Struct, frozen=True):
     """A guardrail of Amazon Bedrock, and which version of it."""
 
     identifier: str

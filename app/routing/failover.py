@@ -11,13 +11,12 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from app.bedrock.retry import RetryPolicy
 from app.errors import GatewayError, InvalidRequest, Overloaded
 from app.kit.clock import Deadline
-from app.kit.values import Struct
+from app.kit.values import Struct, field
 from app.routing.health import Breakers
 
 T = TypeVar("T")
@@ -43,8 +42,7 @@ class _Leg(Struct, Generic[T]):
     is_over: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Failover:
+class Failover(Struct, frozen=True):
     """Makes the attempts of one call after the other."""
 
     retry: RetryPolicy

@@ -10,7 +10,6 @@ A target that throttles, or that refuses for good, rests: where there is another
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 
 from app.errors import (
     ConnectionLost,
@@ -24,6 +23,7 @@ from app.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from app.kit.values import Struct
 
 _NO_CONNECTION = (ConnectTimeout, ConnectionLost, UpstreamUnreachable)
 _NO_CAPACITY = (InternalFailure, Overloaded)
@@ -32,12 +32,11 @@ _SILENT_REST = 5.0
 _MOST_KEYS = 4096
 
 
-@dataclass(slots=True)
-class _Health:
+class _Health(Struct):
     failures: int = 0
     open_until: float = 0.0
     rest_until: float = 0.0
-    budget: "RetryBudget | None" = field(default=None, repr=False)
+    budget: "RetryBudget | None" = None
 
 
 class RetryBudget:

@@ -2,12 +2,11 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from app.bedrock.endpoints import HOME, Place
 from app.bedrock.transport import NO_WAITS, Waits
 from app.errors import InvalidRequest
-from app.kit.values import Struct, replace
+from app.kit.values import Struct, field, replace
 from app.models.ids import ModelId, parse_model_id
 from app.models.traits import Traits, traits_of
 
@@ -73,8 +72,7 @@ class Route(Struct, frozen=True):
         return sorted(self.choices, key=lambda choice: random.random() ** (1 / choice.weight), reverse=True)  # noqa: S311  # nosec B311
 
 
-@dataclass(frozen=True, slots=True)
-class Planner:
+class Planner(Struct, frozen=True):
     """Resolves names.
 
     default_model: what the alias `default`, or no name at all, stands for.

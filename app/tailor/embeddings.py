@@ -4,10 +4,10 @@ Shapes: the recordings of Titan v2, Cohere v3 and v4 and Nova; AWS user guide, i
 """
 
 import struct
-from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import InvalidRequest, UpstreamFailed
+from app.kit.values import Struct, field
 from app.models.traits import Traits
 
 _NOVA_PURPOSES = {
@@ -17,8 +17,7 @@ _NOVA_PURPOSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingCall:
+class EmbeddingCall(Struct, frozen=True):
     """What a caller wants embedded.
 
     model: the name the caller used. texts: at least one. dimensions: numbers in a vector; None leaves it to the model.
@@ -31,8 +30,7 @@ class EmbeddingCall:
     purpose: str = ""
 
 
-@dataclass(slots=True)
-class EmbeddingDraft:
+class EmbeddingDraft(Struct):
     """The bodies for InvokeModel, in the order of their texts, and wishes that this model cannot fulfil."""
 
     bodies: list[dict[str, Any]]

@@ -1,16 +1,15 @@
 """Rerank: the body for InvokeModel, and what came of it. Shapes: `app/models/families/rerankers.py` says whence."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidRequest, UpstreamFailed
+from app.kit.values import Struct
 from app.models.traits import Traits
 
 _LARGEST_SCORE = 1e9  # scores are between 0 and 1; this bound tells nonsense, not a number and infinity
 
 
-@dataclass(frozen=True, slots=True)
-class RerankCall:
+class RerankCall(Struct, frozen=True):
     """What a caller wants sorted. model: the name the caller used. top: how many of the best; None for all."""
 
     model: str

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from app.converse.usage import Usage
@@ -102,8 +101,7 @@ class Observer(Protocol):
         """One HTTP request has been answered, or its caller has gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observers:
+class Observers(Struct, frozen=True):
     """Reports to several."""
 
     each: Sequence[Observer]

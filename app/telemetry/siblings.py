@@ -7,7 +7,8 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+
+from app.kit.values import Struct
 
 _SECONDS = 2.0
 _QUESTION = b"?"
@@ -43,8 +44,7 @@ class Channel:
         self._ask.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Siblings:
+class Siblings(Struct, frozen=True):
     """The processes of one gateway. channels: of all of them. own: the place of this one."""
 
     channels: list[Channel]

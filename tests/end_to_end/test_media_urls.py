@@ -43,7 +43,7 @@ def test_a_public_picture_is_seen(
 ) -> None:
     monkeypatch.setattr(media, "is_public", lambda address: True)
     port = int(picture.split(":")[2].partition("/")[0])
-    monkeypatch.setattr(media.MediaFetcher.__init__, "__defaults__", (frozenset({port}),))
+    monkeypatch.setitem(media._PORTS, "of the picture", port)
     with gateway(emulator_url, fetch_media=True) as base:
         path, body = doors(picture, model)[place]
         answer = httpx.post(base + path, json=body, headers=HEADERS)

@@ -1,9 +1,9 @@
 """Traits: each row of the tables is reached, and says what it is known from."""
 
-import dataclasses
 import re
 
 import pytest
+from msgspec.structs import asdict, fields
 
 from app.models.families import FAMILIES
 from app.models.ids import parse_model_id
@@ -70,11 +70,11 @@ def test_every_row_is_reached_and_has_evidence() -> None:
 
 
 def test_a_row_names_only_what_differs() -> None:
-    defaults = dataclasses.asdict(Traits())
+    defaults = asdict(Traits())
     for row in FAMILIES:
         assert all(defaults[name] != value for name, value in row.facts.items()), row.family
 
 
 def test_every_trait_is_documented() -> None:
     documented = set(re.findall(r"(\w+)(?=(?:, \w+)*: )", Traits.__doc__ or ""))
-    assert {field.name for field in dataclasses.fields(Traits)} <= documented
+    assert {field.name for field in fields(Traits)} <= documented

@@ -1,17 +1,16 @@
 """The operations of Bedrock that cross in the identity lane, as data. Paths: contracts 4.1."""
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.bedrock.endpoints import Service
 from app.converse.reply import Reply
 from app.converse.request import ConverseRequest, ConverseStreamRequest
+from app.kit.values import Struct
 
 UsageIn = Literal["", "body", "headers"]
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """An operation.
 
     path: its template, parameters of any length as `{name:path}`. usage_in: where a whole answer tells its tokens.

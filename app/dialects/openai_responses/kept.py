@@ -1,18 +1,17 @@
 """What a caller may refer to later: whole answers with their conversations, and each item of them."""
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from app.errors import Overloaded
 from app.kit import json
 from app.kit.off_loop import off_loop
+from app.kit.values import Struct
 from app.pipeline.exchange import Exchange
 from app.storage.responses import ResponseStore
 
 
-@dataclass(frozen=True, slots=True)
-class KeptResponses:
+class KeptResponses(Struct, frozen=True):
     """What is kept for one caller; what comes back is part of the request, and counts as such.
 
     Reading and forgetting raise `Overloaded` where the store cannot be reached.

@@ -8,7 +8,6 @@ which no model takes back.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from app.converse.usage import Usage
@@ -19,6 +18,7 @@ from app.errors import GatewayError, InvalidRequest, UpstreamFailed
 from app.kit import json
 from app.kit.members import text_in
 from app.kit.sse import named_frame
+from app.kit.values import Struct, field
 
 LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _ENDED = ("completed", "incomplete")
@@ -32,8 +32,7 @@ _SEALED = "encryptedContent"
 Namespaces = dict[str, tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class NativeFacts:
+class NativeFacts(Struct, frozen=True):
     """What an answer must be told by that its caller knows and Bedrock does not.
 
     model: as the caller named it. document: the request. seal: closes thoughts. namespaces: of tools, by flat names.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -37,6 +36,7 @@ from app.dialects.urls import fetch_media
 from app.errors import InvalidRequest, NotFound
 from app.kit import ids, json, sse
 from app.kit.once import Once
+from app.kit.values import Struct
 from app.pipeline import openai
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
@@ -52,8 +52,7 @@ _EXAMPLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Responses:
+class _Responses(Struct, frozen=True):
     """What the endpoints share. secret_of: what seals a caller's thoughts, by name."""
 
     pipeline: Pipeline

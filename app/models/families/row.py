@@ -1,12 +1,12 @@
 """A row of a family's table."""
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from app.kit.values import Struct
 
-@dataclass(frozen=True, slots=True)
-class Row:
+
+class Row(Struct, frozen=True):
     """The facts for the models whose base id matches `pattern`.
 
     facts: fields of `Traits`, by name. evidence: where they are known from, and when.
