@@ -12,6 +12,7 @@ from functools import partial
 
 import uvicorn
 
+import app.kit.deferring  # noqa: F401
 from app.check import run_check
 from app.environment import faults_end_the_start, load_settings
 from app.kit.memory import give_large_blocks_back

@@ -1,8 +1,12 @@
-"""What botocore's own data and AWS's configuration files say, without the cost of a client."""
+"""What botocore's own data and AWS's configuration files say, at no cost that lasts."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from app.kit import json
 
@@ -28,6 +32,16 @@ class _Endpoints(TypedDict):
     partitions: list[_Partition]
 
 
+class _Said(TypedDict, total=False):
+    profiles: list[str]
+    endpoints: list[str]
+    words: str
+
+
+_CHAIN = Path(__file__).with_name("aws_chain.py")
+_FILES = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials"}
+
+
 @cache
 def bedrock_regions() -> tuple[str, ...]:
     """The regions of all partitions where botocore's own data has Bedrock.
@@ -48,13 +62,38 @@ def bedrock_regions() -> tuple[str, ...]:
     return tuple(sorted(regions))
 
 
-def _without_profile() -> Any:
-    """A session that reads files and sends nothing, without the user's profile, which may be wrong."""
-    import botocore.session
-
-    return botocore.session.Session({"profile": (None, [], None, None)}, include_builtin_handlers=False)
+def chain_command(*question: str) -> list[str]:
+    """The command that asks botocore; see `app/aws_chain.py`."""
+    return [sys.executable, "-P", str(_CHAIN), *question]
 
 
 def available_profiles() -> list[str]:
-    """The profiles of AWS's configuration files. Raises BotoCoreError where they cannot be read."""
-    return sorted(_without_profile().available_profiles)
+    """The profiles of AWS's configuration files.
+
+    Raises:
+        ValueError: they cannot be read.
+    """
+    files = (os.environ.get(name) or usual for name, usual in _FILES.items())
+    return _said("profiles")["profiles"] if any(Path(file).expanduser().exists() for file in files) else []
+
+
+def endpoints(places: Sequence[tuple[str, str]]) -> list[str]:
+    """Where botocore would send what is for a service in a region.
+
+    It knows FIPS and dual-stack switches, partitions, and `endpoint_url` of a profile.
+
+    Args:
+        places: services and regions.
+
+    Raises:
+        ValueError: there is no such endpoint, or AWS's configuration files cannot be read.
+    """
+    return _said("endpoints", *(name for place in places for name in place))["endpoints"] if places else []
+
+
+def _said(*question: str) -> _Said:
+    asked = subprocess.run(chain_command(*question), stdin=subprocess.DEVNULL, capture_output=True, check=True)  # noqa: S603
+    said = json.loads_as(asked.stdout, _Said)
+    if "words" in said:
+        raise ValueError(said["words"])
+    return said

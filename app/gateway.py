@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.bedrock.client import BedrockClient
@@ -17,6 +16,7 @@ from app.bedrock.transport import Transport
 from app.deployment import planner_of
 from app.dialects.route import Threshold
 from app.errors import InvalidRequest
+from app.kit.values import Struct, field
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
 from app.pipeline.media import MediaFetcher, PublicNames
@@ -38,8 +38,7 @@ _PROBE_SECONDS = 5.0
 _LAST_SPANS_SECONDS = 3.0
 
 
-@dataclass(slots=True)
-class Gateway:
+class Gateway(Struct):
     """All parts of a running gateway. clients: those of Bedrock, by place."""
 
     clients: Mapping[Place, BedrockClient]
@@ -178,16 +177,27 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
         share: what this process has in common with others.
 
     Raises:
-        SettingsError: what the configuration says of names cannot be, or the environment names a proxy that is none.
+        SettingsError: what the configuration says of names cannot be, the environment names a proxy that is none, or
+            Bedrock is not to be had as the environment asks for it.
     """
     planner = planner_of(settings)
     transport = _transport(settings)
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
     places = {HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)}
-    clients = {place: _client(settings, place, transport, retry) for place in places}
+    clients = {
+        place: BedrockClient(
+            endpoints=endpoints,
+            credentials=CredentialsProvider(make_resolver(settings, place)),
+            signer=Signer(place.region or settings.aws_region),
+            transport=transport,
+            retry=retry,
+        )
+        for place, endpoints in resolve_endpoints(settings, places).items()
+    }
     directory = ModelDirectory(clients[HOME])
     metrics, load = Metrics(_base_of), Load(share.processes)
-    held, held_unproven, inside, waiting, first, *unproven = share.tallies
+    held, held_unproven, *others = share.tallies
+    inside, waiting, first, unproven_inside, unproven_waiting, unproven_first = others
     admission = Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait, inside, waiting, first)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a place.", lambda: waiting.own)
@@ -209,7 +219,14 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
         threshold=Threshold(
             Authenticator(settings.keys(), disabled=settings.auth_disabled),
             admission,
-            Admission(max(settings.max_in_flight // 10, 1), settings.max_waiting, settings.max_wait, *unproven),
+            Admission(
+                max(settings.max_in_flight // 10, 1),
+                settings.max_waiting,
+                settings.max_wait,
+                unproven_inside,
+                unproven_waiting,
+                unproven_first,
+            ),
             Bodies(settings.max_bodies_bytes, held),
             Bodies(max(settings.max_bodies_bytes // 2, settings.max_body_bytes), held_unproven),
             settings.max_body_bytes,
@@ -228,16 +245,6 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     )
     metrics.watch_breakers(gateway.breakers)
     return gateway
-
-
-def _client(settings: Settings, place: Place, transport: Transport, retry: RetryPolicy) -> BedrockClient:
-    return BedrockClient(
-        endpoints=resolve_endpoints(settings, place),
-        credentials=CredentialsProvider(make_resolver(settings, place)),
-        signer=Signer(place.region or settings.aws_region),
-        transport=transport,
-        retry=retry,
-    )
 
 
 def _responses(settings: Settings) -> ResponseStore:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -35,7 +34,8 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Everything that can be set. A field's name in upper case is its variable."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    # a pattern of Rust's takes 90 KB for good, and each of these is used once
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, regex_engine="python-re")
 
     aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service, AWS's own variable.")
     aws_endpoint_url_bedrock_runtime: str | None = Field(None, description="Base URL of the Bedrock runtime.")
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     def _check_config(cls, value: str | None) -> str | None:
         try:
             available_profiles()
-        except BotoCoreError as error:
+        except ValueError as error:
             raise ValueError(f"AWS's configuration files cannot be read: {error}") from None
         return value
 

@@ -7,10 +7,12 @@ that both meet on loopback.
 """
 
 import contextlib
+import http.server
 import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,8 +32,8 @@ def main() -> int:
     """Run every check; returns 1 if one fails."""
     engine, image, idle, *options = sys.argv[1:]
     checks = Checks(engine, float(idle))
-    with embedded_bedrock() as upstream:
-        checks.run(image, options, upstream)
+    with embedded_bedrock() as upstream, task_role() as credentials:
+        checks.run(image, options, upstream, credentials)
     return 1 if checks.failures else 0
 
 
@@ -70,17 +72,21 @@ class Checks:
         self.failures += not succeeded
         print(f"  {'ok  ' if succeeded else 'FAIL'} {words}", flush=True)
 
-    def run(self, image: str, options: list[str], upstream: str) -> None:
-        """Start the container, look at it, and stop it."""
+    def run(self, image: str, options: list[str], upstream: str, credentials: str) -> None:
+        """Start the container, look at it, and stop it.
+
+        Args:
+            upstream: base URL of an embedded Bedrock. credentials: where ECS would have the keys of a task's role.
+        """
         self.look_at_configuration(image)
         port = free_port()
         base = f"http://127.0.0.1:{port}"
         settings = {
             "API_KEYS": "check=check-key",
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_ENDPOINT_URL": upstream,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": credentials,
+            "AWS_ENDPOINT_URL_BEDROCK": upstream,
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": upstream,
             "AWS_REGION": "us-east-1",
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "BEDROCK_MODEL_ID": "scripted.echo-v1:0",
             "HOST": "127.0.0.1",
             "PORT": str(port),
@@ -136,6 +142,31 @@ class Checks:
         logged = self.call("logs", NAME)
         text = logged.stdout + logged.stderr
         self.report("check-key" not in text and SECRET_KEY not in text, "logs no secret")
+
+
+@contextlib.contextmanager
+def task_role() -> Iterator[str]:
+    """What ECS has for a task: a URL of a role's keys, here those that the embedded Bedrock knows."""
+    keys = {
+        "AccessKeyId": ACCESS_KEY,
+        "SecretAccessKey": SECRET_KEY,
+        "Token": "t",
+        "Expiration": "2999-01-01T00:00:00Z",
+    }
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(keys).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/keys"
+        server.shutdown()
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import uvicorn
 
 import app.__main__
 import app.ops.probe  # noqa: F401 -- the image's health check
+from app import aws_chain
 from app.emulator.auth import Gate
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
@@ -55,6 +56,9 @@ def main() -> None:
         ask(f"{gateway}/v1/chat/completions", {"messages": messages, "stream": streamed})
     for path in ("/health/ready", "/v1/models", "/openapi.json"):
         ask(gateway + path)
+    # what the gateway asks in a process of its own
+    aws_chain.answer("endpoints", "bedrock-runtime", "us-east-1")
+    aws_chain.answer("identity", "us-east-1")
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     sys.stdout.write(json.dumps(sorted(file for file in files if file)))
     sys.stdout.flush()

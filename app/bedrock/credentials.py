@@ -1,20 +1,25 @@
-"""Who the gateway is at AWS: botocore's chain, resolved and refreshed in a thread, never during a request.
+"""Who the gateway is at AWS: botocore's chain, asked in a process of its own, ahead of need, never during a request.
 
-The chain covers environment, profiles, SSO, web identity, container and instance credentials. Asking botocore again
-every minute costs nothing until its credentials come within fifteen minutes of their end, and refreshes them then.
+The chain covers environment, profiles, SSO, web identity, container and instance credentials.
 Pain 1 (litellm#40165): resolving credentials on the event loop stalls every request.
 """
 
 import asyncio
 import contextlib
 import logging
+import math
+import os
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from subprocess import DEVNULL, PIPE
+from typing import TypedDict
 
+from app.aws_data import chain_command
 from app.bedrock.endpoints import HOME, Place
 from app.errors import Overloaded
+from app.kit import json
+from app.kit.values import Struct
 from app.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -24,12 +29,14 @@ _RETRY_SECONDS = 5.0
 _RENEWAL_SECONDS = 5.0
 # how long a request waits for the chain, whatever that is doing
 _PATIENCE_SECONDS = 15.0
-# botocore refreshes what it knows to end fifteen minutes ahead of that
+# how long the chain may take: somebody may have to confirm something
+_CHAIN_SECONDS = 60.0
+# botocore refreshes what ends as long before that; what lives shorter, when a quarter of its life is left
 _AHEAD_SECONDS = 900.0
+_AHEAD_SHARE = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """AWS credentials at one moment."""
 
     access_key: str
@@ -37,28 +44,40 @@ class Credentials:
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BearerToken:
+class BearerToken(Struct, frozen=True):
     """A Bedrock API key, which needs no signature."""
 
     token: str
 
 
 Identity = Credentials | BearerToken
-Resolver = Callable[[bool], Identity | None]
+
+
+class Known(Struct, frozen=True):
+    """An identity, and when it ends, in seconds since the epoch."""
+
+    identity: Identity
+    ends_at: float = math.inf
+
+
+Resolver = Callable[[], Awaitable[Known | None]]
+
+
+class ChainFailed(Exception):
+    """The chain gave no answer; the message names what was raised, and quotes nothing."""
 
 
 class CredentialsProvider:
     """Holds the present identity, and renews it in the background.
 
     Args:
-        resolver: blocking, called in a thread; returns None if the chain knows nobody. Its argument is true where
-            the chain must be asked afresh, because Bedrock refused what it gave last.
+        resolver: asks from the start, whoever it was that was known before; returns None if nobody is known.
     """
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._identity: Identity | None = None
+        self._known: Known | None = None
+        self._renew_at = 0.0
         self._resolving = asyncio.Lock()
         self._tried = asyncio.Event()
         self._renewed_at = -_RENEWAL_SECONDS
@@ -83,14 +102,14 @@ class CredentialsProvider:
         Raises:
             Overloaded: the chain knows no credentials.
         """
-        if self._identity is not None:
-            return self._identity
+        if self._known is not None:
+            return self._known.identity
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._tried.wait()
-        if self._identity is None:
+        if self._known is None:
             raise Overloaded("the gateway has no AWS credentials", retry_here=False, detail=self.problem)
-        return self._identity
+        return self._known.identity
 
     async def renew(self, refused: Identity) -> None:
         """Bedrock refused this identity: ask the chain afresh, unless somebody just did; returns when that is done, or
@@ -105,27 +124,29 @@ class CredentialsProvider:
     async def _renew(self, refused: Identity) -> None:
         async with self._resolving:
             is_due = time.monotonic() - self._renewed_at >= _RENEWAL_SECONDS
-            if self._identity == refused and is_due:
+            if self._known is not None and self._known.identity == refused and is_due:
                 self._renewed_at = time.monotonic()
-                await self._resolve(afresh=True)
+                await self._resolve()
 
     async def _keep_fresh(self) -> None:
         while True:
             async with self._resolving:
-                await self._resolve(afresh=False)
-            await asyncio.sleep(_RETRY_SECONDS if self.problem else _REFRESH_SECONDS)
+                if self.problem or time.time() >= self._renew_at:
+                    await self._resolve()
+            await asyncio.sleep(_RETRY_SECONDS if self._known is None else _REFRESH_SECONDS)
 
-    async def _resolve(self, *, afresh: bool) -> None:
+    async def _resolve(self) -> None:
         try:
-            identity = await asyncio.to_thread(self._resolver, afresh)
-            self.problem = "" if identity else "no AWS credentials found in the environment, profile or metadata"
-        except Exception as error:  # noqa: BLE001 -- botocore's providers raise what they like; any means: none
-            identity = None
-            self.problem = f"resolving AWS credentials failed: {type(error).__name__}"
-        if identity is not None:
-            self._identity = identity
-        else:
+            known = await self._resolver()
+            self.problem = "" if known else "no AWS credentials found in the environment, profile or metadata"
+        except ChainFailed as error:
+            known = None
+            self.problem = f"resolving AWS credentials failed: {error}"
+        if known is None:
             _log.warning(self.problem)
+        elif known != self._known:
+            left = max(known.ends_at - time.time(), 0.0)
+            self._known, self._renew_at = known, known.ends_at - min(_AHEAD_SECONDS, left * _AHEAD_SHARE)
         self._tried.set()
 
 
@@ -134,62 +155,71 @@ def make_resolver(settings: Settings, place: Place = HOME) -> Resolver:
 
     A bearer token wins over everything else at home, as it does in AWS's own SDKs (contracts 0.3).
     """
+    region = place.region or settings.aws_region
     if place.role:
-        return _RoleResolver(place, settings.aws_region)
+        return lambda: _asked("role", region, place.role)
     if settings.aws_bearer_token_bedrock is not None:
-        bearer = BearerToken(settings.aws_bearer_token_bedrock.get_secret_value())
-        return lambda _afresh: bearer
-    return _ChainResolver(settings.aws_region)
+        bearer = Known(BearerToken(settings.aws_bearer_token_bedrock.get_secret_value()))
+        return lambda: _at_once(bearer)
+    if (known := _in_environment(os.environ)) is not None:
+        return lambda: _at_once(known)
+    return lambda: _asked("identity", region)
 
 
-class _RoleResolver:
-    """Assumes a role, and assumes it again ahead of its credentials' end."""
-
-    def __init__(self, place: Place, region: str) -> None:
-        self._place = place
-        self._region = region
-        self._credentials = Credentials("", "")
-        self._renew_at = 0.0
-
-    def __call__(self, afresh: bool) -> Identity | None:
-        if afresh or time.time() >= self._renew_at:
-            import botocore.session
-            from botocore.config import Config
-
-            region = self._place.region or self._region
-            patience = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
-            sts = botocore.session.Session().create_client("sts", region_name=region, config=patience)
-            try:
-                made = sts.assume_role(RoleArn=self._place.role, RoleSessionName="outcrop")["Credentials"]
-            finally:
-                sts.close()
-            self._credentials = Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
-            self._renew_at = made["Expiration"].timestamp() - _AHEAD_SECONDS
-        return self._credentials
+async def _at_once(known: Known) -> Known:
+    return known
 
 
-class _ChainResolver:
-    """Asks botocore's credential chain, and again from its start where it knew nobody, failed or was refused."""
+def _in_environment(environment: Mapping[str, str]) -> Known | None:
+    """The keys that botocore finds first, where they are whole and have no end; all else is for botocore to say."""
+    access_key, secret_key = (environment.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    if not access_key or not secret_key or environment.get("AWS_CREDENTIAL_EXPIRATION"):
+        return None
+    token = environment.get("AWS_SECURITY_TOKEN", environment.get("AWS_SESSION_TOKEN"))
+    return Known(Credentials(access_key, secret_key, token or None))
 
-    def __init__(self, region: str) -> None:
-        self._region = region
-        self._credentials: Any = None
 
-    def __call__(self, afresh: bool) -> Identity | None:
-        # boto3's session asks this same chain, and costs 1.6 MB more for the life of the process (2026-11-25)
-        import botocore.session
+class _Said(TypedDict, total=False):
+    access_key: str
+    secret_key: str
+    token: str | None
+    ends_at: float | None
+    fault: str
 
-        if self._credentials is None or afresh:
-            session = botocore.session.Session()
-            session.set_config_variable("region", self._region)
-            self._credentials = session.get_credentials()
-        if self._credentials is None:
-            return None
-        try:
-            frozen = self._credentials.get_frozen_credentials()
-        except Exception:
-            self._credentials = None
-            raise
-        if not frozen.access_key or not frozen.secret_key:
-            return None
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+async def _asked(*question: str) -> Known | None:
+    """What botocore's chain says. Raises ChainFailed."""
+    try:
+        said = json.loads_as(await _output_of(chain_command(*question)), _Said)
+    except json.JsonError:
+        raise ChainFailed("it ended without an answer") from None
+    if "fault" in said:
+        raise ChainFailed(said["fault"])
+    if "access_key" not in said:
+        return None
+    end = said["ends_at"]
+    return Known(
+        Credentials(said["access_key"], said["secret_key"], said["token"] or None), math.inf if end is None else end
+    )
+
+
+async def _output_of(command: list[str]) -> bytes:
+    """What a command prints. Raises ChainFailed where it takes too long or cannot be started."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+        )
+    except OSError as error:
+        raise ChainFailed(type(error).__name__) from None
+    try:
+        async with asyncio.timeout(_CHAIN_SECONDS):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        raise ChainFailed(f"it took more than {_CHAIN_SECONDS:g} s") from None
+    finally:
+        if process.returncode is None:
+            # with all that it has started itself
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return output

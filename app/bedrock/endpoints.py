@@ -1,11 +1,12 @@
 """Where Bedrock answers: a base URL for the runtime and one for the control plane."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Literal
 from urllib.parse import urlsplit
 
+from app.aws_data import endpoints
 from app.kit.values import Struct
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 
 Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle"]
 
@@ -29,8 +30,7 @@ class Place(Struct, frozen=True):
 HOME = Place()
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """A service's base URL, taken apart once; `path` is its prefix, without a trailing slash."""
 
     origin: str
@@ -50,16 +50,39 @@ class Endpoint:
         return cls(f"{parts.scheme}://{host}", host, parts.path.rstrip("/"))
 
 
-def resolve_endpoints(settings: Settings, place: Place = HOME) -> dict[Service, Endpoint]:
-    """The base URLs of all services: those of the place, AWS's own variables, then botocore's rules for the region.
+def resolve_endpoints(settings: Settings, places: Collection[Place] = (HOME,)) -> dict[Place, dict[Service, Endpoint]]:
+    """The base URLs of all services: those of a place, AWS's own variables, then botocore's rules for the region.
 
-    botocore's rules know FIPS and dual-stack switches, partitions, and `endpoint_url` of a profile.
+    Raises:
+        SettingsError: botocore has none.
     """
+    named = {place: _named(settings, place) for place in places}
+    asked = {
+        (service, place.region or settings.aws_region): ""
+        for place, urls in named.items()
+        for service, url in urls.items()
+        if url is None
+    }
+    try:
+        asked = dict(zip(asked, endpoints([*asked]), strict=True))
+    except ValueError as error:
+        raise SettingsError([f"botocore knows no endpoint of Bedrock: {error}"]) from None
+    return {
+        place: {
+            service: Endpoint.parse(url or asked[service, place.region or settings.aws_region])
+            for service, url in urls.items()
+        }
+        for place, urls in named.items()
+    }
+
+
+def _named(settings: Settings, place: Place) -> dict[Service, str | None]:
+    """The base URLs that somebody has named; what is None is botocore's to say."""
     region = place.region or settings.aws_region
     # AWS's own variables name endpoints of the gateway's region
     home = settings if region == settings.aws_region else None
     general = home.aws_endpoint_url if home else None
-    explicit: dict[Service, str | None] = {
+    return {
         "bedrock-runtime": place.endpoint_url or (home.aws_endpoint_url_bedrock_runtime if home else None) or general,
         "bedrock": (home.aws_endpoint_url_bedrock if home else None) or general,
         # botocore 1.44.8 has no rules for it (contracts 0.1)
@@ -67,28 +90,3 @@ def resolve_endpoints(settings: Settings, place: Place = HOME) -> dict[Service, 
         or general
         or f"https://bedrock-mantle.{region}.api.aws",
     }
-    return {service: Endpoint.parse(url or _resolve_by_rules(service, region)) for service, url in explicit.items()}
-
-
-def _resolve_by_rules(service: Service, region: str) -> str:
-    """What a client of botocore would be given, without the 20 MB that the models of two services take for good."""
-    from botocore.configprovider import ConfiguredEndpointProvider
-    from botocore.endpoint_provider import EndpointProvider
-    from botocore.session import Session
-
-    session = Session(include_builtin_handlers=False)
-    if not session.get_config_variable("ignore_configured_endpoint_urls"):
-        configured = ConfiguredEndpointProvider(
-            full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name=service
-        ).provide()
-        if configured:
-            return str(configured)
-    loader = session.get_component("data_loader")
-    rules = loader.load_service_model(service, "endpoint-rule-set-1")
-    provider = EndpointProvider(rules, loader.load_data("partitions"))
-    endpoint = provider.resolve_endpoint(
-        Region=region,
-        UseDualStack=bool(session.get_config_variable("use_dualstack_endpoint")),
-        UseFIPS=bool(session.get_config_variable("use_fips_endpoint")),
-    )
-    return str(endpoint.url)

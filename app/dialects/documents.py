@@ -36,7 +36,8 @@ class Shown(BaseModel):
 class Open(BaseModel):
     """Keeps fields that it does not know, so that they can be reported."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    # no request waits for it to be built
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=False)
 
 
 Document = TypeVar("Document", bound=Open)

@@ -1,9 +1,12 @@
-"""Credentials: resolved off the event loop, refreshed ahead, asked for afresh when Bedrock refuses them."""
+"""Credentials: asked for off the event loop, renewed ahead, asked for afresh when Bedrock refuses them."""
 
 import asyncio
-import threading
+import json
+import math
+import os
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,18 +14,49 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from app import errors
+from app import aws_chain, errors
+from app.aws_data import chain_command
 from app.bedrock import credentials as module
-from app.bedrock.credentials import BearerToken, Credentials, CredentialsProvider, make_resolver
+from app.bedrock.credentials import (
+    BearerToken,
+    ChainFailed,
+    Credentials,
+    CredentialsProvider,
+    Known,
+    Resolver,
+    make_resolver,
+)
+from app.bedrock.endpoints import Place
 from app.settings import Settings
+from tests.servers import http_reply, read_request, upstream
+
+ROLE = "arn:aws:iam::111122223333:role/outcrop"
 
 
 def settings(**values: Any) -> Settings:
     return Settings(aws_region="us-east-1", bedrock_model_id="m", auth_disabled=True, **values)
 
 
+def known(name: str, ends_in: float = math.inf) -> Known:
+    return Known(Credentials(name, "s"), time.time() + ends_in)
+
+
+def telling(*answers: Any) -> tuple[Resolver, list[Any]]:
+    """A resolver that gives one answer after another, and goes on with the last; and those that it has given."""
+    given: list[Any] = []
+
+    async def resolver() -> Known | None:
+        answer = answers[min(len(given), len(answers) - 1)]
+        given.append(answer)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return resolver, given
+
+
 @asynccontextmanager
-async def running(resolver: Any) -> AsyncIterator[CredentialsProvider]:
+async def running(resolver: Resolver) -> AsyncIterator[CredentialsProvider]:
     provider = CredentialsProvider(resolver)
     provider.start()
     try:
@@ -31,55 +65,42 @@ async def running(resolver: Any) -> AsyncIterator[CredentialsProvider]:
         await provider.close()
 
 
-@pytest.mark.timed
-async def test_resolving_runs_in_a_thread_and_never_blocks_the_loop() -> None:
-    release, threads = threading.Event(), []
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
 
-    def resolver(afresh: bool) -> Credentials:
-        threads.append(threading.current_thread())
-        release.wait(5)
-        return Credentials("a", "b")
+
+async def test_a_request_waits_for_the_very_first_answer() -> None:
+    may_go_on = asyncio.Event()
+
+    async def resolver() -> Known:
+        await may_go_on.wait()
+        return known("a")
 
     async with running(resolver) as provider:
         waiting = asyncio.create_task(provider.get())
-        started = time.monotonic()
         await asyncio.sleep(0.05)
-        assert time.monotonic() - started < 0.5
         assert not waiting.done()
         assert provider.problem == "not resolved yet"
-        release.set()
-        assert await waiting == Credentials("a", "b")
+        may_go_on.set()
+        assert await waiting == Credentials("a", "s")
         assert provider.problem == ""
-    assert threading.main_thread() not in threads
 
 
 async def test_nobody_is_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
-    answers: list[Any] = [None, RuntimeError("chain broke"), Credentials("late", "s")]
-
-    def resolver(afresh: bool) -> Credentials | None:
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
+    resolver, _ = telling(None, ChainFailed("ProfileNotFound"), known("late"))
     async with running(resolver) as provider:
         with pytest.raises(errors.Overloaded, match="no AWS credentials") as caught:
             await provider.get()
         assert not caught.value.retry_here
-        async with asyncio.timeout(5):
-            while provider.problem:
-                await asyncio.sleep(0.01)
+        await until(lambda: not provider.problem)
         assert await provider.get() == Credentials("late", "s")
 
 
 async def test_a_refused_identity_is_renewed_once_for_everybody() -> None:
-    asked: list[bool] = []
-
-    def resolver(afresh: bool) -> Credentials:
-        asked.append(afresh)
-        return Credentials(f"key{len(asked)}", "s")
-
+    resolver, given = telling(known("key1"), known("key2"))
     async with running(resolver) as provider:
         old = await provider.get()
         await asyncio.gather(*(provider.renew(old) for _ in range(20)))
@@ -87,73 +108,188 @@ async def test_a_refused_identity_is_renewed_once_for_everybody() -> None:
         assert (old, new) == (Credentials("key1", "s"), Credentials("key2", "s"))
         await provider.renew(old)
         await provider.renew(new)
-    assert asked == [False, True]
+    assert len(given) == 2
 
 
 async def test_nobody_waits_for_long_where_the_chain_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(module, "_REFRESH_SECONDS", 0)
-    known, may_go_on = Credentials("key", "s"), threading.Event()
-    asked = 0
+    may_go_on, asked = asyncio.Event(), 0
 
-    def resolver(afresh: bool) -> Credentials:
+    async def resolver() -> Known:
         nonlocal asked
         asked += 1
         if asked > 1:
-            may_go_on.wait(10)
-        return known
+            await may_go_on.wait()
+        return known("key")
 
     async with running(resolver) as provider:
-        assert await provider.get() == known
-        while asked < 2:
-            await asyncio.sleep(0.01)
+        first = await provider.get()
         async with asyncio.timeout(5):
-            await asyncio.gather(*(provider.renew(known) for _ in range(20)))
-        assert await provider.get() == known
-        assert not may_go_on.is_set()
-        may_go_on.set()
+            await asyncio.gather(*(provider.renew(first) for _ in range(20)))
+        assert asked == 2
+        assert await provider.get() == first
 
 
-async def test_credentials_are_renewed_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_credentials_are_renewed_ahead_of_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REFRESH_SECONDS", 0.01)
-    count = 0
-
-    def resolver(afresh: bool) -> Credentials:
-        nonlocal count
-        count += 1
-        assert not afresh
-        return Credentials(f"key{count}", "s")
-
+    short = known("short", ends_in=0.4)
+    resolver, given = telling(short, short, ChainFailed("ConnectTimeoutError"), known("long", ends_in=3600))
+    started = time.time()
     async with running(resolver) as provider:
-        async with asyncio.timeout(5):
-            while count < 3:
-                await asyncio.sleep(0.01)
-        assert (await provider.get()).access_key != "key1"  # type: ignore[union-attr]
+        assert await provider.get() == Credentials("short", "s")
+        await until(lambda: len(given) == 2)
+        # three quarters of its life, though the source has nothing new yet
+        assert time.time() - started >= 0.3
+        await until(lambda: len(given) == 4 and not provider.problem)
+        assert await provider.get() == Credentials("long", "s")
+        await asyncio.sleep(0.1)
+    assert len(given) == 4
 
 
-def test_a_bearer_token_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    assert make_resolver(settings(aws_bearer_token_bedrock="tok"))(False) == BearerToken("tok")
+async def test_a_failed_renewal_leaves_what_is_known_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_REFRESH_SECONDS", 0.01)
+    resolver, given = telling(known("short", ends_in=0), ChainFailed("ConnectTimeoutError"))
+    async with running(resolver) as provider:
+        await until(lambda: len(given) > 2)
+        assert provider.problem == "resolving AWS credentials failed: ConnectTimeoutError"
+        assert await provider.get() == Credentials("short", "s")
 
 
-def test_the_chain_reads_environment_and_profiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert make_resolver(settings())(False) is None
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "t")
-    assert make_resolver(settings())(False) == Credentials("AKIA", "s", "t")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name)
+def keys(monkeypatch: pytest.MonkeyPatch, **more: str) -> None:
+    for name, value in {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s", **more}.items():
+        monkeypatch.setenv(name, value)
+
+
+async def test_a_bearer_token_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys(monkeypatch)
+    assert await make_resolver(settings(aws_bearer_token_bedrock="tok"))() == Known(BearerToken("tok"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"AWS_SESSION_TOKEN": "t"},
+        {"AWS_SECURITY_TOKEN": "old"},
+        {"AWS_SESSION_TOKEN": "t", "AWS_SECURITY_TOKEN": "old"},
+        {"AWS_SESSION_TOKEN": ""},
+        {"AWS_CREDENTIAL_EXPIRATION": ""},
+        {"AWS_CREDENTIAL_EXPIRATION": "2999-01-01T00:00:00Z"},
+        {"AWS_SECRET_ACCESS_KEY": ""},
+        {"AWS_ACCESS_KEY_ID": ""},
+    ],
+    ids=str,
+)
+async def test_keys_in_the_environment_are_what_botocore_finds(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, str]
+) -> None:
+    keys(monkeypatch, **more)
+    assert await outcome(make_resolver(settings())()) == await outcome(botocore_says())
+
+
+async def botocore_says() -> Known | None:
+    try:
+        said = aws_chain.answer("identity", "us-east-1")
+    except Exception as error:
+        raise ChainFailed(type(error).__name__) from error
+    if not said:
+        return None
+    return Known(
+        Credentials(said["access_key"], said["secret_key"], said["token"] or None), said["ends_at"] or math.inf
+    )
+
+
+async def outcome(answer: Awaitable[Known | None]) -> Any:
+    try:
+        return await answer
+    except ChainFailed as error:
+        return str(error)
+
+
+async def test_the_chain_reads_profiles_each_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert await make_resolver(settings())() is None
     file = tmp_path / "credentials"
     file.write_text("[team]\naws_access_key_id = AKIATEAM\naws_secret_access_key = one\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     monkeypatch.setenv("AWS_PROFILE", "team")
-    resolver = make_resolver(settings())
-    assert resolver(False) == Credentials("AKIATEAM", "one")
+    resolver = make_resolver(settings(aws_profile="team"))
+    assert await resolver() == Known(Credentials("AKIATEAM", "one"))
     file.write_text("[team]\naws_access_key_id = AKIATEAM\naws_secret_access_key = two\n")
-    assert resolver(False) == Credentials("AKIATEAM", "one")
-    assert resolver(True) == Credentials("AKIATEAM", "two")
+    assert await resolver() == Known(Credentials("AKIATEAM", "two"))
+    file.write_text("nonsense")
+    with pytest.raises(ChainFailed, match=r"\AConfigParseError\Z"):
+        await resolver()
+
+
+@pytest.mark.loopback
+async def test_the_chain_asks_the_container_and_hears_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"AccessKeyId": "ASIA", "SecretAccessKey": "s", "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        assert b"authorization: let-me-in" in head.lower()
+        writer.write(http_reply(json.dumps(given).encode()))
+        await writer.drain()
+
+    with upstream(handle) as container:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container}/credentials")
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let-me-in")
+        assert await make_resolver(settings())() == Known(Credentials("ASIA", "s", "t"), 32472144000)
+
+
+async def test_a_chain_that_hangs_ends_with_all_that_it_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "_CHAIN_SECONDS", 2)
+    pids, hanging = tmp_path / "pids", tmp_path / "hanging.py"
+    hanging.write_text(
+        f"import os, time\nopen({str(pids)!r}, 'w').write(f'{{os.getppid()}} {{os.getpid()}}')\ntime.sleep(60)"
+    )
+    file = tmp_path / "config"
+    file.write_text(f"[default]\ncredential_process = {sys.executable} {hanging}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    with pytest.raises(ChainFailed, match="more than 2 s"):
+        await make_resolver(settings())()
+    started = [int(pid) for pid in pids.read_text().split()]
+    assert len(started) == 2
+    await until(lambda: not any(map(runs, started)))
+
+
+async def test_it_ends_with_the_gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pids, hanging = tmp_path / "pids", tmp_path / "hanging.py"
+    hanging.write_text(f"import os, time\nopen({str(pids)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)")
+    file = tmp_path / "config"
+    file.write_text(f"[default]\ncredential_process = {sys.executable} {hanging}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    async with running(make_resolver(settings())):
+        await until(lambda: pids.exists() and pids.read_text())
+        pid = int(pids.read_text())
+        assert runs(pid)
+    await until(lambda: not runs(pid))
+
+
+def runs(pid: int) -> bool:
+    """True if there is such a process, and it is not one that has ended and that nobody asked after yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([sys.executable, "-c", "raise SystemExit(1)"], "without an answer"),
+        ([sys.executable, "-c", "print('[]')"], "without an answer"),
+        ([os.devnull], "PermissionError"),
+    ],
+)
+async def test_a_chain_that_does_not_answer_is_told(
+    monkeypatch: pytest.MonkeyPatch, command: list[str], words: str
+) -> None:
+    monkeypatch.setattr(module, "chain_command", lambda *_: command)
+    with pytest.raises(ChainFailed, match=words):
+        await make_resolver(settings())()
 
 
 def test_the_chain_takes_a_web_identity_to_sts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -165,7 +301,23 @@ def test_the_chain_takes_a_web_identity_to_sts(monkeypatch: pytest.MonkeyPatch, 
     with mock_aws(), monkeypatch.context() as without_keys:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"):
             without_keys.delenv(name, raising=False)
-        identity = make_resolver(settings())(False)
-    assert isinstance(identity, Credentials)
-    assert identity.access_key.startswith("ASIA")
-    assert identity.token
+        said = aws_chain.answer("identity", "us-east-1")
+    assert said["access_key"].startswith("ASIA")
+    assert said["token"]
+    assert said["ends_at"] > time.time()
+
+
+async def test_a_place_with_a_role_asks_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def command(*question: str) -> list[str]:
+        asked.append(question)
+        return chain_command(*question)
+
+    monkeypatch.setattr(module, "chain_command", command)
+    keys(monkeypatch, AWS_ENDPOINT_URL_STS="http://127.0.0.1:9")
+    with pytest.raises(ChainFailed, match="EndpointConnectionError"):
+        await make_resolver(settings(), Place("us-west-2", ROLE))()
+    with pytest.raises(ChainFailed, match="EndpointConnectionError"):
+        await make_resolver(settings(), Place("", ROLE))()
+    assert asked == [("role", "us-west-2", ROLE), ("role", "us-east-1", ROLE)]

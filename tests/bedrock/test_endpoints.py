@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from app.bedrock.endpoints import Endpoint, _resolve_by_rules, resolve_endpoints
-from app.settings import Settings
+from app.aws_data import endpoints
+from app.bedrock.endpoints import HOME, Endpoint, Place, resolve_endpoints
+from app.settings import Settings, SettingsError
 
 
 def resolve(**values: Any) -> dict[str, Endpoint]:
     settings = Settings(aws_region="eu-central-1", bedrock_model_id="m", auth_disabled=True, **values)
-    return {**resolve_endpoints(settings)}
+    return {**resolve_endpoints(settings)[HOME]}
 
 
 def test_the_region_decides_by_default() -> None:
@@ -80,20 +81,12 @@ def by_botocore(service: str, region: str) -> str:
 def test_it_is_what_botocore_s_own_client_would_call(
     region: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from botocore.exceptions import EndpointProviderError
-
     profiles = tmp_path / "config"
     profiles.write_text(PROFILES)
     for name, value in {"AWS_CONFIG_FILE": str(profiles), **environment}.items():
         monkeypatch.setenv(name, value)
-    for service in ("bedrock-runtime", "bedrock"):
-        try:
-            expected = by_botocore(service, region)
-        except EndpointProviderError as error:
-            with pytest.raises(type(error)):
-                _resolve_by_rules(service, region)  # type: ignore[arg-type]
-            continue
-        assert _resolve_by_rules(service, region) == expected  # type: ignore[arg-type]
+    places = [("bedrock-runtime", region), ("bedrock", region)]
+    assert endpoints(places) == [by_botocore(*place) for place in places]
 
 
 def test_fips_and_dual_stack_are_botocore_s_business(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +109,31 @@ def test_a_service_s_own_variable_wins() -> None:
 )
 def test_the_host_is_as_the_header_says_it(url: str, host: str) -> None:
     assert Endpoint.parse(url).host == host
+
+
+def test_places_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def noted(places: Any) -> list[str]:
+        asked.append(places)
+        return endpoints(places)
+
+    monkeypatch.setattr("app.bedrock.endpoints.endpoints", noted)
+    settings = Settings(aws_region="eu-central-1", bedrock_model_id="m", auth_disabled=True)
+    role = "arn:aws:iam::111122223333:role/outcrop"
+    places = [HOME, Place("us-east-1"), Place(role=role), Place("us-east-1", endpoint_url="https://other.example")]
+    found = resolve_endpoints(settings, places)
+    hosts = [found[place]["bedrock-runtime"].host for place in places]
+    central, east = (f"bedrock-runtime.{region}.amazonaws.com" for region in ("eu-central-1", "us-east-1"))
+    assert hosts == [central, east, central, "other.example"]
+    services = ("bedrock-runtime", "bedrock")
+    assert asked == [[(service, region) for region in ("eu-central-1", "us-east-1") for service in services]]
+
+
+def test_where_botocore_cannot_tell_the_start_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = Settings(aws_region="us-east-1", bedrock_model_id="m", auth_disabled=True)
+    broken = tmp_path / "config"
+    broken.write_text("nonsense")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(broken))
+    with pytest.raises(SettingsError, match=r"botocore knows no endpoint of Bedrock: .*config"):
+        resolve_endpoints(settings)

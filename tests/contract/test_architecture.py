@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +21,10 @@ DOORS = {
     "prometheus_client": {"telemetry/metrics.py"},
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),
-    "botocore": {"aws_data.py", "bedrock/credentials.py", "bedrock/endpoints.py", "settings.py"},
+    "botocore": {"aws_chain.py", "aws_data.py"},
     "msgspec": {"kit/json.py", "kit/values.py"},
-    "json": {"kit/json.py"},
+    # the chain is a program of its own, started by its path
+    "json": {"aws_chain.py", "kit/json.py"},
     "dotenv": {"environment.py"},
     "pydantic_settings": {"settings.py"},
     "uvicorn": {"__main__.py", "protocol.py", "server.py"},
@@ -107,6 +110,41 @@ def test_no_settings_and_no_client_live_at_module_level() -> None:
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in suspects
     ]
     assert offences == []
+
+
+_AT_REST = """
+import asyncio, sys
+import app.__main__
+from app.bedrock.credentials import Credentials, make_resolver
+from app.environment import load_settings
+from app.dialects.openai_chat.schema_in import ChatRequest
+from app.main import create_app
+from fastapi.openapi.models import OpenAPI
+
+settings = load_settings("nowhere.env")
+application = create_app(settings)
+assert asyncio.run(make_resolver(settings)()).identity == Credentials("AKIATEAM", "s"), "a profile's keys"
+assert "botocore.session" not in sys.modules, "botocore has been loaded"
+assert ChatRequest.__pydantic_complete__, "a request would wait for it"
+assert not OpenAPI.__pydantic_complete__, "what only the page needs has been built"
+assert "/v1/chat/completions" in application.openapi()["paths"]
+"""
+
+
+def test_what_serves_holds_nothing_that_only_the_start_or_a_page_needs(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[team]\naws_access_key_id = AKIATEAM\naws_secret_access_key = s\n")
+    environment = {
+        "AUTH_DISABLED": "true",
+        "AWS_PROFILE": "team",
+        "AWS_REGION": "us-east-1",
+        "AWS_SHARED_CREDENTIALS_FILE": str(file),
+        "BEDROCK_MODEL_ID": "m",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", _AT_REST], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_importing_the_application_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,7 @@ import openai
 import pytest
 from moto import mock_aws
 
-from app.bedrock.credentials import make_resolver
-from app.bedrock.endpoints import Place
+from app import aws_chain
 from app.deployment import planner_of
 from app.kit import json
 from app.settings import SettingsError
@@ -192,19 +191,15 @@ def test_a_model_named_in_the_file_needs_no_asking(tmp_path: Path) -> None:
     assert [path.rpartition("/")[2] for path in asked] == ["invoke"]
 
 
-def test_a_role_in_another_account_is_assumed_and_its_credentials_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_in_another_account_is_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    role = "arn:aws:iam::111122223333:role/outcrop"
     with mock_aws():
-        resolver = make_resolver(gateway_settings("http://127.0.0.1:1"), Place("us-west-2", role))
-        first: Any = resolver(False)
-        assert first.access_key.startswith("ASIA")
-        assert first.token
-        assert resolver(False) is first
-        assert resolver(True) is not first
+        said = aws_chain.answer("role", "us-west-2", "arn:aws:iam::111122223333:role/outcrop")
+        assert said["access_key"].startswith("ASIA")
+        assert 0 < said["ends_at"] - time.time() <= 3600
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-        proof = dict(zip(names, (first.access_key, first.secret_key, first.token), strict=True))
+        proof = dict(zip(names, (said["access_key"], said["secret_key"], said["token"]), strict=True))
         with contextlib.closing(boto3.client("sts", region_name="us-west-2", **proof)) as sts:
             assert sts.get_caller_identity()["Arn"].startswith("arn:aws:sts::111122223333:assumed-role/outcrop/")
 

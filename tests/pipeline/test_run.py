@@ -7,7 +7,7 @@ import pytest
 
 from app import errors
 from app.bedrock.client import BedrockClient, BedrockRequest
-from app.bedrock.credentials import BearerToken, CredentialsProvider
+from app.bedrock.credentials import BearerToken, CredentialsProvider, Known
 from app.bedrock.endpoints import HOME, Endpoint
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
@@ -82,8 +82,11 @@ class Memory:
 
 
 async def pipeline_over(transport: Memory) -> Pipeline:
-    provider = CredentialsProvider(lambda _: BearerToken("t"))
-    await provider._resolve(afresh=False)
+    async def bearer() -> Known:
+        return Known(BearerToken("t"))
+
+    provider = CredentialsProvider(bearer)
+    await provider._resolve()
     endpoint = Endpoint.parse("http://bedrock/prefix")
     client = BedrockClient(
         {"bedrock-runtime": endpoint, "bedrock": endpoint},
