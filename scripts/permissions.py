@@ -51,9 +51,16 @@ NOT_NEEDED = {
     "vpce:AllowMultiRegion": "ServiceRegion",
 }
 
+# What a service asks of another in its caller's name, which no handler tells. Evidence: the managed policy
+# ElasticLoadBalancingFullAccess since 2024-10, and refusals of CreateLoadBalancer without the second
+# (aws-load-balancer-controller#3917, automat-it/terraform-aws-eks-auxiliary#54)
+BEHIND = {
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": {"ec2:DescribeAddresses", "ec2:GetSecurityGroupsForVpc"},
+}
+
 
 def needed(site: Path) -> dict[str, set[str]]:
-    """For each resource type of service.yml, the permissions that its handlers name."""
+    """For each resource type of service.yml, the permissions that its handlers name, and those behind them."""
     schemas = site / "cfnlint" / "data" / "schemas"
     index: dict[str, str] = json.loads((schemas / "providers" / "us-east-1.json").read_text())
     types = {each["Type"] for each in load_template("service.yml")["Resources"].values()}
@@ -61,7 +68,8 @@ def needed(site: Path) -> dict[str, set[str]]:
     for kind in sorted(types & index.keys()):
         handlers = json.loads((schemas / "resources" / f"{index[kind]}.json").read_text()).get("handlers", {})
         used = [handlers.get(name, {}) for name in ("create", "read", "update", "delete")]
-        found[kind] = {permission for handler in used for permission in handler.get("permissions", [])}
+        named = {permission for handler in used for permission in handler.get("permissions", [])}
+        found[kind] = named | BEHIND.get(kind, set())
     return found
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts.deploy.clients import Clients
 from scripts.deploy.environment import Environment
@@ -80,6 +80,7 @@ class Deployment:
             self._show(before, images.expected(image) if image else images.built() or images.unknown())
             return
         wanted = images.take(image) if image else images.build()
+        before = self._stack.settle(self._progress)  # to build takes minutes, in which somebody may have rolled back
         self._progress.say(f"deploying {wanted}")
         self._bring(before, wanted, _previous(before, wanted))
         _tell_github(wanted)
@@ -177,7 +178,7 @@ class Deployment:
         self._progress.say(f"asking {url}")
         try:
             secret = self._clients("secretsmanager").get_secret_value(SecretId=state.outputs["SmokeApiKeySecret"])
-        except (ClientError, KeyError) as error:
+        except (BotoCoreError, ClientError, KeyError) as error:
             return f"the key of the smoke test cannot be read ({type(error).__name__})"
         via = "" if self._environment.url else state.outputs.get("LoadBalancerName", "")
         return Smoke(url, secret["SecretString"], via).run(self._progress)

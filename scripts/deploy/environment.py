@@ -106,6 +106,9 @@ def _faults(environment: Environment, stem: str) -> list[str]:
     idle, keep_alive = (parameters.get(name, str(default)) for name, default in (_IDLE, _KEEP_ALIVE))
     if not (idle.isdigit() and keep_alive.isdigit() and int(idle) < int(keep_alive)):
         faults.append("KeepAliveTimeout must be a number above IdleTimeout, or callers see 502")
-    if parameters.get("CreateVpcEndpoints") == "true" and not parameters.get("RouteTableIds"):
-        faults.append("CreateVpcEndpoints needs RouteTableIds, by which the layers of the image come")
+    if parameters.get("CreateVpcEndpoints") == "true":
+        if not parameters.get("RouteTableIds"):
+            faults.append("CreateVpcEndpoints needs RouteTableIds, by which the layers of the image come")
+        if not parameters.get("VpcCidr"):
+            faults.append("CreateVpcEndpoints needs VpcCidr: all of the VPC reaches AWS by them then")
     return faults

@@ -16,8 +16,21 @@ from scripts.deploy.progress import DeployError, Progress
 
 _POLL_SECONDS = 2.0
 _CHANGE_SET_SECONDS = 300.0
-# every other state that is not settled is that of a first deployment which failed
-_MENDS = {"UPDATE_ROLLBACK_FAILED": "continue-update-rollback", "UPDATE_FAILED": "rollback-stack"}
+_SETTLED = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+)
+_MENDS = {
+    "UPDATE_ROLLBACK_FAILED": "continue-update-rollback",
+    "UPDATE_FAILED": "rollback-stack",
+    # what a first deployment that failed can leave
+    "CREATE_FAILED": "delete-stack",
+    "ROLLBACK_COMPLETE": "delete-stack",
+    "ROLLBACK_FAILED": "delete-stack",
+}
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
 
@@ -44,7 +57,7 @@ class StackState:
     @property
     def is_settled(self) -> bool:
         """True when the last change succeeded, or was rolled back to what ran before."""
-        return self.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+        return self.status in _SETTLED
 
 
 @dataclass(frozen=True)
@@ -109,10 +122,10 @@ class Stack:
             progress.say(f"another change is under way ({state.status}): waiting for its end")
             state = self._wait(state.arn, progress, datetime.datetime.now(datetime.UTC))
         if state.exists and not state.is_settled:
-            mend = _MENDS.get(state.status, "delete-stack")
+            mend = _MENDS.get(state.status, "describe-stack-events")
             raise DeployError(
                 f"stack {self._name} stands at {state.status}: {state.reason}",
-                f"aws cloudformation {mend} --stack-name {self._name}, then try again",
+                f"as an administrator: aws cloudformation {mend} --stack-name {state.arn}, then try again",
             )
         return state
 

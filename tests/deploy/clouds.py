@@ -42,7 +42,7 @@ class FakeCloud:
         self.proposals: list[dict[str, Any]] = []
         self.executed: list[dict[str, str]] = []
         self.forgotten = 0
-        self.refuses: dict[str, ClientError] = {}
+        self.refuses: dict[str, Exception] = {}
 
     def __call__(self, service: str, region: str = "") -> Any:
         return Registry(region) if region else self

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -163,9 +164,12 @@ def test_a_deployment_that_was_interrupted_goes_back_when_it_is_repeated(
     assert terminal.images()[-1] == ("1", "")
 
 
-def test_a_key_that_cannot_be_read_is_a_fault_of_the_deployment(terminal: Terminal) -> None:
+@pytest.mark.parametrize(
+    "fault", [refusal("AccessDeniedException", "no"), ConnectTimeoutError(endpoint_url="https://secretsmanager")]
+)
+def test_a_key_that_cannot_be_read_is_a_fault_of_the_deployment(terminal: Terminal, fault: Exception) -> None:
     terminal.deploy(ONE)
-    terminal.cloud.refuses["get_secret_value"] = refusal("AccessDeniedException", "no")
+    terminal.cloud.refuses["get_secret_value"] = fault
     with pytest.raises(DeployError, match="neither this nor what ran before serves"):
         terminal.deploy(TWO)
     assert terminal.images()[-1] == ("1", "")
@@ -233,13 +237,35 @@ def test_a_change_under_way_is_waited_for(terminal: Terminal) -> None:
         ("ROLLBACK_COMPLETE", "delete-stack"),
         ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
         ("UPDATE_FAILED", "rollback-stack"),
+        ("DELETE_FAILED", "describe-stack-events"),  # it may serve
     ],
 )
 def test_a_stack_that_cannot_be_changed_is_told_with_its_mend(terminal: Terminal, status: str, mend: str) -> None:
     terminal.cloud.status = status
     with pytest.raises(DeployError, match=f"stands at {status}: because") as failure:
         terminal.deploy(ONE)
-    assert f"aws cloudformation {mend} --stack-name outcrop-test" in failure.value.remedy
+    assert f"as an administrator: aws cloudformation {mend} --stack-name arn:stack, then" in failure.value.remedy
+
+
+@pytest.mark.parametrize("status", ["IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"])
+def test_a_stack_that_took_something_in_is_changed_like_any_other(terminal: Terminal, status: str) -> None:
+    terminal.deploy(ONE)
+    terminal.cloud.status = status
+    terminal.deploy(TWO)
+    assert terminal.images()[-1] == ("2", "1")
+
+
+def test_a_rollback_while_an_image_is_built_is_what_counts(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.deploy(ONE)
+    terminal.deploy(TWO)
+
+    def build(_: Images) -> str:
+        terminal.deployment().rollback(dry_run=False)
+        return THREE
+
+    monkeypatch.setattr(Images, "build", build)
+    terminal.deployment().deploy("", dry_run=False)
+    assert terminal.images()[-2:] == [("1", "2"), ("3", "1")]
 
 
 def test_a_change_without_an_end_is_not_waited_for_for_ever(terminal: Terminal) -> None:
@@ -399,7 +425,9 @@ def test_environments_are_read_strictly(tmp_path: Path, monkeypatch: pytest.Monk
     for idle in ("240", "3m"):
         parameters = {**example["parameters"], "IdleTimeout": idle}
         assert "KeepAliveTimeout must be a number above" in fault(parameters=parameters)
-    assert "needs RouteTableIds" in fault(parameters={**example["parameters"], "CreateVpcEndpoints": "true"})
+    endpoints = fault(parameters={**example["parameters"], "CreateVpcEndpoints": "true"})
+    assert "needs RouteTableIds" in endpoints
+    assert "needs VpcCidr" in endpoints
     arm = {**example["parameters"], "CpuArchitecture": "ARM64"}
     assert environment(parameters=arm).platform == "linux/arm64"
 

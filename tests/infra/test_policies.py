@@ -27,6 +27,7 @@ KNOW_NO_RESOURCES = {
     "bedrock:ListFoundationModels",
     "bedrock:ListInferenceProfiles",
     "ec2:DescribeAccountAttributes",
+    "ec2:DescribeAddresses",
     "ec2:DescribeAvailabilityZones",
     "ec2:DescribeInstances",
     "ec2:DescribeInternetGateways",
