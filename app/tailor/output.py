@@ -51,7 +51,7 @@ def _close_schema(draft: Draft, definition: JsonSchemaDefinition, schema: Any) -
 
 def _may_force_tool(draft: Draft, schema: Any) -> bool:
     is_thinking = draft.intent.effort not in (None, "none") and draft.traits.reasoning != "none"
-    can_be_forced = draft.traits.tools and "tool" in draft.traits.tool_choices
+    can_be_forced = draft.traits.tools and bool(draft.traits.tool_choices)
     is_object = isinstance(schema, dict) and schema.get("type") == "object"
     is_object = is_object and (draft.traits.top_level_unions or without_unions(schema) is schema)
     return can_be_forced and is_object and not is_thinking and "toolConfig" not in draft.body
@@ -69,7 +69,7 @@ def _force_answer_tool(draft: Draft, definition: JsonSchemaDefinition) -> None:
                 }
             }
         ],
-        "toolChoice": {"tool": {"name": ANSWER_TOOL}},
+        "toolChoice": {"tool": {"name": ANSWER_TOOL}} if "tool" in draft.traits.tool_choices else {"any": {}},
     }
     draft.undo.answer_tool = ANSWER_TOOL
     draft.repair("response_format")

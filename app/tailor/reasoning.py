@@ -13,6 +13,7 @@ from typing import Any
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 from app.tailor.draft import Draft
+from app.tailor.tools import unforce
 
 _MIN_BUDGET = 1024
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000}
@@ -120,9 +121,8 @@ def _is_amid_calls_without_thought(draft: Draft) -> bool:
 def _make_room(draft: Draft) -> None:
     """Thinking goes with no temperature, with no topP below 0.95 (forgecode#3472), and with no forced tool."""
     _leave_out(draft, temperature="temperature", topP="top_p")
-    if _is_tool_forced(draft):
-        draft.body["toolConfig"] = {"tools": draft.body["toolConfig"]["tools"]}
-        draft.repair("tool_choice")
+    if "toolConfig" in draft.body:
+        unforce(draft)
 
 
 def _is_tool_forced(draft: Draft) -> bool:

@@ -71,12 +71,30 @@ def _forbid(draft: Draft, *, is_needed: bool) -> None:
     draft.repair("tool_choice")
 
 
-def _choose(draft: Draft) -> None:
+def unforce(draft: Draft, allowed: frozenset[str] = frozenset()) -> None:
+    """Force no tool, or only as `toolChoice` may hold: where one tool was named, no other is offered any more."""
     config = draft.body["toolConfig"]
-    for choice in ("any", "tool"):
-        if choice in config.get("toolChoice", {}) and choice not in draft.traits.tool_choices:
-            draft.body["toolConfig"] = {"tools": config["tools"]}
-            draft.repair("tool_choice")
+    choice: Any = config.get("toolChoice", {})
+    if "auto" in choice or choice.keys() <= allowed:
+        return
+    if "tool" in choice and (named := _only(config["tools"], choice["tool"]["name"])):
+        draft.body["toolConfig"] = {"tools": named}
+        if "any" in allowed:
+            draft.body["toolConfig"]["toolChoice"] = {"any": {}}
+            return
+    else:
+        draft.body["toolConfig"] = {"tools": config["tools"]}
+    draft.repair("tool_choice")
+
+
+def _only(tools: list[Tool], name: str) -> list[Tool]:
+    """The tool of a name, with the cache point that stood behind all of them; nothing if there is no such tool."""
+    named = [tool for tool in tools if "toolSpec" in tool and tool["toolSpec"]["name"] == name]
+    return [*named, *[tool for tool in tools if "cachePoint" in tool][-1:]] if named else []
+
+
+def _choose(draft: Draft) -> None:
+    unforce(draft, draft.traits.tool_choices)
     if draft.intent.single_tool_call:
         if draft.traits.single_tool_field:
             # Without `type`: with it the field collides with toolConfig.toolChoice (contracts 5.2).

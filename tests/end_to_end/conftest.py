@@ -61,10 +61,12 @@ def client(gateway_url: str) -> Iterator[openai.OpenAI]:
 
 
 @contextmanager
-def boto_client(url: str, service: str = "bedrock-runtime", name: str = KEY_NAME, secret: str = KEY) -> Iterator[Any]:
+def boto_client(
+    url: str, service: str = "bedrock-runtime", name: str = KEY_NAME, secret: str = KEY, retries: Any = None
+) -> Iterator[Any]:
     pair = {"aws_access_key_id": name, "aws_secret_access_key": secret}
-    once = Config(retries={"total_max_attempts": 1})
-    with closing(_boto_session().client(service, endpoint_url=url, config=once, **pair)) as client:
+    config = Config(retries=retries or {"total_max_attempts": 1})
+    with closing(_boto_session().client(service, endpoint_url=url, config=config, **pair)) as client:
         yield client
 
 

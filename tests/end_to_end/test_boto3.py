@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
 from tests.end_to_end.conftest import boto_client
-from tests.servers import KEY
+from tests.servers import KEY, gateway
 
 MODELS = [
     "scripted.echo-v1:0",
@@ -131,6 +131,19 @@ def test_our_own_errors_have_bedrock_s_shape(gateway_url: str, pair: dict[str, s
     assert caught.value.response["Error"]["Code"] == code
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["legacy", "standard"])
+def test_a_silent_model_is_not_paid_for_again(emulator_url: str, mode: str) -> None:
+    retries = {"mode": mode, "total_max_attempts": 3}
+    with (
+        gateway(emulator_url, bedrock_read_timeout=0.3) as url,
+        boto_client(url, retries=retries) as runtime,
+        pytest.raises(ClientError) as caught,
+    ):
+        runtime.converse(modelId="scripted.echo-v1:0.never", messages=MESSAGES)
+    assert caught.value.response["Error"]["Code"] == "ModelTimeoutException"
+    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0
 
 
 def test_an_exception_in_a_stream_arrives_as_one(runtime: Any) -> None:

@@ -7,6 +7,7 @@ import pytest
 from app.converse.call import Intent, ModelCall
 from app.errors import InvalidRequest
 from app.kit import json
+from app.kit.values import replace
 from app.models.ids import parse_model_id
 from app.models.traits import Traits, traits_of
 from app.tailor import Draft, tailor
@@ -192,6 +193,24 @@ class TestTools:
         draft = tailored(LLAMA, toolConfig=config)
         assert (draft.body["toolConfig"], draft.repaired) == ({"tools": [spec("t")]}, ["tool_choice"])
         assert tailored(MISTRAL, toolConfig=config).body["toolConfig"] == config
+
+    @pytest.mark.parametrize("cache", [[], [{"cachePoint": {"type": "default"}}]], ids=["", "cached"])
+    def test_of_a_named_tool_alone_the_choice_is_left(self, cache: list[Any]) -> None:
+        config = {"tools": [spec("a"), spec("b"), *cache], "toolChoice": {"tool": {"name": "b"}}}
+        only = [spec("b"), *cache]
+        any_only = replace(CLAUDE_45, tool_choices=frozenset({"any"}))
+        draft = tailored(any_only, toolConfig=config)
+        assert draft.body["toolConfig"] == {"tools": only, "toolChoice": {"any": {}}}
+        assert draft.repaired == []
+        draft = tailored(replace(CLAUDE_45, tool_choices=frozenset()), toolConfig=config)
+        assert (draft.body["toolConfig"], draft.repaired) == ({"tools": only}, ["tool_choice"])
+        draft = tailored(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
+        assert (draft.body["toolConfig"], draft.repaired) == ({"tools": only}, ["tool_choice"])
+
+    def test_a_name_that_no_tool_has_forces_none(self) -> None:
+        config = {"tools": [spec("a")], "toolChoice": {"tool": {"name": "b"}}}
+        draft = tailored(replace(CLAUDE_45, tool_choices=frozenset({"any"})), toolConfig=config)
+        assert (draft.body["toolConfig"], draft.repaired) == ({"tools": [spec("a")]}, ["tool_choice"])
 
     def test_one_call_at_a_time(self) -> None:
         config = {"tools": [spec("t")]}
@@ -566,9 +585,11 @@ class TestOutput:
         ],
     )
     def test_what_cannot_be_compiled_is_left_to_a_tool(self, schema: Any) -> None:
-        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
-        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
-        assert "outputConfig" not in draft.body
+        for traits, choice in ((CLAUDE_45, {"tool": {"name": "json_answer"}}), (QWEN, {"any": {}})):
+            draft = tailored(traits, outputConfig=text_format(schema))
+            assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
+            assert draft.body["toolConfig"]["toolChoice"] == choice
+            assert "outputConfig" not in draft.body
 
     @pytest.mark.parametrize(
         "schema", [[1], "x", True, None, {"type": "object", "additionalProperties": True, "anyOf": []}]

@@ -5,6 +5,7 @@ from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
     CallerTooSlow,
+    ConnectTimeout,
     GatewayBusy,
     GatewayError,
     InternalFailure,
@@ -36,7 +37,9 @@ _WORDS: tuple[tuple[type[GatewayError], str, int], ...] = (
     (RateLimited, "ThrottlingException", 429),
     (GatewayBusy, "ThrottlingException", 429),
     (Overloaded, "ServiceUnavailableException", 503),
-    (UpstreamTimeout, "ModelTimeoutException", 504),
+    (ConnectTimeout, "ServiceUnavailableException", 504),
+    # Bedrock's own status: with another AWS's SDKs ask again, and the model is paid for once more
+    (UpstreamTimeout, "ModelTimeoutException", 408),
     (UpstreamFailed, "ServiceUnavailableException", 502),
     (InternalFailure, "InternalServerException", 500),
 )
@@ -70,9 +73,27 @@ def render_error(error: GatewayError, request_id: str) -> Whole:
     return Whole(status, headers, json.dumps({"message": error.message}))
 
 
-def exception_frame(error: GatewayError) -> bytes:
-    """The frame that ends a stream which broke."""
+# the members of botocore's ConverseStreamOutput; what is none of them is the failure of the stream
+_IN_STREAMS = frozenset(
+    {
+        "InternalServerException",
+        "ModelStreamErrorException",
+        "ServiceUnavailableException",
+        "ThrottlingException",
+        "ValidationException",
+    }
+)
+
+
+def exception_frame(error: GatewayError, *, is_invoked: bool) -> bytes:
+    """The frame that ends a stream which broke.
+
+    Args:
+        is_invoked: the stream is InvokeModel's, which has a word of its own for a timeout.
+    """
     name, _ = _words(error)
+    if name not in _IN_STREAMS and not (is_invoked and name == "ModelTimeoutException"):
+        name = "ModelStreamErrorException"
     kind = name[:1].lower() + name[1:]
     headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
     return encode_frame(headers, json.dumps({"message": error.message}))

@@ -56,7 +56,8 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
     stream = await pipeline.forward(exchange, request, name, ask, take_forwarded_stream(record))
 
     def fail(error: GatewayError) -> bytes | None:
-        return exception_frame(error) if stream.tap.is_at_boundary else None
+        is_invoked = operation.surface == "invoke"
+        return exception_frame(error, is_invoked=is_invoked) if stream.tap.is_at_boundary else None
 
     return Streamed(stream.status, end_to_end(stream.headers), stream.chunks, fail)
 

@@ -30,14 +30,15 @@ _ERRORS = error_responses(
         403: "AccessDeniedException, UnrecognizedClientException, InvalidSignatureException",
         404: "ResourceNotFoundException",
         405: "UnknownOperationException",
-        408: "RequestTimeoutException: the body did not arrive in time; or ModelTimeoutException, from Bedrock",
+        408: "ModelTimeoutException: Bedrock did not answer within the limits; or RequestTimeoutException: "
+        "the body did not arrive in time",
         413: "ValidationException: the body is too large",
         424: "ModelErrorException",
         429: "ThrottlingException, ModelNotReadyException",
         500: "InternalServerException",
         502: "ServiceUnavailableException: Bedrock could not be reached",
         503: "ServiceUnavailableException",
-        504: "ModelTimeoutException: Bedrock did not answer within the limits",
+        504: "ServiceUnavailableException: Bedrock took no connection in time",
     },
 )
 

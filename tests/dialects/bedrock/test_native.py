@@ -1,10 +1,13 @@
+from collections.abc import Iterator
+
+import botocore.session
 import pytest
 
 from app.converse.usage import Usage
 from app.dialects.bedrock.errors import exception_frame
 from app.dialects.bedrock.native import _forwarded_headers, usage_of
 from app.dialects.bedrock.operations import OPERATIONS
-from app.errors import GatewayError, InvalidRequest
+from app.errors import GatewayError, InvalidRequest, UpstreamTimeout
 from app.kit.eventstream import FrameDecoder
 from app.pipeline.ways import Forwarded
 
@@ -41,5 +44,25 @@ def test_usage_in_headers_and_in_bodies() -> None:
 
 
 def test_an_error_of_no_known_kind_is_internal() -> None:
-    (frame,) = FrameDecoder().feed(exception_frame(GatewayError("odd")))
+    (frame,) = FrameDecoder().feed(exception_frame(GatewayError("odd"), is_invoked=False))
     assert frame.headers[":exception-type"] == "internalServerException"
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_invoked"), [("ConverseStream", False), ("InvokeModelWithResponseStream", True)]
+)
+def test_a_stream_ends_with_a_word_that_its_operation_has(operation: str, is_invoked: bool) -> None:
+    model = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model(operation)
+    stream = model.get_event_stream_output()
+    exceptions = {name for name, shape in stream.members.items() if shape.metadata.get("exception")}
+    for kind in _all_errors(GatewayError):
+        (frame,) = FrameDecoder().feed(exception_frame(kind("x"), is_invoked=is_invoked))
+        assert frame.headers[":exception-type"] in exceptions, kind
+    (frame,) = FrameDecoder().feed(exception_frame(UpstreamTimeout("slow"), is_invoked=is_invoked))
+    assert (frame.headers[":exception-type"] == "modelTimeoutException") is is_invoked
+
+
+def _all_errors(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _all_errors(each)
