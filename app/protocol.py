@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import re
+import weakref
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from app.dialects.route import ABORT, ARRIVED
 from app.dialects.sending import DEPARTURE
 from app.kit import json
+from app.kit.tcp import Taken, taken_of
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +25,23 @@ _HEADERS = 128
 _IN_LINE = 32
 # four times what uvicorn holds: to stop reading and to go on costs more than to read
 _HELD_BYTES = 256 * 1024
+# how somebody begins who takes HTTP/2 for granted, and what they are told: no settings, and to come back with HTTP/1.1
+_HTTP_2 = b"PRI * HTTP/2.0\r\n"
+_WORDS = b"this server speaks HTTP/1.1"
+_GO_AWAY = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8 + len(_WORDS), 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13)) + _WORDS
 _UPGRADE = re.compile(rb"^(upgrade|http2-settings):[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
+
+
+class Attendance(ServerState):
+    """What a server and its connections know of each other.
+
+    entering: those whose handshake has not ended. is_ending: the server has been told to end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entering: weakref.WeakSet[GuardedProtocol] = weakref.WeakSet()
+        self.is_ending = False
 
 
 class _Refused(Exception):
@@ -97,8 +116,8 @@ class GuardedProtocol(HttpToolsProtocol):
     """Serves one connection.
 
     head_seconds: for a request's head to arrive, and for what is left of a body that nobody reads any more.
-    unread_seconds: for some of an answer to be taken. The system tells of it a third of a socket's buffer at a time,
-    which a caller who reads slowly empties in four minutes.
+    unread_seconds: for some of an answer to be taken, twice as long at first. Where the system tells of it a third of a
+    socket's buffer at a time, a caller who reads slowly empties that in four minutes.
     last_call_seconds: that a connection without a request stays open once the server ends: one may be on its way.
     """
 
@@ -114,14 +133,23 @@ class GuardedProtocol(HttpToolsProtocol):
         self.written = 0
         # bytes since the last that were of use: of a head, of trailers, of what frames a body
         self._overhead = 0
-        self._is_in_body = self._has_arrived = self._is_ending = False
+        self._is_in_body = self._has_arrived = self._is_ending = self._is_tls = False
+        # bytes of requests behind the one that is answered
+        self._ahead = 0
         self._cycles: list[RequestResponseCycle] = []
         self.departures: set[_Departure] = set()
+        if isinstance(self.server_state, Attendance):
+            self.server_state.entering.add(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come, who has to say something."""
         super().connection_made(transport)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         self._watch()
+        if isinstance(self.server_state, Attendance):
+            self.server_state.entering.discard(self)
+            if self.server_state.is_ending:
+                self.shutdown()
 
     def shutdown(self) -> None:
         """The server ends: the request that runs, or begins in a moment, is the last."""
@@ -134,6 +162,18 @@ class GuardedProtocol(HttpToolsProtocol):
     def _close_if_idle(self) -> None:
         if not self._overhead and all(cycle.response_complete for cycle in self._cycles):
             self.transport.close()
+            self.loop.call_later(self.last_call_seconds, self._go)
+
+    def _go(self) -> None:
+        """Go without the goodbye of TLS, which whoever uses the connection no more does not say; but not before all
+        that was said to them has been taken."""
+        told = taken_of(self.transport.get_extra_info("socket"))
+        if told is None or any(not cycle.response_complete for cycle in self._cycles):
+            return
+        if told.is_behind:
+            self.loop.call_later(self.last_call_seconds, self._go)
+        else:
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Somebody has gone, and with them everybody who waited in line behind them."""
@@ -153,6 +193,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if not self._is_in_body and not self._overhead:
+            if not self._cycles and data.startswith(_HTTP_2):
+                self._refuse_http_2()
+                return
             data = _without_upgrade(data)
         self._overhead += len(data)
         super().data_received(data)
@@ -162,6 +205,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431)
         elif self._guard is None and self._overhead and not self._is_in_body:
             self._watch()
+        if len(self._cycles) > 1:
+            self._ahead = self._ahead + len(data) if sum(not each.response_complete for each in self._cycles) > 1 else 0
+            if self._ahead > _HELD_BYTES:
+                self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -236,23 +283,28 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer has gone out; what is left of the request's body is not wanted, and must not last."""
         super().on_response_complete()
+        if self._is_ending and self._is_tls:
+            self.loop.call_later(self.last_call_seconds, self._go)
         if self._is_in_body and not self.transport.is_closing():
             self._watch()
-        if self._reader is None and self.transport.get_write_buffer_size():
-            self._mind_reader(-1)
+        # what TLS has handed on to the system's transport nobody can see here
+        if self._reader is None and (self._is_tls or self.transport.get_write_buffer_size()):
+            self._reader = self.loop.call_later(self.unread_seconds, self._mind_reader, -1)
 
     def _mind_reader(self, before: int) -> None:
         """Cut off whoever has taken nothing for a long time; to close would wait for them for ever.
 
-        before: bytes that had been taken when last looked at. What TLS holds back nobody can see.
+        before: bytes that had been taken when last looked at.
         """
         left, self._reader = self.transport.get_write_buffer_size(), None
-        taken = self.written - left
-        if left and taken == before:
+        taken = taken_of(self.transport.get_extra_info("socket")) or Taken(self.written - left, is_behind=False)
+        if not left and not taken.is_behind:
+            return
+        if taken.count == before:
             _log.info("the answer was not read", extra={"fields": {"bytes_left": left}})
             self.transport.abort()
-        elif left and self.transport.get_extra_info("sslcontext") is None:
-            self._reader = self.loop.call_later(self.unread_seconds, self._mind_reader, taken)
+        else:
+            self._reader = self.loop.call_later(self.unread_seconds, self._mind_reader, taken.count)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
@@ -277,6 +329,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(408)
         else:
             self.transport.close()
+
+    def _refuse_http_2(self) -> None:
+        """Tell so in words that an HTTP/2 client understands."""
+        _log.warning("refused HTTP/2: this server speaks HTTP/1.1, and clients must be told to")
+        self.transport.write(_GO_AWAY)
+        self.transport.close()
 
     def _refuse(self, status: int) -> None:
         """Answer before any dialect is known, in a shape that all of them can read, and close."""

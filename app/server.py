@@ -6,8 +6,11 @@ import socket
 
 import uvicorn
 
+from app.protocol import Attendance
+
 # for a handshake of TLS, which somebody who says nothing would hold up for a minute
 _LET_IN_SECONDS = 1.0
+_LOOK_SECONDS = 0.005
 
 
 class Server(uvicorn.Server):
@@ -17,6 +20,10 @@ class Server(uvicorn.Server):
     in two of eight rolling restarts behind nginx a request was lost so (2026-11-26).
     """
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = self._attendance = Attendance()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in who waits, close the door in the same moment, and end when all have been served."""
         waiting = [each for listener in sockets or () for each in _accepted(listener)]
@@ -24,11 +31,14 @@ class Server(uvicorn.Server):
             server.close()
         for listener in sockets or ():
             listener.close()
+        self._attendance.is_ending = True
         loop, config = asyncio.get_running_loop(), self.config
         entering = (loop.connect_accepted_socket(self._protocol, each, ssl=config.ssl) for each in waiting)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LET_IN_SECONDS):
                 await asyncio.gather(*entering, return_exceptions=True)  # some have gone again
+                while self._attendance.entering:  # noqa: ASYNC110 -- a handshake that fails tells nobody
+                    await asyncio.sleep(_LOOK_SECONDS)
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:

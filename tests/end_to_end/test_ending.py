@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -97,6 +98,74 @@ def test_who_begins_no_handshake_holds_nobody_up(tmp_path: Path) -> None:
         server.thread.join(4)
         assert not server.thread.is_alive()
         assert time.monotonic() - started < 4
+
+
+class Handshake:
+    """One that goes as far as it is told to."""
+
+    def __init__(self, authority: Authority, port: int) -> None:
+        self.plain = connected(port)
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        trusting = ssl.create_default_context(cafile=authority.bundle)
+        self._tls = trusting.wrap_bio(self._in, self._out, server_hostname="localhost")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+        self.plain.sendall(self._out.read())
+        self._in.write(self.plain.recv(65536))
+
+    def asks(self) -> bytes:
+        """End the handshake, ask, and hear everything."""
+        self._tls.do_handshake()
+        self._tls.write(REQUEST)
+        self.plain.sendall(self._out.read())
+        heard = b""
+        while data := self.plain.recv(65536):
+            self._in.write(data)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                while data := self._tls.read():
+                    heard += data
+                break  # the other side has said that this is all
+        self.plain.close()
+        return heard
+
+
+def test_who_is_in_a_handshake_is_served_and_told_that_it_is_the_last(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    authority.context("localhost")
+    (certificate,) = tmp_path.glob("localhost*.pem")
+    with serving(ssl_certfile=certificate) as (server, port):
+        caller = Handshake(authority, port)
+        server.may_end.set()
+        time.sleep(0.3)
+        started = time.monotonic()
+        said = caller.asks()
+        assert said.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in said
+        assert said.endswith(b"ok")
+        server.thread.join(3)
+        assert not server.thread.is_alive()
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("earlier", [b"", REQUEST])
+@pytest.mark.parametrize("later", [b"", REQUEST])
+def test_who_does_not_say_goodbye_over_tls_is_not_waited_for(tmp_path: Path, earlier: bytes, later: bytes) -> None:
+    authority = Authority(tmp_path)
+    authority.context("localhost")
+    (certificate,) = tmp_path.glob("localhost*.pem")
+    trusting = ssl.create_default_context(cafile=authority.bundle)
+    with serving(ssl_certfile=certificate) as (server, port):
+        with trusting.wrap_socket(connected(port), server_hostname="localhost") as caller:
+            caller.sendall(earlier)
+            assert not earlier or caller.recv(4096).endswith(b"ok")
+            started = time.monotonic()
+            server.may_end.set()
+            time.sleep(0.3)
+            caller.sendall(later)
+            server.thread.join(4)
+            assert not server.thread.is_alive()
+            assert time.monotonic() - started < 4
+            assert not later or caller.recv(4096).endswith(b"ok")
 
 
 @pytest.mark.parametrize("earlier", [b"", REQUEST])

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -12,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from app.kit import json
 from app.protocol import guarded
 from tests.servers import serving
+from tests.transport.certificates import Authority
 
 SECONDS = 0.5
 LARGE = 20_000_000
@@ -325,3 +328,59 @@ def test_whoever_leaves_is_noticed_whatever_they_had_said_early(streaming_port: 
     while not departures and time.monotonic() < deadline:
         time.sleep(0.01)
     assert departures[0] == "/first"
+
+
+def test_over_tls_too_an_answer_that_nobody_reads_is_not_held(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    authority.context("localhost")
+    (certificate,) = tmp_path.glob("localhost*.pem")
+    impatient = type("Impatient", (guarded(SECONDS),), {"unread_seconds": SECONDS})
+    options = {"http": impatient, "timeout_keep_alive": 20, "ssl_certfile": certificate}
+    with serving(application, **options) as url:
+        port = int(url.rpartition(":")[2])
+        trusting = ssl.create_default_context(cafile=authority.bundle)
+
+        def calling() -> ssl.SSLSocket:
+            plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+            caller = trusting.wrap_socket(plain, server_hostname="localhost")
+            caller.sendall(GET_LARGE)
+            return caller
+
+        with calling() as slow:
+            heard = 0
+            while heard < LARGE and (data := slow.recv(200_000)):
+                heard += len(data)
+                time.sleep(0.01)
+        assert heard >= LARGE
+        with calling() as deaf:
+            time.sleep(6 * SECONDS)
+            heard = 0
+            with contextlib.suppress(OSError):
+                while data := deaf.recv(1_000_000):
+                    heard += len(data)
+        assert 0 < heard < LARGE
+
+
+def test_requests_far_ahead_of_their_answers_wait_outside(streaming_port: int) -> None:
+    """What is sent ahead is held for whoever is answered already, and nobody knows yet whether it may be sent."""
+    caller = Caller(streaming_port).says(GET + b"\r\n")
+    assert caller.socket.recv(65536).startswith(b"HTTP/1.1 200")
+    ahead = b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000
+    caller.socket.settimeout(0.3)
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        for _ in range(300):
+            caller.socket.sendall(ahead)
+            sent += len(ahead)
+    caller.socket.close()
+    assert sent < 15_000_000  # of which the system holds the most
+
+
+def test_who_takes_http_2_for_granted_is_told(port: int) -> None:
+    """The frames of RFC 9113: settings, and an end for the reason HTTP_1_1_REQUIRED."""
+    heard = Caller(port).says(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", bytes(3) + b"\4" + bytes(5)).hears()
+    assert heard[:9] == bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+    length, kind = int.from_bytes(heard[9:12], "big"), heard[12]
+    assert (length, kind, len(heard)) == (len(heard) - 18, 7, 18 + length)
+    assert int.from_bytes(heard[22:26], "big") == 13
+    assert heard[26:] == b"this server speaks HTTP/1.1"
