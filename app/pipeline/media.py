@@ -5,13 +5,15 @@ something else. One address that is not public refuses the name. No proxy is ask
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
+import threading
 from base64 import b64encode
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from app.bedrock.http1.dial import Addresses, Names
+from app.bedrock.http1.dial import Addresses
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
 from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS
 from app.errors import GatewayError, InvalidRequest, UpstreamTimeout
@@ -21,6 +23,7 @@ _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 3
 _MOST_URL = 2048
+_NAMES_AT_ONCE = 4
 _KNOWN = {**IMAGE_FORMATS, **DOCUMENT_FORMATS}
 # what carries an IPv4 address within: NAT64 (RFC 6052), 6to4 (RFC 3056)
 _NAT64, _SIX_TO_FOUR = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16")
@@ -85,10 +88,14 @@ def is_public(address: str) -> bool:
 
 
 class PublicNames:
-    """Resolves names that lead to the public Internet alone."""
+    """Resolves names that lead to the public Internet alone.
+
+    Callers choose them, and a name server may take half a minute for each. So they have threads of their own, a few,
+    which the end of the process does not wait for: the event loop's are for Bedrock's name.
+    """
 
     def __init__(self) -> None:
-        self._names = Names()
+        self._free = asyncio.Semaphore(_NAMES_AT_ONCE)
 
     async def resolve(self, host: str, port: int) -> Addresses:
         """The addresses of a name.
@@ -96,10 +103,36 @@ class PublicNames:
         Raises:
             NotPublic: one of them is not public. OSError: it has none.
         """
-        found = await self._names.resolve(host, port)
+        found = await self._ask(host, port)
         if not all(is_public(address[4][0]) for address in found):
             raise NotPublic(socket.EAI_NONAME, "not a public address")
         return found
+
+    async def _ask(self, host: str, port: int) -> Addresses:
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Addresses] = loop.create_future()
+
+        def ask() -> None:
+            found: Any = None
+            try:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except (OSError, UnicodeError) as error:
+                found = OSError(str(error))
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(tell, found)
+
+        def tell(found: Any) -> None:
+            self._free.release()
+            if answer.done():  # nobody waited for so long
+                return
+            if isinstance(found, OSError):
+                answer.set_exception(found)
+            else:
+                answer.set_result(found)
+
+        threading.Thread(target=ask, name="a caller's name", daemon=True).start()
+        return await answer
 
 
 class MediaFetcher(Struct, frozen=True):

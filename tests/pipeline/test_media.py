@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -50,17 +51,50 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
     """Have each look-up of a name say the next of these addresses."""
     left = list(answers)
 
-    async def ask(host: str, port: int) -> dial.Addresses:
+    def ask(host: str, port: int, **_: Any) -> dial.Addresses:
         found = left.pop(0) if len(left) > 1 else left[0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
-    monkeypatch.setattr(dial, "_ask", ask)
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
 
 
 async def test_one_address_inside_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, ["8.8.8.8", "10.0.0.1"])
     with pytest.raises(NotPublic):
         await PublicNames().resolve("mixed.test", 443)
+
+
+async def test_names_that_take_long_keep_few_threads_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_answer, asked, real = threading.Event(), [], socket.getaddrinfo
+
+    def ask(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "localhost":
+            return real(host, *arguments, **options)
+        asked.append(host)
+        may_answer.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    names = PublicNames()
+    waiting = [asyncio.create_task(names.resolve(f"slow{number}.test", 443)) for number in range(20)]
+    await asyncio.sleep(0.05)
+    threads = [thread for thread in threading.enumerate() if thread.name == "a caller's name"]
+    assert (len(asked), len(threads), all(thread.daemon for thread in threads)) == (4, 4, True)
+    assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+    for task in waiting[2:]:
+        task.cancel()
+    may_answer.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [OSError] * 2 + [asyncio.CancelledError] * 18
+    resolving(monkeypatch, ["8.8.8.8"])
+    found = await asyncio.gather(*(names.resolve("quick.test", 443) for _ in range(8)))
+    assert [addresses[0][4][0] for addresses in found] == ["8.8.8.8"] * 8
+    assert len(asked) == 4
+
+
+async def test_a_name_that_is_none_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match="label"):
+        await PublicNames().resolve("x" * 64 + ".test", 443)
 
 
 async def test_a_name_that_changes_its_mind_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
