@@ -16,7 +16,7 @@ from app.settings import Settings, SettingsError
 _USERINFO = re.compile(r"//[^/@]*@")
 _SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "seal_secret", "metrics_key", "aws_bearer_token_bedrock"})
 # what bedrock-access-gateway called it
-_PREDECESSORS = {
+PREDECESSORS = {
     "API_KEYS": "API_KEY",
     "BEDROCK_MODEL_ID": "DEFAULT_MODEL",
     "EMBEDDING_MODEL_ID": "DEFAULT_EMBEDDING_MODEL",
@@ -35,7 +35,7 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
         load_dotenv(env_file, override=False)
     except (OSError, UnicodeError) as error:
         raise SettingsError([f"{env_file} cannot be read: {error}"]) from None
-    for ours, theirs in _PREDECESSORS.items():
+    for ours, theirs in PREDECESSORS.items():
         if not os.environ.get(ours) and os.environ.get(theirs):
             os.environ[ours] = os.environ[theirs]
     try:

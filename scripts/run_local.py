@@ -12,8 +12,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
+from app.environment import PREDECESSORS
 from app.settings import Settings
 
 KEY = "outcrop-local-key"
@@ -26,7 +28,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 # what listens here is reached by no proxy
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_BOTOCORE_S = ("aws_ca_bundle", "aws_config_file", "aws_profile")
+_ROOT = Path(__file__).parents[1]
+_NOWHERE = f"{os.devnull}/none"
 
 _TEXT = """
 Outcrop is running.
@@ -161,24 +164,26 @@ def _environment(bedrock_port: int, port: int, model: str) -> dict[str, str]:
 def _spawn(arguments: Sequence[str], settings: dict[str, str], *, stdout: int) -> "subprocess.Popen[str]":
     """Start a module in a session of its own, so that Ctrl-C reaches only this process, which ends it in order.
 
-    Settings of the caller's shell, and of a `.env`, stay out: what this starts must not depend on them, or reach a real
-    account.
+    Settings of the caller's shell, of a `.env` and of AWS's files stay out: what this starts must not depend on them,
+    or reach a real account.
     """
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
-    }
-    # what is set to nothing counts as unset, and no `.env` sets it; but botocore would look for a file of no name
-    unset = {name.upper(): "" for name in Settings.model_fields if name not in _BOTOCORE_S} | {"WEB_CONCURRENCY": "1"}
+    inherited = {name: value for name, value in os.environ.items() if not _is_setting(name)}
+    nowhere = {"AWS_CONFIG_FILE": _NOWHERE, "AWS_SHARED_CREDENTIALS_FILE": _NOWHERE, "WEB_CONCURRENCY": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
-        env={**inherited, **unset, **settings},
+        cwd="/",  # where no `.env` is
+        env={**inherited, "PYTHONPATH": str(_ROOT), **nowhere, **settings},
         start_new_session=True,
         preexec_fn=_end_with_parent,  # noqa: PLW1509 -- this program has no threads
         stdout=stdout,
         text=True,
     )
+
+
+def _is_setting(name: str) -> bool:
+    """True if a variable says something to the gateway, or to what it is made of."""
+    known = name.lower() in Settings.model_fields or name in PREDECESSORS.values()
+    return known or name.startswith(("AWS_", "OTEL_")) or name.lower().endswith("_proxy")
 
 
 def _end_with_parent() -> None:

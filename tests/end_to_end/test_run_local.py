@@ -21,8 +21,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
-def run_local(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The program behind run_local.sh, once its environment is made; yields what it printed, and the process."""
+def run_local(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The program behind run_local.sh, once its environment is made; yields what it printed, and the process.
+
+    It starts in a folder whose `.env` would let no gateway start.
+    """
+    spoilt = ("AWS_PROFILE=nobody", "AWS_CA_BUNDLE=/nowhere.pem", "http_proxy=ftp://x", "MAX_WAIT=never")
+    (folder / ".env").write_text("\n".join(spoilt))
     kept = {
         name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("COVERAGE")
     }
@@ -35,11 +40,15 @@ def run_local(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         "MAX_IN_FLIGHT": "0",
         "GUARDRAIL_ID": "nosuchguard",
         "HTTP_PROXY": "http://127.0.0.1:9",
+        "DEFAULT_EMBEDDING_MODEL": "///bad///",
+        "OTEL_TRACES_EXPORTER": "zipkin",
+        "log_level": "shouting",
+        "PYTHONPATH": str(ROOT),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts.run_local", *options],
         env={**kept, **trap},
-        cwd=ROOT,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -65,10 +74,10 @@ def children_of(process: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("options", [["--scripted"], []] if is_installed() else [["--scripted"]])
-def test_the_printed_calls_work_as_they_are_pasted(options: list[str]) -> None:
+def test_the_printed_calls_work_as_they_are_pasted(tmp_path: Path, options: list[str]) -> None:
     port = free_port()
     paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    with run_local("--port", str(port), *options) as (printed, process):
+    with run_local(tmp_path, "--port", str(port), *options) as (printed, process):
         assert f"base URL   http://127.0.0.1:{port}" in printed
         assert f"docs       http://127.0.0.1:{port}/docs" in printed
         calls = re.split(r"^# (?:curl|openai|boto3).*\n", printed.partition("Ctrl-C")[0], flags=re.MULTILINE)[1:]
@@ -103,8 +112,8 @@ def still_there(children: list[str]) -> bool:
 @pytest.mark.parametrize(
     "signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGHUP], [signal.SIGTERM], [signal.SIGKILL]]
 )
-def test_however_it_is_ended_no_process_is_left(signals: list[int]) -> None:
-    with run_local("--scripted", "--port", str(free_port())) as (_, process):
+def test_however_it_is_ended_no_process_is_left(tmp_path: Path, signals: list[int]) -> None:
+    with run_local(tmp_path, "--scripted", "--port", str(free_port())) as (_, process):
         children = children_of(process)
         for number in signals:
             process.send_signal(number)
@@ -153,8 +162,8 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
     assert (ended.returncode, ended.stderr) == (1, f"port {port} is in use: choose another with --port\n")
 
 
-def test_when_one_of_the_two_dies_so_does_the_other() -> None:
-    with run_local("--scripted", "--port", str(free_port())) as (_, process):
+def test_when_one_of_the_two_dies_so_does_the_other(tmp_path: Path) -> None:
+    with run_local(tmp_path, "--scripted", "--port", str(free_port())) as (_, process):
         first, second = children_of(process)
         os.kill(int(first), signal.SIGKILL)
         process.communicate(timeout=30)
