@@ -40,7 +40,8 @@ _TOO_LONG = (
 _ONLY_BY_PROFILE = "on-demand throughput isn"
 _NO_SUCH_MODEL = ("model identifier is invalid", "at 'modelid' failed to satisfy")
 _PRINCIPAL = re.compile(r"User: \S+ is")
-# how Bedrock refuses a bearer token, as an AccessDeniedException
+# how Bedrock refuses a bearer token; under another name the words may be its caller's own, which it repeats
+_DENIED = "AccessDeniedException"
 _BAD_API_KEY = "Please make sure your API Key is valid"
 _OUR_IDENTITY = frozenset(
     {
@@ -121,7 +122,7 @@ def error_of_name(
     extra: dict[str, Any] | None = None,
 ) -> GatewayError:
     """The error for a name of AWS's, in a reply or in a stream (`throttlingException`)."""
-    if name in _OUR_IDENTITY or _BAD_API_KEY in message:
+    if name in _OUR_IDENTITY or (name == _DENIED and _BAD_API_KEY in message):
         return IdentityRefused("Bedrock refused the gateway's AWS credentials", detail=name)
     make = _BY_NAME.get(name[:1].upper() + name[1:]) or _BY_STATUS.get(status) or _unknown
     error = make(message, extra or {})

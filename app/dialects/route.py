@@ -202,12 +202,23 @@ class Entrance(Struct, frozen=True):
                 held.move(threshold.bodies)
                 record.caller = caller.name
                 async with threshold.admission:
-                    exchange = Exchange(head, scope["path_params"], body, caller, deadline, record, held)
+                    exchange = Exchange(
+                        head, scope["path_params"], body, caller, deadline, record, held, threshold.max_body_bytes
+                    )
                     await self._answer(exchange, scope, receive, sender)
             else:
                 record.caller = claim.name
                 async with threshold.admission:
-                    exchange = Exchange(head, scope["path_params"], await read(), claim, deadline, record, held)
+                    exchange = Exchange(
+                        head,
+                        scope["path_params"],
+                        await read(),
+                        claim,
+                        deadline,
+                        record,
+                        held,
+                        threshold.max_body_bytes,
+                    )
                     await self._answer(exchange, scope, receive, sender)
         finally:
             held.release()

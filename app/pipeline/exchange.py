@@ -1,7 +1,9 @@
 """One HTTP request of a caller, from door to door."""
 
+import math
 from collections.abc import Mapping
 
+from app.errors import BodyTooLarge
 from app.kit.clock import Deadline
 from app.kit.values import Struct
 from app.policies.admission import HeldBody
@@ -14,7 +16,7 @@ class Exchange(Struct):
     """What every part that handles a request may know of it.
 
     params: the path's parameters, decoded. body: the whole body, unparsed, until it is taken; size: its bytes, and
-    those that were fetched for it, which `held` counts.
+    those that were fetched for it, which `held` counts. most: of the body and what it refers to.
     deadline: after it nobody waits any more. record: what will be told of the request when it ends.
     """
 
@@ -25,6 +27,7 @@ class Exchange(Struct):
     deadline: Deadline
     record: RequestRecord
     held: HeldBody | None = None
+    most: float = math.inf
     size: int = 0
 
     def __post_init__(self) -> None:
@@ -39,6 +42,16 @@ class Exchange(Struct):
         if self.held is not None:
             self.held.add(count)
         self.size += count
+
+    def recall(self, count: int) -> None:
+        """The request refers to so many bytes that are kept here: they count as if it had brought them.
+
+        Raises:
+            BodyTooLarge: it would have brought too many. GatewayBusy: as `grow` does.
+        """
+        if self.size + count > self.most:
+            raise BodyTooLarge(f"the body and what it refers to have more than {self.most} bytes")
+        self.grow(count)
 
     def take_body(self) -> bytes:
         """The body, which is whoever's takes it from now on: what has been read is not held twice."""

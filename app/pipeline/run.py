@@ -139,7 +139,7 @@ class Pipeline(Struct, frozen=True):
         note_profile(record)
         ask = await self._request(exchange, way, parse_model_id(chosen[target]))
         answer = await client.attempt(ask, record, way.take, target.limits.waits)
-        self.planner.profiles[name] = chosen[target]
+        self.planner.remember(name, chosen[target])
         return answer
 
     async def _request(self, exchange: Exchange, way: Way[T], model: ModelId) -> BedrockRequest:

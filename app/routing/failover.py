@@ -67,6 +67,8 @@ class Failover(Struct, frozen=True):
             leg = await self._next(legs, outcome)
             if leg is None or leg.option is None:
                 break
+            if self.breakers.wait(leg.option.key):  # another call has become its probe while targets were made ready
+                continue
             if made and not await self._may_go_on(leg, leg.option, deadline, outcome):
                 leg.is_over = True
                 continue

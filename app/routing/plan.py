@@ -11,6 +11,7 @@ from app.models.ids import ModelId, parse_model_id
 from app.models.traits import Traits, traits_of
 
 DEFAULT_ALIAS = "default"
+_MOST_PROFILES = 4096
 
 
 class Limits(Struct, frozen=True):
@@ -125,6 +126,11 @@ class Planner(Struct, frozen=True):
     def names(self) -> list[str]:
         """The names that this deployment gives, in their order."""
         return sorted({*self.aliases, *self.routes} - {DEFAULT_ALIAS})
+
+    def remember(self, name: str, profile: str) -> None:
+        """A model that is called by a name is sold only by a profile."""
+        if len(self.profiles) < _MOST_PROFILES:
+            self.profiles[name] = profile
 
     def forget(self, name: str) -> None:
         """Remember a profile no longer: it was refused."""

@@ -239,6 +239,20 @@ def test_items_of_kept_answers_may_be_referred_to(client: openai.OpenAI, referen
         client.responses.retrieve(second.output[0].id)  # type: ignore[arg-type]
 
 
+def test_what_a_request_refers_to_counts_as_if_it_had_brought_it(emulator_url: str) -> None:
+    with (
+        gateway(emulator_url, max_body_bytes=10_000) as base,
+        openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0) as client,
+    ):
+        kept = client.responses.create(model=ECHO, input="x" * 4000)
+        (said,) = kept.output
+        once: Any = [{"role": "user", "content": "hello"}, {"type": "item_reference", "id": said.id}]
+        assert client.responses.create(model=ECHO, input=[*once, *once[:1]]).output_text
+        with pytest.raises(openai.APIStatusError, match="more than 10000 bytes") as caught:
+            client.responses.create(model=ECHO, input=once * 3)
+        assert caught.value.status_code == 413
+
+
 def test_a_kept_answer_is_not_streamed_again(client: openai.OpenAI) -> None:
     response = client.responses.create(model=ECHO, input="x")
     with pytest.raises(openai.BadRequestError) as caught:

@@ -1,5 +1,6 @@
 """The order of attempts: elsewhere at once, here after a wait, never beyond the budget, the breakers and the deadline."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest import mock
@@ -195,6 +196,31 @@ async def test_a_target_whose_breaker_is_open_is_passed_over_and_if_all_are_nobo
         await attempts.run(failover(breakers=breakers))
     assert attempts.asked == []
     assert (caught.value.retry_here, caught.value.retry_after) == (False, 50.0)
+
+
+async def test_a_half_open_breaker_lets_one_probe_through_however_long_targets_take_to_be_made_ready() -> None:
+    breakers = Breakers(1, 0.0)
+    for name in "ab":
+        breakers.note(name, errors.UpstreamUnreachable("no"), is_probe=False)
+    breakers._seconds = 50.0
+    asked: list[str] = []
+
+    def option(name: str) -> Callable[[], Awaitable[Option[str]]]:
+        async def ask() -> str:
+            asked.append(name)
+            await asyncio.sleep(0.05)
+            return name
+
+        async def prepare() -> Option[str]:
+            await asyncio.sleep(0.02)
+            return Option(name, ask)
+
+        return prepare
+
+    calls = (failover(breakers=breakers).run([option("a"), option("b")], Deadline.after(9)) for _ in range(20))
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert sorted(asked) == ["a", "b"]
+    assert sum(isinstance(outcome, errors.Overloaded) for outcome in outcomes) == 18
 
 
 async def test_when_the_breaker_opens_on_the_way_the_refusal_comes_at_once_and_says_why() -> None:

@@ -51,3 +51,13 @@ def test_the_model_behind_an_arn_gives_its_traits() -> None:
     target = planner.first(arn)
     assert (target.model.raw, target.known.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
     assert target.traits.native == {"anthropic": "invoke"}
+
+
+def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.routing.plan._MOST_PROFILES", 2)
+    planner = Planner("a.b")
+    for number in range(5):
+        planner.remember(f"a.b{number}", "us.a.b")
+    assert planner.profiles == {"a.b0": "us.a.b", "a.b1": "us.a.b"}
+    planner.forget("us.a.b")
+    assert planner.profiles == {}

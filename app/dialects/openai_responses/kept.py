@@ -58,7 +58,7 @@ class KeptResponses(Struct, frozen=True):
         stored = await self.store.get(self.owner, key)
         if stored is None:
             return None
-        self.exchange.grow(len(stored))
+        self.exchange.recall(len(stored))
         return await off_loop(len(stored), partial(json.loads, stored))
 
 
