@@ -1,6 +1,6 @@
-"""Where a prompt may be cached, as OpenAI's clients mark it in a part. Contracts 1.1 and 5.1."""
+"""Where a prompt may be cached, as OpenAI's clients mark it in a part, and those of others. Contracts 1.1 and 5.1."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from app.converse.content import ContentBlock
 from app.dialects.documents import Open
@@ -11,6 +11,27 @@ class CacheBreakpoint(Open):
 
     mode: Literal["explicit"] = "explicit"
     ttl: Literal["30m", "12h"] | None = None
+
+
+class CacheControl(Open):
+    """Everything up to here may be cached, in Anthropic's words, which LiteLLM and OpenRouter take in chat requests."""
+
+    type: str = "ephemeral"
+    ttl: str | None = None
+
+
+class Markable(Open):
+    """What may stand at the end of something that is cached."""
+
+    cache_control: CacheControl | None = None
+
+
+def controlled(marked: Markable) -> list[ContentBlock]:
+    """The cache point behind what `cache_control` marks; none where nothing is marked."""
+    if marked.cache_control is None:
+        return []
+    longer = {"ttl": "1h"} if marked.cache_control.ttl == "1h" else {}
+    return [cast(ContentBlock, {"cachePoint": {"type": "default", **longer}})]
 
 
 def cache_point(marked: CacheBreakpoint) -> ContentBlock:

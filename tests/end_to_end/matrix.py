@@ -73,6 +73,10 @@ def _chat() -> Dialect:
             {"messages": [user([{"type": "text", "text": "hi", "prompt_cache_breakpoint": {"mode": "explicit"}}])]},
         ),
         Row(
+            "… `cache_control`, as LiteLLM and OpenRouter have it",
+            {"messages": [user([{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}])]},
+        ),
+        Row(
             "… `thinking_blocks`",
             messages(
                 {

@@ -7,7 +7,7 @@ from app.converse.content import ContentBlock
 from app.converse.labels import request_metadata
 from app.converse.request import ConverseRequest, InferenceConfiguration, Message, SystemContentBlock
 from app.dialects.documents import unknown_fields
-from app.dialects.openai_cache import cache_point, cache_points_last
+from app.dialects.openai_cache import cache_point, cache_points_last, controlled
 from app.dialects.openai_chat import media, tools
 from app.dialects.openai_chat.schema_in import (
     AssistantMessage,
@@ -126,9 +126,9 @@ def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str
             case SystemMessage() if not messages:
                 system += _system_blocks(message, path)
             case SystemMessage():
-                messages.append({"role": "system", "content": _text_only(_blocks(message.content, path), path)})
+                messages.append({"role": "system", "content": _text_only(_content(message, path), path)})
             case UserMessage():
-                messages.append({"role": "user", "content": _blocks(message.content, path)})
+                messages.append({"role": "user", "content": _content(message, path)})
             case _:
                 messages.append(_assistant(message, path, ignored))
     if system:
@@ -143,7 +143,7 @@ def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Mess
         content.append({"text": message.refusal})
     for place, call in enumerate(message.tool_calls or ()):
         content.append({"toolUse": tools.tool_use(call, f"{path}.tool_calls[{place}]", ignored)})
-    return {"role": "assistant", "content": content}
+    return {"role": "assistant", "content": [*content, *controlled(message)]}
 
 
 def _thoughts(message: AssistantMessage) -> list[ContentBlock]:
@@ -162,7 +162,7 @@ def _thought(block: Any) -> ContentBlock:
 
 
 def _system_blocks(message: SystemMessage, path: str) -> list[SystemContentBlock]:
-    blocks: Any = _text_only(_blocks(message.content, path), path)
+    blocks: Any = _text_only(_content(message, path), path)
     return list(blocks)
 
 
@@ -175,11 +175,15 @@ def _text_only(blocks: list[ContentBlock], path: str) -> list[ContentBlock]:
 
 def _tool_result(message: ToolMessage, path: str) -> list[ContentBlock]:
     """The result, and the cache points of its parts behind it: a result cannot hold any."""
-    content, points = cache_points_last(_blocks(message.content, path))
+    content, points = cache_points_last(_content(message, path))
     for place, block in enumerate(content):
         if "audio" in block:
             raise InvalidRequest("a tool's result holds no audio", param=f"{path}.content[{place}]")
     return [{"toolResult": {"toolUseId": message.tool_call_id, "content": content}}, *points]
+
+
+def _content(message: SystemMessage | UserMessage | ToolMessage, path: str) -> list[ContentBlock]:
+    return [*_blocks(message.content, path), *controlled(message)]
 
 
 def _blocks(content: Content, path: str) -> list[ContentBlock]:
@@ -201,6 +205,10 @@ def _blocks(content: Content, path: str) -> list[ContentBlock]:
                 blocks.append({"audio": media.audio_of(part)})
             case _:
                 blocks.append({"text": part.refusal})
-        if not isinstance(part, RefusalPart) and part.prompt_cache_breakpoint is not None:
+        if isinstance(part, RefusalPart):
+            continue
+        if part.prompt_cache_breakpoint is not None:
             blocks.append(cache_point(part.prompt_cache_breakpoint))
+        else:
+            blocks += controlled(part)
     return blocks

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from app.dialects.documents import Listed, Name, Open
-from app.dialects.openai_cache import CacheBreakpoint
+from app.dialects.openai_cache import CacheBreakpoint, Markable
 
 
-class TextPart(Open):
+class TextPart(Markable):
     """Text."""
 
     type: Literal["text"]
@@ -25,7 +25,7 @@ class ImageUrl(Open):
     url: str
 
 
-class ImagePart(Open):
+class ImagePart(Markable):
     """An image."""
 
     type: Literal["image_url"]
@@ -41,7 +41,7 @@ class FileData(Open):
     filename: str | None = None
 
 
-class FilePart(Open):
+class FilePart(Markable):
     """A document."""
 
     type: Literal["file"]
@@ -56,7 +56,7 @@ class AudioData(Open):
     format: Literal["wav", "mp3"]
 
 
-class AudioPart(Open):
+class AudioPart(Markable):
     """Sound."""
 
     type: Literal["input_audio"]
@@ -122,21 +122,21 @@ class RedactedThinkingBlock(Open):
     index: int | None = None
 
 
-class SystemMessage(Open):
+class SystemMessage(Markable):
     """Instructions."""
 
     role: Literal["system", "developer"]
     content: Content
 
 
-class UserMessage(Open):
+class UserMessage(Markable):
     """What the user says."""
 
     role: Literal["user"]
     content: Content
 
 
-class AssistantMessage(Open):
+class AssistantMessage(Markable):
     """What the model said before, as it was answered; what only reports, such as `citations`, is not sent again."""
 
     role: Literal["assistant"]
@@ -151,7 +151,7 @@ class AssistantMessage(Open):
     thinking_blocks: Listed[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None = None
 
 
-class ToolMessage(Open):
+class ToolMessage(Markable):
     """The result of a call."""
 
     role: Literal["tool"]
@@ -171,7 +171,7 @@ class FunctionDefinition(Open):
     strict: bool | None = None
 
 
-class FunctionTool(Open):
+class FunctionTool(Markable):
     """A function."""
 
     type: Literal["function"]
@@ -185,7 +185,7 @@ class CustomDefinition(Open):
     description: str | None = None
 
 
-class CustomTool(Open):
+class CustomTool(Markable):
     """A custom tool."""
 
     type: Literal["custom"]

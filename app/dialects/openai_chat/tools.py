@@ -1,7 +1,10 @@
 """Tools, the choice among them, and calls of them. Contracts 5.1 and 5.2."""
 
+from collections.abc import Sequence
+
 from app.converse.content import ToolUseBlock
 from app.converse.request import Tool, ToolChoice, ToolConfiguration
+from app.dialects.openai_cache import controlled
 from app.dialects.openai_chat.schema_in import (
     AllowedToolsChoice,
     ChatRequest,
@@ -28,12 +31,13 @@ def tool_config(request: ChatRequest) -> ToolConfiguration | None:
         InvalidRequest: a choice without tools, or of a tool that was not declared.
     """
     choice = request.tool_choice
-    tools = [_declaration(tool) for tool in request.tools or ()]
+    offered = request.tools or []
+    tools = _declared(offered)
     if not tools:
         if choice not in (None, "none", "auto"):
             raise InvalidRequest("tool_choice needs tools", param="tool_choice")
         return None
-    declared = {tool["toolSpec"]["name"] for tool in tools}
+    names = {_name_of(tool) for tool in offered}
     match choice:
         case "required":
             return _config(tools, {"any": {}})
@@ -41,15 +45,15 @@ def tool_config(request: ChatRequest) -> ToolConfiguration | None:
             return _config(tools, {"auto": {}})
         case FunctionChoice() | CustomChoice():
             name = _name_of(choice)
-            if name not in declared:
+            if name not in names:
                 raise InvalidRequest(f"the tool {name!r} is not declared in tools", param="tool_choice")
             return _config(tools, {"tool": {"name": name}})
         case AllowedToolsChoice(allowed_tools=allowed):
-            names = {_name_of(tool) for tool in allowed.tools}
-            if not names <= declared or not names:
+            chosen = {_name_of(tool) for tool in allowed.tools}
+            if not chosen <= names or not chosen:
                 raise InvalidRequest("allowed_tools names tools that are not declared", param="tool_choice")
-            chosen = [tool for tool in tools if tool["toolSpec"]["name"] in names]
-            return _config(chosen, {"any": {}} if allowed.mode == "required" else {"auto": {}})
+            tools = _declared([tool for tool in offered if _name_of(tool) in chosen])
+            return _config(tools, {"any": {}} if allowed.mode == "required" else {"auto": {}})
         case _:
             return {"tools": tools}
 
@@ -66,8 +70,17 @@ def _config(tools: list[Tool], choice: ToolChoice) -> ToolConfiguration:
     return {"tools": tools, "toolChoice": choice}
 
 
-def _name_of(choice: FunctionChoice | CustomChoice) -> str:
-    return choice.function.name if isinstance(choice, FunctionChoice) else choice.custom.name
+def _name_of(named: FunctionChoice | CustomChoice | FunctionTool | CustomTool) -> str:
+    return named.function.name if isinstance(named, FunctionChoice | FunctionTool) else named.custom.name
+
+
+def _declared(tools: Sequence[FunctionTool | CustomTool]) -> list[Tool]:
+    """The tools, each with the cache point that its caller put behind it."""
+    declared: list[Tool] = []
+    for tool in tools:
+        declared.append(_declaration(tool))
+        declared += [{"cachePoint": block["cachePoint"]} for block in controlled(tool)]
+    return declared
 
 
 def _declaration(tool: FunctionTool | CustomTool) -> Tool:

@@ -194,6 +194,52 @@ def test_breakpoints_may_tell_their_life() -> None:
     }
 
 
+def test_what_anthropic_s_words_mark_is_cached_too() -> None:
+    """On parts, as OpenRouter has it; on whole messages and tools, as LiteLLM has it."""
+    short, long = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
+    point, longer = {"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}
+    tool = {"type": "function", "function": {"name": "f"}}
+    made = call(
+        messages=[
+            {"role": "system", "content": [{"type": "text", "text": "rules", "cache_control": long}]},
+            {"role": "user", "content": "a", "cache_control": {**short, "ttl": "5m"}},
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}],
+                "cache_control": short,
+            },
+            {"role": "tool", "tool_call_id": "1", "content": "b", "cache_control": short},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "c", "cache_control": short, "prompt_cache_breakpoint": {}}],
+            },
+        ],
+        tools=[{**tool, "cache_control": short}, {"type": "function", "function": {"name": "g"}}],
+    )
+    assert made.ignored == []
+    assert made.converse["system"] == [{"text": "rules"}, longer]
+    contents = [message["content"] for message in made.converse["messages"]]
+    assert [[next(iter(block)) for block in content] for content in contents] == [
+        ["text", "cachePoint"],
+        ["toolUse", "cachePoint"],
+        ["toolResult", "cachePoint"],
+        ["text", "cachePoint"],
+    ]
+    assert {json.dumps(content[1]) for content in contents} == {json.dumps(point)}
+    assert [next(iter(entry)) for entry in made.converse["toolConfig"]["tools"]] == [
+        "toolSpec",
+        "cachePoint",
+        "toolSpec",
+    ]
+    allowed = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]}
+    chosen = call(
+        messages=[USER],
+        tools=[{**tool, "cache_control": short}, {"type": "function", "function": {"name": "g"}}],
+        tool_choice={"type": "allowed_tools", "allowed_tools": allowed},
+    )
+    assert chosen.converse["toolConfig"]["tools"][1:] == [point]
+
+
 def reply(*blocks: Any, stop: str = "end_turn", **more: Any) -> Any:
     usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
     return {
