@@ -15,11 +15,12 @@ from app.dialects.openai_shapes import ERRORS, ModelList, ModelOut
 from app.dialects.route import Door, Threshold
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.kit import json
+from app.kit.values import replace
 from app.models.catalog import CatalogEntry
-from app.models.ids import parse_model_id
+from app.models.ids import is_model_name, parse_model_id
 from app.pipeline.exchange import Exchange
 from app.policies.auth import RequestHead
-from app.routing.plan import Planner
+from app.routing.plan import DEFAULT_ALIAS, Planner
 
 DIALECT = "models"
 _log = logging.getLogger(__name__)
@@ -54,10 +55,11 @@ def model_routes(
     async def retrieve_one(exchange: Exchange) -> Answer:
         wanted = exchange.params["model"]
         shape = _anthropic_model if _is_anthropic(exchange.head) else _openai_model
-        for entry in await entries():
-            if entry.id == wanted:
-                return Whole(200, _headers(exchange), json.dumps(shape(entry)))
-        raise ModelNotFound(f"the model {wanted!r} does not exist, or this account cannot call it", param="model")
+        listed = await entries()
+        found = next((entry for entry in listed if entry.id == wanted), None) or _called(wanted, default, listed)
+        if found is None:
+            raise ModelNotFound(f"the model {wanted!r} does not exist, or this account cannot call it", param="model")
+        return Whole(200, _headers(exchange), json.dumps(shape(found)))
 
     async def list_models() -> ModelList:
         """List the models and inference profiles that the account can call. With a header `anthropic-version` in
@@ -89,6 +91,19 @@ def model_routes(
         )
         for path, documented, handler, summary in routes
     ]
+
+
+def _called(wanted: str, default: str, listed: list[CatalogEntry]) -> CatalogEntry | None:
+    """A model of the list by another name that can be called: `default`, an ARN, its id without a geography."""
+    name = default if wanted == DEFAULT_ALIAS else wanted
+    if not is_model_name(name):
+        return None
+    model = parse_model_id(name)
+    for entry in listed:
+        known = parse_model_id(entry.id)
+        if known.base == model.base and model.geography in ("", known.geography):
+            return replace(entry, id=wanted)
+    return None
 
 
 def _headers(exchange: Exchange) -> Headers:

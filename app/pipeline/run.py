@@ -132,8 +132,10 @@ class Pipeline(Struct, frozen=True):
                 if profile is None:
                     raise
                 chosen[target] = profile
-            except (ModelNotFound, PermissionRefused):
+            except (ModelNotFound, PermissionRefused) as error:
                 self.planner.forget(name)
+                if isinstance(error, ModelNotFound) and way.lane == "translated" and target.on_mantle:
+                    error.message += f" (on mantle Bedrock has it for callers of: {target.on_mantle})"
                 raise
         record.target = chosen[target]
         note_profile(record)

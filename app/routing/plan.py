@@ -50,6 +50,12 @@ class Target(Struct, frozen=True):
         surface = self.traits.native.get(body_format, "")
         return surface if surface == "invoke" or not self.model.is_opaque else ""
 
+    @property
+    def on_mantle(self) -> str:
+        """The formats in which mantle has the model, in words; Converse need not have it. Empty if there are none."""
+        formats = (body_format for body_format, surface in self.traits.native.items() if surface == "mantle")
+        return ", ".join(sorted(formats)).replace("_", " ")
+
 
 class Choice(Struct, frozen=True):
     """One member of a route, as configured."""

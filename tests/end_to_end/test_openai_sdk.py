@@ -341,6 +341,21 @@ def test_models(client: openai.OpenAI) -> None:
     assert "anthropic.claude-sonnet-4-5-20250929-v1:0" not in listed
     assert "cohere.embed-v4:0" not in listed
     assert client.models.retrieve("amazon.nova-pro-v1:0").owned_by == "amazon"
+    account = "arn:aws:bedrock:us-east-1:123456789012"
+    for name in (
+        f"{account}:inference-profile/us.anthropic.claude-sonnet-4-6",
+        "anthropic.claude-sonnet-4-6",
+        "default",
+    ):
+        assert client.models.retrieve(name).id == name
+    for name in (
+        f"{account}:inference-profile/eu.nobody.x",
+        "eu.amazon.nova-pro-v1:0",
+        f"{account}:prompt/x",
+        "no model",
+    ):
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve(name)
     with pytest.raises(openai.NotFoundError) as caught:
         client.models.retrieve("no/such:model")
     assert caught.value.code == "model_not_found"

@@ -286,6 +286,15 @@ def test_refusals_in_either_shape_keep_their_words(body: bytes, message: None) -
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
+def test_where_only_mantle_has_the_model_the_refusal_says_whom_it_serves(client: openai.OpenAI, url: str) -> None:
+    with pytest.raises(openai.NotFoundError, match=r"on mantle Bedrock has it for callers of: openai responses\)"):
+        client.chat.completions.create(model=GPT55, messages=[{"role": "user", "content": "x"}])
+    body = {"model": GEMMA, "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+    answer = httpx.post(f"{url}/v1/messages", json=body, headers={"x-api-key": KEY})
+    assert answer.status_code == 404
+    assert "has it for callers of: openai chat, openai responses)" in answer.json()["error"]["message"]
+
+
 def test_credentials_that_mantle_refuses_are_never_the_caller_s_fault() -> None:
     refusal = http_reply(b'{"error":{"code":"invalid_api_key","message":"who?"}}', "401 Unauthorized")
     with answering(refusal, refusal, refusal) as url:
