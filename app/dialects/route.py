@@ -128,11 +128,13 @@ class Door(APIRoute):
         # only the OpenAPI page needs the schemas of documented routes: 1.3 MB for all doors, measured on 2026-11-25
         self.documented = partial(APIRoute, path, documented, **options)
         super().__init__(path, _undocumented, methods=options["methods"], response_model=None)
+        # those of every route of this path, once all are known
+        self.allowed = self.methods or set()
         self._entrance = Entrance(self.path_format, dialect, handler, render_error, threshold, render_by_head)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, past FastAPI."""
-        await self._entrance.enter(scope, receive, send, self.methods or set())
+        await self._entrance.enter(scope, receive, send, self.methods or set(), self.allowed)
 
 
 class Entrance(Struct, frozen=True):
@@ -148,8 +150,12 @@ class Entrance(Struct, frozen=True):
     threshold: Threshold
     render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None
 
-    async def enter(self, scope: Scope, receive: Receive, send: Send, methods: set[str]) -> None:
-        """Handle one request to its end."""
+    async def enter(self, scope: Scope, receive: Receive, send: Send, methods: set[str], allowed: set[str]) -> None:
+        """Handle one request to its end.
+
+        Args:
+            methods: those of this endpoint. allowed: those of its path.
+        """
         record: RequestRecord = scope[RECORD]
         record.route, record.dialect = self.route, self.dialect
         render_error = self.render_by_head(head_of(scope)) if self.render_by_head else self.render_error
@@ -158,9 +164,8 @@ class Entrance(Struct, frozen=True):
         failure: GatewayError | None = None
         try:
             if scope["method"] not in methods:
-                raise MethodNotAllowed(
-                    f"this path takes {', '.join(sorted(methods))}", headers={"allow": ", ".join(sorted(methods))}
-                )
+                others = ", ".join(sorted(allowed))
+                raise MethodNotAllowed(f"this path takes {others}", headers={"allow": others})
             async with limit:
                 await self._handle(scope, receive, sender, Deadline(limit.when() or 0.0, limit))
         except CallerGone:

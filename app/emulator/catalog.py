@@ -175,6 +175,11 @@ def find_model(name: str) -> tuple[Model, str]:
     return _find(name, is_by_profile=False)
 
 
+def find_counted(name: str) -> tuple[Model, str]:
+    """The model whose tokens are counted, by its base id even where it is sold by profile only."""
+    return _find(name, is_by_profile=True)
+
+
 def _find(name: str, *, is_by_profile: bool) -> tuple[Model, str]:
     geography, _, rest = name.partition(".")
     if geography in _GEOGRAPHIES:

@@ -9,7 +9,7 @@ from typing import Any
 from app.converse.events import Event
 from app.converse.fold import fold
 from app.emulator import anthropic, openai, openai_events, tokens
-from app.emulator.catalog import LLM_ID, Model, find_model, find_on_mantle
+from app.emulator.catalog import LLM_ID, Model, find_counted, find_model, find_on_mantle
 from app.emulator.constraints import check_constraints
 from app.emulator.embeddings import embed
 from app.emulator.failure import Failure, invalid
@@ -133,8 +133,11 @@ class Runtime:
         """CountTokens: free, and only by base id (recording anthropic_bedrock_count_tokens_error)."""
         request = _document(body)
         check_constraints("CountTokens", {**request, "modelId": model_name})
-        model, _ = await self._admit(model_name, "count-tokens", body)
-        if model_name != model.id and not model_name.startswith(("scripted.", "arn:aws:bedrock:us-east-1::")):
+        by_arn = model_name.startswith("arn:")
+        model, suffix = find_model(model_name) if by_arn else find_counted(model_name)
+        await self._strike(suffix, f"{model_name}/count-tokens", body)
+        is_named = model_name == model.id or model_name.startswith(("scripted.", "arn:aws:bedrock:us-east-1::"))
+        if not is_named or not model.id.startswith(("anthropic.", "scripted.", "local.")):
             raise invalid("The provided model doesn't support counting tokens.")
         if "invokeModel" in request["input"]:
             converse = anthropic.to_converse(_own_document(b64decode(request["input"]["invokeModel"]["body"])))

@@ -21,6 +21,8 @@ PATHS = {
     "/v1/embeddings": "post",
     "/v1/responses": "post",
     "/v1/responses/{response_id}": "get",
+    "/v1/responses/{response_id}/input_items": "get",
+    "/v1/responses/input_tokens": "post",
     "/v1/rerank": "post",
     "/v1/messages": "post",
     "/v1/messages/count_tokens": "post",

@@ -137,11 +137,10 @@ def test_signatures_and_hidden_thoughts_arrive_byte_equal(model: str) -> None:
 
 
 def test_counting(claude: anthropic.Anthropic, gateway_url: str) -> None:
-    for model in (CLAUDE, ECHO):
+    by_profile = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    for model in (CLAUDE, ECHO, by_profile, by_profile.removeprefix("us.")):
         assert claude.messages.count_tokens(model=model, messages=ask("one two three")).input_tokens == 7
-    raw = claude.messages.with_raw_response.count_tokens(
-        model="us.anthropic.claude-sonnet-4-5-20250929-v1:0", messages=ask("one two three")
-    )
+    raw = claude.messages.with_raw_response.count_tokens(model="us.amazon.nova-pro-v1:0", messages=ask("one two three"))
     assert raw.headers["x-outcrop-estimated"] == "input_tokens"
     assert raw.parse().input_tokens > 0
     with pytest.raises(anthropic.NotFoundError):

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from tests.servers import KEY, gateway
 
-ECHO, THINKING = "scripted.echo-v1:0", "scripted.thinking-v1:0"
+ECHO, THINKING, UNCOUNTED = "scripted.echo-v1:0", "scripted.thinking-v1:0", "amazon.nova-pro-v1:0"
 WEATHER: Any = {
     "type": "function",
     "name": "get_weather",
@@ -237,6 +237,58 @@ def test_items_of_kept_answers_may_be_referred_to(client: openai.OpenAI, referen
     assert caught.value.param == "input[1]"
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(second.output[0].id)  # type: ignore[arg-type]
+
+
+def test_the_items_that_led_to_an_answer_are_listed(client: openai.OpenAI) -> None:
+    first: Any = client.responses.create(model=THINKING, input="Weather?", tools=[WEATHER])
+    call = first.output[-1]
+    result: Any = [{"type": "function_call_output", "call_id": call.call_id, "output": "rain"}]
+    second = client.responses.create(model=THINKING, input=result, previous_response_id=first.id, tools=[WEATHER])
+    listed = list(client.responses.input_items.list(second.id))
+    assert [item.type for item in listed] == [
+        "function_call_output",
+        "function_call",
+        "message",
+        "reasoning",
+        "message",
+    ]
+    assert listed[-1].content[0].text == "Weather?"  # type: ignore[union-attr]
+    assert not any(item.to_dict().get("encrypted_content") for item in listed)
+    pages = client.responses.input_items.list(second.id, order="asc", limit=2)
+    assert [item.id for item in pages] == [item.id for item in listed][::-1]
+    assert (len(pages.data), pages.has_more) == (2, True)
+    behind = client.responses.input_items.list(second.id, after=str(listed[-2].id))
+    assert [item.id for item in behind.data] == [listed[-1].id]
+    for wrong in ({"limit": 0}, {"limit": 101}, {"order": "random"}, {"after": "nobody"}):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.input_items.list(second.id, **wrong)  # type: ignore[arg-type]
+        assert caught.value.param == next(iter(wrong))
+    with pytest.raises(openai.NotFoundError):
+        client.responses.input_items.list("resp_none")
+
+
+def test_the_tokens_of_a_request_are_counted_or_estimated(client: openai.OpenAI) -> None:
+    counts = client.responses.input_tokens.with_raw_response
+    short = counts.count(model=ECHO, input="hello")
+    assert "x-outcrop-estimated" not in short.headers
+    answer = short.parse()
+    assert (answer.object, answer.input_tokens > 0) == ("response.input_tokens", True)
+    long = counts.count(model=ECHO, input="hello " * 100, instructions="Be brief.", tools=[WEATHER]).parse()
+    assert long.input_tokens > answer.input_tokens
+    kept = client.responses.create(model=ECHO, input="x " * 500)
+    estimated = counts.count(model=UNCOUNTED, input="and now", previous_response_id=kept.id)
+    assert estimated.headers["x-outcrop-estimated"] == "input_tokens"
+    assert estimated.parse().input_tokens > 200
+    picture: Any = [
+        {"role": "user", "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{'A' * 90000}"}]}
+    ]
+    assert 1600 <= counts.count(model=UNCOUNTED, input=picture).parse().input_tokens < 2000
+
+
+def test_another_method_is_told_of_all_that_the_path_takes(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.APIStatusError, match="this path takes DELETE, GET") as caught:
+        client.post("/responses/compact", cast_to=object, body={"model": ECHO})
+    assert caught.value.response.headers["allow"] == "DELETE, GET"
 
 
 def test_what_a_request_refers_to_counts_as_if_it_had_brought_it(emulator_url: str) -> None:

@@ -15,12 +15,12 @@ from app.dialects.anthropic_messages.response import from_reply
 from app.dialects.anthropic_messages.schema_in import CountTokensRequest, MessagesRequest
 from app.dialects.anthropic_messages.schema_out import ErrorOut, MessageOut, TokenCount
 from app.dialects.anthropic_messages.stream import PING, EventStream
+from app.dialects.counting import counted
 from app.dialects.documents import is_streamed, name_of, read_object, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.replies import SSE, frames, understood
 from app.dialects.route import MEANINGS, Door, Threshold, error_responses
 from app.dialects.urls import fetch_media
-from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.kit import ids, json
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
@@ -33,9 +33,6 @@ _OWN_WORDS = {400: "The request cannot be carried out; the message begins with t
 ERRORS = error_responses(ErrorOut, {**{status: MEANINGS[status] for status in MEANINGS if status != 503}, **_OWN_WORDS})
 
 _LAST = "message_stop"
-# where nobody counts: English text has about four letters a token
-_LETTERS_A_TOKEN = 4
-_TOKENS_OF_MEDIA = 1600  # what a picture of a million pixels costs
 _QUESTION = {"max_tokens": 256, "messages": [{"role": "user", "content": "Say hello."}]}
 _EXAMPLES = {
     "plain": {"summary": "A question", "value": _QUESTION},
@@ -153,40 +150,15 @@ async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
         request = validate({**document, "max_tokens": 1}, CountTokensRequest)
         return pipeline.count(to_call(request, _betas(exchange, pipeline.betas)), target)
 
-    headers = (*JSON, ("request-id", exchange.record.request_id))
-    try:
-        tokens = await pipeline.run(exchange, name_of(document), way_to)
-    except (InvalidRequest, ModelNotFound) as error:
-        if not _does_not_count(error):
-            raise
-        tokens = estimate_tokens(document)
-        headers = (*headers, ("x-outcrop-estimated", "input_tokens"))
+    tokens, estimated = await counted(pipeline, exchange, name_of(document), way_to, document)
+    headers = (*JSON, ("request-id", exchange.record.request_id), *estimated)
     return Whole(200, headers, json.dumps({"input_tokens": tokens}))
-
-
-def estimate_tokens(value: Any) -> int:
-    """About how many tokens a body has: a quarter of its letters, and a fixed number for each picture or document."""
-    match value:
-        case {"type": "base64", "data": _}:
-            return _TOKENS_OF_MEDIA
-        case dict():
-            return sum(len(name) // _LETTERS_A_TOKEN + estimate_tokens(inside) for name, inside in value.items())
-        case list():
-            return sum(map(estimate_tokens, value))
-        case _:
-            return -(-len(str(value)) // _LETTERS_A_TOKEN)
 
 
 def _budget(document: dict[str, Any]) -> int:
     thinking = document.get("thinking")
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     return budget if isinstance(budget, int) else 0
-
-
-def _does_not_count(error: GatewayError) -> bool:
-    """True where Bedrock counts no tokens for the model (recording anthropic_bedrock_count_tokens_error)."""
-    words = error.message.lower()
-    return "counting tokens" in words or "inference profile" in words
 
 
 def _native_call(pipeline: Pipeline, exchange: Exchange, document: dict[str, Any]) -> NativeCall:

@@ -35,6 +35,14 @@ class KeptResponses(Struct, frozen=True):
         stored = await self._get(f"response/{response_id}")
         return None if stored is None else stored["items"]
 
+    async def led_to(self, response_id: str) -> list[Any] | None:
+        """The items that led to an answer, without its own, if it is kept."""
+        stored = await self._get(f"response/{response_id}")
+        if stored is None:
+            return None
+        items: list[Any] = stored["items"]
+        return items[: len(items) - len(stored["response"]["output"])]
+
     async def item(self, item_id: str) -> Any:
         """An item of an answer, or None."""
         return await self._get(f"item/{item_id}")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
 from app.converse.call import ModelCall, NativeCall
+from app.dialects.counting import counted
 from app.dialects.documents import read_object, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_errors import render_error
 from app.dialects.openai_responses.facts import ResponseFacts
 from app.dialects.openai_responses.kept import KeptResponses
+from app.dialects.openai_responses.listing import page_of
 from app.dialects.openai_responses.native import (
     LAST,
     NativeFacts,
@@ -25,7 +27,7 @@ from app.dialects.openai_responses.native import (
 from app.dialects.openai_responses.request import KEPT, SEALED, refuse, to_call
 from app.dialects.openai_responses.response import from_reply
 from app.dialects.openai_responses.schema_in import Item, ResponseHead, ResponseRequest, is_reference
-from app.dialects.openai_responses.schema_out import DeletedOut, ResponseOut
+from app.dialects.openai_responses.schema_out import DeletedOut, ItemsOut, ResponseOut, TokensOut
 from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_responses.stream import ResponseStream
 from app.dialects.openai_responses.tools import custom_names, namespaces
@@ -59,6 +61,10 @@ class _Responses(Struct, frozen=True):
     store: ResponseStore
     secret_of: Callable[[str], bytes]
 
+    def seal(self, exchange: Exchange, target: Target) -> Seal:
+        """What seals a caller's thoughts of a target's model."""
+        return Seal(self.secret_of(exchange.caller.name), exchange.caller.name, target.known.base)
+
 
 def response_routes(
     pipeline: Pipeline, threshold: Threshold, store: ResponseStore, secret_of: Callable[[str], bytes]
@@ -84,6 +90,16 @@ def response_routes(
             raise _unknown(wanted)
         return Whole(200, JSON, json.dumps({"id": wanted, "object": "response", "deleted": True}))
 
+    async def list_items(exchange: Exchange) -> Answer:
+        wanted = exchange.params["response_id"]
+        items = await KeptResponses(store, exchange).led_to(wanted)
+        if items is None:
+            raise _unknown(wanted)
+        return Whole(200, JSON, json.dumps(page_of(items, wanted, exchange.head.query)))
+
+    async def count(exchange: Exchange) -> Answer:
+        return await _count(shared, exchange)
+
     async def create_response(body: ResponseRequest) -> ResponseOut:
         """Answer a conversation, in one piece or, with `stream`, as the events of a response."""
         raise AssertionError(body)
@@ -96,6 +112,17 @@ def response_routes(
         """Forget an answer."""
         raise AssertionError(response_id)
 
+    async def list_input_items(
+        response_id: str, limit: int = 20, order: Literal["desc", "asc"] = "desc", after: str | None = None
+    ) -> ItemsOut:
+        """The items that led to an answer that is kept, a page of them, the newest first unless asked otherwise."""
+        raise AssertionError(response_id, limit, order, after)
+
+    async def count_input_tokens(body: ResponseRequest) -> TokensOut:
+        """Count the tokens of a request without sending it. Where Bedrock does not count for the model, the count is
+        an estimate, and `x-outcrop-estimated` says so."""
+        raise AssertionError(body)
+
     stream = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
     examples = {"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}}
     one = "/v1/responses/{response_id}"
@@ -103,6 +130,8 @@ def response_routes(
         ("POST", "/v1/responses", create_response, create, "Create a response", stream, examples),
         ("GET", one, retrieve_response, retrieve, "Retrieve a response", {}, None),
         ("DELETE", one, delete_response, delete, "Delete a response", {}, None),
+        ("GET", f"{one}/input_items", list_input_items, list_items, "List the items that led to a response", {}, None),
+        ("POST", "/v1/responses/input_tokens", count_input_tokens, count, "Count the tokens of a request", {}, None),
     )
     return [
         Door(
@@ -153,7 +182,7 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         return call, NativeFacts(known_as, document, seal, spaces, request.store is not False), ignored
 
     def whole_way(target: Target) -> Way[dict[str, Any]]:
-        seal = Seal(shared.secret_of(exchange.caller.name), exchange.caller.name, target.known.base)
+        seal = shared.seal(exchange, target)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
             return pipeline.converse(exchange, call, target).then(understood(lambda reply: from_reply(reply, facts)))
@@ -162,7 +191,7 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         return way.noting(ignored).then(understood(lambda answered: from_document(answered, native_facts)))
 
     def stream_way(target: Target) -> Way[tuple[AsyncGenerator[bytes, None], ResponseStream | NativeResponseStream]]:
-        seal = Seal(shared.secret_of(exchange.caller.name), exchange.caller.name, target.known.base)
+        seal = shared.seal(exchange, target)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
             made = ResponseStream(facts)
@@ -188,6 +217,24 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         yield translator.last(await kept.keep(response, [*earlier, *sent]))
 
     return Streamed(200, SSE, chunks(), translator.fail, sse.COMMENT)
+
+
+async def _count(shared: _Responses, exchange: Exchange) -> Answer:
+    document = await read_object(exchange.take_body())
+    await fetch_media(shared.pipeline.media, document, exchange)
+    request = validate(document, ResponseHead)
+    refuse(request)
+    kept = KeptResponses(shared.store, exchange)
+    earlier = await _earlier(kept, request.previous_response_id)
+    sent = await _resolved(kept, request.input)
+
+    def way_to(target: Target) -> Way[int]:
+        whole, now, before = validate(document, ResponseRequest), _items(sent, "input"), _items(earlier, KEPT)
+        return shared.pipeline.count(to_call(whole, shared.seal(exchange, target), now, before), target)
+
+    whole = {**document, "input": [*earlier, *sent]}
+    tokens, estimated = await counted(shared.pipeline, exchange, request.model, way_to, whole)
+    return Whole(200, (*JSON, *estimated), json.dumps({"object": "response.input_tokens", "input_tokens": tokens}))
 
 
 def _ended(translator: ResponseStream | NativeResponseStream) -> dict[str, Any]:

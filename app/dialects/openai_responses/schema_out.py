@@ -33,6 +33,23 @@ class ResponseOut(Shown):
     metadata: dict[str, str]
 
 
+class TokensOut(Shown):
+    """The tokens of a request."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
+
+
+class ItemsOut(Shown):
+    """A page of items."""
+
+    object: Literal["list"] = "list"
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
 class DeletedOut(Shown):
     """An answer that is forgotten."""
 

@@ -1,0 +1,56 @@
+"""Tokens of a request that is not sent, for every dialect that counts: Bedrock's count, or an estimate that says so."""
+
+from collections.abc import Callable
+from typing import Any
+
+from app.dialects.envelopes import Headers
+from app.errors import GatewayError, InvalidRequest, ModelNotFound
+from app.pipeline.exchange import Exchange
+from app.pipeline.run import Pipeline
+from app.pipeline.ways import Way
+from app.routing.plan import Target
+
+# where nobody counts: English text has about four letters a token
+_LETTERS_A_TOKEN = 4
+_TOKENS_OF_MEDIA = 1600  # what a picture of a million pixels costs
+_ESTIMATED: Headers = (("x-outcrop-estimated", "input_tokens"),)
+
+
+async def counted(
+    pipeline: Pipeline, exchange: Exchange, name: str, way_to: Callable[[Target], Way[int]], document: Any
+) -> tuple[int, Headers]:
+    """The tokens of a request, and the header that says so where they are estimated.
+
+    Args:
+        name: the model's, as the caller used it. way_to: the way to have a target count. document: what is estimated.
+
+    Raises:
+        GatewayError: as `Pipeline.run` does, except where Bedrock does not count for the model.
+    """
+    try:
+        return await pipeline.run(exchange, name, way_to), ()
+    except (InvalidRequest, ModelNotFound) as error:
+        if not _does_not_count(error):
+            raise
+        return estimate_tokens(document), _ESTIMATED
+
+
+def estimate_tokens(value: Any) -> int:
+    """About how many tokens a body has: a quarter of its letters, and a fixed number for each picture or document."""
+    match value:
+        case {"type": "base64", "data": _}:
+            return _TOKENS_OF_MEDIA
+        case dict():
+            return sum(len(name) // _LETTERS_A_TOKEN + estimate_tokens(inside) for name, inside in value.items())
+        case list():
+            return sum(map(estimate_tokens, value))
+        case str() if value.startswith("data:"):
+            return _TOKENS_OF_MEDIA
+        case _:
+            return -(-len(str(value)) // _LETTERS_A_TOKEN)
+
+
+def _does_not_count(error: GatewayError) -> bool:
+    """True where Bedrock counts no tokens for the model (recording anthropic_bedrock_count_tokens_error)."""
+    words = error.message.lower()
+    return "counting tokens" in words or "inference profile" in words

@@ -1,0 +1,52 @@
+"""The items that led to a kept answer, as a list of OpenAI's: `GET /v1/responses/{id}/input_items`. Contracts 2.2."""
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from app.errors import InvalidRequest
+
+_PAGE, _MOST = 20, 100
+
+
+def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
+    """A page of the items, the newest first unless the query says otherwise.
+
+    Args:
+        items: as they were sent, and as earlier answers had them. query: `limit`, `order` and `after`.
+
+    Raises:
+        InvalidRequest: a value of the query cannot be, with its name.
+    """
+    asked = {name: values[-1] for name, values in parse_qs(query).items()}
+    limit, order = asked.get("limit", str(_PAGE)), asked.get("order", "desc")
+    if not limit.isdecimal() or not 1 <= int(limit) <= _MOST:
+        raise InvalidRequest(f"must be a number from 1 to {_MOST}", param="limit")
+    if order not in ("asc", "desc"):
+        raise InvalidRequest("must be asc or desc", param="order")
+    listed = [_whole(item, place, response_id) for place, item in enumerate(items)]
+    if order == "desc":
+        listed.reverse()
+    if "after" in asked:
+        ids = [item["id"] for item in listed]
+        if asked["after"] not in ids:
+            raise InvalidRequest("there is no such item", param="after")
+        listed = listed[ids.index(asked["after"]) + 1 :]
+    page = listed[: int(limit)]
+    return {
+        "object": "list",
+        "data": page,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+        "has_more": len(listed) > len(page),
+    }
+
+
+def _whole(item: Any, place: int, response_id: str) -> dict[str, Any]:
+    """An item with the members that a sender may leave out, and without a thought's own words to the model."""
+    made = {name: value for name, value in item.items() if name != "encrypted_content"}
+    made.setdefault("type", "message")
+    made.setdefault("id", f"item_{place}_{response_id.removeprefix('resp_')}")
+    if made["type"] == "message" and isinstance(made.get("content"), str):
+        kind = "output_text" if made.get("role") == "assistant" else "input_text"
+        made["content"] = [{"type": kind, "text": made["content"]}]
+    return made
