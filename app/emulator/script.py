@@ -28,8 +28,9 @@ def last_text(request: dict[str, Any]) -> str:
 
 
 def last_results(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tool results of the last turn."""
-    return [block["toolResult"] for block in request["messages"][-1]["content"] if "toolResult" in block]
+    """The tool results of the last turn, with which the system may have had a word behind it, as in Claude Code's."""
+    spoken = [message for message in request["messages"] if message["role"] != "system"] or request["messages"]
+    return [block["toolResult"] for block in spoken[-1]["content"] if "toolResult" in block]
 
 
 def sample_of(schema: Any, root: Any = None, depth: int = 0) -> Any:

@@ -372,6 +372,9 @@ def test_anthropic_bodies(bedrock: Any) -> None:
         },
     ]
     assert invoke(bedrock, tools=[TOOL], messages=history)["content"][0]["text"] == "The tools said: sunny"
+    reminded = [*history, {"role": "system", "content": "Be brief."}]
+    answer = invoke(bedrock, "us.anthropic.claude-sonnet-5", tools=[TOOL], messages=reminded)
+    assert answer["content"][0]["text"] == "The tools said: sunny"
     assert invoke(bedrock, tools=[TOOL], tool_choice={"type": "none"})["content"] == [{"type": "text", "text": "hi"}]
     assert invoke(bedrock, tools=[TOOL], tool_choice={"type": "tool", "name": "look"})["stop_reason"] == "tool_use"
     shaped = invoke(
