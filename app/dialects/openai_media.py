@@ -4,6 +4,8 @@ from app.converse.content import DocumentBlock, ImageBlock
 from app.converse.media import DOCUMENT_EXTENSIONS, DOCUMENT_FORMATS, IMAGE_FORMATS
 from app.errors import InvalidRequest
 
+_LONGEST_LINE = 80
+
 
 def image_of(url: str, path: str) -> ImageBlock:
     """An image block. `path` is the field that holds the URL.
@@ -38,7 +40,7 @@ def document_of(file_data: str | None, filename: str | None, file_id: str | None
             f"a file must be one of {', '.join(sorted(DOCUMENT_EXTENSIONS))}, told by its data: URL or filename",
             param=path,
         )
-    return {"format": document_format, "name": stem or filename or "document", "source": {"bytes": data}}
+    return {"format": document_format, "name": stem or filename or "document", "source": {"bytes": _in_one_line(data)}}
 
 
 def _split_data_url(url: str, path: str) -> tuple[str, str]:
@@ -47,4 +49,9 @@ def _split_data_url(url: str, path: str) -> tuple[str, str]:
     if not head.startswith("data:") or not comma or not head.endswith(";base64"):
         raise InvalidRequest("must be a data: URL with base64 content; other URLs are not fetched", param=path)
     media_type = head.removeprefix("data:").partition(";")[0]
-    return media_type, data
+    return media_type, _in_one_line(data)
+
+
+def _in_one_line(data: str) -> str:
+    """Base64 without the ends of lines that `base64` and MIME put into it, after 76 letters at the most."""
+    return "".join(data.split()) if "\n" in data[:_LONGEST_LINE] else data

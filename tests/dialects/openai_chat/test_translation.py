@@ -1,5 +1,6 @@
 """What no golden case shows: refusals with their paths, odd shapes, and streams event by event."""
 
+import base64
 import contextlib
 from typing import Any
 
@@ -135,6 +136,15 @@ def test_what_is_no_request_at_all(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as caught:
         validate(object_of(body), ChatRequest)
     assert caught.value.param is None
+
+
+def test_base64_may_come_in_lines() -> None:
+    lines = base64.encodebytes(bytes(200)).decode()
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{lines}"}}
+    document = {"type": "file", "file": {"file_data": lines.replace("\n", "\r\n"), "filename": "a.pdf"}}
+    made = call(**content(image, document)).converse["messages"][0]["content"]
+    sources: Any = [made[0]["image"]["source"], made[1]["document"]["source"]]
+    assert [source["bytes"] for source in sources] == [base64.b64encode(bytes(200)).decode()] * 2
 
 
 def test_documents_are_told_by_media_type_or_by_name() -> None:
