@@ -81,8 +81,8 @@ class LogObserver:
 
     _QUIET_ROUTES: ClassVar[frozenset[str]] = frozenset({"/health", "/health/ready", "/metrics"})
 
-    def __init__(self, write: Callable[[str], object] | None = None) -> None:
-        self._write = write or _outlet.write
+    def __init__(self, write: Callable[[bytes], object] | None = None) -> None:
+        self._write = write or _outlet.write_soon
 
     def request_ended(self, record: RequestRecord) -> None:
         """Log the request, at DEBUG for health checks, at ERROR for faults on our side or upstream."""
@@ -92,7 +92,7 @@ class LogObserver:
         if _requests.isEnabledFor(level):
             line = _begin_line(time.time(), level, _requests.name, "request")
             line.update(_fields(record))
-            self._write(json.dumps_text(line) + "\n")
+            self._write(json.dumps(line) + b"\n")
 
 
 _PLAIN = tuple(

@@ -1,5 +1,6 @@
 """The log's way out: stderr, behind which may be a pipe that nobody reads."""
 
+import asyncio
 import contextlib
 import os
 import select
@@ -22,46 +23,66 @@ class Outlet:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        # what is still to be written; garbage collection may add to it while a line is written, by the same thread
+        self._lines: deque[bytes] = deque()
+        self._due: asyncio.AbstractEventLoop | None = None
         self._rest = b""
         self._lost = 0
-        # what garbage collection had to tell while a line was written, by the same thread
-        self._late: deque[str] = deque()
         self._is_writing = False
 
     def write(self, line: str) -> None:
         """Write one line, or lose it."""
+        self._lines.append(line.encode(errors="backslashreplace"))
+        self.flush()
+
+    def write_soon(self, line: bytes) -> None:
+        """The same, together with what else is said until the event loop comes to it."""
+        self._lines.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if self._due is not loop:
+            self._due = loop
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what is still to be written."""
+        self._due = None
         try:
             file = sys.stderr.fileno()
         except (AttributeError, OSError, ValueError):  # none, a closed one, or somebody's own
             with contextlib.suppress(AttributeError, ValueError):
-                sys.stderr.write(line)
+                while self._lines:
+                    sys.stderr.write(self._lines.popleft().decode())
             return
         with self._lock:
-            self._late.append(line)
             if self._is_writing:
                 return
             self._is_writing = True
             try:
-                while self._late:
-                    self._write(file, self._late.popleft())
+                while self._lines:
+                    self._write(file)
             finally:
                 self._is_writing = False
 
-    def _write(self, file: int, line: str) -> None:
+    def _write(self, file: int) -> None:
+        """Write as many lines as go out as one piece, which no other process's can come into."""
+        data, lines = self._lines.popleft(), 1
+        while self._lines and len(data) + len(self._lines[0]) <= _PIECE:
+            data, lines = data + self._lines.popleft(), lines + 1
         self._rest = _written(file, self._rest)
         if self._rest:  # of a line whose beginning stands there already
-            self._lost += 1
+            self._lost += lines
             return
-        told = json.dumps(self._loss()) + b"\n" if self._lost else b""
-        data = told + line.encode(errors="backslashreplace")
+        if self._lost:
+            data = json.dumps(self._loss()) + b"\n" + data
         rest = _written(file, data)
         if len(rest) == len(data):
-            self._lost += 1
+            self._lost += lines
         else:
             self._rest, self._lost = rest, 0
-
-    def flush(self) -> None:
-        """There is nothing to be flushed."""
 
     def _loss(self) -> dict[str, object]:
         return {"level": "WARNING", "message": "lines of the log were lost: nobody read them", "lines": self._lost}

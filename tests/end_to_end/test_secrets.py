@@ -79,7 +79,10 @@ def lines() -> Any:
 
 
 def test_no_canary_is_logged(lines: list[str]) -> None:
-    with serving(emulator_app()) as url, gateway(url, LogObserver(lines.append), aws_bearer_token_bedrock=None) as base:
+    with (
+        serving(emulator_app()) as url,
+        gateway(url, LogObserver(lambda line: lines.append(line.decode())), aws_bearer_token_bedrock=None) as base,
+    ):
         for path, body, headers in CALLS:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             httpx.post(base + path, content=content, headers={"authorization": f"Bearer {KEY}", **headers})
@@ -92,7 +95,7 @@ def test_no_canary_is_logged(lines: list[str]) -> None:
 
 
 def test_a_line_tells_what_happened(lines: list[str]) -> None:
-    with serving(emulator_app()) as url, gateway(url, LogObserver(lines.append)) as base:
+    with serving(emulator_app()) as url, gateway(url, LogObserver(lambda line: lines.append(line.decode()))) as base:
         body = {"model": "scripted.echo-v1:0", "messages": [{"role": "user", "content": "hello"}], "seed": 1}
         headers = {"authorization": f"Bearer {KEY}", "x-request-id": "mine-1"}
         answer = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers)

@@ -14,9 +14,9 @@ def record(**members: Any) -> RequestRecord:
 
 
 def line_of(ended: RequestRecord) -> dict[str, Any]:
-    lines: list[str] = []
+    lines: list[bytes] = []
     LogObserver(lines.append).request_ended(ended)
-    return dict(json.loads("".join(lines) or "{}"))
+    return dict(json.loads(b"".join(lines) or "{}"))
 
 
 @pytest.mark.parametrize(

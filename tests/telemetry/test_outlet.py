@@ -1,8 +1,10 @@
 """The log's way out, with a pipe that nobody reads behind it."""
 
+import asyncio
 import contextlib
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -48,6 +50,37 @@ def test_what_nobody_reads_is_lost_and_counted(size: int) -> None:
     assert [each["number"] for each in told] == list(range(len(told)))
     assert 0 < len(told) < 1000
     assert (lost["lines"], last["number"]) == (1000 - len(told), 1000)
+
+
+async def test_what_is_said_in_one_turn_of_the_loop_goes_out_in_few_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    outlet, pieces = Outlet(), []
+    whole = outlet_module._written
+
+    def written(file: int, data: bytes) -> bytes:
+        pieces.append(data)
+        return whole(file, data)
+
+    monkeypatch.setattr(outlet_module, "_written", written)
+    with stderr_into_a_pipe() as pipe:
+        for number in range(20):
+            outlet.write_soon(line(number, 100).encode())
+        assert read(pipe) == b""
+        await asyncio.sleep(0)
+        outlet.write_soon(line(20).encode())
+        outlet.write(line(21))  # who cannot wait takes the others along
+        outlet.write_soon(line(22).encode())
+        logging.shutdown([lambda: logging.StreamHandler(outlet)])
+        assert [json.loads(each)["number"] for each in read(pipe).splitlines()] == list(range(23))
+    pieces = [piece for piece in pieces if piece]
+    assert len(pieces) < 10
+    assert all(len(piece) <= 4096 and piece.endswith(b"\n") for piece in pieces)
+
+
+def test_without_a_loop_nothing_waits() -> None:
+    outlet = Outlet()
+    with stderr_into_a_pipe() as pipe:
+        outlet.write_soon(line(1).encode())
+        assert read(pipe)
 
 
 def test_a_reader_who_went_away_is_no_fault() -> None:
