@@ -350,7 +350,7 @@ def test_over_tls_too_an_answer_that_nobody_reads_is_not_held(tmp_path: Path) ->
             heard = 0
             while heard < LARGE and (data := slow.recv(200_000)):
                 heard += len(data)
-                time.sleep(0.01)
+                time.sleep(0.001)
         assert heard >= LARGE
         with calling() as deaf:
             time.sleep(6 * SECONDS)

@@ -29,7 +29,7 @@ CLAUDE_3, CLAUDE_45, CLAUDE_46, CLAUDE_5 = (
 )
 NOVA, LLAMA = "amazon.nova-pro-v1:0", "us.meta.llama4-maverick-17b-instruct-v1:0"
 OTHERS = {
-    1: "bedrock/test_credentials.py::test_resolving_runs_in_a_thread_and_never_blocks_the_loop",
+    1: "bedrock/test_credentials.py::test_a_request_waits_for_the_very_first_answer",
     2: "end_to_end/test_failures.py::test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_second",
     3: "end_to_end/test_failures.py::test_a_caller_who_leaves_is_logged_and_nothing_stays_behind",
     4: "end_to_end/test_anthropic_sdk.py::test_silence_is_filled_with_pings",
