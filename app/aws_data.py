@@ -64,7 +64,7 @@ def bedrock_regions() -> tuple[str, ...]:
 
 def chain_command(*question: str) -> list[str]:
     """The command that asks botocore; see `app/aws_chain.py`."""
-    return [sys.executable, "-P", str(_CHAIN), *question]
+    return [sys.executable or "python3", "-P", str(_CHAIN), *question]
 
 
 def available_profiles() -> list[str]:
@@ -73,8 +73,10 @@ def available_profiles() -> list[str]:
     Raises:
         ValueError: they cannot be read.
     """
-    files = (os.environ.get(name) or usual for name, usual in _FILES.items())
-    return _said("profiles")["profiles"] if any(Path(file).expanduser().exists() for file in files) else []
+    files = (os.path.expandvars(os.environ.get(name) or usual) for name, usual in _FILES.items())
+    # `Path` raises where a home cannot be found, or may not be looked into
+    is_there = any(os.path.exists(os.path.expanduser(file)) for file in files)  # noqa: PTH110, PTH111
+    return _said("profiles")["profiles"] if is_there else []
 
 
 def endpoints(places: Sequence[tuple[str, str]]) -> list[str]:
@@ -92,8 +94,11 @@ def endpoints(places: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _said(*question: str) -> _Said:
-    asked = subprocess.run(chain_command(*question), stdin=subprocess.DEVNULL, capture_output=True, check=True)  # noqa: S603
-    said = json.loads_as(asked.stdout, _Said)
+    try:
+        asked = subprocess.run(chain_command(*question), stdin=subprocess.DEVNULL, capture_output=True, check=True)  # noqa: S603
+        said = json.loads_as(asked.stdout, _Said)
+    except (OSError, subprocess.SubprocessError, json.JsonError) as error:
+        raise ValueError(f"botocore cannot be asked ({type(error).__name__})") from None
     if "words" in said:
         raise ValueError(said["words"])
     return said

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.bedrock.client import BedrockClient
 from app.bedrock.control import ModelDirectory
-from app.bedrock.credentials import CredentialsProvider, make_resolver
+from app.bedrock.credentials import make_providers
 from app.bedrock.endpoints import HOME, Place, resolve_endpoints
 from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.retry import RetryPolicy
@@ -184,10 +184,11 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     transport = _transport(settings)
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
     places = {HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)}
+    providers = make_providers(settings, places)
     clients = {
         place: BedrockClient(
             endpoints=endpoints,
-            credentials=CredentialsProvider(make_resolver(settings, place)),
+            credentials=providers[place],
             signer=Signer(place.region or settings.aws_region),
             transport=transport,
             retry=retry,

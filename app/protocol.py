@@ -29,6 +29,8 @@ _HELD_BYTES = 256 * 1024
 _HTTP_2 = b"PRI * HTTP/2.0\r\n"
 _WORDS = b"this server speaks HTTP/1.1"
 _GO_AWAY = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8 + len(_WORDS), 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13)) + _WORDS
+# how often it is looked whether all has been taken: soon at first
+_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.01, 1.0
 _UPGRADE = re.compile(rb"^(upgrade|http2-settings):[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
@@ -105,11 +107,11 @@ class _Joined:
     def close(self) -> None:
         """Close behind what was written."""
         self._flush()
-        self._transport.close()
+        self._protocol.leave()
 
     def is_closing(self) -> bool:
         """True if nothing can be written any more."""
-        return self._transport.is_closing()
+        return self._protocol.is_leaving()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -133,7 +135,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.written = 0
         # bytes since the last that were of use: of a head, of trailers, of what frames a body
         self._overhead = 0
-        self._is_in_body = self._has_arrived = self._is_ending = self._is_tls = False
+        self._is_in_body = self._has_arrived = self._is_ending = self._is_tls = self._is_leaving = False
         # bytes of requests behind the one that is answered
         self._ahead = 0
         self._cycles: list[RequestResponseCycle] = []
@@ -161,19 +163,39 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _close_if_idle(self) -> None:
         if not self._overhead and all(cycle.response_complete for cycle in self._cycles):
-            self.transport.close()
-            self.loop.call_later(self.last_call_seconds, self._go)
+            self.leave()
 
-    def _go(self) -> None:
-        """Go without the goodbye of TLS, which whoever uses the connection no more does not say; but not before all
-        that was said to them has been taken."""
-        told = taken_of(self.transport.get_extra_info("socket"))
-        if told is None or any(not cycle.response_complete for cycle in self._cycles):
-            return
-        if told.is_behind:
-            self.loop.call_later(self.last_call_seconds, self._go)
+    def leave(self) -> None:
+        """Close once all that was said has been taken.
+
+        Over TLS `close` waits for that for half a minute, and then for a goodbye, which whoever uses the connection no
+        more does not say.
+        """
+        self._is_leaving = True
+        if self._is_tls:
+            self._leave_when_taken(-1, _FIRST_LOOK_SECONDS)
         else:
-            self.transport.abort()
+            self.transport.close()
+
+    def is_leaving(self) -> bool:
+        """True if nothing more is said here."""
+        return self._is_leaving or self.transport.is_closing()
+
+    def _leave_when_taken(self, before: int, pause: float) -> None:
+        """Look again after a while. What the system has for the other side is not all: it is what was still to be sent
+        when the event loop last came to it, so that nothing may have changed since the last look either.
+        """
+        told = taken_of(self.transport.get_extra_info("socket"))
+        if told is None or (told.count == before and not told.is_behind):
+            self.transport.close()
+            self.loop.call_later(self.last_call_seconds, self.transport.abort)
+        else:
+            self.loop.call_later(pause, self._leave_when_taken, told.count, min(2 * pause, _LONGEST_LOOK_SECONDS))
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nobody has asked anything for long enough."""
+        if not self.is_leaving():
+            self.leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Somebody has gone, and with them everybody who waited in line behind them."""
@@ -190,7 +212,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
-        if self.transport.is_closing():
+        if self.is_leaving():
             return
         if not self._is_in_body and not self._overhead:
             if not self._cycles and data.startswith(_HTTP_2):
@@ -253,6 +275,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         if len(self._cycles) > _IN_LINE:
+            _log.warning("refused: too many requests were sent ahead of their answers")
             self.transport.abort()
         elif len(self._cycles) > 1:
             self.flow.resume_reading()  # uvicorn stops; but then it would not be heard that the caller goes
@@ -282,9 +305,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The answer has gone out; what is left of the request's body is not wanted, and must not last."""
-        super().on_response_complete()
-        if self._is_ending and self._is_tls:
-            self.loop.call_later(self.last_call_seconds, self._go)
+        if self._is_leaving:
+            self.server_state.total_requests += 1
+        else:
+            super().on_response_complete()
         if self._is_in_body and not self.transport.is_closing():
             self._watch()
         # what TLS has handed on to the system's transport nobody can see here

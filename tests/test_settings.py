@@ -10,12 +10,45 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from app.aws_data import bedrock_regions
+from app.aws_data import available_profiles, bedrock_regions
 from app.environment import load_settings
 from app.kit.entries import parse_api_keys
 from app.settings import Settings, SettingsError
 
 GOOD = {"AWS_REGION": "eu-central-1", "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0", "API_KEYS": "team=s3cret"}
+
+
+@pytest.mark.parametrize("home", ["", "/root/nobody/may/look", "/nowhere"])
+def test_no_home_is_no_fault(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home:
+        monkeypatch.setenv("HOME", home)
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("os.path.exists", lambda _: False)
+    assert available_profiles() == []
+
+
+def test_a_file_may_be_named_by_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[profile team]\nregion = us-east-1\n")
+    monkeypatch.setenv("FOLDER", str(tmp_path))
+    monkeypatch.setenv("AWS_CONFIG_FILE", "$FOLDER/config")
+    assert available_profiles() == ["team"]
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/nowhere", "/"])
+def test_where_botocore_cannot_be_asked_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str
+) -> None:
+    (tmp_path / "config").write_text("[profile team]\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setattr("app.aws_data.chain_command", lambda *_: [program])
+    with pytest.raises(ValueError, match="botocore cannot be asked"):
+        available_profiles()
 
 
 def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environment: str) -> Settings:

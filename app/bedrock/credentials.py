@@ -10,10 +10,11 @@ import logging
 import math
 import os
 import signal
+import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from subprocess import DEVNULL, PIPE
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from app.aws_data import chain_command
 from app.bedrock.endpoints import HOME, Place
@@ -34,6 +35,9 @@ _CHAIN_SECONDS = 60.0
 # botocore refreshes what ends as long before that; what lives shorter, when a quarter of its life is left
 _AHEAD_SECONDS = 900.0
 _AHEAD_SHARE = 0.25
+_LOOKS, _LOOK_SECONDS = 50, 0.01
+# processes that ask botocore at once: each holds 35 MB for a tenth of a second
+_AT_ONCE = 2
 
 
 class Credentials(Struct, frozen=True):
@@ -86,7 +90,9 @@ class CredentialsProvider:
         self.problem = "not resolved yet"
 
     def start(self) -> None:
-        """Begin to resolve, in the background."""
+        """Begin to resolve, in the background, unless that has begun."""
+        if self._task is not None:
+            return
         self._task = asyncio.create_task(self._keep_fresh(), name="credentials")
 
     async def close(self) -> None:
@@ -150,6 +156,25 @@ class CredentialsProvider:
         self._tried.set()
 
 
+def make_providers(settings: Settings, places: Iterable[Place]) -> dict[Place, CredentialsProvider]:
+    """Who the gateway is in each place: places without a role are asked of as one, and so are those of one role."""
+    providers: dict[str, CredentialsProvider] = {}
+    turns = asyncio.Semaphore(_AT_ONCE)
+    for place in places:
+        if place.role not in providers:
+            asked = place if place.role else HOME
+            providers[place.role] = CredentialsProvider(_in_turn(make_resolver(settings, asked), turns))
+    return {place: providers[place.role] for place in places}
+
+
+def _in_turn(resolver: Resolver, turns: asyncio.Semaphore) -> Resolver:
+    async def resolve() -> Known | None:
+        async with turns:
+            return await resolver()
+
+    return resolve
+
+
 def make_resolver(settings: Settings, place: Place = HOME) -> Resolver:
     """The resolver for a place: its role if it has one, else the bearer token if one is set, else botocore's chain.
 
@@ -203,12 +228,22 @@ async def _asked(*question: str) -> Known | None:
     )
 
 
+async def _bury(group: int) -> None:
+    """Take note of the end of those who are this process's own now, as all orphans are the first process's."""
+    with contextlib.suppress(ChildProcessError):  # none of them is
+        for _ in range(_LOOKS):
+            pid, _ = os.waitpid(-group, os.WNOHANG)  # noqa: ASYNC222 -- it waits for nobody
+            if not pid:
+                await asyncio.sleep(_LOOK_SECONDS)
+
+
 async def _output_of(command: list[str]) -> bytes:
     """What a command prints. Raises ChainFailed where it takes too long or cannot be started."""
+    # a profile may ask for a code of whoever sits there
+    is_asked = sys.stdin is not None and sys.stdin.isatty()
+    options: dict[str, Any] = {} if is_asked else {"stdin": DEVNULL, "stderr": DEVNULL, "start_new_session": True}
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, start_new_session=True
-        )
+        process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, **options)
     except OSError as error:
         raise ChainFailed(type(error).__name__) from None
     try:
@@ -218,8 +253,9 @@ async def _output_of(command: list[str]) -> bytes:
         raise ChainFailed(f"it took more than {_CHAIN_SECONDS:g} s") from None
     finally:
         if process.returncode is None:
-            # with all that it has started itself
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                # with all that it has started itself
+                os.kill(process.pid if is_asked else -process.pid, signal.SIGKILL)
             await process.wait()
+            await _bury(process.pid)
     return output

@@ -23,7 +23,7 @@ _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 3
 _MOST_URL = 2048
-_NAMES_AT_ONCE = 4
+_NAMES_AT_ONCE = 16
 _KNOWN = {**IMAGE_FORMATS, **DOCUMENT_FORMATS}
 # what carries an IPv4 address within: NAT64 (RFC 6052), 6to4 (RFC 3056)
 _NAT64, _SIX_TO_FOUR = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16")
@@ -90,12 +90,13 @@ def is_public(address: str) -> bool:
 class PublicNames:
     """Resolves names that lead to the public Internet alone.
 
-    Callers choose them, and a name server may take half a minute for each. So they have threads of their own, a few,
+    Callers choose them, and a name server may take half a minute for each. So they have threads of their own, some,
     which the end of the process does not wait for: the event loop's are for Bedrock's name.
     """
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(_NAMES_AT_ONCE)
+        self._asking: dict[tuple[str, int], asyncio.Future[Addresses]] = {}
 
     async def resolve(self, host: str, port: int) -> Addresses:
         """The addresses of a name.
@@ -103,15 +104,28 @@ class PublicNames:
         Raises:
             NotPublic: one of them is not public. OSError: it has none.
         """
-        found = await self._ask(host, port)
+        found = _as_written(host, port) or await self._ask(host, port)
         if not all(is_public(address[4][0]) for address in found):
             raise NotPublic(socket.EAI_NONAME, "not a public address")
         return found
 
     async def _ask(self, host: str, port: int) -> Addresses:
-        await self._free.acquire()
+        answer = self._asking.get((host, port))
+        if answer is None:
+            await self._free.acquire()
+            answer = self._asking.get((host, port))
+            if answer is None:
+                answer = self._look_up(host, port)
+            else:
+                self._free.release()
+        await asyncio.wait({answer})
+        return answer.result()
+
+    def _look_up(self, host: str, port: int) -> "asyncio.Future[Addresses]":
+        """What a thread will find; it holds a place until then, whoever still waits."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Addresses] = loop.create_future()
+        self._asking[host, port] = answer
 
         def ask() -> None:
             found: Any = None
@@ -124,15 +138,26 @@ class PublicNames:
 
         def tell(found: Any) -> None:
             self._free.release()
-            if answer.done():  # nobody waited for so long
-                return
+            del self._asking[host, port]
             if isinstance(found, OSError):
                 answer.set_exception(found)
+                answer.exception()  # that nobody waited for it is no news
             else:
                 answer.set_result(found)
 
-        threading.Thread(target=ask, name="a caller's name", daemon=True).start()
-        return await answer
+        try:
+            threading.Thread(target=ask, name="a caller's name", daemon=True).start()
+        except RuntimeError:
+            tell(OSError("no thread can be started"))
+        return answer
+
+
+def _as_written(host: str, port: int) -> Addresses:
+    """The addresses of a host that is one; none of a name, for which somebody has to be asked."""
+    try:
+        return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
+    except (OSError, UnicodeError):
+        return []
 
 
 class MediaFetcher(Struct, frozen=True):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,12 +25,14 @@ from app.bedrock.credentials import (
     CredentialsProvider,
     Known,
     Resolver,
+    make_providers,
     make_resolver,
 )
 from app.bedrock.endpoints import Place
 from app.settings import Settings
 from tests.servers import http_reply, read_request, upstream
 
+ROOT = Path(__file__).parents[2]
 ROLE = "arn:aws:iam::111122223333:role/outcrop"
 
 
@@ -266,6 +269,40 @@ async def test_it_ends_with_the_gateway(monkeypatch: pytest.MonkeyPatch, tmp_pat
         pid = int(pids.read_text())
         assert runs(pid)
     await until(lambda: not runs(pid))
+
+
+ORPHANS = """
+import asyncio, ctypes, os, sys
+from app.bedrock import credentials
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans are this process's, as they are the first's in a container
+credentials._CHAIN_SECONDS = 1
+for _ in range(2):
+    try:
+        asyncio.run(credentials._output_of(["sh", "-c", "sleep 60 & sleep 60 & wait"]))
+    except credentials.ChainFailed:
+        pass
+children = open(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read()
+assert children == "", children
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to whoever asks for them")
+def test_who_was_orphaned_by_it_is_buried() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ORPHANS], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+async def test_places_are_asked_for_as_one_unless_they_have_a_role_of_their_own() -> None:
+    places = [Place(), Place("us-west-2"), Place("us-east-2", ROLE), Place("eu-west-1", ROLE), Place("x", f"{ROLE}2")]
+    providers = make_providers(settings(), places)
+    assert [*providers] == places
+    home, west, *with_role, other = providers.values()
+    assert home is west
+    assert with_role[0] is with_role[1]
+    assert len({*providers.values()}) == 3
+    assert home is not other
 
 
 def runs(pid: int) -> bool:

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.protocol import guarded
+from app.kit.tcp import Taken
+from app.protocol import GuardedProtocol, guarded
 from app.server import Server
 from tests.transport.certificates import Authority
 
@@ -197,3 +199,23 @@ def test_nobody_new_is_taken() -> None:
         time.sleep(0.2)
         with pytest.raises(ConnectionRefusedError):
             connected(port)
+
+
+def test_nobody_is_left_before_the_system_and_the_server_have_nothing_more_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That the system has nothing means little where the event loop stood still: it may have been about to get more."""
+    looks = [Taken(5, False), Taken(9, True), Taken(9, True), Taken(12, False), Taken(12, False), None]
+    monkeypatch.setattr("app.protocol.taken_of", lambda _: looks.pop(0))
+    transport, loop = mock.Mock(), mock.Mock()
+    protocol = GuardedProtocol.__new__(GuardedProtocol)
+    protocol.transport, protocol.loop, protocol._is_tls = transport, loop, True
+    protocol.leave()
+    for _ in range(4):
+        assert not transport.close.called
+        seconds, again, *arguments = loop.call_later.call_args.args
+        assert 0 < seconds <= 1
+        again(*arguments)
+    assert transport.close.called
+    assert loop.call_later.call_args.args == (1.0, transport.abort)
+    assert looks == [None]

@@ -51,7 +51,9 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
     """Have each look-up of a name say the next of these addresses."""
     left = list(answers)
 
-    def ask(host: str, port: int, **_: Any) -> dial.Addresses:
+    def ask(host: str, port: int, *, flags: int = 0, **_: Any) -> dial.Addresses:
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no address")
         found = left.pop(0) if len(left) > 1 else left[0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
@@ -68,7 +70,7 @@ async def test_names_that_take_long_keep_few_threads_and_nobody_else(monkeypatch
     may_answer, asked, real = threading.Event(), [], socket.getaddrinfo
 
     def ask(host: str, *arguments: Any, **options: Any) -> Any:
-        if host == "localhost":
+        if host == "localhost" or options.get("flags", 0) & socket.AI_NUMERICHOST:
             return real(host, *arguments, **options)
         asked.append(host)
         may_answer.wait(10)
@@ -76,20 +78,38 @@ async def test_names_that_take_long_keep_few_threads_and_nobody_else(monkeypatch
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
     names = PublicNames()
-    waiting = [asyncio.create_task(names.resolve(f"slow{number}.test", 443)) for number in range(20)]
+    waiting = [asyncio.create_task(names.resolve(f"slow{number}.test", 443)) for number in range(40)]
+    same = [asyncio.create_task(names.resolve("slow0.test", 443)) for _ in range(5)]
     await asyncio.sleep(0.05)
     threads = [thread for thread in threading.enumerate() if thread.name == "a caller's name"]
-    assert (len(asked), len(threads), all(thread.daemon for thread in threads)) == (4, 4, True)
+    assert (len(asked), len(threads), all(thread.daemon for thread in threads)) == (16, 16, True)
     assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+    assert (await names.resolve("8.8.8.8", 443))[0][4][0] == "8.8.8.8"
     for task in waiting[2:]:
         task.cancel()
     may_answer.set()
-    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [OSError] * 2 + [asyncio.CancelledError] * 18
+    outcomes = await asyncio.gather(*waiting, *same, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [OSError] * 2 + [asyncio.CancelledError] * 38 + [OSError] * 5
+    assert len(asked) == 16
     resolving(monkeypatch, ["8.8.8.8"])
-    found = await asyncio.gather(*(names.resolve("quick.test", 443) for _ in range(8)))
-    assert [addresses[0][4][0] for addresses in found] == ["8.8.8.8"] * 8
-    assert len(asked) == 4
+    found = await asyncio.gather(*(names.resolve("quick.test", 443) for _ in range(40)))
+    assert [addresses[0][4][0] for addresses in found] == ["8.8.8.8"] * 40
+
+
+async def test_where_no_thread_can_be_started_no_place_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, ["8.8.8.8"])
+    names = PublicNames()
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        for number in range(20):
+            with pytest.raises(OSError, match="no thread"):
+                await names.resolve(f"a{number}.test", 443)
+    async with asyncio.timeout(5):
+        assert await names.resolve("b.test", 443)
 
 
 async def test_a_name_that_is_none_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
