@@ -23,7 +23,8 @@
     ├── Overloaded                503  Bedrock has no capacity, or the gateway is not ready
     │   └── GatewayBusy           429  more requests at once than MAX_IN_FLIGHT, and no room to wait
     └── UpstreamTimeout           504  Bedrock did not answer within the limits
-        └── ConnectTimeout        504  nor did it take a connection
+        ├── ConnectTimeout        504  nor did it take a connection
+        └── CallerDeadline        504  its caller wanted to wait for less
 
 A message is public by construction; what is internal goes to `detail`, and to the log. `retry_here` and
 `retry_elsewhere` are the only things that retry and failover read: nobody else interprets a status.
@@ -230,6 +231,12 @@ class UpstreamTimeout(GatewayError):
 
     kind, status = "upstream_timeout", 504
     default_retry_elsewhere = True
+
+
+class CallerDeadline(UpstreamTimeout):
+    """Bedrock did not answer in the time that the caller gave."""
+
+    kind = "caller_deadline"
 
 
 class ConnectTimeout(UpstreamTimeout):

@@ -20,6 +20,7 @@ from app.dialects.envelopes import Answer, ErrorRenderer
 from app.dialects.reading import CallerGone, head_of, read_body
 from app.dialects.sending import Leash, Sender
 from app.errors import (
+    CallerDeadline,
     GatewayError,
     InternalFailure,
     InvalidRequest,
@@ -161,13 +162,15 @@ class Entrance(Struct, frozen=True):
         render_error = self.render_by_head(head_of(scope)) if self.render_by_head else self.render_error
         sender = Sender(send, record, render_error, self.threshold.heartbeat, self.threshold.note_gap)
         limit = asyncio.timeout(self.threshold.total_timeout)
+        deadline = Deadline(0.0, limit)
         failure: GatewayError | None = None
         try:
             if scope["method"] not in methods:
                 others = ", ".join(sorted(allowed))
                 raise MethodNotAllowed(f"this path takes {others}", headers={"allow": others})
             async with limit:
-                await self._handle(scope, receive, sender, Deadline(limit.when() or 0.0, limit))
+                deadline.at = limit.when() or 0.0
+                await self._handle(scope, receive, sender, deadline)
         except CallerGone:
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
         except GatewayError as error:
@@ -179,7 +182,8 @@ class Entrance(Struct, frozen=True):
             raise
         except Exception as error:  # noqa: BLE001 -- a fault of ours must still be answered in the dialect
             if isinstance(error, TimeoutError) and limit.expired():
-                failure = UpstreamTimeout("the request took longer than its limit")
+                late = CallerDeadline if deadline.by == TIMEOUT else UpstreamTimeout
+                failure = late("the request took longer than its limit", detail=deadline.by or "BEDROCK_TOTAL_TIMEOUT")
             else:
                 _log.exception("unexpected failure", extra={"fields": {"request_id": record.request_id}})
                 failure = InternalFailure("an internal error occurred", detail=type(error).__name__)
@@ -190,7 +194,7 @@ class Entrance(Struct, frozen=True):
         head, threshold, record = head_of(scope), self.threshold, sender.record
         claim = threshold.authenticator.authenticate(head)
         if wanted := head.header(TIMEOUT):
-            deadline.shorten(_seconds(wanted))
+            deadline.shorten(_seconds(wanted), TIMEOUT)
         held = HeldBody(threshold.unproven_bodies if isinstance(claim, SignedClaim) else threshold.bodies)
         has_arrived = scope.get("extensions", {}).get(ARRIVED)
 

@@ -12,11 +12,12 @@ from app.kit.values import Struct
 class Deadline(Struct):
     """A point on the monotonic clock, in seconds, which the event loop's clock shares.
 
-    limit: what is cancelled then, if anything is.
+    limit: what is cancelled then, if anything is. by: the name of what has shortened it.
     """
 
     at: float
     limit: asyncio.Timeout | None = None
+    by: str = ""
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
@@ -27,11 +28,15 @@ class Deadline(Struct):
         """Seconds left; negative when it has passed."""
         return self.at - time.monotonic()
 
-    def shorten(self, seconds: float) -> None:
-        """Come no later than so many seconds from now."""
+    def shorten(self, seconds: float, by: str) -> None:
+        """Come no later than so many seconds from now.
+
+        Args:
+            by: the name of whatever wants it so.
+        """
         sooner = time.monotonic() + seconds
         if sooner < self.at:
-            self.at = sooner
+            self.at, self.by = sooner, by
             if self.limit is not None:
                 self.limit.reschedule(sooner)
 

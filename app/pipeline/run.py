@@ -82,7 +82,7 @@ class Pipeline(Struct, frozen=True):
         record = exchange.record
         record.model, record.target = name or DEFAULT_ALIAS, targets[0].model.raw
         if total := targets[0].limits.total:
-            exchange.deadline.shorten(total - record.elapsed_ms() / 1000)
+            exchange.deadline.shorten(total - record.elapsed_ms() / 1000, "limits")
         noted = list(record.ignored), list(record.repaired)
         chosen: dict[Target, str] = {}
         first: list[Way[T]] = []

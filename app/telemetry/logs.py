@@ -7,11 +7,13 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from app.kit import json
-from app.telemetry.observer import RequestRecord
+from app.telemetry.observer import DOUBTS, FAILURES, RequestRecord
 from app.telemetry.outlet import Outlet
 
 _requests = logging.getLogger("outcrop.requests")
 _outlet = Outlet()
+# a request for two thousand vectors has as many
+_MOST_TRIES = 20
 
 
 class JsonFormatter(logging.Formatter):
@@ -85,14 +87,20 @@ class LogObserver:
         self._write = write or _outlet.write_soon
 
     def request_ended(self, record: RequestRecord) -> None:
-        """Log the request, at DEBUG for health checks, at ERROR for faults on our side or upstream."""
-        level = logging.ERROR if record.status >= 500 or record.is_broken else logging.INFO
+        """Log the request, by what it means to who runs the gateway, whatever status its dialect has for that."""
+        level = _level_of(record)
         if record.route in self._QUIET_ROUTES:
             level = logging.DEBUG
         if _requests.isEnabledFor(level):
             line = _begin_line(time.time(), level, _requests.name, "request")
             line.update(_fields(record))
             self._write(json.dumps(line) + b"\n")
+
+
+def _level_of(ended: RequestRecord) -> int:
+    if ended.error in FAILURES or ended.is_broken or (ended.status >= 500 and not ended.error):
+        return logging.ERROR
+    return logging.WARNING if ended.error in DOUBTS else logging.INFO
 
 
 _PLAIN = tuple(
@@ -112,8 +120,10 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     if record.attempts > 1:
         fields["tries"] = [
             {"target": each.target, "outcome": each.error or "ok", "ms": round(each.milliseconds, 2)}
-            for each in record.tries
+            for each in record.tries[:_MOST_TRIES]
         ]
+    if record.model_behind not in ("", record.target):
+        fields["model_behind"] = record.model_behind
     if record.trace.trace_id:
         fields["trace_id"] = record.trace.trace_id
     fields["duration_ms"] = round(record.elapsed_ms(), 2)

@@ -13,6 +13,16 @@ _log = logging.getLogger(__name__)
 
 # the error of a record whose caller did not wait for its end
 CALLER_GONE = "caller_gone"
+# kinds of errors that callers can do nothing about: what stands behind the gateway has failed, or it itself
+FAILURES = frozenset(
+    {
+        "connect_timeout", "connection_lost", "identity_refused", "internal", "overloaded", "upstream_failed",
+        "upstream_timeout", "upstream_unreachable",
+    }
+)  # fmt: skip
+# and those that a caller may have brought about, or that may mean that nobody is served any more
+DOUBTS = frozenset({"gateway_busy", "permission", "quota_exceeded", "rate_limited"})
+_CALLERS_OWN = ("", CALLER_GONE, "caller_deadline")
 
 
 class Attempt(Struct):
@@ -74,7 +84,7 @@ class RequestRecord(Struct):
     @property
     def is_broken(self) -> bool:
         """True if its stream broke behind a status that had promised better."""
-        return self.streamed and 0 < self.status < 400 and self.error not in ("", CALLER_GONE)
+        return self.streamed and 0 < self.status < 400 and self.error not in _CALLERS_OWN
 
     def mark_first_event(self) -> None:
         """Note the moment of the first event, once."""

@@ -148,14 +148,18 @@ def test_metrics_are_read_from_lines_that_are_written(caplog: pytest.LogCaptureF
     (transformation,) = in_flight["MetricTransformations"]
     assert transformation["MetricValue"].removeprefix("$.") in line.fields  # type: ignore[attr-defined]
     kinds = {getattr(value, "kind", "") for value in vars(errors).values()}
-    named = re.findall(r'error = "(\w+)"', RESOURCES["ThrottleMetric"]["Properties"]["FilterPattern"])
-    assert set(named) == {"rate_limited", "quota_exceeded"} <= kinds
+    for metric, named in (
+        ("Throttle", {"rate_limited", "quota_exceeded"}),
+        ("Refused", {"permission", "gateway_busy"}),
+    ):
+        pattern = RESOURCES[f"{metric}Metric"]["Properties"]["FilterPattern"]
+        assert set(re.findall(r'error = "(\w+)"', pattern)) == named <= kinds
 
 
 def test_every_alarm_has_its_entry_in_the_runbook() -> None:
     document = (ROOT / "DEPLOYMENT.md").read_text()
     alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
-    assert len(alarms) == 5
+    assert len(alarms) == 6
     for alarm in alarms:
         name = alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
         assert f"### Alarm `{name}`" in document

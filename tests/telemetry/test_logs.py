@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from app import errors
+from app.bedrock.errors import IdentityRefused
 from app.converse.usage import Usage
 from app.telemetry.logs import LogObserver, configure_logging
-from app.telemetry.observer import RequestRecord
+from app.telemetry.observer import DOUBTS, FAILURES, RequestRecord
 
 
 def record(**members: Any) -> RequestRecord:
@@ -27,6 +29,13 @@ def line_of(ended: RequestRecord) -> dict[str, Any]:
         ({"status": 200, "route": "/health"}, "DEBUG"),
         ({"status": 200, "streamed": True, "error": "upstream_failed"}, "ERROR"),
         ({"status": 200, "streamed": True, "error": "caller_gone"}, "INFO"),
+        ({"status": 200, "streamed": True, "error": "caller_deadline"}, "INFO"),
+        ({"status": 504, "error": "caller_deadline"}, "INFO"),
+        ({"status": 408, "error": "upstream_timeout"}, "ERROR"),
+        ({"status": 429, "error": "overloaded"}, "ERROR"),
+        ({"status": 529, "error": "gateway_busy"}, "WARNING"),
+        ({"status": 403, "error": "permission"}, "WARNING"),
+        ({"status": 400, "error": "invalid_request"}, "INFO"),
     ],
 )
 def test_the_level_follows_the_outcome(caplog: pytest.LogCaptureFixture, members: Any, level: str) -> None:
@@ -34,6 +43,27 @@ def test_the_level_follows_the_outcome(caplog: pytest.LogCaptureFixture, members
         assert line_of(record(**members))["level"] == level
     with caplog.at_level(logging.getLevelName(level) + 1):
         assert line_of(record(**members)) == {}
+
+
+def test_what_is_said_of_errors_by_their_kinds_is_said_of_kinds_that_there_are() -> None:
+    kinds = {getattr(value, "kind", "") for value in {**vars(errors), "refused": IdentityRefused}.values()}
+    assert FAILURES | DOUBTS | {"caller_deadline"} <= kinds
+    assert not FAILURES & DOUBTS
+
+
+def test_many_tries_do_not_make_a_line_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    ended = record(status=200)
+    for _ in range(2048):
+        ended.end_attempt(ended.begin_attempt("host"))
+    with caplog.at_level(logging.INFO):
+        line = line_of(ended)
+    assert (line["attempts"], len(line["tries"])) == (2048, 20)
+
+
+def test_the_model_that_an_arn_hides_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert line_of(record(status=200, target="arn:x", model_behind="a.b"))["model_behind"] == "a.b"
+        assert "model_behind" not in line_of(record(status=200, target="a.b", model_behind="a.b"))
 
 
 def test_a_line_goes_to_stderr_where_nobody_else_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
