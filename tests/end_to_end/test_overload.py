@@ -229,4 +229,4 @@ def test_whoever_reads_no_more_is_cut_off_in_the_end(path: str, monkeypatch: pyt
         deadline = time.monotonic() + 5
         while not any(record.dialect for record in records.all) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert [record.error for record in records.all if record.dialect] == ["upstream_timeout"]
+        assert [record.error for record in records.all if record.dialect] == ["caller_deadline"]
