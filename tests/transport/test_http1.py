@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -364,6 +365,18 @@ async def test_a_name_without_an_address_is_unreachable() -> None:
     with pytest.raises(UpstreamUnreachable):
         await transport.open(get(1))
     assert await transport.probe("https://nowhere.test") == "cannot connect to nowhere.test:443 (gaierror)"
+
+
+async def test_a_probe_looks_as_far_as_calls_go(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    tls = authority.context("localhost")
+    async with serve(saying(OK), ssl=tls) as port, serve(saying(OK)) as plain:
+        trusting = Http1Transport(1.0, 0.5, authority.bundle)
+        assert await trusting.probe(f"https://localhost:{port}") == ""
+        stranger = Http1Transport(1.0, 0.5)
+        said = f"cannot connect to localhost:{port} (SSLCertVerificationError)"
+        assert await stranger.probe(f"https://localhost:{port}") == said
+        assert (await stranger.probe(f"https://localhost:{plain}")).endswith("(TimeoutError)")
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".test"])

@@ -6,7 +6,7 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -18,6 +18,7 @@ from app.kit.values import Struct
 
 Addresses = list[tuple[int, int, int, str, tuple[Any, ...]]]
 Resolve = Callable[[str, int], Awaitable[Addresses]]
+Spoken = TypeVar("Spoken", bound=asyncio.Protocol)
 
 _KEEPALIVE_IDLE_SECONDS = 45  # NAT gateways and load balancers forget a silent connection after 350 s (contracts 8)
 _SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305
@@ -157,17 +158,18 @@ class Dialer:
             ) from None
 
     async def probe(self, origin: Origin, seconds: float) -> str:
-        """Connect to the origin, or to the proxy before it, and hang up. Returns why it failed, or nothing."""
-        stop = origin.first_stop
+        """Connect to the origin as calls do, TLS and proxy included, and hang up. Returns why it failed, or nothing."""
+        stop, server = origin.first_stop, origin.server
         try:
             async with asyncio.timeout(seconds):
-                made = await self._socket(stop)
+                made = await self._connect(origin, _Look)
         except (OSError, UnicodeError) as error:
-            return f"cannot connect to {stop.host}:{stop.port} ({type(error).__name__})"
-        made.close()
+            way = "" if stop is server else f" by {stop.host}:{stop.port}"
+            return f"cannot connect to {server.host}:{server.port}{way} ({type(error).__name__})"
+        made.hang_up()
         return ""
 
-    async def _connect(self, origin: Origin, make: Callable[[], Connection]) -> Connection:
+    async def _connect(self, origin: Origin, make: Callable[[], Spoken]) -> Spoken:
         loop = asyncio.get_running_loop()
         stop, server = origin.first_stop, origin.server
         made = await self._socket(stop)
@@ -207,6 +209,18 @@ class Dialer:
             interleave=1,
             socket_factory=_make_socket,
         )
+
+
+class _Look(asyncio.Protocol):
+    """Says nothing."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The other side is there."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def hang_up(self) -> None:
+        """Leave."""
+        self._transport.abort()
 
 
 class _Tunnel(asyncio.Protocol):
