@@ -24,6 +24,18 @@ from app.tailor.embeddings import EmbeddingCall
 from app.telemetry.observer import RequestRecord
 
 _STEP_SECONDS = 60.0
+# what helps, by the kind of error, where that says more than the step
+_REMEDIES = {
+    "connect_timeout": "the network needs a way there: HTTPS_PROXY, NO_PROXY, security groups, VPC endpoints",
+    "identity_refused": "the keys, their session's end, and this machine's clock; or the Bedrock API key",
+    "model_not_found": "a model or an inference profile of this region must be named: "
+    "aws bedrock list-foundation-models, aws bedrock list-inference-profiles",
+    "overloaded": "Bedrock is there, and has no capacity now: try again",
+    "quota_exceeded": "Bedrock is there, and throttles this account: its quotas in the console",
+    "rate_limited": "Bedrock is there, and throttles this account: try again; its quotas in the console",
+    "upstream_failed": "what answers there is not Bedrock, or has failed: the endpoint's URL, a proxy between",
+    "upstream_unreachable": "the network needs a way there: names, HTTPS_PROXY, NO_PROXY; for TLS, AWS_CA_BUNDLE",
+}
 
 Step = Callable[[], Awaitable[str]]
 
@@ -85,6 +97,8 @@ async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
             continue
         except GatewayError as error:
             words = f"{error.message}{f' ({error.detail})' if error.detail else ''}"
+            if name != "credentials":
+                remedy = _REMEDIES.get(error.kind, remedy)  # noqa: PLW2901
         except TimeoutError:
             words = f"took longer than {_STEP_SECONDS:.0f} s"
         except (json.JsonError, LookupError, TypeError) as error:

@@ -54,7 +54,8 @@ class RequestMiddleware:
             self._load.leave()
             if not record.route:
                 record.route = getattr(scope.get("route"), "path_format", "")
-            if record.usage is not None:
+            # of a stream that did not come to its end nobody knows what it cost
+            if record.usage is not None and not (record.streamed and record.error):
                 record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
             record.trace.end(record)
             self._observer.request_ended(record)

@@ -1,5 +1,8 @@
 from typing import Any
 
+import pytest
+
+from app.converse.usage import Usage
 from app.dialects.doors import Doors
 from app.dialects.route import RECORD
 from app.middleware import RequestMiddleware
@@ -53,3 +56,27 @@ async def test_a_caller_s_own_id_is_kept_where_it_is_safe() -> None:
 async def test_what_is_no_request_passes_by() -> None:
     sent, seen = await pass_through([], kind="lifespan")
     assert (len(sent), seen.records) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("members", "is_priced"),
+    [
+        ({}, True),
+        ({"streamed": True}, True),
+        ({"streamed": True, "error": "connection_lost"}, False),
+        ({"streamed": True, "error": "caller_gone"}, False),
+        ({"tier": "priority"}, False),
+    ],
+)
+async def test_what_is_known_in_part_has_no_price(members: dict[str, Any], is_priced: bool) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        record = scope[RECORD]
+        record.target, record.usage = "anthropic.claude-sonnet-4-6", Usage(1000, 0)
+        for name, value in members.items():
+            setattr(record, name, value)
+
+    seen = Seen()
+    surrounded: Any = RequestMiddleware(application, seen, Load(), Prices(), PassingTracer(), Doors())
+    await surrounded({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None)
+    (record,) = seen.records
+    assert (record.cost is not None) is is_priced

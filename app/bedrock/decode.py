@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 from app.bedrock.errors import error_of_name, error_of_openai
 from app.converse.call import NativeEvent
 from app.converse.events import Event
-from app.converse.usage import Usage, kept_for_an_hour
+from app.converse.usage import Usage, kept_for_an_hour, tier_of
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.eventstream import Frame, FrameDecoder, FrameError
@@ -219,6 +219,7 @@ class UsageTap:
         self._last_chunk: Frame | None = None
         self._has_begun = self._is_open = False
         self.error: GatewayError | None = None
+        self.tier = ""
 
     @property
     def usage(self) -> Usage | None:
@@ -270,7 +271,8 @@ class UsageTap:
             case "messageStop":
                 self._is_open = False
             case "metadata":
-                self._usage = Usage.of(json.loads(frame.payload)["usage"])
+                metadata = json.loads(frame.payload)
+                self._usage, self.tier = Usage.of(metadata["usage"]), tier_of(metadata)
             case "chunk":
                 self._first_chunk = self._first_chunk or frame
                 self._last_chunk = frame

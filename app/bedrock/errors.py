@@ -42,6 +42,7 @@ _NO_SUCH_MODEL = ("model identifier is invalid", "at 'modelid' failed to satisfy
 _PRINCIPAL = re.compile(r"User: \S+ is")
 # how Bedrock refuses a bearer token; under another name the words may be its caller's own, which it repeats
 _DENIED = "AccessDeniedException"
+_MOST_DETAIL = 300
 _BAD_API_KEY = "Please make sure your API Key is valid"
 _OUR_IDENTITY = frozenset(
     {
@@ -123,7 +124,9 @@ def error_of_name(
 ) -> GatewayError:
     """The error for a name of AWS's, in a reply or in a stream (`throttlingException`)."""
     if name in _OUR_IDENTITY or (name == _DENIED and _BAD_API_KEY in message):
-        return IdentityRefused("Bedrock refused the gateway's AWS credentials", detail=name)
+        return IdentityRefused(
+            "Bedrock refused the gateway's AWS credentials", detail=f"{name}: {message}"[:_MOST_DETAIL]
+        )
     make = _BY_NAME.get(name[:1].upper() + name[1:]) or _BY_STATUS.get(status) or _unknown
     error = make(message, extra or {})
     error.upstream = upstream

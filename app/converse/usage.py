@@ -10,6 +10,13 @@ from typing import Any
 from app.kit.values import Struct
 
 
+def tier_of(reply: Any) -> str:
+    """What the tokens of a reply of Converse's, or of its metadata, are paid by: a service tier, or `optimized`."""
+    if (reply.get("performanceConfig") or {}).get("latency") == "optimized":
+        return "optimized"
+    return str((reply.get("serviceTier") or {}).get("type") or "")
+
+
 class Usage(Struct, frozen=True):
     """Token counts of one call; `input` excludes the cached ones, `output` includes those of thoughts, `reasoning`,
     and `cache_write` those that are kept for an hour, `cache_write_1h`.

@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.dialects.envelopes import Answer, ErrorRenderer, Headers, Streamed, Whole
 from app.dialects.reading import CallerGone
-from app.errors import GatewayError
+from app.errors import AuthenticationFailed, GatewayError
 from app.kit.values import Struct
 from app.telemetry.observer import RequestRecord
 
@@ -82,7 +82,8 @@ class Sender(Struct):
 
     async def send_error(self, error: GatewayError) -> None:
         """Send an error: whole, or as the last bytes of a stream that has begun; where neither can be, cut."""
-        self.record.error, self.record.detail = error.kind, error.detail
+        reason = error.message if isinstance(error, AuthenticationFailed) else ""
+        self.record.error, self.record.detail = error.kind, error.detail or reason
         if not self._is_started:
             whole = self.render_error(error, self.record.request_id)
             advice = _ADVICE if error.is_final and _is_retried_by_sdks(error.status) else ()

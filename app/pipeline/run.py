@@ -86,6 +86,7 @@ class Pipeline(Struct, frozen=True):
         noted = list(record.ignored), list(record.repaired)
         chosen: dict[Target, str] = {}
         first: list[Way[T]] = []
+        asked: set[Target] = set()
 
         async def prepare(target: Target) -> Option[T]:
             way = await off_loop(exchange.size, partial(way_to, target))
@@ -95,6 +96,8 @@ class Pipeline(Struct, frozen=True):
                 raise InvalidRequest("no other target can carry this", param=min(lost))
 
             async def ask() -> T:
+                asked.add(target)
+                record.has_moved = len(asked) > 1
                 record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
                 record.model_behind, record.tier = target.known.raw, way.tier
                 record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
@@ -173,7 +176,11 @@ class Pipeline(Struct, frozen=True):
 
     async def _show(self, guardrail: Guardrail, exchange: Exchange, content: list[Shown]) -> None:
         """Show something to the guardrail once. Raises as `check` does."""
-        said = await self.clients[HOME].attempt(guardrail.check(content), exchange.record, ways.read_document)
+        tries, before = exchange.record.tries, len(exchange.record.tries)
+        try:
+            said = await self.clients[HOME].attempt(guardrail.check(content), exchange.record, ways.read_document)
+        finally:
+            del tries[before:]  # it was no attempt at the model
         if said.get("action") != "NONE":
             raise GuardrailIntervened("the guardrail of this deployment blocked the input")
 

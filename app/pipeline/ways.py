@@ -359,7 +359,7 @@ async def _tapped(response: HttpResponse, tap: UsageTap, record: RequestRecord) 
         if tap.is_cut_short:
             raise UpstreamFailed("Bedrock's stream ended too early")
     finally:
-        record.usage = tap.usage
+        record.usage, record.tier = tap.usage, tap.tier or record.tier
         if tap.error is not None:
             record.error, record.detail = tap.error.kind, tap.error.detail
         response.close()

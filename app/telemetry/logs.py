@@ -106,7 +106,7 @@ def _level_of(ended: RequestRecord) -> int:
 _PLAIN = tuple(
     name
     for name in RequestRecord.__struct_fields__
-    if name not in {"started", "usage", "first_event_ms", "model_behind", "cost", "tries", "trace"}
+    if name not in {"started", "usage", "first_event_ms", "model_behind", "cost", "tries", "trace", "has_moved"}
 )
 
 

@@ -85,7 +85,7 @@ class Metrics:
             model = self._label(attempt.target, has_answered=not attempt.error)
             self._of(self._attempts, model, attempt.error or "ok").inc()
         model = self._label(record.model_behind or record.target, has_answered=not record.tries[-1].error)
-        if len({attempt.target for attempt in record.tries}) > 1:
+        if record.has_moved:
             self._of(self._failovers, model).inc()
         if usage := record.usage:
             for kind in ("input", "output", "cache_read", "cache_write"):

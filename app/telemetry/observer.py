@@ -44,7 +44,7 @@ class RequestRecord(Struct):
     model_behind: the model that was called, where an ARN hides it. tier: the service tier that was asked for.
     cost: USD, where it is known.
     first_event_ms: from the first byte of the request to the first event sent, for streams.
-    tries: the attempts, in the order of their beginning.
+    tries: the attempts, in the order of their beginning. has_moved: another target was asked than the first.
     """
 
     request_id: str
@@ -70,6 +70,7 @@ class RequestRecord(Struct):
     repaired: list[str] = field(default_factory=list)
     first_event_ms: float | None = None
     tries: list[Attempt] = field(default_factory=list)
+    has_moved: bool = False
     trace: Trace = NO_TRACE
 
     @property

@@ -97,7 +97,16 @@ def test_check_passes_step_by_step(emulator_url: str) -> None:
             ["ok    list models", "FAIL  one-token call", "a route called default"],
         ),
         ({"EMBEDDING_MODEL_ID": "scripted.echo-v1:0"}, ["ok    one-token call", "FAIL  embedding"]),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, ["FAIL  list models", "Bedrock could not be reached", "remedy: "]),
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            ["FAIL  list models", "Bedrock could not be reached", "remedy: the network needs a way there"],
+        ),
+        (
+            {"AWS_SECRET_ACCESS_KEY": "wrong"},
+            ["FAIL  list models", "InvalidSignatureException: ", "remedy: the keys, their session's end"],
+        ),
+        ({"BEDROCK_MODEL_ID": "scripted.nobody-v1:0"}, ["FAIL  one-token call", "remedy: a model or an inference"]),
+        ({"BEDROCK_MODEL_ID": "scripted.echo-v1:0.throttle"}, ["FAIL  one-token call", "remedy: Bedrock is there"]),
     ],
 )
 def test_check_tells_what_fails_and_how_to_mend_it(emulator_url: str, change: dict[str, str], words: list[str]) -> None:

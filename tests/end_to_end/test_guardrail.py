@@ -11,8 +11,9 @@ import pytest
 from app.emulator.guardrails import GUARDRAIL
 from app.emulator.protocol import BreakableProtocol
 from app.kit import json
+from tests.end_to_end.conftest import Records
 from tests.end_to_end.watching import Exchange, Watched
-from tests.servers import KEY, NOWHERE, gateway, serving
+from tests.servers import KEY, NOWHERE, emulator_app, gateway, serving
 
 ECHO, CLAUDE, GPT = "scripted.echo-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0"
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -264,6 +265,19 @@ def test_the_same_guardrail_may_be_named_and_traced(guarded: tuple[str, Watched]
     config = {"guardrailIdentifier": GUARDRAIL, "guardrailVersion": "7", "trace": "enabled"}
     assert ask(base, f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": config}).status_code == 200
     assert seen.exchanges[0].body["guardrailConfig"] == config
+
+
+def test_to_ask_it_is_no_attempt_at_the_model() -> None:
+    records = Records()
+    with (
+        serving(emulator_app(), http=BreakableProtocol) as url,
+        gateway(url, records, guardrail_id=GUARDRAIL, guardrail_version="7") as base,
+    ):
+        body = {"model": "amazon.titan-embed-text-v2:0", "input": "hello"}
+        assert ask(base, "/v1/embeddings", body).status_code == 200
+        assert ask(base, "/v1/embeddings", {**body, "input": "blocked"}).status_code in (200, 400)
+    embedded = next(record for record in records.all if record.dialect)
+    assert ([attempt.target for attempt in embedded.tries], embedded.has_moved) == ([body["model"]], False)
 
 
 def test_a_guardrail_that_does_not_answer_lets_nothing_pass() -> None:

@@ -218,18 +218,24 @@ def test_every_call_is_priced_by_what_was_really_called() -> None:
             assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
         asked = {"max_tokens": 9, "messages": HELLO, "model": f"us.{sonnet}"}
         assert httpx.post(f"{url}/v1/messages", json=asked, headers=HEADERS).status_code == 200
+        said: Any = [{"role": "user", "content": [{"text": "hi"}]}]
         with boto_client(url) as runtime:
-            runtime.converse(modelId=f"global.{sonnet}", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+            runtime.converse(modelId=f"global.{sonnet}", messages=said)
+            runtime.converse(modelId=ECHO, messages=said, serviceTier={"type": "priority"})
+            list(runtime.converse_stream(modelId=ECHO, messages=said, serviceTier={"type": "flex"})["stream"])
+            body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": HELLO})
+            runtime.invoke_model(modelId=f"us.{sonnet}", body=body, serviceTier="priority")
+            runtime.invoke_model(modelId=f"us.{sonnet}", body=body, performanceConfigLatency="optimized")
     told = [record for record in records.all if record.dialect]
     costs = [record.cost and record.cost * 1_000_000 for record in told]
     tokens = [(record.usage.input, record.usage.output) for record in told]
     regional, world = (3.3, 16.5), (3.0, 15.0)
-    rates = [regional, world, (2.0, 3.0), None, None, regional, world]
+    rates = [regional, world, (2.0, 3.0), None, None, regional, world, None, None, None, None]
     expected = [
         rate and sum(map(float.__mul__, map(float, counts), rate)) for counts, rate in zip(tokens, rates, strict=True)
     ]
     assert costs == pytest.approx(expected)
-    assert told[4].tier == "flex"
+    assert [record.tier for record in told[4:]] == ["flex", "", "", "priority", "flex", "priority", "optimized"]
 
 
 @pytest.mark.parametrize("fault", ["throttle-9999", "denied-9999", "notfound-9999"])

@@ -94,6 +94,14 @@ def test_no_canary_is_logged(lines: list[str]) -> None:
     assert leaks == []
 
 
+def test_a_line_tells_why_somebody_was_not_let_in(lines: list[str]) -> None:
+    with serving(emulator_app()) as url, gateway(url, LogObserver(lambda line: lines.append(line.decode()))) as base:
+        assert httpx.get(f"{base}/v1/models", headers={"authorization": "Bearer wrong"}).status_code == 401
+    line = json.loads(next(line for line in lines if '"error":"authentication"' in line))
+    assert line["detail"]
+    assert "wrong" not in line["detail"]
+
+
 def test_a_line_tells_what_happened(lines: list[str]) -> None:
     with serving(emulator_app()) as url, gateway(url, LogObserver(lambda line: lines.append(line.decode()))) as base:
         body = {"model": "scripted.echo-v1:0", "messages": [{"role": "user", "content": "hello"}], "seed": 1}

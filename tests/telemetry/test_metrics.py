@@ -34,6 +34,7 @@ def test_a_request_is_counted_in_every_respect() -> None:
     metrics = Metrics(lambda model: model.removeprefix("us."))
     known = record(("us.m", "rate_limited"), ("us.n", ""), status=200, streamed=True, usage=Usage(1, 2, 3, 4), cost=0.5)
     known.mark_first_event()
+    known.has_moved = True
     metrics.request_ended(known)
     assert value(metrics, "outcrop_requests_total", dialect="openai_chat", route=known.route, status="200") == 1
     assert value(metrics, "outcrop_request_seconds_count", dialect="openai_chat", streamed="true") == 1

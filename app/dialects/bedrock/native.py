@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
 from app.bedrock.decode import usage_of_headers
-from app.converse.usage import Usage, kept_for_an_hour
+from app.converse.usage import Usage, kept_for_an_hour, tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
@@ -17,6 +17,7 @@ from app.models.ids import ModelId, is_model_name, parse_model_id
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 from app.pipeline.ways import Forwarded, take_forwarded, take_forwarded_stream
+from app.policies.auth import RequestHead
 
 _REQUEST_HEADERS = frozenset({"accept", "content-type"})
 _REQUEST_PREFIX = "x-amzn-bedrock-"
@@ -50,10 +51,12 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
 
     if not operation.is_streamed:
         forwarded = await pipeline.forward(exchange, request, name, ask, take_forwarded)
-        record.usage = usage_of(operation, forwarded)
+        record.usage, record.tier = told_by(operation, forwarded)
+        record.tier = record.tier or _tier_wanted(exchange.head)
         return Whole(forwarded.status, end_to_end(forwarded.headers), forwarded.body)
     record.streamed = True
     stream = await pipeline.forward(exchange, request, name, ask, take_forwarded_stream(record))
+    record.tier = _tier_wanted(exchange.head)
 
     def fail(error: GatewayError) -> bytes | None:
         is_invoked = operation.surface == "invoke"
@@ -89,18 +92,25 @@ def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str,
     return forwarded
 
 
-def usage_of(operation: Operation, answer: Forwarded) -> Usage | None:
-    """The tokens that a whole answer tells of, if it does: InvokeModel in its headers, Converse in its body."""
+def _tier_wanted(head: RequestHead) -> str:
+    """What an invocation is to be paid by, which its answer does not tell: a service tier, or `optimized`."""
+    if head.header("x-amzn-bedrock-performanceconfig-latency") == "optimized":
+        return "optimized"
+    return head.header("x-amzn-bedrock-service-tier")
+
+
+def told_by(operation: Operation, answer: Forwarded) -> tuple[Usage | None, str]:
+    """The tokens that a whole answer tells of, if it does, and the tier that they are paid by: InvokeModel in its
+    headers, Converse in its body.
+    """
     if operation.usage_in == "headers":
         usage = usage_of_headers(answer.headers)
-        if usage is None or not usage.cache_write:
-            return usage
-        with contextlib.suppress(json.JsonError):
-            return replace(usage, cache_write_1h=kept_for_an_hour(json.loads(answer.body)))
-        return usage
+        if usage is not None and usage.cache_write:
+            with contextlib.suppress(json.JsonError):
+                usage = replace(usage, cache_write_1h=kept_for_an_hour(json.loads(answer.body)))
+        return usage, ""
     if operation.usage_in == "body":
-        try:
-            return Usage.of(json.loads(answer.body)["usage"])
-        except (json.JsonError, KeyError, TypeError, AttributeError):
-            return None
-    return None
+        with contextlib.suppress(json.JsonError, KeyError, TypeError, AttributeError):
+            reply = json.loads(answer.body)
+            return Usage.of(reply["usage"]), tier_of(reply)
+    return None, ""

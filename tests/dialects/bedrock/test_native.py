@@ -5,7 +5,7 @@ import pytest
 
 from app.converse.usage import Usage
 from app.dialects.bedrock.errors import exception_frame
-from app.dialects.bedrock.native import _forwarded_headers, usage_of
+from app.dialects.bedrock.native import _forwarded_headers, told_by
 from app.dialects.bedrock.operations import OPERATIONS
 from app.errors import GatewayError, InvalidRequest, UpstreamTimeout
 from app.kit.eventstream import FrameDecoder
@@ -23,11 +23,12 @@ def test_only_what_bedrock_must_see_is_forwarded() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"usage":5}'])
 def test_an_answer_that_tells_no_usage(body: bytes) -> None:
-    assert usage_of(BY_NAME["Converse"], Forwarded(200, (), body)) is None
+    assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] is None
     assert (
-        usage_of(BY_NAME["InvokeModel"], Forwarded(200, (("x-amzn-bedrock-input-token-count", "many"),), body)) is None
+        told_by(BY_NAME["InvokeModel"], Forwarded(200, (("x-amzn-bedrock-input-token-count", "many"),), body))[0]
+        is None
     )
-    assert usage_of(BY_NAME["CountTokens"], Forwarded(200, (), body)) is None
+    assert told_by(BY_NAME["CountTokens"], Forwarded(200, (), body))[0] is None
 
 
 def test_usage_in_headers_and_in_bodies() -> None:
@@ -35,12 +36,12 @@ def test_usage_in_headers_and_in_bodies() -> None:
         (f"x-amzn-bedrock-{name}-token-count", count)
         for name, count in (("input", "1"), ("output", "2"), ("cache-read-input", "3"), ("cache-write-input", "4"))
     )
-    assert usage_of(BY_NAME["InvokeModel"], Forwarded(200, headers, b"")) == Usage(1, 2, 3, 4)
+    assert told_by(BY_NAME["InvokeModel"], Forwarded(200, headers, b""))[0] == Usage(1, 2, 3, 4)
     # an hour costs more than five minutes, and only the body tells them apart
     body = b'{"usage":{"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":3}}}'
-    assert usage_of(BY_NAME["InvokeModel"], Forwarded(200, headers, body)) == Usage(1, 2, 3, 4, cache_write_1h=3)
+    assert told_by(BY_NAME["InvokeModel"], Forwarded(200, headers, body))[0] == Usage(1, 2, 3, 4, cache_write_1h=3)
     body = b'{"usage":{"inputTokens":1,"outputTokens":2}}'
-    assert usage_of(BY_NAME["Converse"], Forwarded(200, (), body)) == Usage(1, 2)
+    assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] == Usage(1, 2)
 
 
 def test_an_error_of_no_known_kind_is_internal() -> None:
