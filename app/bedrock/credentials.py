@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from subprocess import DEVNULL, PIPE
+from subprocess import DEVNULL, PIPE  # only numbers  # nosec B404
 from typing import Any, TypedDict
 
 from app.aws_data import chain_command
