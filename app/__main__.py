@@ -13,7 +13,6 @@ from functools import partial
 import uvicorn
 
 import app.kit.deferring  # noqa: F401
-from app.check import run_check
 from app.environment import faults_end_the_start, load_settings
 from app.kit.memory import give_large_blocks_back
 from app.kit.signals import exit_normally_on_signals
@@ -33,6 +32,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["serve", "check"], default="serve")
     if parser.parse_args().command == "check":
+        from app.check import run_check
+
         logging.disable()
         return asyncio.run(run_check())
     with faults_end_the_start():

@@ -22,7 +22,6 @@ input = 0.70
 output = 0.70
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -122,6 +121,8 @@ def parse_config(text: str) -> ConfigFile:
     """
     if not text:
         return ConfigFile.model_construct()
+    import tomllib  # most deployments have no file
+
     try:
         return ConfigFile.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

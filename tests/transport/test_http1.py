@@ -453,7 +453,7 @@ async def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.Monkey
 
 async def test_a_name_of_the_system_is_resolved() -> None:
     found = await dial.Names().resolve("localhost", 80)
-    assert {address[4][0] for address in found} & {"127.0.0.1", "::1"}
+    assert {address[4][0] for address in found} & {b"127.0.0.1", b"::1"}
 
 
 # URLs and proxies

@@ -275,8 +275,10 @@ def _parse_stop(url: str) -> Stop:
 
 
 async def _ask(host: str, port: int) -> Addresses:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return cast(Addresses, found)
+    name = host.encode() if host.isascii() else host
+    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    # of text uvloop would load the tables of internationalised names, 0.3 MB for good, which no address needs
+    return [(*rest, (address.encode(), *more)) for *rest, (address, *more) in cast(Any, found)]
 
 
 def _has_failed(answer: "asyncio.Future[Any]") -> bool:
