@@ -183,7 +183,8 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     planner = planner_of(settings)
     transport = _transport(settings)
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
-    places = {HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)}
+    # home is asked for first
+    places = dict.fromkeys([HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)])
     providers = make_providers(settings, places)
     clients = {
         place: BedrockClient(

@@ -18,7 +18,7 @@ from app.settings import Settings, SettingsError
 GOOD = {"AWS_REGION": "eu-central-1", "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0", "API_KEYS": "team=s3cret"}
 
 
-@pytest.mark.parametrize("home", ["", "/root/nobody/may/look", "/nowhere"])
+@pytest.mark.parametrize("home", ["", "/home/nobody/may/look", "/nowhere"])
 def test_no_home_is_no_fault(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "HOME"):
         monkeypatch.delenv(name, raising=False)

@@ -148,6 +148,9 @@ class CredentialsProvider:
         except ChainFailed as error:
             known = None
             self.problem = f"resolving AWS credentials failed: {error}"
+        except Exception as error:  # noqa: BLE001 -- nothing may end the asking
+            known = None
+            self.problem = f"resolving AWS credentials failed: {type(error).__name__}"
         if known is None:
             _log.warning(self.problem)
         elif known != self._known:

@@ -93,7 +93,7 @@ async def test_a_request_waits_for_the_very_first_answer() -> None:
 
 async def test_nobody_is_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
-    resolver, _ = telling(None, ChainFailed("ProfileNotFound"), known("late"))
+    resolver, _ = telling(None, ChainFailed("ProfileNotFound"), RuntimeError("odd"), known("late"))
     async with running(resolver) as provider:
         with pytest.raises(errors.Overloaded, match="no AWS credentials") as caught:
             await provider.get()
