@@ -1,5 +1,7 @@
 """What surrounds every request, whatever its path: an id, a record, and the line that is logged of it."""
 
+import contextlib
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.dialects.doors import Doors
@@ -56,7 +58,8 @@ class RequestMiddleware:
                 record.route = getattr(scope.get("route"), "path_format", "")
             # of a stream that did not come to its end nobody knows what it cost
             if record.usage is not None and not (record.streamed and record.error):
-                record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
+                with contextlib.suppress(TypeError):  # of counts that are no numbers
+                    record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
             record.trace.end(record)
             self._observer.request_ended(record)
 

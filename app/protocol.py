@@ -185,12 +185,18 @@ class GuardedProtocol(HttpToolsProtocol):
         """Look again after a while. What the system has for the other side is not all: it is what was still to be sent
         when the event loop last came to it, so that nothing may have changed since the last look either.
         """
-        told = taken_of(self.transport.get_extra_info("socket"))
+        told = self._taken()
         if told is None or (told.count == before and not told.is_behind):
             self.transport.close()
             self.loop.call_later(self.last_call_seconds, self.transport.abort)
         else:
             self.loop.call_later(pause, self._leave_when_taken, told.count, min(2 * pause, _LONGEST_LOOK_SECONDS))
+
+    def _taken(self) -> Taken | None:
+        try:
+            return taken_of(self.transport.get_extra_info("socket"))
+        except AttributeError:  # asyncio's own transport over TLS, once it is closed
+            return None
 
     def timeout_keep_alive_handler(self) -> None:
         """Nobody has asked anything for long enough."""
@@ -321,7 +327,7 @@ class GuardedProtocol(HttpToolsProtocol):
         before: bytes that had been taken when last looked at.
         """
         left, self._reader = self.transport.get_write_buffer_size(), None
-        taken = taken_of(self.transport.get_extra_info("socket")) or Taken(self.written - left, is_behind=False)
+        taken = self._taken() or Taken(self.written - left, is_behind=False)
         if not left and not taken.is_behind:
             return
         if taken.count == before:
@@ -347,6 +353,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._guard = None
+        if self._is_leaving:
+            return
         if any(not cycle.response_complete for cycle in self._cycles):
             self._watch()  # whoever says the next thing early may take as long as the answer to the last does
         elif self._overhead and not self._is_in_body:
@@ -362,6 +370,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int) -> None:
         """Answer before any dialect is known, in a shape that all of them can read, and close."""
+        if self._is_leaving:
+            return
         if any(not cycle.response_complete for cycle in self._cycles):
             self.transport.abort()  # between the pieces of an answer there is no room for another
             return

@@ -66,6 +66,7 @@ async def test_what_is_no_request_passes_by() -> None:
         ({"streamed": True, "error": "connection_lost"}, False),
         ({"streamed": True, "error": "caller_gone"}, False),
         ({"tier": "priority"}, False),
+        ({"usage": Usage("5", 1)}, False),
     ],
 )
 async def test_what_is_known_in_part_has_no_price(members: dict[str, Any], is_priced: bool) -> None:

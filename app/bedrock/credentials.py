@@ -101,6 +101,7 @@ class CredentialsProvider:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        self._task = self._renewal = None
 
     async def get(self) -> Identity:
         """The present identity; waits only while the very first resolution is under way.
@@ -165,33 +166,29 @@ def make_providers(settings: Settings, places: Iterable[Place]) -> dict[Place, C
     turns = asyncio.Semaphore(_AT_ONCE)
     for place in places:
         if place.role not in providers:
-            asked = place if place.role else HOME
-            providers[place.role] = CredentialsProvider(_in_turn(make_resolver(settings, asked), turns))
+            resolver = make_resolver(settings, place if place.role else HOME, turns)
+            providers[place.role] = CredentialsProvider(resolver)
     return {place: providers[place.role] for place in places}
 
 
-def _in_turn(resolver: Resolver, turns: asyncio.Semaphore) -> Resolver:
-    async def resolve() -> Known | None:
-        async with turns:
-            return await resolver()
-
-    return resolve
-
-
-def make_resolver(settings: Settings, place: Place = HOME) -> Resolver:
+def make_resolver(settings: Settings, place: Place = HOME, turns: asyncio.Semaphore | None = None) -> Resolver:
     """The resolver for a place: its role if it has one, else the bearer token if one is set, else botocore's chain.
 
     A bearer token wins over everything else at home, as it does in AWS's own SDKs (contracts 0.3).
+
+    Args:
+        turns: bounds how many ask botocore at once.
     """
     region = place.region or settings.aws_region
+    turns = turns or asyncio.Semaphore(_AT_ONCE)
     if place.role:
-        return lambda: _asked("role", region, place.role)
+        return lambda: _asked(turns, "role", region, place.role)
     if settings.aws_bearer_token_bedrock is not None:
         bearer = Known(BearerToken(settings.aws_bearer_token_bedrock.get_secret_value()))
         return lambda: _at_once(bearer)
     if (known := _in_environment(os.environ)) is not None:
         return lambda: _at_once(known)
-    return lambda: _asked("identity", region)
+    return lambda: _asked(turns, "identity", region)
 
 
 async def _at_once(known: Known) -> Known:
@@ -215,10 +212,12 @@ class _Said(TypedDict, total=False):
     fault: str
 
 
-async def _asked(*question: str) -> Known | None:
+async def _asked(turns: asyncio.Semaphore, *question: str) -> Known | None:
     """What botocore's chain says. Raises ChainFailed."""
     try:
-        said = json.loads_as(await _output_of(chain_command(*question)), _Said)
+        async with turns:
+            output = await _output_of(chain_command(*question))
+        said = json.loads_as(output, _Said)
     except json.JsonError:
         raise ChainFailed("it ended without an answer") from None
     if "fault" in said:

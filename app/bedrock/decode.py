@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 from app.bedrock.errors import error_of_name, error_of_openai
 from app.converse.call import NativeEvent
 from app.converse.events import Event
-from app.converse.usage import Usage, kept_for_an_hour, tier_of
+from app.converse.usage import Usage, count_in, kept_for_an_hour, tier_of
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.eventstream import Frame, FrameDecoder, FrameError
@@ -312,11 +312,11 @@ def usage_of_headers(headers: tuple[tuple[str, str], ...]) -> Usage | None:
 def usage_of_invocation(document: Any) -> Usage | None:
     """The tokens that a chunk of InvokeModelWithResponseStream reports in its invocation metrics, if it does."""
     metrics = document.get("amazon-bedrock-invocationMetrics") if isinstance(document, dict) else None
-    if metrics is None:
+    if not isinstance(metrics, dict):
         return None
     return Usage(
-        input=metrics.get("inputTokenCount") or 0,
-        output=metrics.get("outputTokenCount") or 0,
-        cache_read=metrics.get("cacheReadInputTokenCount") or 0,
-        cache_write=metrics.get("cacheWriteInputTokenCount") or 0,
+        input=count_in(metrics, "inputTokenCount"),
+        output=count_in(metrics, "outputTokenCount"),
+        cache_read=count_in(metrics, "cacheReadInputTokenCount"),
+        cache_write=count_in(metrics, "cacheWriteInputTokenCount"),
     )

@@ -10,11 +10,21 @@ from typing import Any
 from app.kit.values import Struct
 
 
+def count_in(counts: dict[str, Any], name: str) -> int:
+    """A count; what is none, or not there, counts as nothing."""
+    count = counts.get(name)
+    return count if isinstance(count, int) else 0
+
+
 def tier_of(reply: Any) -> str:
     """What the tokens of a reply of Converse's, or of its metadata, are paid by: a service tier, or `optimized`."""
-    if (reply.get("performanceConfig") or {}).get("latency") == "optimized":
-        return "optimized"
-    return str((reply.get("serviceTier") or {}).get("type") or "")
+    match reply:
+        case {"performanceConfig": {"latency": "optimized"}}:
+            return "optimized"
+        case {"serviceTier": {"type": str(tier)}}:
+            return tier
+        case _:
+            return ""
 
 
 class Usage(Struct, frozen=True):
@@ -43,10 +53,10 @@ class Usage(Struct, frozen=True):
         """
         usage = usage or {}
         return cls(
-            input=usage.get("inputTokens") or 0,
-            output=usage.get("outputTokens") or 0,
-            cache_read=usage.get("cacheReadInputTokens") or 0,
-            cache_write=usage.get("cacheWriteInputTokens") or 0,
+            input=count_in(usage, "inputTokens"),
+            output=count_in(usage, "outputTokens"),
+            cache_read=count_in(usage, "cacheReadInputTokens"),
+            cache_write=count_in(usage, "cacheWriteInputTokens"),
             reasoning=_thinking_tokens(more),
             cache_write_1h=sum(
                 each.get("inputTokens", 0) for each in usage.get("cacheDetails") or () if each.get("ttl") == "1h"

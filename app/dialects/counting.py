@@ -12,6 +12,7 @@ from app.routing.plan import Target
 
 # where nobody counts: English text has about four letters a token
 _LETTERS_A_TOKEN = 4
+_LONGEST_HEAD = 200  # of a data: URL
 _TOKENS_OF_MEDIA = 1600  # what a picture of a million pixels costs
 _ESTIMATED: Headers = (("x-outcrop-estimated", "input_tokens"),)
 
@@ -44,7 +45,7 @@ def estimate_tokens(value: Any) -> int:
             return sum(len(name) // _LETTERS_A_TOKEN + estimate_tokens(inside) for name, inside in value.items())
         case list():
             return sum(map(estimate_tokens, value))
-        case str() if value.startswith("data:"):
+        case str() if value.startswith("data:") and ";base64," in value[:_LONGEST_HEAD]:
             return _TOKENS_OF_MEDIA
         case _:
             return -(-len(str(value)) // _LETTERS_A_TOKEN)

@@ -17,7 +17,7 @@ from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.kit import json
 from app.kit.values import replace
 from app.models.catalog import CatalogEntry
-from app.models.ids import is_model_name, parse_model_id
+from app.models.ids import parse_model_id
 from app.pipeline.exchange import Exchange
 from app.policies.auth import RequestHead
 from app.routing.plan import DEFAULT_ALIAS, Planner
@@ -96,9 +96,10 @@ def model_routes(
 def _called(wanted: str, default: str, listed: list[CatalogEntry]) -> CatalogEntry | None:
     """A model of the list by another name that can be called: `default`, an ARN, its id without a geography."""
     name = default if wanted == DEFAULT_ALIAS else wanted
-    if not is_model_name(name):
+    try:
+        model = parse_model_id(name)
+    except InvalidRequest:
         return None
-    model = parse_model_id(name)
     for entry in listed:
         known = parse_model_id(entry.id)
         if known.base == model.base and model.geography in ("", known.geography):

@@ -131,7 +131,7 @@ class PublicNames:
             found: Any = None
             try:
                 found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError) as error:
+            except Exception as error:  # noqa: BLE001 -- whoever waits must be told
                 found = OSError(str(error))
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(tell, found)

@@ -97,7 +97,7 @@ class Pipeline(Struct, frozen=True):
 
             async def ask() -> T:
                 asked.add(target)
-                record.has_moved = len(asked) > 1
+                record.has_moved = record.has_moved or len(asked) > 1
                 record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
                 record.model_behind, record.tier = target.known.raw, way.tier
                 record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]

@@ -12,6 +12,7 @@ def test_the_prompt_includes_what_was_cached() -> None:
 
 def test_missing_members_are_nothing() -> None:
     assert Usage.of({}) == Usage()
+    assert Usage.of({"inputTokens": "5", "outputTokens": [5], "cacheReadInputTokens": None}) == Usage()
 
 
 def test_thoughts_are_counted_where_claude_tells() -> None:
@@ -27,6 +28,8 @@ def test_thoughts_are_counted_where_claude_tells() -> None:
         ({"serviceTier": {"type": "flex"}, "performanceConfig": None}, "flex"),
         ({"serviceTier": {"type": "default"}, "performanceConfig": {"latency": "standard"}}, "default"),
         ({"serviceTier": {"type": "default"}, "performanceConfig": {"latency": "optimized"}}, "optimized"),
+        ({"serviceTier": "flex", "performanceConfig": ["optimized"]}, ""),
+        ([], ""),
     ],
 )
 def test_what_tokens_are_paid_by(reply: Any, tier: str) -> None:

@@ -259,7 +259,7 @@ def test_the_items_that_led_to_an_answer_are_listed(client: openai.OpenAI) -> No
     assert (len(pages.data), pages.has_more) == (2, True)
     behind = client.responses.input_items.list(second.id, after=str(listed[-2].id))
     assert [item.id for item in behind.data] == [listed[-1].id]
-    for wrong in ({"limit": 0}, {"limit": 101}, {"order": "random"}, {"after": "nobody"}):
+    for wrong in ({"limit": 0}, {"limit": 101}, {"limit": int("9" * 500)}, {"order": "random"}, {"after": "nobody"}):
         with pytest.raises(openai.BadRequestError) as caught:
             client.responses.input_items.list(second.id, **wrong)  # type: ignore[arg-type]
         assert caught.value.param == next(iter(wrong))

@@ -1,5 +1,6 @@
 """The items that led to a kept answer, as a list of OpenAI's: `GET /v1/responses/{id}/input_items`. Contracts 2.2."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,11 +20,12 @@ def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
     """
     asked = {name: values[-1] for name, values in parse_qs(query).items()}
     limit, order = asked.get("limit", str(_PAGE)), asked.get("order", "desc")
-    if not limit.isdecimal() or not 1 <= int(limit) <= _MOST:
+    if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= _MOST:
         raise InvalidRequest(f"must be a number from 1 to {_MOST}", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("must be asc or desc", param="order")
     listed = [_whole(item, place, response_id) for place, item in enumerate(items)]
+    _tell_apart(listed, response_id)
     if order == "desc":
         listed.reverse()
     if "after" in asked:
@@ -41,11 +43,25 @@ def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
     }
 
 
+def _id_of(place: int, response_id: str) -> str:
+    return f"item_{place}_{response_id.removeprefix('resp_')}"
+
+
+def _tell_apart(items: list[dict[str, Any]], response_id: str) -> None:
+    """Give ids of their own to items whose id another has: what comes after an item must be plain."""
+    seen: set[str] = set()
+    for place, item in enumerate(items):
+        if item["id"] in seen:
+            item["id"] = _id_of(place, response_id)
+        seen.add(item["id"])
+
+
 def _whole(item: Any, place: int, response_id: str) -> dict[str, Any]:
     """An item with the members that a sender may leave out, and without a thought's own words to the model."""
     made = {name: value for name, value in item.items() if name != "encrypted_content"}
     made.setdefault("type", "message")
-    made.setdefault("id", f"item_{place}_{response_id.removeprefix('resp_')}")
+    if not isinstance(made.get("id"), str):
+        made["id"] = _id_of(place, response_id)
     if made["type"] == "message" and isinstance(made.get("content"), str):
         kind = "output_text" if made.get("role") == "assistant" else "input_text"
         made["content"] = [{"type": kind, "text": made["content"]}]

@@ -1,0 +1,23 @@
+"""What a request that nobody counts is taken to have."""
+
+from typing import Any
+
+import pytest
+
+from app.dialects.counting import estimate_tokens
+
+PICTURE = "A" * 400_000
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        ("word " * 1000, 1250, 1250),
+        ({"type": "base64", "media_type": "image/png", "data": PICTURE}, 1600, 1600),
+        ({"image_url": f"data:image/png;base64,{PICTURE}"}, 1600, 1610),
+        ("data: " + "hello " * 10_000, 15_000, 15_010),
+        (["a", 12345, None, {"b": True}], 4, 6),
+    ],
+)
+def test_an_estimate_is_about_right(value: Any, least: int, most: int) -> None:
+    assert least <= estimate_tokens(value) <= most
