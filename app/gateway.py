@@ -214,7 +214,7 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
             settings.betas(),
             settings.surfaces(),
             directory.profile_of,
-            lambda target: directory.find_out(target.known, planner.behind, clients[target.place]),
+            lambda target, patience: directory.find_out(target.known, planner.behind, clients[target.place], patience),
             Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
             _media(settings),
         ),

@@ -22,7 +22,6 @@ _PAGE_SIZE = 1000
 _MAX_PAGES = 50
 _MOST_ASKED = 8
 _MOST_KNOWN = 4096
-_AT_ONCE_SECONDS = 1.0
 # what tells of the model behind an ARN, by the ARN's kind (AWS API: GetInferenceProfile, GetProvisionedModelThroughput)
 _TELLING = {
     "application-inference-profile": "/inference-profiles/",
@@ -78,14 +77,14 @@ class ModelDirectory:
         narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
         return None if narrowest is None else narrowest.raw
 
-    async def find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
+    async def find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient, patience: float) -> None:
         """Ask which model stands behind an ARN that hides it; what AWS tells is put into `known`.
 
         Args:
-            client: that of the ARN's region and account.
+            client: that of the ARN's region and account. patience: seconds from the question on for which its
+                answer is waited for here; what takes longer goes on in the background.
 
-        Asked once at a time, and again after a while where nothing was found. An answer that does not come at once is
-        waited for in the background.
+        Asked once at a time, and again after a while where nothing was found.
         """
         now = time.monotonic()
         age = now - self._asked.get(model.raw, -math.inf)
@@ -98,8 +97,8 @@ class ModelDirectory:
         while len(self._asked) > _MOST_KNOWN:
             self._asked.pop(next(iter(self._asked)))
         asking = self._asking.get(model.raw)
-        if asking is not None and age < _AT_ONCE_SECONDS:
-            await asyncio.wait({asking}, timeout=_AT_ONCE_SECONDS - age)
+        if asking is not None and age < patience:
+            await asyncio.wait({asking}, timeout=patience - age)
 
     async def _find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
         try:

@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PROFILE_SECONDS = 3.0
+_BEHIND_SECONDS = 1.0
 
 
 class Pipeline(Struct, frozen=True):
@@ -51,7 +52,7 @@ class Pipeline(Struct, frozen=True):
 
     clients: those of Bedrock, by place; one of them is HOME's.
     native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
-    find_behind: finds out, if it takes but a moment, which model stands behind a target whose name hides it.
+    find_behind: finds out which model stands behind a target whose name hides it; waits for some seconds at the most.
     guardrail: one that is on every call. media: fetches what callers name by URL, where that is allowed.
     """
 
@@ -62,7 +63,7 @@ class Pipeline(Struct, frozen=True):
     betas: frozenset[str] = frozenset()
     native_surfaces: frozenset[str] = frozenset({"invoke", "openai", "mantle"})
     find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
-    find_behind: Callable[[Target], Awaitable[None]] | None = None
+    find_behind: Callable[[Target, float], Awaitable[None]] | None = None
     guardrail: Guardrail | None = None
     media: Fetcher | None = None
 
@@ -109,12 +110,13 @@ class Pipeline(Struct, frozen=True):
 
     async def plan(self, name: str) -> list[Target]:
         """The targets of a name: how each is asked depends on the model that stands behind it."""
-        targets = self.planner.plan(name)
-        hidden = [target for target in targets if target.known.is_opaque]
-        if not hidden or self.find_behind is None:
-            return targets
-        await asyncio.gather(*map(self.find_behind, hidden))
+        await self._look_behind(self.planner.plan(name), _BEHIND_SECONDS)
         return self.planner.plan(name)
+
+    async def _look_behind(self, targets: list[Target], patience: float) -> None:
+        hidden = [target for target in targets if target.known.is_opaque]
+        if hidden and self.find_behind is not None:
+            await asyncio.gather(*(self.find_behind(target, patience) for target in hidden))
 
     async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[Target, str]) -> T:
         """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.
@@ -279,12 +281,14 @@ class Pipeline(Struct, frozen=True):
             GatewayError: as `run` does, with Bedrock's own answer in `upstream` where there was one.
         """
         record, surface = exchange.record, exchange.record.surface
-        if self.planner.is_ours(name):
-            way = Way("identity", surface, ask, take)
-            return await self.run(exchange, name, lambda _: way, self.planner.as_named(name))
         if self.planner.knows(name):
-            as_it_came = Way("identity", surface, lambda _: request, take)
-            return await self.run(exchange, name, lambda _: as_it_came, self.planner.as_named(name))
+            targets = self.planner.as_named(name)
+            # only the price depends on it, so nobody waits
+            await self._look_behind(targets, 0.0)
+            way = Way("identity", surface, ask if self.planner.is_ours(name) else lambda _: request, take)
+            answer = await self.run(exchange, name, lambda _: way, targets)
+            record.model_behind = self.planner.known(record.target).raw
+            return answer
 
         async def attempt() -> T:
             return await self.clients[HOME].attempt(await self._guarded(exchange, request), record, take)

@@ -133,6 +133,14 @@ class Planner(Struct, frozen=True):
         """The names that this deployment gives, in their order."""
         return sorted({*self.aliases, *self.routes} - {DEFAULT_ALIAS})
 
+    def known(self, called: str) -> ModelId:
+        """The model behind the name that one is called by, as far as it is known; most names hide nothing.
+
+        Raises:
+            InvalidRequest: the name cannot be one of a model.
+        """
+        return self.behind.get(called) or parse_model_id(called)
+
     def remember(self, name: str, profile: str) -> None:
         """A model that is called by a name is sold only by a profile."""
         if len(self.profiles) < _MOST_PROFILES:
@@ -154,7 +162,7 @@ class Planner(Struct, frozen=True):
 
     def _target(self, choice: Choice) -> Target:
         model = parse_model_id(choice.model)
-        known = self.behind.get(model.raw, model)
+        known = self.known(model.raw)
         limits = self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS)
         return Target(model, known, traits_of(known), choice.place, limits=limits)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from app.bedrock import control
 from app.bedrock.control import ModelDirectory
 from app.models.ids import ModelId, parse_model_id
 
@@ -15,7 +14,6 @@ ARN = parse_model_id("arn:aws:bedrock:us-east-1:123456789012:application-inferen
 
 @pytest.mark.timed
 async def test_only_the_first_callers_wait_for_what_stands_behind_an_arn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "_AT_ONCE_SECONDS", 0.2)
     asked, may_tell = [], asyncio.Event()
 
     async def get(_: Any, path: str, **__: Any) -> Any:
@@ -27,11 +25,12 @@ async def test_only_the_first_callers_wait_for_what_stands_behind_an_arn(monkeyp
     directory = ModelDirectory(None)  # type: ignore[arg-type]
     known: dict[str, ModelId] = {}
 
-    async def seconds() -> float:
+    async def seconds(patience: float = 0.2) -> float:
         started = time.monotonic()
-        await directory.find_out(ARN, known, None)  # type: ignore[arg-type]
+        await directory.find_out(ARN, known, None, patience)  # type: ignore[arg-type]
         return time.monotonic() - started
 
+    assert await seconds(patience=0.0) < 0.1
     first, second = await asyncio.gather(seconds(), seconds())
     assert min(first, second) > 0.15
     assert await seconds() < 0.1

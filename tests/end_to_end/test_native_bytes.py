@@ -55,7 +55,9 @@ def test_a_whole_exchange(path: str, body: bytes) -> None:
     answer = bytes(random.Random(1).randbytes(3000))
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await read_request(reader))
+        request = await read_request(reader)
+        if request[0].startswith(b"POST "):  # not what asks which model an ARN hides
+            seen.append(request)
         writer.write(
             http_reply(
                 answer, "201 Created", "application/x-odd; q=1", "x-amzn-requestid: r-1\r\nx-amzn-bedrock-y: z\r\n"

@@ -146,7 +146,7 @@ def test_an_application_profile_is_found_out_before_it_is_asked() -> None:
 
 
 def test_what_stands_behind_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.bedrock.control._AT_ONCE_SECONDS", 0.1)
+    monkeypatch.setattr("app.pipeline.run._BEHIND_SECONDS", 0.1)
     told, asked = asyncio.Event(), []
     behind = json.dumps({"models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"}]})
 
@@ -236,6 +236,24 @@ def test_every_call_is_priced_by_what_was_really_called() -> None:
     ]
     assert costs == pytest.approx(expected)
     assert [record.tier for record in told[4:]] == ["flex", "", "", "priority", "flex", "priority", "optimized"]
+
+
+def test_an_application_profile_is_priced_where_callers_speak_bedrock() -> None:
+    records = Records()
+    said: Any = [{"role": "user", "content": [{"text": "hi"}]}]
+    own = f'[prices."{CLAUDE}"]\ninput = 2.0\noutput = 3.0\n'
+    deadline = time.monotonic() + 5
+    with (
+        serving(emulator_app()) as bedrock,
+        gateway(bedrock, records, config_toml=own) as url,
+        boto_client(url) as runtime,
+    ):
+        while not (records.all and records.all[-1].cost) and time.monotonic() < deadline:
+            runtime.converse(modelId=PROFILE, messages=said)
+    last = records.all[-1]
+    assert (last.lane, last.target) == ("identity", PROFILE)
+    assert last.model_behind.endswith(f"/{CLAUDE}")
+    assert last.cost == pytest.approx((2.0 * last.usage.input + 3.0 * last.usage.output) / 1e6)
 
 
 @pytest.mark.parametrize("fault", ["throttle-9999", "denied-9999", "notfound-9999"])
