@@ -2,19 +2,20 @@
 
 import asyncio
 import logging
-import re
 import weakref
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.dialects.route import ABORT, ARRIVED
+from app.dialects.route import ABORT, ARRIVED, CUT
 from app.dialects.sending import DEPARTURE
 from app.kit import json
 from app.kit.tcp import Taken, taken_of
+from app.kit.upgrade import without_upgrade
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ _WORDS = b"this server speaks HTTP/1.1"
 _GO_AWAY = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8 + len(_WORDS), 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13)) + _WORDS
 # how often it is looked whether all has been taken: soon at first
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.01, 1.0
-_UPGRADE = re.compile(rb"^(upgrade|http2-settings):[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
 class Attendance(ServerState):
@@ -224,7 +224,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if not self._cycles and data.startswith(_HTTP_2):
                 self._refuse_http_2()
                 return
-            data = _without_upgrade(data)
+            data = without_upgrade(data, _HEAD_BYTES)
         self._overhead += len(data)
         super().data_received(data)
         if self.transport.is_closing():
@@ -243,12 +243,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_in_body = False
         super().on_message_begin()
         self._has_arrived = False
-        extensions: Any = {
-            ARRIVED: self.has_arrived,
-            ABORT: self.transport.abort,
-            DEPARTURE: _Departure(self).call,
-        }
-        self.scope["extensions"] = extensions
 
     def on_url(self, url: bytes) -> None:
         """The target of a request, or a piece of it."""
@@ -279,6 +273,13 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, _Joined(self))
         self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
+        extensions: Any = {
+            ARRIVED: self.has_arrived,
+            ABORT: self.transport.abort,
+            CUT: partial(self._cut, self.cycle),
+            DEPARTURE: _Departure(self).call,
+        }
+        self.scope["extensions"] = extensions
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         if len(self._cycles) > _IN_LINE:
             _log.warning("refused: too many requests were sent ahead of their answers")
@@ -342,6 +343,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self._refuse(400)
 
+    def _cut(self, cycle: RequestResponseCycle) -> None:
+        """Close behind what has been said of an answer, which is all that will be."""
+        cycle.disconnected = True
+        cycle.transport.close()
+
     def _watch(self) -> None:
         self._unwatch()
         self._guard = self.loop.call_later(self.head_seconds, self._give_up)
@@ -382,17 +388,6 @@ class GuardedProtocol(HttpToolsProtocol):
         head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
         self.transport.close()
-
-
-def _without_upgrade(data: bytes) -> bytes:
-    """The first bytes of a request, without the wish to speak another protocol, which a server may pass over.
-
-    Java's client has it in its first request.
-    """
-    end = data.find(b"\r\n\r\n", 0, _HEAD_BYTES) + 2
-    if data.find(b"pgrade", 0, end) < 0 and data.find(b"PGRADE", 0, end) < 0:
-        return data
-    return _UPGRADE.sub(b"", data[:end]) + data[end:]
 
 
 def guarded(head_seconds: float) -> type[GuardedProtocol]:

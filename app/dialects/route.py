@@ -43,6 +43,8 @@ RECORD = "outcrop.record"
 TIMEOUT = "x-outcrop-timeout"
 # the extension of ASGI's scope that cuts the connection, where the server has it
 ABORT = "outcrop.abort"
+# the one that ends an answer which has no end of its own
+CUT = "outcrop.cut"
 # and the one that tells whether the whole body has arrived: then nobody needs to watch it
 ARRIVED = "outcrop.arrived"
 _LAST_WORD_SECONDS = 5.0
@@ -178,8 +180,8 @@ class Entrance(Struct, frozen=True):
         except RecursionError:
             failure = InvalidRequest("the body is nested too deeply")
         except asyncio.CancelledError:
-            await _tell(sender, Overloaded("the gateway is shutting down"), scope)
-            raise
+            # the server has done so, and nobody waits for this task: raised again, it would be logged as a crash
+            failure = Overloaded("the gateway is shutting down")
         except Exception as error:  # noqa: BLE001 -- a fault of ours must still be answered in the dialect
             if isinstance(error, TimeoutError) and limit.expired():
                 late = CallerDeadline if deadline.by == TIMEOUT else UpstreamTimeout
@@ -238,14 +240,17 @@ class Entrance(Struct, frozen=True):
 
 
 async def _tell(sender: Sender, error: GatewayError, scope: Scope) -> None:
-    """Send an error; to a caller who reads no more, for some seconds, and then the connection is cut."""
+    """Send an error, for some seconds: who calls may not read. Where it cannot be told, the answer is cut off."""
+    extensions = scope.get("extensions", {})
     try:
         async with asyncio.timeout(_LAST_WORD_SECONDS):
             await sender.send_error(error)
     except TimeoutError:
-        abort = scope.get("extensions", {}).get(ABORT)
-        if abort is not None:
-            abort()
+        end = extensions.get(ABORT)
+    else:
+        end = None if sender.is_done else extensions.get(CUT)
+    if end is not None:
+        end()
 
 
 def _seconds(wanted: str) -> float:

@@ -203,7 +203,9 @@ def test_what_does_not_end_in_time_is_told_so(emulator_url: str) -> None:
             process.send_signal(signal.SIGTERM)
             rest = "".join(chunks)
         assert "the gateway is shutting down" in rest
-        process.communicate(timeout=10)
+        _, log = process.communicate(timeout=10)
+        assert "overloaded" in log
+        assert "ASGI" not in log
 
 
 def test_https_with_boto3_and_a_bearer_key(emulator_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

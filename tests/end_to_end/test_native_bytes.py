@@ -160,7 +160,9 @@ def test_the_first_event_arrives_before_the_second_has_left(path: str) -> None:
 
 
 @pytest.mark.parametrize("at_boundary", [True, False])
-def test_a_broken_stream_ends_in_an_exception_frame_or_a_cut_connection(at_boundary: bool) -> None:
+def test_a_broken_stream_ends_in_an_exception_frame_or_a_cut_connection(
+    at_boundary: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     whole = frames(2)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -176,6 +178,7 @@ def test_a_broken_stream_ends_in_an_exception_frame_or_a_cut_connection(at_bound
         else:
             with pytest.raises(http.client.IncompleteRead):
                 call(base, "/model/a.b/converse-stream")
+    assert "ASGI" not in caplog.text
 
 
 def test_the_authorization_of_a_caller_never_leaves(gateway_url: str, emulator_url: str) -> None:
