@@ -85,9 +85,14 @@ class Failover(Struct, frozen=True):
         raise outcome.error()
 
     async def _next(self, legs: list[_Leg[T]], outcome: _Outcome) -> _Leg[T] | None:
-        """The target to ask next: of those that may be asked the least failed, then the first ready, in their order."""
-        best: _Leg[T] | None = None
+        """The target to ask next: of those that may be asked the least failed, then the first ready, in their order.
+
+        One that rests comes after those that failed as seldom. Only those that are looked at are made ready.
+        """
+        resting: _Leg[T] | None = None
         for leg in sorted((leg for leg in legs if not leg.is_over), key=lambda leg: (leg.failures, leg.ready_at)):
+            if resting is not None and leg.failures > resting.failures:
+                break
             if leg.option is None:
                 try:
                     leg.option = await leg.prepare()
@@ -97,12 +102,11 @@ class Failover(Struct, frozen=True):
                     continue
             if wait := self.breakers.wait(leg.option.key):
                 outcome.open_for = min(outcome.open_for, wait)
-            elif best is None or (leg.failures == best.failures and self._rests(best) and not self._rests(leg)):
-                best = leg
-        return best
-
-    def _rests(self, leg: _Leg[T]) -> bool:
-        return leg.option is not None and self.breakers.is_resting(leg.option.key)
+            elif not self.breakers.is_resting(leg.option.key):
+                return leg
+            else:
+                resting = resting or leg
+        return resting
 
     async def _may_go_on(self, leg: _Leg[T], option: Option[T], deadline: Deadline, outcome: _Outcome) -> bool:
         """Wait until the target may be asked; False if that would be too long, or is more than its share of retries."""

@@ -21,6 +21,7 @@ class Attempts:
 
     def __init__(self, *outcomes: BaseException) -> None:
         self.outcomes = list(outcomes)
+        self.prepared: list[str] = []
         self.asked: list[str] = []
         self.sleeps: list[float] = []
         self.now = 1000.0
@@ -36,6 +37,7 @@ class Attempts:
             return name
 
         async def prepare() -> Option[str]:
+            self.prepared.append(name)
             return Option(name, ask)
 
         return prepare
@@ -71,6 +73,12 @@ async def test_what_succeeds_at_once_asks_once() -> None:
     attempts = Attempts()
     assert await attempts.run(failover()) == "a"
     assert (attempts.asked, attempts.sleeps) == (["a"], [])
+
+
+async def test_only_who_is_asked_is_made_ready() -> None:
+    attempts = Attempts(throttle())
+    assert await attempts.run(failover(), "abc") == "b"
+    assert attempts.prepared == attempts.asked == ["a", "b"]
 
 
 @pytest.mark.parametrize(
