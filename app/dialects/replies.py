@@ -38,7 +38,7 @@ def understood(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
 
 
 async def frames(
-    batches: AsyncGenerator[list[Item], None], translate: Callable[[list[Item]], bytes], finish: Callable[[], bytes]
+    batches: AsyncGenerator[list[Item], None], translate: Callable[[Item], bytes], finish: Callable[[], bytes]
 ) -> AsyncGenerator[bytes, None]:
     """The bytes for each batch that says something, and those that end a stream which ended well.
 
@@ -50,7 +50,7 @@ async def frames(
             translated, failure = b"", None
             try:
                 for item in batch:
-                    translated += translate([item])
+                    translated += translate(item)
             except GatewayError as error:
                 failure = error
             except _ODD as error:

@@ -5,7 +5,6 @@ only its last event tells are put where Anthropic's clients look for them. An ev
 as it came, byte for byte.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from app.converse.call import NativeEvent
@@ -85,19 +84,8 @@ class NativeStream:
         self._facts = facts
         self._held: dict[str, Any] | None = None
 
-    def from_events(self, events: Iterable[NativeEvent]) -> bytes:
-        """The frames for a batch of Anthropic's events; only `message_delta` waits, for the event behind it."""
-        return b"".join(map(self._frames, events))
-
-    def finish(self) -> bytes:
-        """The end of a stream that ended well."""
-        return self._release({})
-
-    def fail(self, error: GatewayError) -> bytes:
-        """The end of a stream that broke."""
-        return named_frame("error", error_body(error, self._facts.request_id))
-
-    def _frames(self, event: NativeEvent) -> bytes:
+    def from_event(self, event: NativeEvent) -> bytes:
+        """The frames for one of Anthropic's events; only `message_delta` waits, for the event behind it."""
         before = self._release(event.document.get(_METRICS) or {})
         document, text = _without_own(event.document), event.text
         kind = document.get("type")
@@ -115,6 +103,14 @@ class NativeStream:
                 raise error_of(document)
             case _:
                 return before + _frame(document)
+
+    def finish(self) -> bytes:
+        """The end of a stream that ended well."""
+        return self._release({})
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that broke."""
+        return named_frame("error", error_body(error, self._facts.request_id))
 
     def _release(self, metrics: dict[str, Any]) -> bytes:
         if self._held is None:

@@ -127,11 +127,11 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
         if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
             translator = native = NativeStream(facts)
             passed_on = pipeline.invoke_stream(exchange, native_call, target, UsageOfMessages(), _LAST)
-            way = passed_on.then(lambda batches: frames(batches, native.from_events, native.finish))
+            way = passed_on.then(lambda batches: frames(batches, native.from_event, native.finish))
         else:
             translator = events = EventStream(facts)
             batches = pipeline.converse_stream(exchange, call(), target)
-            way = batches.then(lambda batches: frames(batches, events.from_events, events.finish))
+            way = batches.then(lambda batches: frames(batches, events.from_event, events.finish))
         return way.then(lambda chunks: Streamed(200, (*SSE, *answer_headers), chunks, translator.fail, PING))
 
     exchange.record.streamed = is_streamed(document)

@@ -33,13 +33,13 @@ class EventStream:
         self._has_calls = False
         self._stop: str | None = None
 
-    def from_events(self, events: Iterable[Event]) -> bytes:
-        """The frames for a batch of events; empty if it says nothing that a caller sees.
+    def from_event(self, event: Event) -> bytes:
+        """The frames for an event; empty if it says nothing that a caller sees.
 
         Raises:
             UpstreamFailed: the model broke its own format, as the stop reason tells.
         """
-        return b"".join(frame for event in events for frame in self._frames(event))
+        return b"".join(self._frames(event))
 
     def finish(self) -> bytes:
         """The end of a stream that ended well; where no usage came, the end says so with zeros."""

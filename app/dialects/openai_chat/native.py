@@ -49,9 +49,9 @@ class NativeChunks:
         self._include_usage = include_usage
         self._is_finished = False
 
-    def from_documents(self, documents: Iterable[dict[str, Any]]) -> bytes:
-        """The frames for a batch of chunks."""
-        return b"".join(frame for document in documents for frame in self._frames(document))
+    def from_document(self, document: dict[str, Any]) -> bytes:
+        """The frames for a chunk."""
+        return b"".join(self._frames(document))
 
     def finish(self) -> bytes:
         """The end of a stream that ended well.

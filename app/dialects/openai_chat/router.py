@@ -140,12 +140,12 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
         if pipeline.takes_natively(target, FORMAT):
             translator = passing = native.NativeChunks(known_as, include_usage=_wants_usage(document))
             documents = openai.ask_for_stream(exchange, FORMAT, native_call, target, native.usage_of, frozenset())
-            way = documents.then(lambda batches: frames(batches, passing.from_documents, passing.finish))
+            way = documents.then(lambda batches: frames(batches, passing.from_document, passing.finish))
         else:
             call, facts = prepared()
             translator = made = ChunkStream(facts)
             events = pipeline.converse_stream(exchange, call, target)
-            way = events.then(lambda batches: frames(batches, made.from_events, made.finish))
+            way = events.then(lambda batches: frames(batches, made.from_event, made.finish))
         return way.then(lambda chunks: Streamed(200, SSE, chunks, translator.fail, sse.COMMENT))
 
     exchange.record.streamed = is_streamed(document)

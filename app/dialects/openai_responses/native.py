@@ -236,9 +236,9 @@ class NativeResponseStream:
         self._response: dict[str, Any] = {"object": "response", "output": []}
         self._last: dict[str, Any] | None = None
 
-    def from_documents(self, documents: Iterable[dict[str, Any]]) -> bytes:
-        """The frames for a batch of OpenAI's events; the one that ends the response waits for it to be kept."""
-        return b"".join(frame for document in documents for frame in self._frames(document))
+    def from_document(self, document: dict[str, Any]) -> bytes:
+        """The frames for one of OpenAI's events; the one that ends the response waits for it to be kept."""
+        return b"".join(self._frames(document))
 
     def ended(self) -> dict[str, Any]:
         """The response object of a stream that has come to its end.

@@ -196,11 +196,11 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
             call, facts = translated(seal)
             made = ResponseStream(facts)
             events = pipeline.converse_stream(exchange, call, target)
-            return events.then(lambda batches: (frames(batches, made.from_events, bytes), made))
+            return events.then(lambda batches: (frames(batches, made.from_event, bytes), made))
         native_call, native_facts, ignored = as_it_is(seal)
         passing = NativeResponseStream(native_facts)
         way = openai.ask_for_stream(exchange, FORMAT, native_call, target, usage_of, LAST)
-        return way.noting(ignored).then(lambda batches: (frames(batches, passing.from_documents, bytes), passing))
+        return way.noting(ignored).then(lambda batches: (frames(batches, passing.from_document, bytes), passing))
 
     if not request.stream:
         response = await pipeline.run(exchange, request.model, whole_way)

@@ -39,9 +39,9 @@ class ResponseStream:
         self._more: Any = None
         self._closing: _Item | None = None
 
-    def from_events(self, events: Iterable[Event]) -> bytes:
-        """The frames for a batch of events; empty if it says nothing that a caller sees."""
-        return b"".join(frame for event in events for frame in self._frames(event))
+    def from_event(self, event: Event) -> bytes:
+        """The frames for an event; empty if it says nothing that a caller sees."""
+        return b"".join(self._frames(event))
 
     def ended(self) -> dict[str, Any]:
         """The response object of a stream that has come to its end; where no usage came, it says so with zeros.

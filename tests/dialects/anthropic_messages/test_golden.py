@@ -31,6 +31,7 @@ from app.kit import json
 from app.models.ids import parse_model_id
 from app.models.traits import traits_of
 from app.tailor.invoke import tailor_invoke
+from tests.dialects.streams import joined
 from tests.dialects.validation import assert_tailored_for_every_family
 
 HERE = Path(__file__).parent / "golden"
@@ -65,7 +66,7 @@ def invoked(case: str) -> Any:
 
 def streamed(case: str) -> list[Any]:
     translator = EventStream(FACTS)
-    data = translator.from_events(unfold(read(case, "reply.json"))) + translator.finish()
+    data = joined(translator.from_event, unfold(read(case, "reply.json"))) + translator.finish()
     events = []
     for frame in data.decode().removesuffix("\n\n").split("\n\n"):
         name, payload = frame.split("\n")

@@ -17,6 +17,7 @@ from app.dialects.anthropic_messages.native import NativeStream, UsageOfMessages
 from app.kit import json
 from app.kit.eventstream import encode_frame
 from tests.bedrock.test_decode import event_frame, exception_frame
+from tests.dialects.streams import joined
 
 FACTS = MessageFacts("msg_1", "my-name", "r")
 METRICS = {"inputTokenCount": 3, "outputTokenCount": 4, "cacheReadInputTokenCount": 9}
@@ -43,7 +44,7 @@ def events_of(*documents: Any) -> list[NativeEvent]:
 
 def frames(*pieces: bytes) -> bytes:
     decoder, stream = NativeDecoder("message_stop"), NativeStream(FACTS)
-    out = b"".join(stream.from_events(decoder.feed(piece)) for piece in pieces)
+    out = b"".join(joined(stream.from_event, decoder.feed(piece)) for piece in pieces)
     decoder.finish()
     return out + stream.finish()
 
@@ -69,7 +70,7 @@ def test_what_a_caller_sees() -> None:
 
 
 def passed_on(text: bytes) -> bytes:
-    return NativeStream(FACTS).from_events([NativeEvent(json.loads(text), text)])
+    return joined(NativeStream(FACTS).from_event, [NativeEvent(json.loads(text), text)])
 
 
 def test_an_event_that_nobody_changes_is_passed_on_byte_for_byte() -> None:
@@ -128,18 +129,18 @@ def test_tokens_are_read_event_by_event() -> None:
 def test_an_error_inside_the_stream_is_its_failure(kind: str, cls: type[errors.GatewayError]) -> None:
     document = {"type": "error", "error": {"type": kind, "message": "Overloaded"}}
     with pytest.raises(cls, match="Overloaded"):
-        NativeStream(FACTS).from_events(events_of(document))
+        joined(NativeStream(FACTS).from_event, events_of(document))
 
 
 @pytest.mark.parametrize("kind", [None, 5, "", "a\nevent: b"])
 def test_an_event_s_name_cannot_break_out_of_its_line(kind: Any) -> None:
     with pytest.raises((TypeError, KeyError)):
-        NativeStream(FACTS).from_events(events_of({"type": kind}))
+        joined(NativeStream(FACTS).from_event, events_of({"type": kind}))
 
 
 def test_usage_may_be_missing_in_the_last_event_but_one() -> None:
     stream = NativeStream(FACTS)
-    stream.from_events(events_of({"type": "message_delta", "delta": {}, "usage": None}))
+    joined(stream.from_event, events_of({"type": "message_delta", "delta": {}, "usage": None}))
     assert json.loads(stream.finish().split(b"data: ")[1]) == {"type": "message_delta", "delta": {}, "usage": {}}
 
 
@@ -174,7 +175,7 @@ def test_a_break_ends_in_an_event_of_its_own() -> None:
 )
 def test_documents_without_sense_raise_what_the_door_understands(documents: list[Any]) -> None:
     with contextlib.suppress(LookupError, TypeError, AttributeError):
-        NativeStream(FACTS).from_events(events_of(*documents))
+        joined(NativeStream(FACTS).from_event, events_of(*documents))
 
 
 def test_what_is_kept_for_an_hour_is_counted_apart() -> None:

@@ -20,6 +20,7 @@ from app.kit import json
 from app.models.families import FAMILIES
 from app.models.traits import Traits
 from app.tailor import tailor
+from tests.dialects.streams import joined
 
 FACTS = MessageFacts("msg_1", "m", "r")
 USER = {"role": "user", "content": "hi"}
@@ -258,7 +259,7 @@ def test_blocks_without_words_here_stay_silent() -> None:
         {"contentBlockDelta": {"delta": {"reasoningContent": {}}, "contentBlockIndex": 2}},
         {"internalServerException": {}},
     ]
-    assert EventStream(FACTS).from_events(events).count(b"event: ") == 1
+    assert joined(EventStream(FACTS).from_event, events).count(b"event: ") == 1
 
 
 def test_empty_contents() -> None:
@@ -284,7 +285,7 @@ def test_a_model_that_broke_its_own_format_is_a_failure(reason: str) -> None:
     with pytest.raises(errors.UpstreamFailed):
         from_reply(reply, FACTS)
     with pytest.raises(errors.UpstreamFailed):
-        EventStream(FACTS).from_events(unfold(reply))
+        joined(EventStream(FACTS).from_event, unfold(reply))
 
 
 def test_pictures_come_back_as_blocks() -> None:
@@ -300,14 +301,14 @@ def test_pictures_come_back_as_blocks() -> None:
         {"type": "base64", "media_type": "image/png", "data": "AA=="},
         {"type": "url", "url": "s3://b/k"},
     ]
-    streamed = EventStream(FACTS).from_events(unfold(reply)).decode()
+    streamed = joined(EventStream(FACTS).from_event, unfold(reply)).decode()
     assert '"media_type":"image/png"' in streamed
     assert '"url":"s3://b/k"' in streamed
 
 
 def test_a_stream_without_its_usage_still_ends() -> None:
     stream = EventStream(FACTS)
-    stream.from_events([{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "end_turn"}}])
+    joined(stream.from_event, [{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "end_turn"}}])
     assert stream.finish().decode().count("event: ") == 2
     assert stream.finish() == b""
 
@@ -410,10 +411,11 @@ def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], 
     events = list(unfold(reply))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
     at_once = EventStream(FACTS)
-    whole = at_once.from_events(events) + at_once.finish()
+    whole = joined(at_once.from_event, events) + at_once.finish()
     in_pieces = EventStream(FACTS)
     pieces = b"".join(
-        in_pieces.from_events(events[start:end]) for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
+        joined(in_pieces.from_event, events[start:end])
+        for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
     )
     assert pieces + in_pieces.finish() == whole
 

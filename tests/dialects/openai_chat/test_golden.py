@@ -25,6 +25,7 @@ from app.dialects.openai_chat.schema_out import ChatCompletion, ChatCompletionCh
 from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
 from app.kit import json
+from tests.dialects.streams import joined
 from tests.dialects.validation import assert_tailored_for_every_family
 
 HERE = Path(__file__).parent / "golden"
@@ -54,7 +55,7 @@ def described_call(case: str) -> Any:
 
 def streamed(case: str) -> list[Any]:
     translator = ChunkStream(facts_of(case))
-    data = translator.from_events(unfold(read(case, "reply.json"))) + translator.finish()
+    data = joined(translator.from_event, unfold(read(case, "reply.json"))) + translator.finish()
     frames = data.decode().removesuffix("\n\n").split("\n\n")
     assert frames.pop() == "data: [DONE]"
     return [json.loads(frame.removeprefix("data: ")) for frame in frames]

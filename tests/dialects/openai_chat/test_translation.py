@@ -17,6 +17,7 @@ from app.dialects.openai_chat.schema_in import ChatRequest
 from app.dialects.openai_chat.stream import ChunkStream
 from app.errors import InvalidRequest, UpstreamFailed
 from app.kit import json
+from tests.dialects.streams import joined
 
 USER = {"role": "user", "content": "x"}
 TOOL = {"type": "function", "function": {"name": "f"}}
@@ -271,7 +272,7 @@ def test_images_come_back_as_parts() -> None:
         "data:image/jpeg;base64,/9j/",
         "s3://bucket/key",
     ]
-    frames = ChunkStream(FACTS).from_events(unfold(reply(IMAGE, IN_S3))).decode()
+    frames = joined(ChunkStream(FACTS).from_event, unfold(reply(IMAGE, IN_S3))).decode()
     assert '"images":[{"index":0,"type":"image_url","image_url":{"url":"data:image/jpeg;base64,/9j/"}}]' in frames
     assert '"images":[{"index":1,' in frames
 
@@ -281,7 +282,7 @@ def test_a_model_that_broke_its_own_format_is_a_failure(stop: str) -> None:
     with pytest.raises(UpstreamFailed, match="malformed"):
         from_reply(reply(stop=stop), FACTS)
     with pytest.raises(UpstreamFailed, match="malformed"):
-        ChunkStream(FACTS).from_events(unfold(reply(stop=stop)))
+        joined(ChunkStream(FACTS).from_event, unfold(reply(stop=stop)))
 
 
 def test_a_thought_may_be_hidden() -> None:
@@ -294,7 +295,7 @@ def test_a_thought_may_be_hidden() -> None:
 def test_an_unknown_stop_reason_and_unknown_blocks_are_borne() -> None:
     choice = from_reply(reply({"video": {}}, {"text": "a"}, stop="brand_new"), FACTS)["choices"][0]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "a")
-    assert b'"content":"a"' in ChunkStream(FACTS).from_events([{"brandNew": {}}, *unfold(reply({"text": "a"}))])  # type: ignore[list-item]
+    assert b'"content":"a"' in joined(ChunkStream(FACTS).from_event, [{"brandNew": {}}, *unfold(reply({"text": "a"}))])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("arguments", ['{"city":"Par', "[1]", "null", "1e400"])
@@ -317,7 +318,9 @@ def test_a_custom_tool_s_input_that_was_cut_off_is_given_as_it_came() -> None:
         "contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "custom"}}}
     }
     piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": '{"input": "hal'}}}}
-    frames = ChunkStream(FACTS).from_events([start, piece, {"contentBlockStop": {"contentBlockIndex": 0}}]).decode()
+    frames = joined(
+        ChunkStream(FACTS).from_event, [start, piece, {"contentBlockStop": {"contentBlockIndex": 0}}]
+    ).decode()
     assert json.dumps_text('{"input": "hal') in frames
 
 
@@ -325,9 +328,9 @@ def test_a_call_whose_first_piece_is_empty_says_nothing_yet() -> None:
     start: Any = {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "f"}}}}
     piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": ""}}}}
     translator = ChunkStream(FACTS)
-    assert b'"arguments":""' in translator.from_events([start])
-    assert translator.from_events([piece]) == b""
-    assert b'"arguments":"{}"' in translator.from_events([{"contentBlockStop": {"contentBlockIndex": 0}}])
+    assert b'"arguments":""' in joined(translator.from_event, [start])
+    assert joined(translator.from_event, [piece]) == b""
+    assert b'"arguments":"{}"' in joined(translator.from_event, [{"contentBlockStop": {"contentBlockIndex": 0}}])
 
 
 def test_the_error_of_a_stream_has_openai_s_shape() -> None:
@@ -354,9 +357,10 @@ def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], 
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
     in_batches = ChunkStream(FACTS)
     frames = b"".join(
-        in_batches.from_events(events[start:end]) for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
+        joined(in_batches.from_event, events[start:end])
+        for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
     )
-    assert frames == ChunkStream(FACTS).from_events(events)
+    assert frames == joined(ChunkStream(FACTS).from_event, events)
 
 
 @given(

@@ -30,6 +30,7 @@ from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_responses.stream import ResponseStream
 from app.dialects.openai_responses.tools import custom_names, namespaces
 from app.kit import json
+from tests.dialects.streams import joined
 from tests.dialects.validation import assert_tailored_for_every_family
 
 HERE = Path(__file__).parent / "golden"
@@ -89,7 +90,7 @@ def whole(case: str) -> Any:
 def streamed(case: str) -> list[Any]:
     translator = ResponseStream(facts_of(case))
     with numbered():
-        data = translator.from_events(unfold(read(case, "reply.json")))
+        data = joined(translator.from_event, unfold(read(case, "reply.json")))
         data += translator.last(translator.ended())
     events = []
     for frame in data.decode().removesuffix("\n\n").split("\n\n"):

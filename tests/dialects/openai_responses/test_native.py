@@ -20,6 +20,7 @@ from app.dialects.openai_responses.seal import Seal
 from app.errors import InvalidRequest, UpstreamFailed
 from app.models.traits import Traits
 from app.tailor.openai import tailor_chat, tailor_responses
+from tests.dialects.streams import joined
 
 SEAL = Seal(b"secret", "ada", "openai.gpt-5.5")
 SKY: Any = {
@@ -186,7 +187,7 @@ DOCUMENTS: list[Any] = [
 
 def streamed(*batches: list[Any]) -> bytes:
     stream = NativeResponseStream(FACTS)
-    data = b"".join(stream.from_documents(batch) for batch in batches)
+    data = b"".join(joined(stream.from_document, batch) for batch in batches)
     return data + stream.last(stream.ended())
 
 
@@ -203,29 +204,29 @@ def test_a_stream_is_the_same_however_its_documents_were_batched(first: int, sec
 
 def test_a_stream_that_ends_too_early_or_makes_no_sense() -> None:
     stream = NativeResponseStream(FACTS)
-    stream.from_documents(DOCUMENTS[:2])
+    joined(stream.from_document, DOCUMENTS[:2])
     with pytest.raises(UpstreamFailed):
         stream.ended()
     assert b'"sequence_number":2' in stream.fail(UpstreamFailed("broke"))
     with pytest.raises(TypeError):
-        stream.from_documents([{"type": "a\nb"}])
+        joined(stream.from_document, [{"type": "a\nb"}])
     for odd in ({**RESPONSE, "id": None}, {**RESPONSE, "status": "in_progress"}):
         stream = NativeResponseStream(FACTS)
-        stream.from_documents([{"type": "response.completed", "response": odd}])
+        joined(stream.from_document, [{"type": "response.completed", "response": odd}])
         with pytest.raises(UpstreamFailed):
             stream.ended()
 
 
 def test_events_are_numbered_here_whatever_their_own_numbers_are() -> None:
     odd = [{**document, "sequence_number": number} for document, number in zip(DOCUMENTS, (None, "x", 7), strict=False)]
-    data = NativeResponseStream(FACTS).from_documents(odd)
+    data = joined(NativeResponseStream(FACTS).from_document, odd)
     assert [data.count(b'"sequence_number":%d' % number) for number in range(4)] == [1, 1, 1, 0]
 
 
 def test_a_model_that_failed_says_so_itself() -> None:
     stream = NativeResponseStream(FACTS)
     failed = {**RESPONSE, "status": "failed", "error": {"code": "invalid_prompt", "message": "no"}}
-    stream.from_documents([{"type": "response.failed", "response": failed}])
+    joined(stream.from_document, [{"type": "response.failed", "response": failed}])
     with pytest.raises(UpstreamFailed, match="no") as caught:
         stream.ended()
     last = stream.fail(caught.value)
@@ -255,14 +256,14 @@ def test_tokens() -> None:
 def test_a_chat_stream_without_a_finished_choice_did_not_end() -> None:
     chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "x"}}]}
     chunks = chat.NativeChunks("m", include_usage=False)
-    assert b'"x"' in chunks.from_documents([chunk])
+    assert b'"x"' in joined(chunks.from_document, [chunk])
     with pytest.raises(UpstreamFailed):
         chunks.finish()
     done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    assert chunks.from_documents([done, {"choices": [], "usage": {}}]).count(b"data: ") == 1
+    assert joined(chunks.from_document, [done, {"choices": [], "usage": {}}]).count(b"data: ") == 1
     assert b"[DONE]" in chunks.finish()
     # only the usage that nobody asked for stays here
-    assert b"filtered" in chunks.from_documents([{"choices": [], "prompt_filter_results": "filtered"}])
+    assert b"filtered" in joined(chunks.from_document, [{"choices": [], "prompt_filter_results": "filtered"}])
 
 
 def test_the_end_of_a_chat_stream_that_broke() -> None:

@@ -22,6 +22,7 @@ from app.dialects.openai_responses.stream import ResponseStream
 from app.dialects.openai_responses.tools import custom_names, namespaces
 from app.errors import ContextTooLong, InvalidRequest, RateLimited, UpstreamFailed
 from app.kit import json
+from tests.dialects.streams import joined
 
 SEAL = Seal(b"secret", "tests", "scripted.echo")
 FUNCTION = {"type": "function", "name": "f"}
@@ -73,7 +74,7 @@ def events_of(data: bytes) -> list[Any]:
 
 
 def ended(stream: ResponseStream, events: list[Any]) -> list[Any]:
-    told = stream.from_events(events)
+    told = joined(stream.from_event, events)
     return events_of(told + stream.last(stream.ended()))
 
 
@@ -455,7 +456,7 @@ def test_malformed_output_is_a_failure(stop: str) -> None:
     with pytest.raises(UpstreamFailed):
         from_reply(reply({"text": "a"}, stop=stop), facts())
     stream = ResponseStream(facts())
-    told = events_of(stream.from_events(list(unfold(reply({"text": "a"}, stop=stop)))))
+    told = events_of(joined(stream.from_event, list(unfold(reply({"text": "a"}, stop=stop)))))
     with pytest.raises(UpstreamFailed) as caught:
         stream.ended()
     (failed,) = events_of(stream.fail(caught.value))
@@ -494,7 +495,7 @@ def test_a_stream_tells_the_same_in_the_order_that_clients_need() -> None:
 def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
     stream = ResponseStream(facts())
     events = list(unfold(reply({"text": "a"}, {"text": "b"})))
-    stream.from_events(events[:3])
+    joined(stream.from_event, events[:3])
     for error, code in (
         (RateLimited("slow down"), "rate_limit_exceeded"),
         (ContextTooLong("too long"), "context_length_exceeded"),
@@ -514,7 +515,7 @@ def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
 def test_a_text_that_was_whole_before_the_break_is_told() -> None:
     stream = ResponseStream(facts())
     *before, _, _, _ = unfold(reply({"text": "a"}, {"text": "b"}))
-    stream.from_events(before)
+    joined(stream.from_event, before)
     *_, done, failed = events_of(stream.fail(UpstreamFailed("gone")))
     assert done["type"] == "response.output_item.done"
     assert failed["response"]["output"] == [done["item"]]
@@ -551,7 +552,7 @@ def test_pictures_are_items_of_their_own() -> None:
         {"contentBlockStop": {"contentBlockIndex": 1}},
         {"messageStop": {"stopReason": "max_tokens"}},
     ]
-    told = events_of(translator.from_events(events))
+    told = events_of(joined(translator.from_event, events))
     for response in (whole, translator.ended()):
         made = ImageGenerationCall.model_validate(response["output"][1], strict=True)
         assert (made.type, made.status, made.result) == ("image_generation_call", "completed", "aGk=")
@@ -588,9 +589,9 @@ def test_items_are_in_the_order_in_which_they_began_and_all_of_them_end() -> Non
     response = ended(ResponseStream(facts()), events)[-1]["response"]
     assert [item["content"][0]["text"] for item in response["output"]] == ["first", "second"]
     stream = ResponseStream(facts())
-    stream.from_events(events[2:3])
-    assert stream.from_events(events[:1])
-    stream.from_events([{"contentBlockStop": {"contentBlockIndex": 0}}])
+    joined(stream.from_event, events[2:3])
+    assert joined(stream.from_event, events[:1])
+    joined(stream.from_event, [{"contentBlockStop": {"contentBlockIndex": 0}}])
     unended = ended(ResponseStream(facts()), [*events[:2], {"messageStop": {"stopReason": "max_tokens"}}])
     assert [item["status"] for item in unended[-1]["response"]["output"]] == ["completed", "incomplete"]
     *closing, failed = events_of(stream.fail(UpstreamFailed("gone")))
@@ -624,8 +625,8 @@ def test_signatures_in_pieces_and_empty_pieces() -> None:
         {"contentBlockStop": {"contentBlockIndex": 1}},
         {"metadata": {"metrics": {"latencyMs": 1}}},
     ]
-    told = events_of(stream.from_events(deltas))
-    told += events_of(stream.from_events([{"messageStop": {"stopReason": "end_turn"}}]))
+    told = events_of(joined(stream.from_event, deltas))
+    told += events_of(joined(stream.from_event, [{"messageStop": {"stopReason": "end_turn"}}]))
     assert SEAL.open(told[-1]["item"]["encrypted_content"]) == THOUGHT
     assert {event["output_index"] for event in told} == {0}
 
@@ -644,10 +645,11 @@ def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], 
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
     in_batches = ResponseStream(facts())
     frames = b"".join(
-        in_batches.from_events(events[start:end]) for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
+        joined(in_batches.from_event, events[start:end])
+        for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
     )
     fresh_ids = re.compile(rb'"(rs|msg|fc|ctc)_[0-9a-f]{24}"')
-    whole = ResponseStream(facts()).from_events(events)
+    whole = joined(ResponseStream(facts()).from_event, events)
     assert fresh_ids.sub(b"id", frames) == fresh_ids.sub(b"id", whole)
 
 
