@@ -7,6 +7,7 @@ Sources: contracts 4.5 and 5.6 for statuses and meaning; public issue threads fo
 
 import re
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from app.bedrock.transport import Headers
@@ -42,7 +43,7 @@ _NO_SUCH_MODEL = ("model identifier is invalid", "at 'modelid' failed to satisfy
 _PRINCIPAL = re.compile(r"User: \S+ is")
 # how Bedrock refuses a bearer token; under another name the words may be its caller's own, which it repeats
 _DENIED = "AccessDeniedException"
-_MOST_DETAIL = 300
+_MOST_WORDS, _LONGEST_WORD = 30, 20
 _BAD_API_KEY = "Please make sure your API Key is valid"
 _OUR_IDENTITY = frozenset(
     {
@@ -125,7 +126,7 @@ def error_of_name(
     """The error for a name of AWS's, in a reply or in a stream (`throttlingException`)."""
     if name in _OUR_IDENTITY or (name == _DENIED and _BAD_API_KEY in message):
         return IdentityRefused(
-            "Bedrock refused the gateway's AWS credentials", detail=f"{name}: {message}"[:_MOST_DETAIL]
+            "Bedrock refused the gateway's AWS credentials", detail=f"{name}: {_plain_words(message)}"
         )
     make = _BY_NAME.get(name[:1].upper() + name[1:]) or _BY_STATUS.get(status) or _unknown
     error = make(message, extra or {})
@@ -133,6 +134,14 @@ def error_of_name(
     error.retry_after = retry_after
     error.detail = name or f"status {status}"
     return error
+
+
+def _plain_words(message: str) -> str:
+    """How a message begins, up to what may be a header or a key that it repeats."""
+    words = takewhile(
+        lambda word: len(word) <= _LONGEST_WORD and word.strip("().,:").isalpha(), message.split()[:_MOST_WORDS]
+    )
+    return " ".join(words)
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -78,6 +78,25 @@ def test_table(
 
 
 @pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            "The security token included in the request is expired",
+            "The security token included in the request is expired",
+        ),
+        ("Signature expired: 20261126T1Z is now earlier than", "Signature expired:"),
+        ("Invalid key=value pair (missing equal-sign) in Authorization header: 'Bearer ABSKc2VjcmV0='.", "Invalid"),
+        ("Bearer ABSKQmVkcm9ja0FQSUtleS1zZWNyZXQ is not known", "Bearer"),
+        ("word " * 50, "word " * 29 + "word"),
+    ],
+)
+def test_what_refused_our_identity_is_told_without_what_it_repeats_of_the_request(message: str, told: str) -> None:
+    error = error_of_name("IncompleteSignatureException", message)
+    assert isinstance(error, IdentityRefused)
+    assert error.detail == f"IncompleteSignatureException: {told}"
+
+
+@pytest.mark.parametrize(
     ("original", "expected", "retried"),
     [(400, errors.InvalidRequest, False), (429, errors.UpstreamFailed, True), (500, errors.UpstreamFailed, True)],
 )
