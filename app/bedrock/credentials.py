@@ -161,12 +161,15 @@ class CredentialsProvider:
 
 
 def make_providers(settings: Settings, places: Iterable[Place]) -> dict[Place, CredentialsProvider]:
-    """Who the gateway is in each place: places without a role are asked of as one, and so are those of one role."""
+    """Who the gateway is in each place: places without a role are asked of as one, and so are those of one role.
+
+    However slow the roles are, the gateway's own credentials do not wait for them.
+    """
     providers: dict[str, CredentialsProvider] = {}
     turns = asyncio.Semaphore(_AT_ONCE)
     for place in places:
         if place.role not in providers:
-            resolver = make_resolver(settings, place if place.role else HOME, turns)
+            resolver = make_resolver(settings, place, turns) if place.role else make_resolver(settings)
             providers[place.role] = CredentialsProvider(resolver)
     return {place: providers[place.role] for place in places}
 

@@ -327,6 +327,24 @@ async def test_roles_that_take_long_keep_nobody_waiting_who_is_known_at_once(mon
     await providers[Place()].close()
 
 
+async def test_roles_that_take_long_do_not_keep_home_from_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def asked(command: list[str]) -> bytes:
+        if "role" in command:
+            await asyncio.sleep(60)
+        return b'{"access_key":"AKIA","secret_key":"s","token":null,"ends_at":null}'
+
+    monkeypatch.setattr(module, "_output_of", asked)
+    providers = make_providers(settings(), [*(Place("us-east-1", f"{ROLE}{number}") for number in range(4)), Place()])
+    for provider in providers.values():
+        provider.start()
+    try:
+        async with asyncio.timeout(5):
+            assert await providers[Place()].get() == Credentials("AKIA", "s")
+    finally:
+        for provider in providers.values():
+            await provider.close()
+
+
 def runs(pid: int) -> bool:
     """True if there is such a process, and it is not one that has ended and that nobody asked after yet."""
     try:
