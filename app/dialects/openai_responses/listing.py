@@ -60,7 +60,7 @@ def _whole(item: Any, place: int, response_id: str) -> dict[str, Any]:
     """An item with the members that a sender may leave out, and without a thought's own words to the model."""
     made = {name: value for name, value in item.items() if name != "encrypted_content"}
     made.setdefault("type", "message")
-    if not isinstance(made.get("id"), str):
+    if not isinstance(made.get("id"), str) or not made["id"]:
         made["id"] = _id_of(place, response_id)
     if made["type"] == "message" and isinstance(made.get("content"), str):
         kind = "output_text" if made.get("role") == "assistant" else "input_text"
