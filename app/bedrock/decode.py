@@ -4,6 +4,7 @@
 only listens while bytes pass through untouched.
 """
 
+import re
 from abc import ABC, abstractmethod
 from base64 import b64decode
 from typing import Any, Generic, TypeVar, cast
@@ -18,6 +19,7 @@ from app.kit.eventstream import Frame, FrameDecoder, FrameError
 from app.kit.sse import SseParser
 from app.kit.values import Struct, field, replace
 
+_COUNT = re.compile(r"[0-9]{1,12}\Z")
 _GARBLED = "Bedrock's stream was garbled"
 
 # what translation relies on, by event; everything else may be missing
@@ -218,6 +220,7 @@ class UsageTap:
         self._first_chunk: Frame | None = None
         self._last_chunk: Frame | None = None
         self._has_begun = self._is_open = False
+        self._more: Any = None
         self.error: GatewayError | None = None
         self.tier = ""
 
@@ -270,9 +273,11 @@ class UsageTap:
                 self._is_open = True
             case "messageStop":
                 self._is_open = False
+                self._more = json.loads(frame.payload).get("additionalModelResponseFields")
             case "metadata":
                 metadata = json.loads(frame.payload)
-                self._usage, self.tier = Usage.of(metadata["usage"]), tier_of(metadata)
+                usage, self.tier = metadata.get("usage"), tier_of(metadata)
+                self._usage = Usage.of(usage, self._more) if isinstance(usage, dict) else None
             case "chunk":
                 self._first_chunk = self._first_chunk or frame
                 self._last_chunk = frame
@@ -297,7 +302,7 @@ def usage_of_headers(headers: tuple[tuple[str, str], ...]) -> Usage | None:
     counts = {
         name.removeprefix(prefix).removesuffix(suffix): int(value)
         for name, value in headers
-        if name.startswith(prefix) and name.endswith(suffix) and value.isdigit()
+        if name.startswith(prefix) and name.endswith(suffix) and _COUNT.match(value)
     }
     if not counts:
         return None

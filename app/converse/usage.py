@@ -9,11 +9,27 @@ from typing import Any
 
 from app.kit.values import Struct
 
+_MOST = 10**12
+_COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")
+
 
 def count_in(counts: dict[str, Any], name: str) -> int:
     """A count; what is none, or not there, counts as nothing."""
     count = counts.get(name)
-    return count if isinstance(count, int) else 0
+    if not isinstance(count, int) or isinstance(count, bool):
+        return 0
+    return count if 0 <= count <= _MOST else 0
+
+
+def written_in(usage: dict[str, Any]) -> dict[str, int]:
+    """The tokens of a `TokenUsage` of Converse's that were cached, by how long they are kept: `5m`, `1h`."""
+    details = usage.get("cacheDetails")
+    listed = details if isinstance(details, list) else []
+    return {
+        each["ttl"]: count_in(each, "inputTokens")
+        for each in listed
+        if isinstance(each, dict) and isinstance(each.get("ttl"), str)
+    }
 
 
 def tier_of(reply: Any) -> str:
@@ -30,6 +46,8 @@ def tier_of(reply: Any) -> str:
 class Usage(Struct, frozen=True):
     """Token counts of one call; `input` excludes the cached ones, `output` includes those of thoughts, `reasoning`,
     and `cache_write` those that are kept for an hour, `cache_write_1h`.
+
+    is_final: False while more is to come. rounds: the parts, where the model was run several times for one answer.
     """
 
     input: int = 0
@@ -38,11 +56,23 @@ class Usage(Struct, frozen=True):
     cache_write: int = 0
     reasoning: int = 0
     cache_write_1h: int = 0
+    is_final: bool = True
+    rounds: "tuple[Usage, ...]" = ()
+
+    def counts(self) -> dict[str, int]:
+        """The counts by their names."""
+        return {name: getattr(self, name) for name in _COUNTS}
 
     @property
     def prompt(self) -> int:
         """All tokens of the input, cached or not."""
         return self.input + self.cache_read + self.cache_write
+
+    @classmethod
+    def of_rounds(cls, rounds: "tuple[Usage, ...]", *, is_final: bool = True) -> "Usage":
+        """All of them together."""
+        sums = {name: sum(getattr(each, name) for each in rounds) for name in _COUNTS}
+        return cls(**sums, is_final=is_final, rounds=rounds)
 
     @classmethod
     def of(cls, usage: dict[str, Any] | None, more: dict[str, Any] | None = None) -> "Usage":
@@ -58,9 +88,7 @@ class Usage(Struct, frozen=True):
             cache_read=count_in(usage, "cacheReadInputTokens"),
             cache_write=count_in(usage, "cacheWriteInputTokens"),
             reasoning=_thinking_tokens(more),
-            cache_write_1h=sum(
-                each.get("inputTokens", 0) for each in usage.get("cacheDetails") or () if each.get("ttl") == "1h"
-            ),
+            cache_write_1h=written_in(usage).get("1h", 0),
         )
 
 

@@ -132,5 +132,5 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     if record.cost is not None:
         fields["cost_usd"] = round(record.cost, 9)
     if record.usage is not None:
-        fields["tokens"] = record.usage
+        fields["tokens"] = record.usage.counts()
     return fields

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
-from app.bedrock.decode import EventDecoder, ServerSentDecoder, UsageTap
+from app.bedrock.decode import EventDecoder, ServerSentDecoder, UsageTap, usage_of_headers
 from app.converse.usage import Usage
 from app.kit import json
 from app.kit.eventstream import encode_frame
@@ -155,7 +155,6 @@ def test_the_tap_hears_usage_of_converse_and_of_invoke() -> None:
     "data",
     [
         b"x" * 40,
-        event_frame("metadata", {}),
         encode_frame({":message-type": "event", ":event-type": "metadata"}, b"[]"),
     ],
 )
@@ -166,6 +165,30 @@ def test_the_tap_never_raises(data: bytes) -> None:
     assert isinstance(tap.error, errors.UpstreamFailed)
     assert not tap.is_at_boundary
     assert tap.usage is None
+
+
+@pytest.mark.parametrize("metadata", [{}, {"usage": None}, {"usage": [1]}])
+def test_a_stream_without_counts_is_whole_all_the_same(metadata: dict[str, Any]) -> None:
+    tap = UsageTap()
+    for event in EVENTS[:-1]:
+        tap.feed(event_frame(*event))
+    tap.feed(event_frame("metadata", metadata))
+    assert (tap.usage, tap.error, tap.is_cut_short) == (None, None, False)
+
+
+def test_the_tap_hears_what_thoughts_took() -> None:
+    tap = UsageTap()
+    more = {"usage": {"output_tokens_details": {"thinking_tokens": 12}}}
+    tap.feed(event_frame("messageStop", {"stopReason": "end_turn", "additionalModelResponseFields": more}))
+    tap.feed(event_frame("metadata", {"usage": {"inputTokens": 3, "outputTokens": 20}}))
+    assert tap.usage == Usage(3, 20, reasoning=12)
+
+
+@pytest.mark.parametrize("count", ["", "-1", "1" * 13, "²", "1.0"])
+def test_a_header_that_is_no_count_is_passed_over(count: str) -> None:
+    headers = (("x-amzn-bedrock-input-token-count", count), ("x-amzn-bedrock-output-token-count", "5"))
+    assert usage_of_headers(headers) == Usage(output=5)
+    assert usage_of_headers(headers[:1]) is None
 
 
 def test_the_tap_notes_an_exception_and_where_frames_end() -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from app.converse.usage import Usage, tier_of
+from app.converse.usage import Usage, tier_of, written_in
 
 
 def test_the_prompt_includes_what_was_cached() -> None:
@@ -13,6 +13,36 @@ def test_the_prompt_includes_what_was_cached() -> None:
 def test_missing_members_are_nothing() -> None:
     assert Usage.of({}) == Usage()
     assert Usage.of({"inputTokens": "5", "outputTokens": [5], "cacheReadInputTokens": None}) == Usage()
+    assert Usage.of({"inputTokens": True, "outputTokens": -1, "cacheReadInputTokens": 10**13}) == Usage()
+
+
+@pytest.mark.parametrize(
+    ("details", "written"),
+    [
+        (None, {}),
+        ("1h", {}),
+        ([None, {"inputTokens": 1}, {"ttl": 5, "inputTokens": 1}, {"ttl": "5m"}], {"5m": 0}),
+        ([{"ttl": "5m", "inputTokens": 2}, {"ttl": "1h", "inputTokens": 3}], {"5m": 2, "1h": 3}),
+    ],
+)
+def test_what_is_cached_by_how_long(details: Any, written: dict[str, int]) -> None:
+    usage = {"cacheWriteInputTokens": 5, "cacheDetails": details}
+    assert written_in(usage) == written
+    assert Usage.of(usage).cache_write_1h == written.get("1h", 0)
+
+
+def test_several_rounds_are_counted_together_and_known_apart() -> None:
+    rounds = (Usage(1, 2, 3, 4, 5, 6), Usage(10, 20))
+    both = Usage.of_rounds(rounds, is_final=False)
+    assert both.counts() == {
+        "input": 11,
+        "output": 22,
+        "cache_read": 3,
+        "cache_write": 4,
+        "reasoning": 5,
+        "cache_write_1h": 6,
+    }
+    assert (both.rounds, both.is_final) == (rounds, False)
 
 
 def test_thoughts_are_counted_where_claude_tells() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.converse.usage import Usage
+from app.converse.usage import Usage, written_in
 from app.kit.values import Struct
 
 STOP_REASONS = {
@@ -41,8 +41,7 @@ def usage_body(raw: dict[str, Any] | None, tier: str | None = None) -> dict[str,
         "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cache_read,
     }
-    written = {each["ttl"]: each["inputTokens"] for each in (raw or {}).get("cacheDetails") or ()}
-    if written:
+    if written := written_in(raw or {}):
         body["cache_creation"] = {
             "ephemeral_5m_input_tokens": written.get("5m", 0),
             "ephemeral_1h_input_tokens": written.get("1h", 0),
