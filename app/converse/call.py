@@ -43,7 +43,7 @@ class ModelCall(Struct):
 
 
 class NativeCall(Struct, frozen=True):
-    """One call in a format that the target's own surface may take, so that it crosses as it came.
+    """One call in a format that the target's own surface may take, so that nothing is translated.
 
     model: the name the caller used. document: the caller's body, never written into.
     version, betas: what its headers say of the format.

@@ -47,7 +47,7 @@ def _split_data_url(url: str, path: str) -> tuple[str, str]:
     head, comma, data = url.partition(",")
     head = head.lower()
     if not head.startswith("data:") or not comma or not head.endswith(";base64"):
-        raise InvalidRequest("must be a data: URL with base64 content; other URLs are not fetched", param=path)
+        raise InvalidRequest("must be a data: URL with base64 content; other URLs are not fetched here", param=path)
     media_type = head.removeprefix("data:").partition(";")[0]
     return media_type, _in_one_line(data)
 

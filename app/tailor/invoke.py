@@ -1,7 +1,8 @@
 """Fit a body of Anthropic's format to one model's InvokeModel, changing nothing but what Bedrock refuses.
 
-Contracts 3.5, whose table this is. Whatever else the body holds crosses as it came, so that what Anthropic adds needs
-no release of ours, and so that Bedrock's own words reach the caller where it refuses something.
+Contracts 3.5, whose table this is. A field of the body itself that Bedrock is not known to take is left out and named:
+it would refuse the whole call for one. What messages, blocks and tools hold crosses as it came, so that what Anthropic
+adds there needs no release of ours, and so that Bedrock's own words reach the caller where it refuses something.
 """
 
 from typing import Any
@@ -116,7 +117,7 @@ def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
     if isinstance(source, dict):
         if source.get("type") in ("url", "file"):
             raise InvalidRequest(
-                "must be base64: other addresses are not fetched, and files of Anthropic's are not here",
+                "must be base64: other addresses are not fetched here, nor are files of Anthropic's",
                 param=f"{path}.source",
             )
         if isinstance(source.get("content"), list):

@@ -16,7 +16,7 @@ from app.dialects.anthropic_messages.schema_in import (
 )
 from app.errors import InvalidRequest
 
-_NOT_FETCHED = "must be base64: other addresses are not fetched, and files of Anthropic's are not here"
+_NOT_FETCHED = "must be base64: other addresses are not fetched here, nor are files of Anthropic's"
 
 
 def image_of(block: ImageBlock, path: str) -> ConverseImage:

@@ -184,7 +184,7 @@ def _blocks(content: str | list[Any], path: str, field: str = "content") -> list
                 blocks.append({"image": openai_media.image_of(part.image_url, f"{here}.image_url")})
             case FilePart():
                 if part.file_url is not None:
-                    raise InvalidRequest("files are not fetched: send file_data", param=f"{here}.file_url")
+                    raise InvalidRequest("files are not fetched here: send file_data", param=f"{here}.file_url")
                 document = openai_media.document_of(part.file_data, part.filename, part.file_id, f"{here}.file_data")
                 blocks.append({"document": document})
             case RefusalPart():
