@@ -21,11 +21,6 @@ class Place(Struct, frozen=True):
     role: str = ""
     endpoint_url: str = ""
 
-    @property
-    def account(self) -> str:
-        """The account of its role."""
-        return self.role.split(":")[4] if self.role else ""
-
 
 HOME = Place()
 

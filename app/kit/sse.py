@@ -37,11 +37,6 @@ class SseParser:
         self._looked = 0
         self._has_begun = False
 
-    @property
-    def is_at_boundary(self) -> bool:
-        """True if the bytes so far are whole events."""
-        return not self._buffer.strip()
-
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the data of each event that they complete. Comments are left out.
 

@@ -201,15 +201,6 @@ class Pipeline(Struct, frozen=True):
         """Translate, call Converse, and return its reply in the caller's terms. Raises as `run` does."""
         return await self.run(exchange, call.model, lambda target: self.converse(exchange, call, target))
 
-    async def stream(self, exchange: Exchange, call: ModelCall) -> AsyncGenerator[list[Event], None]:
-        """Translate, call ConverseStream, and return its events in the caller's terms, a batch for each read.
-
-        Returns once the first event has come: until then a failure is tried again, and raised here. The generator
-        must be closed, and raises GatewayError where the stream breaks.
-        """
-        exchange.record.streamed = True
-        return await self.run(exchange, call.model, lambda target: self.converse_stream(exchange, call, target))
-
     def converse(self, exchange: Exchange, call: ModelCall, target: Target) -> Way[Reply]:
         """The way to ask a target for a whole reply by Converse."""
         return ways.converse(_tailored(call, target), exchange.record)
@@ -217,7 +208,7 @@ class Pipeline(Struct, frozen=True):
     def converse_stream(
         self, exchange: Exchange, call: ModelCall, target: Target
     ) -> Way[AsyncGenerator[list[Event], None]]:
-        """The way to ask a target for events by ConverseStream."""
+        """The way to ask a target for events by ConverseStream, a batch for each read; see `ways.converse_stream`."""
         return ways.converse_stream(_tailored(call, target), exchange.record)
 
     def takes_natively(self, target: Target, body_format: str, *, with_schema: bool = False) -> bool:

@@ -121,10 +121,6 @@ class Planner(Struct, frozen=True):
         except InvalidRequest:
             return False
 
-    def first(self, name: str) -> Target:
-        """The first of the targets for a name. Raises as `plan` does."""
-        return self.plan(name)[0]
-
     def known_as(self, name: str) -> str:
         """What an answer calls its model: as the caller did, or else what is asked where nobody is named."""
         return name or self.model_behind("")

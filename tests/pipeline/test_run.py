@@ -1,6 +1,6 @@
 """The pipeline over a transport that answers from memory: what goes out, what comes back, what is recorded, what is closed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import HttpRequest
 from app.converse.call import Intent, ModelCall
+from app.converse.events import Event
 from app.kit import json
 from app.kit.clock import Deadline
 from app.pipeline.exchange import Exchange
@@ -98,6 +99,11 @@ async def pipeline_over(transport: Memory) -> Pipeline:
     return Pipeline({HOME: client}, Planner("a.b"), Failover(RetryPolicy(3, first_wait=0)))
 
 
+async def stream_over(transport: Memory, made: Exchange) -> AsyncGenerator[list[Event], None]:
+    pipeline = await pipeline_over(transport)
+    return await pipeline.run(made, CALL.model, lambda target: pipeline.converse_stream(made, CALL, target))
+
+
 def exchange() -> Exchange:
     return Exchange(RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(5), RequestRecord("r", "POST"))
 
@@ -138,16 +144,15 @@ async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -
 async def test_events_come_as_they_arrive_and_the_answer_is_closed() -> None:
     answer = Response(200, [STREAM[:60], STREAM[60:]])
     made = exchange()
-    stream = await (await pipeline_over(Memory(answer))).stream(made, CALL)
+    stream = await stream_over(Memory(answer), made)
     assert [event async for batch in stream for event in batch] == DECODED
     assert answer.is_closed
-    assert made.record.streamed
     assert made.record.usage.output == 4  # type: ignore[union-attr]
 
 
 async def test_a_stream_that_is_given_up_is_closed() -> None:
     answer = Response(200, [STREAM[:120], STREAM[120:]])
-    stream = await (await pipeline_over(Memory(answer))).stream(exchange(), CALL)
+    stream = await stream_over(Memory(answer), exchange())
     await anext(stream)
     await stream.aclose()
     assert answer.is_closed

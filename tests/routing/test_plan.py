@@ -11,24 +11,25 @@ PLANNER = Planner("us.amazon.nova-2-lite-v1:0")
 
 @pytest.mark.parametrize("name", ["", "default", "us.amazon.nova-2-lite-v1:0"])
 def test_no_name_and_the_alias_stand_for_the_default_model(name: str) -> None:
-    target = PLANNER.first(name)
+    target = PLANNER.plan(name)[0]
     assert target.model.raw == "us.amazon.nova-2-lite-v1:0"
     assert target.traits == traits_of(parse_model_id("amazon.nova-2-lite-v1:0"))
 
 
 def test_any_other_name_stands_for_itself() -> None:
-    assert PLANNER.first("qwen.qwen3-32b-v1:0").model.raw == "qwen.qwen3-32b-v1:0"
+    assert PLANNER.plan("qwen.qwen3-32b-v1:0")[0].model.raw == "qwen.qwen3-32b-v1:0"
     with pytest.raises(InvalidRequest):
         PLANNER.plan("no model")
 
 
 def test_a_route_has_its_targets_in_order_and_stands_before_aliases() -> None:
-    route = Route((Choice("a.one"), Choice("b.two", Place("us-west-2", "arn:aws:iam::111122223333:role/x"))))
+    elsewhere = Place("us-west-2", "arn:aws:iam::111122223333:role/x")
+    route = Route((Choice("a.one"), Choice("b.two", elsewhere)))
     planner = Planner("z.z", {"one": "a.one"}, {"both": route, "default": Route((Choice("b.two"),))})
     first, second = planner.plan("both")
     assert (first.model.raw, first.place) == ("a.one", HOME)
-    assert (second.model.raw, second.place.region, second.place.account) == ("b.two", "us-west-2", "111122223333")
-    assert planner.first("").model.raw == "b.two"
+    assert (second.model.raw, second.place) == ("b.two", elsewhere)
+    assert planner.plan("")[0].model.raw == "b.two"
     assert planner.names() == ["both", "one"]
     assert [planner.model_behind(name) for name in ("both", "one", "", "c.three")] == ["a.one", "a.one", "b.two", ""]
     assert [planner.known_as(name) for name in ("both", "")] == ["both", "b.two"]
@@ -46,9 +47,9 @@ def test_weights_are_shares() -> None:
 def test_the_model_behind_an_arn_gives_its_traits() -> None:
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
     planner = Planner("z.z")
-    assert planner.first(arn).traits == Traits()
+    assert planner.plan(arn)[0].traits == Traits()
     planner.behind[arn] = parse_model_id("anthropic.claude-3-haiku-20240307-v1:0")
-    target = planner.first(arn)
+    target = planner.plan(arn)[0]
     assert (target.model.raw, target.known.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
     assert target.traits.native == {"anthropic": "invoke"}
 
