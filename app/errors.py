@@ -19,7 +19,8 @@
     ├── InternalFailure           500  a fault of Outcrop, or Bedrock's InternalServerException
     ├── UpstreamFailed            502  the connection to Bedrock broke, or its answer made no sense
     │   ├── ConnectionLost        502  there was one, and it broke
-    │   └── UpstreamUnreachable   502  there was no connection at all
+    │   ├── UpstreamUnreachable   502  there was no connection at all
+    │   └── IdentityRefused       502  Bedrock does not accept the gateway's own credentials
     ├── Overloaded                503  Bedrock has no capacity, or the gateway is not ready
     │   └── GatewayBusy           429  more requests at once than MAX_IN_FLIGHT, and no room to wait
     └── UpstreamTimeout           504  Bedrock did not answer within the limits
@@ -206,6 +207,13 @@ class UpstreamUnreachable(UpstreamFailed):
     """There was no connection to Bedrock at all."""
 
     kind = "upstream_unreachable"
+    default_retry_here = True
+
+
+class IdentityRefused(UpstreamFailed):
+    """Bedrock does not accept the gateway's own credentials: never the caller's fault."""
+
+    kind = "identity_refused"
     default_retry_here = True
 
 

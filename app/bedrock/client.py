@@ -6,11 +6,11 @@ from typing import Protocol, TypeVar
 
 from app.bedrock.credentials import CredentialsProvider, Identity
 from app.bedrock.endpoints import Endpoint, Service
-from app.bedrock.errors import IdentityRefused, error_of_reply
+from app.bedrock.errors import error_of_reply
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer
 from app.bedrock.transport import NO_WAITS, Headers, HttpRequest, HttpResponse, Transport, Waits
-from app.errors import ConnectTimeout, GatewayError, UpstreamUnreachable
+from app.errors import ConnectTimeout, GatewayError, IdentityRefused, UpstreamUnreachable
 from app.kit.clock import Deadline
 from app.kit.off_loop import off_loop
 from app.kit.values import Struct, field
@@ -78,6 +78,8 @@ class BedrockClient(Struct):
         take: Callable[[HttpResponse], Awaitable[T]],
     ) -> T:
         """Send the request, again where that is worth it, and return what `take` makes of a successful answer.
+
+        For the control plane: the attempts of a call are `routing/failover`'s, each by `attempt`.
 
         `take` is part of the attempt: what fails in it is tried again, so it reads as far as nothing has reached the
         caller yet. It owns the answer once it has returned; when it raises, the answer is closed here.

@@ -15,6 +15,7 @@ from app.errors import (
     BodyTooLarge,
     ContextTooLong,
     GatewayError,
+    IdentityRefused,
     InternalFailure,
     InvalidRequest,
     ModelNotFound,
@@ -55,13 +56,6 @@ _OUR_IDENTITY = frozenset(
         "UnrecognizedClientException",
     }
 )
-
-
-class IdentityRefused(UpstreamFailed):
-    """Bedrock does not accept the gateway's own credentials: never the caller's fault."""
-
-    kind = "identity_refused"
-    default_retry_here = True
 
 
 def error_of_reply(status: int, headers: Headers, body: bytes) -> GatewayError:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app import errors
-from app.bedrock.errors import IdentityRefused, error_of_name, error_of_reply
+from app.bedrock.errors import error_of_name, error_of_reply
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ from app.bedrock.errors import IdentityRefused, error_of_name, error_of_reply
         ),
         (400, "SerializationException", "x", errors.InvalidRequest, False, False),
         (403, "AccessDeniedException", "no access", errors.PermissionRefused, False, True),
-        (403, "ExpiredTokenException", "expired", IdentityRefused, True, True),
+        (403, "ExpiredTokenException", "expired", errors.IdentityRefused, True, True),
         (
             403,
             "AccessDeniedException",
             "Authentication failed: Please make sure your API Key is valid.",
-            IdentityRefused,
+            errors.IdentityRefused,
             True,
             True,
         ),
@@ -43,7 +43,7 @@ from app.bedrock.errors import IdentityRefused, error_of_name, error_of_reply
             False,
             False,
         ),
-        (403, "UnrecognizedClientException", "invalid token", IdentityRefused, True, True),
+        (403, "UnrecognizedClientException", "invalid token", errors.IdentityRefused, True, True),
         (404, "ResourceNotFoundException", "gone", errors.ModelNotFound, False, True),
         (429, "ThrottlingException", "slow down", errors.RateLimited, True, True),
         (429, "ModelNotReadyException", "warming", errors.Overloaded, True, True),
@@ -72,7 +72,7 @@ def test_table(
     error = error_of_reply(status, headers, body)
     assert type(error) is expected
     assert (error.retry_here, error.retry_elsewhere) == (retry_here, retry_elsewhere)
-    if not isinstance(error, IdentityRefused):
+    if not isinstance(error, errors.IdentityRefused):
         assert error.message == message
         assert error.upstream == errors.UpstreamReply(status, headers, body)
 
@@ -92,7 +92,7 @@ def test_table(
 )
 def test_what_refused_our_identity_is_told_without_what_it_repeats_of_the_request(message: str, told: str) -> None:
     error = error_of_name("IncompleteSignatureException", message)
-    assert isinstance(error, IdentityRefused)
+    assert isinstance(error, errors.IdentityRefused)
     assert error.detail == f"IncompleteSignatureException: {told}"
 
 
@@ -149,8 +149,8 @@ def test_the_gateway_s_role_is_not_told_to_callers() -> None:
         (429, {"code": None, "type": None}, errors.RateLimited, None),
         (404, {"code": "model_not_found", "param": "model"}, errors.ModelNotFound, "model"),
         (401, {"code": "access_denied", "type": "permission_denied_error"}, errors.PermissionRefused, None),
-        (401, {"code": "invalid_api_key"}, IdentityRefused, None),
-        (401, {}, IdentityRefused, None),
+        (401, {"code": "invalid_api_key"}, errors.IdentityRefused, None),
+        (401, {}, errors.IdentityRefused, None),
         (422, {}, errors.InvalidRequest, None),
         (500, {"code": "server_error"}, errors.InternalFailure, None),
         (400, "a text", errors.InvalidRequest, None),
@@ -161,7 +161,7 @@ def test_errors_in_openai_s_words(status: int, error: Any, kind: type[errors.Gat
     made = error_of_reply(status, (("retry-after", "3"),), body)
     assert type(made) is kind
     assert (made.param, made.retry_after) == (param, 3.0)
-    if kind is not IdentityRefused:
+    if kind is not errors.IdentityRefused:
         assert made.message == ("why" if isinstance(error, dict) else error)
     assert made.upstream is not None
 

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from app import errors
-from app.bedrock.errors import IdentityRefused
 from app.converse.usage import Usage
 from app.telemetry.logs import LogObserver, configure_logging
 from app.telemetry.observer import DOUBTS, FAILURES, RequestRecord
@@ -46,7 +45,7 @@ def test_the_level_follows_the_outcome(caplog: pytest.LogCaptureFixture, members
 
 
 def test_what_is_said_of_errors_by_their_kinds_is_said_of_kinds_that_there_are() -> None:
-    kinds = {getattr(value, "kind", "") for value in {**vars(errors), "refused": IdentityRefused}.values()}
+    kinds = {getattr(value, "kind", "") for value in vars(errors).values()}
     assert FAILURES | DOUBTS | {"caller_deadline"} <= kinds
     assert not FAILURES & DOUBTS
 
