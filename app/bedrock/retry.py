@@ -1,14 +1,15 @@
-"""The one place that waits and tries again: tenacity, exponential backoff with full jitter.
+"""Which failures are worth another attempt, and how long is waited before it: exponential backoff with full jitter.
 
 Full jitter: a wait is drawn from 0 to the cap, which doubles with each attempt, so that callers who failed together
 do not return together (AWS Architecture Blog, "Exponential Backoff And Jitter").
+
+Two loops follow it: tenacity's own, here, asks one target again, which is all that the control plane needs;
+`routing/failover` asks the targets of a call, and has health and a budget to heed, but draws its waits here.
 """
 
 import math
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
-from tenacity.stop import stop_base
-from tenacity.wait import wait_base
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from app.errors import GatewayError
 from app.kit.clock import Deadline
@@ -28,17 +29,27 @@ class RetryPolicy(Struct, frozen=True):
     max_wait: float = 20.0
 
     def retrying(self, deadline: Deadline) -> AsyncRetrying:
-        """The attempts at one target: iterate over them, each a context manager."""
+        """The attempts at one target: iterate over them, each a context manager. No wait outlasts the deadline."""
+
+        def wait(state: RetryCallState) -> float:
+            return self.wait(state.attempt_number, state.outcome.exception() if state.outcome else None)
+
+        def is_over(state: RetryCallState) -> bool:
+            return state.attempt_number >= self.max_attempts or state.upcoming_sleep >= deadline.remaining()
+
         return AsyncRetrying(
             retry=retry_if_exception(_is_worth_another),
-            wait=_Wait(self),
-            stop=stop_after_attempt(self.max_attempts) | _Pointless(self, deadline),
+            wait=wait,
+            stop=is_over,
             reraise=True,
         )
 
-    def wait(self, failures: int, error: GatewayError) -> float:
-        """Seconds to wait after so many failures of one target, the last of them `error`; infinite if too long."""
-        asked = error.retry_after or 0.0
+    def wait(self, failures: int, error: BaseException | None) -> float:
+        """Seconds to wait after so many failures of one target, the last of them `error`; infinite if too long.
+
+        Never sooner than Bedrock's Retry-After allows.
+        """
+        asked = error.retry_after or 0.0 if isinstance(error, GatewayError) else 0.0
         if asked > self.max_wait:
             return math.inf
         state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
@@ -48,30 +59,3 @@ class RetryPolicy(Struct, frozen=True):
 
 def _is_worth_another(error: BaseException) -> bool:
     return isinstance(error, GatewayError) and error.retry_here
-
-
-class _Wait(wait_base):
-    """Full jitter, but never sooner than Retry-After allows."""
-
-    def __init__(self, policy: RetryPolicy) -> None:
-        self._jitter = wait_random_exponential(multiplier=policy.first_wait, max=policy.max_wait)
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        return max(self._jitter(retry_state), _retry_after(retry_state))
-
-
-class _Pointless(stop_base):
-    """Stops where the wait would outlast the deadline, or Retry-After the longest wait."""
-
-    def __init__(self, policy: RetryPolicy, deadline: Deadline) -> None:
-        self._policy = policy
-        self._deadline = deadline
-
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        wait = retry_state.upcoming_sleep
-        return wait >= self._deadline.remaining() or _retry_after(retry_state) > self._policy.max_wait
-
-
-def _retry_after(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    return error.retry_after or 0.0 if isinstance(error, GatewayError) else 0.0

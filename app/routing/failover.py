@@ -1,4 +1,4 @@
-"""The one place that decides whether there is another attempt, at which target, and when.
+"""The one place that decides whether a call has another attempt, at which target, and when.
 
 A throttle or a failure goes to the next target at once; when all have been asked, the one that may be asked again
 first is waited for, with backoff and never sooner than its `Retry-After`. An attempt ends where the first event has
