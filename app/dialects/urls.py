@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from app.errors import GatewayError, InvalidRequest
+from app.kit.members import listed
 from app.pipeline.exchange import Exchange
 from app.pipeline.media import Fetcher, Media
 
@@ -57,14 +58,14 @@ async def _quietly(work: Any) -> GatewayError | None:
 
 def _places(document: dict[str, Any]) -> Iterator[Place]:
     for root in ("messages", "input"):
-        for place, message in enumerate(_list(document.get(root))):
+        for place, message in enumerate(listed(document.get(root))):
             for name in ("content", "output"):
                 if isinstance(message, dict):
                     yield from _in_parts(message.get(name), f"{root}[{place}].{name}")
 
 
 def _in_parts(parts: Any, path: str) -> Iterator[Place]:
-    for place, part in enumerate(_list(parts)):
+    for place, part in enumerate(listed(parts)):
         if isinstance(part, dict):
             yield from _in_part(part, f"{path}[{place}]")
 
@@ -81,10 +82,6 @@ def _in_part(part: dict[str, Any], path: str) -> Iterator[Place]:
             yield f"{path}.source.url", url, lambda media: part.update(source=_source(media, path))
         case {"type": "tool_result", "content": content}:
             yield from _in_parts(content, f"{path}.content")
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _is_url(value: Any) -> bool:

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 from app.bedrock.client import BedrockRequest
 from app.errors import InvalidRequest, PermissionRefused
 from app.kit import json
+from app.kit.members import listed
 from app.kit.values import Struct, replace
 from app.models.ids import parse_model_id
 from app.models.traits import Traits, traits_of
@@ -112,7 +113,7 @@ def _makes_text(path: str, document: dict[str, Any]) -> bool | None:
     if traits.embedding or traits.rerank:
         return False
     is_known = traits != Traits()
-    is_conversation = any(isinstance(each, dict) and "role" in each for each in _list(document.get("messages")))
+    is_conversation = any(isinstance(each, dict) and "role" in each for each in listed(document.get("messages")))
     return True if is_known or is_conversation or isinstance(document.get("prompt"), str) else None
 
 
@@ -134,13 +135,13 @@ def _texts(value: Any, path: str = "") -> Iterator[Shown]:
 def _blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every block of a Converse request, with its path."""
     yield from _in_list(body.get("system"), "system")
-    for place, message in enumerate(_list(body.get("messages"))):
+    for place, message in enumerate(listed(body.get("messages"))):
         if isinstance(message, dict):
             yield from _in_list(message.get("content"), f"messages[{place}].content")
 
 
 def _in_list(blocks: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for place, block in enumerate(_list(blocks)):
+    for place, block in enumerate(listed(blocks)):
         if isinstance(block, dict):
             yield f"{path}[{place}]", block
             result = block.get("toolResult")
@@ -176,10 +177,6 @@ def _shown(block: dict[str, Any], path: str) -> Shown:
         case {"document": {"source": {"text": _} | {"content": _}}} | {"searchResult": _}:
             return as_text(json.dumps_text(block))
     raise InvalidRequest(_UNSEEN, param=path)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _document(body: bytes) -> dict[str, Any]:

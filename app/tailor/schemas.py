@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from app.kit.members import listed
+
 _MOST_NESTED, _MOST_ALTERNATIVES = 8, 500
 # keywords of JSON Schema that hold a schema, schemas by name, and schemas in a row; all others hold data
 _SCHEMAS = frozenset({"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"})
@@ -70,9 +72,8 @@ def without_unions(schema: dict[str, Any]) -> dict[str, Any]:
             if name not in properties and value not in named.setdefault(name, []):
                 named[name].append(value)
     properties |= {name: each[0] if len(each) == 1 else {"anyOf": each} for name, each in named.items()}
-    all_of = schema.get("allOf")
-    demanding = [schema, *(all_of if isinstance(all_of, list) else ())]
-    required = [name for part in demanding if isinstance(part, dict) for name in _listed(part.get("required"))]
+    demanding = [schema, *listed(schema.get("allOf"))]
+    required = [name for part in demanding if isinstance(part, dict) for name in listed(part.get("required"))]
     if properties:
         whole["properties"] = properties
     if required:
@@ -85,7 +86,7 @@ def _alternatives(part: Any, root: dict[str, Any], room: int) -> Iterator[dict[s
     if not isinstance(part, dict) or not room:
         return
     for keyword in sorted(_UNIONS & part.keys()):
-        for each in _listed(part[keyword]):
+        for each in listed(part[keyword]):
             if isinstance(each, dict):
                 yield each
                 yield from _alternatives(each, root, room - 1)
@@ -96,10 +97,6 @@ def _alternatives(part: Any, root: dict[str, Any], room: int) -> Iterator[dict[s
         if isinstance(found, dict):
             yield found
             yield from _alternatives(found, root, room - 1)
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def can_be_closed(schema: Any) -> bool:
@@ -122,7 +119,7 @@ def _parts(schema: Any) -> list[Any]:
     for keyword in _SCHEMA_MAPS & schema.keys():
         parts += schema[keyword].values() if isinstance(schema[keyword], dict) else []
     for keyword in _SCHEMA_LISTS & schema.keys():
-        parts += schema[keyword] if isinstance(schema[keyword], list) else []
+        parts += listed(schema[keyword])
     return parts
 
 
