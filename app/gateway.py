@@ -16,6 +16,7 @@ from app.bedrock.transport import Transport
 from app.deployment import planner_of
 from app.dialects.route import Threshold
 from app.errors import InvalidRequest
+from app.kit.tally import Tally
 from app.kit.values import Struct, field
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
@@ -198,45 +199,29 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     }
     directory = ModelDirectory(clients[HOME])
     metrics, load = Metrics(_base_of), Load(share.processes)
-    held, held_unproven, *others = share.tallies
-    inside, waiting, first, unproven_inside, unproven_waiting, unproven_first = others
-    admission = Admission(settings.max_in_flight, settings.max_waiting, settings.max_wait, inside, waiting, first)
+    threshold = _threshold(settings, share.tallies, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
-    metrics.watch("waiting", "Requests that wait for a place.", lambda: waiting.own)
+    metrics.watch("waiting", "Requests that wait for a place.", lambda: threshold.admission.waiting.own)
     gateway = Gateway(
         clients=clients,
         transport=transport,
         directory=directory,
         pipeline=Pipeline(
-            clients,
-            planner,
-            Failover(retry, Breakers(settings.breaker_failures, settings.breaker_seconds, settings.retry_budget)),
-            settings.betas(),
-            settings.surfaces(),
-            directory.profile_of,
-            lambda target, patience: directory.find_out(target.known, planner.behind, clients[target.place], patience),
-            Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
-            _media(settings),
-        ),
-        threshold=Threshold(
-            Authenticator(settings.keys(), disabled=settings.auth_disabled),
-            admission,
-            Admission(
-                max(settings.max_in_flight // 10, 1),
-                settings.max_waiting,
-                settings.max_wait,
-                unproven_inside,
-                unproven_waiting,
-                unproven_first,
+            clients=clients,
+            planner=planner,
+            failover=Failover(
+                retry, Breakers(settings.breaker_failures, settings.breaker_seconds, settings.retry_budget)
             ),
-            Bodies(settings.max_bodies_bytes, held),
-            Bodies(max(settings.max_bodies_bytes // 2, settings.max_body_bytes), held_unproven),
-            settings.max_body_bytes,
-            settings.caller_timeout,
-            settings.bedrock_total_timeout,
-            settings.heartbeat_interval,
-            metrics.note_gap,
+            betas=settings.betas(),
+            native_surfaces=settings.surfaces(),
+            find_profile=directory.profile_of,
+            find_behind=lambda target, patience: directory.find_out(
+                target.known, planner.behind, clients[target.place], patience
+            ),
+            guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
+            media=_media(settings),
         ),
+        threshold=threshold,
         responses=_responses(settings),
         prices=Prices({base: row.model_dump(exclude_none=True) for base, row in settings.config().prices.items()}),
         metrics=metrics,
@@ -247,6 +232,27 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     )
     metrics.watch_breakers(gateway.breakers)
     return gateway
+
+
+def _threshold(settings: Settings, tallies: list[Tally], metrics: Metrics) -> Threshold:
+    # every process of a gateway takes the tallies in this order
+    held, held_unproven, *others = tallies
+    inside, waiting, first, unproven_inside, unproven_waiting, unproven_first = others
+    queue = settings.max_waiting, settings.max_wait
+    return Threshold(
+        authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
+        admission=Admission(settings.max_in_flight, *queue, inside, waiting, first),
+        unproven=Admission(
+            max(settings.max_in_flight // 10, 1), *queue, unproven_inside, unproven_waiting, unproven_first
+        ),
+        bodies=Bodies(settings.max_bodies_bytes, held),
+        unproven_bodies=Bodies(max(settings.max_bodies_bytes // 2, settings.max_body_bytes), held_unproven),
+        max_body_bytes=settings.max_body_bytes,
+        caller_timeout=settings.caller_timeout,
+        total_timeout=settings.bedrock_total_timeout,
+        heartbeat=settings.heartbeat_interval,
+        note_gap=metrics.note_gap,
+    )
 
 
 def _responses(settings: Settings) -> ResponseStore:
