@@ -15,7 +15,7 @@ from app import __version__
 from app.dialects.anthropic_messages.router import message_routes
 from app.dialects.bedrock.router import bedrock_routes
 from app.dialects.cohere_rerank.router import rerank_routes
-from app.dialects.doors import Doors
+from app.dialects.doors import Doors, tell_methods
 from app.dialects.model_list import model_routes
 from app.dialects.openai_chat.router import chat_routes
 from app.dialects.openai_embeddings.router import embedding_routes
@@ -84,6 +84,7 @@ def create_app(settings: Settings, observer: Observer | None = None, share: Shar
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
+    tell_methods(application.routes)
     application.add_exception_handler(HTTPException, answer_without_door)
     application.middleware_stack = RequestMiddleware(
         application.build_middleware_stack(),

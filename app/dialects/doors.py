@@ -9,6 +9,17 @@ from starlette.routing import BaseRoute, Route
 from app.dialects.route import Door
 
 
+def tell_methods(routes: Iterable[BaseRoute]) -> None:
+    """Tell each door which methods its path takes, those of its other doors included: a refusal names them all."""
+    found = [route for route in routes if isinstance(route, Route)]
+    methods: dict[str, set[str]] = {}
+    for route in found:
+        methods.setdefault(route.path, set()).update(route.methods or ())
+    for route in found:
+        if isinstance(route, Door):
+            route.allowed = methods[route.path]
+
+
 class Doors:
     """Finds the doors that the router would find, wherever a path leaves no doubt; what it does not find may exist.
 
@@ -18,7 +29,6 @@ class Doors:
     def __init__(self, routes: Iterable[BaseRoute] = ()) -> None:
         found = [route for route in routes if isinstance(route, Route)]
         times = Counter(route.path for route in found)
-        self._tell_each_other(found)
         self._fixed: dict[str, Door] = {}
         self._between: dict[tuple[str, str], tuple[Door, str]] = {}
         for door in found:
@@ -29,14 +39,6 @@ class Doors:
                     self._between[first, last] = door, middle.strip("{}")
                 case _ if "{" not in door.path:
                     self._fixed[door.path] = door
-
-    def _tell_each_other(self, routes: list[Route]) -> None:
-        methods: dict[str, set[str]] = {}
-        for route in routes:
-            methods.setdefault(route.path, set()).update(route.methods or ())
-        for route in routes:
-            if isinstance(route, Door):
-                route.allowed = methods[route.path]
 
     def find(self, path: str) -> tuple[Door, dict[str, Any]] | None:
         """The door of a path, decoded, and the path's parameters; nothing where only the router can tell."""

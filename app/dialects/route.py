@@ -34,6 +34,7 @@ from app.kit.values import Struct
 from app.pipeline.exchange import Exchange
 from app.policies.admission import Admission, Bodies, HeldBody
 from app.policies.auth import Authenticator, RequestHead, SignedClaim
+from app.policies.caller import Caller
 from app.telemetry.observer import CALLER_GONE, RequestRecord
 
 _log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class Door(APIRoute):
         # only the OpenAPI page needs the schemas of documented routes: 1.3 MB for all doors, measured on 2026-11-25
         self.documented = partial(APIRoute, path, documented, **options)
         super().__init__(path, _undocumented, methods=options["methods"], response_model=None)
-        # those of every route of this path, once all are known
+        # those of every route of this path, once `tell_methods` knows them all
         self.allowed = self.methods or set()
         self._entrance = Entrance(self.path_format, dialect, handler, render_error, threshold, render_by_head)
 
@@ -164,14 +165,13 @@ class Entrance(Struct, frozen=True):
         render_error = self.render_by_head(head_of(scope)) if self.render_by_head else self.render_error
         sender = Sender(send, record, render_error, self.threshold.heartbeat, self.threshold.note_gap)
         limit = asyncio.timeout(self.threshold.total_timeout)
-        deadline = Deadline(0.0, limit)
+        deadline = Deadline(limit.when() or 0.0, limit)
         failure: GatewayError | None = None
         try:
             if scope["method"] not in methods:
                 others = ", ".join(sorted(allowed))
                 raise MethodNotAllowed(f"this path takes {others}", headers={"allow": others})
             async with limit:
-                deadline.at = limit.when() or 0.0
                 await self._handle(scope, receive, sender, deadline)
         except CallerGone:
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
@@ -204,6 +204,9 @@ class Entrance(Struct, frozen=True):
             patience = math.inf if has_arrived is not None and has_arrived() else threshold.caller_timeout
             return await read_body(head, receive, threshold.max_body_bytes, patience, held)
 
+        def exchange(body: bytes, caller: Caller) -> Exchange:
+            return Exchange(head, scope["path_params"], body, caller, deadline, record, held, threshold.max_body_bytes)
+
         try:
             if isinstance(claim, SignedClaim):
                 # who signs is known once the body is: until then such callers have places of their own
@@ -213,24 +216,11 @@ class Entrance(Struct, frozen=True):
                 held.move(threshold.bodies)
                 record.caller = caller.name
                 async with threshold.admission:
-                    exchange = Exchange(
-                        head, scope["path_params"], body, caller, deadline, record, held, threshold.max_body_bytes
-                    )
-                    await self._answer(exchange, scope, receive, sender)
+                    await self._answer(exchange(body, caller), scope, receive, sender)
             else:
                 record.caller = claim.name
                 async with threshold.admission:
-                    exchange = Exchange(
-                        head,
-                        scope["path_params"],
-                        await read(),
-                        claim,
-                        deadline,
-                        record,
-                        held,
-                        threshold.max_body_bytes,
-                    )
-                    await self._answer(exchange, scope, receive, sender)
+                    await self._answer(exchange(await read(), claim), scope, receive, sender)
         finally:
             held.release()
 
