@@ -49,6 +49,8 @@ def load_document(body: bytes) -> Any:
     Raises:
         InvalidRequest: it is none, or one that could be read in two ways.
     """
+    if not body:
+        raise InvalidRequest("the body is empty: a JSON object is wanted")
     try:
         return json.loads_strictly(body)
     except json.JsonError as error:
@@ -123,8 +125,8 @@ async def read_object(body: bytes) -> dict[str, Any]:
 
 
 async def read_as(body: bytes, schema: type[Document]) -> Document:
-    """What a body says, by its schema; aside if it is large. Raises as `load_document` and `validate` do."""
-    return await off_loop(len(body), lambda: validate(load_document(body), schema))
+    """What a body says, by its schema; aside if it is large. Raises as `object_of` and `validate` do."""
+    return await off_loop(len(body), lambda: validate(object_of(body), schema))
 
 
 def name_of(document: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ async def answer_without_door(request: Request, exception: Exception) -> Respons
     if isinstance(exception, HTTPException) and exception.status_code == MethodNotAllowed.status:
         error = MethodNotAllowed(f"{path} does not take {request.method}")
     else:
-        error = NotFound(f"there is no {request.method} {path}")
+        error = NotFound(f"there is no {request.method} {path}: /docs lists what there is")
     record = request.scope[RECORD]
     record.error = error.kind
     render = renderer_for(path, request.headers.get("authorization", ""), request.headers.get("anthropic-version", ""))

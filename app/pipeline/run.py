@@ -139,8 +139,8 @@ class Pipeline(Struct, frozen=True):
                 chosen[target] = profile
             except (ModelNotFound, PermissionRefused) as error:
                 self.planner.forget(name)
-                if isinstance(error, ModelNotFound) and way.lane == "translated" and target.on_mantle:
-                    error.message += f" (on mantle Bedrock has it for callers of: {target.on_mantle})"
+                if isinstance(error, ModelNotFound):
+                    error.message += _where_else(way, target)
                 raise
         record.target = chosen[target]
         note_profile(record)
@@ -299,6 +299,13 @@ def _tailored(call: ModelCall, target: Target) -> Draft:
     draft = tailor(call, target.traits)
     draft.ignored[:0] = call.ignored
     return draft
+
+
+def _where_else(way: Way[Any], target: Target) -> str:
+    """What helps a caller whose model was not found; who speaks Bedrock gets Bedrock's own words."""
+    if way.lane == "translated" and target.on_mantle:
+        return f" (on mantle Bedrock has it for callers of: {target.on_mantle})"
+    return " (GET /v1/models lists the text models that can be called)"
 
 
 def note_profile(record: RequestRecord) -> None:

@@ -44,7 +44,9 @@ def tailor_embeddings(call: EmbeddingCall, traits: Traits) -> EmbeddingDraft:
         InvalidRequest: the model embeds nothing, or not with so many dimensions.
     """
     if not traits.embedding:
-        raise InvalidRequest("this model makes no embeddings", param="model")
+        raise InvalidRequest(
+            "this model makes no embeddings: name one that does, or have EMBEDDING_MODEL_ID set", param="model"
+        )
     if call.dimensions is not None and call.dimensions not in traits.embedding_sizes:
         sizes = ", ".join(map(str, sorted(traits.embedding_sizes)))
         raise InvalidRequest(f"this model's vectors have {sizes} dimensions", param="dimensions")

@@ -25,7 +25,7 @@ def tailor_rerank(call: RerankCall, traits: Traits) -> dict[str, Any]:
         InvalidRequest: the model sorts nothing.
     """
     if not traits.rerank:
-        raise InvalidRequest("this model does not rerank", param="model")
+        raise InvalidRequest("this model does not rerank: name one that does", param="model")
     body: dict[str, Any] = {"query": call.query, "documents": call.documents}
     # an answer with none left out is asked for by number: not every model gives all unasked
     body["top_n"] = len(call.documents) if call.top is None else min(call.top, len(call.documents))

@@ -79,3 +79,21 @@ def test_what_is_wrong_is_named(gateway_url: str, path: str, body: dict[str, Any
     answer = httpx.post(gateway_url + path, json={"model": "scripted.echo-v1:0", **body}, headers=HEADERS)
     assert answer.status_code == 400, answer.text
     assert where in words(answer), answer.text
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_whoever_is_lost_is_told_where_to_look(gateway_url: str, path: str) -> None:
+    assert "the body is empty" in words(post(gateway_url, path, b""))
+    assert "must be a JSON object" in words(post(gateway_url, path, b"[]"))
+    answer = post(gateway_url, path + "/", b"{}")
+    assert (answer.status_code, "/docs" in words(answer)) == (404, True)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
+@pytest.mark.parametrize("more", ["", ',"stream":true'])
+def test_whoever_names_no_model_that_there_is_learns_where_they_are_listed(
+    gateway_url: str, path: str, more: str
+) -> None:
+    for name in ("no.such-model", "anthropic.claude-nope-v1:0"):
+        answer = post(gateway_url, path, (DOORS[path] % more).replace("scripted.echo-v1:0", name).encode())
+        assert (answer.status_code, "GET /v1/models lists" in words(answer)) == (404, True), answer.text

@@ -48,15 +48,19 @@ def test_all_of_them_and_their_texts(gateway_url: str) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
-        ({"model": "scripted.echo-v1:0"}, 400, "model: this model does not rerank"),
+        ({"model": "scripted.echo-v1:0"}, 400, "model: this model does not rerank: name one that does"),
         ({"model": ...}, 400, "model: Field required"),
-        ({"model": "no.such-model"}, 400, "model: this model does not rerank"),
+        ({"model": "no.such-model"}, 400, "model: this model does not rerank: name one that does"),
         ({"query": ""}, 400, "query: String should have at least 1 character"),
         ({"documents": []}, 400, "documents: List should have at least 1 item after validation, not 0"),
         ({"documents": ["x"] * 1001}, 400, "documents: List should have at most 1000 items after validation, not 1001"),
         ({"documents": ["x", {"title": "y"}]}, 400, "documents[1].text: Field required"),
         ({"top_n": 0}, 400, "top_n: Input should be greater than or equal to 1"),
-        ({"model": "cohere.rerank-v9:0"}, 404, "The provided model identifier is invalid."),
+        (
+            {"model": "cohere.rerank-v9:0"},
+            404,
+            "The provided model identifier is invalid. (GET /v1/models lists the text models that can be called)",
+        ),
     ],
 )
 def test_refusals_name_the_field_in_cohere_s_shape(

@@ -44,7 +44,10 @@ def embedding_routes(
         return await _embed(pipeline, exchange, default_model)
 
     async def create_embedding(body: EmbeddingRequest) -> EmbeddingList:
-        """Turn texts into vectors. Many are split into what the family takes at once, and asked for side by side."""
+        """Turn texts into vectors, with Titan, Cohere or Nova.
+
+        Many are split into what the family takes at once, and asked for side by side.
+        """
         raise AssertionError(body)
 
     return [
