@@ -12,12 +12,12 @@ from typing import Any, Generic, TypeVar, cast
 from app.bedrock.errors import error_of_name, error_of_openai
 from app.converse.call import NativeEvent
 from app.converse.events import Event
-from app.converse.usage import Usage, count_in, kept_for_an_hour, tier_of
+from app.converse.usage import Usage, count_in, tier_of
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.eventstream import Frame, FrameDecoder, FrameError
 from app.kit.sse import SseParser
-from app.kit.values import Struct, field, replace
+from app.kit.values import Struct, field
 
 _COUNT = re.compile(r"[0-9]{1,12}\Z")
 _GARBLED = "Bedrock's stream was garbled"
@@ -218,7 +218,7 @@ class UsageTap:
         self.is_deaf = False
         self._usage: Usage | None = None
         self._first_chunk: Frame | None = None
-        self._last_chunk: Frame | None = None
+        self._last_chunks: tuple[Frame | None, Frame | None] = (None, None)
         self._has_begun = self._is_open = False
         self._more: Any = None
         self.error: GatewayError | None = None
@@ -227,12 +227,9 @@ class UsageTap:
     @property
     def usage(self) -> Usage | None:
         """The tokens, as far as they were told: by Converse's metadata, or in the last chunk of an invocation."""
-        if self._usage is None and self._last_chunk is not None:
-            usage = usage_of_invocation(_document_in(self._last_chunk))
-            if usage is None or not usage.cache_write:
-                return usage
-            return replace(usage, cache_write_1h=kept_for_an_hour(_document_in(self._first_chunk)))
-        return self._usage
+        before, last = map(_document_in, self._last_chunks)
+        counted = usage_of_invocation(last)
+        return counted.as_told_in(_document_in(self._first_chunk), before) if counted is not None else self._usage
 
     @property
     def is_at_boundary(self) -> bool:
@@ -248,7 +245,7 @@ class UsageTap:
         if self.is_deaf or self.error is not None:
             return False
         is_message_open = (
-            _kind_of(self._first_chunk) == "message_start" and _kind_of(self._last_chunk) != "message_stop"
+            _kind_of(self._first_chunk) == "message_start" and _kind_of(self._last_chunks[1]) != "message_stop"
         )
         return self._is_open or not self._has_begun or is_message_open
 
@@ -280,7 +277,7 @@ class UsageTap:
                 self._usage = Usage.of(usage, self._more) if isinstance(usage, dict) else None
             case "chunk":
                 self._first_chunk = self._first_chunk or frame
-                self._last_chunk = frame
+                self._last_chunks = self._last_chunks[1], frame
 
 
 def _kind_of(chunk: Frame | None) -> Any:

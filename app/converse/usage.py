@@ -7,7 +7,7 @@ leaves `cacheWriteInputTokens` out, and streams may have no cache members at all
 
 from typing import Any
 
-from app.kit.values import Struct
+from app.kit.values import Struct, replace
 
 _MOST = 10**12
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")
@@ -91,19 +91,47 @@ class Usage(Struct, frozen=True):
             cache_write_1h=written_in(usage).get("1h", 0),
         )
 
+    @classmethod
+    def of_message(cls, usage: dict[str, Any], *, is_final: bool = True) -> "Usage":
+        """Read the `usage` of one of Anthropic's messages, round by round where it lists its `iterations`: its own
+        counts leave out what was compacted, which is paid (Anthropic, Compaction; anthropic-sdk-python, BetaUsage).
+        """
+        whole = _counted_in(usage, is_final=is_final)
+        rounds = _rounds_in(usage)
+        return replace(cls.of_rounds(rounds, is_final=is_final), reasoning=whole.reasoning) if rounds else whole
 
-def kept_for_an_hour(document: Any) -> int:
-    """The tokens that an answer of Anthropic's, or the event that begins one, says are cached for an hour.
+    def as_told_in(self, *documents: Any) -> "Usage":
+        """The same, with what only an answer of Anthropic's, or the events of one, tells: its rounds, and what is
+        cached for an hour. Bedrock's own counts, in headers and in the metrics of an invocation, tell neither.
+        """
+        usage = self
+        for document in documents:
+            match document:
+                case {"message": {"usage": dict(told)}} | {"usage": dict(told)}:
+                    kept = max(_counted_in(told).cache_write_1h, usage.cache_write_1h)
+                    usage = Usage.of_message(told) if _rounds_in(told) else replace(usage, cache_write_1h=kept)
+        return usage
 
-    Bedrock's own counts, in headers and in the metrics of an invocation, do not tell them from those of five minutes.
-    """
-    match document:
-        case {"message": {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": int(tokens)}}}}:
-            return tokens
-        case {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": int(tokens)}}}:
-            return tokens
-        case _:
-            return 0
+
+def _counted_in(usage: dict[str, Any], *, is_final: bool = True) -> Usage:
+    written, spent = usage.get("cache_creation"), usage.get("output_tokens_details")
+    return Usage(
+        input=count_in(usage, "input_tokens"),
+        output=count_in(usage, "output_tokens"),
+        cache_read=count_in(usage, "cache_read_input_tokens"),
+        cache_write=count_in(usage, "cache_creation_input_tokens"),
+        reasoning=count_in(spent, "thinking_tokens") if isinstance(spent, dict) else 0,
+        cache_write_1h=count_in(written, "ephemeral_1h_input_tokens") if isinstance(written, dict) else 0,
+        is_final=is_final,
+    )
+
+
+def _rounds_in(usage: dict[str, Any]) -> tuple[Usage, ...]:
+    """The rounds that are listed; none where one of them makes no sense, since the others alone are not the whole."""
+    listed = usage.get("iterations")
+    rounds = listed if isinstance(listed, list) else []
+    is_right = all(isinstance(each, dict) and {"input_tokens", "output_tokens"} <= each.keys() for each in rounds)
+    return tuple(_counted_in(each) for each in rounds) if is_right else ()
 
 
 def _thinking_tokens(more: dict[str, Any] | None) -> int:

@@ -47,7 +47,13 @@ class Price(Struct, frozen=True):
         )
 
     def of_tokens(self, usage: Usage) -> float | None:
-        """USD for these tokens at a global profile, or None where the price of some of them is not known."""
+        """USD for these tokens at a global profile, or None where the price of some of them is not known.
+
+        Each round has a price of its own, since `beyond` is a matter of one run of the model.
+        """
+        if usage.rounds:
+            costs = [cost for each in usage.rounds if (cost := self.of_tokens(each)) is not None]
+            return sum(costs) if len(costs) == len(usage.rounds) else None
         if self.beyond is not None and usage.prompt > self.beyond_tokens:
             return self.beyond.of_tokens(usage)
         parts = (

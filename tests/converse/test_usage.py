@@ -45,6 +45,29 @@ def test_several_rounds_are_counted_together_and_known_apart() -> None:
     assert (both.rounds, both.is_final) == (rounds, False)
 
 
+@pytest.mark.parametrize(
+    "iterations",
+    [None, "x", {}, [], [None], [[1]], [{}], [{"input_tokens": 1}], [{"input_tokens": 9, "output_tokens": 9}, 5]],
+)
+def test_rounds_that_make_no_sense_are_passed_over(iterations: Any) -> None:
+    told = {"input_tokens": 1, "output_tokens": 2, "iterations": iterations, "cache_creation": 5}
+    assert Usage.of_message(told) == Usage(1, 2)
+    assert Usage(1, 2).as_told_in({"usage": told}) == Usage(1, 2)
+
+
+def test_counts_of_a_round_that_are_none_are_nothing() -> None:
+    told = {"iterations": [{"input_tokens": "5", "output_tokens": True, "cache_read_input_tokens": 7}]}
+    assert Usage.of_message(told) == Usage(cache_read=7, rounds=(Usage(cache_read=7),))
+
+
+def test_bedrock_s_own_counts_and_what_only_the_answer_tells() -> None:
+    begun = {"message": {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": 3}}}}
+    ended = {"usage": {"output_tokens": 2}}
+    assert Usage(1, 2, 0, 4).as_told_in(begun, ended, None, {"usage": 5}) == Usage(1, 2, 0, 4, cache_write_1h=3)
+    rounds = {"usage": {"iterations": [{"input_tokens": 5, "output_tokens": 6}] * 2}}
+    assert Usage(1, 2).as_told_in(rounds) == Usage(10, 12, rounds=(Usage(5, 6), Usage(5, 6)))
+
+
 def test_thoughts_are_counted_where_claude_tells() -> None:
     more = {"usage": {"output_tokens_details": {"thinking_tokens": 12}}}
     assert Usage.of({"outputTokens": 20}, more) == Usage(output=20, reasoning=12)

@@ -50,6 +50,13 @@ def test_a_deployment_s_own_figures_come_first() -> None:
     assert own.cost(parse_model_id("my.model"), Usage(1_000_000)) == 5.0
 
 
+def test_each_round_is_priced_by_itself() -> None:
+    haiku, rounds = parse_model_id("global.anthropic.claude-haiku-5-5"), (Usage(100_000), Usage(100_000))
+    assert PRICES.cost(haiku, Usage.of_rounds(rounds)) == pytest.approx(0.02)
+    llama = parse_model_id("meta.llama3-3-70b-instruct-v1:0")
+    assert PRICES.cost(llama, Usage.of_rounds((Usage(5), Usage(5, 5, 1)))) is None
+
+
 def test_every_figure_has_two_sources_and_a_date() -> None:
     document = json.loads(prices._FILE.read_bytes())
     assert document["version"] >= "2026-11-25"

@@ -23,45 +23,39 @@ _CACHE_COUNTS = {
     "cache_read_input_tokens": "cacheReadInputTokenCount",
     "cache_creation_input_tokens": "cacheWriteInputTokenCount",
 }
+_COUNTS = {**_CACHE_COUNTS, "input_tokens": "inputTokenCount", "output_tokens": "outputTokenCount"}
 
 
 class UsageOfMessages:
     """Reads the tokens that a message, or the events of one, tell of; the last word on each count holds.
 
-    What of the cache only Bedrock's metrics tell, which end a stream, is heard too (contracts 3.5).
+    What only Bedrock's metrics tell, which end a stream, is heard too (contracts 3.5). The event that begins a message
+    cannot know how long it will be.
     """
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
+        self._told: dict[str, Any] = {}
+        self._is_final = False
 
     def __call__(self, document: dict[str, Any]) -> Usage | None:
         """The tokens so far, or nothing where a document tells of none."""
-        if "usage" not in document and "message" not in document and _METRICS not in document:
-            return None
-        inside = document.get("message")
-        usage = (inside if isinstance(inside, dict) else document).get("usage")
-        metrics = document.get(_METRICS)
+        message, metrics = document.get("message"), document.get(_METRICS)
+        is_beginning = isinstance(message, dict)
+        usage = (message if is_beginning else document).get("usage")
         if isinstance(usage, dict):
-            self._add(usage)
-            for part in ("cache_creation", "output_tokens_details"):
-                self._add(usage.get(part))
-        elif isinstance(metrics, dict) and self._counts:
-            told = {name: metrics.get(theirs) for name, theirs in _CACHE_COUNTS.items()}
-            self._add({name: count for name, count in told.items() if not self._counts.get(name)})
+            # rounds are listed as a whole, or not at all
+            self._told.pop("iterations", None)
+            self._told |= {name: told for name, told in usage.items() if isinstance(told, (int, dict, list))}
+            self._is_final = not is_beginning
+        elif isinstance(metrics, dict) and self._told:
+            counts = {name: metrics[theirs] for name, theirs in _COUNTS.items() if theirs in metrics}
+            if self._is_final:
+                counts = {name: count for name, count in counts.items() if not self._told.get(name)}
+            self._told |= counts
+            self._is_final = self._is_final or "output_tokens" in counts
         else:
             return None
-        return Usage(
-            input=self._counts.get("input_tokens", 0),
-            output=self._counts.get("output_tokens", 0),
-            cache_read=self._counts.get("cache_read_input_tokens", 0),
-            cache_write=self._counts.get("cache_creation_input_tokens", 0),
-            reasoning=self._counts.get("thinking_tokens", 0),
-            cache_write_1h=self._counts.get("ephemeral_1h_input_tokens", 0),
-        )
-
-    def _add(self, counts: Any) -> None:
-        if isinstance(counts, dict):
-            self._counts |= {name: count for name, count in counts.items() if isinstance(count, int)}
+        return Usage.of_message(self._told, is_final=self._is_final)
 
 
 def from_document(document: dict[str, Any], facts: MessageFacts) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
 from app.bedrock.decode import usage_of_headers
-from app.converse.usage import Usage, kept_for_an_hour, tier_of
+from app.converse.usage import Usage, tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
@@ -105,9 +105,9 @@ def told_by(operation: Operation, answer: Forwarded) -> tuple[Usage | None, str]
     """
     if operation.usage_in == "headers":
         usage = usage_of_headers(answer.headers)
-        if usage is not None and usage.cache_write:
+        if usage is not None and (usage.cache_write or b'"iterations"' in answer.body):
             with contextlib.suppress(json.JsonError):
-                usage = replace(usage, cache_write_1h=kept_for_an_hour(json.loads(answer.body)))
+                usage = usage.as_told_in(json.loads(answer.body))
         return usage, ""
     if operation.usage_in == "body":
         with contextlib.suppress(json.JsonError, KeyError, TypeError, AttributeError):

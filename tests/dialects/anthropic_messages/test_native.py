@@ -113,11 +113,12 @@ def test_tokens_are_read_event_by_event() -> None:
     assert reader({"type": "ping"}) is None
     assert reader({"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}}) is None
     start = {"input_tokens": 3, "cache_read_input_tokens": 5, "output_tokens": 1, "service_tier": "standard"}
-    assert reader({"type": "message_start", "message": {"usage": start}}) == Usage(3, 1, 5, 0)
+    assert reader({"type": "message_start", "message": {"usage": start}}) == Usage(3, 1, 5, 0, is_final=False)
     assert reader({"type": "message_delta", "usage": {"output_tokens": 9}}) == Usage(3, 9, 5, 0)
     assert reader({"type": "message_delta", "usage": None}) is None
     metrics = {"inputTokenCount": 3, "cacheReadInputTokenCount": 6, "cacheWriteInputTokenCount": 7}
     assert reader({"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics}) == Usage(3, 9, 5, 7)
+    assert reader({"type": "message_stop", "amazon-bedrock-invocationMetrics": 5}) is None
     thought = {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}
     assert UsageOfMessages()({"usage": thought}) == Usage(0, 9, reasoning=4)
 
@@ -183,3 +184,28 @@ def test_what_is_kept_for_an_hour_is_counted_apart() -> None:
     written = {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2}
     usage = {"input_tokens": 5, "cache_creation_input_tokens": 3, "cache_creation": written}
     assert usage_of({"usage": usage}) == Usage(5, 0, 0, 3, cache_write_1h=2)
+
+
+def test_what_was_compacted_is_counted_though_the_message_s_own_counts_leave_it_out() -> None:
+    compaction = {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3500}
+    rounds = [compaction, {"type": "message", "input_tokens": 23_000, "output_tokens": 1000}]
+    own = {"input_tokens": 23_000, "output_tokens": 1000, "output_tokens_details": {"thinking_tokens": 7}}
+    both = (Usage(180_000, 3500), Usage(23_000, 1000))
+    whole = UsageOfMessages()({"type": "message", "usage": {**own, "iterations": rounds}})
+    assert whole == Usage(203_000, 4500, reasoning=7, rounds=both)
+    # in a stream the last word holds, and what began it is not the whole
+    usage_of = UsageOfMessages()
+    begun = usage_of({"type": "message_start", "message": {"usage": {"input_tokens": 1, "iterations": rounds[:1]}}})
+    assert (begun.rounds, begun.is_final) == (both[:1], False)  # type: ignore[union-attr]
+    assert usage_of({"type": "message_delta", "usage": {**own, "iterations": rounds}}) == whole
+    assert usage_of({"type": "message_delta", "usage": own}) == Usage(23_000, 1000, reasoning=7)
+
+
+def test_a_message_that_only_bedrock_s_metrics_end_is_counted_by_them() -> None:
+    usage_of = UsageOfMessages()
+    written = {"cache_creation": {"ephemeral_1h_input_tokens": 2}, "cache_creation_input_tokens": 2}
+    usage_of({"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1, **written}}})
+    counts = {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 3, "cacheWriteInputTokenCount": 2}}
+    assert usage_of(counts) == Usage(3, 1, 0, 2, cache_write_1h=2, is_final=False)
+    counts["amazon-bedrock-invocationMetrics"]["outputTokenCount"] = 8
+    assert usage_of(counts) == Usage(3, 8, 0, 2, cache_write_1h=2)

@@ -40,6 +40,9 @@ def test_usage_in_headers_and_in_bodies() -> None:
     # an hour costs more than five minutes, and only the body tells them apart
     body = b'{"usage":{"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":3}}}'
     assert told_by(BY_NAME["InvokeModel"], Forwarded(200, headers, body))[0] == Usage(1, 2, 3, 4, cache_write_1h=3)
+    body = b'{"usage":{"iterations":[{"input_tokens":7,"output_tokens":8},{"input_tokens":9,"output_tokens":1}]}}'
+    both = Usage(16, 9, rounds=(Usage(7, 8), Usage(9, 1)))
+    assert told_by(BY_NAME["InvokeModel"], Forwarded(200, headers[:2], body))[0] == both
     body = b'{"usage":{"inputTokens":1,"outputTokens":2}}'
     assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] == Usage(1, 2)
 
