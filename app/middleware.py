@@ -56,9 +56,8 @@ class RequestMiddleware:
             self._load.leave()
             if not record.route:
                 record.route = getattr(scope.get("route"), "path_format", "")
-            # of a stream that did not come to its end nobody knows what it cost
-            if record.usage is not None and not (record.streamed and record.error):
-                with contextlib.suppress(TypeError):  # of counts that are no numbers
+            if record.usage is not None:
+                with contextlib.suppress(TypeError, ArithmeticError):  # of counts that are no numbers, or too large
                     record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
             record.trace.end(record)
             self._observer.request_ended(record)

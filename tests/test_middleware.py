@@ -63,10 +63,14 @@ async def test_what_is_no_request_passes_by() -> None:
     [
         ({}, True),
         ({"streamed": True}, True),
-        ({"streamed": True, "error": "connection_lost"}, False),
-        ({"streamed": True, "error": "caller_gone"}, False),
+        # what was told as final is known, whatever came of the stream behind it
+        ({"streamed": True, "error": "connection_lost"}, True),
+        ({"streamed": True, "error": "caller_gone"}, True),
+        ({"usage": Usage(1000, 1, is_final=False)}, False),
+        ({"usage": Usage()}, False),
         ({"tier": "priority"}, False),
         ({"usage": Usage("5", 1)}, False),
+        ({"usage": Usage(10**400, 1)}, False),
     ],
 )
 async def test_what_is_known_in_part_has_no_price(members: dict[str, Any], is_priced: bool) -> None:

@@ -95,13 +95,15 @@ class Prices:
             return None
 
     def cost(self, model: ModelId, usage: Usage | None, tier: str = "") -> float | None:
-        """USD for the tokens of a call of a model, or None where nobody knows.
+        """USD for the tokens of a call of a model, or None where nobody knows, or where no tokens were told.
 
         Args:
             model: as it was called, which says whether it was by a global profile. tier: the service tier.
         """
         price = self._prices.get(model.base)
-        if price is None or usage is None or tier not in _STANDARD:
+        if price is None or usage is None or not usage.is_final or tier not in _STANDARD:
+            return None
+        if not any(usage.counts().values()):
             return None
         dollars = price.of_tokens(usage)
         if dollars is None or model.geography == "global":

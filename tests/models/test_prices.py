@@ -40,6 +40,10 @@ def test_what_nobody_knows_costs_nothing_that_is_said() -> None:
     assert PRICES.cost(nova, None) is None
     assert PRICES.cost(nova, Usage(5), "flex") is None
     assert PRICES.cost(nova, Usage(5), "default") is not None
+    # neither what an answer will have taken in the end
+    assert PRICES.cost(nova, Usage(5, 5, is_final=False)) is None
+    # nor what one took that tells of no tokens at all
+    assert PRICES.cost(nova, Usage()) is None
     # nobody says what a cached token of this one costs
     assert PRICES.cost(parse_model_id("meta.llama3-3-70b-instruct-v1:0"), Usage(5, 5, 1)) is None
 
