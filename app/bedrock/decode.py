@@ -311,6 +311,16 @@ def usage_of_headers(headers: tuple[tuple[str, str], ...]) -> Usage | None:
     )
 
 
+def tier_of_headers(headers: tuple[tuple[str, str], ...]) -> str:
+    """What an invocation is paid by: a service tier, or `optimized`; as its answer's headers tell, or its request's,
+    which have the same names (botocore's service model, InvokeModel).
+    """
+    told = dict(headers)
+    if told.get("x-amzn-bedrock-performanceconfig-latency") == "optimized":
+        return "optimized"
+    return told.get("x-amzn-bedrock-service-tier", "")
+
+
 def usage_of_invocation(document: Any) -> Usage | None:
     """The tokens that a chunk of InvokeModelWithResponseStream reports in its invocation metrics, if it does."""
     metrics = document.get("amazon-bedrock-invocationMetrics") if isinstance(document, dict) else None

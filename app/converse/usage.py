@@ -33,7 +33,9 @@ def written_in(usage: dict[str, Any]) -> dict[str, int]:
 
 
 def tier_of(reply: Any) -> str:
-    """What the tokens of a reply of Converse's, or of its metadata, are paid by: a service tier, or `optimized`."""
+    """What the tokens of a call of Converse's are paid by: a service tier, or `optimized`; as its reply or its metadata
+    tells, or its request, which has the same members.
+    """
     match reply:
         case {"performanceConfig": {"latency": "optimized"}}:
             return "optimized"

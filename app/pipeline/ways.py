@@ -13,6 +13,7 @@ from app.bedrock.decode import (
     NativeDecoder,
     ServerSentDecoder,
     UsageTap,
+    tier_of_headers,
     usage_of_headers,
     usage_of_invocation,
 )
@@ -21,7 +22,7 @@ from app.bedrock.transport import HttpResponse, read_body
 from app.converse.call import NativeEvent
 from app.converse.events import Event
 from app.converse.reply import Reply
-from app.converse.usage import Usage
+from app.converse.usage import Usage, tier_of
 from app.errors import GatewayError, UpstreamFailed
 from app.kit import json
 from app.kit.aiter import started
@@ -99,10 +100,11 @@ def converse(draft: Draft, record: RequestRecord) -> Way[Reply]:
     async def take(response: HttpResponse) -> Reply:
         reply = await _take_reply(response)
         record.usage = Usage.of(_plain(reply["usage"]), _plain(reply.get("additionalModelResponseFields")))
+        record.tier = tier_of(reply) or record.tier
         return draft.undo.reply(reply)
 
     ask = _to_model("converse", draft.body)
-    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, _tier(draft))
+    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
 
 
 def converse_stream(draft: Draft, record: RequestRecord) -> Way[AsyncGenerator[list[Event], None]]:
@@ -112,7 +114,7 @@ def converse_stream(draft: Draft, record: RequestRecord) -> Way[AsyncGenerator[l
         return await started(_read_events(response, draft.undo, record))
 
     ask = _to_model("converse-stream", draft.body)
-    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, _tier(draft))
+    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
 
 
 def invoke(
@@ -126,7 +128,7 @@ def invoke(
 
     async def take(response: HttpResponse) -> dict[str, Any]:
         document = await read_document(response)
-        record.usage = usage_of(response, document)
+        record.usage, record.tier = usage_of(response, document), tier_of_headers(response.headers) or record.tier
         return document
 
     return Way("native", "invoke", _to_model("invoke", body), take)
@@ -142,6 +144,7 @@ def invoke_stream(
     """
 
     async def take(response: HttpResponse) -> AsyncGenerator[list[NativeEvent], None]:
+        record.tier = tier_of_headers(response.headers) or record.tier
         return await started(_read_native(response, last, usage_of, record))
 
     return Way("native", "invoke", _to_model("invoke-with-response-stream", body), take)
@@ -156,7 +159,7 @@ def openai(surface: str, ask: Ask, usage_of: UsageReader, record: RequestRecord,
 
     async def take(response: HttpResponse) -> dict[str, Any]:
         document = await read_document(response)
-        record.usage = _read(usage_of, document)
+        record.usage, record.tier = _read(usage_of, document), _tier_told(document) or record.tier
         _refuse_failed(document)
         return document
 
@@ -220,10 +223,6 @@ def _to_model(operation: str, body: Any) -> Ask:
     return ask
 
 
-def _tier(draft: Draft) -> str:
-    return draft.body["serviceTier"]["type"] if "serviceTier" in draft.body else ""
-
-
 def _plain(document: Any) -> dict[str, Any]:
     """What its TypedDict would let nobody read by name."""
     return cast(dict[str, Any], document)
@@ -274,6 +273,7 @@ async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord
             for event in events:
                 if "metadata" in event:
                     record.usage = Usage.of(_plain(event["metadata"]["usage"]), more)
+                    record.tier = tier_of(event["metadata"]) or record.tier
                 elif "messageStop" in event:
                     more = event["messageStop"].get("additionalModelResponseFields")
             if undoing is not None:
@@ -312,6 +312,7 @@ async def _read_server_sent(
             documents = decoder.feed(data)
             for document in documents:
                 record.usage = _read(usage_of, document) or record.usage
+                record.tier = _tier_told(document) or record.tier
             if not has_begun and documents:
                 # until something of an answer has come it can still be asked for again
                 has_begun = True
@@ -334,6 +335,15 @@ def _refuse_failed(response: Any) -> None:
     """Raises what a response that failed tells of: it has no other status than 200 (contracts 2.1)."""
     if isinstance(response, dict) and response.get("status") == "failed" and isinstance(response.get("error"), dict):
         raise error_of_openai(response["error"])
+
+
+def _tier_told(document: dict[str, Any]) -> str:
+    """The tier that a completion, a response, or an event with one, says it was served by; `auto` is none yet."""
+    match document:
+        case {"response": {"service_tier": str(tier)}} | {"service_tier": str(tier)}:
+            return "" if tier == "auto" else tier
+        case _:
+            return ""
 
 
 def _read(usage_of: UsageReader, document: dict[str, Any]) -> Usage | None:

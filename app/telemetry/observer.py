@@ -41,7 +41,8 @@ class RequestRecord(Struct):
 
     route: the path's template, never the path, whose segments callers choose.
     lane: identity, native or translated. surface: the Bedrock API that answered.
-    model_behind: the model that was called, where an ARN hides it. tier: the service tier that was asked for.
+    model_behind: the model that was called, where an ARN hides it. tier: the service tier, or `optimized`, that the
+    answer says it was served by, or else that was asked for.
     cost: USD, where it is known.
     first_event_ms: from the first byte of the request to the first event sent, for streams.
     tries: the attempts, in the order of their beginning. has_moved: another target was asked than the first.

@@ -40,13 +40,13 @@ class UsageOfMessages:
     def __call__(self, document: dict[str, Any]) -> Usage | None:
         """The tokens so far, or nothing where a document tells of none."""
         message, metrics = document.get("message"), document.get(_METRICS)
-        is_beginning = isinstance(message, dict)
-        usage = (message if is_beginning else document).get("usage")
+        whole = message if isinstance(message, dict) else document
+        usage = whole.get("usage")
         if isinstance(usage, dict):
             # rounds are listed as a whole, or not at all
             self._told.pop("iterations", None)
             self._told |= {name: told for name, told in usage.items() if isinstance(told, (int, dict, list))}
-            self._is_final = not is_beginning
+            self._is_final = whole is document
         elif isinstance(metrics, dict) and self._told:
             counts = {name: metrics[theirs] for name, theirs in _COUNTS.items() if theirs in metrics}
             if self._is_final:

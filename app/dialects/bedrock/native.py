@@ -4,7 +4,7 @@ import contextlib
 from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
-from app.bedrock.decode import usage_of_headers
+from app.bedrock.decode import tier_of_headers, usage_of_headers
 from app.converse.usage import Usage, tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
@@ -17,7 +17,6 @@ from app.models.ids import ModelId, is_model_name, parse_model_id
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 from app.pipeline.ways import Forwarded, take_forwarded, take_forwarded_stream
-from app.policies.auth import RequestHead
 
 _REQUEST_HEADERS = frozenset({"accept", "content-type"})
 _REQUEST_PREFIX = "x-amzn-bedrock-"
@@ -52,11 +51,11 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
     if not operation.is_streamed:
         forwarded = await pipeline.forward(exchange, request, name, ask, take_forwarded)
         record.usage, record.tier = told_by(operation, forwarded)
-        record.tier = record.tier or _tier_wanted(exchange.head)
+        record.tier = record.tier or tier_of_headers(exchange.head.headers)
         return Whole(forwarded.status, end_to_end(forwarded.headers), forwarded.body)
     record.streamed = True
     stream = await pipeline.forward(exchange, request, name, ask, take_forwarded_stream(record))
-    record.tier = _tier_wanted(exchange.head)
+    record.tier = tier_of_headers(stream.headers) or tier_of_headers(exchange.head.headers)
 
     def fail(error: GatewayError) -> bytes | None:
         is_invoked = operation.surface == "invoke"
@@ -92,13 +91,6 @@ def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str,
     return forwarded
 
 
-def _tier_wanted(head: RequestHead) -> str:
-    """What an invocation is to be paid by, which its answer does not tell: a service tier, or `optimized`."""
-    if head.header("x-amzn-bedrock-performanceconfig-latency") == "optimized":
-        return "optimized"
-    return head.header("x-amzn-bedrock-service-tier")
-
-
 def told_by(operation: Operation, answer: Forwarded) -> tuple[Usage | None, str]:
     """The tokens that a whole answer tells of, if it does, and the tier that they are paid by: InvokeModel in its
     headers, Converse in its body.
@@ -108,9 +100,9 @@ def told_by(operation: Operation, answer: Forwarded) -> tuple[Usage | None, str]
         if usage is not None and (usage.cache_write or b'"iterations"' in answer.body):
             with contextlib.suppress(json.JsonError):
                 usage = usage.as_told_in(json.loads(answer.body))
-        return usage, ""
+        return usage, tier_of_headers(answer.headers)
     if operation.usage_in == "body":
         with contextlib.suppress(json.JsonError, KeyError, TypeError, AttributeError):
             reply = json.loads(answer.body)
-            return Usage.of(reply["usage"]), tier_of(reply)
+            return Usage.of(reply["usage"], reply.get("additionalModelResponseFields")), tier_of(reply)
     return None, ""

@@ -5,11 +5,16 @@ import pytest
 
 from app.converse.usage import Usage
 from app.dialects.bedrock.errors import exception_frame
-from app.dialects.bedrock.native import _forwarded_headers, told_by
+from app.dialects.bedrock.native import _forwarded_headers, forward, told_by
 from app.dialects.bedrock.operations import OPERATIONS
+from app.dialects.envelopes import Streamed
 from app.errors import GatewayError, InvalidRequest, UpstreamTimeout
 from app.kit.eventstream import FrameDecoder
+from app.kit.values import replace
 from app.pipeline.ways import Forwarded
+from app.policies.auth import RequestHead
+from tests.bedrock.test_decode import chunk
+from tests.pipeline.test_run import Memory, Response, exchange, pipeline_over
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
@@ -45,6 +50,37 @@ def test_usage_in_headers_and_in_bodies() -> None:
     assert told_by(BY_NAME["InvokeModel"], Forwarded(200, headers[:2], body))[0] == both
     body = b'{"usage":{"inputTokens":1,"outputTokens":2}}'
     assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] == Usage(1, 2)
+
+
+def test_thoughts_are_counted_in_whole_answers_too() -> None:
+    more = b'{"usage":{"output_tokens_details":{"thinking_tokens":12}}}'
+    body = b'{"usage":{"outputTokens":20},"additionalModelResponseFields":' + more + b"}"
+    assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] == Usage(output=20, reasoning=12)
+
+
+@pytest.mark.parametrize("name", ["InvokeModel", "InvokeModelWithResponseStream"])
+@pytest.mark.parametrize(
+    ("told", "tier"),
+    [
+        ((), "flex"),
+        ((("x-amzn-bedrock-service-tier", "default"),), "default"),
+        ((("x-amzn-bedrock-performanceconfig-latency", "optimized"),), "optimized"),
+    ],
+)
+async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_asked_for(
+    name: str, told: tuple[tuple[str, str], ...], tier: str
+) -> None:
+    answer = Response(200, [chunk({"type": "message_start"}) + chunk({"type": "message_stop"})])
+    answer.headers = told  # type: ignore[assignment]
+    made = exchange()
+    head = RequestHead(
+        "POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", (("x-amzn-bedrock-service-tier", "flex"),)
+    )
+    made = replace(made, head=head, params={"modelId": "a.b"})
+    forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(answer)), made)
+    if isinstance(forwarded, Streamed):
+        assert [piece async for piece in forwarded.chunks]
+    assert made.record.tier == tier
 
 
 def test_an_error_of_no_known_kind_is_internal() -> None:

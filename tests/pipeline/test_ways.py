@@ -1,0 +1,118 @@
+"""What is read of an answer beside what it says: what it was served by, and whose tokens are booked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.converse.call import ModelCall
+from app.dialects.openai_chat import native as chat
+from app.dialects.openai_responses import native as responses
+from app.kit import json
+from app.pipeline import ways
+from app.pipeline.ways import Way
+from app.routing.plan import Planner
+from app.tailor import tailor
+from app.tailor.draft import Draft
+from app.telemetry.observer import RequestRecord
+from tests.bedrock.test_decode import EVENTS, chunk, event_frame
+from tests.pipeline.test_run import REPLY, Response
+
+FLEX, DEFAULT = "x-amzn-bedrock-service-tier: flex", "x-amzn-bedrock-service-tier: default"
+FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"
+
+
+def draft(**members: Any) -> Draft:
+    call = ModelCall("a.b", {"messages": [{"role": "user", "content": [{"text": "x"}]}], **members})  # type: ignore[typeddict-item]
+    return tailor(call, Planner("a.b").first("a.b").traits)
+
+
+def answer(*pieces: bytes, headers: tuple[str, ...] = ()) -> Response:
+    response = Response(200, list(pieces))
+    response.headers = tuple((name, value) for name, _, value in (header.partition(": ") for header in headers))  # type: ignore[assignment]
+    return response
+
+
+def frames(metadata: dict[str, Any]) -> bytes:
+    return b"".join(
+        event_frame(*event) for event in [*EVENTS[:-1], ("metadata", {**dict(EVENTS)["metadata"], **metadata})]
+    )
+
+
+def sse(*documents: Any) -> bytes:
+    return b"".join(b"data: " + json.dumps(document) + b"\n\n" for document in documents) + b"data: [DONE]\n\n"
+
+
+def ask(_: Any) -> Any:
+    raise AssertionError
+
+
+MESSAGE = chunk({"type": "message_start"}) + chunk({"type": "message_stop"})
+LAST = frozenset({"response.completed"})
+CREATED = {"type": "response.created", "response": {"service_tier": "auto"}}
+WAYS: dict[str, tuple[Callable[[RequestRecord], Way[Any]], Response, str]] = {
+    "converse": (
+        lambda record: ways.converse(draft(), record),
+        answer(json.dumps({**REPLY, "serviceTier": {"type": "flex"}})),
+        "flex",
+    ),
+    "converse, silent": (lambda record: ways.converse(draft(), record), answer(json.dumps(REPLY)), "asked"),
+    "converse, streamed": (
+        lambda record: ways.converse_stream(draft(), record),
+        answer(frames({"performanceConfig": {"latency": "optimized"}})),
+        "optimized",
+    ),
+    "converse, streamed, silent": (lambda record: ways.converse_stream(draft(), record), answer(frames({})), "asked"),
+    "invoke": (
+        lambda record: ways.invoke({}, lambda *_: None, record),
+        answer(b"{}", headers=(DEFAULT,)),
+        "default",
+    ),
+    "invoke, silent": (lambda record: ways.invoke({}, lambda *_: None, record), answer(b"{}"), "asked"),
+    "invoke, streamed": (
+        lambda record: ways.invoke_stream({}, lambda _: None, "message_stop", record),
+        answer(MESSAGE, headers=(DEFAULT, FAST)),
+        "optimized",
+    ),
+    "chat": (
+        lambda record: ways.openai("mantle", ask, chat.usage_of, record),
+        answer(b'{"service_tier":"default"}'),
+        "default",
+    ),
+    "chat, odd": (
+        lambda record: ways.openai("mantle", ask, chat.usage_of, record),
+        answer(b'{"service_tier":5,"response":5}'),
+        "asked",
+    ),
+    "chat, streamed": (
+        lambda record: ways.openai_stream("mantle", ask, chat.usage_of, LAST, record),
+        answer(sse({"service_tier": "flex"}, {"service_tier": None})),
+        "flex",
+    ),
+    "responses, streamed": (
+        lambda record: ways.openai_stream("mantle", ask, responses.usage_of, LAST, record),
+        answer(sse(CREATED, {"type": "response.completed", "response": {"service_tier": "priority"}})),
+        "priority",
+    ),
+    "responses, streamed, silent": (
+        lambda record: ways.openai_stream("mantle", ask, responses.usage_of, LAST, record),
+        answer(sse(CREATED)),
+        "asked",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+async def test_the_tier_that_the_answer_tells_comes_before_the_one_that_was_asked_for(name: str) -> None:
+    make, response, tier = WAYS[name]
+    record = RequestRecord("r", "POST", tier="asked")
+    taken = await make(record).take(response)  # type: ignore[arg-type]
+    if "streamed" in name:
+        assert [batch async for batch in taken]
+    assert record.tier == tier
+
+
+def test_the_tier_that_is_asked_for_by_converse() -> None:
+    record = RequestRecord("r", "POST")
+    assert ways.converse(draft(serviceTier={"type": "flex"}), record).tier == "flex"
+    assert ways.converse_stream(draft(), record).tier == ""
