@@ -1,19 +1,43 @@
 """Embeddings: as many calls of InvokeModel as the model's family needs, side by side within a bound."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from app.bedrock.decode import usage_of_headers
 from app.bedrock.transport import HttpResponse
-from app.converse.usage import Usage
+from app.converse.usage import Usage, count_in
 from app.errors import UpstreamFailed
 from app.kit.values import replace
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
+from app.pipeline.ways import Way
+from app.routing.plan import Target
 from app.tailor.embeddings import EmbeddingCall, tailor_embeddings, vectors_of
 
 _AT_ONCE = 8
+
+
+class _Spent:
+    """What the calls for one list of texts took together."""
+
+    def __init__(self) -> None:
+        self._tokens = 0
+        self._models: set[str] = set()
+        self._is_known = True
+
+    def add(self, model: str, response: HttpResponse, document: dict[str, Any]) -> Usage:
+        """The tokens so far, those of one more answer of a model included.
+
+        They are not final where an answer told of none, nor where several models share them, at prices of their own.
+        """
+        counted = usage_of_headers(response.headers)
+        tokens = counted.input if counted is not None else count_in(document, "inputTextTokenCount")
+        self._tokens += tokens
+        self._models.add(model)
+        self._is_known = self._is_known and tokens > 0
+        return Usage(input=self._tokens, is_final=self._is_known and len(self._models) == 1)
 
 
 async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> list[list[float]]:
@@ -29,18 +53,15 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
     exchange.record.ignored += draft.ignored
     await pipeline.check(exchange, call.texts)
     places = asyncio.Semaphore(_AT_ONCE)
-    spent = 0
+    spent = _Spent()
 
     async def one(body: dict[str, Any]) -> list[list[float]]:
-        way = replace(ways.invoke(body, usage_of, exchange.record), is_checked=True).then(vectors_of)
-        async with places:
-            return await pipeline.run(exchange, call.model, lambda _: way, targets)
+        def way_to(target: Target) -> Way[list[list[float]]]:
+            way = ways.invoke(body, partial(spent.add, target.model.raw), exchange.record)
+            return replace(way, is_checked=True).then(vectors_of)
 
-    def usage_of(response: HttpResponse, document: dict[str, Any]) -> Usage:
-        nonlocal spent
-        counted = usage_of_headers(response.headers)
-        spent += counted.input if counted is not None else document.get("inputTextTokenCount") or 0
-        return Usage(input=spent)
+        async with places:
+            return await pipeline.run(exchange, call.model, way_to, targets)
 
     # where a target is only probed, the first call tells whether there can be others
     is_alone = not pipeline.failover.breakers.are_closed

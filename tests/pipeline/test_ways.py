@@ -5,18 +5,23 @@ from typing import Any
 
 import pytest
 
+from app import errors
 from app.converse.call import ModelCall
+from app.converse.usage import Usage
 from app.dialects.openai_chat import native as chat
 from app.dialects.openai_responses import native as responses
 from app.kit import json
-from app.pipeline import ways
+from app.pipeline import embed, ways
+from app.pipeline.exchange import Exchange
+from app.pipeline.run import Pipeline
 from app.pipeline.ways import Way
-from app.routing.plan import Planner
+from app.routing.plan import Choice, Planner, Route, Target
 from app.tailor import tailor
 from app.tailor.draft import Draft
+from app.tailor.embeddings import EmbeddingCall
 from app.telemetry.observer import RequestRecord
 from tests.bedrock.test_decode import EVENTS, chunk, event_frame
-from tests.pipeline.test_run import REPLY, Response
+from tests.pipeline.test_run import REPLY, Memory, Response, exchange, pipeline_over
 
 FLEX, DEFAULT = "x-amzn-bedrock-service-tier: flex", "x-amzn-bedrock-service-tier: default"
 FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"
@@ -116,3 +121,53 @@ def test_the_tier_that_is_asked_for_by_converse() -> None:
     record = RequestRecord("r", "POST")
     assert ways.converse(draft(serviceTier={"type": "flex"}), record).tier == "flex"
     assert ways.converse_stream(draft(), record).tier == ""
+
+
+async def route(*models: str, over: Memory) -> Pipeline:
+    made = await pipeline_over(over)
+    planner = Planner("a.b", routes={"mine": Route(tuple(map(Choice, models)))})
+    return Pipeline(made.clients, planner, made.failover)
+
+
+def tokens(count: int) -> tuple[str]:
+    return (f"x-amzn-bedrock-input-token-count: {count}",)
+
+
+def refused(_: Any) -> Any:
+    raise errors.UpstreamFailed("no sense")
+
+
+async def test_what_one_target_spent_is_not_booked_on_another() -> None:
+    useless = answer(b"{}", headers=tokens(5))
+    pipeline = await route("a.one", "a.two", over=Memory(useless, Response(400, [b'{"message":"no"}'])))
+    made = exchange()
+
+    def way_to(target: Target) -> Way[Any]:
+        reads = ways.usage_or_headers(lambda _: None)
+        return ways.invoke({}, reads, made.record).then(refused)
+
+    with pytest.raises(errors.GatewayError):
+        await pipeline.run(made, "mine", way_to)
+    assert (made.record.target, made.record.usage) == ("a.two", None)
+
+
+TITAN = "amazon.titan-embed-text-v2:0"
+
+
+@pytest.mark.parametrize(
+    ("models", "answers", "usage"),
+    [
+        ((TITAN,), [tokens(2), tokens(3)], Usage(5)),
+        # who answered what has a price of its own
+        ((TITAN, f"us.{TITAN}"), [tokens(2), None, tokens(3)], Usage(5, is_final=False)),
+        ((TITAN, f"us.{TITAN}"), [None, tokens(2), tokens(3)], Usage(5, is_final=False)),
+        ((TITAN,), [tokens(2), ()], Usage(2, is_final=False)),
+    ],
+)
+async def test_the_tokens_of_several_calls(models: tuple[str, ...], answers: list[Any], usage: Usage) -> None:
+    vector = b'{"embedding":[1.0]}'
+    told = [Response(503, [b"{}"]) if headers is None else answer(vector, headers=headers) for headers in answers]
+    made: Exchange = exchange()
+    pipeline = await route(*models, over=Memory(*told))
+    assert await embed.embed(pipeline, made, EmbeddingCall("mine", ["a", "b"])) == [[1.0], [1.0]]
+    assert made.record.usage == usage
