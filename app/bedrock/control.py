@@ -29,6 +29,10 @@ _TELLING = {
 }
 
 
+# where a global profile leads to, beside its regions (Amazon Bedrock user guide, Global cross-Region inference)
+_NO_REGION = "arn:aws:bedrock:::"
+
+
 class ModelDirectory:
     """The catalog, kept for a while; when a refresh fails, the last good copy stays.
 
@@ -106,8 +110,11 @@ class ModelDirectory:
                 document = await self._get(f"{_TELLING[model.arn_kind]}{model.quoted}", client=client)
             arns = [each["modelArn"] for each in document.get("models", [document])]
             # what is regional stands for the same model everywhere
+            behind = parse_model_id(arns[0])
+            if any(arn.startswith(_NO_REGION) for arn in arns):
+                behind = parse_model_id(f"global.{behind.base}")
             if len(known) < _MOST_KNOWN:
-                known[model.raw] = parse_model_id(arns[0])
+                known[model.raw] = behind
         except (GatewayError, TimeoutError, LookupError, TypeError, AttributeError, json.JsonError) as error:
             _log.warning("which model stands behind an ARN could not be found out: %s", type(error).__name__)
 
