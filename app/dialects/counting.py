@@ -13,6 +13,7 @@ from app.routing.plan import Target
 # where nobody counts: English text has about four letters a token
 _LETTERS_A_TOKEN = 4
 _LONGEST_HEAD = 200  # of a data: URL
+_FIELDS_OF_MEDIA = frozenset({"url", "image_url", "file_data"})  # anywhere else such a URL is text
 _TOKENS_OF_MEDIA = 1600  # what a picture of a million pixels costs
 _ESTIMATED: Headers = (("x-outcrop-estimated", "input_tokens"),)
 
@@ -42,13 +43,18 @@ def estimate_tokens(value: Any) -> int:
         case {"type": "base64", "data": _}:
             return _TOKENS_OF_MEDIA
         case dict():
-            return sum(len(name) // _LETTERS_A_TOKEN + estimate_tokens(inside) for name, inside in value.items())
+            return sum(len(name) // _LETTERS_A_TOKEN + _tokens_in(name, inside) for name, inside in value.items())
         case list():
             return sum(map(estimate_tokens, value))
-        case str() if value.startswith("data:") and ";base64," in value[:_LONGEST_HEAD]:
-            return _TOKENS_OF_MEDIA
         case _:
             return -(-len(str(value)) // _LETTERS_A_TOKEN)
+
+
+def _tokens_in(name: str, value: Any) -> int:
+    is_field = name in _FIELDS_OF_MEDIA and isinstance(value, str)
+    if is_field and value.startswith("data:") and ";base64," in value[:_LONGEST_HEAD]:
+        return _TOKENS_OF_MEDIA
+    return estimate_tokens(value)
 
 
 def _does_not_count(error: GatewayError) -> bool:

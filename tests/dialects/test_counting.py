@@ -15,7 +15,11 @@ PICTURE = "A" * 400_000
         ("word " * 1000, 1250, 1250),
         ({"type": "base64", "media_type": "image/png", "data": PICTURE}, 1600, 1600),
         ({"image_url": f"data:image/png;base64,{PICTURE}"}, 1600, 1610),
-        ("data: " + "hello " * 10_000, 15_000, 15_010),
+        ({"file_data": f"data:application/pdf;base64,{PICTURE}"}, 1600, 1610),
+        ({"url": "https://example.org/" + "a" * 4000}, 1000, 1010),
+        ({"text": "data: " + "hello " * 10_000}, 15_000, 15_010),
+        ({"text": "data:image/png;base64, is how it begins. " + "hello " * 10_000}, 15_000, 15_020),
+        (["data:image/png;base64," + "A" * 4000], 1000, 1010),
         (["a", 12345, None, {"b": True}], 4, 6),
     ],
 )
