@@ -43,6 +43,15 @@ class ModelId(Struct, frozen=True):
         return self.arn_kind in _HIDDEN
 
     @property
+    def costs_as_behind(self) -> bool:
+        """True if an opaque name is only another one for a model: its tokens cost what that one's do.
+
+        Capacity of one's own is paid by the minute or the hour, whatever its tokens, and a deployment of a custom model
+        at a price that is its own (Amazon Bedrock pricing, 2026-11).
+        """
+        return self.arn_kind == "application-inference-profile"
+
+    @property
     def quoted(self) -> str:
         """The name as one segment of a path, as boto3 encodes it."""
         return _quoted(self.raw)

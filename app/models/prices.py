@@ -72,7 +72,8 @@ class Prices:
     """All prices.
 
     Args:
-        own: a deployment's figures by base id, as rows of the file. version: where the file's are from.
+        own: a deployment's figures by base id, or by an ARN that hides its model, as rows of the file; each takes the
+            place of a whole row. version: where the file's are from.
     """
 
     def __init__(self, own: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -89,7 +90,8 @@ class Prices:
         """
         try:
             model = parse_model_id(called)
-            return self.cost(parse_model_id(behind) if model.is_opaque and behind else model, usage, tier)
+            is_by_behind = model.costs_as_behind and model.base not in self._prices and behind
+            return self.cost(parse_model_id(behind) if is_by_behind else model, usage, tier)
         except InvalidRequest:
             # the identity lane passes names on that nobody here knows
             return None

@@ -82,3 +82,32 @@ def test_a_call_by_its_names() -> None:
     assert PRICES.of_call(arn, arn, usage, "") is None
     assert PRICES.of_call("amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0", usage, "") == 0.06
     assert PRICES.of_call("no model", "", usage, "") is None
+    assert PRICES.of_call(arn, "", usage, "") is None
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc",
+        "arn:aws:bedrock:us-east-1:123456789012:imported-model/abc",
+        "arn:aws:bedrock:us-east-1:123456789012:custom-model-deployment/abc",
+        "arn:aws:sagemaker:us-east-1:123456789012:endpoint/abc",
+    ],
+)
+def test_what_is_not_paid_by_the_token_has_only_a_deployment_s_own_price(arn: str) -> None:
+    behind, usage = "amazon.nova-lite-v1:0", Usage(1_000_000)
+    assert PRICES.of_call(arn, behind, usage, "") is None
+    assert Prices({arn: {"input": 7.0, "output": 1.0}}).of_call(arn, behind, usage, "") == 7.0
+
+
+def test_an_application_profile_may_have_a_price_of_its_own() -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    own = Prices({arn: {"input": 7.0, "output": 1.0}})
+    assert own.of_call(arn, "amazon.nova-lite-v1:0", Usage(1_000_000), "") == 7.0
+
+
+def test_a_row_of_a_deployment_s_takes_the_place_of_a_whole_one() -> None:
+    base = "global.anthropic.claude-haiku-5-5"
+    own = Prices({"anthropic.claude-haiku-5-5": {"input": 1.0, "output": 1.0}})
+    assert own.of_call(base, "", Usage(1_000_000), "") == 1.0
+    assert own.of_call(base, "", Usage(1, 1, 1), "") is None
