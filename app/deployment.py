@@ -17,7 +17,8 @@ def planner_of(settings: Settings) -> Planner:
     """The names of a deployment.
 
     Raises:
-        SettingsError: a name stands for what no model is called, or for another name, which is not looked up again.
+        SettingsError: a name stands for what no model is called, or for another name, which is not looked up again; a
+            price has a name under which nobody looks for it.
     """
     config = settings.config()
     faults = [f"the configuration file: {fault}" for fault in _faults(config)]
@@ -55,6 +56,8 @@ def _faults(config: ConfigFile) -> Iterator[str]:
         yield from (f"{path}: {fault}" for fault in _faults_of_model(model))
     for name, known in config.models.items():
         yield from (f"models.{name}.stands_for: {fault}" for fault in _faults_of_model(known.stands_for))
+    for name in config.prices:
+        yield from (f"prices.{name}: {fault}" for fault in _faults_of_priced(name, config.aliases.get(name, name)))
     for name, row in config.routes.items():
         for place, target in enumerate(row.targets):
             yield from (f"routes.{name}.targets.{place}.{fault}" for fault in _faults_of_place(target))
@@ -65,6 +68,16 @@ def _faults_of_model(model: str) -> Iterator[str]:
         parse_model_id(model)
     except InvalidRequest as error:
         yield error.message
+
+
+def _faults_of_priced(name: str, model: str) -> Iterator[str]:
+    try:
+        base = parse_model_id(model).base
+    except InvalidRequest as error:
+        yield error.message
+        return
+    if base != name:
+        yield f"prices are by base id, whatever a model is called by: write {base}"
 
 
 def _faults_of_place(target: TargetRow) -> Iterator[str]:

@@ -345,6 +345,10 @@ def test_what_must_not_be_lost_does_not_fail_over(tmp_path: Path) -> None:
         assert httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS).status_code == 200
 
 
+PRICE = "input = 1.0\noutput = 1.0\n"
+PROFILE_OF_AWS = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.a.b"
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -355,7 +359,16 @@ def test_what_must_not_be_lost_does_not_fail_over(tmp_path: Path) -> None:
         ('[models."x"]\nstands_for = "arn:aws:s3:::x"', "models.x.stands_for: the model's ARN"),
         ('[routes.a]\ntargets = [{ model = "b.c", region = "xx-nowhere-9" }]', "region: Bedrock is not known"),
         ('[routes.a]\ntargets = [{ model = "b.c", endpoint_url = "http://h:99999" }]', "endpoint_url: must be"),
-        ('[aliases]\n"scripted.echo-v1_0" = "b.c"\n', ""),
+        (
+            f'[prices."us.a.b"]\n{PRICE}',
+            "prices.us.a.b: prices are by base id, whatever a model is called by: write a.b",
+        ),
+        (f'[prices."global.a.b"]\n{PRICE}', "write a.b"),
+        (f'[prices."{PROFILE_OF_AWS}"]\n{PRICE}', "write a.b"),
+        (f'[aliases]\na = "us.b.c"\n[prices.a]\n{PRICE}', "prices.a: prices are by base id"),
+        (f'[prices."arn:aws:s3:::x"]\n{PRICE}', "prices.arn:aws:s3:::x: the model's ARN is not one"),
+        (f'[aliases]\n"scripted.echo-v1_0" = "b.c"\n[prices."b.c"]\n{PRICE}', ""),
+        (f'[aliases]\n"scripted.echo-v1_0" = "b.c"\n[prices."{PROFILE}"]\n{PRICE}', ""),
     ],
 )
 def test_names_that_cannot_be_end_the_start_with_their_path(text: str, fault: str) -> None:
