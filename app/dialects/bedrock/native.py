@@ -1,6 +1,7 @@
 """A caller's own request to Bedrock, and Bedrock's answer, byte for byte."""
 
 import contextlib
+from functools import partial
 from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
@@ -11,6 +12,7 @@ from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.kit import json
+from app.kit.off_loop import off_loop
 from app.kit.sigv4 import spelt_as_signed
 from app.kit.values import replace
 from app.models.ids import ModelId, is_model_name, parse_model_id
@@ -48,14 +50,15 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
         called = parse_model_id(model.base) if operation.name == "CountTokens" else model
         return replace(request, path=_renamed(request.path, called))
 
+    wanted = await off_loop(exchange.size, partial(_tier_wanted, operation, exchange))
     if not operation.is_streamed:
         forwarded = await pipeline.forward(exchange, request, name, ask, take_forwarded)
         record.usage, record.tier = told_by(operation, forwarded)
-        record.tier = record.tier or tier_of_headers(exchange.head.headers)
+        record.tier = record.tier or wanted
         return Whole(forwarded.status, end_to_end(forwarded.headers), forwarded.body)
     record.streamed = True
     stream = await pipeline.forward(exchange, request, name, ask, take_forwarded_stream(record))
-    record.tier = tier_of_headers(stream.headers) or tier_of_headers(exchange.head.headers)
+    record.tier = tier_of_headers(stream.headers) or wanted
 
     def fail(error: GatewayError) -> bytes | None:
         is_invoked = operation.surface == "invoke"
@@ -89,6 +92,16 @@ def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str,
         if not value.isascii():
             raise InvalidRequest(f"the header {name} must be ASCII")
     return forwarded
+
+
+def _tier_wanted(operation: Operation, exchange: Exchange) -> str:
+    """What a call is to be paid by where its answer does not tell."""
+    if operation.surface != "converse":
+        return tier_of_headers(exchange.head.headers)
+    if b'"serviceTier"' in exchange.body or b'"performanceConfig"' in exchange.body:
+        with contextlib.suppress(json.JsonError):
+            return tier_of(json.loads(exchange.body))
+    return ""
 
 
 def told_by(operation: Operation, answer: Forwarded) -> tuple[Usage | None, str]:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import botocore.session
 import pytest
@@ -9,12 +10,13 @@ from app.dialects.bedrock.native import _forwarded_headers, forward, told_by
 from app.dialects.bedrock.operations import OPERATIONS
 from app.dialects.envelopes import Streamed
 from app.errors import GatewayError, InvalidRequest, UpstreamTimeout
+from app.kit import json
 from app.kit.eventstream import FrameDecoder
 from app.kit.values import replace
 from app.pipeline.ways import Forwarded
 from app.policies.auth import RequestHead
-from tests.bedrock.test_decode import chunk
-from tests.pipeline.test_run import Memory, Response, exchange, pipeline_over
+from tests.bedrock.test_decode import STREAM, chunk, event_frame
+from tests.pipeline.test_run import REPLY, Memory, Response, exchange, pipeline_over
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
@@ -78,6 +80,32 @@ async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_as
     )
     made = replace(made, head=head, params={"modelId": "a.b"})
     forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(answer)), made)
+    if isinstance(forwarded, Streamed):
+        assert [piece async for piece in forwarded.chunks]
+    assert made.record.tier == tier
+
+
+@pytest.mark.parametrize("name", ["Converse", "ConverseStream"])
+@pytest.mark.parametrize(
+    ("asked", "told", "tier"),
+    [
+        (b"{}", {}, ""),
+        (b'{"serviceTier":{"type":"flex"}}', {}, "flex"),
+        (b'{"performanceConfig":{"latency":"optimized"}}', {}, "optimized"),
+        (b'{"serviceTier":{"type":"flex"}}', {"serviceTier": {"type": "default"}}, "default"),
+        (b'{"serviceTier":', {}, ""),
+    ],
+)
+async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
+    name: str, asked: bytes, told: dict[str, Any], tier: str
+) -> None:
+    if name == "Converse":
+        answer = json.dumps({**REPLY, **told})
+    else:
+        answer = STREAM + event_frame("metadata", {"usage": REPLY["usage"], **told})
+    head = RequestHead("POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", ())
+    made = replace(exchange(), head=head, params={"modelId": "a.b"}, body=asked)
+    forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(Response(200, [answer]))), made)
     if isinstance(forwarded, Streamed):
         assert [piece async for piece in forwarded.chunks]
     assert made.record.tier == tier
