@@ -146,6 +146,7 @@ def test_the_tap_hears_usage_of_converse_and_of_invoke() -> None:
     assert tap.usage == Usage(5, 6, 7, 8, cache_write_1h=2)
     tap = UsageTap()
     rounds = [{"type": kind, "input_tokens": 5, "output_tokens": 6} for kind in ("compaction", "message")]
+    tap.feed(chunk({"type": "message_start"}))
     tap.feed(chunk({"type": "message_delta", "usage": {"iterations": rounds}}))
     tap.feed(chunk({"amazon-bedrock-invocationMetrics": metrics}))
     assert tap.usage == Usage(10, 12, rounds=(Usage(5, 6), Usage(5, 6)))
