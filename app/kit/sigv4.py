@@ -8,8 +8,9 @@ but S3, so an ARN's `%2F` becomes `%252F`.
 import hashlib
 import hmac
 from collections.abc import Iterable
-from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
+
+from app.kit.remembering import remembered
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
@@ -19,7 +20,7 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@lru_cache(1024)
+@remembered(1024)
 def canonical_path(path: str) -> str:
     """The path as it is signed; `path` is the raw, already percent-encoded path of the request line."""
     segments: list[str] = []

@@ -5,10 +5,10 @@ ARN. Only here does anybody look inside one. Source: the modelId pattern of boto
 """
 
 import re
-from functools import lru_cache
 from urllib.parse import quote
 
 from app.errors import InvalidRequest
+from app.kit.remembering import remembered
 from app.kit.values import Struct
 
 # from the narrowest to the widest
@@ -57,7 +57,7 @@ class ModelId(Struct, frozen=True):
         return _quoted(self.raw)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _quoted(raw: str) -> str:
     return quote(raw, safe="")
 
@@ -67,7 +67,7 @@ def is_model_name(raw: str) -> bool:
     return _NAME.match(raw) is not None and not _DOTS & set(raw.split("/"))
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def parse_model_id(raw: str) -> ModelId:
     """Take a name apart.
 

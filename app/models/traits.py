@@ -6,9 +6,9 @@ Claude, which refuses them. Every unusual value stands in `families/` with its e
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Literal
 
+from app.kit.remembering import remembered
 from app.kit.values import Struct, field
 from app.models.families import FAMILIES
 from app.models.ids import ModelId
@@ -102,7 +102,7 @@ def traits_of(model: ModelId) -> Traits:
     return _traits_of_base(model.base)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _traits_of_base(base: str) -> Traits:
     for row in FAMILIES:
         if row.pattern.match(base):

@@ -11,6 +11,8 @@ from app.bedrock.http1.response import Http1Response, StaleConnection
 from app.bedrock.transport import HttpRequest
 
 _MOST_KEPT = 1024
+# callers choose parts of a URL, and those of them that are long are not kept
+_LONGEST_KEPT = 512
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
 
 
@@ -83,9 +85,11 @@ class Http1Transport:
         """The origin of a URL, and what of the URL a server is asked for; most URLs are asked for again and again."""
         located = self._located.get(url)
         if located is None:
+            located = self._take_apart(url)
             if len(self._located) >= _MOST_KEPT:
                 self._located.clear()
-            located = self._located[url] = self._take_apart(url)
+            if len(url) <= _LONGEST_KEPT:
+                self._located[url] = located
         return located
 
     def _take_apart(self, url: str) -> tuple[Origin, str]:
