@@ -488,3 +488,11 @@ def test_a_proxy_is_one_without_its_scheme_too(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("https_proxy", "localhost:3128")
     monkeypatch.setenv("ftp_proxy", "localhost:21")
     assert dial.proxies() == {"https": "http://localhost:3128"}
+
+
+@pytest.mark.parametrize(("path", "kept"), [("x" * 400, 1), ("x" * 600, 0)])
+async def test_long_addresses_are_not_kept(transport: Http1Transport, path: str, kept: int) -> None:
+    for _ in range(2):
+        origin, target = transport._locate(f"http://127.0.0.1:1/{path}")
+        assert (origin.authority, target) == ("127.0.0.1:1", f"/{path}")
+    assert len(transport._located) == kept
