@@ -106,7 +106,7 @@ class Pipeline(Struct, frozen=True):
                 record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
                 return await self._ask(exchange, target, way, chosen)
 
-            return Option((target.model.raw, target.place, way.surface), ask)
+            return Option((target.model.raw, target.place, way.surface), ask, is_verbatim=way.lane == "identity")
 
         return await self.failover.run([partial(prepare, target) for target in targets], exchange.deadline)
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from app.bedrock.retry import RetryPolicy
-from app.errors import GatewayError, InvalidRequest, Overloaded
+from app.errors import GatewayError, InvalidRequest, NotFound, Overloaded, PermissionRefused
 from app.kit.clock import Deadline
 from app.kit.values import Struct, field
 from app.routing.health import Breakers
@@ -25,11 +25,13 @@ T = TypeVar("T")
 class Option(Struct, Generic[T], frozen=True):
     """One target of a call, ready to be asked.
 
-    key: what its health is kept under. ask: makes one attempt.
+    key: what its health is kept under. ask: makes one attempt. is_verbatim: it is asked in the caller's own words, so
+    that a refusal may be about these.
     """
 
     key: Hashable
     ask: Callable[[], Awaitable[T]]
+    is_verbatim: bool = False
 
 
 class _Leg(Struct, Generic[T]):
@@ -124,7 +126,12 @@ class Failover(Struct, frozen=True):
         try:
             taken = await option.ask()
         except GatewayError as error:
-            self.breakers.note(option.key, error, is_probe=is_probe)
+            is_about_words = option.is_verbatim and isinstance(error, (PermissionRefused, NotFound))
+            self.breakers.note(option.key, None if is_about_words else error, is_probe=is_probe)
+            raise
+        except BaseException:  # whoever asked has given it up
+            if is_probe:
+                self.breakers.give_back(option.key)
             raise
         self.breakers.note(option.key, None, is_probe=is_probe)
         return taken

@@ -121,6 +121,10 @@ class Breakers:
         health.open_until = self._clock() + self._seconds
         return True
 
+    def give_back(self, key: Hashable) -> None:
+        """A probe has come to no outcome: another may take its place."""
+        self._known(key).open_until = self._clock()
+
     def note(self, key: Hashable, error: GatewayError | None, *, is_probe: bool) -> None:
         """The outcome of a call."""
         now = self._clock()

@@ -252,3 +252,38 @@ async def test_outcomes_reach_the_breakers() -> None:
     with pytest.raises(errors.Overloaded, match="x"):
         await attempts.run(failover(4, breakers=breakers))
     assert set(breakers.states()) == {"a", "b"}
+
+
+async def test_a_probe_that_is_given_up_makes_room_for_another() -> None:
+    breakers = Breakers(1, 0.0)
+    breakers.note("a", errors.UpstreamUnreachable("no"), is_probe=False)
+    breakers._seconds = 50.0
+
+    async def prepare() -> Option[str]:
+        return Option("a", lambda: asyncio.sleep(60, "a"))
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await failover(breakers=breakers).run([prepare], Deadline.after(9))
+    assert (breakers.states(), breakers.wait("a")) == ({"a": "half_open"}, 0.0)
+    assert await Attempts().run(failover(breakers=breakers), "a") == "a"
+    assert breakers.are_closed
+
+
+@pytest.mark.parametrize("error", [errors.PermissionRefused("no"), errors.ModelNotFound("no")])
+async def test_a_refusal_of_what_a_caller_says_in_bedrocks_words_does_not_have_the_target_rest(
+    error: errors.GatewayError,
+) -> None:
+    breakers = Breakers()
+
+    async def refuse() -> str:
+        raise error
+
+    for is_verbatim in (True, False):
+
+        async def prepare(is_verbatim: bool = is_verbatim) -> Option[str]:
+            return Option("a", refuse, is_verbatim)
+
+        with pytest.raises(type(error)):
+            await failover(breakers=breakers).run([prepare], Deadline.after(9))
+        assert breakers.is_resting("a") is not is_verbatim

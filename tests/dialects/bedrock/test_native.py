@@ -9,14 +9,14 @@ from app.dialects.bedrock.errors import exception_frame
 from app.dialects.bedrock.native import _forwarded_headers, forward, told_by
 from app.dialects.bedrock.operations import OPERATIONS
 from app.dialects.envelopes import Streamed
-from app.errors import GatewayError, InvalidRequest, UpstreamTimeout
+from app.errors import GatewayError, InvalidRequest, NotFound, PermissionRefused, UpstreamTimeout
 from app.kit import json
 from app.kit.eventstream import FrameDecoder
 from app.kit.values import replace
 from app.pipeline.ways import Forwarded
 from app.policies.auth import RequestHead
 from tests.bedrock.test_decode import STREAM, chunk, event_frame
-from tests.pipeline.test_run import REPLY, Memory, Response, exchange, pipeline_over
+from tests.pipeline.test_run import CALL, REPLY, Memory, Response, exchange, pipeline_over
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
@@ -109,6 +109,34 @@ async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
     if isinstance(forwarded, Streamed):
         assert [piece async for piece in forwarded.chunks]
     assert made.record.tier == tier
+
+
+async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewhere() -> None:
+    refused = Response(403, [b'{"message":"this guardrail is not yours"}'])
+    head = RequestHead("POST", "/model/a.b/converse", "", ())
+    made = replace(exchange(), head=head, params={"modelId": "a.b"})
+    pipeline = await pipeline_over(Memory(refused, refused))
+    with pytest.raises(PermissionRefused):
+        await forward(BY_NAME["Converse"], pipeline, made)
+    (target,) = pipeline.planner.plan("a.b")
+    assert not pipeline.failover.breakers.is_resting((target.model.raw, target.place, "converse"))
+    with pytest.raises(PermissionRefused):
+        await pipeline.complete(exchange(), replace(CALL, model="a.b"))
+    assert pipeline.failover.breakers.is_resting((target.model.raw, target.place, "converse"))
+
+
+@pytest.mark.parametrize(
+    ("path", "refusal"),
+    [
+        ("/model/a.b//converse", InvalidRequest),
+        ("/model/a.b/%2e%2e/converse", InvalidRequest),
+        ("/model/a.b/invoke", NotFound),
+    ],
+)
+async def test_a_path_that_leads_elsewhere_is_refused(path: str, refusal: type[GatewayError]) -> None:
+    made = replace(exchange(), head=RequestHead("POST", path, "", ()), params={"modelId": "a.b"})
+    with pytest.raises(refusal):
+        await forward(BY_NAME["Converse"], await pipeline_over(Memory()), made)
 
 
 def test_an_error_of_no_known_kind_is_internal() -> None:
