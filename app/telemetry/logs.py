@@ -106,8 +106,10 @@ def _level_of(ended: RequestRecord) -> int:
 _PLAIN = tuple(
     name
     for name in RequestRecord.__struct_fields__
-    if name not in {"started", "usage", "first_event_ms", "model_behind", "cost", "tries", "trace", "has_moved"}
+    if name not in {"started", "usage", "first_event_ms", "model_behind", "cost", "tries", "trace", "has_moved", "tier"}
 )
+# what Bedrock has (botocore's service model, 2026-11); callers may ask for anything
+_TIERS = frozenset({"default", "flex", "priority", "reserved", "optimized"})
 
 
 def _fields(record: RequestRecord) -> dict[str, Any]:
@@ -122,6 +124,8 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
             {"target": each.target, "outcome": each.error or "ok", "ms": round(each.milliseconds, 2)}
             for each in record.tries[:_MOST_TRIES]
         ]
+    if record.tier:
+        fields["tier"] = record.tier if record.tier in _TIERS else "other"
     if record.model_behind not in ("", record.target):
         fields["model_behind"] = record.model_behind
     if record.trace.trace_id:

@@ -65,6 +65,15 @@ def test_the_model_that_an_arn_hides_is_named(caplog: pytest.LogCaptureFixture) 
         assert "model_behind" not in line_of(record(status=200, target="a.b", model_behind="a.b"))
 
 
+@pytest.mark.parametrize(("tier", "said"), [("flex", "flex"), ("my prompt", "other")])
+def test_a_tier_is_told_only_if_there_is_one_of_that_name(
+    caplog: pytest.LogCaptureFixture, tier: str, said: str
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert line_of(record(status=200, tier=tier))["tier"] == said
+        assert "tier" not in line_of(record(status=200))
+
+
 def test_a_line_goes_to_stderr_where_nobody_else_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
     LogObserver().request_ended(record(status=500))
     (line,) = capsys.readouterr().err.splitlines(keepends=True)
