@@ -319,23 +319,27 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_in_body and not self.transport.is_closing():
             self._watch()
         # what TLS has handed on to the system's transport nobody can see here
-        if self._reader is None and (self._is_tls or self.transport.get_write_buffer_size()):
-            self._reader = self.loop.call_later(self.unread_seconds, self._mind_reader, -1)
+        if self._is_tls or self.transport.get_write_buffer_size():
+            self._watch_reader()
+
+    def pause_writing(self) -> None:
+        """What is said is taken more slowly than it is said."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def _watch_reader(self, before: int = -1) -> None:
+        if self._reader is None:
+            self._reader = self.loop.call_later(self.unread_seconds, self._mind_reader, before)
 
     def _mind_reader(self, before: int) -> None:
-        """Cut off whoever has taken nothing for a long time; to close would wait for them for ever.
-
-        before: bytes that had been taken when last looked at.
-        """
+        """Cut off whoever has taken no more than `before` bytes for a long time: nothing else would end them."""
         left, self._reader = self.transport.get_write_buffer_size(), None
         taken = self._taken() or Taken(self.written - left, is_behind=False)
-        if not left and not taken.is_behind:
-            return
         if taken.count == before:
             _log.info("the answer was not read", extra={"fields": {"bytes_left": left}})
             self.transport.abort()
-        else:
-            self._reader = self.loop.call_later(self.unread_seconds, self._mind_reader, taken.count)
+        elif left or taken.is_behind:
+            self._watch_reader(taken.count)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""

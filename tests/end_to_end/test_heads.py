@@ -27,6 +27,11 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] == "/read":
         while (await receive()).get("more_body"):
             pass
+    if scope["path"] == "/long":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(5 * LARGE // 100_000):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        return
     body = b"x" * LARGE if scope["path"] == "/large" else str(len(scope["headers"])).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
@@ -209,6 +214,12 @@ def test_an_answer_that_nobody_reads_is_not_held(impatient_port: int) -> None:
     caller = Caller(impatient_port).says(GET_LARGE)
     time.sleep(4 * SECONDS)
     assert 0 < len(caller.hears()) < LARGE
+
+
+def test_a_stream_that_nobody_reads_is_not_held_either(impatient_port: int) -> None:
+    caller = Caller(impatient_port).says(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n")
+    time.sleep(4 * SECONDS)
+    assert 0 < len(caller.hears()) < 5 * LARGE
 
 
 def test_answers_that_are_read_slowly_are_whole(impatient_port: int) -> None:
