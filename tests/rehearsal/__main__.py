@@ -260,7 +260,7 @@ def rehearsable_template(bedrock: str) -> dict[str, Any]:
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
     }
     # ministack makes up punctuation although it is told not to, and a comma would end a key
-    for name in ("ApiKeys", "SmokeApiKey"):
+    for name in ("ApiKeys", "MetricsKey", "SmokeApiKey"):
         properties = template["Resources"][name]["Properties"]
         del properties["GenerateSecretString"]
         properties["SecretString"] = secrets.token_urlsafe(30)
