@@ -44,7 +44,8 @@ def main() -> None:
         compared = [*peers.compare(measured, other, options.litellm, options.portkey)]
         for each in compared:
             print(
-                f"  {each['name']:12} {each['cpu_us']:9.0f} us a request  {each['memory']:6.0f} MiB  {each['version']}"
+                f"  {each['name']:12} {each['cpu_us']:9.0f} us a request  {each['chunk_us']:6.0f} us a chunk  "
+                f"{each['memory']:6.0f} MiB  {each['version']}"
             )
     result = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
