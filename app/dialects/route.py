@@ -176,7 +176,8 @@ class Entrance(Struct, frozen=True):
         except CallerGone:
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
         except GatewayError as error:
-            failure = error
+            # its frames hold the body, and would hold it until garbage is looked for: this one holds the error
+            failure = error.with_traceback(None)
         except RecursionError:
             failure = InvalidRequest("the body is nested too deeply")
         except asyncio.CancelledError:

@@ -5,11 +5,11 @@ Looked at are the contents of messages alone; what a tool is given or gives as d
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from app.errors import GatewayError, InvalidRequest
+from app.errors import InvalidRequest
 from app.kit.members import listed
 from app.pipeline.exchange import Exchange
 from app.pipeline.media import Fetcher, Media
@@ -24,35 +24,32 @@ async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], exchang
     """Put what a document names by URL into the document, where this deployment fetches such things.
 
     Raises:
-        InvalidRequest: as `Fetcher.fetch` does, or there are too many. GatewayBusy: as `Exchange.grow` does.
+        InvalidRequest, GatewayBusy: as `Fetcher.fetch` does, or there are too many.
     """
     if fetcher is None:
         return
     places = [*_places(document)]
     if len(places) > _MOST:
         raise InvalidRequest(f"no more than {_MOST} URLs are fetched", param=places[_MOST][0])
-    at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room()
+    at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room(exchange)
 
     async def put(place: Place) -> None:
         path, url, take = place
         async with at_once:
-            media = await fetcher.fetch(url, path, room)
-            exchange.grow(len(media.data))
-            take(media)
+            take(await fetcher.fetch(url, path, room))
 
-    if places:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_quietly(put(place))) for place in places]
-        for task in tasks:
-            if error := task.result():
-                raise error
+    if places and (failure := await _failure_of(put(place) for place in places)):
+        raise failure
 
 
-async def _quietly(work: Any) -> GatewayError | None:
+async def _failure_of(work: Iterable[Coroutine[Any, Any, None]]) -> Exception | None:
+    """Do all of it at once, and nothing more of it once some has failed. Returns why that was."""
     try:
-        await work
-    except GatewayError as error:
-        return error
+        async with asyncio.TaskGroup() as group:
+            for part in work:
+                group.create_task(part)
+    except ExceptionGroup as failed:
+        return failed.exceptions[0]
     return None
 
 

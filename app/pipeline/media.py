@@ -16,8 +16,10 @@ from urllib.parse import urljoin, urlsplit
 from app.bedrock.http1.dial import Addresses
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
 from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS
-from app.errors import GatewayError, InvalidRequest, UpstreamTimeout
+from app.errors import GatewayBusy, GatewayError, InvalidRequest, UpstreamTimeout
+from app.kit.memory import buffer_for, contents_of
 from app.kit.values import Struct, field
+from app.pipeline.exchange import Exchange
 
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -42,25 +44,27 @@ class Media(Struct, frozen=True):
 
 
 class Room(Struct):
-    """The bytes that one request may still fetch."""
+    """The bytes that one request may still fetch. Those that it has fetched are held with its body."""
 
     left: int
+    exchange: Exchange
 
     def take(self, count: int, path: str) -> None:
         """Fetch so many.
 
         Raises:
-            InvalidRequest: they are too many.
+            InvalidRequest: they are too many. GatewayBusy: as `Exchange.grow` does.
         """
         self.left -= count
         if self.left < 0:
             raise InvalidRequest("the URLs lead to more bytes than this deployment fetches", param=path)
+        self.exchange.grow(count)
 
 
 class Fetcher(Protocol):
     """Fetches media."""
 
-    def room(self) -> Room:
+    def room(self, exchange: Exchange) -> Room:
         """Room for what one request fetches."""
         ...
 
@@ -171,22 +175,23 @@ class MediaFetcher(Struct, frozen=True):
     seconds: float
     ports: frozenset[int] = field(default_factory=lambda: frozenset(_PORTS.values()))
 
-    def room(self) -> Room:
+    def room(self, exchange: Exchange) -> Room:
         """Room for what one request fetches."""
-        return Room(self.most_bytes)
+        return Room(self.most_bytes, exchange)
 
     async def fetch(self, url: str, path: str, room: Room) -> Media:
         """What a URL leads to.
 
         Raises:
             InvalidRequest: nothing that may be fetched, or that Converse takes. What was found inside is not told.
+            GatewayBusy: as `Exchange.grow` does.
         """
         try:
             async with asyncio.timeout(self.seconds):
                 return await self._follow(url, path, room)
         except (TimeoutError, UpstreamTimeout):
             raise InvalidRequest("the URL took too long to fetch", param=path) from None
-        except InvalidRequest:
+        except (InvalidRequest, GatewayBusy):
             raise
         except (GatewayError, ValueError):
             raise InvalidRequest("the URL cannot be fetched", param=path) from None
@@ -229,11 +234,15 @@ class MediaFetcher(Struct, frozen=True):
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in _KNOWN or headers.get("content-encoding", "identity") != "identity":
             raise InvalidRequest("the URL leads to no image or document that can be sent", param=path)
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > room.left:
-            room.take(int(length), path)
-        data = bytearray()
+        said = headers.get("content-length", "")
+        length = int(said) if said.isdigit() else 0
+        if length > room.left:
+            room.take(length, path)
+        read = buffer_for(length)
         async for piece in response.chunks():
             room.take(len(piece), path)
-            data += piece
-        return Media(media_type, b64encode(data).decode())
+            read.write(piece)
+        found = contents_of(read)
+        data = b64encode(found).decode()
+        room.exchange.grow(len(data) - len(found))
+        return Media(media_type, data)

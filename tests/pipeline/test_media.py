@@ -28,6 +28,11 @@ PNG = b"\x89PNG"
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n" + PNG
 
 
+def exchange(held: HeldBody | None = None) -> Exchange:
+    head = RequestHead("POST", "/", "", ())
+    return Exchange(head, {}, b"", Caller("c"), Deadline.after(9), RequestRecord("r", "POST"), held)
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -130,7 +135,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once(monkeypatch: pytest.Mo
     monkeypatch.setattr("aiohappyeyeballs.start_connection", start)
     fetcher = MediaFetcher(Http1Transport(1, 1, resolve=PublicNames().resolve, uses_proxies=False), 1000, 1)
     with pytest.raises(InvalidRequest):
-        await fetcher.fetch("http://rebinding.test/", "p", fetcher.room())
+        await fetcher.fetch("http://rebinding.test/", "p", fetcher.room(exchange()))
     assert tried == ["192.0.2.7"]
 
 
@@ -153,7 +158,7 @@ async def fetching(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..
 
 async def refusal(fetcher: MediaFetcher, url: str) -> str:
     with pytest.raises(InvalidRequest) as refused:
-        await fetcher.fetch(url, "messages[0].content[0]", fetcher.room())
+        await fetcher.fetch(url, "messages[0].content[0]", fetcher.room(exchange()))
     assert refused.value.param == "messages[0].content[0]"
     return refused.value.message
 
@@ -161,7 +166,9 @@ async def refusal(fetcher: MediaFetcher, url: str) -> str:
 async def test_what_is_public_is_fetched(fetching: Callable[..., MediaFetcher]) -> None:
     async with serve(saying(OK)) as port:
         fetcher = fetching(port)
-        assert await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room()) == Media("image/png", "iVBORw==")
+        assert await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room(exchange())) == Media(
+            "image/png", "iVBORw=="
+        )
 
 
 @pytest.mark.parametrize(
@@ -211,7 +218,7 @@ async def test_a_redirect_is_looked_at_again(
 
         async with serve(to(f"http://127.0.0.1:{good}/y", 307)) as door:
             fetcher = fetching(door, good)
-            found = await fetcher.fetch(f"http://127.0.0.1:{door}/x", "p", fetcher.room())
+            found = await fetcher.fetch(f"http://127.0.0.1:{door}/x", "p", fetcher.room(exchange()))
             assert found.media_type == "image/png"
         for target in (
             f"http://127.0.0.1:{inside}/",
@@ -269,11 +276,6 @@ async def test_a_fetch_has_an_end(fetching: Callable[..., MediaFetcher]) -> None
 # where URLs stand in documents
 
 
-def exchange(held: HeldBody | None = None) -> Exchange:
-    head = RequestHead("POST", "/", "", ())
-    return Exchange(head, {}, b"", Caller("c"), Deadline.after(9), RequestRecord("r", "POST"), held)
-
-
 class Known:
     """Knows two URLs."""
 
@@ -282,10 +284,11 @@ class Known:
 
     async def fetch(self, url: str, path: str, room: Room) -> Media:
         self.asked.append((url, path))
+        room.take(8, path)
         return Media("text/plain", "aGk=") if url.endswith(".txt") else Media("image/png", "iVBORw==")
 
-    def room(self) -> Room:
-        return Room(1000)
+    def room(self, exchange: Exchange) -> Room:
+        return Room(1000, exchange)
 
     async def close(self) -> None: ...
 
@@ -356,24 +359,62 @@ async def test_where_nothing_is_fetched_nothing_is_touched() -> None:
     assert document["messages"][0]["content"][0]["image_url"] == {"url": URL}
 
 
-async def test_what_is_fetched_counts_as_what_was_sent() -> None:
-    bodies = Bodies(20)
-    held = HeldBody(bodies)
-    document = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}
+def naming(*urls: str) -> dict[str, Any]:
+    return {"messages": [{"content": [{"type": "image_url", "image_url": {"url": url}} for url in urls]}]}
+
+
+async def test_what_is_fetched_counts_as_what_was_sent(fetching: Callable[..., MediaFetcher]) -> None:
+    held = HeldBody(Bodies(1000))
     made = exchange(held)
-    await fetch_media(Known(), document, made)
-    assert (made.size, bodies.held.total) == (8, 8)
-    more = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}} for _ in range(2)]}]}
-    with pytest.raises(GatewayBusy):
-        await fetch_media(Known(), more, made)
-    held.release()
+    async with serve(saying(reply(bytes(300)))) as port:
+        await fetch_media(fetching(port), naming(f"http://127.0.0.1:{port}/x"), made)
+    assert (made.size, held.size) == (400, 400)
+    made.grow(599)
+    async with serve(saying(OK)) as port:
+        with pytest.raises(GatewayBusy):
+            await fetch_media(fetching(port), naming(f"http://127.0.0.1:{port}/x"), made)
+
+
+async def test_what_is_being_fetched_counts_already(fetching: Callable[..., MediaFetcher]) -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 900\r\n\r\n" + bytes(600))
+        await reader.read()
+
+    bodies = Bodies(1000)
+    first, second = HeldBody(bodies), HeldBody(bodies)
+    async with serve(stall) as port:
+        document = naming(f"http://127.0.0.1:{port}/x")
+        fetcher = fetching(port)
+        fetches = asyncio.create_task(fetch_media(fetcher, document, exchange(first)))
+        async with asyncio.timeout(1):
+            while first.size < 600:
+                await asyncio.sleep(0.01)
+        with pytest.raises(GatewayBusy):
+            await fetch_media(fetcher, document, exchange(second))
+        assert (bodies.held.total, second.size) == (600, 0)
+        fetches.cancel()
+        await asyncio.wait({fetches})
+    first.release()
     assert bodies.held.total == 0
+
+
+async def test_where_one_fails_no_more_is_fetched(fetching: Callable[..., MediaFetcher]) -> None:
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with serve(silence) as silent, serve(saying(reply(b"x", ""))) as port:
+        urls = [f"http://127.0.0.1:{each}/x" for each in (silent, port, silent)]
+        async with asyncio.timeout(0.9):
+            with pytest.raises(InvalidRequest, match="no image") as refused:
+                await fetch_media(fetching(port, silent), naming(*urls), exchange())
+    assert refused.value.param == "messages[0].content[1].image_url.url"
 
 
 async def test_all_that_one_request_fetches_is_bounded_together(fetching: Callable[..., MediaFetcher]) -> None:
     async with serve(saying(reply(bytes(400)))) as port:
         fetcher = fetching(port)
-        room = fetcher.room()
+        room = fetcher.room(exchange())
         for _ in range(2):
             await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", room)
         with pytest.raises(InvalidRequest, match="more bytes"):
