@@ -20,7 +20,7 @@ from app.kit.tally import Tally
 from app.kit.values import Struct, field
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
-from app.pipeline.media import MediaFetcher, PublicNames
+from app.pipeline.media import MediaFetcher, public_transport
 from app.pipeline.run import Pipeline
 from app.policies.admission import Admission, Bodies
 from app.policies.auth import Authenticator
@@ -144,8 +144,7 @@ def _media(settings: Settings) -> MediaFetcher | None:
     if not settings.fetch_media:
         return None
     seconds = settings.fetch_media_timeout
-    transport = Http1Transport(seconds, seconds, settings.aws_ca_bundle, PublicNames().resolve, uses_proxies=False)
-    return MediaFetcher(transport, settings.fetch_media_bytes, seconds)
+    return MediaFetcher(public_transport(seconds, settings.aws_ca_bundle), settings.fetch_media_bytes, seconds)
 
 
 def _tracer() -> Tracer:

@@ -10,10 +10,12 @@ import ipaddress
 import socket
 import threading
 from base64 import b64encode
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from app.bedrock.http1.dial import Addresses
+from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
 from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS
 from app.errors import GatewayBusy, GatewayError, InvalidRequest, UpstreamTimeout
@@ -29,7 +31,7 @@ _NAMES_AT_ONCE = 16
 _KNOWN = {**IMAGE_FORMATS, **DOCUMENT_FORMATS}
 # what carries an IPv4 address within: NAT64 (RFC 6052), 6to4 (RFC 3056)
 _NAT64, _SIX_TO_FOUR = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16")
-_HEADERS = [("accept", ", ".join(_KNOWN)), ("user-agent", "outcrop")]
+_HEADERS = [("accept", ", ".join(_KNOWN)), ("user-agent", "outcrop"), ("connection", "close")]
 
 
 class NotPublic(OSError):
@@ -154,6 +156,14 @@ class PublicNames:
         except RuntimeError:
             tell(OSError("no thread can be started"))
         return answer
+
+
+def public_transport(seconds: float, ca_bundle: Path | None = None) -> Http1Transport:
+    """Connects to public addresses alone, waits so many seconds for each step, and keeps no connection.
+
+    Callers choose the servers: connections to as many as they like would take all files that the process may open.
+    """
+    return Http1Transport(seconds, seconds, ca_bundle, PublicNames().resolve, uses_proxies=False, keeps_idle=False)
 
 
 def _as_written(host: str, port: int) -> Addresses:

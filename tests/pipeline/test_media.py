@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from app.bedrock.http1 import dial
-from app.bedrock.http1.transport import Http1Transport
 from app.dialects.urls import fetch_media
 from app.errors import GatewayBusy, InvalidRequest
 from app.kit.clock import Deadline
 from app.pipeline import media
 from app.pipeline.exchange import Exchange
-from app.pipeline.media import Media, MediaFetcher, NotPublic, PublicNames, Room, is_public
+from app.pipeline.media import Media, MediaFetcher, NotPublic, PublicNames, Room, is_public, public_transport
 from app.policies.admission import Bodies, HeldBody
 from app.policies.auth import RequestHead
 from app.policies.caller import Caller
@@ -133,7 +132,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once(monkeypatch: pytest.Mo
         raise ConnectionRefusedError
 
     monkeypatch.setattr("aiohappyeyeballs.start_connection", start)
-    fetcher = MediaFetcher(Http1Transport(1, 1, resolve=PublicNames().resolve, uses_proxies=False), 1000, 1)
+    fetcher = MediaFetcher(public_transport(1), 1000, 1)
     with pytest.raises(InvalidRequest):
         await fetcher.fetch("http://rebinding.test/", "p", fetcher.room(exchange()))
     assert tried == ["192.0.2.7"]
@@ -145,7 +144,7 @@ async def fetching(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..
     made: list[MediaFetcher] = []
 
     def make(*ports: int, **limits: Any) -> MediaFetcher:
-        transport = Http1Transport(1, 1, resolve=PublicNames().resolve, uses_proxies=False)
+        transport = public_transport(1)
         fetcher = MediaFetcher(transport, limits.get("most", 1000), limits.get("seconds", 2), frozenset(ports))
         made.append(fetcher)
         return fetcher
@@ -169,6 +168,22 @@ async def test_what_is_public_is_fetched(fetching: Callable[..., MediaFetcher]) 
         assert await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room(exchange())) == Media(
             "image/png", "iVBORw=="
         )
+
+
+async def test_no_connection_is_kept(fetching: Callable[..., MediaFetcher]) -> None:
+    heads, gone = [], asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(OK)
+        await reader.read()
+        gone.set()
+
+    async with serve(handle) as port:
+        fetcher = fetching(port)
+        await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room(exchange()))
+        await asyncio.wait_for(gone.wait(), 1)
+    assert b"\r\nconnection: close\r\n" in heads[0]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +216,7 @@ async def test_what_is_no_plain_address_is_refused(fetching: Callable[..., Media
 )  # fmt: skip
 async def test_no_way_of_writing_an_address_leads_inside(url: str) -> None:
     async with serve(saying(OK)) as port:
-        transport = Http1Transport(0.5, 0.5, resolve=PublicNames().resolve, uses_proxies=False)
+        transport = public_transport(0.5)
         fetcher = MediaFetcher(transport, 1000, 1, frozenset({port}))
         scheme, _, rest = url.partition("://")
         host, _, target = rest.partition("/")

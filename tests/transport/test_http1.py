@@ -204,6 +204,23 @@ async def test_no_more_connections_idle_than_are_of_use(
         assert left == 3
 
 
+async def test_where_no_connection_is_kept_each_ends_with_its_answer() -> None:
+    gone = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal gone
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await saying(OK)(reader, writer)
+        gone += 1
+
+    transport = Http1Transport(1.0, 0.5, keeps_idle=False)
+    async with serve(handle) as port:
+        for number in range(3):
+            assert (await outcome(transport, get(port))).body == b"ok"
+            await asyncio.sleep(0.05)
+            assert gone == number + 1
+
+
 async def test_closing_leaves_no_connection(transport: Http1Transport) -> None:
     gone = asyncio.Event()
 

@@ -23,7 +23,8 @@ class Http1Transport:
         connect_timeout: seconds to connect, TLS included.
         read_timeout: seconds without a byte, before the first and between bytes.
         ca_bundle: trusted certificates (PEM) instead of the system's.
-        resolve: see `Dialer`. uses_proxies: whether those that the environment names are asked.
+        resolve: see `Dialer`. uses_proxies: whether those that the environment names are asked. keeps_idle: whether a
+            connection is kept for the next request to its origin.
 
     Raises:
         ValueError: the environment names a proxy that is not reached by HTTP.
@@ -37,9 +38,11 @@ class Http1Transport:
         resolve: Resolve | None = None,
         *,
         uses_proxies: bool = True,
+        keeps_idle: bool = True,
     ) -> None:
         proxies()
         self._uses_proxies = uses_proxies
+        self._keeps_idle = keeps_idle
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._dialer = Dialer(ssl.create_default_context(cafile=ca_bundle), resolve)
@@ -64,7 +67,8 @@ class Http1Transport:
             except StaleConnection:
                 pass  # it had ended before the request came; a new one is no second attempt
         seconds = request.waits.connect or self._connect_timeout
-        connection = await self._dialer.connect(origin, partial(Connection, partial(self._pool.put, origin)), seconds)
+        free = partial(self._pool.put, origin) if self._keeps_idle else Connection.abort
+        connection = await self._dialer.connect(origin, partial(Connection, free), seconds)
         return await self._ask(connection, head, request)
 
     async def _ask(self, connection: Connection, head: bytes, request: HttpRequest) -> Http1Response:
