@@ -10,6 +10,10 @@ import ipaddress
 import socket
 import threading
 from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -27,11 +31,14 @@ _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 3
 _MOST_URL = 2048
-_NAMES_AT_ONCE = 16
+_NAMES_AT_ONCE = 32
+_NAMES_OF_ONE_CALLER = 4
 _KNOWN = {**IMAGE_FORMATS, **DOCUMENT_FORMATS}
 # what carries an IPv4 address within: NAT64 (RFC 6052), 6to4 (RFC 3056)
 _NAT64, _SIX_TO_FOUR = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16")
 _HEADERS = [("accept", ", ".join(_KNOWN)), ("user-agent", "outcrop"), ("connection", "close")]
+# for whom a name is looked up: the transport between asks only for the name
+_asker: ContextVar[str] = ContextVar("asker", default="")
 
 
 class NotPublic(OSError):
@@ -97,11 +104,15 @@ class PublicNames:
     """Resolves names that lead to the public Internet alone.
 
     Callers choose them, and a name server may take half a minute for each. So they have threads of their own, some,
-    which the end of the process does not wait for: the event loop's are for Bedrock's name.
+    which the end of the process does not wait for: the event loop's are for Bedrock's name. And since a thread that
+    asks cannot be ended, however short its caller waits, no caller has more than a few of them.
     """
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(_NAMES_AT_ONCE)
+        self._shares: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            partial(asyncio.Semaphore, _NAMES_OF_ONE_CALLER)
+        )
         self._asking: dict[tuple[str, int], asyncio.Future[Addresses]] = {}
 
     async def resolve(self, host: str, port: int) -> Addresses:
@@ -116,19 +127,20 @@ class PublicNames:
         return found
 
     async def _ask(self, host: str, port: int) -> Addresses:
-        answer = self._asking.get((host, port))
-        if answer is None:
-            await self._free.acquire()
-            answer = self._asking.get((host, port))
-            if answer is None:
-                answer = self._look_up(host, port)
-            else:
-                self._free.release()
+        answer = self._asking.get((host, port)) or await self._begin(host, port)
         await asyncio.wait({answer})
         return answer.result()
 
-    def _look_up(self, host: str, port: int) -> "asyncio.Future[Addresses]":
-        """What a thread will find; it holds a place until then, whoever still waits."""
+    async def _begin(self, host: str, port: int) -> "asyncio.Future[Addresses]":
+        """What will be found, once there is a place for whoever looks; somebody else may have begun by then."""
+        with contextlib.ExitStack() as places:
+            for place in (self._shares[_asker.get()], self._free):
+                await place.acquire()
+                places.callback(place.release)
+            return self._asking.get((host, port)) or self._look_up(host, port, places.pop_all().close)
+
+    def _look_up(self, host: str, port: int, leave: Callable[[], None]) -> "asyncio.Future[Addresses]":
+        """What a thread will find; it leaves its places then, whoever still waits."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Addresses] = loop.create_future()
         self._asking[host, port] = answer
@@ -143,7 +155,7 @@ class PublicNames:
                 loop.call_soon_threadsafe(tell, found)
 
         def tell(found: Any) -> None:
-            self._free.release()
+            leave()
             del self._asking[host, port]
             if isinstance(found, OSError):
                 answer.set_exception(found)
@@ -196,6 +208,7 @@ class MediaFetcher(Struct, frozen=True):
             InvalidRequest: nothing that may be fetched, or that Converse takes. What was found inside is not told.
             GatewayBusy: as `Exchange.grow` does.
         """
+        _asker.set(room.exchange.caller.name)
         try:
             async with asyncio.timeout(self.seconds):
                 return await self._follow(url, path, room)

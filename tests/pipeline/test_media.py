@@ -27,9 +27,13 @@ PNG = b"\x89PNG"
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n" + PNG
 
 
-def exchange(held: HeldBody | None = None) -> Exchange:
+def exchange(held: HeldBody | None = None, caller: str = "c") -> Exchange:
     head = RequestHead("POST", "/", "", ())
-    return Exchange(head, {}, b"", Caller("c"), Deadline.after(9), RequestRecord("r", "POST"), held)
+    return Exchange(head, {}, b"", Caller(caller), Deadline.after(9), RequestRecord("r", "POST"), held)
+
+
+def naming(*urls: str) -> dict[str, Any]:
+    return {"messages": [{"content": [{"type": "image_url", "image_url": {"url": url}} for url in urls]}]}
 
 
 @pytest.mark.parametrize(
@@ -82,19 +86,28 @@ async def test_names_that_take_long_keep_few_threads_and_nobody_else(monkeypatch
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
     names = PublicNames()
-    waiting = [asyncio.create_task(names.resolve(f"slow{number}.test", 443)) for number in range(40)]
-    same = [asyncio.create_task(names.resolve("slow0.test", 443)) for _ in range(5)]
+
+    async def resolve(name: str, caller: str) -> dial.Addresses:
+        media._asker.set(caller)
+        return await names.resolve(name, 443)
+
+    waiting = [asyncio.create_task(resolve(f"slow{number}.test", "first")) for number in range(40)]
+    await asyncio.sleep(0.05)
+    assert asked == ["slow0.test", "slow1.test", "slow2.test", "slow3.test"]
+    same = [asyncio.create_task(resolve("slow0.test", "second")) for _ in range(5)]
+    others = [asyncio.create_task(resolve(f"{number}.test", f"{number // 4}")) for number in range(40)]
     await asyncio.sleep(0.05)
     threads = [thread for thread in threading.enumerate() if thread.name == "a caller's name"]
-    assert (len(asked), len(threads), all(thread.daemon for thread in threads)) == (16, 16, True)
+    assert (len(asked), len(threads), all(thread.daemon for thread in threads)) == (32, 32, True)
     assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
     assert (await names.resolve("8.8.8.8", 443))[0][4][0] == "8.8.8.8"
-    for task in waiting[2:]:
+    for task in (*waiting[2:], *others):
         task.cancel()
+    await asyncio.sleep(0)
     may_answer.set()
     outcomes = await asyncio.gather(*waiting, *same, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [OSError] * 2 + [asyncio.CancelledError] * 38 + [OSError] * 5
-    assert len(asked) == 16
+    assert len(asked) == 32
     resolving(monkeypatch, ["8.8.8.8"])
     found = await asyncio.gather(*(names.resolve("quick.test", 443) for _ in range(40)))
     assert [addresses[0][4][0] for addresses in found] == ["8.8.8.8"] * 40
@@ -274,6 +287,30 @@ async def test_what_cannot_be_sent_is_refused(fetching: Callable[..., MediaFetch
     assert "secret" not in message
 
 
+async def test_names_that_one_caller_has_asked_for_keep_no_other_waiting(
+    fetching: Callable[..., MediaFetcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_answer = threading.Event()
+
+    def ask(host: str, port: int, *, flags: int = 0, **_: Any) -> dial.Addresses:
+        if host.startswith("slow") and not flags & socket.AI_NUMERICHOST:
+            may_answer.wait(10)
+        if host.startswith("slow") or flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_AGAIN, "later")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    slow = [f"http://slow{number}.test/x" for number in range(20)]
+    async with serve(saying(OK)) as port:
+        fetcher, quick = fetching(port, 80, seconds=0.3), f"http://quick.test:{port}/x"
+        with pytest.raises(InvalidRequest, match="too long"):
+            await fetch_media(fetcher, naming(*slow), exchange())
+        with pytest.raises(InvalidRequest, match="too long"):
+            await fetch_media(fetcher, naming(quick), exchange())
+        await fetch_media(fetcher, naming(quick), exchange(caller="another"))
+    may_answer.set()
+
+
 async def test_a_fetch_has_an_end(fetching: Callable[..., MediaFetcher]) -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -372,10 +409,6 @@ async def test_where_nothing_is_fetched_nothing_is_touched() -> None:
     document = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}
     await fetch_media(None, document, exchange())
     assert document["messages"][0]["content"][0]["image_url"] == {"url": URL}
-
-
-def naming(*urls: str) -> dict[str, Any]:
-    return {"messages": [{"content": [{"type": "image_url", "image_url": {"url": url}} for url in urls]}]}
 
 
 async def test_what_is_fetched_counts_as_what_was_sent(fetching: Callable[..., MediaFetcher]) -> None:
