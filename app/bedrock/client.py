@@ -18,6 +18,8 @@ from app.telemetry.observer import Attempt
 
 T = TypeVar("T")
 
+_MOST_REFUSAL_BYTES = 1024 * 1024
+
 
 class BedrockRequest(Struct, frozen=True):
     """A request to Bedrock before it has a host and a signature.
@@ -165,8 +167,8 @@ class BedrockClient(Struct):
 
 
 async def _read_refusal(response: HttpResponse) -> bytes:
-    """The body of a refusal; where it breaks off, its status still says enough."""
+    """The body of a refusal; where it breaks off, or is too large, its status still says enough."""
     try:
-        return await response.read()
+        return await response.read(_MOST_REFUSAL_BYTES)
     except GatewayError:
         return b""

@@ -7,6 +7,9 @@ from app.kit.values import Struct
 
 Headers = tuple[tuple[str, str], ...]
 
+# of a whole answer. Bedrock's own limit for one of InvokeModel is 25 MB (its service model, botocore 1.44)
+MOST_BYTES = 64 * 1024 * 1024
+
 
 class Waits(NamedTuple):
     """Seconds that one request waits, where the transport's own do not suit it.
@@ -45,11 +48,11 @@ class HttpResponse(Protocol):
         """Names in lower case, in the order of arrival."""
         ...
 
-    async def read(self) -> bytes:
-        """The whole body.
+    async def read(self, most: int = MOST_BYTES) -> bytes:
+        """The whole body, of so many bytes at the most.
 
         Raises:
-            UpstreamFailed: the connection broke before the end.
+            UpstreamFailed: the connection broke before the end, or the body is larger.
             UpstreamTimeout: no byte came within the read timeout.
         """
         ...

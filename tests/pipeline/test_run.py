@@ -11,7 +11,7 @@ from app.bedrock.credentials import BearerToken, CredentialsProvider, Known
 from app.bedrock.endpoints import HOME, Endpoint
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
-from app.bedrock.transport import HttpRequest
+from app.bedrock.transport import MOST_BYTES, HttpRequest
 from app.converse.call import Intent, ModelCall
 from app.converse.events import Event
 from app.kit import json
@@ -48,8 +48,11 @@ class Response:
         self.breaks = breaks
         self.is_closed = False
 
-    async def read(self) -> bytes:
-        return b"".join([piece async for piece in self.chunks()])
+    async def read(self, most: int = MOST_BYTES) -> bytes:
+        body = b"".join([piece async for piece in self.chunks()])
+        if len(body) > most:
+            raise errors.UpstreamFailed("too large")
+        return body
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for piece in self.pieces:
@@ -139,6 +142,14 @@ async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -
         assert made.record.attempts == 2
     if isinstance(first, Response):
         assert first.is_closed
+
+
+async def test_a_refusal_without_an_end_is_one_by_its_status() -> None:
+    pipeline = await pipeline_over(Memory(Response(400, [bytes(1_100_000)])))
+    with pytest.raises(errors.InvalidRequest) as refused:
+        await pipeline.complete(exchange(), CALL)
+    assert refused.value.upstream is not None
+    assert refused.value.upstream.body == b""
 
 
 async def test_events_come_as_they_arrive_and_the_answer_is_closed() -> None:

@@ -12,11 +12,12 @@ import aiohttp
 from yarl import URL
 
 from app.bedrock.http1 import dial
-from app.bedrock.transport import Headers, HttpRequest
+from app.bedrock.transport import MOST_BYTES, Headers, HttpRequest
 from app.errors import (
     ConnectionLost,
     ConnectTimeout,
     GatewayError,
+    UpstreamFailed,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -117,12 +118,15 @@ class AiohttpResponse:
             (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.raw_headers
         )
 
-    async def read(self) -> bytes:
-        """The whole body."""
-        try:
-            return await self._response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            raise _translate(error) from None
+    async def read(self, most: int = MOST_BYTES) -> bytes:
+        """The whole body, of so many bytes at the most."""
+        body = bytearray()
+        async for data in self.chunks():
+            body += data
+            if len(body) > most:
+                self.close()
+                raise UpstreamFailed("Bedrock's answer is too large")
+        return bytes(body)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives."""

@@ -13,7 +13,7 @@ import pytest
 
 from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest, Transport
-from app.errors import ConnectionLost, ConnectTimeout, UpstreamTimeout, UpstreamUnreachable
+from app.errors import ConnectionLost, ConnectTimeout, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from tests.servers import CLOSED_PORT, read_request
 from tests.transport.certificates import Authority
 from tests.transport.oracle import AiohttpTransport
@@ -133,6 +133,39 @@ async def test_what_arrived_before_a_cut_is_handed_on_first(transport: Transport
         with pytest.raises(ConnectionLost):
             await anext(chunks)
         response.close()
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 300000", b"transfer-encoding: chunked"])
+async def test_a_whole_answer_has_an_end(transport: Transport, framing: bytes) -> None:
+    body = bytes(300_000) if b"length" in framing else b"493e0\r\n" + bytes(300_000) + b"\r\n0\r\n\r\n"
+    counting = Counting(saying(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + body))
+    async with serve(counting.handle) as port:
+        response = await transport.open(get(port))
+        assert len(await response.read(300_000)) == 300_000
+        response = await transport.open(get(port))
+        with pytest.raises(UpstreamFailed, match="too large") as failure:
+            await response.read(299_999)
+        response.close()
+    assert (failure.value.retry_here, failure.value.retry_elsewhere) == (False, True)
+
+
+async def test_an_answer_without_an_end_is_left(transport: Transport) -> None:
+    gone = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+                await writer.drain()
+        gone.set()
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        with pytest.raises(UpstreamFailed, match="too large"):
+            await response.read(MB)
+        await asyncio.wait_for(gone.wait(), 1)
 
 
 async def test_a_connection_is_used_again(transport: Transport) -> None:

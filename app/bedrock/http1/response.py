@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from app.bedrock.transport import Headers
-from app.errors import ConnectionLost, GatewayError
+from app.bedrock.transport import MOST_BYTES, Headers
+from app.errors import ConnectionLost, GatewayError, UpstreamFailed
 
 _HELD_BYTES = 64 * 1024
 
@@ -32,7 +32,7 @@ class Http1Response:
     Its source calls what stands under "filling", then `wake`; a reader sees everything that arrived, then the error.
     """
 
-    __slots__ = ("_error", "_held", "_is_complete", "_is_whole", "_pieces", "_source", "_waiter", "headers", "status")
+    __slots__ = ("_error", "_held", "_is_complete", "_most", "_pieces", "_source", "_waiter", "headers", "status")
 
     def __init__(self, source: Source) -> None:
         self.status = 0
@@ -40,7 +40,7 @@ class Http1Response:
         self._source: Source | None = source
         self._pieces: list[bytes] = []
         self._held = 0
-        self._is_whole = False
+        self._most = _HELD_BYTES
         self._is_complete = False
         self._error: GatewayError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -54,21 +54,23 @@ class Http1Response:
             self.close()
             raise
 
-    async def read(self) -> bytes:
-        """The whole body."""
-        self._is_whole = True
+    async def read(self, most: int = MOST_BYTES) -> bytes:
+        """The whole body, of so many bytes at the most."""
         self._let_go()
-        while not self._is_complete:
+        self._most = most
+        while not self._is_complete and self._held <= most:
             await self._more()
+        if self._held > most:
+            self.close()
+            raise UpstreamFailed("Bedrock's answer is too large", detail=f"more than {most} bytes")
         return self._take()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives; while nobody asks for more, no more than a buffer of it is read."""
         while True:
             if self._pieces:
-                data = self._take()
                 self._let_go()
-                yield data
+                yield self._take()
             elif self._is_complete:
                 return
             else:
@@ -93,12 +95,12 @@ class Http1Response:
     def _take(self) -> bytes:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
+        self._held = 0
         return data
 
     def _let_go(self) -> None:
-        if self._held > _HELD_BYTES and self._source is not None:
+        if self._held > self._most and self._source is not None:
             self._source.hold(is_held=False)
-        self._held = 0
 
     # filling
 
@@ -109,10 +111,8 @@ class Http1Response:
     def put(self, data: bytes) -> None:
         """Take a piece of the body, and hold the source where nobody reads it."""
         self._pieces.append(data)
-        if self._is_whole:
-            return
         before, self._held = self._held, self._held + len(data)
-        if self._held > _HELD_BYTES >= before and self._source is not None:
+        if self._held > self._most >= before and self._source is not None:
             self._source.hold(is_held=True)
 
     def complete(self) -> None:
