@@ -119,7 +119,7 @@ class Settings(BaseSettings):
         validate_default=True,
         ge=1024,
         le=100_000_000_000,
-        description="Bytes of all bodies that are held at once; callers who sign may send half as many besides.",
+        description="Bytes of all bodies and fetched media at once; callers who sign may send half as many besides.",
     )
     guardrail_id: str | None = Field(
         None,
