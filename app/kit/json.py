@@ -14,11 +14,14 @@ T = TypeVar("T")
 
 _decode = msgspec.json.Decoder().decode
 dumps = msgspec.json.Encoder().encode
+# members by name, so that what is equal is written alike
+dumps_sorted = msgspec.json.Encoder(order="sorted").encode
 
 # what a stranger's document may hold: a value costs the parser up to 30 times the bytes that it takes to write
 _MOST_VALUES = 200_000
 _MOST_DEPTH = 100
 _PIECE_BYTES = 64 * 1024
+_LONGEST_PATH = 1000
 
 
 class JsonError(ValueError):
@@ -63,7 +66,8 @@ def loads_strictly(data: bytes) -> Any:
     document = loads(data)
     # where a name stands twice, one of the two is gone with all that it named
     if type(document) in _CONTAINERS and 2 * _count_strings(document, _MOST_DEPTH) != quotes:
-        raise JsonError("this name stands twice", path=_first_twice(stdlib.loads(data, object_pairs_hook=_Pairs)))
+        steps = _first_twice(stdlib.loads(data, object_pairs_hook=_Pairs))
+        raise JsonError("this name stands twice", path=_path(steps))
     return document
 
 
@@ -131,22 +135,24 @@ class _Pairs(list[tuple[str, Any]]):
     """The members of an object, all of them."""
 
 
-def _first_twice(value: Any, path: str = "") -> str:
-    """The path of the first name that stands twice in an object, as `messages[0].content`."""
-    if isinstance(value, _Pairs):
-        seen = set()
-        for name, inside in value:
-            here = f"{path}.{name}" if path else name
-            if name in seen:
-                return here
-            seen.add(name)
-            if found := _first_twice(inside, here):
-                return found
-    elif isinstance(value, list):
-        for place, inside in enumerate(value):
-            if found := _first_twice(inside, f"{path}[{place}]"):
-                return found
-    return ""
+def _first_twice(value: list[Any]) -> list[str | int]:
+    """The steps to the first name that stands twice in an object, the last one first."""
+    seen: set[str | int] = set()
+    for step, inside in value if isinstance(value, _Pairs) else enumerate(value):
+        if step in seen:
+            return [step]
+        seen.add(step)
+        if isinstance(inside, list) and (steps := _first_twice(inside)):
+            return [*steps, step]
+    return []
+
+
+def _path(steps: list[str | int]) -> str:
+    """The path of steps that are told from the last to the first, as `messages[0].content`."""
+    path = ""
+    for step in reversed(steps):
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
 
 
 def loads_as(data: bytes | str, kind: type[T]) -> T:

@@ -6,10 +6,11 @@ native_output_numerical_constraints shows; lengths of strings are taken (recordi
 recurs, or leaves its properties open on purpose, cannot be compiled at all (AWS user guide). Pains 17 and 18.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from app.kit import json
 from app.kit.members import listed
 
 _MOST_NESTED, _MOST_ALTERNATIVES = 8, 500
@@ -66,44 +67,61 @@ def without_unions(schema: dict[str, Any]) -> dict[str, Any]:
     own = schema.get("properties")
     properties: dict[str, Any] = dict(own) if isinstance(own, dict) else {}
     named: dict[str, list[Any]] = {}
-    for part in islice(_alternatives(schema, schema, _MOST_NESTED), _MOST_ALTERNATIVES):
+    alternatives = {id(part): part for part in islice(_alternatives(schema), _MOST_ALTERNATIVES)}
+    for part in alternatives.values():
         theirs = part.get("properties")
         for name, value in theirs.items() if isinstance(theirs, dict) else ():
-            if name not in properties and value not in named.setdefault(name, []):
-                named[name].append(value)
-    properties |= {name: each[0] if len(each) == 1 else {"anyOf": each} for name, each in named.items()}
+            if name not in properties:
+                named.setdefault(name, []).append(value)
+    for name, values in named.items():
+        each = _distinct(values)
+        properties[name] = each[0] if len(each) == 1 else {"anyOf": each}
     demanding = [schema, *listed(schema.get("allOf"))]
     required = [name for part in demanding if isinstance(part, dict) for name in listed(part.get("required"))]
     if properties:
         whole["properties"] = properties
     if required:
-        whole["required"] = [name for place, name in enumerate(required) if name not in required[:place]]
+        whole["required"] = _distinct(required)
     return whole
 
 
-def _alternatives(part: Any, root: dict[str, Any], room: int) -> Iterator[dict[str, Any]]:
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    distinct: dict[bytes, Any] = {}
+    for value in values:
+        distinct.setdefault(json.dumps_sorted(value), value)
+    return list(distinct.values())
+
+
+def _alternatives(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The schemas that stand in unions at the top of a schema, however deep, with what they refer to."""
-    if not isinstance(part, dict) or not room:
-        return
-    for keyword in sorted(_UNIONS & part.keys()):
-        for each in listed(part[keyword]):
-            if isinstance(each, dict):
-                yield each
-                yield from _alternatives(each, root, room - 1)
+    choices: dict[int, list[dict[str, Any]]] = {}
+
+    def within(part: dict[str, Any], room: int) -> Iterator[dict[str, Any]]:
+        if id(part) not in choices:
+            choices[id(part)] = _choices(part, root)
+        for each in choices[id(part)] if room else ():
+            yield each
+            yield from within(each, room - 1)
+
+    return within(root, _MOST_NESTED)
+
+
+def _choices(part: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = [each for keyword in sorted(_UNIONS & part.keys()) for each in listed(part[keyword])]
     if isinstance(part.get("$ref"), str):
         found: Any = root
         for step in part["$ref"].removeprefix("#/").split("/"):
             found = found.get(step) if isinstance(found, dict) else None
-        if isinstance(found, dict):
-            yield found
-            yield from _alternatives(found, root, room - 1)
+        choices.append(found)
+    return [each for each in choices if isinstance(each, dict)]
 
 
 def can_be_closed(schema: Any) -> bool:
     """True if the schema can be compiled: no object is left open on purpose, and none holds itself."""
     if not isinstance(schema, dict):
         return False
-    references = {"#": _references(schema, is_root=True)}
+    outside = {name: value for name, value in schema.items() if name not in ("$defs", "definitions")}
+    references = {"#": _references(outside)}
     for place in ("$defs", "definitions"):
         definitions = schema.get(place)
         for name, each in definitions.items() if isinstance(definitions, dict) else ():
@@ -111,10 +129,8 @@ def can_be_closed(schema: Any) -> bool:
     return not _is_left_open(schema) and not _has_cycle(references)
 
 
-def _parts(schema: Any) -> list[Any]:
+def _parts(schema: dict[str, Any]) -> list[Any]:
     """The schemas directly inside a schema."""
-    if not isinstance(schema, dict):
-        return []
     parts = [schema[keyword] for keyword in _SCHEMAS & schema.keys()]
     for keyword in _SCHEMA_MAPS & schema.keys():
         parts += schema[keyword].values() if isinstance(schema[keyword], dict) else []
@@ -123,27 +139,34 @@ def _parts(schema: Any) -> list[Any]:
     return parts
 
 
-def _is_left_open(schema: Any) -> bool:
-    open_ended = isinstance(schema, dict) and schema.get("additionalProperties", False) is not False
-    return open_ended or any(_is_left_open(part) for part in _parts(schema))
+def _schemas(schema: Any) -> Iterator[dict[str, Any]]:
+    """A schema, and all that stand in it."""
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting += _parts(part)
 
 
-def _references(schema: Any, *, is_root: bool = False) -> set[str]:
-    """The references in a schema; of the root, those outside its definitions."""
-    if not isinstance(schema, dict):
-        return set()
-    found = {schema["$ref"]} if isinstance(schema.get("$ref"), str) else set()
-    here = {name: value for name, value in schema.items() if not (is_root and name in ("$defs", "definitions"))}
-    return found.union(*(_references(part) for part in _parts(here)))
+def _is_left_open(schema: dict[str, Any]) -> bool:
+    return any(part.get("additionalProperties", False) is not False for part in _schemas(schema))
+
+
+def _references(schema: Any) -> set[str]:
+    return {part["$ref"] for part in _schemas(schema) if isinstance(part.get("$ref"), str)}
 
 
 def _has_cycle(references: dict[str, set[str]]) -> bool:
-    for start, first in references.items():
-        reached: set[str] = set()
-        waiting = set(first)
-        while waiting:
-            reached |= waiting
-            waiting = set().union(*(references.get(name, set()) for name in waiting)) - reached
-        if start in reached:
-            return True
-    return False
+    ahead = {name: len(named & references.keys()) for name, named in references.items()}
+    referring: dict[str, list[str]] = {}
+    for name, named in references.items():
+        for each in named:
+            referring.setdefault(each, []).append(name)
+    ends = [name for name, count in ahead.items() if not count]
+    for end in ends:
+        for name in referring.get(end, ()):
+            ahead[name] -= 1
+            if not ahead[name]:
+                ends.append(name)
+    return len(ends) < len(references)
