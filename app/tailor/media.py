@@ -11,6 +11,7 @@ from typing import Any, cast
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 from app.tailor.draft import PLACEHOLDER, Draft
+from app.tailor.unused import Unused
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9 _()\[\]-]+")
 _MAX_NAME = 200
@@ -19,10 +20,10 @@ _SUFFIX_ROOM = 8
 
 def tailor_media(draft: Draft) -> None:
     """Repair the names of documents, and give a turn of documents its text."""
-    taken: set[str] = set()
+    names = Unused("{} ({})")
     messages: list[Message] = []
     for message in draft.body["messages"]:
-        content = [_named(block, taken, draft) for block in message["content"]]
+        content = [_named(block, names, draft) for block in message["content"]]
         documents = [place for place, block in enumerate(content) if "document" in block]
         if documents and not any("text" in block for block in content):
             # a cache point right behind a document that is no PDF is refused (harness-sdk#1966)
@@ -32,26 +33,21 @@ def tailor_media(draft: Draft) -> None:
     draft.body["messages"] = messages
 
 
-def _named(block: ContentBlock, taken: set[str], draft: Draft) -> ContentBlock:
+def _named(block: ContentBlock, names: Unused, draft: Draft) -> ContentBlock:
     match cast(dict[str, Any], block):
         case {"document": document}:
-            return {"document": _with_legal_name(document, taken, draft)}
+            return {"document": _with_legal_name(document, names, draft)}
         case {"toolResult": {"content": parts} as result} if any("document" in part for part in parts):
-            named = [_named(part, taken, draft) for part in parts]
+            named = [_named(part, names, draft) for part in parts]
             return cast(ContentBlock, {"toolResult": {**result, "content": named}})
         case _:
             return block
 
 
-def _with_legal_name(document: Any, taken: set[str], draft: Draft) -> Any:
+def _with_legal_name(document: Any, names: Unused, draft: Draft) -> Any:
     given = document["name"]
     name = " ".join(_ILLEGAL.sub("-", given).split())[: _MAX_NAME - _SUFFIX_ROOM].rstrip() or "document"
-    unique = name
-    number = 2
-    while unique in taken:
-        unique = f"{name} ({number})"
-        number += 1
-    taken.add(unique)
+    unique = names.take(name, name)
     if unique == given:
         return document
     draft.repair("document_name")

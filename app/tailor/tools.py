@@ -15,9 +15,12 @@ from app.converse.request import Message, Tool
 from app.errors import InvalidRequest
 from app.tailor.draft import Draft
 from app.tailor.schemas import can_be_closed, closed_schema, without_unions
+from app.tailor.unused import Unused
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}\Z")
+# which leaves room for a number
+_ID_BEGINNING = 58
 
 
 def tailor_tools(draft: Draft) -> None:
@@ -166,13 +169,14 @@ def _legal_name(name: str) -> str:
 
 def _repair_ids(draft: Draft) -> None:
     """Legal ids, each used for one call only; results go with the calls of their id in the order of both."""
-    taken: dict[str, int] = {}
+    ids = Unused("{}-{}")
     waiting: dict[str, deque[str]] = {}
 
     def repaired(kind: str, block: Any) -> Any:
         given = block["toolUseId"]
         if kind == "toolUse":
-            sent = _unused(given if _ID.match(given) else _legal_id(given), taken)
+            wanted = given if _ID.match(given) else _legal_id(given)
+            sent = ids.take(wanted, wanted[:_ID_BEGINNING])
             waiting.setdefault(given, deque()).append(sent)
         else:
             calls = waiting.get(given)
@@ -185,20 +189,6 @@ def _repair_ids(draft: Draft) -> None:
 
 def _legal_id(given: str) -> str:
     return "id_" + hashlib.sha256(given.encode()).hexdigest()[:24]
-
-
-def _unused(wanted: str, taken: dict[str, int]) -> str:
-    """`wanted`, or with a number behind it where another call has it; it is taken from then on.
-
-    taken: the last number that was given to another of the same name.
-    """
-    unique, number = wanted, taken.get(wanted, 1)
-    while unique in taken:
-        number += 1
-        unique = f"{wanted[:58]}-{number}"
-    taken[wanted] = number
-    taken.setdefault(unique, 1)
-    return unique
 
 
 def _map_blocks(draft: Draft, change: Any) -> bool:
