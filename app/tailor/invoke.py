@@ -80,15 +80,16 @@ def _tailor_edits(draft: InvokeDraft) -> None:
         draft.ignored.append("context_management")
     if kept:
         draft.body["context_management"] = {"edits": kept}
-        for edit in kept:
-            _add_beta(draft, EDITS[edit["type"]])
+        for kind in dict.fromkeys(edit["type"] for edit in kept):
+            _add_beta(draft, EDITS[kind])
 
 
 def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     messages = draft.body.get("messages")
     if not isinstance(messages, list):
         return
-    fitted = [_message(message, place, draft) for place, message in enumerate(messages)]
+    takes_output = PER_MESSAGE_OUTPUT in draft.betas
+    fitted = [_message(message, place, draft, takes_output) for place, message in enumerate(messages)]
     if not draft.traits.system_turns:
         fitted = _without_system_turns(fitted, draft)
     if cache_control is not None:
@@ -96,11 +97,11 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     draft.body["messages"] = fitted
 
 
-def _message(message: Any, place: int, draft: InvokeDraft) -> Any:
+def _message(message: Any, place: int, draft: InvokeDraft, takes_output: bool) -> Any:
     if not isinstance(message, dict) or (type(message.get("content")) is str and "output_config" not in message):
         return message
     message, path = message.copy(), f"messages[{place}]"
-    if "output_config" in message and PER_MESSAGE_OUTPUT not in draft.betas:
+    if "output_config" in message and not takes_output:
         del message["output_config"]
         draft.ignored.append(f"{path}.output_config")
     if isinstance(message.get("content"), list):
@@ -151,20 +152,25 @@ def _without_system_turns(messages: list[Any], draft: InvokeDraft) -> list[Any]:
     if "system" not in [message.get("role") for message in messages if isinstance(message, dict)]:
         return messages
     draft.repair("system_turn")
-    merged: list[Any] = []
+    groups: list[list[Any]] = []
     for place, message in enumerate(messages):
-        if not isinstance(message, dict):
-            merged.append(message)
-            continue
-        turn = {**message, "role": "user"} if message.get("role") == "system" else message
-        last = merged[-1] if merged else None
-        if not isinstance(last, dict) or last.get("role") != turn.get("role"):
-            merged.append(turn)
-            continue
-        draft.ignored += [f"messages[{place}].{name}" for name in turn if name not in ("role", "content")]
-        blocks = [*_as_blocks(last.get("content")), *_as_blocks(turn.get("content"))]
-        merged[-1] = {**last, "content": sorted(blocks, key=_is_no_result)}
-    return merged
+        is_system = isinstance(message, dict) and message.get("role") == "system"
+        turn = {**message, "role": "user"} if is_system else message
+        if groups and _are_of_one_role(groups[-1][0], turn):
+            draft.ignored += [f"messages[{place}].{name}" for name in turn if name not in ("role", "content")]
+            groups[-1].append(turn)
+        else:
+            groups.append([turn])
+    return [_merged(group) if len(group) > 1 else group[0] for group in groups]
+
+
+def _are_of_one_role(turn: Any, other: Any) -> bool:
+    return isinstance(turn, dict) and isinstance(other, dict) and turn.get("role") == other.get("role")
+
+
+def _merged(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    blocks = [block for turn in turns for block in _as_blocks(turn.get("content"))]
+    return {**turns[0], "content": sorted(blocks, key=_is_no_result)}
 
 
 def _is_no_result(block: Any) -> bool:
