@@ -13,7 +13,7 @@ from typing import Any
 from app.converse.usage import Usage
 from app.dialects.openai_errors import words_of
 from app.dialects.openai_responses.seal import Seal
-from app.dialects.openai_responses.tools import flat_name
+from app.dialects.openai_responses.tools import Choosing, Namespaces, flat_name
 from app.errors import GatewayError, InvalidRequest, UpstreamFailed
 from app.kit import json
 from app.kit.members import text_in
@@ -28,8 +28,6 @@ _KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 _REPEATING = re.compile(r"call_[0-9]+\Z")
 _MAX_CALL_ID = 64
 _SEALED = "encryptedContent"
-
-Namespaces = dict[str, tuple[str, str]]
 
 
 class NativeFacts(Struct, frozen=True):
@@ -166,28 +164,27 @@ def _flat(tool: Any, path: str) -> Iterator[tuple[str, Any, tuple[str, str] | No
 
 
 def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[str, str]) -> dict[str, Any]:
+    choosing = Choosing(namespaces)
     if isinstance(choice.get("tools"), list):
-        chosen = [made for tool in choice["tools"] for made in _chosen(tool, namespaces, declared)]
+        chosen = [made for tool in choice["tools"] for made in _chosen(tool, choosing, declared)]
         return {**choice, "tools": chosen}
-    made = list(_chosen(choice, namespaces, declared))
+    made = list(_chosen(choice, choosing, declared))
     if len(made) > 1:
         raise InvalidRequest(f"{choice.get('name')!r} is in several namespaces: say which", param="tool_choice")
     return dict(made[0])
 
 
-def _chosen(tool: Any, namespaces: Namespaces, declared: dict[str, str]) -> Iterator[Any]:
+def _chosen(tool: Any, choosing: Choosing, declared: dict[str, str]) -> Iterator[Any]:
     """The tools that one of a choice means, by the names that Bedrock knows."""
     name = text_in(tool, "name")
     if not name or (name in declared and not tool.get("namespace") and tool.get("type") != "namespace"):
         yield tool
         return
-    wanted = (name, None) if tool.get("type") == "namespace" else (tool.get("namespace"), name)
-    meant = [
-        flat for flat, (outer, own) in namespaces.items() if wanted[0] in (None, outer) and wanted[1] in (None, own)
-    ]
-    if not meant:
+    namespace = None if tool.get("namespace") is None else text_in(tool, "namespace")
+    meant = choosing.meant(text_in(tool, "type"), namespace, name)
+    if meant is None:
         yield _without_namespace(tool) if tool.get("namespace") else tool
-    for flat in meant:
+    for flat in meant or ():
         yield {"type": declared.get(flat, "function"), "name": flat}
 
 

@@ -10,14 +10,51 @@ from app.errors import InvalidRequest
 
 _SEPARATOR = "__"
 _CALLABLE = ("function", "custom")
+# it stands before each name within it
+_LONGEST_NAMESPACE = 256
+
+Namespaces = dict[str, tuple[str, str]]
 
 
 def flat_name(namespace: str | None, name: str) -> str:
-    """The name by which a model knows a tool."""
-    return f"{namespace}{_SEPARATOR}{name}" if namespace else name
+    """The name by which a model knows a tool.
+
+    Raises:
+        InvalidRequest: the name of the namespace is too long.
+    """
+    if not namespace:
+        return name
+    if len(namespace) > _LONGEST_NAMESPACE:
+        raise InvalidRequest(f"a namespace's name has at most {_LONGEST_NAMESPACE} letters")
+    return f"{namespace}{_SEPARATOR}{name}"
 
 
-def namespaces(request: ResponseRequest) -> dict[str, tuple[str, str]]:
+class Choosing:
+    """Finds the tools in namespaces that one choice means.
+
+    Args:
+        namespaces: of the tools that have one, by the names that a model knows.
+    """
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._flat: dict[tuple[str | None, str | None], list[str]] = {}
+        for flat, (outer, own) in namespaces.items():
+            for meant in ((outer, own), (outer, None), (None, own)):
+                self._flat.setdefault(meant, []).append(flat)
+
+    def meant(self, kind: str, namespace: str | None, name: str | None) -> list[str] | None:
+        """The names of all tools in a namespace, or of those of one name, in one or in any; None where there are none.
+
+        Whoever chooses the same again gets nothing more.
+        """
+        wanted = (name, None) if kind == "namespace" else (namespace, name)
+        flat = self._flat.get(wanted)
+        if flat:
+            self._flat[wanted] = []
+        return flat
+
+
+def namespaces(request: ResponseRequest) -> Namespaces:
     """Namespace and name of the tools that have one, by the name that a model knows."""
     return {
         flat_name(tool.name, inner.name): (tool.name, inner.name)
@@ -66,32 +103,28 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
             return {"tools": tools, "toolChoice": {"auto": {}}}
         case ToolChoice(type="allowed_tools"):
             callable_ones = [each for each in choice.tools or () if each.type in (*_CALLABLE, "namespace")]
-            wanted = {name for each in callable_ones for name in _meant(each, request, names)}
+            choosing = Choosing(namespaces(request))
+            wanted = {name for each in callable_ones for name in _meant(each, choosing, names)}
             chosen = [tool for tool in tools if tool["toolSpec"]["name"] in wanted]
             if not chosen:
                 raise InvalidRequest("allowed_tools must name tools", param="tool_choice")
             return {"tools": chosen, "toolChoice": {"any": {}} if choice.mode == "required" else {"auto": {}}}
         case ToolChoice():
-            meant = _meant(choice, request, names)
+            meant = _meant(choice, Choosing(namespaces(request)), names)
             if len(meant) > 1:
                 raise InvalidRequest(f"{choice.name!r} is in several namespaces: say which", param="tool_choice")
-            return {"tools": tools, "toolChoice": {"tool": {"name": meant.pop()}}}
+            return {"tools": tools, "toolChoice": {"tool": {"name": meant[0]}}}
         case _:
             return {"tools": tools}
 
 
-def _meant(chosen: ToolChoice, request: ResponseRequest, declared: set[str]) -> set[str]:
+def _meant(chosen: ToolChoice, choosing: Choosing, declared: set[str]) -> list[str]:
     """The tools that a choice means, by the model's names: its own name, one in a namespace, or a whole namespace."""
     name = chosen.name
     if chosen.namespace is None and name is not None and name in declared:
-        return {name}
-    wanted = (name, None) if chosen.type == "namespace" else (chosen.namespace, name)
-    meant = {
-        flat
-        for flat, (outer, own) in namespaces(request).items()
-        if wanted[0] in (None, outer) and wanted[1] in (None, own)
-    }
-    if not meant or name is None:
+        return [name]
+    meant = choosing.meant(chosen.type, chosen.namespace, name)
+    if meant is None or name is None:
         raise InvalidRequest(f"the tool {name or chosen.type!r} is not declared in tools", param="tool_choice")
     return meant
 

@@ -65,7 +65,12 @@ def test_namespaces_in_tools_choices_and_calls() -> None:
     null = {"type": "function_call", "call_id": "d", "name": "f", "namespace": None, "caller": None, "arguments": "{}"}
     choice = {
         "type": "allowed_tools",
-        "tools": [{"type": "namespace", "name": "sky"}, {"type": "function", "name": "look", "namespace": "sky"}, 5],
+        "tools": [
+            {"type": "namespace", "name": "sky"},
+            {"type": "function", "name": "look", "namespace": "sky"},
+            5,
+            {"type": "namespace", "name": "sky"},
+        ],
     }
     body, namespaces, _ = native([call, null], tools=[SKY, 5, {"type": "custom", "name": "c"}], tool_choice=choice)
     assert namespaces == {"sky__look": ("sky", "look"), "sky__draw": ("sky", "draw")}
@@ -84,6 +89,8 @@ def test_namespaces_in_tools_choices_and_calls() -> None:
     assert (plain["tool_choice"], plain["tools"]) == ({"type": "function", "name": "f"}, "odd")
     lost, _, _ = native([], tool_choice={"type": "function", "name": "f", "namespace": "n"})
     assert lost["tool_choice"] == {"type": "function", "name": "n__f"}
+    odd, _, _ = native([], tools=[SKY], tool_choice={"type": "function", "name": "look", "namespace": [1]})
+    assert odd["tool_choice"] == {"type": "function", "name": "[1]__look"}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +98,7 @@ def test_namespaces_in_tools_choices_and_calls() -> None:
     [
         ([{"type": "namespace", "tools": []}], None, "tools[0]"),
         ([{"type": "namespace", "name": "n"}], None, "tools[0]"),
+        ([{**SKY, "name": "n" * 257}], None, None),
         ([{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}], None, "tools[0].tools[0]"),
         (
             [{"type": "namespace", "name": "n", "tools": [{"type": "namespace", "name": "m"}]}],
@@ -113,7 +121,7 @@ def test_namespaces_in_tools_choices_and_calls() -> None:
         ),
     ],
 )
-def test_namespaces_that_cannot_be_flattened(tools: Any, choice: Any, param: str) -> None:
+def test_namespaces_that_cannot_be_flattened(tools: Any, choice: Any, param: str | None) -> None:
     with pytest.raises(InvalidRequest) as caught:
         native([], tools=tools, tool_choice=choice)
     assert caught.value.param == param
