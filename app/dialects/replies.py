@@ -47,16 +47,17 @@ async def frames(
     """
     async with aclosing(batches):
         async for batch in batches:
-            translated, failure = b"", None
+            translated: list[bytes] = []
+            failure = None
             try:
                 for item in batch:
-                    translated += translate(item)
+                    translated.append(translate(item))
             except GatewayError as error:
                 failure = error
             except _ODD as error:
                 failure = _no_sense(error)
-            if translated:
-                yield translated
+            if said := b"".join(translated):
+                yield said
             if failure is not None:
                 raise failure
     if last := finish():

@@ -52,6 +52,7 @@ class _Gathered:
     def __init__(self, facts: ChatFacts) -> None:
         self._facts = facts
         self.texts: list[str] = []
+        self.length = 0
         self.calls: list[dict[str, Any]] = []
         self.thoughts: list[str] = []
         self.thinking_blocks: list[dict[str, Any]] = []
@@ -62,7 +63,7 @@ class _Gathered:
     def add(self, block: Any) -> None:
         match block:
             case {"text": text}:
-                self.texts.append(text)
+                self._say(text)
             case {"toolUse": tool} if tool.get("type") != "server_tool_use":
                 self.calls.append(self._call(tool))
             case {"reasoningContent": {"reasoningText": thought}}:
@@ -76,12 +77,16 @@ class _Gathered:
             case {"image": image}:
                 self.images.append(image_part(image["format"], image["source"]))
             case {"citationsContent": cited}:
-                start = sum(map(len, self.texts))
-                self.texts += [piece["text"] for piece in cited.get("content", []) if "text" in piece]
-                end = sum(map(len, self.texts))
+                start = self.length
+                for piece in cited.get("content", []):
+                    self._say(piece.get("text", ""))
                 self.citations += cited.get("citations", [])
-                made = (annotation(citation, start, end) for citation in cited.get("citations", []))
+                made = (annotation(citation, start, self.length) for citation in cited.get("citations", []))
                 self.annotations += [each for each in made if each is not None]
+
+    def _say(self, text: str) -> None:
+        self.texts.append(text)
+        self.length += len(text)
 
     def _call(self, tool: Any) -> dict[str, Any]:
         if tool["name"] in self._facts.custom_tools:

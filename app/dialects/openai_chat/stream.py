@@ -3,7 +3,9 @@
 A batch of events becomes one run of bytes: what arrived together leaves together, and nothing waits for more.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
+from io import StringIO
 from typing import Any
 
 from app.converse.events import Event
@@ -36,7 +38,7 @@ class ChunkStream:
         self._head = f'{head}{usage},"choices":'.encode()
         self._usage_head = f"{head},".encode()
         self._calls: dict[int, _Call] = {}
-        self._thoughts: dict[int, dict[str, str]] = {}
+        self._thoughts = defaultdict[int, defaultdict[str, StringIO]](lambda: defaultdict(StringIO))
         self._images: dict[int, str] = {}
         self._listed: dict[str, int] = {}
         self._more: Any = None
@@ -114,9 +116,9 @@ class ChunkStream:
         if "redactedContent" in piece:
             yield self._entry("thinking_blocks", {"type": "redacted_thinking", "data": piece["redactedContent"]})
             return
-        thought = self._thoughts.setdefault(index, {})
+        thought = self._thoughts[index]
         for member, value in piece.items():
-            thought[member] = thought.get(member, "") + value
+            thought[member].write(value)
         if piece.get("text"):
             yield self._delta({"reasoning_content": piece["text"]})
 
@@ -127,8 +129,9 @@ class ChunkStream:
             yield self._delta({"tool_calls": [{"index": call.number, "custom": {"input": text}}]})
         elif call is not None and not call.pieces:
             yield self._arguments(call, "{}")
-        thought = self._thoughts.pop(index, None)
-        if thought is not None:
+        pieces = self._thoughts.pop(index, None)
+        if pieces is not None:
+            thought = {member: text.getvalue() for member, text in pieces.items()}
             block = {"type": "thinking", "thinking": thought.get("text", ""), "signature": thought.get("signature")}
             yield self._entry("thinking_blocks", block)
 

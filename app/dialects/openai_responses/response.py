@@ -26,9 +26,10 @@ def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
     """
     if reply["stopReason"] in MALFORMED:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
-    output: list[dict[str, Any]] = []
+    gathered = _Gathered(facts)
     for block in reply["output"]["message"]["content"]:
-        _add(block, output, facts)
+        gathered.add(block)
+    output = gathered.items()
     if reply["stopReason"] in INCOMPLETE and output and output[-1].get("status") and output[-1]["type"] != IMAGE:
         output[-1]["status"] = "incomplete"
     usage: Any = reply["usage"]
@@ -36,30 +37,63 @@ def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
     return facts.ended(reply["stopReason"], output, Usage.of(usage, more), reply.get("serviceTier"))
 
 
-def _add(block: Any, output: list[dict[str, Any]], facts: ResponseFacts) -> None:
-    """The item that a block is; what a tool of the provider's own did has no words here."""
-    match block:
-        case {"text": text}:
-            _add_text(text, [], output)
-        case {"citationsContent": cited}:
-            text = "".join(piece.get("text", "") for piece in cited.get("content", []))
-            _add_text(text, cited.get("citations", []), output)
-        case {"reasoningContent": thought}:
-            output.append(facts.reasoning_item(new_item_id("reasoning"), thought))
-        case {"image": {"source": {"bytes": image}}}:
-            output.append(image_item(new_item_id(IMAGE), image, "completed"))
-        case {"toolUse": tool} if tool.get("type") != "server_tool_use":
-            kind = "custom_tool_call" if tool["name"] in facts.custom_tools else "function_call"
-            arguments = json.dumps_text(tool["input"])
-            output.append(facts.call_item(new_item_id(kind), tool["toolUseId"], tool["name"], arguments, "completed"))
+class _Gathered:
+    """The items, gathered block by block."""
+
+    def __init__(self, facts: ResponseFacts) -> None:
+        self._facts = facts
+        self._items: list[dict[str, Any]] = []
+        self._messages: list[_Message] = []
+
+    def add(self, block: Any) -> None:
+        """Add the item that a block is; what a tool of the provider's own did has no words here."""
+        match block:
+            case {"text": text}:
+                self._message().say(text, [])
+            case {"citationsContent": cited}:
+                text = "".join(piece.get("text", "") for piece in cited.get("content", []))
+                self._message().say(text, cited.get("citations", []))
+            case {"reasoningContent": thought}:
+                self._items.append(self._facts.reasoning_item(new_item_id("reasoning"), thought))
+            case {"image": {"source": {"bytes": image}}}:
+                self._items.append(image_item(new_item_id(IMAGE), image, "completed"))
+            case {"toolUse": tool} if tool.get("type") != "server_tool_use":
+                kind = "custom_tool_call" if tool["name"] in self._facts.custom_tools else "function_call"
+                arguments = json.dumps_text(tool["input"])
+                call = self._facts.call_item(new_item_id(kind), tool["toolUseId"], tool["name"], arguments, "completed")
+                self._items.append(call)
+
+    def _message(self) -> "_Message":
+        """Blocks of text that follow each other are one message: clients take the last one for the answer."""
+        if not self._items or self._items[-1]["type"] != "message":
+            self._messages.append(_Message())
+            self._items.append(self._messages[-1].item)
+        return self._messages[-1]
+
+    def items(self) -> list[dict[str, Any]]:
+        """All of them."""
+        for message in self._messages:
+            message.end()
+        return self._items
 
 
-def _add_text(text: str, citations: list[Any], output: list[dict[str, Any]]) -> None:
-    """Blocks of text that follow each other are one message: clients take the last one for the answer."""
-    if not output or output[-1]["type"] != "message":
-        output.append(message_item(new_item_id("message"), "", [], "completed"))
-    part = output[-1]["content"][0]
-    start = len(part["text"])
-    part["text"] += text
-    made = (annotation(citation, start, len(part["text"])) for citation in citations)
-    part["annotations"] += [each for each in made if each]
+class _Message:
+    """A message under way."""
+
+    def __init__(self) -> None:
+        self.item = message_item(new_item_id("message"), "", [], "completed")
+        self._part = self.item["content"][0]
+        self._pieces: list[str] = []
+        self._length = 0
+
+    def say(self, text: str, citations: list[Any]) -> None:
+        """Add a text, and what bears it out."""
+        start = self._length
+        self._pieces.append(text)
+        self._length += len(text)
+        made = (annotation(citation, start, self._length) for citation in citations)
+        self._part["annotations"] += [each for each in made if each]
+
+    def end(self) -> None:
+        """Put the texts together."""
+        self._part["text"] = "".join(self._pieces)

@@ -1,7 +1,9 @@
 """Events become OpenAI's events of a response, in the order that its SDK and Codex need. Contracts 2.1."""
 
 from base64 import b64decode, b64encode
+from collections import defaultdict
 from collections.abc import Iterable
+from io import StringIO
 from typing import Any
 
 from app.converse.events import Event
@@ -61,12 +63,12 @@ class ResponseStream:
         """The end of a stream that broke."""
         detail = {"code": words_of(error)[1] or "server_error", "message": error.message}
         # how its last item would have ended nobody knows
-        closing = b"".join(self._close("incomplete"))
+        closing = [*self._close("incomplete")]
         for index in [index for index, item in self._open.items() if item.kind == "message"]:
             self._closing = self._ended(index)
-            closing += b"".join(self._close("incomplete"))
+            closing += self._close("incomplete")
         response = self._facts.response("failed", output=self._in_order(), error=detail)
-        return closing + self._event("response.failed", response=response)
+        return b"".join((*closing, self._event("response.failed", response=response)))
 
     def _in_order(self) -> list[dict[str, Any]]:
         return [self._output[place] for place in sorted(self._output)]
@@ -110,7 +112,7 @@ class ResponseStream:
             case {"text": text}:
                 if text:
                     item = yield from self._begun(index, "message")
-                    item.pieces.append(text)
+                    item.say(text)
                     yield self._piece("response.output_text.delta", item, delta=text, content_index=0, logprobs=[])
             case {"citation": citation}:
                 item = yield from self._begun(index, "message")
@@ -126,7 +128,7 @@ class ResponseStream:
             case {"reasoningContent": thought}:
                 item = yield from self._begun(index, "reasoning")
                 for member, value in thought.items():
-                    item.thought[member] = item.thought.get(member, "") + value
+                    item.thought[member].write(value)
                 if text := thought.get("text"):
                     yield from self._thought_piece(item, text)
 
@@ -211,7 +213,9 @@ class ResponseStream:
 class _Item:
     """An item under way."""
 
-    __slots__ = ("annotations", "call_id", "citations", "id", "kind", "name", "pieces", "place", "start", "thought")
+    __slots__ = (
+        "annotations", "call_id", "citations", "id", "kind", "length", "name", "pieces", "place", "start", "thought",
+    )  # fmt: skip
 
     def __init__(self, kind: str, item_id: str, call_id: str = "", name: str = "") -> None:
         self.kind = kind
@@ -223,17 +227,23 @@ class _Item:
         self.citations: list[Any] = []
         self.annotations: list[dict[str, Any]] = []
         self.start = 0
-        self.thought: dict[str, str] = {}
+        self.length = 0
+        self.thought: defaultdict[str, StringIO] = defaultdict(StringIO)
+
+    def say(self, text: str) -> None:
+        """A piece of a message has come."""
+        self.pieces.append(text)
+        self.length += len(text)
 
     def end_block(self) -> None:
         """A block has ended, and its citations are of the text that it added."""
-        end = sum(map(len, self.pieces)) if self.kind == "message" else 0
-        made = (annotation(citation, self.start, end) for citation in self.citations)
+        made = (annotation(citation, self.start, self.length) for citation in self.citations)
         self.annotations += [each for each in made if each is not None]
-        self.citations, self.start = [], end
+        self.citations, self.start = [], self.length
 
     def block(self) -> Any:
         """The thought as Converse's block."""
-        if "redactedContent" in self.thought:
-            return {"redactedContent": self.thought["redactedContent"]}
-        return {"reasoningText": {"text": "", **self.thought}}
+        thought = {member: text.getvalue() for member, text in self.thought.items()}
+        if "redactedContent" in thought:
+            return {"redactedContent": thought["redactedContent"]}
+        return {"reasoningText": {"text": "", **thought}}
