@@ -117,7 +117,7 @@ def _makes_text(path: str, document: dict[str, Any]) -> bool | None:
     return True if is_known or is_conversation or isinstance(document.get("prompt"), str) else None
 
 
-def _texts(value: Any, path: str = "") -> Iterator[Shown]:
+def _texts(value: Any, path: tuple[str, ...] = ()) -> Iterator[Shown]:
     """Every text in a body that is to be embedded or sorted."""
     match value:
         case str():
@@ -125,8 +125,8 @@ def _texts(value: Any, path: str = "") -> Iterator[Shown]:
         case dict():
             for name, inside in value.items():
                 if name in _MEDIA and inside:
-                    raise InvalidRequest(_UNSEEN, param=f"{path}{name}")
-                yield from _texts(inside, f"{path}{name}.")
+                    raise InvalidRequest(_UNSEEN, param=".".join((*path, name)))
+                yield from _texts(inside, (*path, name))
         case list():
             for inside in value:
                 yield from _texts(inside, path)
