@@ -6,7 +6,7 @@ native_output_numerical_constraints shows; lengths of strings are taken (recordi
 recurs, or leaves its properties open on purpose, cannot be compiled at all (AWS user guide). Pains 17 and 18.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -85,7 +85,9 @@ def without_unions(schema: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _distinct(values: Iterable[Any]) -> list[Any]:
+def _distinct(values: list[Any]) -> list[Any]:
+    if len(values) == 1:
+        return values
     distinct: dict[bytes, Any] = {}
     for value in values:
         distinct.setdefault(json.dumps_sorted(value), value)
