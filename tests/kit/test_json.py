@@ -45,6 +45,7 @@ def test_text_is_compact() -> None:
         ('{"a":"\\\\","b":1,"a":":"}', "a"),
         ('{"a\\"b":1,"c":{"":1,"":2}}', "c."),
         (' {\n"model" : "x" ,\t"model":"y"} ', "model"),
+        ('{"%s":[{"a":1,"a":2}]}' % ("n" * 999), f"{'n' * 999}[…"),
     ],
 )
 def test_a_name_that_stands_twice_is_found(text: str, path: str) -> None:

@@ -582,6 +582,11 @@ class TestOutput:
                 "$defs": {"n": {"properties": {"next": {"$ref": "#/$defs/n"}}}},
                 "properties": {"a": {"$ref": "#/$defs/n"}},
             },
+            {
+                "type": "object",
+                "$defs": {"n": {"items": {"$ref": "#/$defs/m"}}, "m": {"not": {"$ref": "#/$defs/n"}}, "o": {}},
+                "properties": {"a": {"$ref": "#/$defs/o"}},
+            },
         ],
     )
     def test_what_cannot_be_compiled_is_left_to_a_tool(self, schema: Any) -> None:
@@ -626,8 +631,8 @@ class TestOutput:
     def test_references_that_end_are_compiled(self) -> None:
         schema = {
             "type": "object",
-            "$defs": {"n": {"type": "string"}},
-            "properties": {"a": {"anyOf": [{"$ref": "#/$defs/n"}]}},
+            "$defs": {"n": {"type": "string"}, "m": {"items": {"$ref": "#/$defs/n"}}},
+            "properties": {"a": {"anyOf": [{"$ref": "#/$defs/n"}, {"$ref": "#/$defs/m"}, {"$ref": "#/$defs/x"}]}},
         }
         assert "toolConfig" not in tailored(CLAUDE_45, outputConfig=text_format(schema)).body
 

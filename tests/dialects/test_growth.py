@@ -1,0 +1,226 @@
+"""What callers and replies choose the length of costs in proportion to it: no body or answer of thousands of pieces
+may hold everybody else up."""
+
+import asyncio
+import contextlib
+import gc
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import pytest
+
+from app.bedrock.client import BedrockRequest
+from app.converse.call import Intent, ModelCall, NativeCall
+from app.dialects.openai_chat.facts import ChatFacts
+from app.dialects.openai_chat.response import from_reply as to_completion
+from app.dialects.openai_chat.stream import ChunkStream
+from app.dialects.openai_responses.facts import ResponseFacts
+from app.dialects.openai_responses.native import to_native
+from app.dialects.openai_responses.response import from_reply as to_response
+from app.dialects.openai_responses.schema_in import ResponseRequest
+from app.dialects.openai_responses.seal import Seal
+from app.dialects.openai_responses.stream import ResponseStream
+from app.dialects.openai_responses.tools import tool_config
+from app.dialects.replies import frames
+from app.errors import UpstreamFailed
+from app.kit import json
+from app.models.traits import Traits
+from app.policies.guardrail import Guardrail
+from app.tailor import tailor
+from app.tailor.invoke import tailor_invoke
+from app.tailor.schemas import can_be_closed, without_unions
+
+SEAL = Seal(b"secret", "ada", "m")
+DOCUMENT = {"document": {"format": "txt", "name": "a", "source": {"bytes": "YQ=="}}}
+CITATION = {"title": "t", "location": {"web": {"url": "https://a.example"}}}
+LONG = "x" * 400
+
+Work = Callable[[], object]
+
+
+def of_call(*content: Any) -> Work:
+    messages: Any = [{"role": "user", "content": [{"text": "x"}]}, {"role": "assistant", "content": [*content]}]
+    end: Any = {"role": "user", "content": [{"text": "x"}]}
+    return lambda: tailor(ModelCall("m", {"messages": [*messages, end]}, Intent()), Traits())
+
+
+def of_message(**members: Any) -> Work:
+    return lambda: tailor_invoke(NativeCall("m", {"max_tokens": 9, **members}), Traits())
+
+
+def of_choice(tools: list[Any], chosen: list[Any], *, natively: bool) -> Work:
+    document = {"input": "x", "tools": tools, "tool_choice": {"type": "allowed_tools", "tools": chosen}}
+    if natively:
+        return lambda: to_native(document, [], SEAL)
+    request = ResponseRequest.model_validate(document)
+    return lambda: tool_config(request, [])
+
+
+def namespace(count: int) -> list[Any]:
+    functions = [{"type": "function", "name": f"f{number}"} for number in range(count)]
+    return [{"type": "namespace", "name": "n", "tools": functions}]
+
+
+def one_by_one(count: int) -> list[Any]:
+    return [{"type": "function", "namespace": "n", "name": f"f{number}"} for number in range(count)]
+
+
+def wholly(count: int) -> list[Any]:
+    return [{"type": "namespace", "name": "n"}] * count
+
+
+def chain(count: int) -> Work:
+    schemas = {f"{number}": {"$ref": f"#/$defs/{number + 1}"} for number in range(count)}
+    return lambda: can_be_closed({"type": "object", "$defs": schemas})
+
+
+def alternatives(count: int) -> Work:
+    shared = {"properties": {f"p{number}": {} for number in range(count)}, "anyOf": [1] * count, "$ref": "/" * count}
+    return lambda: without_unions({"$defs": {"a": shared}, "anyOf": [{"$ref": "#/$defs/a"}] * (count // 10)})
+
+
+def required(count: int) -> Work:
+    return lambda: without_unions({"anyOf": [{}], "required": [f"{number}" for number in range(count)]})
+
+
+def name_twice(count: int) -> Work:
+    members = b",".join(b'"%d":1' % number for number in range(count))
+    body = b'{"' + b"a" * 100 * count + b'":{' + members + b'},"x":1,"x":2}'
+
+    def read() -> None:
+        with contextlib.suppress(json.JsonError):
+            json.loads_strictly(body)
+
+    return read
+
+
+def ids(count: int) -> Work:
+    calls = [{"toolUseId": "a" * 58 + f"{number // 2:06}", "name": "f", "input": {}} for number in range(count)]
+    return of_call(*({"toolUse": call} for call in calls))
+
+
+def edits(count: int) -> Work:
+    return of_message(
+        anthropic_beta=[f"computer-use-{number}" for number in range(count)],
+        context_management={"edits": [{"type": "compact_20260112"}] * count},
+        messages=[{"role": "user", "content": "x", "output_config": {}}] * count,
+    )
+
+
+def unseen(count: int) -> Work:
+    body = json.dumps({"n" * 100 * count: {f"{number}": "x" for number in range(count)}})
+    request = BedrockRequest("bedrock-runtime", "POST", "/model/cohere.embed-v4:0/invoke", body=body)
+    return lambda: Guardrail("g", "1").guard(request)
+
+
+def delta(index: int, said: Any) -> Any:
+    return {"contentBlockDelta": {"contentBlockIndex": index, "delta": said}}
+
+
+def stop(index: int) -> Any:
+    return {"contentBlockStop": {"contentBlockIndex": index}}
+
+
+def thoughts(count: int) -> list[Any]:
+    return [delta(0, {"reasoningContent": {"text": LONG}})] * count + [stop(0)]
+
+
+def blocks(count: int) -> list[Any]:
+    return [each for index in range(count) for each in (delta(index, {"text": "x"}), stop(index))]
+
+
+def response_facts() -> ResponseFacts:
+    return ResponseFacts("resp_1", 1, "m", ResponseRequest())
+
+
+def streamed(events: list[Any], make: Callable[[Any], bytes]) -> Work:
+    async def batches() -> AsyncGenerator[list[Any], None]:
+        yield events
+
+    async def read() -> None:
+        async for _ in frames(batches(), make, bytes):
+            pass
+
+    return lambda: asyncio.run(read())
+
+
+def as_response(events: list[Any]) -> Work:
+    def translate() -> None:
+        stream = ResponseStream(response_facts())
+        for event in events:
+            stream.from_event(event)
+
+    return translate
+
+
+def as_chunks(events: list[Any]) -> Work:
+    def translate() -> None:
+        stream = ChunkStream(ChatFacts("i", 1, "m"))
+        for event in events:
+            stream.from_event(event)
+
+    return translate
+
+
+def broken(count: int) -> Work:
+    def translate() -> None:
+        stream = ResponseStream(response_facts())
+        for index in range(count):
+            stream.from_event(delta(index, {"text": LONG}))
+        stream.fail(UpstreamFailed("it broke"))
+
+    return translate
+
+
+def reply(count: int) -> Any:
+    cited = {"citationsContent": {"content": [{"text": LONG}], "citations": [CITATION]}}
+    message = {"role": "assistant", "content": [cited] * count}
+    return {"output": {"message": message}, "stopReason": "end_turn", "usage": {}}
+
+
+# each with the number of pieces at which what grows with their square would be most of its cost
+CASES: dict[str, tuple[int, Callable[[int], Work]]] = {
+    "a chain of references": (100, chain),
+    "references to one schema": (400, alternatives),
+    "names asked for": (1000, required),
+    "a name twice behind a long one": (400, name_twice),
+    "documents of one name": (500, lambda count: of_call(*[DOCUMENT] * count)),
+    "ids that begin alike": (1000, ids),
+    "chosen tools": (200, lambda count: of_choice(namespace(count), one_by_one(count), natively=False)),
+    "chosen tools, natively": (300, lambda count: of_choice(namespace(count), one_by_one(count), natively=True)),
+    "one namespace, again and again": (300, lambda count: of_choice(namespace(count), wholly(count), natively=True)),
+    "turns of the system": (500, lambda count: of_message(messages=[{"role": "system", "content": "x"}] * count)),
+    "edits and betas": (500, edits),
+    "texts that a guardrail sees": (500, unseen),
+    "frames of one batch": (1000, lambda count: streamed([b"x" * 1000] * count, bytes)),
+    "blocks of text": (1000, lambda count: as_response(blocks(count))),
+    "thoughts": (1000, lambda count: as_response(thoughts(count))),
+    "thoughts in chunks": (1000, lambda count: as_chunks(thoughts(count))),
+    "a stream that breaks": (500, broken),
+    "a reply of many citations": (500, lambda count: lambda: to_response(reply(count), response_facts())),
+    "a completion of many citations": (500, lambda count: lambda: to_completion(reply(count), ChatFacts("i", 1, "m"))),
+}
+TIMES = 8
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize("name", CASES)
+def test_twice_as_many_cost_twice_as_much(name: str) -> None:
+    count, make = CASES[name]
+    few, many = (seconds(make(number)) for number in (count, TIMES * count))
+    print(f"{name}: {few * 1000:.1f} ms, {TIMES} times as many {many * 1000:.1f} ms, {many / few:.0f} times as much")
+    assert many < 3 * TIMES * few
+
+
+def seconds(work: Work) -> float:
+    """CPU seconds that it takes; what disturbs a machine only ever adds."""
+    spent = []
+    for _ in range(3):
+        gc.collect()
+        gc.disable()  # what it looks through is everything, this and the tests
+        started = time.process_time()
+        work()
+        spent.append(time.process_time() - started)
+        gc.enable()
+    return min(spent)
