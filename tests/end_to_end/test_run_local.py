@@ -15,7 +15,9 @@ import pytest
 from app.emulator.llm import is_installed
 from tests.servers import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cores")]  # two of these at once wait for each other
+pytestmark = pytest.mark.slow
+# it computes on every core, and two of these at once would wait for each other
+WITH_MODEL = pytest.param([], marks=pytest.mark.xdist_group("cores"))
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +75,7 @@ def children_of(process: subprocess.Popen[str]) -> list[str]:
     return listed.stdout.split()
 
 
-@pytest.mark.parametrize("options", [["--scripted"], []] if is_installed() else [["--scripted"]])
+@pytest.mark.parametrize("options", [["--scripted"], WITH_MODEL] if is_installed() else [["--scripted"]])
 def test_the_printed_calls_work_as_they_are_pasted(tmp_path: Path, options: list[str]) -> None:
     port = free_port()
     paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

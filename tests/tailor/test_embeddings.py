@@ -86,7 +86,9 @@ def test_answers_of_each_family(document: Any) -> None:
     assert vectors_of(document) == [[1.0, 2.0]]
 
 
-@pytest.mark.parametrize("document", [{}, {"embeddings": []}, {"embedding": None}, {"embeddings": {"int8": [[1]]}}])
+@pytest.mark.parametrize(
+    "document", [{}, {"embeddings": []}, {"embedding": None}, {"embeddings": {"int8": [[1]]}}, {"embedding": ["x"]}]
+)
 def test_an_answer_without_vectors_is_a_failure(document: Any) -> None:
     with pytest.raises(errors.UpstreamFailed):
         vectors_of(document)
