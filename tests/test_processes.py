@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.waits
+
 _PROGRAM = """
 import os, pathlib, signal, socket, sys, time
 from app import processes

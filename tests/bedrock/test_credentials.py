@@ -32,6 +32,8 @@ from app.bedrock.endpoints import Place
 from app.settings import Settings
 from tests.servers import http_reply, read_request, upstream
 
+pytestmark = pytest.mark.waits
+
 ROOT = Path(__file__).parents[2]
 ROLE = "arn:aws:iam::111122223333:role/outcrop"
 

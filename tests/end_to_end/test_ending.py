@@ -20,6 +20,8 @@ from app.protocol import GuardedProtocol, guarded
 from app.server import Server
 from tests.transport.certificates import Authority
 
+pytestmark = pytest.mark.waits
+
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 

@@ -29,6 +29,8 @@ from tests.servers import (
     upstream,
 )
 
+pytestmark = pytest.mark.waits
+
 HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"

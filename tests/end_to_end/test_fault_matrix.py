@@ -28,6 +28,8 @@ from tests.end_to_end.faults import FAULTS, Fault, handler
 from tests.servers import KEY, NOWHERE, gateway_settings, serving, upstream
 from tests.transport.servers import taking_nobody
 
+pytestmark = pytest.mark.waits
+
 ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"
 BEGIN, END = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
 DEADLINE = 4.0

@@ -16,6 +16,8 @@ from app.protocol import guarded
 from tests.servers import serving
 from tests.transport.certificates import Authority
 
+pytestmark = pytest.mark.waits
+
 SECONDS = 0.5
 LARGE = 20_000_000
 

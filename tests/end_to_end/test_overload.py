@@ -17,6 +17,8 @@ from app.protocol import guarded
 from tests.end_to_end.conftest import Records
 from tests.servers import CHUNKED_STREAM, KEY, KEY_NAME, HoldingBedrock, chunk, gateway, read_request, upstream
 
+pytestmark = pytest.mark.waits
+
 HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
 DOORS: list[tuple[str, Any]] = [

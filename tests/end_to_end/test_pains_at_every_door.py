@@ -13,6 +13,8 @@ from tests.end_to_end.conftest import Records
 from tests.end_to_end.watching import Watched
 from tests.servers import KEY, gateway, http_reply, read_request, serving, upstream
 
+pytestmark = pytest.mark.waits
+
 HEADERS = {"authorization": f"Bearer {KEY}"}
 ECHO, CLAUDE = "scripted.echo-v1:0", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 NOVA, LLAMA, GPT = "us.amazon.nova-2-lite-v1:0", "us.meta.llama4-maverick-17b-instruct-v1:0", "openai.gpt-oss-120b-1:0"

@@ -17,6 +17,8 @@ from app.emulator.protocol import BreakableProtocol
 from tests.end_to_end.conftest import Records
 from tests.servers import KEY, KEY_NAME, emulator_app, gateway, serving
 
+pytestmark = pytest.mark.waits
+
 HEADERS = {"authorization": f"Bearer {KEY}"}
 MESSAGES = [{"role": "user", "content": "canary-in-the-prompt"}]
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"

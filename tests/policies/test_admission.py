@@ -9,6 +9,8 @@ from app.errors import GatewayBusy
 from app.kit.tally import Board
 from app.policies.admission import Admission, Bodies, HeldBody
 
+pytestmark = pytest.mark.waits
+
 
 class Visit:
     """Somebody inside."""

@@ -13,7 +13,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.observer import RequestRecord
 from app.telemetry.siblings import Channel, Siblings, together
 
-pytestmark = pytest.mark.loopback
+pytestmark = [pytest.mark.loopback, pytest.mark.waits]
 
 PROCESSES = (
     b"# HELP outcrop_processes Processes that told of themselves here.\n"

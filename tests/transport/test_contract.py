@@ -20,7 +20,7 @@ from tests.transport.oracle import AiohttpTransport
 from tests.transport.proxies import Proxy
 from tests.transport.servers import Counting, Outcome, get, outcome, post, saying, serve, taking_nobody
 
-pytestmark = pytest.mark.loopback
+pytestmark = [pytest.mark.loopback, pytest.mark.waits]
 
 KINDS = (Http1Transport, AiohttpTransport)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

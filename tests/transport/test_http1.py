@@ -18,7 +18,7 @@ from tests.servers import CLOSED_PORT, read_request
 from tests.transport.certificates import Authority
 from tests.transport.servers import Outcome, get, outcome, post, saying, serve, taking_nobody
 
-pytestmark = pytest.mark.loopback
+pytestmark = [pytest.mark.loopback, pytest.mark.waits]
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 MB = 1024 * 1024
