@@ -92,7 +92,7 @@ test_quick() {
   wait $! && return "$waited"
 }
 test_timed() { marked timed | xargs pytest -q -n 0 -m "${1:-timed}"; }
-test_slow() { marked slow | xargs pytest -q -n 2 --dist loadgroup -m "slow and not timed and not npm and not endurance"; }
+test_slow() { marked slow | xargs pytest -q -n 3 --dist loadgroup -m "slow and not timed and not npm and not endurance"; }
 # to read all the others as well would take as long as some of these do
 marked() { grep -rl --include='*.py' "mark\.$1" tests; }
 

@@ -68,7 +68,9 @@ class LocalModel:
         parameters.model.path = str(_weights())
         parameters.n_ctx, parameters.n_parallel = _CONTEXT * _SLOTS, _SLOTS
         parameters.n_batch = parameters.n_ubatch = 256
-        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = os.cpu_count() or 1
+        # its threads wait for each other in a loop, and whoever takes a core from one of them stops all
+        threads = max((os.cpu_count() or 1) - 1, 1)
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
         parameters.verbosity, parameters.warmup, parameters.cache_ram_mib = -1, False, 0
         # The library always opens a listener on loopback; a key that nobody knows keeps it shut.
         self._key = secrets.token_hex(16)
