@@ -87,7 +87,6 @@ class Pipeline(Struct, frozen=True):
         noted = list(record.ignored), list(record.repaired)
         chosen: dict[Target, str] = {}
         first: list[Way[T]] = []
-        asked: set[Target] = set()
 
         async def prepare(target: Target) -> Option[T]:
             way = await off_loop(exchange.size, partial(way_to, target))
@@ -97,8 +96,7 @@ class Pipeline(Struct, frozen=True):
                 raise InvalidRequest("no other target can carry this", param=min(lost))
 
             async def ask() -> T:
-                asked.add(target)
-                record.has_moved = record.has_moved or len(asked) > 1
+                record.has_moved = record.has_moved or target != targets[0]
                 record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
                 record.model_behind, record.tier = target.known.raw, way.tier
                 # what another target spent on an answer that was of no use is not this one's

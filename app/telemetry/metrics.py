@@ -52,7 +52,7 @@ class Metrics:
         self._attempts = self._counter(
             "attempts", "Requests to Bedrock; `outcome` is ok or an error.", "model", "outcome"
         )
-        self._failovers = self._counter("failovers", "Requests that went on to another target.", "model")
+        self._failovers = self._counter("failovers", "Requests that another target than the first was asked.", "model")
         self._tokens = self._counter("tokens", "Tokens that were spent.", "model", "type")
         self._cost = self._counter("cost_usd", "What requests cost, where their price is known.", "model")
         gaps = _Seconds("outcrop_event_gap_seconds", "Seconds between what a stream's caller is sent.", _GAPS)
