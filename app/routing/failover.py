@@ -11,6 +11,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from app.bedrock.retry import RetryPolicy
@@ -21,12 +22,15 @@ from app.routing.health import Breakers
 
 T = TypeVar("T")
 
+_REFUSALS = (PermissionRefused, NotFound)
+_LEFT_PROBE_SECONDS = 10.0
+
 
 class Option(Struct, Generic[T], frozen=True):
     """One target of a call, ready to be asked.
 
     key: what its health is kept under. ask: makes one attempt. is_verbatim: it is asked in the caller's own words, so
-    that a refusal may be about these.
+    that a refusal may be about these; it is not where another target takes them.
     """
 
     key: Hashable
@@ -64,6 +68,7 @@ class Failover(Struct, frozen=True):
         legs = [_Leg(prepare) for prepare in options]
         most = max(self.retry.max_attempts, len(legs))
         outcome = _Outcome()
+        refused: list[tuple[Hashable, GatewayError]] = []
         made = 0
         while made < most:
             leg = await self._next(legs, outcome)
@@ -76,14 +81,20 @@ class Failover(Struct, frozen=True):
                 continue
             made += 1
             try:
-                return await self._attempt(leg.option)
+                taken = await self._attempt(leg.option)
             except GatewayError as error:
                 outcome.note(error, made)
+                if leg.option.is_verbatim and isinstance(error, _REFUSALS):
+                    refused.append((leg.option.key, error))
                 leg.failures += 1
                 leg.is_over = not error.retry_here
                 leg.ready_at = time.monotonic() + self.retry.wait(leg.failures, error)
                 if not (error.retry_here or error.retry_elsewhere):
                     break
+            else:
+                for key, refusal in refused:  # what one target takes was not why another did not
+                    self.breakers.note(key, refusal, is_probe=False)
+                return taken
         raise outcome.error()
 
     async def _next(self, legs: list[_Leg[T]], outcome: _Outcome) -> _Leg[T] | None:
@@ -122,19 +133,35 @@ class Failover(Struct, frozen=True):
         return not self.breakers.wait(option.key)
 
     async def _attempt(self, option: Option[T]) -> T:
-        is_probe = self.breakers.start(option.key)
+        if not self.breakers.start(option.key):
+            return await self._ask(option, is_probe=False)
+        probe = asyncio.create_task(self._ask(option, is_probe=True))
+        try:
+            return await asyncio.shield(probe)
+        except asyncio.CancelledError:
+            # what comes of it matters to all who wait for this target, not only to whoever has given it up
+            limit = asyncio.get_running_loop().call_later(_LEFT_PROBE_SECONDS, probe.cancel)
+            probe.add_done_callback(partial(_drop, limit))
+            raise
+
+    async def _ask(self, option: Option[T], *, is_probe: bool) -> T:
         try:
             taken = await option.ask()
         except GatewayError as error:
-            is_about_words = option.is_verbatim and isinstance(error, (PermissionRefused, NotFound))
-            self.breakers.note(option.key, None if is_about_words else error, is_probe=is_probe)
-            raise
-        except BaseException:  # whoever asked has given it up
-            if is_probe:
-                self.breakers.give_back(option.key)
+            if option.is_verbatim and isinstance(error, _REFUSALS):
+                self.breakers.note_answer(option.key)
+            else:
+                self.breakers.note(option.key, error, is_probe=is_probe)
             raise
         self.breakers.note(option.key, None, is_probe=is_probe)
         return taken
+
+
+def _drop(limit: asyncio.TimerHandle, probe: asyncio.Task[T]) -> None:
+    """Nobody wants what came of it; a stream is closed as soon as nothing holds it any more."""
+    limit.cancel()
+    if not probe.cancelled():
+        probe.exception()
 
 
 class _Outcome:

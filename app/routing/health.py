@@ -121,10 +121,6 @@ class Breakers:
         health.open_until = self._clock() + self._seconds
         return True
 
-    def give_back(self, key: Hashable) -> None:
-        """A probe has come to no outcome: another may take its place."""
-        self._known(key).open_until = self._clock()
-
     def note(self, key: Hashable, error: GatewayError | None, *, is_probe: bool) -> None:
         """The outcome of a call."""
         now = self._clock()
@@ -147,6 +143,12 @@ class Breakers:
                     health.open_until = now + self._seconds
             case _:
                 self._is_up(key)
+
+    def note_answer(self, key: Hashable) -> None:
+        """A call has been answered in a way that says no more than that the target is up."""
+        health = self._healths.get(key)
+        if health is not None:
+            health.failures = 0
 
     def may_retry(self, key: Hashable) -> bool:
         """Take one retry of the target's budget; False if none is left."""

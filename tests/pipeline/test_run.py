@@ -1,5 +1,6 @@
 """The pipeline over a transport that answers from memory: what goes out, what comes back, what is recorded, what is closed."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -16,12 +17,14 @@ from app.converse.call import Intent, ModelCall
 from app.converse.events import Event
 from app.kit import json
 from app.kit.clock import Deadline
+from app.kit.values import replace
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 from app.pipeline.ways import take_forwarded, take_forwarded_stream
 from app.policies.auth import RequestHead
 from app.policies.caller import ANONYMOUS
 from app.routing.failover import Failover
+from app.routing.health import Breakers
 from app.routing.plan import Planner
 from app.telemetry.observer import RequestRecord
 from tests.bedrock.test_decode import DECODED, STREAM
@@ -167,6 +170,29 @@ async def test_a_stream_that_is_given_up_is_closed() -> None:
     await anext(stream)
     await stream.aclose()
     assert answer.is_closed
+
+
+async def test_the_stream_of_a_probe_that_nobody_waits_for_is_closed() -> None:
+    arrived = asyncio.Event()
+
+    class Late(Memory):
+        async def open(self, request: HttpRequest) -> Any:
+            await arrived.wait()
+            return await super().open(request)
+
+    answer, made = Response(200, [STREAM[:120], STREAM[120:]]), exchange()
+    pipeline = await pipeline_over(Late(answer))
+    breakers = Breakers(1, 0.0)
+    pipeline = replace(pipeline, failover=replace(pipeline.failover, breakers=breakers))
+    (target,) = pipeline.planner.plan(CALL.model)
+    key = target.model.raw, target.place, "converse"
+    breakers.note(key, errors.UpstreamUnreachable("no"), is_probe=False)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await pipeline.run(made, CALL.model, lambda target: pipeline.converse_stream(made, CALL, target))
+    arrived.set()
+    await asyncio.sleep(0.02)
+    assert (answer.is_closed, breakers.are_closed) == (True, True)
 
 
 async def test_a_forwarded_answer_is_untouched() -> None:

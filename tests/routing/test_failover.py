@@ -267,20 +267,59 @@ async def test_outcomes_reach_the_breakers() -> None:
     assert set(breakers.states()) == {"a", "b"}
 
 
-async def test_a_probe_that_is_given_up_makes_room_for_another() -> None:
+@pytest.mark.parametrize("error", [None, errors.UpstreamUnreachable("no")])
+async def test_a_probe_goes_on_for_all_others_where_its_caller_gives_it_up(error: errors.GatewayError | None) -> None:
+    breakers = Breakers(1, 0.0)
+    for name in "ab":
+        breakers.note(name, errors.UpstreamUnreachable("no"), is_probe=False)
+    breakers._seconds = 50.0
+    answer = asyncio.Event()
+    asked: list[str] = []
+
+    def option(name: str) -> Callable[[], Awaitable[Option[str]]]:
+        async def ask() -> str:
+            asked.append(name)
+            await answer.wait()
+            if error is not None:
+                raise error
+            return name
+
+        async def prepare() -> Option[str]:
+            return Option(name, ask)
+
+        return prepare
+
+    for _ in range(3):  # who is as impatient goes to the next target, and then is told at once
+        with pytest.raises((TimeoutError, errors.Overloaded)):
+            async with asyncio.timeout(0.01):
+                await failover(breakers=breakers).run([option("a"), option("b")], Deadline.after(9))
+    assert asked == ["a", "b"]
+    answer.set()
+    await asyncio.sleep(0.01)
+    assert breakers.are_closed is (error is None)
+
+
+async def test_a_probe_that_was_given_up_does_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.routing.failover._LEFT_PROBE_SECONDS", 0.02)
     breakers = Breakers(1, 0.0)
     breakers.note("a", errors.UpstreamUnreachable("no"), is_probe=False)
-    breakers._seconds = 50.0
+    ended: list[bool] = []
+
+    async def ask() -> str:
+        try:
+            return await asyncio.sleep(60, "a")
+        finally:
+            ended.append(True)
 
     async def prepare() -> Option[str]:
-        return Option("a", lambda: asyncio.sleep(60, "a"))
+        return Option("a", ask)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await failover(breakers=breakers).run([prepare], Deadline.after(9))
-    assert (breakers.states(), breakers.wait("a")) == ({"a": "half_open"}, 0.0)
-    assert await Attempts().run(failover(breakers=breakers), "a") == "a"
-    assert breakers.are_closed
+    assert not ended
+    await asyncio.sleep(0.05)
+    assert (ended, breakers.are_closed) == ([True], False)
 
 
 @pytest.mark.parametrize("error", [errors.PermissionRefused("no"), errors.ModelNotFound("no")])
@@ -300,3 +339,39 @@ async def test_a_refusal_of_what_a_caller_says_in_bedrocks_words_does_not_have_t
         with pytest.raises(type(error)):
             await failover(breakers=breakers).run([prepare], Deadline.after(9))
         assert breakers.is_resting("a") is not is_verbatim
+
+
+async def test_who_refuses_what_the_next_target_takes_rests() -> None:
+    breakers = Breakers()
+    asked: list[str] = []
+
+    def option(name: str) -> Callable[[], Awaitable[Option[str]]]:
+        async def ask() -> str:
+            asked.append(name)
+            if name == "a":
+                raise errors.PermissionRefused("no", retry_elsewhere=True)
+            return name
+
+        async def prepare() -> Option[str]:
+            return Option(name, ask, is_verbatim=True)
+
+        return prepare
+
+    for _ in range(2):
+        assert await failover(breakers=breakers).run([option("a"), option("b")], Deadline.after(9)) == "b"
+    assert asked == ["a", "b", "b"]
+
+
+async def test_a_refusal_of_a_callers_own_words_ends_no_rest() -> None:
+    breakers = Breakers()
+    breakers.note("a", throttle(60.0), is_probe=False)
+
+    async def refuse() -> str:
+        raise errors.PermissionRefused("no")
+
+    async def prepare() -> Option[str]:
+        return Option("a", refuse, is_verbatim=True)
+
+    with pytest.raises(errors.PermissionRefused):
+        await failover(breakers=breakers).run([prepare], Deadline.after(9))
+    assert breakers.is_resting("a")
