@@ -22,22 +22,31 @@ _AT_ONCE = 8
 class _Spent:
     """What the calls for one list of texts took together."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: int) -> None:
+        self._left = calls
         self._tokens = 0
         self._models: set[str] = set()
         self._is_known = True
 
-    def add(self, model: str, response: HttpResponse, document: dict[str, Any]) -> Usage:
-        """The tokens so far, those of one more answer of a model included.
-
-        They are not final where an answer told of none, nor where several models share them, at prices of their own.
-        """
+    def add(self, model: str, response: HttpResponse, document: dict[str, Any]) -> Usage | None:
+        """The tokens so far, those of one more answer of a model included."""
         counted = usage_of_headers(response.headers)
         tokens = counted.input if counted is not None else count_in(document, "inputTextTokenCount")
+        self._left -= 1
         self._tokens += tokens
         self._models.add(model)
         self._is_known = self._is_known and tokens > 0
-        return Usage(input=self._tokens, is_final=self._is_known and len(self._models) == 1)
+        return self.usage
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens so far, if any answer has come.
+
+        They are not final while some are missing, where an answer told of none, and where several models share them, at
+        prices of their own.
+        """
+        is_final = self._is_known and not self._left and len(self._models) == 1
+        return Usage(input=self._tokens, is_final=is_final) if self._models else None
 
 
 async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> list[list[float]]:
@@ -53,7 +62,7 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
     exchange.record.ignored += draft.ignored
     await pipeline.check(exchange, call.texts)
     places = asyncio.Semaphore(_AT_ONCE)
-    spent = _Spent()
+    spent = _Spent(len(draft.bodies))
 
     async def one(body: dict[str, Any]) -> list[list[float]]:
         def way_to(target: Target) -> Way[list[list[float]]]:
@@ -65,14 +74,16 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
 
     # where a target is only probed, the first call tells whether there can be others
     is_alone = not pipeline.failover.breakers.are_closed
-    begun = [await one(draft.bodies[0])] if is_alone else []
-    tasks = [asyncio.create_task(one(body)) for body in draft.bodies[len(begun) :]]
+    tasks: list[asyncio.Task[list[list[float]]]] = []
     try:
+        begun = [await one(draft.bodies[0])] if is_alone else []
+        tasks += [asyncio.create_task(one(body)) for body in draft.bodies[len(begun) :]]
         answers = [*begun, *await asyncio.gather(*tasks)]
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        exchange.record.usage = spent.usage
     vectors = [vector for made in answers for vector in made]
     if len(vectors) != len(call.texts):
         raise UpstreamFailed("Bedrock's reply made no sense", detail="as many vectors as texts were expected")

@@ -171,3 +171,11 @@ async def test_the_tokens_of_several_calls(models: tuple[str, ...], answers: lis
     pipeline = await route(*models, over=Memory(*told))
     assert await embed.embed(pipeline, made, EmbeddingCall("mine", ["a", "b"])) == [[1.0], [1.0]]
     assert made.record.usage == usage
+
+
+async def test_what_was_spent_before_one_of_several_calls_failed_is_told_but_is_not_all() -> None:
+    over = Memory(answer(b'{"embedding":[1.0]}', headers=tokens(2)), Response(400, [b'{"message":"no"}']))
+    made: Exchange = exchange()
+    with pytest.raises(errors.GatewayError):
+        await embed.embed(await route(TITAN, over=over), made, EmbeddingCall("mine", ["a", "b"]))
+    assert made.record.usage == Usage(2, is_final=False)
