@@ -316,9 +316,10 @@ def tier_of_headers(headers: tuple[tuple[str, str], ...]) -> str:
     which have the same names (botocore's service model, InvokeModel).
     """
     told = dict(headers)
-    if told.get("x-amzn-bedrock-performanceconfig-latency") == "optimized":
-        return "optimized"
-    return told.get("x-amzn-bedrock-service-tier", "")
+    latency = told.get("x-amzn-bedrock-performanceconfig-latency", "")
+    if latency == "optimized":
+        return latency
+    return told.get("x-amzn-bedrock-service-tier", "default" if latency else "")
 
 
 def usage_of_invocation(document: Any) -> Usage | None:

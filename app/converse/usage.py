@@ -25,22 +25,26 @@ def written_in(usage: dict[str, Any]) -> dict[str, int]:
     """The tokens of a `TokenUsage` of Converse's that were cached, by how long they are kept: `5m`, `1h`."""
     details = usage.get("cacheDetails")
     listed = details if isinstance(details, list) else []
-    return {
-        each["ttl"]: count_in(each, "inputTokens")
-        for each in listed
-        if isinstance(each, dict) and isinstance(each.get("ttl"), str)
-    }
+    written: dict[str, int] = {}
+    for each in listed:
+        if isinstance(each, dict) and isinstance(ttl := each.get("ttl"), str):
+            written[ttl] = written.get(ttl, 0) + count_in(each, "inputTokens")
+    return written
 
 
 def tier_of(reply: Any) -> str:
     """What the tokens of a call of Converse's are paid by: a service tier, or `optimized`; as its reply or its metadata
-    tells, or its request, which has the same members.
+    tells, or its request, which has the same members. Beyond the quota of what is optimized it is not.
     """
     match reply:
         case {"performanceConfig": {"latency": "optimized"}}:
             return "optimized"
         case {"serviceTier": {"type": str(tier)}}:
             return tier
+        case {
+            "performanceConfig": {"latency": str()}
+        }:  # what is over the quota of the optimized is served like all else
+            return "default"
         case _:
             return ""
 
@@ -100,7 +104,11 @@ class Usage(Struct, frozen=True):
         """
         whole = _counted_in(usage, is_final=is_final)
         rounds = _rounds_in(usage)
-        return replace(cls.of_rounds(rounds, is_final=is_final), reasoning=whole.reasoning) if rounds else whole
+        if not rounds:
+            return whole
+        # other models have other prices
+        is_of_one_model = not any("model" in each for each in usage["iterations"])
+        return replace(cls.of_rounds(rounds, is_final=is_final and is_of_one_model), reasoning=whole.reasoning)
 
     def as_told_in(self, *documents: Any) -> "Usage":
         """The same, with what only an answer of Anthropic's, or the events of one, tells: its rounds, and what is
@@ -110,9 +118,12 @@ class Usage(Struct, frozen=True):
         for document in documents:
             match document:
                 case {"message": {"usage": dict(told)}} | {"usage": dict(told)}:
-                    kept = max(_counted_in(told).cache_write_1h, usage.cache_write_1h)
-                    usage = Usage.of_message(told) if _rounds_in(told) else replace(usage, cache_write_1h=kept)
+                    usage = Usage.of_message(told) if _rounds_in(told) else usage._with_kept(_counted_in(told))
         return usage
+
+    def _with_kept(self, told: "Usage") -> "Usage":
+        kept = max(told.cache_write_1h, self.cache_write_1h)
+        return replace(self, cache_write=max(self.cache_write, kept), cache_write_1h=kept)
 
 
 def _counted_in(usage: dict[str, Any], *, is_final: bool = True) -> Usage:

@@ -22,7 +22,7 @@ def test_missing_members_are_nothing() -> None:
         (None, {}),
         ("1h", {}),
         ([None, {"inputTokens": 1}, {"ttl": 5, "inputTokens": 1}, {"ttl": "5m"}], {"5m": 0}),
-        ([{"ttl": "5m", "inputTokens": 2}, {"ttl": "1h", "inputTokens": 3}], {"5m": 2, "1h": 3}),
+        ([{"ttl": "5m", "inputTokens": 2}, *[{"ttl": "1h", "inputTokens": 3}] * 2], {"5m": 2, "1h": 6}),
     ],
 )
 def test_what_is_cached_by_how_long(details: Any, written: dict[str, int]) -> None:
@@ -55,6 +55,12 @@ def test_rounds_that_make_no_sense_are_passed_over(iterations: Any) -> None:
     assert Usage(1, 2).as_told_in({"usage": told}) == Usage(1, 2)
 
 
+def test_rounds_of_another_model_have_no_price_here() -> None:
+    rounds = [{"input_tokens": 1, "output_tokens": 2}, {"input_tokens": 3, "output_tokens": 4, "model": "claude-opus"}]
+    usage = Usage.of_message({"iterations": rounds})
+    assert (usage.input, usage.output, usage.is_final) == (4, 6, False)
+
+
 def test_counts_of_a_round_that_are_none_are_nothing() -> None:
     told = {"iterations": [{"input_tokens": "5", "output_tokens": True, "cache_read_input_tokens": 7}]}
     assert Usage.of_message(told) == Usage(cache_read=7, rounds=(Usage(cache_read=7),))
@@ -64,6 +70,7 @@ def test_bedrock_s_own_counts_and_what_only_the_answer_tells() -> None:
     begun = {"message": {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": 3}}}}
     ended = {"usage": {"output_tokens": 2}}
     assert Usage(1, 2, 0, 4).as_told_in(begun, ended, None, {"usage": 5}) == Usage(1, 2, 0, 4, cache_write_1h=3)
+    assert Usage(1, 2).as_told_in(begun) == Usage(1, 2, 0, 3, cache_write_1h=3)
     rounds = {"usage": {"iterations": [{"input_tokens": 5, "output_tokens": 6}] * 2}}
     assert Usage(1, 2).as_told_in(rounds) == Usage(10, 12, rounds=(Usage(5, 6), Usage(5, 6)))
 
@@ -81,6 +88,7 @@ def test_thoughts_are_counted_where_claude_tells() -> None:
         ({"serviceTier": {"type": "flex"}, "performanceConfig": None}, "flex"),
         ({"serviceTier": {"type": "default"}, "performanceConfig": {"latency": "standard"}}, "default"),
         ({"serviceTier": {"type": "default"}, "performanceConfig": {"latency": "optimized"}}, "optimized"),
+        ({"performanceConfig": {"latency": "standard"}}, "default"),
         ({"serviceTier": "flex", "performanceConfig": ["optimized"]}, ""),
         ([], ""),
     ],

@@ -67,6 +67,7 @@ def test_thoughts_are_counted_in_whole_answers_too() -> None:
         ((), "flex"),
         ((("x-amzn-bedrock-service-tier", "default"),), "default"),
         ((("x-amzn-bedrock-performanceconfig-latency", "optimized"),), "optimized"),
+        ((("x-amzn-bedrock-performanceconfig-latency", "standard"),), "default"),
     ],
 )
 async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_asked_for(
