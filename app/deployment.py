@@ -57,7 +57,7 @@ def _faults(config: ConfigFile) -> Iterator[str]:
     for name, known in config.models.items():
         yield from (f"models.{name}.stands_for: {fault}" for fault in _faults_of_model(known.stands_for))
     for name in config.prices:
-        yield from (f"prices.{name}: {fault}" for fault in _faults_of_priced(name, config.aliases.get(name, name)))
+        yield from (f"prices.{name}: {fault}" for fault in _faults_of_priced(name, config))
     for name, row in config.routes.items():
         for place, target in enumerate(row.targets):
             yield from (f"routes.{name}.targets.{place}.{fault}" for fault in _faults_of_place(target))
@@ -70,9 +70,12 @@ def _faults_of_model(model: str) -> Iterator[str]:
         yield error.message
 
 
-def _faults_of_priced(name: str, model: str) -> Iterator[str]:
+def _faults_of_priced(name: str, config: ConfigFile) -> Iterator[str]:
+    if name in config.routes or name == DEFAULT_ALIAS:
+        yield "what is asked by this name is priced by the model that answers: write its base id"
+        return
     try:
-        base = parse_model_id(model).base
+        base = parse_model_id(config.aliases.get(name, name)).base
     except InvalidRequest as error:
         yield error.message
         return

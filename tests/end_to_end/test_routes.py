@@ -366,6 +366,11 @@ PROFILE_OF_AWS = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.a.
         (f'[prices."global.a.b"]\n{PRICE}', "write a.b"),
         (f'[prices."{PROFILE_OF_AWS}"]\n{PRICE}', "write a.b"),
         (f'[aliases]\na = "us.b.c"\n[prices.a]\n{PRICE}', "prices.a: prices are by base id"),
+        (
+            f'[routes.fast]\ntargets = [{{ model = "a.b" }}]\n[prices.fast]\n{PRICE}',
+            "prices.fast: what is asked by this name",
+        ),
+        (f"[prices.default]\n{PRICE}", "prices.default: what is asked by this name"),
         (f'[prices."arn:aws:s3:::x"]\n{PRICE}', "prices.arn:aws:s3:::x: the model's ARN is not one"),
         (f'[aliases]\n"scripted.echo-v1_0" = "b.c"\n[prices."b.c"]\n{PRICE}', ""),
         (f'[aliases]\n"scripted.echo-v1_0" = "b.c"\n[prices."{PROFILE}"]\n{PRICE}', ""),
