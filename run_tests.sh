@@ -91,8 +91,11 @@ test_quick() {
   mapfile -t beside < <(marked waits)
   beside+=("${outside[@]}")
   pytest "${quick[@]}" -n 2 "${beside[@]/#/--ignore=}" "$@" &
+  trap "kill $! 2>/dev/null" EXIT
   pytest "${quick[@]}" -n 6 "${beside[@]}" || ended=$?
-  wait $! && return "$ended"
+  wait $! || ended=$?
+  trap - EXIT
+  return "$ended"
 }
 test_timed() { marked timed | xargs pytest -q -n 0 -m "${1:-timed}"; }
 test_slow() { marked slow | xargs pytest -q -n 3 --dist loadgroup -m "slow and not timed and not npm and not endurance"; }
