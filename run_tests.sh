@@ -91,9 +91,10 @@ test_quick() {
   mapfile -t beside < <(marked waits)
   beside+=("${outside[@]}")
   pytest "${quick[@]}" -n 2 "${beside[@]/#/--ignore=}" "$@" &
-  trap "kill $! 2>/dev/null" EXIT
+  computing=$!
+  trap 'kill "$computing" 2>/dev/null' EXIT
   pytest "${quick[@]}" -n 6 "${beside[@]}" || ended=$?
-  wait $! || ended=$?
+  wait "$computing" || ended=$?
   trap - EXIT
   return "$ended"
 }
