@@ -110,13 +110,16 @@ class Pipeline(Struct, frozen=True):
 
     async def plan(self, name: str) -> list[Target]:
         """The targets of a name: how each is asked depends on the model that stands behind it."""
-        await self._look_behind(self.planner.plan(name), _BEHIND_SECONDS)
-        return self.planner.plan(name)
+        targets = self.planner.plan(name)
+        return self.planner.plan(name) if await self._look_behind(targets, _BEHIND_SECONDS) else targets
 
-    async def _look_behind(self, targets: list[Target], patience: float) -> None:
+    async def _look_behind(self, targets: list[Target], patience: float) -> bool:
+        """Find out what stands behind the names of targets; True if anything had to be."""
         hidden = [target for target in targets if target.known.is_opaque]
-        if hidden and self.find_behind is not None:
-            await asyncio.gather(*(self.find_behind(target, patience) for target in hidden))
+        if not hidden or self.find_behind is None:
+            return False
+        await asyncio.gather(*(self.find_behind(target, patience) for target in hidden))
+        return True
 
     async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[Target, str]) -> T:
         """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.
