@@ -17,6 +17,8 @@ from scripts.deploy.commands import TEMPLATE, Deployment, explain
 from scripts.deploy.environment import load_environment
 from scripts.deploy.progress import DeployError, Progress
 
+IMAGE = "REPOSITORY@sha256:DIGEST in a repository that the environment trusts, instead of one built from this tree"
+
 
 def main() -> int:
     """Run the command line; returns 0 when it serves, 1 when it does not, 130 when interrupted."""
@@ -25,7 +27,7 @@ def main() -> int:
     )
     parser.add_argument("command", choices=["deploy", "rollback", "status"])
     parser.add_argument("--environment", required=True, help="a name in infra/environments, or the path of such a file")
-    parser.add_argument("--image", default="", help="REPOSITORY@sha256:DIGEST, instead of one built from this tree")
+    parser.add_argument("--image", default="", help=IMAGE)
     parser.add_argument("--template", type=Path, default=TEMPLATE, help=f"the stack's template ({TEMPLATE})")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     parser.add_argument("--patience", type=float, default=3600, help="seconds that a change of the stack may take")

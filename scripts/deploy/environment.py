@@ -12,6 +12,8 @@ FOLDER = Path("infra/environments")
 _ARN = re.compile(
     r"arn:[a-z-]+:(?P<service>ecr|iam):(?P<region>[a-z0-9-]*):(?P<account>[0-9]{12}):(?P<kind>[a-z]+)/(?P<name>[^@:]+)"
 )
+# with its host, without which each tool looks elsewhere
+_REPOSITORY = r"^[a-z0-9-]+([.:][a-z0-9-]+)+(/[a-z0-9._-]+)+$"
 
 _EXAMPLES_ACCOUNT = "123456789012"
 # what CloudFormation's own Rules cannot compare: numbers, with the template's defaults
@@ -26,6 +28,7 @@ class Environment(BaseModel):
     parameters: those of infra/service.yml, without the images.
     url: where the gateway is reached from here, if not at the stack's output Url.
     registry: host of the registry, if not at the repository's own address.
+    images_from: the repositories that --image may name besides the environment's own, all that they hold included.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +40,7 @@ class Environment(BaseModel):
     parameters: dict[str, str]
     url: str = ""
     registry: str = ""
+    images_from: tuple[Annotated[str, Field(pattern=_REPOSITORY)], ...] = ()
 
     @property
     def stack(self) -> str:

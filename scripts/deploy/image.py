@@ -65,17 +65,26 @@ class Images:
         """What `take` will return for an image, without looking whether it is there.
 
         Raises:
-            DeployError: it is not given by digest.
+            DeployError: it is not given by digest, or the environment does not trust its repository.
         """
         if not BY_DIGEST.fullmatch(image):
             raise DeployError(f"{image} is no image by digest", "give --image REPOSITORY@sha256:DIGEST: a tag can move")
-        return self._named(image.partition("@")[2])
+        repository, _, digest = image.partition("@")
+        environment = self._environment
+        # whoever calls names the image, and who may call need not be who may change what runs: the file is reviewed
+        if repository not in (environment.repository_uri, *environment.images_from):
+            trusted = ", ".join((environment.repository_uri, *environment.images_from))
+            raise DeployError(
+                f"{environment.name} takes no images from {repository}; it takes them from {trusted}",
+                f"if all that it holds may run there, add {repository} to images_from in the environment's file",
+            )
+        return self._named(digest)
 
     def take(self, image: str) -> str:
-        """An image that is there already, or in another repository, from which it is copied with its digest.
+        """An image that is there already, or in a trusted repository, from which it is copied with its digest.
 
         Raises:
-            DeployError: it is not given by digest, or is nowhere.
+            DeployError: it is not given by digest, is nowhere, or the environment does not trust its repository.
         """
         named = self.expected(image)
         repository, _, digest = image.partition("@")

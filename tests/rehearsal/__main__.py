@@ -99,6 +99,7 @@ class Rehearsal:
                     "stack_role": outputs["StackRoleArn"],
                     "url": f"{self._cloud.endpoint}/_alb/outcrop-{name}",
                     "registry": self._cloud.endpoint.removeprefix("http://"),
+                    "images_from": [self._elsewhere()] if name == PROMOTED else [],
                     "parameters": {
                         "RepositoryArn": outputs["RepositoryArn"],
                         "PermissionsBoundaryArn": outputs["PermissionsBoundaryArn"],
@@ -171,12 +172,19 @@ class Rehearsal:
 
     def _promotion(self) -> None:
         digest = self._image().partition("@")[2]
-        image = f"{self._cloud.endpoint.removeprefix('http://')}/{STACK}@{digest}"
+        image = f"{self._elsewhere()}@{digest}"
+        strange = f"127.0.0.1/anybody@{digest}"
+        ended = self._deploy_sh("deploy", "--image", strange, environment=self._promoted)
+        self._expect(ended == 1 and "takes no images from" in self._printed[-1], "an image from elsewhere is refused")
         started = time.monotonic()
         ended = self._deploy_sh("deploy", "--image", image, environment=self._promoted)
         self._expect(ended == 0, "an image is promoted to another environment")
         self._told("promotion", started)
         self._expect(f"outcrop-{PROMOTED}@{digest}" in self._printed[-1], "with the same digest")
+
+    def _elsewhere(self) -> str:
+        """The first environment's repository, as the second one reaches it."""
+        return f"{self._cloud.endpoint.removeprefix('http://')}/{STACK}"
 
     def _image(self) -> str:
         (stack,) = self._cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
