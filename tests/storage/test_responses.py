@@ -1,13 +1,17 @@
 """Where answers are kept: the same contract, whoever keeps them."""
 
 import asyncio
+import re
 import shutil
 import sqlite3
 import stat
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +20,7 @@ from app.errors import Overloaded
 from app.gateway import build_gateway
 from app.settings import Settings, SettingsError
 from app.share import Share
+from app.storage import responses_sqlite
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.storage.responses_sqlite import SqliteResponses
 
@@ -110,6 +115,115 @@ def test_memory_is_bounded_and_whoever_has_most_loses_the_oldest() -> None:
         assert await store.get("newcomer", "1") == b"0123456789"
         store.close()
         assert await store.get("newcomer", "1") is None
+
+    asyncio.run(run())
+
+
+def test_a_file_is_bounded_whoever_writes_it_and_whoever_has_most_loses_the_oldest(tmp_path: Path) -> None:
+    path, clock = tmp_path / "responses.db", Clock()
+
+    async def run() -> None:
+        stores = [SqliteResponses(path, 1000, most_bytes=1_000_000, clock=clock) for _ in range(2)]
+        one, other = stores
+        await one.put("small", "1", {"1": b"x"})
+        for place in range(100):
+            clock.now += 1
+            assert await stores[place % 2].put("large", f"{place}", {f"{place}": bytes(30_000)})
+        kept = [place for place in range(100) if await one.get("large", f"{place}")]
+        assert kept == list(range(100 - len(kept), 100))
+        assert 25 < len(kept) < 34
+        assert await other.get("small", "1") == b"x"
+        assert await one.put("small", "2", {"2": bytes(40_000)}) is False
+        assert await one.get("small", "2") is None
+        for store in stores:
+            store.close()
+
+    asyncio.run(run())
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 1_100_000
+
+
+def test_a_file_of_an_older_version_is_bounded_from_then_on(tmp_path: Path) -> None:
+    path = tmp_path / "responses.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "create table responses (owner text not null, key text not null, grouped text not null,"
+            " until real not null, entry blob not null, primary key (owner, key))"
+        )
+        rows = [("large", f"{place}", f"{place}", 1000 + place, bytes(30_000)) for place in range(50)]
+        connection.executemany("insert into responses values (?, ?, ?, ?, ?)", rows)
+
+    async def run() -> None:
+        store = SqliteResponses(path, 1000, patience=10, most_bytes=1_000_000, clock=Clock())
+        assert await store.get("large", "0") == bytes(30_000)
+        assert await store.put("small", "1", {"1": bytes(20_000)})
+        assert (await store.get("large", "0"), await store.get("large", "49")) == (None, bytes(30_000))
+        # as that version writes, while both run
+        with closing(sqlite3.connect(path)) as connection, connection:
+            row = ("large", "49", "another", 2000, bytes(10))
+            connection.execute("insert or replace into responses values (?, ?, ?, ?, ?)", row)
+        store.close()
+
+    asyncio.run(run())
+    with closing(sqlite3.connect(path)) as connection:
+        counted = connection.execute("select owner, bytes from held order by owner").fetchall()
+        there = "select owner, sum(length(entry)) from responses group by owner order by owner"
+        assert counted == connection.execute(there).fetchall()
+
+
+def test_no_request_reads_all_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "responses.db"
+    statements: list[str] = []
+
+    class Told(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            statements.append(sql)
+            return super().execute(sql, *parameters)
+
+    async def run() -> None:
+        store = SqliteResponses(path, 10, most_bytes=200_000)
+        with monkeypatch.context() as patched:
+            patched.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Told))
+            for place in range(50):
+                await store.put("a", f"{place}", {f"{place}": bytes(6000)})
+            await store.get("a", "1")
+            await store.delete("a", "1")
+        store.close()
+
+    asyncio.run(run())
+    with closing(sqlite3.connect(path)) as connection:
+        explained = {sql: f"explain query plan {sql}" for sql in statements if "from responses" in sql}
+        plans = [connection.execute(plan, [None] * sql.count("?")).fetchall() for sql, plan in explained.items()]
+    searches = re.findall(r"(SCAN|SEARCH) responses (?:USING (?:COVERING )?INDEX )?(.*?)'", repr(plans))
+    assert sorted(searches) == [
+        ("SEARCH", "responses_by_age (owner=?)"),
+        ("SEARCH", "responses_by_end (until<?)"),
+        ("SEARCH", "responses_by_group (owner=? AND grouped=? AND until>?)"),
+        ("SEARCH", "responses_by_group (owner=? AND grouped=?)"),
+        ("SEARCH", "sqlite_autoindex_responses_1 (owner=? AND key=?)"),
+    ]
+
+
+def test_what_has_ended_goes_in_portions_so_that_no_put_waits_for_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, clock, ticks = tmp_path / "responses.db", Clock(), count()
+
+    def left() -> int:
+        with closing(sqlite3.connect(path)) as connection:
+            return int(connection.execute("select count(*) from responses").fetchone()[0])
+
+    async def run() -> None:
+        store = SqliteResponses(path, 10, patience=5, clock=clock)
+        for place in range(20):
+            await store.put("a", f"{place}", {f"{place}": b"x"})
+        clock.now += 10
+        monkeypatch.setattr(responses_sqlite, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 10))
+        assert await store.put("a", "new", {"new": b"new"})
+        assert 11 < left() < 20
+        for place in range(4):
+            assert await store.put("a", f"new {place}", {f"new {place}": b"new"})
+        assert left() == 5
+        store.close()
 
     asyncio.run(run())
 
