@@ -9,8 +9,10 @@ import contextlib
 import logging
 import os
 import threading
+from io import BytesIO
 from typing import Any
 
+import requests
 from opentelemetry import propagate
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -18,11 +20,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
 from opentelemetry.trace import Tracer as OpenTracer
+from requests.adapters import HTTPAdapter
 
 import app
 from app.telemetry.observer import RequestRecord
 from app.telemetry.trace import Headers, trace_headers
 
+_MOST_ANSWERED = 16_384
 _OPERATIONS = {"openai_embeddings": "embeddings", "cohere_rerank": "rerank"}
 
 
@@ -35,7 +39,7 @@ class OpenTelemetryTracer:
         self._provider = TracerProvider(
             resource=Resource.create({**named, "service.version": app.__version__}), shutdown_on_exit=False
         )
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=_session())))
         self._tracer = self._provider.get_tracer("outcrop", app.__version__)
 
     def begin(self, record: RequestRecord, headers: list[tuple[bytes, bytes]]) -> "OpenTelemetryTrace":
@@ -140,3 +144,22 @@ class OpenTelemetryTrace:
             span.set_status(Status(StatusCode.ERROR))
         span.set_attributes({name: value for name, value in known.items() if value})
         span.end()
+
+
+class _Unheard(HTTPAdapter):
+    """Reads of a collector's answers only what a connection must have read to be used again: nobody looks at it."""
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().send(*args, **kwargs)
+        response.raw.read(_MOST_ANSWERED, decode_content=False)
+        response.close()
+        # a session reads the rest of redirections, followed or not
+        response.raw = BytesIO()
+        return response
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Unheard())
+    return session

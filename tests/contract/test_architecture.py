@@ -19,6 +19,7 @@ DOORS = {
     "httptools": {"bedrock/http1/connection.py"},
     "opentelemetry": {"telemetry/tracing.py"},
     "prometheus_client": {"telemetry/metrics.py"},
+    "requests": {"telemetry/tracing.py"},
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),
     "botocore": {"aws_chain.py", "aws_data.py"},

@@ -1,6 +1,8 @@
 """Metrics as Prometheus fetches them, and spans as a collector gets them by OTLP."""
 
+import asyncio
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,10 +88,12 @@ class Collector:
     def __init__(self) -> None:
         self.spans: list[Any] = []
         self.resources: list[dict[str, str]] = []
+        self.connections: set[Any] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        self.connections.add(scope["client"])
         body, more = b"", True
         while more:
             message = await receive()
@@ -199,3 +203,45 @@ def test_a_collector_that_is_gone_harms_nobody(bedrock: tuple[Listening, str]) -
             started = time.monotonic()
             assert chat(base, "scripted.echo-v1:0").status_code == 200
             assert time.monotonic() - started < 2
+
+
+class Flooding:
+    """A collector whose answers have no end but the patience of whoever reads them, and 100 MB."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.sent = 0
+        self.is_over = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        while (await receive()).get("more_body"):
+            pass
+        gone = asyncio.ensure_future(receive())
+        await send({"type": "http.response.start", "status": self.status, "headers": [(b"location", b"/elsewhere")]})
+        while not gone.done() and self.sent < 100_000_000:
+            await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
+            self.sent += 100_000
+        await send({"type": "http.response.body", "body": b""})
+        gone.cancel()
+        self.is_over.set()
+
+
+@pytest.mark.parametrize("status", [200, 307, 400])
+def test_what_a_collector_answers_is_not_read_to_its_end(bedrock: tuple[Listening, str], status: int) -> None:
+    collector = Flooding(status)
+    with serving(collector) as url:
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": "20"}
+        with mock.patch.dict(os.environ, settings), gateway(bedrock[1]) as base:
+            assert chat(base, "scripted.echo-v1:0").status_code == 200
+            assert collector.is_over.wait(10)
+    assert collector.sent < 50_000_000
+
+
+def test_spans_go_over_one_connection(bedrock: tuple[Listening, str]) -> None:
+    with traced(bedrock[1]) as (base, collector):
+        for target in ("scripted.echo-v1:0", "scripted.echo-v1:0.drip-20"):
+            assert chat(base, target).status_code == 200
+            assert collector.named(f"chat {target}")
+    assert len(collector.connections) == 1
