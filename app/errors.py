@@ -9,7 +9,7 @@
     │   ├── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
     │   ├── CallerTooSlow         408  the body did not arrive in time
     │   ├── ThreadRefused         400  the conversation's beginning is kept where Outcrop does not reach
-    │   └── GuardrailIntervened   400  the deployment's guardrail blocks what was to be embedded or ranked
+    │   └── GuardrailIntervened   400  the deployment's guardrail blocks what it was shown before the call
     ├── NotFound                  404  no such path or resource
     │   └── ModelNotFound         404  no such model, or none that this account can call
     │       └── ProfileRequired   404  a model that is sold only by inference profile

@@ -1,6 +1,8 @@
 """A guardrail that this deployment puts on every call: where it cannot be applied, there is no call."""
 
 import contextlib
+import html
+import re
 from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +28,29 @@ _OWN_CONFIG = "amazon-bedrock-guardrailConfig"
 _MEDIA = frozenset(
     {"audio", "image", "image_url", "images", "inputImage", "mediaSource", "s3Location", "source", "video"}
 )
+# members of messages and of the system prompt that say nothing, that Converse's guardrails look at themselves, or that
+# define tools, which nobody looks at (DEPLOYMENT.md)
+_LEFT_TO_BEDROCK = frozenset({"audio", "cachePoint", "image", "text", "toolAddition", "toolRemoval", "video"})
+# fields of models' own that choose how to answer, and cannot tell a model anything else; and definitions, as above
+_CHOICES = frozenset(
+    {
+        "anthropic_beta",
+        "context_management",
+        "inferenceConfig",
+        "output_config",
+        "reasoning",
+        "reasoningConfig",
+        "reasoning_config",
+        "reasoning_effort",
+        "response_format",
+        "stop",
+        "stop_sequences",
+        "thinking",
+        "tool_choice",
+        "tools",
+    }
+)
+_TAG = re.compile(r"<[^<>]*>")
 _UNSEEN = "the guardrail of this deployment cannot look at this"
 _MARKED = "would keep what is not marked from the guardrail of this deployment"
 
@@ -48,17 +73,20 @@ class Guardrail(Struct, frozen=True):
     def guard(self, request: BedrockRequest) -> tuple[BedrockRequest, list[Shown]]:
         """The request with the guardrail on it, in the way of its operation (contracts 4.2), and what it would not see.
 
-        Converse's guardrails do not look at the results of tools (AWS user guide, guardrails with Converse, 2026-11).
+        Converse's guardrails do not look at the results of tools, nor at their arguments and definitions (AWS user
+        guide, guardrails with Converse, 2026-11), nor at thoughts (the same, guardrails); of what else is no message's
+        text, AWS does not say that they do.
 
         Raises:
             PermissionRefused: the operation cannot apply it. InvalidRequest: the caller wants another one, or marks
                 what it is to look at: Bedrock then lets the rest pass (AWS user guide, guardrails with Converse; tags);
-                or a tool has answered with what no guardrail can look at.
+                or there is something that no guardrail can look at, or that could be read in two ways.
         """
         operation = request.path.rpartition("/")[2] if request.path.startswith("/model/") else ""
         if operation in _CONVERSE:
             body = self._on_converse(_document(request.body))
-            return replace(request, body=json.dumps(body)), [*_results(body)]
+            unseen = [shown for shown in _unseen(body) if shown != as_text("")]
+            return replace(request, body=json.dumps(body)), unseen
         if operation in _INVOKE:
             document = _document(request.body)
             if _OWN_CONFIG in document:
@@ -89,9 +117,6 @@ class Guardrail(Struct, frozen=True):
             raise InvalidRequest("is not the guardrail of this deployment", param="guardrailConfig")
         if config.get("streamProcessingMode", "sync") != "sync":
             raise InvalidRequest("must be sync", param="guardrailConfig.streamProcessingMode")
-        for path, block in _blocks(body):
-            if "guardContent" in block:
-                raise InvalidRequest(_MARKED, param=f"{path}.guardContent")
         return {**body, "guardrailConfig": {**config, **ours}}
 
     def _in_headers(self, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -132,51 +157,117 @@ def _texts(value: Any, path: tuple[str, ...] = ()) -> Iterator[Shown]:
                 yield from _texts(inside, path)
 
 
-def _blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every block of a Converse request, with its path."""
-    yield from _in_list(body.get("system"), "system")
-    for place, message in enumerate(listed(body.get("messages"))):
-        if isinstance(message, dict):
-            yield from _in_list(message.get("content"), f"messages[{place}].content")
+def _unseen(body: dict[str, Any]) -> Iterator[Shown]:
+    """What of a Converse request its guardrails would not look at.
+
+    Raises:
+        InvalidRequest: no guardrail can look at it, or it is marked.
+    """
+    for path, name, _ in _blocks(body.get("system"), "system"):
+        if name not in _LEFT_TO_BEDROCK:
+            raise InvalidRequest(_UNSEEN, param=path)
+    for place, message in enumerate(_list(body.get("messages"), "messages")):
+        if not isinstance(message, dict):
+            raise InvalidRequest("must be an object", param=f"messages[{place}]")
+        for path, name, value in _blocks(message.get("content"), f"messages[{place}].content"):
+            yield from _in_message(path, name, value)
+    yield as_text(_in_words(body.get("promptVariables") or {}))
+    fields = body.get("additionalModelRequestFields") or {}
+    if not isinstance(fields, dict):
+        raise InvalidRequest("must be an object", param="additionalModelRequestFields")
+    for name, value in fields.items():
+        if name not in _CHOICES and not isinstance(value, int | float | None):
+            raise InvalidRequest(_UNSEEN, param=f"additionalModelRequestFields.{name}")
 
 
-def _in_list(blocks: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for place, block in enumerate(listed(blocks)):
-        if isinstance(block, dict):
-            yield f"{path}[{place}]", block
-            result = block.get("toolResult")
-            if isinstance(result, dict):
-                yield from _in_list(result.get("content"), f"{path}[{place}].toolResult.content")
+def _list(value: Any, path: str) -> list[Any]:
+    if value is None or isinstance(value, list):
+        return value or []
+    raise InvalidRequest("must be a list", param=path)
 
 
-def _results(body: dict[str, Any]) -> Iterator[Shown]:
-    """What tools have answered."""
-    for path, block in _blocks(body):
-        if ".toolResult.content[" in path:
-            yield _shown(block, path)
+def _blocks(blocks: Any, path: str) -> Iterator[tuple[str, str, Any]]:
+    """The path of each block, and its only member: of two, the model could read the one that nobody looked at."""
+    for place, block in enumerate(_list(blocks, path)):
+        if not isinstance(block, dict) or len(block) != 1:
+            raise InvalidRequest("must be an object with exactly one member", param=f"{path}[{place}]")
+        ((name, value),) = block.items()
+        if name == "guardContent":
+            raise InvalidRequest(_MARKED, param=f"{path}[{place}].guardContent")
+        yield f"{path}[{place}]", name, value
 
 
-def _shown(block: dict[str, Any], path: str) -> Shown:
+def _in_message(path: str, name: str, value: Any) -> Iterator[Shown]:
+    """What of a message's block is to be shown."""
+    match name, value:
+        case "toolResult", dict():
+            for inside, part, told in _blocks(value.get("content"), f"{path}.toolResult.content"):
+                yield _shown(part, told, inside)
+        case "toolUse", dict():
+            yield as_text(_in_words(value.get("input")))
+        case "reasoningContent", {"reasoningText": {"text": str(text)}, **rest} if not rest:
+            yield as_text(text)
+        case "reasoningContent", {"redactedContent": _, **rest} if not rest:
+            pass
+        case "citationsContent" | "searchResult", dict():
+            yield as_text(_in_words(value))
+        case "document", {"source": {"bytes": _} | {"s3Location": _} as source, **more} if len(source) == 1:
+            yield as_text(_in_words(more))
+        case "document", {"source": {"text": _} | {"content": _} as source} if len(source) == 1:
+            yield as_text(_in_words(value))
+        case _ if name not in _LEFT_TO_BEDROCK:
+            raise InvalidRequest(_UNSEEN, param=path)
+
+
+def _shown(name: str, value: Any, path: str) -> Shown:
     """A part of a tool's answer, as the guardrail looks at it.
 
     Raises:
         InvalidRequest: it cannot.
     """
-    match block:
-        case {"text": str(text)}:
-            return as_text(text)
-        case {"json": document}:
-            return as_text(json.dumps_text(document))
-        case {"image": {"format": kind, "source": {"bytes": data}}} if kind in _IMAGES:
-            return {"image": {"format": kind, "source": {"bytes": data}}}
-        case {"document": {"format": kind, "source": {"bytes": str(data)}, **more}} if kind in _TEXTS:
-            with contextlib.suppress(ValueError):
-                text = b64decode(data).decode()
-                if "\0" not in text:  # of another encoding
-                    return as_text(f"{text}\n{json.dumps_text(more)}")
-        case {"document": {"source": {"text": _} | {"content": _}}} | {"searchResult": _}:
-            return as_text(json.dumps_text(block))
+    match name, value:
+        case "text", str():
+            return as_text(value)
+        case ("json", _) | ("searchResult", dict()):
+            return as_text(_in_words(value))
+        case "image", {"format": kind, "source": {"bytes": data, **others}, **more} if not others and not more:
+            if kind in _IMAGES:
+                return {"image": {"format": kind, "source": {"bytes": data}}}
+        case "document", {"format": kind, "source": {"bytes": str(data), **others}, **more} if not others:
+            if kind in _TEXTS:
+                with contextlib.suppress(ValueError):
+                    text = b64decode(data, validate=True).decode()
+                    if "\0" not in text:  # of another encoding
+                        return as_text(f"{_as_read(text) if kind == 'html' else text}\n{_in_words(more)}")
+        case "document", {"source": {"text": _} | {"content": _} as source} if len(source) == 1:
+            return as_text(_in_words(value))
     raise InvalidRequest(_UNSEEN, param=path)
+
+
+def _as_read(page: str) -> str:
+    """A page of HTML as it stands and as it is read: references and tags in the midst of words would hide them."""
+    source = html.unescape(page)
+    read = html.unescape(_TAG.sub("", page))
+    return source if read == source else f"{source}\n{read}"
+
+
+def _in_words(document: Any) -> str:
+    """A document in lines: JSON's own signs, such as an escaped line's end, would hide words."""
+    lines: list[str] = []
+    waiting = [("", document)]
+    while waiting:
+        name, value = waiting.pop()
+        match value:
+            case dict():
+                lines += [name] if name else []
+                waiting += reversed(value.items())
+            case list():
+                lines += [name] if name else []
+                waiting += [("", inside) for inside in reversed(value)]
+            case _:
+                said = value if isinstance(value, str) else json.dumps_text(value)
+                lines.append(f"{name}: {said}" if name else said)
+    return "\n".join(lines)
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 may hold everybody else up."""
 
 import asyncio
+import base64
 import contextlib
 import gc
 import time
@@ -114,6 +115,18 @@ def unseen(count: int) -> Work:
     return lambda: Guardrail("g", "1").guard(request)
 
 
+def told(content: dict[str, Any]) -> Work:
+    result = {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [content]}}]}
+    body = json.dumps({"messages": [result]})
+    request = BedrockRequest("bedrock-runtime", "POST", "/model/a.b/converse", body=body)
+    return lambda: Guardrail("g", "1").guard(request)
+
+
+def tags(count: int) -> Work:
+    page = base64.b64encode(b"<a&#" * 100 * count).decode()
+    return told({"document": {"format": "html", "name": "d", "source": {"bytes": page}}})
+
+
 def delta(index: int, said: Any) -> Any:
     return {"contentBlockDelta": {"contentBlockIndex": index, "delta": said}}
 
@@ -193,6 +206,11 @@ CASES: dict[str, tuple[int, Callable[[int], Work]]] = {
     "turns of the system": (500, lambda count: of_message(messages=[{"role": "system", "content": "x"}] * count)),
     "edits and betas": (500, edits),
     "texts that a guardrail sees": (500, unseen),
+    "a result that a guardrail sees": (
+        500,
+        lambda count: told({"json": {f"{number}": [{}] for number in range(count)}}),
+    ),
+    "a page that a guardrail sees": (50, tags),
     "frames of one batch": (1000, lambda count: streamed([b"x" * 1000] * count, bytes)),
     "blocks of text": (1000, lambda count: as_response(blocks(count))),
     "thoughts": (1000, lambda count: as_response(thoughts(count))),

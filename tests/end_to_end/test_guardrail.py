@@ -159,7 +159,13 @@ def told(content: list[Any]) -> dict[str, Any]:
 
 
 FORBIDDEN = "this is forbidden"
-PLAIN_BYTES = base64.b64encode(FORBIDDEN.encode()).decode()
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+PLAIN_BYTES = encoded(FORBIDDEN)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +179,10 @@ PLAIN_BYTES = base64.b64encode(FORBIDDEN.encode()).decode()
         {"document": {"format": "txt", "name": "d", "source": {"content": [{"text": FORBIDDEN}]}}},
         {"document": {"format": "txt", "name": "d", "source": {"bytes": PLAIN_BYTES}}},
         {"document": {"format": "txt", "name": "d", "context": FORBIDDEN, "source": {"bytes": "aGk="}}},
+        {"document": {"format": "html", "name": "d", "source": {"bytes": encoded("for&#98;idd&#x65;n")}}},
+        {"document": {"format": "html", "name": "d", "source": {"bytes": encoded("for<b>bid</b>den")}}},
+        {"document": {"format": "html", "name": "d", "source": {"bytes": encoded("<p title='for&#98;idden'>")}}},
+        {"json": {FORBIDDEN: 1}},
     ],
 )
 def test_what_a_tool_tells_is_shown_to_it_too(guarded: tuple[str, Watched], content: dict[str, Any]) -> None:
@@ -202,6 +212,10 @@ def test_a_picture_that_a_tool_tells_is_shown_to_it(guarded: tuple[str, Watched]
         {"document": {"format": "txt", "name": "d", "source": {"bytes": "no base64"}}},
         {"document": {"format": "txt", "name": "d", "source": {"bytes": "\u00e9"}}},
         {"document": {"format": "txt", "name": "d", "source": {"bytes": "YQBiAA=="}}},
+        {"document": {"format": "txt", "name": "d", "source": {"bytes": f"eA=={PLAIN_BYTES}"}}},
+        {"document": {"format": "pdf", "name": "d", "source": {"text": "ok", "bytes": PLAIN_BYTES}}},
+        {"image": {"format": "png", "source": {"bytes": "aGk=", "s3Location": {"uri": "s3://a/b"}}}},
+        {"image": {"format": "png", "source": {"bytes": "aGk="}, "error": {"message": FORBIDDEN}}},
         {"document": {"format": "pdf", "name": "d", "source": {"s3Location": {"uri": "s3://a/b"}}}},
         {"image": {"format": "gif", "source": {"bytes": "aGk="}}},
         {"video": {"format": "mp4", "source": {"bytes": "aGk="}}},
@@ -214,6 +228,94 @@ def test_what_it_cannot_look_at_is_refused(guarded: tuple[str, Watched], content
     answer = ask(base, f"/model/{ECHO}/converse", told([content]))
     assert (answer.status_code, seen.exchanges) == (400, [])
     assert "cannot look at this" in answer.json()["message"]
+
+
+def said(*blocks: dict[str, Any]) -> dict[str, Any]:
+    """A conversation in which the model is said to have said this."""
+    turns = [{"role": "assistant", "content": [*blocks]}, {"role": "user", "content": [{"text": "go on"}]}]
+    return {"messages": [{"role": "user", "content": [{"text": "hello"}]}, *turns]}
+
+
+def asked(*blocks: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"text": "hello"}, *blocks]}]}
+
+
+PDF = {"format": "pdf", "name": "d", "source": {"bytes": "JVBERi0="}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        said({"toolUse": {"toolUseId": "t", "name": "f", "input": {"a": ["b", FORBIDDEN]}}}),
+        said({"toolUse": {"toolUseId": "t", "name": "f", "input": "this is\nforbidden"}}),
+        said({"reasoningContent": {"reasoningText": {"text": FORBIDDEN, "signature": "s"}}}),
+        said({"citationsContent": {"content": [{"text": FORBIDDEN}], "citations": []}}),
+        said({"citationsContent": {"content": [{"text": "x"}], "citations": [{"title": FORBIDDEN}]}}),
+        asked({"document": {**PDF, "name": FORBIDDEN}}),
+        asked({"document": {**PDF, "context": FORBIDDEN}}),
+        asked({"document": {**PDF, "format": "txt", "source": {"text": FORBIDDEN}}}),
+        asked({"searchResult": {"source": "s", "title": FORBIDDEN, "content": [{"text": "x"}]}}),
+        {"promptVariables": {"a": {"text": FORBIDDEN}}},
+    ],
+)
+def test_what_converse_s_own_guardrail_overlooks_is_shown_to_it(
+    guarded: tuple[str, Watched], body: dict[str, Any]
+) -> None:
+    base, seen = guarded
+    seen.exchanges.clear()
+    answer = ask(base, f"/model/{ECHO}/converse", body)
+    assert (answer.status_code, "blocked the input" in answer.text) == (400, True)
+    assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+
+
+def test_a_word_in_a_document_of_json_is_shown_as_a_word(guarded: tuple[str, Watched]) -> None:
+    base, seen = guarded
+    seen.exchanges.clear()
+    ask(base, f"/model/{ECHO}/converse", told([{"json": {"a": ["b\tc", {"d": 5}], "e": None}}]))
+    assert seen.exchanges[0].body["content"] == [{"text": {"text": "a\nb\tc\nd: 5\ne: null"}}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        told([{"text": "ok", "json": {"a": FORBIDDEN}}]),
+        told([{"text": "ok", "document": PDF}]),
+        told([{"text": None, "image": {"format": "gif", "source": {"bytes": "aGk="}}}]),
+        told({"text": FORBIDDEN}),  # type: ignore[arg-type]
+        told([{"toolResult": {"toolUseId": "t2", "content": [{"text": FORBIDDEN}]}}]),
+        {"messages": [{"role": "user", "content": {"toolResult": {"content": [{"text": FORBIDDEN}]}}}]},
+        {"messages": {"role": "user", "content": [{"text": FORBIDDEN}]}},
+        asked({"text": "ok", "toolResult": {"toolUseId": "t", "content": [{"text": FORBIDDEN}]}}),
+        asked({"ToolResult": {"toolUseId": "t", "content": [{"text": FORBIDDEN}]}}),
+        asked({"toolResult": [{"text": FORBIDDEN}]}),
+        asked({"document": {**PDF, "source": {"text": "ok", "bytes": "JVBERi0="}}}),
+        said({"reasoningContent": {"redactedContent": "aGk=", "reasoningText": {"text": FORBIDDEN}}}),
+        {**asked(), "system": {"text": FORBIDDEN}},
+        {**asked(), "system": [{"text": "ok", "cachePoint": {"type": "default"}}]},
+        {**asked(), "system": [{"somethingNew": FORBIDDEN}]},
+        {**asked(), "additionalModelRequestFields": {"system": FORBIDDEN}},
+        {**asked(), "additionalModelRequestFields": {"messages": [{"role": "user", "content": FORBIDDEN}]}},
+        {**asked(), "additionalModelRequestFields": [FORBIDDEN]},
+    ],
+)
+def test_what_could_be_read_past_it_is_refused(guarded: tuple[str, Watched], body: dict[str, Any]) -> None:
+    base, seen = guarded
+    seen.exchanges.clear()
+    answer = ask(base, f"/model/{ECHO}/converse", body)
+    assert (answer.status_code, seen.exchanges) == (400, [])
+
+
+def test_what_says_nothing_passes_and_is_not_shown(guarded: tuple[str, Watched]) -> None:
+    base, seen = guarded
+    seen.exchanges.clear()
+    use = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}}}
+    body = {
+        **said({"reasoningContent": {"redactedContent": "aGk="}}, use),
+        "system": [{"text": "x"}, {"cachePoint": {"type": "default"}}],
+        "additionalModelRequestFields": {"top_k": 5, "safe": True, "thinking": {"type": "disabled"}},
+    }
+    ask(base, f"/model/{ECHO}/converse", body)
+    assert [request.path for request in seen.exchanges] == [f"/model/{ECHO}/converse"]
 
 
 def test_invoke_model_says_what_it_sends(guarded: tuple[str, Watched]) -> None:
