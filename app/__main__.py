@@ -58,7 +58,8 @@ def main() -> int:
     listen = partial(
         socket.create_server, listener.getsockname(), family=listener.family, backlog=_BACKLOG, reuse_port=True
     )
-    return Processes(settings.web_concurrency, listen, settings.shutdown_grace, serve).run()
+    callers = len(settings.keys())
+    return Processes(settings.web_concurrency, listen, settings.shutdown_grace, serve, callers).run()
 
 
 def _held(listener: socket.socket) -> socket.socket:

@@ -37,6 +37,8 @@ from app.telemetry.trace import PassingTracer, Tracer, collects_spans
 
 _PROBE_SECONDS = 5.0
 _LAST_SPANS_SECONDS = 3.0
+# bytes a second: bodies of those who may be nobody hold others out for no longer than a slow line needs
+_UNPROVEN_PACE = 128 * 1024
 
 
 class Gateway(Struct):
@@ -235,8 +237,9 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
 
 def _threshold(settings: Settings, tallies: list[Tally], metrics: Metrics) -> Threshold:
     # every process of a gateway takes the tallies in this order
-    held, held_unproven, *others = tallies
-    inside, waiting, first, unproven_inside, unproven_waiting, unproven_first = others
+    held, held_unproven, inside, waiting, first, unproven_inside, unproven_waiting, unproven_first, *others = tallies
+    unproven_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
+    held_by_name, held_unproven_by_name = _by_name(settings, others)
     queue = settings.max_waiting, settings.max_wait
     return Threshold(
         authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
@@ -244,14 +247,29 @@ def _threshold(settings: Settings, tallies: list[Tally], metrics: Metrics) -> Th
         unproven=Admission(
             max(settings.max_in_flight // 10, 1), *queue, unproven_inside, unproven_waiting, unproven_first
         ),
-        bodies=Bodies(settings.max_bodies_bytes, held),
-        unproven_bodies=Bodies(max(settings.max_bodies_bytes // 2, settings.max_body_bytes), held_unproven),
+        bodies=Bodies(settings.max_bodies_bytes, held, _half(settings, settings.max_bodies_bytes), held_by_name),
+        unproven_bodies=Bodies(
+            unproven_bytes, held_unproven, _half(settings, unproven_bytes), held_unproven_by_name, _UNPROVEN_PACE
+        ),
         max_body_bytes=settings.max_body_bytes,
         caller_timeout=settings.caller_timeout,
         total_timeout=settings.bedrock_total_timeout,
         heartbeat=settings.heartbeat_interval,
         note_gap=metrics.note_gap,
     )
+
+
+def _half(settings: Settings, most: int) -> int:
+    return max(most // 2, settings.max_body_bytes)
+
+
+def _by_name(settings: Settings, tallies: list[Tally]) -> list[dict[str, Tally]]:
+    """What is held for each name, proven and not; where there is one name alone it need not leave half to others."""
+    names = [*settings.keys()]
+    if len(names) < 2:
+        return [{}, {}]
+    each = tallies or [Tally() for _ in range(2 * len(names))]
+    return [dict(zip(names, each[start:], strict=False)) for start in (0, len(names))]
 
 
 def _responses(settings: Settings) -> ResponseStore:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from app.kit.tally import Board
 from app.kit.values import Struct
-from app.share import TALLIES, Share
+from app.share import TALLIES, TALLIES_OF_EACH, Share
 from app.telemetry.siblings import Channel, Siblings
 
 _log = logging.getLogger(__name__)
@@ -49,14 +49,15 @@ class Processes:
         count: how many. listen: makes a listener, at the same port each time, which one process has for itself: where
             it dies or drains, the system gives its callers to the others. grace: seconds that it may take to end.
         serve: what each runs, given its listener and its share; returns its exit code when told to end by SIGTERM.
+        callers: how many names of callers there are, of each of which something is counted.
     """
 
-    def __init__(self, count: int, listen: Listen, grace: float, serve: Serve) -> None:
+    def __init__(self, count: int, listen: Listen, grace: float, serve: Serve, callers: int = 0) -> None:
         self._listen = listen
         self._serve = serve
         self._grace = grace
         self._places = [_Place(number) for number in range(count)]
-        self._board = Board(count, TALLIES)
+        self._board = Board(count, TALLIES + TALLIES_OF_EACH * callers)
         self._channels = [Channel() for _ in range(count)]
         self._lifeline, self._held = os.pipe()
         self._began = time.monotonic()

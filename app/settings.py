@@ -119,7 +119,7 @@ class Settings(BaseSettings):
         validate_default=True,
         ge=1024,
         le=100_000_000_000,
-        description="Bytes of all bodies and fetched media at once; callers who sign may send half as many besides.",
+        description="Bytes of all bodies and fetched media, and half as many of who signs; half for one key of many.",
     )
     guardrail_id: str | None = Field(
         None,
@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         30,
         gt=0,
         le=600,
-        description="Seconds in which a caller's head must arrive, and its body, which gets one more for each 16 KB.",
+        description="Seconds for a head to arrive, and for a body, and one more for each 16 KB (signed: 128 KB).",
     )
     heartbeat_interval: float = Field(
         15,

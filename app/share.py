@@ -10,6 +10,8 @@ from app.kit.values import Struct, field
 from app.telemetry.siblings import Siblings
 
 TALLIES = 8
+# and of each caller
+TALLIES_OF_EACH = 2
 
 
 class Share(Struct, frozen=True):

@@ -12,9 +12,6 @@ from app.kit.memory import buffer_for, contents_of
 from app.policies.admission import HeldBody
 from app.policies.auth import RequestHead
 
-# a caller that sends no faster than this, on average, is taken for one that only holds a place
-_BYTES_PER_SECOND = 16 * 1024
-
 
 class CallerGone(Exception):
     """The caller closed the connection."""
@@ -55,7 +52,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, patience: f
             now = asyncio.get_running_loop().time
 
             def go_on() -> None:
-                pace.reschedule(min(last + held.size / _BYTES_PER_SECOND, now() + patience))
+                pace.reschedule(min(last + held.size / held.bodies.slowest, now() + patience))
 
             return await _read_pieces(receive, length, limit, go_on, held)
     except TimeoutError:

@@ -198,7 +198,8 @@ class Entrance(Struct, frozen=True):
         claim = threshold.authenticator.authenticate(head)
         if wanted := head.header(TIMEOUT):
             deadline.shorten(_seconds(wanted), TIMEOUT)
-        held = HeldBody(threshold.unproven_bodies if isinstance(claim, SignedClaim) else threshold.bodies)
+        is_proven = not isinstance(claim, SignedClaim)
+        held = HeldBody(threshold.bodies if is_proven else threshold.unproven_bodies, claim.name)
         has_arrived = scope.get("extensions", {}).get(ARRIVED)
 
         async def read() -> bytes:

@@ -92,29 +92,49 @@ class Admission(Struct):
 
 
 class Bodies(Struct):
-    """How many bytes of callers' bodies are held at once. most: no more than these."""
+    """How many bytes of callers' bodies are held at once.
+
+    most: no more than these. most_of_one: nor these for one name. of_each: what is held for each name that has a limit.
+    slowest: bytes a second; a caller that sends no faster, on average, is taken for one that only holds a place.
+    """
 
     most: int
     held: Tally = field(default_factory=Tally)
+    most_of_one: int = 0
+    of_each: dict[str, Tally] = field(default_factory=dict)
+    slowest: int = 16 * 1024
+
+    def count(self, name: str, count: int) -> None:
+        """Count so many more for a name, or, if it is negative, fewer."""
+        self.held.add(count)
+        if name in self.of_each:
+            self.of_each[name].add(count)
+
+    def excess(self, name: str) -> str:
+        """What is too much of what is held; nothing where nothing is."""
+        if self.held.total > self.most:
+            return "too many bytes of bodies"
+        is_over = name in self.of_each and self.of_each[name].total > self.most_of_one
+        return "too many bytes of one caller's bodies" if is_over else ""
 
 
 class HeldBody(Struct):
-    """The bytes of one body, which are held until it is released."""
+    """The bytes of one body, which are held until it is released. name: the caller's, or what it claims to be."""
 
     bodies: Bodies
+    name: str = ""
     size: int = 0
 
     def add(self, count: int) -> None:
         """Hold more of it.
 
         Raises:
-            GatewayBusy: all bodies together are too many bytes.
+            GatewayBusy: all bodies together are too many bytes, or all of one caller.
         """
-        held = self.bodies.held
-        held.add(count)
-        if held.total > self.bodies.most:
-            held.add(-count)
-            raise GatewayBusy("the gateway is busy: try again in a moment", detail="too many bytes of bodies")
+        self.bodies.count(self.name, count)
+        if excess := self.bodies.excess(self.name):
+            self.bodies.count(self.name, -count)
+            raise GatewayBusy("the gateway is busy: try again in a moment", detail=excess)
         self.size += count
 
     def move(self, bodies: Bodies) -> None:
@@ -130,5 +150,5 @@ class HeldBody(Struct):
 
     def release(self) -> None:
         """Hold no more of it."""
-        self.bodies.held.add(-self.size)
+        self.bodies.count(self.name, -self.size)
         self.size = 0

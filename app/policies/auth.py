@@ -46,8 +46,9 @@ class RequestHead(Struct):
 
 
 class SignedClaim(Struct, frozen=True):
-    """A claim that only the body can prove."""
+    """A claim that only the body can prove. name: the caller that it would prove."""
 
+    name: str
     verify: Callable[[bytes], Caller]
 
 
@@ -125,7 +126,7 @@ class Authenticator:
                 )
             return Caller(name)
 
-        return SignedClaim(verify)
+        return SignedClaim(name, verify)
 
     def _check_time(self, timestamp: str, date: str) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from app.kit.eventstream import encode_frame
 from app.protocol import guarded
@@ -184,6 +188,63 @@ def test_those_whose_signature_is_not_proven_keep_nobody_out(bedrock: tuple[Hold
             caller.sendall(f"{head}content-length: 190000\r\n\r\n".encode() + b" " * 180_000)
         time.sleep(0.2)
         assert post(base, "/v1/chat/completions", large).status_code == 200
+
+
+TWO_NAMES: dict[str, Any] = {
+    "api_keys": f"{KEY_NAME}={KEY},other=other-key",
+    "max_body_bytes": 200_000,
+    "max_bodies_bytes": 800_000,
+}
+
+
+def post_signed(base: str, path: str, body: Any) -> httpx.Response:
+    request = AWSRequest("POST", base + path, data=json.dumps(body), headers={"content-type": "application/json"})
+    SigV4Auth(Credentials(KEY_NAME, KEY), "bedrock", "us-east-1").add_auth(request)
+    return httpx.post(base + path, content=request.data, headers=dict(request.headers), timeout=20)
+
+
+@pytest.mark.parametrize("is_proven", [False, True])
+def test_who_fills_the_bodies_with_one_name_keeps_out_that_name_alone(
+    bedrock: tuple[HoldingBedrock, str], is_proven: bool
+) -> None:
+    bedrock[0].may_answer.set()
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = f"other/{now[:8]}/us-east-1/bedrock/aws4_request"
+    forged = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
+    proof = "Bearer other-key" if is_proven else forged
+    head = f"POST /model/a.b/converse HTTP/1.1\r\nhost: x\r\nx-amz-date: {now}\r\nauthorization: {proof}\r\n"
+    large = {"messages": [{"role": "user", "content": [{"text": "x" * 150_000}]}]}
+    with gateway(bedrock[1], **TWO_NAMES) as base, contextlib.ExitStack() as stack:
+        port = urlsplit(base).port or 0
+        callers = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(10)]
+        for caller in callers:
+            caller.sendall(f"{head}content-length: 190000\r\n\r\n".encode() + b" " * 180_000)
+        time.sleep(0.2)
+        assert post_signed(base, "/model/a.b/converse", large).status_code == 200
+        assert post(base, "/model/a.b/converse", large).status_code == 200
+        refused = post(base, "/model/a.b/converse", large, authorization="Bearer other-key")
+        assert refused.status_code == (429 if is_proven else 200)
+
+
+@pytest.mark.timed
+def test_bodies_of_those_who_are_not_proven_must_come_faster(bedrock: tuple[HoldingBedrock, str]) -> None:
+    """A pace of 50 KB a second does for whoever has a key."""
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = f"{KEY_NAME}/{now[:8]}/us-east-1/bedrock/aws4_request"
+    forged = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
+    for proof, seconds in ((forged, (0.4, 1.3)), (f"Bearer {KEY}", (1.4, 9.0))):
+        head = f"POST /model/a.b/converse HTTP/1.1\r\nhost: x\r\nx-amz-date: {now}\r\nauthorization: {proof}\r\n"
+        with gateway(bedrock[1], caller_timeout=0.4) as base:
+            with socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)) as caller:
+                caller.sendall(f"{head}content-length: 1000000\r\n\r\n".encode())
+                started = time.monotonic()
+                caller.settimeout(0.1)
+                while time.monotonic() - started < 1.5:
+                    caller.sendall(b" " * 5_000)
+                    with contextlib.suppress(TimeoutError):
+                        assert caller.recv(4096).startswith(b"HTTP/1.1 408 ")
+                        break
+                assert seconds[0] < time.monotonic() - started < seconds[1], proof
 
 
 def test_bodies_are_held_within_a_bound(bedrock: tuple[HoldingBedrock, str]) -> None:

@@ -2,13 +2,16 @@
 
 import contextlib
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -29,7 +32,7 @@ def two_processes(**settings: str) -> Iterator[tuple[HoldingBedrock, str, "subpr
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with upstream(bedrock.handle) as behind:
-        with running("app", url=url, PORT=str(port), WEB_CONCURRENCY="2", **aws(behind), **settings) as watcher:
+        with running("app", url=url, PORT=str(port), WEB_CONCURRENCY="2", **{**aws(behind), **settings}) as watcher:
             until(lambda: len(children(watcher.pid)) == 2 and len(numbers(url, "process_start_time_seconds")) == 2)
             try:
                 yield bedrock, url, watcher
@@ -96,6 +99,21 @@ def test_the_limit_is_that_of_all_and_the_places_of_a_dead_one_are_free() -> Non
         assert [each.result() for each in first].count(0) == 3
         until(lambda: len(children(watcher.pid)) == 2)
         bedrock.may_answer.set()
+        assert [ask(url) for _ in range(5)] == [200] * 5
+
+
+def test_the_share_of_a_name_is_that_of_all() -> None:
+    limits = {"API_KEYS": "a=secret,b=other", "MAX_BODY_BYTES": "200000", "MAX_BODIES_BYTES": "800000"}
+    head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: other\r\ncontent-length: 190000\r\n\r\n"
+    with two_processes(**limits) as (bedrock, url, _), contextlib.ExitStack() as stack:
+        bedrock.may_answer.set()
+        address = "127.0.0.1", urlsplit(url).port or 0
+        callers = [stack.enter_context(socket.create_connection(address)) for _ in range(12)]
+        for caller in callers:
+            caller.sendall(head + b" " * 180_000)
+        until(lambda: len(select.select(callers, [], [], 0)[0]) >= 10)
+        time.sleep(0.3)
+        assert len(select.select(callers, [], [], 0)[0]) == 10
         assert [ask(url) for _ in range(5)] == [200] * 5
 
 

@@ -139,6 +139,28 @@ def test_bodies_of_all_processes_are_held_within_a_bound() -> None:
     assert there.bodies.held.total == 40
 
 
+def test_no_name_holds_more_than_its_share_of_the_bodies_of_all_processes() -> None:
+    board = Board(2, 3)
+    here, there = (
+        Bodies(100, held, 50, {"a": of_a, "b": of_b})
+        for held, of_a, of_b in (board.tallies(process) for process in range(2))
+    )
+    first, second, other = HeldBody(here, "a"), HeldBody(there, "a"), HeldBody(there, "b")
+    first.add(30)
+    second.add(20)
+    with pytest.raises(GatewayBusy) as refusal:
+        second.add(1)
+    assert refusal.value.detail == "too many bytes of one caller's bodies"
+    other.add(50)
+    with pytest.raises(GatewayBusy):
+        HeldBody(here, "of no share").add(1)
+    first.release()
+    second.add(30)
+    second.move(Bodies(100))
+    other.release()
+    assert (here.held.total, [tally.total for tally in here.of_each.values()]) == (0, [0, 0])
+
+
 async def test_processes_take_turns_as_their_callers_came() -> None:
     here, there = shared(most=2, most_waiting=12)
     let_in: dict[int, int] = {}
