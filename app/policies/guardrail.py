@@ -201,6 +201,7 @@ def _in_message(path: str, name: str, value: Any) -> Iterator[Shown]:
     """What of a message's block is to be shown."""
     match name, value:
         case "toolResult", dict():
+            yield as_text(_in_words(value.get("type", "")))
             for inside, part, told in _blocks(value.get("content"), f"{path}.toolResult.content"):
                 yield _shown(part, told, inside)
         case "toolUse", dict():

@@ -251,6 +251,7 @@ PDF = {"format": "pdf", "name": "d", "source": {"bytes": "JVBERi0="}}
         said({"reasoningContent": {"reasoningText": {"text": FORBIDDEN, "signature": "s"}}}),
         said({"citationsContent": {"content": [{"text": FORBIDDEN}], "citations": []}}),
         said({"citationsContent": {"content": [{"text": "x"}], "citations": [{"title": FORBIDDEN}]}}),
+        asked({"toolResult": {"toolUseId": "t", "type": FORBIDDEN, "content": [{"text": "x"}]}}),
         asked({"document": {**PDF, "name": FORBIDDEN}}),
         asked({"document": {**PDF, "context": FORBIDDEN}}),
         asked({"document": {**PDF, "format": "txt", "source": {"text": FORBIDDEN}}}),
