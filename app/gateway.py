@@ -29,7 +29,7 @@ from app.routing.failover import Failover
 from app.routing.health import Breakers
 from app.routing.plan import Target
 from app.settings import Settings, SettingsError
-from app.share import Share
+from app.share import TALLIES_OF_EACH, Share
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.telemetry.load import Load
 from app.telemetry.metrics import Metrics
@@ -239,17 +239,29 @@ def _threshold(settings: Settings, tallies: list[Tally], metrics: Metrics) -> Th
     # every process of a gateway takes the tallies in this order
     held, held_unproven, inside, waiting, first, unproven_inside, unproven_waiting, unproven_first, *others = tallies
     unproven_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
-    held_by_name, held_unproven_by_name = _by_name(settings, others)
+    unproven_places = max(settings.max_in_flight // 10, 1)
+    by_name = _by_name(settings, others)
     queue = settings.max_waiting, settings.max_wait
     return Threshold(
         authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
         admission=Admission(settings.max_in_flight, *queue, inside, waiting, first),
-        unproven=Admission(
-            max(settings.max_in_flight // 10, 1), *queue, unproven_inside, unproven_waiting, unproven_first
+        unproven=Admission(unproven_places, *queue, unproven_inside, unproven_waiting, unproven_first),
+        unproven_of_each={
+            name: Admission(max(unproven_places // 2, 1), *queue, its_inside, its_waiting, its_first)
+            for name, (_, _, its_inside, its_waiting, its_first) in by_name.items()
+        },
+        bodies=Bodies(
+            settings.max_bodies_bytes,
+            held,
+            _half(settings, settings.max_bodies_bytes),
+            {name: its[0] for name, its in by_name.items()},
         ),
-        bodies=Bodies(settings.max_bodies_bytes, held, _half(settings, settings.max_bodies_bytes), held_by_name),
         unproven_bodies=Bodies(
-            unproven_bytes, held_unproven, _half(settings, unproven_bytes), held_unproven_by_name, _UNPROVEN_PACE
+            unproven_bytes,
+            held_unproven,
+            _half(settings, unproven_bytes),
+            {name: its[1] for name, its in by_name.items()},
+            _UNPROVEN_PACE,
         ),
         max_body_bytes=settings.max_body_bytes,
         caller_timeout=settings.caller_timeout,
@@ -263,13 +275,13 @@ def _half(settings: Settings, most: int) -> int:
     return max(most // 2, settings.max_body_bytes)
 
 
-def _by_name(settings: Settings, tallies: list[Tally]) -> list[dict[str, Tally]]:
-    """What is held for each name, proven and not; where there is one name alone it need not leave half to others."""
+def _by_name(settings: Settings, tallies: list[Tally]) -> dict[str, tuple[Tally, ...]]:
+    """What is counted of each name; of one name alone nothing, since it need not leave half to others."""
     names = [*settings.keys()]
     if len(names) < 2:
-        return [{}, {}]
-    each = tallies or [Tally() for _ in range(2 * len(names))]
-    return [dict(zip(names, each[start:], strict=False)) for start in (0, len(names))]
+        return {}
+    all_of_them = iter(tallies or [Tally() for _ in range(TALLIES_OF_EACH * len(names))])
+    return dict(zip(names, zip(*[all_of_them] * TALLIES_OF_EACH, strict=True), strict=True))
 
 
 def _responses(settings: Settings) -> ResponseStore:

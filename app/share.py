@@ -11,7 +11,7 @@ from app.telemetry.siblings import Siblings
 
 TALLIES = 8
 # and of each caller
-TALLIES_OF_EACH = 2
+TALLIES_OF_EACH = 5
 
 
 class Share(Struct, frozen=True):

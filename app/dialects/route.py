@@ -8,7 +8,8 @@ its own dependency and response machinery would be 40 % of the CPU of a request 
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -57,7 +58,8 @@ Handler = Callable[[Exchange], Awaitable[Answer]]
 class Threshold(Struct, frozen=True):
     """What every door needs to let a request in.
 
-    authenticator: who may. admission: how many at once; unproven: and of those whose signature waits for their body.
+    authenticator: who may. admission: how many at once; unproven: and of those whose signature waits for their body;
+    unproven_of_each: and of those who claim one name, where there are several.
     bodies, unproven_bodies: how many bytes of each at once, and max_body_bytes of one. caller_timeout: seconds in
     which a body must arrive. total_timeout: seconds for all of it. heartbeat: seconds of silence in a stream after
     which something is said; 0 for never. note_gap: is told of the seconds between two things that a stream says.
@@ -66,6 +68,7 @@ class Threshold(Struct, frozen=True):
     authenticator: Authenticator
     admission: Admission
     unproven: Admission
+    unproven_of_each: Mapping[str, Admission]
     bodies: Bodies
     unproven_bodies: Bodies
     max_body_bytes: int
@@ -212,7 +215,7 @@ class Entrance(Struct, frozen=True):
         try:
             if isinstance(claim, SignedClaim):
                 # who signs is known once the body is: until then such callers have places of their own
-                async with threshold.unproven:
+                async with threshold.unproven_of_each.get(claim.name, nullcontext()), threshold.unproven:
                     body = await read()
                     caller = await off_loop(len(body), partial(claim.verify, body))
                 held.move(threshold.bodies)

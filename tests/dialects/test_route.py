@@ -32,7 +32,7 @@ async def test_a_refused_request_leaves_nothing_for_the_garbage() -> None:
     async def send(_: Any) -> None: ...
 
     threshold = Threshold(
-        Authenticator({}, disabled=True), Admission(1), Admission(1), Bodies(99), Bodies(99), 99, 9.0, 9.0
+        Authenticator({}, disabled=True), Admission(1), Admission(1), {}, Bodies(99), Bodies(99), 99, 9.0, 9.0
     )
     scope = {"method": "POST", "path": "/", "query_string": b"", "headers": [], "path_params": {}}
     gc.disable()

@@ -226,6 +226,22 @@ def test_who_fills_the_bodies_with_one_name_keeps_out_that_name_alone(
         assert refused.status_code == (429 if is_proven else 200)
 
 
+def test_who_takes_the_places_with_one_forged_name_keeps_out_that_name_alone(
+    bedrock: tuple[HoldingBedrock, str],
+) -> None:
+    bedrock[0].may_answer.set()
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = f"other/{now[:8]}/us-east-1/bedrock/aws4_request"
+    forged = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
+    head = f"POST /model/a.b/converse HTTP/1.1\r\nhost: x\r\nx-amz-date: {now}\r\nauthorization: {forged}\r\n"
+    with gateway(bedrock[1], **TWO_NAMES, max_in_flight=40, max_waiting=0) as base, contextlib.ExitStack() as stack:
+        for _ in range(9):
+            caller = stack.enter_context(socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)))
+            caller.sendall(f"{head}content-length: 100\r\n\r\n".encode())
+        time.sleep(0.2)
+        assert post_signed(base, "/model/a.b/converse", {}).status_code == 200
+
+
 @pytest.mark.timed
 def test_bodies_of_those_who_are_not_proven_must_come_faster(bedrock: tuple[HoldingBedrock, str]) -> None:
     """A pace of 50 KB a second does for whoever has a key."""
