@@ -26,13 +26,15 @@ _CALLERS_OWN = ("", CALLER_GONE, "caller_deadline")
 
 
 class Attempt(Struct):
-    """One request to Bedrock: whom it asked, and what came of it. error: the kind of the failure, if it is one."""
+    """One request to Bedrock: whom it asked, and what came of it. error: the kind of the failure, if it is one;
+    `cancelled` while nothing has come of it, and where nothing ever does.
+    """
 
     target: str
     headers: Headers
     span: Span
     started: float = field(default_factory=time.monotonic)
-    error: str = ""
+    error: str = "cancelled"
     milliseconds: float = 0.0
 
 

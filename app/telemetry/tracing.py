@@ -122,6 +122,8 @@ class OpenTelemetryTrace:
         self._span.end()
 
     def _close(self, record: RequestRecord, span: Span, error: str) -> None:
+        if span not in self._open:  # of a probe whose caller has left
+            return
         self._open.remove(span)
         known: dict[str, Any] = {
             "gen_ai.request.stream": record.streamed,

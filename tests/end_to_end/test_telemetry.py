@@ -16,7 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Scope, Send
 
 from app.emulator.protocol import BreakableProtocol
+from app.kit import json
 from tests.end_to_end.conftest import Records
+from tests.pipeline.test_run import REPLY
 from tests.servers import KEY, KEY_NAME, emulator_app, gateway, serving
 
 pytestmark = pytest.mark.waits
@@ -38,9 +40,9 @@ def fetch(base: str, **headers: str) -> dict[str, float]:
     }
 
 
-def chat(base: str, model: str, **changes: Any) -> httpx.Response:
-    body = {"model": model, "messages": MESSAGES, **changes}
-    return httpx.post(f"{base}/v1/chat/completions", json=body, headers={**HEADERS, "traceparent": PARENT}, timeout=20)
+def chat(base: str, model: str, timeout: float = 20, **changes: Any) -> httpx.Response:
+    body, headers = {"model": model, "messages": MESSAGES, **changes}, {**HEADERS, "traceparent": PARENT}
+    return httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers, timeout=timeout)
 
 
 def test_metrics_tell_what_happened(emulator_url: str) -> None:
@@ -188,6 +190,40 @@ def test_spans_that_are_left_are_sent_at_the_end(bedrock: tuple[Listening, str])
         answer = httpx.post(f"{base}/v1/embeddings", json={"input": ["a", "b"], "model": "x.y"}, headers=HEADERS)
         assert answer.status_code >= 400
     assert collector.named("POST /v1/embeddings")
+
+
+class Recovering:
+    """A Bedrock that is out of order, and then slow."""
+
+    is_down = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if not self.is_down:
+            await asyncio.sleep(0.4)
+        status = 503 if self.is_down else 200
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
+        )
+        await send({"type": "http.response.body", "body": b"{}" if self.is_down else json.dumps(REPLY)})
+
+
+def test_a_probe_whose_caller_leaves_closes_the_breaker_and_is_no_success_of_the_callers() -> None:
+    upstream = Recovering()
+    with serving(upstream) as url, traced(url, breaker_failures=1, breaker_seconds=0.1) as (base, _):
+        assert chat(base, "a.b").status_code == 503
+        upstream.is_down = False
+        time.sleep(0.2)
+        with pytest.raises(httpx.ReadTimeout):
+            chat(base, "a.b", timeout=0.2)
+        deadline = time.monotonic() + 5
+        while httpx.get(f"{base}/health/ready").json()["breakers"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert httpx.get(f"{base}/health/ready").json()["breakers"] == {}
+        told = httpx.get(f"{base}/metrics").text
+    assert 'outcome="cancelled"' in told
+    assert 'outcome="ok"' not in told
 
 
 def test_without_a_collector_the_context_is_passed_on(bedrock: tuple[Listening, str]) -> None:
