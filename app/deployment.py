@@ -71,16 +71,19 @@ def _faults_of_model(model: str) -> Iterator[str]:
 
 
 def _faults_of_priced(name: str, config: ConfigFile) -> Iterator[str]:
-    if name in config.routes or name == DEFAULT_ALIAS:
-        yield "what is asked by this name is priced by the model that answers: write its base id"
-        return
     try:
-        base = parse_model_id(config.aliases.get(name, name)).base
+        bases = {parse_model_id(model).base for model in _meant_by(name, config)}
     except InvalidRequest as error:
         yield error.message
         return
-    if base != name:
-        yield f"prices are by base id, whatever a model is called by: write {base}"
+    if name not in bases or name == DEFAULT_ALIAS:
+        yield f"prices are by base id, whatever a model is called by: write {' or '.join(sorted(bases))}"
+
+
+def _meant_by(name: str, config: ConfigFile) -> list[str]:
+    if name in config.routes:
+        return [target.model for target in config.routes[name].targets]
+    return [config.aliases.get(name, name)]
 
 
 def _faults_of_place(target: TargetRow) -> Iterator[str]:
