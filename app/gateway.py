@@ -28,7 +28,7 @@ from app.policies.guardrail import Guardrail
 from app.routing.failover import Failover
 from app.routing.health import Breakers
 from app.routing.plan import Target
-from app.settings import Settings, SettingsError
+from app.settings import SMOKE, Settings, SettingsError
 from app.share import TALLIES_OF_EACH, Share
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.telemetry.load import Load
@@ -276,12 +276,16 @@ def _half(settings: Settings, most: int) -> int:
 
 
 def _by_name(settings: Settings, tallies: list[Tally]) -> dict[str, tuple[Tally, ...]]:
-    """What is counted of each name; of one name alone nothing, since it need not leave half to others."""
+    """What is counted of each name; of the only caller's nothing, since it need not leave half to others."""
     names = [*settings.keys()]
     if len(names) < 2:
         return {}
     all_of_them = iter(tallies or [Tally() for _ in range(TALLIES_OF_EACH * len(names))])
-    return dict(zip(names, zip(*[all_of_them] * TALLIES_OF_EACH, strict=True), strict=True))
+    by_name = dict(zip(names, zip(*[all_of_them] * TALLIES_OF_EACH, strict=True), strict=True))
+    callers = [name for name in names if name != SMOKE]
+    if len(callers) == 1:
+        del by_name[callers[0]]
+    return by_name
 
 
 def _responses(settings: Settings) -> ResponseStore:

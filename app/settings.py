@@ -18,7 +18,7 @@ from app.kit.entries import is_secret, parse_aliases, parse_api_keys
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
 _URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_SMOKE = "smoke"
+SMOKE = "smoke"
 # the same in all processes that are forked from this one
 _OWN_SECRET = secrets.token_bytes(32)
 
@@ -276,7 +276,7 @@ class Settings(BaseSettings):
     def _check_smoke_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None:
             others = info.data.get("api_keys")
-            smoke = f"{_SMOKE}={value.get_secret_value()}"
+            smoke = f"{SMOKE}={value.get_secret_value()}"
             if "," in smoke:
                 raise ValueError("must be one key: without a comma")
             parse_api_keys(f"{others.get_secret_value()},{smoke}" if others else smoke)
@@ -322,7 +322,7 @@ class Settings(BaseSettings):
         """The callers' keys, secret by name; empty if none are set."""
         keys = parse_api_keys(self.api_keys.get_secret_value()) if self.api_keys else {}
         if self.smoke_api_key:
-            keys[_SMOKE] = self.smoke_api_key.get_secret_value()
+            keys[SMOKE] = self.smoke_api_key.get_secret_value()
         return keys
 
     def config(self) -> ConfigFile:
