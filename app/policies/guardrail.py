@@ -35,6 +35,8 @@ _LEFT_TO_BEDROCK = frozenset({"audio", "cachePoint", "image", "text", "toolAddit
 _CHOICES = frozenset(
     {
         "anthropic_beta",
+        "anthropic_version",
+        "cache_control",
         "context_management",
         "inferenceConfig",
         "output_config",
@@ -43,11 +45,16 @@ _CHOICES = frozenset(
         "reasoning_config",
         "reasoning_effort",
         "response_format",
+        "return_likelihoods",
+        "safety_mode",
+        "service_tier",
+        "speed",
         "stop",
         "stop_sequences",
         "thinking",
         "tool_choice",
         "tools",
+        "verbosity",
     }
 )
 _TAG = re.compile(r"<[^<>]*>")
