@@ -4,7 +4,6 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
@@ -276,7 +275,7 @@ class GuardedProtocol(HttpToolsProtocol):
         extensions: Any = {
             ARRIVED: self.has_arrived,
             ABORT: self.transport.abort,
-            CUT: partial(self._cut, self.cycle),
+            CUT: self.cut,
             DEPARTURE: _Departure(self).call,
         }
         self.scope["extensions"] = extensions
@@ -300,6 +299,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def has_arrived(self) -> bool:
         """True if the whole of the newest request has arrived."""
         return self._has_arrived
+
+    def cut(self) -> None:
+        """Close behind what has been said of the answer that is under way, which is all that will be."""
+        under_way = next(cycle for cycle in self._cycles if not cycle.response_complete)
+        under_way.disconnected = True
+        under_way.transport.close()
 
     def on_message_complete(self) -> None:
         """The request has arrived."""
@@ -346,11 +351,6 @@ class GuardedProtocol(HttpToolsProtocol):
         del msg
         if not self.transport.is_closing():
             self._refuse(400)
-
-    def _cut(self, cycle: RequestResponseCycle) -> None:
-        """Close behind what has been said of an answer, which is all that will be."""
-        cycle.disconnected = True
-        cycle.transport.close()
 
     def _watch(self) -> None:
         self._unwatch()

@@ -179,8 +179,9 @@ class Entrance(Struct, frozen=True):
         except CallerGone:
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
         except GatewayError as error:
-            # its frames hold the body, and would hold it until garbage is looked for: this one holds the error
+            # its frames, and those of what led to it, hold the body until garbage is looked for: this one holds it
             failure = error.with_traceback(None)
+            failure.__context__ = None
         except RecursionError:
             failure = InvalidRequest("the body is nested too deeply")
         except asyncio.CancelledError:

@@ -1,0 +1,53 @@
+"""What a request held is free once it has ended, and need not be found by looking for garbage."""
+
+import gc
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.servers import KEY, emulator_app, gateway, serving
+
+CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
+ECHO = "scripted.echo-v1:0"
+HELLO: Any = [{"role": "user", "content": "hi"}]
+CALLS: dict[str, tuple[str, Any]] = {
+    "chat": ("/v1/chat/completions", {"model": ECHO, "messages": HELLO}),
+    "chat, streamed": ("/v1/chat/completions", {"model": ECHO, "messages": HELLO, "stream": True}),
+    "native": ("/v1/messages", {"model": CLAUDE, "max_tokens": 5, "messages": HELLO}),
+    "native, streamed": ("/v1/messages", {"model": CLAUDE, "max_tokens": 5, "messages": HELLO, "stream": True}),
+    "responses": ("/v1/responses", {"model": ECHO, "input": "hi", "store": False}),
+    "identity": (f"/model/{ECHO}/converse", {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}),
+    "refused": ("/v1/chat/completions", {"model": ECHO, "messages": 5}),
+    "refused by Bedrock": ("/v1/chat/completions", {"model": ECHO, "messages": HELLO, "temperature": 7}),
+}
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[str]:
+    with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
+        yield url
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_request_leaves_no_garbage(base: str, name: str) -> None:
+    path, body = CALLS[name]
+    with httpx.Client(base_url=base, headers={"authorization": f"Bearer {KEY}"}) as client:
+        for _ in range(3):  # what is made once is no garbage
+            client.post(path, json=body)
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(10):
+                client.post(path, json=body)
+            gc.collect()
+            kinds = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    ours = {kind: count for kind, count in kinds.items() if kind.startswith(("app.", "uvicorn.")) and count >= 10}
+    assert ours == {}
