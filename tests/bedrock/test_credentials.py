@@ -307,29 +307,14 @@ async def test_places_are_asked_for_as_one_unless_they_have_a_role_of_their_own(
     assert home is not other
 
 
-async def test_roles_that_take_long_keep_nobody_waiting_who_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys(monkeypatch)
+@pytest.mark.parametrize("has_keys", [True, False])
+async def test_roles_that_take_long_keep_nobody_waiting_who_is_none(
+    monkeypatch: pytest.MonkeyPatch, has_keys: bool
+) -> None:
+    """Neither whose keys are known at once, nor who has to ask the chain."""
+    if has_keys:
+        keys(monkeypatch)
 
-    async def hang(_: list[str]) -> bytes:
-        await asyncio.sleep(60)
-        return b""
-
-    monkeypatch.setattr(module, "_output_of", hang)
-    places = [*(Place("us-east-1", f"{ROLE}{number}") for number in range(4)), Place()]
-    providers = make_providers(settings(), places)
-    for provider in providers.values():
-        provider.start()
-    try:
-        async with asyncio.timeout(5):
-            assert await providers[Place()].get() == Credentials("AKIA", "s")
-    finally:
-        for provider in providers.values():
-            await provider.close()
-    providers[Place()].start()
-    await providers[Place()].close()
-
-
-async def test_roles_that_take_long_do_not_keep_home_from_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     async def asked(command: list[str]) -> bytes:
         if "role" in command:
             await asyncio.sleep(60)
@@ -345,6 +330,8 @@ async def test_roles_that_take_long_do_not_keep_home_from_the_chain(monkeypatch:
     finally:
         for provider in providers.values():
             await provider.close()
+    providers[Place()].start()
+    await providers[Place()].close()
 
 
 def runs(pid: int) -> bool:
