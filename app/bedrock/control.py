@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app.bedrock.client import BedrockClient, BedrockRequest
-from app.bedrock.transport import read_body
 from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
 from app.kit import json
 from app.kit.clock import Deadline
@@ -172,6 +171,6 @@ class ModelDirectory:
     async def _get(self, path: str, query: str = "", *, client: BedrockClient | None = None) -> Any:
         request = BedrockRequest("bedrock", "GET", path, query)
         record = RequestRecord(request_id="", method="GET")
-        return json.loads(
-            await (client or self._client).run(request, Deadline.after(self._patience), record, read_body)
-        )
+        deadline = Deadline.after(self._patience)
+        asked = client or self._client
+        return json.loads(await asked.run(request, deadline, record, lambda answer: answer.read()))

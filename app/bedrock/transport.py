@@ -85,8 +85,3 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Close every connection."""
         ...
-
-
-async def read_body(response: HttpResponse) -> bytes:
-    """The whole body, for a caller that wants nothing else of the answer."""
-    return await response.read()

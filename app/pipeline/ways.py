@@ -18,7 +18,7 @@ from app.bedrock.decode import (
     usage_of_invocation,
 )
 from app.bedrock.errors import error_of_openai
-from app.bedrock.transport import HttpResponse, read_body
+from app.bedrock.transport import HttpResponse
 from app.converse.call import NativeEvent
 from app.converse.events import Event
 from app.converse.reply import Reply
@@ -200,7 +200,7 @@ def count_tokens(model: ModelId, counted: dict[str, Any]) -> Way[int]:
 
 async def take_forwarded(response: HttpResponse) -> Forwarded:
     """An answer, untouched."""
-    return Forwarded(response.status, response.headers, await read_body(response))
+    return Forwarded(response.status, response.headers, await response.read())
 
 
 def take_forwarded_stream(record: RequestRecord) -> Callable[[HttpResponse], Awaitable[ForwardedStream]]:
