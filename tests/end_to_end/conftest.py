@@ -1,18 +1,24 @@
-"""A real embedded Bedrock and a real gateway before it, one of each for a whole run."""
+"""A real embedded Bedrock and a real gateway before it, one of each for a whole run.
+
+The SDKs are imported where they are used: it takes them half a second, in each of the processes that run tests.
+"""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
-import openai
 import pytest
-from botocore.config import Config
 
 from app.emulator.protocol import BreakableProtocol
 from tests.servers import KEY, KEY_NAME, emulator_app, gateway, serving
+
+if TYPE_CHECKING:
+    import boto3
+    import openai
 
 
 class Records:
@@ -56,6 +62,8 @@ def gateway_url(emulator_url: str, records: Records) -> Iterator[str]:
 
 @pytest.fixture
 def client(gateway_url: str) -> Iterator[openai.OpenAI]:
+    import openai
+
     with openai.OpenAI(base_url=f"{gateway_url}/v1", api_key=KEY, max_retries=0) as made:
         yield made
 
@@ -65,6 +73,8 @@ def boto_client(
     url: str, service: str = "bedrock-runtime", name: str = KEY_NAME, secret: str = KEY, retries: Any = None
 ) -> Iterator[Any]:
     pair = {"aws_access_key_id": name, "aws_secret_access_key": secret}
+    from botocore.config import Config
+
     config = Config(retries=retries or {"total_max_attempts": 1})
     with closing(_boto_session().client(service, endpoint_url=url, config=config, **pair)) as client:
         yield client
@@ -73,6 +83,8 @@ def boto_client(
 @cache
 def _boto_session() -> boto3.Session:
     """One for all clients: each session reads the models of its services anew, for 100 ms of CPU."""
+    import boto3
+
     return boto3.Session(region_name="us-east-1")
 
 

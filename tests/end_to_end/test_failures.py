@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import openai
 import pytest
 
 from app.kit.eventstream import encode_frame
@@ -443,23 +442,3 @@ def test_no_path_leads_elsewhere(path: str) -> None:
 @pytest.mark.parametrize("model", ["..", "a/../b", ".", "a//b"])
 def test_no_model_s_name_leads_elsewhere(gateway_url: str, model: str) -> None:
     assert post(gateway_url, "/v1/chat/completions", {**CHAT, "model": model}).status_code == 400
-
-
-@pytest.mark.parametrize(("status", "attempts"), [(429, 3), (503, 3), (400, 1), (504, 1)])
-def test_a_caller_s_sdk_does_not_multiply_the_attempts(status: int, attempts: int) -> None:
-    count = 0
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal count
-        await read_request(reader)
-        count += 1
-        if status == 504:
-            await reader.read()
-        writer.write(http_reply(b'{"message":"no"}', f"{status} No"))
-        await writer.drain()
-
-    with upstream(handle) as url, gateway(url, bedrock_read_timeout=0.3) as base:
-        with openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=2) as client:
-            with pytest.raises(openai.APIStatusError) as caught:
-                client.chat.completions.create(model="a.b", messages=CHAT["messages"])
-        assert (caught.value.status_code, count) == (status, attempts)

@@ -1,5 +1,6 @@
 """An unmodified OpenAI client against a running gateway."""
 
+import asyncio
 import json
 import uuid
 from base64 import b64encode
@@ -10,7 +11,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.servers import KEY
+from tests.servers import KEY, gateway, http_reply, read_request, upstream
 
 WEATHER: Any = {
     "type": "function",
@@ -365,3 +366,23 @@ async def test_the_asynchronous_client(gateway_url: str) -> None:
     async with openai.AsyncOpenAI(base_url=f"{gateway_url}/v1", api_key=KEY) as client:
         stream = await client.chat.completions.create(model="scripted.echo-v1:0", messages=ask("hello"), stream=True)
         assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "hello"
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(429, 3), (503, 3), (400, 1), (504, 1)])
+def test_a_caller_s_sdk_does_not_multiply_the_attempts(status: int, attempts: int) -> None:
+    count = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        await read_request(reader)
+        count += 1
+        if status == 504:
+            await reader.read()
+        writer.write(http_reply(b'{"message":"no"}', f"{status} No"))
+        await writer.drain()
+
+    with upstream(handle) as url, gateway(url, bedrock_read_timeout=0.3) as base:
+        with openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=2) as client:
+            with pytest.raises(openai.APIStatusError) as caught:
+                client.chat.completions.create(model="a.b", messages=ask())
+        assert (caught.value.status_code, count) == (status, attempts)
