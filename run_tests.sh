@@ -84,12 +84,14 @@ audit() {
 
 # documents, templates, scripts, and what botocore knows: all the same on every Python, and no lines of app/
 outside=(tests/contract tests/deploy tests/docker tests/infra tests/bedrock/test_endpoints.py)
+# what parsers in C make of bytes that are drawn by chance is the same as well
+by_chance=(tests/end_to_end/test_fuzz.py tests/transport/test_any_bytes.py)
 # Those that wait for time to pass are many at once, and leave the cores to those that compute. What a shell puts into
 # the background cannot be interrupted, as some of those that wait are.
 test_quick() {
   local beside ended=0 quick=(-q --dist worksteal -m "not slow and not timed and not endurance")
   mapfile -t beside < <(marked waits)
-  beside+=("${outside[@]}")
+  beside+=("${outside[@]}" "${by_chance[@]}")
   pytest "${quick[@]}" -n 2 "${beside[@]/#/--ignore=}" "$@" &
   computing=$!
   trap 'kill "$computing" 2>/dev/null' EXIT
@@ -99,7 +101,7 @@ test_quick() {
   return "$ended"
 }
 test_timed() { marked timed | xargs pytest -q -n 0 -m "${1:-timed}"; }
-test_slow() { marked slow | xargs pytest -q -n 3 --dist loadgroup -m "slow and not timed and not npm and not endurance"; }
+test_slow() { marked slow | xargs pytest -q -n 4 --dist loadgroup -m "slow and not timed and not npm and not endurance"; }
 # to read all the others as well would take as long as some of these do
 marked() { grep -rl --include='*.py' "mark\.$1" tests; }
 
@@ -110,9 +112,8 @@ export PATH="$PWD/.venv/bin:$PATH"
 
 case $mode in
 tests)
-  # what parsers in C make of bytes that are drawn by chance is the same as well, and so is the embedded Bedrock
-  left_out=("${outside[@]}" tests/emulator tests/end_to_end/test_fuzz.py tests/transport/test_any_bytes.py)
-  outside=()
+  left_out=("${outside[@]}" "${by_chance[@]}" tests/emulator)
+  outside=() by_chance=()
   step "tests" test_quick "${left_out[@]/#/--ignore=}"
   ;;
 fast)

@@ -244,11 +244,11 @@ def test_what_fails_before_its_first_event_has_a_status(
 
 @pytest.mark.parametrize("model", [ECHO, CLAUDE])
 def test_silence_is_filled_with_pings(emulator_url: str, model: str) -> None:
-    body = {"model": f"{model}.drip-200", "max_tokens": 9, "messages": ask("a"), "stream": True}
-    with gateway(emulator_url, heartbeat_interval=0.05) as url:
+    body = {"model": f"{model}.drip-100", "max_tokens": 9, "messages": ask("a"), "stream": True}
+    with gateway(emulator_url, heartbeat_interval=0.025) as url:
         text = httpx.post(f"{url}/v1/messages", json=body, headers={"x-api-key": KEY}, timeout=20).text
         assert text.count("event: ping") > 4
-        chat = {**body, "model": f"{ECHO}.drip-200"}
+        chat = {**body, "model": f"{ECHO}.drip-100"}
         told = httpx.post(f"{url}/v1/chat/completions", json=chat, headers={"x-api-key": KEY}, timeout=20).text
         assert told.count(": still here") > 3
         assert told.endswith("data: [DONE]\n\n")
