@@ -57,7 +57,8 @@ class _Server(uvicorn.Server):
         while not self._end.is_set():
             await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._end.wait(), 1)
+                async with asyncio.timeout(1):
+                    await self._end.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
