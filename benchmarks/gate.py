@@ -64,7 +64,7 @@ def ratios(measured: int, other: int) -> dict[str, float]:
         os.sched_setaffinity(0, {measured})
         unit = min(reference() for _ in range(_ROUNDS))
         os.sched_setaffinity(0, {other})
-        chat = _least(process, 4000)
+        chat = _least(process, 2000)
         chunk = min(
             streams(process, figures.stream_call(process.port, 5, 100), 64).cpu / 64 / 100 for _ in range(_ROUNDS)
         )

@@ -12,6 +12,7 @@ from tests.transport.certificates import Authority
 
 # how long an example takes says more of the machine than of the code
 settings.register_profile("steady", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("brief", settings.get_profile("steady"), max_examples=25)
 settings.load_profile("steady")
 
 gc.disable()  # nothing of what the tests are read from is garbage
