@@ -79,60 +79,10 @@ def test_check_passes_step_by_step(emulator_url: str) -> None:
     assert SECRET_KEY not in ended.stdout
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"BEDROCK_MODEL_ID": ""}, ["FAIL  settings", "BEDROCK_MODEL_ID is not set"]),
-        (
-            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
-            ["FAIL  credentials", "remedy: set AWS_PROFILE", "skip  list models", "skip  one-token call"],
-        ),
-        (
-            {"BEDROCK_MODEL_ID": "scripted.echo-v1:0.denied"},
-            ["ok    list models", "FAIL  one-token call", "remedy: the identity needs bedrock:InvokeModel"],
-        ),
-        ({"GUARDRAIL_ID": "nosuchguard"}, ["ok    list models", "FAIL  one-token call", "guardrail identifier"]),
-        (
-            {"CONFIG_TOML": '[routes.default]\ntargets = [{ model = "scripted.echo-v1:0.denied" }]'},
-            ["ok    list models", "FAIL  one-token call", "a route called default"],
-        ),
-        ({"EMBEDDING_MODEL_ID": "scripted.echo-v1:0"}, ["ok    one-token call", "FAIL  embedding"]),
-        (
-            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
-            ["FAIL  list models", "Bedrock could not be reached", "remedy: the network needs a way there"],
-        ),
-        (
-            {"AWS_SECRET_ACCESS_KEY": "wrong"},
-            ["FAIL  list models", "InvalidSignatureException: ", "remedy: the keys, their session's end"],
-        ),
-        ({"BEDROCK_MODEL_ID": "scripted.nobody-v1:0"}, ["FAIL  one-token call", "remedy: a model or an inference"]),
-        ({"BEDROCK_MODEL_ID": "scripted.echo-v1:0.throttle"}, ["FAIL  one-token call", "remedy: Bedrock is there"]),
-    ],
-)
-def test_check_tells_what_fails_and_how_to_mend_it(emulator_url: str, change: dict[str, str], words: list[str]) -> None:
-    ended = run("app", "check", **{**aws(emulator_url), **change})
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    for each in words:
-        assert each in ended.stdout
-
-
-@pytest.mark.parametrize("answer", ["[]", "{}", "<html>"])
-def test_check_bears_answers_that_make_no_sense(answer: str) -> None:
-    import asyncio
-
-    from tests.servers import http_reply, read_request, upstream
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(http_reply(answer.encode()))
-        await writer.drain()
-
-    with upstream(handle) as url:
-        ended = run("app", "check", **aws(url))
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    assert "FAIL  one-token call" in ended.stdout
+def test_check_that_fails_ends_with_1() -> None:
+    ended = run("app", "check", **{**aws("http://127.0.0.1:9"), "BEDROCK_MODEL_ID": ""})
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert "FAIL  settings" in ended.stdout
 
 
 @pytest.mark.parametrize("program", ["app", "uvicorn"])

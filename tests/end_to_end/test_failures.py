@@ -330,7 +330,9 @@ def test_readiness_follows_what_was_last_seen() -> None:
         await writer.drain()
 
     with gateway(NOWHERE) as base:
-        down = httpx.get(f"{base}/health/ready")
+        deadline = time.monotonic() + 5
+        while "not contacted yet" in (down := httpx.get(f"{base}/health/ready")).text and time.monotonic() < deadline:
+            time.sleep(0.01)
         assert down.status_code == 503
         assert down.json()["reasons"] == [
             f"bedrock: cannot connect to 127.0.0.1:{CLOSED_PORT} (ConnectionRefusedError)"

@@ -1,0 +1,77 @@
+"""What `python -m app check` says; that it is a program like any other is told in test_command_line.py."""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.check import run_check
+from tests.programs import aws
+from tests.servers import http_reply, read_request, upstream
+
+Check = Callable[[dict[str, str]], Awaitable[tuple[int, str]]]
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Runs every step in an environment of those settings; returns the exit code, and what was printed."""
+
+    async def run(settings: dict[str, str]) -> tuple[int, str]:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        out = io.StringIO()
+        return await run_check(out), out.getvalue()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"BEDROCK_MODEL_ID": ""}, ["FAIL  settings", "BEDROCK_MODEL_ID is not set"]),
+        (
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+            ["FAIL  credentials", "remedy: set AWS_PROFILE", "skip  list models", "skip  one-token call"],
+        ),
+        (
+            {"BEDROCK_MODEL_ID": "scripted.echo-v1:0.denied"},
+            ["ok    list models", "FAIL  one-token call", "remedy: the identity needs bedrock:InvokeModel"],
+        ),
+        ({"GUARDRAIL_ID": "nosuchguard"}, ["ok    list models", "FAIL  one-token call", "guardrail identifier"]),
+        (
+            {"CONFIG_TOML": '[routes.default]\ntargets = [{ model = "scripted.echo-v1:0.denied" }]'},
+            ["ok    list models", "FAIL  one-token call", "a route called default"],
+        ),
+        ({"EMBEDDING_MODEL_ID": "scripted.echo-v1:0"}, ["ok    one-token call", "FAIL  embedding"]),
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            ["FAIL  list models", "Bedrock could not be reached", "remedy: the network needs a way there"],
+        ),
+        (
+            {"AWS_SECRET_ACCESS_KEY": "wrong"},
+            ["FAIL  list models", "InvalidSignatureException: ", "remedy: the keys, their session's end"],
+        ),
+        ({"BEDROCK_MODEL_ID": "scripted.nobody-v1:0"}, ["FAIL  one-token call", "remedy: a model or an inference"]),
+        ({"BEDROCK_MODEL_ID": "scripted.echo-v1:0.throttle"}, ["FAIL  one-token call", "remedy: Bedrock is there"]),
+    ],
+)
+async def test_what_fails_is_told_and_how_to_mend_it(
+    check: Check, emulator_url: str, change: dict[str, str], words: list[str]
+) -> None:
+    code, told = await check(aws(emulator_url) | change)
+    assert code == 1
+    assert [each for each in words if each not in told] == []
+
+
+@pytest.mark.parametrize("answer", ["[]", "{}", "<html>"])
+async def test_answers_that_make_no_sense_are_borne(check: Check, answer: str) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_reply(answer.encode()))
+        await writer.drain()
+
+    with upstream(handle) as url:
+        code, told = await check(aws(url))
+    assert code == 1
+    assert "FAIL  one-token call" in told
