@@ -38,6 +38,8 @@ def test_a_wrong_environment_ends_the_start_within_two_seconds(program: list[str
         ended = run(*program, AWS_REGION="mars-1", PORT="99999", API_KEYS="na me=hunter2")
         seconds.append(time.monotonic() - started)
         assert cpu_of_children() - used < 2
+        if seconds[-1] < 2:
+            break
     assert min(seconds) < 2
     assert ended.returncode != 0
     assert "Traceback" not in ended.stderr
