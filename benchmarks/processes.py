@@ -16,7 +16,6 @@ from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 ROOT = Path(__file__).parents[1]
 KEY = "bench-secret"
 MODEL = "bench.whole"
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cores() -> tuple[int, int]:
@@ -25,6 +24,11 @@ def cores() -> tuple[int, int]:
     if len(allowed) < 2:
         raise SystemExit("two cores are needed: one for what is measured, one for everything else")
     return allowed[0], allowed[1]
+
+
+def _cpu_clock(pid: int) -> int:
+    """The clock of a process's CPU, as the kernel numbers it (clock_getcpuclockid(3)): /proc counts in 10 ms."""
+    return ~pid << 3 | 2
 
 
 def free_port() -> int:
@@ -62,8 +66,7 @@ class Process:
         total = 0.0
         for pid in self.pids():
             with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                total += (int(fields[11]) + int(fields[12])) / _TICKS
+                total += time.clock_gettime(_cpu_clock(pid))
         return total
 
     def forget_peak(self) -> None:
