@@ -71,6 +71,12 @@ lint_policies() {
     --framework cloudformation dockerfile github_actions
 }
 
+# Programs of others that tests start. To install them is the disk's work, and to lint is the processors'.
+prepare_programs() {
+  prepare_apart ministack
+  prepare_apart clients
+}
+
 # Known vulnerabilities in what is shipped; where nobody can be asked, that is said, and nothing is called clean.
 audit() {
   local said
@@ -125,10 +131,8 @@ fast)
   ;;
 all)
   prepare_llm || true
-  prepare_apart ministack
   prepare_apart linters
-  prepare_apart clients
-  at_once lint lint_infrastructure lint_policies
+  at_once lint lint_infrastructure lint_policies prepare_programs
   rm -f .coverage .coverage.*
   step "tests" test_quick --cov --cov-report=
   step "tests of time" test_timed
