@@ -282,9 +282,9 @@ class Settings(BaseSettings):
             parse_api_keys(f"{others.get_secret_value()},{smoke}" if others else smoke)
         return value
 
-    @field_validator("metrics_key")
+    @field_validator("aws_bearer_token_bedrock", "metrics_key")
     @classmethod
-    def _check_metrics_key(cls, value: SecretStr | None) -> SecretStr | None:
+    def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not is_secret(value.get_secret_value()):
             raise ValueError("must be printable ASCII without spaces")
         return value

@@ -285,6 +285,8 @@ def test_what_seals_a_caller_s_thoughts_is_its_own_key(monkeypatch: pytest.Monke
     ("variable", "value"),
     [
         ("METRICS_KEY", "ключ-ключ"),
+        ("AWS_BEARER_TOKEN_BEDROCK", "a-key-out-of-a-file\n"),
+        ("AWS_BEARER_TOKEN_BEDROCK", "ключ"),
         ("MAX_BODIES_BYTES", "1024"),
         ("EMBEDDING_MODEL_ID", "no such model here!"),
         ("GUARDRAIL_ID", "abc\nx-evil: 1"),
