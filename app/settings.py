@@ -34,7 +34,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Everything that can be set. A field's name in upper case is its variable."""
 
-    # a pattern of Rust's takes 90 KB for good, and each of these is used once
+    # a pattern of Rust's takes 90 KB for good, and each of these is used once; Python's `$` lets a line's end pass
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, regex_engine="python-re")
 
     aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service, AWS's own variable.")
@@ -49,13 +49,13 @@ class Settings(BaseSettings):
     aws_region: str = Field(description="The AWS region whose Bedrock is called. Required.")
     bedrock_model_id: str = Field(
         max_length=2048,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*\Z",
         description="The default model: a model id, an inference profile id or an ARN. Required.",
     )
     embedding_model_id: str | None = Field(
         None,
         max_length=2048,
-        pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._:/-]*$",
+        pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._:/-]*\Z",
         description="The model of embeddings for which none is named; BEDROCK_MODEL_ID if unset.",
     )
     model_aliases: str = Field(
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     )
     native_surfaces: str = Field(
         "invoke,openai,mantle",
-        pattern=r"^(none|(invoke|openai|mantle)(,(invoke|openai|mantle))*)$",
+        pattern=r"^(none|(invoke|openai|mantle)(,(invoke|openai|mantle))*)\Z",
         description="Surfaces that take a dialect's bodies as they are, or `none`; all else is translated by Converse.",
     )
     auth_disabled: bool = Field(False, validate_default=True, description="Serve callers without keys.")
@@ -124,10 +124,10 @@ class Settings(BaseSettings):
     guardrail_id: str | None = Field(
         None,
         max_length=2048,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*\Z",
         description="Id or ARN of a guardrail for every call; a call that cannot have it is refused.",
     )
-    guardrail_version: str = Field("DRAFT", pattern=r"^([1-9][0-9]{0,7}|DRAFT)$", description="Its version.")
+    guardrail_version: str = Field("DRAFT", pattern=r"^([1-9][0-9]{0,7}|DRAFT)\Z", description="Its version.")
     max_in_flight: int = Field(5000, ge=1, le=100_000, description="Requests that may run at once.")
     max_waiting: int = Field(
         500, ge=0, le=100_000, description="Requests that may wait for one of those to end; more are told to come back."
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     )
     responses_store: str = Field(
         "memory",
-        pattern=r"^(memory|sqlite:///.+)$",
+        pattern=r"^(memory|sqlite:///.+)\Z",
         description="Where answers of `/v1/responses` are kept: `memory`, of one process, or `sqlite:///` and a path.",
     )
     responses_lifetime: float = Field(

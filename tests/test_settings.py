@@ -289,7 +289,12 @@ def test_what_seals_a_caller_s_thoughts_is_its_own_key(monkeypatch: pytest.Monke
         ("AWS_BEARER_TOKEN_BEDROCK", "ключ"),
         ("MAX_BODIES_BYTES", "1024"),
         ("EMBEDDING_MODEL_ID", "no such model here!"),
+        ("EMBEDDING_MODEL_ID", "amazon.titan-embed-text-v2:0\n"),
         ("GUARDRAIL_ID", "abc\nx-evil: 1"),
+        ("GUARDRAIL_ID", "abc\n"),
+        ("GUARDRAIL_VERSION", "1\n"),
+        ("NATIVE_SURFACES", "invoke,openai\n"),
+        ("RESPONSES_STORE", "sqlite:////tmp/answers\n"),
         ("CONFIG_TOML", '[prices."a.b"]\ninput = inf\noutput = 1\n'),
     ],
 )
