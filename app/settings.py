@@ -183,10 +183,11 @@ class Settings(BaseSettings):
         if value is None:
             return None
         try:
-            port = urlsplit(value).port
+            parts = urlsplit(value)
+            is_right = bool(parts.hostname) and parts.port != 0
         except ValueError:
-            port = 0
-        if port == 0 or not _URL.fullmatch(value):
+            is_right = False
+        if not is_right or not _URL.fullmatch(value):
             raise ValueError("must be an http:// or https:// URL without credentials or a query")
         return value.rstrip("/")
 

@@ -169,6 +169,7 @@ def write_certificate(file: Path, password: bytes | None = None) -> None:
         ("AWS_PROFILE", "nobody", "no such profile"),
         ("AWS_CA_BUNDLE", "/nowhere", "No such file"),
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://h:99999", "must be an http"),
+        ("AWS_ENDPOINT_URL", "http://:8080", "must be an http"),
         ("AWS_ENDPOINT_URL", "http://user:CANARY@h", "without credentials"),
         ("BEDROCK_MODEL_ID", "***", "match pattern"),
     ],
