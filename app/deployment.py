@@ -26,6 +26,8 @@ def planner_of(settings: Settings) -> Planner:
     if settings.bedrock_model_id in names:
         faults.append("BEDROCK_MODEL_ID is a name of this deployment's own: give a route or alias called `default`")
     faults += [f"BEDROCK_MODEL_ID: {fault}" for fault in _faults_of_model(settings.bedrock_model_id)]
+    if settings.embedding_model_id:
+        faults += [f"EMBEDDING_MODEL_ID: {fault}" for fault in _faults_of_model(settings.embedding_model_id)]
     if faults:
         raise SettingsError(faults)
     routes = {

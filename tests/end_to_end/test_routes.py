@@ -390,3 +390,10 @@ def test_names_that_cannot_be_end_the_start_with_their_path(text: str, fault: st
 def test_the_default_model_is_no_name_of_ours() -> None:
     with pytest.raises(SettingsError, match="BEDROCK_MODEL_ID is a name"):
         planner_of(gateway_settings("http://127.0.0.1:1", model_aliases="mine=a.b", bedrock_model_id="mine"))
+
+
+def test_the_model_of_embeddings_is_one_or_a_name_of_ours() -> None:
+    with pytest.raises(SettingsError, match="EMBEDDING_MODEL_ID: the model's ARN is not one"):
+        planner_of(gateway_settings("http://127.0.0.1:1", embedding_model_id="arn:aws:s3:::x"))
+    names = {"model_aliases": "_mine=a.b", "embedding_model_id": "_mine"}
+    assert planner_of(gateway_settings("http://127.0.0.1:1", **names)).names() == ["_mine"]
