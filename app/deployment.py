@@ -18,7 +18,7 @@ def planner_of(settings: Settings) -> Planner:
 
     Raises:
         SettingsError: a name stands for what no model is called, or for another name, which is not looked up again; a
-            price has a name under which nobody looks for it.
+            price, a limit or what is known of a model has a name under which nobody looks for it.
     """
     config = settings.config()
     faults = [f"the configuration file: {fault}" for fault in _faults(config)]
@@ -57,7 +57,12 @@ def _faults(config: ConfigFile) -> Iterator[str]:
             yield f"{path}: {model} is a name of this deployment's own, and names are not looked up twice"
         yield from (f"{path}: {fault}" for fault in _faults_of_model(model))
     for name, known in config.models.items():
+        if name in names:
+            yield f"models.{name}: {name} is a name of this deployment's own: write the name that it stands for"
+        yield from (f"models.{name}: {fault}" for fault in _faults_of_model(name))
         yield from (f"models.{name}.stands_for: {fault}" for fault in _faults_of_model(known.stands_for))
+    for name in config.limits:
+        yield from (f"limits.{name}: {fault}" for fault in _faults_of_limited(name, config))
     for name in config.prices:
         yield from (f"prices.{name}: {fault}" for fault in _faults_of_priced(name, config))
     for name, row in config.routes.items():
@@ -70,6 +75,17 @@ def _faults_of_model(model: str) -> Iterator[str]:
         parse_model_id(model)
     except InvalidRequest as error:
         yield error.message
+
+
+def _faults_of_limited(name: str, config: ConfigFile) -> Iterator[str]:
+    try:
+        called = {called for model in _meant_by(name, config) for called in (model, parse_model_id(model).base)}
+    except InvalidRequest as error:
+        yield error.message
+        return
+    if name not in called or name == DEFAULT_ALIAS:
+        others = " or ".join(sorted(called - {name})) or "what it stands for"
+        yield f"limits are by a model's own name or its base id, whatever callers call it: write {others}"
 
 
 def _faults_of_priced(name: str, config: ConfigFile) -> Iterator[str]:
