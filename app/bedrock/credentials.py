@@ -20,6 +20,7 @@ from app.aws_data import chain_command
 from app.bedrock.endpoints import HOME, Place
 from app.errors import Overloaded
 from app.kit import json
+from app.kit.entries import is_secret
 from app.kit.values import Struct
 from app.settings import Settings
 
@@ -145,6 +146,8 @@ class CredentialsProvider:
     async def _resolve(self) -> None:
         try:
             known = await self._resolver()
+            if known is not None and not _can_be_sent(known.identity):
+                raise ChainFailed("a key or a token has a space, a line's end, or what is not ASCII in it")
             self.problem = "" if known else "no AWS credentials found in the environment, profile or metadata"
         except ChainFailed as error:
             known = None
@@ -158,6 +161,12 @@ class CredentialsProvider:
             left = max(known.ends_at - time.time(), 0.0)
             self._known, self._renew_at = known, known.ends_at - min(_AHEAD_SECONDS, left * _AHEAD_SHARE)
         self._tried.set()
+
+
+def _can_be_sent(identity: Identity) -> bool:
+    if isinstance(identity, BearerToken):
+        return is_secret(identity.token)
+    return all(is_secret(part) for part in (identity.access_key, identity.secret_key, identity.token) if part)
 
 
 def make_providers(settings: Settings, places: Iterable[Place]) -> dict[Place, CredentialsProvider]:

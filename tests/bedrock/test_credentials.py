@@ -104,6 +104,16 @@ async def test_nobody_is_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatc
         assert await provider.get() == Credentials("late", "s")
 
 
+@pytest.mark.parametrize("identity", [Credentials("AKIA\n", "s"), Credentials("AKIA", "s", "t\n"), BearerToken("b\n")])
+async def test_what_no_header_can_carry_is_told_before_a_request_fails(identity: Any) -> None:
+    resolver, _ = telling(Known(identity))
+    async with running(resolver) as provider:
+        with pytest.raises(errors.Overloaded, match="no AWS credentials") as caught:
+            await provider.get()
+        assert "a line's end" in caught.value.detail
+        assert provider.problem == caught.value.detail
+
+
 async def test_a_refused_identity_is_renewed_once_for_everybody() -> None:
     resolver, given = telling(known("key1"), known("key2"))
     async with running(resolver) as provider:
