@@ -186,7 +186,7 @@ class Entrance(Struct, frozen=True):
             failure = InvalidRequest("the body is nested too deeply")
         except asyncio.CancelledError:
             # the server has done so, and nobody waits for this task: raised again, it would be logged as a crash
-            failure = Overloaded("the gateway is shutting down")
+            failure = Overloaded("the gateway is shutting down", detail="SHUTDOWN_GRACE")
         except Exception as error:  # noqa: BLE001 -- a fault of ours must still be answered in the dialect
             if isinstance(error, TimeoutError) and limit.expired():
                 late = CallerDeadline if deadline.by == TIMEOUT else UpstreamTimeout

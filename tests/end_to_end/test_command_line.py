@@ -156,7 +156,10 @@ def test_what_does_not_end_in_time_is_told_so(emulator_url: str) -> None:
             rest = "".join(chunks)
         assert "the gateway is shutting down" in rest
         _, log = process.communicate(timeout=10)
-        assert "overloaded" in log
+        (line,) = (
+            told for told in map(json.loads, log.splitlines()) if told["message"] == "request" and "error" in told
+        )
+        assert (line["error"], line["detail"]) == ("overloaded", "SHUTDOWN_GRACE")
         assert "ASGI" not in log
 
 
