@@ -107,14 +107,16 @@ class Gateway(Struct):
     def breakers(self) -> dict[str, str]:
         """The targets of this deployment's names whose breakers are not closed, and what they are instead.
 
-        Callers choose other names, and whoever asks needs no key: so only these are told.
+        Callers choose other names, and whoever asks needs no key: so only these are told. Of several by one name, such
+        as a model's on two surfaces or in two accounts, the one that is open.
         """
         ours = {target.model.raw for name in (*self.pipeline.planner.names(), "") for target in self._targets(name)}
-        states = {}
+        states: dict[str, str] = {}
         for key, state in self.pipeline.failover.breakers.states().items():
             match key:
                 case (str(model), Place() as place, _) if model in ours:
-                    states[f"{_short(model)}{_in(place)}"] = state
+                    name = f"{_short(model)}{_in(place)}"
+                    states[name] = state if states.get(name) != "open" else "open"
         return states
 
     def _targets(self, name: str) -> list[Target]:
