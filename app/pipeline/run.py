@@ -37,7 +37,7 @@ from app.routing.failover import Failover, Option
 from app.routing.plan import DEFAULT_ALIAS, Planner, Target
 from app.tailor import Draft, tailor
 from app.tailor.invoke import tailor_invoke
-from app.telemetry.observer import RequestRecord
+from app.telemetry.observer import Asked, RequestRecord
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ class Pipeline(Struct, frozen=True):
             exchange.deadline.shorten(total - record.elapsed_ms() / 1000, "limits")
         noted = list(record.ignored), list(record.repaired)
         chosen: dict[Target, str] = {}
+        failed: dict[int, Asked] = {}
         first: list[Way[T]] = []
 
         async def prepare(target: Target) -> Option[T]:
@@ -102,11 +103,22 @@ class Pipeline(Struct, frozen=True):
                 # what another target spent on an answer that was of no use is not this one's
                 record.usage = None
                 record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
-                return await self._ask(exchange, target, way, chosen)
+                try:
+                    return await self._ask(exchange, target, way, chosen)
+                except GatewayError as error:
+                    # by its number, since what holds an error holds its frames, and they this
+                    failed[id(error)] = record.asked()
+                    raise
 
             return Option((target.model.raw, target.place, way.surface), ask, is_verbatim=way.lane == "identity")
 
-        return await self.failover.run([partial(prepare, target) for target in targets], exchange.deadline)
+        try:
+            return await self.failover.run([partial(prepare, target) for target in targets], exchange.deadline)
+        except GatewayError as error:
+            # the one that is told need not be the last: the log must not lay it to another target
+            if asked := failed.get(id(error)):
+                record.tell_of(asked)
+            raise
 
     async def plan(self, name: str) -> list[Target]:
         """The targets of a name: how each is asked depends on the model that stands behind it."""

@@ -86,7 +86,10 @@ class Metrics:
             self._of(self._attempts, model, attempt.error or "ok").inc()
         model = self._label(record.model_behind or record.target, has_answered=not record.tries[-1].error)
         if record.has_moved:
-            self._of(self._failovers, model).inc()
+            # of those that all failed, the record may tell of another
+            last = record.tries[-1].target
+            is_last = last == record.target
+            self._of(self._failovers, model if is_last else self._label(last, has_answered=False)).inc()
         if usage := record.usage:
             for kind in ("input", "output", "cache_read", "cache_write"):
                 if (count := getattr(usage, kind)) > 0:

@@ -38,6 +38,17 @@ class Attempt(Struct):
     milliseconds: float = 0.0
 
 
+class Asked(Struct, frozen=True):
+    """Whom a record tells of; members as there."""
+
+    target: str
+    lane: str
+    surface: str
+    model_behind: str
+    tier: str
+    upstream_request_id: str
+
+
 class RequestRecord(Struct):
     """Everything that is known of one HTTP request when it ends. It holds no content and no secret.
 
@@ -89,6 +100,16 @@ class RequestRecord(Struct):
     def is_broken(self) -> bool:
         """True if its stream broke behind a status that had promised better."""
         return self.streamed and 0 < self.status < 400 and self.error not in _CALLERS_OWN
+
+    def asked(self) -> Asked:
+        """Whom it tells of now."""
+        return Asked(self.target, self.lane, self.surface, self.model_behind, self.tier, self.upstream_request_id)
+
+    def tell_of(self, asked: Asked) -> None:
+        """Tell of one that was asked before."""
+        self.target, self.lane, self.surface = asked.target, asked.lane, asked.surface
+        self.model_behind, self.tier = asked.model_behind, asked.tier
+        self.upstream_request_id = asked.upstream_request_id
 
     def mark_first_event(self) -> None:
         """Note the moment of the first event, once."""

@@ -68,6 +68,21 @@ def test_metrics_tell_what_happened(emulator_url: str) -> None:
     assert "canary" not in str(found)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_error_is_told_with_the_target_that_it_came_from(emulator_url: str, streamed: bool) -> None:
+    throttled, denied = "scripted.echo-v1:0.retryafter-100", "scripted.echo-v1:0.denied"
+    records = Records()
+    text = f'[routes.smart]\ntargets = [{{ model = "{throttled}" }}, {{ model = "{denied}" }}]\n'
+    with gateway(emulator_url, records, config_toml=text) as base:
+        answer = chat(base, "smart", stream=streamed)
+        record = records.by_id(answer.headers["x-request-id"])
+        found = fetch(base)
+    assert answer.status_code == 429
+    assert [attempt.target for attempt in record.tries] == [throttled, denied]
+    assert (record.error, record.detail, record.target) == ("rate_limited", "ThrottlingException", throttled)
+    assert found["outcrop_failovers_total['other']"] == 1
+
+
 def test_metrics_may_ask_for_a_key(emulator_url: str) -> None:
     with gateway(emulator_url, metrics_key="metrics-secret") as base:
         assert httpx.get(f"{base}/metrics").status_code == 401
