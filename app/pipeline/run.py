@@ -100,8 +100,8 @@ class Pipeline(Struct, frozen=True):
                 record.has_moved = record.has_moved or target != targets[0]
                 record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
                 record.model_behind, record.tier = target.known.raw, way.tier
-                # what another target spent on an answer that was of no use is not this one's
-                record.usage = None
+                # what another attempt spent on an answer that was of no use is not this one's, nor is its id
+                record.usage, record.upstream_request_id = None, ""
                 record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
                 try:
                     return await self._ask(exchange, target, way, chosen)

@@ -147,6 +147,15 @@ async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -
         assert first.is_closed
 
 
+async def test_who_was_not_answered_is_given_no_id_of_an_answer_before() -> None:
+    made = exchange()
+    pipeline = await pipeline_over(Memory(Response(503, [b"{}"]), errors.UpstreamUnreachable("no")))
+    with pytest.raises(errors.UpstreamUnreachable):
+        await pipeline.complete(made, CALL)
+    assert made.record.attempts == 3
+    assert made.record.upstream_request_id == ""
+
+
 async def test_a_refusal_without_an_end_is_one_by_its_status() -> None:
     pipeline = await pipeline_over(Memory(Response(400, [bytes(1_100_000)])))
     with pytest.raises(errors.InvalidRequest) as refused:
