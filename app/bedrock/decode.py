@@ -78,7 +78,7 @@ class _Decoder(ABC, Generic[T]):
         if self._failure is not None:
             raise self._failure
         if not self._is_complete or not self._frames.is_at_boundary:
-            raise UpstreamFailed("Bedrock's stream ended before its message was complete")
+            raise UpstreamFailed("Bedrock's stream ended before its message was complete", detail="ended early")
 
     @abstractmethod
     def _event(self, frame: Frame) -> T:
@@ -175,7 +175,7 @@ class ServerSentDecoder:
         if self._failure is not None:
             raise self._failure
         if not self._is_complete:
-            raise UpstreamFailed("Bedrock's stream ended before its message was complete")
+            raise UpstreamFailed("Bedrock's stream ended before its message was complete", detail="ended early")
 
     @property
     def is_complete(self) -> bool:

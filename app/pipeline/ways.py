@@ -192,7 +192,7 @@ def count_tokens(model: ModelId, counted: dict[str, Any]) -> Way[int]:
     async def take(response: HttpResponse) -> int:
         tokens = (await read_document(response)).get("inputTokens")
         if not isinstance(tokens, int):
-            raise UpstreamFailed("Bedrock's count of tokens made no sense")
+            raise UpstreamFailed("Bedrock's count of tokens made no sense", detail="no inputTokens")
         return tokens
 
     return Way("native", "count-tokens", lambda _: ask(base), take)
@@ -365,9 +365,9 @@ async def _tapped(response: HttpResponse, tap: UsageTap, record: RequestRecord) 
             tap.feed(data)
             yield data
         if not tap.is_at_boundary and not tap.is_deaf:
-            raise UpstreamFailed("Bedrock's stream ended in the middle of an event")
+            raise UpstreamFailed("Bedrock's stream ended in the middle of an event", detail="ended early")
         if tap.is_cut_short:
-            raise UpstreamFailed("Bedrock's stream ended too early")
+            raise UpstreamFailed("Bedrock's stream ended too early", detail="ended early")
     finally:
         record.usage, record.tier = tap.usage, tap.tier or record.tier
         if tap.error is not None:

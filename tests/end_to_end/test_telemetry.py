@@ -83,6 +83,21 @@ def test_an_error_is_told_with_the_target_that_it_came_from(emulator_url: str, s
     assert found["outcrop_failovers_total['other']"] == 1
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/messages", "/model/scripted.long-v1:0.stop-3/converse-stream"]
+)
+def test_a_stream_that_ended_early_is_told_apart(emulator_url: str, path: str) -> None:
+    records, is_ours = Records(), path.startswith("/v1")
+    said: Any = MESSAGES if is_ours else [{"role": "user", "content": [{"text": "x"}]}]
+    body = {"messages": said} | (
+        {"model": "scripted.long-v1:0.stop-3", "stream": True, "max_tokens": 9} if is_ours else {}
+    )
+    with gateway(emulator_url, records) as base:
+        answer = httpx.post(base + path, json=body, headers=HEADERS, timeout=20)
+        record = records.by_id(answer.headers["x-request-id"])
+    assert (record.status, record.error, record.detail) == (200, "upstream_failed", "ended early")
+
+
 def test_metrics_may_ask_for_a_key(emulator_url: str) -> None:
     with gateway(emulator_url, metrics_key="metrics-secret") as base:
         assert httpx.get(f"{base}/metrics").status_code == 401

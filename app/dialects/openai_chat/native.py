@@ -60,7 +60,7 @@ class NativeChunks:
             UpstreamFailed: no choice was finished before it.
         """
         if not self._is_finished:
-            raise UpstreamFailed("Bedrock's stream ended before its message was complete")
+            raise UpstreamFailed("Bedrock's stream ended before its message was complete", detail="ended early")
         return data_frame(b"[DONE]")
 
     def fail(self, error: GatewayError) -> bytes:
