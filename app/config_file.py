@@ -54,6 +54,12 @@ class RouteRow(_Row):
     targets: list[TargetRow] = Field(min_length=1, max_length=16)
     order: Literal["first", "weighted"] = "first"
 
+    @model_validator(mode="after")
+    def _weights_are_heeded(self) -> "RouteRow":
+        if self.order == "first" and any(target.weight != 1 for target in self.targets):
+            raise ValueError('a weight has no effect without order = "weighted"')
+        return self
+
 
 class ModelRow(_Row):
     """What is known of a model's name."""

@@ -47,6 +47,7 @@ def test_what_it_says(tmp_path: Path) -> None:
         ('[aliases]\n"a b" = "c.d"', "aliases.a b: String should match"),
         ("[routes.a]\ntargets = []", "routes.a.targets: List should have at least 1 item"),
         ('[routes.a]\ntargets = [{ model = "b.c", weight = 0 }]', "routes.a.targets.0.weight: Input should be greater"),
+        ('[routes.a]\ntargets = [{ model = "b.c", weight = 9 }]', "routes.a: a weight has no effect without order"),
         ('[routes.a]\ntargets = [{ model = "b.c", role = "x" }]', "routes.a.targets.0.role: String should match"),
         ('[aliases]\na = "b.c"\n[routes.a]\ntargets = [{ model = "b.c" }]', "a is an alias and a route"),
     ],
