@@ -11,6 +11,7 @@ from typing import Any
 from dotenv import load_dotenv
 from pydantic import ValidationError
 
+from app.kit.entries import parse_api_keys
 from app.settings import Settings, SettingsError
 
 _USERINFO = re.compile(r"//[^/@]*@")
@@ -37,11 +38,27 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
         raise SettingsError([f"{env_file} cannot be read: {error}"]) from None
     for ours, theirs in PREDECESSORS.items():
         if not os.environ.get(ours) and os.environ.get(theirs):
-            os.environ[ours] = os.environ[theirs]
+            os.environ[ours] = _only_key(os.environ[theirs]) if ours == "API_KEYS" else os.environ[theirs]
     try:
         return Settings()
     except ValidationError as error:
         raise SettingsError([_describe(fault) for fault in error.errors()]) from None
+
+
+def _only_key(key: str) -> str:
+    """API_KEY, which is one key whatever is in it, as an entry of API_KEYS.
+
+    Raises:
+        SettingsError: no entry can hold it.
+    """
+    key = key.strip()
+    if "," in key:
+        raise SettingsError(["API_KEY (value not shown): must be without a comma, which parts the entries of API_KEYS"])
+    try:
+        is_understood = [*parse_api_keys(key).values()] == [key]
+    except ValueError:
+        is_understood = False
+    return key if is_understood else f"api-key={key}"
 
 
 @contextmanager

@@ -282,6 +282,19 @@ def test_what_seals_a_caller_s_thoughts_is_its_own_key(monkeypatch: pytest.Monke
     assert len(own) == 32
 
 
+@pytest.mark.parametrize("key", ["plain", "pass=word", "$a=b", "c2VjcmV0LXNlY3JldA==", "a-line's-end\n"])
+def test_the_key_of_bedrock_access_gateway_is_one_whatever_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    assert [*load(monkeypatch, tmp_path, API_KEYS="", API_KEY=key).keys().values()] == [key.strip()]
+
+
+def test_a_key_of_bedrock_access_gateway_that_would_be_two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (fault,) = faults(monkeypatch, tmp_path, API_KEYS="", API_KEY="CANARY,b")
+    assert "without a comma" in fault
+    assert "CANARY" not in fault
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
