@@ -18,8 +18,10 @@ from app.converse.reply import Reply
 from app.errors import (
     GatewayError,
     GuardrailIntervened,
+    InternalFailure,
     InvalidRequest,
     ModelNotFound,
+    NotFound,
     PermissionRefused,
     ProfileRequired,
 )
@@ -196,6 +198,9 @@ class Pipeline(Struct, frozen=True):
         tries, before = exchange.record.tries, len(exchange.record.tries)
         try:
             said = await self.clients[HOME].attempt(guardrail.check(content), exchange.record, ways.read_document)
+        except NotFound:
+            # neither its caller nor the model is to blame
+            raise InternalFailure("the guardrail of this deployment is not there", detail="GUARDRAIL_ID") from None
         finally:
             del tries[before:]  # it was no attempt at the model
         if said.get("action") != "NONE":

@@ -388,3 +388,10 @@ def test_a_guardrail_that_does_not_answer_lets_nothing_pass() -> None:
     with gateway(NOWHERE, guardrail_id=GUARDRAIL) as base:
         body = {"model": "amazon.titan-embed-text-v2:0", "input": "x"}
         assert ask(base, "/v1/embeddings", body).status_code == 502
+
+
+def test_a_guardrail_that_is_not_there_is_no_model_that_is_not(emulator_url: str) -> None:
+    with gateway(emulator_url, records := Records(), guardrail_id="nobody") as base:
+        answer = ask(base, "/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})
+        record = records.by_id(answer.headers["x-request-id"])
+    assert (answer.status_code, record.error, record.detail) == (500, "internal", "GUARDRAIL_ID")
