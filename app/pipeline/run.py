@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, TypeVar
+from weakref import ref
 
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.endpoints import HOME, Place
@@ -88,7 +89,8 @@ class Pipeline(Struct, frozen=True):
             exchange.deadline.shorten(total - record.elapsed_ms() / 1000, "limits")
         noted = list(record.ignored), list(record.repaired)
         chosen: dict[Target, str] = {}
-        failed: dict[int, Asked] = {}
+        # by a weak reference: an error holds its frames, and they this
+        failed: list[tuple[ref[GatewayError], Asked]] = []
         first: list[Way[T]] = []
 
         async def prepare(target: Target) -> Option[T]:
@@ -108,8 +110,7 @@ class Pipeline(Struct, frozen=True):
                 try:
                     return await self._ask(exchange, target, way, chosen)
                 except GatewayError as error:
-                    # by its number, since what holds an error holds its frames, and they this
-                    failed[id(error)] = record.asked()
+                    failed.append((ref(error), record.asked()))
                     raise
 
             return Option((target.model.raw, target.place, way.surface), ask, is_verbatim=way.lane == "identity")
@@ -118,8 +119,9 @@ class Pipeline(Struct, frozen=True):
             return await self.failover.run([partial(prepare, target) for target in targets], exchange.deadline)
         except GatewayError as error:
             # the one that is told need not be the last: the log must not lay it to another target
-            if asked := failed.get(id(error)):
-                record.tell_of(asked)
+            for told, asked in failed:
+                if told() is error:
+                    record.tell_of(asked)
             raise
 
     async def plan(self, name: str) -> list[Target]:
