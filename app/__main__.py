@@ -13,6 +13,7 @@ from functools import partial
 import uvicorn
 
 import app.kit.deferring  # noqa: F401
+from app.deployment import planner_of
 from app.environment import faults_end_the_start, load_settings
 from app.kit.memory import give_large_blocks_back
 from app.kit.signals import exit_normally_on_signals
@@ -38,6 +39,7 @@ def main() -> int:
         return asyncio.run(run_check())
     with faults_end_the_start():
         settings = load_settings()
+        planner_of(settings)  # what is wrong with names is told once, and not by each process
     try:
         listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=_BACKLOG)
         if settings.web_concurrency > 1:

@@ -192,6 +192,12 @@ def test_what_cannot_start_is_not_tried_for_ever() -> None:
     assert 1 <= ended.stderr.count("Outcrop cannot start") <= 2
 
 
+def test_what_names_have_wrong_is_told_once() -> None:
+    settings = {"PORT": str(free_port()), "WEB_CONCURRENCY": "2", **aws("http://127.0.0.1:9")}
+    ended = run("app", CONFIG_TOML="[limits.default]\ntotal = 1", **settings)
+    assert (ended.returncode, ended.stderr.count("Outcrop cannot start")) == (2, 1)
+
+
 @pytest.mark.parametrize("processes", ["1", "2"])
 @pytest.mark.parametrize("milliseconds", [0, 60, 120])
 def test_it_ends_at_once_if_it_is_told_to_while_it_starts(processes: str, milliseconds: int) -> None:
