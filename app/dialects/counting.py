@@ -18,13 +18,18 @@ _TOKENS_OF_MEDIA = 1600  # what a picture of a million pixels costs
 _ESTIMATED: Headers = (("x-outcrop-estimated", "input_tokens"),)
 
 
+class Uncounted(InvalidRequest):
+    """A target gets the request in a format that Bedrock's CountTokens does not take."""
+
+
 async def counted(
     pipeline: Pipeline, exchange: Exchange, name: str, way_to: Callable[[Target], Way[int]], document: Any
 ) -> tuple[int, Headers]:
     """The tokens of a request, and the header that says so where they are estimated.
 
     Args:
-        name: the model's, as the caller used it. way_to: the way to have a target count. document: what is estimated.
+        name: the model's, as the caller used it. way_to: the way to have a target count; raises Uncounted where it
+        cannot be asked. document: what is estimated.
 
     Raises:
         GatewayError: as `Pipeline.run` does, except where Bedrock does not count for the model.
@@ -60,4 +65,4 @@ def _tokens_in(name: str, value: Any) -> int:
 def _does_not_count(error: GatewayError) -> bool:
     """True where Bedrock counts no tokens for the model (recording anthropic_bedrock_count_tokens_error)."""
     words = error.message.lower()
-    return "counting tokens" in words or "inference profile" in words
+    return isinstance(error, Uncounted) or "counting tokens" in words or "inference profile" in words

@@ -285,6 +285,17 @@ def test_the_tokens_of_a_request_are_counted_or_estimated(client: openai.OpenAI)
     assert 1600 <= counts.count(model=UNCOUNTED, input=picture).parse().input_tokens < 2000
 
 
+@pytest.mark.parametrize("model", ["openai.gpt-5.5", "google.gemma-4-31b", "openai.gpt-5.6-sol"])
+def test_what_crosses_the_native_lane_is_estimated_whatever_it_holds(client: openai.OpenAI, model: str) -> None:
+    counts = client.responses.input_tokens.with_raw_response
+    picture: Any = [{"role": "user", "content": [{"type": "input_image", "file_id": "file_1", "detail": "auto"}]}]
+    for said in ("word " * 400, picture):
+        client.responses.create(model=model, input=said, store=False)
+        estimated = counts.count(model=model, input=said)
+        assert estimated.headers["x-outcrop-estimated"] == "input_tokens"
+        assert estimated.parse().input_tokens > (400 if isinstance(said, str) else 0)
+
+
 def test_another_method_is_told_of_all_that_the_path_takes(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError, match="this path takes DELETE, GET") as caught:
         client.post("/responses/compact", cast_to=object, body={"model": ECHO})

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
 from app.converse.call import ModelCall, NativeCall
-from app.dialects.counting import counted
+from app.dialects.counting import Uncounted, counted
 from app.dialects.documents import read_object, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
 from app.dialects.openai_errors import render_error
@@ -229,6 +229,9 @@ async def _count(shared: _Responses, exchange: Exchange) -> Answer:
     sent = await _resolved(kept, request.input)
 
     def way_to(target: Target) -> Way[int]:
+        if shared.pipeline.takes_natively(target, FORMAT):
+            # CountTokens takes bodies of Converse and InvokeModel; and what crosses as it came may fit neither
+            raise Uncounted("tokens of this format are not counted")
         whole, now, before = validate(document, ResponseRequest), _items(sent, "input"), _items(earlier, KEPT)
         return shared.pipeline.count(to_call(whole, shared.seal(exchange, target), now, before), target)
 
