@@ -34,12 +34,14 @@ class ModelCall(Struct):
     converse: the body, model-blind.
     intent: what does not fit into the body.
     ignored: fields of the caller's request that have no effect, reported in `x-outcrop-ignored`.
+    names: the fields of the caller's that say what one of OpenAI's chat does, by its name, where that is not their own.
     """
 
     model: str
     converse: ConverseRequest
     intent: Intent = field(default_factory=Intent)
     ignored: list[str] = field(default_factory=list)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class NativeCall(Struct, frozen=True):

@@ -22,6 +22,7 @@ class Draft(Struct):
     body: what will be sent; its members may be replaced, not written into.
     repaired: changes that the caller might notice, for `x-outcrop-repaired`.
     ignored: wishes that this model cannot fulfil and that change nothing else, for `x-outcrop-ignored`.
+    names: as those of the call.
     """
 
     body: ConverseRequest
@@ -30,18 +31,27 @@ class Draft(Struct):
     repaired: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     undo: Undo = field(default_factory=Undo)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, call: ModelCall, traits: Traits) -> "Draft":
         """The untouched draft of a call."""
         body = call.converse.copy()
         body.setdefault("messages", [])
-        return cls(body, call.intent, traits)
+        return cls(body, call.intent, traits, names=call.names)
 
     def repair(self, what: str) -> None:
         """Name a repair, once."""
         if what not in self.repaired:
             self.repaired.append(what)
+
+    def path(self, name: str) -> str:
+        """The field that OpenAI's chat calls `name`, as the caller's format calls it."""
+        return self.names.get(name, (name,))[0]
+
+    def ignore(self, name: str) -> None:
+        """Name what the caller said with the field that OpenAI's chat calls `name` as being without effect."""
+        self.ignored += self.names.get(name, (name,))
 
     def blocks(self) -> Iterator[ContentBlock]:
         """Every content block of the conversation."""

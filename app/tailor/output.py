@@ -27,7 +27,8 @@ def tailor_output(draft: Draft) -> None:
     try:
         schema = json.loads(definition["schema"])
     except json.JsonError:
-        raise InvalidRequest("the schema is nested too deeply", param="response_format.json_schema.schema") from None
+        where = draft.path("response_format.json_schema.schema")
+        raise InvalidRequest("the schema is nested too deeply", param=where) from None
     match draft.traits.structured:
         case "native" if can_be_closed(schema):
             _close_schema(draft, definition, schema)

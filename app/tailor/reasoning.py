@@ -63,7 +63,7 @@ def _ask_to_think(draft: Draft) -> None:
         return
     match draft.traits.reasoning:
         case "none":
-            draft.ignored.append("reasoning_effort")
+            draft.ignore("reasoning_effort")
         case "budget":
             _think_by_budget(draft, draft.intent.thinking_budget or _BUDGETS[effort])
         case "adaptive":
@@ -92,7 +92,7 @@ def _think_not(draft: Draft) -> None:
         case "yes":
             draft.add_field("thinking", {"type": "disabled"})
         case "always":
-            draft.ignored.append("reasoning_effort")
+            draft.ignore("reasoning_effort")
 
 
 def _think_by_budget(draft: Draft, wished: int) -> None:

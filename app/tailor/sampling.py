@@ -41,7 +41,7 @@ def tailor_sampling(draft: Draft) -> None:
         if len(kept) > draft.traits.max_stop_sequences:
             most = draft.traits.max_stop_sequences
             words = f"at most {most}" if most else "no"
-            raise InvalidRequest(f"this model takes {words} stop sequences", param="stop")
+            raise InvalidRequest(f"this model takes {words} stop sequences", param=draft.path("stop"))
         if kept:
             config["stopSequences"] = kept
         else:

@@ -127,7 +127,8 @@ def _with_known_roles(turns: list[Message], draft: Draft) -> list[Message]:
 
 def _mind_prefill(last: Message, draft: Draft) -> None:
     if draft.traits.prefill == "refused":
-        raise InvalidRequest("this model does not continue a message: end with the user's", param="messages")
+        reason = "this model does not continue a message: end with the user's"
+        raise InvalidRequest(reason, param=draft.path("messages"))
     place = max(place for place, block in enumerate(last["content"]) if "cachePoint" not in block)
     block = last["content"][place]
     if draft.traits.prefill == "trimmed" and "text" in block and block["text"] != block["text"].rstrip():

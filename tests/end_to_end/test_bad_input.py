@@ -1,5 +1,6 @@
 """Bodies that are wrong: a clear 400 in the dialect, with the path of the field, and never a 500."""
 
+import json
 from typing import Any
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 
 from tests.servers import KEY
 
+PREFILLS_NOT = "us.anthropic.claude-sonnet-4-6"
 HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
 DOORS = {
     "/v1/chat/completions": '{"model":"scripted.echo-v1:0","messages":[{"role":"user","content":"x"}]%s}',
@@ -97,3 +99,48 @@ def test_whoever_names_no_model_that_there_is_learns_where_they_are_listed(
     for name in ("no.such-model", "anthropic.claude-nope-v1:0"):
         answer = post(gateway_url, path, (DOORS[path] % more).replace("scripted.echo-v1:0", name).encode())
         assert (answer.status_code, "GET /v1/models lists" in words(answer)) == (404, True), answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "names"),
+    [
+        ("/v1/chat/completions", {"reasoning_effort": "low"}, "reasoning_effort"),
+        ("/v1/responses", {"reasoning": {"effort": "low"}}, "reasoning.effort"),
+        ("/v1/messages", {"thinking": {"type": "adaptive"}}, "thinking"),
+        ("/v1/messages", {"output_config": {"effort": "low"}}, "output_config.effort"),
+        (
+            "/v1/messages",
+            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
+            "thinking, output_config.effort",
+        ),
+    ],
+)
+def test_what_no_model_can_be_asked_is_named_as_its_caller_calls_it(
+    gateway_url: str, path: str, body: dict[str, Any], names: str
+) -> None:
+    whole = {**json.loads(DOORS[path] % ""), **body}
+    answer = httpx.post(gateway_url + path, json=whole, headers=HEADERS)
+    assert (answer.status_code, answer.headers["x-outcrop-ignored"]) == (200, names)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where"),
+    [
+        ("/v1/chat/completions", {"model": "openai.gpt-5.6-sol", "stop": ["x"]}, "stop"),
+        ("/v1/messages", {"model": "openai.gpt-5.6-sol", "stop_sequences": ["x"]}, "stop_sequences"),
+        ("/v1/responses", {"model": PREFILLS_NOT, "input": [{"role": "assistant", "content": "x"}]}, "input"),
+        (
+            "/v1/chat/completions",
+            {"model": PREFILLS_NOT, "messages": [{"role": "assistant", "content": "x"}]},
+            "messages",
+        ),
+    ],
+)
+def test_what_one_model_refuses_is_named_as_its_caller_calls_it(
+    gateway_url: str, path: str, body: dict[str, Any], where: str
+) -> None:
+    whole = {**json.loads(DOORS[path] % ""), **body}
+    answer = httpx.post(gateway_url + path, json=whole, headers=HEADERS)
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert error.get("param", error["message"].partition(":")[0]) == where

@@ -38,6 +38,7 @@ from app.dialects.documents import unknown_fields
 from app.errors import InvalidRequest
 from app.kit import json
 
+_NAMES = {"stop": ("stop_sequences",), "response_format.json_schema.schema": ("output_config.format.schema",)}
 _HIGH = 16384
 _EFFORTS: tuple[tuple[int, Effort], ...] = ((2048, "low"), (8192, "medium"), (_HIGH, "high"))
 # the server tool that finds deferred tools: where every tool is sent, none must be found
@@ -86,7 +87,8 @@ def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
         forbid_tools=choice is not None and choice.type == "none",
         single_tool_call=choice is not None and bool(choice.disable_parallel_tool_use),
     )
-    return ModelCall(request.model, body, intent, [*_ignored(request), *(f"anthropic-beta:{beta}" for beta in betas)])
+    ignored = [*_ignored(request), *(f"anthropic-beta:{beta}" for beta in betas)]
+    return ModelCall(request.model, body, intent, ignored, {**_NAMES, "reasoning_effort": _effort_fields(request)})
 
 
 def _ignored(request: MessagesRequest) -> list[str]:
@@ -147,6 +149,15 @@ def _effort(request: MessagesRequest) -> Effort | None:
         return None
     budget = thinking.budget_tokens or _HIGH
     return next((effort for limit, effort in _EFFORTS if budget <= limit), "high")
+
+
+def _effort_fields(request: MessagesRequest) -> tuple[str, ...]:
+    """The fields that say what `_effort` is. One that `disabled` outdoes is named without a model being asked."""
+    thinking, output = request.thinking, request.output_config
+    is_measured = output is not None and output.effort is not None
+    if thinking is None:
+        return ("output_config.effort",)
+    return ("thinking", "output_config.effort") if is_measured and thinking.type != "disabled" else ("thinking",)
 
 
 def _inference(request: MessagesRequest) -> InferenceConfiguration:

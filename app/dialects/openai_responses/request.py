@@ -34,6 +34,11 @@ from app.kit import json
 KEPT = "previous_response_id"
 SEALED = "reasoning.encrypted_content"
 _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
+_NAMES: dict[str, tuple[str, ...]] = {
+    "messages": ("input",),
+    "reasoning_effort": ("reasoning.effort",),
+    "response_format.json_schema.schema": ("text.format.schema",),
+}
 _DEFAULTS = {"truncation": "disabled"}
 # what items and parts carry that were answers once
 _OF_ANSWERS = frozenset({"id", "status", "annotations", "logprobs", "summary", "phase"})
@@ -87,7 +92,7 @@ def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier:
         single_tool_call=request.parallel_tool_calls is False,
         json_object=wanted is not None and wanted.type == "json_object",
     )
-    return ModelCall(request.model, body, intent, ignored)
+    return ModelCall(request.model, body, intent, ignored, _NAMES)
 
 
 def _add_labels(request: ResponseRequest, body: ConverseRequest, ignored: list[str]) -> None:
