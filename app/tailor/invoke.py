@@ -60,7 +60,7 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
     _tailor_messages(draft, document.get("cache_control"))
     _tailor_tools(draft)
     if isinstance(body.get("system"), list):
-        body["system"] = [_cacheable(block, draft) for block in body["system"]]
+        body["system"] = [_cacheable(block, f"system[{place}]", draft) for place, block in enumerate(body["system"])]
     is_newest = version == _NEWEST_VERSION and traits.newest_version
     body["anthropic_version"] = _NEWEST_VERSION if is_newest else _VERSION
     if draft.betas:
@@ -113,7 +113,7 @@ def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
     """The block, and whatever blocks it holds, with nothing in them that Bedrock does not know."""
     if not isinstance(block, dict):
         return block
-    block = _cacheable(block, draft)
+    block = _cacheable(block, path, draft)
     source = block.get("source")
     if isinstance(source, dict):
         if source.get("type") in ("url", "file"):
@@ -132,19 +132,21 @@ def _blocks(blocks: list[Any], path: str, draft: InvokeDraft) -> list[Any]:
     return [_block(block, f"{path}.content[{place}]", draft) for place, block in enumerate(blocks)]
 
 
-def _cacheable(block: Any, draft: InvokeDraft) -> Any:
+def _cacheable(block: Any, path: str, draft: InvokeDraft) -> Any:
     """The block with no more in its cache_control than Bedrock and the model know."""
     control = block.get("cache_control") if isinstance(block, dict) else None
     if not isinstance(control, dict):
         return block
-    return {**block, "cache_control": _control(control, draft)}
+    return {**block, "cache_control": _control(control, f"{path}.cache_control", draft)}
 
 
-def _control(control: dict[str, Any], draft: InvokeDraft) -> dict[str, Any]:
+def _control(control: dict[str, Any], path: str, draft: InvokeDraft) -> dict[str, Any]:
     known = {"type", "ttl"} if draft.traits.cache_ttl else {"type"}
-    if "ttl" in control and "ttl" not in known:
+    given = {name: value for name, value in control.items() if value is not None}
+    if "ttl" in given and "ttl" not in known:
         draft.repair("cache_ttl")
-    return {name: value for name, value in control.items() if name in known and value is not None}
+    draft.ignored += [f"{path}.{name}" for name in given if name not in ("type", "ttl")]
+    return {name: value for name, value in given.items() if name in known}
 
 
 def _without_system_turns(messages: list[Any], draft: InvokeDraft) -> list[Any]:
@@ -190,10 +192,8 @@ def _cache_last_block(messages: list[Any], control: Any, draft: InvokeDraft) -> 
         blocks = _as_blocks(messages[place].get("content")) if isinstance(messages[place], dict) else []
         for number in range(len(blocks) - 1, -1, -1):
             if _can_be_cached(blocks[number]):
-                marked = {
-                    **blocks[number],
-                    "cache_control": blocks[number].get("cache_control") or _control(control, draft),
-                }
+                own = blocks[number].get("cache_control") or _control(control, "cache_control", draft)
+                marked = {**blocks[number], "cache_control": own}
                 messages[place] = {**messages[place], "content": [*blocks[:number], marked, *blocks[number + 1 :]]}
                 return
     draft.ignored.append("cache_control")
@@ -208,18 +208,18 @@ def _can_be_cached(block: Any) -> bool:
 def _tailor_tools(draft: InvokeDraft) -> None:
     tools = draft.body.get("tools")
     if isinstance(tools, list):
-        draft.body["tools"] = [_tool(tool, draft) for tool in tools]
+        draft.body["tools"] = [_tool(tool, f"tools[{place}]", draft) for place, tool in enumerate(tools)]
         if any(isinstance(tool, dict) and tool.get("eager_input_streaming") for tool in tools):
             _add_beta(draft, FINE_GRAINED_TOOLS)
 
 
-def _tool(tool: Any, draft: InvokeDraft) -> Any:
+def _tool(tool: Any, path: str, draft: InvokeDraft) -> Any:
     if not isinstance(tool, dict):
         return tool
     custom = tool.get("custom")
     if isinstance(custom, dict):
         tool = {**custom, **{name: value for name, value in tool.items() if name != "custom"}}
-    tool = _cacheable(tool, draft).copy()
+    tool = _cacheable(tool, path, draft).copy()
     tool.pop("eager_input_streaming", None)
     if not draft.traits.strict_tools and tool.pop("strict", False):
         draft.repair("strict")

@@ -106,6 +106,18 @@ def test_cache_points_say_no_more_than_bedrock_knows() -> None:
         ]
         assert [each["cache_control"] for each in found] == [left] * 4
         assert draft.repaired == repaired
+        assert draft.ignored == [
+            "messages[0].content[0].cache_control.scope",
+            "messages[0].content[1].content[0].cache_control.scope",
+            "tools[0].cache_control.scope",
+            "system[0].cache_control.scope",
+        ]
+
+
+def test_a_cache_point_of_the_whole_request_says_no_more_either() -> None:
+    draft = fit(cache_control={"type": "ephemeral", "ttl": None, "scope": "global"})
+    assert draft.body["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+    assert (draft.ignored, draft.repaired) == (["cache_control.scope"], [])
 
 
 def test_tools_lose_what_bedrock_does_not_know() -> None:
