@@ -144,3 +144,19 @@ def test_what_one_model_refuses_is_named_as_its_caller_calls_it(
     assert answer.status_code == 400, answer.text
     error = answer.json()["error"]
     assert error.get("param", error["message"].partition(":")[0]) == where
+
+
+@pytest.mark.parametrize("model", ["scripted.echo-v1:0", "openai.gpt-5.5"])
+def test_a_namespace_with_too_long_a_name_is_named_by_its_path(gateway_url: str, model: str) -> None:
+    name, call = "n" * 257, {"call_id": "a", "name": "f"}
+    for body, where in (
+        (
+            {"tools": [{"type": "namespace", "name": name, "tools": [{"type": "function", "name": "f"}]}]},
+            "tools[0].name",
+        ),
+        ({"tools": [{"type": "namespace", "name": name, "tools": [{"type": "custom", "name": "f"}]}]}, "tools[0].name"),
+        ({"input": [{"type": "function_call", "arguments": "{}", "namespace": name, **call}]}, "input[0].namespace"),
+        ({"input": [{"type": "custom_tool_call", "input": "", "namespace": name, **call}]}, "input[0].namespace"),
+    ):
+        answer = httpx.post(f"{gateway_url}/v1/responses", json={"model": model, "input": "x", **body}, headers=HEADERS)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, where), answer.text

@@ -132,7 +132,7 @@ def _item(item: Any, path: str, seal: Seal, answered: set[str], ignored: list[st
             ignored.append(f"{path}.arguments")
             item = {**item, "arguments": "{}"}
         if item.get("namespace"):
-            item = _without_namespace(item)
+            item = _without_namespace(item, f"{path}.namespace")
     yield item
 
 
@@ -143,9 +143,9 @@ def _is_json(text: Any) -> bool:
         return False
 
 
-def _without_namespace(named: dict[str, Any]) -> dict[str, Any]:
+def _without_namespace(named: dict[str, Any], path: str) -> dict[str, Any]:
     flat = {name: value for name, value in named.items() if name != "namespace"}
-    return {**flat, "name": flat_name(str(named["namespace"]), str(named.get("name", "")))}
+    return {**flat, "name": flat_name(str(named["namespace"]), str(named.get("name", "")), path)}
 
 
 def _flat(tool: Any, path: str) -> Iterator[tuple[str, Any, tuple[str, str] | None]]:
@@ -160,7 +160,8 @@ def _flat(tool: Any, path: str) -> Iterator[tuple[str, Any, tuple[str, str] | No
         name = inner.get("name") if isinstance(inner, dict) else None
         if not isinstance(name, str) or inner.get("type") == "namespace":
             raise InvalidRequest("a namespace holds tools with names", param=f"{path}.tools[{place}]")
-        yield f"{path}.tools[{place}]", {**inner, "name": flat_name(outer, name)}, (outer, name)
+        flat = flat_name(outer, name, f"{path}.name")
+        yield f"{path}.tools[{place}]", {**inner, "name": flat}, (outer, name)
 
 
 def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[str, str]) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def _chosen(tool: Any, choosing: Choosing, declared: dict[str, str]) -> Iterator
     namespace = None if tool.get("namespace") is None else text_in(tool, "namespace")
     meant = choosing.meant(text_in(tool, "type"), namespace, name)
     if meant is None:
-        yield _without_namespace(tool) if tool.get("namespace") else tool
+        yield _without_namespace(tool, "tool_choice") if tool.get("namespace") else tool
     for flat in meant or ():
         yield {"type": declared.get(flat, "function"), "name": flat}
 

@@ -143,11 +143,12 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
         case MessageItem():
             messages.append({"role": item.role, "content": _blocks(item.content, path)})  # type: ignore[typeddict-item]
         case FunctionCallItem():
-            name = flat_name(item.namespace, item.name)
+            name = flat_name(item.namespace, item.name, f"{path}.namespace")
             use = function_use(item.call_id, name, item.arguments, f"{path}.arguments", ignored)
             messages.append({"role": "assistant", "content": [{"toolUse": use}]})
         case CustomCallItem():
-            use = custom_use(item.call_id, flat_name(item.namespace, item.name), item.input)
+            name = flat_name(item.namespace, item.name, f"{path}.namespace")
+            use = custom_use(item.call_id, name, item.input)
             messages.append({"role": "assistant", "content": [{"toolUse": use}]})
         case OutputItem():
             content, points = cache_points_last(_blocks(item.output, path, "output"))

@@ -16,8 +16,11 @@ _LONGEST_NAMESPACE = 256
 Namespaces = dict[str, tuple[str, str]]
 
 
-def flat_name(namespace: str | None, name: str) -> str:
+def flat_name(namespace: str | None, name: str, path: str) -> str:
     """The name by which a model knows a tool.
+
+    Args:
+        path: of the field that names the namespace.
 
     Raises:
         InvalidRequest: the name of the namespace is too long.
@@ -25,7 +28,7 @@ def flat_name(namespace: str | None, name: str) -> str:
     if not namespace:
         return name
     if len(namespace) > _LONGEST_NAMESPACE:
-        raise InvalidRequest(f"a namespace's name has at most {_LONGEST_NAMESPACE} letters")
+        raise InvalidRequest(f"a namespace's name has at most {_LONGEST_NAMESPACE} letters", param=path)
     return f"{namespace}{_SEPARATOR}{name}"
 
 
@@ -57,8 +60,8 @@ class Choosing:
 def namespaces(request: ResponseRequest) -> Namespaces:
     """Namespace and name of the tools that have one, by the name that a model knows."""
     return {
-        flat_name(tool.name, inner.name): (tool.name, inner.name)
-        for tool in request.tools or ()
+        flat_name(tool.name, inner.name, f"tools[{place}].name"): (tool.name, inner.name)
+        for place, tool in enumerate(request.tools or ())
         if tool.type == "namespace" and tool.name
         for inner in tool.tools or ()
         if inner.name and inner.type in _CALLABLE
@@ -68,8 +71,8 @@ def namespaces(request: ResponseRequest) -> Namespaces:
 def custom_names(request: ResponseRequest) -> frozenset[str]:
     """The custom tools, whose calls are unwrapped on the way back, by the names that a model knows."""
     return frozenset(
-        flat_name(namespace, tool.name)
-        for outer in request.tools or ()
+        flat_name(namespace, tool.name, f"tools[{place}].name")
+        for place, outer in enumerate(request.tools or ())
         for namespace, tool in ((None, outer), *((outer.name, inner) for inner in outer.tools or ()))
         if tool.type == "custom" and tool.name
     )
@@ -143,7 +146,7 @@ def _declared(tool: Tool, path: str, ignored: list[str], namespace: str | None =
     elif not tool.name:
         raise InvalidRequest("a tool needs a name", param=f"{path}.name")
     elif tool.type == "custom":
-        yield {"toolSpec": specification(flat_name(namespace, tool.name), tool.description, FREE_TEXT)}
+        yield {"toolSpec": specification(flat_name(namespace, tool.name, path), tool.description, FREE_TEXT)}
     else:
-        name, parameters = flat_name(namespace, tool.name), tool.parameters or NO_PARAMETERS
+        name, parameters = flat_name(namespace, tool.name, path), tool.parameters or NO_PARAMETERS
         yield {"toolSpec": specification(name, tool.description, parameters, strict=bool(tool.strict))}

@@ -98,7 +98,7 @@ def test_namespaces_in_tools_choices_and_calls() -> None:
     [
         ([{"type": "namespace", "tools": []}], None, "tools[0]"),
         ([{"type": "namespace", "name": "n"}], None, "tools[0]"),
-        ([{**SKY, "name": "n" * 257}], None, None),
+        ([{**SKY, "name": "n" * 257}], None, "tools[0].name"),
         ([{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}], None, "tools[0].tools[0]"),
         (
             [{"type": "namespace", "name": "n", "tools": [{"type": "namespace", "name": "m"}]}],
