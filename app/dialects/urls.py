@@ -1,6 +1,6 @@
 """Media that a document names by URL: where it stands, and how it stands there once it has been fetched.
 
-Looked at are the contents of messages alone; what a tool is given or gives as data is nobody's to fetch.
+Looked at are the parts of messages and of tools' results; what a tool is given or gives as data is nobody's to fetch.
 """
 
 import asyncio
