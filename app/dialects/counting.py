@@ -13,7 +13,8 @@ from app.routing.plan import Target
 # where nobody counts: English text has about four letters a token
 _LETTERS_A_TOKEN = 4
 _LONGEST_HEAD = 200  # of a data: URL
-_FIELDS_OF_MEDIA = frozenset({"url", "image_url", "file_data"})  # anywhere else such a URL is text
+_FIELDS_OF_MEDIA = frozenset({"url", "image_url"})  # anywhere else such a URL is text
+_FILE = "file_data"  # a data: URL, or base64 alone
 _TOKENS_OF_MEDIA = 1600  # what a picture of a million pixels costs
 _ESTIMATED: Headers = (("x-outcrop-estimated", "input_tokens"),)
 
@@ -56,8 +57,10 @@ def estimate_tokens(value: Any) -> int:
 
 
 def _tokens_in(name: str, value: Any) -> int:
-    is_field = name in _FIELDS_OF_MEDIA and isinstance(value, str)
-    if is_field and value.startswith("data:") and ";base64," in value[:_LONGEST_HEAD]:
+    if isinstance(value, str) and name == _FILE:
+        return _TOKENS_OF_MEDIA
+    head = value[:_LONGEST_HEAD].lower() if name in _FIELDS_OF_MEDIA and isinstance(value, str) else ""
+    if head.startswith("data:") and ";base64," in head:
         return _TOKENS_OF_MEDIA
     return estimate_tokens(value)
 
