@@ -66,6 +66,9 @@ def _tokens_in(name: str, value: Any) -> int:
 
 
 def _does_not_count(error: GatewayError) -> bool:
-    """True where Bedrock counts no tokens for the model (recording anthropic_bedrock_count_tokens_error)."""
-    words = error.message.lower()
+    """True where Bedrock counts no tokens for the model (recording anthropic_bedrock_count_tokens_error).
+
+    Bedrock names no field. What does is a refusal of ours, which may speak of an inference profile, or repeat a name.
+    """
+    words = error.message.lower() if error.param is None else ""
     return isinstance(error, Uncounted) or "counting tokens" in words or "inference profile" in words

@@ -160,3 +160,18 @@ def test_a_namespace_with_too_long_a_name_is_named_by_its_path(gateway_url: str,
     ):
         answer = httpx.post(f"{gateway_url}/v1/responses", json={"model": model, "input": "x", **body}, headers=HEADERS)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, where), answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/messages/count_tokens", "/v1/responses/input_tokens"])
+def test_what_is_refused_is_not_estimated(gateway_url: str, path: str) -> None:
+    said = {"messages": [{"role": "user", "content": "x"}]} if "messages" in path else {"input": "x"}
+    profile = {"type": "tool" if "messages" in path else "function", "name": "inference profile"}
+    tool = {"type": "custom", "name": "f", "input_schema": {"type": "object"}}
+    for body, where in (
+        ({"model": " scripted.echo-v1:0"}, "model"),
+        ({"model": "../x"}, "model"),
+        ({"model": "scripted.echo-v1:0", "tools": [tool], "tool_choice": profile}, "tool_choice"),
+    ):
+        answer = httpx.post(gateway_url + path, json={**said, **body}, headers=HEADERS)
+        assert answer.status_code == 400, answer.text
+        assert where in words(answer)
