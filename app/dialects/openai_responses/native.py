@@ -23,6 +23,7 @@ from app.kit.values import Struct, field
 LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _ENDED = ("completed", "incomplete")
 _CALLS = ("function_call", "custom_tool_call")
+_OF_NAMESPACES = ("type", "name", "tools")
 _ELSEWHERE = frozenset({"background", "model", "previous_response_id", "store"})
 _KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 _REPEATING = re.compile(r"call_[0-9]+\Z")
@@ -93,7 +94,9 @@ def to_native(
     namespaces: Namespaces = {}
     paths: list[str] = []
     if isinstance(document.get("tools"), list):
-        flat = [each for place, tool in enumerate(document["tools"]) for each in _flat(tool, f"tools[{place}]")]
+        flat = [
+            each for place, tool in enumerate(document["tools"]) for each in _flat(tool, f"tools[{place}]", ignored)
+        ]
         body["tools"], paths = [tool for _, tool, _ in flat], [path for path, _, _ in flat]
         plain = {text_in(tool, "name") for _, tool, namespace in flat if namespace is None}
         for path, tool, namespace in flat:
@@ -148,14 +151,18 @@ def _without_namespace(named: dict[str, Any], path: str) -> dict[str, Any]:
     return {**flat, "name": flat_name(str(named["namespace"]), str(named.get("name", "")), path)}
 
 
-def _flat(tool: Any, path: str) -> Iterator[tuple[str, Any, tuple[str, str] | None]]:
-    """Each tool that a declaration amounts to, with its path, and namespace and name where it has one."""
+def _flat(tool: Any, path: str, ignored: list[str]) -> Iterator[tuple[str, Any, tuple[str, str] | None]]:
+    """Each tool that a declaration amounts to, with its path, and namespace and name where it has one.
+
+    What else a namespace says of itself has no place in a flat list, and is added to `ignored`.
+    """
     if not isinstance(tool, dict) or tool.get("type") != "namespace":
         yield path, tool, None
         return
     outer, inside = tool.get("name"), tool.get("tools")
     if not isinstance(outer, str) or not outer or not isinstance(inside, list):
         raise InvalidRequest("a namespace needs a name and tools", param=path)
+    ignored += [f"{path}.{name}" for name, said in tool.items() if name not in _OF_NAMESPACES and said is not None]
     for place, inner in enumerate(inside):
         name = inner.get("name") if isinstance(inner, dict) else None
         if not isinstance(name, str) or inner.get("type") == "namespace":

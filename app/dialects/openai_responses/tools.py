@@ -79,7 +79,7 @@ def custom_names(request: ResponseRequest) -> frozenset[str]:
 
 
 def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfiguration | None:
-    """The toolConfig, or None where there are no tools; what only OpenAI's servers run is added to `ignored`.
+    """The toolConfig, or None where there are no tools; what has no effect is added to `ignored`.
 
     Raises:
         InvalidRequest: a tool without a name, one declared twice, or a choice of one that was not declared.
@@ -133,12 +133,16 @@ def _meant(chosen: ToolChoice, choosing: Choosing, declared: set[str]) -> list[s
 
 
 def _declared(tool: Tool, path: str, ignored: list[str], namespace: str | None = None) -> Iterator[ConverseTool]:
-    """The declarations that a tool amounts to; one that only OpenAI's servers run is added to `ignored`."""
+    """The declarations that a tool amounts to; one that only OpenAI's servers run is added to `ignored`, and so is what
+    a namespace says of itself, which has no place in a flat list.
+    """
     if tool.type == "namespace":
         if namespace is not None:
             raise InvalidRequest("a namespace holds no other", param=path)
         if not tool.name:
             raise InvalidRequest("a namespace needs a name", param=f"{path}.name")
+        if tool.description is not None:
+            ignored.append(f"{path}.description")
         for place, inner in enumerate(tool.tools or ()):
             yield from _declared(inner, f"{path}.tools[{place}]", ignored, tool.name)
     elif tool.type not in _CALLABLE:

@@ -81,6 +81,8 @@ def test_namespaces_in_tools_choices_and_calls() -> None:
     assert "caller" not in body["input"][1]
     _, _, paths, _ = to_native({"tools": [SKY, {"type": "web_search"}]}, [], SEAL)
     assert paths == ["tools[0].tools[0]", "tools[0].tools[1]", "tools[1]"]
+    _, _, ignored = native([], tools=[{**SKY, "description": "All of the sky.", "icon": "x", "novel": None}])
+    assert ignored == ["tools[0].description", "tools[0].icon"]
     # a name alone means the tool that has it, wherever it is
     for named in ({"name": "look"}, {"name": "look", "namespace": "sky"}):
         one, _, _ = native([], tools=[SKY], tool_choice={"type": "function", **named})

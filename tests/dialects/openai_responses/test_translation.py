@@ -244,7 +244,11 @@ def test_what_has_no_effect_is_named() -> None:
             {"type": "reasoning", "encrypted_content": "gAAAA-of-someone-else"},
             {"type": "reasoning", "summary": [{"type": "summary_text", "text": "no seal"}], "content": None},
         ],
-        tools=[{"type": "web_search"}, FUNCTION, {"type": "namespace", "name": "n", "tools": [{"type": "web_search"}]}],
+        tools=[
+            {"type": "web_search"},
+            FUNCTION,
+            {"type": "namespace", "name": "n", "description": "d", "icon": "x", "tools": [{"type": "web_search"}]},
+        ],
         metadata={"a": "é", "team": "blue"},
         truncation="auto",
         text={"verbosity": "low"},
@@ -258,6 +262,8 @@ def test_what_has_no_effect_is_named() -> None:
         "metadata.a",
         "text.verbosity",
         "tools[0]",
+        "tools[2].description",
+        "tools[2].icon",
         "tools[2].tools[0]",
         "truncation",
     ]
