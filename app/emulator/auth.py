@@ -93,7 +93,8 @@ def _with_query(request: AWSRequest, url: str) -> AWSRequest:
     """Hand the query to botocore as parameters, decoded, as its clients do."""
     base, _, query = url.partition("?")
     request.url = base
-    request.params = dict(parse_qsl(query, keep_blank_values=True))
+    # pairs, since a name may come twice
+    request.params = parse_qsl(query, keep_blank_values=True)
     return request
 
 

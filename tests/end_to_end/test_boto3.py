@@ -4,6 +4,7 @@ import json
 from contextlib import closing
 from typing import Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
@@ -150,3 +151,9 @@ def test_an_exception_in_a_stream_arrives_as_one(runtime: Any) -> None:
     stream = runtime.converse_stream(modelId="scripted.long-v1:0.throttlemid-3", messages=MESSAGES)["stream"]
     with closing(stream), pytest.raises(EventStreamError, match="throttlingException"):
         list(stream)
+
+
+def test_a_parameter_that_comes_twice_reaches_bedrock_as_it_is_signed(gateway_url: str) -> None:
+    twice = f"{gateway_url}/foundation-models?byProvider=b%20c&byProvider=a"
+    answer = httpx.get(twice, headers={"authorization": f"Bearer {KEY}"})
+    assert answer.status_code == 200, answer.text
