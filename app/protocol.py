@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 from app.dialects.route import ABORT, ARRIVED, CUT
 from app.dialects.sending import DEPARTURE
 from app.kit import json
+from app.kit.old_http import answer_plainly
 from app.kit.tcp import Taken, taken_of
 from app.kit.upgrade import without_upgrade
 
@@ -272,12 +273,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, _Joined(self))
         self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
-        extensions: Any = {
-            ARRIVED: self.has_arrived,
-            ABORT: self.transport.abort,
-            CUT: self.cut,
-            DEPARTURE: _Departure(self).call,
-        }
+        answer_plainly(self.cycle)
+        extensions: Any = {ARRIVED: self.has_arrived, ABORT: self.transport.abort, CUT: self.cut}
+        extensions[DEPARTURE] = _Departure(self).call
         self.scope["extensions"] = extensions
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         if len(self._cycles) > _IN_LINE:

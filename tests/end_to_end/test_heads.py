@@ -179,6 +179,15 @@ def test_what_is_in_order_takes_the_time_it_takes(port: int) -> None:
     caller.socket.close()
 
 
+@pytest.mark.parametrize(
+    "framing", [b"content-length: 1\r\n\r\nx", b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"]
+)
+def test_who_speaks_http_1_0_is_not_told_to_continue(port: int, framing: bytes) -> None:
+    said = b"POST /read HTTP/1.0\r\nhost: x\r\nexpect: 100-continue\r\n"
+    head, _, body = Caller(port).says(said + framing).hears().partition(b"\r\n\r\n")
+    assert (head.split(b"\r\n")[0], body) == (b"HTTP/1.1 200 OK", b"3")
+
+
 # what follows the first request of a connection
 
 
@@ -305,6 +314,14 @@ def streaming_port() -> Iterator[int]:
     departures.clear()
     with serving(streaming, http=guarded(SECONDS)) as url:
         yield int(url.rpartition(":")[2])
+
+
+def test_who_speaks_http_1_0_gets_no_chunks(streaming_port: int) -> None:
+    heard = Caller(streaming_port).says(b"GET / HTTP/1.0\r\nhost: x\r\n\r\n").hears()
+    head, _, body = heard.partition(b"\r\n\r\n")
+    assert b"connection: close" in head
+    assert b"transfer-encoding" not in head
+    assert body == b"event" * 10 + b"end"
 
 
 @pytest.mark.parametrize("early", [b"GET /hea", GET + b"\r\n"])
