@@ -83,7 +83,7 @@ class Failover(Struct, frozen=True):
             try:
                 taken = await self._attempt(leg.option)
             except GatewayError as error:
-                outcome.note(error, made)
+                outcome.note(leg.option.key, error)
                 if leg.option.is_verbatim and isinstance(error, _REFUSALS):
                     refused.append((leg.option.key, error))
                 leg.failures += 1
@@ -171,20 +171,22 @@ class _Outcome:
         self.unfit: InvalidRequest | None = None
         self.open_for = math.inf
         self.is_spent = False
-        self._best: GatewayError | None = None
+        self._last_of_each: dict[Hashable, GatewayError] = {}
         self._attempts = 0
 
-    def note(self, error: GatewayError, attempts: int) -> None:
-        """A target has failed. One that may yet answer is told of rather than one that never will."""
-        self._attempts = attempts
-        if self._best is None or error.retry_here or not self._best.retry_here:
-            self._best = error
+    def note(self, key: Hashable, error: GatewayError) -> None:
+        """A target has failed: what it said before is over, and it may know now that it never will answer."""
+        self._attempts += 1
+        self._last_of_each.pop(key, None)
+        self._last_of_each[key] = error
 
     def error(self) -> GatewayError:
-        """The error for the caller."""
-        if self._best is not None:
-            self._best.is_final = self._attempts > 1 or self.is_spent or not self._best.retry_here
-            return self._best
+        """The error for the caller: of a target that may yet answer rather than of one that never will; the latest."""
+        if self._last_of_each:
+            latest = [*reversed(self._last_of_each.values())]
+            best = next((error for error in latest if error.retry_here), latest[0])
+            best.is_final = self._attempts > 1 or self.is_spent or not best.retry_here
+            return best
         if not math.isinf(self.open_for):
             return Overloaded(
                 "Bedrock has kept failing, and is given a rest",

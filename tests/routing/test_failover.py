@@ -150,6 +150,16 @@ async def test_what_the_caller_did_wrong_goes_nowhere_else() -> None:
     assert attempts.asked == ["a"]
 
 
+@pytest.mark.parametrize("names", ["a", "ab"])
+async def test_the_last_word_of_a_target_is_told_not_what_it_said_before(names: str) -> None:
+    said = [errors.InternalFailure("hiccup", retry_here=True), errors.ModelNotFound("no such"), UNFIT]
+    attempts = Attempts(*(said if names == "ab" else (said[0], UNFIT)))
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await attempts.run(failover(3), names)
+    assert attempts.asked == ["a", *names[1:], "a"]
+    assert caught.value.is_final
+
+
 async def test_every_target_is_asked_once_even_where_there_are_more_than_attempts() -> None:
     attempts = Attempts(throttle(), throttle())
     assert await attempts.run(failover(1), "abc") == "c"
