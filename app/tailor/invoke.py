@@ -13,7 +13,7 @@ from app.kit.members import text_in
 from app.kit.values import field
 from app.models.traits import Traits
 from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
-from app.tailor.draft import NativeDraft
+from app.tailor.draft import PLACEHOLDER, NativeDraft
 
 _VERSION = "bedrock-2023-05-31"
 _NEWEST_VERSION = "2026-10-21"
@@ -95,6 +95,7 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     if cache_control is not None:
         _cache_last_block(fitted, cache_control, draft)
     draft.body["messages"] = fitted
+    _think_only_behind_thoughts(draft)
 
 
 def _message(message: Any, place: int, draft: InvokeDraft, takes_output: bool) -> Any:
@@ -105,8 +106,28 @@ def _message(message: Any, place: int, draft: InvokeDraft, takes_output: bool) -
         del message["output_config"]
         draft.ignored.append(f"{path}.output_config")
     if isinstance(message.get("content"), list):
-        message["content"] = _blocks(message["content"], path, draft)
+        message["content"] = _without_unsigned_thoughts(_blocks(message["content"], path, draft), draft)
     return message
+
+
+def _without_unsigned_thoughts(blocks: list[Any], draft: InvokeDraft) -> list[Any]:
+    """The blocks without the thoughts of models that sign none: their signature is empty here, and refused there."""
+    kept = [block for block in blocks if text_in(block, "type") != "thinking" or block.get("signature") != ""]
+    if len(kept) == len(blocks):
+        return blocks
+    draft.repair("reasoning")
+    return kept or [{"type": "text", "text": PLACEHOLDER}]
+
+
+def _think_only_behind_thoughts(draft: InvokeDraft) -> None:
+    """Have nothing thought where calls are gone on from whose thoughts had to go: such a turn must begin with one."""
+    if "reasoning" not in draft.repaired or text_in(draft.body.get("thinking"), "type") != "enabled":
+        return
+    last = [_as_blocks(turn.get("content")) for turn in draft.body["messages"][-2:] if isinstance(turn, dict)]
+    is_amid = len(last) == 2 and any(text_in(block, "type") == "tool_result" for block in last[1])
+    if is_amid and text_in(next(iter(last[0]), None), "type") not in ("thinking", "redacted_thinking"):
+        del draft.body["thinking"]
+        draft.repair("reasoning_effort")
 
 
 def _block(block: Any, path: str, draft: InvokeDraft) -> Any:

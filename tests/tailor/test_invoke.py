@@ -226,6 +226,34 @@ def test_a_cache_point_for_all_stands_on_the_last_block_that_can_have_one(conten
     assert draft.body["messages"][0]["content"] == marked
 
 
+UNSIGNED = {"type": "thinking", "thinking": "hm", "signature": ""}
+SIGNED = {"type": "thinking", "thinking": "hm", "signature": "s"}
+CALL = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "sent", "repaired"),
+    [
+        ([SIGNED, CALL], [SIGNED, CALL], []),
+        ([UNSIGNED, CALL], [CALL], ["reasoning", "reasoning_effort"]),
+        ([UNSIGNED, SIGNED, CALL], [SIGNED, CALL], ["reasoning"]),
+        ([UNSIGNED], [{"type": "text", "text": "."}], ["reasoning", "reasoning_effort"]),
+        ([{"type": "thinking", "thinking": "hm"}], [{"type": "thinking", "thinking": "hm"}], []),
+    ],
+)
+def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: Any, sent: Any, repaired: Any) -> None:
+    messages = [*BODY["messages"], {"role": "assistant", "content": content}, RESULT]
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    draft = fit(messages=messages, thinking=thinking)
+    assert draft.body["messages"][1]["content"] == sent
+    assert draft.repaired == repaired
+    assert ("thinking" in draft.body) == ("reasoning_effort" not in repaired)
+    # where no call is gone on from, a turn may begin with anything
+    answered = fit(messages=[*messages[:2], {"role": "user", "content": "hi"}], thinking=thinking)
+    assert answered.body["thinking"] == thinking
+
+
 def test_a_cache_point_for_all_that_has_no_place_is_named() -> None:
     assert fit(messages=[], cache_control=CONTROL).ignored == ["cache_control"]
     assert fit(cache_control="yes").ignored == ["cache_control"]
