@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, TypeVar, cast
 
@@ -33,6 +34,8 @@ from app.tailor.undo import EventUndo, Undo
 from app.telemetry.observer import RequestRecord
 
 _AFTER_THE_END = 0.5
+# a whole tool, in a namespace or not; what is said of one, such as how its arguments are to be streamed, is no tool
+_TOOL = re.compile(r"tools\[[0-9]+\](\.tools\[[0-9]+\])*\Z")
 
 T = TypeVar("T")
 Made = TypeVar("Made")
@@ -61,8 +64,8 @@ class Way(Struct, Generic[T], frozen=True):
 
     @property
     def content_lost(self) -> set[str]:
-        """What of the caller's content does not reach the target, by the paths that are named as ignored."""
-        return {path for path in self.ignored if path.startswith("tools[")}
+        """The tools of the caller's that do not reach the target, by the paths that are named as ignored."""
+        return {path for path in self.ignored if _TOOL.match(path)}
 
     def then(self, make: Callable[[T], Made]) -> Way[Made]:
         """The same way, with `make` applied to what it takes."""

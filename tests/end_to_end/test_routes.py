@@ -93,6 +93,18 @@ def test_a_native_call_fails_over_to_a_translated_one_unless_that_would_lose_som
     assert second.error == "rate_limited"
 
 
+@pytest.mark.parametrize("hint", ["eager_input_streaming", "defer_loading", "title"])
+def test_what_is_said_of_a_tool_and_has_no_effect_elsewhere_keeps_no_call_from_going_there(
+    tmp_path: Path, hint: str
+) -> None:
+    targets = f'model = "{CLAUDE}.throttle-99"', f'model = "{ECHO}"'
+    tool = {"name": "look_up", "input_schema": {"type": "object"}, hint: "x" if hint == "title" else True}
+    with routed(tmp_path, *targets) as url:
+        body = {"model": "smart", "max_tokens": 9, "messages": HELLO, "tools": [tool]}
+        answer = httpx.post(f"{url}/v1/messages", json=body, headers=HEADERS)
+    assert (answer.status_code, answer.headers["x-outcrop-ignored"]) == (200, f"tools[0].{hint}")
+
+
 def test_content_that_only_the_second_target_carries_goes_there(tmp_path: Path) -> None:
     server_tool: Any = {"type": "bash_20250124", "name": "bash"}
     with routed(tmp_path, f'model = "{ECHO}"', f'model = "{CLAUDE}"') as url:
