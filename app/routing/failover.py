@@ -90,7 +90,9 @@ class Failover(Struct, frozen=True):
                 leg.is_over = not error.retry_here
                 leg.ready_at = time.monotonic() + self.retry.wait(leg.failures, error)
                 if not (error.retry_here or error.retry_elsewhere):
-                    break
+                    # nobody else is asked; but who has only failed gets no less than it would alone
+                    for other in legs:
+                        other.is_over = other.is_over or not other.failures
             else:
                 for key, refusal in refused:  # what one target takes was not why another did not
                     self.breakers.note(key, refusal, is_probe=False)

@@ -150,6 +150,12 @@ async def test_what_the_caller_did_wrong_goes_nowhere_else() -> None:
     assert attempts.asked == ["a"]
 
 
+async def test_what_one_refuses_takes_nothing_from_another_that_had_only_failed() -> None:
+    attempts = Attempts(throttle(), errors.ContextTooLong("b is small"))
+    assert await attempts.run(failover(), "abc") == "a"
+    assert (attempts.asked, attempts.sleeps) == (["a", "b", "a"], [0.0, 0.5])
+
+
 @pytest.mark.parametrize("names", ["a", "ab"])
 async def test_the_last_word_of_a_target_is_told_not_what_it_said_before(names: str) -> None:
     said = [errors.InternalFailure("hiccup", retry_here=True), errors.ModelNotFound("no such"), UNFIT]
