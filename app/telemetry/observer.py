@@ -39,7 +39,7 @@ class Attempt(Struct):
 
 
 class Asked(Struct, frozen=True):
-    """Whom a record tells of; members as there."""
+    """Whom a record tells of, and what came of it; members as there."""
 
     target: str
     lane: str
@@ -47,6 +47,9 @@ class Asked(Struct, frozen=True):
     model_behind: str
     tier: str
     upstream_request_id: str
+    usage: Usage | None
+    ignored: list[str]
+    repaired: list[str]
 
 
 class RequestRecord(Struct):
@@ -103,13 +106,15 @@ class RequestRecord(Struct):
 
     def asked(self) -> Asked:
         """Whom it tells of now."""
-        return Asked(self.target, self.lane, self.surface, self.model_behind, self.tier, self.upstream_request_id)
+        whom = self.target, self.lane, self.surface, self.model_behind, self.tier, self.upstream_request_id
+        return Asked(*whom, self.usage, self.ignored, self.repaired)
 
     def tell_of(self, asked: Asked) -> None:
         """Tell of one that was asked before."""
         self.target, self.lane, self.surface = asked.target, asked.lane, asked.surface
         self.model_behind, self.tier = asked.model_behind, asked.tier
-        self.upstream_request_id = asked.upstream_request_id
+        self.upstream_request_id, self.usage = asked.upstream_request_id, asked.usage
+        self.ignored, self.repaired = asked.ignored, asked.repaired
 
     def mark_first_event(self) -> None:
         """Note the moment of the first event, once."""

@@ -25,7 +25,7 @@ from app.policies.auth import RequestHead
 from app.policies.caller import ANONYMOUS
 from app.routing.failover import Failover
 from app.routing.health import Breakers
-from app.routing.plan import Planner
+from app.routing.plan import Choice, Planner, Route
 from app.telemetry.observer import RequestRecord
 from tests.bedrock.test_decode import DECODED, STREAM
 
@@ -154,6 +154,24 @@ async def test_who_was_not_answered_is_given_no_id_of_an_answer_before() -> None
         await pipeline.complete(made, CALL)
     assert made.record.attempts == 3
     assert made.record.upstream_request_id == ""
+
+
+async def test_what_one_target_spent_is_not_laid_to_the_one_whose_error_is_told() -> None:
+    def without_sense(_: Any) -> Any:
+        raise errors.UpstreamFailed("made no sense")
+
+    made = exchange()
+    throttled = Response(429, [b"{}"])
+    throttled.headers = (("retry-after", "100"), ("x-amzn-requestid", "up-0"))
+    pipeline = await pipeline_over(Memory(throttled, Response(200, [json.dumps(REPLY)])))
+    route = Route((Choice(CALL.model), Choice("openai.gpt-oss-20b-1:0")))
+    pipeline = replace(pipeline, planner=Planner("a.b", routes={"smart": route}))
+    with pytest.raises(errors.RateLimited):
+        await pipeline.run(made, "smart", lambda target: pipeline.converse(made, CALL, target).then(without_sense))
+    record = made.record
+    assert (record.attempts, record.target, record.upstream_request_id) == (2, CALL.model, "up-0")
+    assert record.usage is None
+    assert record.ignored == ["seed", "reasoning_effort"]
 
 
 async def test_a_refusal_without_an_end_is_one_by_its_status() -> None:
