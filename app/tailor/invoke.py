@@ -23,6 +23,7 @@ _FIELDS = frozenset(
         "stop_sequences", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
     }
 )  # fmt: skip
+_THOUGHTS = ("thinking", "redacted_thinking")
 _CACHEABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
 _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
 _KNOWN = _FIELDS | _CARRIED_ELSEWHERE
@@ -123,9 +124,12 @@ def _think_only_behind_thoughts(draft: InvokeDraft) -> None:
     """Have nothing thought where calls are gone on from whose thoughts had to go: such a turn must begin with one."""
     if "reasoning" not in draft.repaired or text_in(draft.body.get("thinking"), "type") != "enabled":
         return
-    last = [_as_blocks(turn.get("content")) for turn in draft.body["messages"][-2:] if isinstance(turn, dict)]
-    is_amid = len(last) == 2 and any(text_in(block, "type") == "tool_result" for block in last[1])
-    if is_amid and text_in(next(iter(last[0]), None), "type") not in ("thinking", "redacted_thinking"):
+    turns = [turn for turn in draft.body["messages"] if isinstance(turn, dict)]
+    calling = max((place for place, turn in enumerate(turns) if text_in(turn, "role") == "assistant"), default=-1)
+    # whatever the user and the system say behind a turn is one turn to the model
+    behind = [block for turn in turns[calling + 1 :] for block in _as_blocks(turn.get("content"))]
+    is_amid = any(text_in(block, "type") == "tool_result" for block in behind)
+    if is_amid and text_in(next(iter(_as_blocks(turns[calling].get("content"))), None), "type") not in _THOUGHTS:
         del draft.body["thinking"]
         draft.repair("reasoning_effort")
 

@@ -254,6 +254,14 @@ def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: A
     assert answered.body["thinking"] == thinking
 
 
+@pytest.mark.parametrize("said", [{"role": "user", "content": "go on"}, {"role": "system", "content": "be brief"}])
+def test_calls_without_a_thought_are_gone_on_from_without_one_whatever_is_said_behind_their_results(said: Any) -> None:
+    messages = [*BODY["messages"], {"role": "assistant", "content": [UNSIGNED, CALL]}, RESULT, said]
+    draft = fit(messages=messages, thinking={"type": "enabled", "budget_tokens": 1024})
+    assert "thinking" not in draft.body
+    assert draft.repaired == ["reasoning", "reasoning_effort"]
+
+
 def test_a_cache_point_for_all_that_has_no_place_is_named() -> None:
     assert fit(messages=[], cache_control=CONTROL).ignored == ["cache_control"]
     assert fit(cache_control="yes").ignored == ["cache_control"]
