@@ -13,8 +13,7 @@ from app.routing.plan import Target
 # where nobody counts: English text has about four letters a token
 _LETTERS_A_TOKEN = 4
 _LONGEST_HEAD = 200  # of a data: URL
-_FIELDS_OF_MEDIA = frozenset({"url", "image_url"})  # anywhere else such a URL is text
-_FILE = "file_data"  # a data: URL, or base64 alone
+_FIELDS_OF_MEDIA = frozenset({"url", "image_url", "file_data"})  # anywhere else such a URL is text
 _TOKENS_OF_MEDIA = 1600  # what a picture of a million pixels costs
 _ESTIMATED: Headers = (("x-outcrop-estimated", "input_tokens"),)
 
@@ -46,7 +45,8 @@ async def counted(
 def estimate_tokens(value: Any) -> int:
     """About how many tokens a body has: a quarter of its letters, and a fixed number for each picture or document."""
     match value:
-        case {"type": "base64", "data": _}:
+        # a file's data may be base64 alone; what a tool is given under that name is text
+        case {"type": "base64", "data": _} | {"type": "input_file", "file_data": str()}:
             return _TOKENS_OF_MEDIA
         case dict():
             return sum(len(name) // _LETTERS_A_TOKEN + _tokens_in(name, inside) for name, inside in value.items())
@@ -57,8 +57,6 @@ def estimate_tokens(value: Any) -> int:
 
 
 def _tokens_in(name: str, value: Any) -> int:
-    if isinstance(value, str) and name == _FILE:
-        return _TOKENS_OF_MEDIA
     head = value[:_LONGEST_HEAD].lower() if name in _FIELDS_OF_MEDIA and isinstance(value, str) else ""
     if head.startswith("data:") and ";base64," in head:
         return _TOKENS_OF_MEDIA

@@ -18,6 +18,7 @@ PICTURE = "A" * 400_000
         ({"file_data": f"data:application/pdf;base64,{PICTURE}"}, 1600, 1610),
         ({"image_url": f"DATA:image/png;BASE64,{PICTURE}"}, 1600, 1610),
         ({"type": "input_file", "filename": "a.pdf", "file_data": PICTURE}, 1600, 1620),
+        ({"type": "tool_use", "name": "save", "input": {"file_data": "hello " * 10_000}}, 15_000, 15_020),
         ({"url": "https://example.org/" + "a" * 4000}, 1000, 1010),
         ({"text": "data: " + "hello " * 10_000}, 15_000, 15_010),
         ({"text": "data:image/png;base64, is how it begins. " + "hello " * 10_000}, 15_000, 15_020),
