@@ -14,6 +14,7 @@ import os
 import py_compile
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -42,6 +43,8 @@ TRACING_LEFT_OUT = (
     "opentelemetry/semconv/_incubating/*/o[!t]*",
 )  # fmt: skip
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+_64_BIT_LITTLE_ENDIAN = b"\x02\x01"
+_LONG, _TWO_SHORTS = struct.Struct("<Q"), struct.Struct("<HH")
 
 
 def main() -> None:
@@ -82,7 +85,7 @@ def add_interpreter(root: Path) -> None:
 
 
 def add_packages(root: Path, site: Path) -> None:
-    """The packages, pruned and stripped, in /srv/site."""
+    """The packages, pruned, in /srv/site."""
     target = root / "srv" / "site"
     copy_tree(site, target, PACKAGES_LEFT_OUT)
     for info in target.glob("*.dist-info"):
@@ -109,7 +112,7 @@ def add_system_files(root: Path) -> None:
 
 
 def add_shared_libraries(root: Path) -> None:
-    """Strip what is there, add the closure of its shared libraries, and the index by which the loader finds them."""
+    """Cut off symbols, add the closure of its shared libraries, and the index by which the loader finds them."""
     binaries = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and is_elf(path)]
     needed = {library for binary in binaries for library in libraries_of(binary)}
     # names are looked up by these, without being linked against
@@ -121,7 +124,7 @@ def add_shared_libraries(root: Path) -> None:
             copy(real, root, as_path=library)
     for path in root.rglob("*"):
         if path.is_file() and not path.is_symlink() and is_elf(path):
-            subprocess.run(["strip", "--strip-unneeded", str(path)], check=False, stderr=subprocess.DEVNULL)
+            cut_symbols_off(path)
     (root / "etc" / "ld.so.conf").write_text("\n".join(sorted({str(each.parent) for each in needed})) + "\n")
     subprocess.run(["ldconfig", "-r", str(root)], check=True)
 
@@ -174,6 +177,26 @@ def is_elf(path: Path) -> bool:
     """True for a program or a shared library."""
     with path.open("rb") as file:
         return file.read(4) == b"\x7fELF"
+
+
+def cut_symbols_off(path: Path) -> None:
+    """Cut off what lies behind the last segment of an ELF file: symbols and debug information, which no loader reads.
+
+    It takes `strip` for that, and it a package, which takes as long to come as all else; uvloop alone is 14 MB smaller.
+    Source: elf(5).
+    """
+    data = bytearray(path.read_bytes())
+    if data[4:6] != _64_BIT_LITTLE_ENDIAN:
+        return
+    (start,), (size, count) = _LONG.unpack_from(data, 32), _TWO_SHORTS.unpack_from(data, 54)
+    end = start + size * count
+    for segment in range(start, end, size):
+        (offset,), (length,) = _LONG.unpack_from(data, segment + 8), _LONG.unpack_from(data, segment + 32)
+        end = max(end, offset + length)
+    # the table of sections is gone: its place, the number of its entries, and the one that has their names
+    _LONG.pack_into(data, 40, 0)
+    _TWO_SHORTS.pack_into(data, 60, 0, 0)
+    path.write_bytes(data[:end])
 
 
 def libraries_of(binary: Path) -> Iterator[Path]:

@@ -43,7 +43,7 @@ stand_in() {
   timeout 60 buildah pull --quiet --retry 0 "$name" >/dev/null 2>&1 && return
   say "making a stand-in for $name of Debian $2"
   folder=$(mktemp -d)
-  debootstrap --variant=minbase --include=python3,python3-venv,python3-pip "$2" "$folder/root" >"$folder/log" ||
+  debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates "$2" "$folder/root" >"$folder/log" ||
     stop "debootstrap failed: $(tail -n 3 "$folder/log")"
   [ "$(chroot "$folder/root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = "$1" ] ||
     stop "Debian $2 no longer has Python $1"

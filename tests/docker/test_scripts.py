@@ -3,12 +3,15 @@
 import gzip
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+
+from docker.assemble import cut_symbols_off
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,3 +90,19 @@ def test_only_what_the_build_needs_is_sent_to_it() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert ignored[0] == "*"
     assert set(ignored[1:5]) == {"!app", "!docker/assemble.py", "!docker/loading.py", "!requirements.txt"}
+
+
+def test_what_is_cut_off_a_library_is_nothing_that_runs(tmp_path: Path) -> None:
+    import httptools
+
+    package = tmp_path / "httptools"
+    shutil.copytree(Path(httptools.__file__).parent, package)
+    libraries = [*package.rglob("*.so")]
+    before = sum(library.stat().st_size for library in libraries)
+    for library in libraries:
+        cut_symbols_off(library)
+        cut_symbols_off(library)  # there is no more to cut
+    assert 0 < sum(library.stat().st_size for library in libraries) <= before
+    parse = "import httptools; print(httptools.__file__, httptools.parse_url(b'http://a/b?c').query)"
+    ended = subprocess.run([sys.executable, "-c", parse], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == [str(package / "__init__.py"), "b'c'"]
