@@ -63,9 +63,8 @@ if [ $test = yes ]; then
   docker) runner=docker ;;
   *) runner=$(command -v podman) ;;
   esac || stop "docker or podman is needed to run an image"
-  prepare requirements.txt
   say "checking $tag with $(basename "$runner")"
   # Python 3.14 takes 9 MB more for the same modules
   idle=80 && [ "$python" = 3.14 ] && idle=90
-  PYTHONPATH=. .venv/bin/python docker/check.py "$runner" "$tag" $idle "${run_options[@]}"
+  PYTHONPATH=. python3 docker/check.py "$runner" "$tag" $idle "${run_options[@]}"
 fi

@@ -2,8 +2,7 @@
 
     check.py ENGINE IMAGE IDLE_MEGABYTES [engine options]
 
-Run from the project's own environment, whose embedded Bedrock it starts. The container shares the machine's network, so
-that both meet on loopback.
+The embedded Bedrock runs from the image too. Both containers share the machine's network, and meet on loopback.
 """
 
 import contextlib
@@ -26,13 +25,14 @@ HARD = [
 ]  # fmt: skip
 START_SECONDS = 1.0
 NAME = "outcrop-check"
+BEDROCK = "outcrop-check-bedrock"
 
 
 def main() -> int:
     """Run every check; returns 1 if one fails."""
     engine, image, idle, *options = sys.argv[1:]
     checks = Checks(engine, float(idle))
-    with embedded_bedrock() as upstream, task_role() as credentials:
+    with embedded_bedrock(checks, image, options) as upstream, task_role() as credentials:
         checks.run(image, options, upstream, credentials)
     return 1 if checks.failures else 0
 
@@ -124,15 +124,15 @@ class Checks:
         self.report("hello from the container" in answer, "answers a chat call on a read-only root")
         self.report("401" in post(f"{base}/v1/chat/completions", body, "wrong"), "refuses a wrong key")
         probe = self.call("exec", NAME, "/bin/python3", "-m", "app.ops.probe")
-        self.report(probe.returncode == 0, f"its health check passes {probe.stderr.strip()[-200:]}")
+        self.report(probe.returncode == 0, f"its health check passes{trouble_of(probe)}")
         for program in ("/bin/sh", "/bin/bash", "/usr/bin/pip", "/bin/ls"):
             self.report(self.call("exec", NAME, program).returncode != 0, f"has no {program}")
         writing = self.call("exec", NAME, "/bin/python3", "-c", "open('/srv/x', 'w')")
         self.report(writing.returncode != 0, "cannot write to its own files")
         storing = self.call("exec", NAME, "/bin/python3", "-c", STORING)
-        self.report(storing.returncode == 0, f"has SQLite for RESPONSES_STORE {storing.stderr.strip()[-200:]}")
+        self.report(storing.returncode == 0, f"has SQLite for RESPONSES_STORE{trouble_of(storing)}")
         tracing = self.call("exec", NAME, "/bin/python3", "-c", TRACING)
-        self.report(tracing.returncode == 0, f"has OpenTelemetry for collectors {tracing.stderr.strip()[-200:]}")
+        self.report(tracing.returncode == 0, f"has OpenTelemetry for collectors{trouble_of(tracing)}")
         megabytes = resident(self.call("inspect", "--format", "{{.State.Pid}}", NAME).stdout.strip())
         self.report(megabytes < self.idle, f"idles at {megabytes:.0f} MB (at most {self.idle:.0f} MB)")
         before = time.monotonic()
@@ -170,17 +170,23 @@ def task_role() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def embedded_bedrock() -> Iterator[str]:
+def embedded_bedrock(checks: Checks, image: str, options: list[str]) -> Iterator[str]:
     """An embedded Bedrock on a free port; yields its base URL."""
-    port = free_port()
-    command = [sys.executable, "-m", "app.emulator", "--scripted", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    port = str(free_port())
+    program = ["--entrypoint", "/bin/python3", image, "-m", "app.emulator", "--scripted", "--port", port]
+    checks.call("rm", "--force", BEDROCK)
+    started = checks.call("run", "--detach", "--name", BEDROCK, *options, *HARD, *program)
     try:
+        checks.report(started.returncode == 0, f"serves as an embedded Bedrock{trouble_of(started)}")
         wait_for(f"http://127.0.0.1:{port}/", time.monotonic())
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(10)
+        checks.call("rm", "--force", BEDROCK)
+
+
+def trouble_of(ended: subprocess.CompletedProcess[str]) -> str:
+    """What a command that failed said last."""
+    return f": {ended.stderr.strip()[-200:]}" if ended.returncode else ""
 
 
 def wait_for(url: str, since: float) -> float:
