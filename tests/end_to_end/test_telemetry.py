@@ -289,6 +289,7 @@ class Flooding:
         while not gone.done() and self.sent < 100_000_000:
             await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
             self.sent += 100_000
+            await asyncio.sleep(0)  # to a connection that broke uvicorn writes on, and does not wait: nobody was told
         await send({"type": "http.response.body", "body": b""})
         gone.cancel()
         self.is_over.set()
