@@ -101,6 +101,11 @@ def test_whoever_names_no_model_that_there_is_learns_where_they_are_listed(
         assert (answer.status_code, "GET /v1/models lists" in words(answer)) == (404, True), answer.text
 
 
+def ask_more(base: str, path: str, members: dict[str, Any]) -> httpx.Response:
+    """The plain request of a door, with more members or others."""
+    return httpx.post(base + path, json={**json.loads(DOORS[path] % ""), **members}, headers=HEADERS)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "names"),
     [
@@ -118,8 +123,7 @@ def test_whoever_names_no_model_that_there_is_learns_where_they_are_listed(
 def test_what_no_model_can_be_asked_is_named_as_its_caller_calls_it(
     gateway_url: str, path: str, body: dict[str, Any], names: str
 ) -> None:
-    whole = {**json.loads(DOORS[path] % ""), **body}
-    answer = httpx.post(gateway_url + path, json=whole, headers=HEADERS)
+    answer = ask_more(gateway_url, path, body)
     assert (answer.status_code, answer.headers["x-outcrop-ignored"]) == (200, names)
 
 
@@ -139,8 +143,7 @@ def test_what_no_model_can_be_asked_is_named_as_its_caller_calls_it(
 def test_what_one_model_refuses_is_named_as_its_caller_calls_it(
     gateway_url: str, path: str, body: dict[str, Any], where: str
 ) -> None:
-    whole = {**json.loads(DOORS[path] % ""), **body}
-    answer = httpx.post(gateway_url + path, json=whole, headers=HEADERS)
+    answer = ask_more(gateway_url, path, body)
     assert answer.status_code == 400, answer.text
     error = answer.json()["error"]
     assert error.get("param", error["message"].partition(":")[0]) == where
