@@ -26,5 +26,7 @@ def answer_plainly(cycle: Any) -> None:
         elif is_endless:  # whatever is said was expected
             cycle.expected_content_length = len(message.get("body", b""))
         await send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            del cycle.send  # which holds the request, as it holds this
 
     cycle.send = send_plainly
