@@ -18,9 +18,11 @@ from app.kit.values import Struct
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 MAX_FRAME_BYTES = 24 * 1024 * 1024
 
-_PRELUDE = struct.Struct(">III")
+_unpack_prelude = struct.Struct(">III").unpack_from
+_unpack_u32 = struct.Struct(">I").unpack_from
 _U32 = struct.Struct(">I")
 _U16 = struct.Struct(">H")
+_PRELUDE_BYTES = 12
 _FIXED_VALUES = {2: ">b", 3: ">h", 4: ">i", 5: ">q", 8: ">q"}
 _OVERHEAD = 16
 
@@ -83,7 +85,7 @@ class FrameDecoder:
             return frames
         if self._buffer:
             del self._buffer[:end]
-        else:
+        elif end != len(data):
             self._buffer += data[end:]
         return frames
 
@@ -91,19 +93,19 @@ class FrameDecoder:
 def _cut(data: bytes | bytearray, frames: list[Frame]) -> int:
     """Cut off the frames that are whole, up to one that is broken; returns where the last of them ends."""
     start = 0
-    while len(data) - start >= _PRELUDE.size:
-        total, headers_length, prelude_crc = _PRELUDE.unpack_from(data, start)
-        if crc32(data[start : start + 8]) != prelude_crc:
-            raise FrameError("the checksum of a frame's prelude does not match")
-        if not _OVERHEAD + headers_length <= total <= MAX_FRAME_BYTES:
-            raise FrameError("the length of a frame is impossible")
-        if len(data) - start < total:
+    while len(data) - start >= _PRELUDE_BYTES:
+        total, headers_length, prelude_crc = _unpack_prelude(data, start)
+        if not _OVERHEAD + headers_length <= total <= len(data) - start:
+            if crc32(data[start : start + 8]) != prelude_crc:
+                raise FrameError("the checksum of a frame's prelude does not match")
+            if not _OVERHEAD + headers_length <= total <= MAX_FRAME_BYTES:
+                raise FrameError("the length of a frame is impossible")
             break
         frame = bytes(data[start : start + total])
-        if crc32(frame[:-4]) != _U32.unpack_from(frame, total - 4)[0]:
+        if crc32(frame[:-4]) != _unpack_u32(frame, total - 4)[0]:
             raise FrameError("the checksum of a frame does not match")
-        headers_end = _PRELUDE.size + headers_length
-        frames.append(Frame(_read_headers(frame[_PRELUDE.size : headers_end]), frame[headers_end:-4]))
+        headers_end = _PRELUDE_BYTES + headers_length
+        frames.append(Frame(_read_headers(frame[_PRELUDE_BYTES:headers_end]), frame[headers_end:-4]))
         start += total
     return start
 

@@ -18,7 +18,7 @@ def data_frame(payload: bytes) -> bytes:
 
 def named_frame(name: str, payload: bytes) -> bytes:
     """One event with a name. `payload` as for `data_frame`."""
-    return b"event: " + name.encode() + b"\ndata: " + payload + b"\n\n"
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), payload)
 
 
 class SseParser:

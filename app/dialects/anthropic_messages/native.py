@@ -19,6 +19,12 @@ from app.kit.sse import named_frame
 _OWN = "amazon-bedrock-"
 _METRICS = f"{_OWN}invocationMetrics"
 _MAY_PASS = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "ping"})
+_USUAL: dict[Any, set[str]] = {
+    "content_block_start": {"type", "index", "content_block"},
+    "content_block_delta": {"type", "index", "delta"},
+    "content_block_stop": {"type", "index"},
+}
+_LF, _CR = b"\n\r"
 _CACHE_COUNTS = {
     "cache_read_input_tokens": "cacheReadInputTokenCount",
     "cache_creation_input_tokens": "cacheWriteInputTokenCount",
@@ -80,11 +86,12 @@ class NativeStream:
 
     def from_event(self, event: NativeEvent) -> bytes:
         """The frames for one of Anthropic's events; only `message_delta` waits, for the event behind it."""
-        before = self._release(event.document.get(_METRICS) or {})
-        document, text = _without_own(event.document), event.text
+        document, text = event.document, event.text
         kind = document.get("type")
-        is_theirs = len(document) == len(event.document)
-        if kind in _MAY_PASS and is_theirs and b"\n" not in text and b"\r" not in text:
+        before = b"" if self._held is None else self._release(document.get(_METRICS) or {})
+        if document.keys() != _USUAL.get(kind):
+            document = _without_own(document)
+        if kind in _MAY_PASS and len(document) == len(event.document) and _LF not in text and _CR not in text:
             return before + named_frame(kind, text)
         match kind:
             case "message_start":
