@@ -11,8 +11,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from app.dialects.route import ABORT, ARRIVED, CUT
-from app.dialects.sending import DEPARTURE
+from app.dialects.sending import DEPARTURE, WRITE
 from app.kit import json
+from app.kit.joining import Joined
 from app.kit.old_http import answer_plainly
 from app.kit.tcp import Taken, taken_of
 from app.kit.upgrade import without_upgrade
@@ -73,45 +74,6 @@ class _Departure:
         """The caller has gone."""
         if self._callback is not None:
             self._callback()
-
-
-class _Joined:
-    """Writes the head of an answer together with what follows it, which comes at once: one send instead of two."""
-
-    __slots__ = ("_head", "_is_first", "_loop", "_protocol", "_transport")
-
-    def __init__(self, protocol: "GuardedProtocol") -> None:
-        self._protocol = protocol
-        self._transport = protocol.transport
-        self._loop = protocol.loop
-        self._head = b""
-        self._is_first = True
-
-    def write(self, data: bytes) -> None:
-        """Write, or, at first, wait for more until everybody else has had their turn."""
-        self._protocol.written += len(data)
-        if self._is_first:
-            self._is_first, self._head = False, data
-            self._loop.call_soon(self._flush)
-        elif self._head:
-            joined, self._head = self._head + data, b""
-            self._transport.write(joined)
-        else:
-            self._transport.write(data)
-
-    def _flush(self) -> None:
-        head, self._head = self._head, b""
-        if head and not self._transport.is_closing():
-            self._transport.write(head)
-
-    def close(self) -> None:
-        """Close behind what was written."""
-        self._flush()
-        self._protocol.leave()
-
-    def is_closing(self) -> bool:
-        """True if nothing can be written any more."""
-        return self._protocol.is_leaving()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -271,11 +233,12 @@ class GuardedProtocol(HttpToolsProtocol):
             raise _Refused
         self._is_in_body, self._overhead = True, 0
         super().on_headers_complete()
-        self.cycle.transport = cast(asyncio.Transport, _Joined(self))
+        joined = Joined(self, is_in_chunks=self.scope["http_version"] != "1.0")
+        self.cycle.transport = cast(asyncio.Transport, joined)
         self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
         answer_plainly(self.cycle)
         extensions: Any = {ARRIVED: self.has_arrived, ABORT: self.transport.abort, CUT: self.cut}
-        extensions[DEPARTURE] = _Departure(self).call
+        extensions[DEPARTURE], extensions[WRITE] = _Departure(self).call, joined.write_on
         self.scope["extensions"] = extensions
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         if len(self._cycles) > _IN_LINE:

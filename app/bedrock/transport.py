@@ -1,6 +1,6 @@
 """The port through which HTTP requests leave, and nothing of how."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from app.kit.values import Struct
@@ -57,8 +57,16 @@ class HttpResponse(Protocol):
         """
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, one piece for each read of the socket. Raises as `read` does."""
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Give the body to `take` as it arrives, a piece for each read of the socket, from within that read: nobody
+        has to be woken for it.
+
+        Returns:
+            True once the body has ended; False as soon as `take` says so, and what arrives from then on is kept.
+
+        Raises:
+            As `read` does; and whatever `take` does.
+        """
         ...
 
     def close(self) -> None:

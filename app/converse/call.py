@@ -1,6 +1,6 @@
 """A call: what a dialect made of its caller's request, before any model is chosen."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from app.converse.request import ConverseRequest
 from app.kit.values import Struct, field
@@ -61,7 +61,7 @@ class NativeCall(Struct, frozen=True):
     tool_paths: list[str] = field(default_factory=list)
 
 
-class NativeEvent(NamedTuple):
+class NativeEvent(Struct, frozen=True):
     """One event of the answer to a native call, and its text as it came."""
 
     document: dict[str, Any]

@@ -1,7 +1,8 @@
 """What a handler answers with, before it becomes ASGI messages."""
 
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from app.errors import GatewayError
 from app.kit.values import Struct
@@ -19,17 +20,32 @@ class Whole(Struct, frozen=True):
     body: bytes
 
 
+class Heard(Protocol):
+    """What is heard of a stream; see `Relay`."""
+
+    async def pour(self, take: Callable[[Any], bool]) -> bool:
+        """Give it to `take` as it comes, until that is False; True once all has been heard. Raises GatewayError."""
+        ...
+
+    def close(self) -> None:
+        """Stop."""
+        ...
+
+
 class Streamed(Struct, frozen=True):
     """An answer in pieces.
 
-    chunks: closed by whoever sends them. fail: the last bytes for a stream that broke, in the caller's dialect; None
-    where nothing that is understood can be appended, so that the connection must be cut. idle: what is said where
+    relay: closed by whoever sends it. translate: the bytes of what is heard at once, and what makes no sense behind
+    them. finish: the last bytes for a stream that ended well. fail: and for one that broke, in the caller's dialect;
+    None where nothing that is understood can be appended, so that the connection must be cut. idle: what is said where
     nothing else was for a while, so that nobody on the way hangs up; empty for nothing.
     """
 
     status: int
     headers: Headers
-    chunks: AsyncGenerator[bytes, None]
+    relay: Heard
+    translate: Callable[[Any], tuple[bytes, GatewayError | None]]
+    finish: Callable[[], Awaitable[bytes]]
     fail: Callable[[GatewayError], bytes | None]
     idle: bytes = b""
 

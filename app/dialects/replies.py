@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from app.dialects.envelopes import Headers
@@ -37,28 +36,30 @@ def understood(make: Callable[[Batch], Made]) -> Callable[[Batch], Made]:
     return made
 
 
-async def frames(
-    batches: AsyncGenerator[list[Item], None], translate: Callable[[Item], bytes], finish: Callable[[], bytes]
-) -> AsyncGenerator[bytes, None]:
-    """The bytes for each batch that says something, and those that end a stream which ended well.
-
-    What makes no sense in the middle of a batch is raised behind what was good before it: where the reads of a stream
+def in_batches(translate: Callable[[Item], bytes]) -> Callable[[list[Item]], tuple[bytes, GatewayError | None]]:
+    """The same function for a batch, and what of that makes no sense behind what was good: where the reads of a stream
     were split is chance.
     """
-    async with aclosing(batches):
-        async for batch in batches:
-            translated: list[bytes] = []
-            failure = None
-            try:
-                for item in batch:
-                    translated.append(translate(item))
-            except GatewayError as error:
-                failure = error
-            except _ODD as error:
-                failure = _no_sense(error)
-            if said := b"".join(translated):
-                yield said
-            if failure is not None:
-                raise failure
-    if last := finish():
-        yield last
+
+    def translated(batch: list[Item]) -> tuple[bytes, GatewayError | None]:
+        said: list[bytes] = []
+        failure = None
+        try:
+            for item in batch:
+                said.append(translate(item))
+        except GatewayError as error:
+            failure = error
+        except _ODD as error:
+            failure = _no_sense(error)
+        return b"".join(said), failure
+
+    return translated
+
+
+def at_once(finish: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
+    """The same function, for whom nothing has to be waited."""
+
+    async def finished() -> bytes:
+        return finish()
+
+    return finished

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.dialects.envelopes import Answer, ErrorRenderer
 from app.dialects.reading import CallerGone, head_of, read_body
-from app.dialects.sending import Leash, Sender
+from app.dialects.sending import WRITE, Leash, Sender
 from app.errors import (
     CallerDeadline,
     GatewayError,
@@ -166,7 +166,8 @@ class Entrance(Struct, frozen=True):
         record: RequestRecord = scope[RECORD]
         record.route, record.dialect = self.route, self.dialect
         render_error = self.render_by_head(head_of(scope)) if self.render_by_head else self.render_error
-        sender = Sender(send, record, render_error, self.threshold.heartbeat, self.threshold.note_gap)
+        write = scope.get("extensions", {}).get(WRITE)
+        sender = Sender(send, record, render_error, self.threshold.heartbeat, self.threshold.note_gap, write)
         limit = asyncio.timeout(self.threshold.total_timeout)
         deadline = Deadline(limit.when() or 0.0, limit)
         failure: GatewayError | None = None

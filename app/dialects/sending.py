@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,6 +16,8 @@ from app.telemetry.observer import RequestRecord
 
 # the extension of ASGI's scope that calls back when the caller goes, where the server has it: it spares a task
 DEPARTURE = "outcrop.departure"
+# the one that writes a piece of an answer at once, and says whether more may follow at once
+WRITE = "outcrop.write"
 # the header of every answer by which its request is found in the log
 REQUEST_ID = b"x-request-id"
 _MAX_LISTED = 2000
@@ -67,11 +70,13 @@ class Sender(Struct):
     render_error: ErrorRenderer
     heartbeat: float
     note_gap: Callable[[float], object]
+    write: Callable[[bytes], bool] | None = None
     is_done: bool = False
     _is_started: bool = False
     _stream: Streamed | None = None
     _last_sent: float = 0.0
     _is_sending: bool = False
+    _kept: bytes = b""
 
     async def send_answer(self, answer: Answer) -> None:
         """Send an answer. What a stream raises comes out; then `send_error` ends it."""
@@ -98,22 +103,63 @@ class Sender(Struct):
         await self._end(body)
 
     async def _send_stream(self, answer: Streamed) -> None:
-        async with aclosing(answer.chunks) as chunks:
-            # The first chunk comes before the head: what fails up to there still gets a status of its own, and from
-            # here on the generators are running, so that closing them closes the connection to Bedrock.
-            first = await anext(chunks, b"")
-            self._stream = answer
-            await self._start(answer.status, answer.headers)
-            self.record.mark_first_event()
-            await self._send_more(first)
-            heart = asyncio.create_task(self._beat(answer.idle)) if answer.idle and self.heartbeat else None
-            try:
-                async for chunk in chunks:
-                    await self._send_more(chunk)
-            finally:
-                if heart is not None:
-                    heart.cancel()
-        await self._end(b"")
+        with closing(answer.relay):
+            # what fails before the first bytes have come still gets a status of its own
+            is_over = await self._pour(answer, self._keep)
+            with self._beating(answer.idle):
+                while not is_over:
+                    is_over = await self._pour(answer, self._pass_on)
+                last = await answer.finish()
+        if not self._is_started:
+            await self._begin(answer)
+        self._note_sent()
+        await self._end(last)
+
+    async def _pour(self, answer: Streamed, pass_on: Callable[[bytes], bool]) -> bool:
+        """Send what is heard by `pass_on`, until it says that this is enough for now; True once all has been sent.
+
+        What makes no sense is raised behind what was good before it.
+        """
+        failure: GatewayError | None = None
+
+        def take(heard: Any) -> bool:
+            nonlocal failure
+            said, failure = answer.translate(heard)
+            return (not said or pass_on(said)) and failure is None
+
+        is_over = await answer.relay.pour(take)
+        kept, self._kept = self._kept, b""
+        if kept and not self._is_started:
+            await self._begin(answer)
+        if self._is_started and not is_over:
+            await self._send_more(kept)  # and wait for a caller who takes more slowly than things come
+        if failure is not None:
+            raise failure
+        return is_over
+
+    def _keep(self, data: bytes) -> bool:
+        self._kept = data
+        return False
+
+    def _pass_on(self, data: bytes) -> bool:
+        if self.write is None:
+            return self._keep(data)
+        self._note_sent()
+        return self.write(data)
+
+    async def _begin(self, answer: Streamed) -> None:
+        self._stream = answer
+        await self._start(answer.status, answer.headers)
+        self.record.mark_first_event()
+
+    @contextmanager
+    def _beating(self, idle: bytes) -> Iterator[None]:
+        heart = asyncio.create_task(self._beat(idle)) if idle and self.heartbeat else None
+        try:
+            yield
+        finally:
+            if heart is not None:
+                heart.cancel()
 
     async def _beat(self, idle: bytes) -> None:
         """Say something whenever nothing else was said for a while; never in between two halves of a chunk."""
@@ -125,10 +171,15 @@ class Sender(Struct):
     async def _send_more(self, data: bytes) -> None:
         self._is_sending = True
         await self.send({"type": "http.response.body", "body": data, "more_body": True})
+        self._is_sending = False
+        if data:
+            self._note_sent()
+
+    def _note_sent(self) -> None:
         now = time.monotonic()
         if self._last_sent:
             self.note_gap(now - self._last_sent)
-        self._is_sending, self._last_sent = False, now
+        self._last_sent = now
 
     async def _end(self, data: bytes) -> None:
         self.is_done = True

@@ -262,9 +262,13 @@ class MediaFetcher(Struct, frozen=True):
         if length > room.left:
             room.take(length, path)
         read = buffer_for(length)
-        async for piece in response.chunks():
+
+        def take(piece: bytes) -> bool:
             room.take(len(piece), path)
             read.write(piece)
+            return True
+
+        await response.pour(take)
         found = contents_of(read)
         data = b64encode(found).decode()
         room.exchange.grow(len(data) - len(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 from app.bedrock.client import BedrockRequest
@@ -13,7 +12,9 @@ from app.models.ids import ModelId
 from app.models.traits import Surface
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
-from app.pipeline.ways import JSON, UsageReader, Way
+from app.pipeline.readers import UsageReader
+from app.pipeline.relay import Relay
+from app.pipeline.ways import JSON, Way
 from app.routing.plan import Target
 from app.tailor.draft import NativeDraft
 from app.tailor.openai import tailor_chat, tailor_responses
@@ -36,7 +37,7 @@ def ask(exchange: Exchange, api: Api, call: NativeCall, target: Target, usage_of
 
 def ask_for_stream(
     exchange: Exchange, api: Api, call: NativeCall, target: Target, usage_of: UsageReader, last: frozenset[str]
-) -> Way[AsyncGenerator[list[dict[str, Any]], None]]:
+) -> Way[Relay[list[dict[str, Any]]]]:
     """The way to ask a target for a stream of documents; `last` are the types of those that complete an answer."""
     surface, draft, request, tier = _prepared(api, call, target)
     way = ways.openai_stream(surface, request, usage_of, last, exchange.record, tier)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 from weakref import ref
@@ -34,6 +34,8 @@ from app.models.ids import ModelId, parse_model_id
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
 from app.pipeline.media import Fetcher
+from app.pipeline.readers import UsageReader
+from app.pipeline.relay import Relay
 from app.pipeline.ways import Way
 from app.policies.guardrail import Guardrail, Shown, as_text
 from app.routing.failover import Failover, Option
@@ -227,9 +229,7 @@ class Pipeline(Struct, frozen=True):
         """The way to ask a target for a whole reply by Converse."""
         return ways.converse(_tailored(call, target), exchange.record)
 
-    def converse_stream(
-        self, exchange: Exchange, call: ModelCall, target: Target
-    ) -> Way[AsyncGenerator[list[Event], None]]:
+    def converse_stream(self, exchange: Exchange, call: ModelCall, target: Target) -> Way[Relay[list[Event]]]:
         """The way to ask a target for events by ConverseStream, a batch for each read; see `ways.converse_stream`."""
         return ways.converse_stream(_tailored(call, target), exchange.record)
 
@@ -244,7 +244,7 @@ class Pipeline(Struct, frozen=True):
         return takes_all and surface in self.native_surfaces and (self.guardrail is None or surface == "invoke")
 
     def invoke(
-        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: ways.UsageReader
+        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: UsageReader
     ) -> Way[dict[str, Any]]:
         """The way to ask a target by InvokeModel with a body of its own format.
 
@@ -256,8 +256,8 @@ class Pipeline(Struct, frozen=True):
         return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 
     def invoke_stream(
-        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: ways.UsageReader, last: str
-    ) -> Way[AsyncGenerator[list[NativeEvent], None]]:
+        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: UsageReader, last: str
+    ) -> Way[Relay[list[NativeEvent]]]:
         """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
         draft = tailor_invoke(call, target.traits, self.betas)
         way = ways.invoke_stream(draft.body, usage_of, last, exchange.record)

@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar, cast
 
 from app.bedrock.client import BedrockRequest
-from app.bedrock.decode import (
-    EventDecoder,
-    NativeDecoder,
-    ServerSentDecoder,
-    UsageTap,
-    tier_of_headers,
-    usage_of_headers,
-    usage_of_invocation,
-)
-from app.bedrock.errors import error_of_openai
+from app.bedrock.decode import UsageTap, tier_of_headers, usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.call import NativeEvent
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.converse.usage import Usage, tier_of
-from app.errors import GatewayError, UpstreamFailed
+from app.errors import UpstreamFailed
 from app.kit import json
-from app.kit.aiter import started
 from app.kit.values import Struct, field, replace
 from app.models.ids import ModelId, parse_model_id
+from app.pipeline.readers import (
+    DocumentReader,
+    EventReader,
+    NativeReader,
+    TappedReader,
+    UsageReader,
+    refuse_failed,
+    tier_told,
+    told_by,
+)
+from app.pipeline.relay import Relay
 from app.tailor.draft import Draft
-from app.tailor.undo import EventUndo, Undo
 from app.telemetry.observer import RequestRecord
 
-_AFTER_THE_END = 0.5
 # a whole tool, in a namespace or not; what is said of one, such as how its arguments are to be streamed, is no tool
 _TOOL = re.compile(r"tools\[[0-9]+\](\.tools\[[0-9]+\])*\Z")
 
 T = TypeVar("T")
 Made = TypeVar("Made")
-UsageReader = Callable[[dict[str, Any]], Usage | None]
 Ask = Callable[[ModelId], BedrockRequest]
 
 JSON = (("content-type", "application/json"),)
@@ -89,11 +85,11 @@ class Forwarded(Struct, frozen=True):
 
 
 class ForwardedStream(Struct, frozen=True):
-    """Bedrock's streamed answer, its bytes as they arrive, and the tap that listens to them."""
+    """Bedrock's streamed answer, its bytes on their way, and the tap that listens to them."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    chunks: AsyncGenerator[bytes, None]
+    relay: Relay[bytes]
     tap: UsageTap
 
 
@@ -110,11 +106,11 @@ def converse(draft: Draft, record: RequestRecord) -> Way[Reply]:
     return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
 
 
-def converse_stream(draft: Draft, record: RequestRecord) -> Way[AsyncGenerator[list[Event], None]]:
+def converse_stream(draft: Draft, record: RequestRecord) -> Way[Relay[list[Event]]]:
     """By ConverseStream; its events in the caller's terms, a batch for each read, once the first has come."""
 
-    async def take(response: HttpResponse) -> AsyncGenerator[list[Event], None]:
-        return await started(_read_events(response, draft.undo, record))
+    async def take(response: HttpResponse) -> Relay[list[Event]]:
+        return await Relay(response, EventReader(draft.undo, record)).begun()
 
     ask = _to_model("converse-stream", draft.body)
     return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
@@ -139,16 +135,16 @@ def invoke(
 
 def invoke_stream(
     body: dict[str, Any], usage_of: UsageReader, last: str, record: RequestRecord
-) -> Way[AsyncGenerator[list[NativeEvent], None]]:
+) -> Way[Relay[list[NativeEvent]]]:
     """By InvokeModelWithResponseStream; its events, a batch for each read, once the first has come.
 
     Args:
         usage_of: reads the tokens that a document tells of. last: the `type` of the document that completes a message.
     """
 
-    async def take(response: HttpResponse) -> AsyncGenerator[list[NativeEvent], None]:
+    async def take(response: HttpResponse) -> Relay[list[NativeEvent]]:
         record.tier = tier_of_headers(response.headers) or record.tier
-        return await started(_read_native(response, last, usage_of, record))
+        return await Relay(response, NativeReader(last, usage_of, record)).begun()
 
     return Way("native", "invoke", _to_model("invoke-with-response-stream", body), take)
 
@@ -162,8 +158,8 @@ def openai(surface: str, ask: Ask, usage_of: UsageReader, record: RequestRecord,
 
     async def take(response: HttpResponse) -> dict[str, Any]:
         document = await read_document(response)
-        record.usage, record.tier = _read(usage_of, document), _tier_told(document) or record.tier
-        _refuse_failed(document)
+        record.usage, record.tier = told_by(usage_of, document), tier_told(document) or record.tier
+        refuse_failed(document)
         return document
 
     return Way("native", surface, ask, take, tier=tier)
@@ -171,15 +167,15 @@ def openai(surface: str, ask: Ask, usage_of: UsageReader, record: RequestRecord,
 
 def openai_stream(
     surface: str, ask: Ask, usage_of: UsageReader, last: frozenset[str], record: RequestRecord, tier: str = ""
-) -> Way[AsyncGenerator[list[dict[str, Any]], None]]:
+) -> Way[Relay[list[dict[str, Any]]]]:
     """The same as a stream; its documents, a batch for each read, once the first has come.
 
     Args:
         last: the `type` of the documents that complete an answer.
     """
 
-    async def take(response: HttpResponse) -> AsyncGenerator[list[dict[str, Any]], None]:
-        return await started(_read_server_sent(response, last, usage_of, record))
+    async def take(response: HttpResponse) -> Relay[list[dict[str, Any]]]:
+        return await Relay(response, DocumentReader(last, usage_of, record)).begun()
 
     return Way("native", surface, ask, take, tier=tier)
 
@@ -207,12 +203,18 @@ async def take_forwarded(response: HttpResponse) -> Forwarded:
 
 
 def take_forwarded_stream(record: RequestRecord) -> Callable[[HttpResponse], Awaitable[ForwardedStream]]:
-    """An answer's bytes as they arrive, once the first has; the generator raises where the stream breaks."""
+    """An answer's bytes as they arrive, once the first has."""
 
     async def take(response: HttpResponse) -> ForwardedStream:
         tap = UsageTap()
-        chunks = await started(_tapped(response, tap, record))
-        return ForwardedStream(response.status, response.headers, chunks, tap)
+
+        def note() -> None:
+            record.usage, record.tier = tap.usage, tap.tier or record.tier
+            if tap.error is not None:
+                record.error, record.detail = tap.error.kind, tap.error.detail
+
+        relay = await Relay(response, TappedReader(tap), note).begun()
+        return ForwardedStream(response.status, response.headers, relay, tap)
 
     return take
 
@@ -266,113 +268,6 @@ def _check_reply(reply: Any) -> None:
             tool["toolUseId"], tool["name"], tool["input"]
 
 
-async def _read_events(response: HttpResponse, undo: Undo, record: RequestRecord) -> AsyncGenerator[list[Event], None]:
-    decoder = EventDecoder()
-    undoing = EventUndo(undo) if undo.is_needed else None
-    more: Any = None
-    try:
-        async for data in response.chunks():
-            events = decoder.feed(data)
-            for event in events:
-                if "metadata" in event:
-                    record.usage = Usage.of(_plain(event["metadata"]["usage"]), more)
-                    record.tier = tier_of(event["metadata"]) or record.tier
-                elif "messageStop" in event:
-                    more = event["messageStop"].get("additionalModelResponseFields")
-            if undoing is not None:
-                events = undoing.feed(events)
-            if events:
-                yield events
-        decoder.finish()
-    finally:
-        response.close()
-
-
-async def _read_native(
-    response: HttpResponse, last: str, usage_of: UsageReader, record: RequestRecord
-) -> AsyncGenerator[list[NativeEvent], None]:
-    decoder = NativeDecoder(last)
-    try:
-        async for data in response.chunks():
-            events = decoder.feed(data)
-            for document, _ in events:
-                record.usage = usage_of(document) or record.usage or usage_of_invocation(document)
-            if events:
-                yield events
-        decoder.finish()
-    finally:
-        response.close()
-
-
-async def _read_server_sent(
-    response: HttpResponse, last: frozenset[str], usage_of: UsageReader, record: RequestRecord
-) -> AsyncGenerator[list[dict[str, Any]], None]:
-    decoder = ServerSentDecoder(last)
-    has_begun = False
-    try:
-        chunks = response.chunks()
-        async for data in chunks:
-            documents = decoder.feed(data)
-            for document in documents:
-                record.usage = _read(usage_of, document) or record.usage
-                record.tier = _tier_told(document) or record.tier
-            if not has_begun and documents:
-                # until something of an answer has come it can still be asked for again
-                has_begun = True
-                _refuse_failed(documents[0].get("response"))
-            if documents:
-                yield documents
-            if decoder.is_complete:
-                # read to its end a connection stays usable; but the answer does not depend on how it ends
-                with contextlib.suppress(GatewayError, TimeoutError):
-                    async with asyncio.timeout(_AFTER_THE_END):
-                        async for _ in chunks:
-                            pass
-                break
-        decoder.finish()
-    finally:
-        response.close()
-
-
-def _refuse_failed(response: Any) -> None:
-    """Raises what a response that failed tells of: it has no other status than 200 (contracts 2.1)."""
-    if isinstance(response, dict) and response.get("status") == "failed" and isinstance(response.get("error"), dict):
-        raise error_of_openai(response["error"])
-
-
-def _tier_told(document: dict[str, Any]) -> str:
-    """The tier that a completion, a response, or an event with one, says it was served by; `auto` is none yet."""
-    match document:
-        case {"response": {"service_tier": str(tier)}} | {"service_tier": str(tier)}:
-            return "" if tier == "auto" else tier
-        case _:
-            return ""
-
-
-def _read(usage_of: UsageReader, document: dict[str, Any]) -> Usage | None:
-    """The tokens that a document tells of; one that tells of them oddly is still an answer."""
-    try:
-        return usage_of(document)
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return None
-
-
 def usage_or_headers(usage_of: UsageReader) -> Callable[[HttpResponse, dict[str, Any]], Usage | None]:
     """Reads the tokens of an answer in its document, or else in its headers, which say less of the cache."""
     return lambda response, document: usage_of(document) or usage_of_headers(response.headers)
-
-
-async def _tapped(response: HttpResponse, tap: UsageTap, record: RequestRecord) -> AsyncGenerator[bytes, None]:
-    try:
-        async for data in response.chunks():
-            tap.feed(data)
-            yield data
-        if not tap.is_at_boundary and not tap.is_deaf:
-            raise UpstreamFailed("Bedrock's stream ended in the middle of an event", detail="ended early")
-        if tap.is_cut_short:
-            raise UpstreamFailed("Bedrock's stream ended too early", detail="ended early")
-    finally:
-        record.usage, record.tier = tap.usage, tap.tier or record.tier
-        if tap.error is not None:
-            record.error, record.detail = tap.error.kind, tap.error.detail
-        response.close()

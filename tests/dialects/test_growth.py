@@ -1,12 +1,11 @@
 """What callers and replies choose the length of costs in proportion to it: no body or answer of thousands of pieces
 may hold everybody else up."""
 
-import asyncio
 import base64
 import contextlib
 import gc
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from app.dialects.openai_responses.schema_in import ResponseRequest
 from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_responses.stream import ResponseStream
 from app.dialects.openai_responses.tools import tool_config
-from app.dialects.replies import frames
+from app.dialects.replies import in_batches
 from app.errors import UpstreamFailed
 from app.kit import json
 from app.models.traits import Traits
@@ -148,14 +147,7 @@ def response_facts() -> ResponseFacts:
 
 
 def streamed(events: list[Any], make: Callable[[Any], bytes]) -> Work:
-    async def batches() -> AsyncGenerator[list[Any], None]:
-        yield events
-
-    async def read() -> None:
-        async for _ in frames(batches(), make, bytes):
-            pass
-
-    return lambda: asyncio.run(read())
+    return lambda: in_batches(make)(events)
 
 
 def as_response(events: list[Any]) -> Work:

@@ -42,7 +42,7 @@ def thoughts_given(exchange: Exchange) -> list[str]:
     if operation == "invoke":
         return of_blocks(json.loads(exchange.answer)["content"])
     events = NativeDecoder("message_stop").feed(exchange.answer)
-    return [event["delta"]["signature"] for event, _ in events if "signature" in event.get("delta", {})]
+    return [delta["signature"] for event in events if "signature" in (delta := event.document.get("delta", {}))]
 
 
 def of_blocks(blocks: Any) -> list[str]:

@@ -1,7 +1,7 @@
 """The pipeline over a transport that answers from memory: what goes out, what comes back, what is recorded, what is closed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from app.routing.health import Breakers
 from app.routing.plan import Choice, Planner, Route
 from app.telemetry.observer import RequestRecord
 from tests.bedrock.test_decode import DECODED, STREAM
+from tests.pouring import pieces_of
 
 REPLY: Any = {
     "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
@@ -47,21 +48,24 @@ class Response:
     def __init__(self, status: int, pieces: list[bytes], breaks: bool = False) -> None:
         self.status = status
         self.headers = (("x-amzn-requestid", "up-1"),)
-        self.pieces = pieces
+        self.left = iter(pieces)
         self.breaks = breaks
         self.is_closed = False
 
     async def read(self, most: int = MOST_BYTES) -> bytes:
-        body = b"".join([piece async for piece in self.chunks()])
+        body = bytearray()
+        await self.pour(lambda piece: not body.extend(piece))
         if len(body) > most:
             raise errors.UpstreamFailed("too large")
-        return body
+        return bytes(body)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for piece in self.pieces:
-            yield piece
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        for piece in self.left:
+            if not take(piece):
+                return False
         if self.breaks:
             raise errors.UpstreamFailed("broke")
+        return True
 
     def close(self) -> None:
         self.is_closed = True
@@ -107,7 +111,8 @@ async def pipeline_over(transport: Memory) -> Pipeline:
 
 async def stream_over(transport: Memory, made: Exchange) -> AsyncGenerator[list[Event], None]:
     pipeline = await pipeline_over(transport)
-    return await pipeline.run(made, CALL.model, lambda target: pipeline.converse_stream(made, CALL, target))
+    relay = await pipeline.run(made, CALL.model, lambda target: pipeline.converse_stream(made, CALL, target))
+    return pieces_of(relay)
 
 
 def exchange() -> Exchange:
@@ -233,4 +238,4 @@ async def test_a_forwarded_answer_is_untouched() -> None:
     made, request = exchange(), BedrockRequest("bedrock-runtime", "POST", "/x")
     pipeline = await pipeline_over(Memory(Response(200, [STREAM])))
     stream = await pipeline.forward(made, request, "", lambda _: request, take_forwarded_stream(made.record))
-    assert b"".join([piece async for piece in stream.chunks]) == STREAM
+    assert b"".join([piece async for piece in pieces_of(stream.relay)]) == STREAM

@@ -22,6 +22,7 @@ from app.tailor.embeddings import EmbeddingCall
 from app.telemetry.observer import RequestRecord
 from tests.bedrock.test_decode import EVENTS, chunk, event_frame
 from tests.pipeline.test_run import REPLY, Memory, Response, exchange, pipeline_over
+from tests.pouring import pieces_of
 
 FLEX, DEFAULT = "x-amzn-bedrock-service-tier: flex", "x-amzn-bedrock-service-tier: default"
 FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"
@@ -113,7 +114,7 @@ async def test_the_tier_that_the_answer_tells_comes_before_the_one_that_was_aske
     record = RequestRecord("r", "POST", tier="asked")
     taken = await make(record).take(response)  # type: ignore[arg-type]
     if "streamed" in name:
-        assert [batch async for batch in taken]
+        assert [batch async for batch in pieces_of(taken)]
     assert record.tier == tier
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -121,21 +121,25 @@ class AiohttpResponse:
     async def read(self, most: int = MOST_BYTES) -> bytes:
         """The whole body, of so many bytes at the most."""
         body = bytearray()
-        async for data in self.chunks():
-            body += data
-            if len(body) > most:
-                self.close()
-                raise UpstreamFailed("Bedrock's answer is too large")
+
+        def take(data: bytes) -> bool:
+            body.extend(data)
+            return len(body) <= most
+
+        if not await self.pour(take):
+            self.close()
+            raise UpstreamFailed("Bedrock's answer is too large")
         return bytes(body)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives."""
-        content = self._response.content
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Give the body to `take` as it arrives."""
         try:
-            while data := await content.readany():
-                yield data
+            while data := await self._response.content.readany():
+                if not take(data):
+                    return False
         except (aiohttp.ClientError, OSError) as error:
             raise _translate(error) from None
+        return True
 
     def close(self) -> None:
         """Give the connection up unless the body was read to its end."""

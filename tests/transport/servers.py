@@ -9,6 +9,7 @@ from typing import Any
 
 from app.bedrock.transport import Headers, HttpRequest, Transport
 from app.errors import GatewayError
+from tests.pouring import pieces_of
 from tests.servers import read_request
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -104,7 +105,7 @@ async def outcome(transport: Transport, request: HttpRequest, *, in_chunks: bool
     found = Outcome(response.status, response.headers)
     try:
         if in_chunks:
-            async for data in response.chunks():
+            async for data in pieces_of(response):
                 found.body += data
         else:
             found.body = await response.read()

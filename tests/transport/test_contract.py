@@ -14,6 +14,7 @@ import pytest
 from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest, Transport
 from app.errors import ConnectionLost, ConnectTimeout, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from tests.pouring import pieces_of
 from tests.servers import CLOSED_PORT, read_request
 from tests.transport.certificates import Authority
 from tests.transport.oracle import AiohttpTransport
@@ -127,12 +128,11 @@ async def test_what_arrived_before_a_cut_is_handed_on_first(transport: Transport
 
     async with serve(handle) as port:
         response = await transport.open(get(port))
-        chunks = response.chunks()
-        assert await anext(chunks) == b"first"
+        pieces = pieces_of(response)
+        assert await anext(pieces) == b"first"
         release.set()
         with pytest.raises(ConnectionLost):
-            await anext(chunks)
-        response.close()
+            await anext(pieces)
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 300000", b"transfer-encoding: chunked"])
@@ -147,6 +147,60 @@ async def test_a_whole_answer_has_an_end(transport: Transport, framing: bytes) -
             await response.read(299_999)
         response.close()
     assert (failure.value.retry_here, failure.value.retry_elsewhere) == (False, True)
+
+
+async def test_what_is_poured_comes_as_it_arrives_and_waits_when_it_is_too_much(transport: Transport) -> None:
+    taken: list[bytes] = []
+    is_enough, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\na")
+        for piece in (b"b", b"c", b"d"):
+            while len(taken) < piece[0] - ord("a"):
+                await asyncio.sleep(0.01)
+            if piece == b"c":
+                is_enough.set()
+            writer.write(piece)
+        await goes_on.wait()
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return not is_enough.is_set()
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        assert not await response.pour(take)
+        assert taken == [b"a", b"b", b"c"]
+        is_enough.clear()
+        assert await response.pour(take)
+        assert taken == [b"a", b"b", b"c", b"d"]
+        assert await response.pour(take)
+        goes_on.set()
+        response.close()
+
+
+async def test_what_whoever_takes_it_raises_comes_out_where_it_is_poured(transport: Transport) -> None:
+    first = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\na")
+        await first.wait()
+        writer.write(b"b")
+        await reader.read()
+
+    def take(data: bytes) -> bool:
+        first.set()
+        if data == b"b":
+            raise KeyError("odd")
+        return True
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        with pytest.raises(KeyError, match="odd"):
+            await response.pour(take)
+        response.close()
 
 
 async def test_an_answer_without_an_end_is_left(transport: Transport) -> None:
@@ -287,11 +341,10 @@ async def test_a_reader_who_takes_long_is_no_timeout(transport: Transport) -> No
     async with serve(saying(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % MB + bytes(MB))) as port:
         response = await transport.open(get(port))
         total = 0
-        async for data in response.chunks():
+        async for data in pieces_of(response):
             total += len(data)
             if total < 300_000:
                 await asyncio.sleep(0.7)
-        response.close()
     assert total == MB
 
 
@@ -310,19 +363,18 @@ async def test_a_server_sends_no_faster_than_it_is_read(transport: Transport) ->
 
     async with serve(handle) as port:
         response = await transport.open(get(port))
-        chunks = response.chunks()
-        await anext(chunks)
+        pieces = pieces_of(response)
+        await anext(pieces)
         tracemalloc.start()
         await asyncio.sleep(0.4)
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert sent < 16 * MB  # what the kernel's buffers of both sides hold
         assert held < 4 * MB
-        total = len(await anext(chunks))
-        async for data in chunks:
+        total = len(await anext(pieces))
+        async for data in pieces:
             total += len(data)
         assert total > 60 * MB
-        response.close()
 
 
 async def test_nothing_is_read_of_an_answer_that_was_given_up(transport: Transport) -> None:
@@ -459,10 +511,9 @@ async def test_a_large_answer_over_tls_is_held_back_too(trusting: Transport, aut
     async with serve(saying(said), ssl=authority.context("localhost")) as port:
         response = await trusting.open(secure(port))
         total = 0
-        async for data in response.chunks():
+        async for data in pieces_of(response):
             total += len(data)
             await asyncio.sleep(0)
-        response.close()
     assert total == 8 * MB
 
 

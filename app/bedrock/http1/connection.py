@@ -192,7 +192,9 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
         self._heard_bytes = 0
-        self._answer.put(data)
+        if self._response is None:
+            raise _OddAnswer
+        self._response.put(data)
 
     def on_message_complete(self) -> None:
         """The answer is complete, unless it only announced another."""

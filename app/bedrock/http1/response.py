@@ -1,7 +1,7 @@
 """The answer to one request, filled by its connection as bytes arrive."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Protocol
 
 from app.bedrock.transport import MOST_BYTES, Headers
@@ -32,7 +32,18 @@ class Http1Response:
     Its source calls what stands under "filling", then `wake`; a reader sees everything that arrived, then the error.
     """
 
-    __slots__ = ("_error", "_held", "_is_complete", "_most", "_pieces", "_source", "_waiter", "headers", "status")
+    __slots__ = (
+        "_error",
+        "_held",
+        "_is_complete",
+        "_most",
+        "_pieces",
+        "_source",
+        "_take_now",
+        "_waiter",
+        "headers",
+        "status",
+    )
 
     def __init__(self, source: Source) -> None:
         self.status = 0
@@ -43,7 +54,8 @@ class Http1Response:
         self._most = _HELD_BYTES
         self._is_complete = False
         self._error: GatewayError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+        self._take_now: Callable[[bytes], bool] | None = None
 
     async def head(self) -> None:
         """Wait for status and headers; whoever is cancelled meanwhile leaves no connection behind."""
@@ -65,16 +77,17 @@ class Http1Response:
             raise UpstreamFailed("Bedrock's answer is too large", detail=f"more than {most} bytes")
         return self._take()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives; while nobody asks for more, no more than a buffer of it is read."""
-        while True:
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Give the body to `take` as it arrives; while nobody takes it, no more than a buffer of it is read."""
+        while self._pieces or not self._is_complete:
             if self._pieces:
                 self._let_go()
-                yield self._take()
-            elif self._is_complete:
-                return
+                is_wanted = take(self._take())
             else:
-                await self._more()
+                is_wanted = await self._given(take)
+            if not is_wanted:
+                return False
+        return True
 
     def close(self) -> None:
         """Give the connection up unless the body was read to its end."""
@@ -83,14 +96,22 @@ class Http1Response:
             source.abort()
             self.fail(ConnectionLost("the answer was given up"))
 
-    async def _more(self) -> None:
+    async def _more(self) -> bool:
+        """Wait until there is more, or, while it is poured, until whoever takes it has had enough: then it is False."""
         if self._error is not None:
             raise self._error
         self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self._waiter
+            return await self._waiter
         finally:
             self._waiter = None
+
+    async def _given(self, take: Callable[[bytes], bool]) -> bool:
+        self._take_now = take
+        try:
+            return await self._more()
+        finally:
+            self._take_now = None
 
     def _take(self) -> bytes:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
@@ -127,5 +148,18 @@ class Http1Response:
 
     def wake(self) -> None:
         """Let the reader look."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        if self._take_now is None or not self._pieces:
+            waiter.set_result(True)
+            return
+        try:
+            if self._held > self._most:
+                self._let_go()
+            is_wanted = self._take_now(self._take())
+        except Exception as error:  # noqa: BLE001 -- it is raised where the body is waited for
+            waiter.set_exception(error)
+            return
+        if not is_wanted or self._is_complete or self._error is not None:
+            waiter.set_result(is_wanted)

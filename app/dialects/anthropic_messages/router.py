@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from app.converse.call import ModelCall, NativeCall
@@ -18,11 +19,12 @@ from app.dialects.anthropic_messages.stream import PING, EventStream
 from app.dialects.counting import counted
 from app.dialects.documents import is_streamed, name_of, read_object, validate
 from app.dialects.envelopes import JSON, Answer, Streamed, Whole
-from app.dialects.replies import SSE, frames, understood
+from app.dialects.replies import SSE, at_once, in_batches, understood
 from app.dialects.route import MEANINGS, Door, Threshold, error_responses
 from app.dialects.urls import fetch_media
 from app.kit import ids, json
 from app.pipeline.exchange import Exchange
+from app.pipeline.relay import Relay
 from app.pipeline.run import Pipeline
 from app.pipeline.ways import Way
 from app.routing.plan import Target
@@ -123,16 +125,15 @@ async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
         )
 
     def stream_way(target: Target) -> Way[Answer]:
-        translator: NativeStream | EventStream
         if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
-            translator = native = NativeStream(facts)
-            passed_on = pipeline.invoke_stream(exchange, native_call, target, UsageOfMessages(), _LAST)
-            way = passed_on.then(lambda batches: frames(batches, native.from_event, native.finish))
-        else:
-            translator = events = EventStream(facts)
-            batches = pipeline.converse_stream(exchange, call(), target)
-            way = batches.then(lambda batches: frames(batches, events.from_event, events.finish))
-        return way.then(lambda chunks: Streamed(200, (*SSE, *answer_headers), chunks, translator.fail, PING))
+            native = NativeStream(facts)
+            events = pipeline.invoke_stream(exchange, native_call, target, UsageOfMessages(), _LAST)
+            return events.then(partial(streamed, native))
+        return pipeline.converse_stream(exchange, call(), target).then(partial(streamed, EventStream(facts)))
+
+    def streamed(stream: NativeStream | EventStream, relay: Relay[Any]) -> Answer:
+        finish = at_once(stream.finish)
+        return Streamed(200, (*SSE, *answer_headers), relay, in_batches(stream.from_event), finish, stream.fail, PING)
 
     exchange.record.streamed = is_streamed(document)
     return await pipeline.run(exchange, name, stream_way if exchange.record.streamed else whole_way)

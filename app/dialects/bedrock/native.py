@@ -10,6 +10,7 @@ from app.converse.usage import Usage, tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.envelopes import Answer, Streamed, Whole
+from app.dialects.replies import at_once
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.kit import json
 from app.kit.off_loop import off_loop
@@ -64,7 +65,8 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
         is_invoked = operation.surface == "invoke"
         return exception_frame(error, is_invoked=is_invoked) if stream.tap.is_at_boundary else None
 
-    return Streamed(stream.status, end_to_end(stream.headers), stream.chunks, fail)
+    headers = end_to_end(stream.headers)
+    return Streamed(stream.status, headers, stream.relay, lambda data: (data, None), at_once(bytes), fail)
 
 
 def _check_path(operation: Operation, path: str) -> None:

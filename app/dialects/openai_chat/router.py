@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from app.converse.call import ModelCall, NativeCall
@@ -19,13 +20,14 @@ from app.dialects.openai_chat.stream import ChunkStream
 from app.dialects.openai_chat.tools import custom_names
 from app.dialects.openai_errors import render_error
 from app.dialects.openai_shapes import ERRORS
-from app.dialects.replies import SSE, frames, understood
+from app.dialects.replies import SSE, at_once, in_batches, understood
 from app.dialects.route import Door, Threshold
 from app.dialects.urls import fetch_media
 from app.kit import ids, json, sse
 from app.kit.once import Once
 from app.pipeline import openai
 from app.pipeline.exchange import Exchange
+from app.pipeline.relay import Relay
 from app.pipeline.run import Pipeline
 from app.pipeline.ways import Way
 from app.routing.plan import Target
@@ -136,17 +138,18 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
         return pipeline.converse(exchange, call, target).then(understood(lambda reply: whole(from_reply(reply, facts))))
 
     def stream_way(target: Target) -> Way[Answer]:
-        translator: native.NativeChunks | ChunkStream
         if pipeline.takes_natively(target, FORMAT):
-            translator = passing = native.NativeChunks(known_as, include_usage=_wants_usage(document))
+            passing = native.NativeChunks(known_as, include_usage=_wants_usage(document))
             documents = openai.ask_for_stream(exchange, FORMAT, native_call, target, native.usage_of, frozenset())
-            way = documents.then(lambda batches: frames(batches, passing.from_document, passing.finish))
-        else:
-            call, facts = prepared()
-            translator = made = ChunkStream(facts)
-            events = pipeline.converse_stream(exchange, call, target)
-            way = events.then(lambda batches: frames(batches, made.from_event, made.finish))
-        return way.then(lambda chunks: Streamed(200, SSE, chunks, translator.fail, sse.COMMENT))
+            return documents.then(partial(streamed, passing, passing.from_document))
+        call, facts = prepared()
+        made = ChunkStream(facts)
+        return pipeline.converse_stream(exchange, call, target).then(partial(streamed, made, made.from_event))
+
+    def streamed(
+        stream: native.NativeChunks | ChunkStream, translate: Callable[[Any], bytes], relay: Relay[Any]
+    ) -> Answer:
+        return Streamed(200, SSE, relay, in_batches(translate), at_once(stream.finish), stream.fail, sse.COMMENT)
 
     exchange.record.streamed = is_streamed(document)
     return await pipeline.run(exchange, name, stream_way if exchange.record.streamed else whole_way)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
@@ -32,7 +32,7 @@ from app.dialects.openai_responses.seal import Seal
 from app.dialects.openai_responses.stream import ResponseStream
 from app.dialects.openai_responses.tools import custom_names, namespaces
 from app.dialects.openai_shapes import ERRORS
-from app.dialects.replies import SSE, frames, understood
+from app.dialects.replies import SSE, in_batches, understood
 from app.dialects.route import Door, Handler, Threshold
 from app.dialects.urls import fetch_media
 from app.errors import InvalidRequest, NotFound
@@ -41,6 +41,7 @@ from app.kit.once import Once
 from app.kit.values import Struct
 from app.pipeline import openai
 from app.pipeline.exchange import Exchange
+from app.pipeline.relay import Relay
 from app.pipeline.run import Pipeline
 from app.pipeline.ways import Way
 from app.routing.plan import Target
@@ -190,33 +191,33 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         way = openai.ask(exchange, FORMAT, native_call, target, usage_of)
         return way.noting(ignored).then(understood(lambda answered: from_document(answered, native_facts)))
 
-    def stream_way(target: Target) -> Way[tuple[AsyncGenerator[bytes, None], ResponseStream | NativeResponseStream]]:
+    def stream_way(target: Target) -> Way[Answer]:
         seal = shared.seal(exchange, target)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
             made = ResponseStream(facts)
             events = pipeline.converse_stream(exchange, call, target)
-            return events.then(lambda batches: (frames(batches, made.from_event, bytes), made))
+            return events.then(partial(streamed, made, made.from_event))
         native_call, native_facts, ignored = as_it_is(seal)
         passing = NativeResponseStream(native_facts)
         way = openai.ask_for_stream(exchange, FORMAT, native_call, target, usage_of, LAST)
-        return way.noting(ignored).then(lambda batches: (frames(batches, passing.from_document, bytes), passing))
+        return way.noting(ignored).then(partial(streamed, passing, passing.from_document))
+
+    def streamed(
+        stream: ResponseStream | NativeResponseStream, translate: Callable[[Any], bytes], relay: Relay[Any]
+    ) -> Answer:
+        async def finish() -> bytes:
+            response = understood(_ended)(stream)
+            # whoever reads the end of an answer may refer to it at once
+            return stream.last(await kept.keep(response, [*earlier, *sent]))
+
+        return Streamed(200, SSE, relay, in_batches(translate), finish, stream.fail, sse.COMMENT)
 
     if not request.stream:
         response = await pipeline.run(exchange, request.model, whole_way)
         return Whole(200, JSON, json.dumps(await kept.keep(response, [*earlier, *sent])))
     exchange.record.streamed = True
-    translating, translator = await pipeline.run(exchange, request.model, stream_way)
-
-    async def chunks() -> AsyncGenerator[bytes, None]:
-        async with aclosing(translating) as made:
-            async for chunk in made:
-                yield chunk
-        response = understood(_ended)(translator)
-        # whoever reads the end of an answer may refer to it at once
-        yield translator.last(await kept.keep(response, [*earlier, *sent]))
-
-    return Streamed(200, SSE, chunks(), translator.fail, sse.COMMENT)
+    return await pipeline.run(exchange, request.model, stream_way)
 
 
 async def _count(shared: _Responses, exchange: Exchange) -> Answer:

@@ -17,6 +17,7 @@ from app.pipeline.ways import Forwarded
 from app.policies.auth import RequestHead
 from tests.bedrock.test_decode import STREAM, chunk, event_frame
 from tests.pipeline.test_run import CALL, REPLY, Memory, Response, exchange, pipeline_over
+from tests.pouring import pieces_of
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
@@ -82,7 +83,7 @@ async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_as
     made = replace(made, head=head, params={"modelId": "a.b"})
     forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(answer)), made)
     if isinstance(forwarded, Streamed):
-        assert [piece async for piece in forwarded.chunks]
+        assert [piece async for piece in pieces_of(forwarded.relay)]
     assert made.record.tier == tier
 
 
@@ -108,7 +109,7 @@ async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
     made = replace(exchange(), head=head, params={"modelId": "a.b"}, body=asked)
     forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(Response(200, [answer]))), made)
     if isinstance(forwarded, Streamed):
-        assert [piece async for piece in forwarded.chunks]
+        assert [piece async for piece in pieces_of(forwarded.relay)]
     assert made.record.tier == tier
 
 
