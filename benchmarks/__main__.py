@@ -17,7 +17,7 @@ from typing import Any
 from app.kit import json
 from benchmarks import peers, table
 from benchmarks.page import write_page
-from benchmarks.processes import ROOT, cores, gateway, upstream
+from benchmarks.processes import ROOT, cores, gateway, relay, upstream
 from benchmarks.stages import stages
 from benchmarks.table import Row
 
@@ -69,10 +69,10 @@ def run(measured: int, other: int) -> Iterator[Row]:
     """All figures of Outcrop itself."""
     with upstream(other) as port:
         yield from table.ceiling(port)
-        with gateway(port, measured) as process:
+        with gateway(port, measured) as process, relay(port, measured) as floor:
             yield Row("start to first 200", "s", process.seconds_to_200, 1.0, 0.6)
             yield Row("idle memory", "MiB", process.memory(), 60, 45)
-            yield from table.costs(process, port)
+            yield from table.costs(process, floor, port)
         with gateway(port, measured) as process:
             yield from table.slow_streams(process)
         with gateway(port, measured) as process:

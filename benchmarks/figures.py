@@ -9,7 +9,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.load import Answer, Call, at_once, call, percentile, repeat
-from benchmarks.processes import KEY, Process
+from benchmarks.processes import KEY, MODEL, Process
 
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 DONE = b"data: [DONE]"
@@ -61,6 +61,16 @@ def identity_call(port: int) -> Call:
     """A call in Bedrock's own words."""
     messages = [{"role": each["role"], "content": [{"text": each["content"]}]} for each in chat()]
     return call(port, "/model/bench.whole/converse", {"messages": messages}, KEY)
+
+
+def bedrock_call(port: int) -> Call:
+    """A call of Bedrock's own, which the upstream answers itself."""
+    return call(port, f"/model/{MODEL}/converse", {"messages": chat()}, KEY)
+
+
+def bedrock_stream_call(port: int, interval: int, count: int) -> Call:
+    """The same as a stream."""
+    return call(port, f"/model/bench.paced-{interval}-{count}/converse-stream", {}, KEY, FRAME_END)
 
 
 @dataclass(slots=True)

@@ -164,3 +164,11 @@ def gateway(upstream_port: int, core: int, *program: str, **settings: str) -> It
     }
     with running([sys.executable, "-m", *(program or ("app",))], port, core, "/health/ready", environment) as process:
         yield process
+
+
+@contextlib.contextmanager
+def relay(upstream_port: int, core: int) -> Iterator[Process]:
+    """The relay that looks at nothing."""
+    port = free_port()
+    with running([sys.executable, "-m", "benchmarks.relay", str(port), str(upstream_port)], port, core) as process:
+        yield process

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from benchmarks import figures
-from benchmarks.figures import Load, measure, streams, whole
+from benchmarks.figures import Load, bedrock_call, bedrock_stream_call, measure, streams, whole
 from benchmarks.load import at_once, call, repeat
 from benchmarks.processes import KEY, Process
+
+_TURNS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +44,20 @@ def best(runs: int, run: Callable[[], Load]) -> Load:
 
 def ceiling(upstream: int) -> Iterator[Row]:
     """What the upstream and the callers can do without a gateway between them."""
-    direct = call(upstream, "/model/bench.whole/converse", {"messages": figures.chat()}, KEY)
-    load = measure(None, repeat(direct, upstream, 16, 20_000))
+    load = measure(None, repeat(bedrock_call(upstream), upstream, 16, 20_000))
     yield Row("upstream and callers alone: requests a second", "1/s", load.rate)
-    slow = call(upstream, "/model/bench.paced-100-50/converse-stream", {}, KEY, figures.FRAME_END)
+    slow = bedrock_stream_call(upstream, 100, 50)
     load = measure(None, at_once(slow, upstream, 1000, 1.0))
     yield Row("upstream and callers alone: 1,000 slow streams, p99 gap", "ms", load.gap_ms(0.99))
     load = measure(None, at_once(slow, upstream, 5000, 4.0))
     yield Row("upstream and callers alone: 5,000 slow streams, p99 gap", "ms", load.gap_ms(0.99))
 
 
-def costs(gateway: Process, upstream: int) -> Iterator[Row]:
-    """What requests cost."""
+def costs(gateway: Process, relay: Process, upstream: int) -> Iterator[Row]:
+    """What requests cost, and what they would if nothing were done with them."""
     port = gateway.port
+    floor = best(3, lambda: whole(relay, bedrock_call(relay.port)))
+    yield Row("a relay that looks at nothing, CPU a request", "us", floor.cpu_us)
     chat = best(3, lambda: whole(gateway, figures.whole_call(port)))
     yield Row("CPU a chat request, 1.6 KB", "us", chat.cpu_us, 220, 150)
     native = best(3, lambda: whole(gateway, figures.native_call(port)))
@@ -62,25 +66,39 @@ def costs(gateway: Process, upstream: int) -> Iterator[Row]:
     identity = best(3, lambda: whole(gateway, figures.identity_call(port)))
     yield Row("identity lane, CPU a request", "us", identity.cpu_us)
     yield Row("identity lane, of the translated cost", "", identity.cpu_us / chat.cpu_us, 0.7, 0.5)
-    chunks = 64 * 200
-    paced = best(3, lambda: streams(gateway, figures.stream_call(port, 5, 200), 64))
-    yield Row("CPU a streamed chunk, 64 streams, 5 ms", "us", paced.cpu / chunks * 1e6, 35, 28)
-    framed = best(3, lambda: streams(gateway, figures.native_stream_call(port), 64))
-    yield Row("native lane, CPU a streamed chunk", "us", framed.cpu / chunks * 1e6)
-    yield Row("native lane, a chunk of the translated cost", "", framed.cpu / paced.cpu, 0.7, 0.5)
+    yield from _chunks(gateway, relay)
     image = best(2, lambda: whole(gateway, figures.image_call(port), 4, 600))
     yield Row("1 MB image requests a second", "1/s", 1e6 / image.cpu_us, 280, 400, is_rate=True)
     yield from _latency(gateway, upstream)
-    faults = sum(load.faults for load in (chat, native, identity, paced, framed, image))
+    faults = sum(load.faults for load in (chat, native, identity, image))
     yield Row("requests of all these that failed", "", faults, 0)
 
 
+def _chunks(gateway: Process, relay: Process) -> Iterator[Row]:
+    """What streamed chunks cost. How many come at once is chance, and moves all of it: so they take turns."""
+    calls = {
+        "floor": (relay, bedrock_stream_call(relay.port, 5, 200)),
+        "paced": (gateway, figures.stream_call(gateway.port, 5, 200)),
+        "native": (gateway, figures.native_stream_call(gateway.port)),
+    }
+    loads: dict[str, list[Load]] = {name: [] for name in calls}
+    for _ in range(_TURNS):
+        for name, called in calls.items():
+            loads[name].append(streams(*called, 64))
+    cost = {name: median(load.cpu for load in each) / 64 / 200 * 1e6 for name, each in loads.items()}
+    yield Row("a relay that looks at nothing, CPU a streamed chunk", "us", cost["floor"])
+    yield Row("CPU a streamed chunk, 64 streams, 5 ms", "us", cost["paced"], 35, 28)
+    yield Row("native lane, CPU a streamed chunk", "us", cost["native"])
+    yield Row("native lane, a chunk of the translated cost", "", cost["native"] / cost["paced"], 0.7, 0.5)
+    yield Row("streams of these that failed", "", sum(load.faults for each in loads.values() for load in each), 0)
+
+
 def _latency(gateway: Process, upstream: int) -> Iterator[Row]:
-    direct = call(upstream, "/model/bench.whole/converse", {"messages": figures.chat()}, KEY)
+    direct = bedrock_call(upstream)
     alone = min(measure(None, repeat(direct, upstream, 1, 2000)).latency_ms() for _ in range(3))
     through = min(whole(gateway, figures.whole_call(gateway.port), 1, 2000).latency_ms() for _ in range(3))
     yield Row("added p50, warm, one caller", "ms", through - alone, 0.35, 0.2)
-    bedrock = call(upstream, "/model/bench.paced-1-3/converse-stream", {}, KEY, figures.FRAME_END)
+    bedrock = bedrock_stream_call(upstream, 1, 3)
     alone = min(measure(None, repeat(bedrock, upstream, 1, 300)).first_ms() for _ in range(3))
     through = min(whole(gateway, figures.stream_call(gateway.port, 1, 3), 1, 300).first_ms() for _ in range(3))
     yield Row("time to first event, added", "ms", through - alone, 0.9, 0.6)

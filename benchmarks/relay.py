@@ -1,0 +1,68 @@
+"""A relay that looks at nothing: each caller's bytes go to a connection of their own to the upstream, and back.
+
+It tells what the event loop and the kernel cost before anything is done with a byte: less than this no gateway on them
+can cost. Run as a process of its own: `python -m benchmarks.relay PORT UPSTREAM`.
+"""
+
+import asyncio
+import sys
+from typing import cast
+
+import uvloop
+
+
+class End(asyncio.Protocol):
+    """One of the two connections of a caller; what comes before the other one stands waits."""
+
+    def __init__(self) -> None:
+        self.other: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It stands."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def join(self, other: asyncio.Transport) -> None:
+        """So does the other one."""
+        self.other = other
+        other.writelines(self._waiting)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes, for the other one."""
+        if self.other is None:
+            self._waiting.append(data)
+        else:
+            self.other.write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end of both."""
+        del exc
+        if self.other is not None:
+            self.other.close()
+
+
+async def serve(port: int, upstream: int) -> None:
+    """Serve until the process ends."""
+    loop = asyncio.get_running_loop()
+    joining: set[asyncio.Task[None]] = set()
+
+    async def join(caller: End) -> None:
+        transport, far = await loop.create_connection(End, "127.0.0.1", upstream)
+        far.join(caller.transport)
+        caller.join(transport)
+
+    class Caller(End):
+        """The one that comes first."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            task = loop.create_task(join(self))
+            joining.add(task)
+            task.add_done_callback(joining.discard)
+
+    server = await loop.create_server(Caller, "127.0.0.1", port, backlog=8192)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2])))
