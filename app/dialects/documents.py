@@ -1,6 +1,5 @@
 """What callers send as JSON: read strictly where a value is known, kept and reported where a field is not."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -94,17 +93,19 @@ def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> s
     return path
 
 
-def unknown_fields(document: Open, path: str = "") -> Iterator[tuple[str, Any]]:
+def unknown_fields(document: Open) -> list[tuple[str, Any]]:
     """Every field that no schema knows, at any depth, as its path and its value."""
-    for name, value in (document.model_extra or {}).items():
-        yield f"{path}{name}", value
+    found = [*document.model_extra.items()] if document.model_extra else []
     for name, value in document.__dict__.items():
-        if isinstance(value, Open):
-            yield from unknown_fields(value, f"{path}{name}.")
-        elif isinstance(value, list):
+        if value is None:
+            continue
+        if isinstance(value, list):
             for place, item in enumerate(value):
                 if isinstance(item, Open):
-                    yield from unknown_fields(item, f"{path}{name}[{place}].")
+                    found += [(f"{name}[{place}].{path}", inside) for path, inside in unknown_fields(item)]
+        elif isinstance(value, Open):
+            found += [(f"{name}.{path}", inside) for path, inside in unknown_fields(value)]
+    return found
 
 
 def object_of(body: bytes) -> dict[str, Any]:
