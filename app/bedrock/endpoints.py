@@ -21,6 +21,14 @@ class Place(Struct, frozen=True):
     role: str = ""
     endpoint_url: str = ""
 
+    @property
+    def name(self) -> str:
+        """How the log tells of it: the region, the account, or else the URL; nothing for the gateway's own."""
+        if not self.role:
+            return self.region or self.endpoint_url
+        account = self.role.split(":")[4]
+        return f"{self.region} {account}" if self.region else account
+
 
 HOME = Place()
 

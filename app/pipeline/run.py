@@ -104,7 +104,8 @@ class Pipeline(Struct, frozen=True):
 
             async def ask() -> T:
                 record.has_moved = record.has_moved or target != targets[0]
-                record.target, record.lane, record.surface = target.model.raw, way.lane, way.surface
+                record.target, record.place = target.model.raw, target.place.name
+                record.lane, record.surface = way.lane, way.surface
                 record.model_behind, record.tier = target.known.raw, way.tier
                 # what another attempt spent on an answer that was of no use is not this one's, nor is its id
                 record.usage, record.upstream_request_id = None, ""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from app.kit import json
-from app.telemetry.observer import DOUBTS, FAILURES, RequestRecord
+from app.telemetry.observer import DOUBTS, FAILURES, Attempt, RequestRecord
 from app.telemetry.outlet import Outlet
 
 _requests = logging.getLogger("outcrop.requests")
@@ -120,10 +120,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     if record.tries:
         fields["attempts"] = record.attempts
     if record.attempts > 1:
-        fields["tries"] = [
-            {"target": each.target, "outcome": each.error or "ok", "ms": round(each.milliseconds, 2)}
-            for each in record.tries[:_MOST_TRIES]
-        ]
+        fields["tries"] = [_try(each) for each in record.tries[:_MOST_TRIES]]
     if record.tier:
         fields["tier"] = record.tier if record.tier in _TIERS else "other"
     if record.model_behind not in ("", record.target):
@@ -138,3 +135,9 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     if record.usage is not None:
         fields["tokens"] = record.usage.counts()
     return fields
+
+
+def _try(attempt: Attempt) -> dict[str, Any]:
+    place = {"place": attempt.place} if attempt.place else {}
+    outcome = {"outcome": attempt.error or "ok", "ms": round(attempt.milliseconds, 2)}
+    return {"target": attempt.target, **place, **outcome}

@@ -26,11 +26,12 @@ _CALLERS_OWN = ("", CALLER_GONE, "caller_deadline")
 
 
 class Attempt(Struct):
-    """One request to Bedrock: whom it asked, and what came of it. error: the kind of the failure, if it is one;
+    """One request to Bedrock: whom it asked, where, and what came of it. error: the kind of the failure, if it is one;
     `cancelled` while nothing has come of it, and where nothing ever does.
     """
 
     target: str
+    place: str
     headers: Headers
     span: Span
     started: float = field(default_factory=time.monotonic)
@@ -42,6 +43,7 @@ class Asked(Struct, frozen=True):
     """Whom a record tells of, and what came of it; members as there."""
 
     target: str
+    place: str
     lane: str
     surface: str
     model_behind: str
@@ -56,6 +58,7 @@ class RequestRecord(Struct):
     """Everything that is known of one HTTP request when it ends. It holds no content and no secret.
 
     route: the path's template, never the path, whose segments callers choose.
+    place: the region and account of the target, where they are not the gateway's own.
     lane: identity, native or translated. surface: the Bedrock API that answered.
     model_behind: the model that was called, where an ARN hides it. tier: the service tier, or `optimized`, that the
     answer says it was served by, or else that was asked for.
@@ -72,6 +75,7 @@ class RequestRecord(Struct):
     caller: str = ""
     model: str = ""
     target: str = ""
+    place: str = ""
     lane: str = ""
     surface: str = ""
     streamed: bool = False
@@ -106,12 +110,12 @@ class RequestRecord(Struct):
 
     def asked(self) -> Asked:
         """Whom it tells of now."""
-        whom = self.target, self.lane, self.surface, self.model_behind, self.tier, self.upstream_request_id
+        whom = self.target, self.place, self.lane, self.surface, self.model_behind, self.tier, self.upstream_request_id
         return Asked(*whom, self.usage, self.ignored, self.repaired)
 
     def tell_of(self, asked: Asked) -> None:
         """Tell of one that was asked before."""
-        self.target, self.lane, self.surface = asked.target, asked.lane, asked.surface
+        self.target, self.place, self.lane, self.surface = asked.target, asked.place, asked.lane, asked.surface
         self.model_behind, self.tier = asked.model_behind, asked.tier
         self.upstream_request_id, self.usage = asked.upstream_request_id, asked.usage
         self.ignored, self.repaired = asked.ignored, asked.repaired
@@ -124,7 +128,7 @@ class RequestRecord(Struct):
     def begin_attempt(self, host: str) -> Attempt:
         """Bedrock is asked, at a host; the attempt's headers go with the request."""
         headers, span = self.trace.begin_attempt(self, host)
-        attempt = Attempt(self.target, headers, span)
+        attempt = Attempt(self.target, self.place, headers, span)
         self.tries.append(attempt)
         return attempt
 

@@ -137,3 +137,15 @@ def test_where_botocore_cannot_tell_the_start_ends(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_CONFIG_FILE", str(broken))
     with pytest.raises(SettingsError, match=r"botocore knows no endpoint of Bedrock: .*config"):
         resolve_endpoints(settings)
+
+
+def test_a_place_is_told_by_what_is_not_the_gateways_own() -> None:
+    role = "arn:aws:iam::111122223333:role/x"
+    places = [
+        HOME,
+        Place("us-west-2"),
+        Place(role=role),
+        Place("us-west-2", role, "http://x"),
+        Place(endpoint_url="http://x"),
+    ]
+    assert [place.name for place in places] == ["", "us-west-2", "111122223333", "us-west-2 111122223333", "http://x"]
