@@ -16,8 +16,8 @@ class CacheBreakpoint(Open):
 class CacheControl(Open):
     """Everything up to here may be cached, in Anthropic's words, which LiteLLM and OpenRouter take in chat requests."""
 
-    type: str = "ephemeral"
-    ttl: str | None = None
+    type: Literal["ephemeral"] = "ephemeral"
+    ttl: Literal["5m", "1h"] | None = None
 
 
 class Markable(Open):

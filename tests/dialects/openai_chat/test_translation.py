@@ -61,6 +61,10 @@ REFUSED: list[tuple[Any, str]] = [
     (content({"type": "text", "text": "a"}, {"type": "text", "text": 5}), "messages[0].content[1].text"),
     (content({"type": "text"}), "messages[0].content[0].text"),
     (content({"type": "wizard"}), "messages[0].content[0]"),
+    (
+        content({"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "2h"}}),
+        "messages[0].content[0].cache_control.ttl",
+    ),
     (file(file_id="f"), "messages[0].content[0].file.file_data"),
     (file(), "messages[0].content[0].file.file_data"),
     (file(file_data="AA==", filename="a.exe"), "messages[0].content[0].file.file_data"),
