@@ -18,7 +18,7 @@ DOORS = {
     "aiohappyeyeballs": {"bedrock/http1/dial.py"},
     "httptools": {"bedrock/http1/connection.py"},
     "opentelemetry": {"telemetry/tracing.py"},
-    "prometheus_client": {"telemetry/metrics.py"},
+    "prometheus_client": {"telemetry/metrics.py", "telemetry/families.py"},
     "requests": {"telemetry/tracing.py"},
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),
