@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     guardrail_id: str | None = Field(
         None,
         max_length=2048,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*\Z",
+        pattern=r"^([a-z0-9]+|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+)\Z",
         description="Id or ARN of a guardrail for every call; a call that cannot have it is refused.",
     )
     guardrail_version: str = Field("DRAFT", pattern=r"^([1-9][0-9]{0,7}|DRAFT)\Z", description="Its version.")

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import platform
+import re
 import sys
 import time
 from pathlib import Path
@@ -58,9 +59,10 @@ def main() -> int:
 
 
 def kind_of_machine() -> str:
-    """The processor, the kernel's release without its own number, and Python's."""
+    """The processor, what the kernel's release says beside its numbers, and Python's."""
     cpu = Path("/proc/cpuinfo").read_text().partition("model name")[2].partition(":")[2].partition("\n")[0].strip()
-    flavour = platform.release().partition("-")[2].rpartition("-")[0] or platform.release()
+    words = [word for word in platform.release().split("-")[1:] if not re.match(r"v?[0-9]", word)]
+    flavour = "-".join(words) or "plain"
     return f"{cpu or platform.machine()}, {flavour}, Python {'.'.join(platform.python_version_tuple()[:2])}"
 
 

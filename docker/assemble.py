@@ -189,6 +189,8 @@ def cut_symbols_off(path: Path) -> None:
     if data[4:6] != _64_BIT_LITTLE_ENDIAN:
         return
     (start,), (size, count) = _LONG.unpack_from(data, 32), _TWO_SHORTS.unpack_from(data, 54)
+    if not count:  # an object file, which nobody loads
+        return
     end = start + size * count
     for segment in range(start, end, size):
         (offset,), (length,) = _LONG.unpack_from(data, segment + 8), _LONG.unpack_from(data, segment + 32)

@@ -8,6 +8,7 @@ The embedded Bedrock runs from the image too. Both containers share the machine'
 import contextlib
 import http.server
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -177,8 +178,8 @@ def embedded_bedrock(checks: Checks, image: str, options: list[str]) -> Iterator
     checks.call("rm", "--force", BEDROCK)
     started = checks.call("run", "--detach", "--name", BEDROCK, *options, *HARD, *program)
     try:
-        checks.report(started.returncode == 0, f"serves as an embedded Bedrock{trouble_of(started)}")
-        wait_for(f"http://127.0.0.1:{port}/", time.monotonic())
+        seconds = wait_for(f"http://127.0.0.1:{port}/", time.monotonic()) if started.returncode == 0 else math.inf
+        checks.report(seconds < math.inf, f"serves as an embedded Bedrock{trouble_of(started)}")
         yield f"http://127.0.0.1:{port}"
     finally:
         checks.call("rm", "--force", BEDROCK)
@@ -199,7 +200,7 @@ def wait_for(url: str, since: float) -> float:
             return time.monotonic() - since
         except OSError:
             time.sleep(0.01)
-    return float("inf")
+    return math.inf
 
 
 def post(url: str, body: object, key: str) -> str:

@@ -122,6 +122,7 @@ class BedrockClient(Struct):
         take: Callable[[HttpResponse], Awaitable[T]],
         waits: Waits,
     ) -> T:
+        listener.upstream_request_id = ""  # of an answer before
         identity = await self.credentials.get()
         try:
             prepared = await off_loop(len(request.body), lambda: self._prepare(request, identity, trace, waits))

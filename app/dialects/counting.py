@@ -5,6 +5,7 @@ from typing import Any
 
 from app.dialects.envelopes import Headers
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
+from app.kit import json
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
 from app.pipeline.ways import Way
@@ -45,7 +46,9 @@ async def counted(
 def estimate_tokens(value: Any) -> int:
     """About how many tokens a body has: a quarter of its letters, and a fixed number for each picture or document."""
     match value:
-        # a file's data may be base64 alone; what a tool is given under that name is text
+        case {"type": "tool_use", "input": given}:  # whatever it looks like, it is text
+            rest = {name: inside for name, inside in value.items() if name != "input"}
+            return estimate_tokens(rest) + estimate_tokens(json.dumps_text(given))
         case {"type": "base64", "data": _} | {"type": "input_file", "file_data": str()}:
             return _TOKENS_OF_MEDIA
         case dict():

@@ -192,6 +192,7 @@ class Entrance(Struct, frozen=True):
             if isinstance(error, TimeoutError) and limit.expired():
                 late = CallerDeadline if deadline.by == TIMEOUT else UpstreamTimeout
                 failure = late("the request took longer than its limit", detail=deadline.by or "BEDROCK_TOTAL_TIMEOUT")
+                failure.is_final = True
             else:
                 _log.exception("unexpected failure", extra={"fields": {"request_id": record.request_id}})
                 failure = InternalFailure("an internal error occurred", detail=type(error).__name__)

@@ -19,11 +19,20 @@ def is_blocked(config: dict[str, Any], text: str) -> bool:
     """
     if not config:
         return False
-    if not config.get("guardrailIdentifier") or not config.get("guardrailVersion"):
-        raise invalid("The guardrailIdentifier and guardrailVersion fields must be defined together.")
-    if config["guardrailIdentifier"].rpartition("/")[2] != GUARDRAIL:
-        raise invalid("The provided guardrail identifier is invalid.")
+    check_guardrail(config.get("guardrailIdentifier", ""), config.get("guardrailVersion", ""))
     return BLOCKED_WORD in text.lower()
+
+
+def check_guardrail(identifier: str, version: str) -> None:
+    """Refuse a call that names no guardrail that there is.
+
+    Raises:
+        Failure: no such guardrail, or no version of it is named.
+    """
+    if not identifier or not version:
+        raise invalid("The guardrailIdentifier and guardrailVersion fields must be defined together.")
+    if identifier.rpartition("/")[2] != GUARDRAIL:
+        raise invalid("The provided guardrail identifier is invalid.")
 
 
 def apply_guardrail(identifier: str, request: dict[str, Any]) -> dict[str, Any]:

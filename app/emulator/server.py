@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from app.emulator import catalog
 from app.emulator.auth import Gate
 from app.emulator.failure import Failure, invalid
+from app.emulator.guardrails import check_guardrail
 from app.emulator.llm import LlmMissing, LocalModel
 from app.emulator.operations import Answer, Runtime, StreamAnswer
 from app.emulator.protocol import ABORT
@@ -94,6 +95,7 @@ class Emulator:
         path = scope["raw_path"].decode("latin-1")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         if scope["method"] == "POST" and (match := _MODEL.match(path)):
+            _check_guardrail(scope)
             return await self._run(match[2], unquote(match[1]), body)
         if scope["method"] == "POST" and _OPENAI.match(path):
             # a bearer key names no service
@@ -117,6 +119,16 @@ class Emulator:
             "count-tokens": runtime.count_tokens,
         }
         return await operations[operation](model, body)
+
+
+def _check_guardrail(scope: Scope) -> None:
+    """InvokeModel has its guardrail in headers."""
+    headers = dict(scope["headers"])
+    named = [
+        headers.get(f"x-amzn-bedrock-guardrail{part}".encode(), b"").decode() for part in ("identifier", "version")
+    ]
+    if any(named):
+        check_guardrail(*named)
 
 
 _Reads = tuple[Callable[[dict[str, str]], dict[str, Any]], Callable[[str], dict[str, Any]]]

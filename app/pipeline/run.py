@@ -37,7 +37,7 @@ from app.pipeline.media import Fetcher
 from app.pipeline.readers import UsageReader
 from app.pipeline.relay import Relay
 from app.pipeline.ways import Way
-from app.policies.guardrail import Guardrail, Shown, as_text
+from app.policies.guardrail import Guardrail, Shown, as_text, is_missing
 from app.routing.failover import Failover, Option
 from app.routing.plan import DEFAULT_ALIAS, Planner, Target
 from app.tailor import Draft, tailor
@@ -107,13 +107,18 @@ class Pipeline(Struct, frozen=True):
                 record.target, record.place = target.model.raw, target.place.name
                 record.lane, record.surface = way.lane, way.surface
                 record.model_behind, record.tier = target.known.raw, way.tier
-                # what another attempt spent on an answer that was of no use is not this one's, nor is its id
-                record.usage, record.upstream_request_id = None, ""
-                record.ignored, record.repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
+                # what another attempt spent on an answer that was of no use is not this one's
+                record.usage = None
+                ignored, repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
+                record.ignored, record.repaired = ignored, repaired
                 try:
                     return await self._ask(exchange, target, way, chosen)
                 except GatewayError as error:
-                    failed.append((ref(error), record.asked()))
+                    # another call of this request may have changed what the record tells meanwhile
+                    name, known, place = chosen.get(target, target.model.raw), target.known.raw, target.place.name
+                    whom = name, place, way.lane, way.surface, known, way.tier
+                    asked = Asked(*whom, record.upstream_request_id, record.usage, ignored, repaired)
+                    failed.append((ref(error), asked))
                     raise
 
             return Option((target.model.raw, target.place, way.surface), ask, is_verbatim=way.lane == "identity")
@@ -146,13 +151,13 @@ class Pipeline(Struct, frozen=True):
         Bedrock says so only when asked by the model's own id. The profile that is then found is `chosen` for the call,
         and remembered once it has worked. Callers who speak Bedrock get its refusal: their path is not touched.
         """
-        record, client, name = exchange.record, self.clients[target.place], target.model.raw
+        record, name = exchange.record, target.model.raw
         if target.by_profile:
             note_profile(record)
         if target not in chosen:
             try:
                 ask = await self._request(exchange, way, target.model)
-                return await client.attempt(ask, record, way.take, target.limits.waits)
+                return await self._attempt(exchange, target, way, ask)
             except ProfileRequired:
                 is_ours_to_choose = way.lane != "identity" and target.place == HOME
                 profile = await self._profile_of(target.model, exchange.deadline) if is_ours_to_choose else None
@@ -167,9 +172,17 @@ class Pipeline(Struct, frozen=True):
         record.target = chosen[target]
         note_profile(record)
         ask = await self._request(exchange, way, parse_model_id(chosen[target]))
-        answer = await client.attempt(ask, record, way.take, target.limits.waits)
+        answer = await self._attempt(exchange, target, way, ask)
         self.planner.remember(name, chosen[target])
         return answer
+
+    async def _attempt(self, exchange: Exchange, target: Target, way: Way[T], request: BedrockRequest) -> T:
+        try:
+            return await self.clients[target.place].attempt(request, exchange.record, way.take, target.limits.waits)
+        except InvalidRequest as error:
+            if self.guardrail is not None and is_missing(error):
+                raise _no_guardrail() from None
+            raise
 
     async def _request(self, exchange: Exchange, way: Way[T], model: ModelId) -> BedrockRequest:
         request = await off_loop(exchange.size, partial(way.ask, model))
@@ -204,8 +217,12 @@ class Pipeline(Struct, frozen=True):
         try:
             said = await self.clients[HOME].attempt(guardrail.check(content), exchange.record, ways.read_document)
         except NotFound:
-            # neither its caller nor the model is to blame
-            raise InternalFailure("the guardrail of this deployment is not there", detail="GUARDRAIL_ID") from None
+            raise _no_guardrail() from None
+        except GatewayError as error:
+            if isinstance(error, InvalidRequest) and is_missing(error):
+                raise _no_guardrail() from None
+            error.detail = f"ApplyGuardrail: {error.detail}"
+            raise
         finally:
             del tries[before:]  # it was no attempt at the model
         if said.get("action") != "NONE":
@@ -329,6 +346,12 @@ def _where_else(way: Way[Any], target: Target) -> str:
     if way.lane == "translated" and target.on_mantle:
         return f" (on mantle Bedrock has it for callers of: {target.on_mantle})"
     return " (GET /v1/models lists the text models that can be called)"
+
+
+def _no_guardrail() -> InternalFailure:
+    """Neither the caller nor the model is to blame; another region may have one."""
+    words = "the guardrail of this deployment is not there"
+    return InternalFailure(words, detail="GUARDRAIL_ID", retry_elsewhere=True)
 
 
 def note_profile(record: RequestRecord) -> None:

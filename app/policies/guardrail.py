@@ -62,6 +62,10 @@ _UNSEEN = "the guardrail of this deployment cannot look at this"
 _MARKED = "would keep what is not marked from the guardrail of this deployment"
 
 
+# "The provided guardrail identifier is invalid." (openclaw/openclaw#58588), "The guardrail identifier or version
+# provided in the request does not exist."
+_MISSING = re.compile(r"\bguardrail (identifier|version)\b", re.IGNORECASE)
+
 # a block of ApplyGuardrail's content
 Shown = dict[str, Any]
 
@@ -69,6 +73,11 @@ Shown = dict[str, Any]
 def as_text(text: str) -> Shown:
     """A text, as the guardrail looks at it."""
     return {"text": {"text": text}}
+
+
+def is_missing(error: InvalidRequest) -> bool:
+    """True if Bedrock refuses a call since there is no such guardrail, or no such version of it."""
+    return _MISSING.search(error.message) is not None
 
 
 class Guardrail(Struct, frozen=True):

@@ -76,7 +76,7 @@ class Failover(Struct, frozen=True):
                 break
             if self.breakers.wait(leg.option.key):  # another call has become its probe while targets were made ready
                 continue
-            if made and not await self._may_go_on(leg, leg.option, deadline, outcome):
+            if outcome.attempts and not await self._may_go_on(leg, leg.option, deadline, outcome):
                 leg.is_over = True
                 continue
             made += 1
@@ -88,6 +88,8 @@ class Failover(Struct, frozen=True):
                     refused.append((leg.option.key, error))
                 leg.failures += 1
                 leg.is_over = not error.retry_here
+                if leg.is_over:  # the others may be asked as often as if it were not there
+                    made -= 1
                 leg.ready_at = time.monotonic() + self.retry.wait(leg.failures, error)
                 if not (error.retry_here or error.retry_elsewhere):
                     # nobody else is asked; but who has only failed gets no less than it would alone
@@ -174,11 +176,11 @@ class _Outcome:
         self.open_for = math.inf
         self.is_spent = False
         self._last_of_each: dict[Hashable, GatewayError] = {}
-        self._attempts = 0
+        self.attempts = 0
 
     def note(self, key: Hashable, error: GatewayError) -> None:
         """A target has failed: what it said before is over, and it may know now that it never will answer."""
-        self._attempts += 1
+        self.attempts += 1
         self._last_of_each.pop(key, None)
         self._last_of_each[key] = error
 
@@ -187,7 +189,7 @@ class _Outcome:
         if self._last_of_each:
             latest = [*reversed(self._last_of_each.values())]
             best = next((error for error in latest if error.retry_here), latest[0])
-            best.is_final = self._attempts > 1 or self.is_spent or not best.retry_here
+            best.is_final = self.attempts > 1 or self.is_spent or not best.retry_here
             return best
         if not math.isinf(self.open_for):
             return Overloaded(

@@ -19,7 +19,7 @@ class Counts:
 
     def __init__(self, name: str, help_: str, *labels: str) -> None:
         self._described = name, help_
-        self._labels = labels
+        self.label_names = labels
         self._counts: dict[tuple[str, ...], float] = {}
 
     def add(self, *labels: str, by: float = 1.0) -> None:
@@ -28,7 +28,7 @@ class Counts:
 
     def collect(self) -> Iterator[Any]:
         """What Prometheus's client calls."""
-        family = CounterMetricFamily(*self._described, labels=self._labels)
+        family = CounterMetricFamily(*self._described, labels=self.label_names)
         for labels, count in self._counts.copy().items():
             family.add_metric(labels, count)
         yield family
@@ -43,7 +43,7 @@ class Seconds:
 
     def __init__(self, name: str, help_: str, bounds: tuple[float, ...], *labels: str) -> None:
         self._described = name, help_
-        self._labels = labels
+        self.label_names = labels
         self._bounds = (*bounds, math.inf)
         # how many fell into each bucket, and behind them the sum of all
         self._members: dict[tuple[str, ...], list[float]] = {} if labels else {(): self._none()}
@@ -61,7 +61,7 @@ class Seconds:
 
     def collect(self) -> Iterator[Any]:
         """What Prometheus's client calls."""
-        family = HistogramMetricFamily(*self._described, labels=self._labels)
+        family = HistogramMetricFamily(*self._described, labels=self.label_names)
         for labels, member in self._members.copy().items():
             *counts, total = member
             up_to = zip(map(floatToGoString, self._bounds), accumulate(counts), strict=True)

@@ -108,11 +108,6 @@ class RequestRecord(Struct):
         """True if its stream broke behind a status that had promised better."""
         return self.streamed and 0 < self.status < 400 and self.error not in _CALLERS_OWN
 
-    def asked(self) -> Asked:
-        """Whom it tells of now."""
-        whom = self.target, self.place, self.lane, self.surface, self.model_behind, self.tier, self.upstream_request_id
-        return Asked(*whom, self.usage, self.ignored, self.repaired)
-
     def tell_of(self, asked: Asked) -> None:
         """Tell of one that was asked before."""
         self.target, self.place, self.lane, self.surface = asked.target, asked.place, asked.lane, asked.surface

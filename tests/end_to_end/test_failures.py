@@ -216,6 +216,16 @@ def test_the_total_limit_holds_while_the_body_is_read() -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 504")
 
 
+@pytest.mark.parametrize("headers", [{}, {"x-outcrop-timeout": "0.3"}])
+def test_who_has_waited_for_all_that_there_is_does_not_begin_anew(headers: dict[str, str]) -> None:
+    waiting = WaitingBedrock()
+    with upstream(waiting.handle) as url, gateway(url, bedrock_total_timeout=0.3 if not headers else 60) as base:
+        answer = httpx.post(
+            f"{base}/v1/chat/completions", json=CHAT, headers={"authorization": f"Bearer {KEY}", **headers}
+        )
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (504, "false")
+
+
 class WaitingBedrock:
     """Says no more than its greeting, and notes when its caller hangs up."""
 

@@ -1,7 +1,9 @@
 """A guardrail of the deployment is on every call that runs a model, in every dialect and lane, or there is no call."""
 
+import asyncio
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +15,7 @@ from app.emulator.protocol import BreakableProtocol
 from app.kit import json
 from tests.end_to_end.conftest import Records
 from tests.end_to_end.watching import Exchange, Watched
-from tests.servers import KEY, NOWHERE, emulator_app, gateway, serving
+from tests.servers import KEY, NOWHERE, emulator_app, gateway, http_reply, read_request, serving, upstream
 
 ECHO, CLAUDE, GPT = "scripted.echo-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0"
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -390,8 +392,63 @@ def test_a_guardrail_that_does_not_answer_lets_nothing_pass() -> None:
         assert ask(base, "/v1/embeddings", body).status_code == 502
 
 
-def test_a_guardrail_that_is_not_there_is_no_model_that_is_not(emulator_url: str) -> None:
+@pytest.fixture(scope="module")
+def unguarded(emulator_url: str) -> Iterator[tuple[str, Records]]:
     with gateway(emulator_url, records := Records(), guardrail_id="nobody") as base:
+        yield base, records
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [*doors("hi"), ("/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})]
+)
+def test_a_guardrail_that_is_not_there_is_nobodys_fault_but_ours(
+    unguarded: tuple[str, Records], path: str, body: Any
+) -> None:
+    base, records = unguarded
+    answer = ask(base, path, body)
+    record = records.by_id(answer.headers["x-request-id"])
+    if record.error == "permission":  # the operation cannot have one, and is refused before that
+        return
+    assert (answer.status_code, record.error, record.detail) == (500, "internal", "GUARDRAIL_ID")
+
+
+def test_a_guardrail_that_one_region_lacks_is_looked_for_in_the_next(tmp_path: Path) -> None:
+    async def lacks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        words = "The guardrail identifier or version provided in the request does not exist."
+        refusal = json.dumps({"message": words})
+        writer.write(
+            http_reply(refusal, "400 Bad Request", "application/json", "x-amzn-errortype: ValidationException\r\n")
+        )
+        await writer.drain()
+
+    path = tmp_path / "outcrop.toml"
+    with upstream(lacks) as elsewhere, serving(emulator_app()) as bedrock:
+        first = f'{{ model = "{ECHO}", region = "us-west-2", endpoint_url = "{elsewhere}" }}'
+        path.write_text(f'[routes.smart]\ntargets = [{first}, {{ model = "{ECHO}" }}]\n')
+        with gateway(bedrock, config_file=path, guardrail_id=GUARDRAIL) as base:
+            body = {"model": "smart", "messages": [{"role": "user", "content": "hi"}]}
+            assert ask(base, "/v1/chat/completions", body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "error"),
+    [
+        ("429 Too Many Requests", "ThrottlingException", "rate_limited"),
+        ("403 Forbidden", "AccessDeniedException", "permission"),
+        ("503 Service Unavailable", "ServiceUnavailableException", "overloaded"),
+    ],
+)
+def test_what_the_guardrail_cannot_do_is_not_said_of_the_model(status: str, name: str, error: str) -> None:
+    async def fails(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_reply(b'{"message":"no"}', status, "application/json", f"x-amzn-errortype: {name}\r\n"))
+        await writer.drain()
+
+    with (
+        upstream(fails) as url,
+        gateway(url, records := Records(), guardrail_id=GUARDRAIL, bedrock_max_attempts=1) as base,
+    ):
         answer = ask(base, "/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})
         record = records.by_id(answer.headers["x-request-id"])
-    assert (answer.status_code, record.error, record.detail) == (500, "internal", "GUARDRAIL_ID")
+    assert (record.error, record.detail) == (error, f"ApplyGuardrail: {name}")

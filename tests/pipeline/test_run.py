@@ -179,6 +179,34 @@ async def test_what_one_target_spent_is_not_laid_to_the_one_whose_error_is_told(
     assert record.ignored == ["seed", "reasoning_effort"]
 
 
+async def test_what_another_call_of_the_request_does_meanwhile_is_not_told_of_the_one_that_failed() -> None:
+    """The texts of one request for vectors are calls of their own, and have one record."""
+    has_answered = asyncio.Event()
+
+    class Slow(Memory):
+        async def open(self, request: HttpRequest) -> Any:
+            if "gpt" in request.url:
+                return Response(200, [json.dumps(REPLY)])
+            await has_answered.wait()
+            return Response(429, [b"{}"])
+
+    made = exchange()
+    pipeline = await pipeline_over(Slow())
+    pipeline = replace(pipeline, failover=Failover(RetryPolicy(1, first_wait=0)))
+
+    async def ask(model: str) -> None:
+        targets = pipeline.planner.plan(model)
+        await pipeline.run(made, "x", lambda target: pipeline.converse(made, CALL, target), targets)
+
+    failing = asyncio.create_task(ask(CALL.model))
+    await asyncio.sleep(0)
+    await ask("openai.gpt-oss-20b-1:0")
+    has_answered.set()
+    with pytest.raises(errors.RateLimited):
+        await failing
+    assert made.record.target == CALL.model
+
+
 async def test_a_refusal_without_an_end_is_one_by_its_status() -> None:
     pipeline = await pipeline_over(Memory(Response(400, [bytes(1_100_000)])))
     with pytest.raises(errors.InvalidRequest) as refused:

@@ -137,10 +137,17 @@ async def test_a_target_that_failed_for_good_is_not_asked_again_and_the_other_as
     attempts = Attempts(throttle(), errors.ModelNotFound("not here"), throttle())
     assert await attempts.run(failover(4)) == "a"
     assert attempts.asked == ["a", "b", "a", "a"]
-    attempts = Attempts(throttle(), errors.ModelNotFound("not here"), throttle(), throttle())
+    attempts = Attempts(throttle(), errors.ModelNotFound("not here"), throttle(), throttle(), throttle())
     with pytest.raises(errors.RateLimited) as caught:
         await attempts.run(failover(4))
     assert caught.value.is_final
+    assert attempts.asked == ["a", "b", "a", "a", "a"]
+
+
+async def test_who_refuses_the_call_takes_no_attempt_from_who_only_failed() -> None:
+    attempts = Attempts(throttle(), errors.ContextTooLong("too long"))
+    assert await attempts.run(failover(2)) == "a"
+    assert attempts.asked == ["a", "b", "a"]
 
 
 async def test_what_the_caller_did_wrong_goes_nowhere_else() -> None:

@@ -78,8 +78,10 @@ def _refuse(request: ChatRequest) -> None:
         raise InvalidRequest("log probabilities are not available", param="logprobs")
     if request.service_tier in ("scale", "fast"):
         raise InvalidRequest("service_tier must be auto, default, flex or priority", param="service_tier")
-    if request.audio is not None or (request.modalities or ["text"]) != ["text"]:
+    if (request.modalities or ["text"]) != ["text"]:
         raise InvalidRequest("only text can be asked for", param="modalities")
+    if request.audio is not None:
+        raise InvalidRequest("only text can be asked for", param="audio")
     for name in ("functions", "function_call"):
         if request.__dict__[name] is not None:
             raise InvalidRequest(f"{name} is no longer supported: use tools and tool_choice", param=name)

@@ -125,7 +125,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"stream_options": {"include_usage": "maybe"}}, "stream_options.include_usage"),
     ({"top_p": 2}, "top_p"),
     ({"top_logprobs": 3}, "logprobs"),
-    ({"audio": {"voice": "x"}}, "modalities"),
+    ({"audio": {"voice": "x"}}, "audio"),
 ]
 
 
