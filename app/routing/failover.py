@@ -168,6 +168,11 @@ def _drop(limit: asyncio.TimerHandle, probe: asyncio.Task[T]) -> None:
         probe.exception()
 
 
+def _pause(error: GatewayError) -> float:
+    """The seconds that whoever asks again has to wait."""
+    return (error.default_retry_after if error.retry_after is None else error.retry_after) or 0.0
+
+
 class _Outcome:
     """What to tell of a call that nobody answered."""
 
@@ -185,10 +190,13 @@ class _Outcome:
         self._last_of_each[key] = error
 
     def error(self) -> GatewayError:
-        """The error for the caller: of a target that may yet answer rather than of one that never will; the latest."""
+        """The error for the caller: of a target that may yet answer rather than of one that never will; the latest, but
+        where several say the same, of the one that may be asked again first.
+        """
         if self._last_of_each:
             latest = [*reversed(self._last_of_each.values())]
-            best = next((error for error in latest if error.retry_here), latest[0])
+            hopeful = [error for error in latest if error.retry_here] or latest
+            best = min((error for error in hopeful if type(error) is type(hopeful[0])), key=_pause)
             best.is_final = self.attempts > 1 or self.is_spent or not best.retry_here
             return best
         if not math.isinf(self.open_for):

@@ -144,6 +144,14 @@ async def test_a_target_that_failed_for_good_is_not_asked_again_and_the_other_as
     assert attempts.asked == ["a", "b", "a", "a", "a"]
 
 
+async def test_of_several_that_throttle_the_first_to_be_asked_again_is_told() -> None:
+    for waits in ((50.0, 90.0), (90.0, 50.0)):
+        attempts = Attempts(*map(throttle, waits))
+        with pytest.raises(errors.RateLimited) as caught:
+            await attempts.run(failover(2))
+        assert caught.value.retry_after == 50.0
+
+
 async def test_who_refuses_the_call_takes_no_attempt_from_who_only_failed() -> None:
     attempts = Attempts(throttle(), errors.ContextTooLong("too long"))
     assert await attempts.run(failover(2)) == "a"
