@@ -63,7 +63,7 @@ class Leash:
 
 
 class Sender(Struct):
-    """Turns answers into ASGI messages."""
+    """Sends answers: by ASGI's messages, and what follows the beginning of a stream by `write`, where there is one."""
 
     send: Send
     record: RequestRecord
@@ -112,7 +112,8 @@ class Sender(Struct):
                 last = await answer.finish()
         if not self._is_started:
             await self._begin(answer)
-        self._note_sent()
+        if last:
+            self._note_sent()
         await self._end(last)
 
     async def _pour(self, answer: Streamed, pass_on: Callable[[bytes], bool]) -> bool:

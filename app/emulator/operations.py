@@ -3,6 +3,7 @@
 import asyncio
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,6 @@ from app.emulator.scenes import script_for
 from app.emulator.script import Script, last_text
 from app.emulator.wire import FrameWriter, SseWriter
 from app.kit import eventstream, json
-from app.kit.aiter import started
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Runtime:
             openai_events.to_chunks(events, document) if is_chat else openai_events.to_responses(events, document)
         )
         if document.get("stream"):
-            frames = await started(_sse_frames(documents, ends_with_done=is_chat))
+            frames = await _begun(_sse_frames(documents, ends_with_done=is_chat))
             return StreamAnswer(frames, fault, SseWriter(), "text/event-stream")
         gathered = openai_events.gather_completion(documents) if is_chat else openai_events.gather_response(documents)
         return Answer(json.dumps(await gathered))
@@ -233,7 +233,19 @@ async def _streamed(
     if fault.name == "garbage":
         return _GARBAGE
     writer = FrameWriter(seed)
-    return StreamAnswer(await started(frames(writer)), fault, writer)
+    return StreamAnswer(await _begun(frames(writer)), fault, writer)
+
+
+async def _begun(frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    first = await anext(frames, b"")
+
+    async def whole() -> AsyncGenerator[bytes, None]:
+        async with aclosing(frames):
+            yield first
+            async for frame in frames:
+                yield frame
+
+    return whole()
 
 
 async def _event_frames(events: AsyncIterator[Event], writer: FrameWriter) -> AsyncGenerator[bytes, None]:

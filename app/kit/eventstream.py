@@ -56,12 +56,12 @@ class FrameDecoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._failure: FrameError | None = None
+        self._failure = ""
 
     @property
     def is_at_boundary(self) -> bool:
         """True if no part of a frame is waiting for its rest: a stream may end here."""
-        return not self._buffer and self._failure is None
+        return not self._buffer and not self._failure
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes; return the frames that they complete.
@@ -71,15 +71,15 @@ class FrameDecoder:
         Raises:
             FrameError: a checksum does not match, or a length cannot be right.
         """
-        if self._failure is not None:
-            raise self._failure
+        if self._failure:
+            raise FrameError(self._failure)
         frames: list[Frame] = []
         if self._buffer:
             self._buffer += data
         try:
             end = _cut(self._buffer or data, frames)
         except FrameError as error:
-            self._failure = error
+            self._failure = str(error)  # the error itself holds frames, and by them all that is under way
             if not frames:
                 raise
             return frames

@@ -83,6 +83,8 @@ class Failover(Struct, frozen=True):
             try:
                 taken = await self._attempt(leg.option)
             except GatewayError as error:
+                # its frames hold this one, which holds it, and with them the body
+                error.with_traceback(None).__context__ = None
                 outcome.note(leg.option.key, error)
                 if leg.option.is_verbatim and isinstance(error, _REFUSALS):
                     refused.append((leg.option.key, error))

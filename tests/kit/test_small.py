@@ -1,6 +1,5 @@
 """The small tools: clock, ids, SSE and asynchronous iterators."""
 
-from collections.abc import AsyncGenerator
 from itertools import pairwise
 
 import pytest
@@ -8,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.kit import ids, sse
-from app.kit.aiter import started
 from app.kit.clock import Deadline, seconds_until
 
 
@@ -45,38 +43,6 @@ def test_ids_are_fresh_and_safe() -> None:
 
 def test_sse_frame() -> None:
     assert sse.data_frame(b"{}") == b"data: {}\n\n"
-
-
-async def test_started_waits_for_the_first_item_and_keeps_it() -> None:
-    closed = []
-
-    async def source() -> AsyncGenerator[int, None]:
-        try:
-            yield 1
-            yield 2
-        finally:
-            closed.append(True)
-
-    stream = await started(source())
-    assert [item async for item in stream] == [1, 2]
-    stream = await started(source())
-    assert await anext(stream) == 1
-    await stream.aclose()
-    assert closed == [True, True]
-
-
-async def test_started_raises_what_comes_first_and_bears_emptiness() -> None:
-    async def failing() -> AsyncGenerator[int, None]:
-        raise ValueError("first")
-        yield 1
-
-    async def empty() -> AsyncGenerator[int, None]:
-        return
-        yield 1
-
-    with pytest.raises(ValueError, match="first"):
-        await started(failing())
-    assert [item async for item in await started(empty())] == []
 
 
 EVENTS = b': hello\n\ndata: {"a":1}\nevent: x\n\nevent: y\r\ndata: {"b":\r\ndata:2}\r\n\r\n\n\ndata: [DONE]\n\n'

@@ -147,19 +147,17 @@ class Http1Response:
         self.wake()
 
     def wake(self) -> None:
-        """Let the reader look."""
-        waiter = self._waiter
+        """Give what has arrived to whoever takes it, or let the reader look."""
+        waiter, is_wanted = self._waiter, True
         if waiter is None or waiter.done():
             return
-        if self._take_now is None or not self._pieces:
-            waiter.set_result(True)
-            return
-        try:
-            if self._held > self._most:
-                self._let_go()
-            is_wanted = self._take_now(self._take())
-        except Exception as error:  # noqa: BLE001 -- it is raised where the body is waited for
-            waiter.set_exception(error)
-            return
-        if not is_wanted or self._is_complete or self._error is not None:
+        if self._take_now is not None and self._pieces:
+            self._let_go()
+            try:
+                is_wanted = self._take_now(self._take())
+            except Exception as error:  # noqa: BLE001 -- it is raised where the body is waited for
+                waiter.set_exception(error)
+                del waiter  # the error holds this frame, which would hold it
+                return
+        if self._take_now is None or not is_wanted or self._is_complete or self._error is not None:
             waiter.set_result(is_wanted)
