@@ -38,7 +38,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
             {"BEDROCK_MODEL_ID": "scripted.echo-v1:0.denied"},
             ["ok    list models", "FAIL  one-token call", "remedy: the identity needs bedrock:InvokeModel"],
         ),
-        ({"GUARDRAIL_ID": "nosuchguard"}, ["ok    list models", "FAIL  one-token call", "guardrail identifier"]),
+        ({"GUARDRAIL_ID": "nosuchguard"}, ["ok    list models", "FAIL  one-token call", "is not there (GUARDRAIL_ID)"]),
         (
             {"CONFIG_TOML": '[routes.default]\ntargets = [{ model = "scripted.echo-v1:0.denied" }]'},
             ["ok    list models", "FAIL  one-token call", "a route called default"],
