@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, Self, TypeVar
 
 from app.bedrock.transport import HttpResponse
@@ -30,8 +31,9 @@ class Relay(Generic[T]):
         self._response = response
         self._reader = reader
         self._note = note
+        self._loop = asyncio.get_running_loop()
         self._first: T | None = None
-        self._has_ended = False
+        self._has_ended = self._is_closed = False
 
     async def begun(self) -> Self:
         """The relay itself, once something has been heard: what fails before that can still be asked for again.
@@ -92,10 +94,16 @@ class Relay(Generic[T]):
 
     def close(self) -> None:
         """Stop, and give up what has not been read. Does nothing twice."""
-        note, self._note = self._note, None
-        if note is not None:
-            note()
-        self._response.close()
+        self._end(self._response.close)
 
     def __del__(self) -> None:
-        self.close()
+        # by whichever thread happens to look for garbage
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and all connections with it
+            self._end(partial(self._loop.call_soon_threadsafe, self._response.close))
+
+    def _end(self, give_up: Callable[[], object]) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            if self._note is not None:
+                self._note()
+            give_up()

@@ -1,6 +1,8 @@
 """A stream on its way: what is heard, when, and what becomes of it when nobody wants any more."""
 
 import asyncio
+import gc
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -111,4 +113,18 @@ async def test_what_nobody_has_any_more_is_closed() -> None:
     relay = await Relay(response, Reader()).begun()
     assert not await relay.pour(lambda _: False)
     del relay
+    await asyncio.sleep(0)
     assert response.is_closed
+
+
+async def test_what_another_thread_finds_as_garbage_is_closed_by_the_event_loop() -> None:
+    closed_by: list[int] = []
+    response = Response(200, [b"a", b"b"])
+    monkey: Any = response
+    monkey.close = lambda: closed_by.append(threading.get_ident())
+    held: list[Any] = [await Relay(response, Reader()).begun()]
+    held.append(held)
+    del held
+    await asyncio.to_thread(gc.collect)
+    await asyncio.sleep(0)
+    assert closed_by == [threading.get_ident()]
