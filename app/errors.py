@@ -17,6 +17,7 @@
     ├── RateLimited               429  a throttle, of AWS or ours
     │   └── QuotaExceeded         429  a quota that waiting does not mend
     ├── InternalFailure           500  a fault of Outcrop, or Bedrock's InternalServerException
+    │   └── GuardrailMissing      500  the deployment's guardrail is not where it is asked for
     ├── UpstreamFailed            502  the connection to Bedrock broke, or its answer made no sense
     │   ├── ConnectionLost        502  there was one, and it broke
     │   ├── UpstreamUnreachable   502  there was no connection at all
@@ -57,7 +58,8 @@ class GatewayError(Exception):
         detail: internal text, for the log only.
         upstream: Bedrock's own answer, if there was one.
 
-    `is_final` is set by failover where nobody should try again: it did, or it is not worth it.
+    `is_final` is set by failover where nobody should try again: it did, or it is not worth it. `upstream_request_id` is
+    set by whoever asked Bedrock, where it answered.
     """
 
     kind: ClassVar[str] = "gateway"
@@ -89,6 +91,7 @@ class GatewayError(Exception):
         self.upstream = upstream
         self.headers = headers or {}
         self.is_final = False
+        self.upstream_request_id = ""
 
 
 class AuthenticationFailed(GatewayError):
@@ -187,6 +190,12 @@ class InternalFailure(GatewayError):
     """A fault on our side, or one that Bedrock calls internal."""
 
     kind, status = "internal", 500
+
+
+class GuardrailMissing(InternalFailure):
+    """The deployment's guardrail is not where it is asked for; it may be where another target is."""
+
+    default_retry_elsewhere = True
 
 
 class UpstreamFailed(GatewayError):

@@ -48,6 +48,8 @@ async def serve(port: int, upstream: int) -> None:
 
     async def join(caller: End) -> None:
         transport, far = await loop.create_connection(End, "127.0.0.1", upstream)
+        if caller.transport.is_closing():
+            transport.close()
         far.join(caller.transport)
         caller.join(transport)
 

@@ -70,7 +70,7 @@ def costs(gateway: Process, relay: Process, upstream: int) -> Iterator[Row]:
     image = best(2, lambda: whole(gateway, figures.image_call(port), 4, 600))
     yield Row("1 MB image requests a second", "1/s", 1e6 / image.cpu_us, 280, 400, is_rate=True)
     yield from _latency(gateway, upstream)
-    faults = sum(load.faults for load in (chat, native, identity, image))
+    faults = sum(load.faults for load in (floor, chat, native, identity, image))
     yield Row("requests of all these that failed", "", faults, 0)
 
 

@@ -126,14 +126,16 @@ class BedrockClient(Struct):
         identity = await self.credentials.get()
         try:
             prepared = await off_loop(len(request.body), lambda: self._prepare(request, identity, trace, waits))
-            response = await self.transport.open(prepared)
+            response, named = await self.transport.open(prepared), ""
             try:
-                listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
+                named = listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
                 if response.status >= 300:
                     raise error_of_reply(response.status, response.headers, await _read_refusal(response))
                 taken = await take(response)
-            except BaseException:
+            except BaseException as error:
                 response.close()
+                if isinstance(error, GatewayError):
+                    error.upstream_request_id = named
                 raise
         except IdentityRefused:
             await self.credentials.renew(identity)

@@ -23,11 +23,9 @@ class Place(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """How the log tells of it: the region, the account, or else the URL; nothing for the gateway's own."""
-        if not self.role:
-            return self.region or self.endpoint_url
-        account = self.role.split(":")[4]
-        return f"{self.region} {account}" if self.region else account
+        """How the log tells of it: region, account and URL, as far as they are not the gateway's own."""
+        account = self.role.split(":")[4] if self.role else ""
+        return " ".join(part for part in (self.region, account, self.endpoint_url) if part)
 
 
 HOME = Place()

@@ -169,6 +169,7 @@ async def _while_connected(work: Any, receive: Receive) -> Any:
         for task in (working, leaving):
             task.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
+        del working, leaving, task  # what was raised in one holds this frame, which would hold it
 
 
 async def _departure(receive: Receive) -> None:

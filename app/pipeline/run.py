@@ -19,7 +19,7 @@ from app.converse.reply import Reply
 from app.errors import (
     GatewayError,
     GuardrailIntervened,
-    InternalFailure,
+    GuardrailMissing,
     InvalidRequest,
     ModelNotFound,
     NotFound,
@@ -117,7 +117,7 @@ class Pipeline(Struct, frozen=True):
                     # another call of this request may have changed what the record tells meanwhile
                     name, known, place = chosen.get(target, target.model.raw), target.known.raw, target.place.name
                     whom = name, place, way.lane, way.surface, known, way.tier
-                    asked = Asked(*whom, record.upstream_request_id, record.usage, ignored, repaired)
+                    asked = Asked(*whom, error.upstream_request_id, record.usage, ignored, repaired)
                     failed.append((ref(error), asked))
                     raise
 
@@ -181,7 +181,7 @@ class Pipeline(Struct, frozen=True):
             return await self.clients[target.place].attempt(request, exchange.record, way.take, target.limits.waits)
         except InvalidRequest as error:
             if self.guardrail is not None and is_missing(error):
-                raise _no_guardrail() from None
+                raise _without_guardrail(error) from None
             raise
 
     async def _request(self, exchange: Exchange, way: Way[T], model: ModelId) -> BedrockRequest:
@@ -216,12 +216,10 @@ class Pipeline(Struct, frozen=True):
         tries, before = exchange.record.tries, len(exchange.record.tries)
         try:
             said = await self.clients[HOME].attempt(guardrail.check(content), exchange.record, ways.read_document)
-        except NotFound:
-            raise _no_guardrail() from None
         except GatewayError as error:
-            if isinstance(error, InvalidRequest) and is_missing(error):
-                raise _no_guardrail() from None
-            error.detail = f"ApplyGuardrail: {error.detail}"
+            if isinstance(error, NotFound) or (isinstance(error, InvalidRequest) and is_missing(error)):
+                raise _without_guardrail(error) from None
+            error.detail = f"ApplyGuardrail: {error.detail or error.kind}"
             raise
         finally:
             del tries[before:]  # it was no attempt at the model
@@ -348,10 +346,10 @@ def _where_else(way: Way[Any], target: Target) -> str:
     return " (GET /v1/models lists the text models that can be called)"
 
 
-def _no_guardrail() -> InternalFailure:
-    """Neither the caller nor the model is to blame; another region may have one."""
-    words = "the guardrail of this deployment is not there"
-    return InternalFailure(words, detail="GUARDRAIL_ID", retry_elsewhere=True)
+def _without_guardrail(error: GatewayError) -> GuardrailMissing:
+    missing = GuardrailMissing("the guardrail of this deployment is not there", detail="GUARDRAIL_ID")
+    missing.upstream_request_id = error.upstream_request_id
+    return missing
 
 
 def note_profile(record: RequestRecord) -> None:

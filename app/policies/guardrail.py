@@ -64,7 +64,7 @@ _MARKED = "would keep what is not marked from the guardrail of this deployment"
 
 # "The provided guardrail identifier is invalid." (openclaw/openclaw#58588), "The guardrail identifier or version
 # provided in the request does not exist."
-_MISSING = re.compile(r"\bguardrail (identifier|version)\b", re.IGNORECASE)
+_MISSING = re.compile(r"The (provided guardrail identifier is invalid|guardrail identifier or version provided)\b")
 
 # a block of ApplyGuardrail's content
 Shown = dict[str, Any]
@@ -77,7 +77,7 @@ def as_text(text: str) -> Shown:
 
 def is_missing(error: InvalidRequest) -> bool:
     """True if Bedrock refuses a call since there is no such guardrail, or no such version of it."""
-    return _MISSING.search(error.message) is not None
+    return _MISSING.match(error.message) is not None
 
 
 class Guardrail(Struct, frozen=True):

@@ -66,11 +66,11 @@ class Failover(Struct, frozen=True):
                 not try again. Overloaded, at once, where nobody may be asked because all have kept failing.
         """
         legs = [_Leg(prepare) for prepare in options]
-        most = max(self.retry.max_attempts, len(legs))
         outcome = _Outcome()
         refused: list[tuple[Hashable, GatewayError]] = []
         made = 0
-        while made < most:
+        # each may be asked once, whatever their number; who never will answer takes nothing from the others
+        while made < max(self.retry.max_attempts, sum(not leg.is_over for leg in legs)):
             leg = await self._next(legs, outcome)
             if leg is None or leg.option is None:
                 break
@@ -90,8 +90,7 @@ class Failover(Struct, frozen=True):
                     refused.append((leg.option.key, error))
                 leg.failures += 1
                 leg.is_over = not error.retry_here
-                if leg.is_over:  # the others may be asked as often as if it were not there
-                    made -= 1
+                made -= leg.is_over
                 leg.ready_at = time.monotonic() + self.retry.wait(leg.failures, error)
                 if not (error.retry_here or error.retry_elsewhere):
                     # nobody else is asked; but who has only failed gets no less than it would alone
@@ -182,14 +181,15 @@ class _Outcome:
         self.unfit: InvalidRequest | None = None
         self.open_for = math.inf
         self.is_spent = False
-        self._last_of_each: dict[Hashable, GatewayError] = {}
+        # and when that target may be asked again
+        self._last_of_each: dict[Hashable, tuple[GatewayError, float]] = {}
         self.attempts = 0
 
     def note(self, key: Hashable, error: GatewayError) -> None:
         """A target has failed: what it said before is over, and it may know now that it never will answer."""
         self.attempts += 1
         self._last_of_each.pop(key, None)
-        self._last_of_each[key] = error
+        self._last_of_each[key] = error, time.monotonic() + _pause(error)
 
     def error(self) -> GatewayError:
         """The error for the caller: of a target that may yet answer rather than of one that never will; the latest, but
@@ -197,8 +197,9 @@ class _Outcome:
         """
         if self._last_of_each:
             latest = [*reversed(self._last_of_each.values())]
-            hopeful = [error for error in latest if error.retry_here] or latest
-            best = min((error for error in hopeful if type(error) is type(hopeful[0])), key=_pause)
+            hopeful = [told for told in latest if told[0].retry_here] or latest
+            kind = type(hopeful[0][0])
+            best, _ = min((told for told in hopeful if type(told[0]) is kind), key=lambda told: told[1])
             best.is_final = self.attempts > 1 or self.is_spent or not best.retry_here
             return best
         if not math.isinf(self.open_for):

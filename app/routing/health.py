@@ -15,6 +15,7 @@ from app.errors import (
     ConnectionLost,
     ConnectTimeout,
     GatewayError,
+    GuardrailMissing,
     InternalFailure,
     NotFound,
     Overloaded,
@@ -128,7 +129,7 @@ class Breakers:
             case RateLimited():
                 self._is_up(key)
                 self._known(key).rest_until = now + (error.retry_after or error.default_retry_after or 0.0)
-            case PermissionRefused() | NotFound():
+            case PermissionRefused() | NotFound() | GuardrailMissing():
                 self._is_up(key)
                 self._known(key).rest_until = now + _REFUSED_REST
             case _ if isinstance(error, _NO_CONNECTION) or (isinstance(error, _NO_CAPACITY) and error.retry_here):

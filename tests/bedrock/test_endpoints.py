@@ -148,4 +148,10 @@ def test_a_place_is_told_by_what_is_not_the_gateways_own() -> None:
         Place("us-west-2", role, "http://x"),
         Place(endpoint_url="http://x"),
     ]
-    assert [place.name for place in places] == ["", "us-west-2", "111122223333", "us-west-2 111122223333", "http://x"]
+    assert [place.name for place in places] == [
+        "",
+        "us-west-2",
+        "111122223333",
+        "us-west-2 111122223333 http://x",
+        "http://x",
+    ]

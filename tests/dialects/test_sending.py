@@ -58,8 +58,8 @@ def translate(batch: bytes) -> tuple[bytes, GatewayError | None]:
     return said, UpstreamFailed("no sense") if bad else None
 
 
-def streamed(heard: Heard) -> Streamed:
-    return Streamed(200, (), heard, translate, at_once(lambda: b"last"), lambda error: error.kind.encode())
+def streamed(heard: Heard, last: bytes = b"last") -> Streamed:
+    return Streamed(200, (), heard, translate, at_once(lambda: last), lambda error: error.kind.encode())
 
 
 async def sent(server: Server, heard: Heard, *, writes: bool = True) -> list[Any]:
@@ -78,6 +78,12 @@ async def test_what_comes_later_goes_out_at_once() -> None:
     server = Server()
     assert await sent(server, Heard(b"a", b"b", b"c")) == [200, b"a", "at once: b", "at once: c", b"last"]
     assert len(server.gaps) == 3
+
+
+async def test_an_end_that_says_nothing_is_no_gap() -> None:
+    server = Server()
+    await server.sender(writes=True).send_answer(streamed(Heard(b"a", b"b", b"c"), b""))
+    assert len(server.gaps) == 2
 
 
 async def test_whoever_takes_it_slowly_is_waited_for() -> None:

@@ -412,25 +412,6 @@ def test_a_guardrail_that_is_not_there_is_nobodys_fault_but_ours(
     assert (answer.status_code, record.error, record.detail) == (500, "internal", "GUARDRAIL_ID")
 
 
-def test_a_guardrail_that_one_region_lacks_is_looked_for_in_the_next(tmp_path: Path) -> None:
-    async def lacks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        words = "The guardrail identifier or version provided in the request does not exist."
-        refusal = json.dumps({"message": words})
-        writer.write(
-            http_reply(refusal, "400 Bad Request", "application/json", "x-amzn-errortype: ValidationException\r\n")
-        )
-        await writer.drain()
-
-    path = tmp_path / "outcrop.toml"
-    with upstream(lacks) as elsewhere, serving(emulator_app()) as bedrock:
-        first = f'{{ model = "{ECHO}", region = "us-west-2", endpoint_url = "{elsewhere}" }}'
-        path.write_text(f'[routes.smart]\ntargets = [{first}, {{ model = "{ECHO}" }}]\n')
-        with gateway(bedrock, config_file=path, guardrail_id=GUARDRAIL) as base:
-            body = {"model": "smart", "messages": [{"role": "user", "content": "hi"}]}
-            assert ask(base, "/v1/chat/completions", body).status_code == 200
-
-
 @pytest.mark.parametrize(
     ("status", "name", "error"),
     [
@@ -452,3 +433,45 @@ def test_what_the_guardrail_cannot_do_is_not_said_of_the_model(status: str, name
         answer = ask(base, "/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})
         record = records.by_id(answer.headers["x-request-id"])
     assert (record.error, record.detail) == (error, f"ApplyGuardrail: {name}")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (f"/model/{ECHO}/converse", {"messages": [{"role": "guardrail version", "content": [{"text": "x"}]}]}),
+        (
+            "/v1/messages",
+            {
+                "model": CLAUDE,
+                "max_tokens": 9,
+                "messages": [{"role": "user", "content": [{"type": "The provided guardrail identifier is invalid."}]}],
+            },
+        ),
+    ],
+)
+def test_a_caller_who_speaks_of_guardrails_is_told_what_is_wrong(
+    guarded: tuple[str, Watched], path: str, body: Any
+) -> None:
+    assert ask(guarded[0], path, body).status_code == 400
+
+
+def test_a_region_without_the_guardrail_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    seen = Watched()
+    path = tmp_path / "outcrop.toml"
+
+    async def lacks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await read_request(reader))
+        refusal = b'{"message":"The provided guardrail identifier is invalid."}'
+        extra = "x-amzn-errortype: ValidationException\r\nconnection: close\r\n"
+        writer.write(http_reply(refusal, "400 Bad Request", "application/json", extra))
+        await writer.drain()
+        writer.close()
+
+    asked: list[Any] = []
+    with upstream(lacks) as elsewhere, serving(seen, http=BreakableProtocol) as bedrock:
+        first = f'{{ model = "{ECHO}", region = "us-west-2", endpoint_url = "{elsewhere}" }}'
+        path.write_text(f'[routes.smart]\ntargets = [{first}, {{ model = "{ECHO}" }}]\n')
+        with gateway(bedrock, config_file=path, guardrail_id=GUARDRAIL) as base:
+            body = {"model": "smart", "messages": [{"role": "user", "content": "hi"}]}
+            assert [ask(base, "/v1/chat/completions", body).status_code for _ in range(3)] == [200] * 3
+    assert len(asked) == 1

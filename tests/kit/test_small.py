@@ -1,4 +1,4 @@
-"""The small tools: clock, ids, SSE and asynchronous iterators."""
+"""The small tools: clock, ids and SSE."""
 
 from itertools import pairwise
 

@@ -13,7 +13,7 @@ import pytest
 from app import errors
 from app.bedrock.retry import RetryPolicy
 from app.kit.clock import Deadline
-from app.routing.failover import Failover, Option
+from app.routing.failover import Failover, Option, _Outcome
 from app.routing.health import Breakers
 
 UNFIT = errors.InvalidRequest("cannot carry")
@@ -150,6 +150,35 @@ async def test_of_several_that_throttle_the_first_to_be_asked_again_is_told() ->
         with pytest.raises(errors.RateLimited) as caught:
             await attempts.run(failover(2))
         assert caught.value.retry_after == 50.0
+
+
+@pytest.mark.parametrize(
+    ("most", "outcomes", "targets", "asked"),
+    [
+        (1, [throttle(), errors.ModelNotFound("no")], "ab", "ab"),
+        (2, [throttle(), errors.ContextTooLong("no"), throttle()], "abc", "aba"),
+        (3, [throttle(), *[errors.ModelNotFound("no")] * 7, throttle(), throttle()], "abcdefgh", "abcdefghaa"),
+    ],
+)
+async def test_nobody_is_asked_more_often_than_alone(
+    most: int, outcomes: list[Exception], targets: str, asked: str
+) -> None:
+    attempts = Attempts(*outcomes)
+    with pytest.raises(errors.RateLimited):
+        await attempts.run(failover(most), targets)
+    assert attempts.asked == [*asked]
+
+
+async def test_of_those_that_throttle_a_pause_that_is_nearly_over_counts_for_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("app.routing.failover.time.monotonic", lambda: now)
+    outcome = _Outcome()
+    outcome.note("a", throttle(25.0))
+    now += 20
+    outcome.note("b", throttle(24.0))
+    assert outcome.error().retry_after == 25.0
 
 
 async def test_who_refuses_the_call_takes_no_attempt_from_who_only_failed() -> None:

@@ -1,7 +1,11 @@
 """How an answer is filled and poured, without a connection."""
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -114,3 +118,31 @@ async def test_who_is_cancelled_takes_no_more() -> None:
     with pytest.raises(asyncio.CancelledError):
         await poured
     assert (source.is_aborted, taken) == (True, [])
+
+
+class Odd(Exception):
+    """One that can be watched."""
+
+
+async def test_what_is_raised_is_free_once_it_has_been_told() -> None:
+    held: list[weakref.ref[Odd]] = []
+
+    def made() -> Odd:
+        error = Odd()
+        held.append(weakref.ref(error))
+        return error
+
+    def refuse(_: bytes) -> bool:
+        raise made()
+
+    gc.disable()
+    try:
+        response = Http1Response(Source())
+        for fill in (partial(response.put, b"a"), response.wake):
+            asyncio.get_running_loop().call_soon(fill)
+        with contextlib.suppress(Odd):
+            await response.pour(refuse)
+        await asyncio.sleep(0)  # the event loop still has hold of what woke this task
+        assert held[0]() is None
+    finally:
+        gc.enable()
