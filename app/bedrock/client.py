@@ -126,16 +126,16 @@ class BedrockClient(Struct):
         identity = await self.credentials.get()
         try:
             prepared = await off_loop(len(request.body), lambda: self._prepare(request, identity, trace, waits))
-            response, named = await self.transport.open(prepared), ""
+            response = await self.transport.open(prepared)
+            request_id = listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
             try:
-                named = listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
                 if response.status >= 300:
                     raise error_of_reply(response.status, response.headers, await _read_refusal(response))
                 taken = await take(response)
             except BaseException as error:
                 response.close()
                 if isinstance(error, GatewayError):
-                    error.upstream_request_id = named
+                    error.upstream_request_id = request_id
                 raise
         except IdentityRefused:
             await self.credentials.renew(identity)

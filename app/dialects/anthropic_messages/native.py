@@ -19,6 +19,7 @@ from app.kit.sse import named_frame
 _OWN = "amazon-bedrock-"
 _METRICS = f"{_OWN}invocationMetrics"
 _MAY_PASS = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "ping"})
+# the members that these have had so far: to find nothing more is quicker than to look for Bedrock's own
 _USUAL: dict[Any, set[str]] = {
     "content_block_start": {"type", "index", "content_block"},
     "content_block_delta": {"type", "index", "delta"},
