@@ -1,5 +1,7 @@
 """Media types and the format names that Converse has for them."""
 
+from base64 import b64decode
+
 IMAGE_FORMATS = {
     "image/png": "png",
     "image/jpeg": "jpeg",
@@ -21,3 +23,26 @@ DOCUMENT_FORMATS = {
 }
 
 DOCUMENT_EXTENSIONS = frozenset(DOCUMENT_FORMATS.values())
+
+# how images begin, by their format
+_BEGINNINGS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8\xff", "gif": b"GIF8", "webp": b"RIFF"}
+
+
+def image_format(media_type: str, data: str) -> str | None:
+    """The format of an image: by how it begins, or else by what its sender calls it, if that is known.
+
+    Bedrock refuses one that is not what it is called ("The image was specified using the image/jpeg media type, but the
+    image appears to be a image/png image", SciLink#382), and clients call their screenshots by habit.
+
+    Args:
+        media_type: in lower case. data: in base64.
+    """
+    try:
+        head = b64decode(data[:16])
+    except ValueError:
+        head = b""
+    begun = (name for name, beginning in _BEGINNINGS.items() if head.startswith(beginning))
+    found = next(begun, None)
+    if found == "webp" and head[8:12] != b"WEBP":
+        found = None
+    return found or IMAGE_FORMATS.get(media_type)

@@ -1,7 +1,7 @@
 """Media as OpenAI's clients send it, as Converse's blocks; base64 stays text all the way. Contracts 5.1."""
 
 from app.converse.content import DocumentBlock, ImageBlock
-from app.converse.media import DOCUMENT_EXTENSIONS, DOCUMENT_FORMATS, IMAGE_FORMATS
+from app.converse.media import DOCUMENT_EXTENSIONS, DOCUMENT_FORMATS, IMAGE_FORMATS, image_format
 from app.errors import InvalidRequest
 
 _LONGEST_LINE = 80
@@ -14,10 +14,10 @@ def image_of(url: str, path: str) -> ImageBlock:
         InvalidRequest: the URL is not a data: URL of base64, or of a kind that Converse does not take.
     """
     media_type, data = _split_data_url(url, path)
-    image_format = IMAGE_FORMATS.get(media_type)
-    if image_format is None:
+    found = image_format(media_type, data)
+    if found is None:
         raise InvalidRequest(f"an image must be one of {', '.join(IMAGE_FORMATS)}", param=path)
-    return {"format": image_format, "source": {"bytes": data}}  # type: ignore[typeddict-item]
+    return {"format": found, "source": {"bytes": data}}  # type: ignore[typeddict-item]
 
 
 def document_of(file_data: str | None, filename: str | None, file_id: str | None, path: str) -> DocumentBlock:

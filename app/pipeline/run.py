@@ -48,6 +48,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# the members of CountTokens' Converse input (botocore's service model)
+_COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 _PROFILE_SECONDS = 3.0
 _BEHIND_SECONDS = 1.0
 
@@ -283,7 +285,7 @@ class Pipeline(Struct, frozen=True):
         """The way to have the tokens of a call's input counted, as its target's model would get it."""
         draft = _tailored(call, target)
         body: Any = draft.body
-        counted = {part: body[part] for part in ("messages", "system", "toolConfig") if part in body}
+        counted = {part: body[part] for part in _COUNTED if part in body}
         way = ways.count_tokens(target.known, {"converse": counted})
         return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 

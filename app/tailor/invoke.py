@@ -107,22 +107,32 @@ def _message(message: Any, place: int, draft: InvokeDraft, takes_output: bool) -
         del message["output_config"]
         draft.ignored.append(f"{path}.output_config")
     if isinstance(message.get("content"), list):
-        message["content"] = _without_unsigned_thoughts(_blocks(message["content"], path, draft), draft)
+        message["content"] = _without_what_is_refused(_blocks(message["content"], path, draft), draft)
     return message
 
 
-def _without_unsigned_thoughts(blocks: list[Any], draft: InvokeDraft) -> list[Any]:
-    """The blocks without the thoughts of models that sign none: their signature is empty here, and refused there."""
-    kept = [block for block in blocks if text_in(block, "type") != "thinking" or block.get("signature") != ""]
-    if len(kept) == len(blocks):
-        return blocks
-    draft.repair("reasoning")
-    return kept or [{"type": "text", "text": PLACEHOLDER}]
+def _without_what_is_refused(blocks: list[Any], draft: InvokeDraft) -> list[Any]:
+    """The blocks without the thoughts of models that sign none, whose signature is empty here, and without texts that
+    are blank, as such models have them beside calls: Claude refuses both.
+    """
+    signed = [block for block in blocks if text_in(block, "type") != "thinking" or block.get("signature")]
+    if len(signed) < len(blocks):
+        draft.repair("reasoning")
+    kept = [block for block in signed if not _is_blank(block)]
+    if len(kept) < len(signed):
+        draft.repair("blank_text")
+    return blocks if len(kept) == len(blocks) else kept or [{"type": "text", "text": PLACEHOLDER}]
+
+
+def _is_blank(block: Any) -> bool:
+    return text_in(block, "type") == "text" and isinstance(block.get("text"), str) and not block["text"].strip()
 
 
 def _think_only_behind_thoughts(draft: InvokeDraft) -> None:
-    """Have nothing thought where calls are gone on from whose thoughts had to go: such a turn must begin with one."""
-    if "reasoning" not in draft.repaired or text_in(draft.body.get("thinking"), "type") != "enabled":
+    """Have nothing thought where calls are gone on from without a thought before them: such a turn must begin with one
+    ("Expected `thinking` or `redacted_thinking`, but found `tool_use`"), and another model may have made the calls.
+    """
+    if text_in(draft.body.get("thinking"), "type") != "enabled":
         return
     turns = [turn for turn in draft.body["messages"] if isinstance(turn, dict)]
     calling = max((place for place, turn in enumerate(turns) if text_in(turn, "role") == "assistant"), default=-1)

@@ -22,6 +22,8 @@ _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}\Z")
 # which leaves room for a number
 _ID_BEGINNING = 58
 
+_NEVER_NULL = ("properties", "required")
+
 
 def tailor_tools(draft: Draft) -> None:
     """Make toolConfig and the history's tool blocks fit.
@@ -124,6 +126,9 @@ def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
         return tool
     schema = spec["inputSchema"]["json"]
     whole = schema if schema.get("type") == "object" else {**schema, "type": "object"}
+    if any(name in whole and whole[name] is None for name in _NEVER_NULL):
+        # "$.properties: null found, object expected" (maximhq/bifrost#1720)
+        whole = {name: value for name, value in whole.items() if value is not None or name not in _NEVER_NULL}
     fitted = whole if draft.traits.top_level_unions else without_unions(whole)
     rest = spec
     if spec.get("strict"):

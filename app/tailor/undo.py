@@ -40,6 +40,7 @@ class EventUndo:
     def __init__(self, undo: Undo) -> None:
         self._undo = undo
         self._answer_block = -1
+        self._has_answered = False
         self._dropped_blocks: set[int] = set()
         self._calls = 0
         # text beside a forced answer: a preamble if the answer comes, the answer itself if it does not
@@ -68,7 +69,13 @@ class EventUndo:
             case {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}} if (
                 index == self._answer_block
             ):
+                self._has_answered = self._has_answered or piece != ""
                 return [{"contentBlockDelta": {"delta": {"text": piece}, "contentBlockIndex": index}}]
+            case {"contentBlockStop": {"contentBlockIndex": index}} if (
+                index == self._answer_block and not self._has_answered
+            ):
+                # an input of nothing at all comes in no piece
+                return [{"contentBlockDelta": {"delta": {"text": "{}"}, "contentBlockIndex": index}}, event]
             case {"messageStop": stop}:
                 held, self._held = self._held, []
                 if stop.get("stopReason") == "tool_use" and self._calls == 0:

@@ -267,3 +267,12 @@ async def test_a_forwarded_answer_is_untouched() -> None:
     pipeline = await pipeline_over(Memory(Response(200, [STREAM])))
     stream = await pipeline.forward(made, request, "", lambda _: request, take_forwarded_stream(made.record))
     assert b"".join([piece async for piece in pieces_of(stream.relay)]) == STREAM
+
+
+async def test_tokens_are_counted_of_all_that_the_model_would_get() -> None:
+    transport, made = Memory(Response(200, [b'{"inputTokens":7}'])), exchange()
+    pipeline = await pipeline_over(transport)
+    claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
+    assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
+    counted = json.loads(transport.sent[0].body)["input"]["converse"]
+    assert set(counted) == {"messages", "additionalModelRequestFields"}

@@ -215,8 +215,8 @@ MARKED = {"type": "text", "text": "x", "cache_control": CONTROL}
     [
         ("x", [MARKED]),
         (
-            [{"type": "text", "text": "x"}, {"type": "text", "text": ""}, {"type": "thinking", "thinking": "t"}],
-            [MARKED, {"type": "text", "text": ""}, {"type": "thinking", "thinking": "t"}],
+            [{"type": "text", "text": "x"}, {"type": "thinking", "thinking": "t", "signature": "s"}],
+            [MARKED, {"type": "thinking", "thinking": "t", "signature": "s"}],
         ),
         ([{"type": "text", "text": "x", "cache_control": None}], [MARKED]),
     ],
@@ -239,7 +239,11 @@ RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"
         ([UNSIGNED, CALL], [CALL], ["reasoning", "reasoning_effort"]),
         ([UNSIGNED, SIGNED, CALL], [SIGNED, CALL], ["reasoning"]),
         ([UNSIGNED], [{"type": "text", "text": "."}], ["reasoning", "reasoning_effort"]),
-        ([{"type": "thinking", "thinking": "hm"}], [{"type": "thinking", "thinking": "hm"}], []),
+        ([{"type": "thinking", "thinking": "hm"}, CALL], [CALL], ["reasoning", "reasoning_effort"]),
+        ([CALL], [CALL], ["reasoning_effort"]),
+        ([SIGNED, {"type": "text", "text": "\n"}, CALL], [SIGNED, CALL], ["blank_text"]),
+        ([{"type": "text", "text": ""}], [{"type": "text", "text": "."}], ["blank_text", "reasoning_effort"]),
+        ([SIGNED, {"type": "text", "text": 5}], [SIGNED, {"type": "text", "text": 5}], []),
     ],
 )
 def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: Any, sent: Any, repaired: Any) -> None:

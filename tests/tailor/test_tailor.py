@@ -268,6 +268,13 @@ class TestTools:
         assert elsewhere.body["toolConfig"]["tools"] == [spec("t")]
         assert elsewhere.repaired == ["tool_strict"]
 
+    def test_members_that_are_null_where_none_may_be_are_left_out(self) -> None:
+        made: Any = spec("t")
+        made["toolSpec"]["inputSchema"]["json"] = {"type": "object", "properties": None, "required": None, "title": "x"}
+        draft = tailored(PLAIN, toolConfig={"tools": [made]})
+        schema = draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]  # type: ignore[typeddict-item]
+        assert (schema, draft.repaired) == ({"type": "object", "title": "x"}, ["tool_schema"])
+
     def test_two_calls_of_one_id_get_their_results_in_order(self) -> None:
         messages = [user("a"), assistant(use("x"), use("x")), user(result("x"), result("x"), result("y"))]
         draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
@@ -734,6 +741,20 @@ class TestUndo:
 
     def test_forbidden_calls_vanish(self) -> None:
         assert self.content(Undo(drop_tool_calls=True)) == ([{"text": "x"}], "end_turn")
+
+    @pytest.mark.parametrize("pieces", [[], [""], ["{", "}"]])
+    def test_an_answer_of_nothing_is_an_empty_object_in_a_stream_too(self, pieces: list[str]) -> None:
+        events: list[Any] = [
+            {"contentBlockStart": {"start": {"toolUse": {"toolUseId": "1", "name": "answer"}}, "contentBlockIndex": 0}},
+            *(
+                {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": 0}}
+                for piece in pieces
+            ),
+            {"contentBlockStop": {"contentBlockIndex": 0}},
+        ]
+        undone: Any = EventUndo(Undo(answer_tool="answer")).feed(events)
+        said = [event["contentBlockDelta"]["delta"]["text"] for event in undone if "contentBlockDelta" in event]
+        assert "".join(said) == "{}"
 
     def test_an_answer_tool_becomes_text(self) -> None:
         reply: Any = {

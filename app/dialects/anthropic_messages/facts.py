@@ -26,9 +26,11 @@ class MessageFacts(Struct, frozen=True):
 
 
 def stop_reason(reason: str, *, has_calls: bool) -> str:
-    """Anthropic's stop_reason. A stop for tools that only the provider ran ends the turn. Contracts 5.3."""
-    if reason == "tool_use" and not has_calls:
-        return "end_turn"
+    """Anthropic's stop_reason. A stop for tools that only the provider ran ends the turn (contracts 5.3); where there
+    are calls, some models say so too (see `finish_reason` of chat).
+    """
+    if reason in ("tool_use", "end_turn"):
+        return "tool_use" if has_calls else "end_turn"
     return STOP_REASONS.get(reason, "end_turn")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from app.converse.content import DocumentBlock as ConverseDocument
 from app.converse.content import ImageBlock as ConverseImage
 from app.converse.content import SearchResultBlock as ConverseSearchResult
-from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS
+from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS, image_format
 from app.dialects.anthropic_messages.schema_in import (
     Base64Source,
     ContentSource,
@@ -28,10 +28,10 @@ def image_of(block: ImageBlock, path: str) -> ConverseImage:
     source = block.source
     if not isinstance(source, Base64Source):
         raise InvalidRequest(f"an image's source {_NOT_FETCHED}", param=f"{path}.source")
-    image_format = IMAGE_FORMATS.get(source.media_type.lower())
-    if image_format is None:
+    found = image_format(source.media_type.lower(), source.data)
+    if found is None:
         raise InvalidRequest(f"an image must be one of {', '.join(IMAGE_FORMATS)}", param=f"{path}.source.media_type")
-    return {"format": image_format, "source": {"bytes": source.data}}  # type: ignore[typeddict-item]
+    return {"format": found, "source": {"bytes": source.data}}  # type: ignore[typeddict-item]
 
 
 def document_of(block: DocumentBlock, path: str) -> ConverseDocument:

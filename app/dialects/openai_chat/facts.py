@@ -31,9 +31,12 @@ class ChatFacts(Struct, frozen=True):
 
 
 def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
-    """OpenAI's finish_reason. A stop for tools that only the provider ran is a plain stop. Contracts 5.3."""
-    if stop_reason == "tool_use" and not has_calls:
-        return "stop"
+    """OpenAI's finish_reason. A stop for tools that only the provider ran is a plain stop (contracts 5.3); where there
+    are calls, some models say that their turn is over, and agents would not carry them out (strands-agents/harness-sdk
+    #644 for gpt-oss, #767 for Claude).
+    """
+    if stop_reason in ("tool_use", "end_turn"):
+        return "tool_calls" if has_calls else "stop"
     return FINISH_REASONS.get(stop_reason, "stop")
 
 

@@ -67,7 +67,7 @@ class ResponseStream:
         for index in [index for index, item in self._open.items() if item.kind == "message"]:
             self._closing = self._ended(index)
             closing += self._close("incomplete")
-        response = self._facts.response("failed", output=self._in_order(), error=detail)
+        response = {**self._facts.response("failed", output=self._in_order(), error=detail), "store": False}
         return b"".join((*closing, self._event("response.failed", response=response)))
 
     def _in_order(self) -> list[dict[str, Any]]:
@@ -197,6 +197,8 @@ class ResponseStream:
                 done = self._facts.call_item(item.id, item.call_id, item.name, text or "{}", status)
                 if item.kind == "function_call":
                     name = done["name"]
+                    if not text:
+                        yield self._piece("response.function_call_arguments.delta", item, delta="{}")
                     yield self._piece(
                         "response.function_call_arguments.done", item, arguments=done["arguments"], name=name
                     )

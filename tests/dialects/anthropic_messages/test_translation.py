@@ -10,7 +10,7 @@ from app import errors
 from app.converse.fold import unfold
 from app.dialects.anthropic_messages.citations import from_converse, to_converse
 from app.dialects.anthropic_messages.errors import render_error
-from app.dialects.anthropic_messages.facts import MessageFacts
+from app.dialects.anthropic_messages.facts import MessageFacts, stop_reason
 from app.dialects.anthropic_messages.request import to_call
 from app.dialects.anthropic_messages.response import from_reply
 from app.dialects.anthropic_messages.schema_in import MessagesRequest
@@ -457,3 +457,17 @@ def test_a_picture_that_the_model_drew_stays_behind_and_is_named() -> None:
         ["image"],
     ]
     assert made.ignored == ["messages[1].content[1]"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("tool_use", "tool_use"), ("end_turn", "tool_use"), ("max_tokens", "max_tokens")]
+)
+def test_a_turn_with_calls_stops_for_them_whatever_the_model_says(said: str, told: str) -> None:
+    assert stop_reason(said, has_calls=True) == told
+    assert stop_reason(said, has_calls=False) == (told if told == "max_tokens" else "end_turn")
+
+
+def test_an_image_is_what_it_begins_like() -> None:
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "iVBORw0KGgoAAAAA"}}
+    block: Any = call(content(picture)).converse["messages"][0]["content"][0]
+    assert block["image"]["format"] == "png"

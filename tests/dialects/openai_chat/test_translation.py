@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.converse.fold import unfold
 from app.dialects.documents import object_of, validate
-from app.dialects.openai_chat.facts import ChatFacts
+from app.dialects.openai_chat.facts import ChatFacts, finish_reason
 from app.dialects.openai_chat.request import to_call
 from app.dialects.openai_chat.response import from_reply
 from app.dialects.openai_chat.schema_in import ChatRequest
@@ -405,3 +405,28 @@ def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
     ):
         with contextlib.suppress(InvalidRequest):
             assert to_call(validate(body, ChatRequest)).converse["messages"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("tool_use", "tool_calls"), ("end_turn", "tool_calls"), ("max_tokens", "length")]
+)
+def test_a_turn_with_calls_stops_for_them_whatever_the_model_says(said: str, told: str) -> None:
+    assert finish_reason(said, has_calls=True) == told
+    assert finish_reason(said, has_calls=False) == ("length" if told == "length" else "stop")
+
+
+@pytest.mark.parametrize(
+    ("data", "called", "told"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "image/jpeg", "png"),
+        (b"\xff\xd8\xff\xe0", "application/octet-stream", "jpeg"),
+        (b"GIF89a", "image/png", "gif"),
+        (b"RIFF\x00\x00\x00\x00WEBP", "image/png", "webp"),
+        (b"RIFF\x00\x00\x00\x00WAVE", "image/png", "png"),
+        (b"something", "image/gif", "gif"),
+    ],
+)
+def test_an_image_is_what_it_begins_like(data: bytes, called: str, told: str) -> None:
+    url = f"data:{called};base64,{base64.b64encode(data + bytes(20)).decode()}"
+    block: Any = call(**content({"type": "image_url", "image_url": {"url": url}})).converse["messages"][0]["content"][0]
+    assert block["image"]["format"] == told

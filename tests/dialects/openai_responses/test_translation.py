@@ -498,6 +498,16 @@ def test_a_stream_tells_the_same_in_the_order_that_clients_need() -> None:
     ]
 
 
+def test_a_call_without_input_says_so_in_its_pieces_too() -> None:
+    stream = ResponseStream(facts())
+    call = {"toolUse": {"toolUseId": "1", "name": "f", "input": {}}}
+    events = [event for event in unfold(reply(call)) if "contentBlockDelta" not in event]
+    told = events_of(joined(stream.from_event, events))
+    pieces = [event["delta"] for event in told if event["type"] == "response.function_call_arguments.delta"]
+    done = [event["arguments"] for event in told if event["type"] == "response.function_call_arguments.done"]
+    assert (pieces, done) == (["{}"], ["{}"])
+
+
 def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
     stream = ResponseStream(facts())
     events = list(unfold(reply({"text": "a"}, {"text": "b"})))
@@ -512,7 +522,7 @@ def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
         if code != "context_length_exceeded":
             EVENT.validate_python(failed)
         assert failed["type"] == "response.failed"
-        assert failed["response"]["status"] == "failed"
+        assert (failed["response"]["status"], failed["response"]["store"]) == ("failed", False)
         assert failed["response"]["error"] == {"code": code, "message": error.message}
     with pytest.raises(UpstreamFailed):
         stream.ended()
