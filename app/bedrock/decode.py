@@ -29,7 +29,6 @@ _REQUIRED = {
     "contentBlockDelta": ("delta", "contentBlockIndex"),
     "contentBlockStop": ("contentBlockIndex",),
     "messageStop": ("stopReason",),
-    "metadata": ("usage",),
 }
 _KINDS = {"role": str, "start": dict, "delta": dict, "contentBlockIndex": int, "stopReason": str, "usage": dict}
 
@@ -95,6 +94,8 @@ class EventDecoder(_Decoder[Event]):
         for member in _REQUIRED.get(kind, ()):
             if not isinstance(payload.get(member), _KINDS[member]):
                 raise FrameError(f"a {kind} event without its {member}")
+        if kind == "metadata" and not isinstance(payload.get("usage", {}), dict):
+            raise FrameError("a metadata event without its usage")
         if kind == "messageStop":
             self._is_complete = True
         return cast(Event, {kind: payload})

@@ -52,7 +52,10 @@ class EventReader:
         events = self._decoder.feed(data)
         for event in events:
             if "metadata" in event:
-                self._note(event["metadata"])
+                if "usage" not in event["metadata"]:  # some send more than one (opencode#38712)
+                    events = [each for each in events if each is not event]
+                else:
+                    self._note(event["metadata"])
             elif "messageStop" in event:
                 self._more = event["messageStop"].get("additionalModelResponseFields")
         return events if self._undoing is None else self._undoing.feed(events)

@@ -27,7 +27,7 @@ from app.routing.failover import Failover
 from app.routing.health import Breakers
 from app.routing.plan import Choice, Planner, Route
 from app.telemetry.observer import RequestRecord
-from tests.bedrock.test_decode import DECODED, STREAM
+from tests.bedrock.test_decode import DECODED, STREAM, event_frame
 from tests.pouring import pieces_of
 
 REPLY: Any = {
@@ -276,3 +276,12 @@ async def test_tokens_are_counted_of_all_that_the_model_would_get() -> None:
     assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
     counted = json.loads(transport.sent[0].body)["input"]["converse"]
     assert set(counted) == {"messages", "additionalModelRequestFields"}
+
+
+async def test_metadata_without_tokens_are_nobodys_business() -> None:
+    odd = event_frame("metadata", {"metrics": {"latencyMs": 1}})
+    for pieces in ([STREAM + odd], [STREAM, odd], [odd + STREAM]):
+        made = exchange()
+        stream = await stream_over(Memory(Response(200, pieces)), made)
+        assert [event async for batch in stream for event in batch] == DECODED
+        assert made.record.usage.output == 4  # type: ignore[union-attr]

@@ -471,3 +471,16 @@ def test_an_image_is_what_it_begins_like() -> None:
     picture = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "iVBORw0KGgoAAAAA"}}
     block: Any = call(content(picture)).converse["messages"][0]["content"][0]
     assert block["image"]["format"] == "png"
+
+
+def test_blocks_that_the_model_leaves_open_are_closed() -> None:
+    call_of_a_tool = {"toolUse": {"toolUseId": "1", "name": "f", "input": {"a": 1}}}
+    message = {"role": "assistant", "content": [{"text": "a"}, call_of_a_tool]}
+    reply: Any = {"output": {"message": message}, "stopReason": "tool_use", "usage": {}}
+    left_open = [event for event in unfold(reply) if "contentBlockStop" not in event]
+    told, stream = [], EventStream(MessageFacts("msg_1", "m"))
+    for line in joined(stream.from_event, left_open).decode().splitlines():
+        if line.startswith("event: "):
+            told.append(line.removeprefix("event: "))
+    assert told.count("content_block_start") == told.count("content_block_stop") == 2
+    assert told[-2:] == ["message_delta", "message_stop"]
