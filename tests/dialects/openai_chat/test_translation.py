@@ -430,3 +430,9 @@ def test_an_image_is_what_it_begins_like(data: bytes, called: str, told: str) ->
     url = f"data:{called};base64,{base64.b64encode(data + bytes(20)).decode()}"
     block: Any = call(**content({"type": "image_url", "image_url": {"url": url}})).converse["messages"][0]["content"][0]
     assert block["image"]["format"] == told
+
+
+def test_an_image_that_begins_like_nothing_is_what_it_is_called() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/webp;base64,A"}}
+    block: Any = call(**content(image)).converse["messages"][0]["content"][0]
+    assert block["image"]["format"] == "webp"
