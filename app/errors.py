@@ -6,6 +6,7 @@
     ├── PermissionRefused         403  AWS refuses the gateway's identity, or the caller may not
     ├── InvalidRequest            400  the caller's request cannot be carried out as it stands
     │   ├── ContextTooLong        400  more input than the model's context holds
+    │   ├── OutputTooLong         400  a longer answer is asked for than the model gives
     │   ├── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
     │   ├── CallerTooSlow         408  the body did not arrive in time
     │   ├── ThreadRefused         400  the conversation's beginning is kept where Outcrop does not reach
@@ -122,6 +123,12 @@ class ContextTooLong(InvalidRequest):
     """The input is longer than the model's context."""
 
     kind = "context_too_long"
+
+
+class OutputTooLong(InvalidRequest):
+    """A longer answer is asked for than the model gives, which is of so many tokens at the `most`."""
+
+    most = 0
 
 
 class BodyTooLarge(InvalidRequest):

@@ -20,6 +20,7 @@ from app.errors import (
     InvalidRequest,
     ModelNotFound,
     NotFound,
+    OutputTooLong,
     Overloaded,
     PermissionRefused,
     ProfileRequired,
@@ -146,10 +147,18 @@ def _document(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
+# "The maximum tokens you requested exceeds the model limit of 4096." (vercel/ai#2772, bedrock-access-gateway#41)
+_MOST_OUTPUT = re.compile(r"the maximum tokens you requested exceeds? the model limit of ([0-9]{1,9})\b")
+
+
 def _validation(message: str, _: dict[str, Any]) -> GatewayError:
     text = message.lower()
     if any(phrase in text for phrase in _TOO_LONG):
         return ContextTooLong(message)
+    if match := _MOST_OUTPUT.match(text):  # from its beginning: what a caller has said is repeated further behind
+        error = OutputTooLong(message)
+        error.most = int(match[1])
+        return error
     if _ONLY_BY_PROFILE in text:
         return ProfileRequired(message)
     if any(phrase in text for phrase in _NO_SUCH_MODEL):

@@ -23,13 +23,14 @@ from app.errors import (
     InvalidRequest,
     ModelNotFound,
     NotFound,
+    OutputTooLong,
     PermissionRefused,
     ProfileRequired,
 )
 from app.kit import json
 from app.kit.clock import Deadline
 from app.kit.off_loop import off_loop
-from app.kit.values import Struct, replace
+from app.kit.values import Struct, field, replace
 from app.models.ids import ModelId, parse_model_id
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
@@ -52,6 +53,7 @@ T = TypeVar("T")
 _COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 _PROFILE_SECONDS = 3.0
 _BEHIND_SECONDS = 1.0
+_MOST_MODELS = 1024
 
 
 class Pipeline(Struct, frozen=True):
@@ -73,6 +75,8 @@ class Pipeline(Struct, frozen=True):
     find_behind: Callable[[Target, float], Awaitable[None]] | None = None
     guardrail: Guardrail | None = None
     media: Fetcher | None = None
+    # of models that have refused to answer more, by base id
+    most_output: dict[str, int] = field(default_factory=dict)
 
     async def run(
         self, exchange: Exchange, name: str, way_to: Callable[[Target], Way[T]], targets: list[Target] | None = None
@@ -105,6 +109,16 @@ class Pipeline(Struct, frozen=True):
                 raise InvalidRequest("no other target can carry this", param=min(lost))
 
             async def ask() -> T:
+                try:
+                    return await ask_by(way)
+                except OutputTooLong as error:
+                    # no list of Bedrock's tells what each model gives, and callers ask for what their usual one does
+                    if way.lane != "translated" or len(self.most_output) >= _MOST_MODELS:
+                        raise
+                    self.most_output[target.known.base] = error.most
+                    return await ask_by(await off_loop(exchange.size, partial(way_to, target)))
+
+            async def ask_by(way: Way[T]) -> T:
                 record.has_moved = record.has_moved or target != targets[0]
                 record.target, record.place = target.model.raw, target.place.name
                 record.lane, record.surface = way.lane, way.surface
@@ -245,11 +259,21 @@ class Pipeline(Struct, frozen=True):
 
     def converse(self, exchange: Exchange, call: ModelCall, target: Target) -> Way[Reply]:
         """The way to ask a target for a whole reply by Converse."""
-        return ways.converse(_tailored(call, target), exchange.record)
+        return ways.converse(self._tailored(call, target), exchange.record)
 
     def converse_stream(self, exchange: Exchange, call: ModelCall, target: Target) -> Way[Relay[list[Event]]]:
         """The way to ask a target for events by ConverseStream, a batch for each read; see `ways.converse_stream`."""
-        return ways.converse_stream(_tailored(call, target), exchange.record)
+        return ways.converse_stream(self._tailored(call, target), exchange.record)
+
+    def _tailored(self, call: ModelCall, target: Target) -> Draft:
+        """The call as its target's model gets it, with everything named that has no effect."""
+        draft = tailor(call, target.traits)
+        draft.ignored[:0] = call.ignored
+        most, config = self.most_output.get(target.known.base), draft.body.get("inferenceConfig")
+        if most is not None and config is not None and config.get("maxTokens", 0) > most:
+            draft.body["inferenceConfig"] = {**config, "maxTokens": most}
+            draft.repair("max_tokens")
+        return draft
 
     def takes_natively(self, target: Target, body_format: str, *, with_schema: bool = False) -> bool:
         """True if a surface of a target takes bodies of this format, so that nothing needs translation.
@@ -283,7 +307,7 @@ class Pipeline(Struct, frozen=True):
 
     def count(self, call: ModelCall, target: Target) -> Way[int]:
         """The way to have the tokens of a call's input counted, as its target's model would get it."""
-        draft = _tailored(call, target)
+        draft = self._tailored(call, target)
         body: Any = draft.body
         counted = {part: body[part] for part in _COUNTED if part in body}
         way = ways.count_tokens(target.known, {"converse": counted})
@@ -332,13 +356,6 @@ class Pipeline(Struct, frozen=True):
             return Option(key, attempt)
 
         return await self.failover.run([prepare], exchange.deadline)
-
-
-def _tailored(call: ModelCall, target: Target) -> Draft:
-    """The call as its target's model gets it, with everything named that has no effect."""
-    draft = tailor(call, target.traits)
-    draft.ignored[:0] = call.ignored
-    return draft
 
 
 def _where_else(way: Way[Any], target: Target) -> str:

@@ -285,3 +285,41 @@ async def test_metadata_without_tokens_are_nobodys_business() -> None:
         stream = await stream_over(Memory(Response(200, pieces)), made)
         assert [event async for batch in stream for event in batch] == DECODED
         assert made.record.usage.output == 4  # type: ignore[union-attr]
+
+
+async def test_a_model_that_answers_less_is_asked_for_less() -> None:
+    words = "The maximum tokens you requested exceeds the model limit of 8192. Try again with a lower value."
+    refusal = Response(400, [json.dumps({"message": words})])
+    refusal.headers = (("x-amzn-errortype", "ValidationException"),)
+    said = [Response(200, [json.dumps(REPLY)]) for _ in range(3)]
+    transport = Memory(refusal, *said)
+    pipeline = await pipeline_over(transport)
+    made = [exchange() for _ in range(3)]
+    for each, most in zip(made, (128_000, 128_000, 100), strict=True):
+        call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": most}})
+        assert await pipeline.complete(each, call) == REPLY
+    asked = [json.loads(sent.body)["inferenceConfig"]["maxTokens"] for sent in transport.sent]
+    assert asked == [128_000, 8192, 8192, 100]
+    assert [each.record.repaired for each in made] == [["max_tokens"], ["max_tokens"], []]
+    assert [len(each.record.tries) for each in made] == [2, 1, 1]
+
+
+async def test_what_a_caller_says_of_a_limit_is_none() -> None:
+    words = "Value 'The maximum tokens you requested exceeds the model limit of 1' failed to satisfy constraint"
+    refusal = Response(400, [json.dumps({"message": words})])
+    refusal.headers = (("x-amzn-errortype", "ValidationException"),)
+    pipeline = await pipeline_over(Memory(refusal))
+    with pytest.raises(errors.InvalidRequest, match="failed to satisfy"):
+        await pipeline.complete(exchange(), CALL)
+    assert pipeline.most_output == {}
+
+
+async def test_a_model_that_refuses_what_it_asked_for_is_not_asked_for_ever() -> None:
+    refusal = b'{"message":"The maximum tokens you requested exceeds the model limit of 8192."}'
+    answers = [Response(400, [refusal]) for _ in range(3)]
+    for answer in answers:
+        answer.headers = (("x-amzn-errortype", "ValidationException"),)
+    transport, made = Memory(*answers), exchange()
+    with pytest.raises(errors.OutputTooLong):
+        await (await pipeline_over(transport)).complete(made, CALL)
+    assert len(transport.sent) == 2
