@@ -50,6 +50,7 @@ async def serve(port: int, upstream: int) -> None:
         transport, far = await loop.create_connection(End, "127.0.0.1", upstream)
         if caller.transport.is_closing():
             transport.close()
+            return
         far.join(caller.transport)
         caller.join(transport)
 

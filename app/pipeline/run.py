@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
@@ -63,6 +64,7 @@ class Pipeline(Struct, frozen=True):
     native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
     find_behind: finds out which model stands behind a target whose name hides it; waits for some seconds at the most.
     guardrail: one that is on every call. media: fetches what callers name by URL, where that is allowed.
+    most_output: the tokens that models answer at the most which have refused to answer more, by base id.
     """
 
     clients: Mapping[Place, BedrockClient]
@@ -75,7 +77,6 @@ class Pipeline(Struct, frozen=True):
     find_behind: Callable[[Target, float], Awaitable[None]] | None = None
     guardrail: Guardrail | None = None
     media: Fetcher | None = None
-    # of models that have refused to answer more, by base id
     most_output: dict[str, int] = field(default_factory=dict)
 
     async def run(
@@ -267,11 +268,13 @@ class Pipeline(Struct, frozen=True):
 
     def _tailored(self, call: ModelCall, target: Target) -> Draft:
         """The call as its target's model gets it, with everything named that has no effect."""
+        most, config = self.most_output.get(target.known.base, sys.maxsize), call.converse.get("inferenceConfig", {})
+        is_too_long = config.get("maxTokens", 0) > most
+        if is_too_long:  # before anything is derived of it, such as a budget of thoughts
+            call = replace(call, converse={**call.converse, "inferenceConfig": {**config, "maxTokens": most}})
         draft = tailor(call, target.traits)
         draft.ignored[:0] = call.ignored
-        most, config = self.most_output.get(target.known.base), draft.body.get("inferenceConfig")
-        if most is not None and config is not None and config.get("maxTokens", 0) > most:
-            draft.body["inferenceConfig"] = {**config, "maxTokens": most}
+        if is_too_long:
             draft.repair("max_tokens")
         return draft
 

@@ -304,6 +304,18 @@ async def test_a_model_that_answers_less_is_asked_for_less() -> None:
     assert [len(each.record.tries) for each in made] == [2, 1, 1]
 
 
+async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_thoughts() -> None:
+    transport = Memory(Response(200, [json.dumps(REPLY)]))
+    pipeline = await pipeline_over(transport)
+    model = "anthropic.claude-sonnet-4-20250514-v1:0"
+    pipeline.most_output[model] = 8192
+    body: Any = {**CALL.converse, "inferenceConfig": {"maxTokens": 128_000}}
+    await pipeline.complete(exchange(), replace(CALL, model=model, converse=body))
+    sent = json.loads(transport.sent[0].body)
+    assert sent["inferenceConfig"]["maxTokens"] == 8192
+    assert sent["additionalModelRequestFields"]["thinking"]["budget_tokens"] < 8192
+
+
 async def test_what_a_caller_says_of_a_limit_is_none() -> None:
     words = "Value 'The maximum tokens you requested exceeds the model limit of 1' failed to satisfy constraint"
     refusal = Response(400, [json.dumps({"message": words})])
