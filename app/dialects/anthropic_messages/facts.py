@@ -13,6 +13,8 @@ STOP_REASONS = {
     "tool_use": "tool_use",
     "guardrail_intervened": "refusal",
     "content_filtered": "refusal",
+    "refusal": "refusal",
+    "pause_turn": "pause_turn",
 }
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 

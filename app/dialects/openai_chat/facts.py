@@ -13,6 +13,7 @@ FINISH_REASONS = {
     "tool_use": "tool_calls",
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
+    "refusal": "content_filter",
 }
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 

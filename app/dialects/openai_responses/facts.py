@@ -18,6 +18,7 @@ INCOMPLETE = {
     "model_context_window_exceeded": "max_output_tokens",
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
+    "refusal": "content_filter",
 }
 IMAGE = "image_generation_call"
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})

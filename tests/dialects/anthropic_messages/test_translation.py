@@ -467,6 +467,12 @@ def test_a_turn_with_calls_stops_for_them_whatever_the_model_says(said: str, tol
     assert stop_reason(said, has_calls=False) == (told if told == "max_tokens" else "end_turn")
 
 
+@pytest.mark.parametrize("has_calls", [True, False])
+@pytest.mark.parametrize(("said", "told"), [("refusal", "refusal"), ("pause_turn", "pause_turn"), ("new", "end_turn")])
+def test_the_reasons_that_models_give_in_their_own_words(said: str, told: str, has_calls: bool) -> None:
+    assert stop_reason(said, has_calls=has_calls) == told
+
+
 def test_an_image_is_what_it_begins_like() -> None:
     picture = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "iVBORw0KGgoAAAAA"}}
     block: Any = call(content(picture)).converse["messages"][0]["content"][0]

@@ -415,6 +415,12 @@ def test_a_turn_with_calls_stops_for_them_whatever_the_model_says(said: str, tol
     assert finish_reason(said, has_calls=False) == ("length" if told == "length" else "stop")
 
 
+@pytest.mark.parametrize("has_calls", [True, False])
+@pytest.mark.parametrize(("said", "told"), [("refusal", "content_filter"), ("pause_turn", "stop"), ("new", "stop")])
+def test_the_reasons_that_models_give_in_their_own_words(said: str, told: str, has_calls: bool) -> None:
+    assert finish_reason(said, has_calls=has_calls) == told
+
+
 @pytest.mark.parametrize(
     ("data", "called", "told"),
     [

@@ -445,6 +445,8 @@ def test_thoughts_are_sealed_only_where_asked_for() -> None:
         ("model_context_window_exceeded", "incomplete", {"reason": "max_output_tokens"}),
         ("guardrail_intervened", "incomplete", {"reason": "content_filter"}),
         ("content_filtered", "incomplete", {"reason": "content_filter"}),
+        ("refusal", "incomplete", {"reason": "content_filter"}),
+        ("pause_turn", "completed", None),
     ],
 )
 def test_how_an_answer_ended(stop: str, status: str, reason: Any) -> None:
