@@ -6,7 +6,7 @@
     ├── PermissionRefused         403  AWS refuses the gateway's identity, or the caller may not
     ├── InvalidRequest            400  the caller's request cannot be carried out as it stands
     │   ├── ContextTooLong        400  more input than the model's context holds
-    │   ├── OutputTooLong         400  a longer answer is asked for than the model gives
+    │   ├── ModelDiffers          400  the model that was asked takes less than was thought
     │   ├── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
     │   ├── CallerTooSlow         408  the body did not arrive in time
     │   ├── ThreadRefused         400  the conversation's beginning is kept where Outcrop does not reach
@@ -34,7 +34,7 @@ A message is public by construction; what is internal goes to `detail`, and to t
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from app.kit.values import Struct
 
@@ -125,10 +125,15 @@ class ContextTooLong(InvalidRequest):
     kind = "context_too_long"
 
 
-class OutputTooLong(InvalidRequest):
-    """A longer answer is asked for than the model gives, which is of so many tokens at the `most`."""
+class ModelDiffers(InvalidRequest):
+    """The model takes less than was thought: `facts` are what it tells of its traits, by their names.
 
-    most = 0
+    `is_lasting` tells whether they hold for other calls too.
+    """
+
+    def __init__(self, message: str, facts: Mapping[str, Any] | None = None, *, is_lasting: bool = False) -> None:
+        super().__init__(message)
+        self.facts, self.is_lasting = facts or {}, is_lasting
 
 
 class BodyTooLarge(InvalidRequest):

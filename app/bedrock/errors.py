@@ -18,9 +18,9 @@ from app.errors import (
     IdentityRefused,
     InternalFailure,
     InvalidRequest,
+    ModelDiffers,
     ModelNotFound,
     NotFound,
-    OutputTooLong,
     Overloaded,
     PermissionRefused,
     ProfileRequired,
@@ -32,6 +32,7 @@ from app.errors import (
 )
 from app.kit import json
 from app.kit.clock import seconds_until
+from app.models.refusals import lesson_of
 
 _TOO_LONG = (
     "input is too long",
@@ -147,18 +148,12 @@ def _document(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-# "The maximum tokens you requested exceeds the model limit of 4096." (vercel/ai#2772, bedrock-access-gateway#41)
-_MOST_OUTPUT = re.compile(r"the maximum tokens you requested exceeds? the model limit of ([0-9]{1,9})\b")
-
-
 def _validation(message: str, _: dict[str, Any]) -> GatewayError:
     text = message.lower()
     if any(phrase in text for phrase in _TOO_LONG):
         return ContextTooLong(message)
-    if match := _MOST_OUTPUT.match(text):  # from its beginning: what a caller has said is repeated further behind
-        error = OutputTooLong(message)
-        error.most = int(match[1])
-        return error
+    if lesson := lesson_of(message):
+        return ModelDiffers(message, lesson.facts, is_lasting=lesson.is_lasting)
     if _ONLY_BY_PROFILE in text:
         return ProfileRequired(message)
     if any(phrase in text for phrase in _NO_SUCH_MODEL):

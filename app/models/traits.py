@@ -5,6 +5,7 @@ is called as the caller asked. But thoughts without a signature are not sent bac
 Claude, which refuses them. Every unusual value stands in `families/` with its evidence and date.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Literal
 
@@ -30,9 +31,11 @@ class Traits(Struct, frozen=True):
     tools: takes `toolConfig` at all.
     tool_choices: members of `toolChoice` that it takes besides `auto`.
     strict_tools: takes `strict` in a tool's specification.
+    plain_ids: takes no `.` or `:` in the ids of calls.
     top_level_unions: takes `anyOf`, `oneOf` and `allOf` at the top of a tool's schema.
     single_tool_field: takes `disable_parallel_tool_use` in additionalModelRequestFields.
     system_turns: takes messages of role `system` in the middle of a conversation.
+    most_output: how many tokens it answers at the most, where it has told.
     sampling: takes temperature and topP at all.
     temperature_with_top_p: takes both in one call.
     top_k: takes top_k not at all, as a field of its own, or inside a field `inferenceConfig`.
@@ -45,7 +48,7 @@ class Traits(Struct, frozen=True):
     reasoning: how it is asked to think: not at all, by a token budget, adaptively with an effort, by a
         `reasoningConfig` with a `maxReasoningEffort`, by a field called `reasoning_effort` or `reasoning_config`, or
         by an `effort` inside `reasoning`.
-    extra_high_effort: knows `xhigh` between `high` and `max`.
+    adaptive_only: takes no token budget beside that. extra_high_effort: knows `xhigh` between `high` and `max`.
     thinks_unasked: whether it thinks when nobody asks: no, yes unless told not to, or always.
     thinking_display: shows its thoughts only where it is asked to.
     thinking_tokens: the JSON pointer in its own reply to what its thoughts took; empty where it does not tell.
@@ -64,9 +67,11 @@ class Traits(Struct, frozen=True):
     tools: bool = True
     tool_choices: frozenset[str] = frozenset({"any", "tool"})
     strict_tools: bool = False
+    plain_ids: bool = False
     top_level_unions: bool = True
     single_tool_field: bool = False
     system_turns: bool = False
+    most_output: int = sys.maxsize
     sampling: bool = True
     temperature_with_top_p: bool = True
     top_k: TopK = "none"
@@ -79,6 +84,7 @@ class Traits(Struct, frozen=True):
     tool_caching: bool = True
     cache_ttl: bool = False
     reasoning: Reasoning = "none"
+    adaptive_only: bool = False
     extra_high_effort: bool = False
     thinks_unasked: ThinksUnasked = "no"
     thinking_display: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
@@ -22,16 +21,16 @@ from app.errors import (
     GuardrailIntervened,
     GuardrailMissing,
     InvalidRequest,
+    ModelDiffers,
     ModelNotFound,
     NotFound,
-    OutputTooLong,
     PermissionRefused,
     ProfileRequired,
 )
 from app.kit import json
 from app.kit.clock import Deadline
 from app.kit.off_loop import off_loop
-from app.kit.values import Struct, field, replace
+from app.kit.values import Struct, replace
 from app.models.ids import ModelId, parse_model_id
 from app.pipeline import ways
 from app.pipeline.exchange import Exchange
@@ -54,7 +53,9 @@ T = TypeVar("T")
 _COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 _PROFILE_SECONDS = 3.0
 _BEHIND_SECONDS = 1.0
-_MOST_MODELS = 1024
+_MOST_LESSONS = 3
+# the surfaces whose bodies are made for the traits of one model
+_FITTED = frozenset({"converse", "invoke"})
 
 
 class Pipeline(Struct, frozen=True):
@@ -64,7 +65,6 @@ class Pipeline(Struct, frozen=True):
     native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
     find_behind: finds out which model stands behind a target whose name hides it; waits for some seconds at the most.
     guardrail: one that is on every call. media: fetches what callers name by URL, where that is allowed.
-    most_output: the tokens that models answer at the most which have refused to answer more, by base id.
     """
 
     clients: Mapping[Place, BedrockClient]
@@ -77,7 +77,6 @@ class Pipeline(Struct, frozen=True):
     find_behind: Callable[[Target, float], Awaitable[None]] | None = None
     guardrail: Guardrail | None = None
     media: Fetcher | None = None
-    most_output: dict[str, int] = field(default_factory=dict)
 
     async def run(
         self, exchange: Exchange, name: str, way_to: Callable[[Target], Way[T]], targets: list[Target] | None = None
@@ -97,7 +96,7 @@ class Pipeline(Struct, frozen=True):
         if total := targets[0].limits.total:
             exchange.deadline.shorten(total - record.elapsed_ms() / 1000, "limits")
         noted = list(record.ignored), list(record.repaired)
-        chosen: dict[Target, str] = {}
+        chosen: dict[tuple[str, Place], str] = {}
         # by a weak reference: an error holds its frames, and they this
         failed: list[tuple[ref[GatewayError], Asked]] = []
         first: list[Way[T]] = []
@@ -110,17 +109,20 @@ class Pipeline(Struct, frozen=True):
                 raise InvalidRequest("no other target can carry this", param=min(lost))
 
             async def ask() -> T:
-                try:
-                    return await ask_by(way)
-                except OutputTooLong as error:
-                    # no list of Bedrock's tells what each model gives, and callers ask for what their usual one does
-                    if way.lane != "translated" or len(self.most_output) >= _MOST_MODELS:
-                        raise
-                    self.most_output[target.known.base] = error.most
-                    return await ask_by(await off_loop(exchange.size, partial(way_to, target)))
+                fitted, by = target, way
+                for _ in range(_MOST_LESSONS):
+                    try:
+                        return await ask_by(fitted, by)
+                    except ModelDiffers as error:
+                        can_learn = by.lane != "identity" and by.surface in _FITTED
+                        learned = self.planner.learn(fitted, error) if can_learn else None
+                        if learned is None:
+                            raise
+                    fitted, by = learned, await off_loop(exchange.size, partial(way_to, learned))
+                return await ask_by(fitted, by)
 
-            async def ask_by(way: Way[T]) -> T:
-                record.has_moved = record.has_moved or target != targets[0]
+            async def ask_by(target: Target, way: Way[T]) -> T:
+                record.has_moved = record.has_moved or target.key != targets[0].key
                 record.target, record.place = target.model.raw, target.place.name
                 record.lane, record.surface = way.lane, way.surface
                 record.model_behind, record.tier = target.known.raw, way.tier
@@ -132,7 +134,7 @@ class Pipeline(Struct, frozen=True):
                     return await self._ask(exchange, target, way, chosen)
                 except GatewayError as error:
                     # another call of this request may have changed what the record tells meanwhile
-                    name, known, place = chosen.get(target, target.model.raw), target.known.raw, target.place.name
+                    name, known, place = chosen.get(target.key, target.model.raw), target.known.raw, target.place.name
                     whom = name, place, way.lane, way.surface, known, way.tier
                     asked = Asked(*whom, error.upstream_request_id, record.usage, ignored, repaired)
                     failed.append((ref(error), asked))
@@ -162,7 +164,7 @@ class Pipeline(Struct, frozen=True):
         await asyncio.gather(*(self.find_behind(target, patience) for target in hidden))
         return True
 
-    async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[Target, str]) -> T:
+    async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[tuple[str, Place], str]) -> T:
         """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.
 
         Bedrock says so only when asked by the model's own id. The profile that is then found is `chosen` for the call,
@@ -171,7 +173,7 @@ class Pipeline(Struct, frozen=True):
         record, name = exchange.record, target.model.raw
         if target.by_profile:
             note_profile(record)
-        if target not in chosen:
+        if target.key not in chosen:
             try:
                 ask = await self._request(exchange, way, target.model)
                 return await self._attempt(exchange, target, way, ask)
@@ -180,17 +182,17 @@ class Pipeline(Struct, frozen=True):
                 profile = await self._profile_of(target.model, exchange.deadline) if is_ours_to_choose else None
                 if profile is None:
                     raise
-                chosen[target] = profile
+                chosen[target.key] = profile
             except (ModelNotFound, PermissionRefused) as error:
                 self.planner.forget(name)
                 if isinstance(error, ModelNotFound):
                     error.message += _where_else(way, target)
                 raise
-        record.target = chosen[target]
+        record.target = chosen[target.key]
         note_profile(record)
-        ask = await self._request(exchange, way, parse_model_id(chosen[target]))
+        ask = await self._request(exchange, way, parse_model_id(chosen[target.key]))
         answer = await self._attempt(exchange, target, way, ask)
-        self.planner.remember(name, chosen[target])
+        self.planner.remember(name, chosen[target.key])
         return answer
 
     async def _attempt(self, exchange: Exchange, target: Target, way: Way[T], request: BedrockRequest) -> T:
@@ -268,14 +270,8 @@ class Pipeline(Struct, frozen=True):
 
     def _tailored(self, call: ModelCall, target: Target) -> Draft:
         """The call as its target's model gets it, with everything named that has no effect."""
-        most, config = self.most_output.get(target.known.base, sys.maxsize), call.converse.get("inferenceConfig", {})
-        is_too_long = config.get("maxTokens", 0) > most
-        if is_too_long:  # before anything is derived of it, such as a budget of thoughts
-            call = replace(call, converse={**call.converse, "inferenceConfig": {**config, "maxTokens": most}})
         draft = tailor(call, target.traits)
         draft.ignored[:0] = call.ignored
-        if is_too_long:
-            draft.repair("max_tokens")
         return draft
 
     def takes_natively(self, target: Target, body_format: str, *, with_schema: bool = False) -> bool:

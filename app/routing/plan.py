@@ -1,17 +1,25 @@
 """From the name that a caller used to the targets that may get the call."""
 
+import logging
 import random
+import time
 from collections.abc import Mapping
+from typing import Any
 
 from app.bedrock.endpoints import HOME, Place
 from app.bedrock.transport import NO_WAITS, Waits
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, ModelDiffers
 from app.kit.values import Struct, field, replace
 from app.models.ids import ModelId, parse_model_id
 from app.models.traits import Traits, traits_of
 
+_log = logging.getLogger(__name__)
+
 DEFAULT_ALIAS = "default"
 _MOST_PROFILES = 4096
+_MOST_LESSONS = 1024
+# models change, and a lesson that is no longer true is told by nobody
+_LESSON_SECONDS = 3600.0
 
 
 class Limits(Struct, frozen=True):
@@ -39,8 +47,10 @@ class Target(Struct, frozen=True):
     by_profile: bool = False
     limits: Limits = NO_LIMITS
 
-    def __hash__(self) -> int:
-        return hash((self.model.raw, self.place))
+    @property
+    def key(self) -> tuple[str, Place]:
+        """What tells it from other targets, however its traits come to be known."""
+        return self.model.raw, self.place
 
     def native_surface(self, body_format: str) -> str:
         """The surface that takes bodies of this format as they are, or nothing.
@@ -87,6 +97,8 @@ class Planner(Struct, frozen=True):
     behind: the models behind ARNs that hide theirs, as configured, or as AWS told.
     limits: of models that have their own, by their names or their base ids.
     profiles: inference profiles, by the base ids of models that were seen to be sold only so.
+    lessons: the traits by which models turned out to differ from what was thought, and until when that holds, by
+        base id and place.
     """
 
     default_model: str
@@ -95,6 +107,7 @@ class Planner(Struct, frozen=True):
     limits: Mapping[str, Limits] = field(default_factory=dict)
     behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
+    lessons: dict[tuple[str, Place], tuple[float, dict[str, Any]]] = field(default_factory=dict)
 
     def plan(self, name: str) -> list[Target]:
         """The targets for a name, in the order in which they are to be tried.
@@ -147,6 +160,18 @@ class Planner(Struct, frozen=True):
         for model in [model for model, profile in self.profiles.items() if profile == name]:
             del self.profiles[model]
 
+    def learn(self, target: Target, error: ModelDiffers) -> Target | None:
+        """The target with the traits that its model's refusal tells of; nothing where that was known already."""
+        traits = replace(target.traits, **error.facts)
+        if traits == target.traits:
+            return None
+        key = target.known.base, target.place
+        if error.is_lasting and (key in self.lessons or len(self.lessons) < _MOST_LESSONS):
+            self.lessons[key] = time.monotonic() + _LESSON_SECONDS, {**self._learned(*key), **error.facts}
+            told = {"model": target.known.base, "traits": sorted(error.facts)}
+            _log.info("a model differs from what was thought", extra={"fields": told})
+        return replace(target, traits=traits)
+
     def model_behind(self, name: str) -> str:
         """The model that a name stands for, or nothing where it stands for itself; of a route, its first."""
         name = name or DEFAULT_ALIAS
@@ -160,7 +185,14 @@ class Planner(Struct, frozen=True):
         model = parse_model_id(choice.model)
         known = self.known(model.raw)
         limits = self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS)
-        return Target(model, known, traits_of(known), choice.place, limits=limits)
+        traits = traits_of(known)
+        if self.lessons and (facts := self._learned(known.base, choice.place)):
+            traits = replace(traits, **facts)
+        return Target(model, known, traits, choice.place, limits=limits)
+
+    def _learned(self, base: str, place: Place) -> dict[str, Any]:
+        until, facts = self.lessons.get((base, place), (0.0, {}))
+        return facts if time.monotonic() < until else {}
 
     def _by_profile(self, target: Target) -> Target:
         """The target, by the inference profile by which its model is known to be sold."""

@@ -14,11 +14,12 @@ from app.tailor.draft import Draft
 from app.tailor.media import tailor_media
 from app.tailor.output import tailor_output
 from app.tailor.reasoning import tailor_reasoning, tailor_reasoning_history
-from app.tailor.sampling import tailor_sampling
+from app.tailor.sampling import tailor_length, tailor_sampling
 from app.tailor.tools import tailor_tools
 from app.tailor.turns import tailor_turns
 
 PASSES: tuple[Callable[[Draft], None], ...] = (
+    tailor_length,
     tailor_reasoning_history,
     tailor_turns,
     tailor_caching,

@@ -10,6 +10,14 @@ from app.errors import InvalidRequest
 from app.tailor.draft import Draft
 
 
+def tailor_length(draft: Draft) -> None:
+    """Ask for no more than the model gives, before anything is derived of it, such as a budget of thoughts."""
+    config = draft.body.get("inferenceConfig", {})
+    if config.get("maxTokens", 0) > draft.traits.most_output:
+        draft.body["inferenceConfig"] = {**config, "maxTokens": draft.traits.most_output}
+        draft.repair("max_tokens")
+
+
 def tailor_sampling(draft: Draft) -> None:
     """Clamp, or leave out, what the model refuses.
 

@@ -1,6 +1,7 @@
 """The pipeline over a transport that answers from memory: what goes out, what comes back, what is recorded, what is closed."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -308,7 +309,7 @@ async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_thou
     transport = Memory(Response(200, [json.dumps(REPLY)]))
     pipeline = await pipeline_over(transport)
     model = "anthropic.claude-sonnet-4-20250514-v1:0"
-    pipeline.most_output[model] = 8192
+    pipeline.planner.lessons[model, HOME] = time.monotonic() + 9, {"most_output": 8192}
     body: Any = {**CALL.converse, "inferenceConfig": {"maxTokens": 128_000}}
     await pipeline.complete(exchange(), replace(CALL, model=model, converse=body))
     sent = json.loads(transport.sent[0].body)
@@ -323,7 +324,7 @@ async def test_what_a_caller_says_of_a_limit_is_none() -> None:
     pipeline = await pipeline_over(Memory(refusal))
     with pytest.raises(errors.InvalidRequest, match="failed to satisfy"):
         await pipeline.complete(exchange(), CALL)
-    assert pipeline.most_output == {}
+    assert pipeline.planner.lessons == {}
 
 
 async def test_a_model_that_refuses_what_it_asked_for_is_not_asked_for_ever() -> None:
@@ -332,6 +333,55 @@ async def test_a_model_that_refuses_what_it_asked_for_is_not_asked_for_ever() ->
     for answer in answers:
         answer.headers = (("x-amzn-errortype", "ValidationException"),)
     transport, made = Memory(*answers), exchange()
-    with pytest.raises(errors.OutputTooLong):
+    with pytest.raises(errors.ModelDiffers):
         await (await pipeline_over(transport)).complete(made, CALL)
     assert len(transport.sent) == 2
+
+
+def refusal(words: str) -> Response:
+    made = Response(400, [json.dumps({"message": words})])
+    made.headers = (("x-amzn-errortype", "ValidationException"),)
+    return made
+
+
+async def test_a_model_tells_one_thing_after_another_and_is_known_by_all_of_them() -> None:
+    told = (
+        "`temperature` is deprecated for this model.",
+        "The maximum tokens you requested exceeds the model limit of 9.",
+    )
+    transport = Memory(*map(refusal, told), *(Response(200, [json.dumps(REPLY)]) for _ in range(2)))
+    pipeline = await pipeline_over(transport)
+    call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 10, "temperature": 0.5}})
+    for made, attempts in ((exchange(), 3), (exchange(), 1)):
+        assert await pipeline.complete(made, call) == REPLY
+        assert sorted(made.record.repaired) == ["max_tokens", "temperature"]
+        assert (len(made.record.tries), made.record.has_moved) == (attempts, False)
+    assert json.loads(transport.sent[-1].body)["inferenceConfig"] == {"maxTokens": 9}
+
+
+async def test_what_a_schema_of_one_call_is_refused_for_is_no_lesson_for_others() -> None:
+    format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object"}'}}}
+    call = replace(
+        CALL, model="anthropic.claude-sonnet-4-6", converse={**CALL.converse, "outputConfig": {"textFormat": format_}}
+    )
+    call = replace(call, intent=Intent())
+    words = "The model returned the following errors: output_config.format.schema: Schema is too complex."
+    transport = Memory(refusal(words), Response(200, [json.dumps(REPLY)]), Response(200, [json.dumps(REPLY)]))
+    pipeline, made = await pipeline_over(transport), exchange()
+    await pipeline.complete(made, call)
+    await pipeline.complete(exchange(), call)
+    asked = [set(json.loads(sent.body)) for sent in transport.sent]
+    assert ["outputConfig" in each for each in asked] == [True, False, True]
+    assert ["toolConfig" in each for each in asked] == [False, True, False]
+    assert made.record.repaired == ["response_format"]
+
+
+async def test_a_model_that_tells_ever_more_is_not_asked_for_ever() -> None:
+    told = [
+        refusal(f"The maximum tokens you requested exceeds the model limit of {most}.") for most in range(90, 80, -1)
+    ]
+    transport = Memory(*told)
+    call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 100}})
+    with pytest.raises(errors.ModelDiffers, match="limit of 87"):
+        await (await pipeline_over(transport)).complete(exchange(), call)
+    assert len(transport.sent) == 4

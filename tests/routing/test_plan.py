@@ -1,9 +1,10 @@
 import pytest
 
 from app.bedrock.endpoints import HOME, Place
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, ModelDiffers
 from app.models.ids import parse_model_id
 from app.models.traits import Traits, traits_of
+from app.routing import plan
 from app.routing.plan import Choice, Planner, Route
 
 PLANNER = Planner("us.amazon.nova-2-lite-v1:0")
@@ -62,3 +63,32 @@ def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytes
     assert planner.profiles == {"a.b0": "us.a.b", "a.b1": "us.a.b"}
     planner.forget("us.a.b")
     assert planner.profiles == {}
+
+
+def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, elsewhere = "anthropic.claude-sonnet-5", Place("us-west-2")
+    planner = Planner(model, routes={"there": Route((Choice(model, elsewhere),))})
+    (target,) = planner.plan(model)
+    learned = planner.learn(target, ModelDiffers("no", {"most_output": 9}, is_lasting=True))
+    assert learned is not None
+    assert (learned.key, learned.traits.most_output) == (target.key, 9)
+    assert planner.learn(learned, ModelDiffers("no", {"strict_tools": True}, is_lasting=True)) is not None
+    (again,), (there,) = planner.plan(model), planner.plan("there")
+    assert (again.traits.most_output, again.traits.strict_tools) == (9, True)
+    assert there.traits == target.traits
+    now = plan.time.monotonic()
+    monkeypatch.setattr(plan.time, "monotonic", lambda: now + 3601)
+    assert planner.plan(model) == [target]
+
+
+def test_what_is_known_of_a_model_or_holds_for_one_call_only_is_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    planner = Planner("anthropic.claude-sonnet-5")
+    (target,) = planner.plan("")
+    assert planner.learn(target, ModelDiffers("no", {"sampling": False}, is_lasting=True)) is None
+    assert planner.learn(target, ModelDiffers("no")) is None
+    for_once = planner.learn(target, ModelDiffers("no", {"structured": "native"}))
+    assert for_once is not None
+    assert (for_once.traits.structured, planner.plan("")) == ("native", [target])
+    monkeypatch.setattr(plan, "_MOST_LESSONS", 0)
+    assert planner.learn(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
+    assert planner.lessons == {}

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from app.converse.words import words_of_error, words_of_model
 from app.dialects.envelopes import JSON, Whole, retry_after
 from app.errors import (
     AuthenticationFailed,
@@ -25,7 +26,6 @@ from app.kit import json
 OVERLOADED = 529  # Anthropic's own number, which its clients know
 _INDEX = re.compile(r"\[(\d+)\]")
 _TOO_LONG = "prompt is too long"
-_WRAPPING = "The model returned the following errors: "
 
 # by this the tool runners of Anthropic's SDKs (2.14) go on without a thread, and send the whole conversation
 _WITHOUT_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
@@ -64,7 +64,7 @@ def render_error(error: GatewayError, request_id: str) -> Whole:
 
 def error_of(document: dict[str, Any]) -> GatewayError:
     """The failure that an event `error` inside a stream of Bedrock's tells of, in its own words."""
-    kind, message = _inside(document)
+    kind, message = words_of_error(document)
     cls = next((cls for cls, known in _WORDS if known == kind), UpstreamFailed)
     return cls(message or "the model's stream failed")
 
@@ -75,26 +75,12 @@ def _words(error: GatewayError) -> tuple[str, str]:
     What Bedrock wraps around a model's own words is taken off: Claude Code mends requests by those. Anthropic's
     messages begin with the path of the field, and clients know a context that is too long by its words.
     """
-    kind = next((kind for cls, kind in _WORDS if isinstance(error, cls)), "api_error")
-    message = error.message
-    if message.startswith(_WRAPPING):
-        inside = message.removeprefix(_WRAPPING)
-        try:
-            own_kind, own_message = _inside(json.loads(inside))
-        except json.JsonError:
-            own_kind, own_message = "", ""
-        kind, message = own_kind or kind, own_message or inside
+    own_kind, message = words_of_model(error.message)
+    is_known = any(own_kind == known for _, known in _WORDS)
+    kind = own_kind if is_known else next((kind for cls, kind in _WORDS if isinstance(error, cls)), "api_error")
     if isinstance(error, ContextTooLong) and not message.lower().startswith(_TOO_LONG):
         return kind, f"{_TOO_LONG}: {message}"
     if error.param:
         dotted = _INDEX.sub(r".\1", error.param)
         return kind, f"{dotted}: {message.removeprefix(f'{error.param}: ')}"
     return kind, message
-
-
-def _inside(document: Any) -> tuple[str, str]:
-    """The type and the message of an error document, as far as it has them."""
-    error = document.get("error", document) if isinstance(document, dict) else {}
-    kind, message = (error.get("type"), error.get("message")) if isinstance(error, dict) else (None, None)
-    is_known = any(kind == known for _, known in _WORDS)
-    return kind if isinstance(kind, str) and is_known else "", message if isinstance(message, str) else ""

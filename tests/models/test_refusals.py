@@ -1,0 +1,93 @@
+"""What is learned of a model by the words in which it refuses, and what is not."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import asdict
+
+from app.models.refusals import lesson_of
+from app.models.traits import Traits
+
+CONVERSE = "The model returned the following errors: "
+TOLD: list[tuple[str, dict[str, Any], bool]] = [
+    ("The maximum tokens you requested exceeds the model limit of 4096. Try again.", {"most_output": 4096}, True),
+    (
+        "max_tokens: 128000 > 64000, which is the maximum allowed number of output tokens for claude-haiku-4-5",
+        {"most_output": 64_000},
+        True,
+    ),
+    ("`temperature` is deprecated for this model.", {"sampling": False}, True),
+    ("`top_k` is deprecated for this model.", {"sampling": False}, True),
+    (
+        "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+        {"temperature_with_top_p": False},
+        True,
+    ),
+    (
+        '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".',
+        {"reasoning": "adaptive", "adaptive_only": True},
+        True,
+    ),
+    ("adaptive thinking is not supported on this model", {"reasoning": "budget"}, True),
+    ("This model does not support effort level 'xhigh'. Supported: high.", {"extra_high_effort": False}, True),
+    ('tool_choice: type "tool" and "any" are not supported for this model.', {"tool_choices": frozenset()}, True),
+    ("This model doesn't support the toolConfig.toolChoice.any field.", {"tool_choices": frozenset()}, True),
+    ("This model doesn't support the toolConfig.toolChoice.tool field.", {"tool_choices": frozenset({"any"})}, True),
+    (
+        "tools.24.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level",
+        {"top_level_unions": False},
+        True,
+    ),
+    ("tools.0.custom.strict: Extra inputs are not permitted", {"strict_tools": False}, True),
+    ("output_config.format: Extra inputs are not permitted", {"structured": "tool"}, True),
+    (
+        "Malformed input request: #: extraneous key [output_config] is not permitted, please reformat",
+        {"structured": "tool"},
+        True,
+    ),
+    ("User messages cannot contain reasoning content. Please remove", {"reasoning_history": "none"}, True),
+    (
+        "This model doesn't support the reasoningContent.reasoningText.signature field. Remove",
+        {"reasoning_history": "none"},
+        True,
+    ),
+    ("Too many strict tools (73). The maximum is 20.", {"strict_tools": False, "structured": "tool"}, False),
+    ("Schemas contains too many optional parameters (87)", {"strict_tools": False, "structured": "tool"}, False),
+    ("The compiled grammar is too large, which", {"strict_tools": False, "structured": "tool"}, False),
+    ("output_config.format.schema: Schema type 'oneOf' is not supported", {"structured": "tool"}, False),
+    ("output_format.schema: For 'object' type", {"structured": "tool"}, False),
+    ("tools.3.custom: For 'array' type, property 'maxItems' is not supported", {"strict_tools": False}, False),
+    ("tools.3.custom: Circular reference detected in schema definitions", {"strict_tools": False}, False),
+]
+
+
+@pytest.mark.parametrize("prefix", ["", CONVERSE])
+@pytest.mark.parametrize(("words", "facts", "is_lasting"), TOLD)
+def test_a_refusal_tells_of_the_model(words: str, facts: dict[str, Any], is_lasting: bool, prefix: str) -> None:
+    lesson = lesson_of(prefix + words)
+    assert lesson is not None
+    assert (lesson.facts, lesson.is_lasting) == (facts, is_lasting)
+    assert facts.keys() <= asdict(Traits()).keys()
+
+
+def test_a_refusal_in_json_tells_of_it_too() -> None:
+    wrapped = CONVERSE + '{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: 9 > 8, which '
+    lesson = lesson_of(wrapped + 'is the maximum allowed number of output tokens for x"}}')
+    assert lesson is not None
+    assert lesson.facts == {"most_output": 8}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Value 'adaptive thinking is not supported on this model' failed to satisfy constraint",
+        "messages: `temperature` is deprecated for this model",
+        "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
+        "tools.0.custom.input_schema: JSON schema is invalid",
+        "This model does not support assistant message prefill.",
+        "",
+    ],
+)
+def test_what_callers_say_and_do_tells_nothing(words: str) -> None:
+    assert lesson_of(words) is None
+    assert lesson_of(CONVERSE + words) is None
