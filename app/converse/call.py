@@ -8,6 +8,16 @@ from app.kit.values import Struct, field
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
+_MOST_TOKENS: tuple[tuple[int, Effort], ...] = ((2048, "low"), (8192, "medium"))
+
+
+def effort_of(budget: int | None) -> Effort:
+    """The effort that a budget of tokens to think with amounts to; high where there is none."""
+    if budget is None:
+        return "high"
+    return next((effort for most, effort in _MOST_TOKENS if budget <= most), "high")
+
+
 class Intent(Struct):
     """What the caller wants and Converse cannot say; `tailor` says it in the words of one model, or reports it.
 

@@ -4,6 +4,7 @@ Shapes: contracts 3.2, 3.3 and 3.5; recording anthropic_mid_conversation_system 
 """
 
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from itertools import groupby
 from typing import Any
@@ -39,6 +40,8 @@ _ALLOWED = frozenset(
         "top_p",
     }
 )
+_OWN_FIELDS = ("thinking", "top_k", "output_config")
+_ID = re.compile(r"[a-zA-Z0-9_-]+\Z")
 # recording anthropic_bedrock_count_tokens_rejects_server_tools
 _TOOL_TYPES = ("bash_20250124", "custom", "text_editor_20250124", "text_editor_20250429", "text_editor_20250728")
 
@@ -65,6 +68,7 @@ def to_converse(body: Any) -> dict[str, Any]:
 def _request(body: dict[str, Any]) -> dict[str, Any]:
     if body["messages"][0]["role"] != "user":
         raise invalid('messages: first message must use the "user" role')
+    _check_calls(body["messages"])
     turns = [
         (message["role"], [_block(block) for block in _as_blocks(message["content"])]) for message in body["messages"]
     ]
@@ -74,7 +78,7 @@ def _request(body: dict[str, Any]) -> dict[str, Any]:
             for role, group in groupby(turns, key=lambda turn: turn[0])
         ],
         "inferenceConfig": {"maxTokens": body["max_tokens"] or 1},
-        "additionalModelRequestFields": {name: body[name] for name in ("thinking", "top_k") if name in body},
+        "additionalModelRequestFields": {name: body[name] for name in _OWN_FIELDS if name in body},
         "additionalModelResponseFieldPaths": ["/stop_sequence"],
     }
     for theirs, ours in (("temperature", "temperature"), ("top_p", "topP"), ("stop_sequences", "stopSequences")):
@@ -89,6 +93,23 @@ def _request(body: dict[str, Any]) -> dict[str, Any]:
         definition = {"schema": json.dumps_text(wanted["schema"])}
         request["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
     return request
+
+
+def _check_calls(messages: list[Any]) -> None:
+    """Ids as bifrost#5097 and claude-code#20901 had them refused; pictures of the assistant's, as seen live in 2026."""
+    seen: set[str] = set()
+    for turn, message in enumerate(messages):
+        for place, block in enumerate(_as_blocks(message["content"])):
+            path, kind = f"messages.{turn}.content", block.get("type")
+            if kind in ("image", "document") and message["role"] == "assistant":
+                raise invalid(f"{path}: '{kind}' blocks are not permitted within assistant turns")
+            if kind != "tool_use":
+                continue
+            if not _ID.match(block["id"]):
+                raise invalid(f"{path}.{place}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'")
+            if block["id"] in seen:
+                raise invalid(f"{path}.{place}: `tool_use` ids must be unique")
+            seen.add(block["id"])
 
 
 def _as_blocks(content: Any) -> list[Any]:

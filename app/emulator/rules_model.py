@@ -6,6 +6,8 @@ from app.emulator.catalog import Model
 from app.emulator.failure import invalid
 
 _MAX_IMAGES = 20
+_STRICT = ("claude-4.5", "claude-4.6")
+_ADAPTIVE = ("claude-5", "claude-4.6")
 
 
 def check_model_side(model: Model, request: dict[str, Any], prefix: str) -> None:
@@ -15,7 +17,7 @@ def check_model_side(model: Model, request: dict[str, Any], prefix: str) -> None
         Failure: a ValidationException.
     """
     try:
-        _check_model(model, request)
+        _check_model(model, request, prefix)
     except _Refused as refused:
         raise invalid(f"{prefix}{refused}") from None
 
@@ -24,7 +26,7 @@ class _Refused(Exception):
     """The model's own words."""
 
 
-def _check_model(model: Model, request: dict[str, Any]) -> None:
+def _check_model(model: Model, request: dict[str, Any], prefix: str) -> None:
     messages = request["messages"]
     inference = request.get("inferenceConfig") or {}
     _check_modalities(model, messages)
@@ -33,6 +35,7 @@ def _check_model(model: Model, request: dict[str, Any]) -> None:
         return
     if any(not stop.strip() for stop in inference.get("stopSequences") or ()):
         raise _Refused("stop_sequences: each stop sequence must contain non-whitespace")
+    _check_length(model, inference, prefix)
     _check_end(model, messages)
     _check_sampling(model, request, inference)
     _check_strictness(model, request)
@@ -40,6 +43,7 @@ def _check_model(model: Model, request: dict[str, Any]) -> None:
     _check_schemas_of_tools(request)
     _check_thoughts(messages)
     _check_thinking(model, request, inference)
+    _check_effort(model, request)
 
 
 def _check_modalities(model: Model, messages: list[Any]) -> None:
@@ -63,6 +67,17 @@ def _check_system_turns(model: Model, messages: list[Any]) -> None:
             raise _Refused('messages: Unexpected role "system".')
         if place == 0 or roles[place - 1] != "user" or roles[place + 1 : place + 2] not in ([], ["assistant"]):
             raise _Refused(f"messages.{place}: a system message must follow a user turn.")
+
+
+def _check_length(model: Model, inference: Any, prefix: str) -> None:
+    """Converse says so itself (vercel/ai#2772); the model's own words are those of Claude Haiku 4.5 and others."""
+    wished = inference.get("maxTokens") or 0
+    if wished > model.most_output and prefix:
+        words = f"The maximum tokens you requested exceeds the model limit of {model.most_output}."
+        raise invalid(f"{words} Try again with a maximum tokens value that is lower than {model.most_output}.")
+    if wished > model.most_output:
+        most = "which is the maximum allowed number of output tokens for"
+        raise _Refused(f"max_tokens: {wished} > {model.most_output}, {most} {model.id}")
 
 
 def _check_end(model: Model, messages: list[Any]) -> None:
@@ -94,9 +109,9 @@ def _check_sampling(model: Model, request: dict[str, Any], inference: Any) -> No
 
 
 def _check_strictness(model: Model, request: dict[str, Any]) -> None:
-    """litellm#31582 and #33193; recording strict_tool_calls for Sonnet 4.5."""
+    """litellm#31582 and #33193; recording strict_tool_calls for Sonnet 4.5, vercel/ai#18199 for 4.6."""
     for place, tool in enumerate((request.get("toolConfig") or {"tools": []})["tools"]):
-        if tool.get("toolSpec", {}).get("strict") and model.family != "claude-4.5":
+        if tool.get("toolSpec", {}).get("strict") and model.family not in _STRICT:
             raise _Refused(f"tools.{place}.custom.strict: Extra inputs are not permitted")
 
 
@@ -135,6 +150,8 @@ def _check_thinking(model: Model, request: dict[str, Any], inference: Any) -> No
         return
     if kind == "enabled":
         _check_budget(model, thinking, inference)
+    elif model.family not in _ADAPTIVE:
+        raise _Refused("adaptive thinking is not supported on this model")  # llm-gateway#1928
     if inference.get("topP") is not None and inference["topP"] < 0.95:
         # forgecode#3472
         raise _Refused("`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.")
@@ -142,10 +159,22 @@ def _check_thinking(model: Model, request: dict[str, Any], inference: Any) -> No
         raise _Refused("`temperature` may only be set to 1 when thinking is enabled.")
 
 
+def _check_effort(model: Model, request: dict[str, Any]) -> None:
+    """Seen live by others on Claude 4.5 and 4.6, 2026."""
+    effort = (_fields(request).get("output_config") or {}).get("effort")
+    if effort and model.family not in _ADAPTIVE:
+        raise _Refused("This model does not support the effort parameter.")
+    if effort == "xhigh" and model.family != "claude-5":
+        raise _Refused("This model does not support effort level 'xhigh'. Supported levels: high, low, max, medium.")
+
+
 def _check_budget(model: Model, thinking: Any, inference: Any) -> None:
     budget = thinking.get("budget_tokens")
     if model.family == "claude-5":
-        raise _Refused("thinking.type.enabled is not supported for this model. Use thinking.type.adaptive.")
+        raise _Refused(
+            '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
+            '"output_config.effort" to control thinking behavior.'
+        )
     if not isinstance(budget, int) or budget < 1024:
         raise _Refused("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
     if budget >= (inference.get("maxTokens") or budget + 1):

@@ -13,7 +13,10 @@ from app.kit.members import text_in
 from app.kit.values import field
 from app.models.traits import Traits
 from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
+from app.tailor.call_ids import CallIds
+from app.tailor.claude import fit_call, fit_to_claude
 from app.tailor.draft import PLACEHOLDER, NativeDraft
+from app.tailor.schemas import without_unions
 
 _VERSION = "bedrock-2023-05-31"
 _NEWEST_VERSION = "2026-10-21"
@@ -24,15 +27,17 @@ _FIELDS = frozenset(
     }
 )  # fmt: skip
 _THOUGHTS = ("thinking", "redacted_thinking")
+_MEDIA = ("image", "document")
 _CACHEABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
 _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
 _KNOWN = _FIELDS | _CARRIED_ELSEWHERE
 
 
 class InvokeDraft(NativeDraft):
-    """A body of Anthropic's on its way to one model, and the betas that go with it."""
+    """A body of Anthropic's on its way to one model, the betas that go with it, and the ids of its calls."""
 
     betas: list[str] = field(default_factory=list)
+    ids: CallIds = field(default_factory=lambda: CallIds(is_plain=True))
 
 
 def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] = frozenset()) -> InvokeDraft:
@@ -58,6 +63,7 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
     if own_betas is not None and strings != own_betas:
         draft.ignored.append("anthropic_beta")
     _tailor_edits(draft)
+    fit_to_claude(draft)
     _tailor_messages(draft, document.get("cache_control"))
     _tailor_tools(draft)
     if isinstance(body.get("system"), list):
@@ -107,21 +113,38 @@ def _message(message: Any, place: int, draft: InvokeDraft, takes_output: bool) -
         del message["output_config"]
         draft.ignored.append(f"{path}.output_config")
     if isinstance(message.get("content"), list):
-        message["content"] = _without_what_is_refused(_blocks(message["content"], path, draft), draft)
+        blocks = _blocks(message["content"], path, draft)
+        if text_in(message, "role") == "assistant":
+            blocks = _without_media(blocks, path, draft)
+        message["content"] = _without_what_is_refused(blocks, draft)
     return message
+
+
+def _without_media(blocks: list[Any], path: str, draft: InvokeDraft) -> list[Any]:
+    """The assistant's blocks without what it drew: "'image' blocks are not permitted within assistant turns"."""
+    media = [place for place, block in enumerate(blocks) if text_in(block, "type") in _MEDIA]
+    draft.ignored += [f"{path}.content[{place}]" for place in media]
+    return [block for block in blocks if text_in(block, "type") not in _MEDIA] if media else blocks
 
 
 def _without_what_is_refused(blocks: list[Any], draft: InvokeDraft) -> list[Any]:
     """The blocks without the thoughts of models that sign none, whose signature is empty here, and without texts that
-    are blank, as such models have them beside calls: Claude refuses both.
+    are blank, as such models have them beside calls: Claude refuses both. One that does not think takes no thoughts.
     """
-    signed = [block for block in blocks if text_in(block, "type") != "thinking" or block.get("signature")]
-    if len(signed) < len(blocks):
+    welcome = [block for block in blocks if _is_no_thought_or_welcome(block, draft)]
+    if len(welcome) < len(blocks):
         draft.repair("reasoning")
-    kept = [block for block in signed if not _is_blank(block)]
-    if len(kept) < len(signed):
+    kept = [block for block in welcome if not _is_blank(block)]
+    if len(kept) < len(welcome):
         draft.repair("blank_text")
-    return blocks if len(kept) == len(blocks) else kept or [{"type": "text", "text": PLACEHOLDER}]
+    return kept or [{"type": "text", "text": PLACEHOLDER}]
+
+
+def _is_no_thought_or_welcome(block: Any, draft: InvokeDraft) -> bool:
+    kind = text_in(block, "type")
+    if kind not in _THOUGHTS:
+        return True
+    return draft.traits.reasoning != "none" and (kind != "thinking" or bool(block.get("signature")))
 
 
 def _is_blank(block: Any) -> bool:
@@ -148,7 +171,7 @@ def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
     """The block, and whatever blocks it holds, with nothing in them that Bedrock does not know."""
     if not isinstance(block, dict):
         return block
-    block = _cacheable(block, path, draft)
+    block = fit_call(_cacheable(block, path, draft), draft.ids, draft)
     source = block.get("source")
     if isinstance(source, dict):
         if source.get("type") in ("url", "file"):
@@ -258,6 +281,11 @@ def _tool(tool: Any, path: str, draft: InvokeDraft) -> Any:
     tool.pop("eager_input_streaming", None)
     if not draft.traits.strict_tools and tool.pop("strict", False):
         draft.repair("strict")
+    schema = tool.get("input_schema")
+    if isinstance(schema, dict) and not draft.traits.top_level_unions:
+        tool["input_schema"] = without_unions(schema)
+        if tool["input_schema"] is not schema:
+            draft.repair("tool_schema")
     return tool
 
 

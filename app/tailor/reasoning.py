@@ -12,6 +12,7 @@ from typing import Any
 
 from app.converse.content import ContentBlock
 from app.converse.request import Message
+from app.models.traits import Traits
 from app.tailor.draft import Draft
 from app.tailor.tools import unforce
 
@@ -69,8 +70,7 @@ def _ask_to_think(draft: Draft) -> None:
         case "adaptive":
             shown = {"display": "summarized"} if draft.traits.thinking_display else {}
             draft.add_field("thinking", {"type": "adaptive", **shown})
-            steps = _FIVE_STEPS if draft.traits.extra_high_effort else _FOUR_STEPS
-            draft.add_field("output_config", {"effort": steps.get(effort, effort)})
+            draft.add_field("output_config", {"effort": effort_known(effort, draft.traits)})
             _make_room(draft)
         case "max_effort":
             most = _THREE_STEPS.get(effort, effort)
@@ -97,8 +97,7 @@ def _think_not(draft: Draft) -> None:
 
 def _think_by_budget(draft: Draft, wished: int) -> None:
     """A budget below maxTokens, of which a quarter stays for the answer."""
-    limit = draft.body.get("inferenceConfig", {}).get("maxTokens")
-    budget = wished if limit is None else min(wished, limit * 3 // 4)
+    budget = _within(draft.body.get("inferenceConfig", {}).get("maxTokens"), wished)
     if budget < wished:
         draft.repair("reasoning_effort")
     if budget < _MIN_BUDGET or _is_amid_calls_without_thought(draft):
@@ -106,6 +105,23 @@ def _think_by_budget(draft: Draft, wished: int) -> None:
         return
     draft.add_field("thinking", {"type": "enabled", "budget_tokens": budget})
     _make_room(draft)
+
+
+def _within(limit: int | None, wished: int) -> int:
+    return wished if limit is None else min(wished, limit * 3 // 4)
+
+
+def budget_for(effort: str, limit: int | None) -> int:
+    """The tokens to think with, for an effort and a limit of the whole answer; 0 if thoughts have no room in that."""
+    budget = _within(limit, _BUDGETS.get(effort, _BUDGETS["high"]))
+    return budget if budget >= _MIN_BUDGET else 0
+
+
+def effort_known(effort: str, traits: Traits) -> str:
+    """The effort of Anthropic's that a model knows, no higher than the one that is wanted; nothing if it knows none."""
+    if traits.reasoning != "adaptive":
+        return ""
+    return (_FIVE_STEPS if traits.extra_high_effort else _FOUR_STEPS).get(effort, effort)
 
 
 def _is_amid_calls_without_thought(draft: Draft) -> bool:

@@ -7,21 +7,16 @@ ids are refused (litellm#20047); "This model doesn't support the toolConfig.tool
 
 import hashlib
 import re
-from collections import deque
 from typing import Any, cast
 
 from app.converse.content import ContentBlock
 from app.converse.request import Message, Tool
 from app.errors import InvalidRequest
+from app.tailor.call_ids import CallIds
 from app.tailor.draft import Draft
 from app.tailor.schemas import can_be_closed, closed_schema, without_unions
-from app.tailor.unused import Unused
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
-_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}\Z")
-# which leaves room for a number
-_ID_BEGINNING = 58
-
 _NEVER_NULL = ("properties", "required")
 
 
@@ -173,27 +168,15 @@ def _legal_name(name: str) -> str:
 
 
 def _repair_ids(draft: Draft) -> None:
-    """Legal ids, each used for one call only; results go with the calls of their id in the order of both."""
-    ids = Unused("{}-{}")
-    waiting: dict[str, deque[str]] = {}
+    ids = CallIds(is_plain=draft.traits.plain_ids)
 
     def repaired(kind: str, block: Any) -> Any:
         given = block["toolUseId"]
-        if kind == "toolUse":
-            wanted = given if _ID.match(given) else _legal_id(given)
-            sent = ids.take(wanted, wanted[:_ID_BEGINNING])
-            waiting.setdefault(given, deque()).append(sent)
-        else:
-            calls = waiting.get(given)
-            sent = calls.popleft() if calls else given
+        sent = ids.of_call(given) if kind == "toolUse" else ids.of_result(given)
         return block if sent == given else {**block, "toolUseId": sent}
 
     if _map_blocks(draft, repaired):
         draft.repair("tool_ids")
-
-
-def _legal_id(given: str) -> str:
-    return "id_" + hashlib.sha256(given.encode()).hexdigest()[:24]
 
 
 def _map_blocks(draft: Draft, change: Any) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from app.kit import json
+
 pytestmark = pytest.mark.loopback
 
 C3 = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -48,6 +50,10 @@ TOOLS: Any = {"tools": [{"toolSpec": {"name": "t", "inputSchema": {"json": {"typ
 BAD_SCHEMA: Any = {"tools": [{"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "array"}}}}]}
 ENABLED = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
 ADAPTIVE = {"thinking": {"type": "adaptive"}}
+
+
+def effort(name: str) -> Any:
+    return {"output_config": {"effort": name}}
 
 
 def schema(text: str) -> Any:
@@ -180,7 +186,11 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
         {"additionalModelRequestFields": ADAPTIVE, "toolConfig": {**TOOLS, "toolChoice": {"any": {}}}},
         "Thinking may not be enabled",
     ),
-    (C5, [user("a")], {"additionalModelRequestFields": ENABLED}, "Use thinking.type.adaptive"),
+    (C5, [user("a")], {"additionalModelRequestFields": ENABLED}, 'Use "thinking.type.adaptive"'),
+    (C45, [user("a")], {"additionalModelRequestFields": ADAPTIVE}, "adaptive thinking is not supported"),
+    (C45, [user("a")], {"additionalModelRequestFields": effort("low")}, "does not support the effort parameter"),
+    (C46, [user("a")], {"additionalModelRequestFields": effort("xhigh")}, "does not support effort level 'xhigh'"),
+    (C3, [user("a")], {"inferenceConfig": {"maxTokens": 4097}}, "exceeds the model limit of 4096"),
     (C45, [user("a")], {"outputConfig": schema("nope")}, "not a valid JSON schema"),
     (
         C45,
@@ -255,6 +265,7 @@ TAKEN: list[tuple[str, Any, dict[str, Any]]] = [
     (C5, [user("a"), SYSTEM], {}),
     (C5, [user("a")], {"additionalModelRequestFields": ADAPTIVE}),
     (C4, [user("a")], {"additionalModelRequestFields": ENABLED}),
+    (C46, [user("a")], {"additionalModelRequestFields": effort("max"), "inferenceConfig": {"maxTokens": 128_000}}),
     (C4, [user("a"), assistant("b")], {}),
     (QWEN, [user("a")], {"toolConfig": {**TOOLS, "toolChoice": {"any": {}}}}),
     (QWEN, [user("a"), assistant(THOUGHT, "b"), user("c")], {}),
@@ -307,3 +318,24 @@ def test_every_violated_constraint_is_named(bedrock: Any) -> None:
         bedrock.converse(modelId="a b", messages=[user("a")], inferenceConfig={"topP": 7})
     assert "'modelId'" in str(caught.value)
     assert "'inferenceConfig.topP'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("role", "block", "words"),
+    [
+        ("assistant", {"type": "tool_use", "id": "t:0", "name": "t", "input": {}}, "should match pattern"),
+        ("assistant", {"type": "tool_use", "id": "t", "name": "t", "input": {}}, "ids must be unique"),
+        ("assistant", {"type": "document", "source": {}}, "'document' blocks are not permitted"),
+        ("user", {"type": "text", "text": "and"}, "maximum allowed number of output tokens"),
+    ],
+)
+def test_a_model_refuses_bodies_of_its_own_in_its_own_words(bedrock: Any, role: str, block: Any, words: str) -> None:
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "t", "input": {}}]},
+        {"role": role, "content": [block]},
+    ]
+    body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 4097, "messages": messages}
+    with pytest.raises(ClientError) as caught:
+        bedrock.invoke_model(modelId=C3, body=json.dumps(body))
+    assert words.lower() in caught.value.response["Error"]["Message"].lower()

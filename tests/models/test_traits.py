@@ -16,6 +16,8 @@ REAL_IDS = {
     "cohere.embed-multilingual-v3": "cohere-embed-3",
     "us.cohere.embed-v4:0": "cohere-embed-4",
     "anthropic.claude-sonnet-5": "claude-5",
+    "us.anthropic.claude-fable-5": "claude-fable-5",
+    "us.anthropic.claude-fable-5-1": "claude-5.5",
     "anthropic.claude-opus-5-5": "claude-5.5",
     "us.anthropic.claude-opus-4-8": "claude-opus-4.8",
     "anthropic.claude-opus-4-7": "claude-opus-4.7",

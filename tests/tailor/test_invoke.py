@@ -13,8 +13,8 @@ from app.models.traits import Traits
 from app.tailor.betas import filter_betas
 from app.tailor.invoke import tailor_invoke
 
-NEW = Traits(newest_version=True, cache_ttl=True, system_turns=True, strict_tools=True)
-OLD = Traits()
+NEW = Traits(newest_version=True, cache_ttl=True, system_turns=True, strict_tools=True, reasoning="adaptive")
+OLD = Traits(reasoning="budget")
 BODY: dict[str, Any] = {"model": "m", "stream": True, "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from app.converse.call import Effort, Intent, ModelCall
+from app.converse.call import Effort, Intent, ModelCall, effort_of
 from app.converse.content import ContentBlock, ToolResultContentBlock
 from app.converse.labels import request_metadata
 from app.converse.request import (
@@ -39,8 +39,6 @@ from app.errors import InvalidRequest
 from app.kit import json
 
 _NAMES = {"stop": ("stop_sequences",), "response_format.json_schema.schema": ("output_config.format.schema",)}
-_HIGH = 16384
-_EFFORTS: tuple[tuple[int, Effort], ...] = ((2048, "low"), (8192, "medium"), (_HIGH, "high"))
 # the server tool that finds deferred tools: where every tool is sent, none must be found
 _TOOL_SEARCH = "tool_search_tool"
 
@@ -147,8 +145,7 @@ def _effort(request: MessagesRequest) -> Effort | None:
         return output.effort
     if thinking is None:
         return None
-    budget = thinking.budget_tokens or _HIGH
-    return next((effort for limit, effort in _EFFORTS if budget <= limit), "high")
+    return effort_of(thinking.budget_tokens)
 
 
 def _effort_fields(request: MessagesRequest) -> tuple[str, ...]:

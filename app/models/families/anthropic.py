@@ -7,6 +7,8 @@ from app.models.families.row import row
 # every Claude since 3 takes Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
 _COMMON: dict[str, Any] = {
     "single_tool_field": True,
+    # bifrost#5097; litellm#24210 on Bedrock
+    "plain_ids": True,
     # "input_schema does not support oneOf, allOf, or anyOf at the top level" (cua#3303, kilocode#12246)
     "top_level_unions": False,
     # pydantic-ai#6098, live: a document beside a result hides the result; PDF alone passed, which nobody promises
@@ -27,6 +29,8 @@ _CLAUDE_5: dict[str, Any] = {
     "prefill": "refused",
     "cache_ttl": True,
     "reasoning": "adaptive",
+    # kilocode#10732
+    "adaptive_only": True,
     "extra_high_effort": True,
     "thinking_display": True,
 }
@@ -34,16 +38,24 @@ _CLAUDE_5: dict[str, Any] = {
 ROWS = (
     row(
         "claude-5.5",
-        r"anthropic\.claude-[a-z]+-5-5",
-        "contracts 6, 2026-11: the 5.5 line always thinks, so no tool can be forced; the rest as Claude 5",
+        r"anthropic\.claude-([a-z]+-5-5|(fable|mythos)-5-1)",
+        "contracts 6, 2026-11: the 5.5 line always thinks, so no tool can be forced; lobehub#19876: nor can it on "
+        "Fable 5.1; the rest as Claude 5",
         **_CLAUDE_5,
         structured="prompt",
         tool_choices=frozenset(),
         thinks_unasked="always",
     ),
     row(
+        "claude-fable-5",
+        r"anthropic\.claude-(fable|mythos)-5",
+        "Anthropic's tables of 2026-10: it always thinks; celeste#393: a tool can be forced all the same",
+        **_CLAUDE_5,
+        thinks_unasked="always",
+    ),
+    row(
         "claude-5",
-        r"anthropic\.claude-(opus|sonnet|haiku|fable)-[5-9]",
+        r"anthropic\.claude-(opus|sonnet|haiku|fable|mythos)-[5-9]",
         "AWS user guide and contracts 6, 2026-11: no sampling, adaptive thinking, system turns; promptfoo#10631 and "
         "lobehub#17620: it thinks unless told not to, and hides its thoughts unless asked",
         **_CLAUDE_5,
@@ -64,8 +76,10 @@ ROWS = (
     row(
         "claude-4.6",
         r"anthropic\.claude-(opus|sonnet|haiku)-4-6",
-        "recordings bedrock_model_thinking_part_anthropic_adaptive, native_output (Sonnet 4.6, 2026)",
+        "recordings bedrock_model_thinking_part_anthropic_adaptive, native_output (Sonnet 4.6, 2026); vercel/ai#18199: "
+        "strict tools (Opus 4.6)",
         **_COMMON,
+        strict_tools=True,
         temperature_with_top_p=False,
         prefill="refused",
         cache_ttl=True,
