@@ -9,13 +9,14 @@ from typing import Any
 
 from app.converse.call import NativeCall
 from app.errors import InvalidRequest
-from app.kit.members import text_in
+from app.kit.members import listed, text_in
 from app.kit.values import field
 from app.models.traits import Traits
 from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
 from app.tailor.call_ids import CallIds
 from app.tailor.claude import fit_call, fit_to_claude
 from app.tailor.draft import PLACEHOLDER, NativeDraft
+from app.tailor.loops import beginning_of_loop
 from app.tailor.schemas import without_unions
 
 _VERSION = "bedrock-2023-05-31"
@@ -152,19 +153,23 @@ def _is_blank(block: Any) -> bool:
 
 
 def _think_only_behind_thoughts(draft: InvokeDraft) -> None:
-    """Have nothing thought where calls are gone on from without a thought before them: such a turn must begin with one
-    ("Expected `thinking` or `redacted_thinking`, but found `tool_use`"), and another model may have made the calls.
+    """Have nothing thought where a loop of calls began without a thought: it must begin with one ("Expected `thinking`
+    or `redacted_thinking`, but found `tool_use`"), and another model may have begun it.
     """
     if text_in(draft.body.get("thinking"), "type") != "enabled":
         return
-    turns = [turn for turn in draft.body["messages"] if isinstance(turn, dict)]
-    calling = max((place for place, turn in enumerate(turns) if text_in(turn, "role") == "assistant"), default=-1)
-    # whatever the user and the system say behind a turn is one turn to the model
-    behind = [block for turn in turns[calling + 1 :] for block in _as_blocks(turn.get("content"))]
-    is_amid = any(text_in(block, "type") == "tool_result" for block in behind)
-    if is_amid and text_in(next(iter(_as_blocks(turns[calling].get("content"))), None), "type") not in _THOUGHTS:
+    beginning = beginning_of_loop(
+        draft.body["messages"], lambda turn: text_in(turn, "role") == "assistant", _has_results
+    )
+    if beginning is not None and text_in(_as_blocks(beginning.get("content"))[0], "type") not in _THOUGHTS:
         del draft.body["thinking"]
         draft.repair("reasoning_effort")
+
+
+def _has_results(turn: Any) -> bool:
+    return isinstance(turn, dict) and any(
+        text_in(block, "type") == "tool_result" for block in listed(turn.get("content"))
+    )
 
 
 def _block(block: Any, path: str, draft: InvokeDraft) -> Any:

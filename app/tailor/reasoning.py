@@ -14,6 +14,7 @@ from app.converse.content import ContentBlock
 from app.converse.request import Message
 from app.models.traits import Traits
 from app.tailor.draft import Draft
+from app.tailor.loops import beginning_of_loop
 from app.tailor.tools import unforce
 
 _MIN_BUDGET = 1024
@@ -100,7 +101,7 @@ def _think_by_budget(draft: Draft, wished: int) -> None:
     budget = _within(draft.body.get("inferenceConfig", {}).get("maxTokens"), wished)
     if budget < wished:
         draft.repair("reasoning_effort")
-    if budget < _MIN_BUDGET or _is_amid_calls_without_thought(draft):
+    if budget < _MIN_BUDGET or _is_amid_loop_without_thought(draft):
         draft.repair("reasoning_effort")
         return
     draft.add_field("thinking", {"type": "enabled", "budget_tokens": budget})
@@ -124,14 +125,17 @@ def effort_known(effort: str, traits: Traits) -> str:
     return (_FIVE_STEPS if traits.extra_high_effort else _FOUR_STEPS).get(effort, effort)
 
 
-def _is_amid_calls_without_thought(draft: Draft) -> bool:
-    """True if the model would go on from calls that it made without thinking: such a turn must begin with a thought.
+def _is_amid_loop_without_thought(draft: Draft) -> bool:
+    """True if the model would go on in a loop of calls that it began without thinking, which it does not.
 
-    A client that keeps no thinking blocks would otherwise fail at the second round of every loop of calls.
+    A client that keeps no thinking blocks would otherwise fail at the second round of every loop.
     """
-    calling = [message["content"] for message in draft.body["messages"] if message["role"] == "assistant"][-1:]
-    is_amid = any("toolResult" in block for block in draft.body["messages"][-1]["content"])
-    return is_amid and any("reasoningContent" not in content[0] for content in calling)
+    beginning = beginning_of_loop(
+        draft.body["messages"],
+        lambda message: message["role"] == "assistant",
+        lambda message: any("toolResult" in block for block in message["content"]),
+    )
+    return beginning is not None and "reasoningContent" not in beginning["content"][0]
 
 
 def _make_room(draft: Draft) -> None:

@@ -266,6 +266,17 @@ def test_calls_without_a_thought_are_gone_on_from_without_one_whatever_is_said_b
     assert draft.repaired == ["reasoning", "reasoning_effort"]
 
 
+def test_a_loop_that_began_with_a_thought_goes_on_thinking() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    again = [{"role": "assistant", "content": [{**CALL, "id": "u"}]}, RESULT]
+    for first, is_kept in (([SIGNED, CALL], True), ([CALL], False)):
+        messages = [*BODY["messages"], {"role": "assistant", "content": first}, RESULT, *again, *again]
+        assert ("thinking" in fit(messages=messages, thinking=thinking).body) == is_kept
+        # what the user says begins a turn anew
+        answered = fit(messages=[*messages, *again[:1], {"role": "user", "content": "hi"}], thinking=thinking)
+        assert answered.body["thinking"] == thinking
+
+
 def test_a_cache_point_for_all_that_has_no_place_is_named() -> None:
     assert fit(messages=[], cache_control=CONTROL).ignored == ["cache_control"]
     assert fit(cache_control="yes").ignored == ["cache_control"]

@@ -501,6 +501,9 @@ class TestReasoning:
 
         assert fields(assistant(use("1")), user(result("1"))) == (None, ["reasoning_effort"])
         assert fields(assistant(thought, use("1")), user(result("1")))[0] is not None
+        rounds = assistant(use("2")), user(result("2")), assistant(use("3")), user(result("3"))
+        assert fields(assistant(thought, use("1")), user(result("1")), *rounds)[0] is not None
+        assert fields(assistant(use("1")), user(result("1")), *rounds)[0] is None
         assert fields(assistant("b"), user("c"))[0] is not None
         assert fields(user(result("1")))[0] is not None
         assert fields(assistant(use("1")), user(result("1")), traits=CLAUDE_46)[0] is not None
