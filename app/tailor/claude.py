@@ -10,13 +10,16 @@ claude-code#20901); models that do not think take no thoughts back (vercel/ai#70
 from typing import Any
 
 from app.converse.call import effort_of
+from app.converse.media import image_format
 from app.kit.members import listed, text_in
 from app.tailor.call_ids import CallIds
-from app.tailor.draft import NativeDraft
+from app.tailor.draft import PLACEHOLDER, NativeDraft
 from app.tailor.reasoning import budget_for, effort_known
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 _FORCED = ("any", "tool")
+_MEDIA = ("image", "document")
+THOUGHTS = ("thinking", "redacted_thinking")
 # Anthropic's own, where nobody names one
 _EFFORT = "high"
 
@@ -122,3 +125,58 @@ def fit_call(block: dict[str, Any], ids: CallIds, draft: NativeDraft) -> dict[st
         return block
     draft.repair("tool_ids")
     return {**block, name: sent}
+
+
+def fit_content(blocks: list[Any], role: str, path: str, draft: NativeDraft) -> list[Any]:
+    """The blocks of a turn, or of a result, that Claude takes there; of the assistant's turns there may be none."""
+    if role == "assistant":
+        blocks = _without_media(blocks, path, draft)
+    welcome = [block for block in blocks if _is_no_thought_or_welcome(block, draft)]
+    if len(welcome) < len(blocks):
+        draft.repair("reasoning")
+    kept = without_blanks(welcome, draft)
+    return kept if kept or role == "assistant" else [{"type": "text", "text": PLACEHOLDER}]
+
+
+def _without_media(blocks: list[Any], path: str, draft: NativeDraft) -> list[Any]:
+    media = [place for place, block in enumerate(blocks) if text_in(block, "type") in _MEDIA]
+    draft.ignored += [f"{path}.content[{place}]" for place in media]
+    return [block for block in blocks if text_in(block, "type") not in _MEDIA] if media else blocks
+
+
+def _is_no_thought_or_welcome(block: Any, draft: NativeDraft) -> bool:
+    """Thoughts of models that sign none have an empty signature here; a model that does not think takes none at all."""
+    kind = text_in(block, "type")
+    if kind not in THOUGHTS:
+        return True
+    return draft.traits.reasoning != "none" and (kind != "thinking" or bool(block.get("signature")))
+
+
+def without_blanks(blocks: list[Any], draft: NativeDraft) -> list[Any]:
+    """The blocks without blank texts. Those before a thought stay: turns with thoughts are compared, block by block,
+    with what the model said (vercel/ai#14175).
+    """
+    compared = max((place for place, block in enumerate(blocks) if text_in(block, "type") in THOUGHTS), default=0)
+    kept = [
+        block
+        for place, block in enumerate(blocks)
+        if place < compared or text_in(block, "type") != "text" or not is_blank(block.get("text"))
+    ]
+    if len(kept) < len(blocks):
+        draft.repair("blank_text")
+    return kept
+
+
+def is_blank(text: Any) -> bool:
+    """True of a text that says nothing."""
+    return isinstance(text, str) and not text.strip()
+
+
+def fit_image(block: dict[str, Any], source: dict[str, Any], draft: NativeDraft) -> dict[str, Any]:
+    """An image under the name of what it is; see `image_format`."""
+    named, data = text_in(source, "media_type"), text_in(source, "data")
+    found = image_format(named.lower(), data) if data else None
+    if found is None or named == f"image/{found}":
+        return block
+    draft.repair("media_type")
+    return {**block, "source": {**source, "media_type": f"image/{found}"}}

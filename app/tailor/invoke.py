@@ -14,7 +14,7 @@ from app.kit.values import field
 from app.models.traits import Traits
 from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
 from app.tailor.call_ids import CallIds
-from app.tailor.claude import fit_call, fit_to_claude
+from app.tailor.claude import THOUGHTS, fit_call, fit_content, fit_image, fit_to_claude, is_blank, without_blanks
 from app.tailor.draft import PLACEHOLDER, NativeDraft
 from app.tailor.loops import beginning_of_loop
 from app.tailor.schemas import without_unions
@@ -27,8 +27,6 @@ _FIELDS = frozenset(
         "stop_sequences", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
     }
 )  # fmt: skip
-_THOUGHTS = ("thinking", "redacted_thinking")
-_MEDIA = ("image", "document")
 _CACHEABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
 _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
 _KNOWN = _FIELDS | _CARRIED_ELSEWHERE
@@ -68,7 +66,11 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
     _tailor_messages(draft, document.get("cache_control"))
     _tailor_tools(draft)
     if isinstance(body.get("system"), list):
-        body["system"] = [_cacheable(block, f"system[{place}]", draft) for place, block in enumerate(body["system"])]
+        system = [_cacheable(block, f"system[{place}]", draft) for place, block in enumerate(body["system"])]
+        body["system"] = without_blanks(system, draft)
+    if "system" in body and (body["system"] == [] or is_blank(body["system"])):
+        del body["system"]
+        draft.repair("blank_text")
     is_newest = version == _NEWEST_VERSION and traits.newest_version
     body["anthropic_version"] = _NEWEST_VERSION if is_newest else _VERSION
     if draft.betas:
@@ -98,6 +100,8 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
         return
     takes_output = PER_MESSAGE_OUTPUT in draft.betas
     fitted = [_message(message, place, draft, takes_output) for place, message in enumerate(messages)]
+    if any(_says_nothing(message) for message in fitted):
+        fitted = [message for message in fitted if not _says_nothing(message)]
     if not draft.traits.system_turns:
         fitted = _without_system_turns(fitted, draft)
     if cache_control is not None:
@@ -106,50 +110,25 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     _think_only_behind_thoughts(draft)
 
 
+def _says_nothing(message: Any) -> bool:
+    """True of a turn of the assistant's of which nothing is left: the neighbours of one role are one turn to Claude."""
+    return text_in(message, "role") == "assistant" and message.get("content") in ([], "")
+
+
 def _message(message: Any, place: int, draft: InvokeDraft, takes_output: bool) -> Any:
-    if not isinstance(message, dict) or (type(message.get("content")) is str and "output_config" not in message):
+    if not isinstance(message, dict):
         return message
-    message, path = message.copy(), f"messages[{place}]"
+    path = f"messages[{place}]"
     if "output_config" in message and not takes_output:
-        del message["output_config"]
+        message = {name: value for name, value in message.items() if name != "output_config"}
         draft.ignored.append(f"{path}.output_config")
-    if isinstance(message.get("content"), list):
-        blocks = _blocks(message["content"], path, draft)
-        if text_in(message, "role") == "assistant":
-            blocks = _without_media(blocks, path, draft)
-        message["content"] = _without_what_is_refused(blocks, draft)
-    return message
-
-
-def _without_media(blocks: list[Any], path: str, draft: InvokeDraft) -> list[Any]:
-    """The assistant's blocks without what it drew: "'image' blocks are not permitted within assistant turns"."""
-    media = [place for place, block in enumerate(blocks) if text_in(block, "type") in _MEDIA]
-    draft.ignored += [f"{path}.content[{place}]" for place in media]
-    return [block for block in blocks if text_in(block, "type") not in _MEDIA] if media else blocks
-
-
-def _without_what_is_refused(blocks: list[Any], draft: InvokeDraft) -> list[Any]:
-    """The blocks without the thoughts of models that sign none, whose signature is empty here, and without texts that
-    are blank, as such models have them beside calls: Claude refuses both. One that does not think takes no thoughts.
-    """
-    welcome = [block for block in blocks if _is_no_thought_or_welcome(block, draft)]
-    if len(welcome) < len(blocks):
-        draft.repair("reasoning")
-    kept = [block for block in welcome if not _is_blank(block)]
-    if len(kept) < len(welcome):
+    content, role = message.get("content"), text_in(message, "role")
+    if isinstance(content, list):
+        return {**message, "content": fit_content(_blocks(content, path, draft), role, path, draft)}
+    if is_blank(content):
         draft.repair("blank_text")
-    return kept or [{"type": "text", "text": PLACEHOLDER}]
-
-
-def _is_no_thought_or_welcome(block: Any, draft: InvokeDraft) -> bool:
-    kind = text_in(block, "type")
-    if kind not in _THOUGHTS:
-        return True
-    return draft.traits.reasoning != "none" and (kind != "thinking" or bool(block.get("signature")))
-
-
-def _is_blank(block: Any) -> bool:
-    return text_in(block, "type") == "text" and isinstance(block.get("text"), str) and not block["text"].strip()
+        return {**message, "content": "" if role == "assistant" else PLACEHOLDER}
+    return message
 
 
 def _think_only_behind_thoughts(draft: InvokeDraft) -> None:
@@ -161,7 +140,7 @@ def _think_only_behind_thoughts(draft: InvokeDraft) -> None:
     beginning = beginning_of_loop(
         draft.body["messages"], lambda turn: text_in(turn, "role") == "assistant", _has_results
     )
-    if beginning is not None and text_in(_as_blocks(beginning.get("content"))[0], "type") not in _THOUGHTS:
+    if beginning is not None and text_in(_as_blocks(beginning.get("content"))[0], "type") not in THOUGHTS:
         del draft.body["thinking"]
         draft.repair("reasoning_effort")
 
@@ -179,6 +158,8 @@ def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
     block = fit_call(_cacheable(block, path, draft), draft.ids, draft)
     source = block.get("source")
     if isinstance(source, dict):
+        if block.get("type") == "image":
+            block = fit_image(block, source, draft)
         if source.get("type") in ("url", "file"):
             raise InvalidRequest(
                 "must be base64: other addresses are not fetched here, nor are files of Anthropic's",
@@ -187,7 +168,7 @@ def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
         if isinstance(source.get("content"), list):
             block = {**block, "source": {**source, "content": _blocks(source["content"], f"{path}.source", draft)}}
     if isinstance(block.get("content"), list):
-        block = {**block, "content": _blocks(block["content"], path, draft)}
+        block = {**block, "content": fit_content(_blocks(block["content"], path, draft), "", path, draft)}
     return block
 
 

@@ -229,6 +229,7 @@ def test_a_cache_point_for_all_stands_on_the_last_block_that_can_have_one(conten
 UNSIGNED = {"type": "thinking", "thinking": "hm", "signature": ""}
 SIGNED = {"type": "thinking", "thinking": "hm", "signature": "s"}
 CALL = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+BLANK = {"type": "text", "text": " "}
 RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "x"}]}
 
 
@@ -238,11 +239,10 @@ RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"
         ([SIGNED, CALL], [SIGNED, CALL], []),
         ([UNSIGNED, CALL], [CALL], ["reasoning", "reasoning_effort"]),
         ([UNSIGNED, SIGNED, CALL], [SIGNED, CALL], ["reasoning"]),
-        ([UNSIGNED], [{"type": "text", "text": "."}], ["reasoning", "reasoning_effort"]),
         ([{"type": "thinking", "thinking": "hm"}, CALL], [CALL], ["reasoning", "reasoning_effort"]),
         ([CALL], [CALL], ["reasoning_effort"]),
         ([SIGNED, {"type": "text", "text": "\n"}, CALL], [SIGNED, CALL], ["blank_text"]),
-        ([{"type": "text", "text": ""}], [{"type": "text", "text": "."}], ["blank_text", "reasoning_effort"]),
+        ([SIGNED, BLANK, SIGNED, BLANK, CALL], [SIGNED, BLANK, SIGNED, CALL], ["blank_text"]),
         ([SIGNED, {"type": "text", "text": 5}], [SIGNED, {"type": "text", "text": 5}], []),
     ],
 )
@@ -264,6 +264,62 @@ def test_calls_without_a_thought_are_gone_on_from_without_one_whatever_is_said_b
     draft = fit(messages=messages, thinking={"type": "enabled", "budget_tokens": 1024})
     assert "thinking" not in draft.body
     assert draft.repaired == ["reasoning", "reasoning_effort"]
+
+
+@pytest.mark.parametrize("content", [[UNSIGNED], [BLANK], [BLANK, UNSIGNED], [], "", "\n"])
+def test_a_turn_of_which_nothing_is_left_is_none(content: Any) -> None:
+    hello = BODY["messages"][0]
+    for messages in (
+        [hello, {"role": "assistant", "content": content}],
+        [{"role": "assistant", "content": content}, hello],
+    ):
+        assert fit(messages=messages).body["messages"] == [hello]
+
+
+@pytest.mark.parametrize("content", [[BLANK], "", " "])
+def test_a_user_who_says_nothing_says_so(content: Any) -> None:
+    draft = fit(messages=[{"role": "user", "content": content}])
+    assert draft.body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "."}] if isinstance(content, list) else "."}
+    ]
+    assert draft.repaired == ["blank_text"]
+
+
+@pytest.mark.parametrize(
+    ("system", "sent"), [([BLANK, MARKED], [MARKED]), ([BLANK], None), ("", None), ("\n", None), ("s", "s")]
+)
+def test_a_blank_system_prompt_is_none(system: Any, sent: Any) -> None:
+    draft = fit(system=system)
+    assert draft.body.get("system") == sent
+    assert draft.repaired == ([] if system == "s" else ["blank_text"])
+
+
+def test_a_result_that_says_nothing_says_so() -> None:
+    said = {"type": "tool_result", "tool_use_id": "a", "content": [BLANK]}
+    draft = fit(
+        messages=[BODY["messages"][0], {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [said]}]
+    )
+    assert draft.body["messages"][2]["content"][0]["content"] == [{"type": "text", "text": "."}]
+    assert draft.repaired == ["blank_text"]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "data", "sent"),
+    [
+        ("image/jpeg", "iVBORw0KGgoAAAANSUhEUg==", "image/png"),
+        ("image/png", "iVBORw0KGgoAAAANSUhEUg==", "image/png"),
+        ("IMAGE/JPG", "eA==", "image/jpeg"),
+        ("image/tiff", "eA==", "image/tiff"),
+        ("image/png", "", "image/png"),
+    ],
+)
+def test_an_image_is_called_what_it_is(media_type: str, data: str, sent: str) -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [image]}
+    draft = fit(messages=[{"role": "user", "content": [image, result]}])
+    first, second = draft.body["messages"][0]["content"]
+    assert [each["source"]["media_type"] for each in (first, second["content"][0])] == [sent, sent]
+    assert draft.repaired == ([] if sent == media_type else ["media_type"])
 
 
 def test_a_loop_that_began_with_a_thought_goes_on_thinking() -> None:
