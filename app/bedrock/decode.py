@@ -94,7 +94,7 @@ class EventDecoder(_Decoder[Event]):
         for member in _REQUIRED.get(kind, ()):
             if not isinstance(payload.get(member), _KINDS[member]):
                 raise FrameError(f"a {kind} event without its {member}")
-        if kind == "metadata" and not isinstance(payload.get("usage", {}), dict):
+        if kind == "metadata" and not isinstance(payload.get("usage"), dict | None):
             raise FrameError("a metadata event without its usage")
         if kind == "messageStop":
             self._is_complete = True

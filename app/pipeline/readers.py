@@ -10,6 +10,7 @@ from app.bedrock.errors import error_of_openai
 from app.converse.call import NativeEvent
 from app.converse.events import Event
 from app.converse.usage import Usage, tier_of
+from app.converse.well_formed import WellFormed
 from app.errors import UpstreamFailed
 from app.tailor.undo import EventUndo, Undo
 from app.telemetry.observer import RequestRecord
@@ -42,6 +43,7 @@ class EventReader:
 
     def __init__(self, undo: Undo, record: RequestRecord) -> None:
         self._decoder = EventDecoder()
+        self._well_formed = WellFormed()
         self._undoing = EventUndo(undo) if undo.is_needed else None
         self._record = record
         self._more: Any = None
@@ -49,13 +51,10 @@ class EventReader:
 
     def feed(self, data: bytes) -> list[Event]:
         """See `Reader`."""
-        events = self._decoder.feed(data)
+        events = self._well_formed.feed(self._decoder.feed(data))
         for event in events:
             if "metadata" in event:
-                if "usage" not in event["metadata"]:  # some send more than one (opencode#38712)
-                    events = [each for each in events if each is not event]
-                else:
-                    self._note(event["metadata"])
+                self._note(event["metadata"])
             elif "messageStop" in event:
                 self._more = event["messageStop"].get("additionalModelResponseFields")
         return events if self._undoing is None else self._undoing.feed(events)

@@ -64,8 +64,6 @@ class EventStream:
                 if reason in MALFORMED:
                     raise UpstreamFailed("the model's output was malformed", detail=reason)
                 self._stop = stop_reason(reason, has_calls=self._has_calls)
-                for index in [*self._numbers]:  # some models end without ending their blocks (pi#8314)
-                    yield _frame("content_block_stop", {"index": self._numbers.pop(index)})
             case {"metadata": metadata}:
                 yield from self._end(metadata["usage"], metadata.get("serviceTier", {}).get("type"))
 

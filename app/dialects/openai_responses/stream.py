@@ -99,9 +99,6 @@ class ResponseStream:
                 if reason in MALFORMED:
                     self._closing = None
                     return
-                for index in sorted(self._open):
-                    yield from self._close("completed")
-                    self._closing = self._ended(index)
                 yield from self._close("incomplete" if reason in INCOMPLETE else "completed")
             case {"metadata": {"usage": usage} as metadata}:
                 self._usage = usage

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from app import errors
 from app.converse.fold import unfold
+from app.converse.well_formed import WellFormed
 from app.dialects.anthropic_messages.citations import from_converse, to_converse
 from app.dialects.anthropic_messages.errors import render_error
 from app.dialects.anthropic_messages.facts import MessageFacts, stop_reason
@@ -485,7 +486,7 @@ def test_blocks_that_the_model_leaves_open_are_closed() -> None:
     reply: Any = {"output": {"message": message}, "stopReason": "tool_use", "usage": {}}
     left_open = [event for event in unfold(reply) if "contentBlockStop" not in event]
     told, stream = [], EventStream(MessageFacts("msg_1", "m"))
-    for line in joined(stream.from_event, left_open).decode().splitlines():
+    for line in joined(stream.from_event, WellFormed().feed(left_open)).decode().splitlines():
         if line.startswith("event: "):
             told.append(line.removeprefix("event: "))
     assert told.count("content_block_start") == told.count("content_block_stop") == 2

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.converse.fold import unfold
+from app.converse.well_formed import WellFormed
 from app.dialects.documents import object_of, validate
 from app.dialects.openai_chat.facts import ChatFacts, finish_reason
 from app.dialects.openai_chat.request import to_call
@@ -442,3 +443,19 @@ def test_an_image_that_begins_like_nothing_is_what_it_is_called() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/webp;base64,A"}}
     block: Any = call(**content(image)).converse["messages"][0]["content"][0]
     assert block["image"]["format"] == "webp"
+
+
+def test_blocks_that_the_model_leaves_open_are_whole_all_the_same() -> None:
+    call: Any = {"toolUseId": "t", "name": "f"}
+    events: list[Any] = [
+        {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"reasoningContent": {"signature": "s"}}}},
+        {"contentBlockStart": {"contentBlockIndex": 1, "start": {"toolUse": call}}},
+        {"contentBlockStart": {"contentBlockIndex": 2, "start": {"toolUse": {**call, "name": "g"}}}},
+        {"contentBlockDelta": {"contentBlockIndex": 2, "delta": {"toolUse": {"input": '{"input":"ls"}'}}}},
+        {"messageStop": {"stopReason": "tool_use"}},
+    ]
+    stream = ChunkStream(ChatFacts("c", 1, "m", custom_tools=frozenset({"g"})))
+    told = joined(stream.from_event, WellFormed().feed(events)).decode()
+    for said in ('"signature":"s"', '"arguments":"{}"', '"input":"ls"'):
+        assert told.count(said) == 1
+        assert told.index(said) < told.index('"finish_reason":"tool_calls"')

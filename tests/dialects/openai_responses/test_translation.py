@@ -12,6 +12,7 @@ from openai.types.responses.response_output_item import ImageGenerationCall
 from pydantic import TypeAdapter
 
 from app.converse.fold import unfold
+from app.converse.well_formed import WellFormed
 from app.dialects.documents import validate
 from app.dialects.openai_responses.facts import ResponseFacts
 from app.dialects.openai_responses.request import to_call
@@ -596,6 +597,9 @@ def test_a_call_that_was_cut_off_is_not_sent_back_unless_it_was_answered() -> No
         assert broken.ignored == ["input[1].arguments"]
 
 
+STOPPED_SHORT: Any = {"messageStop": {"stopReason": "max_tokens"}}
+
+
 def test_items_are_in_the_order_in_which_they_began_and_all_of_them_end() -> None:
     events: list[Any] = [
         {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "first"}}},
@@ -610,7 +614,7 @@ def test_items_are_in_the_order_in_which_they_began_and_all_of_them_end() -> Non
     joined(stream.from_event, events[2:3])
     assert joined(stream.from_event, events[:1])
     joined(stream.from_event, [{"contentBlockStop": {"contentBlockIndex": 0}}])
-    unended = ended(ResponseStream(facts()), [*events[:2], {"messageStop": {"stopReason": "max_tokens"}}])
+    unended = ended(ResponseStream(facts()), WellFormed().feed([*events[:2], STOPPED_SHORT]))
     assert [item["status"] for item in unended[-1]["response"]["output"]] == ["completed", "incomplete"]
     *closing, failed = events_of(stream.fail(UpstreamFailed("gone")))
     assert closing[-1]["type"] == "response.output_item.done"

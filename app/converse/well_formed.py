@@ -1,0 +1,64 @@
+"""Streams of events as translators may rely on them, whatever a model's runtime leaves out or splits."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from typing import cast
+
+from app.converse.events import ContentBlockDelta, Event
+
+
+class WellFormed:
+    """Puts one stream right.
+
+    A block has ended before its message has: some models tell only of the latter, and what waits for a block's end
+    would be lost (pi#8314, opencode#38712). Encrypted thoughts come in one piece (inspect_ai#5299). Tokens are told
+    behind the end of the message, and metadata without any, which some send besides, not at all.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[int, list[str]] = {}
+        self._newest = -1
+        self._has_stopped = False
+        self._early: list[Event] = []
+
+    def feed(self, events: Iterable[Event]) -> list[Event]:
+        """The next events, as far as they can be told."""
+        told: list[Event] = []
+        for event in events:
+            if (delta := event.get("contentBlockDelta")) is not None:
+                index = delta["contentBlockIndex"]
+                if index != self._newest:
+                    self._open.setdefault(index, [])
+                    self._newest = index
+                if "reasoningContent" not in delta["delta"] or not self._is_held(index, delta["delta"]):
+                    told.append(event)
+            elif (start := event.get("contentBlockStart")) is not None:
+                self._open.setdefault(start["contentBlockIndex"], [])
+                told.append(event)
+            elif (stop := event.get("contentBlockStop")) is not None:
+                told += self._end(stop["contentBlockIndex"])
+            elif "messageStop" in event:
+                for index in [*self._open]:
+                    told += self._end(index)
+                told += event, *self._early
+                self._has_stopped, self._early = True, []
+            elif (metadata := event.get("metadata")) is None:
+                told.append(event)
+            elif metadata.get("usage") is not None:
+                (told if self._has_stopped else self._early).append(event)
+        return told
+
+    def _is_held(self, index: int, delta: ContentBlockDelta) -> bool:
+        piece = delta["reasoningContent"].get("redactedContent")
+        if piece is not None:
+            self._open[index].append(piece)
+        return piece is not None
+
+    def _end(self, index: int) -> Iterable[Event]:
+        self._newest = -1
+        if pieces := self._open.pop(index, None):
+            # each piece is whole in its own base64
+            whole = pieces[0] if len(pieces) == 1 else b64encode(b"".join(map(b64decode, pieces))).decode()
+            delta = {"delta": {"reasoningContent": {"redactedContent": whole}}, "contentBlockIndex": index}
+            yield cast(Event, {"contentBlockDelta": delta})
+        yield {"contentBlockStop": {"contentBlockIndex": index}}

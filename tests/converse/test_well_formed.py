@@ -1,0 +1,83 @@
+"""Streams that are put right before anybody translates them, and those that need not be."""
+
+import base64
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.converse.fold import fold
+from app.converse.well_formed import WellFormed
+
+BEGUN: Any = {"messageStart": {"role": "assistant"}}
+STOPPED: Any = {"messageStop": {"stopReason": "end_turn"}}
+TOLD: Any = {"metadata": {"usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}}}
+CALL: Any = {"contentBlockStart": {"contentBlockIndex": 1, "start": {"toolUse": {"toolUseId": "t", "name": "f"}}}}
+
+
+def delta(index: int, **said: Any) -> Any:
+    return {"contentBlockDelta": {"contentBlockIndex": index, "delta": said}}
+
+
+def sealed(index: int, data: bytes) -> Any:
+    return delta(index, reasoningContent={"redactedContent": base64.b64encode(data).decode()})
+
+
+def end(index: int) -> Any:
+    return {"contentBlockStop": {"contentBlockIndex": index}}
+
+
+WHOLE = [
+    BEGUN,
+    delta(0, text="a"),
+    delta(0, text="b"),
+    end(0),
+    CALL,
+    delta(1, toolUse={"input": "{}"}),
+    end(1),
+    STOPPED,
+]
+
+
+@given(st.lists(st.integers(0, 9)))
+def test_a_stream_that_is_right_stays_as_it_is(cuts: list[int]) -> None:
+    events, well_formed, told = [*WHOLE, TOLD], WellFormed(), []
+    places = [0, *sorted(cuts), len(events)]
+    for begin, stop in pairwise(places):
+        told += well_formed.feed(events[begin:stop])
+    assert told == events
+
+
+@pytest.mark.parametrize("left_open", [{0}, {1}, {0, 1}])
+def test_blocks_end_before_their_message(left_open: set[int]) -> None:
+    events = [event for event in WHOLE if not any(event == end(index) for index in left_open)]
+    told = WellFormed().feed([*events, TOLD])
+    assert sorted(map(str, told)) == sorted(map(str, [*WHOLE, TOLD]))
+    assert told[-2:] == [STOPPED, TOLD]
+    assert fold(told)["output"]["message"]["content"] == [
+        {"text": "ab"},
+        {"toolUse": {"toolUseId": "t", "name": "f", "input": {}}},
+    ]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("pieces", [[b"whole"], [b"a", b"bcd", b"efghi"]])
+def test_an_encrypted_thought_comes_in_one_piece(pieces: list[bytes], ends: bool) -> None:
+    events = [BEGUN, *(sealed(0, piece) for piece in pieces), *([end(0)] if ends else []), delta(1, text="x"), STOPPED]
+    told = WellFormed().feed(events)
+    assert told.count(sealed(0, b"".join(pieces))) == 1
+    assert told.index(sealed(0, b"".join(pieces))) + 1 == told.index(end(0))
+    assert told[-1] == STOPPED
+
+
+def test_tokens_are_told_last_and_metadata_without_any_not_at_all() -> None:
+    empty: list[Any] = [{"metadata": {"metrics": {"latencyMs": 1}}}, {"metadata": {"usage": None}}]
+    assert WellFormed().feed([BEGUN, *empty, TOLD, STOPPED, *empty]) == [BEGUN, STOPPED, TOLD]
+    assert WellFormed().feed([BEGUN, STOPPED, empty[0], TOLD]) == [BEGUN, STOPPED, TOLD]
+
+
+def test_what_nobody_began_ends_all_the_same_and_what_nobody_knows_passes() -> None:
+    unknown: Any = {"somethingNew": {}}
+    assert WellFormed().feed([end(3), unknown]) == [end(3), unknown]
