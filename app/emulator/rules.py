@@ -9,6 +9,7 @@ from typing import Any
 
 from app.emulator.catalog import Model
 from app.emulator.failure import Failure, invalid, model_refused
+from app.emulator.grammar import complaint
 from app.emulator.rules_apart import check_apart
 from app.emulator.rules_model import check_model_side
 from app.kit import json
@@ -278,21 +279,5 @@ def _check_output(request: dict[str, Any]) -> None:
         schema = None
     if not isinstance(schema, dict):
         raise invalid("The value at outputConfig.textFormat.structure.jsonSchema.schema is not a valid JSON schema.")
-    if bounded := _first_bound(schema):
-        # altk-boost#118, litellm#29168
-        raise model_refused(f"output_config.format.schema: For 'integer' type, properties {bounded} are not supported")
-    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
-        raise model_refused(
-            "output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false"
-        )
-
-
-def _first_bound(schema: Any) -> str:
-    """A bound of a number, anywhere in the schema."""
-    if isinstance(schema, dict):
-        if schema.get("type") in ("integer", "number"):
-            return next((name for name in ("maximum", "minimum") if name in schema), "")
-        return next((found for value in schema.values() if (found := _first_bound(value))), "")
-    if isinstance(schema, list):
-        return next((found for value in schema if (found := _first_bound(value))), "")
-    return ""
+    if words := complaint(schema):
+        raise model_refused(f"output_config.format.schema: {words}")

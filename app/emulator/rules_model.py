@@ -4,6 +4,8 @@ from typing import Any
 
 from app.emulator.catalog import Model
 from app.emulator.failure import invalid
+from app.emulator.grammar import complaint, complaint_together
+from app.kit import json
 
 _MAX_IMAGES = 20
 _STRICT = ("claude-4.5", "claude-4.6")
@@ -113,6 +115,21 @@ def _check_strictness(model: Model, request: dict[str, Any]) -> None:
     for place, tool in enumerate((request.get("toolConfig") or {"tools": []})["tools"]):
         if tool.get("toolSpec", {}).get("strict") and model.family not in _STRICT:
             raise _Refused(f"tools.{place}.custom.strict: Extra inputs are not permitted")
+    _check_grammars(request)
+
+
+def _check_grammars(request: dict[str, Any]) -> None:
+    specs = [tool.get("toolSpec", {}) for tool in (request.get("toolConfig") or {"tools": []})["tools"]]
+    strict = {place: spec["inputSchema"]["json"] for place, spec in enumerate(specs) if spec.get("strict")}
+    for place, schema in strict.items():
+        if words := complaint(schema):
+            raise _Refused(f"tools.{place}.custom: {words}")
+    wanted = (request.get("outputConfig") or {}).get("textFormat")
+    output = [json.loads(wanted["structure"]["jsonSchema"]["schema"])] if wanted else []
+    if output and (words := complaint(output[0])):
+        raise _Refused(f"output_config.format.schema: {words}")
+    if words := complaint_together([*strict.values(), *output], len(strict)):
+        raise _Refused(words)
 
 
 def _check_format(model: Model, request: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ class Draft(Struct):
     body: what will be sent; its members may be replaced, not written into.
     repaired: changes that the caller might notice, for `x-outcrop-repaired`.
     ignored: wishes that this model cannot fulfil and that change nothing else, for `x-outcrop-ignored`.
-    names: as those of the call.
+    names: as those of the call. grammars: those that the tools' schemas became.
     """
 
     body: ConverseRequest
@@ -32,6 +32,7 @@ class Draft(Struct):
     ignored: list[str] = field(default_factory=list)
     undo: Undo = field(default_factory=Undo)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    grammars: list[Any] = field(default_factory=list)
 
     @classmethod
     def of(cls, call: ModelCall, traits: Traits) -> "Draft":

@@ -10,7 +10,8 @@ from app.converse.request import JsonSchemaDefinition
 from app.errors import InvalidRequest
 from app.kit import json
 from app.tailor.draft import Draft
-from app.tailor.schemas import can_be_closed, closed_schema, without_unions
+from app.tailor.grammar import fit_together, grammar_of
+from app.tailor.schemas import without_unions
 
 ANSWER_TOOL = "json_answer"
 
@@ -29,20 +30,25 @@ def tailor_output(draft: Draft) -> None:
     except json.JsonError:
         where = draft.path("response_format.json_schema.schema")
         raise InvalidRequest("the schema is nested too deeply", param=where) from None
+    grammar = grammar_of(schema) if draft.traits.structured == "native" else None
     match draft.traits.structured:
-        case "native" if can_be_closed(schema):
-            _close_schema(draft, definition, schema)
+        case "native" if grammar is not None and _fits(draft, grammar):
+            _put_grammar(draft, definition, grammar, is_changed=grammar != schema)
         case "native" | "tool" if _may_force_tool(draft, schema):
             _force_answer_tool(draft, definition)
         case _:
             _ask(draft, definition)
 
 
-def _close_schema(draft: Draft, definition: JsonSchemaDefinition, schema: Any) -> None:
-    closed = closed_schema(schema)
-    if closed == schema:
+def _fits(draft: Draft, grammar: Any) -> bool:
+    """True if the grammar goes with those of the tools, where the model takes only so much of all."""
+    return not draft.traits.bounded_grammar or fit_together([grammar, *draft.grammars], len(draft.grammars))
+
+
+def _put_grammar(draft: Draft, definition: JsonSchemaDefinition, grammar: Any, *, is_changed: bool) -> None:
+    if not is_changed:
         return
-    changed: JsonSchemaDefinition = {**definition, "schema": json.dumps_text(closed)}
+    changed: JsonSchemaDefinition = {**definition, "schema": json.dumps_text(grammar)}
     draft.body["outputConfig"] = {
         **draft.body["outputConfig"],
         "textFormat": {"type": "json_schema", "structure": {"jsonSchema": changed}},

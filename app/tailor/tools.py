@@ -14,7 +14,8 @@ from app.converse.request import Message, Tool
 from app.errors import InvalidRequest
 from app.tailor.call_ids import CallIds
 from app.tailor.draft import Draft
-from app.tailor.schemas import can_be_closed, closed_schema, without_unions
+from app.tailor.grammar import fit_together, grammar_of
+from app.tailor.schemas import has_unions, without_unions
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _NEVER_NULL = ("properties", "required")
@@ -111,8 +112,16 @@ def _complete_schemas(draft: Draft) -> None:
     """
     config = draft.body["toolConfig"]
     tools = [_with_object_schema(tool, draft) for tool in config["tools"]]
-    if tools != config["tools"]:
-        draft.body["toolConfig"] = {**config, "tools": tools}
+    grammars = [
+        _grammar(tool) if draft.traits.strict_tools and _is_strict(tool) and was == now else None
+        for tool, was, now in zip(tools, map(_unions, config["tools"]), map(_unions, tools), strict=True)
+    ]
+    draft.grammars = [grammar for grammar in grammars if grammar is not None]
+    if draft.traits.bounded_grammar and not fit_together(draft.grammars, len(draft.grammars)):
+        draft.grammars, grammars = [], [None for _ in tools]
+    fitted = [_as_strict_as_can_be(tool, grammar, draft) for tool, grammar in zip(tools, grammars, strict=True)]
+    if fitted != config["tools"]:
+        draft.body["toolConfig"] = {**config, "tools": fitted}
 
 
 def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
@@ -125,16 +134,35 @@ def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
         # "$.properties: null found, object expected" (maximhq/bifrost#1720)
         whole = {name: value for name, value in whole.items() if value is not None or name not in _NEVER_NULL}
     fitted = whole if draft.traits.top_level_unions else without_unions(whole)
-    rest = spec
-    if spec.get("strict"):
-        if draft.traits.strict_tools and fitted is whole and can_be_closed(fitted):
-            fitted = closed_schema(fitted)
-        else:
-            rest = {name: value for name, value in spec.items() if name != "strict"}
-            draft.repair("tool_strict")
-    if fitted != schema:
-        draft.repair("tool_schema")
-    return cast(Tool, {"toolSpec": {**rest, "inputSchema": {"json": fitted}}})
+    return tool if fitted == schema else _with_schema(tool, fitted, draft)
+
+
+def _with_schema(tool: Tool, schema: Any, draft: Draft) -> Tool:
+    draft.repair("tool_schema")
+    spec: Any = tool["toolSpec"]
+    return cast(Tool, {"toolSpec": {**spec, "inputSchema": {"json": schema}}})
+
+
+def _is_strict(tool: Tool) -> bool:
+    return bool(cast(Any, tool).get("toolSpec", {}).get("strict"))
+
+
+def _unions(tool: Tool) -> bool:
+    return has_unions(cast(Any, tool).get("toolSpec", {}).get("inputSchema", {}).get("json", {}))
+
+
+def _grammar(tool: Tool) -> dict[str, Any] | None:
+    return grammar_of(cast(Any, tool)["toolSpec"]["inputSchema"]["json"])
+
+
+def _as_strict_as_can_be(tool: Tool, grammar: dict[str, Any] | None, draft: Draft) -> Tool:
+    if not _is_strict(tool):
+        return tool
+    spec: Any = tool["toolSpec"]
+    if grammar is not None:
+        return tool if grammar == spec["inputSchema"]["json"] else _with_schema(tool, grammar, draft)
+    draft.repair("tool_strict")
+    return cast(Tool, {"toolSpec": {name: value for name, value in spec.items() if name != "strict"}})
 
 
 def _rename(draft: Draft) -> None:

@@ -28,8 +28,9 @@ from app.kit import json
 from app.models.traits import Traits
 from app.policies.guardrail import Guardrail
 from app.tailor import tailor
+from app.tailor.grammar import grammar_of
 from app.tailor.invoke import tailor_invoke
-from app.tailor.schemas import can_be_closed, without_unions
+from app.tailor.schemas import without_unions
 
 SEAL = Seal(b"secret", "ada", "m")
 DOCUMENT = {"document": {"format": "txt", "name": "a", "source": {"bytes": "YQ=="}}}
@@ -72,7 +73,7 @@ def wholly(count: int) -> list[Any]:
 
 def chain(count: int) -> Work:
     schemas = {f"{number}": {"$ref": f"#/$defs/{number + 1}"} for number in range(count)}
-    return lambda: can_be_closed({"type": "object", "$defs": schemas})
+    return lambda: grammar_of({"type": "object", "$defs": schemas})
 
 
 def alternatives(count: int) -> Work:

@@ -540,15 +540,15 @@ class TestOutput:
 
     def test_a_native_schema_is_closed_and_its_data_left_alone(self) -> None:
         data = {"type": "object"}
-        schema = {**self.OPEN, "$defs": {"d": {"properties": {}}}, "anyOf": [{"const": data, "enum": [data]}, True]}
+        schema = {**self.OPEN, "$defs": {"d": {"properties": {}}}, "default": data, "anyOf": [{"const": "object"}]}
         draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
+        item = {"anyOf": [{"type": "object", "additionalProperties": False}, {"type": "null"}]}
         assert json.loads(draft.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == {
             "type": "object",
-            "properties": {
-                "a": {"type": "array", "items": {"type": ["object", "null"], "additionalProperties": False}}
-            },
+            "properties": {"a": {"type": "array", "items": item}},
             "$defs": {"d": {"properties": {}, "additionalProperties": False}},
-            "anyOf": [{"const": data, "enum": [data]}, True],
+            "default": data,
+            "anyOf": [{"const": "object"}],
             "additionalProperties": False,
         }
         assert draft.repaired == ["response_format"]
@@ -576,7 +576,7 @@ class TestOutput:
             "b": {
                 "type": "array",
                 "items": {"type": "string", "minLength": 1},
-                "description": "maxItems=3, minItems=2",
+                "description": "minItems=2, maxItems=3",
             },
             "minimum": {"type": "string"},
         }

@@ -9,6 +9,8 @@ _COMMON: dict[str, Any] = {
     "single_tool_field": True,
     # bifrost#5097; litellm#24210 on Bedrock
     "plain_ids": True,
+    # pydantic-ai#5579 on Bedrock
+    "bounded_grammar": True,
     # "input_schema does not support oneOf, allOf, or anyOf at the top level" (cua#3303, kilocode#12246)
     "top_level_unions": False,
     # pydantic-ai#6098, live: a document beside a result hides the result; PDF alone passed, which nobody promises

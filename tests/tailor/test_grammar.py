@@ -1,0 +1,142 @@
+"""What of JSON Schema a grammar holds, what is said in words, and what leaves the schema to be enforced otherwise."""
+
+from typing import Any
+
+import pytest
+
+from app.converse.call import Intent, ModelCall
+from app.kit import json
+from app.models.ids import parse_model_id
+from app.models.traits import traits_of
+from app.tailor import Draft, tailor
+from app.tailor.grammar import fit_together, grammar_of
+
+TEXT = {"type": "string"}
+OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "grammar"),
+    [
+        (OBJECT, OBJECT),
+        ({"type": "object"}, {"type": "object", "additionalProperties": False}),
+        ({"oneOf": [TEXT, {"type": "null"}]}, {"anyOf": [TEXT, {"type": "null"}]}),
+        (
+            {"oneOf": [{"$ref": "#/$defs/A"}], "discriminator": {"propertyName": "kind"}, "$defs": {"A": OBJECT}},
+            {"anyOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": OBJECT}},
+        ),
+        ({"$ref": "#/$defs/A", "$defs": {"A": {"type": "object"}}, "description": "d"},
+         {"$ref": "#/$defs/A", "$defs": {"A": {"type": "object", "additionalProperties": False}}}),
+        ({"allOf": [TEXT], "description": "d"}, {**TEXT, "description": "d"}),
+        ({"allOf": [{"$ref": "#/$defs/A", "description": "e"}], "description": "d"}, {"$ref": "#/$defs/A"}),
+        ({"allOf": [OBJECT, {"type": "object"}]}, {"allOf": [OBJECT, {"type": "object", "additionalProperties": False}]}),
+        ({**TEXT, "nullable": True}, {"type": ["string", "null"]}),
+        ({**TEXT, "nullable": False, "$comment": "c", "$schema": "s"}, TEXT),
+        (
+            {"type": ["array", "null"], "items": TEXT, "description": "d", "minItems": 1},
+            {"description": "d", "anyOf": [{"type": "array", "items": TEXT, "minItems": 1}, {"type": "null"}]},
+        ),
+        ({"type": ["string", "integer"], "title": "t"}, {"type": ["string", "integer"], "title": "t"}),
+        ({**TEXT, "format": "date-time"}, {**TEXT, "format": "date-time"}),
+        ({**TEXT, "format": "binary"}, {**TEXT, "description": "format=binary"}),
+        ({**TEXT, "pattern": "^[a-z]{2}$"}, {**TEXT, "pattern": "^[a-z]{2}$"}),
+        ({**TEXT, "pattern": r"^(?=a)"}, {**TEXT, "description": "pattern=^(?=a)"}),
+        ({**TEXT, "pattern": r"\bword"}, {**TEXT, "description": r"pattern=\bword"}),
+        ({**TEXT, "pattern": r"(a)\1", "description": "d"}, {**TEXT, "description": r"d (pattern=(a)\1)"}),
+        (
+            {"type": "array", "items": TEXT, "uniqueItems": True, "maxItems": 3},
+            {"type": "array", "items": TEXT, "description": "uniqueItems=true, maxItems=3"},
+        ),
+        (
+            {"type": "object", "minProperties": 1, "not": {"required": ["b"]}},
+            {"type": "object", "description": 'minProperties=1, not={"required":["b"]}', "additionalProperties": False},
+        ),
+        ({"enum": ["a", 1, None], "examples": ["a"]}, {"enum": ["a", 1, None], "description": 'examples=["a"]'}),
+    ],
+)  # fmt: skip
+def test_what_a_grammar_holds(schema: Any, grammar: Any) -> None:
+    before = json.dumps(schema)
+    made = grammar_of(schema)
+    assert made == grammar
+    assert json.dumps(schema) == before
+    assert grammar_of(made) == made
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        True,
+        {"properties": {"a": True}},
+        {"properties": ["a"]},
+        {"type": "object", "additionalProperties": True},
+        {"type": "object", "patternProperties": {"^a": TEXT}},
+        {"type": "array", "prefixItems": [TEXT]},
+        {"type": "array", "items": [TEXT]},
+        {"oneOf": [TEXT], "anyOf": [TEXT]},
+        {"allOf": [{"$ref": "#/$defs/A"}, TEXT]},
+        {"allOf": [TEXT, TEXT], "anyOf": [TEXT]},
+        {"enum": [{"a": 1}]},
+        {"const": [1]},
+        {"type": ["array", "null"], "items": TEXT, "anyOf": [TEXT]},
+        {"properties": {"a": {"$ref": "#"}}},
+    ],
+)
+def test_what_no_grammar_holds(schema: Any) -> None:
+    assert grammar_of(schema) is None
+
+
+def optional(count: int) -> Any:
+    return {"type": "object", "properties": {f"p{number}": TEXT for number in range(count)}}
+
+
+def unions(count: int) -> Any:
+    half = {f"p{number}": {"type": ["string", "null"]} for number in range(count // 2)}
+    other = {f"q{number}": {"anyOf": [TEXT, {"type": "null"}]} for number in range(count - count // 2)}
+    return {"type": "object", "properties": {**half, **other}, "required": [*half, *other]}
+
+
+def test_how_much_fits_into_one_call() -> None:
+    assert fit_together([optional(12), optional(12)], 2)
+    assert not fit_together([optional(12), optional(13)], 2)
+    assert fit_together([unions(16)], 1)
+    assert not fit_together([unions(17)], 1)
+    assert fit_together([OBJECT] * 21, 20)
+    assert not fit_together([OBJECT] * 21, 21)
+
+
+def strict(*schemas: Any, model: str = "anthropic.claude-sonnet-4-6", **more: Any) -> Draft:
+    specs = [
+        {"toolSpec": {"name": f"t{place}", "strict": True, "inputSchema": {"json": schema}}}
+        for place, schema in enumerate(schemas)
+    ]
+    body: Any = {"messages": [{"role": "user", "content": [{"text": "a"}]}], "toolConfig": {"tools": specs}, **more}
+    return tailor(ModelCall("m", body, Intent()), traits_of(parse_model_id(model)))
+
+
+def strictness(draft: Draft) -> list[bool]:
+    return ["strict" in tool["toolSpec"] for tool in draft.body["toolConfig"]["tools"]]
+
+
+def test_strict_tools_keep_what_they_can_and_lose_it_together_where_they_are_too_many() -> None:
+    draft = strict(
+        OBJECT,
+        {"type": "object", "additionalProperties": True},
+        {"type": "object", "properties": {"a": {"oneOf": [TEXT]}}},
+    )
+    assert strictness(draft) == [True, False, True]
+    assert sorted(draft.repaired) == ["tool_schema", "tool_strict"]
+    assert strictness(strict(*[OBJECT] * 20)) == [True] * 20
+    draft = strict(*[OBJECT] * 21)
+    assert (strictness(draft), draft.repaired) == ([False] * 21, ["tool_strict"])
+
+
+def test_an_answer_s_schema_goes_with_those_of_tools_as_far_as_they_fit() -> None:
+    def output(schema: Any) -> Any:
+        definition = {"schema": json.dumps_text(schema), "name": "n"}
+        return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
+
+    assert "outputConfig" in strict(optional(12), outputConfig=output(optional(12))).body
+    draft = strict(optional(12), outputConfig=output(optional(13)))
+    assert "outputConfig" not in draft.body
+    assert strictness(draft) == [True]
+    assert draft.repaired == ["tool_schema", "response_format"]
