@@ -20,6 +20,8 @@ _MAX_IMAGE = int(3.75 * 1024 * 1024)
 _MAX_DOCUMENTS = 5
 _MAX_CACHE_POINTS = 4
 
+_BARE = ("type", "properties", "required", "additionalProperties")
+
 
 def check_rules(model: Model, request: dict[str, Any]) -> None:
     """Check a Converse request that its constraints let pass.
@@ -192,6 +194,12 @@ def _check_config(model: Model, config: Any) -> None:
             )  # aws-sdk-net#3377
         if schema.get("type") != "object":
             raise invalid(f"The value at {where}.type must be one of the following: object.")  # goose#5064
+        extra = [name for name in schema if name not in _BARE]
+        if extra and model.family == "nova" and "nova-2" not in model.id:
+            # zed#28521, mcp-agent#126
+            path = f"#/toolConfig/tools/{place}/toolSpec/inputSchema/json"
+            words = f"extraneous key [{extra[0]}] is not permitted, please reformat your input and try again."
+            raise invalid(f"Malformed input request: {path}: {words}")
 
 
 def _check_pairs(messages: list[Any]) -> None:

@@ -50,6 +50,11 @@ _LASTING: tuple[tuple[str, dict[str, Any]], ...] = (
         r"tools\.[0-9]+\.custom\.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level",
         {"top_level_unions": False},
     ),
+    # zed#28521, mcp-agent#126
+    (
+        r"Malformed input request: #/toolConfig/tools/[0-9]+/toolSpec/inputSchema/json: extraneous key ",
+        {"bare_schemas": True, "top_level_unions": False},
+    ),
     # litellm#31582, vercel/ai#18199
     (r"tools\.[0-9]+\.custom\.strict: Extra inputs are not permitted", {"strict_tools": False}),
     # vercel/ai#14773; litellm#22797 for older models

@@ -32,6 +32,7 @@ class Traits(Struct, frozen=True):
     tool_choices: members of `toolChoice` that it takes besides `auto`.
     strict_tools: takes `strict` in a tool's specification.
     plain_ids: takes no `.` or `:` in the ids of calls.
+    bare_schemas: takes only the members of an object at the top of a tool's schema, and no definitions.
     bounded_grammar: compiles only so many strict schemas, optional members and alternatives in one call.
     top_level_unions: takes `anyOf`, `oneOf` and `allOf` at the top of a tool's schema.
     single_tool_field: takes `disable_parallel_tool_use` in additionalModelRequestFields.
@@ -69,6 +70,7 @@ class Traits(Struct, frozen=True):
     tool_choices: frozenset[str] = frozenset({"any", "tool"})
     strict_tools: bool = False
     plain_ids: bool = False
+    bare_schemas: bool = False
     bounded_grammar: bool = False
     top_level_unions: bool = True
     single_tool_field: bool = False

@@ -11,7 +11,7 @@ from app.errors import InvalidRequest
 from app.kit import json
 from app.tailor.draft import Draft
 from app.tailor.grammar import fit_together, grammar_of
-from app.tailor.schemas import without_unions
+from app.tailor.schemas import bare, without_unions
 
 ANSWER_TOOL = "json_answer"
 
@@ -35,7 +35,7 @@ def tailor_output(draft: Draft) -> None:
         case "native" if grammar is not None and _fits(draft, grammar):
             _put_grammar(draft, definition, grammar, is_changed=grammar != schema)
         case "native" | "tool" if _may_force_tool(draft, schema):
-            _force_answer_tool(draft, definition)
+            _force_answer_tool(draft, definition, schema)
         case _:
             _ask(draft, definition)
 
@@ -64,7 +64,7 @@ def _may_force_tool(draft: Draft, schema: Any) -> bool:
     return can_be_forced and is_object and not is_thinking and "toolConfig" not in draft.body
 
 
-def _force_answer_tool(draft: Draft, definition: JsonSchemaDefinition) -> None:
+def _force_answer_tool(draft: Draft, definition: JsonSchemaDefinition, schema: Any) -> None:
     description = definition.get("description") or "Give your answer by calling this tool."
     draft.body["toolConfig"] = {
         "tools": [
@@ -72,7 +72,7 @@ def _force_answer_tool(draft: Draft, definition: JsonSchemaDefinition) -> None:
                 "toolSpec": {
                     "name": ANSWER_TOOL,
                     "description": description,
-                    "inputSchema": {"json": json.loads(definition["schema"])},
+                    "inputSchema": {"json": bare(schema) if draft.traits.bare_schemas else schema},
                 }
             }
         ],

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from app.kit import json
 from app.kit.members import listed, text_in
 
 _MOST_NESTED, _MOST_ALTERNATIVES = 8, 500
+_MOST_INLINED = 250_000  # bytes
+_BARE = ("type", "properties", "required", "additionalProperties")
 DEFINITIONS = ("$defs", "definitions")
 # keywords of JSON Schema that hold a schema, schemas by name, and schemas in a row; all others hold data
 _SCHEMAS = frozenset({"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"})
@@ -39,6 +41,39 @@ def schemas_in(schema: Any) -> Iterator[dict[str, Any]]:
 def reference_in(schema: Any) -> str:
     """What a schema refers to, if it does."""
     return text_in(schema, "$ref")
+
+
+def bare(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object with nothing at its top but its members, and what it refers to in their place.
+
+    A definition that holds itself is any object, and so are all where they would be too much together.
+    """
+    definitions = {
+        f"#/{place}/{name}": each
+        for place in DEFINITIONS
+        for name, each in (schema[place].items() if isinstance(schema.get(place), dict) else ())
+        if isinstance(each, dict)
+    }
+    sizes = {reference: len(json.dumps(each)) for reference, each in definitions.items()}
+    room = _MOST_INLINED
+
+    def inlined(value: Any, within: frozenset[str]) -> Any:
+        nonlocal room
+        if isinstance(value, list):
+            return [inlined(each, within) for each in value]
+        if not isinstance(value, dict):
+            return value
+        reference = reference_in(value)
+        if reference not in definitions:
+            return {name: inlined(each, within) for name, each in value.items()}
+        room -= sizes[reference]
+        if reference in within or room < 0:
+            return {"type": "object"}
+        rest = {name: each for name, each in value.items() if name != "$ref"}
+        return {**inlined(definitions[reference], within | {reference}), **rest}
+
+    top = {name: value for name, value in schema.items() if name in _BARE}
+    return cast(dict[str, Any], inlined(top, frozenset())) if definitions else top
 
 
 def has_unions(schema: dict[str, Any]) -> bool:

@@ -52,6 +52,11 @@ ENABLED = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
 ADAPTIVE = {"thinking": {"type": "adaptive"}}
 
 
+def titled(title: str) -> Any:
+    schema = {"type": "object", "additionalProperties": False, "title": title}
+    return {"tools": [{"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}]}
+
+
 def effort(name: str) -> Any:
     return {"output_config": {"effort": name}}
 
@@ -187,6 +192,7 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
         "Thinking may not be enabled",
     ),
     (C5, [user("a")], {"additionalModelRequestFields": ENABLED}, 'Use "thinking.type.adaptive"'),
+    (NOVA, [user("a")], {"toolConfig": titled("T")}, "extraneous key [title] is not permitted"),
     (C45, [user("a")], {"additionalModelRequestFields": ADAPTIVE}, "adaptive thinking is not supported"),
     (C45, [user("a")], {"additionalModelRequestFields": effort("low")}, "does not support the effort parameter"),
     (C46, [user("a")], {"additionalModelRequestFields": effort("xhigh")}, "does not support effort level 'xhigh'"),
@@ -265,6 +271,7 @@ TAKEN: list[tuple[str, Any, dict[str, Any]]] = [
     (C5, [user("a"), SYSTEM], {}),
     (C5, [user("a")], {"additionalModelRequestFields": ADAPTIVE}),
     (C4, [user("a")], {"additionalModelRequestFields": ENABLED}),
+    ("us.amazon.nova-2-lite-v1:0", [user("a")], {"toolConfig": titled("T")}),
     (C46, [user("a")], {"additionalModelRequestFields": effort("max"), "inferenceConfig": {"maxTokens": 128_000}}),
     (C4, [user("a"), assistant("b")], {}),
     (QWEN, [user("a")], {"toolConfig": {**TOOLS, "toolChoice": {"any": {}}}}),

@@ -1,4 +1,4 @@
-"""Schemas as people write them, for answers and for tools: no Claude is asked what it does not compile."""
+"""Schemas as people write them, for answers and for tools: no model is asked what it does not take."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from tests.end_to_end.conftest import Records
 from tests.servers import KEY, emulator_app, gateway, serving
 
+OTHERS = ("amazon.nova-pro-v1:0", "amazon.nova-2-lite-v1:0", "qwen.qwen3-32b-v1:0")
 CLAUDES = ("anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-sonnet-4-6", "anthropic.claude-sonnet-5")
 HELLO: Any = [{"role": "user", "content": "hi"}]
 
@@ -65,12 +66,12 @@ def records() -> Records:
 def url(records: Records) -> Iterator[str]:
     with serving(emulator_app()) as bedrock, gateway(bedrock, records) as base:
         client = openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0)
-        for model in CLAUDES:  # which inference profile it has is found out once
+        for model in (*CLAUDES, *OTHERS):  # which inference profile it has is found out once
             client.chat.completions.create(model=model, messages=HELLO)
         yield base
 
 
-@pytest.mark.parametrize("model", CLAUDES)
+@pytest.mark.parametrize("model", [*CLAUDES, *OTHERS])
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_an_answer_of_a_schema(url: str, records: Records, model: str, schema: str) -> None:
     wanted: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMAS[schema], "strict": True}}
@@ -79,7 +80,7 @@ def test_an_answer_of_a_schema(url: str, records: Records, model: str, schema: s
     assert records.all[-1].attempts == 1
 
 
-@pytest.mark.parametrize("model", CLAUDES)
+@pytest.mark.parametrize("model", [*CLAUDES, *OTHERS])
 @pytest.mark.parametrize("count", [1, 25])
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_strict_tools(url: str, records: Records, model: str, schema: str, count: int) -> None:

@@ -39,6 +39,11 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
         True,
     ),
     ("tools.0.custom.strict: Extra inputs are not permitted", {"strict_tools": False}, True),
+    (
+        "Malformed input request: #/toolConfig/tools/2/toolSpec/inputSchema/json: extraneous key [$defs] is not permitted",
+        {"bare_schemas": True, "top_level_unions": False},
+        True,
+    ),
     ("output_config.format: Extra inputs are not permitted", {"structured": "tool"}, True),
     (
         "Malformed input request: #: extraneous key [output_config] is not permitted, please reformat",

@@ -18,6 +18,7 @@ CLAUDE_46 = traits_of(parse_model_id("anthropic.claude-sonnet-4-6"))
 CLAUDE_5 = traits_of(parse_model_id("anthropic.claude-sonnet-5"))
 CLAUDE_55 = traits_of(parse_model_id("anthropic.claude-opus-5-5"))
 NOVA_2 = traits_of(parse_model_id("amazon.nova-2-lite-v1:0"))
+NOVA = traits_of(parse_model_id("amazon.nova-pro-v1:0"))
 LLAMA = traits_of(parse_model_id("meta.llama4-maverick-17b-instruct-v1:0"))
 GPT_OSS = traits_of(parse_model_id("openai.gpt-oss-120b-1:0"))
 QWEN = traits_of(parse_model_id("qwen.qwen3-32b-v1:0"))
@@ -324,6 +325,63 @@ class TestTools:
         # what was made looser on the way is enforced by nobody
         assert "strict" not in sent
         assert sorted(draft.repaired) == ["tool_schema", "tool_strict"]
+
+    NODE = {
+        "type": "object",
+        "properties": {"next": {"$ref": "#/$defs/Node"}, "name": {"type": "string", "title": "N"}},
+    }
+
+    @pytest.mark.parametrize(
+        ("schema", "sent"),
+        [
+            ({"title": "T", "$schema": "s", "required": ["a"]}, {"required": ["a"]}),
+            ({"title": "T", "$defs": ["odd"]}, {}),
+            (
+                {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": 5}},
+                {"properties": {"a": {"$ref": "#/$defs/A"}}},
+            ),
+            (
+                {"properties": {"a": {"$ref": "#/$defs/A", "description": "d"}}, "$defs": {"A": {"type": "string"}}},
+                {"properties": {"a": {"type": "string", "description": "d"}}},
+            ),
+            (
+                {"properties": {"n": {"anyOf": [{"$ref": "#/$defs/Node"}, {"$ref": "#/x"}]}}, "$defs": {"Node": NODE}},
+                {
+                    "properties": {
+                        "n": {
+                            "anyOf": [
+                                {
+                                    "type": "object",
+                                    "properties": {
+                                        "next": {"type": "object"},
+                                        "name": {"type": "string", "title": "N"},
+                                    },
+                                },
+                                {"$ref": "#/x"},
+                            ]
+                        }
+                    }
+                },
+            ),
+        ],
+    )
+    def test_a_schema_stands_alone_where_it_may_hold_no_definitions(self, schema: Any, sent: Any) -> None:
+        tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", **schema}}}}
+        draft = tailored(NOVA, toolConfig={"tools": [tool]})
+        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object", **sent}
+        assert draft.repaired == ["tool_schema"]
+        draft = tailored(NOVA, outputConfig=text_format({"type": "object", **schema}))
+        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object", **sent}
+
+    def test_definitions_that_hold_each_other_many_times_grow_only_so_far(self) -> None:
+        doubled = {
+            f"d{place}": {"type": "object", "properties": {side: {"$ref": f"#/$defs/d{place + 1}"} for side in "ab"}}
+            for place in range(60)
+        }
+        schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": doubled}
+        tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}
+        sent = json.dumps(tailored(NOVA, toolConfig={"tools": [tool]}).body)
+        assert len(sent) < 1_000_000
 
     def test_points_that_go_take_no_other_s_place(self) -> None:
         point: Any = {"cachePoint": {"type": "default"}}

@@ -35,8 +35,10 @@ ROWS = (
         "nova",
         r"amazon\.nova",
         "AWS user guide: `any` and `tool` choices, prompt caching on text, topK inside inferenceConfig; no cache point "
-        "among its tools (LibreChat#13838)",
+        "among its tools (LibreChat#13838); no `$defs` or `title` in a tool's schema (zed#28521, bedrock-chat#645)",
         **_UNSIGNED,
+        bare_schemas=True,
+        top_level_unions=False,
         top_k="nested",
         tool_caching=False,
     ),
