@@ -25,6 +25,7 @@ from app.dialects.anthropic_messages.schema_in import (
     DocumentBlock,
     ImageBlock,
     MessagesRequest,
+    OtherBlock,
     RedactedThinkingBlock,
     SearchResultBlock,
     TextBlock,
@@ -40,7 +41,7 @@ from app.kit import json
 
 _NAMES = {"stop": ("stop_sequences",), "response_format.json_schema.schema": ("output_config.format.schema",)}
 # the server tool that finds deferred tools: where every tool is sent, none must be found
-_TOOL_SEARCH = "tool_search_tool"
+_TOOL_SEARCH, _FOUND_TOOLS = "tool_search_tool", "tool_search_tool_result"
 
 
 def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
@@ -112,9 +113,10 @@ def _ignored_within(request: MessagesRequest) -> Iterator[str]:
     for place, message in enumerate(request.messages):
         for number, block in enumerate(message.content if isinstance(message.content, list) else ()):
             path = f"messages[{place}].content[{number}]"
-            if _is_drawn(message, block):
+            if _stays_behind(message, block):
                 yield path
-            yield from _ignored_in(block, path)
+            else:
+                yield from _ignored_in(block, path)
 
 
 def _ignored_in(block: Any, path: str) -> Iterator[str]:
@@ -187,13 +189,18 @@ def _message(message: Any, path: str) -> Message:
         return {"role": message.role, "content": [{"text": message.content}]}
     content: list[ContentBlock] = []
     for place, block in enumerate(message.content):
-        if not _is_drawn(message, block):
+        if not _stays_behind(message, block):
             content += _blocks(block, f"{path}.content[{place}]")
     return {"role": message.role, "content": content}
 
 
-def _is_drawn(message: Any, block: Any) -> bool:
-    """A picture that the model made: Converse takes pictures of the user only (ai-dial-adapter#306)."""
+def _stays_behind(message: Any, block: Any) -> bool:
+    """A picture that the model made: Converse takes pictures of the user only (ai-dial-adapter#306). And a search for
+    tools, with what it found: here every tool is sent.
+    """
+    if isinstance(block, OtherBlock):
+        is_search = block.type == "server_tool_use" and str(block.name).startswith(_TOOL_SEARCH)
+        return is_search or block.type == _FOUND_TOOLS
     return message.role == "assistant" and isinstance(block, ImageBlock)
 
 

@@ -126,9 +126,14 @@ class ToolUseBlock(Cacheable):
 
 
 class OtherBlock(Open):
-    """A block that only Anthropic's own servers understand."""
+    """A block that only Anthropic's own servers understand: one of their tools, what came of it, or another."""
 
     type: str
+    id: Any = None
+    name: Any = None
+    input: Any = None
+    tool_use_id: Any = None
+    content: Any = None
 
 
 class ToolReferenceBlock(Open):

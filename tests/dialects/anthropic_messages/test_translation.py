@@ -448,6 +448,20 @@ def test_a_strict_tool_stays_strict() -> None:
     assert made == {"toolSpec": {"name": "t", "inputSchema": {"json": {}}, "strict": True}}
 
 
+def test_a_search_for_tools_stays_behind_and_is_named() -> None:
+    asked = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "tool_search_tool_bm25", "input": {"query": "q"}}
+    found = {"type": "tool_search_tool_result", "tool_use_id": "srvtoolu_1", "content": {"tool_references": []}}
+    use = {"type": "tool_use", "id": "1", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "1", "content": "r"}
+    said = {"role": "assistant", "content": [asked, found, use]}
+    made = call(request(messages=[USER, said, {"role": "user", "content": [result]}]))
+    assert [list(block) for block in made.converse["messages"][1]["content"]] == [["toolUse"]]
+    assert made.ignored == ["messages[1].content[0]", "messages[1].content[1]"]
+    for other in ({**asked, "name": "web_search"}, {**asked, "name": 5}, {**found, "type": "web_search_tool_result"}):
+        with pytest.raises(errors.InvalidRequest, match="servers understand"):
+            call(request(messages=[USER, {"role": "assistant", "content": [other]}]))
+
+
 def test_a_picture_that_the_model_drew_stays_behind_and_is_named() -> None:
     drawn = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
     said = {"role": "assistant", "content": [{"type": "text", "text": "Here."}, drawn]}
