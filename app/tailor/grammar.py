@@ -113,7 +113,7 @@ def _with_one_kind_of_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
 def _can_hold(name: str, value: Any) -> bool:
     match name:
         case "format":
-            return value in _FORMATS
+            return isinstance(value, str) and value in _FORMATS
         case "pattern":
             return isinstance(value, str) and not _HARD_PATTERN.search(value)
         case "minItems":
@@ -137,7 +137,13 @@ def _compiled_member(name: str, value: Any) -> Any:
                 raise _NoGrammar
         case "const" if isinstance(value, dict | list):
             raise _NoGrammar
+        case "required" | "type" if not _are_texts(value if name == "required" or isinstance(value, list) else [value]):
+            raise _NoGrammar
     return value
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _say(made: dict[str, Any], unsaid: dict[str, Any]) -> None:

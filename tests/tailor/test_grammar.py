@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.converse.call import Intent, ModelCall
 from app.kit import json
@@ -10,8 +12,13 @@ from app.models.ids import parse_model_id
 from app.models.traits import traits_of
 from app.tailor import Draft, tailor
 from app.tailor.grammar import fit_together, grammar_of
+from app.tailor.schemas import bare, without_unions
 
 TEXT = {"type": "string"}
+KEYWORDS = (
+    "$defs", "$ref", "additionalProperties", "allOf", "anyOf", "const", "description", "enum", "format", "items",
+    "minItems", "nullable", "oneOf", "pattern", "properties", "required", "type",
+)  # fmt: skip
 OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "additionalProperties": False}
 
 
@@ -38,6 +45,7 @@ OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "
         ),
         ({"type": ["string", "integer"], "title": "t"}, {"type": ["string", "integer"], "title": "t"}),
         ({**TEXT, "format": "date-time"}, {**TEXT, "format": "date-time"}),
+        ({**TEXT, "format": {}}, {**TEXT, "description": "format={}"}),
         ({**TEXT, "format": "binary"}, {**TEXT, "description": "format=binary"}),
         ({**TEXT, "pattern": "^[a-z]{2}$"}, {**TEXT, "pattern": "^[a-z]{2}$"}),
         ({**TEXT, "pattern": r"^(?=a)"}, {**TEXT, "description": "pattern=^(?=a)"}),
@@ -75,6 +83,10 @@ def test_what_a_grammar_holds(schema: Any, grammar: Any) -> None:
         {"oneOf": [TEXT], "anyOf": [TEXT]},
         {"allOf": [{"$ref": "#/$defs/A"}, TEXT]},
         {"allOf": [TEXT, TEXT], "anyOf": [TEXT]},
+        {"type": [{}], "items": TEXT},
+        {"type": {}},
+        {"required": "a"},
+        {"required": [[]]},
         {"enum": [{"a": 1}]},
         {"const": [1]},
         {"type": ["array", "null"], "items": TEXT, "anyOf": [TEXT]},
@@ -83,6 +95,23 @@ def test_what_a_grammar_holds(schema: Any, grammar: Any) -> None:
 )
 def test_what_no_grammar_holds(schema: Any) -> None:
     assert grammar_of(schema) is None
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*KEYWORDS, "a"]), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(ANYTHING)
+def test_whatever_is_no_schema_is_compiled_or_is_not(noise: Any) -> None:
+    made = grammar_of(noise)
+    assert made is None or grammar_of(made) == made
+    if made is not None:
+        assert fit_together([made], 1) in (True, False)
+    if isinstance(noise, dict):
+        assert without_unions(bare(noise)).keys() <= {"type", "properties", "required", "additionalProperties"}
 
 
 def optional(count: int) -> Any:
