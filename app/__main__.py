@@ -15,6 +15,7 @@ import uvicorn
 import app.kit.deferring  # noqa: F401
 from app.deployment import planner_of
 from app.environment import faults_end_the_start, load_settings
+from app.kit.listening import held
 from app.kit.memory import give_large_blocks_back
 from app.kit.signals import exit_normally_on_signals
 from app.main import create_app
@@ -41,9 +42,12 @@ def main() -> int:
         settings = load_settings()
         planner_of(settings)  # what is wrong with names is told once, and not by each process
     try:
-        listener = socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=_BACKLOG)
+        place, family = (settings.host, settings.port), _family(settings.host)
         if settings.web_concurrency > 1:
-            listener = _held(listener)
+            # the system spreads connections over several listeners; from one, one process might take all of a few
+            listener = held(place, family)
+        else:
+            listener = socket.create_server(place, family=family, backlog=_BACKLOG)
     except OSError as error:
         code = error.errno or 0
         reason = os.strerror(code) if code > 0 else error.strerror
@@ -62,20 +66,6 @@ def main() -> int:
     )
     callers = len(settings.keys())
     return Processes(settings.web_concurrency, listen, settings.shutdown_grace, serve, callers).run()
-
-
-def _held(listener: socket.socket) -> socket.socket:
-    """The port of a listener, which is closed, held by a socket that takes nobody, so that others can listen there.
-
-    The system spreads connections over them; from one listener, one process might take all of a few.
-    """
-    holding = socket.socket(listener.family)
-    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-        holding.setsockopt(socket.SOL_SOCKET, option, 1)
-    address = listener.getsockname()
-    listener.close()
-    holding.bind(address)
-    return holding
 
 
 def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import ctypes
 import socket
 import ssl
+import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from app.kit.listening import accepted, held
 from app.kit.tcp import Taken
 from app.protocol import GuardedProtocol, guarded
 from app.server import Server
@@ -22,6 +26,8 @@ from tests.transport.certificates import Authority
 
 pytestmark = pytest.mark.waits
 
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a door cannot be shut before it is closed")
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -201,6 +207,78 @@ def test_nobody_new_is_taken() -> None:
         time.sleep(0.2)
         with pytest.raises(ConnectionRefusedError):
             connected(port)
+
+
+@only_linux
+def test_who_comes_behind_the_last_look_is_sent_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused, not reset: what was not sent a proxy sends to another."""
+    refused: list[int] = []
+    with serving() as (server, port), contextlib.ExitStack() as stack:
+        callers: list[socket.socket] = []
+
+        def looked(listener: socket.socket) -> list[socket.socket]:
+            found = accepted(listener)
+            try:
+                callers.append(stack.enter_context(connected(port)))
+                callers[-1].sendall(REQUEST)
+            except ConnectionRefusedError:
+                refused.append(port)
+            return found
+
+        monkeypatch.setattr("app.server.accepted", looked)
+        server.may_end.set()
+        server.thread.join(5)
+        assert refused
+        for caller in callers:
+            assert answer(caller).endswith(b"ok")
+
+
+@only_linux
+def test_who_has_begun_to_connect_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From far away: the caller believes to be connected, and its last word of the handshake is still on its way."""
+    monkeypatch.setattr("app.server._HANDSHAKE_SECONDS", 2.0)  # Linux says a lost word again after one
+    with serving() as (server, port), contextlib.ExitStack() as stack:
+        callers: list[socket.socket] = []
+        listeners: list[socket.socket] = []
+
+        def last() -> None:
+            (listener,) = server._listeners
+            hear_only_who_begins(listener)
+            callers.append(stack.enter_context(connected(port)))
+            callers[-1].sendall(REQUEST)
+
+        def looked(listener: socket.socket) -> list[socket.socket]:
+            found = accepted(listener)
+            if not listeners:
+                assert not found
+                listeners.append(listener)
+                listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+            return found
+
+        server.last = last
+        monkeypatch.setattr("app.server.accepted", looked)
+        server.may_end.set()
+        server.thread.join(8)
+        assert answer(callers[0]).endswith(b"ok")
+
+
+def hear_only_who_begins(listener: socket.socket) -> None:
+    """Have the system drop all that comes to a listener but for words that begin a handshake."""
+    load_flags, is_begun, take, drop = (0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)
+    program = b"".join(struct.pack("=HBBI", *each) for each in (load_flags, is_begun, take, drop))
+    kept = ctypes.create_string_buffer(program, len(program))
+    listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 4, ctypes.addressof(kept)))
+
+
+def test_a_port_that_is_held_takes_nobody_and_is_shared() -> None:
+    with held(("127.0.0.1", 0), socket.AF_INET) as holding:
+        address = holding.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            connected(address[1])
+        with socket.create_server(address, reuse_port=True), socket.create_server(address, reuse_port=True):
+            connected(address[1]).close()
+            with pytest.raises(OSError, match="in use"):
+                held(address, socket.AF_INET)
 
 
 def test_nobody_is_left_before_the_system_and_the_server_have_nothing_more_for_them(
