@@ -5,7 +5,9 @@ every digit; `orjson` turns it into a float). Measured and compared on 2026-11-2
 """
 
 import json as stdlib
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,15 +46,36 @@ def _told(error: Exception) -> JsonError:
 
 
 def loads(data: bytes | str) -> Any:
-    """Parse one JSON document.
+    """Parse one JSON document. Halves of surrogate pairs, which are no characters, become U+FFFD.
 
     Raises:
         JsonError: not JSON, not UTF-8, or nested deeper than the interpreter's recursion limit.
     """
+    return _read_by(_decode, data)
+
+
+def _read_by(decode: Callable[[bytes | str], T], data: bytes | str) -> T:
     try:
-        return _decode(data)
+        return decode(data)
+    except _FAULTS as error:
+        mended = _ESCAPES.sub(_whole_pair, data.encode() if isinstance(data, str) else data)
+        if mended == data:
+            raise _told(error) from None
+    try:
+        return decode(mended)
     except _FAULTS as error:
         raise _told(error) from None
+
+
+# JavaScript cuts texts between the halves, and writes what it has (claude-code#12631, #72995)
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.", re.DOTALL
+)
+_HALF = 6
+
+
+def _whole_pair(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if len(escape[0]) == _HALF else escape[0]
 
 
 def loads_strictly(data: bytes) -> Any:
@@ -168,13 +191,7 @@ def reader_of(kind: type[T]) -> Callable[[bytes | str], T]:
     """What does the same for one type, ready to be called often. Where a type declares bytes, they stand in base64."""
     decode: Callable[[bytes | str], T] = msgspec.json.Decoder(kind).decode
 
-    def read(data: bytes | str) -> T:
-        try:
-            return decode(data)
-        except _FAULTS as error:
-            raise _told(error) from None
-
-    return read
+    return partial(_read_by, decode)
 
 
 def dumps_text(value: Any) -> str:

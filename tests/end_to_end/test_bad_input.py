@@ -178,3 +178,10 @@ def test_what_is_refused_is_not_estimated(gateway_url: str, path: str) -> None:
         answer = httpx.post(gateway_url + path, json={**said, **body}, headers=HEADERS)
         assert answer.status_code == 400, answer.text
         assert where in words(answer)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_half_an_emoji_bricks_no_conversation(gateway_url: str, path: str) -> None:
+    """claude-code#12631 and #72995: clients cut texts between the halves, and the rest of a session repeats it."""
+    answer = post(gateway_url, path, (DOORS[path] % "").encode().replace(b'"x"', rb'"cut \ud83d"'))
+    assert (answer.status_code, "cut \ufffd" in json.dumps(answer.json(), ensure_ascii=False)) == (200, True)

@@ -20,9 +20,7 @@ def test_floats_and_text_survive() -> None:
     assert json.dumps(1.0) == b"1.0"
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"{", b"nope", b'"\xff"', b"[" * 100_000, b'{"a":1}x', b"NaN", b'"\\ud800"', b"1e999"]
-)
+@pytest.mark.parametrize("data", [b"", b"{", b"nope", b'"\xff"', b"[" * 100_000, b'{"a":1}x', b"NaN", b"1e999"])
 def test_what_is_not_json_is_a_json_error_that_quotes_nothing(data: bytes) -> None:
     with pytest.raises(json.JsonError) as caught:
         json.loads(data)
@@ -139,3 +137,38 @@ def test_a_name_that_stands_twice_among_long_strings_is_found() -> None:
     with pytest.raises(json.JsonError, match="twice") as refusal:
         json.loads_strictly((text[:-2] + ',"c":1}}').encode())
     assert refusal.value.path == "b.c"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (rb'"\ud83d"', "\ufffd"),
+        (rb'"\uDE00"', "\ufffd"),
+        (rb'"a\ud83db\ude00c"', "a\ufffdb\ufffdc"),
+        (rb'"\ud83d\ud83d\ude00"', "\ufffd😀"),
+        (rb'"\ude00\ud83d"', "\ufffd\ufffd"),
+        (rb'"\\ud83d \ud83d\n\u0041"', "\\ud83d \ufffd\nA"),
+        (rb'{"\ud83d":["\ud83d\ude00"]}', {"\ufffd": ["😀"]}),
+    ],
+)
+def test_half_a_pair_is_no_character(text: bytes, read: Any) -> None:
+    assert json.loads(text) == json.loads(text.decode()) == json.loads_strictly(text) == read
+    assert json.reader_of(Any)(text) == read  # type: ignore[arg-type]
+    assert json.loads(json.dumps(read)) == read
+
+
+@pytest.mark.parametrize("text", [rb'"\ud83d', rb'["\ud83d",]', b'"\xed\xa0\xbd"', rb'"\ud83"', rb'"\ud83dx', b"["])
+def test_what_is_malformed_besides_stays_so(text: bytes) -> None:
+    with pytest.raises(json.JsonError):
+        json.loads(text)
+
+
+def test_names_that_are_one_without_their_halves_stand_twice() -> None:
+    with pytest.raises(json.JsonError, match="twice"):
+        json.loads_strictly(rb'{"\ud83d":1,"\ud83e":2}')
+
+
+@given(st.text(st.characters(), max_size=9) | st.text('a\\\ud83d\ude00"', max_size=9))
+def test_every_text_that_javascript_writes_is_read(text: str) -> None:
+    well_formed = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert json.loads(stdlib.dumps(text).encode()) == well_formed
