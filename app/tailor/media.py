@@ -51,4 +51,5 @@ def _with_legal_name(document: Any, names: Unused, draft: Draft) -> Any:
     if unique == given:
         return document
     draft.repair("document_name")
+    draft.undo.document_names[unique] = given
     return {**document, "name": unique}

@@ -12,7 +12,7 @@ from app.kit.values import Struct, field
 class Undo(Struct):
     """How to give a reply back in the caller's terms.
 
-    tool_names: the caller's name of a tool, by the name that was sent.
+    tool_names: the caller's name of a tool, by the name that was sent. document_names: that of a document likewise.
     answer_tool: the tool that was forced to carry a structured answer: its input becomes the reply's text, in
         the place of what the model said before it.
     drop_tool_calls: the caller forbade calls, but the tools had to stay declared.
@@ -20,6 +20,7 @@ class Undo(Struct):
     """
 
     tool_names: dict[str, str] = field(default_factory=dict)
+    document_names: dict[str, str] = field(default_factory=dict)
     answer_tool: str = ""
     drop_tool_calls: bool = False
     first_tool_only: bool = False
@@ -27,7 +28,8 @@ class Undo(Struct):
     @property
     def is_needed(self) -> bool:
         """False if replies are right as they come."""
-        return bool(self.tool_names or self.answer_tool or self.drop_tool_calls or self.first_tool_only)
+        changes = self.tool_names, self.document_names, self.answer_tool, self.drop_tool_calls, self.first_tool_only
+        return any(changes)
 
     def reply(self, reply: Reply) -> Reply:
         """The reply in the caller's terms."""
@@ -49,7 +51,17 @@ class EventUndo:
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """The events in the caller's terms. Some vanish; only text beside a forced answer is held back."""
-        return [undone for event in events for undone in self._undone(event)]
+        return [undone for event in events for undone in self._undone(self._with_own_title(event))]
+
+    def _with_own_title(self, event: Event) -> Event:
+        """A citation of a document by the name that the caller gave it."""
+        match cast(dict[str, Any], event):
+            case {"contentBlockDelta": {"delta": {"citation": {"title": str(title)} as citation}} as delta} if (
+                title in self._undo.document_names
+            ):
+                named = {**citation, "title": self._undo.document_names[title]}
+                return cast(Event, {"contentBlockDelta": {**delta, "delta": {"citation": named}}})
+        return event
 
     def _undone(self, event: Event) -> list[Event]:
         match cast(dict[str, Any], event):

@@ -672,6 +672,17 @@ class TestOutput:
         assert "toolConfig" not in draft.body
         assert "outputConfig" not in draft.body
 
+    def test_a_document_is_cited_by_its_own_name(self) -> None:
+        pages = [{"document": {"name": name, "format": "pdf", "source": {"bytes": "eA=="}}} for name in ("a.pdf", "b")]
+        draft = tailored(CLAUDE_45, [user("x", *pages)])
+        assert draft.undo.document_names == {"a-pdf": "a.pdf"}
+        block = {
+            "citationsContent": {"content": [{"text": "t"}], "citations": [{"title": "a-pdf"}, {"title": "b"}, {}]}
+        }
+        reply: Any = {"output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": "end_turn"}
+        (undone,) = draft.undo.reply(reply)["output"]["message"]["content"]
+        assert undone["citationsContent"]["citations"] == [{"title": "a.pdf"}, {"title": "b"}, {}]
+
     def test_a_preamble_in_pieces_gives_way_to_the_answer(self) -> None:
         undoing = EventUndo(Undo(answer_tool="json_answer"))
         text: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "Well, "}}}
