@@ -135,7 +135,17 @@ def fit_content(blocks: list[Any], role: str, path: str, draft: NativeDraft) -> 
     if len(welcome) < len(blocks):
         draft.repair("reasoning")
     kept = without_blanks(welcome, draft)
+    if kept and role == "assistant" and _is_refused_as_prefill(kept, draft):
+        draft.repair("reasoning")
+        return []
     return kept if kept or role == "assistant" else [{"type": "text", "text": PLACEHOLDER}]
+
+
+def _is_refused_as_prefill(blocks: list[Any], draft: NativeDraft) -> bool:
+    """True of thoughts alone, which a Claude that goes on from no message takes for one, whatever stands behind them
+    (hermes-agent#105780).
+    """
+    return draft.traits.prefill == "refused" and all(text_in(block, "type") in THOUGHTS for block in blocks)
 
 
 def _without_media(blocks: list[Any], path: str, draft: NativeDraft) -> list[Any]:

@@ -29,6 +29,8 @@ def tailor_reasoning_history(draft: Draft) -> None:
     messages: list[Message] = []
     for message in draft.body["messages"]:
         kept = [block for block in message["content"] if _is_welcome(block, draft)]
+        if draft.traits.prefill == "refused" and all("reasoningContent" in block for block in kept):
+            kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
         if len(kept) < len(message["content"]):
             draft.repair("reasoning")
         messages.append({**message, "content": kept})

@@ -167,6 +167,13 @@ def test_thoughts_do_not_go_to_a_model_that_has_none() -> None:
     assert fit("opus-4-8", messages=turns).body["messages"] == turns
 
 
+def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from() -> None:
+    thought = {"type": "thinking", "thinking": "t", "signature": "s"}
+    for name, is_kept in (("sonnet-5", False), ("sonnet-4-5-20250929-v1:0", True)):
+        draft = fit(name, messages=[HELLO, {"role": "assistant", "content": [thought]}, HELLO])
+        assert (len(draft.body["messages"]), draft.repaired) == ((3, []) if is_kept else (2, ["reasoning"]))
+
+
 def test_what_the_assistant_drew_stays_behind_and_is_named() -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "eA=="}}
     turns = [HELLO, {"role": "assistant", "content": [image, {"type": "text", "text": "there"}]}, HELLO]

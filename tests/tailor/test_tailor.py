@@ -549,6 +549,13 @@ class TestReasoning:
         assert "additionalModelRequestFields" not in draft.body
         assert draft.repaired == ["reasoning_effort"]
 
+    def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from(self) -> None:
+        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+        for traits, roles in ((CLAUDE_5, ["user"]), (CLAUDE_45, ["user", "assistant", "user"])):
+            draft = tailored(traits, [user("a"), assistant(thought), user("b")])
+            assert [message["role"] for message in draft.body["messages"]] == roles
+            assert draft.repaired == (["reasoning", "blank_text"] if len(roles) == 1 else [])
+
     def test_amid_calls_made_without_a_thought_none_is_asked_for(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         config = {"tools": [spec("t")]}

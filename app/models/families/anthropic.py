@@ -20,6 +20,8 @@ _COMMON: dict[str, Any] = {
     # contracts 5.4 (litellm, 2026-11): TokenUsage does not count thoughts, Claude's own usage does
     "thinking_tokens": "/usage/output_tokens_details",
 }
+# "User messages cannot contain reasoning content" (vercel/ai#7034, #17591 of Claude 3 Haiku)
+_THOUGHTLESS: dict[str, Any] = {"reasoning_history": "none"}
 # no schemas of their own, unlike 4.5 and 4.6: "output_config.format: Extra inputs are not permitted" for 4.7, 4.8 and
 # Sonnet 5 (vercel/ai#14773, anthropic-sdk-python#1759; 2026-07)
 _CLAUDE_5: dict[str, Any] = {
@@ -122,6 +124,7 @@ ROWS = (
         r"anthropic\.claude-3-5-haiku",
         "AWS user guide, prompt caching: 3.5 Haiku caches; no thinking before 3.7",
         **_COMMON,
+        **_THOUGHTLESS,
         prefill="trimmed",
     ),
     row(
@@ -129,6 +132,7 @@ ROWS = (
         r"anthropic\.claude-3",
         "AWS user guide: no thinking before 3.7",
         **_COMMON,
+        **_THOUGHTLESS,
         prefill="trimmed",
         caching=False,
     ),
