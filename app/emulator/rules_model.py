@@ -159,9 +159,8 @@ def _check_thinking(model: Model, request: dict[str, Any], inference: Any) -> No
     thinking = _fields(request).get("thinking")
     kind = thinking.get("type") if isinstance(thinking, dict) else None
     is_forced = bool(set((request.get("toolConfig") or {}).get("toolChoice") or {}) & {"any", "tool"})
-    # CLIProxyAPI#4070: Claude 5 thinks unless it is told not to
-    thinks_unasked = thinking is None and model.id.startswith("anthropic.claude-sonnet-5")
-    if is_forced and (thinks_unasked or kind in ("enabled", "adaptive")):
+    # langchain-aws#1141, #1151: both go together since 4.8
+    if is_forced and kind in ("enabled", "adaptive") and model.family != "claude-5":
         raise _Refused("Thinking may not be enabled when tool_choice forces tool use.")
     if kind not in ("enabled", "adaptive"):
         return

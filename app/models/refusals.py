@@ -2,7 +2,8 @@
 
 New models come before anybody has described them, and what one takes differs by account and region (vercel/ai#20128).
 A refusal names in fixed words what a model does not take, so it can be asked again without that. Only words from the
-beginning count: what a caller has said is repeated further behind.
+beginning count, and to the end where they begin with the path of a field: what a caller has said is repeated further
+behind, or in such a path.
 """
 
 import re
@@ -40,6 +41,8 @@ _LASTING: tuple[tuple[str, dict[str, Any]], ...] = (
     # llm-gateway#1928
     (r"adaptive thinking is not supported on this model", {"reasoning": "budget"}),
     (r"This model does not support effort level 'xhigh'", {"extra_high_effort": False}),
+    # CLIProxyAPI#4070; Opus 4.8, Sonnet 5 and Fable 5 take both (langchain-aws#1141)
+    (r"Thinking may not be enabled when tool_choice forces tool use", {"forced_with_thoughts": False}),
     # experiential#804
     (r"tool_choice: type \"tool\" and \"any\" are not supported for this model", {"tool_choices": frozenset()}),
     # bifrost#3196, llama_index#19886
@@ -47,7 +50,8 @@ _LASTING: tuple[tuple[str, dict[str, Any]], ...] = (
     (r"This model doesn't support the toolConfig\.toolChoice\.tool field", {"tool_choices": frozenset({"any"})}),
     # cua#3303, kilocode#12246
     (
-        r"tools\.[0-9]+\.custom\.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level",
+        r"tools\.[0-9]+\.custom\.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level"
+        r"(?: \(|\.?\Z)",
         {"top_level_unions": False},
     ),
     # zed#28521, mcp-agent#126
@@ -56,9 +60,9 @@ _LASTING: tuple[tuple[str, dict[str, Any]], ...] = (
         {"bare_schemas": True, "top_level_unions": False},
     ),
     # litellm#31582, vercel/ai#18199
-    (r"tools\.[0-9]+\.custom\.strict: Extra inputs are not permitted", {"strict_tools": False}),
+    (r"tools\.[0-9]+\.custom\.strict: Extra inputs are not permitted\.?\Z", {"strict_tools": False}),
     # vercel/ai#14773; litellm#22797 for older models
-    (r"output_config\.format: Extra inputs are not permitted", {"structured": "tool"}),
+    (r"output_config\.format: Extra inputs are not permitted\.?\Z", {"structured": "tool"}),
     (r"Malformed input request: #: extraneous key \[output_config\] is not permitted", {"structured": "tool"}),
     # langchain-aws#401, vercel/ai#7034; pi#686
     (r"User messages cannot contain reasoning content", {"reasoning_history": "none"}),

@@ -51,6 +51,8 @@ class Traits(Struct, frozen=True):
         `reasoningConfig` with a `maxReasoningEffort`, by a field called `reasoning_effort` or `reasoning_config`, or
         by an `effort` inside `reasoning`.
     adaptive_only: takes no token budget beside that. extra_high_effort: knows `xhigh` between `high` and `max`.
+    budget_and_effort: takes an effort up to `high` beside a budget, in Anthropic's own format.
+    forced_with_thoughts: can be made to call a tool while it thinks.
     thinks_unasked: whether it thinks when nobody asks: no, yes unless told not to, or always.
     thinking_display: shows its thoughts only where it is asked to.
     thinking_tokens: the JSON pointer in its own reply to what its thoughts took; empty where it does not tell.
@@ -90,6 +92,8 @@ class Traits(Struct, frozen=True):
     reasoning: Reasoning = "none"
     adaptive_only: bool = False
     extra_high_effort: bool = False
+    budget_and_effort: bool = False
+    forced_with_thoughts: bool = False
     thinks_unasked: ThinksUnasked = "no"
     thinking_display: bool = False
     thinking_tokens: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
@@ -55,7 +56,7 @@ _PROFILE_SECONDS = 3.0
 _BEHIND_SECONDS = 1.0
 _MOST_LESSONS = 3
 # the surfaces whose bodies are made for the traits of one model
-_FITTED = frozenset({"converse", "invoke"})
+_FITTED = frozenset({"converse", "invoke", "count-tokens"})
 
 
 class Pipeline(Struct, frozen=True):
@@ -108,8 +109,10 @@ class Pipeline(Struct, frozen=True):
                 # what the first target could have carried must not be left out in silence
                 raise InvalidRequest("no other target can carry this", param=min(lost))
 
+            fitted, by = target, way
+
             async def ask() -> T:
-                fitted, by = target, way
+                nonlocal fitted, by
                 for _ in range(_MOST_LESSONS):
                     try:
                         return await ask_by(fitted, by)
@@ -118,7 +121,10 @@ class Pipeline(Struct, frozen=True):
                         learned = self.planner.learn(fitted, error) if can_learn else None
                         if learned is None:
                             raise
-                    fitted, by = learned, await off_loop(exchange.size, partial(way_to, learned))
+                        other = await self._other_way(exchange, way_to, learned)
+                        if other is None or other.content_lost - by.content_lost:
+                            raise
+                    fitted, by = learned, other
                 return await ask_by(fitted, by)
 
             async def ask_by(target: Target, way: Way[T]) -> T:
@@ -150,6 +156,15 @@ class Pipeline(Struct, frozen=True):
                 if told() is error:
                     record.tell_of(asked)
             raise
+
+    async def _other_way(
+        self, exchange: Exchange, way_to: Callable[[Target], Way[T]], learned: Target
+    ) -> Way[T] | None:
+        """The way to ask a target that turned out to be other than was thought; nothing if it cannot be asked so."""
+        try:
+            return await off_loop(exchange.size, partial(way_to, learned))
+        except InvalidRequest:
+            return None
 
     async def plan(self, name: str) -> list[Target]:
         """The targets of a name: how each is asked depends on the model that stands behind it."""
@@ -313,8 +328,8 @@ class Pipeline(Struct, frozen=True):
         return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 
     def count_natively(self, call: NativeCall, target: Target) -> Way[int]:
-        """The way to have the tokens of a body of the target's own format counted."""
-        draft = tailor_invoke(call, target.traits, self.betas)
+        """The way to have the tokens of a body of the target's own format counted; it need not leave room to answer."""
+        draft = tailor_invoke(call, replace(target.traits, most_output=sys.maxsize), self.betas)
         way = ways.count_tokens(target.known, {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}})
         return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 

@@ -165,9 +165,11 @@ class Planner(Struct, frozen=True):
         traits = replace(target.traits, **error.facts)
         if traits == target.traits:
             return None
-        key = target.known.base, target.place
+        key, now = self._key(target.model, target.known, target.place), time.monotonic()
         if error.is_lasting and (key in self.lessons or len(self.lessons) < _MOST_LESSONS):
-            self.lessons[key] = time.monotonic() + _LESSON_SECONDS, {**self._learned(*key), **error.facts}
+            until, known = self.lessons.get(key, (0.0, {}))
+            until, known = (until, known) if now < until else (now + _LESSON_SECONDS, {})
+            self.lessons[key] = until, {**known, **error.facts}
             told = {"model": target.known.base, "traits": sorted(error.facts)}
             _log.info("a model differs from what was thought", extra={"fields": told})
         return replace(target, traits=traits)
@@ -186,13 +188,15 @@ class Planner(Struct, frozen=True):
         known = self.known(model.raw)
         limits = self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS)
         traits = traits_of(known)
-        if self.lessons and (facts := self._learned(known.base, choice.place)):
-            traits = replace(traits, **facts)
+        if self.lessons:
+            until, facts = self.lessons.get(self._key(model, known, choice.place), (0.0, {}))
+            traits = replace(traits, **facts) if time.monotonic() < until else traits
         return Target(model, known, traits, choice.place, limits=limits)
 
-    def _learned(self, base: str, place: Place) -> dict[str, Any]:
-        until, facts = self.lessons.get((base, place), (0.0, {}))
-        return facts if time.monotonic() < until else {}
+    @staticmethod
+    def _key(model: ModelId, known: ModelId, place: Place) -> tuple[str, Place]:
+        """What lessons hold for: a model by whichever profile it is called, but a deployment of its own apart."""
+        return model.raw if model.is_opaque else known.base, place
 
     def _by_profile(self, target: Target) -> Target:
         """The target, by the inference profile by which its model is known to be sold."""

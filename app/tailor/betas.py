@@ -24,6 +24,7 @@ PASSED = (
 )
 RENAMED = {"advanced-tool-use-2025-11-20": ("tool-search-tool-2025-10-19", "tool-examples-2025-10-29")}
 
+EFFORT = "effort-2025-11-24"
 FINE_GRAINED_TOOLS = "fine-grained-tool-streaming-2025-05-14"
 PER_MESSAGE_OUTPUT = "mid-conversation-output-config-2026-07-01"
 EDITS = {"clear_tool_uses_20250919": "context-management-2025-06-27", "compact_20260112": "compact-2026-01-12"}

@@ -6,9 +6,11 @@ from collections import deque
 
 from app.tailor.unused import Unused
 
-# Claude's own layer, and Converse: bifrost#5097 and botocore's service model; Kimi needs its `functions.name:0`
-_PLAIN = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
-_OF_CONVERSE = re.compile(r"[a-zA-Z0-9_.:-]{1,64}\Z")
+# botocore's service model; Kimi needs its `functions.name:0`
+CONVERSES = re.compile(r"[a-zA-Z0-9_.:-]{1,64}\Z")
+# bifrost#5097; over Converse both must be satisfied (litellm#24210)
+CLAUDES_OWN = re.compile(r"[a-zA-Z0-9_-]+\Z")
+CLAUDES = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 # which leaves room for a number
 _BEGINNING = 58
 
@@ -17,11 +19,11 @@ class CallIds:
     """Gives calls legal ids, each once; results get those of their id's calls, in the order of both.
 
     Args:
-        is_plain: the model takes letters, digits, `_` and `-` only.
+        legal: what ids that are taken match.
     """
 
-    def __init__(self, *, is_plain: bool) -> None:
-        self._legal = _PLAIN if is_plain else _OF_CONVERSE
+    def __init__(self, legal: re.Pattern[str]) -> None:
+        self._legal = legal
         self._ids = Unused("{}-{}")
         self._waiting: dict[str, deque[str]] = {}
 

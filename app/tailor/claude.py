@@ -18,7 +18,6 @@ from app.tailor.reasoning import budget_for, effort_known
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 _FORCED = ("any", "tool")
-_MEDIA = ("image", "document")
 THOUGHTS = ("thinking", "redacted_thinking")
 # Anthropic's own, where nobody names one
 _EFFORT = "high"
@@ -29,15 +28,27 @@ def fit_to_claude(draft: NativeDraft) -> None:
     body, traits = draft.body, draft.traits
     most = body.get("max_tokens")
     if isinstance(most, int) and most > traits.most_output:
-        body["max_tokens"] = traits.most_output
-        draft.repair("max_tokens")
+        _shorten(draft, traits.most_output)
     if "thinking" in body or "output_config" in body:
         _fit_thinking(draft)
-    _fit_choice(draft)
+    if text_in(body.get("tool_choice"), "type") in _FORCED:
+        _fit_choice(draft)
     if not traits.sampling:
         _leave_out(draft, *_SAMPLING)
     elif not traits.temperature_with_top_p and "temperature" in body:
         _leave_out(draft, "top_p")
+
+
+def _shorten(draft: NativeDraft, most: int) -> None:
+    """Ask for no more than the model gives, with the same share of it for thoughts if they had room below the wish."""
+    body = draft.body
+    thinking: Any = body.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    if isinstance(budget, int) and most <= budget < body["max_tokens"]:
+        body["thinking"] = {**thinking, "budget_tokens": budget * most // body["max_tokens"]}
+        draft.repair("reasoning_effort")
+    body["max_tokens"] = most
+    draft.repair("max_tokens")
 
 
 def _fit_thinking(draft: NativeDraft) -> None:
@@ -58,8 +69,7 @@ def _fit_thinking(draft: NativeDraft) -> None:
             body["thinking"] = {"type": "adaptive", "display": text_in(thinking, "display") or "summarized"}
             budget = thinking.get("budget_tokens")
             if not effort and isinstance(budget, int):
-                config = body.get("output_config")
-                body["output_config"] = {**(config if isinstance(config, dict) else {}), "effort": effort_of(budget)}
+                _put_effort(draft, effort_of(budget))
         case "adaptive", "budget":
             most = body.get("max_tokens")
             del body["thinking"]
@@ -67,43 +77,65 @@ def _fit_thinking(draft: NativeDraft) -> None:
                 body["thinking"] = {"type": "enabled", "budget_tokens": budget}
                 _leave_out(draft, *_SAMPLING)
         case _:
+            _calm(draft)
             return
+    _calm(draft)
     draft.repair("reasoning_effort")
 
 
 def _fit_effort(draft: NativeDraft) -> str:
     """The effort that the caller wants, which is left out or lowered where the model does not know it."""
-    config: Any = draft.body.get("output_config")
-    effort = text_in(config, "effort")
-    if not effort:
-        return ""
-    known = effort_known(effort, draft.traits)
-    if known != effort:
-        rest = {name: value for name, value in config.items() if name != "effort"}
-        draft.body["output_config"] = {**rest, "effort": known} if known else rest
-        if not draft.body["output_config"]:
-            del draft.body["output_config"]
+    effort = text_in(draft.body.get("output_config"), "effort")
+    if effort and (known := effort_known(effort, draft.traits)) != effort:
+        _put_effort(draft, known)
         draft.repair("reasoning_effort")
     return effort
+
+
+def _put_effort(draft: NativeDraft, effort: str) -> None:
+    config = draft.body.get("output_config")
+    rest = {name: value for name, value in config.items() if name != "effort"} if isinstance(config, dict) else {}
+    draft.body["output_config"] = {**rest, "effort": effort} if effort else rest
+    if not draft.body["output_config"]:
+        del draft.body["output_config"]
+
+
+def _calm(draft: NativeDraft) -> None:
+    """No more effort than `high` where a Claude that would think is told not to: "output_config.effort 'xhigh' is not
+    supported when thinking is disabled on this model" (claude-code#83364, of Opus 5).
+    """
+    is_told_not_to = text_in(draft.body.get("thinking"), "type") in ("disabled", "between_tools")
+    if draft.traits.thinks_unasked == "no" or not is_told_not_to:
+        return
+    if text_in(draft.body.get("output_config"), "effort") in ("xhigh", "max"):
+        _put_effort(draft, "high")
+        draft.repair("reasoning_effort")
 
 
 def _fit_choice(draft: NativeDraft) -> None:
     """Force no tool where the model takes none, and have it not think where it would unasked and then take none."""
     body, traits = draft.body, draft.traits
-    choice: Any = body.get("tool_choice")
-    if text_in(choice, "type") not in _FORCED:
-        return
+    choice: Any = body["tool_choice"]
     if traits.tool_choices.issuperset(_FORCED):
-        if traits.thinks_unasked == "yes" and "thinking" not in body:
+        if traits.thinks_unasked == "yes" and not traits.forced_with_thoughts and "thinking" not in body:
             body["thinking"] = {"type": "disabled"}
+            _calm(draft)
             draft.repair("reasoning_effort")
         return
-    named = [tool for tool in listed(body.get("tools")) if text_in(tool, "name") == text_in(choice, "name")]
-    if choice["type"] == "tool" and named:
-        body["tools"] = named
+    if choice["type"] == "tool":
+        _offer_only(draft, text_in(choice, "name"))
     rest = {name: value for name, value in choice.items() if name != "name"}
     body["tool_choice"] = {**rest, "type": "auto"}
     draft.repair("tool_choice")
+
+
+def _offer_only(draft: NativeDraft, name: str) -> None:
+    """Offer the tool of a name, with the cache point that stood behind all of them, if it is there."""
+    tools = listed(draft.body.get("tools"))
+    named = [tool for tool in tools if name and text_in(tool, "name") == name]
+    points = [tool["cache_control"] for tool in tools if isinstance(tool, dict) and tool.get("cache_control")]
+    if named:
+        draft.body["tools"] = [*named[:-1], {**named[-1], "cache_control": points[-1]}] if points else named
 
 
 def _leave_out(draft: NativeDraft, *names: str) -> None:
@@ -128,17 +160,35 @@ def fit_call(block: dict[str, Any], ids: CallIds, draft: NativeDraft) -> dict[st
 
 
 def fit_content(blocks: list[Any], role: str, path: str, draft: NativeDraft) -> list[Any]:
-    """The blocks of a turn, or of a result, that Claude takes there; of the assistant's turns there may be none."""
+    """The blocks of a turn that Claude takes there; of the assistant's turns there may be none."""
     if role == "assistant":
-        blocks = _without_media(blocks, path, draft)
-    welcome = [block for block in blocks if _is_no_thought_or_welcome(block, draft)]
+        blocks = _without_images(blocks, path, draft)
+    welcome = [block for block in blocks if _is_no_thought_or_welcome(block, role, draft)]
     if len(welcome) < len(blocks):
         draft.repair("reasoning")
     kept = without_blanks(welcome, draft)
-    if kept and role == "assistant" and _is_refused_as_prefill(kept, draft):
+    if role != "assistant":
+        return kept or _said(draft)
+    if kept and _is_refused_as_prefill(kept, draft):
         draft.repair("reasoning")
         return []
-    return kept if kept or role == "assistant" else [{"type": "text", "text": PLACEHOLDER}]
+    return kept
+
+
+def fit_result(block: dict[str, Any], draft: NativeDraft) -> dict[str, Any]:
+    """The result of a tool without blank texts; it may be empty, but that of one that failed ("content cannot be empty
+    if is_error is true", trae-agent#230), and a text in it may not.
+    """
+    content = block.get("content")
+    kept = without_blanks(content, draft) if isinstance(content, list) else content
+    if not kept and (kept != content or block.get("is_error")):
+        kept = _said(draft)
+    return block if kept is content else {**block, "content": kept}
+
+
+def _said(draft: NativeDraft) -> list[Any]:
+    draft.repair("blank_text")
+    return [{"type": "text", "text": PLACEHOLDER}]
 
 
 def _is_refused_as_prefill(blocks: list[Any], draft: NativeDraft) -> bool:
@@ -148,18 +198,22 @@ def _is_refused_as_prefill(blocks: list[Any], draft: NativeDraft) -> bool:
     return draft.traits.prefill == "refused" and all(text_in(block, "type") in THOUGHTS for block in blocks)
 
 
-def _without_media(blocks: list[Any], path: str, draft: NativeDraft) -> list[Any]:
-    media = [place for place, block in enumerate(blocks) if text_in(block, "type") in _MEDIA]
-    draft.ignored += [f"{path}.content[{place}]" for place in media]
-    return [block for block in blocks if text_in(block, "type") not in _MEDIA] if media else blocks
+def _without_images(blocks: list[Any], path: str, draft: NativeDraft) -> list[Any]:
+    """What the assistant drew: "'image' blocks are not permitted within assistant turns"."""
+    images = [place for place, block in enumerate(blocks) if text_in(block, "type") == "image"]
+    draft.ignored += [f"{path}.content[{place}]" for place in images]
+    return [block for block in blocks if text_in(block, "type") != "image"] if images else blocks
 
 
-def _is_no_thought_or_welcome(block: Any, draft: NativeDraft) -> bool:
-    """Thoughts of models that sign none have an empty signature here; a model that does not think takes none at all."""
+def _is_no_thought_or_welcome(block: Any, role: str, draft: NativeDraft) -> bool:
+    """Thoughts are the assistant's ("User messages cannot contain reasoning content"). Those of models that sign none
+    have an empty signature here; a model that does not think takes none at all.
+    """
     kind = text_in(block, "type")
     if kind not in THOUGHTS:
         return True
-    return draft.traits.reasoning != "none" and (kind != "thinking" or bool(block.get("signature")))
+    is_whole = kind != "thinking" or bool(block.get("signature"))
+    return role == "assistant" and draft.traits.reasoning != "none" and is_whole
 
 
 def without_blanks(blocks: list[Any], draft: NativeDraft) -> list[Any]:
@@ -172,8 +226,9 @@ def without_blanks(blocks: list[Any], draft: NativeDraft) -> list[Any]:
         for place, block in enumerate(blocks)
         if place < compared or text_in(block, "type") != "text" or not is_blank(block.get("text"))
     ]
-    if len(kept) < len(blocks):
-        draft.repair("blank_text")
+    if len(kept) == len(blocks):
+        return blocks
+    draft.repair("blank_text")
     return kept
 
 

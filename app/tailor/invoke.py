@@ -12,9 +12,18 @@ from app.errors import InvalidRequest
 from app.kit.members import listed, text_in
 from app.kit.values import field
 from app.models.traits import Traits
-from app.tailor.betas import EDITS, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
-from app.tailor.call_ids import CallIds
-from app.tailor.claude import THOUGHTS, fit_call, fit_content, fit_image, fit_to_claude, is_blank, without_blanks
+from app.tailor.betas import EDITS, EFFORT, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
+from app.tailor.call_ids import CLAUDES_OWN, CallIds
+from app.tailor.claude import (
+    THOUGHTS,
+    fit_call,
+    fit_content,
+    fit_image,
+    fit_result,
+    fit_to_claude,
+    is_blank,
+    without_blanks,
+)
 from app.tailor.draft import PLACEHOLDER, NativeDraft
 from app.tailor.loops import beginning_of_loop
 from app.tailor.schemas import without_unions
@@ -36,7 +45,7 @@ class InvokeDraft(NativeDraft):
     """A body of Anthropic's on its way to one model, the betas that go with it, and the ids of its calls."""
 
     betas: list[str] = field(default_factory=list)
-    ids: CallIds = field(default_factory=lambda: CallIds(is_plain=True))
+    ids: CallIds = field(default_factory=lambda: CallIds(CLAUDES_OWN))
 
 
 def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] = frozenset()) -> InvokeDraft:
@@ -63,6 +72,8 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
         draft.ignored.append("anthropic_beta")
     _tailor_edits(draft)
     fit_to_claude(draft)
+    if traits.budget_and_effort and text_in(body.get("output_config"), "effort"):
+        _add_beta(draft, EFFORT)
     _tailor_messages(draft, document.get("cache_control"))
     _tailor_tools(draft)
     if isinstance(body.get("system"), list):
@@ -168,8 +179,8 @@ def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
         if isinstance(source.get("content"), list):
             block = {**block, "source": {**source, "content": _blocks(source["content"], f"{path}.source", draft)}}
     if isinstance(block.get("content"), list):
-        block = {**block, "content": fit_content(_blocks(block["content"], path, draft), "", path, draft)}
-    return block
+        block = {**block, "content": _blocks(block["content"], path, draft)}
+    return fit_result(block, draft) if block.get("type") == "tool_result" else block
 
 
 def _blocks(blocks: list[Any], path: str, draft: InvokeDraft) -> list[Any]:

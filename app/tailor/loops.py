@@ -16,14 +16,14 @@ def beginning_of_loop(
 ) -> Turn | None:
     """The assistant's turn with which the loop began that a conversation is amid; nothing if it is in none.
 
-    What others say one after another is one turn to the model.
+    What one side says one after another is one turn to the model.
     """
-    beginning, is_amid = None, False
+    beginning, is_amid, is_next_assistants = None, False, False
     for turn in reversed(turns):
         if not is_assistants(turn):
-            is_amid = is_amid or has_results(turn)
-        elif is_amid:
-            beginning, is_amid = turn, False
+            is_amid, is_next_assistants = is_amid or has_results(turn), False
+        elif is_amid or is_next_assistants:
+            beginning, is_amid, is_next_assistants = turn, False, True
         else:
             break
     return beginning

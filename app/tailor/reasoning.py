@@ -13,7 +13,7 @@ from typing import Any
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 from app.models.traits import Traits
-from app.tailor.draft import Draft
+from app.tailor.draft import Draft, Role
 from app.tailor.loops import beginning_of_loop
 from app.tailor.tools import unforce
 
@@ -28,7 +28,7 @@ def tailor_reasoning_history(draft: Draft) -> None:
     """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none."""
     messages: list[Message] = []
     for message in draft.body["messages"]:
-        kept = [block for block in message["content"] if _is_welcome(block, draft)]
+        kept = [block for block in message["content"] if _is_welcome(block, message["role"], draft)]
         if draft.traits.prefill == "refused" and all("reasoningContent" in block for block in kept):
             kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
         if len(kept) < len(message["content"]):
@@ -37,12 +37,13 @@ def tailor_reasoning_history(draft: Draft) -> None:
     draft.body["messages"] = messages
 
 
-def _is_welcome(block: ContentBlock, draft: Draft) -> bool:
+def _is_welcome(block: ContentBlock, role: Role, draft: Draft) -> bool:
     reasoning = block.get("reasoningContent")
     if reasoning is None:
         return True
     is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
-    return draft.traits.reasoning_history == "signed" and is_whole
+    # "User messages cannot contain reasoning content"
+    return role == "assistant" and draft.traits.reasoning_history == "signed" and is_whole
 
 
 def tailor_reasoning(draft: Draft) -> None:
@@ -58,7 +59,8 @@ def tailor_reasoning(draft: Draft) -> None:
 def _ask_to_think(draft: Draft) -> None:
     effort = draft.intent.effort
     if effort is None:
-        if draft.traits.reasoning == "adaptive" and draft.traits.thinks_unasked == "yes" and _is_tool_forced(draft):
+        thinks_unasked = draft.traits.reasoning == "adaptive" and draft.traits.thinks_unasked == "yes"
+        if thinks_unasked and not draft.traits.forced_with_thoughts and _is_tool_forced(draft):
             draft.add_field("thinking", {"type": "disabled"})
             draft.repair("reasoning_effort")
         return
@@ -122,6 +124,8 @@ def budget_for(effort: str, limit: int | None) -> int:
 
 def effort_known(effort: str, traits: Traits) -> str:
     """The effort of Anthropic's that a model knows, no higher than the one that is wanted; nothing if it knows none."""
+    if traits.budget_and_effort:
+        return _THREE_STEPS.get(effort, effort)
     if traits.reasoning != "adaptive":
         return ""
     return (_FIVE_STEPS if traits.extra_high_effort else _FOUR_STEPS).get(effort, effort)
@@ -143,7 +147,7 @@ def _is_amid_loop_without_thought(draft: Draft) -> bool:
 def _make_room(draft: Draft) -> None:
     """Thinking goes with no temperature, with no topP below 0.95 (forgecode#3472), and with no forced tool."""
     _leave_out(draft, temperature="temperature", topP="top_p")
-    if "toolConfig" in draft.body:
+    if "toolConfig" in draft.body and not draft.traits.forced_with_thoughts:
         unforce(draft)
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from app.converse.content import ContentBlock
 from app.converse.request import Message, Tool
 from app.errors import InvalidRequest
-from app.tailor.call_ids import CallIds
+from app.tailor.call_ids import CLAUDES, CONVERSES, CallIds
 from app.tailor.draft import Draft
 from app.tailor.grammar import fit_together, grammar_of
 from app.tailor.schemas import bare, has_unions, without_unions
@@ -197,7 +197,7 @@ def _legal_name(name: str) -> str:
 
 
 def _repair_ids(draft: Draft) -> None:
-    ids = CallIds(is_plain=draft.traits.plain_ids)
+    ids = CallIds(CLAUDES if draft.traits.plain_ids else CONVERSES)
 
     def repaired(kind: str, block: Any) -> Any:
         given = block["toolUseId"]

@@ -30,6 +30,7 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
     ),
     ("adaptive thinking is not supported on this model", {"reasoning": "budget"}, True),
     ("This model does not support effort level 'xhigh'. Supported: high.", {"extra_high_effort": False}, True),
+    ("Thinking may not be enabled when tool_choice forces tool use.", {"forced_with_thoughts": False}, True),
     ('tool_choice: type "tool" and "any" are not supported for this model.', {"tool_choices": frozenset()}, True),
     ("This model doesn't support the toolConfig.toolChoice.any field.", {"tool_choices": frozenset()}, True),
     ("This model doesn't support the toolConfig.toolChoice.tool field.", {"tool_choices": frozenset({"any"})}, True),
@@ -87,6 +88,10 @@ def test_a_refusal_in_json_tells_of_it_too() -> None:
     [
         "Value 'adaptive thinking is not supported on this model' failed to satisfy constraint",
         "messages: `temperature` is deprecated for this model",
+        # a name that a caller made up stands in the path
+        "output_config.format: Extra inputs are not permitted: Extra inputs are not permitted",
+        "tools.0.custom.strict: Extra inputs are not permitted: Extra inputs are not permitted",
+        "tools.0.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level: Extra",
         "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
         "tools.0.custom.input_schema: JSON schema is invalid",
         "This model does not support assistant message prefill.",

@@ -16,17 +16,18 @@ from app.bedrock.signing import Signer
 from app.bedrock.transport import MOST_BYTES, HttpRequest
 from app.converse.call import Intent, ModelCall
 from app.converse.events import Event
+from app.converse.reply import Reply
 from app.kit import json
 from app.kit.clock import Deadline
 from app.kit.values import replace
 from app.pipeline.exchange import Exchange
 from app.pipeline.run import Pipeline
-from app.pipeline.ways import take_forwarded, take_forwarded_stream
+from app.pipeline.ways import Way, take_forwarded, take_forwarded_stream
 from app.policies.auth import RequestHead
 from app.policies.caller import ANONYMOUS
 from app.routing.failover import Failover
 from app.routing.health import Breakers
-from app.routing.plan import Choice, Planner, Route
+from app.routing.plan import Choice, Planner, Route, Target
 from app.telemetry.observer import RequestRecord
 from tests.bedrock.test_decode import DECODED, STREAM, event_frame
 from tests.pouring import pieces_of
@@ -385,3 +386,40 @@ async def test_a_model_that_tells_ever_more_is_not_asked_for_ever() -> None:
     with pytest.raises(errors.ModelDiffers, match="limit of 87"):
         await (await pipeline_over(transport)).complete(exchange(), call)
     assert len(transport.sent) == 4
+
+
+async def test_another_attempt_begins_with_what_was_learned() -> None:
+    throttled = Response(429, [b'{"message":"slow down"}'])
+    throttled.headers = (("x-amzn-errortype", "ThrottlingException"),)
+    transport = Memory(
+        refusal("The model returned the following errors: output_config.format.schema: Schema is too complex."),
+        throttled,
+        Response(200, [json.dumps(REPLY)]),
+    )
+    format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object"}'}}}
+    converse: Any = {**CALL.converse, "outputConfig": {"textFormat": format_}}
+    call = replace(CALL, model="anthropic.claude-sonnet-4-6", converse=converse, intent=Intent())
+    await (await pipeline_over(transport)).complete(exchange(), call)
+    assert ["outputConfig" in json.loads(sent.body) for sent in transport.sent] == [True, False, False]
+
+
+async def test_what_bedrock_refused_is_told_where_what_was_learned_leads_nowhere() -> None:
+    words = "output_config.format.schema: Schema is too complex for compilation."
+    pipeline = await pipeline_over(Memory(refusal(words)))
+    made = exchange()
+
+    def way_to(target: Target) -> Way[Reply]:
+        if target.traits.structured != "native":
+            raise errors.InvalidRequest("only Anthropic's own models know this tool", param="tools[0]")
+        return pipeline.converse(made, CALL, target)
+
+    with pytest.raises(errors.ModelDiffers, match="too complex"):
+        await pipeline.run(made, "anthropic.claude-sonnet-4-6", way_to)
+
+
+async def test_counting_learns_too() -> None:
+    transport = Memory(refusal("`temperature` is deprecated for this model."), Response(200, [b'{"inputTokens":7}']))
+    pipeline, made = await pipeline_over(transport), exchange()
+    claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
+    assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
+    assert [facts for _, facts in pipeline.planner.lessons.values()] == [{"sampling": False}]

@@ -76,9 +76,14 @@ def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch
     (again,), (there,) = planner.plan(model), planner.plan("there")
     assert (again.traits.most_output, again.traits.strict_tools) == (9, True)
     assert there.traits == target.traits
+    own = "arn:aws:bedrock:us-east-1:111122223333:custom-model-deployment/abcdefghijkl"
+    planner.behind[own] = parse_model_id(model)
+    assert planner.plan(own)[0].traits == target.traits
     now = plan.time.monotonic()
-    monkeypatch.setattr(plan.time, "monotonic", lambda: now + 3601)
+    monkeypatch.setattr(plan.time, "monotonic", lambda: now + 3600)
     assert planner.plan(model) == [target]
+    assert planner.learn(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
+    assert [facts for _, facts in planner.lessons.values()] == [{"tools": False}]
 
 
 def test_what_is_known_of_a_model_or_holds_for_one_call_only_is_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.converse.call import NativeCall
+from app.kit.values import replace
 from app.models.ids import parse_model_id
 from app.models.traits import Traits, traits_of
 from app.tailor.invoke import InvokeDraft, tailor_invoke
@@ -49,10 +50,15 @@ BETWEEN = {"type": "between_tools"}
         ("opus-4-8", {**BUDGET, "display": "omitted"}, None, {**SHOWN, "display": "omitted"}, "low"),
         ("opus-4-8", {"type": "enabled"}, None, SHOWN, None),
         ("opus-4-8", ADAPTIVE, "xhigh", ADAPTIVE, "xhigh"),
+        ("opus-4-5-20251101-v1:0", BUDGET, "medium", BUDGET, "medium"),
+        ("opus-4-5-20251101-v1:0", ADAPTIVE, "max", {"type": "enabled", "budget_tokens": 3000}, "high"),
         ("sonnet-5", OFF, None, OFF, None),
+        ("opus-5", OFF, "xhigh", OFF, "high"),
+        ("opus-4-8", OFF, "xhigh", OFF, "xhigh"),
         ("fable-5", OFF, None, None, None),
         ("opus-5-5", OFF, None, None, None),
         ("sonnet-5-5", BETWEEN, None, BETWEEN, None),
+        ("sonnet-5-5", BETWEEN, "max", BETWEEN, "high"),
     ],
 )
 def test_thinking(name: str, thinking: Any, effort: str | None, sent: Any, sent_effort: str | None) -> None:
@@ -109,13 +115,22 @@ OTHER = {"name": "other", "input_schema": {"type": "object"}}
 
 
 def test_a_choice_of_tools() -> None:
-    assert fit("sonnet-4-6", tools=[TOOL], tool_choice=NAMED).body["tool_choice"] == NAMED
-    draft = fit("sonnet-5", tools=[TOOL], tool_choice=NAMED)
-    assert (draft.body["tool_choice"], draft.body["thinking"]) == (NAMED, OFF)
-    assert draft.repaired == ["reasoning_effort"]
-    draft = fit("sonnet-5", tools=[TOOL], tool_choice=NAMED, thinking=ADAPTIVE)
-    assert (draft.body["thinking"], draft.repaired) == (ADAPTIVE, [])
-    assert fit("fable-5", tools=[TOOL], tool_choice=NAMED).body["tool_choice"] == NAMED
+    for name in ("sonnet-4-6", "sonnet-5", "fable-5"):
+        draft = fit(name, tools=[TOOL], tool_choice=NAMED)
+        assert (draft.body["tool_choice"], "thinking" in draft.body, draft.repaired) == (NAMED, False, [])
+
+
+def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
+    told = replace(claude("opus-5"), forced_with_thoughts=False)
+    for effort, sent in (("low", "low"), ("max", "high")):
+        body = {"max_tokens": 9, "messages": [HELLO], "tools": [TOOL], "tool_choice": NAMED}
+        config = {"output_config": {"effort": effort}}
+        draft = tailor_invoke(NativeCall("m", {**body, **config}), told)
+        assert (draft.body["tool_choice"], draft.body["thinking"]) == (NAMED, OFF)
+        assert draft.body["output_config"] == {"effort": sent}
+        assert draft.repaired == ["reasoning_effort"]
+        draft = tailor_invoke(NativeCall("m", {**body, "thinking": ADAPTIVE}), told)
+        assert (draft.body["thinking"], draft.repaired) == (ADAPTIVE, [])
 
 
 @pytest.mark.parametrize("name", ["opus-5-5", "sonnet-5-5", "fable-5-1"])
@@ -126,8 +141,12 @@ def test_a_model_that_takes_no_forced_tool_is_offered_the_one_that_was_named(nam
     assert draft.repaired == ["tool_choice"]
     draft = fit(name, tools=[OTHER, TOOL], tool_choice={"type": "any"})
     assert (draft.body["tools"], draft.body["tool_choice"]) == ([OTHER, TOOL], {"type": "auto"})
-    draft = fit(name, tools=[OTHER], tool_choice=NAMED)
-    assert draft.body["tools"] == [OTHER]
+    for other in (NAMED, {"type": "tool"}):
+        draft = fit(name, tools=[OTHER, {"type": "bash_20250124"}], tool_choice=other)
+        assert draft.body["tools"] == [OTHER, {"type": "bash_20250124"}]
+    point = {"cache_control": {"type": "ephemeral"}}
+    draft = fit(name, tools=[TOOL, {**OTHER, **point}], tool_choice=NAMED)
+    assert draft.body["tools"] == [{**TOOL, **point}]
 
 
 def call(given: Any) -> Any:
@@ -136,6 +155,66 @@ def call(given: Any) -> Any:
 
 def result(given: Any) -> Any:
     return {"type": "tool_result", "tool_use_id": given, "content": "seen"}
+
+
+def test_an_effort_beside_a_budget_needs_its_beta() -> None:
+    draft = fit("opus-4-5-20251101-v1:0", output_config={"effort": "low"})
+    assert draft.body["anthropic_beta"] == ["effort-2025-11-24"]
+    assert "anthropic_beta" not in fit("opus-4-5-20251101-v1:0", thinking=BUDGET).body
+
+
+@pytest.mark.parametrize(
+    ("wished", "budget", "sent"), [(100_000, 80_000, 51_200), (100_000, 2048, 2048), (100_000, 200_000, 200_000)]
+)
+def test_a_shorter_answer_leaves_room_for_the_thoughts_that_had_some(wished: int, budget: int, sent: int) -> None:
+    told = replace(claude("sonnet-4-20250514-v1:0"), most_output=64_000)
+    thinking = {"type": "enabled", "budget_tokens": budget}
+    draft = tailor_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
+    assert (draft.body["max_tokens"], draft.body["thinking"]["budget_tokens"]) == (64_000, sent)
+    assert draft.repaired == (["max_tokens"] if sent == budget else ["reasoning_effort", "max_tokens"])
+
+
+def test_long_ids_are_legal_here() -> None:
+    given = "t" * 100
+    messages = [HELLO, {"role": "assistant", "content": [call(given)]}, {"role": "user", "content": [result(given)]}]
+    assert fit("sonnet-5", messages=messages).body["messages"] == messages
+
+
+@pytest.mark.parametrize(
+    ("content", "is_error", "sent"),
+    [
+        ([], False, []),
+        ("", False, ""),
+        ("", True, [{"type": "text", "text": "."}]),
+        ([], True, [{"type": "text", "text": "."}]),
+        ([{"type": "text", "text": " "}], False, [{"type": "text", "text": "."}]),
+        ("seen", True, "seen"),
+    ],
+)
+def test_results_that_say_nothing(content: Any, is_error: bool, sent: Any) -> None:
+    said = {**result("a"), "content": content, "is_error": is_error}
+    messages = [HELLO, {"role": "assistant", "content": [call("a")]}, {"role": "user", "content": [said]}]
+    draft = fit("sonnet-5", messages=messages)
+    assert draft.body["messages"][2]["content"][0]["content"] == sent
+    assert draft.repaired == ([] if sent == content else ["blank_text"])
+
+
+def test_what_a_server_s_tool_found_is_not_touched() -> None:
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    messages = [
+        HELLO,
+        {"role": "assistant", "content": [found, {"type": "document", "source": {"type": "text"}}]},
+        HELLO,
+    ]
+    draft = fit("sonnet-5", messages=messages)
+    assert (draft.body["messages"], draft.repaired, draft.ignored) == (messages, [], [])
+
+
+def test_thoughts_are_the_assistant_s() -> None:
+    thought = {"type": "thinking", "thinking": "t", "signature": "s"}
+    draft = fit("sonnet-5", messages=[{"role": "user", "content": [thought, {"type": "text", "text": "hi"}]}])
+    assert draft.body["messages"][0]["content"] == [{"type": "text", "text": "hi"}]
+    assert draft.repaired == ["reasoning"]
 
 
 def test_ids_of_other_models() -> None:

@@ -222,7 +222,7 @@ MARKED = {"type": "text", "text": "x", "cache_control": CONTROL}
     ],
 )
 def test_a_cache_point_for_all_stands_on_the_last_block_that_can_have_one(content: Any, marked: Any) -> None:
-    draft = fit(messages=[{"role": "user", "content": content}], cache_control=CONTROL)
+    draft = fit(messages=[{"role": "assistant", "content": content}], cache_control=CONTROL)
     assert draft.body["messages"][0]["content"] == marked
 
 
@@ -320,6 +320,13 @@ def test_an_image_is_called_what_it_is(media_type: str, data: str, sent: str) ->
     first, second = draft.body["messages"][0]["content"]
     assert [each["source"]["media_type"] for each in (first, second["content"][0])] == [sent, sent]
     assert draft.repaired == ([] if sent == media_type else ["media_type"])
+
+
+def test_neighbouring_turns_of_the_assistant_are_one() -> None:
+    turns = [{"role": "assistant", "content": [each]} for each in (SIGNED, CALL)]
+    for before, is_kept in ((turns, True), (turns[1:], False), ([turns[1], turns[0]], False)):
+        draft = fit(messages=[*BODY["messages"], *before, RESULT], thinking={"type": "enabled", "budget_tokens": 1024})
+        assert ("thinking" in draft.body) == is_kept
 
 
 def test_a_loop_that_began_with_a_thought_goes_on_thinking() -> None:

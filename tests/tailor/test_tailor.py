@@ -511,16 +511,20 @@ class TestReasoning:
     def test_effort_in_each_model_s_words(self, traits: Traits, effort: Any, fields: Any) -> None:
         assert tailored(traits, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
 
-    def test_who_thinks_unasked_does_not_where_a_tool_is_forced(self) -> None:
+    def test_who_thinks_unasked_does_not_where_a_tool_is_forced_and_cannot_be_meanwhile(self) -> None:
+        either = replace(CLAUDE_5, forced_with_thoughts=False)
         for choice in ({"any": {}}, {"tool": {"name": "t"}}):
-            draft = tailored(CLAUDE_5, toolConfig={"tools": [spec("t")], "toolChoice": choice})
+            config = {"tools": [spec("t")], "toolChoice": choice}
+            draft = tailored(either, toolConfig=config)
             assert draft.body["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
             assert draft.body["toolConfig"]["toolChoice"] == choice
             assert draft.repaired == ["reasoning_effort"]
+            assert "additionalModelRequestFields" not in tailored(CLAUDE_5, toolConfig=config).body
+            draft = tailored(CLAUDE_5, intent=Intent(effort="low"), toolConfig=config)
+            assert draft.body["toolConfig"]["toolChoice"] == choice
         for free in ({}, {"toolChoice": {"auto": {}}}):
-            assert (
-                "additionalModelRequestFields" not in tailored(CLAUDE_5, toolConfig={"tools": [spec("t")], **free}).body
-            )
+            draft = tailored(either, toolConfig={"tools": [spec("t")], **free})
+            assert "additionalModelRequestFields" not in draft.body
         forced = {"tools": [spec("t")], "toolChoice": {"any": {}}}
         assert "additionalModelRequestFields" not in tailored(CLAUDE_46, toolConfig=forced).body
 
@@ -548,6 +552,11 @@ class TestReasoning:
         draft = tailored(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
         assert "additionalModelRequestFields" not in draft.body
         assert draft.repaired == ["reasoning_effort"]
+
+    def test_thoughts_are_the_assistant_s(self) -> None:
+        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+        draft = tailored(CLAUDE_5, [user("a", thought)])
+        assert (draft.body["messages"], draft.repaired) == ([user("a")], ["reasoning"])
 
     def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}

@@ -39,6 +39,16 @@ _CLAUDE_5: dict[str, Any] = {
     "thinking_display": True,
 }
 
+_CLAUDE_45: dict[str, Any] = {
+    **_COMMON,
+    "strict_tools": True,
+    "temperature_with_top_p": False,
+    "prefill": "trimmed",
+    "cache_ttl": True,
+    "reasoning": "budget",
+    "structured": "native",
+}
+
 ROWS = (
     row(
         "claude-5.5",
@@ -55,21 +65,26 @@ ROWS = (
         r"anthropic\.claude-(fable|mythos)-5",
         "Anthropic's tables of 2026-10: it always thinks; celeste#393: a tool can be forced all the same",
         **_CLAUDE_5,
+        forced_with_thoughts=True,
         thinks_unasked="always",
     ),
     row(
         "claude-5",
         r"anthropic\.claude-(opus|sonnet|haiku|fable|mythos)-[5-9]",
         "AWS user guide and contracts 6, 2026-11: no sampling, adaptive thinking, system turns; promptfoo#10631 and "
-        "lobehub#17620: it thinks unless told not to, and hides its thoughts unless asked",
+        "lobehub#17620: it thinks unless told not to, and hides its thoughts unless asked; langchain-aws#1141: a "
+        "tool can be forced all the same",
         **_CLAUDE_5,
+        forced_with_thoughts=True,
         thinks_unasked="yes",
     ),
     row(
         "claude-opus-4.8",
         r"anthropic\.claude-opus-4-(8|9)",
-        "recording anthropic_mid_conversation_system (Opus 4.8): a system turn is accepted; contracts 6 for the rest",
+        "recording anthropic_mid_conversation_system (Opus 4.8): a system turn is accepted; langchain-aws#1141: a "
+        "tool can be forced while it thinks; contracts 6 for the rest",
         **_CLAUDE_5,
+        forced_with_thoughts=True,
     ),
     row(
         "claude-opus-4.7",
@@ -91,16 +106,17 @@ ROWS = (
         structured="native",
     ),
     row(
+        "claude-opus-4.5",
+        r"anthropic\.claude-opus-4-5",
+        "as the rest of 4.5; coder#25356: an effort up to `high`, with its beta",
+        **_CLAUDE_45,
+        budget_and_effort=True,
+    ),
+    row(
         "claude-4.5",
         r"anthropic\.claude-(opus|sonnet|haiku)-4-5",
         "BoltAI#399, contracts 6: temperature or top_p; recordings native_output and strict_tool_calls (Sonnet 4.5)",
-        **_COMMON,
-        strict_tools=True,
-        temperature_with_top_p=False,
-        prefill="trimmed",
-        cache_ttl=True,
-        reasoning="budget",
-        structured="native",
+        **_CLAUDE_45,
     ),
     row(
         "claude-4.1",
