@@ -46,22 +46,28 @@ class EventReader:
         self._well_formed = WellFormed()
         self._undoing = EventUndo(undo) if undo.is_needed else None
         self._record = record
+        self._metadata: Any = {}
         self._more: Any = None
         self.finish = self._decoder.finish
 
     def feed(self, data: bytes) -> list[Event]:
         """See `Reader`."""
-        events = self._well_formed.feed(self._decoder.feed(data))
+        events = self._decoder.feed(data)
         for event in events:
             if "metadata" in event:
-                self._note(event["metadata"])
+                self._metadata = {**self._metadata, **event["metadata"]}
+                self._note()
             elif "messageStop" in event:
                 self._more = event["messageStop"].get("additionalModelResponseFields")
+                self._note()
+        events = self._well_formed.feed(events)
         return events if self._undoing is None else self._undoing.feed(events)
 
-    def _note(self, metadata: Any) -> None:
-        self._record.usage = Usage.of(metadata["usage"], self._more)
-        self._record.tier = tier_of(metadata) or self._record.tier
+    def _note(self) -> None:
+        """What is told of tokens counts from then on, whatever becomes of the stream."""
+        if self._metadata.get("usage") is not None:
+            self._record.usage = Usage.of(self._metadata["usage"], self._more)
+        self._record.tier = tier_of(self._metadata) or self._record.tier
 
 
 class NativeReader:

@@ -78,6 +78,26 @@ def test_tokens_are_told_last_and_metadata_without_any_not_at_all() -> None:
     assert WellFormed().feed([BEGUN, STOPPED, empty[0], TOLD]) == [BEGUN, STOPPED, TOLD]
 
 
-def test_what_nobody_began_ends_all_the_same_and_what_nobody_knows_passes() -> None:
+def test_what_nobody_began_does_not_end_and_what_nobody_knows_passes() -> None:
     unknown: Any = {"somethingNew": {}}
-    assert WellFormed().feed([end(3), unknown]) == [end(3), unknown]
+    assert WellFormed().feed([end(3), unknown]) == [unknown]
+
+
+def test_what_has_ended_does_not_go_on() -> None:
+    late = delta(1, toolUse={"input": ""})
+    assert WellFormed().feed([*WHOLE[:-1], late, end(1), end(1), STOPPED]) == WHOLE
+    # only calls have a beginning of their own
+    again = delta(0, text="c")
+    assert WellFormed().feed([*WHOLE[:-1], again, STOPPED]) == [*WHOLE[:-1], again, end(0), STOPPED]
+
+
+@pytest.mark.parametrize("thought", [None, 5, {}, {"redactedContent": 5}, {"text": "t"}])
+def test_thoughts_that_make_no_sense_are_left_to_who_translates_them(thought: Any) -> None:
+    odd = delta(0, reasoningContent=thought)
+    assert WellFormed().feed([BEGUN, odd, STOPPED]) == [BEGUN, odd, end(0), STOPPED]
+
+
+def test_pieces_that_are_no_base64_are_joined_as_they_are() -> None:
+    pieces = [delta(0, reasoningContent={"redactedContent": piece}) for piece in ("a", "b")]
+    whole = delta(0, reasoningContent={"redactedContent": "ab"})
+    assert WellFormed().feed([*pieces, STOPPED]) == [whole, end(0), STOPPED]

@@ -289,6 +289,16 @@ async def test_metadata_without_tokens_are_nobodys_business() -> None:
         assert made.record.usage.output == 4  # type: ignore[union-attr]
 
 
+async def test_tokens_that_were_told_early_count_though_the_stream_breaks() -> None:
+    told = {"usage": {"inputTokens": 1000, "outputTokens": 200, "totalTokens": 1200}, "serviceTier": {"type": "flex"}}
+    begun = event_frame("messageStart", {"role": "assistant"})
+    made = exchange()
+    stream = await stream_over(Memory(Response(200, [begun, event_frame("metadata", told)])), made)
+    with pytest.raises(errors.UpstreamFailed):
+        [event async for batch in stream for event in batch]
+    assert (made.record.usage.input, made.record.usage.output, made.record.tier) == (1000, 200, "flex")  # type: ignore[union-attr]
+
+
 async def test_a_model_that_answers_less_is_asked_for_less() -> None:
     words = "The maximum tokens you requested exceeds the model limit of 8192. Try again with a lower value."
     refusal = Response(400, [json.dumps({"message": words})])
@@ -361,7 +371,7 @@ async def test_a_model_tells_one_thing_after_another_and_is_known_by_all_of_them
 
 
 async def test_what_a_schema_of_one_call_is_refused_for_is_no_lesson_for_others() -> None:
-    format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object"}'}}}
+    format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object","properties":{}}'}}}
     call = replace(
         CALL, model="anthropic.claude-sonnet-4-6", converse={**CALL.converse, "outputConfig": {"textFormat": format_}}
     )
@@ -396,7 +406,7 @@ async def test_another_attempt_begins_with_what_was_learned() -> None:
         throttled,
         Response(200, [json.dumps(REPLY)]),
     )
-    format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object"}'}}}
+    format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object","properties":{}}'}}}
     converse: Any = {**CALL.converse, "outputConfig": {"textFormat": format_}}
     call = replace(CALL, model="anthropic.claude-sonnet-4-6", converse=converse, intent=Intent())
     await (await pipeline_over(transport)).complete(exchange(), call)

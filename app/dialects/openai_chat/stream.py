@@ -38,6 +38,7 @@ class ChunkStream:
         self._head = f'{head}{usage},"choices":'.encode()
         self._usage_head = f"{head},".encode()
         self._calls: dict[int, _Call] = {}
+        self._called = 0
         self._thoughts = defaultdict[int, defaultdict[str, StringIO]](lambda: defaultdict(StringIO))
         self._images: dict[int, str] = {}
         self._listed: dict[str, int] = {}
@@ -84,7 +85,7 @@ class ChunkStream:
                 self._more = more.get("additionalModelResponseFields")
                 if reason in MALFORMED:
                     raise UpstreamFailed("the model's output was malformed", detail=reason)
-                yield self._delta({}, finish_reason(reason, has_calls=bool(self._calls)))
+                yield self._delta({}, finish_reason(reason, has_calls=self._called > 0))
             case {"metadata": {"usage": usage} as metadata} if self._facts.include_usage:
                 tier = {"service_tier": metadata["serviceTier"]["type"]} if "serviceTier" in metadata else {}
                 body = json.dumps({"choices": [], "usage": usage_body(Usage.of(usage, self._more)), **tier})
@@ -98,7 +99,8 @@ class ChunkStream:
         if tool.get("type") == "server_tool_use":
             return
         is_custom = tool["name"] in self._facts.custom_tools
-        call = self._calls[index] = _Call(len(self._calls), is_custom=is_custom)
+        call = self._calls[index] = _Call(self._called, is_custom=is_custom)
+        self._called += 1
         named = {"name": tool["name"], "input" if is_custom else "arguments": ""}
         kind = "custom" if is_custom else "function"
         start = {"index": call.number, "id": tool["toolUseId"], "type": kind, kind: named}
@@ -123,7 +125,7 @@ class ChunkStream:
             yield self._delta({"reasoning_content": piece["text"]})
 
     def _block_stop(self, index: int) -> Iterable[bytes]:
-        call = self._calls.get(index)
+        call = self._calls.pop(index, None)
         if call is not None and call.is_custom:
             text = custom_input("".join(call.pieces))
             yield self._delta({"tool_calls": [{"index": call.number, "custom": {"input": text}}]})
