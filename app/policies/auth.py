@@ -9,7 +9,6 @@ import hmac
 import re
 import secrets
 import time
-from calendar import timegm
 from collections.abc import Callable, Mapping
 
 from app.errors import AuthenticationFailed, SignatureRefused
@@ -130,7 +129,7 @@ class Authenticator:
 
     def _check_time(self, timestamp: str, date: str) -> None:
         try:
-            moment = timegm(time.strptime(timestamp, "%Y%m%dT%H%M%SZ"))
+            moment = sigv4.moment_of(timestamp)
         except ValueError:
             raise SignatureRefused("x-amz-date must be a time such as 20260131T235959Z") from None
         if not timestamp.startswith(date):

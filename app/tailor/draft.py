@@ -8,6 +8,7 @@ from app.converse.content import ContentBlock
 from app.converse.request import ConverseRequest
 from app.kit.values import Struct, field
 from app.models.traits import Traits
+from app.tailor.schemas import Inliner
 from app.tailor.undo import Undo
 
 Role = Literal["user", "assistant", "system"]
@@ -22,7 +23,7 @@ class Draft(Struct):
     body: what will be sent; its members may be replaced, not written into.
     repaired: changes that the caller might notice, for `x-outcrop-repaired`.
     ignored: wishes that this model cannot fulfil and that change nothing else, for `x-outcrop-ignored`.
-    names: as those of the call. grammars: those that the tools' schemas became.
+    names: as those of the call. grammars: those that the tools' schemas became. inliner: of all schemas of the call.
     """
 
     body: ConverseRequest
@@ -33,6 +34,7 @@ class Draft(Struct):
     undo: Undo = field(default_factory=Undo)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     grammars: list[Any] = field(default_factory=list)
+    inliner: Inliner = field(default_factory=Inliner)
 
     @classmethod
     def of(cls, call: ModelCall, traits: Traits) -> "Draft":

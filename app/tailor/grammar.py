@@ -12,19 +12,25 @@ from typing import Any
 
 from app.kit import json
 from app.kit.members import listed
-from app.tailor.schemas import DEFINITIONS, reference_in, schemas_in
+from app.tailor.schemas import DEFINITIONS, plain, reference_in, schemas_in
 
 _TAKEN = frozenset(
     {
-        "$defs", "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "definitions", "description",
+        "$defs", "$ref", "additionalProperties", "anyOf", "const", "default", "definitions", "description",
         "enum", "format", "items", "maxLength", "minItems", "minLength", "pattern", "properties", "required", "title",
         "type",
     }
 )  # fmt: skip
 # these say nothing that the rest of a schema does not
 _SILENT = frozenset({"$anchor", "$comment", "$id", "$schema", "discriminator", "nullable"})
+_ANNOTATIONS = frozenset({*_SILENT, *DEFINITIONS, "default", "deprecated", "description", "examples", "title"})
 # what these describe would be forbidden if they were left out
-_NEEDED = frozenset({"patternProperties", "prefixItems"})
+_NEEDED = frozenset(
+    {
+        "$dynamicRef", "dependencies", "dependentSchemas", "else", "patternProperties", "prefixItems", "then",
+        "unevaluatedItems", "unevaluatedProperties",
+    }
+)  # fmt: skip
 _FORMATS = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
 )  # fmt: skip
@@ -67,11 +73,11 @@ def fit_together(grammars: list[Any], strict_tools: int) -> bool:
 def _compiled(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise _NoGrammar
-    schema = _with_one_kind_of_alternatives(schema)
+    schema = _with_null(_with_one_kind_of_alternatives(schema))
     if reference := reference_in(schema):
+        if not schema.keys() - _ANNOTATIONS <= {"$ref"}:
+            raise _NoGrammar  # what stands beside it would be lost
         return {"$ref": reference, **_definitions_of(schema)}
-    if schema.get("nullable") is True and isinstance(schema.get("type"), str):
-        schema = {**schema, "type": [schema["type"], "null"]}
     if schema.keys() & _NEEDED or schema.get("additionalProperties", False) is not False:
         raise _NoGrammar
     made: dict[str, Any] = {}
@@ -82,10 +88,22 @@ def _compiled(schema: Any) -> dict[str, Any]:
         elif name not in _SILENT:
             unsaid[name] = value
     _say(made, unsaid)
-    kinds = made.get("type", "object" if "properties" in made else None)
-    if kinds == "object" or (isinstance(kinds, list) and "object" in kinds):
-        made["additionalProperties"] = False
+    if _is_of_object(made):
+        _close(made)
     return _by_kind(made)
+
+
+def _is_of_object(made: dict[str, Any]) -> bool:
+    kinds = made.get("type", "object" if "properties" in made else None)
+    return kinds == "object" or (isinstance(kinds, list) and "object" in kinds)
+
+
+def _close(made: dict[str, Any]) -> None:
+    """Allow no members but those that are named; where none are, or elsewhere too, closing would forbid what may be."""
+    properties = made.get("properties", {} if "additionalProperties" in made else None)
+    if properties is None or "anyOf" in made or not set(made.get("required", ())) <= properties.keys():
+        raise _NoGrammar
+    made["additionalProperties"] = False
 
 
 def _definitions_of(schema: dict[str, Any]) -> dict[str, Any]:
@@ -93,21 +111,34 @@ def _definitions_of(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_one_kind_of_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with `oneOf` as `anyOf`, and with what it is `allOf` in itself where that is one thing."""
+    """The schema with `oneOf` as `anyOf`, and with what it is `allOf` in itself. That must be one thing: of several
+    each would be closed for what the others name.
+    """
     if "oneOf" in schema:
         if "anyOf" in schema:
             raise _NoGrammar
         schema = {("anyOf" if name == "oneOf" else name): value for name, value in schema.items()}
-    whole = schema.get("allOf")
-    if whole is None:
+    if "allOf" not in schema:
         return schema
     rest = {name: value for name, value in schema.items() if name != "allOf"}
-    match whole:
-        case [dict(only)] if reference_in(only) or only.keys().isdisjoint(rest):
-            return {**rest, **only}
-    if "anyOf" in schema or any(reference_in(part) for part in listed(whole)):
-        raise _NoGrammar
-    return schema
+    match schema["allOf"]:
+        case [dict(only)] if only.keys() - _ANNOTATIONS <= {"$ref"} or only.keys().isdisjoint(rest):
+            return {**only, **rest}
+        case _:
+            raise _NoGrammar
+
+
+def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What OpenAPI calls nullable, in words of JSON Schema."""
+    if schema.get("nullable") is not True:
+        return schema
+    if isinstance(schema.get("type"), str):
+        return {**schema, "type": [schema["type"], "null"]}
+    if isinstance(schema.get("anyOf"), list):
+        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
+    outside = {name: value for name, value in schema.items() if name in _ANNOTATIONS and name != "nullable"}
+    inside = {name: value for name, value in schema.items() if name not in _ANNOTATIONS}
+    return {**outside, "anyOf": [inside, {"type": "null"}]}
 
 
 def _can_hold(name: str, value: Any) -> bool:
@@ -128,8 +159,10 @@ def _compiled_member(name: str, value: Any) -> Any:
             if not isinstance(value, dict):
                 raise _NoGrammar
             return {each: _compiled(schema) for each, schema in value.items()}
-        case "anyOf" | "allOf":
-            return [_compiled(each) for each in listed(value)]
+        case "anyOf":
+            if not isinstance(value, list):
+                raise _NoGrammar
+            return [_compiled(each) for each in value]
         case "items":
             return _compiled(value)
         case "enum":
@@ -163,9 +196,12 @@ def _by_kind(made: dict[str, Any]) -> dict[str, Any]:
     kinds = made.get("type")
     if not isinstance(kinds, list) or not made.keys() & _OF_ANY_KIND:
         return made
-    if "anyOf" in made or "allOf" in made:
+    if "anyOf" in made:
         raise _NoGrammar
-    parts = [{"type": kind, **{name: made[name] for name in _OF_KIND.get(kind, ()) if name in made}} for kind in kinds]
+    parts = [
+        {"type": kind, **{name: made[name] for name in _OF_KIND.get(kind, ()) if name in made}}
+        for kind in dict.fromkeys(kinds)
+    ]
     rest = {name: value for name, value in made.items() if name not in _OF_ANY_KIND and name != "type"}
     return {**rest, "anyOf": parts}
 
@@ -181,7 +217,7 @@ def _recurs(schema: dict[str, Any]) -> bool:
 
 
 def _references(schema: Any) -> set[str]:
-    return {found for part in schemas_in(schema) if (found := reference_in(part))}
+    return {plain(found) for part in schemas_in(schema) if (found := reference_in(part))}
 
 
 def _has_cycle(references: dict[str, set[str]]) -> bool:

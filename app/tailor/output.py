@@ -11,7 +11,7 @@ from app.errors import InvalidRequest
 from app.kit import json
 from app.tailor.draft import Draft
 from app.tailor.grammar import fit_together, grammar_of
-from app.tailor.schemas import bare, without_unions
+from app.tailor.schemas import without_unions
 
 ANSWER_TOOL = "json_answer"
 
@@ -72,7 +72,7 @@ def _force_answer_tool(draft: Draft, definition: JsonSchemaDefinition, schema: A
                 "toolSpec": {
                     "name": ANSWER_TOOL,
                     "description": description,
-                    "inputSchema": {"json": bare(schema) if draft.traits.bare_schemas else schema},
+                    "inputSchema": {"json": draft.inliner.bare(schema) if draft.traits.bare_schemas else schema},
                 }
             }
         ],

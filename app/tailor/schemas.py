@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, cast
+from urllib.parse import unquote
 
 from app.kit import json
 from app.kit.members import listed, text_in
@@ -43,37 +44,55 @@ def reference_in(schema: Any) -> str:
     return text_in(schema, "$ref")
 
 
-def bare(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an object with nothing at its top but its members, and what it refers to in their place.
-
-    A definition that holds itself is any object, and so are all where they would be too much together.
-    """
-    definitions = {
+def definitions_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The definitions of a schema, by what refers to them."""
+    return {
         f"#/{place}/{name}": each
         for place in DEFINITIONS
         for name, each in (schema[place].items() if isinstance(schema.get(place), dict) else ())
         if isinstance(each, dict)
     }
-    sizes = {reference: len(json.dumps(each)) for reference, each in definitions.items()}
-    room = _MOST_INLINED
 
-    def inlined(value: Any, within: frozenset[str]) -> Any:
-        nonlocal room
-        if isinstance(value, list):
-            return [inlined(each, within) for each in value]
-        if not isinstance(value, dict):
-            return value
-        reference = reference_in(value)
-        if reference not in definitions:
-            return {name: inlined(each, within) for name, each in value.items()}
-        room -= sizes[reference]
-        if reference in within or room < 0:
-            return {"type": "object"}
-        rest = {name: each for name, each in value.items() if name != "$ref"}
-        return {**inlined(definitions[reference], within | {reference}), **rest}
 
-    top = {name: value for name, value in schema.items() if name in _BARE}
-    return cast(dict[str, Any], inlined(top, frozenset())) if definitions else top
+def plain(reference: str) -> str:
+    """A reference as definitions are named: `#/definitions/Partial%3CFoo%3E` without what is encoded in it."""
+    return (
+        unquote(reference).replace("~1", "/").replace("~0", "~") if "%" in reference or "~" in reference else reference
+    )
+
+
+class Inliner:
+    """Gives schemas of objects that hold nothing at their top but members, and what they refer to in its place.
+
+    A definition that holds itself is of anything, and so are all that would be too much for one call together.
+    """
+
+    def __init__(self) -> None:
+        self._room = _MOST_INLINED
+
+    def bare(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The schema by itself."""
+        definitions = definitions_of(schema)
+        sizes = {reference: len(json.dumps(each)) for reference, each in definitions.items()}
+
+        def inlined(value: Any, within: frozenset[str]) -> Any:
+            if isinstance(value, list):
+                return [inlined(each, within) for each in value]
+            if not isinstance(value, dict):
+                return value
+            rest = {name: inlined(each, within) for name, each in value.items() if name != "$ref"}
+            reference = plain(reference_in(value))
+            if reference not in definitions:
+                return {"$ref": value["$ref"], **rest} if "$ref" in value else rest
+            self._room -= sizes[reference]
+            if reference in within or self._room < 0:
+                return rest
+            return {**inlined(definitions[reference], within | {reference}), **rest}
+
+        whole = {name: value for name, value in schema.items() if name not in DEFINITIONS}
+        if definitions:
+            whole = cast(dict[str, Any], inlined(whole, frozenset()))
+        return {name: value for name, value in whole.items() if name in _BARE}
 
 
 def has_unions(schema: dict[str, Any]) -> bool:
@@ -102,7 +121,8 @@ def without_unions(schema: dict[str, Any]) -> dict[str, Any]:
     for name, values in named.items():
         each = _distinct(values)
         properties[name] = each[0] if len(each) == 1 else {"anyOf": each}
-    demanding = [schema, *listed(schema.get("allOf"))]
+    definitions = definitions_of(schema)
+    demanding = [schema, *(definitions.get(plain(reference_in(part)), part) for part in listed(schema.get("allOf")))]
     required = [name for part in demanding if isinstance(part, dict) for name in listed(part.get("required"))]
     if properties:
         whole["properties"] = properties

@@ -15,7 +15,7 @@ from app.errors import InvalidRequest
 from app.tailor.call_ids import CLAUDES, CONVERSES, CallIds
 from app.tailor.draft import Draft
 from app.tailor.grammar import fit_together, grammar_of
-from app.tailor.schemas import bare, has_unions, without_unions
+from app.tailor.schemas import has_unions, without_unions
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _NEVER_NULL = ("properties", "required")
@@ -134,7 +134,7 @@ def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
         # "$.properties: null found, object expected" (maximhq/bifrost#1720)
         whole = {name: value for name, value in whole.items() if value is not None or name not in _NEVER_NULL}
     fitted = whole if draft.traits.top_level_unions else without_unions(whole)
-    fitted = bare(fitted) if draft.traits.bare_schemas else fitted
+    fitted = draft.inliner.bare(fitted) if draft.traits.bare_schemas else fitted
     return tool if fitted == schema else _with_schema(tool, fitted, draft)
 
 

@@ -12,7 +12,7 @@ from app.models.ids import parse_model_id
 from app.models.traits import traits_of
 from app.tailor import Draft, tailor
 from app.tailor.grammar import fit_together, grammar_of
-from app.tailor.schemas import bare, without_unions
+from app.tailor.schemas import Inliner, without_unions
 
 TEXT = {"type": "string"}
 KEYWORDS = (
@@ -26,17 +26,21 @@ OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "
     ("schema", "grammar"),
     [
         (OBJECT, OBJECT),
-        ({"type": "object"}, {"type": "object", "additionalProperties": False}),
+        ({"type": "object", "properties": {}}, {"type": "object", "properties": {}, "additionalProperties": False}),
+        ({"type": "object", "additionalProperties": False}, {"type": "object", "additionalProperties": False}),
         ({"oneOf": [TEXT, {"type": "null"}]}, {"anyOf": [TEXT, {"type": "null"}]}),
         (
             {"oneOf": [{"$ref": "#/$defs/A"}], "discriminator": {"propertyName": "kind"}, "$defs": {"A": OBJECT}},
             {"anyOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": OBJECT}},
         ),
-        ({"$ref": "#/$defs/A", "$defs": {"A": {"type": "object"}}, "description": "d"},
-         {"$ref": "#/$defs/A", "$defs": {"A": {"type": "object", "additionalProperties": False}}}),
+        ({"$ref": "#/$defs/A", "$defs": {"A": {"properties": {}}}, "description": "d"},
+         {"$ref": "#/$defs/A", "$defs": {"A": {"properties": {}, "additionalProperties": False}}}),
         ({"allOf": [TEXT], "description": "d"}, {**TEXT, "description": "d"}),
         ({"allOf": [{"$ref": "#/$defs/A", "description": "e"}], "description": "d"}, {"$ref": "#/$defs/A"}),
-        ({"allOf": [OBJECT, {"type": "object"}]}, {"allOf": [OBJECT, {"type": "object", "additionalProperties": False}]}),
+        ({"allOf": [{"description": "e"}], **TEXT}, {**TEXT, "description": "e"}),
+        ({"nullable": True, "allOf": [{"$ref": "#/$defs/A"}]}, {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}),
+        ({"nullable": True, "anyOf": [TEXT]}, {"anyOf": [TEXT, {"type": "null"}]}),
+        ({"nullable": True, "enum": ["a"], "title": "t"}, {"title": "t", "anyOf": [{"enum": ["a"]}, {"type": "null"}]}),
         ({**TEXT, "nullable": True}, {"type": ["string", "null"]}),
         ({**TEXT, "nullable": False, "$comment": "c", "$schema": "s"}, TEXT),
         (
@@ -56,8 +60,8 @@ OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "
             {"type": "array", "items": TEXT, "description": "uniqueItems=true, maxItems=3"},
         ),
         (
-            {"type": "object", "minProperties": 1, "not": {"required": ["b"]}},
-            {"type": "object", "description": 'minProperties=1, not={"required":["b"]}', "additionalProperties": False},
+            {"properties": {}, "minProperties": 1, "not": {"required": ["b"]}},
+            {"properties": {}, "description": 'minProperties=1, not={"required":["b"]}', "additionalProperties": False},
         ),
         ({"enum": ["a", 1, None], "examples": ["a"]}, {"enum": ["a", 1, None], "description": 'examples=["a"]'}),
     ],
@@ -81,8 +85,18 @@ def test_what_a_grammar_holds(schema: Any, grammar: Any) -> None:
         {"type": "array", "prefixItems": [TEXT]},
         {"type": "array", "items": [TEXT]},
         {"oneOf": [TEXT], "anyOf": [TEXT]},
+        {"type": "object"},
+        {"properties": {"a": {"type": "object", "description": "anything"}}},
+        {"properties": {"a": TEXT}, "required": ["b"]},
+        {"properties": {"a": TEXT}, "oneOf": [{"properties": {"b": TEXT}}]},
+        {"properties": {"a": TEXT}, "if": {}, "then": {"properties": {"b": TEXT}}},
+        {"properties": {"a": TEXT}, "dependentSchemas": {"a": {"properties": {"b": TEXT}}}},
+        {"properties": {"a": TEXT}, "allOf": [{"$ref": "#/$defs/A"}]},
+        {"$ref": "#/$defs/A", "properties": {"a": TEXT}},
+        {"allOf": [OBJECT, OBJECT]},
+        {"allOf": None},
+        {"anyOf": None},
         {"allOf": [{"$ref": "#/$defs/A"}, TEXT]},
-        {"allOf": [TEXT, TEXT], "anyOf": [TEXT]},
         {"type": [{}], "items": TEXT},
         {"type": {}},
         {"required": "a"},
@@ -91,6 +105,7 @@ def test_what_a_grammar_holds(schema: Any, grammar: Any) -> None:
         {"const": [1]},
         {"type": ["array", "null"], "items": TEXT, "anyOf": [TEXT]},
         {"properties": {"a": {"$ref": "#"}}},
+        {"$ref": "#/$defs/N%3C", "$defs": {"N<": {"items": {"$ref": "#/$defs/N%3C"}}}},
     ],
 )
 def test_what_no_grammar_holds(schema: Any) -> None:
@@ -111,7 +126,21 @@ def test_whatever_is_no_schema_is_compiled_or_is_not(noise: Any) -> None:
     if made is not None:
         assert fit_together([made], 1) in (True, False)
     if isinstance(noise, dict):
-        assert without_unions(bare(noise)).keys() <= {"type", "properties", "required", "additionalProperties"}
+        assert without_unions(Inliner().bare(noise)).keys() <= {
+            "type",
+            "properties",
+            "required",
+            "additionalProperties",
+        }
+
+
+def test_a_kind_that_stands_twice_is_one() -> None:
+    schema: Any = TEXT
+    for _ in range(40):
+        schema = {"type": ["object", "object"], "properties": {"a": schema}, "required": ["a"]}
+    made = grammar_of(schema)
+    assert made is not None
+    assert len(json.dumps(made)) < 10_000
 
 
 def optional(count: int) -> Any:
@@ -150,7 +179,7 @@ def test_strict_tools_keep_what_they_can_and_lose_it_together_where_they_are_too
     draft = strict(
         OBJECT,
         {"type": "object", "additionalProperties": True},
-        {"type": "object", "properties": {"a": {"oneOf": [TEXT]}}},
+        {"properties": {"a": {"oneOf": [TEXT]}}, "type": "object"},
     )
     assert strictness(draft) == [True, False, True]
     assert sorted(draft.repaired) == ["tool_schema", "tool_strict"]

@@ -337,6 +337,21 @@ class TestTools:
             ({"title": "T", "$schema": "s", "required": ["a"]}, {"required": ["a"]}),
             ({"title": "T", "$defs": ["odd"]}, {}),
             (
+                {"$ref": "#/$defs/A", "$defs": {"A": {"properties": {"a": {"type": "string"}}, "required": ["a"]}}},
+                {"properties": {"a": {"type": "string"}}, "required": ["a"]},
+            ),
+            (
+                {"properties": {"a": {"$ref": "#/definitions/P%3CF%3E"}}, "definitions": {"P<F>": {"type": "string"}}},
+                {"properties": {"a": {"type": "string"}}},
+            ),
+            (
+                {
+                    "properties": {"a": {"$ref": "#/$defs/L"}},
+                    "$defs": {"L": {"type": "array", "items": {"$ref": "#/$defs/L"}}},
+                },
+                {"properties": {"a": {"type": "array", "items": {}}}},
+            ),
+            (
                 {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": 5}},
                 {"properties": {"a": {"$ref": "#/$defs/A"}}},
             ),
@@ -353,7 +368,7 @@ class TestTools:
                                 {
                                     "type": "object",
                                     "properties": {
-                                        "next": {"type": "object"},
+                                        "next": {},
                                         "name": {"type": "string", "title": "N"},
                                     },
                                 },
@@ -614,15 +629,20 @@ class TestOutput:
 
     def test_a_native_schema_is_closed_and_its_data_left_alone(self) -> None:
         data = {"type": "object"}
-        schema = {**self.OPEN, "$defs": {"d": {"properties": {}}}, "default": data, "anyOf": [{"const": "object"}]}
-        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
-        item = {"anyOf": [{"type": "object", "additionalProperties": False}, {"type": "null"}]}
-        assert json.loads(draft.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == {
+        item = {"type": ["object", "null"], "properties": {"b": {"const": "object"}}}
+        schema = {
             "type": "object",
             "properties": {"a": {"type": "array", "items": item}},
+            "$defs": {"d": {"properties": {}}},
+            "default": data,
+        }
+        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
+        closed = {"type": "object", "properties": {"b": {"const": "object"}}, "additionalProperties": False}
+        assert json.loads(draft.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == {
+            "type": "object",
+            "properties": {"a": {"type": "array", "items": {"anyOf": [closed, {"type": "null"}]}}},
             "$defs": {"d": {"properties": {}, "additionalProperties": False}},
             "default": data,
-            "anyOf": [{"const": "object"}],
             "additionalProperties": False,
         }
         assert draft.repaired == ["response_format"]
