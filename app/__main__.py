@@ -15,7 +15,7 @@ import uvicorn
 import app.kit.deferring  # noqa: F401
 from app.deployment import planner_of
 from app.environment import faults_end_the_start, load_settings
-from app.kit.listening import held
+from app.kit.listening import bound, held
 from app.kit.memory import give_large_blocks_back
 from app.kit.signals import exit_normally_on_signals
 from app.main import create_app
@@ -43,11 +43,8 @@ def main() -> int:
         planner_of(settings)  # what is wrong with names is told once, and not by each process
     try:
         place, family = (settings.host, settings.port), _family(settings.host)
-        if settings.web_concurrency > 1:
-            # the system spreads connections over several listeners; from one, one process might take all of a few
-            listener = held(place, family)
-        else:
-            listener = socket.create_server(place, family=family, backlog=_BACKLOG)
+        # the system spreads connections over several listeners; from one, one process might take all of a few
+        listener = held(place, family) if settings.web_concurrency > 1 else bound(place, family)
     except OSError as error:
         code = error.errno or 0
         reason = os.strerror(code) if code > 0 else error.strerror
@@ -61,9 +58,7 @@ def main() -> int:
     if settings.web_concurrency == 1:
         return serve(listener, Share())
     _look_for_garbage_less_often()
-    listen = partial(
-        socket.create_server, listener.getsockname(), family=listener.family, backlog=_BACKLOG, reuse_port=True
-    )
+    listen = partial(bound, listener.getsockname(), listener.family, is_shared=True)
     callers = len(settings.keys())
     return Processes(settings.web_concurrency, listen, settings.shutdown_grace, serve, callers).run()
 
@@ -83,8 +78,9 @@ def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
         proxy_headers=False,
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace),
+        backlog=_BACKLOG,
     )
-    server = Server(config)
+    server = Server(config, share.all_end)
     exit_normally_on_signals(lambda: server.should_exit)
     _look_for_garbage_less_often()
     server.run(sockets=[listener])

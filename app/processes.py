@@ -160,7 +160,9 @@ class Processes:
     def _end(self, number: int = signal.SIGTERM, _: object = None) -> None:
         """Tell all to end; at a second SIGINT, at once."""
         is_impatient = self._ends_at and number == signal.SIGINT
-        self._ends_at = self._ends_at or time.monotonic() + self._grace + _LAST_SECONDS
+        if not self._ends_at:
+            self._ends_at = time.monotonic() + self._grace + _LAST_SECONDS
+            os.close(self._held)  # ahead of the signal, which one alone may get too
         self._tell_all(signal.SIGKILL if is_impatient else signal.SIGTERM)
 
     def _hurry(self) -> None:

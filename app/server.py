@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import math
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -24,10 +25,14 @@ class Server(uvicorn.Server):
     The system would tell them that their connection is reset, and a proxy does not send a POST again that it has sent:
     27 of 400 restarts behind nginx lost one so where who had connected was taken in, but the door was closed a moment
     later (2026-11-27). So it is shut first, which sends who comes next elsewhere.
+
+    Args:
+        all_end: tells whether those who listen at the same address end as well.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, all_end: Callable[[], bool] = lambda: True) -> None:
         super().__init__(config)
+        self._all_end = all_end
         self.server_state = self._attendance = Attendance()
         self._listeners: list[socket.socket] = []
         self._entering: list[asyncio.Task[object]] = []
@@ -38,10 +43,9 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Shut the door in the moment of the signal: of several processes all do, so that none is sent who comes."""
+        """Shut the door in the moment of the signal: of several processes all do, so that nobody is sent to one."""
         super().handle_exit(sig, frame)
-        for listener in self._listeners:
-            shut(listener)
+        self._shut(self._listeners)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let nobody new begin, take in who has begun, and end when all have been served."""
@@ -63,14 +67,20 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _let_in_until_shut(self, doors: list[socket.socket]) -> None:
-        are_shut = [shut(door) for door in doors]
+        is_shut = self._shut(doors)
         self._let_in(doors)
-        if doors and all(are_shut):
+        if is_shut:
             for _ in range(math.ceil(_HANDSHAKE_SECONDS / _LOOK_SECONDS)):
                 await asyncio.sleep(_LOOK_SECONDS)
                 self._let_in(doors)
         for door in doors:
             door.close()
+
+    def _shut(self, doors: list[socket.socket]) -> bool:
+        if not self._all_end():
+            return False
+        are_shut = [shut(door) for door in doors]
+        return bool(doors) and all(are_shut)
 
     def _let_in(self, doors: list[socket.socket]) -> None:
         loop, tls = asyncio.get_running_loop(), self.config.ssl

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ class Share(Struct, frozen=True):
     """A process's part.
 
     processes: how many there are. tallies: what is counted by all of them together. siblings: the others, if any.
-    lifeline: a file descriptor that can be read, to its end, once nobody watches over the processes any more.
+    lifeline: a file descriptor that can be read, to its end, once all are told to end, or nobody watches over them.
     """
 
     processes: int = 1
@@ -44,6 +45,10 @@ class Share(Struct, frozen=True):
             stop_answering()
 
         return stop
+
+    def all_end(self) -> bool:
+        """True if the others end as well, should this process end now."""
+        return self.lifeline is None or bool(select.select([self.lifeline], [], [], 0)[0])
 
     def render(self, own: Callable[[], bytes]) -> bytes:
         """What all processes tell, where `own` renders what this one does."""

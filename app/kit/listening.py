@@ -1,4 +1,4 @@
-"""Listening sockets, and how they end without anybody being reset who believed to be connected."""
+"""Sockets that listen, and how they end without anybody being reset who believed to be connected."""
 
 import contextlib
 import socket
@@ -9,30 +9,43 @@ _SO_BINDTOIFINDEX = 62
 _NOWHERE = 2**31 - 1
 
 
-def held(address: tuple[str, int], family: socket.AddressFamily) -> socket.socket:
-    """A port, held by a socket that takes nobody, so that several can listen there.
+def bound(address: tuple[str, int], family: socket.AddressFamily, *, is_shared: bool = False) -> socket.socket:
+    """A socket at an address, where nobody is taken before it listens: who comes earlier is refused, and not kept
+    waiting, nor reset if the start ends there.
 
-    It never listens: whoever had connected to it would be reset when it stops.
+    Args:
+        is_shared: several may listen there, among whom the system divides who comes.
 
     Raises:
-        OSError: somebody listens there, or nobody may.
+        OSError: somebody listens there, who does not share, or nobody may.
     """
-    holding = socket.socket(family)
+    made = socket.socket(family)
     try:
-        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holding.bind(address)
-        # behind the bind, which would let it in beside others who share the port
-        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if is_shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(address)
     except OSError:
-        holding.close()
+        made.close()
         raise
+    return made
+
+
+def held(address: tuple[str, int], family: socket.AddressFamily) -> socket.socket:
+    """A socket that holds an address for several, and never listens itself. Raises as `bound` does."""
+    holding = bound(address, family)
+    # behind the bind, which would let it in beside others who share
+    holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return holding
 
 
 def shut(listener: socket.socket) -> bool:
     """Have every handshake that begins refused, as where nobody listens, while those that have begun go on.
 
-    So it is for a listener that is bound to an interface which there is not. False where the system cannot do so.
+    So it is for a listener that is bound to an interface which there is not; but beside one that is still open, the
+    system forgets who is sent to it. False where the system cannot do so.
     """
     with contextlib.suppress(OSError):
         if sys.platform == "linux":

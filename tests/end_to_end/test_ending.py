@@ -9,7 +9,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.kit.listening import accepted, held
+from app.kit.listening import accepted, bound, held
 from app.kit.tcp import Taken
 from app.protocol import GuardedProtocol, guarded
 from app.server import Server
@@ -52,12 +52,12 @@ class Ending(Server):
 
 
 @contextlib.contextmanager
-def serving(**options: Any) -> Iterator[tuple[Ending, int]]:
+def serving(all_end: Callable[[], bool] = lambda: True, **options: Any) -> Iterator[tuple[Ending, int]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
             application, http=guarded(30), log_config=None, lifespan="off", timeout_graceful_shutdown=5, **options
         )
-        server = Ending(config)
+        server = Ending(config, all_end)
         server.thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         server.thread.start()
         try:
@@ -262,6 +262,24 @@ def test_who_has_begun_to_connect_is_served(monkeypatch: pytest.MonkeyPatch) -> 
         assert answer(callers[0]).endswith(b"ok")
 
 
+def test_one_of_several_leaves_its_callers_to_the_others() -> None:
+    """A listener that is shut beside others who are not is sent callers whom the system then forgets for a second."""
+    with serving(lambda: False) as (server, port):
+        with socket.create_server(("127.0.0.1", 0), reuse_port=True):
+            (listener,) = server._listeners
+            server.handle_exit(15, None)
+            with connected(port) as caller:
+                caller.sendall(REQUEST)
+                assert answer_begins(caller)
+            server.may_end.set()
+            server.thread.join(5)
+            assert listener.fileno() == -1
+
+
+def answer_begins(caller: socket.socket) -> bool:
+    return caller.recv(15).startswith(b"HTTP/1.1 200")
+
+
 def hear_only_who_begins(listener: socket.socket) -> None:
     """Have the system drop all that comes to a listener but for words that begin a handshake."""
     load_flags, is_begun, take, drop = (0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)
@@ -279,6 +297,20 @@ def test_a_port_that_is_held_takes_nobody_and_is_shared() -> None:
             connected(address[1]).close()
             with pytest.raises(OSError, match="in use"):
                 held(address, socket.AF_INET)
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_nobody_is_taken_before_anybody_listens(family: socket.AddressFamily, host: str) -> None:
+    with bound((host, 0), family, is_shared=True) as first:
+        address = first.getsockname()[:2]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=5)
+        first.listen()
+        socket.create_connection(address, timeout=5).close()
+        with bound(address, family, is_shared=True) as second:
+            second.listen()
+        with pytest.raises(OSError, match="in use"):
+            bound(address, family)
 
 
 def test_nobody_is_left_before_the_system_and_the_server_have_nothing_more_for_them(
