@@ -37,15 +37,17 @@ _FIELDS = frozenset(
     }
 )  # fmt: skip
 _CACHEABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
+_CALLS = ("tool_use", "tool_result")
+_NOTHING: dict[str, Any] = {}
 _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
 _KNOWN = _FIELDS | _CARRIED_ELSEWHERE
 
 
 class InvokeDraft(NativeDraft):
-    """A body of Anthropic's on its way to one model, the betas that go with it, and the ids of its calls."""
+    """A body of Anthropic's on its way to one model, the betas that go with it, and the ids of its calls, if any."""
 
     betas: list[str] = field(default_factory=list)
-    ids: CallIds = field(default_factory=lambda: CallIds(CLAUDES_OWN))
+    ids: CallIds | None = None
 
 
 def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] = frozenset()) -> InvokeDraft:
@@ -111,8 +113,8 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
         return
     takes_output = PER_MESSAGE_OUTPUT in draft.betas
     fitted = [_message(message, place, draft, takes_output) for place, message in enumerate(messages)]
-    if any(_says_nothing(message) for message in fitted):
-        fitted = [message for message in fitted if not _says_nothing(message)]
+    if _NOTHING in fitted:  # neighbours of one role are one turn to Claude
+        fitted = [message for message in fitted if message is not _NOTHING]
     if not draft.traits.system_turns:
         fitted = _without_system_turns(fitted, draft)
     if cache_control is not None:
@@ -121,25 +123,25 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     _think_only_behind_thoughts(draft)
 
 
-def _says_nothing(message: Any) -> bool:
-    """True of a turn of the assistant's of which nothing is left: the neighbours of one role are one turn to Claude."""
-    return text_in(message, "role") == "assistant" and message.get("content") in ([], "")
-
-
 def _message(message: Any, place: int, draft: InvokeDraft, takes_output: bool) -> Any:
+    """The message as Claude takes it; nothing where it is a turn of the assistant's of which nothing is left."""
     if not isinstance(message, dict):
         return message
-    path = f"messages[{place}]"
+    content = message.get("content")
+    if type(content) is str and "output_config" not in message and not is_blank(content):
+        return message
+    path, role = f"messages[{place}]", text_in(message, "role")
     if "output_config" in message and not takes_output:
         message = {name: value for name, value in message.items() if name != "output_config"}
         draft.ignored.append(f"{path}.output_config")
-    content, role = message.get("content"), text_in(message, "role")
     if isinstance(content, list):
-        return {**message, "content": fit_content(_blocks(content, path, draft), role, path, draft)}
-    if is_blank(content):
+        content = fit_content(_blocks(content, path, draft), role, path, draft)
+    elif is_blank(content):
         draft.repair("blank_text")
-        return {**message, "content": "" if role == "assistant" else PLACEHOLDER}
-    return message
+        content = "" if role == "assistant" else PLACEHOLDER
+    if role == "assistant" and content in ([], ""):
+        return _NOTHING
+    return {**message, "content": content} if "content" in message else message
 
 
 def _think_only_behind_thoughts(draft: InvokeDraft) -> None:
@@ -166,7 +168,10 @@ def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
     """The block, and whatever blocks it holds, with nothing in them that Bedrock does not know."""
     if not isinstance(block, dict):
         return block
-    block = fit_call(_cacheable(block, path, draft), draft.ids, draft)
+    block = _cacheable(block, path, draft)
+    if block.get("type") in _CALLS:
+        draft.ids = draft.ids or CallIds(CLAUDES_OWN)
+        block = fit_call(block, draft.ids, draft)
     source = block.get("source")
     if isinstance(source, dict):
         if block.get("type") == "image":

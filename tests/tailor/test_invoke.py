@@ -276,6 +276,12 @@ def test_a_turn_of_which_nothing_is_left_is_none(content: Any) -> None:
         assert fit(messages=messages).body["messages"] == [hello]
 
 
+def test_what_is_no_message_is_left_to_bedrock() -> None:
+    odd: list[Any] = [{}, {"role": "assistant"}, {"role": "user", "content": None}, "odd"]
+    draft = fit(messages=odd)
+    assert (draft.body["messages"], draft.repaired) == (odd, [])
+
+
 @pytest.mark.parametrize("content", [[BLANK], "", " "])
 def test_a_user_who_says_nothing_says_so(content: Any) -> None:
     draft = fit(messages=[{"role": "user", "content": content}])
