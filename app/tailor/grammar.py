@@ -133,7 +133,9 @@ def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("nullable") is not True:
         return schema
     if isinstance(schema.get("type"), str):
-        return {**schema, "type": [schema["type"], "null"]}
+        enum = schema.get("enum")
+        allowed = {"enum": [*enum, None]} if isinstance(enum, list) and None not in enum else {}
+        return {**schema, "type": [schema["type"], "null"], **allowed}
     if isinstance(schema.get("anyOf"), list):
         return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
     outside = {name: value for name, value in schema.items() if name in _ANNOTATIONS and name != "nullable"}

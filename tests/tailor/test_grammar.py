@@ -42,6 +42,8 @@ OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "
         ({"nullable": True, "anyOf": [TEXT]}, {"anyOf": [TEXT, {"type": "null"}]}),
         ({"nullable": True, "enum": ["a"], "title": "t"}, {"title": "t", "anyOf": [{"enum": ["a"]}, {"type": "null"}]}),
         ({**TEXT, "nullable": True}, {"type": ["string", "null"]}),
+        ({**TEXT, "enum": ["a"], "nullable": True}, {"type": ["string", "null"], "enum": ["a", None]}),
+        ({**TEXT, "enum": ["a", None], "nullable": True}, {"type": ["string", "null"], "enum": ["a", None]}),
         ({**TEXT, "nullable": False, "$comment": "c", "$schema": "s"}, TEXT),
         (
             {"type": ["array", "null"], "items": TEXT, "description": "d", "minItems": 1},
