@@ -15,7 +15,7 @@ from app.dialects.sending import DEPARTURE, WRITE
 from app.kit import json
 from app.kit.joining import Joined
 from app.kit.old_http import answer_plainly
-from app.kit.tcp import Taken, taken_of
+from app.kit.tcp import Taken, has_unread, say_no_more, taken_of
 from app.kit.upgrade import without_upgrade
 
 _log = logging.getLogger(__name__)
@@ -124,8 +124,18 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _close_if_idle(self) -> None:
-        if not self._overhead and all(cycle.response_complete for cycle in self._cycles):
-            self.leave()
+        """Close a connection that nobody uses. Who sends a request in that moment should know before, or be answered:
+        the transport tells of its end only in the event loop's next round.
+        """
+        if self._overhead or not all(cycle.response_complete for cycle in self._cycles):
+            return
+        connection = self.transport.get_extra_info("socket")
+        if has_unread(connection):
+            self.loop.call_later(self.last_call_seconds, self._close_if_idle)
+            return
+        if not self._is_tls and not self.transport.get_write_buffer_size():
+            say_no_more(connection)
+        self.leave()
 
     def leave(self) -> None:
         """Close once all that was said has been taken.

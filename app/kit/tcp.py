@@ -1,8 +1,12 @@
 """What the system knows of a TCP connection."""
 
+import contextlib
+import fcntl
 import os
 import socket
 import struct
+import termios
+from array import array
 from typing import Protocol
 
 from app.kit.values import Struct
@@ -24,6 +28,22 @@ class Taken(Struct, frozen=True):
 
     count: int
     is_behind: bool
+
+
+def has_unread(connection: Descriptor) -> bool:
+    """True if the other side has said something that has not been read yet; False where the system does not tell."""
+    told = array("i", [0])
+    try:
+        fcntl.ioctl(connection.fileno(), termios.FIONREAD, told)
+    except (AttributeError, OSError, ValueError):
+        return False
+    return told[0] > 0
+
+
+def say_no_more(connection: Descriptor) -> None:
+    """Tell the other side at once that nothing more is said here, though it may be."""
+    with contextlib.suppress(AttributeError, OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
+        same.shutdown(socket.SHUT_WR)
 
 
 def taken_of(connection: Descriptor) -> Taken | None:

@@ -19,7 +19,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from app.kit.listening import accepted, bound, held
-from app.kit.tcp import Taken
+from app.kit.tcp import Taken, has_unread, say_no_more
 from app.protocol import GuardedProtocol, guarded
 from app.server import Server
 from tests.transport.certificates import Authority
@@ -207,6 +207,39 @@ def test_nobody_new_is_taken() -> None:
         time.sleep(0.2)
         with pytest.raises(ConnectionRefusedError):
             connected(port)
+
+
+def test_a_connection_is_not_closed_under_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has come is answered; and who would send one knows at once that it is too late."""
+    said: list[str] = []
+    unread = [True, False]
+    monkeypatch.setattr("app.protocol.has_unread", lambda _: unread.pop(0))
+    monkeypatch.setattr("app.protocol.say_no_more", lambda _: said.append("no more"))
+    transport, loop = mock.Mock(), mock.Mock()
+    transport.get_write_buffer_size.return_value = 0
+    transport.close.side_effect = lambda: said.append("closed")
+    protocol = GuardedProtocol.__new__(GuardedProtocol)
+    protocol.transport, protocol.loop, protocol._is_tls = transport, loop, False
+    protocol._overhead, protocol._cycles = 0, []
+    protocol._close_if_idle()
+    assert (said, loop.call_later.call_args.args) == ([], (1.0, protocol._close_if_idle))
+    protocol._close_if_idle()
+    assert said == ["no more", "closed"]
+
+
+def test_what_the_system_knows_of_a_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, connected(listener.getsockname()[1]) as caller:
+        side, _ = listener.accept()
+        with side:
+            assert not has_unread(side)
+            caller.sendall(b"x")
+            while not has_unread(side):
+                time.sleep(0.005)
+            say_no_more(side)
+            assert caller.recv(1) == b""
+            assert side.recv(1) == b"x"
+        assert not has_unread(side)
+        say_no_more(side)
 
 
 @only_linux
