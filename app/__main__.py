@@ -46,10 +46,7 @@ def main() -> int:
         # the system spreads connections over several listeners; from one, one process might take all of a few
         listener = held(place, family) if settings.web_concurrency > 1 else bound(place, family)
     except OSError as error:
-        code = error.errno or 0
-        reason = os.strerror(code) if code > 0 else error.strerror
-        sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {reason}\n")
-        return 1
+        return _cannot_listen(settings, error)
     configure_logging(settings.log_level)
     address, port = listener.getsockname()[:2]
     logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
@@ -83,8 +80,18 @@ def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
     server = Server(config, share.all_end)
     exit_normally_on_signals(lambda: server.should_exit)
     _look_for_garbage_less_often()
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    except OSError as error:
+        return _cannot_listen(settings, error)
     return 0
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> int:
+    code = error.errno or 0
+    reason = os.strerror(code) if code > 0 else error.strerror
+    sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {reason}\n")
+    return 1
 
 
 def _look_for_garbage_less_often() -> None:

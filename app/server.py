@@ -38,8 +38,14 @@ class Server(uvicorn.Server):
         self._entering: list[asyncio.Task[object]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve."""
+        """Begin to serve.
+
+        Raises:
+            OSError: somebody else has come to listen meanwhile, of which uvloop would say nothing.
+        """
         self._listeners = sockets or []
+        for listener in self._listeners:
+            listener.listen(self.config.backlog)
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -17,7 +17,7 @@ class WellFormed:
 
     def __init__(self) -> None:
         self._open: dict[int, list[str]] = {}
-        self._newest = -1
+        self._newest: int | None = None
         self._has_stopped = False
         self._early: list[Event] = []
 
@@ -67,7 +67,7 @@ class WellFormed:
         return False
 
     def _end(self, index: int) -> Iterable[Event]:
-        self._newest = -1
+        self._newest = None
         pieces = self._open.pop(index, None)
         if pieces is None:
             return

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.kit import json
 from app.kit.members import listed
-from app.tailor.schemas import DEFINITIONS, plain, reference_in, schemas_in
+from app.tailor.schemas import DEFINITIONS, definitions_of, plain, reference_in, schemas_in
 
 _TAKEN = frozenset(
     {
@@ -52,7 +52,7 @@ class _NoGrammar(Exception):
 
 def grammar_of(schema: Any) -> dict[str, Any] | None:
     """The schema in the words that can be compiled, closed wherever nothing is said; nothing where it cannot be."""
-    if not isinstance(schema, dict) or _recurs(schema):
+    if not isinstance(schema, dict) or not _references(schema) <= definitions_of(schema).keys() or _recurs(schema):
         return None
     try:
         return _compiled(schema)
@@ -88,6 +88,8 @@ def _compiled(schema: Any) -> dict[str, Any]:
         elif name not in _SILENT:
             unsaid[name] = value
     _say(made, unsaid)
+    if "anyOf" in made and not made.keys().isdisjoint(_OF_KIND["object"]):
+        raise _NoGrammar  # each alternative would be closed for what stands beside it
     if _is_of_object(made):
         _close(made)
     return _by_kind(made)
@@ -123,7 +125,7 @@ def _with_one_kind_of_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in schema.items() if name != "allOf"}
     match schema["allOf"]:
         case [dict(only)] if only.keys() - _ANNOTATIONS <= {"$ref"} or only.keys().isdisjoint(rest):
-            return {**only, **rest}
+            return _with_one_kind_of_alternatives({**only, **rest})
         case _:
             raise _NoGrammar
 

@@ -1,8 +1,8 @@
 """JSON schemas: the schemas within a schema, and objects without alternatives at their top."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
 from app.kit import json
@@ -73,26 +73,50 @@ class Inliner:
     def bare(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The schema by itself."""
         definitions = definitions_of(schema)
-        sizes = {reference: len(json.dumps(each)) for reference, each in definitions.items()}
-
-        def inlined(value: Any, within: frozenset[str]) -> Any:
-            if isinstance(value, list):
-                return [inlined(each, within) for each in value]
-            if not isinstance(value, dict):
-                return value
-            rest = {name: inlined(each, within) for name, each in value.items() if name != "$ref"}
-            reference = plain(reference_in(value))
-            if reference not in definitions:
-                return {"$ref": value["$ref"], **rest} if "$ref" in value else rest
-            self._room -= sizes[reference]
-            if reference in within or self._room < 0:
-                return rest
-            return {**inlined(definitions[reference], within | {reference}), **rest}
-
         whole = {name: value for name, value in schema.items() if name not in DEFINITIONS}
         if definitions:
-            whole = cast(dict[str, Any], inlined(whole, frozenset()))
-        return {name: value for name, value in whole.items() if name in _BARE}
+            sizes = {reference: len(json.dumps(each)) for reference, each in definitions.items()}
+            whole = self._inlined(whole, definitions, sizes, frozenset())
+        taken = _BARE if "patternProperties" not in whole else _BARE[:-1]  # closed it would be for those
+        return {name: value for name, value in without_unions(whole).items() if name in taken}
+
+    def _inlined(
+        self, value: Any, definitions: dict[str, dict[str, Any]], sizes: dict[str, int], within: frozenset[str]
+    ) -> Any:
+        if not isinstance(value, dict):
+            return value
+
+        def inside(each: Any) -> Any:
+            return self._inlined(each, definitions, sizes, within)
+
+        rest = {name: _mapped(name, each, inside) for name, each in value.items()}
+        reference = plain(reference_in(value))
+        if reference not in definitions:
+            return rest
+        del rest["$ref"]
+        self._room -= sizes[reference]
+        if reference in within or self._room < 0:
+            return rest
+        return _both(self._inlined(definitions[reference], definitions, sizes, within | {reference}), rest)
+
+
+def _mapped(keyword: str, value: Any, change: Callable[[Any], Any]) -> Any:
+    """What a keyword holds, with each schema in it changed."""
+    if keyword in _SCHEMA_MAPS and isinstance(value, dict):
+        return {name: change(each) for name, each in value.items()}
+    if keyword in _SCHEMAS | _SCHEMA_LISTS:
+        return [change(each) for each in value] if isinstance(value, list) else change(value)
+    return value
+
+
+def _both(schema: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What two schemas say together; closed the one would be for what the other names."""
+    both = {**schema, **other}
+    if isinstance(schema.get("properties"), dict) and isinstance(other.get("properties"), dict):
+        both["properties"] = {**schema["properties"], **other["properties"]}
+        both["required"] = _distinct([*listed(schema.get("required")), *listed(other.get("required"))])
+        both.pop("additionalProperties", None)
+    return both
 
 
 def has_unions(schema: dict[str, Any]) -> bool:
@@ -159,6 +183,6 @@ def _choices(part: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]]
     if isinstance(part.get("$ref"), str):
         found: Any = root
         for step in part["$ref"].removeprefix("#/").split("/"):
-            found = found.get(step) if isinstance(found, dict) else None
+            found = found.get(plain(step)) if isinstance(found, dict) else None
         choices.append(found)
     return [each for each in choices if isinstance(each, dict)]

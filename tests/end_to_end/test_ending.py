@@ -332,6 +332,15 @@ def test_a_port_that_is_held_takes_nobody_and_is_shared() -> None:
                 held(address, socket.AF_INET)
 
 
+def test_of_two_who_start_at_one_port_one_ends() -> None:
+    """Both may be bound there before one listens; uvloop would let the other live, and serve nobody."""
+    with bound(("127.0.0.1", 0), socket.AF_INET) as first, bound(first.getsockname(), socket.AF_INET) as second:
+        first.listen()
+        server = Server(uvicorn.Config(application, http=guarded(30), log_config=None, lifespan="off"))
+        with pytest.raises(OSError, match="in use"):
+            server.run(sockets=[second])
+
+
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 def test_nobody_is_taken_before_anybody_listens(family: socket.AddressFamily, host: str) -> None:
     with bound((host, 0), family, is_shared=True) as first:

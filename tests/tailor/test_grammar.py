@@ -19,6 +19,7 @@ KEYWORDS = (
     "$defs", "$ref", "additionalProperties", "allOf", "anyOf", "const", "description", "enum", "format", "items",
     "minItems", "nullable", "oneOf", "pattern", "properties", "required", "type",
 )  # fmt: skip
+A: Any = {"$defs": {"A": TEXT}}
 OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "additionalProperties": False}
 
 
@@ -28,6 +29,7 @@ OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "
         (OBJECT, OBJECT),
         ({"type": "object", "properties": {}}, {"type": "object", "properties": {}, "additionalProperties": False}),
         ({"type": "object", "additionalProperties": False}, {"type": "object", "additionalProperties": False}),
+        ({"allOf": [{"oneOf": [TEXT]}]}, {"anyOf": [TEXT]}),
         ({"oneOf": [TEXT, {"type": "null"}]}, {"anyOf": [TEXT, {"type": "null"}]}),
         (
             {"oneOf": [{"$ref": "#/$defs/A"}], "discriminator": {"propertyName": "kind"}, "$defs": {"A": OBJECT}},
@@ -36,9 +38,9 @@ OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "
         ({"$ref": "#/$defs/A", "$defs": {"A": {"properties": {}}}, "description": "d"},
          {"$ref": "#/$defs/A", "$defs": {"A": {"properties": {}, "additionalProperties": False}}}),
         ({"allOf": [TEXT], "description": "d"}, {**TEXT, "description": "d"}),
-        ({"allOf": [{"$ref": "#/$defs/A", "description": "e"}], "description": "d"}, {"$ref": "#/$defs/A"}),
+        ({"allOf": [{"$ref": "#/$defs/A", "description": "e"}], **A}, {"$ref": "#/$defs/A", **A}),
         ({"allOf": [{"description": "e"}], **TEXT}, {**TEXT, "description": "e"}),
-        ({"nullable": True, "allOf": [{"$ref": "#/$defs/A"}]}, {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}),
+        ({"nullable": True, "allOf": [{"$ref": "#/$defs/A"}], **A}, {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}], **A}),
         ({"nullable": True, "anyOf": [TEXT]}, {"anyOf": [TEXT, {"type": "null"}]}),
         ({"nullable": True, "enum": ["a"], "title": "t"}, {"title": "t", "anyOf": [{"enum": ["a"]}, {"type": "null"}]}),
         ({**TEXT, "nullable": True}, {"type": ["string", "null"]}),
@@ -93,9 +95,15 @@ def test_what_a_grammar_holds(schema: Any, grammar: Any) -> None:
         {"properties": {"a": TEXT}, "oneOf": [{"properties": {"b": TEXT}}]},
         {"properties": {"a": TEXT}, "if": {}, "then": {"properties": {"b": TEXT}}},
         {"properties": {"a": TEXT}, "dependentSchemas": {"a": {"properties": {"b": TEXT}}}},
-        {"properties": {"a": TEXT}, "allOf": [{"$ref": "#/$defs/A"}]},
-        {"$ref": "#/$defs/A", "properties": {"a": TEXT}},
+        {"properties": {"a": TEXT}, "allOf": [{"$ref": "#/$defs/A"}], **A},
+        {"$ref": "#/$defs/A", "properties": {"a": TEXT}, **A},
         {"allOf": [OBJECT, OBJECT]},
+        {"properties": {"k": TEXT}, "allOf": [{"oneOf": [OBJECT]}]},
+        {"properties": {"k": TEXT}, "allOf": [{"allOf": [OBJECT]}]},
+        {"required": ["id"], "anyOf": [OBJECT]},
+        {"properties": {"a": {"type": "array", "items": TEXT}, "b": {"$ref": "#/properties/a/items"}}},
+        {"properties": {"a": {"$ref": "#/$defs/B"}}, "$defs": {"A": TEXT}},
+        {"properties": {"a": {"$ref": "#here"}}, "$defs": {"A": {"$anchor": "here", **TEXT}}},
         {"allOf": None},
         {"anyOf": None},
         {"allOf": [{"$ref": "#/$defs/A"}, TEXT]},

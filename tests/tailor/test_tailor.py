@@ -352,6 +352,40 @@ class TestTools:
                 {"properties": {"a": {"type": "array", "items": {}}}},
             ),
             (
+                {
+                    "$ref": "#/$defs/U",
+                    "$defs": {"U": {"anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}},
+                },
+                {"properties": {"a": {}, "b": {}}},
+            ),
+            (
+                {"oneOf": [{"$ref": "#/definitions/P%3CF%3E"}], "definitions": {"P<F>": {"properties": {"a": {}}}}},
+                {"properties": {"a": {}}},
+            ),
+            ({"additionalProperties": False, "patternProperties": {"^x": {}}}, {}),
+            (
+                {
+                    "properties": {"a": {"$ref": "#/$defs/A", "properties": {"c": {}}}, "const": {"$ref": "#/$defs/B"}},
+                    "$defs": {
+                        "A": {"properties": {"b": {}}, "required": ["b"], "additionalProperties": False},
+                        "B": {"const": {"$ref": "#/$defs/A"}},
+                    },
+                },
+                {
+                    "properties": {
+                        "a": {"properties": {"b": {}, "c": {}}, "required": ["b"]},
+                        "const": {"const": {"$ref": "#/$defs/A"}},
+                    }
+                },
+            ),
+            (
+                {
+                    "properties": {"a": {"items": [{"$ref": "#/$defs/A"}, True], "anyOf": 5}},
+                    "$defs": {"A": {"type": "string"}},
+                },
+                {"properties": {"a": {"items": [{"type": "string"}, True], "anyOf": 5}}},
+            ),
+            (
                 {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": 5}},
                 {"properties": {"a": {"$ref": "#/$defs/A"}}},
             ),
@@ -385,8 +419,12 @@ class TestTools:
         draft = tailored(NOVA, toolConfig={"tools": [tool]})
         assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object", **sent}
         assert draft.repaired == ["tool_schema"]
-        draft = tailored(NOVA, outputConfig=text_format({"type": "object", **schema}))
-        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object", **sent}
+
+    def test_so_does_that_of_a_forced_answer(self) -> None:
+        schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}}
+        draft = tailored(NOVA, outputConfig=text_format(schema))
+        sent = draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+        assert sent == {"type": "object", "properties": {"a": {"type": "string"}}}
 
     def test_definitions_that_hold_each_other_many_times_grow_only_so_far(self) -> None:
         doubled = {
@@ -747,7 +785,7 @@ class TestOutput:
         schema = {
             "type": "object",
             "$defs": {"n": {"type": "string"}, "m": {"items": {"$ref": "#/$defs/n"}}},
-            "properties": {"a": {"anyOf": [{"$ref": "#/$defs/n"}, {"$ref": "#/$defs/m"}, {"$ref": "#/$defs/x"}]}},
+            "properties": {"a": {"anyOf": [{"$ref": "#/$defs/n"}, {"$ref": "#/$defs/m"}, {"$ref": "#/$defs/n"}]}},
         }
         assert "toolConfig" not in tailored(CLAUDE_45, outputConfig=text_format(schema)).body
 
