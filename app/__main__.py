@@ -21,7 +21,7 @@ from app.kit.signals import exit_normally_on_signals
 from app.main import create_app
 from app.processes import Processes
 from app.protocol import guarded
-from app.server import Server
+from app.server import PortTaken, Server
 from app.settings import Settings
 from app.share import Share
 from app.telemetry.logs import configure_logging
@@ -82,7 +82,7 @@ def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
     _look_for_garbage_less_often()
     try:
         server.run(sockets=[listener])
-    except OSError as error:
+    except PortTaken as error:
         return _cannot_listen(settings, error)
     return 0
 

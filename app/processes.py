@@ -100,6 +100,9 @@ class Processes:
                 listener = self._listen()
             except OSError as error:
                 self._put_off(place, error)
+                if time.monotonic() - self._began < _START_SECONDS:
+                    self._code = 1
+                    self._end()
                 return
             try:
                 place.pid = os.fork()

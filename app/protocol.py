@@ -130,7 +130,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._overhead or not all(cycle.response_complete for cycle in self._cycles):
             return
         connection = self.transport.get_extra_info("socket")
-        if has_unread(connection):
+        if has_unread(connection) and not self._is_in_body:  # the rest of a body that was answered is wanted by nobody
             self.loop.call_later(self.last_call_seconds, self._close_if_idle)
             return
         if not self._is_tls and not self.transport.get_write_buffer_size():

@@ -19,6 +19,10 @@ _HANDSHAKE_SECONDS = 0.25
 _LOOK_SECONDS = 0.005
 
 
+class PortTaken(OSError):
+    """Somebody else has come to listen at the port while this server started."""
+
+
 class Server(uvicorn.Server):
     """Ends as uvicorn's own does, but takes in who has connected, or begun to, and was not let in yet.
 
@@ -41,11 +45,14 @@ class Server(uvicorn.Server):
         """Begin to serve.
 
         Raises:
-            OSError: somebody else has come to listen meanwhile, of which uvloop would say nothing.
+            PortTaken: as it says; uvloop would say nothing.
         """
         self._listeners = sockets or []
         for listener in self._listeners:
-            listener.listen(self.config.backlog)
+            try:
+                listener.listen(self.config.backlog)
+            except OSError as error:
+                raise PortTaken(*error.args) from None
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

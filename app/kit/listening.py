@@ -33,11 +33,35 @@ def bound(address: tuple[str, int], family: socket.AddressFamily, *, is_shared: 
     return made
 
 
-def held(address: tuple[str, int], family: socket.AddressFamily) -> socket.socket:
-    """A socket that holds an address for several, and never listens itself. Raises as `bound` does."""
-    holding = bound(address, family)
-    # behind the bind, which would let it in beside others who share
-    holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+class Holding(socket.socket):
+    """Holds an address for several, and never listens itself; on Linux under a name that nobody else can have too."""
+
+    name: socket.socket | None = None
+
+    def take_name(self) -> None:
+        """Take the name. Raises OSError where somebody has it."""
+        if sys.platform == "linux":
+            self.name = socket.socket(socket.AF_UNIX)
+            self.name.bind(f"\0outcrop {self.getsockname()[:2]}")
+
+    def close(self) -> None:
+        """Give up the address, and the name."""
+        super().close()
+        if self.name is not None:
+            self.name.close()
+
+
+def held(address: tuple[str, int], family: socket.AddressFamily) -> Holding:
+    """The holder of an address. Raises as `bound` does."""
+    with bound(address, family) as first:
+        holding = Holding(fileno=first.detach())
+    try:
+        holding.take_name()
+        # behind the bind, which would let it in beside others who share
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError:
+        holding.close()
+        raise
     return holding
 
 

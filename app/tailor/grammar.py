@@ -74,8 +74,9 @@ def _compiled(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise _NoGrammar
     schema = _with_null(_with_one_kind_of_alternatives(schema))
-    if reference := reference_in(schema):
-        if not schema.keys() - _ANNOTATIONS <= {"$ref"}:
+    if "$ref" in schema:
+        reference = reference_in(schema)
+        if not reference or not schema.keys() - _ANNOTATIONS <= {"$ref"}:
             raise _NoGrammar  # what stands beside it would be lost
         return {"$ref": reference, **_definitions_of(schema)}
     if schema.keys() & _NEEDED or schema.get("additionalProperties", False) is not False:
@@ -134,7 +135,7 @@ def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
     """What OpenAPI calls nullable, in words of JSON Schema."""
     if schema.get("nullable") is not True:
         return schema
-    if isinstance(schema.get("type"), str):
+    if isinstance(schema.get("type"), str) and "const" not in schema:
         enum = schema.get("enum")
         allowed = {"enum": [*enum, None]} if isinstance(enum, list) and None not in enum else {}
         return {**schema, "type": [schema["type"], "null"], **allowed}

@@ -13,8 +13,15 @@ _MOST_INLINED = 250_000  # bytes
 _BARE = ("type", "properties", "required", "additionalProperties")
 DEFINITIONS = ("$defs", "definitions")
 # keywords of JSON Schema that hold a schema, schemas by name, and schemas in a row; all others hold data
-_SCHEMAS = frozenset({"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"})
-_SCHEMA_MAPS = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
+_SCHEMAS = frozenset(
+    {
+        "additionalItems", "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not",
+        "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties",
+    }
+)  # fmt: skip
+_SCHEMA_MAPS = frozenset(
+    {"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"}
+)
 _SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
 
@@ -111,10 +118,15 @@ def _mapped(keyword: str, value: Any, change: Callable[[Any], Any]) -> Any:
 
 def _both(schema: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """What two schemas say together; closed the one would be for what the other names."""
+    if not (_UNIONS | {"patternProperties"}).isdisjoint(schema.keys() & other.keys()):
+        return {"allOf": [schema, other]}
     both = {**schema, **other}
-    if isinstance(schema.get("properties"), dict) and isinstance(other.get("properties"), dict):
-        both["properties"] = {**schema["properties"], **other["properties"]}
-        both["required"] = _distinct([*listed(schema.get("required")), *listed(other.get("required"))])
+    required = _distinct([*listed(schema.get("required")), *listed(other.get("required"))])
+    if required:
+        both["required"] = required
+    if isinstance(other.get("properties"), dict):
+        inside = schema.get("properties")
+        both["properties"] = {**(inside if isinstance(inside, dict) else {}), **other["properties"]}
         both.pop("additionalProperties", None)
     return both
 

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from app.kit.listening import accepted, bound, held
 from app.kit.tcp import Taken, has_unread, say_no_more
 from app.protocol import GuardedProtocol, guarded
-from app.server import Server
+from app.server import PortTaken, Server
 from tests.transport.certificates import Authority
 
 pytestmark = pytest.mark.waits
@@ -212,7 +212,7 @@ def test_nobody_new_is_taken() -> None:
 def test_a_connection_is_not_closed_under_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has come is answered; and who would send one knows at once that it is too late."""
     said: list[str] = []
-    unread = [True, False]
+    unread = [True, False, True]
     monkeypatch.setattr("app.protocol.has_unread", lambda _: unread.pop(0))
     monkeypatch.setattr("app.protocol.say_no_more", lambda _: said.append("no more"))
     transport, loop = mock.Mock(), mock.Mock()
@@ -220,11 +220,14 @@ def test_a_connection_is_not_closed_under_a_request(monkeypatch: pytest.MonkeyPa
     transport.close.side_effect = lambda: said.append("closed")
     protocol = GuardedProtocol.__new__(GuardedProtocol)
     protocol.transport, protocol.loop, protocol._is_tls = transport, loop, False
-    protocol._overhead, protocol._cycles = 0, []
+    protocol._overhead, protocol._cycles, protocol._is_in_body = 0, [], False
     protocol._close_if_idle()
     assert (said, loop.call_later.call_args.args) == ([], (1.0, protocol._close_if_idle))
     protocol._close_if_idle()
     assert said == ["no more", "closed"]
+    protocol._is_in_body = True  # what has been answered without it is not waited for
+    protocol._close_if_idle()
+    assert said == ["no more", "closed"] * 2
 
 
 def test_what_the_system_knows_of_a_connection() -> None:
@@ -337,8 +340,18 @@ def test_of_two_who_start_at_one_port_one_ends() -> None:
     with bound(("127.0.0.1", 0), socket.AF_INET) as first, bound(first.getsockname(), socket.AF_INET) as second:
         first.listen()
         server = Server(uvicorn.Config(application, http=guarded(30), log_config=None, lifespan="off"))
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(PortTaken, match="in use"):
             server.run(sockets=[second])
+
+
+@only_linux
+def test_an_address_is_held_once() -> None:
+    """Though two sockets may be bound there before one of them listens."""
+    with held(("127.0.0.1", 0), socket.AF_INET) as holding:
+        address = holding.getsockname()
+        with pytest.raises(OSError, match="in use"):
+            held(address, socket.AF_INET)
+    held(address, socket.AF_INET).close()
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])

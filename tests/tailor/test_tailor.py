@@ -364,6 +364,24 @@ class TestTools:
             ),
             ({"additionalProperties": False, "patternProperties": {"^x": {}}}, {}),
             (
+                {"properties": {"a": {"additionalItems": {"$ref": "#/$defs/A"}}}, "$defs": {"A": {"type": "string"}}},
+                {"properties": {"a": {"additionalItems": {"type": "string"}}}},
+            ),
+            (
+                {
+                    "properties": {"a": {"$ref": "#/$defs/A", "anyOf": [{"required": ["c"]}]}},
+                    "$defs": {"A": {"anyOf": [{"required": ["b"]}]}},
+                },
+                {"properties": {"a": {"allOf": [{"anyOf": [{"required": ["b"]}]}, {"anyOf": [{"required": ["c"]}]}]}}},
+            ),
+            (
+                {
+                    "properties": {"a": {"$ref": "#/$defs/A", "required": ["z"]}},
+                    "$defs": {"A": {"properties": {"b": {}}, "required": ["b"]}},
+                },
+                {"properties": {"a": {"properties": {"b": {}}, "required": ["b", "z"]}}},
+            ),
+            (
                 {
                     "properties": {"a": {"$ref": "#/$defs/A", "properties": {"c": {}}}, "const": {"$ref": "#/$defs/B"}},
                     "$defs": {
