@@ -40,6 +40,7 @@ _ALLOWED = frozenset(
         "top_p",
     }
 )
+_NEWEST_VERSION = "2026-10-21"
 _OWN_FIELDS = ("thinking", "top_k", "output_config")
 _ID = re.compile(r"[a-zA-Z0-9_-]+\Z")
 # recording anthropic_bedrock_count_tokens_rejects_server_tools
@@ -68,7 +69,7 @@ def to_converse(body: Any) -> dict[str, Any]:
 def _request(body: dict[str, Any]) -> dict[str, Any]:
     if body["messages"][0]["role"] != "user":
         raise invalid('messages: first message must use the "user" role')
-    _check_calls(body["messages"])
+    _check_calls(body)
     turns = [
         (message["role"], [_block(block) for block in _as_blocks(message["content"])]) for message in body["messages"]
     ]
@@ -95,13 +96,16 @@ def _request(body: dict[str, Any]) -> dict[str, Any]:
     return request
 
 
-def _check_calls(messages: list[Any]) -> None:
-    """Ids as bifrost#5097 and claude-code#20901 had them refused; pictures of the assistant's, as seen live in 2026."""
+def _check_calls(body: dict[str, Any]) -> None:
+    """Ids as bifrost#5097 and claude-code#20901 had them refused; pictures of the assistant's, as seen live in 2026;
+    and its documents since version 2026-10-21 (contracts 3.1).
+    """
+    refused = ("image", "document") if body["anthropic_version"] == _NEWEST_VERSION else ("image",)
     seen: set[str] = set()
-    for turn, message in enumerate(messages):
+    for turn, message in enumerate(body["messages"]):
         for place, block in enumerate(_as_blocks(message["content"])):
             path, kind = f"messages.{turn}.content", block.get("type")
-            if kind in ("image", "document") and message["role"] == "assistant":
+            if kind in refused and message["role"] == "assistant":
                 raise invalid(f"{path}: '{kind}' blocks are not permitted within assistant turns")
             if kind != "tool_use":
                 continue

@@ -33,7 +33,8 @@ def tailor_output(draft: Draft) -> None:
     grammar = grammar_of(schema) if draft.traits.structured == "native" else None
     match draft.traits.structured:
         case "native" if grammar is not None and _fits(draft, grammar):
-            _put_grammar(draft, definition, grammar, is_changed=grammar != schema)
+            if grammar != schema:
+                _put_grammar(draft, definition, grammar)
         case "native" | "tool" if _may_force_tool(draft, schema):
             _force_answer_tool(draft, definition, schema)
         case _:
@@ -45,9 +46,7 @@ def _fits(draft: Draft, grammar: Any) -> bool:
     return not draft.traits.bounded_grammar or fit_together([grammar, *draft.grammars], len(draft.grammars))
 
 
-def _put_grammar(draft: Draft, definition: JsonSchemaDefinition, grammar: Any, *, is_changed: bool) -> None:
-    if not is_changed:
-        return
+def _put_grammar(draft: Draft, definition: JsonSchemaDefinition, grammar: Any) -> None:
     changed: JsonSchemaDefinition = {**definition, "schema": json.dumps_text(grammar)}
     draft.body["outputConfig"] = {
         **draft.body["outputConfig"],

@@ -112,10 +112,7 @@ def _complete_schemas(draft: Draft) -> None:
     """
     config = draft.body["toolConfig"]
     tools = [_with_object_schema(tool, draft) for tool in config["tools"]]
-    grammars = [
-        _grammar(tool) if draft.traits.strict_tools and _is_strict(tool) and was == now else None
-        for tool, was, now in zip(tools, map(_unions, config["tools"]), map(_unions, tools), strict=True)
-    ]
+    grammars = [_grammar(tool, given, draft) for tool, given in zip(tools, config["tools"], strict=True)]
     draft.grammars = [grammar for grammar in grammars if grammar is not None]
     if draft.traits.bounded_grammar and not fit_together(draft.grammars, len(draft.grammars)):
         draft.grammars, grammars = [], [None for _ in tools]
@@ -148,12 +145,12 @@ def _is_strict(tool: Tool) -> bool:
     return bool(cast(Any, tool).get("toolSpec", {}).get("strict"))
 
 
-def _unions(tool: Tool) -> bool:
-    return has_unions(cast(Any, tool).get("toolSpec", {}).get("inputSchema", {}).get("json", {}))
-
-
-def _grammar(tool: Tool) -> dict[str, Any] | None:
-    return grammar_of(cast(Any, tool)["toolSpec"]["inputSchema"]["json"])
+def _grammar(tool: Tool, given: Tool, draft: Draft) -> dict[str, Any] | None:
+    """The grammar of a strict tool, if it has one; what was made looser on the way is enforced by nobody."""
+    if not draft.traits.strict_tools or not _is_strict(tool):
+        return None
+    schema, before = (cast(Any, each)["toolSpec"]["inputSchema"]["json"] for each in (tool, given))
+    return grammar_of(schema) if has_unions(schema) == has_unions(before) else None
 
 
 def _as_strict_as_can_be(tool: Tool, grammar: dict[str, Any] | None, draft: Draft) -> Tool:

@@ -1,5 +1,6 @@
 """The embedded Bedrock refuses what AWS refuses, in AWS's words, and takes what AWS takes."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -332,7 +333,7 @@ def test_every_violated_constraint_is_named(bedrock: Any) -> None:
     [
         ("assistant", {"type": "tool_use", "id": "t:0", "name": "t", "input": {}}, "should match pattern"),
         ("assistant", {"type": "tool_use", "id": "t", "name": "t", "input": {}}, "ids must be unique"),
-        ("assistant", {"type": "document", "source": {}}, "'document' blocks are not permitted"),
+        ("assistant", {"type": "image", "source": {}}, "'image' blocks are not permitted"),
         ("user", {"type": "text", "text": "and"}, "maximum allowed number of output tokens"),
     ],
 )
@@ -346,3 +347,15 @@ def test_a_model_refuses_bodies_of_its_own_in_its_own_words(bedrock: Any, role: 
     with pytest.raises(ClientError) as caught:
         bedrock.invoke_model(modelId=C3, body=json.dumps(body))
     assert words.lower() in caught.value.response["Error"]["Message"].lower()
+
+
+@pytest.mark.parametrize(("version", "words"), [("2026-10-21", "'document' blocks"), ("bedrock-2023-05-31", "")])
+def test_documents_of_the_assistant_s_are_refused_since_the_newest_version(
+    bedrock: Any, version: str, words: str
+) -> None:
+    said = {"role": "assistant", "content": [{"type": "document", "source": {}}, {"type": "text", "text": "b"}]}
+    messages = [{"role": "user", "content": "a"}, said, {"role": "user", "content": "c"}]
+    body = json.dumps({"anthropic_version": version, "max_tokens": 9, "messages": messages})
+    refused = pytest.raises(ClientError, match=words) if words else contextlib.nullcontext()
+    with refused:
+        assert bedrock.invoke_model(modelId=C3, body=body)["body"].read()
