@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from app.converse.events import Event
-from app.emulator.failure import invalid
+from app.emulator.errors import invalid
 from app.kit import json
 
 _MALFORMED = "Malformed input request, please reformat your input and try again."
@@ -51,7 +51,7 @@ def to_converse(body: Any) -> dict[str, Any]:
     """The Converse request that an Anthropic body amounts to.
 
     Raises:
-        Failure: in AWS's words.
+        ServiceError: in AWS's words.
     """
     if not isinstance(body, dict) or "anthropic_version" not in body:
         raise invalid(_MALFORMED)

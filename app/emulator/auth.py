@@ -13,7 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from app.emulator.failure import Failure
+from app.emulator.errors import ServiceError
 
 MAX_SKEW_SECONDS = 300
 
@@ -36,17 +36,17 @@ class Gate:
             url: scheme, host, raw path and query, as the request line had them. headers: names in lower case.
 
         Raises:
-            Failure: in AWS's words.
+            ServiceError: in AWS's words.
         """
         authorization = headers.get("authorization", "")
         if not authorization:
-            raise Failure("AccessDeniedException", "Authorization header is missing", is_front_door=True)
+            raise ServiceError("AccessDeniedException", "Authorization header is missing", is_front_end=True)
         if authorization.startswith("Bearer "):
             if authorization.removeprefix("Bearer ").strip() not in self._bearers:
-                raise Failure(
+                raise ServiceError(
                     "AccessDeniedException",
                     "Authentication failed: Please make sure your API Key is valid.",
-                    is_front_door=True,
+                    is_front_end=True,
                 )
             return ""
         return self._check_signature(method, url, headers, body)
@@ -81,8 +81,8 @@ class Gate:
         return service
 
 
-def _mismatch() -> Failure:
-    return Failure(
+def _mismatch() -> ServiceError:
+    return ServiceError(
         "InvalidSignatureException",
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
         "Access Key and signing method. Consult the service documentation for details.",
@@ -104,8 +104,8 @@ def _check_time(timestamp: str) -> None:
     except ValueError:
         raise _unknown_key() from None
     if abs(time() - moment) > MAX_SKEW_SECONDS:
-        raise Failure("InvalidSignatureException", f"Signature expired: {timestamp} is more than 5 min. away.")
+        raise ServiceError("InvalidSignatureException", f"Signature expired: {timestamp} is more than 5 min. away.")
 
 
-def _unknown_key() -> Failure:
-    return Failure("UnrecognizedClientException", "The security token included in the request is invalid.")
+def _unknown_key() -> ServiceError:
+    return ServiceError("UnrecognizedClientException", "The security token included in the request is invalid.")

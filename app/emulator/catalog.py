@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.emulator.failure import Failure, invalid
+from app.emulator.errors import ServiceError, invalid
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -178,7 +178,7 @@ def find_model(name: str) -> tuple[Model, str]:
     A suffix stands behind the version of a model: `scripted.echo-v1:0.throttle-2`.
 
     Raises:
-        Failure: in AWS's words.
+        ServiceError: in AWS's words.
     """
     match = _ARN.match(name)
     if match is not None and match[3] in ("inference-profile", "application-inference-profile", "foundation-model"):
@@ -238,7 +238,7 @@ def get_foundation_model(name: str) -> dict[str, Any]:
     """GetFoundationModel, by id or ARN."""
     model = _BY_ID.get(name.rpartition("/")[2])
     if model is None:
-        raise Failure(
+        raise ServiceError(
             "ResourceNotFoundException", "Could not resolve the foundation model from the provided model identifier."
         )
     return {"modelDetails": model.summary()}
@@ -298,4 +298,4 @@ def get_inference_profile(name: str) -> dict[str, Any]:
             "status": "ACTIVE",
             "type": "APPLICATION",
         }
-    raise Failure("ResourceNotFoundException", "The specified inference profile was not found.")
+    raise ServiceError("ResourceNotFoundException", "The specified inference profile was not found.")

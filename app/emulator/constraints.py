@@ -14,7 +14,7 @@ from typing import Any
 from botocore.model import ServiceModel, Shape
 from botocore.session import Session
 
-from app.emulator.failure import Failure, invalid
+from app.emulator.errors import ServiceError, invalid
 
 
 @cache
@@ -27,7 +27,7 @@ def check_constraints(operation: str, values: dict[str, Any]) -> None:
     """Check an operation's input, in JSON wire form, its path parameters included.
 
     Raises:
-        Failure: SerializationException for a wrong type, ValidationException with every constraint that is violated.
+        ServiceError: SerializationException for a wrong type, ValidationException with every violated constraint.
     """
     found: list[str] = []
     _check(service_model().operation_model(operation).input_shape, values, "", found)
@@ -152,5 +152,5 @@ def _kind(value: Any) -> str:
     )
 
 
-def _serialization(message: str) -> Failure:
-    return Failure("SerializationException", message, is_front_door=True)
+def _serialization(message: str) -> ServiceError:
+    return ServiceError("SerializationException", message, is_front_end=True)

@@ -9,7 +9,7 @@ import struct
 from typing import Any
 
 from app.emulator.catalog import Model
-from app.emulator.failure import invalid
+from app.emulator.errors import invalid
 from app.emulator.tokens import count_text
 
 _MALFORMED = "Malformed input request, please reformat your input and try again."
@@ -20,7 +20,7 @@ def embed(model: Model, body: Any) -> tuple[dict[str, Any], int]:
     """The answer of an embedding model, and the tokens of its input.
 
     Raises:
-        Failure: the body is not what the family takes.
+        ServiceError: the body is not what the family takes.
     """
     if not isinstance(body, dict):
         raise invalid(_MALFORMED)

@@ -14,7 +14,7 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from app.emulator.failure import Failure, invalid
+from app.emulator.errors import ServiceError, invalid
 
 _REMEMBERED = 10_000
 
@@ -54,7 +54,7 @@ class Fault:
         """Read a suffix such as `throttle-2`; nothing is no fault.
 
         Raises:
-            Failure: no such fault.
+            ServiceError: no such fault.
         """
         if not suffix:
             return cls()
@@ -79,11 +79,11 @@ class FaultMemory:
         """Raise the refusal that is due, if one is.
 
         Raises:
-            Failure: the fault. ConnectionResetError: the connection must break without a word.
+            ServiceError: the fault. ConnectionResetError: the connection must break without a word.
         """
         if fault.name == "retryafter":
             name, message = _REFUSALS["throttle"]
-            raise Failure(name, message, headers={"retry-after": str(max(fault.number, 1))})
+            raise ServiceError(name, message, headers={"retry-after": str(max(fault.number, 1))})
         if fault.name not in _REFUSALS and fault.name != "reset":
             return
         key = hashlib.sha256(path.encode() + b"\0" + body).digest()
@@ -96,4 +96,4 @@ class FaultMemory:
                 raise ConnectionResetError
             name, message = _REFUSALS[fault.name]
             extra: dict[str, object] = {"originalStatusCode": 500} if name == "ModelErrorException" else {}
-            raise Failure(name, message, extra=extra)
+            raise ServiceError(name, message, extra=extra)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.emulator.failure import Failure, invalid
+from app.emulator.errors import ServiceError, invalid
 
 GUARDRAIL = "outcropguard"
 BLOCKED_WORD = "forbidden"
@@ -15,7 +15,7 @@ def is_blocked(config: dict[str, Any], text: str) -> bool:
     """True if a Converse call with this guardrailConfig is stopped at its input.
 
     Raises:
-        Failure: no such guardrail, or no version of it is named.
+        ServiceError: no such guardrail, or no version of it is named.
     """
     if not config:
         return False
@@ -27,7 +27,7 @@ def check_guardrail(identifier: str, version: str) -> None:
     """Refuse a call that names no guardrail that there is.
 
     Raises:
-        Failure: no such guardrail, or no version of it is named.
+        ServiceError: no such guardrail, or no version of it is named.
     """
     if not identifier or not version:
         raise invalid("The guardrailIdentifier and guardrailVersion fields must be defined together.")
@@ -39,10 +39,10 @@ def apply_guardrail(identifier: str, request: dict[str, Any]) -> dict[str, Any]:
     """The assessment of a content.
 
     Raises:
-        Failure: no such guardrail.
+        ServiceError: no such guardrail.
     """
     if identifier.rpartition("/")[2] != GUARDRAIL:
-        raise Failure("ResourceNotFoundException", "The provided guardrail identifier is invalid.")
+        raise ServiceError("ResourceNotFoundException", "The provided guardrail identifier is invalid.")
     texts = [block["text"]["text"] for block in request["content"] if "text" in block]
     is_blocked = any(BLOCKED_WORD in text.lower() for text in texts)
     characters = sum(len(text) for text in texts)

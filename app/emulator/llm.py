@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.converse.events import Event
-from app.emulator.failure import Failure, invalid, model_refused
+from app.emulator.errors import ServiceError, invalid, model_refused
 from app.kit import json
 
 _WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -86,7 +86,7 @@ class LocalModel:
         """Generate, and spell what comes as Converse events, token by token.
 
         Raises:
-            Failure: the input does not fit the model's context.
+            ServiceError: the input does not fit the model's context.
         """
         inference = request.get("inferenceConfig") or {}
         wish = {
@@ -199,7 +199,7 @@ def _read(chunk: dict[str, Any]) -> list[str | _End]:
         error = chunk["error"]
         if error.get("type") == "exceed_context_size_error":
             raise model_refused("Input is too long for requested model.")
-        raise Failure("ModelErrorException", str(error.get("message", "generation failed")))
+        raise ServiceError("ModelErrorException", str(error.get("message", "generation failed")))
     items: list[str | _End] = []
     for choice in chunk.get("choices", ()):
         if text := choice["delta"].get("content"):

@@ -8,13 +8,13 @@ import hashlib
 from base64 import b64decode
 from typing import Any
 
-from app.emulator.failure import Failure, invalid
+from app.emulator.errors import ServiceError, invalid
 from app.kit import json
 
 _HOSTED = ("web_search", "file_search", "code_interpreter", "image_generation", "mcp", "computer_use_preview")
 
 
-class OpenAIFailure(Failure):
+class OpenAIServiceError(ServiceError):
     """An error in OpenAI's envelope."""
 
     @property
@@ -29,16 +29,16 @@ class OpenAIFailure(Failure):
         return {"error": {"code": "validation_error", "message": self.message, "param": None, "type": kind}}
 
 
-def refused(message: str) -> OpenAIFailure:
+def refused(message: str) -> OpenAIServiceError:
     """A refusal of the surface itself."""
-    return OpenAIFailure("ValidationException", message)
+    return OpenAIServiceError("ValidationException", message)
 
 
 def responses_to_converse(body: dict[str, Any], *, is_mantle: bool) -> dict[str, Any]:
     """The Converse request that a request for a response amounts to.
 
     Raises:
-        OpenAIFailure: for what these surfaces refuse.
+        OpenAIServiceError: for what these surfaces refuse.
     """
     if body.get("background"):
         raise refused("background mode is not supported")
@@ -149,7 +149,7 @@ def chat_to_converse(body: dict[str, Any]) -> dict[str, Any]:
     return request
 
 
-def bad_model(model: str, *, is_mantle: bool, path: str) -> Failure:
+def bad_model(model: str, *, is_mantle: bool, path: str) -> ServiceError:
     """What a model says that is not served on this path."""
     if is_mantle:
         return refused(f"model `{model}` isn't supported on this route")

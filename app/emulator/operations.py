@@ -13,7 +13,7 @@ from app.emulator import anthropic, openai, openai_events, tokens
 from app.emulator.catalog import LLM_ID, Model, find_counted, find_model, find_on_mantle
 from app.emulator.constraints import check_constraints
 from app.emulator.embeddings import embed
-from app.emulator.failure import Failure, invalid
+from app.emulator.errors import ServiceError, invalid
 from app.emulator.faults import Fault, FaultMemory
 from app.emulator.guardrails import BLOCKED_MESSAGE, apply_guardrail, is_blocked
 from app.emulator.llm import LocalModel
@@ -25,6 +25,9 @@ from app.emulator.scenes import script_for
 from app.emulator.script import Script, last_text
 from app.emulator.wire import FrameWriter, SseWriter
 from app.kit import eventstream, json
+
+
+_NO_LOCAL_MODEL = "The local model is not installed: see requirements-local.txt."
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,9 @@ class Runtime:
     def _play(self, model: Model, request: dict[str, Any]) -> AsyncIterator[Event]:
         if model.id == LLM_ID:
             if self.llm is None:
-                raise Failure("ModelNotReadyException", "The local model is not installed: see requirements-local.txt.")
+                raise ServiceError(
+                    "ModelNotReadyException", "The local model is not installed: see requirements-local.txt."
+                )
             return self.llm.events(request)
         if is_blocked(request.get("guardrailConfig") or {}, last_text(request)):
             trace = {"guardrail": {"actionReason": "Guardrail blocked.", "modelOutput": []}}
@@ -199,10 +204,10 @@ def _document(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body or b"{}")
     except json.JsonError:
-        raise Failure("SerializationException", "The body is not valid JSON", is_front_door=True) from None
+        raise ServiceError("SerializationException", "The body is not valid JSON", is_front_end=True) from None
     if not isinstance(document, dict):
         found = "Start of list" if isinstance(document, list) else "A scalar"
-        raise Failure("SerializationException", f"{found} found where not expected", is_front_door=True)
+        raise ServiceError("SerializationException", f"{found} found where not expected", is_front_end=True)
     return document
 
 

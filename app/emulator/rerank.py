@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from app.emulator.catalog import Model
-from app.emulator.failure import invalid
+from app.emulator.errors import invalid
 
 _MEMBERS = frozenset({"query", "documents", "top_n"})
 
@@ -13,7 +13,7 @@ def rerank(model: Model, body: Any) -> dict[str, Any]:
     """The answer of a rerank model.
 
     Raises:
-        Failure: the body is not what the family takes.
+        ServiceError: the body is not what the family takes.
     """
     members = _MEMBERS | {"api_version"} if model.family == "cohere-rerank" else _MEMBERS
     if not isinstance(body, dict) or not {"query", "documents"} <= body.keys() <= members:

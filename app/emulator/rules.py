@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from app.emulator.catalog import Model
-from app.emulator.failure import Failure, invalid, model_refused
+from app.emulator.errors import ServiceError, invalid, model_refused
 from app.emulator.grammar import complaint
 from app.emulator.rules_apart import check_apart
 from app.emulator.rules_model import check_model_side
@@ -27,7 +27,7 @@ def check_rules(model: Model, request: dict[str, Any]) -> None:
     """Check a Converse request that its constraints let pass.
 
     Raises:
-        Failure: a ValidationException in AWS's words, or what else a rule calls for.
+        ServiceError: a ValidationException in AWS's words, or what else a rule calls for.
     """
     messages = request.get("messages") or []
     _check_system(request)
@@ -246,7 +246,7 @@ def _check_caching(model: Model, request: dict[str, Any], messages: list[Any]) -
     )
     if points and not model.caching:
         # litellm#39210
-        raise Failure(
+        raise ServiceError(
             "AccessDeniedException",
             "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for "
             "more information.",

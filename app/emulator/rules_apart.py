@@ -6,7 +6,7 @@ pydantic-ai#6098 and langchain-aws#1118 (live, 2026-06); opencode#50272 and llum
 from typing import Any
 
 from app.emulator.catalog import Model
-from app.emulator.failure import invalid, model_refused
+from app.emulator.errors import invalid, model_refused
 
 _APART = ("llama", "mistral")
 _SHOWN_IN_RESULTS = ("claude", "nova", "llama")
@@ -16,7 +16,7 @@ def check_apart(model: Model, messages: list[Any]) -> None:
     """Check what shares a turn.
 
     Raises:
-        Failure: a ValidationException in AWS's words.
+        ServiceError: a ValidationException in AWS's words.
     """
     for turn, message in enumerate(messages):
         blocks = message["content"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.emulator.catalog import Model
-from app.emulator.failure import invalid
+from app.emulator.errors import invalid
 from app.emulator.grammar import complaint, complaint_together
 from app.kit import json
 
@@ -16,7 +16,7 @@ def check_model_side(model: Model, request: dict[str, Any], prefix: str) -> None
     """The rules of the model's own layer; Converse puts its prefix before their words, InvokeModel does not.
 
     Raises:
-        Failure: a ValidationException.
+        ServiceError: a ValidationException.
     """
     try:
         _check_model(model, request, prefix)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.emulator.catalog import Model
-from app.emulator.failure import model_refused
+from app.emulator.errors import model_refused
 from app.emulator.script import Script, last_results, last_text, sample_of
 from app.kit import json
 

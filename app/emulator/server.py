@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.emulator import catalog
 from app.emulator.auth import Gate
-from app.emulator.failure import Failure, invalid
+from app.emulator.errors import ServiceError, invalid
 from app.emulator.guardrails import check_guardrail
 from app.emulator.llm import LlmMissing, LocalModel
 from app.emulator.operations import Answer, Runtime, StreamAnswer
@@ -71,19 +71,19 @@ class Emulator:
                 await _send_whole(send, 200, answer.body, {"x-amzn-requestid": request_id, **answer.headers})
             elif isinstance(answer, StreamAnswer):
                 await _while_connected(_send_stream(send, answer, request_id), receive)
-        except Failure as failure:
-            await _send_failure(send, failure, request_id)
+        except ServiceError as error:
+            await _send_error(send, error, request_id)
         except ConnectionError:
             if ABORT in scope.get("extensions", {}):
                 scope["extensions"][ABORT]["abort"]()
         except (AttributeError, LookupError, TypeError) as error:
             # a model's own format is read as it should be: where it is something else, Bedrock would refuse it
             _log.warning("a body that the embedded Bedrock cannot read: %s", error)
-            await _send_failure(send, invalid("The request body is malformed."), request_id)
+            await _send_error(send, invalid("The request body is malformed."), request_id)
         except Exception:  # noqa: BLE001 -- a fault of ours must still be answered as Bedrock would
             _log.exception("the embedded Bedrock failed")
             message = "The system encountered an unexpected error during processing. Try your request again."
-            await _send_failure(send, Failure("InternalServerException", message), request_id)
+            await _send_error(send, ServiceError("InternalServerException", message), request_id)
 
     def _admit(self, scope: Scope, body: bytes) -> str:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -177,10 +177,10 @@ async def _departure(receive: Receive) -> None:
         pass
 
 
-async def _send_failure(send: Send, failure: Failure, request_id: str) -> None:
-    named = {"x-amzn-errortype": failure.error_type} if failure.error_type else {}
-    headers = {**named, "x-amzn-requestid": request_id, **failure.headers}
-    await _send_whole(send, failure.status, json.dumps(failure.body), headers)
+async def _send_error(send: Send, error: ServiceError, request_id: str) -> None:
+    named = {"x-amzn-errortype": error.error_type} if error.error_type else {}
+    headers = {**named, "x-amzn-requestid": request_id, **error.headers}
+    await _send_whole(send, error.status, json.dumps(error.body), headers)
 
 
 async def _send_whole(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
@@ -228,8 +228,8 @@ async def _ending_in_an_exception(
     try:
         async for frame in frames:
             yield frame
-    except Failure as failure:
-        yield writer.exception(failure.name[:1].lower() + failure.name[1:], failure.message)
+    except ServiceError as error:
+        yield writer.exception(error.name[:1].lower() + error.name[1:], error.message)
 
 
 def _exception_due(answer: StreamAnswer, number: int) -> bytes | None:

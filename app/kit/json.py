@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 T = TypeVar("T")
+JsonObject = dict[str, Any]  # an object of a document that has not been checked against a schema
 
 _decode = msgspec.json.Decoder().decode
 dumps = msgspec.json.Encoder().encode

@@ -21,13 +21,13 @@ STATUS = {
 }
 
 
-class Failure(Exception):
+class ServiceError(Exception):
     """An exception of the service.
 
     Args:
         name: the exception, as `ThrottlingException`. message: AWS's wording.
         extra: further members of the body. headers: further headers.
-        is_front_door: refused before it reached Bedrock; then the body says `Message`.
+        is_front_end: refused before it reached Bedrock; then the body says `Message`.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class Failure(Exception):
         *,
         extra: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
-        is_front_door: bool = False,
+        is_front_end: bool = False,
     ) -> None:
         super().__init__(message)
         self.name = name
         self.message = message
         self.extra = extra or {}
         self.headers = headers or {}
-        self.is_front_door = is_front_door
+        self.is_front_end = is_front_end
 
     @property
     def status(self) -> int:
@@ -54,19 +54,19 @@ class Failure(Exception):
     @property
     def error_type(self) -> str:
         """The value of `x-amzn-ErrorType`, with its namespace, as seen in raw captures (agentgateway#3254)."""
-        return f"{self.name}:{_FRONT_DOOR if self.is_front_door else _BEDROCK}"
+        return f"{self.name}:{_FRONT_DOOR if self.is_front_end else _BEDROCK}"
 
     @property
     def body(self) -> dict[str, object]:
         """The JSON body."""
-        return {**self.extra, "Message" if self.is_front_door else "message": self.message}
+        return {**self.extra, "Message" if self.is_front_end else "message": self.message}
 
 
-def invalid(message: str) -> Failure:
+def invalid(message: str) -> ServiceError:
     """A ValidationException."""
-    return Failure("ValidationException", message)
+    return ServiceError("ValidationException", message)
 
 
-def model_refused(message: str) -> Failure:
+def model_refused(message: str) -> ServiceError:
     """A ValidationException that came from the model's own layer, with the prefix that Converse gives it."""
     return invalid(f"The model returned the following errors: {message}")
