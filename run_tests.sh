@@ -114,7 +114,7 @@ marked() { grep -rl --include='*.py' "mark\.$1" tests; }
 
 # some systems forbid it, and then each of the hundreds of processes here compiles all that it imports
 unset PYTHONDONTWRITEBYTECODE
-prepare requirements-dev.txt
+prepare requirements.txt requirements/dev.txt
 export PATH="$PWD/.venv/bin:$PATH"
 
 case $mode in
@@ -155,10 +155,10 @@ endure)
   ;;
 clients)
   command -v npm >/dev/null || stop "npm is needed, and not installed"
-  # its install script puts the program in place of a stub
-  npm install --silent --no-audit --no-fund --no-package-lock --prefix .npm-clients \
-    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 \
-    ai@7.0.173 @ai-sdk/openai@4.0.118 @ai-sdk/anthropic@4.0.105 @ai-sdk/amazon-bedrock@5.0.101
+  mkdir -p .npm-clients
+  cp requirements/clients-npm/package.json .npm-clients/
+  npm install --silent --no-audit --no-fund --no-package-lock --prefix .npm-clients
+  # npm skips the install script that replaces the stub by the program
   node .npm-clients/node_modules/@anthropic-ai/claude-code/install.cjs
   step "clients" pytest -q -m npm
   ;;

