@@ -26,7 +26,6 @@ from app.emulator.script import Script, last_text
 from app.emulator.wire import FrameWriter, SseWriter
 from app.kit import eventstream, json
 
-
 _NO_LOCAL_MODEL = "The local model is not installed: see requirements/local.txt."
 
 
@@ -174,9 +173,7 @@ class Runtime:
     def _play(self, model: Model, request: dict[str, Any]) -> AsyncIterator[Event]:
         if model.id == LLM_ID:
             if self.llm is None:
-                raise ServiceError(
-                    "ModelNotReadyException", "The local model is not installed: see requirements/local.txt."
-                )
+                raise ServiceError("ModelNotReadyException", _NO_LOCAL_MODEL)
             return self.llm.events(request)
         if is_blocked(request.get("guardrailConfig") or {}, last_text(request)):
             trace = {"guardrail": {"actionReason": "Guardrail blocked.", "modelOutput": []}}
