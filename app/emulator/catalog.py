@@ -23,7 +23,7 @@ class Model:
     family: which of Bedrock's model-side rules hold. tool_choices: what it takes besides `auto`; None: no tools at all.
     profile_only: cannot be called by its base id. openai: where OpenAI's APIs are served for it, as `runtime` or
     `mantle` and the path. mantle_id: its id there, where it is another. is_converse: the runtime knows it.
-    most_output: the most tokens that it answers.
+    max_output_tokens: the most tokens that it answers.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Model:
     openai: tuple[str, ...] = ()
     mantle_id: str = ""
     is_converse: bool = True
-    most_output: int = 128_000
+    max_output_tokens: int = 128_000
 
     @property
     def arn(self) -> str:
@@ -93,16 +93,18 @@ MODELS: tuple[Model, ...] = (
         "Anthropic",
         "claude-4.5",
         profile_only=True,
-        most_output=64_000,
+        max_output_tokens=64_000,
     ),
-    Model("anthropic.claude-sonnet-4-20250514-v1:0", "Claude Sonnet 4", "Anthropic", "claude", most_output=64_000),
+    Model(
+        "anthropic.claude-sonnet-4-20250514-v1:0", "Claude Sonnet 4", "Anthropic", "claude", max_output_tokens=64_000
+    ),
     Model(
         "anthropic.claude-3-haiku-20240307-v1:0",
         "Claude 3 Haiku",
         "Anthropic",
         "claude",
         caching=False,
-        most_output=4096,
+        max_output_tokens=4096,
     ),
     Model("amazon.nova-2-lite-v1:0", "Nova 2 Lite", "Amazon", "nova", profile_only=True),
     Model("amazon.nova-micro-v1:0", "Nova Micro", "Amazon", "nova", inputs=("TEXT",)),

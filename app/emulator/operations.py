@@ -5,22 +5,23 @@ from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from app.converse.events import Event
 from app.converse.fold import fold
+from app.converse.request import ConverseRequest
 from app.emulator import anthropic, openai, openai_events, tokens
 from app.emulator.catalog import LLM_ID, Model, find_counted, find_model, find_on_mantle
 from app.emulator.constraints import check_constraints
+from app.emulator.converse_rules.check import check_converse_rules
 from app.emulator.embeddings import embed
 from app.emulator.errors import ServiceError, invalid
 from app.emulator.faults import Fault, FaultMemory
 from app.emulator.guardrails import BLOCKED_MESSAGE, apply_guardrail, is_blocked
 from app.emulator.llm import LocalModel
+from app.emulator.model_rules.check import check_model_rules
 from app.emulator.play import play
 from app.emulator.rerank import rerank
-from app.emulator.rules import check_rules
-from app.emulator.rules_model import check_model_side
 from app.emulator.scenes import script_for
 from app.emulator.script import Script, last_text
 from app.emulator.wire import FrameWriter, SseWriter
@@ -65,7 +66,7 @@ class Runtime:
         request = _document(body)
         check_constraints("Converse", {**request, "modelId": model_name})
         model, fault = await self._admit(model_name, "converse", body)
-        check_rules(_chat(model), request)
+        check_converse_rules(_chat(model), cast(ConverseRequest, request))
         if fault.name == "garbage":
             return _GARBAGE
         reply = fold([event async for event in self._play(model, request)])
@@ -76,7 +77,7 @@ class Runtime:
         request = _document(body)
         check_constraints("ConverseStream", {**request, "modelId": model_name})
         model, fault = await self._admit(model_name, "converse-stream", body)
-        check_rules(_chat(model), request)
+        check_converse_rules(_chat(model), cast(ConverseRequest, request))
         return await _streamed(fault, body, lambda writer: _event_frames(self._play(model, request), writer))
 
     async def invoke(self, model_name: str, body: bytes) -> Answer:
@@ -145,7 +146,7 @@ class Runtime:
             converse = anthropic.to_converse(_own_document(b64decode(request["input"]["invokeModel"]["body"])))
         else:
             converse = request["input"]["converse"]
-            check_rules(_chat(model), converse)
+            check_converse_rules(_chat(model), converse)
         if model.id == LLM_ID and self.llm is not None:
             return Answer(json.dumps({"inputTokens": await self.llm.count(converse)}))
         return Answer(json.dumps({"inputTokens": tokens.count_request(converse)}))
@@ -184,7 +185,7 @@ class Runtime:
 
     def _play_anthropic(self, model: Model, document: Any) -> AsyncIterator[dict[str, Any]]:
         request = anthropic.to_converse(document)
-        check_model_side(_chat(model), request, prefix="")
+        check_model_rules(_chat(model), cast(ConverseRequest, request), prefix="")
         return anthropic.to_anthropic(self._play(model, request), model.id, document, tokens.count_request(request))
 
 
