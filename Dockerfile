@@ -35,5 +35,5 @@ WORKDIR /srv
 USER 65532:65532
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=3s --start-period=5s CMD ["/bin/python3", "-m", "app.ops.probe"]
+HEALTHCHECK --interval=15s --timeout=3s --start-period=5s CMD ["/bin/python3", "-m", "app.cli.probe"]
 ENTRYPOINT ["/bin/python3", "-m", "app"]

@@ -92,7 +92,7 @@ audit() {
 # documents, templates, scripts, and what botocore knows: all the same on every Python, and no lines of app/
 outside=(tests/contract tests/deploy tests/docker tests/infra tests/bedrock/test_endpoints.py)
 # what parsers in C make of bytes that are drawn by chance is the same as well
-by_chance=(tests/end_to_end/test_fuzz.py tests/transport/test_any_bytes.py)
+by_chance=(tests/end_to_end/test_fuzz.py tests/bedrock/http1/test_any_bytes.py)
 # Those that wait for time to pass are many at once, and leave the cores to those that compute. What a shell puts into
 # the background cannot be interrupted, as some of those that wait are.
 test_quick() {
@@ -144,7 +144,7 @@ all)
   fi
   step "coverage" coverage report --skip-covered --fail-under=90
   step "coverage of the translation files" coverage report --fail-under=100 \
-    --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/citations.py,app/dialects/*/native.py,app/tailor/*,app/converse/*"
+    --include="app/dialects/*/request.py,app/dialects/*/response.py,app/dialects/*/stream.py,app/dialects/*/tools.py,app/dialects/*/media.py,app/dialects/*/facts.py,app/dialects/*/citations.py,app/dialects/*/native.py,app/adaptation/*,app/converse/*"
   ;;
 endure)
   prepare_apart schemathesis

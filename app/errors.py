@@ -36,7 +36,7 @@ A message is public by construction; what is internal goes to `detail`, and to t
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from app.kit.values import Struct
+from msgspec import Struct
 
 
 class UpstreamReply(Struct, frozen=True):

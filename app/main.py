@@ -12,26 +12,26 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from app import __version__
-from app.dialects.anthropic_messages.router import message_routes
-from app.dialects.bedrock.router import bedrock_routes
-from app.dialects.cohere_rerank.router import rerank_routes
-from app.dialects.doors import Doors, tell_methods
-from app.dialects.model_list import model_routes
-from app.dialects.openai_chat.router import chat_routes
-from app.dialects.openai_embeddings.router import embedding_routes
-from app.dialects.openai_responses.router import response_routes
-from app.dialects.unknown import answer_without_door
-from app.environment import faults_end_the_start, load_settings
-from app.gateway import build_gateway
-from app.middleware import RequestMiddleware
-from app.openapi import DESCRIPTION, TAGS, openapi_document
-from app.ops.health import health_router
-from app.ops.metrics import metrics_router
-from app.settings import Settings
-from app.share import Share
-from app.telemetry.logs import LogObserver, configure_logging
-from app.telemetry.metrics import CONTENT_TYPE
-from app.telemetry.observer import Observer, Observers
+from app.admin.health import health_router
+from app.admin.metrics import metrics_router
+from app.composition.gateway import build_gateway
+from app.config.environment import faults_end_the_start, load_settings
+from app.config.settings import Settings
+from app.dialects.anthropic.handler import message_routes
+from app.dialects.bedrock.handler import bedrock_routes
+from app.dialects.cohere.handler import rerank_routes
+from app.dialects.http.middleware import RequestMiddleware
+from app.dialects.http.openapi import DESCRIPTION, TAGS, openapi_document
+from app.dialects.http.route_table import Doors, tell_methods
+from app.dialects.openai.chat.handler import chat_routes
+from app.dialects.openai.embeddings.handler import embedding_routes
+from app.dialects.openai.responses.handler import response_routes
+from app.dialects.shared_paths.model_list import model_routes
+from app.dialects.shared_paths.unknown_routes import answer_without_door
+from app.observability.logs import LogObserver, configure_logging
+from app.observability.metrics import CONTENT_TYPE
+from app.observability.observer import Observer, Observers
+from app.server.worker_context import Share
 
 # the second is that of bedrock-access-gateway, whose callers need change nothing
 OPENAI_PREFIXES = ("/v1", "/api/v1")

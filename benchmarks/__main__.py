@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from app.kit import json
+from app.wire import json
 from benchmarks import peers, table
 from benchmarks.page import write_page
 from benchmarks.processes import ROOT, cores, gateway, relay, upstream

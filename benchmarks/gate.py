@@ -18,7 +18,7 @@ from typing import cast
 
 import uvloop
 
-from app.kit import json
+from app.wire import json
 from benchmarks import figures
 from benchmarks.figures import streams, whole
 from benchmarks.processes import Process, cores, gateway, upstream

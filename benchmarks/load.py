@@ -5,7 +5,7 @@ import re
 import time
 from dataclasses import dataclass, field
 
-from app.kit import json
+from app.wire import json
 
 _SENT_AT = re.compile(rb'"(\d{12,}) "')
 

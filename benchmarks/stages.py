@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
-from app.__main__ import main
-from app.kit import json
+from app.cli.serve import main
+from app.wire import json
 from benchmarks import figures
 from benchmarks.figures import Load, streams, whole
 from benchmarks.processes import Process, gateway
@@ -25,24 +25,24 @@ _SECONDS = 0.001
 LOOP = "event loop and kernel"
 # by the beginning of a module's name; the first that fits
 STAGES = {
-    "app.protocol": "HTTP from and to the caller",
+    "app.server.protocol": "HTTP from and to the caller",
     "uvicorn.": "HTTP from and to the caller",
-    "app.middleware": "log, metrics, trace",
-    "app.telemetry": "log, metrics, trace",
+    "app.dialects.http.middleware": "log, metrics, trace",
+    "app.observability": "log, metrics, trace",
     "logging": "log, metrics, trace",
-    "app.policies": "authentication and limits",
-    "app.dialects.route": "the door",
-    "app.dialects.reading": "the door",
-    "app.dialects.sending": "the door",
+    "app.governance": "authentication and limits",
+    "app.dialects.http.endpoint": "the door",
+    "app.dialects.http.request_body": "the door",
+    "app.dialects.http.response_sender": "the door",
     "app.dialects": "the caller's dialect",
     "app.converse": "the caller's dialect",
-    "app.tailor": "tailoring to the model",
+    "app.adaptation": "tailoring to the model",
     "app.models": "tailoring to the model",
     "app.routing": "routes, breakers, retries",
-    "app.pipeline": "routes, breakers, retries",
+    "app.execution": "routes, breakers, retries",
     "app.bedrock.signing": "signing",
     "app.bedrock.credentials": "signing",
-    "app.kit.sigv4": "signing",
+    "app.wire.sigv4": "signing",
     "app.bedrock": "HTTP to Bedrock",
     "starlette.": "the door",
     "fastapi.": "the door",

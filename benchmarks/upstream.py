@@ -15,8 +15,8 @@ from base64 import b64encode
 
 import uvloop
 
-from app.kit import json
-from app.kit.eventstream import encode_frame
+from app.wire import json
+from app.wire.eventstream import encode_frame
 
 _PACED = re.compile(rb"bench\.paced-(\d+)-(\d+)")
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)

@@ -41,8 +41,8 @@ def main() -> int:
 TRACING = """
 import os
 os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
-from app.telemetry.observer import RequestRecord
-from app.telemetry.tracing import OpenTelemetryTracer
+from app.observability.observer import RequestRecord
+from app.observability.tracing import OpenTelemetryTracer
 record = RequestRecord("check", "POST")
 record.trace = OpenTelemetryTracer().begin(record, [])
 record.end_attempt(record.begin_attempt("127.0.0.1:9"))
@@ -124,7 +124,7 @@ class Checks:
         answer = post(f"{base}/v1/chat/completions", body, "check-key")
         self.report("hello from the container" in answer, "answers a chat call on a read-only root")
         self.report("401" in post(f"{base}/v1/chat/completions", body, "wrong"), "refuses a wrong key")
-        probe = self.call("exec", NAME, "/bin/python3", "-m", "app.ops.probe")
+        probe = self.call("exec", NAME, "/bin/python3", "-m", "app.cli.probe")
         self.report(probe.returncode == 0, f"its health check passes{trouble_of(probe)}")
         for program in ("/bin/sh", "/bin/bash", "/usr/bin/pip", "/bin/ls"):
             self.report(self.call("exec", NAME, program).returncode != 0, f"has no {program}")

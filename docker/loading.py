@@ -14,12 +14,12 @@ from typing import Any
 import uvicorn
 
 import app.__main__
-import app.ops.probe  # noqa: F401 -- the image's health check
-from app import aws_chain
+import app.cli.probe  # noqa: F401 -- the image's health check
+from app.aws import credential_chain
+from app.config.environment import load_settings
 from app.emulator.auth import Gate
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
-from app.environment import load_settings
 from app.main import create_app
 from app.storage import responses_sqlite  # noqa: F401 -- loaded only where RESPONSES_STORE asks for it
 
@@ -57,8 +57,8 @@ def main() -> None:
     for path in ("/health/ready", "/v1/models", "/openapi.json"):
         ask(gateway + path)
     # what the gateway asks in a process of its own
-    aws_chain.answer("endpoints", "bedrock-runtime", "us-east-1")
-    aws_chain.answer("identity", "us-east-1")
+    credential_chain.answer("endpoints", "bedrock-runtime", "us-east-1")
+    credential_chain.answer("identity", "us-east-1")
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     sys.stdout.write(json.dumps(sorted(file for file in files if file)))
     sys.stdout.flush()

@@ -14,9 +14,9 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.config.environment import PREDECESSORS
+from app.config.settings import Settings
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
-from app.environment import PREDECESSORS
-from app.settings import Settings
 
 KEY = "outcrop-local-key"
 LLM = "local.smollm2-135m-instruct-v1:0"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.settings import Settings
+from app.config.settings import Settings
 from scripts.templates import load_template
 
 DOCUMENT = Path(__file__).parents[1] / "DEPLOYMENT.md"

@@ -8,7 +8,7 @@ import pytest
 import pytest_socket
 from hypothesis import HealthCheck, settings
 
-from tests.transport.certificates import Authority
+from tests.bedrock.http1.certificates import Authority
 
 # how long an example takes says more of the machine than of the code
 settings.register_profile("steady", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,12 +15,12 @@ from typing import Any
 
 import uvicorn
 
+from app.config.settings import Settings
 from app.emulator.auth import Gate
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
 from app.main import create_app
-from app.protocol import GuardedProtocol
-from app.settings import Settings
+from app.server.protocol import GuardedProtocol
 
 KEY = "test-key"
 KEY_NAME = "tests"

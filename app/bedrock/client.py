@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from msgspec import Struct, field
+
 from app.bedrock.credentials import CredentialsProvider, Identity
 from app.bedrock.endpoints import Endpoint, Service
 from app.bedrock.errors import error_of_reply
@@ -11,10 +13,9 @@ from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer
 from app.bedrock.transport import NO_WAITS, Headers, HttpRequest, HttpResponse, Transport, Waits
 from app.errors import ConnectTimeout, GatewayError, IdentityRefused, UpstreamUnreachable
-from app.kit.clock import Deadline
-from app.kit.off_loop import off_loop
-from app.kit.values import Struct, field
-from app.telemetry.observer import Attempt
+from app.observability.observer import Attempt
+from app.process.deadline import Deadline
+from app.process.off_loop import off_loop
 
 T = TypeVar("T")
 

@@ -16,13 +16,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from subprocess import DEVNULL, PIPE  # only numbers  # nosec B404
 from typing import Any, TypedDict
 
-from app.aws_data import chain_command
+from msgspec import Struct
+
+from app.aws.botocore_data import chain_command
 from app.bedrock.endpoints import HOME, Place
+from app.config.entries import is_secret
+from app.config.settings import Settings
 from app.errors import Overloaded
-from app.kit import json
-from app.kit.entries import is_secret
-from app.kit.values import Struct
-from app.settings import Settings
+from app.wire import json
 
 _log = logging.getLogger(__name__)
 

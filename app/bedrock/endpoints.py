@@ -4,9 +4,10 @@ from collections.abc import Collection
 from typing import Literal
 from urllib.parse import urlsplit
 
-from app.aws_data import endpoints
-from app.kit.values import Struct
-from app.settings import Settings, SettingsError
+from msgspec import Struct
+
+from app.aws.botocore_data import endpoints
+from app.config.settings import Settings, SettingsError
 
 Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle"]
 

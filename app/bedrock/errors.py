@@ -30,9 +30,9 @@ from app.errors import (
     UpstreamReply,
     UpstreamTimeout,
 )
-from app.kit import json
-from app.kit.clock import seconds_until
 from app.models.refusals import lesson_of
+from app.process.deadline import seconds_until
+from app.wire import json
 
 _TOO_LONG = (
     "input is too long",

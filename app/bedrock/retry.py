@@ -9,11 +9,11 @@ Two loops follow it: tenacity's own, here, asks one target again, which is all t
 
 import math
 
+from msgspec import Struct
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from app.errors import GatewayError
-from app.kit.clock import Deadline
-from app.kit.values import Struct
+from app.process.deadline import Deadline
 
 
 class RetryPolicy(Struct, frozen=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from app.bedrock.credentials import BearerToken, Identity
-from app.kit import sigv4
+from app.wire import sigv4
 
 SIGNING_NAME = "bedrock"
 # the one service whose signatures have a name of their own (contracts 0.1)

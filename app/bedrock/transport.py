@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from app.kit.values import Struct
+from msgspec import Struct
 
 Headers = tuple[tuple[str, str], ...]
 

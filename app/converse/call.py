@@ -2,8 +2,9 @@
 
 from typing import Any, Literal
 
+from msgspec import Struct, field
+
 from app.converse.request import ConverseRequest
-from app.kit.values import Struct, field
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 

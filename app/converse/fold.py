@@ -7,7 +7,7 @@ from typing import Any, cast
 from app.converse.content import ContentBlock
 from app.converse.events import ContentBlockDelta, ContentBlockStart, Event
 from app.converse.reply import Reply
-from app.kit import json
+from app.wire import json
 
 
 def fold(events: Iterable[Event]) -> Reply:

@@ -7,7 +7,8 @@ leaves `cacheWriteInputTokens` out, and streams may have no cache members at all
 
 from typing import Any
 
-from app.kit.values import Struct, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 _MOST = 10**12
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")

@@ -1,1 +1,1 @@
-"""The languages that callers speak. A dialect knows neither the others nor any model."""
+"""The HTTP APIs that callers use. Dialects do not import each other; what they share is in `dialects.http`."""

@@ -10,7 +10,7 @@ from app.emulator.auth import Gate
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.protocol import BreakableProtocol
 from app.emulator.server import Emulator, load_llm
-from app.kit.signals import exit_normally_on_signals
+from app.process.signals import exit_normally_on_signals
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.converse.events import Event
 from app.emulator.errors import invalid
-from app.kit import json
+from app.wire import json
 
 _MALFORMED = "Malformed input request, please reformat your input and try again."
 _STOP_REASONS = {

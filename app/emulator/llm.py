@@ -19,7 +19,7 @@ from typing import Any
 
 from app.converse.events import Event
 from app.emulator.errors import ServiceError, invalid, model_refused
-from app.kit import json
+from app.wire import json
 
 _WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CONTEXT = 4096

@@ -9,7 +9,7 @@ from base64 import b64decode
 from typing import Any
 
 from app.emulator.errors import ServiceError, invalid
-from app.kit import json
+from app.wire import json
 
 _HOSTED = ("web_search", "file_search", "code_interpreter", "image_generation", "mcp", "computer_use_preview")
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from app.converse.events import Event
-from app.kit import json
+from app.wire import json
 
 _CREATED = 1784577556
 

@@ -25,7 +25,7 @@ from app.emulator.rerank import rerank
 from app.emulator.scenes import script_for
 from app.emulator.script import Script, last_text
 from app.emulator.wire import FrameWriter, SseWriter
-from app.kit import eventstream, json
+from app.wire import eventstream, json
 
 _NO_LOCAL_MODEL = "The local model is not installed: see requirements/local.txt."
 

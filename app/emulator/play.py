@@ -7,7 +7,7 @@ from typing import Any
 from app.converse.events import Event
 from app.emulator import tokens
 from app.emulator.script import Script
-from app.kit import json
+from app.wire import json
 
 _PIECE = 12
 _EVENTS_A_TURN = 64

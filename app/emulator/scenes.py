@@ -8,7 +8,7 @@ from typing import Any
 from app.emulator.catalog import Model
 from app.emulator.errors import model_refused
 from app.emulator.script import Script, last_results, last_text, sample_of
-from app.kit import json
+from app.wire import json
 
 Scene = Callable[[dict[str, Any]], Script]
 

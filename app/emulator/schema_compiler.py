@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from app.kit.json import JsonObject
+from app.wire.json import JsonObject
 
 # litellm#33981, vercel/ai#17197, and reports of propertyNames and minProperties with a request id (2026)
 _UNSUPPORTED = {

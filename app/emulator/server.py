@@ -19,7 +19,7 @@ from app.emulator.llm import LlmMissing, LocalModel
 from app.emulator.operations import Answer, Runtime, StreamAnswer
 from app.emulator.protocol import ABORT
 from app.emulator.wire import FrameWriter, SseWriter, corrupt
-from app.kit import json
+from app.wire import json
 
 _log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.kit import json
+from app.wire import json
 
 _PER_IMAGE = 1000
 _PER_MESSAGE = 3

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from app.kit.eventstream import encode_frame
+from app.wire.eventstream import encode_frame
 
 _ALPHABET = string.ascii_lowercase + string.ascii_uppercase + string.digits
 _SORTED = msgspec.json.Encoder(order="sorted")

@@ -1,1 +1,1 @@
-"""What is known of models: their names, their traits, and which of them the account can call."""
+"""What is known of models: their ids, capabilities, prices, and the error messages that reveal a limit."""

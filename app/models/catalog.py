@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from app.kit.values import Struct
+from msgspec import Struct
 
 
 class CatalogEntry(Struct, frozen=True):

@@ -7,9 +7,10 @@ ARN. Only here does anybody look inside one. Source: the modelId pattern of boto
 import re
 from urllib.parse import quote
 
+from msgspec import Struct
+
 from app.errors import InvalidRequest
-from app.kit.remembering import remembered
-from app.kit.values import Struct
+from app.process.bounded_cache import remembered
 
 # from the narrowest to the widest
 GEOGRAPHIES = ("jp", "au", "in", "ca", "us-gov", "us", "eu", "apac", "global")

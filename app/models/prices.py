@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from app.converse.usage import Usage
 from app.errors import InvalidRequest
-from app.kit import json
-from app.kit.values import Struct
 from app.models.ids import ModelId, parse_model_id
+from app.wire import json
 
 _FILE = Path(__file__).with_name("prices.json")
 _MILLION = 1_000_000

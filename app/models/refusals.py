@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.converse.words import words_of_model
-from app.kit.values import Struct
+from msgspec import Struct
+
+from app.converse.model_errors import words_of_model
 
 
 class Lesson(Struct, frozen=True):

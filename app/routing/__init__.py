@@ -1,1 +1,1 @@
-"""Which model, where, and in what order."""
+"""Chooses targets: the planner, failover between targets, and circuit breakers."""

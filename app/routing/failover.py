@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
+from msgspec import Struct, field
+
 from app.bedrock.retry import RetryPolicy
 from app.errors import GatewayError, InvalidRequest, NotFound, Overloaded, PermissionRefused
-from app.kit.clock import Deadline
-from app.kit.values import Struct, field
-from app.routing.health import Breakers
+from app.process.deadline import Deadline
+from app.routing.circuit_breakers import Breakers
 
 T = TypeVar("T")
 

@@ -1,1 +1,1 @@
-"""What outlives a request: ports, and what stands behind them."""
+"""Stores responses for `previous_response_id`, in memory or in SQLite."""

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from app import aws_chain, errors
-from app.aws_data import chain_command
+from app import errors
+from app.aws import credential_chain
+from app.aws.botocore_data import chain_command
 from app.bedrock import credentials as module
 from app.bedrock.credentials import (
     BearerToken,
@@ -29,7 +30,7 @@ from app.bedrock.credentials import (
     make_resolver,
 )
 from app.bedrock.endpoints import Place
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.servers import http_reply, read_request, upstream
 
 pytestmark = pytest.mark.waits
@@ -204,7 +205,7 @@ async def test_keys_in_the_environment_are_what_botocore_finds(
 
 async def botocore_says() -> Known | None:
     try:
-        said = aws_chain.answer("identity", "us-east-1")
+        said = credential_chain.answer("identity", "us-east-1")
     except Exception as error:
         raise ChainFailed(type(error).__name__) from error
     if not said:
@@ -377,7 +378,7 @@ def test_the_chain_takes_a_web_identity_to_sts(monkeypatch: pytest.MonkeyPatch, 
     with mock_aws(), monkeypatch.context() as without_keys:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"):
             without_keys.delenv(name, raising=False)
-        said = aws_chain.answer("identity", "us-east-1")
+        said = credential_chain.answer("identity", "us-east-1")
     assert said["access_key"].startswith("ASIA")
     assert said["token"]
     assert said["ends_at"] > time.time()

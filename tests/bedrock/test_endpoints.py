@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from app.aws_data import endpoints
+from app.aws.botocore_data import endpoints
 from app.bedrock.endpoints import HOME, Endpoint, Place, resolve_endpoints
-from app.settings import Settings, SettingsError
+from app.config.settings import Settings, SettingsError
 
 
 def resolve(**values: Any) -> dict[str, Endpoint]:

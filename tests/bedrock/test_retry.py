@@ -6,7 +6,7 @@ import pytest
 
 from app import errors
 from app.bedrock.retry import RetryPolicy
-from app.kit.clock import Deadline
+from app.process.deadline import Deadline
 
 
 class Attempts:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.bedrock.credentials import BearerToken, Credentials
 from app.bedrock.signing import Signer
-from app.kit.sigv4 import spelt_as_signed
+from app.wire.sigv4 import spelt_as_signed
 
 MOMENT = datetime.datetime(2026, 11, 24, 13, 37, 28, tzinfo=datetime.UTC)
 MODELS = [

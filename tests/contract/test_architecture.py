@@ -19,18 +19,17 @@ FILES = sorted(APP.rglob("*.py"))
 DOORS = {
     "aiohappyeyeballs": {"bedrock/http1/dial.py"},
     "httptools": {"bedrock/http1/connection.py"},
-    "opentelemetry": {"telemetry/tracing.py"},
-    "prometheus_client": {"telemetry/metrics.py", "telemetry/families.py"},
-    "requests": {"telemetry/tracing.py"},
+    "opentelemetry": {"observability/tracing.py"},
+    "prometheus_client": {"observability/metrics.py", "observability/metric_families.py"},
+    "requests": {"observability/tracing.py"},
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),
-    "botocore": {"aws_chain.py", "aws_data.py"},
-    "msgspec": {"kit/json.py", "kit/values.py"},
+    "botocore": {"aws/credential_chain.py", "aws/botocore_data.py"},
     # the chain is a program of its own, started by its path
-    "json": {"aws_chain.py", "kit/json.py"},
-    "dotenv": {"environment.py"},
-    "pydantic_settings": {"settings.py"},
-    "uvicorn": {"__main__.py", "protocol.py", "server.py"},
+    "json": {"aws/credential_chain.py", "wire/json.py"},
+    "dotenv": {"config/environment.py"},
+    "pydantic_settings": {"config/settings.py"},
+    "uvicorn": {"cli/serve.py", "server/protocol.py", "server/graceful_server.py"},
     "xllamacpp": set(),
 }
 VENDORS = re.compile(
@@ -101,7 +100,7 @@ def test_no_settings_and_no_client_live_at_module_level() -> None:
         "create_app",
         "build_gateway",
         "BedrockClient",
-        "AiohttpTransport",
+        "Http1Transport",
         "FastAPI",
     }
     offences = [
@@ -119,8 +118,8 @@ _AT_REST = """
 import asyncio, sys
 import app.__main__
 from app.bedrock.credentials import Credentials, make_resolver
-from app.environment import load_settings
-from app.dialects.openai_chat.schema_in import ChatRequest
+from app.config.environment import load_settings
+from app.dialects.openai.chat.schema_in import ChatRequest
 from app.main import create_app
 from fastapi.openapi.models import OpenAPI
 
@@ -189,10 +188,10 @@ def test_every_error_of_the_tree_is_drawn() -> None:
 
 def test_every_error_has_its_words_in_every_dialect() -> None:
     from app import errors
-    from app.dialects import openai_errors
-    from app.dialects.anthropic_messages import errors as anthropic_messages
+    from app.dialects.anthropic import errors as anthropic_messages
     from app.dialects.bedrock import errors as bedrock
-    from app.kit import json
+    from app.dialects.openai.common import errors as openai_errors
+    from app.wire import json
 
     kinds = [
         value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.GatewayError)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app import tailor
-from app.dialects.anthropic_messages.schema_in import MessagesRequest
-from app.dialects.cohere_rerank.schema import RerankRequest
-from app.dialects.openai_chat.schema_in import ChatRequest
-from app.dialects.openai_embeddings.schema import EmbeddingRequest
-from app.dialects.openai_errors import _WORDS
-from app.dialects.openai_responses.schema_in import ResponseRequest
-from app.tailor.betas import PASSED, RENAMED
+from app import adaptation
+from app.adaptation.betas import PASSED, RENAMED
+from app.dialects.anthropic.schema_in import MessagesRequest
+from app.dialects.cohere.schema import RerankRequest
+from app.dialects.openai.chat.schema_in import ChatRequest
+from app.dialects.openai.common.errors import _WORDS
+from app.dialects.openai.embeddings.schema import EmbeddingRequest
+from app.dialects.openai.responses.schema_in import ResponseRequest
 from scripts.tables import TABLES, marks
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def test_every_beta_is_listed() -> None:
 
 
 def test_every_repair_is_explained() -> None:
-    folder = Path(tailor.__file__).parent
+    folder = Path(adaptation.__file__).parent
     repairs = {name for path in folder.glob("*.py") for name in re.findall(r'repair\("(\w+)"\)', path.read_text())}
     assert len(repairs) > 12
     assert [name for name in sorted(repairs) if f"`{name}`" not in API] == []
@@ -97,7 +97,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 
 
 def test_every_metric_is_in_its_table() -> None:
-    from app.telemetry.metrics import Metrics
+    from app.observability.metrics import Metrics
 
     metrics = Metrics()
     metrics.watch("in_flight", "", float)

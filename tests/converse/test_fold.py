@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.converse.fold import fold, unfold
-from app.kit import json
+from app.wire import json
 
 USAGE = {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}
 texts = st.text(min_size=1, max_size=10)

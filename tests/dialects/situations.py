@@ -3,7 +3,7 @@
 from pathlib import Path
 
 HERE = Path(__file__).parent
-DIALECTS = ("openai_chat", "openai_responses", "anthropic_messages")
+DIALECTS = ("openai/chat", "openai/responses", "anthropic")
 # a situation's case has its name, but for these
 SITUATIONS = (
     "text",

@@ -10,27 +10,27 @@ from typing import Any
 
 import pytest
 
+from app.adaptation import tailor
+from app.adaptation.grammar import grammar_of
+from app.adaptation.invoke import tailor_invoke
+from app.adaptation.schemas import without_unions
 from app.bedrock.client import BedrockRequest
 from app.converse.call import Intent, ModelCall, NativeCall
-from app.dialects.openai_chat.facts import ChatFacts
-from app.dialects.openai_chat.response import from_reply as to_completion
-from app.dialects.openai_chat.stream import ChunkStream
-from app.dialects.openai_responses.facts import ResponseFacts
-from app.dialects.openai_responses.native import to_native
-from app.dialects.openai_responses.response import from_reply as to_response
-from app.dialects.openai_responses.schema_in import ResponseRequest
-from app.dialects.openai_responses.seal import Seal
-from app.dialects.openai_responses.stream import ResponseStream
-from app.dialects.openai_responses.tools import tool_config
-from app.dialects.replies import in_batches
+from app.dialects.http.replies import in_batches
+from app.dialects.openai.chat.response import from_reply as to_completion
+from app.dialects.openai.chat.response_context import ChatFacts
+from app.dialects.openai.chat.stream import ChunkStream
+from app.dialects.openai.responses.native import to_native
+from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.response import from_reply as to_response
+from app.dialects.openai.responses.response_context import ResponseFacts
+from app.dialects.openai.responses.schema_in import ResponseRequest
+from app.dialects.openai.responses.stream import ResponseStream
+from app.dialects.openai.responses.tools import tool_config
 from app.errors import UpstreamFailed
-from app.kit import json
-from app.models.traits import Traits
-from app.policies.guardrail import Guardrail
-from app.tailor import tailor
-from app.tailor.grammar import grammar_of
-from app.tailor.invoke import tailor_invoke
-from app.tailor.schemas import without_unions
+from app.governance.guardrail import Guardrail
+from app.models.capabilities import Traits
+from app.wire import json
 
 SEAL = Seal(b"secret", "ada", "m")
 DOCUMENT = {"document": {"format": "txt", "name": "a", "source": {"bytes": "YQ=="}}}

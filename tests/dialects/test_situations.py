@@ -4,8 +4,8 @@ import pytest
 
 from tests.dialects.situations import DIALECTS, SITUATIONS, golden
 
-STREAMED = {"openai_chat": "chunks.json", "openai_responses": "events.json", "anthropic_messages": "events.json"}
-WHOLE = {"openai_chat": "completion.json", "openai_responses": "response.json", "anthropic_messages": "message.json"}
+STREAMED = {"openai/chat": "chunks.json", "openai/responses": "events.json", "anthropic": "events.json"}
+WHOLE = {"openai/chat": "completion.json", "openai/responses": "response.json", "anthropic": "message.json"}
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)

@@ -8,11 +8,11 @@ import pytest
 from botocore.session import Session
 from botocore.validate import ParamValidator
 
+from app.adaptation import tailor
 from app.converse.call import ModelCall
 from app.errors import InvalidRequest
+from app.models.capabilities import Traits
 from app.models.families import FAMILIES
-from app.models.traits import Traits
-from app.tailor import tailor
 
 SHAPE = Session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
 TRAITS = [Traits(), *(Traits(family=row.family, **row.facts) for row in FAMILIES)]

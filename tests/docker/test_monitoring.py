@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.telemetry.metrics import Metrics
+from app.observability.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docker/monitoring"

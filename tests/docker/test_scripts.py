@@ -46,7 +46,7 @@ def test_sizes_are_added_up_and_held_to_the_budget(tmp_path: Path, budget: str, 
 def test_the_health_check_of_the_image(monkeypatch: pytest.MonkeyPatch, status: int, code: int) -> None:
     import asyncio
 
-    from app.ops.probe import probe
+    from app.cli.probe import probe
     from tests.servers import free_port, http_reply, read_request, upstream
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,7 +67,7 @@ def test_the_health_check_of_the_image(monkeypatch: pytest.MonkeyPatch, status: 
 @pytest.mark.loopback
 @pytest.mark.parametrize(("host", "code"), [("0.0.0.0", 0), ("127.0.0.1", 0), ("::1", 1), ("", 0)])
 def test_the_health_check_asks_where_the_gateway_listens(monkeypatch: pytest.MonkeyPatch, host: str, code: int) -> None:
-    from app.ops.probe import probe
+    from app.cli.probe import probe
     from tests.servers import gateway
 
     with gateway("http://127.0.0.1:9") as url:

@@ -25,7 +25,7 @@ def test_the_dockerfile() -> None:
         VERSION="0.1.0",
         PYTHON="3.13",
         PACKAGE="app",
-        PROBE="app.ops.probe",
+        PROBE="app.cli.probe",
         PORT="8000",
     )
     assert result == (ROOT / "Dockerfile").read_text()

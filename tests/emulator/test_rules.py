@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from app.kit import json
+from app.wire import json
 
 pytestmark = pytest.mark.loopback
 

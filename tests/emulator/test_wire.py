@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, EventStreamError
 
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.wire import FrameWriter
-from app.kit.eventstream import FrameDecoder
+from app.wire.eventstream import FrameDecoder
 
 pytestmark = pytest.mark.loopback
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app.kit import json
-from app.kit.eventstream import encode_frame
+from app.wire import json
+from app.wire.eventstream import encode_frame
 from tests.servers import chunk, read_request
 
 USAGE = {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}

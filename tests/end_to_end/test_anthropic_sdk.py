@@ -10,8 +10,8 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from app.kit import json
-from tests.bedrock.test_decode import event_frame
+from app.wire import json
+from tests.bedrock.test_stream_decoding import event_frame
 from tests.end_to_end.conftest import Records
 from tests.servers import KEY, KEY_NAME, gateway, http_reply, read_request, upstream
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.check import run_check
+from app.cli.check import run_check
 from tests.programs import aws
 from tests.servers import http_reply, read_request, upstream
 

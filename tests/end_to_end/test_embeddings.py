@@ -7,7 +7,7 @@ import httpx
 import openai
 import pytest
 
-from app.kit import json
+from app.wire import json
 from tests.servers import KEY, gateway, http_reply, read_request, upstream
 
 MODELS = [

@@ -18,11 +18,11 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.kit.listening import accepted, bound, held
-from app.kit.tcp import Taken, has_unread, say_no_more
-from app.protocol import GuardedProtocol, guarded
-from app.server import PortTaken, Server
-from tests.transport.certificates import Authority
+from app.server.graceful_server import PortTaken, Server
+from app.server.listening import accepted, bound, held
+from app.server.protocol import GuardedProtocol, guarded
+from app.server.tcp import Taken, has_unread, say_no_more
+from tests.bedrock.http1.certificates import Authority
 
 pytestmark = pytest.mark.waits
 
@@ -213,8 +213,8 @@ def test_a_connection_is_not_closed_under_a_request(monkeypatch: pytest.MonkeyPa
     """One that has come is answered; and who would send one knows at once that it is too late."""
     said: list[str] = []
     unread = [True, False, True]
-    monkeypatch.setattr("app.protocol.has_unread", lambda _: unread.pop(0))
-    monkeypatch.setattr("app.protocol.say_no_more", lambda _: said.append("no more"))
+    monkeypatch.setattr("app.server.protocol.has_unread", lambda _: unread.pop(0))
+    monkeypatch.setattr("app.server.protocol.say_no_more", lambda _: said.append("no more"))
     transport, loop = mock.Mock(), mock.Mock()
     transport.get_write_buffer_size.return_value = 0
     transport.close.side_effect = lambda: said.append("closed")
@@ -261,7 +261,7 @@ def test_who_comes_behind_the_last_look_is_sent_elsewhere(monkeypatch: pytest.Mo
                 refused.append(port)
             return found
 
-        monkeypatch.setattr("app.server.accepted", looked)
+        monkeypatch.setattr("app.server.graceful_server.accepted", looked)
         server.may_end.set()
         server.thread.join(5)
         assert refused
@@ -272,7 +272,7 @@ def test_who_comes_behind_the_last_look_is_sent_elsewhere(monkeypatch: pytest.Mo
 @only_linux
 def test_who_has_begun_to_connect_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """From far away: the caller believes to be connected, and its last word of the handshake is still on its way."""
-    monkeypatch.setattr("app.server._HANDSHAKE_SECONDS", 2.0)  # Linux says a lost word again after one
+    monkeypatch.setattr("app.server.graceful_server._HANDSHAKE_SECONDS", 2.0)  # Linux says a lost word again after one
     with serving() as (server, port), contextlib.ExitStack() as stack:
         callers: list[socket.socket] = []
         listeners: list[socket.socket] = []
@@ -292,7 +292,7 @@ def test_who_has_begun_to_connect_is_served(monkeypatch: pytest.MonkeyPatch) -> 
             return found
 
         server.last = last
-        monkeypatch.setattr("app.server.accepted", looked)
+        monkeypatch.setattr("app.server.graceful_server.accepted", looked)
         server.may_end.set()
         server.thread.join(8)
         assert answer(callers[0]).endswith(b"ok")
@@ -373,7 +373,7 @@ def test_nobody_is_left_before_the_system_and_the_server_have_nothing_more_for_t
 ) -> None:
     """That the system has nothing means little where the event loop stood still: it may have been about to get more."""
     looks = [Taken(5, False), Taken(9, True), Taken(9, True), Taken(12, False), Taken(12, False), None]
-    monkeypatch.setattr("app.protocol.taken_of", lambda _: looks.pop(0))
+    monkeypatch.setattr("app.server.protocol.taken_of", lambda _: looks.pop(0))
     transport, loop = mock.Mock(), mock.Mock()
     protocol = GuardedProtocol.__new__(GuardedProtocol)
     protocol.transport, protocol.loop, protocol._is_tls = transport, loop, True

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.kit.eventstream import encode_frame
-from tests.bedrock.test_decode import STREAM
+from app.wire.eventstream import encode_frame
+from tests.bedrock.test_stream_decoding import STREAM
 from tests.end_to_end.conftest import Records
 from tests.servers import (
     CHUNKED_STREAM,

@@ -21,12 +21,12 @@ import pytest
 
 from app.bedrock.http1 import dial
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
-from app.kit import json
 from app.main import create_app
+from app.wire import json
+from tests.bedrock.http1.servers import taking_nobody
 from tests.end_to_end.conftest import Records
 from tests.end_to_end.faults import FAULTS, Fault, handler
 from tests.servers import KEY, NOWHERE, gateway_settings, serving, upstream
-from tests.transport.servers import taking_nobody
 
 pytestmark = pytest.mark.waits
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import errors
-from app.bedrock.decode import EventDecoder, NativeDecoder, ServerSentDecoder, UsageTap
+from app.bedrock.stream_decoding import EventDecoder, NativeDecoder, ServerSentDecoder, UsageTap
 from app.converse.call import NativeEvent
-from app.kit import json
-from tests.bedrock.test_decode import STREAM
+from app.wire import json
+from tests.bedrock.test_stream_decoding import STREAM
 from tests.end_to_end.faults import RESPONSE_EVENTS, answer_to
 from tests.servers import KEY
 

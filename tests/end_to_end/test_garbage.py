@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.kit import json
+from app.wire import json
 from tests.servers import KEY, emulator_app, gateway, serving
 
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"

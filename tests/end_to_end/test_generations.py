@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.kit import json
+from app.wire import json
 from tests.servers import KEY, emulator_app, gateway, serving
 
 CLAUDES = (

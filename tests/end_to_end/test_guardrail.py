@@ -12,7 +12,7 @@ import pytest
 
 from app.emulator.guardrails import GUARDRAIL
 from app.emulator.protocol import BreakableProtocol
-from app.kit import json
+from app.wire import json
 from tests.end_to_end.conftest import Records
 from tests.end_to_end.watching import Exchange, Watched
 from tests.servers import KEY, NOWHERE, emulator_app, gateway, http_reply, read_request, serving, upstream

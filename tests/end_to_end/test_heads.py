@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from app.kit import json
-from app.protocol import guarded
+from app.server.protocol import guarded
+from app.wire import json
+from tests.bedrock.http1.certificates import Authority
 from tests.servers import serving
-from tests.transport.certificates import Authority
 
 pytestmark = pytest.mark.waits
 

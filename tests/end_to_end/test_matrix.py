@@ -15,11 +15,11 @@ from anthropic.types.message_create_params import MessageCreateParamsBase
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
-from app.dialects.anthropic_messages.schema_in import MessagesRequest
-from app.dialects.cohere_rerank.schema import RerankRequest
-from app.dialects.openai_chat.schema_in import ChatRequest
-from app.dialects.openai_embeddings.schema import EmbeddingRequest
-from app.dialects.openai_responses.schema_in import ResponseRequest
+from app.dialects.anthropic.schema_in import MessagesRequest
+from app.dialects.cohere.schema import RerankRequest
+from app.dialects.openai.chat.schema_in import ChatRequest
+from app.dialects.openai.embeddings.schema import EmbeddingRequest
+from app.dialects.openai.responses.schema_in import ResponseRequest
 from tests.end_to_end.matrix import DIALECTS, Dialect, Row
 from tests.end_to_end.watching import Watched
 from tests.servers import KEY, gateway, serving

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.pipeline import media
+from app.execution import media
 from tests.servers import KEY, gateway, http_reply, read_request, upstream
 
 HEADERS = {"authorization": f"Bearer {KEY}"}

@@ -9,9 +9,9 @@ import httpx
 import openai
 import pytest
 
-from app.environment import load_settings
-from app.kit.entries import parse_aliases
-from app.settings import SettingsError
+from app.config.entries import parse_aliases
+from app.config.environment import load_settings
+from app.config.settings import SettingsError
 from tests.end_to_end.conftest import boto_client
 from tests.servers import KEY, emulator_app, gateway, http_reply, read_request, serving, upstream
 

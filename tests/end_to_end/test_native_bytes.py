@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.kit.eventstream import FrameDecoder, encode_frame
+from app.wire.eventstream import FrameDecoder, encode_frame
 from tests.servers import CHUNKED_STREAM, KEY, chunk, gateway, http_reply, read_request, upstream
 
 PATHS = [

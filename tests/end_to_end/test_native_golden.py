@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app.converse.fold import unfold
-from app.kit.eventstream import encode_frame
+from app.wire.eventstream import encode_frame
 from tests.dialects.situations import SITUATIONS, golden
 from tests.servers import CHUNKED_STREAM, KEY, chunk, gateway, http_reply, read_request, upstream
 
@@ -50,7 +50,7 @@ def odd(document: Any) -> bytes:
 
 
 def read(situation: str, name: str) -> Any:
-    return json.loads((golden("openai_chat", situation) / name).read_text())
+    return json.loads((golden("openai/chat", situation) / name).read_text())
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from app.emulator.openai_events import seal
-from app.kit import json
+from app.wire import json
 from tests.end_to_end.watching import Watched
 from tests.servers import KEY, gateway, http_reply, read_request, serving, upstream
 

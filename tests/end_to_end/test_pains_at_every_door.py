@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.kit import json
+from app.wire import json
 from tests.end_to_end.conftest import Records
 from tests.end_to_end.watching import Watched
 from tests.servers import KEY, gateway, http_reply, read_request, serving, upstream
@@ -144,7 +144,7 @@ def test_pain_19_what_is_cached_for_an_hour_has_its_own_price(path: str, body: B
 
 
 def test_pain_19_in_a_native_stream_too() -> None:
-    from tests.bedrock.test_decode import event_frame
+    from tests.bedrock.test_stream_decoding import event_frame
 
     start = {"type": "message_start", "message": {**MESSAGE, "content": [], "stop_reason": None}}
     delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 10}}

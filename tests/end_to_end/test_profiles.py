@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from app.emulator import catalog
-from app.kit import json
+from app.wire import json
 from tests.end_to_end.conftest import Records
 from tests.servers import KEY, emulator_app, gateway, http_reply, read_request, serving, upstream
 

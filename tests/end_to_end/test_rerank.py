@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.kit import json
+from app.wire import json
 from tests.servers import KEY, gateway, http_reply, read_request, upstream
 
 HEADERS = {"authorization": f"Bearer {KEY}"}

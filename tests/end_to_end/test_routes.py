@@ -14,10 +14,10 @@ import openai
 import pytest
 from moto import mock_aws
 
-from app import aws_chain
-from app.deployment import planner_of
-from app.kit import json
-from app.settings import SettingsError
+from app.aws import credential_chain
+from app.composition.deployment import planner_of
+from app.config.settings import SettingsError
+from app.wire import json
 from tests.end_to_end.conftest import Records, boto_client
 from tests.servers import (
     KEY,
@@ -158,7 +158,7 @@ def test_an_application_profile_is_found_out_before_it_is_asked() -> None:
 
 
 def test_what_stands_behind_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.pipeline.run._BEHIND_SECONDS", 0.1)
+    monkeypatch.setattr("app.execution.executor._BEHIND_SECONDS", 0.1)
     told, asked = asyncio.Event(), []
     behind = json.dumps({"models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"}]})
 
@@ -207,7 +207,7 @@ def test_a_role_in_another_account_is_assumed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     with mock_aws():
-        said = aws_chain.answer("role", "us-west-2", "arn:aws:iam::111122223333:role/outcrop")
+        said = credential_chain.answer("role", "us-west-2", "arn:aws:iam::111122223333:role/outcrop")
         assert said["access_key"].startswith("ASIA")
         assert 0 < said["ends_at"] - time.time() <= 3600
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")

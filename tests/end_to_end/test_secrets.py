@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.telemetry.logs import JsonFormatter, LogObserver
+from app.observability.logs import JsonFormatter, LogObserver
 from tests.servers import KEY, emulator_app, gateway, serving
 
 CANARY = "CANARY7f3a"

@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Scope, Send
 
 from app.emulator.protocol import BreakableProtocol
-from app.kit import json
+from app.wire import json
 from tests.end_to_end.conftest import Records
-from tests.pipeline.test_run import REPLY
+from tests.execution.test_executor import REPLY
 from tests.servers import KEY, KEY_NAME, emulator_app, gateway, serving
 
 pytestmark = pytest.mark.waits

@@ -8,9 +8,9 @@ import anthropic
 import openai
 import pytest
 
-from app.bedrock.decode import EventDecoder, NativeDecoder
+from app.bedrock.stream_decoding import EventDecoder, NativeDecoder
 from app.converse.fold import fold
-from app.kit import json
+from app.wire import json
 from tests.end_to_end.conftest import boto_client
 from tests.end_to_end.watching import Exchange, Watched
 from tests.servers import KEY, gateway, serving

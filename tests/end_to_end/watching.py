@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.kit import json
+from app.wire import json
 from tests.servers import emulator_app
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import uvicorn
 
-from app.environment import load_settings
-from app.kit import json
+from app.config.environment import load_settings
 from app.main import create_app
-from app.protocol import guarded
+from app.server.protocol import guarded
+from app.wire import json
 
 PATH = "/tests/state"
 

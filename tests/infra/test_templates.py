@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings import Settings
-from app.telemetry.load import Load
+from app.config.settings import Settings
+from app.observability.load import Load
 from scripts.templates import FOLDER, load_template
 
 ROOT = FOLDER.parent

@@ -3,10 +3,10 @@
 import pytest
 
 from app.converse.usage import Usage
-from app.kit import json
 from app.models import prices
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
+from app.wire import json
 
 PRICES = Prices()
 

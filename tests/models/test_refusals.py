@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
+from app.models.capabilities import Traits
 from app.models.refusals import lesson_of
-from app.models.traits import Traits
 
 CONVERSE = "The model returned the following errors: "
 TOLD: list[tuple[str, dict[str, Any], bool]] = [

@@ -143,7 +143,7 @@ class Rehearsal:
         self._expect(self._version().startswith("2.0.0-"), "version 2 answers")
 
     def _version_that_does_not_start(self) -> None:
-        self._commit("app/__main__.py", "settings = load_settings()", "raise SystemExit(3)")
+        self._commit("app/cli/serve.py", "settings = load_settings()", "raise SystemExit(3)")
         started = time.monotonic()
         self._expect(self._deploy_sh("deploy") == 1, "version 3, which does not start, is refused")
         seconds = self._told("version 3, built, failed and rolled back by itself", started)
@@ -155,7 +155,9 @@ class Rehearsal:
         self._revert()
 
     def _version_that_does_not_serve(self) -> None:
-        self._commit("app/policies/auth.py", 'scheme.lower() == "bearer"', 'scheme.lower() == "bear"')
+        self._commit(
+            "app/governance/identity/authenticator.py", 'scheme.lower() == "bearer"', 'scheme.lower() == "bear"'
+        )
         started = time.monotonic()
         self._expect(self._deploy_sh("deploy") == 1, "version 4, which starts and does not serve, is refused")
         seconds = self._told("version 4, built, deployed, found wanting and rolled back by itself", started)

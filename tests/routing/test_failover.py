@@ -12,9 +12,9 @@ import pytest
 
 from app import errors
 from app.bedrock.retry import RetryPolicy
-from app.kit.clock import Deadline
+from app.process.deadline import Deadline
+from app.routing.circuit_breakers import Breakers
 from app.routing.failover import Failover, Option, _Outcome
-from app.routing.health import Breakers
 
 UNFIT = errors.InvalidRequest("cannot carry")
 

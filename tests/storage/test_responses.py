@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from app.composition.gateway import build_gateway
+from app.config.settings import Settings, SettingsError
 from app.errors import Overloaded
-from app.gateway import build_gateway
-from app.settings import Settings, SettingsError
-from app.share import Share
+from app.server.worker_context import Share
 from app.storage import responses_sqlite
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.storage.responses_sqlite import SqliteResponses

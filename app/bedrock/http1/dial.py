@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohappyeyeballs
+from msgspec import Struct
 
 from app.bedrock.http1.connection import Connection
 from app.errors import ConnectTimeout, UpstreamUnreachable
-from app.kit.values import Struct
 
 Addresses = list[tuple[int, int, int, str, tuple[Any, ...]]]
 Resolve = Callable[[str, int], Awaitable[Addresses]]

@@ -1,1 +1,1 @@
-"""The Bedrock runtime dialect, at AWS's own paths: bytes cross untouched, and only usage is listened for."""
+"""Bedrock's own API: requests pass through unchanged."""

@@ -1,6 +1,6 @@
 """Errors as AWS's SDKs read them: Bedrock's own word for word, ours in its shape. Contracts 4.3 and 4.5."""
 
-from app.dialects.envelopes import Whole, retry_after
+from app.dialects.http.responses import Whole, retry_after
 from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -20,8 +20,8 @@ from app.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from app.kit import json
-from app.kit.eventstream import encode_frame
+from app.wire import json
+from app.wire.eventstream import encode_frame
 
 # exception and status, the most special class first; a status of 0 is the error's own
 _WORDS: tuple[tuple[type[GatewayError], str, int], ...] = (

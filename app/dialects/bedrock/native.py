@@ -4,22 +4,23 @@ import contextlib
 from functools import partial
 from urllib.parse import unquote
 
+from msgspec.structs import replace
+
 from app.bedrock.client import BedrockRequest
-from app.bedrock.decode import tier_of_headers, usage_of_headers
+from app.bedrock.stream_decoding import tier_of_headers, usage_of_headers
 from app.converse.usage import Usage, tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
-from app.dialects.envelopes import Answer, Streamed, Whole
-from app.dialects.replies import at_once
+from app.dialects.http.replies import at_once
+from app.dialects.http.responses import Answer, Streamed, Whole
 from app.errors import GatewayError, InvalidRequest, NotFound
-from app.kit import json
-from app.kit.off_loop import off_loop
-from app.kit.sigv4 import spelt_as_signed
-from app.kit.values import replace
+from app.execution.executor import Pipeline
+from app.execution.operations.operation import Forwarded, take_forwarded, take_forwarded_stream
+from app.execution.request_context import Exchange
 from app.models.ids import ModelId, is_model_name, parse_model_id
-from app.pipeline.exchange import Exchange
-from app.pipeline.run import Pipeline
-from app.pipeline.ways import Forwarded, take_forwarded, take_forwarded_stream
+from app.process.off_loop import off_loop
+from app.wire import json
+from app.wire.sigv4 import spelt_as_signed
 
 _REQUEST_HEADERS = frozenset({"accept", "content-type"})
 _REQUEST_PREFIX = "x-amzn-bedrock-"

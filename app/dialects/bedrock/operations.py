@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from app.bedrock.endpoints import Service
 from app.converse.reply import Reply
 from app.converse.request import ConverseRequest, ConverseStreamRequest
-from app.kit.values import Struct
 
 UsageIn = Literal["", "body", "headers"]
 

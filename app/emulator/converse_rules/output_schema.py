@@ -3,7 +3,7 @@
 from app.converse.request import ConverseRequest
 from app.emulator.errors import invalid, model_refused
 from app.emulator.schema_compiler import schema_error
-from app.kit import json
+from app.wire import json
 
 
 def check_output_schema(request: ConverseRequest) -> None:

@@ -1,7 +1,7 @@
 """Access to `additionalModelRequestFields`."""
 
 from app.converse.request import ConverseRequest
-from app.kit.json import JsonObject
+from app.wire.json import JsonObject
 
 
 def model_fields(request: ConverseRequest) -> JsonObject:

@@ -4,7 +4,7 @@ from app.converse.request import ConverseRequest, ToolSpecification
 from app.emulator.catalog import Model
 from app.emulator.model_rules.refusal import ModelRefusal
 from app.emulator.schema_compiler import combined_error, schema_error
-from app.kit import json
+from app.wire import json
 
 _STRICT_FAMILIES = ("claude-4.5", "claude-4.6")
 

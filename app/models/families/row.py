@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from app.kit.values import Struct
+from msgspec import Struct
 
 
 class Row(Struct, frozen=True):

@@ -3,20 +3,20 @@ from typing import Any
 
 import botocore.session
 import pytest
+from msgspec.structs import replace
 
 from app.converse.usage import Usage
 from app.dialects.bedrock.errors import exception_frame
 from app.dialects.bedrock.native import _forwarded_headers, forward, told_by
 from app.dialects.bedrock.operations import OPERATIONS
-from app.dialects.envelopes import Streamed
+from app.dialects.http.responses import Streamed
 from app.errors import GatewayError, InvalidRequest, NotFound, PermissionRefused, UpstreamTimeout
-from app.kit import json
-from app.kit.eventstream import FrameDecoder
-from app.kit.values import replace
-from app.pipeline.ways import Forwarded
-from app.policies.auth import RequestHead
-from tests.bedrock.test_decode import STREAM, chunk, event_frame
-from tests.pipeline.test_run import CALL, REPLY, Memory, Response, exchange, pipeline_over
+from app.execution.operations.operation import Forwarded
+from app.governance.identity.authenticator import RequestHead
+from app.wire import json
+from app.wire.eventstream import FrameDecoder
+from tests.bedrock.test_stream_decoding import STREAM, chunk, event_frame
+from tests.execution.test_executor import CALL, REPLY, Memory, Response, exchange, pipeline_over
 from tests.pouring import pieces_of
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}

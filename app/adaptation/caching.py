@@ -1,0 +1,86 @@
+"""Cache points, only where the model caches, no more than four, and with a life only where it can be told.
+
+Evidence: "You invoked an unsupported model or your request did not allow prompt caching", a 403 (litellm#39210);
+"A maximum of 4 blocks with cache_control may be provided" (twenty#26217); on Nova "extraneous key [cachePoint] is not
+permitted" among the tools (LibreChat#13838); contracts 6: 1h only on Claude 4.5 and later.
+Pain 19.
+"""
+
+from typing import Any
+
+from app.adaptation.adapted_request import Draft
+
+_MAX_POINTS = 4
+
+
+def tailor_caching(draft: Draft) -> None:
+    """Take out, or shorten, cache points that the model would refuse. It costs the caller money, not content.
+
+    Of too many, the last stay: each covers all that stands before it.
+    """
+    if not draft.traits.caching:
+        _map_points(draft, lambda _: None)
+        return
+    if not draft.traits.tool_caching and "toolConfig" in draft.body:
+        config = draft.body["toolConfig"]
+        tools = [tool for tool in config["tools"] if "cachePoint" not in tool]
+        if len(tools) < len(config["tools"]):
+            draft.body["toolConfig"] = {**config, "tools": tools}
+            draft.repair("cache_points")
+    _map_points(draft, _Shortening(draft.traits.cache_ttl))
+    surplus = _count(draft) - _MAX_POINTS
+
+    def without_surplus(point: Any) -> Any:
+        nonlocal surplus
+        surplus -= 1
+        return point if surplus < 0 else None
+
+    if surplus > 0:
+        _map_points(draft, without_surplus)
+
+
+class _Shortening:
+    """Takes a point's life away where it cannot be told, or behind a shorter one (Portkey gateway#1762)."""
+
+    def __init__(self, may_be_long: bool) -> None:
+        self._may_be_long = may_be_long
+
+    def __call__(self, point: Any) -> Any:
+        if point.get("ttl") == "1h" and self._may_be_long:
+            return point
+        self._may_be_long = False
+        return point if "ttl" not in point else {"type": point["type"]}
+
+
+def _count(draft: Draft) -> int:
+    body = draft.body
+    lists: list[list[Any]] = [
+        [*body.get("system", [])],
+        [*body.get("toolConfig", {"tools": []})["tools"]],
+        [*draft.blocks()],
+    ]
+    return sum("cachePoint" in block for blocks in lists for block in blocks)
+
+
+def _map_points(draft: Draft, change: Any) -> None:
+    """Replace every cache point, in the order tools, system, messages, by what `change` makes of it; None drops it."""
+    body = draft.body
+
+    def changed(blocks: list[Any]) -> list[Any]:
+        kept = []
+        for block in blocks:
+            if "cachePoint" not in block:
+                kept.append(block)
+                continue
+            point = change(block["cachePoint"])
+            if point is not block["cachePoint"]:
+                draft.repair("cache_points")
+            if point is not None:
+                kept.append({"cachePoint": point})
+        return kept
+
+    if "toolConfig" in body:
+        body["toolConfig"] = {**body["toolConfig"], "tools": changed(body["toolConfig"]["tools"])}
+    if "system" in body:
+        body["system"] = changed(body["system"])
+    body["messages"] = [{**message, "content": changed(message["content"])} for message in body["messages"]]

@@ -1,0 +1,117 @@
+"""Embeddings: one call becomes as many bodies as the model's family takes texts at a time.
+
+Shapes: the recordings of Titan v2, Cohere v3 and v4 and Nova; AWS user guide, inference parameters, for Titan v1.
+"""
+
+import struct
+from typing import Any
+
+from msgspec import Struct, field
+
+from app.errors import InvalidRequest, UpstreamFailed
+from app.models.capabilities import Traits
+
+_NOVA_PURPOSES = {
+    "search_query": "GENERIC_RETRIEVAL",
+    "classification": "CLASSIFICATION",
+    "clustering": "CLUSTERING",
+}
+
+
+class EmbeddingCall(Struct, frozen=True):
+    """What a caller wants embedded.
+
+    model: the name the caller used. texts: at least one. dimensions: numbers in a vector; None leaves it to the model.
+    purpose: what the vectors are for, in Cohere's words; empty for documents that will be searched.
+    """
+
+    model: str
+    texts: list[str]
+    dimensions: int | None = None
+    purpose: str = ""
+
+
+class EmbeddingDraft(Struct):
+    """The bodies for InvokeModel, in the order of their texts, and wishes that this model cannot fulfil."""
+
+    bodies: list[dict[str, Any]]
+    ignored: list[str] = field(default_factory=list)
+
+
+def tailor_embeddings(call: EmbeddingCall, traits: Traits) -> EmbeddingDraft:
+    """The bodies that this model's family takes.
+
+    Raises:
+        InvalidRequest: the model embeds nothing, or not with so many dimensions.
+    """
+    if not traits.embedding:
+        raise InvalidRequest(
+            "this model makes no embeddings: name one that does, or have EMBEDDING_MODEL_ID set", param="model"
+        )
+    if call.dimensions is not None and call.dimensions not in traits.embedding_sizes:
+        sizes = ", ".join(map(str, sorted(traits.embedding_sizes)))
+        raise InvalidRequest(f"this model's vectors have {sizes} dimensions", param="dimensions")
+    # a model with one size knows no field for it
+    size = call.dimensions if len(traits.embedding_sizes) > 1 else None
+    batches = [
+        call.texts[start : start + traits.embedding_batch]
+        for start in range(0, len(call.texts), traits.embedding_batch)
+    ]
+    match traits.embedding:
+        case "texts":
+            return EmbeddingDraft([_cohere(batch, size, call.purpose or "search_document") for batch in batches])
+        case "singleEmbeddingParams":
+            return EmbeddingDraft([_nova(text, size, call.purpose) for (text,) in batches])
+        case _:
+            ignored = ["input_type"] if call.purpose else []
+            return EmbeddingDraft([_titan(text, size) for (text,) in batches], ignored)
+
+
+def vectors_of(document: dict[str, Any]) -> list[list[float]]:
+    """The vectors of one answer, whatever the family.
+
+    Raises:
+        UpstreamFailed: it holds none, or what are no vectors.
+    """
+    vectors = _vectors_in(document)
+    try:
+        for vector in vectors:
+            struct.pack(f"<{len(vector)}f", *vector)
+    except (struct.error, TypeError, OverflowError):
+        vectors = []
+    if not all(vectors) or not vectors:
+        raise UpstreamFailed("Bedrock's reply made no sense", detail="no embeddings")
+    return vectors
+
+
+def _vectors_in(document: dict[str, Any]) -> list[Any]:
+    match document:
+        case {"embedding": [*vector]}:
+            return [vector]
+        case {"embeddings": {"float": [*vectors]}}:
+            return vectors
+        case {"embeddings": [{"embedding": _}, *_] as items}:
+            return [item["embedding"] for item in items]
+        case {"embeddings": [*vectors]}:
+            return vectors
+        case _:
+            return []
+
+
+def _titan(text: str, size: int | None) -> dict[str, Any]:
+    return {"inputText": text} if size is None else {"inputText": text, "dimensions": size}
+
+
+def _cohere(texts: list[str], size: int | None, purpose: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"texts": texts, "input_type": purpose, "truncate": "NONE"}
+    return body if size is None else {**body, "output_dimension": size}
+
+
+def _nova(text: str, size: int | None, purpose: str) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        "embeddingPurpose": _NOVA_PURPOSES.get(purpose, "GENERIC_INDEX"),
+        "text": {"value": text, "truncationMode": "NONE"},
+    }
+    if size is not None:
+        parameters["embeddingDimension"] = size
+    return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": parameters}

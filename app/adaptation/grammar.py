@@ -1,0 +1,240 @@
+"""JSON schemas as Bedrock compiles them into grammars, for structured output and strict tools.
+
+Anthropic's page on structured outputs lists what a grammar holds; everything else is refused, each word by its name
+("For 'array' type, property 'maxItems' is not supported", vercel/ai#17197; "Schema type 'oneOf' is not supported",
+#12876). So objects are closed, alternatives are `anyOf`, and bounds are said in the description, as recording
+native_output_numerical_constraints shows; lengths of strings are taken (recording native_output_profile_default). What
+recurs, or leaves its properties open on purpose, cannot be compiled at all (AWS user guide). Pains 17 and 18.
+"""
+
+import re
+from typing import Any
+
+from app.adaptation.schemas import DEFINITIONS, definitions_of, plain, reference_in, schemas_in
+from app.wire import json
+from app.wire.documents import listed
+
+_TAKEN = frozenset(
+    {
+        "$defs", "$ref", "additionalProperties", "anyOf", "const", "default", "definitions", "description",
+        "enum", "format", "items", "maxLength", "minItems", "minLength", "pattern", "properties", "required", "title",
+        "type",
+    }
+)  # fmt: skip
+# these say nothing that the rest of a schema does not
+_SILENT = frozenset({"$anchor", "$comment", "$id", "$schema", "discriminator", "nullable"})
+_ANNOTATIONS = frozenset({*_SILENT, *DEFINITIONS, "default", "deprecated", "description", "examples", "title"})
+# what these describe would be forbidden if they were left out
+_NEEDED = frozenset(
+    {
+        "$dynamicRef", "dependencies", "dependentSchemas", "else", "patternProperties", "prefixItems", "then",
+        "unevaluatedItems", "unevaluatedProperties",
+    }
+)  # fmt: skip
+_FORMATS = frozenset(
+    {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
+)  # fmt: skip
+# looking around and back, and edges of words ("\b is not supported", GoModel#963)
+_HARD_PATTERN = re.compile(r"\(\?|\\[1-9bBAZzGkpP]")
+_OF_KIND = {
+    "object": ("properties", "required", "additionalProperties"),
+    "array": ("items", "minItems"),
+    "string": ("pattern", "format", "minLength", "maxLength"),
+}
+_OF_ANY_KIND = frozenset(name for names in _OF_KIND.values() for name in names)
+# of all strict schemas of one call together (pydantic-ai#5579, inbox-zero#2323, vercel/ai#17268)
+_MOST_STRICT_TOOLS, _MOST_OPTIONAL, _MOST_UNIONS = 20, 24, 16
+
+
+class _NoGrammar(Exception):
+    """A schema cannot be compiled."""
+
+
+def grammar_of(schema: Any) -> dict[str, Any] | None:
+    """The schema in the words that can be compiled, closed wherever nothing is said; nothing where it cannot be."""
+    if not isinstance(schema, dict) or not _references(schema) <= definitions_of(schema).keys() or _recurs(schema):
+        return None
+    try:
+        return _compiled(schema)
+    except _NoGrammar:
+        return None
+
+
+def fit_together(grammars: list[Any], strict_tools: int) -> bool:
+    """True if one call may hold these grammars, of which some are of tools."""
+    optional = unions = 0
+    for grammar in grammars:
+        for part in schemas_in(grammar):
+            optional += len(set(part.get("properties") or ()) - set(listed(part.get("required"))))
+            unions += "anyOf" in part or isinstance(part.get("type"), list)
+    return strict_tools <= _MOST_STRICT_TOOLS and optional <= _MOST_OPTIONAL and unions <= _MOST_UNIONS
+
+
+def _compiled(schema: Any) -> dict[str, Any]:
+    if not isinstance(schema, dict):
+        raise _NoGrammar
+    schema = _with_null(_with_one_kind_of_alternatives(schema))
+    if "$ref" in schema:
+        reference = reference_in(schema)
+        if not reference or not schema.keys() - _ANNOTATIONS <= {"$ref"}:
+            raise _NoGrammar  # what stands beside it would be lost
+        return {"$ref": reference, **_definitions_of(schema)}
+    if schema.keys() & _NEEDED or schema.get("additionalProperties", False) is not False:
+        raise _NoGrammar
+    made: dict[str, Any] = {}
+    unsaid: dict[str, Any] = {}
+    for name, value in schema.items():
+        if name in _TAKEN and _can_hold(name, value):
+            made[name] = _compiled_member(name, value)
+        elif name not in _SILENT:
+            unsaid[name] = value
+    _say(made, unsaid)
+    if "anyOf" in made and not made.keys().isdisjoint(_OF_KIND["object"]):
+        raise _NoGrammar  # each alternative would be closed for what stands beside it
+    if _is_of_object(made):
+        _close(made)
+    return _by_kind(made)
+
+
+def _is_of_object(made: dict[str, Any]) -> bool:
+    kinds = made.get("type", "object" if "properties" in made else None)
+    return kinds == "object" or (isinstance(kinds, list) and "object" in kinds)
+
+
+def _close(made: dict[str, Any]) -> None:
+    """Allow no members but those that are named; where none are, or elsewhere too, closing would forbid what may be."""
+    properties = made.get("properties", {} if "additionalProperties" in made else None)
+    if properties is None or "anyOf" in made or not set(made.get("required", ())) <= properties.keys():
+        raise _NoGrammar
+    made["additionalProperties"] = False
+
+
+def _definitions_of(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: _compiled_member(name, schema[name]) for name in DEFINITIONS if name in schema}
+
+
+def _with_one_kind_of_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with `oneOf` as `anyOf`, and with what it is `allOf` in itself. That must be one thing: of several
+    each would be closed for what the others name.
+    """
+    if "oneOf" in schema:
+        if "anyOf" in schema:
+            raise _NoGrammar
+        schema = {("anyOf" if name == "oneOf" else name): value for name, value in schema.items()}
+    if "allOf" not in schema:
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "allOf"}
+    match schema["allOf"]:
+        case [dict(only)] if only.keys() - _ANNOTATIONS <= {"$ref"} or only.keys().isdisjoint(rest):
+            return _with_one_kind_of_alternatives({**only, **rest})
+        case _:
+            raise _NoGrammar
+
+
+def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What OpenAPI calls nullable, in words of JSON Schema."""
+    if schema.get("nullable") is not True:
+        return schema
+    if isinstance(schema.get("type"), str) and "const" not in schema:
+        enum = schema.get("enum")
+        allowed = {"enum": [*enum, None]} if isinstance(enum, list) and None not in enum else {}
+        return {**schema, "type": [schema["type"], "null"], **allowed}
+    if isinstance(schema.get("anyOf"), list):
+        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
+    outside = {name: value for name, value in schema.items() if name in _ANNOTATIONS and name != "nullable"}
+    inside = {name: value for name, value in schema.items() if name not in _ANNOTATIONS}
+    return {**outside, "anyOf": [inside, {"type": "null"}]}
+
+
+def _can_hold(name: str, value: Any) -> bool:
+    match name:
+        case "format":
+            return isinstance(value, str) and value in _FORMATS
+        case "pattern":
+            return isinstance(value, str) and not _HARD_PATTERN.search(value)
+        case "minItems":
+            return value in (0, 1)
+        case _:
+            return True
+
+
+def _compiled_member(name: str, value: Any) -> Any:
+    match name:
+        case "properties" | "$defs" | "definitions":
+            if not isinstance(value, dict):
+                raise _NoGrammar
+            return {each: _compiled(schema) for each, schema in value.items()}
+        case "anyOf":
+            if not isinstance(value, list):
+                raise _NoGrammar
+            return [_compiled(each) for each in value]
+        case "items":
+            return _compiled(value)
+        case "enum":
+            if any(isinstance(each, dict | list) for each in listed(value)):
+                raise _NoGrammar
+        case "const" if isinstance(value, dict | list):
+            raise _NoGrammar
+        case "required" | "type" if not _are_texts(value if name == "required" or isinstance(value, list) else [value]):
+            raise _NoGrammar
+    return value
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _say(made: dict[str, Any], unsaid: dict[str, Any]) -> None:
+    """Say in the description what the grammar cannot hold."""
+    if unsaid:
+        words = ", ".join(
+            f"{name}={value if isinstance(value, str) else json.dumps_text(value)}" for name, value in unsaid.items()
+        )
+        said = made.get("description")
+        made["description"] = f"{said} ({words})" if isinstance(said, str) and said else words
+
+
+def _by_kind(made: dict[str, Any]) -> dict[str, Any]:
+    """The schema with a part for each of its types, where a member is not for all of them: "For 'object' type, property
+    'items' is not supported", though arrays are allowed too.
+    """
+    kinds = made.get("type")
+    if not isinstance(kinds, list) or not made.keys() & _OF_ANY_KIND:
+        return made
+    if "anyOf" in made:
+        raise _NoGrammar
+    parts = [
+        {"type": kind, **{name: made[name] for name in _OF_KIND.get(kind, ()) if name in made}}
+        for kind in dict.fromkeys(kinds)
+    ]
+    rest = {name: value for name, value in made.items() if name not in _OF_ANY_KIND and name != "type"}
+    return {**rest, "anyOf": parts}
+
+
+def _recurs(schema: dict[str, Any]) -> bool:
+    outside = {name: value for name, value in schema.items() if name not in DEFINITIONS}
+    references = {"#": _references(outside)}
+    for place in DEFINITIONS:
+        definitions = schema.get(place)
+        for name, each in definitions.items() if isinstance(definitions, dict) else ():
+            references[f"#/{place}/{name}"] = _references(each)
+    return _has_cycle(references)
+
+
+def _references(schema: Any) -> set[str]:
+    return {plain(found) for part in schemas_in(schema) if (found := reference_in(part))}
+
+
+def _has_cycle(references: dict[str, set[str]]) -> bool:
+    ahead = {name: len(named & references.keys()) for name, named in references.items()}
+    referring: dict[str, list[str]] = {}
+    for name, named in references.items():
+        for each in named:
+            referring.setdefault(each, []).append(name)
+    ends = [name for name, count in ahead.items() if not count]
+    for end in ends:
+        for name in referring.get(end, ()):
+            ahead[name] -= 1
+            if not ahead[name]:
+                ends.append(name)
+    return len(ends) < len(references)

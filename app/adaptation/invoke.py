@@ -1,0 +1,297 @@
+"""Fit a body of Anthropic's format to one model's InvokeModel, changing nothing but what Bedrock refuses.
+
+Contracts 3.5, whose table this is. A field of the body itself that Bedrock is not known to take is left out and named:
+it would refuse the whole call for one. What messages, blocks and tools hold crosses as it came, so that what Anthropic
+adds there needs no release of ours, and so that Bedrock's own words reach the caller where it refuses something.
+"""
+
+from typing import Any
+
+from msgspec import field
+
+from app.adaptation.adapted_request import PLACEHOLDER, NativeDraft
+from app.adaptation.anthropic_body import (
+    THOUGHTS,
+    fit_call,
+    fit_content,
+    fit_image,
+    fit_result,
+    fit_to_claude,
+    is_blank,
+    without_blanks,
+)
+from app.adaptation.betas import EDITS, EFFORT, FINE_GRAINED_TOOLS, PER_MESSAGE_OUTPUT, filter_betas
+from app.adaptation.call_ids import CLAUDES_OWN, CallIds
+from app.adaptation.schemas import without_unions
+from app.adaptation.tool_loops import beginning_of_loop
+from app.converse.call import NativeCall
+from app.errors import InvalidRequest
+from app.models.capabilities import Traits
+from app.wire.documents import listed, text_in
+
+_VERSION = "bedrock-2023-05-31"
+_NEWEST_VERSION = "2026-10-21"
+_FIELDS = frozenset(
+    {
+        "compaction", "context_management", "max_tokens", "messages", "metadata", "output_config", "safeguards",
+        "stop_sequences", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
+    }
+)  # fmt: skip
+_CACHEABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
+_CALLS = ("tool_use", "tool_result")
+_NOTHING: dict[str, Any] = {}
+_CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
+_KNOWN = _FIELDS | _CARRIED_ELSEWHERE
+
+
+class InvokeDraft(NativeDraft):
+    """A body of Anthropic's on its way to one model, the betas that go with it, and the ids of its calls, if any."""
+
+    betas: list[str] = field(default_factory=list)
+    ids: CallIds | None = None
+
+
+def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] = frozenset()) -> InvokeDraft:
+    """The body that this model's InvokeModel takes.
+
+    Args:
+        call: its document is left alone. also_passed: betas that this deployment lets pass.
+
+    Raises:
+        InvalidRequest: the body holds what must be fetched first, with the path of the field.
+    """
+    document, betas = call.document, call.betas
+    version = document.get("anthropic_version") or call.version
+    own_betas = document.get("anthropic_beta")
+    strings = [each for each in own_betas if isinstance(each, str)] if isinstance(own_betas, list) else []
+    asked = [*betas, *strings]
+    kept, dropped = filter_betas(asked, also_passed)
+    body = {name: value for name, value in document.items() if name in _FIELDS and value is not None}
+    draft = InvokeDraft(body, traits, betas=kept)
+    if not document.keys() <= _KNOWN:
+        draft.ignored += [name for name, value in document.items() if name not in _KNOWN and value is not None]
+    draft.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
+    if own_betas is not None and strings != own_betas:
+        draft.ignored.append("anthropic_beta")
+    _tailor_edits(draft)
+    fit_to_claude(draft)
+    if traits.budget_and_effort and text_in(body.get("output_config"), "effort"):
+        _add_beta(draft, EFFORT)
+    _tailor_messages(draft, document.get("cache_control"))
+    _tailor_tools(draft)
+    if isinstance(body.get("system"), list):
+        system = [_cacheable(block, f"system[{place}]", draft) for place, block in enumerate(body["system"])]
+        body["system"] = without_blanks(system, draft)
+    if "system" in body and (body["system"] == [] or is_blank(body["system"])):
+        del body["system"]
+        draft.repair("blank_text")
+    is_newest = version == _NEWEST_VERSION and traits.newest_version
+    body["anthropic_version"] = _NEWEST_VERSION if is_newest else _VERSION
+    if draft.betas:
+        body["anthropic_beta"] = draft.betas
+    return draft
+
+
+def _tailor_edits(draft: InvokeDraft) -> None:
+    """Keep the edits of the context that Bedrock knows, each with its beta."""
+    management = draft.body.pop("context_management", None)
+    if management is None:
+        return
+    edits = management.get("edits") if isinstance(management, dict) else None
+    edits = edits if isinstance(edits, list) else []
+    kept = [edit for edit in edits if text_in(edit, "type") in EDITS]
+    if len(kept) < max(len(edits), 1) or set(management) != {"edits"}:
+        draft.ignored.append("context_management")
+    if kept:
+        draft.body["context_management"] = {"edits": kept}
+        for kind in dict.fromkeys(edit["type"] for edit in kept):
+            _add_beta(draft, EDITS[kind])
+
+
+def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
+    messages = draft.body.get("messages")
+    if not isinstance(messages, list):
+        return
+    takes_output = PER_MESSAGE_OUTPUT in draft.betas
+    fitted = [_message(message, place, draft, takes_output) for place, message in enumerate(messages)]
+    if _NOTHING in fitted:  # neighbours of one role are one turn to Claude
+        fitted = [message for message in fitted if message is not _NOTHING]
+    if not draft.traits.system_turns:
+        fitted = _without_system_turns(fitted, draft)
+    if cache_control is not None:
+        _cache_last_block(fitted, cache_control, draft)
+    draft.body["messages"] = fitted
+    _think_only_behind_thoughts(draft)
+
+
+def _message(message: Any, place: int, draft: InvokeDraft, takes_output: bool) -> Any:
+    """The message as Claude takes it; nothing where it is a turn of the assistant's of which nothing is left."""
+    if not isinstance(message, dict):
+        return message
+    content = message.get("content")
+    if type(content) is str and "output_config" not in message and not is_blank(content):
+        return message
+    path, role = f"messages[{place}]", text_in(message, "role")
+    if "output_config" in message and not takes_output:
+        message = {name: value for name, value in message.items() if name != "output_config"}
+        draft.ignored.append(f"{path}.output_config")
+    if isinstance(content, list):
+        content = fit_content(_blocks(content, path, draft), role, path, draft)
+    elif is_blank(content):
+        draft.repair("blank_text")
+        content = "" if role == "assistant" else PLACEHOLDER
+    if role == "assistant" and content in ([], ""):
+        return _NOTHING
+    return {**message, "content": content} if "content" in message else message
+
+
+def _think_only_behind_thoughts(draft: InvokeDraft) -> None:
+    """Have nothing thought where a loop of calls began without a thought: it must begin with one ("Expected `thinking`
+    or `redacted_thinking`, but found `tool_use`"), and another model may have begun it.
+    """
+    if text_in(draft.body.get("thinking"), "type") != "enabled":
+        return
+    beginning = beginning_of_loop(
+        draft.body["messages"], lambda turn: text_in(turn, "role") == "assistant", _has_results
+    )
+    if beginning is not None and text_in(_as_blocks(beginning.get("content"))[0], "type") not in THOUGHTS:
+        del draft.body["thinking"]
+        draft.repair("reasoning_effort")
+
+
+def _has_results(turn: Any) -> bool:
+    return isinstance(turn, dict) and any(
+        text_in(block, "type") == "tool_result" for block in listed(turn.get("content"))
+    )
+
+
+def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
+    """The block, and whatever blocks it holds, with nothing in them that Bedrock does not know."""
+    if not isinstance(block, dict):
+        return block
+    block = _cacheable(block, path, draft)
+    if block.get("type") in _CALLS:
+        draft.ids = draft.ids or CallIds(CLAUDES_OWN)
+        block = fit_call(block, draft.ids, draft)
+    source = block.get("source")
+    if isinstance(source, dict):
+        if block.get("type") == "image":
+            block = fit_image(block, source, draft)
+        if source.get("type") in ("url", "file"):
+            raise InvalidRequest(
+                "must be base64: other addresses are not fetched here, nor are files of Anthropic's",
+                param=f"{path}.source",
+            )
+        if isinstance(source.get("content"), list):
+            block = {**block, "source": {**source, "content": _blocks(source["content"], f"{path}.source", draft)}}
+    if isinstance(block.get("content"), list):
+        block = {**block, "content": _blocks(block["content"], path, draft)}
+    return fit_result(block, draft) if block.get("type") == "tool_result" else block
+
+
+def _blocks(blocks: list[Any], path: str, draft: InvokeDraft) -> list[Any]:
+    return [_block(block, f"{path}.content[{place}]", draft) for place, block in enumerate(blocks)]
+
+
+def _cacheable(block: Any, path: str, draft: InvokeDraft) -> Any:
+    """The block with no more in its cache_control than Bedrock and the model know."""
+    control = block.get("cache_control") if isinstance(block, dict) else None
+    if not isinstance(control, dict):
+        return block
+    return {**block, "cache_control": _control(control, f"{path}.cache_control", draft)}
+
+
+def _control(control: dict[str, Any], path: str, draft: InvokeDraft) -> dict[str, Any]:
+    known = {"type", "ttl"} if draft.traits.cache_ttl else {"type"}
+    given = {name: value for name, value in control.items() if value is not None}
+    if "ttl" in given and "ttl" not in known:
+        draft.repair("cache_ttl")
+    draft.ignored += [f"{path}.{name}" for name in given if name not in ("type", "ttl")]
+    return {name: value for name, value in given.items() if name in known}
+
+
+def _without_system_turns(messages: list[Any], draft: InvokeDraft) -> list[Any]:
+    """The system's turns as the user's, and neighbours of one role as one turn, tool results first."""
+    if "system" not in [message.get("role") for message in messages if isinstance(message, dict)]:
+        return messages
+    draft.repair("system_turn")
+    groups: list[list[Any]] = []
+    for place, message in enumerate(messages):
+        is_system = isinstance(message, dict) and message.get("role") == "system"
+        turn = {**message, "role": "user"} if is_system else message
+        if groups and _are_of_one_role(groups[-1][0], turn):
+            draft.ignored += [f"messages[{place}].{name}" for name in turn if name not in ("role", "content")]
+            groups[-1].append(turn)
+        else:
+            groups.append([turn])
+    return [_merged(group) if len(group) > 1 else group[0] for group in groups]
+
+
+def _are_of_one_role(turn: Any, other: Any) -> bool:
+    return isinstance(turn, dict) and isinstance(other, dict) and turn.get("role") == other.get("role")
+
+
+def _merged(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    blocks = [block for turn in turns for block in _as_blocks(turn.get("content"))]
+    return {**turns[0], "content": sorted(blocks, key=_is_no_result)}
+
+
+def _is_no_result(block: Any) -> bool:
+    return not (isinstance(block, dict) and block.get("type") == "tool_result")
+
+
+def _as_blocks(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [{"type": "text", "text": content}]
+
+
+def _cache_last_block(messages: list[Any], control: Any, draft: InvokeDraft) -> None:
+    """A cache point for the whole request stands on its last block that can have one."""
+    if not isinstance(control, dict):
+        draft.ignored.append("cache_control")
+        return
+    for place in range(len(messages) - 1, -1, -1):
+        blocks = _as_blocks(messages[place].get("content")) if isinstance(messages[place], dict) else []
+        for number in range(len(blocks) - 1, -1, -1):
+            if _can_be_cached(blocks[number]):
+                own = blocks[number].get("cache_control") or _control(control, "cache_control", draft)
+                marked = {**blocks[number], "cache_control": own}
+                messages[place] = {**messages[place], "content": [*blocks[:number], marked, *blocks[number + 1 :]]}
+                return
+    draft.ignored.append("cache_control")
+
+
+def _can_be_cached(block: Any) -> bool:
+    if text_in(block, "type") not in _CACHEABLE:
+        return False
+    return block["type"] != "text" or bool(block.get("text"))
+
+
+def _tailor_tools(draft: InvokeDraft) -> None:
+    tools = draft.body.get("tools")
+    if isinstance(tools, list):
+        draft.body["tools"] = [_tool(tool, f"tools[{place}]", draft) for place, tool in enumerate(tools)]
+        if any(isinstance(tool, dict) and tool.get("eager_input_streaming") for tool in tools):
+            _add_beta(draft, FINE_GRAINED_TOOLS)
+
+
+def _tool(tool: Any, path: str, draft: InvokeDraft) -> Any:
+    if not isinstance(tool, dict):
+        return tool
+    custom = tool.get("custom")
+    if isinstance(custom, dict):
+        tool = {**custom, **{name: value for name, value in tool.items() if name != "custom"}}
+    tool = _cacheable(tool, path, draft).copy()
+    tool.pop("eager_input_streaming", None)
+    if not draft.traits.strict_tools and tool.pop("strict", False):
+        draft.repair("strict")
+    schema = tool.get("input_schema")
+    if isinstance(schema, dict) and not draft.traits.top_level_unions:
+        tool["input_schema"] = without_unions(schema)
+        if tool["input_schema"] is not schema:
+            draft.repair("tool_schema")
+    return tool
+
+
+def _add_beta(draft: InvokeDraft, beta: str) -> None:
+    if beta not in draft.betas:
+        draft.betas.append(beta)

@@ -1,0 +1,55 @@
+"""Documents: named as Converse allows, each name once, and never without a text beside them.
+
+Evidence: "The document file name can only contain alphanumeric characters, whitespace characters, hyphens,
+parentheses, and square brackets …" (llm-bedrock#8, vercel/ai#20365), "Messages can't contain duplicate document names"
+(bifrost#7003), "A text block must be included when using documents" (archestra#4220). Pain 15.
+"""
+
+import re
+from typing import Any, cast
+
+from app.adaptation.adapted_request import PLACEHOLDER, Draft
+from app.adaptation.unique_names import Unused
+from app.converse.content import ContentBlock
+from app.converse.request import Message
+
+_ILLEGAL = re.compile(r"[^A-Za-z0-9 _()\[\]-]+")
+_MAX_NAME = 200
+_SUFFIX_ROOM = 8
+
+
+def tailor_media(draft: Draft) -> None:
+    """Repair the names of documents, and give a turn of documents its text."""
+    names = Unused("{} ({})")
+    messages: list[Message] = []
+    for message in draft.body["messages"]:
+        content = [_named(block, names, draft) for block in message["content"]]
+        documents = [place for place, block in enumerate(content) if "document" in block]
+        if documents and not any("text" in block for block in content):
+            # a cache point right behind a document that is no PDF is refused (harness-sdk#1966)
+            content.insert(documents[-1] + 1, {"text": PLACEHOLDER})
+            draft.repair("document_text")
+        messages.append({**message, "content": content})
+    draft.body["messages"] = messages
+
+
+def _named(block: ContentBlock, names: Unused, draft: Draft) -> ContentBlock:
+    match cast(dict[str, Any], block):
+        case {"document": document}:
+            return {"document": _with_legal_name(document, names, draft)}
+        case {"toolResult": {"content": parts} as result} if any("document" in part for part in parts):
+            named = [_named(part, names, draft) for part in parts]
+            return cast(ContentBlock, {"toolResult": {**result, "content": named}})
+        case _:
+            return block
+
+
+def _with_legal_name(document: Any, names: Unused, draft: Draft) -> Any:
+    given = document["name"]
+    name = " ".join(_ILLEGAL.sub("-", given).split())[: _MAX_NAME - _SUFFIX_ROOM].rstrip() or "document"
+    unique = names.take(name, name)
+    if unique == given:
+        return document
+    draft.repair("document_name")
+    draft.undo.document_names[unique] = given
+    return {**document, "name": unique}

@@ -1,0 +1,164 @@
+"""Reasoning: how hard to think, in the model's own words, and thoughts sent back only where they are understood.
+
+Evidence: recordings bedrock_model_thinking_part_anthropic (budget), …_adaptive_effort (adaptive with
+`output_config.effort`), bedrock_thinking_true_openai_variant (`reasoning_effort`), bedrock_thinking_high_qwen_variant
+(`reasoning_config`); contracts 5.2 and 6: with thinking neither temperature nor a forced tool, and 1024 <= budget <
+maxTokens; Nova 2 at its highest wants maxTokens, temperature and topP unset (inspect_ai#3767). A thought without its
+signature is refused (pain 9). A Claude that thinks unasked can be made to call a tool only if it is told not to think
+(CLIProxyAPI#4070); `xhigh` begins with Opus 4.7 (arc-kit#577).
+"""
+
+from typing import Any
+
+from app.adaptation.adapted_request import Draft, Role
+from app.adaptation.tool_loops import beginning_of_loop
+from app.adaptation.tools import unforce
+from app.converse.content import ContentBlock
+from app.converse.request import Message
+from app.models.capabilities import Traits
+
+_MIN_BUDGET = 1024
+_BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000}
+_THREE_STEPS = {"minimal": "low", "xhigh": "high", "max": "high"}
+_FOUR_STEPS = {"minimal": "low", "xhigh": "high"}
+_FIVE_STEPS = {"minimal": "low"}
+
+
+def tailor_reasoning_history(draft: Draft) -> None:
+    """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none."""
+    messages: list[Message] = []
+    for message in draft.body["messages"]:
+        kept = [block for block in message["content"] if _is_welcome(block, message["role"], draft)]
+        if draft.traits.prefill == "refused" and all("reasoningContent" in block for block in kept):
+            kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
+        if len(kept) < len(message["content"]):
+            draft.repair("reasoning")
+        messages.append({**message, "content": kept})
+    draft.body["messages"] = messages
+
+
+def _is_welcome(block: ContentBlock, role: Role, draft: Draft) -> bool:
+    reasoning = block.get("reasoningContent")
+    if reasoning is None:
+        return True
+    is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
+    # "User messages cannot contain reasoning content"
+    return role == "assistant" and draft.traits.reasoning_history == "signed" and is_whole
+
+
+def tailor_reasoning(draft: Draft) -> None:
+    """Ask the model to think as hard as the caller wishes, or report that it cannot be asked; and what it took."""
+    _ask_to_think(draft)
+    fields: Any = draft.body.get("additionalModelRequestFields", {})
+    asked = fields.get("thinking")
+    thinks = draft.traits.thinks_unasked != "no" if asked is None else asked["type"] != "disabled"
+    if thinks and draft.traits.thinking_tokens:
+        draft.ask_for(draft.traits.thinking_tokens)
+
+
+def _ask_to_think(draft: Draft) -> None:
+    effort = draft.intent.effort
+    if effort is None:
+        thinks_unasked = draft.traits.reasoning == "adaptive" and draft.traits.thinks_unasked == "yes"
+        if thinks_unasked and not draft.traits.forced_with_thoughts and _is_tool_forced(draft):
+            draft.add_field("thinking", {"type": "disabled"})
+            draft.repair("reasoning_effort")
+        return
+    if effort == "none":
+        _think_not(draft)
+        return
+    match draft.traits.reasoning:
+        case "none":
+            draft.ignore("reasoning_effort")
+        case "budget":
+            _think_by_budget(draft, draft.intent.thinking_budget or _BUDGETS[effort])
+        case "adaptive":
+            shown = {"display": "summarized"} if draft.traits.thinking_display else {}
+            draft.add_field("thinking", {"type": "adaptive", **shown})
+            draft.add_field("output_config", {"effort": effort_known(effort, draft.traits)})
+            _make_room(draft)
+        case "max_effort":
+            most = _THREE_STEPS.get(effort, effort)
+            draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": most})
+            if most == "high":
+                _leave_out(draft, temperature="temperature", topP="top_p", maxTokens="max_tokens")
+        case "nested":
+            draft.add_field("reasoning", {"effort": effort})
+        case "effort":
+            draft.add_field("reasoning_effort", _THREE_STEPS.get(effort, effort))
+        case _:
+            draft.add_field("reasoning_config", _THREE_STEPS.get(effort, effort))
+
+
+def _think_not(draft: Draft) -> None:
+    match draft.traits.thinks_unasked:
+        case "yes" if draft.traits.reasoning == "nested":
+            draft.add_field("reasoning", {"effort": "none"})
+        case "yes":
+            draft.add_field("thinking", {"type": "disabled"})
+        case "always":
+            draft.ignore("reasoning_effort")
+
+
+def _think_by_budget(draft: Draft, wished: int) -> None:
+    """A budget below maxTokens, of which a quarter stays for the answer."""
+    budget = _within(draft.body.get("inferenceConfig", {}).get("maxTokens"), wished)
+    if budget < wished:
+        draft.repair("reasoning_effort")
+    if budget < _MIN_BUDGET or _is_amid_loop_without_thought(draft):
+        draft.repair("reasoning_effort")
+        return
+    draft.add_field("thinking", {"type": "enabled", "budget_tokens": budget})
+    _make_room(draft)
+
+
+def _within(limit: int | None, wished: int) -> int:
+    return wished if limit is None else min(wished, limit * 3 // 4)
+
+
+def budget_for(effort: str, limit: int | None) -> int:
+    """The tokens to think with, for an effort and a limit of the whole answer; 0 if thoughts have no room in that."""
+    budget = _within(limit, _BUDGETS.get(effort, _BUDGETS["high"]))
+    return budget if budget >= _MIN_BUDGET else 0
+
+
+def effort_known(effort: str, traits: Traits) -> str:
+    """The effort of Anthropic's that a model knows, no higher than the one that is wanted; nothing if it knows none."""
+    if traits.budget_and_effort:
+        return _THREE_STEPS.get(effort, effort)
+    if traits.reasoning != "adaptive":
+        return ""
+    return (_FIVE_STEPS if traits.extra_high_effort else _FOUR_STEPS).get(effort, effort)
+
+
+def _is_amid_loop_without_thought(draft: Draft) -> bool:
+    """True if the model would go on in a loop of calls that it began without thinking, which it does not.
+
+    A client that keeps no thinking blocks would otherwise fail at the second round of every loop.
+    """
+    beginning = beginning_of_loop(
+        draft.body["messages"],
+        lambda message: message["role"] == "assistant",
+        lambda message: any("toolResult" in block for block in message["content"]),
+    )
+    return beginning is not None and "reasoningContent" not in beginning["content"][0]
+
+
+def _make_room(draft: Draft) -> None:
+    """Thinking goes with no temperature, with no topP below 0.95 (forgecode#3472), and with no forced tool."""
+    _leave_out(draft, temperature="temperature", topP="top_p")
+    if "toolConfig" in draft.body and not draft.traits.forced_with_thoughts:
+        unforce(draft)
+
+
+def _is_tool_forced(draft: Draft) -> bool:
+    config: Any = draft.body.get("toolConfig", {})
+    return "auto" not in config.get("toolChoice", {"auto": {}})
+
+
+def _leave_out(draft: Draft, **members: str) -> None:
+    """Leave members of inferenceConfig out, and name them as callers call them."""
+    config: Any = draft.body.get("inferenceConfig", {})
+    for member in members.keys() & config.keys():
+        draft.repair(members[member])
+    draft.body["inferenceConfig"] = {name: value for name, value in config.items() if name not in members}  # type: ignore[typeddict-item]

@@ -1,0 +1,200 @@
+"""JSON schemas: the schemas within a schema, and objects without alternatives at their top."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+from urllib.parse import unquote
+
+from app.wire import json
+from app.wire.documents import listed, text_in
+
+_MOST_NESTED, _MOST_ALTERNATIVES = 8, 500
+_MOST_INLINED = 250_000  # bytes
+_BARE = ("type", "properties", "required", "additionalProperties")
+DEFINITIONS = ("$defs", "definitions")
+# keywords of JSON Schema that hold a schema, schemas by name, and schemas in a row; all others hold data
+_SCHEMAS = frozenset(
+    {
+        "additionalItems", "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not",
+        "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties",
+    }
+)  # fmt: skip
+_SCHEMA_MAPS = frozenset(
+    {"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"}
+)
+_SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
+
+
+def _parts(schema: dict[str, Any]) -> list[Any]:
+    """The schemas directly inside a schema."""
+    parts = [schema[keyword] for keyword in _SCHEMAS & schema.keys()]
+    for keyword in _SCHEMA_MAPS & schema.keys():
+        parts += schema[keyword].values() if isinstance(schema[keyword], dict) else []
+    for keyword in _SCHEMA_LISTS & schema.keys():
+        parts += listed(schema[keyword])
+    return parts
+
+
+def schemas_in(schema: Any) -> Iterator[dict[str, Any]]:
+    """A schema, and all that stand in it."""
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting += _parts(part)
+
+
+def reference_in(schema: Any) -> str:
+    """What a schema refers to, if it does."""
+    return text_in(schema, "$ref")
+
+
+def definitions_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The definitions of a schema, by what refers to them."""
+    return {
+        f"#/{place}/{name}": each
+        for place in DEFINITIONS
+        for name, each in (schema[place].items() if isinstance(schema.get(place), dict) else ())
+        if isinstance(each, dict)
+    }
+
+
+def plain(reference: str) -> str:
+    """A reference as definitions are named: `#/definitions/Partial%3CFoo%3E` without what is encoded in it."""
+    return (
+        unquote(reference).replace("~1", "/").replace("~0", "~") if "%" in reference or "~" in reference else reference
+    )
+
+
+class Inliner:
+    """Gives schemas of objects that hold nothing at their top but members, and what they refer to in its place.
+
+    A definition that holds itself is of anything, and so are all that would be too much for one call together.
+    """
+
+    def __init__(self) -> None:
+        self._room = _MOST_INLINED
+
+    def bare(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The schema by itself."""
+        definitions = definitions_of(schema)
+        whole = {name: value for name, value in schema.items() if name not in DEFINITIONS}
+        if definitions:
+            sizes = {reference: len(json.dumps(each)) for reference, each in definitions.items()}
+            whole = self._inlined(whole, definitions, sizes, frozenset())
+        taken = _BARE if "patternProperties" not in whole else _BARE[:-1]  # closed it would be for those
+        return {name: value for name, value in without_unions(whole).items() if name in taken}
+
+    def _inlined(
+        self, value: Any, definitions: dict[str, dict[str, Any]], sizes: dict[str, int], within: frozenset[str]
+    ) -> Any:
+        if not isinstance(value, dict):
+            return value
+
+        def inside(each: Any) -> Any:
+            return self._inlined(each, definitions, sizes, within)
+
+        rest = {name: _mapped(name, each, inside) for name, each in value.items()}
+        reference = plain(reference_in(value))
+        if reference not in definitions:
+            return rest
+        del rest["$ref"]
+        self._room -= sizes[reference]
+        if reference in within or self._room < 0:
+            return rest
+        return _both(self._inlined(definitions[reference], definitions, sizes, within | {reference}), rest)
+
+
+def _mapped(keyword: str, value: Any, change: Callable[[Any], Any]) -> Any:
+    """What a keyword holds, with each schema in it changed."""
+    if keyword in _SCHEMA_MAPS and isinstance(value, dict):
+        return {name: change(each) for name, each in value.items()}
+    if keyword in _SCHEMAS | _SCHEMA_LISTS:
+        return [change(each) for each in value] if isinstance(value, list) else change(value)
+    return value
+
+
+def _both(schema: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What two schemas say together; closed the one would be for what the other names."""
+    if not (_UNIONS | {"patternProperties"}).isdisjoint(schema.keys() & other.keys()):
+        return {"allOf": [schema, other]}
+    both = {**schema, **other}
+    required = _distinct([*listed(schema.get("required")), *listed(other.get("required"))])
+    if required:
+        both["required"] = required
+    if isinstance(other.get("properties"), dict):
+        inside = schema.get("properties")
+        both["properties"] = {**(inside if isinstance(inside, dict) else {}), **other["properties"]}
+        both.pop("additionalProperties", None)
+    return both
+
+
+def has_unions(schema: dict[str, Any]) -> bool:
+    """True of a schema with alternatives at its top."""
+    return not _UNIONS.isdisjoint(schema)
+
+
+def without_unions(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object without alternatives at its top: what one of them names may be there, and need not be.
+
+    A name that several give is what any of them says. What all of several ask for, `allOf`, is asked for still.
+    """
+    if not has_unions(schema):
+        return schema
+    unions = _UNIONS & schema.keys()
+    whole = {name: value for name, value in schema.items() if name not in unions}
+    own = schema.get("properties")
+    properties: dict[str, Any] = dict(own) if isinstance(own, dict) else {}
+    named: dict[str, list[Any]] = {}
+    alternatives = {id(part): part for part in islice(_alternatives(schema), _MOST_ALTERNATIVES)}
+    for part in alternatives.values():
+        theirs = part.get("properties")
+        for name, value in theirs.items() if isinstance(theirs, dict) else ():
+            if name not in properties:
+                named.setdefault(name, []).append(value)
+    for name, values in named.items():
+        each = _distinct(values)
+        properties[name] = each[0] if len(each) == 1 else {"anyOf": each}
+    definitions = definitions_of(schema)
+    demanding = [schema, *(definitions.get(plain(reference_in(part)), part) for part in listed(schema.get("allOf")))]
+    required = [name for part in demanding if isinstance(part, dict) for name in listed(part.get("required"))]
+    if properties:
+        whole["properties"] = properties
+    if required:
+        whole["required"] = _distinct(required)
+    return whole
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    if len(values) == 1:
+        return values
+    distinct: dict[bytes, Any] = {}
+    for value in values:
+        distinct.setdefault(json.dumps_sorted(value), value)
+    return list(distinct.values())
+
+
+def _alternatives(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schemas that stand in unions at the top of a schema, however deep, with what they refer to."""
+    choices: dict[int, list[dict[str, Any]]] = {}
+
+    def within(part: dict[str, Any], room: int) -> Iterator[dict[str, Any]]:
+        if id(part) not in choices:
+            choices[id(part)] = _choices(part, root)
+        for each in choices[id(part)] if room else ():
+            yield each
+            yield from within(each, room - 1)
+
+    return within(root, _MOST_NESTED)
+
+
+def _choices(part: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = [each for keyword in sorted(_UNIONS & part.keys()) for each in listed(part[keyword])]
+    if isinstance(part.get("$ref"), str):
+        found: Any = root
+        for step in part["$ref"].removeprefix("#/").split("/"):
+            found = found.get(plain(step)) if isinstance(found, dict) else None
+        choices.append(found)
+    return [each for each in choices if isinstance(each, dict)]

@@ -1,0 +1,85 @@
+"""What a tool gave stands right behind the turn that called it.
+
+On Converse all results belong in the next turn of the user (contracts 6). OpenAI's Responses pair calls and outputs by
+`call_id`, wherever these stand (ogx#3224), and semantic-kernel 1.45 sends a message between them.
+"""
+
+from collections import deque
+from itertools import accumulate
+
+from app.adaptation.adapted_request import Draft, Role
+from app.converse.content import ContentBlock
+from app.converse.request import Message
+
+
+def bring_together(turns: list[Message], draft: Draft) -> list[Message]:
+    """The turns, in which each turn of calls stands right before what they gave, and what stood between before it.
+
+    Args:
+        turns: no two neighbours of one role, each of the system between the user's and the assistant's. That these
+            still are where they may stand is for the caller to see to.
+    """
+    callers = _callers(turns)
+    moved = _moved(turns, callers)
+    if not moved:
+        return turns
+    draft.repair("tool_results")
+    together: list[Message] = []
+    calling: dict[int, list[ContentBlock]] = {place: [] for place in moved.values()}
+    given: dict[int, list[ContentBlock]] = {place: [] for place in moved.values()}
+    for place, turn in enumerate(turns):
+        if place in moved:
+            calling[moved[place]] += turn["content"]
+            continue
+        rest: list[ContentBlock] = []
+        last = rest
+        for number, block in enumerate(turn["content"]):
+            if "cachePoint" not in block:  # it goes with what it stands behind
+                target = moved.get(callers.get((place, number), -1))
+                last = rest if target is None else given[target]
+            last.append(block)
+        if place in calling:
+            said = together.pop()["content"] if together and together[-1]["role"] == "assistant" else []
+            _append(together, "assistant", _thoughts_first(said, calling[place]))
+            _append(together, "user", given[place])
+        if any("cachePoint" not in block for block in rest):
+            _append(together, turn["role"], rest)
+    return together
+
+
+def _callers(turns: list[Message]) -> dict[tuple[int, int], int]:
+    """For each result, by its turn and its place there, the turn of its call: those of one id in the order of both."""
+    callers: dict[tuple[int, int], int] = {}
+    waiting: dict[str, deque[int]] = {}
+    for place, turn in enumerate(turns):
+        for number, block in enumerate(turn["content"]):
+            if turn["role"] == "assistant" and "toolUse" in block:
+                waiting.setdefault(block["toolUse"]["toolUseId"], deque()).append(place)
+            elif turn["role"] == "user" and "toolResult" in block:
+                calls = waiting.get(block["toolResult"]["toolUseId"])
+                if calls:
+                    callers[place, number] = calls.popleft()
+    return callers
+
+
+def _moved(turns: list[Message], callers: dict[tuple[int, int], int]) -> dict[int, int]:
+    """The turns of calls that do not stand right before the last of what they gave, and where that is.
+
+    Turns of the system do not count: they stand beside others.
+    """
+    ranks = [*accumulate(turn["role"] != "system" for turn in turns)]
+    lasts = {caller: place for (place, _), caller in callers.items()}
+    return {caller: last for caller, last in lasts.items() if ranks[last] > ranks[caller] + 1}
+
+
+def _thoughts_first(said: list[ContentBlock], calling: list[ContentBlock]) -> list[ContentBlock]:
+    """One turn of what was said since the calls, and the calls; it begins with the thoughts that led to them."""
+    thoughts = [block for block in calling if "reasoningContent" in block]
+    return [*thoughts, *said, *(block for block in calling if "reasoningContent" not in block)]
+
+
+def _append(turns: list[Message], role: Role, content: list[ContentBlock]) -> None:
+    if turns and turns[-1]["role"] == role:
+        turns[-1]["content"] += content
+    else:
+        turns.append({"role": role, "content": [*content]})

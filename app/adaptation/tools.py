@@ -1,0 +1,225 @@
+"""Tools: declared where the history needs them, named as Converse allows, chosen as the model understands.
+
+Evidence: "The toolConfig field must be defined when using toolUse and toolResult content blocks" (pentagi#160,
+pain 12); names and ids must match patterns of the service model (kibana#206487, openclaw#12892, pain 16); duplicate
+ids are refused (litellm#20047); "This model doesn't support the toolConfig.toolChoice.any field" (harness-sdk#1241).
+"""
+
+import hashlib
+import re
+from typing import Any, cast
+
+from app.adaptation.adapted_request import Draft
+from app.adaptation.call_ids import CLAUDES, CONVERSES, CallIds
+from app.adaptation.grammar import fit_together, grammar_of
+from app.adaptation.schemas import has_unions, without_unions
+from app.converse.content import ContentBlock
+from app.converse.request import Message, Tool
+from app.errors import InvalidRequest
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+_NEVER_NULL = ("properties", "required")
+
+
+def tailor_tools(draft: Draft) -> None:
+    """Make toolConfig and the history's tool blocks fit.
+
+    Raises:
+        InvalidRequest: there are tools, and the model takes none.
+    """
+    names = _called_names(draft)
+    if "toolConfig" not in draft.body and not names and not _has_results(draft):
+        return
+    _declare(draft, names)
+    if draft.intent.forbid_tools:
+        _forbid(draft, is_needed=bool(names) or _has_results(draft))
+    if "toolConfig" in draft.body:
+        if not draft.traits.tools:
+            raise InvalidRequest("this model takes no tools", param="tools")
+        _choose(draft)
+        _complete_schemas(draft)
+        _rename(draft)
+    _repair_ids(draft)
+
+
+def _called_names(draft: Draft) -> list[str]:
+    calls = [block["toolUse"] for block in draft.blocks() if "toolUse" in block]
+    return list(dict.fromkeys(call["name"] for call in calls if call.get("type") != "server_tool_use"))
+
+
+def _has_results(draft: Draft) -> bool:
+    return any("toolResult" in block and "type" not in block["toolResult"] for block in draft.blocks())
+
+
+def _declare(draft: Draft, names: list[str]) -> None:
+    """Stub declarations where the history has calls and the caller sent no tools any more."""
+    if "toolConfig" in draft.body:
+        return
+    stubs: list[Tool] = [
+        {"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object", "properties": {}}}}}
+        for name in names or ["unknown_tool"]
+    ]
+    draft.body["toolConfig"] = {"tools": stubs}
+    draft.repair("tools")
+
+
+def _forbid(draft: Draft, *, is_needed: bool) -> None:
+    if not is_needed:
+        del draft.body["toolConfig"]
+        return
+    draft.body["toolConfig"] = {"tools": draft.body["toolConfig"]["tools"]}
+    draft.undo.drop_tool_calls = True
+    draft.repair("tool_choice")
+
+
+def unforce(draft: Draft, allowed: frozenset[str] = frozenset()) -> None:
+    """Force no tool, or only as `toolChoice` may hold: where one tool was named, no other is offered any more."""
+    config = draft.body["toolConfig"]
+    choice: Any = config.get("toolChoice", {})
+    if "auto" in choice or choice.keys() <= allowed:
+        return
+    if "tool" in choice and (named := _only(config["tools"], choice["tool"]["name"])):
+        draft.body["toolConfig"] = {"tools": named}
+        if "any" in allowed:
+            draft.body["toolConfig"]["toolChoice"] = {"any": {}}
+            return
+    else:
+        draft.body["toolConfig"] = {"tools": config["tools"]}
+    draft.repair("tool_choice")
+
+
+def _only(tools: list[Tool], name: str) -> list[Tool]:
+    """The tool of a name, with the cache point that stood behind all of them; nothing if there is no such tool."""
+    named = [tool for tool in tools if "toolSpec" in tool and tool["toolSpec"]["name"] == name]
+    return [*named, *[tool for tool in tools if "cachePoint" in tool][-1:]] if named else []
+
+
+def _choose(draft: Draft) -> None:
+    unforce(draft, draft.traits.tool_choices)
+    if draft.intent.single_tool_call:
+        if draft.traits.single_tool_field:
+            # Without `type`: with it the field collides with toolConfig.toolChoice (contracts 5.2).
+            draft.add_field("tool_choice", {"disable_parallel_tool_use": True})
+        else:
+            draft.undo.first_tool_only = True
+            draft.repair("parallel_tool_calls")
+
+
+def _complete_schemas(draft: Draft) -> None:
+    """Every schema says at its top that it is of an object (goose#5064, pain 17), and is strict only where it can be.
+
+    `strict` elsewhere is refused: "tools.0.custom.strict: Extra inputs are not permitted" (litellm#31582, #33193).
+    """
+    config = draft.body["toolConfig"]
+    tools = [_with_object_schema(tool, draft) for tool in config["tools"]]
+    grammars = [_grammar(tool, given, draft) for tool, given in zip(tools, config["tools"], strict=True)]
+    draft.grammars = [grammar for grammar in grammars if grammar is not None]
+    if draft.traits.bounded_grammar and not fit_together(draft.grammars, len(draft.grammars)):
+        draft.grammars, grammars = [], [None for _ in tools]
+    fitted = [_as_strict_as_can_be(tool, grammar, draft) for tool, grammar in zip(tools, grammars, strict=True)]
+    if fitted != config["tools"]:
+        draft.body["toolConfig"] = {**config, "tools": fitted}
+
+
+def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
+    spec: Any = tool.get("toolSpec")
+    if spec is None:
+        return tool
+    schema = spec["inputSchema"]["json"]
+    whole = schema if schema.get("type") == "object" else {**schema, "type": "object"}
+    if any(name in whole and whole[name] is None for name in _NEVER_NULL):
+        # "$.properties: null found, object expected" (maximhq/bifrost#1720)
+        whole = {name: value for name, value in whole.items() if value is not None or name not in _NEVER_NULL}
+    fitted = whole if draft.traits.top_level_unions else without_unions(whole)
+    fitted = draft.inliner.bare(fitted) if draft.traits.bare_schemas else fitted
+    return tool if fitted == schema else _with_schema(tool, fitted, draft)
+
+
+def _with_schema(tool: Tool, schema: Any, draft: Draft) -> Tool:
+    draft.repair("tool_schema")
+    spec: Any = tool["toolSpec"]
+    return cast(Tool, {"toolSpec": {**spec, "inputSchema": {"json": schema}}})
+
+
+def _is_strict(tool: Tool) -> bool:
+    return bool(cast(Any, tool).get("toolSpec", {}).get("strict"))
+
+
+def _grammar(tool: Tool, given: Tool, draft: Draft) -> dict[str, Any] | None:
+    """The grammar of a strict tool, if it has one; what was made looser on the way is enforced by nobody."""
+    if not draft.traits.strict_tools or not _is_strict(tool):
+        return None
+    schema, before = (cast(Any, each)["toolSpec"]["inputSchema"]["json"] for each in (tool, given))
+    return grammar_of(schema) if has_unions(schema) == has_unions(before) else None
+
+
+def _as_strict_as_can_be(tool: Tool, grammar: dict[str, Any] | None, draft: Draft) -> Tool:
+    if not _is_strict(tool):
+        return tool
+    spec: Any = tool["toolSpec"]
+    if grammar is not None:
+        return tool if grammar == spec["inputSchema"]["json"] else _with_schema(tool, grammar, draft)
+    draft.repair("tool_strict")
+    return cast(Tool, {"toolSpec": {name: value for name, value in spec.items() if name != "strict"}})
+
+
+def _rename(draft: Draft) -> None:
+    """Give tools with illegal names legal ones, everywhere, and note how to go back."""
+    config = draft.body["toolConfig"]
+    declared = [tool["toolSpec"]["name"] for tool in config["tools"] if "toolSpec" in tool]
+    illegal = {name for name in (*declared, *_called_names(draft)) if not _NAME.match(name)}
+    if not illegal:
+        return
+    legal = {name: _legal_name(name) for name in illegal}
+    draft.undo.tool_names = {sent: name for name, sent in legal.items()}
+    draft.repair("tool_names")
+    tools = [
+        cast(Tool, {**tool, "toolSpec": _renamed(tool["toolSpec"], legal)}) if "toolSpec" in tool else tool
+        for tool in config["tools"]
+    ]
+    choice: Any = config.get("toolChoice")
+    if choice and "tool" in choice:
+        choice = {"tool": _renamed(choice["tool"], legal)}
+    draft.body["toolConfig"] = {"tools": tools, "toolChoice": choice} if choice else {"tools": tools}
+    _map_blocks(draft, lambda kind, block: _renamed(block, legal) if kind == "toolUse" else block)
+
+
+def _renamed(named: Any, legal: dict[str, str]) -> Any:
+    return {**named, "name": legal.get(named["name"], named["name"])}
+
+
+def _legal_name(name: str) -> str:
+    """A legal name that no other name gets: what is legal of it, and eight digits of its hash."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:55] + "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def _repair_ids(draft: Draft) -> None:
+    ids = CallIds(CLAUDES if draft.traits.plain_ids else CONVERSES)
+
+    def repaired(kind: str, block: Any) -> Any:
+        given = block["toolUseId"]
+        sent = ids.of_call(given) if kind == "toolUse" else ids.of_result(given)
+        return block if sent == given else {**block, "toolUseId": sent}
+
+    if _map_blocks(draft, repaired):
+        draft.repair("tool_ids")
+
+
+def _map_blocks(draft: Draft, change: Any) -> bool:
+    """Replace tool blocks by what `change(kind, block)` makes of them; tells whether anything changed."""
+    has_changed = False
+    messages: list[Message] = []
+    for message in draft.body["messages"]:
+        content: list[ContentBlock] = []
+        for block in message["content"]:
+            kind = next(iter(block))
+            if kind in ("toolUse", "toolResult"):
+                before = cast(Any, block)[kind]
+                after = change(kind, before)
+                has_changed = has_changed or after is not before
+                content.append(cast(ContentBlock, {kind: after}))
+            else:
+                content.append(block)
+        messages.append({**message, "content": content})
+    draft.body["messages"] = messages
+    return has_changed

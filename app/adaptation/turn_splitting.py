@@ -1,0 +1,90 @@
+"""What may share a turn with calls of tools and with what they gave, and what a result may hold.
+
+Evidence: the tables of pydantic-ai#6098 (live, 2026-06: nothing beside a result on Llama 4 and Pixtral, no document on
+Claude, of which PDF alone passed), "Conversation blocks and tool use blocks cannot be provided in the same turn"
+(langchain-aws#1118, quarkus-langchain4j#1983), "This model doesn't support the image field" of a picture in a result
+for all but Claude, Nova and Llama 4 (opencode#50272, llumiverse#655). Bedrock merges two turns of one role
+(litellm#6053), so what must be apart has a turn of the other role between.
+"""
+
+from itertools import count
+from typing import Any, cast
+
+from app.adaptation.adapted_request import PLACEHOLDER, Draft
+from app.converse.content import ContentBlock
+from app.converse.request import Message
+
+_MEDIA = ("image", "document", "video")
+
+
+def part(turns: list[Message], draft: Draft) -> list[Message]:
+    """The turns, with a turn of one `.` between what this model takes only apart, and media beside their result.
+
+    Args:
+        turns: results first in theirs.
+    """
+    parted: list[Message] = []
+    numbers = count(1)
+    for turn in turns:
+        kinds = {kind for block in turn["content"] for kind in block}
+        content = turn["content"]
+        if "toolResult" in kinds:
+            content = _with_media_beside(content, draft, numbers)
+            first, second = _split(content, "toolResult", draft.traits.tools_apart, draft.traits.apart_from_results)
+        elif "toolUse" in kinds:
+            second, first = _split(content, "toolUse", draft.traits.tools_apart)
+        else:
+            first, second = content, []
+        parted.append({"role": turn["role"], "content": first or second})
+        if first and second:
+            draft.repair("tool_results")
+            other: Any = "assistant" if turn["role"] == "user" else "user"
+            parted += [
+                {"role": other, "content": [{"text": PLACEHOLDER}]},
+                {"role": turn["role"], "content": second},
+            ]
+    return parted
+
+
+def _split(
+    content: list[ContentBlock], kind: str, are_all_apart: bool, apart: frozenset[str] = frozenset()
+) -> tuple[list[ContentBlock], list[ContentBlock]]:
+    """The blocks of a kind, and what else there is, if anything of that must be apart; each with its cache points."""
+    those: list[ContentBlock] = []
+    others: list[ContentBlock] = []
+    last = those
+    for block in content:
+        if "cachePoint" not in block:
+            last = those if kind in block else others
+        last.append(block)
+    is_apart = are_all_apart or any(each in apart for block in others for each in block)
+    return (those, others) if is_apart else (content, [])
+
+
+def _with_media_beside(content: list[ContentBlock], draft: Draft, numbers: "count[int]") -> list[ContentBlock]:
+    """The blocks, in which media that no result may hold stand behind the results, each under the name it has there."""
+    inside = draft.traits.media_in_results
+    beside: list[ContentBlock] = []
+    kept: list[ContentBlock] = []
+    for block in content:
+        result = block.get("toolResult")
+        if result is None or all(kind in inside for piece in result["content"] for kind in _MEDIA if kind in piece):
+            kept.append(block)
+            continue
+        pieces: list[Any] = []
+        for piece in result["content"]:
+            kind = next((each for each in _MEDIA if each in piece and each not in inside), None)
+            if kind is None:
+                pieces.append(piece)
+                continue
+            name = f"{kind} {next(numbers)} of the tools' results"
+            pieces.append({"text": f"({name}: below)"})
+            beside += cast(list[ContentBlock], [{"text": f"({name})"}, piece])
+        kept.append({"toolResult": {**result, "content": pieces}})
+    if not beside:
+        return content
+    draft.repair("tool_results")
+    place = max(place for place, block in enumerate(kept) if "toolResult" in block) + 1
+    while place < len(kept) and "cachePoint" in kept[place]:
+        place += 1
+    return [*kept[:place], *beside, *kept[place:]]

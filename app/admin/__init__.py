@@ -1,0 +1,1 @@
+"""Endpoints for the operators of a gateway: health, readiness and metrics."""

@@ -1,0 +1,176 @@
+"""The control plane: which models and inference profiles the account has."""
+
+import asyncio
+import logging
+import math
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+from app.bedrock.client import BedrockClient, BedrockRequest
+from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from app.models.catalog import CatalogEntry, merge_catalog, system_profiles
+from app.models.ids import GEOGRAPHIES, ModelId, parse_model_id
+from app.observability.observer import RequestRecord
+from app.process.deadline import Deadline
+from app.wire import json
+
+_log = logging.getLogger(__name__)
+
+_PAGE_SIZE = 1000
+_MAX_PAGES = 50
+_MOST_ASKED = 8
+_MOST_KNOWN = 4096
+# what tells of the model behind an ARN, by the ARN's kind (AWS API: GetInferenceProfile, GetProvisionedModelThroughput)
+_TELLING = {
+    "application-inference-profile": "/inference-profiles/",
+    "provisioned-model": "/provisioned-model-throughput/",
+}
+
+
+# where a global profile leads to, beside its regions (Amazon Bedrock user guide, Global cross-Region inference)
+_NO_REGION = "arn:aws:bedrock:::"
+
+
+class ModelDirectory:
+    """The catalog, kept for a while; when a refresh fails, the last good copy stays.
+
+    Args:
+        client: reaches the control plane.
+        lifetime: seconds for which a copy is fresh.
+        patience: seconds that one refresh may take.
+    """
+
+    def __init__(self, client: BedrockClient, lifetime: float = 300.0, patience: float = 30.0) -> None:
+        self._client = client
+        self._lifetime = lifetime
+        self._patience = patience
+        self._entries: list[CatalogEntry] | None = None
+        self._profiles: list[ModelId] = []
+        self._fresh_until = 0.0
+        self._refreshing: asyncio.Task[list[CatalogEntry]] | None = None
+        self._asked: dict[str, float] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    async def entries(self) -> list[CatalogEntry]:
+        """The catalog. A stale copy is returned at once and renewed in the background.
+
+        Raises:
+            GatewayError: there is no copy yet, and the control plane did not give one.
+        """
+        if time.monotonic() >= self._fresh_until and self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh(), name="model-directory")
+            self._refreshing.add_done_callback(self._settle)
+        if self._entries is not None:
+            return self._entries
+        if self._refreshing is None:
+            raise UpstreamFailed("the list of models is not available")
+        return await asyncio.shield(self._refreshing)
+
+    async def profile_of(self, model: ModelId) -> str | None:
+        """The inference profile of a model, whatever it makes: of those that this region has, the narrowest.
+
+        Raises:
+            GatewayError: as `entries` does.
+        """
+        if model.geography or model.is_opaque:
+            return None
+        await self.entries()
+        fitting = [profile for profile in self._profiles if profile.base == model.base]
+        narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
+        return None if narrowest is None else narrowest.raw
+
+    async def find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient, patience: float) -> None:
+        """Ask which model stands behind an ARN that hides it; what AWS tells is put into `known`.
+
+        Args:
+            client: that of the ARN's region and account. patience: seconds from the question on for which its
+                answer is waited for here; what takes longer goes on in the background.
+
+        Asked once at a time, and again after a while where nothing was found.
+        """
+        now = time.monotonic()
+        age = now - self._asked.get(model.raw, -math.inf)
+        is_due = model.raw not in self._asking and age >= self._lifetime
+        if model.arn_kind in _TELLING and is_due and len(self._asking) < _MOST_ASKED:
+            self._asked[model.raw], age = now, 0.0
+            task = asyncio.create_task(self._find_out(model, known, client), name="model-behind")
+            self._asking[model.raw] = task
+            task.add_done_callback(lambda _: self._asking.pop(model.raw))
+        while len(self._asked) > _MOST_KNOWN:
+            self._asked.pop(next(iter(self._asked)))
+        asking = self._asking.get(model.raw)
+        if asking is not None and age < patience:
+            await asyncio.wait({asking}, timeout=patience - age)
+
+    async def _find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                document = await self._get(f"{_TELLING[model.arn_kind]}{model.quoted}", client=client)
+            arns = [each["modelArn"] for each in document.get("models", [document])]
+            # what is regional stands for the same model everywhere
+            behind = parse_model_id(arns[0])
+            if any(arn.startswith(_NO_REGION) for arn in arns):
+                behind = parse_model_id(f"global.{behind.base}")
+            if len(known) < _MOST_KNOWN:
+                known[model.raw] = behind
+        except (GatewayError, TimeoutError, LookupError, TypeError, AttributeError, json.JsonError) as error:
+            _log.warning("which model stands behind an ARN could not be found out: %s", type(error).__name__)
+
+    async def close(self) -> None:
+        """Stop whatever is being asked."""
+        tasks = [*self._asking.values(), *([self._refreshing] if self._refreshing is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def fetch(self) -> list[CatalogEntry]:
+        """Ask the control plane now.
+
+        Raises:
+            GatewayError: as `BedrockClient.run` does, or the lists took too long, or made no sense.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                models, profiles = await asyncio.gather(
+                    self._pages("/foundation-models", "modelSummaries"),
+                    self._pages("/inference-profiles", "inferenceProfileSummaries", maxResults=str(_PAGE_SIZE)),
+                )
+            self._profiles = [
+                profile for profile in map(parse_model_id, system_profiles(profiles)) if profile.geography
+            ]
+            return merge_catalog(models, profiles)
+        except TimeoutError:
+            raise UpstreamTimeout("Bedrock did not list its models in time") from None
+        except (json.JsonError, LookupError, TypeError, AttributeError) as error:
+            raise UpstreamFailed("Bedrock's list of models made no sense", detail=type(error).__name__) from None
+
+    async def _refresh(self) -> list[CatalogEntry]:
+        entries = await self.fetch()
+        self._entries = entries
+        self._fresh_until = time.monotonic() + self._lifetime
+        return entries
+
+    def _settle(self, task: asyncio.Task[list[CatalogEntry]]) -> None:
+        self._refreshing = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fresh_until = time.monotonic() + min(self._lifetime, 10.0)
+            detail = error.detail if isinstance(error, GatewayError) else ""
+            _log.warning("the list of models could not be refreshed: %s %s", error, detail)
+
+    async def _pages(self, path: str, member: str, **query: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        for _ in range(_MAX_PAGES):
+            page = await self._get(path, urlencode(query))
+            items += page.get(member, [])
+            if not page.get("nextToken"):
+                break
+            query["nextToken"] = page["nextToken"]
+        return items
+
+    async def _get(self, path: str, query: str = "", *, client: BedrockClient | None = None) -> Any:
+        request = BedrockRequest("bedrock", "GET", path, query)
+        record = RequestRecord(request_id="", method="GET")
+        deadline = Deadline.after(self._patience)
+        asked = client or self._client
+        return json.loads(await asked.run(request, deadline, record, lambda answer: answer.read()))

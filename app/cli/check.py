@@ -1,0 +1,150 @@
+"""The smoke test: each step of the way to Bedrock, with its time, and its remedy where it fails."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import TextIO
+
+from app.adaptation.embeddings import EmbeddingCall
+from app.bedrock.credentials import BearerToken
+from app.composition.gateway import Gateway, build_gateway
+from app.config.environment import load_settings
+from app.config.settings import Settings, SettingsError
+from app.converse.call import ModelCall
+from app.converse.request import ConverseRequest
+from app.errors import GatewayError
+from app.execution.embeddings import embed
+from app.execution.request_context import Exchange
+from app.governance.identity.authenticator import RequestHead
+from app.governance.identity.caller import ANONYMOUS
+from app.observability.observer import RequestRecord
+from app.process.deadline import Deadline
+from app.server.worker_context import Share
+from app.wire import json
+
+_STEP_SECONDS = 60.0
+# what helps, by the kind of error, where that says more than the step
+_REMEDIES = {
+    "connect_timeout": "the network needs a way there: HTTPS_PROXY, NO_PROXY, security groups, VPC endpoints",
+    "identity_refused": "the keys, their session's end, and this machine's clock; or the Bedrock API key",
+    "model_not_found": "a model or an inference profile of this region must be named: "
+    "aws bedrock list-foundation-models, aws bedrock list-inference-profiles",
+    "overloaded": "Bedrock is there, and has no capacity now: try again",
+    "quota_exceeded": "Bedrock is there, and throttles this account: its quotas in the console",
+    "rate_limited": "Bedrock is there, and throttles this account: try again; its quotas in the console",
+    "upstream_failed": "what answers there is not Bedrock, or has failed: the endpoint's URL, a proxy between",
+    "upstream_unreachable": "the network needs a way there: names, HTTPS_PROXY, NO_PROXY; for TLS, AWS_CA_BUNDLE",
+}
+
+Step = Callable[[], Awaitable[str]]
+
+
+async def run_check(out: TextIO = sys.stdout) -> int:
+    """Run every step, print each as it ends, and return the exit code: 0 when all succeeded, 1 otherwise."""
+    started = time.monotonic()
+    try:
+        settings = load_settings()
+        gateway = build_gateway(settings, Share())
+    except SettingsError as error:
+        _report(out, "settings", started, False, "")
+        for fault in error.faults:
+            out.write(f"      {fault}\n")
+        return 1
+    _report(out, "settings", started, True, f"region {settings.aws_region}, model {settings.bedrock_model_id}")
+    for client in gateway.clients.values():
+        client.credentials.start()
+    try:
+        return await _run_steps(gateway, settings, out)
+    finally:
+        await gateway.close()
+
+
+async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
+    steps: list[tuple[str, Step, str]] = [
+        (
+            "credentials",
+            lambda: _resolve(gateway),
+            "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_BEARER_TOKEN_BEDROCK, "
+            "or run where a role is attached",
+        ),
+        (
+            "list models",
+            lambda: _list(gateway),
+            "the identity needs bedrock:ListFoundationModels and bedrock:ListInferenceProfiles, and the network "
+            f"a way to {gateway.client.endpoints['bedrock'].origin}",
+        ),
+        (
+            "one-token call",
+            lambda: _call(gateway),
+            f"the identity needs bedrock:InvokeModel on {settings.bedrock_model_id}, the account access to it in "
+            f"{settings.aws_region}, and the network a way to {gateway.client.endpoints['bedrock-runtime'].origin}; "
+            "a route called default, or GUARDRAIL_ID, may name what is not there; a target's role needs sts:AssumeRole",
+        ),
+    ]
+    if embedding_model := settings.embedding_model_id:
+        remedy = f"EMBEDDING_MODEL_ID={embedding_model} must make embeddings, and the identity be allowed to call it"
+        steps.append(("embedding", lambda: _embed(gateway, embedding_model), remedy))
+    failures = 0
+    for name, step, remedy in steps:
+        if gateway.client.credentials.problem and name != "credentials":
+            out.write(f"skip  {name:<15} without credentials there is nothing to try\n")
+            continue
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(_STEP_SECONDS):
+                _report(out, name, started, True, await step())
+            continue
+        except GatewayError as error:
+            words = f"{error.message}{f' ({error.detail})' if error.detail else ''}"
+            if name != "credentials":
+                remedy = _REMEDIES.get(error.kind, remedy)  # noqa: PLW2901
+        except TimeoutError:
+            words = f"took longer than {_STEP_SECONDS:.0f} s"
+        except (json.JsonError, LookupError, TypeError) as error:
+            words = f"the answer made no sense ({type(error).__name__})"
+        failures += 1
+        _report(out, name, started, False, words)
+        out.write(f"      remedy: {remedy}\n")
+    return 1 if failures else 0
+
+
+async def _resolve(gateway: Gateway) -> str:
+    identity = await gateway.client.credentials.get()
+    if isinstance(identity, BearerToken):
+        return "a Bedrock API key"
+    return f"access key {identity.access_key[:4]}…{identity.access_key[-4:]}"
+
+
+async def _list(gateway: Gateway) -> str:
+    return f"{len(await gateway.directory.fetch())} models and profiles can be called"
+
+
+async def _call(gateway: Gateway) -> str:
+    """A call as callers who name no model make it: by the default route, with the guardrail."""
+    body: ConverseRequest = {
+        "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
+        "inferenceConfig": {"maxTokens": 1},
+    }
+    exchange = _exchange()
+    reply = await gateway.pipeline.complete(exchange, ModelCall("", body))
+    tokens = reply["usage"]["totalTokens"]
+    failed = [f"{each.target}: {each.error}" for each in exchange.record.tries if each.error]
+    before = f"; before it {', '.join(failed)}" if failed else ""
+    return f"{exchange.record.target}: {tokens} tokens, stop reason {reply['stopReason']}{before}"
+
+
+async def _embed(gateway: Gateway, model: str) -> str:
+    (vector,) = await embed(gateway.pipeline, _exchange(), EmbeddingCall(model, ["Hi"]))
+    return f"{model}: {len(vector)} dimensions"
+
+
+def _exchange() -> Exchange:
+    record = RequestRecord(request_id="check", method="POST")
+    return Exchange(RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(_STEP_SECONDS), record)
+
+
+def _report(out: TextIO, name: str, started: float, succeeded: bool, words: str) -> None:
+    milliseconds = (time.monotonic() - started) * 1000
+    out.write(f"{'ok  ' if succeeded else 'FAIL'}  {name:<15} {milliseconds:7.0f} ms  {words}\n")
+    out.flush()

@@ -1,0 +1,108 @@
+"""`python -m app serve`: validates the settings, listens, and serves in one or several processes.
+
+`python -m app check` tries each step of the way to Bedrock and reports what fails.
+"""
+
+import argparse
+import asyncio
+import gc
+import logging
+import math
+import os
+import socket
+import sys
+from functools import partial
+
+import uvicorn
+
+import app.cli.deferred_models  # noqa: F401
+from app.composition.deployment import planner_of
+from app.config.environment import faults_end_the_start, load_settings
+from app.config.settings import Settings
+from app.main import create_app
+from app.observability.logs import configure_logging
+from app.process.memory import give_large_blocks_back
+from app.process.signals import exit_normally_on_signals
+from app.server.graceful_server import PortTaken, Server
+from app.server.listening import bound, held
+from app.server.protocol import guarded
+from app.server.worker_context import Share
+from app.server.workers import Processes
+
+_BACKLOG = 2048
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=["serve", "check"], default="serve")
+    if parser.parse_args().command == "check":
+        from app.cli.check import run_check
+
+        logging.disable()
+        return asyncio.run(run_check())
+    with faults_end_the_start():
+        settings = load_settings()
+        planner_of(settings)  # what is wrong with names is told once, and not by each process
+    try:
+        place, family = (settings.host, settings.port), _family(settings.host)
+        # the system spreads connections over several listeners; from one, one process might take all of a few
+        listener = held(place, family) if settings.web_concurrency > 1 else bound(place, family)
+    except OSError as error:
+        return _cannot_listen(settings, error)
+    configure_logging(settings.log_level)
+    address, port = listener.getsockname()[:2]
+    logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
+    give_large_blocks_back()
+    serve = partial(_serve, settings)
+    if settings.web_concurrency == 1:
+        return serve(listener, Share())
+    _look_for_garbage_less_often()
+    listen = partial(bound, listener.getsockname(), listener.family, is_shared=True)
+    callers = len(settings.keys())
+    return Processes(settings.web_concurrency, listen, settings.shutdown_grace, serve, callers).run()
+
+
+def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
+    """Serve until told to end; returns the exit code."""
+    with faults_end_the_start():
+        application = create_app(settings, share=share)
+    config = uvicorn.Config(
+        application,
+        http=guarded(settings.caller_timeout),
+        ssl_certfile=settings.tls_certfile,
+        ssl_keyfile=settings.tls_keyfile,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_timeout,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace),
+        backlog=_BACKLOG,
+    )
+    server = Server(config, share.all_end)
+    exit_normally_on_signals(lambda: server.should_exit)
+    _look_for_garbage_less_often()
+    try:
+        server.run(sockets=[listener])
+    except PortTaken as error:
+        return _cannot_listen(settings, error)
+    return 0
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> int:
+    code = error.errno or 0
+    reason = os.strerror(code) if code > 0 else error.strerror
+    sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {reason}\n")
+    return 1
+
+
+def _look_for_garbage_less_often() -> None:
+    """What has been loaded stays, and requests leave few cycles: together a twentieth of a request's CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5000, 20, 100)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,0 +1,117 @@
+"""What the configuration file says of names, made of the parts that routing works with, or refused with every fault."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from app.aws.botocore_data import bedrock_regions
+from app.bedrock.endpoints import Place
+from app.bedrock.transport import Waits
+from app.config.config_file import ConfigFile, TargetRow
+from app.config.settings import Settings, SettingsError
+from app.errors import InvalidRequest
+from app.models.ids import parse_model_id
+from app.routing.planner import DEFAULT_ALIAS, Choice, Limits, Planner, Route
+
+
+def planner_of(settings: Settings) -> Planner:
+    """The names of a deployment.
+
+    Raises:
+        SettingsError: a name stands for what no model is called, or for another name, which is not looked up again; a
+            price, a limit or what is known of a model has a name under which nobody looks for it.
+    """
+    config = settings.config()
+    faults = [f"the configuration file: {fault}" for fault in _faults(config)]
+    names = {*config.aliases, *config.routes}
+    if settings.bedrock_model_id in names:
+        faults.append("BEDROCK_MODEL_ID is a name of this deployment's own: give a route or alias called `default`")
+    faults += [f"BEDROCK_MODEL_ID: {fault}" for fault in _faults_of_model(settings.bedrock_model_id)]
+    if settings.embedding_model_id:
+        faults += [f"EMBEDDING_MODEL_ID: {fault}" for fault in _faults_of_model(settings.embedding_model_id)]
+    if faults:
+        raise SettingsError(faults)
+    routes = {
+        name: Route(tuple(map(_choice, row.targets)), row.order == "weighted") for name, row in config.routes.items()
+    }
+    behind = {name: parse_model_id(row.stands_for) for name, row in config.models.items()}
+    limits = {
+        name: Limits(Waits(row.connect, row.first_byte, row.idle), row.total) for name, row in config.limits.items()
+    }
+    return Planner(settings.bedrock_model_id, config.aliases, routes, limits, behind)
+
+
+def _choice(row: TargetRow) -> Choice:
+    return Choice(row.model, Place(row.region, row.role, row.endpoint_url), row.weight)
+
+
+def _faults(config: ConfigFile) -> Iterator[str]:
+    names = {*config.aliases, *config.routes, DEFAULT_ALIAS}
+    meant = {f"aliases.{name}": model for name, model in config.aliases.items()}
+    meant |= {
+        f"routes.{name}.targets.{place}.model": target.model
+        for name, row in config.routes.items()
+        for place, target in enumerate(row.targets)
+    }
+    for path, model in meant.items():
+        if model in names:
+            yield f"{path}: {model} is a name of this deployment's own, and names are not looked up twice"
+        yield from (f"{path}: {fault}" for fault in _faults_of_model(model))
+    for name, known in config.models.items():
+        if name in names:
+            yield f"models.{name}: {name} is a name of this deployment's own: write the name that it stands for"
+        yield from (f"models.{name}: {fault}" for fault in _faults_of_model(name))
+        yield from (f"models.{name}.stands_for: {fault}" for fault in _faults_of_model(known.stands_for))
+    for name in config.limits:
+        yield from (f"limits.{name}: {fault}" for fault in _faults_of_limited(name, config))
+    for name in config.prices:
+        yield from (f"prices.{name}: {fault}" for fault in _faults_of_priced(name, config))
+    for name, row in config.routes.items():
+        for place, target in enumerate(row.targets):
+            yield from (f"routes.{name}.targets.{place}.{fault}" for fault in _faults_of_place(target))
+
+
+def _faults_of_model(model: str) -> Iterator[str]:
+    try:
+        parse_model_id(model)
+    except InvalidRequest as error:
+        yield error.message
+
+
+def _faults_of_limited(name: str, config: ConfigFile) -> Iterator[str]:
+    try:
+        called = {called for model in _meant_by(name, config) for called in (model, parse_model_id(model).base)}
+    except InvalidRequest as error:
+        yield error.message
+        return
+    if name not in called or name == DEFAULT_ALIAS:
+        others = " or ".join(sorted(called - {name})) or "what it stands for"
+        yield f"limits are by a model's own name or its base id, whatever callers call it: write {others}"
+
+
+def _faults_of_priced(name: str, config: ConfigFile) -> Iterator[str]:
+    try:
+        bases = {parse_model_id(model).base for model in _meant_by(name, config)}
+    except InvalidRequest as error:
+        yield error.message
+        return
+    if name not in bases or name == DEFAULT_ALIAS:
+        yield f"prices are by base id, whatever a model is called by: write {' or '.join(sorted(bases))}"
+
+
+def _meant_by(name: str, config: ConfigFile) -> list[str]:
+    if name in config.routes:
+        return [target.model for target in config.routes[name].targets]
+    return [config.aliases.get(name, name)]
+
+
+def _faults_of_place(target: TargetRow) -> Iterator[str]:
+    if target.region and not target.endpoint_url and target.region not in bedrock_regions():
+        yield f"region: Bedrock is not known in {target.region}; for another region give endpoint_url"
+    if target.endpoint_url:
+        try:
+            parts = urlsplit(target.endpoint_url)
+            is_right = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_right = False
+        if not is_right:
+            yield "endpoint_url: must be an http:// or https:// URL"

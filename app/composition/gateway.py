@@ -1,0 +1,304 @@
+"""The composition root: builds every part once, starts it, and closes it."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from app.bedrock.client import BedrockClient
+from app.bedrock.control_plane import ModelDirectory
+from app.bedrock.credentials import make_providers
+from app.bedrock.endpoints import HOME, Place, resolve_endpoints
+from app.bedrock.http1.transport import Http1Transport
+from app.bedrock.retry import RetryPolicy
+from app.bedrock.signing import Signer
+from app.bedrock.transport import Transport
+from app.composition.deployment import planner_of
+from app.config.settings import SMOKE, Settings, SettingsError
+from app.dialects.http.endpoint import Threshold
+from app.errors import InvalidRequest
+from app.execution.executor import Pipeline
+from app.execution.media import MediaFetcher, public_transport
+from app.governance.admission import Admission, Bodies
+from app.governance.guardrail import Guardrail
+from app.governance.identity.authenticator import Authenticator
+from app.models.ids import parse_model_id
+from app.models.prices import Prices
+from app.observability.load import Load
+from app.observability.metrics import Metrics
+from app.observability.trace import PassingTracer, Tracer, collects_spans
+from app.process.shared_counter import Tally
+from app.routing.circuit_breakers import Breakers
+from app.routing.failover import Failover
+from app.routing.planner import Target
+from app.server.worker_context import TALLIES_OF_EACH, Share
+from app.storage.responses import MemoryResponses, ResponseStore
+
+_PROBE_SECONDS = 5.0
+_LAST_SPANS_SECONDS = 3.0
+# bytes a second: bodies of those who may be nobody hold others out for no longer than a slow line needs
+_UNPROVEN_PACE = 128 * 1024
+
+
+class Gateway(Struct):
+    """All parts of a running gateway. clients: those of Bedrock, by place."""
+
+    clients: Mapping[Place, BedrockClient]
+    transport: Transport
+    directory: ModelDirectory
+    pipeline: Pipeline
+    threshold: Threshold
+    responses: ResponseStore
+    prices: Prices
+    metrics: Metrics
+    tracer: Tracer
+    load: Load
+    load_interval: float
+    share: Share
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _leave: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def client(self) -> BedrockClient:
+        """The client of the gateway's own region and account."""
+        return self.clients[HOME]
+
+    async def start(self) -> None:
+        """Begin to resolve credentials and to look whether Bedrock can be reached; waits for neither."""
+        self._leave = self.share.begin(self.metrics.render)
+        for client in self.clients.values():
+            client.credentials.start()
+        self._tasks.append(asyncio.create_task(self._probe(), name="prober"))
+        self._tasks.append(asyncio.create_task(self.load.watch(self.metrics.note_lag), name="lag"))
+        if self.load_interval:
+            self._tasks.append(asyncio.create_task(self.load.report(self.load_interval), name="load"))
+
+    async def close(self) -> None:
+        """Stop everything that runs, and close every connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._leave()
+        self.responses.close()
+        await self.directory.close()
+        for client in self.clients.values():
+            await client.credentials.close()
+        await self.transport.close()
+        if self.pipeline.media is not None:
+            await self.pipeline.media.close()
+        await self.tracer.close(_LAST_SPANS_SECONDS)
+
+    def render_metrics(self) -> bytes:
+        """What all processes count and measure, in Prometheus's text format. Blocks for some tens of milliseconds."""
+        return self.share.render(self.metrics.render)
+
+    def reasons_not_ready(self) -> list[str]:
+        """Why requests should not be sent here; empty when they should, since some place can be asked."""
+        reasons: list[str] = []
+        for place, client in self.clients.items():
+            problems = {"credentials": client.credentials.problem, "bedrock": client.reachability.problem}
+            found = [f"{part}{_in(place)}: {problem}" for part, problem in problems.items() if problem]
+            if not found:
+                return []
+            reasons += found
+        return reasons
+
+    def breakers(self) -> dict[str, str]:
+        """The targets of this deployment's names whose breakers are not closed, and what they are instead.
+
+        Callers choose other names, and whoever asks needs no key: so only these are told. Of several by one name, such
+        as a model's on two surfaces or in two accounts, the one that is open.
+        """
+        ours = {target.model.raw for name in (*self.pipeline.planner.names(), "") for target in self._targets(name)}
+        states: dict[str, str] = {}
+        for key, state in self.pipeline.failover.breakers.states().items():
+            match key:
+                case (str(model), Place() as place, _) if model in ours:
+                    name = f"{_short(model)}{_in(place)}"
+                    states[name] = state if states.get(name) != "open" else "open"
+        return states
+
+    def _targets(self, name: str) -> list[Target]:
+        return self.pipeline.planner.plan(name) + self.pipeline.planner.as_named(name)
+
+    async def _probe(self) -> None:
+        """Look again, by connecting and hanging up, for as long as a place was unreachable when last seen."""
+        while True:
+            for client in self.clients.values():
+                if client.reachability.problem:
+                    origin = client.endpoints["bedrock-runtime"].origin
+                    client.reachability.problem = await self.transport.probe(origin)
+            await asyncio.sleep(_PROBE_SECONDS)
+
+
+def _short(model: str) -> str:
+    """A model's name without the account that an ARN has in it."""
+    return model.split(":", 5)[5] if model.startswith("arn:") else model
+
+
+def _transport(settings: Settings) -> Http1Transport:
+    try:
+        return Http1Transport(settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.aws_ca_bundle)
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+
+
+def _media(settings: Settings) -> MediaFetcher | None:
+    if not settings.fetch_media:
+        return None
+    seconds = settings.fetch_media_timeout
+    return MediaFetcher(public_transport(seconds, settings.aws_ca_bundle), settings.fetch_media_bytes, seconds)
+
+
+def _tracer() -> Tracer:
+    try:
+        if not collects_spans(os.environ):
+            return PassingTracer()
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+    from app.observability.tracing import OpenTelemetryTracer
+
+    return OpenTelemetryTracer()
+
+
+def _base_of(model: str) -> str:
+    """A model's name without account, region and geography."""
+    try:
+        return _short(parse_model_id(model).base)
+    except InvalidRequest:
+        return model
+
+
+def _in(place: Place) -> str:
+    return f" in {place.region or place.endpoint_url or 'another account'}" if place != HOME else ""
+
+
+def build_gateway(settings: Settings, share: Share) -> Gateway:
+    """Put the parts together. Nothing runs, and nothing is connected, before `start`.
+
+    Args:
+        share: what this process has in common with others.
+
+    Raises:
+        SettingsError: what the configuration says of names cannot be, the environment names a proxy that is none, or
+            Bedrock is not to be had as the environment asks for it.
+    """
+    planner = planner_of(settings)
+    transport = _transport(settings)
+    retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
+    # home is asked for first
+    places = dict.fromkeys([HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)])
+    providers = make_providers(settings, places)
+    clients = {
+        place: BedrockClient(
+            endpoints=endpoints,
+            credentials=providers[place],
+            signer=Signer(place.region or settings.aws_region),
+            transport=transport,
+            retry=retry,
+        )
+        for place, endpoints in resolve_endpoints(settings, places).items()
+    }
+    directory = ModelDirectory(clients[HOME])
+    metrics, load = Metrics(_base_of), Load(share.processes)
+    threshold = _threshold(settings, share.tallies, metrics)
+    metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
+    metrics.watch("waiting", "Requests that wait for a place.", lambda: threshold.admission.waiting.own)
+    gateway = Gateway(
+        clients=clients,
+        transport=transport,
+        directory=directory,
+        pipeline=Pipeline(
+            clients=clients,
+            planner=planner,
+            failover=Failover(
+                retry, Breakers(settings.breaker_failures, settings.breaker_seconds, settings.retry_budget)
+            ),
+            betas=settings.betas(),
+            native_surfaces=settings.surfaces(),
+            find_profile=directory.profile_of,
+            find_behind=lambda target, patience: directory.find_out(
+                target.known, planner.behind, clients[target.place], patience
+            ),
+            guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
+            media=_media(settings),
+        ),
+        threshold=threshold,
+        responses=_responses(settings),
+        prices=Prices({base: row.model_dump(exclude_none=True) for base, row in settings.config().prices.items()}),
+        metrics=metrics,
+        tracer=_tracer(),
+        load=load,
+        load_interval=settings.load_log_interval,
+        share=share,
+    )
+    metrics.watch_breakers(gateway.breakers)
+    return gateway
+
+
+def _threshold(settings: Settings, tallies: list[Tally], metrics: Metrics) -> Threshold:
+    # every process of a gateway takes the tallies in this order
+    held, held_unproven, inside, waiting, first, unproven_inside, unproven_waiting, unproven_first, *others = tallies
+    unproven_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
+    unproven_places = max(settings.max_in_flight // 10, 1)
+    by_name = _by_name(settings, others)
+    queue = settings.max_waiting, settings.max_wait
+    return Threshold(
+        authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
+        admission=Admission(settings.max_in_flight, *queue, inside, waiting, first),
+        unproven=Admission(unproven_places, *queue, unproven_inside, unproven_waiting, unproven_first),
+        unproven_of_each={
+            name: Admission(max(unproven_places // 2, 1), *queue, its_inside, its_waiting, its_first)
+            for name, (_, _, its_inside, its_waiting, its_first) in by_name.items()
+        },
+        bodies=Bodies(
+            settings.max_bodies_bytes,
+            held,
+            _half(settings, settings.max_bodies_bytes),
+            {name: its[0] for name, its in by_name.items()},
+        ),
+        unproven_bodies=Bodies(
+            unproven_bytes,
+            held_unproven,
+            _half(settings, unproven_bytes),
+            {name: its[1] for name, its in by_name.items()},
+            _UNPROVEN_PACE,
+        ),
+        max_body_bytes=settings.max_body_bytes,
+        caller_timeout=settings.caller_timeout,
+        total_timeout=settings.bedrock_total_timeout,
+        heartbeat=settings.heartbeat_interval,
+        note_gap=metrics.note_gap,
+    )
+
+
+def _half(settings: Settings, most: int) -> int:
+    return max(most // 2, settings.max_body_bytes)
+
+
+def _by_name(settings: Settings, tallies: list[Tally]) -> dict[str, tuple[Tally, ...]]:
+    """What is counted of each name; of the only caller's nothing, since it need not leave half to others."""
+    names = [*settings.keys()]
+    if len(names) < 2:
+        return {}
+    all_of_them = iter(tallies or [Tally() for _ in range(TALLIES_OF_EACH * len(names))])
+    by_name = dict(zip(names, zip(*[all_of_them] * TALLIES_OF_EACH, strict=True), strict=True))
+    callers = [name for name in names if name != SMOKE]
+    if len(callers) == 1:
+        del by_name[callers[0]]
+    return by_name
+
+
+def _responses(settings: Settings) -> ResponseStore:
+    kind, _, path = settings.responses_store.partition(":///")
+    if kind == "memory":
+        return MemoryResponses(settings.responses_lifetime)
+    # who does not need SQLite does not pay for it, in memory and at the start
+    from app.storage.responses_sqlite import SqliteResponses
+
+    try:
+        return SqliteResponses(Path(path), settings.responses_lifetime)
+    except OSError as error:
+        raise SettingsError([f"RESPONSES_STORE={settings.responses_store!r}: cannot be used: {error}"]) from None

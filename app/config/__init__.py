@@ -1,0 +1,1 @@
+"""The configuration: environment variables, the optional `.env` file and the configuration file, validated at start."""

@@ -1,0 +1,368 @@
+"""What can be set, and what of it cannot be."""
+
+import os
+import re
+import secrets
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.aws.botocore_data import available_profiles, bedrock_regions
+from app.config.config_file import ConfigFile, load_config, parse_config
+from app.config.entries import is_secret, parse_aliases, parse_api_keys
+
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
+_URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+SMOKE = "smoke"
+# the same in all processes that are forked from this one
+_OWN_SECRET = secrets.token_bytes(32)
+
+
+class SettingsError(Exception):
+    """The environment is wrong. `faults` has one readable line for each fault; a secret's value is in none."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. A field's name in upper case is its variable."""
+
+    # a pattern of Rust's takes 90 KB for good, and each of these is used once; Python's `$` lets a line's end pass
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, regex_engine="python-re")
+
+    aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service, AWS's own variable.")
+    aws_endpoint_url_bedrock_runtime: str | None = Field(None, description="Base URL of the Bedrock runtime.")
+    aws_endpoint_url_bedrock: str | None = Field(None, description="Base URL of Bedrock's control plane.")
+    aws_endpoint_url_bedrock_mantle: str | None = Field(
+        None, description="Base URL of Bedrock's OpenAI surface, mantle."
+    )
+    aws_config_file: str | None = Field(
+        None, validate_default=True, description="AWS's configuration file, where it is not in its usual place."
+    )
+    aws_region: str = Field(description="The AWS region whose Bedrock is called. Required.")
+    bedrock_model_id: str = Field(
+        max_length=2048,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*\Z",
+        description="The default model: a model id, an inference profile id or an ARN. Required.",
+    )
+    embedding_model_id: str | None = Field(
+        None,
+        max_length=2048,
+        pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._:/-]*\Z",
+        description="The model of embeddings for which none is named; BEDROCK_MODEL_ID if unset.",
+    )
+    model_aliases: str = Field(
+        "", description="Names that callers may use for models: a comma-separated list of `name=model`."
+    )
+    config_file: Path | None = Field(None, description="A TOML file with aliases, routes and models, described below.")
+    config_toml: str = Field("", description="What CONFIG_FILE would hold, where no file can be had.")
+    bedrock_connect_timeout: float = Field(10, gt=0, le=300, description="Seconds to connect to Bedrock, TLS included.")
+    bedrock_read_timeout: float = Field(
+        120, gt=0, le=3600, description="Seconds that Bedrock may be silent, before its first byte and between bytes."
+    )
+    bedrock_total_timeout: float = Field(
+        3600, gt=0, le=7200, description="Seconds that one request may take, all its attempts and waits included."
+    )
+    bedrock_max_attempts: int = Field(3, ge=1, le=10, description="Attempts for one request, the first included.")
+    bedrock_retry_max_wait: float = Field(
+        20,
+        ge=0,
+        le=300,
+        description="The longest wait in seconds before a retry; a longer Retry-After ends the retries.",
+    )
+    retry_budget: float = Field(
+        0.1, ge=0, le=10, description="Retries a call, on average, that all calls of one target together may use."
+    )
+    breaker_failures: int = Field(
+        10, ge=0, le=1000, description="Outages in a row after which a target is left alone for a while; 0 for never."
+    )
+    breaker_seconds: float = Field(5, gt=0, le=300, description="Seconds for which it is left alone before a probe.")
+    aws_profile: str | None = Field(None, description="A profile of AWS's own configuration files.")
+    aws_ca_bundle: Path | None = Field(None, description="Certificates (PEM) to trust instead of the system's.")
+    aws_bearer_token_bedrock: SecretStr | None = Field(
+        None, description="A Bedrock API key, used instead of AWS credentials."
+    )
+    api_keys: SecretStr | None = Field(
+        None, description="The callers' keys: a comma-separated list of `secret` or `name=secret`."
+    )
+    smoke_api_key: SecretStr | None = Field(
+        None, description="One more key, of the caller `smoke`, for the check that follows a deployment."
+    )
+    anthropic_betas: str = Field(
+        "", description="Names of `anthropic-beta` that reach Bedrock beside those that are known, comma-separated."
+    )
+    native_surfaces: str = Field(
+        "invoke,openai,mantle",
+        pattern=r"^(none|(invoke|openai|mantle)(,(invoke|openai|mantle))*)\Z",
+        description="Surfaces that take a dialect's bodies as they are, or `none`; all else is translated by Converse.",
+    )
+    auth_disabled: bool = Field(False, validate_default=True, description="Serve callers without keys.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    web_concurrency: int = Field(1, ge=1, le=64, description="Processes that serve: one for each core is enough.")
+    tls_certfile: Path | None = Field(None, description="Certificate chain (PEM), to serve HTTPS.")
+    tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
+    log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
+    max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
+    fetch_media: bool = Field(False, description="Fetch images and documents that callers name by URL, public ones.")
+    fetch_media_bytes: int = Field(10_000_000, ge=1024, le=100_000_000, description="Bytes of all that one names.")
+    fetch_media_timeout: float = Field(10, gt=0, le=120, description="Seconds to fetch one.")
+    max_bodies_bytes: int = Field(
+        268_435_456,
+        validate_default=True,
+        ge=1024,
+        le=100_000_000_000,
+        description="Bytes of all bodies and fetched media, and half as many of who signs; half for one key of many.",
+    )
+    guardrail_id: str | None = Field(
+        None,
+        max_length=2048,
+        pattern=r"^([a-z0-9]+|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+)\Z",
+        description="Id or ARN of a guardrail for every call; a call that cannot have it is refused.",
+    )
+    guardrail_version: str = Field("DRAFT", pattern=r"^([1-9][0-9]{0,7}|DRAFT)\Z", description="Its version.")
+    max_in_flight: int = Field(5000, ge=1, le=100_000, description="Requests that may run at once.")
+    max_waiting: int = Field(
+        500, ge=0, le=100_000, description="Requests that may wait for one of those to end; more are told to come back."
+    )
+    max_wait: float = Field(1, ge=0, le=60, description="Seconds that a request waits for its turn.")
+    caller_timeout: float = Field(
+        30,
+        gt=0,
+        le=600,
+        description="Seconds for a head to arrive, and for a body, and one more for each 16 KB (signed: 128 KB).",
+    )
+    heartbeat_interval: float = Field(
+        15,
+        ge=0,
+        le=300,
+        description="Seconds of silence in a stream after which callers hear a comment or a ping; 0 for never.",
+    )
+    responses_store: str = Field(
+        "memory",
+        pattern=r"^(memory|sqlite:///.+)\Z",
+        description="Where answers of `/v1/responses` are kept: `memory`, of one process, or `sqlite:///` and a path.",
+    )
+    responses_lifetime: float = Field(
+        3600, gt=0, le=2_592_000, description="Seconds for which answers of `/v1/responses` are kept."
+    )
+    seal_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Signs the thoughts that callers of `/v1/responses` carry; each by its caller's key if unset.",
+    )
+    load_log_interval: float = Field(
+        60, ge=0, le=3600, description="Seconds between two log lines that tell the requests in flight; 0 for none."
+    )
+    metrics_key: SecretStr | None = Field(
+        None, min_length=8, description="A bearer token that `/metrics` asks for; nobody is asked if it is unset."
+    )
+    keep_alive_timeout: int = Field(
+        75,
+        ge=1,
+        le=4000,
+        description="Seconds that a caller's idle connection stays open; above a load balancer's idle timeout.",
+    )
+    shutdown_grace: float = Field(30, ge=0, le=3600, description="Seconds that open requests get to end on SIGTERM.")
+
+    @field_validator(
+        "aws_endpoint_url",
+        "aws_endpoint_url_bedrock_runtime",
+        "aws_endpoint_url_bedrock",
+        "aws_endpoint_url_bedrock_mantle",
+    )
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            is_right = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_right = False
+        if not is_right or not _URL.fullmatch(value):
+            raise ValueError("must be an http:// or https:// URL without credentials or a query")
+        return value.rstrip("/")
+
+    @field_validator("aws_config_file")
+    @classmethod
+    def _check_config(cls, value: str | None) -> str | None:
+        try:
+            available_profiles()
+        except ValueError as error:
+            raise ValueError(f"AWS's configuration files cannot be read: {error}") from None
+        return value
+
+    @field_validator("aws_profile")
+    @classmethod
+    def _check_profile(cls, value: str | None, info: ValidationInfo) -> str | None:
+        profiles = available_profiles() if "aws_config_file" in info.data else [value or ""]
+        if value is not None and value not in profiles:
+            raise ValueError(f"no such profile; there are {', '.join(profiles) or 'none'}")
+        return value
+
+    @field_validator("aws_ca_bundle")
+    @classmethod
+    def _check_bundle(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            _try_pem(lambda: ssl.create_default_context(cafile=value))
+        return value
+
+    @field_validator("aws_region")
+    @classmethod
+    def _check_region(cls, value: str, info: ValidationInfo) -> str:
+        if not _REGION.match(value):
+            raise ValueError("must be a region's name, such as us-east-1")
+        if info.data.get("aws_endpoint_url_bedrock_runtime") or info.data.get("aws_endpoint_url"):
+            return value
+        if "aws_config_file" in info.data and value not in bedrock_regions():
+            raise ValueError(
+                f"Bedrock is not known there; known are {', '.join(bedrock_regions())}; "
+                "for another one give AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
+            )
+        return value
+
+    @field_validator("config_file")
+    @classmethod
+    def _check_config_file(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            load_config(value)
+        return value
+
+    @field_validator("config_toml")
+    @classmethod
+    def _check_config_toml(cls, value: str, info: ValidationInfo) -> str:
+        parse_config(value)
+        if value and info.data.get("config_file") is not None:
+            raise ValueError("CONFIG_FILE is set too: give one of them")
+        return value
+
+    @field_validator("model_aliases")
+    @classmethod
+    def _check_aliases(cls, value: str) -> str:
+        parse_aliases(value)
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _check_level(cls, value: str) -> str:
+        if value.upper() not in _LEVELS:
+            raise ValueError(f"must be one of {', '.join(_LEVELS)}")
+        return value.upper()
+
+    @field_validator("responses_store")
+    @classmethod
+    def _is_where_files_can_be(cls, value: str) -> str:
+        path = Path(value.partition(":///")[2])
+        if value != "memory" and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            raise ValueError(f"{path} is not a file in a folder that can be written to")
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_api_keys(value.get_secret_value())
+        return value
+
+    @field_validator("smoke_api_key")
+    @classmethod
+    def _check_smoke_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            others = info.data.get("api_keys")
+            smoke = f"{SMOKE}={value.get_secret_value()}"
+            if "," in smoke:
+                raise ValueError("must be one key: without a comma")
+            parse_api_keys(f"{others.get_secret_value()},{smoke}" if others else smoke)
+        return value
+
+    @field_validator("aws_bearer_token_bedrock", "metrics_key")
+    @classmethod
+    def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not is_secret(value.get_secret_value()):
+            raise ValueError("must be printable ASCII without spaces")
+        return value
+
+    @field_validator("max_bodies_bytes")
+    @classmethod
+    def _check_bodies(cls, value: int, info: ValidationInfo) -> int:
+        if value < (largest := info.data.get("max_body_bytes", 0)):
+            raise ValueError(f"must hold one body of MAX_BODY_BYTES, {largest}")
+        return value
+
+    @field_validator("auth_disabled")
+    @classmethod
+    def _check_auth(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and "api_keys" in info.data and info.data["api_keys"] is None:
+            raise ValueError("API_KEYS is not set: give keys, or say AUTH_DISABLED=true to serve everyone")
+        return value
+
+    @field_validator("tls_certfile", "tls_keyfile")
+    @classmethod
+    def _check_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("must be a readable file")
+        is_half = info.field_name == "tls_keyfile" and (info.data.get("tls_certfile", value) is None) != (value is None)
+        if is_half:
+            raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together: give both or neither")
+        certificate = info.data.get("tls_certfile")
+        if info.field_name == "tls_keyfile" and certificate is not None and value is not None:
+            _try_pem(
+                lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, value, _refuse_password)
+            )
+        return value
+
+    def keys(self) -> dict[str, str]:
+        """The callers' keys, secret by name; empty if none are set."""
+        keys = parse_api_keys(self.api_keys.get_secret_value()) if self.api_keys else {}
+        if self.smoke_api_key:
+            keys[SMOKE] = self.smoke_api_key.get_secret_value()
+        return keys
+
+    def config(self) -> ConfigFile:
+        """What CONFIG_FILE says; nothing where there is none. MODEL_ALIASES come to its aliases, and win."""
+        file = load_config(self.config_file) if self.config_file is not None else parse_config(self.config_toml)
+        own = parse_aliases(self.model_aliases)
+        routes = {name: route for name, route in file.routes.items() if name not in own}
+        return file.model_copy(update={"aliases": {**file.aliases, **own}, "routes": routes})
+
+    def surfaces(self) -> frozenset[str]:
+        """The names of NATIVE_SURFACES."""
+        return frozenset(self.native_surfaces.split(",")) - {"none"}
+
+    def sealing_secrets(self) -> Callable[[str], bytes]:
+        """What signs the thoughts of a caller, by name: the same wherever its key is, whoever else has one; without
+        keys, of one start."""
+        if self.seal_secret:
+            shared = self.seal_secret.get_secret_value().encode()
+            return lambda _: shared
+        keys = {name: secret.encode() for name, secret in self.keys().items()}
+        return lambda caller: keys.get(caller, _OWN_SECRET)
+
+    def metrics_secret(self) -> str:
+        """METRICS_KEY, or nothing."""
+        return self.metrics_key.get_secret_value() if self.metrics_key else ""
+
+    def betas(self) -> frozenset[str]:
+        """The names of ANTHROPIC_BETAS."""
+        return frozenset(name.strip() for name in self.anthropic_betas.split(",") if name.strip())
+
+
+def _refuse_password() -> str:
+    """No terminal is asked for the password of an encrypted key."""
+    return ""
+
+
+def _try_pem(load: Callable[[], object]) -> None:
+    try:
+        load()
+    except OSError as error:
+        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise ValueError(f"must hold what PEM says it does: {reason or error}") from None

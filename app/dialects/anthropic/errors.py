@@ -1,0 +1,86 @@
+"""Errors as Anthropic's clients read them. Contracts 3.3 and 5.6."""
+
+import re
+from typing import Any
+
+from app.converse.model_errors import words_of_error, words_of_model
+from app.dialects.http.responses import JSON, Whole, retry_after
+from app.errors import (
+    AuthenticationFailed,
+    BodyTooLarge,
+    ContextTooLong,
+    GatewayError,
+    InternalFailure,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    PermissionRefused,
+    RateLimited,
+    ThreadRefused,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from app.wire import json
+
+OVERLOADED = 529  # Anthropic's own number, which its clients know
+_INDEX = re.compile(r"\[(\d+)\]")
+_TOO_LONG = "prompt is too long"
+
+# by this the tool runners of Anthropic's SDKs (2.14) go on without a thread, and send the whole conversation
+_WITHOUT_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
+# the type, the most special class first
+_WORDS: tuple[tuple[type[GatewayError], str], ...] = (
+    (AuthenticationFailed, "authentication_error"),
+    (PermissionRefused, "permission_error"),
+    (BodyTooLarge, "request_too_large"),
+    (InvalidRequest, "invalid_request_error"),
+    (NotFound, "not_found_error"),
+    (MethodNotAllowed, "invalid_request_error"),
+    (RateLimited, "rate_limit_error"),
+    (Overloaded, "overloaded_error"),
+    (UpstreamTimeout, "timeout_error"),
+    (UpstreamFailed, "api_error"),
+    (InternalFailure, "api_error"),
+)
+
+
+def error_body(error: GatewayError, request_id: str) -> bytes:
+    """The JSON body: `{"type": "error", "error": {type, message}, "request_id"}`."""
+    kind, message = _words(error)
+    detail: dict[str, Any] = {"type": kind, "message": message}
+    if isinstance(error, ThreadRefused):
+        detail["details"] = _WITHOUT_THREADS
+    return json.dumps({"type": "error", "error": detail, "request_id": request_id})
+
+
+def render_error(error: GatewayError, request_id: str) -> Whole:
+    """The whole answer for an error."""
+    status = OVERLOADED if isinstance(error, Overloaded) else error.status
+    headers = (*JSON, ("request-id", request_id), *retry_after(error))
+    return Whole(status, headers, error_body(error, request_id))
+
+
+def error_of(document: dict[str, Any]) -> GatewayError:
+    """The failure that an event `error` inside a stream of Bedrock's tells of, in its own words."""
+    kind, message = words_of_error(document)
+    cls = next((cls for cls, known in _WORDS if known == kind), UpstreamFailed)
+    return cls(message or "the model's stream failed")
+
+
+def _words(error: GatewayError) -> tuple[str, str]:
+    """The type and the message.
+
+    What Bedrock wraps around a model's own words is taken off: Claude Code mends requests by those. Anthropic's
+    messages begin with the path of the field, and clients know a context that is too long by its words.
+    """
+    own_kind, message = words_of_model(error.message)
+    is_known = any(own_kind == known for _, known in _WORDS)
+    kind = own_kind if is_known else next((kind for cls, kind in _WORDS if isinstance(error, cls)), "api_error")
+    if isinstance(error, ContextTooLong) and not message.lower().startswith(_TOO_LONG):
+        return kind, f"{_TOO_LONG}: {message}"
+    if error.param:
+        dotted = _INDEX.sub(r".\1", error.param)
+        return kind, f"{dotted}: {message.removeprefix(f'{error.param}: ')}"
+    return kind, message

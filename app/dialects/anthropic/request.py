@@ -1,0 +1,310 @@
+"""A request for a message becomes a call: pure, and blind to models. Contracts 5.1 and 5.2."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from app.converse.call import Effort, Intent, ModelCall, effort_of
+from app.converse.content import ContentBlock, ToolResultContentBlock
+from app.converse.request import (
+    ConverseRequest,
+    InferenceConfiguration,
+    Message,
+    SystemContentBlock,
+    Tool,
+    ToolChoice,
+    ToolConfiguration,
+    ToolSpecification,
+)
+from app.converse.request_metadata import request_metadata
+from app.dialects.anthropic import media
+from app.dialects.anthropic.citations import to_converse
+from app.dialects.anthropic.schema_in import (
+    Block,
+    CacheControl,
+    ContentSource,
+    DocumentBlock,
+    ImageBlock,
+    MessagesRequest,
+    OtherBlock,
+    RedactedThinkingBlock,
+    SearchResultBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolReferenceBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+)
+from app.dialects.anthropic.schema_in import Tool as ToolIn
+from app.dialects.http.documents import unknown_fields
+from app.errors import InvalidRequest
+from app.wire import json
+
+_NAMES = {"stop": ("stop_sequences",), "response_format.json_schema.schema": ("output_config.format.schema",)}
+# the server tool that finds deferred tools: where every tool is sent, none must be found
+_TOOL_SEARCH, _FOUND_TOOLS = "tool_search_tool", "tool_search_tool_result"
+
+
+def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
+    """The call that a request asks for.
+
+    Args:
+        betas: those of the header `anthropic-beta`, which mean something to Anthropic's own surface only.
+
+    Raises:
+        InvalidRequest: a value that cannot be honoured and must not be ignored, with the path of its field.
+    """
+    if request.max_tokens == 0:
+        raise InvalidRequest("this model has no cache to be warmed: max_tokens must be at least 1", param="max_tokens")
+    for name in ("mcp_servers", "container"):
+        if request.__dict__[name]:
+            raise InvalidRequest("only Anthropic's own servers run this", param=name)
+    body: ConverseRequest = {
+        "messages": [_message(message, f"messages[{place}]") for place, message in enumerate(request.messages)],
+        "inferenceConfig": _inference(request),
+    }
+    if system := _system(request):
+        body["system"] = system
+    if config := _tool_config(request):
+        body["toolConfig"] = config
+    last = body["messages"][-1]["content"]
+    if request.cache_control is not None and not (last and "cachePoint" in last[-1]):
+        last.append(_cache_point(request.cache_control))
+    if request.service_tier == "standard_only":
+        body["serviceTier"] = {"type": "default"}
+    if request.output_config is not None and request.output_config.format is not None:
+        definition = {"schema": json.dumps_text(request.output_config.format.schema_), "name": "answer"}
+        body["outputConfig"] = {
+            "textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}  # type: ignore[typeddict-item]
+        }
+    if request.metadata is not None and request.metadata.user_id:
+        body["requestMetadata"], _ = request_metadata({"user_id": request.metadata.user_id}, None)
+    choice = request.tool_choice
+    intent = Intent(
+        effort=_effort(request),
+        thinking_budget=request.thinking.budget_tokens if request.thinking is not None else None,
+        top_k=request.top_k,
+        forbid_tools=choice is not None and choice.type == "none",
+        single_tool_call=choice is not None and bool(choice.disable_parallel_tool_use),
+    )
+    ignored = [*_ignored(request), *(f"anthropic-beta:{beta}" for beta in betas)]
+    return ModelCall(request.model, body, intent, ignored, {**_NAMES, "reasoning_effort": _effort_fields(request)})
+
+
+def _ignored(request: MessagesRequest) -> list[str]:
+    ignored = [path for path, value in unknown_fields(request) if value is not None]
+    if request.thinking is not None and request.thinking.display is not None:
+        ignored.append("thinking.display")
+    if request.thinking is not None and request.thinking.type == "disabled":
+        ignored += ["output_config.effort"] if request.output_config and request.output_config.effort else []
+    ignored += _ignored_within(request)
+    for place, tool in enumerate(request.tools or ()):
+        if tool.defer_loading:
+            ignored.append(f"tools[{place}].defer_loading")
+        if _is_tool_search(tool):
+            ignored.append(f"tools[{place}]")
+    return ignored
+
+
+def _ignored_within(request: MessagesRequest) -> Iterator[str]:
+    """Cache points and citations of pieces that Converse gives no place for them."""
+    for place, text in enumerate(request.system if isinstance(request.system, list) else ()):
+        if text.citations:
+            yield f"system[{place}].citations"
+    for place, message in enumerate(request.messages):
+        for number, block in enumerate(message.content if isinstance(message.content, list) else ()):
+            path = f"messages[{place}].content[{number}]"
+            if _stays_behind(message, block):
+                yield path
+            else:
+                yield from _ignored_in(block, path)
+
+
+def _ignored_in(block: Any, path: str) -> Iterator[str]:
+    pieces: list[Any] = []
+    match block:
+        case SearchResultBlock(content=pieces):
+            path = f"{path}.content"
+        case DocumentBlock(source=ContentSource(content=[*pieces])):
+            path = f"{path}.source.content"
+        case ToolResultBlock(content=[*parts]):
+            for number, part in enumerate(parts):
+                here = f"{path}.content[{number}]"
+                yield from _ignored_in(part, here)
+                if getattr(part, "citations", None) and isinstance(part, TextBlock):
+                    yield f"{here}.citations"
+    for number, piece in enumerate(pieces):
+        for name in ("cache_control", "citations"):
+            if getattr(piece, name):
+                yield f"{path}[{number}].{name}"
+
+
+def _effort(request: MessagesRequest) -> Effort | None:
+    """How hard to think. Thinking that was asked for without a measure is at Anthropic's own default, high."""
+    thinking, output = request.thinking, request.output_config
+    if thinking is not None and thinking.type == "disabled":
+        return "none"
+    if output is not None and output.effort is not None:
+        return output.effort
+    if thinking is None:
+        return None
+    return effort_of(thinking.budget_tokens)
+
+
+def _effort_fields(request: MessagesRequest) -> tuple[str, ...]:
+    """The fields that say what `_effort` is. One that `disabled` outdoes is named without a model being asked."""
+    thinking, output = request.thinking, request.output_config
+    is_measured = output is not None and output.effort is not None
+    if thinking is None:
+        return ("output_config.effort",)
+    return ("thinking", "output_config.effort") if is_measured and thinking.type != "disabled" else ("thinking",)
+
+
+def _inference(request: MessagesRequest) -> InferenceConfiguration:
+    config: InferenceConfiguration = {"maxTokens": request.max_tokens}
+    if request.temperature is not None:
+        config["temperature"] = request.temperature
+    if request.top_p is not None:
+        config["topP"] = request.top_p
+    if request.stop_sequences:
+        config["stopSequences"] = request.stop_sequences
+    return config
+
+
+def _system(request: MessagesRequest) -> list[SystemContentBlock]:
+    if not request.system:
+        return []
+    if isinstance(request.system, str):
+        return [{"text": request.system}]
+    blocks: list[SystemContentBlock] = []
+    for block in request.system:
+        blocks.append({"text": block.text})
+        if block.cache_control is not None:
+            point: Any = _cache_point(block.cache_control)
+            blocks.append(point)
+    return blocks
+
+
+def _message(message: Any, path: str) -> Message:
+    if isinstance(message.content, str):
+        return {"role": message.role, "content": [{"text": message.content}]}
+    content: list[ContentBlock] = []
+    for place, block in enumerate(message.content):
+        if not _stays_behind(message, block):
+            content += _blocks(block, f"{path}.content[{place}]")
+    return {"role": message.role, "content": content}
+
+
+def _stays_behind(message: Any, block: Any) -> bool:
+    """A picture that the model made: Converse takes pictures of the user only (ai-dial-adapter#306). And a search for
+    tools, with what it found: here every tool is sent.
+    """
+    if isinstance(block, OtherBlock):
+        is_search = block.type == "server_tool_use" and str(block.name).startswith(_TOOL_SEARCH)
+        return is_search or block.type == _FOUND_TOOLS
+    return message.role == "assistant" and isinstance(block, ImageBlock)
+
+
+def _blocks(block: Block, path: str) -> list[ContentBlock]:
+    """The block, and the cache point behind it."""
+    converted: ContentBlock
+    match block:
+        case TextBlock(citations=citations) if citations:
+            cited = [to_converse(citation) for citation in citations]
+            converted = {"citationsContent": {"content": [{"text": block.text}], "citations": cited}}
+        case TextBlock():
+            converted = {"text": block.text}
+        case ImageBlock():
+            converted = {"image": media.image_of(block, path)}
+        case DocumentBlock():
+            converted = {"document": media.document_of(block, path)}
+        case SearchResultBlock():
+            converted = {"searchResult": media.search_result_of(block)}
+        case ThinkingBlock(thinking=text, signature=signature):
+            thought = {"text": text, "signature": signature} if signature else {"text": text}
+            converted = {"reasoningContent": {"reasoningText": thought}}  # type: ignore[typeddict-item]
+        case RedactedThinkingBlock():
+            converted = {"reasoningContent": {"redactedContent": block.data}}
+        case ToolUseBlock():
+            converted = {"toolUse": {"toolUseId": block.id, "name": block.name, "input": block.input}}
+        case ToolResultBlock():
+            return _result(block, path)
+        case _:
+            raise InvalidRequest(f"only Anthropic's own servers understand a block {block.type!r}", param=path)
+    point = getattr(block, "cache_control", None)
+    return [converted] if point is None else [converted, _cache_point(point)]
+
+
+def _result(block: ToolResultBlock, path: str) -> list[ContentBlock]:
+    """The result, and behind it the last cache point of its own or of its parts: it cannot hold any."""
+    parts: list[Any] = [{"text": block.content}] if isinstance(block.content, str) and block.content else []
+    for place, part in enumerate(block.content if isinstance(block.content, list) else ()):
+        match part:
+            case ToolReferenceBlock():
+                parts.append({"text": f"The tool {part.tool_name} was found; it can be called."})
+            case TextBlock():
+                parts += _blocks(part.model_copy(update={"citations": None}), path)
+            case _:
+                parts += _blocks(part, f"{path}.content[{place}]")
+    content: list[ToolResultContentBlock] = [part for part in parts if "cachePoint" not in part]
+    points = [part for part in parts if "cachePoint" in part]
+    if block.cache_control is not None:
+        points.append(_cache_point(block.cache_control))
+    result: Any = {"toolUseId": block.tool_use_id, "content": content}
+    if block.is_error:
+        result["status"] = "error"
+    return [{"toolResult": result}, *points[-1:]]
+
+
+def _tool_config(request: MessagesRequest) -> ToolConfiguration | None:
+    tools: list[Tool] = []
+    for place, tool in enumerate(request.tools or ()):
+        if not _is_tool_search(tool):
+            tools.append({"toolSpec": _specification(tool, f"tools[{place}]")})
+        if tool.cache_control is not None and tools and "cachePoint" not in tools[-1]:
+            point: Any = _cache_point(tool.cache_control)
+            tools.append(point)
+    if not any("toolSpec" in tool for tool in tools):
+        if request.tool_choice is not None and request.tool_choice.type in ("any", "tool"):
+            raise InvalidRequest("needs tools", param="tool_choice")
+        return None
+    config: ToolConfiguration = {"tools": tools}
+    if choice := _choice(request, {tool["toolSpec"]["name"] for tool in tools if "toolSpec" in tool}):
+        config["toolChoice"] = choice
+    return config
+
+
+def _choice(request: MessagesRequest, declared: set[str]) -> ToolChoice | None:
+    choice = request.tool_choice
+    match choice.type if choice is not None else None:
+        case "auto":
+            return {"auto": {}}
+        case "any":
+            return {"any": {}}
+        case "tool":
+            name = choice.name if choice is not None else None
+            if name not in declared:
+                raise InvalidRequest(f"the tool {name!r} is not declared in tools", param="tool_choice.name")
+            return {"tool": {"name": str(name)}}
+        case _:
+            return None
+
+
+def _is_tool_search(tool: ToolIn) -> bool:
+    return (tool.type or "").startswith(_TOOL_SEARCH)
+
+
+def _specification(tool: ToolIn, path: str) -> ToolSpecification:
+    if tool.type not in (None, "custom") or tool.input_schema is None:
+        raise InvalidRequest("only Anthropic's own models know this tool: give an input_schema", param=path)
+    specification: ToolSpecification = {"name": tool.name, "inputSchema": {"json": tool.input_schema}}
+    if tool.description and tool.description.strip():
+        specification["description"] = tool.description
+    if tool.strict:
+        specification["strict"] = True
+    return specification
+
+
+def _cache_point(control: CacheControl) -> ContentBlock:
+    if control.ttl is None:
+        return {"cachePoint": {"type": "default"}}
+    return {"cachePoint": {"type": "default", "ttl": control.ttl}}

@@ -1,0 +1,69 @@
+"""A reply becomes a message. Contracts 3.3 and 5."""
+
+from typing import Any
+
+from app.converse.reply import Reply
+from app.dialects.anthropic.citations import from_converse
+from app.dialects.anthropic.response_context import MALFORMED, MessageFacts, stop_reason, usage_body
+from app.errors import UpstreamFailed
+
+
+def from_reply(reply: Reply, facts: MessageFacts) -> dict[str, Any]:
+    """The `message` object.
+
+    Raises:
+        UpstreamFailed: the model broke its own format, as the stop reason tells.
+    """
+    if reply["stopReason"] in MALFORMED:
+        raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
+    content = [block for each in reply["output"]["message"]["content"] for block in _blocks(each)]
+    usage: Any = reply["usage"]
+    return {
+        "id": facts.id,
+        "type": "message",
+        "role": "assistant",
+        "model": facts.model,
+        "content": content,
+        "stop_reason": stop_reason(reply["stopReason"], has_calls=any(each["type"] == "tool_use" for each in content)),
+        "stop_sequence": None,
+        "usage": usage_body(usage, reply.get("serviceTier", {}).get("type")),
+    }
+
+
+def _blocks(block: Any) -> list[dict[str, Any]]:
+    """The block as Anthropic says it; what a tool of the provider's own did has no words there."""
+    match block:
+        case {"text": text}:
+            return [{"type": "text", "text": text}]
+        case {"toolUse": tool} if tool.get("type") != "server_tool_use":
+            return [{"type": "tool_use", "id": tool["toolUseId"], "name": tool["name"], "input": tool["input"]}]
+        case {"reasoningContent": {"reasoningText": thought}}:
+            return [thinking_block(thought.get("text", ""), thought.get("signature", ""))]
+        case {"reasoningContent": {"redactedContent": data}}:
+            return [{"type": "redacted_thinking", "data": data}]
+        case {"citationsContent": cited}:
+            text = "".join(piece.get("text", "") for piece in cited.get("content", []))
+            return [
+                {
+                    "type": "text",
+                    "text": text,
+                    "citations": [from_converse(each) for each in cited.get("citations", [])],
+                }
+            ]
+        case {"image": image}:
+            return [image_block(image["format"], image["source"])]
+        case _:
+            return []
+
+
+def thinking_block(text: str, signature: str) -> dict[str, Any]:
+    """A thought."""
+    return {"type": "thinking", "thinking": text, "signature": signature}
+
+
+def image_block(image_format: str, source: dict[str, Any]) -> dict[str, Any]:
+    """A picture that the model made, as Anthropic's requests carry pictures."""
+    if "bytes" in source:
+        media = {"type": "base64", "media_type": f"image/{image_format}", "data": source["bytes"]}
+        return {"type": "image", "source": media}
+    return {"type": "image", "source": {"type": "url", "url": source.get("s3Location", {}).get("uri", "")}}

@@ -1,0 +1,56 @@
+"""What a translator of answers must know of the request, and the words that both ways of answering share."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from app.converse.usage import Usage, written_in
+
+STOP_REASONS = {
+    "end_turn": "end_turn",
+    "stop_sequence": "stop_sequence",
+    "max_tokens": "max_tokens",
+    "model_context_window_exceeded": "model_context_window_exceeded",
+    "tool_use": "tool_use",
+    "guardrail_intervened": "refusal",
+    "content_filtered": "refusal",
+    "refusal": "refusal",
+    "pause_turn": "pause_turn",
+}
+MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
+
+
+class MessageFacts(Struct, frozen=True):
+    """The answer's id, the model as the caller named it, and the request's id, which errors repeat."""
+
+    id: str
+    model: str
+    request_id: str = ""
+
+
+def stop_reason(reason: str, *, has_calls: bool) -> str:
+    """Anthropic's stop_reason. A stop for tools that only the provider ran ends the turn (contracts 5.3); where there
+    are calls, some models say so too (see `finish_reason` of chat).
+    """
+    if reason in ("tool_use", "end_turn"):
+        return "tool_use" if has_calls else "end_turn"
+    return STOP_REASONS.get(reason, "end_turn")
+
+
+def usage_body(raw: dict[str, Any] | None, tier: str | None = None) -> dict[str, Any]:
+    """Anthropic's usage: `input_tokens` excludes the cached ones, as Converse's does. Contracts 5.4."""
+    usage = Usage.of(raw)
+    body: dict[str, Any] = {
+        "input_tokens": usage.input,
+        "output_tokens": usage.output,
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cache_read,
+    }
+    if written := written_in(raw or {}):
+        body["cache_creation"] = {
+            "ephemeral_5m_input_tokens": written.get("5m", 0),
+            "ephemeral_1h_input_tokens": written.get("1h", 0),
+        }
+    if tier is not None:
+        body["service_tier"] = "standard" if tier == "default" else tier
+    return body

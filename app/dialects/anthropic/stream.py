@@ -1,0 +1,141 @@
+"""Events become Anthropic's events. Contracts 3.3 and 5.5.
+
+Converse starts no text and no thought, so a block begins here with its first delta. Its last event is the usage, which
+Anthropic's last but one carries: `message_delta` waits for it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.converse.events import Event
+from app.dialects.anthropic.citations import from_converse
+from app.dialects.anthropic.errors import error_body
+from app.dialects.anthropic.response import image_block, thinking_block
+from app.dialects.anthropic.response_context import MALFORMED, MessageFacts, stop_reason, usage_body
+from app.errors import GatewayError, UpstreamFailed
+from app.wire import json
+from app.wire.sse import named_frame
+
+_NO_USAGE = usage_body(None)
+PING = named_frame("ping", b'{"type":"ping"}')
+
+
+class EventStream:
+    """Translates one stream."""
+
+    def __init__(self, facts: MessageFacts) -> None:
+        self._facts = facts
+        # Converse numbers all blocks, of which some have no words here; Anthropic numbers those that it sends
+        self._numbers: dict[int, int] = {}
+        self._images: dict[int, str] = {}
+        self._silent: set[int] = set()
+        self._sent = 0
+        self._has_calls = False
+        self._stop: str | None = None
+
+    def from_event(self, event: Event) -> bytes:
+        """The frames for an event; empty if it says nothing that a caller sees.
+
+        Raises:
+            UpstreamFailed: the model broke its own format, as the stop reason tells.
+        """
+        return b"".join(self._frames(event))
+
+    def finish(self) -> bytes:
+        """The end of a stream that ended well; where no usage came, the end says so with zeros."""
+        return b"".join(self._end(None, None))
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that broke."""
+        return named_frame("error", error_body(error, self._facts.request_id))
+
+    def _frames(self, event: Any) -> Iterable[bytes]:
+        match event:
+            case {"contentBlockDelta": {"delta": delta, "contentBlockIndex": index}}:
+                yield from self._delta(index, delta)
+            case {"contentBlockStart": {"start": start, "contentBlockIndex": index}}:
+                yield from self._start(index, start)
+            case {"contentBlockStop": {"contentBlockIndex": index}}:
+                if index in self._numbers:
+                    yield _frame("content_block_stop", {"index": self._numbers.pop(index)})
+            case {"messageStart": _}:
+                yield _frame("message_start", {"message": self._empty_message()}) + PING
+            case {"messageStop": {"stopReason": reason}}:
+                if reason in MALFORMED:
+                    raise UpstreamFailed("the model's output was malformed", detail=reason)
+                self._stop = stop_reason(reason, has_calls=self._has_calls)
+            case {"metadata": metadata}:
+                yield from self._end(metadata["usage"], metadata.get("serviceTier", {}).get("type"))
+
+    def _empty_message(self) -> dict[str, Any]:
+        return {
+            "id": self._facts.id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._facts.model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": _NO_USAGE,
+        }
+
+    def _start(self, index: int, start: Any) -> Iterable[bytes]:
+        match start:
+            case {"toolUse": tool} if tool.get("type") != "server_tool_use":
+                self._has_calls = True
+                yield self._open(
+                    index, {"type": "tool_use", "id": tool["toolUseId"], "name": tool["name"], "input": {}}
+                )
+            case {"image": image}:
+                self._images[index] = image["format"]
+            case _:
+                self._silent.add(index)
+
+    def _delta(self, index: int, delta: Any) -> Iterable[bytes]:
+        if index in self._silent:
+            return
+        match delta:
+            case {"text": text}:
+                yield from self._begun(index, {"type": "text", "text": ""})
+                if text:
+                    yield self._piece(index, {"type": "text_delta", "text": text})
+            case {"toolUse": {"input": piece}}:
+                if piece:
+                    yield self._piece(index, {"type": "input_json_delta", "partial_json": piece})
+            case {"reasoningContent": {"redactedContent": data}}:
+                yield from self._begun(index, {"type": "redacted_thinking", "data": data})
+            case {"reasoningContent": thought}:
+                yield from self._begun(index, thinking_block("", ""))
+                if thought.get("text"):
+                    yield self._piece(index, {"type": "thinking_delta", "thinking": thought["text"]})
+                if thought.get("signature"):
+                    yield self._piece(index, {"type": "signature_delta", "signature": thought["signature"]})
+            case {"citation": citation}:
+                yield from self._begun(index, {"type": "text", "text": ""})
+                yield self._piece(index, {"type": "citations_delta", "citation": from_converse(citation)})
+            case {"image": {"source": source}}:
+                yield from self._begun(index, image_block(self._images.get(index, "png"), source))
+
+    def _begun(self, index: int, block: dict[str, Any]) -> Iterable[bytes]:
+        if index not in self._numbers:
+            yield self._open(index, block)
+
+    def _open(self, index: int, block: dict[str, Any]) -> bytes:
+        number = self._numbers[index] = self._sent
+        self._sent += 1
+        return _frame("content_block_start", {"index": number, "content_block": block})
+
+    def _piece(self, index: int, delta: dict[str, Any]) -> bytes:
+        return _frame("content_block_delta", {"index": self._numbers[index], "delta": delta})
+
+    def _end(self, usage: dict[str, Any] | None, tier: str | None) -> Iterable[bytes]:
+        if self._stop is None:
+            return
+        delta = {"stop_reason": self._stop, "stop_sequence": None}
+        self._stop = None
+        yield _frame("message_delta", {"delta": delta, "usage": usage_body(usage, tier)})
+        yield _frame("message_stop", {})
+
+
+def _frame(kind: str, members: dict[str, Any]) -> bytes:
+    return named_frame(kind, json.dumps({"type": kind, **members}))

@@ -1,1 +1,0 @@
-"""Anthropic Messages: for programs that speak Anthropic."""

@@ -1,0 +1,83 @@
+"""`POST /v1/rerank`, and `/v2/rerank` for Cohere's newer clients."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from app.adaptation.rerank import RerankCall
+from app.dialects.cohere.schema import DocumentIn, RerankError, RerankOut, RerankRequest
+from app.dialects.http import identifiers as ids
+from app.dialects.http.documents import read_as, unknown_fields
+from app.dialects.http.endpoint import MEANINGS, Door, Handler, Threshold, error_responses
+from app.dialects.http.responses import JSON, Answer, Whole, retry_after
+from app.errors import GatewayError
+from app.execution.executor import Pipeline
+from app.execution.request_context import Exchange
+from app.execution.rerank import rerank
+from app.wire import json
+
+DIALECT = "cohere_rerank"
+_SEARCH_UNIT = 100  # documents, as Bedrock counts them for its price
+_EXAMPLES = {
+    "plain": {
+        "summary": "Which of these answers it",
+        "value": {
+            "model": "cohere.rerank-v3-5:0",
+            "query": "What is the capital of Switzerland?",
+            "documents": ["Zurich is the largest city.", "Bern is the capital of Switzerland."],
+            "top_n": 1,
+        },
+    }
+}
+_ERRORS = error_responses(
+    RerankError, {**MEANINGS, 400: "The request cannot be carried out; the message names the field."}
+)
+
+
+def rerank_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
+    """The routes of this dialect."""
+
+    def handler(version: str) -> Handler:
+        return lambda exchange: _rerank(pipeline, exchange, version)
+
+    async def create_rerank(body: RerankRequest) -> RerankOut:
+        """Sort documents by what they have to do with a question, with Cohere Rerank or Amazon Rerank."""
+        raise AssertionError(body)
+
+    return [
+        Door(
+            f"/v{version}/rerank",
+            create_rerank,
+            dialect=DIALECT,
+            handler=handler(version),
+            render_error=render_error,
+            threshold=threshold,
+            methods=["POST"],
+            tags=["Cohere"],
+            summary="Rerank documents",
+            responses=_ERRORS,
+            include_in_schema=version == "1",
+            openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
+        )
+        for version in ("1", "2")
+    ]
+
+
+def render_error(error: GatewayError, _request_id: str) -> Whole:
+    """The whole answer for an error: `{"message": …}`, which names the field that is wrong."""
+    names_it = error.param is None or error.message.startswith(error.param)
+    message = error.message if names_it else f"{error.param}: {error.message}"
+    return Whole(error.status, (*JSON, *retry_after(error)), json.dumps({"message": message}))
+
+
+async def _rerank(pipeline: Pipeline, exchange: Exchange, version: str) -> Answer:
+    request = await read_as(exchange.take_body(), RerankRequest)
+    exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
+    texts = [each.text if isinstance(each, DocumentIn) else each for each in request.documents]
+    scores = await rerank(pipeline, exchange, RerankCall(request.model, request.query, texts, request.top_n))
+    results: list[dict[str, Any]] = [{"index": index, "relevance_score": score} for index, score in scores]
+    if request.return_documents:
+        results = [{**each, "document": {"text": texts[each["index"]]}} for each in results]
+    units = math.ceil(len(texts) / _SEARCH_UNIT)
+    meta = {"api_version": {"version": version}, "billed_units": {"search_units": units}}
+    return Whole(200, JSON, json.dumps({"id": ids.new_id("rerank-"), "results": results, "meta": meta}))

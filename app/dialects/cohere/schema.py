@@ -1,0 +1,49 @@
+"""What a caller may send and gets: Cohere's Rerank, API versions 1 and 2."""
+
+from pydantic import Field
+
+from app.dialects.http.documents import Listed, Open, Shown
+
+
+class DocumentIn(Open):
+    """A document with its text, as version 1 has them."""
+
+    text: str
+
+
+class RerankRequest(Open):
+    """A question, and the documents to sort by what they have to do with it."""
+
+    model: str
+    query: str = Field(min_length=1)
+    documents: Listed[str | DocumentIn] = Field(min_length=1, max_length=1000)
+    top_n: int | None = Field(None, ge=1)
+    return_documents: bool | None = None
+
+
+class DocumentOut(Shown):
+    """The text of a document."""
+
+    text: str
+
+
+class RerankResult(Shown):
+    """A document by its place among those that were sent. document: only where `return_documents` asks for it."""
+
+    index: int
+    relevance_score: float
+    document: DocumentOut | None = None
+
+
+class RerankOut(Shown):
+    """The best documents, the best first. meta.billed_units.search_units: one for each hundred documents."""
+
+    id: str
+    results: list[RerankResult]
+    meta: dict[str, dict[str, object]]
+
+
+class RerankError(Shown):
+    """What went wrong, in Cohere's shape."""
+
+    message: str

@@ -1,1 +1,0 @@
-"""Cohere's Rerank, which is also what Jina's and vLLM's clients send."""

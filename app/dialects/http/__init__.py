@@ -1,0 +1,1 @@
+"""What all dialects share: endpoints, request bodies, responses, streams, errors and the request middleware."""

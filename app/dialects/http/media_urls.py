@@ -1,0 +1,106 @@
+"""Media that a document names by URL: where it stands, and how it stands there once it has been fetched.
+
+Looked at are the parts of messages and of tools' results; what a tool is given or gives as data is nobody's to fetch.
+"""
+
+import asyncio
+from base64 import b64decode
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from app.errors import InvalidRequest
+from app.execution.media import Fetcher, Media
+from app.execution.request_context import Exchange
+from app.wire.documents import listed
+
+_MOST = 20
+_AT_ONCE = 4
+
+Place = tuple[str, str, Callable[[Media], None]]
+
+
+async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], exchange: Exchange) -> None:
+    """Put what a document names by URL into the document, where this deployment fetches such things.
+
+    Raises:
+        InvalidRequest, GatewayBusy: as `Fetcher.fetch` does, or there are too many.
+    """
+    if fetcher is None:
+        return
+    places = [*_places(document)]
+    if len(places) > _MOST:
+        raise InvalidRequest(f"no more than {_MOST} URLs are fetched", param=places[_MOST][0])
+    at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room(exchange)
+
+    async def put(place: Place) -> None:
+        path, url, take = place
+        async with at_once:
+            take(await fetcher.fetch(url, path, room))
+
+    if places and (failure := await _failure_of(put(place) for place in places)):
+        raise failure
+
+
+async def _failure_of(work: Iterable[Coroutine[Any, Any, None]]) -> Exception | None:
+    """Do all of it at once, and nothing more of it once some has failed. Returns why that was."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in work:
+                group.create_task(part)
+    except ExceptionGroup as failed:
+        return failed.exceptions[0]
+    return None
+
+
+def _places(document: dict[str, Any]) -> Iterator[Place]:
+    for root in ("messages", "input"):
+        for place, message in enumerate(listed(document.get(root))):
+            for name in ("content", "output"):
+                if isinstance(message, dict):
+                    yield from _in_parts(message.get(name), f"{root}[{place}].{name}")
+
+
+def _in_parts(parts: Any, path: str) -> Iterator[Place]:
+    for place, part in enumerate(listed(parts)):
+        if isinstance(part, dict):
+            yield from _in_part(part, f"{path}[{place}]")
+
+
+def _in_part(part: dict[str, Any], path: str) -> Iterator[Place]:
+    match part:
+        case {"type": "image_url", "image_url": {"url": url} as holder} if _is_url(url):
+            yield f"{path}.image_url.url", url, lambda media: holder.update(url=_data_url(media))
+        case {"type": "input_image", "image_url": url} if _is_url(url):
+            yield f"{path}.image_url", url, lambda media: part.update(image_url=_data_url(media))
+        case {"type": "input_file", "file_url": url} if _is_url(url):
+            yield f"{path}.file_url", url, lambda media: _put_file(part, url, media)
+        case {"type": "image" | "document", "source": {"type": "url", "url": url}} if _is_url(url):
+            yield f"{path}.source.url", url, lambda media: part.update(source=_source(media, path))
+        case {"type": "tool_result", "content": content}:
+            yield from _in_parts(content, f"{path}.content")
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and value[:8].lower().startswith(("http://", "https://"))
+
+
+def _data_url(media: Media) -> str:
+    return f"data:{media.media_type};base64,{media.data}"
+
+
+def _put_file(part: dict[str, Any], url: str, media: Media) -> None:
+    del part["file_url"]
+    part["file_data"] = _data_url(media)
+    part.setdefault("filename", unquote(urlsplit(url).path).rpartition("/")[2] or "document")
+
+
+def _source(media: Media, path: str) -> dict[str, str]:
+    """A source in Anthropic's words, which have their own for text."""
+    if media.media_type == "text/plain":
+        try:
+            text = b64decode(media.data).decode()
+        except UnicodeDecodeError:
+            raise InvalidRequest("a text document must be UTF-8", param=path) from None
+        return {"type": "text", "media_type": "text/plain", "data": text}
+    return {"type": "base64", "media_type": media.media_type, "data": media.data}

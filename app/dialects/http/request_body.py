@@ -1,0 +1,85 @@
+"""Requests on their way in: the head, and the body, whose size and pace are enforced while it is read."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from io import BytesIO
+
+from starlette.types import Receive, Scope
+
+from app.errors import BodyTooLarge, CallerTooSlow, InvalidRequest
+from app.governance.admission import HeldBody
+from app.governance.identity.authenticator import RequestHead
+from app.process.memory import buffer_for, contents_of
+
+
+class CallerGone(Exception):
+    """The caller closed the connection."""
+
+
+def head_of(scope: Scope) -> RequestHead:
+    """The head of a request, from its ASGI scope."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
+
+
+async def read_body(head: RequestHead, receive: Receive, limit: int, patience: float, held: HeldBody) -> bytes:
+    """The whole body.
+
+    Args:
+        limit: bytes.
+        patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace, but never so
+            many without a byte; infinite where it has arrived.
+        held: is told of its bytes.
+
+    Raises:
+        BodyTooLarge, CallerTooSlow, InvalidRequest: it is too large, too slow or compressed. GatewayBusy: there are
+            too many bodies already. CallerGone.
+    """
+    if head.header("content-encoding").lower() not in ("", "identity"):
+        raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
+    said = head.header("content-length")
+    length = int(said) if said.isdigit() else 0
+    if length > limit:
+        raise _too_large(limit)
+    if patience == math.inf:
+        return await _read_pieces(receive, length, limit, lambda: None, held)
+    pace = asyncio.timeout(patience)
+    try:
+        async with pace:
+            last = pace.when() or 0.0
+            now = asyncio.get_running_loop().time
+
+            def go_on() -> None:
+                pace.reschedule(min(last + held.size / held.bodies.slowest, now() + patience))
+
+            return await _read_pieces(receive, length, limit, go_on, held)
+    except TimeoutError:
+        if not pace.expired():
+            raise
+        raise CallerTooSlow("the body did not arrive in time") from None
+
+
+async def _read_pieces(receive: Receive, length: int, limit: int, go_on: Callable[[], None], held: HeldBody) -> bytes:
+    read: BytesIO | None = None  # grows in place, where pieces that were joined would be held twice
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        piece: bytes = message.get("body", b"")
+        if held.size + len(piece) > limit:
+            raise _too_large(limit)
+        held.add(len(piece))
+        is_last = not message.get("more_body", False)
+        if is_last and read is None:
+            return piece
+        read = read or buffer_for(length)
+        read.write(piece)
+        if is_last:
+            return contents_of(read)
+        go_on()
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than {limit} bytes, the limit of this gateway")

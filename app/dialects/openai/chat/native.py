@@ -1,0 +1,77 @@
+"""An answer in OpenAI's own words, where Bedrock serves them: passed on, under the caller's name for the model."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.converse.usage import Usage
+from app.dialects.openai.common.errors import error_body
+from app.errors import GatewayError, UpstreamFailed
+from app.wire import json
+from app.wire.sse import data_frame
+
+
+def usage_of(document: dict[str, Any]) -> Usage | None:
+    """The tokens that a completion or a chunk tells of."""
+    usage = document.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("prompt_tokens_details") or {}
+    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
+    return Usage(
+        input=max((usage.get("prompt_tokens") or 0) - read - written, 0),
+        output=usage.get("completion_tokens") or 0,
+        cache_read=read,
+        cache_write=written,
+        reasoning=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0,
+    )
+
+
+def from_document(document: dict[str, Any], model: str) -> dict[str, Any]:
+    """The completion as its caller knows it.
+
+    Raises:
+        UpstreamFailed: it is none.
+    """
+    if document.get("object") != "chat.completion":
+        raise UpstreamFailed("Bedrock's reply made no sense", detail="no completion")
+    return {**document, "model": model}
+
+
+class NativeChunks:
+    """Passes one stream on.
+
+    Args:
+        model: as the caller named it. include_usage: the caller asked for the chunk with the usage.
+    """
+
+    def __init__(self, model: str, *, include_usage: bool) -> None:
+        self._model = model
+        self._include_usage = include_usage
+        self._is_finished = False
+
+    def from_document(self, document: dict[str, Any]) -> bytes:
+        """The frames for a chunk."""
+        return b"".join(self._frames(document))
+
+    def finish(self) -> bytes:
+        """The end of a stream that ended well.
+
+        Raises:
+            UpstreamFailed: no choice was finished before it.
+        """
+        if not self._is_finished:
+            raise UpstreamFailed("Bedrock's stream ended before its message was complete", detail="ended early")
+        return data_frame(b"[DONE]")
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that broke: the error, and no `[DONE]`."""
+        return data_frame(error_body(error))
+
+    def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
+        self._is_finished = self._is_finished or any(
+            choice.get("finish_reason") for choice in document.get("choices") or ()
+        )
+        # the gateway always asks for the usage, and shows it to whoever did
+        is_for_the_gateway = not document.get("choices") and "usage" in document and not self._include_usage
+        if not is_for_the_gateway:
+            yield data_frame(json.dumps({**document, "model": self._model}))

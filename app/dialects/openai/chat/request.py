@@ -1,0 +1,216 @@
+"""A chat request becomes a call: pure, and blind to models. Contracts 5.1 and 5.2."""
+
+from typing import Any
+
+from app.converse.call import Intent, ModelCall
+from app.converse.content import ContentBlock
+from app.converse.request import ConverseRequest, InferenceConfiguration, Message, SystemContentBlock
+from app.converse.request_metadata import request_metadata
+from app.dialects.http.documents import unknown_fields
+from app.dialects.openai.chat import media, tools
+from app.dialects.openai.chat.schema_in import (
+    AssistantMessage,
+    AudioPart,
+    ChatRequest,
+    Content,
+    FilePart,
+    ImagePart,
+    JsonObjectFormat,
+    JsonSchema,
+    JsonSchemaFormat,
+    RefusalPart,
+    SystemMessage,
+    TextPart,
+    ThinkingBlock,
+    ToolMessage,
+    UserMessage,
+)
+from app.dialects.openai.common.cache import cache_point, cache_points_last, controlled
+from app.errors import InvalidRequest
+from app.wire import json
+
+_TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "store": (None, False),
+    "logit_bias": (None, {}),
+}
+
+
+def to_call(request: ChatRequest) -> ModelCall:
+    """The call that a chat request asks for.
+
+    Raises:
+        InvalidRequest: a value that cannot be honoured and must not be ignored, with the path of its field.
+    """
+    _refuse(request)
+    body: ConverseRequest = {"messages": []}
+    ignored = _ignored(request)
+    _add_messages(request, body, ignored)
+    if inference := _inference(request):
+        body["inferenceConfig"] = inference
+    if config := tools.tool_config(request):
+        body["toolConfig"] = config
+    if request.service_tier is not None and request.service_tier != "auto":
+        body["serviceTier"] = {"type": _TIERS[request.service_tier]}  # type: ignore[typeddict-item]
+    if isinstance(request.response_format, JsonSchemaFormat):
+        definition = _json_schema(request.response_format.json_schema)
+        body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
+    intent = Intent(
+        effort=request.reasoning_effort,
+        forbid_tools=request.tool_choice == "none",
+        single_tool_call=request.parallel_tool_calls is False,
+        json_object=isinstance(request.response_format, JsonObjectFormat),
+    )
+    people = {"user": request.user, "safety_identifier": request.safety_identifier}
+    labels, unfit = request_metadata(people, request.metadata)
+    if labels:
+        body["requestMetadata"] = labels
+    return ModelCall(request.model, body, intent, [*ignored, *(f"metadata.{name}" for name in unfit)])
+
+
+def _refuse(request: ChatRequest) -> None:
+    """What would change the answer's very shape, and cannot be had."""
+    if (request.n or 1) > 1:
+        raise InvalidRequest("only one choice per request is supported", param="n")
+    if request.logprobs or request.top_logprobs:
+        raise InvalidRequest("log probabilities are not available", param="logprobs")
+    if request.service_tier in ("scale", "fast"):
+        raise InvalidRequest("service_tier must be auto, default, flex or priority", param="service_tier")
+    if (request.modalities or ["text"]) != ["text"]:
+        raise InvalidRequest("only text can be asked for", param="modalities")
+    if request.audio is not None:
+        raise InvalidRequest("only text can be asked for", param="audio")
+    for name in ("functions", "function_call"):
+        if request.__dict__[name] is not None:
+            raise InvalidRequest(f"{name} is no longer supported: use tools and tool_choice", param=name)
+
+
+def _ignored(request: ChatRequest) -> list[str]:
+    """The paths of all fields that are not known here, and that would matter if they were."""
+    return [path for path, value in unknown_fields(request) if value not in _HARMLESS.get(path, (None,))]
+
+
+def _inference(request: ChatRequest) -> InferenceConfiguration:
+    config: InferenceConfiguration = {}
+    max_tokens = request.max_completion_tokens or request.max_tokens
+    if max_tokens is not None:
+        config["maxTokens"] = max_tokens
+    if request.temperature is not None:
+        config["temperature"] = request.temperature
+    if request.top_p is not None:
+        config["topP"] = request.top_p
+    if request.stop:
+        config["stopSequences"] = [request.stop] if isinstance(request.stop, str) else request.stop
+    return config
+
+
+def _json_schema(schema: JsonSchema) -> Any:
+    definition = {"schema": json.dumps_text(schema.schema_), "name": schema.name}
+    return {**definition, "description": schema.description} if schema.description else definition
+
+
+def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str]) -> None:
+    system: list[SystemContentBlock] = []
+    messages = body["messages"]
+    results: list[ContentBlock] | None = None
+    for index, message in enumerate(request.messages):
+        path = f"messages[{index}]"
+        if isinstance(message, ToolMessage):
+            if results is None:
+                results = []
+                messages.append({"role": "user", "content": results})
+            results += _tool_result(message, path)
+            continue
+        results = None
+        match message:
+            case SystemMessage() if not messages:
+                system += _system_blocks(message, path)
+            case SystemMessage():
+                messages.append({"role": "system", "content": _text_only(_content(message, path), path)})
+            case UserMessage():
+                messages.append({"role": "user", "content": _content(message, path)})
+            case _:
+                messages.append(_assistant(message, path, ignored))
+    if system:
+        body["system"] = system
+
+
+def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Message:
+    """Thoughts first, then text, then calls, as Bedrock wants them back."""
+    content = _thoughts(message)
+    content += _text_only(_blocks(message.content, path), path)
+    if message.refusal:
+        content.append({"text": message.refusal})
+    for place, call in enumerate(message.tool_calls or ()):
+        content.append({"toolUse": tools.tool_use(call, f"{path}.tool_calls[{place}]", ignored)})
+    return {"role": "assistant", "content": [*content, *controlled(message)]}
+
+
+def _thoughts(message: AssistantMessage) -> list[ContentBlock]:
+    if message.thinking_blocks:
+        return [_thought(block) for block in message.thinking_blocks]
+    text = message.reasoning_content or message.reasoning
+    return [{"reasoningContent": {"reasoningText": {"text": text}}}] if text else []
+
+
+def _thought(block: Any) -> ContentBlock:
+    if not isinstance(block, ThinkingBlock):
+        return {"reasoningContent": {"redactedContent": block.data}}
+    if block.signature is None:
+        return {"reasoningContent": {"reasoningText": {"text": block.thinking}}}
+    return {"reasoningContent": {"reasoningText": {"text": block.thinking, "signature": block.signature}}}
+
+
+def _system_blocks(message: SystemMessage, path: str) -> list[SystemContentBlock]:
+    blocks: Any = _text_only(_content(message, path), path)
+    return list(blocks)
+
+
+def _text_only(blocks: list[ContentBlock], path: str) -> list[ContentBlock]:
+    for place, block in enumerate(blocks):
+        if "text" not in block and "cachePoint" not in block:
+            raise InvalidRequest("a message of this role holds only text", param=f"{path}.content[{place}]")
+    return blocks
+
+
+def _tool_result(message: ToolMessage, path: str) -> list[ContentBlock]:
+    """The result, and the cache points of its parts behind it: a result cannot hold any."""
+    content, points = cache_points_last(_content(message, path))
+    for place, block in enumerate(content):
+        if "audio" in block:
+            raise InvalidRequest("a tool's result holds no audio", param=f"{path}.content[{place}]")
+    return [{"toolResult": {"toolUseId": message.tool_call_id, "content": content}}, *points]
+
+
+def _content(message: SystemMessage | UserMessage | ToolMessage, path: str) -> list[ContentBlock]:
+    return [*_blocks(message.content, path), *controlled(message)]
+
+
+def _blocks(content: Content, path: str) -> list[ContentBlock]:
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [{"text": content}] if content else []
+    blocks: list[ContentBlock] = []
+    for place, part in enumerate(content):
+        here = f"{path}.content[{place}]"
+        match part:
+            case TextPart():
+                blocks += [{"text": part.text}] if part.text else []
+            case ImagePart():
+                blocks.append({"image": media.image_of(part, here)})
+            case FilePart():
+                blocks.append({"document": media.document_of(part, here)})
+            case AudioPart():
+                blocks.append({"audio": media.audio_of(part)})
+            case _:
+                blocks.append({"text": part.refusal})
+        if isinstance(part, RefusalPart):
+            continue
+        if part.prompt_cache_breakpoint is not None:
+            blocks.append(cache_point(part.prompt_cache_breakpoint))
+        else:
+            blocks += controlled(part)
+    return blocks

@@ -1,0 +1,304 @@
+"""What a caller may send: openai 3.57's request, field by field. Contracts 1.1.
+
+Unknown values are refused; unknown fields are kept by pydantic and reported as ignored.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from app.dialects.http.documents import Listed, Name, Open
+from app.dialects.openai.common.cache import CacheBreakpoint, Markable
+
+
+class TextPart(Markable):
+    """Text."""
+
+    type: Literal["text"]
+    text: str
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class ImageUrl(Open):
+    """An image as a data: URL."""
+
+    url: str
+
+
+class ImagePart(Markable):
+    """An image."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class FileData(Open):
+    """A document as a data: URL or as plain base64 with a file name that tells its format."""
+
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class FilePart(Markable):
+    """A document."""
+
+    type: Literal["file"]
+    file: FileData
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class AudioData(Open):
+    """Sound as base64."""
+
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class AudioPart(Markable):
+    """Sound."""
+
+    type: Literal["input_audio"]
+    input_audio: AudioData
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class RefusalPart(Open):
+    """What the model refused, said back to it."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+Part = Annotated[TextPart | ImagePart | FilePart | AudioPart | RefusalPart, Field(discriminator="type")]
+Content = str | Listed[Part] | None
+
+
+class FunctionCall(Open):
+    """A call that the model made; `arguments` is JSON text."""
+
+    name: str
+    arguments: str = ""
+
+
+class FunctionToolCall(Open):
+    """A call of a function."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class CustomCall(Open):
+    """A call with free text as input."""
+
+    name: str
+    input: str = ""
+
+
+class CustomToolCall(Open):
+    """A call of a custom tool."""
+
+    id: str
+    type: Literal["custom"]
+    custom: CustomCall
+
+
+class ThinkingBlock(Open):
+    """A thought as the model gave it; it goes back only with its signature."""
+
+    type: Literal["thinking"]
+    thinking: str = ""
+    signature: str | None = None
+    index: int | None = None
+
+
+class RedactedThinkingBlock(Open):
+    """A thought that only the model can read."""
+
+    type: Literal["redacted_thinking"]
+    data: str
+    index: int | None = None
+
+
+class SystemMessage(Markable):
+    """Instructions."""
+
+    role: Literal["system", "developer"]
+    content: Content
+
+
+class UserMessage(Markable):
+    """What the user says."""
+
+    role: Literal["user"]
+    content: Content
+
+
+class AssistantMessage(Markable):
+    """What the model said before, as it was answered; what only reports, such as `citations`, is not sent again."""
+
+    role: Literal["assistant"]
+    content: Content = None
+    refusal: str | None = None
+    tool_calls: Listed[Annotated[FunctionToolCall | CustomToolCall, Field(discriminator="type")]] | None = None
+    annotations: Listed[Any] | None = None
+    citations: Listed[Any] | None = None
+    images: Listed[Any] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    thinking_blocks: Listed[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None = None
+
+
+class ToolMessage(Markable):
+    """The result of a call."""
+
+    role: Literal["tool"]
+    content: Content
+    tool_call_id: str
+
+
+ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+class FunctionDefinition(Open):
+    """A function that the model may call; `parameters` is a JSON schema."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Markable):
+    """A function."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class CustomDefinition(Open):
+    """A tool that takes free text."""
+
+    name: str
+    description: str | None = None
+
+
+class CustomTool(Markable):
+    """A custom tool."""
+
+    type: Literal["custom"]
+    custom: CustomDefinition
+
+
+ChatTool = Annotated[FunctionTool | CustomTool, Field(discriminator="type")]
+
+
+class ToolName(Open):
+    """A tool, by name."""
+
+    name: str
+
+
+class FunctionChoice(Open):
+    """This function must be called."""
+
+    type: Literal["function"]
+    function: ToolName
+
+
+class CustomChoice(Open):
+    """This custom tool must be called."""
+
+    type: Literal["custom"]
+    custom: ToolName
+
+
+class AllowedTools(Open):
+    """A part of the tools."""
+
+    mode: Literal["auto", "required"]
+    tools: Listed[Annotated[FunctionChoice | CustomChoice, Field(discriminator="type")]]
+
+
+class AllowedToolsChoice(Open):
+    """Only these tools may be called now."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+ChatToolChoice = (
+    Literal["none", "auto", "required"]
+    | Annotated[FunctionChoice | CustomChoice | AllowedToolsChoice, Field(discriminator="type")]
+)
+
+
+class TextFormat(Open):
+    """Plain text."""
+
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Open):
+    """Some JSON object."""
+
+    type: Literal["json_object"]
+
+
+class JsonSchema(Open):
+    """A named JSON schema."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    name: str
+    description: str | None = None
+    schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(Open):
+    """JSON that follows a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
+
+
+class StreamOptions(Open):
+    """What a stream tells besides its text."""
+
+    include_usage: bool | None = False
+
+
+class ChatRequest(Open):
+    """The body of `POST /v1/chat/completions`. See API.md for what each field does here."""
+
+    messages: Listed[ChatMessage] = Field(min_length=1)
+    model: Name = Field("", description="A model id, an inference profile id or an ARN; the default model if left out.")
+    max_completion_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    stop: str | Listed[str] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: Listed[ChatTool] | None = None
+    tool_choice: ChatToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    service_tier: Literal["auto", "default", "flex", "priority", "scale", "fast"] | None = None
+    n: int | None = Field(None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    modalities: Listed[str] | None = None
+    audio: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    functions: Listed[Any] | None = Field(None, deprecated=True)
+    function_call: Any = Field(None, deprecated=True)

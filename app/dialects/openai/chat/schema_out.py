@@ -1,0 +1,112 @@
+"""What a caller gets, for the OpenAPI page. Answers are built as plain dicts; tests hold them to these classes."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from app.dialects.http.documents import Shown
+
+
+class FunctionCallOut(Shown):
+    """A function and its arguments as JSON text."""
+
+    name: str
+    arguments: str
+
+
+class CustomCallOut(Shown):
+    """A custom tool and its free text."""
+
+    name: str
+    input: str
+
+
+class ToolCallOut(Shown):
+    """A call that the model asks for."""
+
+    id: str
+    type: Literal["function", "custom"]
+    function: FunctionCallOut | None = None
+    custom: CustomCallOut | None = None
+
+
+class MessageOut(Shown):
+    """The model's message. `thinking_blocks` go back unchanged to continue a conversation with thinking."""
+
+    role: Literal["assistant"]
+    content: str | None
+    refusal: str | None = None
+    annotations: list[dict[str, Any]] = Field(default_factory=list)
+    tool_calls: list[ToolCallOut] | None = None
+    reasoning_content: str | None = None
+    thinking_blocks: list[dict[str, Any]] | None = None
+    citations: list[dict[str, Any]] | None = None
+    images: list[dict[str, Any]] | None = None
+
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class Choice(Shown):
+    """The one choice."""
+
+    index: int
+    message: MessageOut
+    logprobs: None = None
+    finish_reason: FinishReason
+
+
+class PromptTokensDetails(Shown):
+    """How much of the prompt came from a cache or went into one."""
+
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class CompletionTokensDetails(Shown):
+    """How many of the answer's tokens were thoughts, where the model tells."""
+
+    reasoning_tokens: int
+
+
+class UsageOut(Shown):
+    """Tokens; `prompt_tokens` includes the cached ones."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
+
+
+class ChatCompletion(Shown):
+    """The answer of a call that is not streamed."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: UsageOut
+    service_tier: str | None = None
+
+
+class ChunkChoice(Shown):
+    """What one chunk adds."""
+
+    index: int
+    delta: dict[str, Any]
+    logprobs: None = None
+    finish_reason: FinishReason | None
+
+
+class ChatCompletionChunk(Shown):
+    """One event of a stream; the last one with `include_usage` has no choices and the usage."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: UsageOut | None = None
+    service_tier: str | None = None

@@ -1,0 +1,91 @@
+"""Tools, the choice among them, and calls of them. Contracts 5.1 and 5.2."""
+
+from collections.abc import Sequence
+
+from app.converse.content import ToolUseBlock
+from app.converse.request import Tool, ToolChoice, ToolConfiguration
+from app.dialects.openai.chat.schema_in import (
+    AllowedToolsChoice,
+    ChatRequest,
+    CustomChoice,
+    CustomTool,
+    CustomToolCall,
+    FunctionChoice,
+    FunctionTool,
+    FunctionToolCall,
+)
+from app.dialects.openai.common.cache import controlled
+from app.dialects.openai.common.tools import FREE_TEXT, NO_PARAMETERS, custom_use, function_use, specification
+from app.errors import InvalidRequest
+
+
+def custom_names(request: ChatRequest) -> frozenset[str]:
+    """The names of the custom tools, whose calls are unwrapped on the way back."""
+    return frozenset(tool.custom.name for tool in request.tools or () if isinstance(tool, CustomTool))
+
+
+def tool_config(request: ChatRequest) -> ToolConfiguration | None:
+    """The toolConfig, or None where there are no tools.
+
+    Raises:
+        InvalidRequest: a choice without tools, or of a tool that was not declared.
+    """
+    choice = request.tool_choice
+    offered = request.tools or []
+    tools = _declared(offered)
+    if not tools:
+        if choice not in (None, "none", "auto"):
+            raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+        return None
+    names = {_name_of(tool) for tool in offered}
+    match choice:
+        case "required":
+            return _config(tools, {"any": {}})
+        case "auto":
+            return _config(tools, {"auto": {}})
+        case FunctionChoice() | CustomChoice():
+            name = _name_of(choice)
+            if name not in names:
+                raise InvalidRequest(f"the tool {name!r} is not declared in tools", param="tool_choice")
+            return _config(tools, {"tool": {"name": name}})
+        case AllowedToolsChoice(allowed_tools=allowed):
+            chosen = {_name_of(tool) for tool in allowed.tools}
+            if not chosen <= names or not chosen:
+                raise InvalidRequest("allowed_tools names tools that are not declared", param="tool_choice")
+            tools = _declared([tool for tool in offered if _name_of(tool) in chosen])
+            return _config(tools, {"any": {}} if allowed.mode == "required" else {"auto": {}})
+        case _:
+            return {"tools": tools}
+
+
+def tool_use(call: FunctionToolCall | CustomToolCall, path: str, ignored: list[str]) -> ToolUseBlock:
+    """A call that the model made, said back to it. See `function_use`."""
+    if isinstance(call, CustomToolCall):
+        return custom_use(call.id, call.custom.name, call.custom.input)
+    arguments = f"{path}.function.arguments"
+    return function_use(call.id, call.function.name, call.function.arguments, arguments, ignored)
+
+
+def _config(tools: list[Tool], choice: ToolChoice) -> ToolConfiguration:
+    return {"tools": tools, "toolChoice": choice}
+
+
+def _name_of(named: FunctionChoice | CustomChoice | FunctionTool | CustomTool) -> str:
+    return named.function.name if isinstance(named, FunctionChoice | FunctionTool) else named.custom.name
+
+
+def _declared(tools: Sequence[FunctionTool | CustomTool]) -> list[Tool]:
+    """The tools, each with the cache point that its caller put behind it."""
+    declared: list[Tool] = []
+    for tool in tools:
+        declared.append(_declaration(tool))
+        declared += [{"cachePoint": block["cachePoint"]} for block in controlled(tool)]
+    return declared
+
+
+def _declaration(tool: FunctionTool | CustomTool) -> Tool:
+    if isinstance(tool, CustomTool):
+        return {"toolSpec": specification(tool.custom.name, tool.custom.description, FREE_TEXT)}
+    function = tool.function
+    parameters = function.parameters or NO_PARAMETERS
+    return {"toolSpec": specification(function.name, function.description, parameters, strict=bool(function.strict))}

@@ -1,0 +1,1 @@
+"""What OpenAI's APIs share: errors, media, tools, cache points and schemas."""

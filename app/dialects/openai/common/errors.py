@@ -1,0 +1,61 @@
+"""Errors as OpenAI's clients read them. Contracts 1.4 and 5.6."""
+
+from app.dialects.http.responses import JSON, Whole, retry_after
+from app.errors import (
+    AuthenticationFailed,
+    BodyTooLarge,
+    CallerTooSlow,
+    ContextTooLong,
+    GatewayBusy,
+    GatewayError,
+    GuardrailIntervened,
+    InternalFailure,
+    InvalidRequest,
+    MethodNotAllowed,
+    ModelNotFound,
+    NotFound,
+    Overloaded,
+    PermissionRefused,
+    QuotaExceeded,
+    RateLimited,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from app.wire import json
+
+# type and code, the most special class first
+_WORDS: tuple[tuple[type[GatewayError], str, str | None], ...] = (
+    (AuthenticationFailed, "authentication_error", "invalid_api_key"),
+    (PermissionRefused, "permission_error", None),
+    (ContextTooLong, "invalid_request_error", "context_length_exceeded"),
+    (BodyTooLarge, "invalid_request_error", "request_too_large"),
+    (GuardrailIntervened, "invalid_request_error", "content_filter"),
+    (CallerTooSlow, "invalid_request_error", "request_timeout"),
+    (InvalidRequest, "invalid_request_error", None),
+    (ModelNotFound, "invalid_request_error", "model_not_found"),
+    (NotFound, "invalid_request_error", "not_found"),
+    (MethodNotAllowed, "invalid_request_error", "method_not_allowed"),
+    (QuotaExceeded, "insufficient_quota", "insufficient_quota"),
+    (RateLimited, "rate_limit_error", "rate_limit_exceeded"),
+    (GatewayBusy, "rate_limit_error", "overloaded"),
+    (Overloaded, "server_error", "overloaded"),
+    (UpstreamTimeout, "server_error", "timeout"),
+    (UpstreamFailed, "api_error", None),
+    (InternalFailure, "server_error", None),
+)
+
+
+def words_of(error: GatewayError) -> tuple[str, str | None]:
+    """OpenAI's type and code for an error."""
+    return next(((kind, code) for cls, kind, code in _WORDS if isinstance(error, cls)), ("server_error", None))
+
+
+def error_body(error: GatewayError) -> bytes:
+    """The JSON body: `{"error": {message, type, param, code}}`."""
+    kind, code = words_of(error)
+    return json.dumps({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}})
+
+
+def render_error(error: GatewayError, _request_id: str) -> Whole:
+    """The whole answer for an error."""
+    return Whole(error.status, (*JSON, *retry_after(error)), error_body(error))

@@ -1,0 +1,40 @@
+"""What all of OpenAI's endpoints have in common on the OpenAPI page."""
+
+from typing import Literal
+
+from app.dialects.http.documents import Shown
+from app.dialects.http.endpoint import MEANINGS, error_responses
+
+
+class ErrorDetail(Shown):
+    """What went wrong; `param` is the path of the field."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorOut(Shown):
+    """An error."""
+
+    error: ErrorDetail
+
+
+class ModelOut(Shown):
+    """A model that can be called. `created` is 0 where AWS tells no date."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ModelList(Shown):
+    """The models that can be called."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelOut]
+
+
+ERRORS = error_responses(ErrorOut, MEANINGS)

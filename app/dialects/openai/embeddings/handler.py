@@ -1,0 +1,119 @@
+"""`POST /v1/embeddings`."""
+
+import struct
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+from app.adaptation.embeddings import EmbeddingCall
+from app.dialects.http.documents import read_as, unknown_fields
+from app.dialects.http.endpoint import Door, Threshold
+from app.dialects.http.responses import JSON, Answer, Whole
+from app.dialects.openai.common.errors import render_error
+from app.dialects.openai.common.schemas import ERRORS
+from app.dialects.openai.embeddings.schema import EmbeddingList, EmbeddingRequest
+from app.errors import InvalidRequest
+from app.execution.embeddings import embed
+from app.execution.executor import Pipeline
+from app.execution.request_context import Exchange
+from app.routing.planner import DEFAULT_ALIAS
+from app.wire import json
+
+DIALECT = "openai_embeddings"
+_MOST_INPUTS = 2048  # OpenAI's own limit
+_EXAMPLES = {
+    "one": {"summary": "One text", "value": {"model": "amazon.titan-embed-text-v2:0", "input": "Hello."}},
+    "many": {
+        "summary": "Two texts, short vectors as base64",
+        "value": {
+            "model": "cohere.embed-v4:0",
+            "input": ["Hello.", "Bye."],
+            "dimensions": 256,
+            "encoding_format": "base64",
+        },
+    },
+}
+
+
+def embedding_routes(
+    pipeline: Pipeline, threshold: Threshold, default_model: str, prefix: str = "/v1"
+) -> Sequence[Door]:
+    """The route of this dialect. `default_model` makes the embeddings for which no model is named."""
+
+    async def handle(exchange: Exchange) -> Answer:
+        return await _embed(pipeline, exchange, default_model)
+
+    async def create_embedding(body: EmbeddingRequest) -> EmbeddingList:
+        """Turn texts into vectors, with Titan, Cohere or Nova.
+
+        Many are split into what the family takes at once, and asked for side by side.
+        """
+        raise AssertionError(body)
+
+    return [
+        Door(
+            f"{prefix}/embeddings",
+            create_embedding,
+            dialect=DIALECT,
+            handler=handle,
+            render_error=render_error,
+            threshold=threshold,
+            methods=["POST"],
+            tags=["OpenAI"],
+            summary="Create embeddings",
+            responses=ERRORS,
+            include_in_schema=prefix == "/v1",
+            openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
+        )
+    ]
+
+
+async def _embed(pipeline: Pipeline, exchange: Exchange, default_model: str) -> Answer:
+    request = await read_as(exchange.take_body(), EmbeddingRequest)
+    exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
+    name = default_model if request.model in ("", DEFAULT_ALIAS) else request.model
+    call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "")
+    vectors = await embed(pipeline, exchange, call)
+    usage = exchange.record.usage
+    tokens = usage.input if usage is not None else 0
+    encode = _as_base64 if request.encoding_format == "base64" else list
+    return Whole(
+        200,
+        JSON,
+        json.dumps(
+            {
+                "object": "list",
+                "data": [
+                    {"object": "embedding", "index": index, "embedding": encode(vector)}
+                    for index, vector in enumerate(vectors)
+                ],
+                "model": pipeline.planner.known_as(name),
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        ),
+    )
+
+
+def texts_of(request: EmbeddingRequest) -> list[str]:
+    """The texts of a request.
+
+    Raises:
+        InvalidRequest: there are none or too many, one is empty, or they are token ids.
+    """
+    texts: list[Any] = [request.input] if isinstance(request.input, str) else list(request.input)
+    if not 1 <= len(texts) <= _MOST_INPUTS:
+        raise InvalidRequest(f"must hold 1 to {_MOST_INPUTS} texts", param="input")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidRequest(
+                "must be text: token ids are those of another model's tokenizer "
+                "(with LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)",
+                param="input",
+            )
+        if not text:
+            raise InvalidRequest("must not be empty", param=f"input[{place}]" if len(texts) > 1 else "input")
+    return texts
+
+
+def _as_base64(vector: list[float]) -> str:
+    return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -1,0 +1,41 @@
+"""What a caller may send and gets: openai 3.57's embeddings. `input_type` is Cohere's word for their purpose."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from app.dialects.http.documents import Listed, Name, Open, Shown
+
+
+class EmbeddingRequest(Open):
+    """A request for embeddings. `input` as token ids is refused: they are those of another model's tokenizer."""
+
+    model: Name = ""
+    input: str | Listed[str] | Listed[int] | Listed[Listed[int]]
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: int | None = Field(None, ge=1)
+    input_type: Literal["search_document", "search_query", "classification", "clustering"] | None = None
+
+
+class EmbeddingOut(Shown):
+    """The vector of one input: numbers, or the base64 of little-endian 32-bit floats."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(Shown):
+    """Tokens spent."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(Shown):
+    """The vectors, in the order of the inputs."""
+
+    object: Literal["list"]
+    data: list[EmbeddingOut]
+    model: str
+    usage: EmbeddingUsage

@@ -1,0 +1,292 @@
+"""A request and its answer in OpenAI's own words, where Bedrock serves them: changed as little as can be.
+
+What is changed: the model's name; where the answer is kept, which is here, by caller, and not at Bedrock, by account;
+thoughts, sealed for this caller and this model; tools in a namespace, which Bedrock refuses (litellm#38489); ids of
+calls that repeat from answer to answer (recordings bedrock_mantle reused_tool_call_ids); and calls that were cut off,
+which no model takes back.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+
+from app.converse.usage import Usage
+from app.dialects.openai.common.errors import words_of
+from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.tools import Choosing, Namespaces, flat_name
+from app.errors import GatewayError, InvalidRequest, UpstreamFailed
+from app.wire import json
+from app.wire.documents import text_in
+from app.wire.sse import named_frame
+
+LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ENDED = ("completed", "incomplete")
+_CALLS = ("function_call", "custom_tool_call")
+_OF_NAMESPACES = ("type", "name", "tools")
+_ELSEWHERE = frozenset({"background", "model", "previous_response_id", "store"})
+_KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
+_REPEATING = re.compile(r"call_[0-9]+\Z")
+_MAX_CALL_ID = 64
+_SEALED = "encryptedContent"
+
+
+class NativeFacts(Struct, frozen=True):
+    """What an answer must be told by that its caller knows and Bedrock does not.
+
+    model: as the caller named it. document: the request. seal: closes thoughts. namespaces: of tools, by flat names.
+    is_kept: the answer is to be kept.
+    """
+
+    model: str
+    document: dict[str, Any]
+    seal: Seal
+    namespaces: Namespaces = field(default_factory=dict)
+    is_kept: bool = True
+
+    def response(self, response: dict[str, Any]) -> dict[str, Any]:
+        """A response object as its caller knows it."""
+        echo = {name: self.document[name] for name in ("tools", "tool_choice") if self.document.get(name) is not None}
+        return {
+            **response,
+            "model": self.model,
+            "previous_response_id": self.document.get("previous_response_id"),
+            "store": self.is_kept,
+            **echo,
+            "output": [self.item(item) for item in response.get("output") or ()],
+        }
+
+    def item(self, item: dict[str, Any]) -> dict[str, Any]:
+        """An item of an answer."""
+        if "call_id" in item:
+            item = {**item, "call_id": _unique(item["call_id"], item.get("id"))}
+        if text_in(item, "type") in _CALLS:
+            namespace, name = self.namespaces.get(text_in(item, "name"), (None, ""))
+            return item if namespace is None else {**item, "name": name, "namespace": namespace}
+        if item.get("type") == "reasoning" and item.get("encrypted_content"):
+            thought: Any = {_SEALED: item["encrypted_content"]}
+            return {**item, "encrypted_content": self.seal.close(thought)}
+        return item
+
+
+def _unique(call_id: Any, item_id: Any) -> Any:
+    """An id that no other answer has: the end of the item's own is what tells items apart."""
+    repeats = isinstance(call_id, str) and _REPEATING.match(call_id) and isinstance(item_id, str)
+    return f"{call_id}_{item_id[len(call_id) + 1 - _MAX_CALL_ID :]}" if repeats else call_id
+
+
+def to_native(
+    document: dict[str, Any], items: Sequence[tuple[str, Any]], seal: Seal
+) -> tuple[dict[str, Any], Namespaces, list[str], list[str]]:
+    """The body that Bedrock gets, the namespaces of its tools, the path of each tool, and those of what is left out.
+
+    Args:
+        items: all items of the conversation, each with its path. seal: opens thoughts.
+
+    Raises:
+        InvalidRequest: a namespace that cannot be flattened, with the path of the field.
+    """
+    body = {name: value for name, value in document.items() if name not in _ELSEWHERE}
+    body["store"] = False
+    ignored: list[str] = []
+    answered = {text_in(item, "call_id") for _, item in items if isinstance(item, dict) and "output" in item}
+    body["input"] = [made for path, item in items for made in _item(item, path, seal, answered, ignored)]
+    namespaces: Namespaces = {}
+    paths: list[str] = []
+    if isinstance(document.get("tools"), list):
+        flat = [
+            each for place, tool in enumerate(document["tools"]) for each in _flat(tool, f"tools[{place}]", ignored)
+        ]
+        body["tools"], paths = [tool for _, tool, _ in flat], [path for path, _, _ in flat]
+        plain = {text_in(tool, "name") for _, tool, namespace in flat if namespace is None}
+        for path, tool, namespace in flat:
+            name = text_in(tool, "name")
+            if namespace is not None and (name in namespaces or name in plain):
+                raise InvalidRequest(f"the tool {name!r} is declared twice", param=path)
+            if namespace is not None:
+                namespaces[name] = namespace
+    if isinstance(document.get("tool_choice"), dict):
+        tools = body.get("tools")
+        declared = {text_in(tool, "name"): text_in(tool, "type") for tool in tools} if isinstance(tools, list) else {}
+        body["tool_choice"] = _choice(document["tool_choice"], namespaces, declared)
+    return body, namespaces, paths, ignored
+
+
+def _item(item: Any, path: str, seal: Seal, answered: set[str], ignored: list[str]) -> Iterator[Any]:
+    if not isinstance(item, dict):
+        yield item
+        return
+    # what SDKs dump of an answer is full of members that are nothing
+    item = {name: value for name, value in item.items() if value is not None}
+    if item.get("type") == "reasoning" and item.get("encrypted_content"):
+        opened: Any = seal.open(str(item["encrypted_content"])) or {}
+        if _SEALED in opened:
+            yield {**item, "encrypted_content": opened[_SEALED]}
+            return
+        ignored.append(f"{path}.encrypted_content")
+        if item.get("content"):
+            yield {name: value for name, value in item.items() if name != "encrypted_content"}
+        return
+    if text_in(item, "type") in _CALLS:
+        if item.get("status") == "incomplete" and text_in(item, "call_id") not in answered:
+            ignored.append(path)
+            return
+        if item["type"] == "function_call" and not _is_json(item.get("arguments")):
+            ignored.append(f"{path}.arguments")
+            item = {**item, "arguments": "{}"}
+        if item.get("namespace"):
+            item = _without_namespace(item, f"{path}.namespace")
+    yield item
+
+
+def _is_json(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and json.loads(text.encode()) is not ...
+    except json.JsonError:
+        return False
+
+
+def _without_namespace(named: dict[str, Any], path: str) -> dict[str, Any]:
+    flat = {name: value for name, value in named.items() if name != "namespace"}
+    return {**flat, "name": flat_name(str(named["namespace"]), str(named.get("name", "")), path)}
+
+
+def _flat(tool: Any, path: str, ignored: list[str]) -> Iterator[tuple[str, Any, tuple[str, str] | None]]:
+    """Each tool that a declaration amounts to, with its path, and namespace and name where it has one.
+
+    What else a namespace says of itself has no place in a flat list, and is added to `ignored`.
+    """
+    if not isinstance(tool, dict) or tool.get("type") != "namespace":
+        yield path, tool, None
+        return
+    outer, inside = tool.get("name"), tool.get("tools")
+    if not isinstance(outer, str) or not outer or not isinstance(inside, list):
+        raise InvalidRequest("a namespace needs a name and tools", param=path)
+    ignored += [f"{path}.{name}" for name, said in tool.items() if name not in _OF_NAMESPACES and said is not None]
+    for place, inner in enumerate(inside):
+        name = inner.get("name") if isinstance(inner, dict) else None
+        if not isinstance(name, str) or inner.get("type") == "namespace":
+            raise InvalidRequest("a namespace holds tools with names", param=f"{path}.tools[{place}]")
+        flat = flat_name(outer, name, f"{path}.name")
+        yield f"{path}.tools[{place}]", {**inner, "name": flat}, (outer, name)
+
+
+def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[str, str]) -> dict[str, Any]:
+    choosing = Choosing(namespaces)
+    if isinstance(choice.get("tools"), list):
+        chosen = [made for tool in choice["tools"] for made in _chosen(tool, choosing, declared)]
+        return {**choice, "tools": chosen}
+    made = list(_chosen(choice, choosing, declared))
+    if len(made) > 1:
+        raise InvalidRequest(f"{choice.get('name')!r} is in several namespaces: say which", param="tool_choice")
+    return dict(made[0])
+
+
+def _chosen(tool: Any, choosing: Choosing, declared: dict[str, str]) -> Iterator[Any]:
+    """The tools that one of a choice means, by the names that Bedrock knows."""
+    name = text_in(tool, "name")
+    if not name or (name in declared and not tool.get("namespace") and tool.get("type") != "namespace"):
+        yield tool
+        return
+    namespace = None if tool.get("namespace") is None else text_in(tool, "namespace")
+    meant = choosing.meant(text_in(tool, "type"), namespace, name)
+    if meant is None:
+        yield _without_namespace(tool, "tool_choice") if tool.get("namespace") else tool
+    for flat in meant or ():
+        yield {"type": declared.get(flat, "function"), "name": flat}
+
+
+def usage_of(document: dict[str, Any]) -> Usage | None:
+    """The tokens that a response, or an event with one, tells of."""
+    inside = document.get("response")
+    usage = (inside if isinstance(inside, dict) else document).get("usage")
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("input_tokens_details") or {}
+    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
+    return Usage(
+        input=max((usage.get("input_tokens") or 0) - read - written, 0),
+        output=usage.get("output_tokens") or 0,
+        cache_read=read,
+        cache_write=written,
+        reasoning=(usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0,
+    )
+
+
+def from_document(document: dict[str, Any], facts: NativeFacts) -> dict[str, Any]:
+    """The response as its caller knows it.
+
+    Raises:
+        UpstreamFailed: it is none, or the model failed.
+    """
+    if document.get("object") != "response" or not isinstance(document.get("id"), str):
+        raise UpstreamFailed("Bedrock's reply made no sense", detail="no response")
+    if document.get("status") not in _ENDED:
+        raise _failure(document)
+    return facts.response(document)
+
+
+def _failure(response: dict[str, Any]) -> UpstreamFailed:
+    error = response.get("error")
+    words = error if isinstance(error, dict) else {"message": error}
+    return UpstreamFailed(str(words.get("message") or "the model did not answer"), detail=str(words.get("code", "")))
+
+
+class NativeResponseStream:
+    """Passes one stream on."""
+
+    def __init__(self, facts: NativeFacts) -> None:
+        self._facts = facts
+        self._number = 0
+        self._response: dict[str, Any] = {"object": "response", "output": []}
+        self._last: dict[str, Any] | None = None
+
+    def from_document(self, document: dict[str, Any]) -> bytes:
+        """The frames for one of OpenAI's events; the one that ends the response waits for it to be kept."""
+        return b"".join(self._frames(document))
+
+    def ended(self) -> dict[str, Any]:
+        """The response object of a stream that has come to its end.
+
+        Raises:
+            UpstreamFailed: the model failed.
+        """
+        is_whole = isinstance(self._response.get("id"), str) and self._response.get("status") in _ENDED
+        if self._last is None or not is_whole:
+            raise _failure(self._response)
+        return self._response
+
+    def last(self, response: dict[str, Any]) -> bytes:
+        """The frame that ends a stream which ended well."""
+        return self._frame({**(self._last or {}), "response": response})
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that broke, or of a model that failed, which says so itself."""
+        own = self._response.get("error") if self._last is not None else None
+        detail = own or {"code": words_of(error)[1] or "server_error", "message": error.message}
+        response = {**self._response, "status": "failed", "error": detail, "store": False}
+        return self._frame({"type": "response.failed", "response": response})
+
+    def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
+        match document:
+            case {"response": dict(response)}:
+                self._response = self._facts.response(response)
+                document = {**document, "response": self._response}
+            case {"item": dict(item)}:
+                document = {**document, "item": self._facts.item(item)}
+            case {"name": str(name)} if name in self._facts.namespaces:
+                document = {**document, "name": self._facts.namespaces[name][1]}
+        if document["type"] in LAST:
+            self._last = document
+        else:
+            yield self._frame(document)
+
+    def _frame(self, document: dict[str, Any]) -> bytes:
+        """The frame, numbered anew: what Bedrock numbered, and what ends a broken stream, are one row."""
+        kind = document["type"]
+        if not _KIND.match(kind):
+            raise TypeError
+        numbered = {**document, "sequence_number": self._number}
+        self._number += 1
+        return named_frame(kind, json.dumps(numbered))

@@ -1,0 +1,214 @@
+"""A request for a response becomes a call: pure, and blind to models. Contracts 2 and 5."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from app.converse.call import Intent, ModelCall
+from app.converse.content import ContentBlock
+from app.converse.request import ConverseRequest, Message
+from app.converse.request_metadata import request_metadata
+from app.dialects.http.documents import unknown_fields
+from app.dialects.openai.common import media as openai_media
+from app.dialects.openai.common.cache import cache_point, cache_points_last
+from app.dialects.openai.common.tools import custom_use, function_use
+from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.response_context import IMAGE
+from app.dialects.openai.responses.schema_in import (
+    CustomCallItem,
+    FilePart,
+    FunctionCallItem,
+    ImagePart,
+    Item,
+    MessageItem,
+    OtherItem,
+    OutputItem,
+    ReasoningItem,
+    RefusalPart,
+    ResponseHead,
+    ResponseRequest,
+)
+from app.dialects.openai.responses.tools import flat_name, tool_config
+from app.errors import InvalidRequest
+from app.wire import json
+
+KEPT = "previous_response_id"
+SEALED = "reasoning.encrypted_content"
+_TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
+_NAMES: dict[str, tuple[str, ...]] = {
+    "messages": ("input",),
+    "reasoning_effort": ("reasoning.effort",),
+    "response_format.json_schema.schema": ("text.format.schema",),
+}
+_DEFAULTS = {"truncation": "disabled"}
+# what items and parts carry that were answers once
+_OF_ANSWERS = frozenset({"id", "status", "annotations", "logprobs", "summary", "phase"})
+
+
+def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier: Sequence[Item] = ()) -> ModelCall:
+    """The call that a request asks for.
+
+    Args:
+        seal: reads the thoughts of the conversation.
+        sent: the items that the request adds to it. earlier: what is kept of it.
+
+    Raises:
+        InvalidRequest: a value that cannot be honoured and must not be ignored, with the path of its field.
+    """
+    refuse(request)
+    body: ConverseRequest = {"messages": []}
+    ignored = list(_ignored(request))
+    system: list[Any] = [{"text": request.instructions}] if request.instructions else []
+    places = [(item, KEPT) for item in earlier]
+    places += [(item, f"input[{place}]") for place, item in enumerate(sent)]
+    answered = {item.call_id for item, _ in places if isinstance(item, OutputItem)}
+    for item, path in places:
+        if isinstance(item, FunctionCallItem | CustomCallItem) and _is_cut_off(item, answered):
+            ignored.append(path)
+        else:
+            _add(item, path, body, system, seal, ignored)
+    if not body["messages"] and not system:
+        raise InvalidRequest("must hold a message", param="input")
+    if system:
+        body["system"] = system
+    inference: dict[str, Any] = {
+        "maxTokens": request.max_output_tokens,
+        "temperature": request.temperature,
+        "topP": request.top_p,
+    }
+    if given := {name: value for name, value in inference.items() if value is not None}:
+        body["inferenceConfig"] = given  # type: ignore[typeddict-item]
+    if config := tool_config(request, ignored):
+        body["toolConfig"] = config
+    if request.service_tier in ("scale", "fast"):
+        raise InvalidRequest("service_tier must be auto, default, flex or priority", param="service_tier")
+    if request.service_tier in _TIERS:
+        body["serviceTier"] = {"type": _TIERS[request.service_tier]}  # type: ignore[typeddict-item]
+    _add_format(request, body)
+    _add_labels(request, body, ignored)
+    wanted = request.text.format if request.text is not None else None
+    intent = Intent(
+        effort=request.reasoning.effort if request.reasoning is not None else None,
+        forbid_tools=request.tool_choice == "none",
+        single_tool_call=request.parallel_tool_calls is False,
+        json_object=wanted is not None and wanted.type == "json_object",
+    )
+    return ModelCall(request.model, body, intent, ignored, _NAMES)
+
+
+def _add_labels(request: ResponseRequest, body: ConverseRequest, ignored: list[str]) -> None:
+    people = {"user": request.user, "safety_identifier": request.safety_identifier}
+    labels, unfit = request_metadata(people, request.metadata)
+    if labels:
+        body["requestMetadata"] = labels
+    ignored += [f"metadata.{name}" for name in unfit]
+
+
+def _is_cut_off(item: FunctionCallItem | CustomCallItem, answered: set[str]) -> bool:
+    """A call that the model did not finish, and that nobody answered: no model takes one back."""
+    return item.status == "incomplete" and item.call_id not in answered
+
+
+def refuse(request: ResponseRequest | ResponseHead) -> None:
+    """Raises InvalidRequest for what would need servers of OpenAI's."""
+    for name, reason in (
+        ("background", "answers are not made in the background: leave it out, and stream"),
+        ("conversation", "conversations are not kept: send their items, or previous_response_id"),
+        ("prompt", "stored prompts are not here: send instructions and input"),
+    ):
+        if request.__dict__[name]:
+            raise InvalidRequest(reason, param=name)
+
+
+def _ignored(request: ResponseRequest) -> Iterator[str]:
+    for path, value in unknown_fields(request):
+        name = path.rpartition(".")[2]
+        is_of_an_answer = path.startswith("input[") and name in _OF_ANSWERS
+        if value not in ([], {}, None, _DEFAULTS.get(path)) and not is_of_an_answer:
+            yield path
+    if any(wanted != SEALED for wanted in request.include or ()):
+        yield "include"
+
+
+def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: Seal, ignored: list[str]) -> None:
+    messages = body["messages"]
+    match item:
+        case MessageItem(role="system" | "developer"):
+            blocks: list[Any] = _blocks(item.content, path)
+            if any("text" not in block and "cachePoint" not in block for block in blocks):
+                raise InvalidRequest("a message of this role holds only text", param=f"{path}.content")
+            if messages:
+                messages.append({"role": "system", "content": blocks})
+            else:
+                system += blocks
+        case MessageItem():
+            messages.append({"role": item.role, "content": _blocks(item.content, path)})  # type: ignore[typeddict-item]
+        case FunctionCallItem():
+            name = flat_name(item.namespace, item.name, f"{path}.namespace")
+            use = function_use(item.call_id, name, item.arguments, f"{path}.arguments", ignored)
+            messages.append({"role": "assistant", "content": [{"toolUse": use}]})
+        case CustomCallItem():
+            name = flat_name(item.namespace, item.name, f"{path}.namespace")
+            use = custom_use(item.call_id, name, item.input)
+            messages.append({"role": "assistant", "content": [{"toolUse": use}]})
+        case OutputItem():
+            content, points = cache_points_last(_blocks(item.output, path, "output"))
+            _append_result(messages, [{"toolResult": {"toolUseId": item.call_id, "content": content}}, *points])
+        case ReasoningItem():
+            thought = seal.open(item.encrypted_content) if item.encrypted_content else None
+            # one that another lane sealed holds nothing of Converse's
+            if thought is not None and thought.keys() & {"reasoningText", "redactedContent"}:
+                messages.append({"role": "assistant", "content": [{"reasoningContent": thought}]})
+            elif item.encrypted_content:
+                ignored.append(f"{path}.encrypted_content")
+        case OtherItem() if item.type == IMAGE:
+            pass  # Converse does not take back what a model drew: `result` is among the fields that nobody knows
+        case _:
+            reason = f"an item {item.type!r} needs OpenAI's own servers"
+            raise InvalidRequest(reason, param=path)
+
+
+def _append_result(messages: list[Message], result: list[ContentBlock]) -> None:
+    """Results that follow each other answer the calls of one turn, so they share one."""
+    last = messages[-1]["content"] if messages and messages[-1]["role"] == "user" else []
+    if last and "toolResult" in last[0]:
+        last += result
+    else:
+        messages.append({"role": "user", "content": result})
+
+
+def _blocks(content: str | list[Any], path: str, field: str = "content") -> list[ContentBlock]:
+    if isinstance(content, str):
+        return [{"text": content}] if content else []
+    blocks: list[ContentBlock] = []
+    for place, part in enumerate(content):
+        here = f"{path}.{field}[{place}]"
+        match part:
+            case ImagePart():
+                if part.image_url is None:
+                    reason = "file_id is not supported: send image_url" if part.file_id else "is missing"
+                    raise InvalidRequest(reason, param=f"{here}.image_url")
+                blocks.append({"image": openai_media.image_of(part.image_url, f"{here}.image_url")})
+            case FilePart():
+                if part.file_url is not None:
+                    raise InvalidRequest("files are not fetched here: send file_data", param=f"{here}.file_url")
+                document = openai_media.document_of(part.file_data, part.filename, part.file_id, f"{here}.file_data")
+                blocks.append({"document": document})
+            case RefusalPart():
+                blocks.append({"text": part.refusal})
+            case _:
+                blocks += [{"text": part.text}] if part.text else []
+        if not isinstance(part, RefusalPart) and part.prompt_cache_breakpoint is not None:
+            blocks.append(cache_point(part.prompt_cache_breakpoint))
+    return blocks
+
+
+def _add_format(request: ResponseRequest, body: ConverseRequest) -> None:
+    wanted = request.text.format if request.text is not None else None
+    if wanted is None or wanted.type != "json_schema":
+        return
+    if wanted.schema_ is None:
+        raise InvalidRequest("json_schema needs a schema", param="text.format.schema")
+    definition: Any = {"schema": json.dumps_text(wanted.schema_), "name": wanted.name or "answer"}
+    if wanted.description:
+        definition["description"] = wanted.description
+    body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}

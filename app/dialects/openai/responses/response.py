@@ -1,0 +1,99 @@
+"""A reply becomes a response. Contracts 2.2 and 5."""
+
+from typing import Any
+
+from app.converse.reply import Reply
+from app.converse.usage import Usage
+from app.dialects.openai.responses.response_context import (
+    IMAGE,
+    INCOMPLETE,
+    MALFORMED,
+    ResponseFacts,
+    annotation,
+    image_item,
+    message_item,
+    new_item_id,
+)
+from app.errors import UpstreamFailed
+from app.wire import json
+
+
+def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
+    """The response object.
+
+    Raises:
+        UpstreamFailed: the model broke its own format, as the stop reason tells.
+    """
+    if reply["stopReason"] in MALFORMED:
+        raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
+    gathered = _Gathered(facts)
+    for block in reply["output"]["message"]["content"]:
+        gathered.add(block)
+    output = gathered.items()
+    if reply["stopReason"] in INCOMPLETE and output and output[-1].get("status") and output[-1]["type"] != IMAGE:
+        output[-1]["status"] = "incomplete"
+    usage: Any = reply["usage"]
+    more = reply.get("additionalModelResponseFields")
+    return facts.ended(reply["stopReason"], output, Usage.of(usage, more), reply.get("serviceTier"))
+
+
+class _Gathered:
+    """The items, gathered block by block."""
+
+    def __init__(self, facts: ResponseFacts) -> None:
+        self._facts = facts
+        self._items: list[dict[str, Any]] = []
+        self._messages: list[_Message] = []
+
+    def add(self, block: Any) -> None:
+        """Add the item that a block is; what a tool of the provider's own did has no words here."""
+        match block:
+            case {"text": text}:
+                self._message().say(text, [])
+            case {"citationsContent": cited}:
+                text = "".join(piece.get("text", "") for piece in cited.get("content", []))
+                self._message().say(text, cited.get("citations", []))
+            case {"reasoningContent": thought}:
+                self._items.append(self._facts.reasoning_item(new_item_id("reasoning"), thought))
+            case {"image": {"source": {"bytes": image}}}:
+                self._items.append(image_item(new_item_id(IMAGE), image, "completed"))
+            case {"toolUse": tool} if tool.get("type") != "server_tool_use":
+                kind = "custom_tool_call" if tool["name"] in self._facts.custom_tools else "function_call"
+                arguments = json.dumps_text(tool["input"])
+                call = self._facts.call_item(new_item_id(kind), tool["toolUseId"], tool["name"], arguments, "completed")
+                self._items.append(call)
+
+    def _message(self) -> "_Message":
+        """Blocks of text that follow each other are one message: clients take the last one for the answer."""
+        if not self._items or self._items[-1]["type"] != "message":
+            self._messages.append(_Message())
+            self._items.append(self._messages[-1].item)
+        return self._messages[-1]
+
+    def items(self) -> list[dict[str, Any]]:
+        """All of them."""
+        for message in self._messages:
+            message.end()
+        return self._items
+
+
+class _Message:
+    """A message under way."""
+
+    def __init__(self) -> None:
+        self.item = message_item(new_item_id("message"), "", [], "completed")
+        self._part = self.item["content"][0]
+        self._pieces: list[str] = []
+        self._length = 0
+
+    def say(self, text: str, citations: list[Any]) -> None:
+        """Add a text, and what bears it out."""
+        start = self._length
+        self._pieces.append(text)
+        self._length += len(text)
+        made = (annotation(citation, start, self._length) for citation in citations)
+        self._part["annotations"] += [each for each in made if each]
+
+    def end(self) -> None:
+        """Put the texts together."""
+        self._part["text"] = "".join(self._pieces)

@@ -1,0 +1,142 @@
+"""What a translator of answers must know of the request, and the objects that both ways of answering share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct, field
+
+from app.converse.content import ReasoningContentBlock
+from app.converse.request import ServiceTier
+from app.converse.usage import Usage
+from app.dialects.http import identifiers as ids
+from app.dialects.openai.common.tools import custom_input
+from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.schema_in import ResponseRequest
+
+# why an answer is not complete, by Converse's stop reason
+INCOMPLETE = {
+    "max_tokens": "max_output_tokens",
+    "model_context_window_exceeded": "max_output_tokens",
+    "guardrail_intervened": "content_filter",
+    "content_filtered": "content_filter",
+    "refusal": "content_filter",
+}
+IMAGE = "image_generation_call"
+MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
+
+
+class ResponseFacts(Struct, frozen=True):
+    """id and created_at (seconds since the epoch) of the answer, the model as the caller named it, and the request.
+
+    echo: the request's document, of which some members are given back as they came. seal: closes thoughts; None where
+    the caller did not ask for them. namespaces: of tools, by the model's names.
+    """
+
+    id: str
+    created_at: int
+    model: str
+    request: ResponseRequest
+    echo: Mapping[str, Any] = field(default_factory=dict)
+    seal: Seal | None = None
+    custom_tools: frozenset[str] = frozenset()
+    namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def response(self, status: str, **members: Any) -> dict[str, Any]:
+        """The response object."""
+        request = self.request
+        echo = {name: value for name, value in self.echo.items() if value is not None}
+        return {
+            "id": self.id,
+            "object": "response",
+            "created_at": self.created_at,
+            "status": status,
+            "background": False,
+            "error": None,
+            "incomplete_details": None,
+            "instructions": request.instructions,
+            "max_output_tokens": request.max_output_tokens,
+            "metadata": request.metadata or {},
+            "model": self.model,
+            "output": [],
+            "parallel_tool_calls": request.parallel_tool_calls is not False,
+            "previous_response_id": request.previous_response_id,
+            "reasoning": echo.get("reasoning", {"effort": None, "summary": None}),
+            "store": request.store is not False,
+            "temperature": request.temperature,
+            "text": echo.get("text", {"format": {"type": "text"}}),
+            "tool_choice": echo.get("tool_choice", "auto"),
+            "tools": echo.get("tools", []),
+            "top_p": request.top_p,
+            "truncation": "disabled",
+            "usage": None,
+            **members,
+        }
+
+    def ended(
+        self, stop_reason: str, output: list[dict[str, Any]], usage: Usage, tier: ServiceTier | None = None
+    ) -> dict[str, Any]:
+        """The response object of an answer that has come to its end. tier: in which it was served, if that was told."""
+        reason = INCOMPLETE.get(stop_reason)
+        details = None if reason is None else {"reason": reason}
+        status = "completed" if reason is None else "incomplete"
+        served = {} if tier is None else {"service_tier": tier["type"]}
+        return self.response(status, output=output, usage=usage_body(usage), incomplete_details=details, **served)
+
+    def reasoning_item(self, item_id: str, thought: ReasoningContentBlock) -> dict[str, Any]:
+        """A thought. Its words are the summary, as OpenAI's models show theirs; all of it is sealed, if asked for."""
+        text = thought.get("reasoningText", {}).get("text", "")
+        summary = [{"type": "summary_text", "text": text}] if text else []
+        item = {"id": item_id, "type": "reasoning", "summary": summary}
+        return item if self.seal is None else {**item, "encrypted_content": self.seal.close(thought)}
+
+    def call_item(self, item_id: str, call_id: str, name: str, arguments: str, status: str) -> dict[str, Any]:
+        """A call, under the name that the caller gave the tool."""
+        namespace, own = self.namespaces.get(name, (None, name))
+        head = {"id": item_id, "call_id": call_id, "name": own, "status": status}
+        if namespace is not None:
+            head["namespace"] = namespace
+        if name in self.custom_tools:
+            return {**head, "type": "custom_tool_call", "input": custom_input(arguments) if arguments else ""}
+        return {**head, "type": "function_call", "arguments": arguments}
+
+
+def message_item(item_id: str, text: str, annotations: list[Any], status: str) -> dict[str, Any]:
+    """A message of one text."""
+    content = [text_part(text, annotations)]
+    return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": content}
+
+
+def image_item(item_id: str, image: str | None, status: str) -> dict[str, Any]:
+    """A picture that the model made, in base64, as OpenAI's own come. There is none while it is made."""
+    return {"id": item_id, "type": IMAGE, "status": status, "result": image}
+
+
+def text_part(text: str, annotations: list[Any]) -> dict[str, Any]:
+    """The text of a message."""
+    return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
+
+
+def new_item_id(kind: str) -> str:
+    """A fresh id for an item, with OpenAI's prefix for its kind."""
+    prefixes = {"message": "msg_", "reasoning": "rs_", "custom_tool_call": "ctc_", IMAGE: "ig_"}
+    return ids.new_id(prefixes.get(kind, "fc_"))
+
+
+def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any] | None:
+    """OpenAI's annotation for a citation of the web; others have none."""
+    web = citation.get("location", {}).get("web")
+    if web is None:
+        return None
+    title, url = citation.get("title", ""), web.get("url", "")
+    return {"type": "url_citation", "url": url, "title": title, "start_index": start, "end_index": end}
+
+
+def usage_body(usage: Usage) -> dict[str, Any]:
+    """OpenAI's usage: input tokens include the cached ones. Contracts 5.4."""
+    return {
+        "input_tokens": usage.prompt,
+        "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
+        "output_tokens": usage.output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": usage.prompt + usage.output,
+    }

@@ -1,0 +1,228 @@
+"""What a caller may send: openai 3.57's request for a response, field by field. Contracts 2.2."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, StrictBool, Tag
+
+from app.dialects.http.documents import Listed, Name, Open
+from app.dialects.openai.common.cache import CacheBreakpoint
+
+
+class TextPart(Open):
+    """Text, of whoever."""
+
+    type: Literal["input_text", "output_text", "text"]
+    text: str
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class ImagePart(Open):
+    """An image as a data: URL."""
+
+    type: Literal["input_image"]
+    image_url: str | None = None
+    file_id: str | None = None
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class FilePart(Open):
+    """A document as a data: URL, or as base64 with a file name."""
+
+    type: Literal["input_file"]
+    file_data: str | None = None
+    file_url: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class RefusalPart(Open):
+    """What the model refused, said back to it."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+Part = Annotated[TextPart | ImagePart | FilePart | RefusalPart, Field(discriminator="type")]
+
+
+class MessageItem(Open):
+    """A message. Its `type` may be left out."""
+
+    type: Literal["message"] | None = "message"
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | Listed[Part]
+
+
+class FunctionCallItem(Open):
+    """A call that the model made."""
+
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: str
+    namespace: str | None = None
+    status: str | None = None
+
+
+class CustomCallItem(Open):
+    """A call of a custom tool."""
+
+    type: Literal["custom_tool_call"]
+    call_id: str
+    name: str
+    input: str
+    namespace: str | None = None
+    status: str | None = None
+
+
+class OutputItem(Open):
+    """What came of a call."""
+
+    type: Literal["function_call_output", "custom_tool_call_output"]
+    call_id: str
+    output: str | Listed[Part]
+
+
+class ReasoningItem(Open):
+    """A thought of the model; only what this gateway sealed goes back to it."""
+
+    type: Literal["reasoning"]
+    encrypted_content: str | None = None
+
+
+class ReferenceItem(Open):
+    """An item of an answer that is kept."""
+
+    type: Literal["item_reference"] | None = None
+    id: str
+
+
+class OtherItem(Open):
+    """An item that needs OpenAI's own servers."""
+
+    type: str
+
+
+_ITEMS = {
+    "message": "message",
+    "function_call": "function_call",
+    "custom_tool_call": "custom_tool_call",
+    "function_call_output": "output",
+    "custom_tool_call_output": "output",
+    "reasoning": "reasoning",
+    "item_reference": "reference",
+}
+
+
+def is_reference(item: Any) -> bool:
+    """True if an item stands for one of an answer that is kept."""
+    return isinstance(item, dict) and _kind(item) == "reference"
+
+
+def _kind(value: Any) -> str:
+    members = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    kind = members.get("type")
+    if kind is None:
+        # OpenAI lets both leave their type out
+        kind = "item_reference" if "id" in members and "role" not in members else "message"
+    return _ITEMS.get(str(kind), "other")
+
+
+Item = Annotated[
+    Annotated[MessageItem, Tag("message")]
+    | Annotated[FunctionCallItem, Tag("function_call")]
+    | Annotated[CustomCallItem, Tag("custom_tool_call")]
+    | Annotated[OutputItem, Tag("output")]
+    | Annotated[ReasoningItem, Tag("reasoning")]
+    | Annotated[ReferenceItem, Tag("reference")]
+    | Annotated[OtherItem, Tag("other")],
+    Discriminator(_kind),
+]
+
+
+class Tool(Open):
+    """A tool: a function, a custom tool, a namespace of functions, or one of OpenAI's own."""
+
+    type: str
+    name: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    tools: Listed["Tool"] | None = None
+
+
+class ToolChoice(Open):
+    """Which tool is to be called."""
+
+    type: str
+    name: str | None = None
+    namespace: str | None = None
+    mode: Literal["auto", "required"] | None = None
+    tools: Listed["ToolChoice"] | None = None
+
+
+class Reasoning(Open):
+    """How hard to think."""
+
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    summary: str | None = None
+
+
+class TextFormat(Open):
+    """In which format to answer."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: str | None = None
+    description: str | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class TextConfig(Open):
+    """How the text of the answer is to be."""
+
+    format: TextFormat | None = None
+
+
+class ResponseHead(Open):
+    """What must be read of a request for a response before anybody knows by which lane it goes."""
+
+    model: Name = ""
+    input: str | Listed[Any] | None = None
+    include: Listed[str] | None = None
+    store: StrictBool | None = None
+    previous_response_id: str | None = None
+    stream: StrictBool | None = None
+    background: StrictBool | None = None
+    conversation: Any = None
+    prompt: Any = None
+
+
+class ResponseRequest(Open):
+    """The body of `POST /v1/responses`. See API.md for what each field does here."""
+
+    model: Name = ""
+    input: str | Listed[Item] = Field(default_factory=list)
+    instructions: str | None = None
+    max_output_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    stream: bool | None = None
+    tools: Listed[Tool] | None = None
+    tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: Reasoning | None = None
+    text: TextConfig | None = None
+    include: Listed[str] | None = None
+    store: bool | None = None
+    previous_response_id: str | None = None
+    metadata: dict[str, str] | None = None
+    service_tier: Literal["auto", "default", "flex", "priority", "scale", "fast"] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    background: bool | None = None
+    conversation: Any = None
+    prompt: Any = None

@@ -1,0 +1,58 @@
+"""What a caller gets, for the OpenAPI page and the tests. Contracts 2.2."""
+
+from typing import Any, Literal
+
+from app.dialects.http.documents import Shown
+
+
+class ResponseUsage(Shown):
+    """Tokens spent; `input_tokens` includes the cached ones."""
+
+    input_tokens: int
+    input_tokens_details: dict[str, int]
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
+class ResponseOut(Shown):
+    """An answer."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete", "failed", "in_progress"]
+    model: str
+    output: list[dict[str, Any]]
+    usage: ResponseUsage | None
+    service_tier: str | None = None
+    error: dict[str, Any] | None
+    incomplete_details: dict[str, str] | None
+    previous_response_id: str | None
+    store: bool
+    metadata: dict[str, str]
+
+
+class TokensOut(Shown):
+    """The tokens of a request."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
+
+
+class ItemsOut(Shown):
+    """A page of items."""
+
+    object: Literal["list"] = "list"
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedOut(Shown):
+    """An answer that is forgotten."""
+
+    id: str
+    object: Literal["response"] = "response"
+    deleted: bool = True

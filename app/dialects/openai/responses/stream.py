@@ -1,0 +1,248 @@
+"""Events become OpenAI's events of a response, in the order that its SDK and Codex need. Contracts 2.1."""
+
+from base64 import b64decode, b64encode
+from collections import defaultdict
+from collections.abc import Iterable
+from io import StringIO
+from typing import Any
+
+from app.converse.events import Event
+from app.converse.request import ServiceTier
+from app.converse.usage import Usage
+from app.dialects.openai.common.errors import words_of
+from app.dialects.openai.responses.response_context import (
+    IMAGE,
+    INCOMPLETE,
+    MALFORMED,
+    ResponseFacts,
+    annotation,
+    image_item,
+    message_item,
+    new_item_id,
+    text_part,
+)
+from app.errors import GatewayError, UpstreamFailed
+from app.wire import json
+from app.wire.sse import named_frame
+
+
+class ResponseStream:
+    """Translates one stream."""
+
+    def __init__(self, facts: ResponseFacts) -> None:
+        self._facts = facts
+        self._number = 0
+        self._open: dict[int, _Item] = {}
+        self._output: dict[int, dict[str, Any]] = {}
+        self._places = 0
+        self._stop = ""
+        self._usage: dict[str, Any] | None = None
+        self._tier: ServiceTier | None = None
+        self._more: Any = None
+        self._closing: _Item | None = None
+
+    def from_event(self, event: Event) -> bytes:
+        """The frames for an event; empty if it says nothing that a caller sees."""
+        return b"".join(self._frames(event))
+
+    def ended(self) -> dict[str, Any]:
+        """The response object of a stream that has come to its end; where no usage came, it says so with zeros.
+
+        Raises:
+            UpstreamFailed: the model broke its own format, as the stop reason tells, or no reason was given.
+        """
+        if not self._stop or self._stop in MALFORMED:
+            raise UpstreamFailed("the model's output was malformed", detail=self._stop)
+        return self._facts.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more), self._tier)
+
+    def last(self, response: dict[str, Any]) -> bytes:
+        """The frame that ends a stream which ended well."""
+        return self._event(f"response.{response['status']}", response=response)
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that broke."""
+        detail = {"code": words_of(error)[1] or "server_error", "message": error.message}
+        # how its last item would have ended nobody knows
+        closing = [*self._close("incomplete")]
+        for index in [index for index, item in self._open.items() if item.kind == "message"]:
+            self._closing = self._ended(index)
+            closing += self._close("incomplete")
+        response = {**self._facts.response("failed", output=self._in_order(), error=detail), "store": False}
+        return b"".join((*closing, self._event("response.failed", response=response)))
+
+    def _in_order(self) -> list[dict[str, Any]]:
+        return [self._output[place] for place in sorted(self._output)]
+
+    def _event(self, kind: str, **members: Any) -> bytes:
+        payload = json.dumps({"type": kind, "sequence_number": self._number, **members})
+        self._number += 1
+        return named_frame(kind, payload)
+
+    def _frames(self, event: Any) -> Iterable[bytes]:
+        match event:
+            case {"contentBlockDelta": {"delta": delta, "contentBlockIndex": index}}:
+                yield from self._delta(index, delta)
+            case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index}}:
+                if tool.get("type") != "server_tool_use":
+                    kind = "custom_tool_call" if tool["name"] in self._facts.custom_tools else "function_call"
+                    yield from self._begin(index, _Item(kind, new_item_id(kind), tool["toolUseId"], tool["name"]))
+            case {"contentBlockStop": {"contentBlockIndex": index}}:
+                if index in self._open:
+                    yield from self._close("completed")
+                    self._closing = self._ended(index)
+            case {"messageStart": _}:
+                response = self._facts.response("in_progress")
+                yield self._event("response.created", response=response)
+                yield self._event("response.in_progress", response=response)
+            case {"messageStop": {"stopReason": reason, **more}}:
+                self._stop, self._more = reason, more.get("additionalModelResponseFields")
+                if reason in MALFORMED:
+                    self._closing = None
+                    return
+                yield from self._close("incomplete" if reason in INCOMPLETE else "completed")
+            case {"metadata": {"usage": usage} as metadata}:
+                self._usage = usage
+                self._tier = metadata.get("serviceTier")
+
+    def _delta(self, index: int, delta: Any) -> Iterable[bytes]:
+        match delta:
+            case {"text": text}:
+                if text:
+                    item = yield from self._begun(index, "message")
+                    item.say(text)
+                    yield self._piece("response.output_text.delta", item, delta=text, content_index=0, logprobs=[])
+            case {"citation": citation}:
+                item = yield from self._begun(index, "message")
+                item.citations.append(citation)
+            case {"image": {"source": {"bytes": image}}}:
+                item = yield from self._begun(index, IMAGE)
+                item.pieces.append(image)
+            case {"toolUse": {"input": piece}} if piece and index in self._open:
+                item = self._open[index]
+                item.pieces.append(piece)
+                if item.kind == "function_call":
+                    yield self._piece("response.function_call_arguments.delta", item, delta=piece)
+            case {"reasoningContent": thought}:
+                item = yield from self._begun(index, "reasoning")
+                for member, value in thought.items():
+                    item.thought[member].write(value)
+                if text := thought.get("text"):
+                    yield from self._thought_piece(item, text)
+
+    def _thought_piece(self, item: "_Item", text: str) -> Iterable[bytes]:
+        if not item.pieces:
+            part = {"type": "summary_text", "text": ""}
+            yield self._piece("response.reasoning_summary_part.added", item, summary_index=0, part=part)
+        item.pieces.append(text)
+        yield self._piece("response.reasoning_summary_text.delta", item, summary_index=0, delta=text)
+
+    def _begun(self, index: int, kind: str) -> Any:
+        """The item of a block, begun where it is new; but blocks of text that follow each other are one message."""
+        if index not in self._open:
+            if kind == "message" and self._closing is not None and self._closing.kind == kind:
+                self._open[index], self._closing = self._closing, None
+            else:
+                yield from self._begin(index, _Item(kind, new_item_id(kind)))
+        return self._open[index]
+
+    def _ended(self, index: int) -> "_Item":
+        item = self._open.pop(index)
+        item.end_block()
+        return item
+
+    def _begin(self, index: int, item: "_Item") -> Iterable[bytes]:
+        yield from self._close("completed")
+        item.place = self._places
+        self._places += 1
+        self._open[index] = item
+        if item.kind == "message":
+            shown = {**message_item(item.id, "", [], "in_progress"), "content": []}
+        elif item.kind == "reasoning":
+            shown = {"id": item.id, "type": "reasoning", "summary": []}
+        elif item.kind == IMAGE:
+            shown = image_item(item.id, None, "in_progress")
+        else:
+            shown = self._facts.call_item(item.id, item.call_id, item.name, "", "in_progress")
+        yield self._event("response.output_item.added", output_index=item.place, item=shown)
+        if item.kind == "message":
+            yield self._piece("response.content_part.added", item, content_index=0, part=text_part("", []))
+
+    def _close(self, status: str) -> Iterable[bytes]:
+        """The end of the item whose block has ended. It waits for what follows: only that tells how it ended."""
+        item, self._closing = self._closing, None
+        if item is None:
+            return
+        text = "".join(item.pieces)
+        match item.kind:
+            case "message":
+                annotations = item.annotations
+                yield self._piece("response.output_text.done", item, content_index=0, text=text, logprobs=[])
+                part = text_part(text, annotations)
+                yield self._piece("response.content_part.done", item, content_index=0, part=part)
+                done = message_item(item.id, text, annotations, status)
+            case "reasoning":
+                if item.pieces:
+                    part = {"type": "summary_text", "text": text}
+                    yield self._piece("response.reasoning_summary_text.done", item, summary_index=0, text=text)
+                    yield self._piece("response.reasoning_summary_part.done", item, summary_index=0, part=part)
+                done = self._facts.reasoning_item(item.id, item.block())
+            case kind if kind == IMAGE:
+                # each piece is whole in its own base64
+                image = b64encode(b"".join(map(b64decode, item.pieces))).decode()
+                done = image_item(item.id, image, "completed")
+            case _:
+                done = self._facts.call_item(item.id, item.call_id, item.name, text or "{}", status)
+                if item.kind == "function_call":
+                    name = done["name"]
+                    if not text:
+                        yield self._piece("response.function_call_arguments.delta", item, delta="{}")
+                    yield self._piece(
+                        "response.function_call_arguments.done", item, arguments=done["arguments"], name=name
+                    )
+                else:
+                    yield self._piece("response.custom_tool_call_input.delta", item, delta=done["input"])
+                    yield self._piece("response.custom_tool_call_input.done", item, input=done["input"])
+        self._output[item.place] = done
+        yield self._event("response.output_item.done", output_index=item.place, item=done)
+
+    def _piece(self, kind: str, item: "_Item", **members: Any) -> bytes:
+        return self._event(kind, item_id=item.id, output_index=item.place, **members)
+
+
+class _Item:
+    """An item under way."""
+
+    __slots__ = (
+        "annotations", "call_id", "citations", "id", "kind", "length", "name", "pieces", "place", "start", "thought",
+    )  # fmt: skip
+
+    def __init__(self, kind: str, item_id: str, call_id: str = "", name: str = "") -> None:
+        self.kind = kind
+        self.id = item_id
+        self.call_id = call_id
+        self.name = name
+        self.place = 0
+        self.pieces: list[str] = []
+        self.citations: list[Any] = []
+        self.annotations: list[dict[str, Any]] = []
+        self.start = 0
+        self.length = 0
+        self.thought: defaultdict[str, StringIO] = defaultdict(StringIO)
+
+    def say(self, text: str) -> None:
+        """A piece of a message has come."""
+        self.pieces.append(text)
+        self.length += len(text)
+
+    def end_block(self) -> None:
+        """A block has ended, and its citations are of the text that it added."""
+        made = (annotation(citation, self.start, self.length) for citation in self.citations)
+        self.annotations += [each for each in made if each is not None]
+        self.citations, self.start = [], self.length
+
+    def block(self) -> Any:
+        """The thought as Converse's block."""
+        thought = {member: text.getvalue() for member, text in self.thought.items()}
+        if "redactedContent" in thought:
+            return {"redactedContent": thought["redactedContent"]}
+        return {"reasoningText": {"text": "", **thought}}

@@ -1,0 +1,156 @@
+"""Tools and the choice among them. Those in a namespace, as Codex has, are flattened for the model and restored."""
+
+from collections.abc import Iterator
+
+from app.converse.request import Tool as ConverseTool
+from app.converse.request import ToolConfiguration
+from app.dialects.openai.common.tools import FREE_TEXT, NO_PARAMETERS, specification
+from app.dialects.openai.responses.schema_in import ResponseRequest, Tool, ToolChoice
+from app.errors import InvalidRequest
+
+_SEPARATOR = "__"
+_CALLABLE = ("function", "custom")
+# it stands before each name within it
+_LONGEST_NAMESPACE = 256
+
+Namespaces = dict[str, tuple[str, str]]
+
+
+def flat_name(namespace: str | None, name: str, path: str) -> str:
+    """The name by which a model knows a tool.
+
+    Args:
+        path: of the field that names the namespace.
+
+    Raises:
+        InvalidRequest: the name of the namespace is too long.
+    """
+    if not namespace:
+        return name
+    if len(namespace) > _LONGEST_NAMESPACE:
+        raise InvalidRequest(f"a namespace's name has at most {_LONGEST_NAMESPACE} letters", param=path)
+    return f"{namespace}{_SEPARATOR}{name}"
+
+
+class Choosing:
+    """Finds the tools in namespaces that one choice means.
+
+    Args:
+        namespaces: of the tools that have one, by the names that a model knows.
+    """
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._flat: dict[tuple[str | None, str | None], list[str]] = {}
+        for flat, (outer, own) in namespaces.items():
+            for meant in ((outer, own), (outer, None), (None, own)):
+                self._flat.setdefault(meant, []).append(flat)
+
+    def meant(self, kind: str, namespace: str | None, name: str | None) -> list[str] | None:
+        """The names of all tools in a namespace, or of those of one name, in one or in any; None where there are none.
+
+        Whoever chooses the same again gets nothing more.
+        """
+        wanted = (name, None) if kind == "namespace" else (namespace, name)
+        flat = self._flat.get(wanted)
+        if flat:
+            self._flat[wanted] = []
+        return flat
+
+
+def namespaces(request: ResponseRequest) -> Namespaces:
+    """Namespace and name of the tools that have one, by the name that a model knows."""
+    return {
+        flat_name(tool.name, inner.name, f"tools[{place}].name"): (tool.name, inner.name)
+        for place, tool in enumerate(request.tools or ())
+        if tool.type == "namespace" and tool.name
+        for inner in tool.tools or ()
+        if inner.name and inner.type in _CALLABLE
+    }
+
+
+def custom_names(request: ResponseRequest) -> frozenset[str]:
+    """The custom tools, whose calls are unwrapped on the way back, by the names that a model knows."""
+    return frozenset(
+        flat_name(namespace, tool.name, f"tools[{place}].name")
+        for place, outer in enumerate(request.tools or ())
+        for namespace, tool in ((None, outer), *((outer.name, inner) for inner in outer.tools or ()))
+        if tool.type == "custom" and tool.name
+    )
+
+
+def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfiguration | None:
+    """The toolConfig, or None where there are no tools; what has no effect is added to `ignored`.
+
+    Raises:
+        InvalidRequest: a tool without a name, one declared twice, or a choice of one that was not declared.
+    """
+    tools: list[ConverseTool] = []
+    names: set[str] = set()
+    for place, tool in enumerate(request.tools or ()):
+        declared = list(_declared(tool, f"tools[{place}]", ignored))
+        for each in declared:
+            name = each["toolSpec"]["name"]
+            if name in names:
+                raise InvalidRequest(f"the tool {name!r} is declared twice", param=f"tools[{place}]")
+            names.add(name)
+        tools += declared
+    choice = request.tool_choice
+    if not tools:
+        if choice not in (None, "none", "auto"):
+            raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+        return None
+    match choice:
+        case "required":
+            return {"tools": tools, "toolChoice": {"any": {}}}
+        case "auto":
+            return {"tools": tools, "toolChoice": {"auto": {}}}
+        case ToolChoice(type="allowed_tools"):
+            callable_ones = [each for each in choice.tools or () if each.type in (*_CALLABLE, "namespace")]
+            choosing = Choosing(namespaces(request))
+            wanted = {name for each in callable_ones for name in _meant(each, choosing, names)}
+            chosen = [tool for tool in tools if tool["toolSpec"]["name"] in wanted]
+            if not chosen:
+                raise InvalidRequest("allowed_tools must name tools", param="tool_choice")
+            return {"tools": chosen, "toolChoice": {"any": {}} if choice.mode == "required" else {"auto": {}}}
+        case ToolChoice():
+            meant = _meant(choice, Choosing(namespaces(request)), names)
+            if len(meant) > 1:
+                raise InvalidRequest(f"{choice.name!r} is in several namespaces: say which", param="tool_choice")
+            return {"tools": tools, "toolChoice": {"tool": {"name": meant[0]}}}
+        case _:
+            return {"tools": tools}
+
+
+def _meant(chosen: ToolChoice, choosing: Choosing, declared: set[str]) -> list[str]:
+    """The tools that a choice means, by the model's names: its own name, one in a namespace, or a whole namespace."""
+    name = chosen.name
+    if chosen.namespace is None and name is not None and name in declared:
+        return [name]
+    meant = choosing.meant(chosen.type, chosen.namespace, name)
+    if meant is None or name is None:
+        raise InvalidRequest(f"the tool {name or chosen.type!r} is not declared in tools", param="tool_choice")
+    return meant
+
+
+def _declared(tool: Tool, path: str, ignored: list[str], namespace: str | None = None) -> Iterator[ConverseTool]:
+    """The declarations that a tool amounts to; one that only OpenAI's servers run is added to `ignored`, and so is what
+    a namespace says of itself, which has no place in a flat list.
+    """
+    if tool.type == "namespace":
+        if namespace is not None:
+            raise InvalidRequest("a namespace holds no other", param=path)
+        if not tool.name:
+            raise InvalidRequest("a namespace needs a name", param=f"{path}.name")
+        if tool.description is not None:
+            ignored.append(f"{path}.description")
+        for place, inner in enumerate(tool.tools or ()):
+            yield from _declared(inner, f"{path}.tools[{place}]", ignored, tool.name)
+    elif tool.type not in _CALLABLE:
+        ignored.append(path)
+    elif not tool.name:
+        raise InvalidRequest("a tool needs a name", param=f"{path}.name")
+    elif tool.type == "custom":
+        yield {"toolSpec": specification(flat_name(namespace, tool.name, path), tool.description, FREE_TEXT)}
+    else:
+        name, parameters = flat_name(namespace, tool.name, path), tool.parameters or NO_PARAMETERS
+        yield {"toolSpec": specification(name, tool.description, parameters, strict=bool(tool.strict))}

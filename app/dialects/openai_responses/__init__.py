@@ -1,1 +1,0 @@
-"""OpenAI Responses, translated: for Codex and for programs that use OpenAI's newer API."""

@@ -1,0 +1,1 @@
+"""Paths that several dialects answer: the list of models, and paths that do not exist."""

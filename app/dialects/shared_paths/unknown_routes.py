@@ -1,0 +1,50 @@
+"""Paths that lead nowhere still answer in the language of whoever asked."""
+
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+
+from app.dialects.anthropic import errors as anthropic_messages
+from app.dialects.bedrock import errors as bedrock
+from app.dialects.http.endpoint import RECORD
+from app.dialects.http.responses import ErrorRenderer
+from app.dialects.openai.common import errors as openai_errors
+from app.errors import GatewayError, MethodNotAllowed, NotFound
+
+_BEDROCK_PATHS = (
+    "/model/",
+    "/foundation-model",
+    "/inference-profile",
+    "/guardrail",
+    "/async-invoke",
+    "/imported-models",
+    "/prompt-routers",
+    "/provisioned-model",
+)
+
+
+def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRenderer:
+    """How to render an error for a path without a door: as whoever asks is used to it, by its path or its headers.
+
+    Args:
+        version: the header `anthropic-version`.
+    """
+    if version or path.startswith("/v1/messages"):
+        return anthropic_messages.render_error
+    if path.startswith(_BEDROCK_PATHS) or authorization.startswith("AWS4-"):
+        return bedrock.render_error
+    return openai_errors.render_error
+
+
+async def answer_without_door(request: Request, exception: Exception) -> Response:
+    """The answer where no route took the request, or none with its method."""
+    path = request.url.path
+    error: GatewayError
+    if isinstance(exception, HTTPException) and exception.status_code == MethodNotAllowed.status:
+        error = MethodNotAllowed(f"{path} does not take {request.method}")
+    else:
+        error = NotFound(f"there is no {request.method} {path}: /docs lists what there is")
+    record = request.scope[RECORD]
+    record.error = error.kind
+    render = renderer_for(path, request.headers.get("authorization", ""), request.headers.get("anthropic-version", ""))
+    whole = render(error, record.request_id)
+    return Response(whole.body, whole.status, dict(whole.headers))

@@ -1,0 +1,1 @@
+"""Runs one call: plans its targets, makes attempts, reads the response and relays streams."""

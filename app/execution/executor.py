@@ -1,0 +1,393 @@
+"""Runs calls: over the targets of the name that the caller used, each asked in the way that suits it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+from weakref import ref
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.adaptation import Draft, tailor
+from app.adaptation.invoke import tailor_invoke
+from app.bedrock.client import BedrockClient, BedrockRequest
+from app.bedrock.endpoints import HOME, Place
+from app.bedrock.transport import HttpResponse
+from app.converse.call import ModelCall, NativeCall, NativeEvent
+from app.converse.events import Event
+from app.converse.reply import Reply
+from app.errors import (
+    GatewayError,
+    GuardrailIntervened,
+    GuardrailMissing,
+    InvalidRequest,
+    ModelDiffers,
+    ModelNotFound,
+    NotFound,
+    PermissionRefused,
+    ProfileRequired,
+)
+from app.execution.media import Fetcher
+from app.execution.operations import operation as ways
+from app.execution.operations.operation import Way
+from app.execution.relay import Relay
+from app.execution.request_context import Exchange
+from app.execution.stream_readers import UsageReader
+from app.governance.guardrail import Guardrail, Shown, as_text, is_missing
+from app.models.ids import ModelId, parse_model_id
+from app.observability.observer import Asked, RequestRecord
+from app.process.deadline import Deadline
+from app.process.off_loop import off_loop
+from app.routing.failover import Failover, Option
+from app.routing.planner import DEFAULT_ALIAS, Planner, Target
+from app.wire import json
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# the members of CountTokens' Converse input (botocore's service model)
+_COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
+_PROFILE_SECONDS = 3.0
+_BEHIND_SECONDS = 1.0
+_MOST_LESSONS = 3
+# the surfaces whose bodies are made for the traits of one model
+_FITTED = frozenset({"converse", "invoke", "count-tokens"})
+
+
+class Pipeline(Struct, frozen=True):
+    """Runs the calls of all dialects.
+
+    clients: those of Bedrock, by place; one of them is HOME's.
+    native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
+    find_behind: finds out which model stands behind a target whose name hides it; waits for some seconds at the most.
+    guardrail: one that is on every call. media: fetches what callers name by URL, where that is allowed.
+    """
+
+    clients: Mapping[Place, BedrockClient]
+    planner: Planner
+    failover: Failover
+    # features of Anthropic's format that this deployment lets pass beside those that are known
+    betas: frozenset[str] = frozenset()
+    native_surfaces: frozenset[str] = frozenset({"invoke", "openai", "mantle"})
+    find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
+    find_behind: Callable[[Target, float], Awaitable[None]] | None = None
+    guardrail: Guardrail | None = None
+    media: Fetcher | None = None
+
+    async def run(
+        self, exchange: Exchange, name: str, way_to: Callable[[Target], Way[T]], targets: list[Target] | None = None
+    ) -> T:
+        """What the first target that answers says, read in its way.
+
+        Args:
+            name: as the caller used it. way_to: the way to ask a target; raises InvalidRequest where that target
+                cannot carry the call. targets: those that are asked, if not all that the name stands for.
+
+        Raises:
+            GatewayError: as `Failover.run` does.
+        """
+        targets = await self.plan(name) if targets is None else targets
+        record = exchange.record
+        record.model, record.target = name or DEFAULT_ALIAS, targets[0].model.raw
+        if total := targets[0].limits.total:
+            exchange.deadline.shorten(total - record.elapsed_ms() / 1000, "limits")
+        noted = list(record.ignored), list(record.repaired)
+        chosen: dict[tuple[str, Place], str] = {}
+        # by a weak reference: an error holds its frames, and they this
+        failed: list[tuple[ref[GatewayError], Asked]] = []
+        first: list[Way[T]] = []
+
+        async def prepare(target: Target) -> Option[T]:
+            way = await off_loop(exchange.size, partial(way_to, target))
+            first.append(way)
+            if lost := way.content_lost - first[0].content_lost:
+                # what the first target could have carried must not be left out in silence
+                raise InvalidRequest("no other target can carry this", param=min(lost))
+
+            fitted, by = target, way
+
+            async def ask() -> T:
+                nonlocal fitted, by
+                for _ in range(_MOST_LESSONS):
+                    try:
+                        return await ask_by(fitted, by)
+                    except ModelDiffers as error:
+                        can_learn = by.lane != "identity" and by.surface in _FITTED
+                        learned = self.planner.learn(fitted, error) if can_learn else None
+                        if learned is None:
+                            raise
+                        other = await self._other_way(exchange, way_to, learned)
+                        if other is None or other.content_lost - by.content_lost:
+                            raise
+                    fitted, by = learned, other
+                return await ask_by(fitted, by)
+
+            async def ask_by(target: Target, way: Way[T]) -> T:
+                record.has_moved = record.has_moved or target.key != targets[0].key
+                record.target, record.place = target.model.raw, target.place.name
+                record.lane, record.surface = way.lane, way.surface
+                record.model_behind, record.tier = target.known.raw, way.tier
+                # what another attempt spent on an answer that was of no use is not this one's
+                record.usage = None
+                ignored, repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
+                record.ignored, record.repaired = ignored, repaired
+                try:
+                    return await self._ask(exchange, target, way, chosen)
+                except GatewayError as error:
+                    # another call of this request may have changed what the record tells meanwhile
+                    name, known, place = chosen.get(target.key, target.model.raw), target.known.raw, target.place.name
+                    whom = name, place, way.lane, way.surface, known, way.tier
+                    asked = Asked(*whom, error.upstream_request_id, record.usage, ignored, repaired)
+                    failed.append((ref(error), asked))
+                    raise
+
+            return Option((target.model.raw, target.place, way.surface), ask, is_verbatim=way.lane == "identity")
+
+        try:
+            return await self.failover.run([partial(prepare, target) for target in targets], exchange.deadline)
+        except GatewayError as error:
+            # the one that is told need not be the last: the log must not lay it to another target
+            for told, asked in failed:
+                if told() is error:
+                    record.tell_of(asked)
+            raise
+
+    async def _other_way(
+        self, exchange: Exchange, way_to: Callable[[Target], Way[T]], learned: Target
+    ) -> Way[T] | None:
+        """The way to ask a target that turned out to be other than was thought; nothing if it cannot be asked so."""
+        try:
+            return await off_loop(exchange.size, partial(way_to, learned))
+        except InvalidRequest:
+            return None
+
+    async def plan(self, name: str) -> list[Target]:
+        """The targets of a name: how each is asked depends on the model that stands behind it."""
+        targets = self.planner.plan(name)
+        return self.planner.plan(name) if await self._look_behind(targets, _BEHIND_SECONDS) else targets
+
+    async def _look_behind(self, targets: list[Target], patience: float) -> bool:
+        """Find out what stands behind the names of targets; True if anything had to be."""
+        hidden = [target for target in targets if target.known.is_opaque]
+        if not hidden or self.find_behind is None:
+            return False
+        await asyncio.gather(*(self.find_behind(target, patience) for target in hidden))
+        return True
+
+    async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[tuple[str, Place], str]) -> T:
+        """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.
+
+        Bedrock says so only when asked by the model's own id. The profile that is then found is `chosen` for the call,
+        and remembered once it has worked. Callers who speak Bedrock get its refusal: their path is not touched.
+        """
+        record, name = exchange.record, target.model.raw
+        if target.by_profile:
+            note_profile(record)
+        if target.key not in chosen:
+            try:
+                ask = await self._request(exchange, way, target.model)
+                return await self._attempt(exchange, target, way, ask)
+            except ProfileRequired:
+                is_ours_to_choose = way.lane != "identity" and target.place == HOME
+                profile = await self._profile_of(target.model, exchange.deadline) if is_ours_to_choose else None
+                if profile is None:
+                    raise
+                chosen[target.key] = profile
+            except (ModelNotFound, PermissionRefused) as error:
+                self.planner.forget(name)
+                if isinstance(error, ModelNotFound):
+                    error.message += _where_else(way, target)
+                raise
+        record.target = chosen[target.key]
+        note_profile(record)
+        ask = await self._request(exchange, way, parse_model_id(chosen[target.key]))
+        answer = await self._attempt(exchange, target, way, ask)
+        self.planner.remember(name, chosen[target.key])
+        return answer
+
+    async def _attempt(self, exchange: Exchange, target: Target, way: Way[T], request: BedrockRequest) -> T:
+        try:
+            return await self.clients[target.place].attempt(request, exchange.record, way.take, target.limits.waits)
+        except InvalidRequest as error:
+            if self.guardrail is not None and is_missing(error):
+                raise _without_guardrail(error) from None
+            raise
+
+    async def _request(self, exchange: Exchange, way: Way[T], model: ModelId) -> BedrockRequest:
+        request = await off_loop(exchange.size, partial(way.ask, model))
+        return request if way.is_checked else await self._guarded(exchange, request)
+
+    async def _guarded(self, exchange: Exchange, request: BedrockRequest) -> BedrockRequest:
+        """The request with the guardrail on it; what of it the guardrail would not see there, it is shown first."""
+        if self.guardrail is None:
+            return request
+        guarded, unseen = await off_loop(len(request.body), partial(self.guardrail.guard, request))
+        if unseen:
+            await self._show(self.guardrail, exchange, unseen)
+        return guarded
+
+    async def check(self, exchange: Exchange, texts: list[str]) -> None:
+        """Have the guardrail look at texts which go to a model that cannot have one; a way that they take `is_checked`.
+
+        Raises:
+            GuardrailIntervened: it blocks them. GatewayError: as `run` does.
+        """
+        if self.guardrail is None:
+            return
+        await self._ask_place(
+            ("guardrail", HOME, self.guardrail.identifier),
+            partial(self._show, self.guardrail, exchange, [as_text(text) for text in texts]),
+            exchange,
+        )
+
+    async def _show(self, guardrail: Guardrail, exchange: Exchange, content: list[Shown]) -> None:
+        """Show something to the guardrail once. Raises as `check` does."""
+        tries, before = exchange.record.tries, len(exchange.record.tries)
+        try:
+            said = await self.clients[HOME].attempt(guardrail.check(content), exchange.record, ways.read_document)
+        except GatewayError as error:
+            if isinstance(error, NotFound) or (isinstance(error, InvalidRequest) and is_missing(error)):
+                raise _without_guardrail(error) from None
+            error.detail = f"ApplyGuardrail: {error.detail or error.kind}"
+            raise
+        finally:
+            del tries[before:]  # it was no attempt at the model
+        if said.get("action") != "NONE":
+            raise GuardrailIntervened("the guardrail of this deployment blocked the input")
+
+    async def _profile_of(self, model: ModelId, deadline: Deadline) -> str | None:
+        """A courtesy, which must not keep Bedrock's refusal back for long."""
+        if self.find_profile is None:
+            return None
+        try:
+            async with asyncio.timeout(min(_PROFILE_SECONDS, deadline.remaining() / 2)):
+                return await self.find_profile(model)
+        except (GatewayError, TimeoutError) as error:
+            _log.warning("no inference profile could be found: %s", type(error).__name__)
+            return None
+
+    async def complete(self, exchange: Exchange, call: ModelCall) -> Reply:
+        """Translate, call Converse, and return its reply in the caller's terms. Raises as `run` does."""
+        return await self.run(exchange, call.model, lambda target: self.converse(exchange, call, target))
+
+    def converse(self, exchange: Exchange, call: ModelCall, target: Target) -> Way[Reply]:
+        """The way to ask a target for a whole reply by Converse."""
+        return ways.converse(self._tailored(call, target), exchange.record)
+
+    def converse_stream(self, exchange: Exchange, call: ModelCall, target: Target) -> Way[Relay[list[Event]]]:
+        """The way to ask a target for events by ConverseStream, a batch for each read; see `ways.converse_stream`."""
+        return ways.converse_stream(self._tailored(call, target), exchange.record)
+
+    def _tailored(self, call: ModelCall, target: Target) -> Draft:
+        """The call as its target's model gets it, with everything named that has no effect."""
+        draft = tailor(call, target.traits)
+        draft.ignored[:0] = call.ignored
+        return draft
+
+    def takes_natively(self, target: Target, body_format: str, *, with_schema: bool = False) -> bool:
+        """True if a surface of a target takes bodies of this format, so that nothing needs translation.
+
+        Args:
+            with_schema: the answer has to be of a JSON schema, which the model itself may not know how to keep to.
+        """
+        surface = target.native_surface(body_format)
+        takes_all = not with_schema or target.traits.structured == "native"
+        return takes_all and surface in self.native_surfaces and (self.guardrail is None or surface == "invoke")
+
+    def invoke(
+        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: UsageReader
+    ) -> Way[dict[str, Any]]:
+        """The way to ask a target by InvokeModel with a body of its own format.
+
+        Args:
+            usage_of: reads the tokens that a document of this format tells of.
+        """
+        draft = tailor_invoke(call, target.traits, self.betas)
+        way = ways.invoke(draft.body, ways.usage_or_headers(usage_of), exchange.record)
+        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+    def invoke_stream(
+        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: UsageReader, last: str
+    ) -> Way[Relay[list[NativeEvent]]]:
+        """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
+        draft = tailor_invoke(call, target.traits, self.betas)
+        way = ways.invoke_stream(draft.body, usage_of, last, exchange.record)
+        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+    def count(self, call: ModelCall, target: Target) -> Way[int]:
+        """The way to have the tokens of a call's input counted, as its target's model would get it."""
+        draft = self._tailored(call, target)
+        body: Any = draft.body
+        counted = {part: body[part] for part in _COUNTED if part in body}
+        way = ways.count_tokens(target.known, {"converse": counted})
+        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+    def count_natively(self, call: NativeCall, target: Target) -> Way[int]:
+        """The way to have the tokens of a body of the target's own format counted; it need not leave room to answer."""
+        draft = tailor_invoke(call, replace(target.traits, most_output=sys.maxsize), self.betas)
+        way = ways.count_tokens(target.known, {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}})
+        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+    async def forward(
+        self,
+        exchange: Exchange,
+        request: BedrockRequest,
+        name: str,
+        ask: Callable[[ModelId], BedrockRequest],
+        take: Callable[[HttpResponse], Awaitable[T]],
+    ) -> T:
+        """Send a caller's own request to Bedrock, and return what `take` makes of the answer.
+
+        Args:
+            request: as it came. name: of the model in it, if any. ask: the request with another model in its place.
+
+        Raises:
+            GatewayError: as `run` does, with Bedrock's own answer in `upstream` where there was one.
+        """
+        record, surface = exchange.record, exchange.record.surface
+        if self.planner.knows(name):
+            targets = self.planner.as_named(name)
+            # only the price depends on it, so nobody waits
+            await self._look_behind(targets, 0.0)
+            way = Way("identity", surface, ask if self.planner.is_ours(name) else lambda _: request, take)
+            answer = await self.run(exchange, name, lambda _: way, targets)
+            record.model_behind = self.planner.known(record.target).raw
+            return answer
+
+        async def attempt() -> T:
+            return await self.clients[HOME].attempt(await self._guarded(exchange, request), record, take)
+
+        # nobody knows this name, or there is none: what is asked is the place
+        return await self._ask_place((request.service, HOME, surface), attempt, exchange)
+
+    async def _ask_place(self, key: Hashable, attempt: Callable[[], Awaitable[T]], exchange: Exchange) -> T:
+        async def prepare() -> Option[T]:
+            return Option(key, attempt)
+
+        return await self.failover.run([prepare], exchange.deadline)
+
+
+def _where_else(way: Way[Any], target: Target) -> str:
+    """What helps a caller whose model was not found; who speaks Bedrock gets Bedrock's own words."""
+    if way.lane == "translated" and target.on_mantle:
+        return f" (on mantle Bedrock has it for callers of: {target.on_mantle})"
+    return " (GET /v1/models lists the text models that can be called)"
+
+
+def _without_guardrail(error: GatewayError) -> GuardrailMissing:
+    missing = GuardrailMissing("the guardrail of this deployment is not there", detail="GUARDRAIL_ID")
+    missing.upstream_request_id = error.upstream_request_id
+    return missing
+
+
+def note_profile(record: RequestRecord) -> None:
+    """Say, once for a request of however many calls, that a profile was asked instead of the model's own id."""
+    if "inference_profile" not in record.repaired:
+        record.repaired.append("inference_profile")

@@ -1,0 +1,63 @@
+"""Calls in OpenAI's own words, where Bedrock serves them for the model: at the runtime, or on mantle."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from app.adaptation.adapted_request import NativeDraft
+from app.adaptation.openai import tailor_chat, tailor_responses
+from app.bedrock.client import BedrockRequest
+from app.converse.call import NativeCall
+from app.execution.operations import operation as ways
+from app.execution.operations.operation import JSON, Way
+from app.execution.relay import Relay
+from app.execution.request_context import Exchange
+from app.execution.stream_readers import UsageReader
+from app.models.capabilities import Surface
+from app.models.ids import ModelId
+from app.routing.planner import Target
+from app.wire import json
+
+Api = Literal["openai_responses", "openai_chat"]
+_PATHS: dict[Api, str] = {"openai_responses": "/responses", "openai_chat": "/chat/completions"}
+_TAILORS = {"openai_responses": tailor_responses, "openai_chat": tailor_chat}
+
+
+def ask(exchange: Exchange, api: Api, call: NativeCall, target: Target, usage_of: UsageReader) -> Way[dict[str, Any]]:
+    """The way to ask a target for a whole document.
+
+    Args:
+        usage_of: reads the tokens that a document of this API tells of.
+    """
+    surface, draft, request, tier = _prepared(api, call, target)
+    way = ways.openai(surface, request, usage_of, exchange.record, tier)
+    return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+
+def ask_for_stream(
+    exchange: Exchange, api: Api, call: NativeCall, target: Target, usage_of: UsageReader, last: frozenset[str]
+) -> Way[Relay[list[dict[str, Any]]]]:
+    """The way to ask a target for a stream of documents; `last` are the types of those that complete an answer."""
+    surface, draft, request, tier = _prepared(api, call, target)
+    way = ways.openai_stream(surface, request, usage_of, last, exchange.record, tier)
+    return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+
+
+def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, NativeDraft, ways.Ask, str]:
+    surface, traits = target.traits.native[api], target.traits
+    draft = _TAILORS[api](call, surface, traits)
+    # a model has no geography on mantle; and neither surface knows it by an ARN
+    on_mantle = target.known.base.removesuffix(traits.mantle_drops)
+
+    def request(model: ModelId) -> BedrockRequest:
+        if surface == "mantle":
+            body = json.dumps({**draft.body, "model": on_mantle})
+            return BedrockRequest("bedrock-mantle", "POST", traits.mantle_path + _PATHS[api], headers=JSON, body=body)
+        names = {"inference-profile": f"{model.geography}.{model.base}", "foundation-model": model.base}
+        body = json.dumps({**draft.body, "model": names.get(model.arn_kind, model.raw)})
+        return BedrockRequest("bedrock-runtime", "POST", "/openai/v1" + _PATHS[api], headers=JSON, body=body)
+
+    tier = str(draft.body.get("service_tier") or "")
+    return surface, draft, request, "" if tier == "auto" else tier

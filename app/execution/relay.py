@@ -1,0 +1,109 @@
+"""A streamed answer on its way from Bedrock to the caller."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, Self, TypeVar
+
+from app.bedrock.transport import HttpResponse
+from app.errors import GatewayError
+from app.execution.stream_readers import Reader
+
+_AFTER_THE_END = 0.5
+
+T = TypeVar("T")
+
+
+class Relay(Generic[T]):
+    """A stream whose reads are heard as they come. It is closed by whoever has it, or when nobody has it any more.
+
+    What is heard can go out from within the read that brought it: to wake a task for it, through the generators that
+    stood between, took 4 us of the CPU that a chunk cost (2026-11-27).
+
+    Args:
+        note: called once, when nothing more is heard.
+    """
+
+    def __init__(self, response: HttpResponse, reader: Reader[T], note: Callable[[], None] | None = None) -> None:
+        self._response = response
+        self._reader = reader
+        self._note = note
+        self._loop = asyncio.get_running_loop()
+        self._first: T | None = None
+        self._has_ended = self._is_closed = False
+
+    async def begun(self) -> Self:
+        """The relay itself, once something has been heard: what fails before that can still be asked for again.
+
+        Raises:
+            GatewayError: the stream broke, tells of an error, or said nothing.
+        """
+
+        def keep(data: bytes) -> bool:
+            self._first = self._reader.feed(data) or None
+            return self._first is None and not self._reader.is_over
+
+        try:
+            self._has_ended = await self._response.pour(keep)
+            if self._first is None:
+                self._reader.finish()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def pour(self, take: Callable[[T], bool]) -> bool:
+        """Give what is heard to `take`, as it comes.
+
+        Returns:
+            True once all has been heard; False as soon as `take` says so, and then the rest waits.
+
+        Raises:
+            GatewayError: the stream broke, tells of an error, or ended too early. And whatever `take` does.
+        """
+        reader, is_wanted = self._reader, True
+
+        def hear(data: bytes) -> bool:
+            nonlocal is_wanted
+            if heard := reader.feed(data):
+                is_wanted = take(heard)
+            return is_wanted and not reader.is_over
+
+        if self._first is not None:
+            first, self._first = self._first, None
+            if not take(first):
+                return False
+        if not self._has_ended and not reader.is_over:
+            self._has_ended = await self._response.pour(hear)
+            if not is_wanted:
+                return False
+        if not self._has_ended:
+            await self._let_end()
+        reader.finish()
+        return True
+
+    async def _let_end(self) -> None:
+        """Read to its end a connection stays usable; but the answer does not depend on how it ends."""
+        self._has_ended = True
+        with contextlib.suppress(GatewayError, TimeoutError):
+            async with asyncio.timeout(_AFTER_THE_END):
+                await self._response.pour(lambda _: True)
+
+    def close(self) -> None:
+        """Stop, and give up what has not been read. Does nothing twice."""
+        self._end(self._response.close)
+
+    def __del__(self) -> None:
+        # by whichever thread happens to look for garbage
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and all connections with it
+            self._end(partial(self._loop.call_soon_threadsafe, self._response.close))
+
+    def _end(self, give_up: Callable[[], object]) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            if self._note is not None:
+                self._note()
+            give_up()

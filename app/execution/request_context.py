@@ -1,0 +1,60 @@
+"""One HTTP request of a caller, from door to door."""
+
+import math
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from app.errors import BodyTooLarge
+from app.governance.admission import HeldBody
+from app.governance.identity.authenticator import RequestHead
+from app.governance.identity.caller import Caller
+from app.observability.observer import RequestRecord
+from app.process.deadline import Deadline
+
+
+class Exchange(Struct):
+    """What every part that handles a request may know of it.
+
+    params: the path's parameters, decoded. body: the whole body, unparsed, until it is taken; size: its bytes, and
+    those that were fetched for it, which `held` counts. most: of the body and what it refers to.
+    deadline: after it nobody waits any more. record: what will be told of the request when it ends.
+    """
+
+    head: RequestHead
+    params: Mapping[str, str]
+    body: bytes
+    caller: Caller
+    deadline: Deadline
+    record: RequestRecord
+    held: HeldBody | None = None
+    most: float = math.inf
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = len(self.body)
+
+    def grow(self, count: int) -> None:
+        """What came with the request was not all: so many bytes have been fetched for it.
+
+        Raises:
+            GatewayBusy: all bodies together are too many bytes.
+        """
+        if self.held is not None:
+            self.held.add(count)
+        self.size += count
+
+    def recall(self, count: int) -> None:
+        """The request refers to so many bytes that are kept here: they count as if it had brought them.
+
+        Raises:
+            BodyTooLarge: it would have brought too many. GatewayBusy: as `grow` does.
+        """
+        if self.size + count > self.most:
+            raise BodyTooLarge(f"the body and what it refers to have more than {self.most} bytes")
+        self.grow(count)
+
+    def take_body(self) -> bytes:
+        """The body, which is whoever's takes it from now on: what has been read is not held twice."""
+        body, self.body = self.body, b""
+        return body

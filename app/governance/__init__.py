@@ -1,0 +1,1 @@
+"""Decides who may call, how much at once, and with which guardrail."""

@@ -1,0 +1,1 @@
+"""Identifies callers by API key or by AWS Signature Version 4."""

@@ -1,0 +1,146 @@
+"""Proof of who calls: a bearer key, an `x-api-key`, or a SigV4 signature made with the key as secret.
+
+boto3 refuses bearer keys over plain http, so a key is also a pair for signing: access key id = its name, secret access
+key = its secret (contracts 0.2 and 4.2). A signature always covers the body, and is good for five minutes.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, field
+
+from app.errors import AuthenticationFailed, SignatureRefused
+from app.governance.identity.caller import ANONYMOUS, Caller
+from app.wire import sigv4
+
+_MOST_SIGNED = 128
+MAX_SKEW_SECONDS = 300
+
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 +Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request *, *"
+    r"SignedHeaders=([a-z0-9;_-]+) *, *Signature=([0-9a-f]{64})\Z"
+)
+
+
+class RequestHead(Struct):
+    """The head of a request: `path` and `query` as they travelled, header names in lower case."""
+
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    _values: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = self._values
+        for name, value in self.headers:
+            values[name] = f"{values[name]},{value}" if name in values else value
+
+    def header(self, name: str) -> str:
+        """The values of a header, joined by commas; empty if there is none."""
+        return self._values.get(name, "")
+
+
+class SignedClaim(Struct, frozen=True):
+    """A claim that only the body can prove. name: the caller that it would prove."""
+
+    name: str
+    verify: Callable[[bytes], Caller]
+
+
+class Authenticator:
+    """Knows the keys.
+
+    Args:
+        keys: secrets by name. disabled: everybody passes, whatever they bring.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, keys: Mapping[str, str], *, disabled: bool, clock: Callable[[], float] = time.time) -> None:
+        self._keys = dict(keys)
+        self._disabled = disabled
+        self._clock = clock
+        # A digest under a key that dies with the process: looking it up tells nobody how much of a guess was right.
+        self._blind = secrets.token_bytes(32)
+        self._names = {self._digest(secret): name for name, secret in keys.items()}
+
+    def authenticate(self, head: RequestHead) -> Caller | SignedClaim:
+        """Who calls, or a claim to verify once the body has been read.
+
+        Raises:
+            AuthenticationFailed: no key, an unknown one, or two different ones.
+            SignatureRefused: a signature that is malformed or out of time.
+        """
+        if self._disabled:
+            return ANONYMOUS
+        authorization = head.header("authorization")
+        if authorization.startswith(sigv4.ALGORITHM):
+            return self._read_claim(head, authorization)
+        offered = {key for key in (_bearer(authorization), head.header("x-api-key").strip()) if key}
+        if not offered:
+            raise AuthenticationFailed(
+                "no API key: send it as 'Authorization: Bearer <key>', as 'x-api-key: <key>', or sign with SigV4"
+            )
+        if len(offered) > 1:
+            raise AuthenticationFailed("two different API keys: 'Authorization' and 'x-api-key' disagree")
+        name = self._names.get(self._digest(offered.pop()))
+        if name is None:
+            raise AuthenticationFailed("incorrect API key")
+        return Caller(name)
+
+    def _digest(self, secret: str) -> bytes:
+        return hashlib.blake2s(secret.encode("utf-8", "surrogateescape"), key=self._blind).digest()
+
+    def _read_claim(self, head: RequestHead, authorization: str) -> SignedClaim:
+        match = _AUTHORIZATION.match(authorization)
+        if match is None:
+            raise SignatureRefused("the Authorization header is not a SigV4 signature")
+        name, date, region, service, signed_names, signature = match.groups()
+        timestamp = head.header("x-amz-date")
+        names = signed_names.split(";")
+        if len(names) > _MOST_SIGNED:
+            raise SignatureRefused("the signature covers too many headers")
+        if not {"host", "x-amz-date"} <= set(names):
+            raise SignatureRefused("the signature must cover the headers host and x-amz-date")
+        self._check_time(timestamp, date)
+        secret = self._keys.get(name)
+        if secret is None:
+            raise AuthenticationFailed("the security token included in the request is invalid: unknown access key id")
+
+        def verify(body: bytes) -> Caller:
+            payload_hash = sigv4.sha256_hex(body)
+            if head.header("x-amz-content-sha256") not in ("", payload_hash):
+                raise SignatureRefused("x-amz-content-sha256 is not the hash of the body")
+            headers = [(key, head.header(key)) for key in names]
+            canonical, _ = sigv4.canonical_request(head.method, head.path, head.query, headers, payload_hash)
+            key = sigv4.signing_key(secret, date, region, service)
+            scope = f"{date}/{region}/{service}/aws4_request"
+            if not hmac.compare_digest(signature, sigv4.signature(key, timestamp, scope, canonical)):
+                raise SignatureRefused(
+                    "the request signature we calculated does not match the signature you provided: "
+                    "check the secret access key and the signing method"
+                )
+            return Caller(name)
+
+        return SignedClaim(name, verify)
+
+    def _check_time(self, timestamp: str, date: str) -> None:
+        try:
+            moment = sigv4.moment_of(timestamp)
+        except ValueError:
+            raise SignatureRefused("x-amz-date must be a time such as 20260131T235959Z") from None
+        if not timestamp.startswith(date):
+            raise SignatureRefused("the date in the credential scope is not that of x-amz-date")
+        if abs(self._clock() - moment) > MAX_SKEW_SECONDS:
+            raise SignatureRefused(
+                f"signature expired: {timestamp} is more than 5 minutes away from this gateway's clock"
+            )
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, key = authorization.partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,130 @@
+"""What the process counts and measures, for Prometheus.
+
+Every label has a bounded set of values: routes are templates, and a model has a name here once it has answered. Callers
+have none: whoever may read the metrics need not know them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from app.observability.metric_families import Counts, Seconds
+from app.observability.observer import RequestRecord
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_OTHER = "other"
+_MOST_MODELS = 200
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+_GAPS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+_LAGS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+# by number, so that an alert can compare them
+_BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class Metrics:
+    """An observer that counts.
+
+    Args:
+        model_of: a model's name, without what tells accounts and regions apart.
+    """
+
+    def __init__(self, model_of: Callable[[str], str] = str) -> None:
+        self._model_of = model_of
+        self._models: set[str] = set()
+        self.registry = CollectorRegistry()
+        self._requests = self._counts("requests", "Requests that have ended.", "dialect", "route", "status")
+        self._errors = self._counts("errors", "Requests that have failed, by kind of error.", "dialect", "kind")
+        self._broken = self._counts("streams_broken", "Streams that broke behind their 200.", "dialect")
+        self._duration = self._seconds("request", "Seconds that requests took.", _SECONDS, "dialect", "streamed")
+        self._first_event = self._seconds("first_event", "Seconds to a stream's first event.", _SECONDS, "dialect")
+        self._attempts = self._counts(
+            "attempts", "Requests to Bedrock; `outcome` is ok or an error.", "model", "outcome"
+        )
+        self._failovers = self._counts("failovers", "Requests that another target than the first was asked.", "model")
+        self._tokens = self._counts("tokens", "Tokens that were spent.", "model", "type")
+        self._cost = self._counts("cost_usd", "What requests cost, where their price is known.", "model")
+        self.note_gap = self._seconds("event_gap", "Seconds between what a stream's caller is sent.", _GAPS).note
+        self.note_lag = self._seconds("event_loop_lag", "Seconds that the event loop came too late.", _LAGS).note
+        ProcessCollector(registry=self.registry)
+
+    def request_ended(self, record: RequestRecord) -> None:
+        """Count one request."""
+        dialect = record.dialect or "none"
+        self._requests.add(dialect, record.route or "none", str(record.status))
+        if record.error:
+            self._errors.add(dialect, record.error)
+        if record.is_broken:
+            self._broken.add(dialect)
+        if record.dialect:
+            self._duration.note(record.elapsed_ms() / 1000, dialect, "true" if record.streamed else "false")
+        if record.first_event_ms is not None:
+            self._first_event.note(record.first_event_ms / 1000, dialect)
+        if record.tries:
+            self._count_call(record)
+
+    def _count_call(self, record: RequestRecord) -> None:
+        for attempt in record.tries:
+            model = self._label(attempt.target, has_answered=not attempt.error)
+            self._attempts.add(model, attempt.error or "ok")
+        model = self._label(record.model_behind or record.target, has_answered=not record.tries[-1].error)
+        if record.has_moved:
+            # of those that all failed, the record may tell of another
+            last = record.tries[-1].target
+            is_last = last == record.target
+            self._failovers.add(model if is_last else self._label(last, has_answered=False))
+        if usage := record.usage:
+            for kind in ("input", "output", "cache_read", "cache_write"):
+                if (count := getattr(usage, kind)) > 0:
+                    self._tokens.add(model, kind, by=count)
+        if record.cost and record.cost > 0:
+            self._cost.add(model, by=record.cost)
+
+    def _label(self, model: str, *, has_answered: bool) -> str:
+        """A model's name where it is known to be one: callers may ask for any."""
+        if not model:
+            return "none"
+        name = self._model_of(model)
+        if name not in self._models:
+            if not has_answered or len(self._models) >= _MOST_MODELS:
+                return _OTHER
+            self._models.add(name)
+        return name
+
+    def watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
+        """Tell of a value that is looked up when somebody asks."""
+        Gauge(f"outcrop_{name}", help_, registry=self.registry).set_function(value)
+
+    def watch_breakers(self, states: Callable[[], Mapping[str, str]]) -> None:
+        """Tell of breakers that are not closed."""
+        self.registry.register(_Breakers(states))
+
+    def render(self) -> bytes:
+        """Everything, in Prometheus's text format. Takes some tens of milliseconds where there are many models."""
+        return generate_latest(self.registry)
+
+    def _counts(self, name: str, help_: str, *labels: str) -> Counts:
+        made = Counts(f"outcrop_{name}", help_, *labels)
+        self.registry.register(made)
+        return made
+
+    def _seconds(self, name: str, help_: str, bounds: tuple[float, ...], *labels: str) -> Seconds:
+        made = Seconds(f"outcrop_{name}_seconds", help_, bounds, *labels)
+        self.registry.register(made)
+        return made
+
+
+class _Breakers:
+    def __init__(self, states: Callable[[], Mapping[str, str]]) -> None:
+        self._states = states
+
+    def collect(self) -> Iterator[Any]:
+        """What Prometheus's client calls."""
+        family = GaugeMetricFamily(
+            "outcrop_breaker_state", "Breakers that are not closed: 1 half open, 2 open.", labels=["target"]
+        )
+        for target, state in self._states().items():
+            family.add_metric([target], _BREAKER_STATES[state])
+        yield family

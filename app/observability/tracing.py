@@ -1,0 +1,167 @@
+"""OpenTelemetry behind the port of tracing: a span for each request, and one for each attempt at Bedrock.
+
+Loaded only where OpenTelemetry's own variables say whom to send spans to. Names and attributes are those of its
+semantic conventions for HTTP servers and for clients of generative AI (2026-11, `gen_ai.*` in development). No content.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from io import BytesIO
+from typing import Any
+
+import requests
+from opentelemetry import propagate
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
+from opentelemetry.trace import Tracer as OpenTracer
+from requests.adapters import HTTPAdapter
+
+import app
+from app.observability.observer import RequestRecord
+from app.observability.trace import Headers, trace_headers
+
+_MOST_ANSWERED = 16_384
+_OPERATIONS = {"openai_embeddings": "embeddings", "cohere_rerank": "rerank"}
+
+
+class OpenTelemetryTracer:
+    """Sends spans by OTLP over HTTP, from a thread of its own. Its settings are OpenTelemetry's variables."""
+
+    def __init__(self) -> None:
+        logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)  # its warnings quote callers' headers
+        named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "outcrop"}
+        self._provider = TracerProvider(
+            resource=Resource.create({**named, "service.version": app.__version__}), shutdown_on_exit=False
+        )
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=_session())))
+        self._tracer = self._provider.get_tracer("outcrop", app.__version__)
+
+    def begin(self, record: RequestRecord, headers: list[tuple[bytes, bytes]]) -> "OpenTelemetryTrace":
+        """See `Tracer`."""
+        parent = propagate.extract(trace_headers(headers))
+        span = self._tracer.start_span(record.method, parent, SpanKind.SERVER)
+        return OpenTelemetryTrace(self._tracer, span)
+
+    async def close(self, seconds: float) -> None:
+        """Send what is left, for so many seconds; what is not sent by then is lost."""
+        loop, is_done = asyncio.get_running_loop(), asyncio.Event()
+
+        def send() -> None:
+            self._provider.shutdown()
+            with contextlib.suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(is_done.set)
+
+        # no thread of the loop's own: those are waited for at the end, for however long
+        threading.Thread(target=send, name="last spans", daemon=True).start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await is_done.wait()
+
+
+class OpenTelemetryTrace:
+    """The spans of one request."""
+
+    def __init__(self, tracer: OpenTracer, span: Span) -> None:
+        self._tracer = tracer
+        self._span = span
+        self._open: list[Span] = []
+
+    @property
+    def trace_id(self) -> str:
+        """See `Trace`."""
+        return format_trace_id(self._span.get_span_context().trace_id)
+
+    def begin_attempt(self, record: RequestRecord, host: str) -> tuple[Headers, Span]:
+        """See `Trace`."""
+        name, _, port = host.partition(":")
+        operation = _OPERATIONS.get(record.dialect, "chat")
+        attributes: dict[str, Any] = {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": "aws.bedrock",
+            "gen_ai.request.model": record.target,
+            "server.address": name,
+            "server.port": int(port) if port.isdigit() else 443,
+        }
+        within = set_span_in_context(self._span)
+        span = self._tracer.start_span(f"{operation} {record.target}".strip(), within, SpanKind.CLIENT, attributes)
+        self._open.append(span)
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier, set_span_in_context(span))
+        return tuple(carrier.items()), span
+
+    def end_attempt(self, record: RequestRecord, span: Span, error: str) -> None:
+        """See `Trace`. One that has begun to stream ends with its request."""
+        if error or not record.streamed:
+            self._close(record, span, error)
+
+    def end(self, record: RequestRecord) -> None:
+        """See `Trace`."""
+        for span in [*self._open]:
+            self._close(record, span, record.error)
+        self._span.update_name(f"{record.method} {record.route}".strip())
+        known: dict[str, Any] = {
+            "http.request.method": record.method,
+            "http.route": record.route,
+            "http.response.status_code": record.status,
+            "error.type": record.error,
+            "outcrop.request_id": record.request_id,
+            "outcrop.caller": record.caller,
+            "outcrop.dialect": record.dialect,
+            "outcrop.lane": record.lane,
+            "outcrop.attempts": record.attempts,
+        }
+        self._span.set_attributes({name: value for name, value in known.items() if value})
+        if record.status >= 500:
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
+
+    def _close(self, record: RequestRecord, span: Span, error: str) -> None:
+        if span not in self._open:  # of a probe whose caller has left
+            return
+        self._open.remove(span)
+        known: dict[str, Any] = {
+            "gen_ai.request.stream": record.streamed,
+            "gen_ai.response.model": record.model_behind,
+            "aws.request_id": record.upstream_request_id,
+        }
+        # of several calls the record has the sum, which is none of theirs
+        if (usage := record.usage) and record.dialect not in _OPERATIONS:
+            known |= {
+                "gen_ai.usage.input_tokens": usage.prompt,
+                "gen_ai.usage.output_tokens": usage.output,
+                "gen_ai.usage.cache_read.input_tokens": usage.cache_read,
+                "gen_ai.usage.cache_creation.input_tokens": usage.cache_write,
+                "gen_ai.usage.reasoning.output_tokens": usage.reasoning,
+            }
+        if record.first_event_ms is not None:
+            known["gen_ai.response.time_to_first_chunk"] = record.first_event_ms / 1000
+        if error:
+            known["error.type"] = error
+            span.set_status(Status(StatusCode.ERROR))
+        span.set_attributes({name: value for name, value in known.items() if value})
+        span.end()
+
+
+class _Unheard(HTTPAdapter):
+    """Reads of a collector's answers only what a connection must have read to be used again: nobody looks at it."""
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().send(*args, **kwargs)
+        response.raw.read(_MOST_ANSWERED, decode_content=False)
+        response.close()
+        # a session reads the rest of redirections, followed or not
+        response.raw = BytesIO()
+        return response
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Unheard())
+    return session

@@ -1,1 +1,0 @@
-"""Endpoints for those who run the gateway."""

@@ -1,1 +1,0 @@
-"""What a caller must pass before anything is spent."""

@@ -1,0 +1,1 @@
+"""Resources of the process itself: deadlines, the worker thread, memory, caches, signals and shared counters."""

@@ -1,0 +1,56 @@
+"""What one of several processes has in common with the others; of a process alone, nothing."""
+
+import asyncio
+import os
+import select
+import signal
+from collections.abc import Callable
+
+from msgspec import Struct, field
+
+from app.process.shared_counter import Tally
+from app.server.worker_peers import Siblings
+
+TALLIES = 8
+# and of each caller
+TALLIES_OF_EACH = 5
+
+
+class Share(Struct, frozen=True):
+    """A process's part.
+
+    processes: how many there are. tallies: what is counted by all of them together. siblings: the others, if any.
+    lifeline: a file descriptor that can be read, to its end, once all are told to end, or nobody watches over them.
+    """
+
+    processes: int = 1
+    tallies: list[Tally] = field(default_factory=lambda: [Tally() for _ in range(TALLIES)])
+    siblings: Siblings | None = None
+    lifeline: int | None = None
+
+    def begin(self, render: Callable[[], bytes]) -> Callable[[], None]:
+        """Answer the others with what `render` makes, and end with whoever watches, until the result is called."""
+        if self.siblings is None or self.lifeline is None:
+            return lambda: None
+        loop, lifeline = asyncio.get_running_loop(), self.lifeline
+
+        def end() -> None:
+            loop.remove_reader(lifeline)  # it can be read for ever
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        loop.add_reader(lifeline, end)
+        stop_answering = self.siblings.answer(render)
+
+        def stop() -> None:
+            loop.remove_reader(lifeline)
+            stop_answering()
+
+        return stop
+
+    def all_end(self) -> bool:
+        """True if the others end as well, should this process end now."""
+        return self.lifeline is None or bool(select.select([self.lifeline], [], [], 0)[0])
+
+    def render(self, own: Callable[[], bytes]) -> bytes:
+        """What all processes tell, where `own` renders what this one does."""
+        return own() if self.siblings is None else self.siblings.render(own)

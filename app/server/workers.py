@@ -1,0 +1,190 @@
+"""Several processes behind one port: forked, watched, replaced when they die, and ended together.
+
+They are forked once everything is imported, so that they share its memory. What they count together, and how one tells
+what all have measured, is in `app.server.worker_context`.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from app.process.shared_counter import Board
+from app.server.worker_context import TALLIES, TALLIES_OF_EACH, Share
+from app.server.worker_peers import Channel, Siblings
+
+_log = logging.getLogger(__name__)
+
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+# who ends with an error before all have stood for so long cannot start, and nor could another
+_START_SECONDS = 5.0
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+_LAST_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
+
+Listen = Callable[[], socket.socket]
+Serve = Callable[[socket.socket, Share], int]
+
+
+class _Place(Struct):
+    """Where a process runs, or none. due: when one is to be forked. failures: how many in a row died young."""
+
+    number: int
+    pid: int = 0
+    born: float = 0.0
+    due: float = 0.0
+    failures: int = 0
+
+
+class Processes:
+    """A fixed number of processes.
+
+    Args:
+        count: how many. listen: makes a listener, at the same port each time, which one process has for itself: where
+            it dies or drains, the system gives its callers to the others. grace: seconds that it may take to end.
+        serve: what each runs, given its listener and its share; returns its exit code when told to end by SIGTERM.
+        callers: how many names of callers there are, of each of which something is counted.
+    """
+
+    def __init__(self, count: int, listen: Listen, grace: float, serve: Serve, callers: int = 0) -> None:
+        self._listen = listen
+        self._serve = serve
+        self._grace = grace
+        self._places = [_Place(number) for number in range(count)]
+        self._board = Board(count, TALLIES + TALLIES_OF_EACH * callers)
+        self._channels = [Channel() for _ in range(count)]
+        self._lifeline, self._held = os.pipe()
+        self._began = time.monotonic()
+        self._ends_at = 0.0
+        self._code = 0
+
+    def run(self) -> int:
+        """Run them until SIGTERM or SIGINT, or until they cannot start; returns the exit code.
+
+        In the processes themselves it does not return, but raises SystemExit when they end.
+        """
+        awake, wake = socket.socketpair()
+        for end in (awake, wake):
+            end.setblocking(False)
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        for number in _ENDING:
+            signal.signal(number, self._end)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # so that the wait below ends
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_ENDING, signal.SIGCHLD))
+        while True:
+            self._bury()
+            self._fork_what_is_due()
+            if self._ends_at and not any(place.pid for place in self._places):
+                return self._code
+            self._hurry()
+            select.select([awake], [], [], self._pause())
+            with contextlib.suppress(BlockingIOError):
+                awake.recv(4096)
+
+    def _fork_what_is_due(self) -> None:
+        for place in self._places:
+            if not place.pid and not self._ends_at and place.due <= time.monotonic():
+                self._fork(place)
+
+    def _fork(self, place: _Place) -> None:
+        with _deferred():
+            if self._ends_at:
+                return
+            try:
+                listener = self._listen()
+            except OSError as error:
+                self._put_off(place, error)
+                if time.monotonic() - self._began < _START_SECONDS:
+                    self._code = 1
+                    self._end()
+                return
+            try:
+                place.pid = os.fork()
+            except OSError as error:
+                listener.close()
+                self._put_off(place, error)
+                return
+            place.born = time.monotonic()
+            if place.pid:
+                listener.close()
+                return
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGTERM, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a terminal's; the watcher tells what it means
+        os.close(self._held)
+        tallies, siblings = self._board.tallies(place.number), Siblings(self._channels, place.number)
+        share = Share(len(self._places), tallies, siblings, self._lifeline)
+        raise SystemExit(self._serve(listener, share))
+
+    def _bury(self) -> None:
+        """Take note of all who have died."""
+        with contextlib.suppress(ChildProcessError):
+            while (dead := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                for place in self._places:
+                    if place.pid == dead[0]:
+                        self._note_death(place, os.waitstatus_to_exitcode(dead[1]))
+
+    def _note_death(self, place: _Place, code: int) -> None:
+        now = time.monotonic()
+        place.pid = 0
+        self._board.forget(place.number)
+        if self._ends_at:
+            return
+        if code > 0 and now - self._began < _START_SECONDS:
+            self._code = code
+            self._end()
+            return
+        _log.error("a process has died, and is replaced", extra={"fields": {"process": place.number, "code": code}})
+        if now - place.born >= _START_SECONDS:
+            place.failures = 0
+        self._put_off(place)
+
+    def _put_off(self, place: _Place, error: OSError | None = None) -> None:
+        if error is not None:
+            _log.error("no process can be made", extra={"fields": {"error": os.strerror(error.errno or 0)}})
+        place.due = time.monotonic() + min(_FIRST_PAUSE * 2**place.failures, _LONGEST_PAUSE)
+        place.failures += 1
+
+    def _pause(self) -> float:
+        """Seconds until there is something to do that no signal tells of."""
+        if self._ends_at:
+            return _LOOK_SECONDS
+        now = time.monotonic()
+        return max(min((place.due - now for place in self._places if not place.pid), default=_LONGEST_PAUSE), 0.0)
+
+    def _end(self, number: int = signal.SIGTERM, _: object = None) -> None:
+        """Tell all to end; at a second SIGINT, at once."""
+        is_impatient = self._ends_at and number == signal.SIGINT
+        if not self._ends_at:
+            self._ends_at = time.monotonic() + self._grace + _LAST_SECONDS
+            os.close(self._held)  # ahead of the signal, which one alone may get too
+        self._tell_all(signal.SIGKILL if is_impatient else signal.SIGTERM)
+
+    def _hurry(self) -> None:
+        if 0 < self._ends_at <= time.monotonic():
+            self._tell_all(signal.SIGKILL)
+
+    def _tell_all(self, number: signal.Signals) -> None:
+        for place in self._places:
+            if place.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(place.pid, number)
+
+
+@contextlib.contextmanager
+def _deferred() -> Iterator[None]:
+    """Signals that end come afterwards: none between the decision to fork and the note of who was forked."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)

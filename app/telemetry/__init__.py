@@ -1,1 +1,0 @@
-"""What Outcrop tells of itself, and never of what callers say or models answer."""

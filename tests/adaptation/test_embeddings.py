@@ -1,0 +1,102 @@
+"""Bodies and answers of each family, as recorded."""
+
+from typing import Any
+
+import pytest
+
+from app import errors
+from app.adaptation.embeddings import EmbeddingCall, tailor_embeddings, vectors_of
+from app.models.capabilities import Traits, traits_of
+from app.models.ids import parse_model_id
+
+
+def bodies(model: str, *texts: str, **wishes: Any) -> Any:
+    return tailor_embeddings(EmbeddingCall(model, list(texts), **wishes), traits_of(parse_model_id(model)))
+
+
+@pytest.mark.parametrize(
+    ("model", "wishes", "body"),
+    [
+        ("amazon.titan-embed-text-v1", {"dimensions": 1536}, {"inputText": "x"}),
+        ("amazon.titan-embed-text-v2:0", {}, {"inputText": "x"}),
+        ("amazon.titan-embed-text-v2:0", {"dimensions": 256}, {"inputText": "x", "dimensions": 256}),
+        (
+            "cohere.embed-english-v3",
+            {},
+            {"texts": ["x"], "input_type": "search_document", "truncate": "NONE"},
+        ),
+        (
+            "us.cohere.embed-v4:0",
+            {"dimensions": 512, "purpose": "search_query"},
+            {"texts": ["x"], "input_type": "search_query", "truncate": "NONE", "output_dimension": 512},
+        ),
+        (
+            "amazon.nova-2-multimodal-embeddings-v1:0",
+            {"dimensions": 384, "purpose": "search_query"},
+            {
+                "taskType": "SINGLE_EMBEDDING",
+                "singleEmbeddingParams": {
+                    "embeddingPurpose": "GENERIC_RETRIEVAL",
+                    "text": {"value": "x", "truncationMode": "NONE"},
+                    "embeddingDimension": 384,
+                },
+            },
+        ),
+    ],
+)
+def test_what_each_family_takes(model: str, wishes: Any, body: Any) -> None:
+    draft = bodies(model, "x", **wishes)
+    assert (draft.bodies, draft.ignored) == ([body], [])
+
+
+def test_texts_are_split_into_what_a_family_takes_at_once() -> None:
+    texts = [str(number) for number in range(200)]
+    assert [len(body["texts"]) for body in bodies("cohere.embed-v4:0", *texts).bodies] == [96, 96, 8]
+    assert [body["inputText"] for body in bodies("amazon.titan-embed-text-v2:0", *texts).bodies] == texts
+
+
+def test_a_purpose_that_titan_does_not_know_is_named() -> None:
+    assert bodies("amazon.titan-embed-text-v2:0", "x", purpose="clustering").ignored == ["input_type"]
+
+
+@pytest.mark.parametrize(
+    ("model", "dimensions", "param"),
+    [
+        ("amazon.nova-pro-v1:0", None, "model"),
+        ("amazon.titan-embed-text-v1", 256, "dimensions"),
+        ("cohere.embed-v4:0", 1000, "dimensions"),
+    ],
+)
+def test_what_a_model_cannot_do_is_refused(model: str, dimensions: int | None, param: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as refusal:
+        bodies(model, "x", dimensions=dimensions)
+    assert refusal.value.param == param
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"embedding": [1.0, 2.0], "embeddingsByType": {"float": [1.0, 2.0]}, "inputTextTokenCount": 2},
+        {"embeddings": [[1.0, 2.0]], "response_type": "embeddings_floats"},
+        {"embeddings": {"float": [[1.0, 2.0]]}, "response_type": "embeddings_by_type"},
+        {"embeddings": [{"embeddingType": "TEXT", "embedding": [1.0, 2.0]}]},
+    ],
+)
+def test_answers_of_each_family(document: Any) -> None:
+    assert vectors_of(document) == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"embeddings": []}, {"embedding": None}, {"embeddings": {"int8": [[1]]}}, {"embedding": ["x"]}]
+)
+def test_an_answer_without_vectors_is_a_failure(document: Any) -> None:
+    with pytest.raises(errors.UpstreamFailed):
+        vectors_of(document)
+
+
+def test_every_family_that_embeds_says_with_which_sizes() -> None:
+    from app.models.families import FAMILIES
+
+    embedding = [Traits(**row.facts) for row in FAMILIES if "embedding" in row.facts]
+    assert len(embedding) == 5
+    assert all(traits.embedding_sizes for traits in embedding)

@@ -1,0 +1,360 @@
+"""Bodies of Anthropic's format on their way to InvokeModel: as they came, but for what Bedrock refuses."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import errors
+from app.adaptation.betas import filter_betas
+from app.adaptation.invoke import tailor_invoke
+from app.converse.call import NativeCall
+from app.models.capabilities import Traits
+
+NEW = Traits(newest_version=True, cache_ttl=True, system_turns=True, strict_tools=True, reasoning="adaptive")
+OLD = Traits(reasoning="budget")
+BODY: dict[str, Any] = {"model": "m", "stream": True, "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+
+
+def fit(traits: Traits = NEW, version: str = "2023-06-01", betas: list[str] | None = None, **members: Any) -> Any:
+    return tailor_invoke(NativeCall("m", {**BODY, **members}, version, betas or []), traits)
+
+
+@pytest.mark.parametrize(
+    ("traits", "header", "in_body", "sent"),
+    [
+        (NEW, "2023-06-01", None, "bedrock-2023-05-31"),
+        (NEW, "2026-10-21", None, "2026-10-21"),
+        (NEW, "", "2026-10-21", "2026-10-21"),
+        (OLD, "2026-10-21", None, "bedrock-2023-05-31"),
+        (OLD, "", "bedrock-2023-05-31", "bedrock-2023-05-31"),
+        (OLD, "", None, "bedrock-2023-05-31"),
+    ],
+)
+def test_the_version_that_bedrock_knows(traits: Traits, header: str, in_body: str | None, sent: str) -> None:
+    assert fit(traits, header, anthropic_version=in_body).body["anthropic_version"] == sent
+
+
+def test_model_and_stream_travel_elsewhere_and_unknown_fields_are_named() -> None:
+    draft = fit(speed="fast", service_tier="auto", top_k=None, inference_geo=None)
+    assert set(draft.body) == {"max_tokens", "messages", "anthropic_version"}
+    assert draft.ignored == ["speed", "service_tier"]
+
+
+def test_betas_pass_are_renamed_or_dropped() -> None:
+    kept, dropped = filter_betas(
+        ["claude-code-20250219", "advanced-tool-use-2025-11-20", "computer-use-2025-01-24", "computer-use-2025-01-24",
+         "tool-search-tool-2025-10-19", "mine-1"],
+        frozenset({"mine-1"}),
+    )  # fmt: skip
+    assert kept == ["tool-search-tool-2025-10-19", "tool-examples-2025-10-29", "computer-use-2025-01-24", "mine-1"]
+    assert dropped == ["claude-code-20250219"]
+
+
+def test_betas_come_from_the_header_and_from_the_body() -> None:
+    draft = fit(betas=["context-1m-2025-08-07"], anthropic_beta=["effort-2025-11-24", 5])
+    assert draft.body["anthropic_beta"] == ["context-1m-2025-08-07", "effort-2025-11-24"]
+
+
+@pytest.mark.parametrize(
+    ("edits", "kept", "betas", "ignored"),
+    [
+        ([{"type": "clear_thinking_20251015", "keep": "all"}], None, None, ["context_management"]),
+        (
+            [{"type": "clear_tool_uses_20250919"}],
+            [{"type": "clear_tool_uses_20250919"}],
+            ["context-management-2025-06-27"],
+            [],
+        ),
+        (
+            [{"type": "clear_thinking_20251015"}, {"type": "compact_20260112"}],
+            [{"type": "compact_20260112"}],
+            ["compact-2026-01-12"],
+            ["context_management"],
+        ),
+    ],
+)
+def test_edits_of_the_context(edits: Any, kept: Any, betas: Any, ignored: list[str]) -> None:
+    draft = fit(context_management={"edits": edits})
+    assert draft.body.get("context_management") == (kept and {"edits": kept})
+    assert draft.body.get("anthropic_beta") == betas
+    assert draft.ignored == ignored
+
+
+def test_cache_points_say_no_more_than_bedrock_knows() -> None:
+    control = {"type": "ephemeral", "ttl": "1h", "scope": "global"}
+    block = {"type": "text", "text": "x", "cache_control": control}
+    for traits, left, repaired in (
+        (NEW, {"type": "ephemeral", "ttl": "1h"}, []),
+        (OLD, {"type": "ephemeral"}, ["cache_ttl"]),
+    ):
+        draft = fit(
+            traits,
+            system=[block],
+            messages=[
+                {"role": "user", "content": [block, {"type": "tool_result", "tool_use_id": "a", "content": [block]}]}
+            ],
+            tools=[{"name": "t", "input_schema": {}, "cache_control": control}],
+        )
+        found = [
+            draft.body["system"][0],
+            draft.body["messages"][0]["content"][0],
+            draft.body["messages"][0]["content"][1]["content"][0],
+            draft.body["tools"][0],
+        ]
+        assert [each["cache_control"] for each in found] == [left] * 4
+        assert draft.repaired == repaired
+        assert draft.ignored == [
+            "messages[0].content[0].cache_control.scope",
+            "messages[0].content[1].content[0].cache_control.scope",
+            "tools[0].cache_control.scope",
+            "system[0].cache_control.scope",
+        ]
+
+
+def test_a_cache_point_of_the_whole_request_says_no_more_either() -> None:
+    draft = fit(cache_control={"type": "ephemeral", "ttl": None, "scope": "global"})
+    assert draft.body["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+    assert (draft.ignored, draft.repaired) == (["cache_control.scope"], [])
+
+
+def test_tools_lose_what_bedrock_does_not_know() -> None:
+    tool = {
+        "custom": {"defer_loading": True},
+        "name": "t",
+        "input_schema": {},
+        "eager_input_streaming": True,
+        "strict": True,
+    }
+    new, old = fit(NEW, tools=[tool]), fit(OLD, tools=[tool])
+    assert new.body["tools"] == [{"defer_loading": True, "name": "t", "input_schema": {}, "strict": True}]
+    assert new.body["anthropic_beta"] == ["fine-grained-tool-streaming-2025-05-14"]
+    assert old.body["tools"] == [{"defer_loading": True, "name": "t", "input_schema": {}}]
+    assert old.repaired == ["strict"]
+
+
+def test_a_message_s_own_output_config_needs_its_beta() -> None:
+    messages = [{"role": "user", "content": "x", "output_config": {"effort": "low"}}]
+    beta = "mid-conversation-output-config-2026-07-01"
+    assert fit(messages=messages, betas=[beta]).body["messages"] == messages
+    assert fit(messages=messages).ignored == ["messages[0].output_config"]
+
+
+@pytest.mark.parametrize("kind", ["url", "file"])
+def test_what_must_be_fetched_is_refused(kind: str) -> None:
+    block = {"type": "document", "source": {"type": kind}}
+    with pytest.raises(errors.InvalidRequest) as refusal:
+        fit(messages=[{"role": "user", "content": [{"type": "tool_result", "content": [block]}]}])
+    assert refusal.value.param == "messages[0].content[0].content[0].source"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["messages", "tools", "system", "cache_control", "context_management", "anthropic_beta", "thinking"]
+)
+
+
+@given(noise=st.dictionaries(FIELDS, JSON, max_size=4), is_new=st.booleans())
+def test_no_body_does_worse_than_a_refusal(noise: Any, is_new: bool) -> None:
+    with contextlib.suppress(errors.InvalidRequest):
+        fit(NEW if is_new else OLD, **noise)
+
+
+def test_a_body_s_own_betas_of_another_kind_are_named() -> None:
+    assert fit(anthropic_beta="effort-2025-11-24").ignored == ["anthropic_beta"]
+    assert fit(anthropic_beta=["effort-2025-11-24", 5]).ignored == ["anthropic_beta"]
+
+
+def test_pieces_of_documents_are_tailored_too() -> None:
+    piece = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "scope": "global"}}
+    document = {"type": "document", "source": {"type": "content", "content": [piece]}}
+    result = {"type": "search_result", "source": "s", "title": "t", "content": [piece]}
+    draft = fit(messages=[{"role": "user", "content": [document, result]}])
+    blocks = draft.body["messages"][0]["content"]
+    assert blocks[0]["source"]["content"][0]["cache_control"] == {"type": "ephemeral"}
+    assert blocks[1]["content"][0]["cache_control"] == {"type": "ephemeral"}
+    picture = {"type": "image", "source": {"type": "url", "url": "https://x"}}
+    document = {"type": "document", "source": {"type": "content", "content": [picture]}}
+    with pytest.raises(errors.InvalidRequest):
+        fit(messages=[{"role": "user", "content": [document]}])
+
+
+def test_a_tool_s_wrapper_is_taken_off_before_its_cache_point_is_looked_at() -> None:
+    tool = {"custom": {"name": "t", "cache_control": {"type": "ephemeral", "scope": "g"}}}
+    assert fit(tools=[tool]).body["tools"] == [{"name": "t", "cache_control": {"type": "ephemeral"}}]
+
+
+def test_turns_of_the_system_join_the_user_s_behind_tool_results() -> None:
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "r"}
+    messages = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "t", "input": {}}]},
+        {"role": "system", "content": "s", "output_config": {"effort": "low"}},
+        {"role": "user", "content": [result], "mood": 1},
+    ]
+    beta = "mid-conversation-output-config-2026-07-01"
+    draft = fit(OLD, messages=messages, betas=[beta])
+    assert draft.body["messages"][2]["content"] == [result, {"type": "text", "text": "s"}]
+    assert draft.ignored == ["messages[3].mood"]
+    draft = fit(OLD, messages=[messages[0], messages[2]], betas=[beta])
+    assert draft.ignored == ["messages[1].output_config"]
+
+
+CONTROL = {"type": "ephemeral"}
+MARKED = {"type": "text", "text": "x", "cache_control": CONTROL}
+
+
+@pytest.mark.parametrize(
+    ("content", "marked"),
+    [
+        ("x", [MARKED]),
+        (
+            [{"type": "text", "text": "x"}, {"type": "thinking", "thinking": "t", "signature": "s"}],
+            [MARKED, {"type": "thinking", "thinking": "t", "signature": "s"}],
+        ),
+        ([{"type": "text", "text": "x", "cache_control": None}], [MARKED]),
+    ],
+)
+def test_a_cache_point_for_all_stands_on_the_last_block_that_can_have_one(content: Any, marked: Any) -> None:
+    draft = fit(messages=[{"role": "assistant", "content": content}], cache_control=CONTROL)
+    assert draft.body["messages"][0]["content"] == marked
+
+
+UNSIGNED = {"type": "thinking", "thinking": "hm", "signature": ""}
+SIGNED = {"type": "thinking", "thinking": "hm", "signature": "s"}
+CALL = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+BLANK = {"type": "text", "text": " "}
+RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "sent", "repaired"),
+    [
+        ([SIGNED, CALL], [SIGNED, CALL], []),
+        ([UNSIGNED, CALL], [CALL], ["reasoning", "reasoning_effort"]),
+        ([UNSIGNED, SIGNED, CALL], [SIGNED, CALL], ["reasoning"]),
+        ([{"type": "thinking", "thinking": "hm"}, CALL], [CALL], ["reasoning", "reasoning_effort"]),
+        ([CALL], [CALL], ["reasoning_effort"]),
+        ([SIGNED, {"type": "text", "text": "\n"}, CALL], [SIGNED, CALL], ["blank_text"]),
+        ([SIGNED, BLANK, SIGNED, BLANK, CALL], [SIGNED, BLANK, SIGNED, CALL], ["blank_text"]),
+        ([SIGNED, {"type": "text", "text": 5}], [SIGNED, {"type": "text", "text": 5}], []),
+    ],
+)
+def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: Any, sent: Any, repaired: Any) -> None:
+    messages = [*BODY["messages"], {"role": "assistant", "content": content}, RESULT]
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    draft = fit(messages=messages, thinking=thinking)
+    assert draft.body["messages"][1]["content"] == sent
+    assert draft.repaired == repaired
+    assert ("thinking" in draft.body) == ("reasoning_effort" not in repaired)
+    # where no call is gone on from, a turn may begin with anything
+    answered = fit(messages=[*messages[:2], {"role": "user", "content": "hi"}], thinking=thinking)
+    assert answered.body["thinking"] == thinking
+
+
+@pytest.mark.parametrize("said", [{"role": "user", "content": "go on"}, {"role": "system", "content": "be brief"}])
+def test_calls_without_a_thought_are_gone_on_from_without_one_whatever_is_said_behind_their_results(said: Any) -> None:
+    messages = [*BODY["messages"], {"role": "assistant", "content": [UNSIGNED, CALL]}, RESULT, said]
+    draft = fit(messages=messages, thinking={"type": "enabled", "budget_tokens": 1024})
+    assert "thinking" not in draft.body
+    assert draft.repaired == ["reasoning", "reasoning_effort"]
+
+
+@pytest.mark.parametrize("content", [[UNSIGNED], [BLANK], [BLANK, UNSIGNED], [], "", "\n"])
+def test_a_turn_of_which_nothing_is_left_is_none(content: Any) -> None:
+    hello = BODY["messages"][0]
+    for messages in (
+        [hello, {"role": "assistant", "content": content}],
+        [{"role": "assistant", "content": content}, hello],
+    ):
+        assert fit(messages=messages).body["messages"] == [hello]
+
+
+def test_what_is_no_message_is_left_to_bedrock() -> None:
+    odd: list[Any] = [{}, {"role": "assistant"}, {"role": "user", "content": None}, "odd"]
+    draft = fit(messages=odd)
+    assert (draft.body["messages"], draft.repaired) == (odd, [])
+
+
+@pytest.mark.parametrize("content", [[BLANK], "", " "])
+def test_a_user_who_says_nothing_says_so(content: Any) -> None:
+    draft = fit(messages=[{"role": "user", "content": content}])
+    assert draft.body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "."}] if isinstance(content, list) else "."}
+    ]
+    assert draft.repaired == ["blank_text"]
+
+
+@pytest.mark.parametrize(
+    ("system", "sent"), [([BLANK, MARKED], [MARKED]), ([BLANK], None), ("", None), ("\n", None), ("s", "s")]
+)
+def test_a_blank_system_prompt_is_none(system: Any, sent: Any) -> None:
+    draft = fit(system=system)
+    assert draft.body.get("system") == sent
+    assert draft.repaired == ([] if system == "s" else ["blank_text"])
+
+
+def test_a_result_that_says_nothing_says_so() -> None:
+    said = {"type": "tool_result", "tool_use_id": "a", "content": [BLANK]}
+    draft = fit(
+        messages=[BODY["messages"][0], {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [said]}]
+    )
+    assert draft.body["messages"][2]["content"][0]["content"] == [{"type": "text", "text": "."}]
+    assert draft.repaired == ["blank_text"]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "data", "sent"),
+    [
+        ("image/jpeg", "iVBORw0KGgoAAAANSUhEUg==", "image/png"),
+        ("image/png", "iVBORw0KGgoAAAANSUhEUg==", "image/png"),
+        ("IMAGE/JPG", "eA==", "image/jpeg"),
+        ("image/tiff", "eA==", "image/tiff"),
+        ("image/png", "", "image/png"),
+    ],
+)
+def test_an_image_is_called_what_it_is(media_type: str, data: str, sent: str) -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [image]}
+    draft = fit(messages=[{"role": "user", "content": [image, result]}])
+    first, second = draft.body["messages"][0]["content"]
+    assert [each["source"]["media_type"] for each in (first, second["content"][0])] == [sent, sent]
+    assert draft.repaired == ([] if sent == media_type else ["media_type"])
+
+
+def test_neighbouring_turns_of_the_assistant_are_one() -> None:
+    turns = [{"role": "assistant", "content": [each]} for each in (SIGNED, CALL)]
+    for before, is_kept in ((turns, True), (turns[1:], False), ([turns[1], turns[0]], False)):
+        draft = fit(messages=[*BODY["messages"], *before, RESULT], thinking={"type": "enabled", "budget_tokens": 1024})
+        assert ("thinking" in draft.body) == is_kept
+
+
+def test_a_loop_that_began_with_a_thought_goes_on_thinking() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    again = [{"role": "assistant", "content": [{**CALL, "id": "u"}]}, RESULT]
+    for first, is_kept in (([SIGNED, CALL], True), ([CALL], False)):
+        messages = [*BODY["messages"], {"role": "assistant", "content": first}, RESULT, *again, *again]
+        assert ("thinking" in fit(messages=messages, thinking=thinking).body) == is_kept
+        # what the user says begins a turn anew
+        answered = fit(messages=[*messages, *again[:1], {"role": "user", "content": "hi"}], thinking=thinking)
+        assert answered.body["thinking"] == thinking
+
+
+def test_a_cache_point_for_all_that_has_no_place_is_named() -> None:
+    assert fit(messages=[], cache_control=CONTROL).ignored == ["cache_control"]
+    assert fit(cache_control="yes").ignored == ["cache_control"]
+    odd: list[Any] = ["odd", {"role": "user", "content": ["odd", "x"]}]
+    assert fit(OLD, messages=odd, tools=["odd"], cache_control=CONTROL).ignored == ["cache_control"]
+    assert fit(OLD, messages=["odd", {"role": "system", "content": "s"}]).body["messages"][0] == "odd"
+
+
+def test_a_beta_that_is_needed_twice_is_sent_once() -> None:
+    beta = "fine-grained-tool-streaming-2025-05-14"
+    tool = {"name": "t", "input_schema": {}, "eager_input_streaming": True}
+    assert fit(tools=[tool, tool], betas=[beta]).body["anthropic_beta"] == [beta]

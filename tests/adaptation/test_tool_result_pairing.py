@@ -1,0 +1,167 @@
+"""Calls of tools and what they gave, found together wherever they stood."""
+
+import gc
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.models.capabilities import Traits
+from tests.adaptation.test_adaptation import (
+    CLAUDE_5,
+    CLAUDE_46,
+    NOVA_2,
+    PLAIN,
+    assistant,
+    result,
+    spec,
+    tailored,
+    use,
+    user,
+)
+
+THOUGHT = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}}
+ONE, TWO = use("1"), use("2")
+GAVE_ONE, GAVE_TWO = result("1"), result("2")
+HI = user("hi")
+POINT: Any = {"cachePoint": {"type": "default"}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "goes"),
+    [
+        (
+            [HI, assistant(ONE), user("hurry"), assistant("a moment"), user(GAVE_ONE)],
+            [user("hi", "hurry"), assistant("a moment", ONE), user(GAVE_ONE)],
+        ),
+        (
+            [HI, assistant(THOUGHT, "I look.", ONE), user("hurry"), assistant("a moment"), user(GAVE_ONE, "and?")],
+            [user("hi", "hurry"), assistant(THOUGHT, "a moment", "I look.", ONE), user(GAVE_ONE, "and?")],
+        ),
+        (
+            [HI, assistant(ONE), user("hurry"), assistant(TWO), user(GAVE_ONE, GAVE_TWO)],
+            [user("hi", "hurry"), assistant(TWO, ONE), user(GAVE_ONE, GAVE_TWO)],
+        ),
+        (
+            [HI, assistant(ONE, TWO), user(GAVE_ONE), assistant("a moment"), user(GAVE_TWO)],
+            [HI, assistant("a moment", ONE, TWO), user(GAVE_ONE, GAVE_TWO)],
+        ),
+        (
+            [
+                HI,
+                assistant(ONE),
+                user("x"),
+                assistant("y"),
+                user("z"),
+                assistant("w"),
+                user(GAVE_ONE),
+                assistant("end"),
+            ],
+            [user("hi", "x"), assistant("y"), user("z"), assistant("w", ONE), user(GAVE_ONE), assistant("end")],
+        ),
+        (
+            [HI, assistant(ONE, TWO), user("x"), assistant("y"), user(GAVE_ONE), assistant("z"), user(GAVE_TWO)],
+            [user("hi", "x"), assistant("y", "z", ONE, TWO), user(GAVE_ONE, GAVE_TWO)],
+        ),
+    ],
+)
+def test_calls_stand_right_before_what_they_gave(sent: list[Any], goes: list[Any]) -> None:
+    if goes[-1]["role"] == "assistant":
+        sent, goes = [*sent, HI], [*goes, HI]
+    draft = tailored(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
+    assert draft.body["messages"] == goes
+    assert draft.repaired == ["tool_results"]
+
+
+def test_what_stands_together_stays_and_an_id_that_comes_again_is_another_call() -> None:
+    sent = [HI, assistant(ONE), user(GAVE_ONE), assistant("so"), user("and?"), assistant(ONE), user(GAVE_ONE)]
+    draft = tailored(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
+    shapes = [[next(iter(block)) for block in turn["content"]] for turn in draft.body["messages"]]
+    assert shapes == [[next(iter(block)) for block in turn["content"]] for turn in sent]
+    assert "tool_results" not in draft.repaired
+
+
+def test_a_cache_point_goes_with_what_it_stands_behind() -> None:
+    sent = [HI, assistant(ONE, TWO), user(GAVE_ONE, POINT), assistant("y"), user(GAVE_TWO, POINT, "and?")]
+    assert tailored(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]}).body["messages"] == [
+        HI,
+        assistant("y", ONE, TWO),
+        user(GAVE_ONE, POINT, GAVE_TWO, POINT, "and?"),
+    ]
+
+
+def test_turns_of_the_system_keep_a_place_where_they_may_stand() -> None:
+    system: Any = {"role": "system", "content": [{"text": "s"}]}
+    sent = [HI, system, assistant(ONE), user("x"), assistant("y"), user(GAVE_ONE)]
+    assert tailored(CLAUDE_5, sent, toolConfig={"tools": [spec("t")]}).body["messages"] == [
+        user("hi", "s", "x"),
+        assistant("y", ONE),
+        user(GAVE_ONE),
+    ]
+    between = [HI, assistant(ONE), system, user(GAVE_ONE)]
+    assert tailored(CLAUDE_5, between, toolConfig={"tools": [spec("t")]}).body["messages"] == [
+        HI,
+        assistant(ONE),
+        user(GAVE_ONE, "s"),
+    ]
+
+
+def test_what_the_wrong_one_says_is_left_to_bedrock() -> None:
+    wrong = [HI, assistant(ONE), user("x"), assistant(GAVE_ONE, POINT, TWO), user("y"), assistant("z"), user(GAVE_TWO)]
+    kinds = [next(iter(block)) for turn in tailored(PLAIN, wrong).body["messages"] for block in turn["content"]]
+    assert sorted(kinds) == sorted(next(iter(block)) for turn in wrong for block in turn["content"])
+
+
+@pytest.mark.timed
+def test_many_calls_of_one_id_take_no_longer_than_others() -> None:
+    def seconds(count: int) -> float:
+        gc.disable()  # what it looks through is everything, this and the tests
+        started = time.process_time()
+        tailored(PLAIN, [HI, *[assistant(ONE), user(GAVE_ONE)] * count])
+        spent = time.process_time() - started
+        gc.enable()
+        return spent
+
+    # what disturbs a machine only ever adds
+    few, many = (min(seconds(count) for _ in range(3)) for count in (1000, 8000))
+    assert many < 24 * few
+
+
+TURNS = st.lists(
+    st.sampled_from(
+        ["user", "say", "system", *(f"{kind}{number}" for kind in ("call", "gave") for number in range(4))]
+    ),
+    max_size=14,
+    unique=True,
+)
+
+
+def turn_of(name: str) -> Any:
+    number = name[-1]
+    kinds = {"call": assistant(use(number)), "gave": user(result(number))}
+    others = {"say": assistant(name), "user": user(name), "system": {"role": "system", "content": [{"text": name}]}}
+    return kinds.get(name[:4]) or others[name]
+
+
+@given(TURNS, st.sampled_from([NOVA_2, CLAUDE_5]))
+def test_no_order_loses_a_word_or_parts_a_pair(names: list[str], traits: Traits) -> None:
+    sent = [HI, *map(turn_of, names), user("end")]
+    messages: Any = tailored(traits, sent).body["messages"]
+    said = [block for turn in messages for block in turn["content"]]
+    before = [block for turn in sent for block in turn["content"]]
+    assert sorted(map(repr, said)) == sorted(map(repr, before))
+    roles = [turn["role"] for turn in messages if turn["role"] != "system"]
+    assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"] * (len(roles) % 2)
+    for number in range(4):
+        call, gave = f"call{number}", f"gave{number}"
+        if call in names and gave in names and names.index(call) < names.index(gave):
+            calling = next(place for place, turn in enumerate(messages) if use(str(number)) in turn["content"])
+            assert result(str(number)) in messages[calling + 1]["content"]
+    for place, turn in enumerate(messages):
+        if turn["role"] == "system":
+            assert [each["role"] for each in messages[place - 1 : place + 2]] in (
+                ["user", "system", "assistant"],
+                ["user", "system"],
+            )

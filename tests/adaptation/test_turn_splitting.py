@@ -1,0 +1,120 @@
+"""What a model takes only apart, and what a tool's result may hold."""
+
+from typing import Any
+
+import pytest
+
+from app.models.capabilities import traits_of
+from app.models.ids import parse_model_id
+from tests.adaptation.test_adaptation import (
+    CLAUDE_46,
+    LLAMA,
+    MISTRAL,
+    NOVA_2,
+    PLAIN,
+    QWEN,
+    assistant,
+    result,
+    spec,
+    tailored,
+    use,
+    user,
+)
+
+PICTURE: Any = {"image": {"format": "png", "source": {"bytes": "aGk="}}}
+PAPER: Any = {"document": {"format": "csv", "name": "d", "source": {"bytes": "aGk="}}}
+POINT: Any = {"cachePoint": {"type": "default"}}
+DOT = {"user": user("."), "assistant": assistant(".")}
+
+
+def shown(tool_id: str, *parts: Any) -> Any:
+    return {"toolResult": {"toolUseId": tool_id, "content": list(parts)}}
+
+
+def sent(traits: Any, *turns: Any) -> tuple[list[Any], bool]:
+    draft = tailored(traits, [*turns], toolConfig={"tools": [spec("t")]})
+    return draft.body["messages"], "tool_results" in draft.repaired  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("traits", [LLAMA, MISTRAL])
+def test_nothing_stands_beside_calls_and_results(traits: Any) -> None:
+    messages, is_told = sent(traits, user("hi"), assistant("I look.", use("1")), user(result("1"), "and?"))
+    assert messages == [
+        user("hi"),
+        assistant("I look."),
+        DOT["user"],
+        assistant(use("1")),
+        user(result("1")),
+        DOT["assistant"],
+        user("and?"),
+    ]
+    assert is_told
+
+
+def test_nor_does_what_was_cited_or_found() -> None:
+    cited: Any = {"citationsContent": {"content": [{"text": "c"}], "citations": []}}
+    found: Any = {
+        "searchResult": {"source": "s", "title": "t", "content": [{"text": "f"}], "citations": {"enabled": True}}
+    }
+    messages, _ = sent(MISTRAL, user("hi"), assistant(cited, use("1")), user(result("1"), found))
+    assert messages[1:] == [
+        assistant(cited),
+        DOT["user"],
+        assistant(use("1")),
+        user(result("1")),
+        DOT["assistant"],
+        user(found),
+    ]
+
+
+@pytest.mark.parametrize("traits", [CLAUDE_46, NOVA_2, QWEN, PLAIN])
+def test_text_stands_beside_them_elsewhere(traits: Any) -> None:
+    turns = [user("hi"), assistant("I look.", use("1")), user(result("1"), "and?")]
+    assert sent(traits, *turns) == (turns, False)
+
+
+def test_no_document_stands_beside_a_result_of_claude() -> None:
+    calls = [user("hi"), assistant(use("1"))]
+    messages, is_told = sent(CLAUDE_46, *calls, user("read", PAPER, result("1"), POINT))
+    assert messages == [*calls, user(result("1"), POINT), DOT["assistant"], user("read", PAPER)]
+    assert is_told
+    assert sent(CLAUDE_46, *calls, user(result("1"), PICTURE, "look"))[1] is False
+    assert sent(NOVA_2, *calls, user(result("1"), PAPER, "read"))[1] is False
+
+
+def test_media_stand_behind_the_results_that_may_not_hold_them() -> None:
+    calls = [user("hi"), assistant(use("1"), use("2"))]
+    results = user(shown("1", {"text": "a"}, PICTURE), shown("2", PICTURE), "and?")
+    messages, is_told = sent(QWEN, *calls, results)
+    assert is_told
+    first, second = "image 1 of the tools' results", "image 2 of the tools' results"
+    assert messages[-1] == user(
+        shown("1", {"text": "a"}, {"text": f"({first}: below)"}),
+        shown("2", {"text": f"({second}: below)"}),
+        f"({first})",
+        PICTURE,
+        f"({second})",
+        PICTURE,
+        "and?",
+    )
+    for traits in (CLAUDE_46, NOVA_2, PLAIN):
+        assert sent(traits, *calls, results) == ([*calls, results], False)
+
+
+def test_where_nothing_stands_beside_a_result_its_pictures_have_a_turn_of_their_own() -> None:
+    calls = [user("hi"), assistant(use("1"))]
+    messages, _ = sent(MISTRAL, *calls, user(shown("1", PICTURE)))
+    name = "image 1 of the tools' results"
+    assert messages[2:] == [
+        user(shown("1", {"text": f"({name}: below)"})),
+        DOT["assistant"],
+        user(f"({name})", PICTURE),
+    ]
+    assert sent(LLAMA, *calls, user(shown("1", PICTURE))) == ([*calls, user(shown("1", PICTURE))], False)
+
+
+@pytest.mark.parametrize("name", ["moonshotai.kimi-k2.5", "nvidia.nemotron-super-3-120b", "cohere.command-r-v1:0"])
+def test_models_of_known_providers_get_no_cache_point(name: str) -> None:
+    traits = traits_of(parse_model_id(name))
+    assert not traits.caching
+    assert tailored(traits, [user("hi", POINT)]).body["messages"] == [user("hi")]

@@ -1,0 +1,600 @@
+"""What the port promises, held against both transports: ours, and aiohttp as the oracle."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.bedrock.http1.transport import Http1Transport
+from app.bedrock.transport import HttpRequest, Transport
+from app.errors import ConnectionLost, ConnectTimeout, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from tests.bedrock.http1.certificates import Authority
+from tests.bedrock.http1.oracle import AiohttpTransport
+from tests.bedrock.http1.proxies import Proxy
+from tests.bedrock.http1.servers import Counting, Outcome, get, outcome, post, saying, serve, taking_nobody
+from tests.pouring import pieces_of
+from tests.servers import CLOSED_PORT, read_request
+
+pytestmark = [pytest.mark.loopback, pytest.mark.waits]
+
+KINDS = (Http1Transport, AiohttpTransport)
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+MB = 1024 * 1024
+
+
+@pytest.fixture(params=KINDS)
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    made = request.param(1.0, 0.5)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("trust"))
+
+
+ANSWERS = {
+    "length": (OK, Outcome(200, (("content-length", "2"),), b"ok")),
+    "no body": (b"HTTP/1.1 204 No Content\r\nx: 1\r\n\r\n", Outcome(204, (("x", "1"),))),
+    "empty body": (b"HTTP/1.1 404 \r\ncontent-length: 0\r\n\r\n", Outcome(404, (("content-length", "0"),))),
+    "chunks": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;a=b\r\nok\r\n0003\r\nay!\r\n0\r\n\r\n",
+        Outcome(200, (("transfer-encoding", "Chunked"),), b"okay!"),
+    ),
+    "trailers": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nlate: 1\r\n\r\n",
+        Outcome(200, (("transfer-encoding", "chunked"),), b"ok"),
+    ),
+    "announcements": (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + OK,
+        Outcome(200, (("content-length", "2"),), b"ok"),
+    ),
+    "twice the same name": (
+        b"HTTP/1.1 200 OK\r\nA: 1\r\na: 2\r\nb:  x y \r\ncontent-length: 0\r\n\r\n",
+        Outcome(200, (("a", "1"), ("a", "2"), ("b", "x y"), ("content-length", "0"))),
+    ),
+    "compressed": (
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x8b\x00",
+        Outcome(200, (("content-encoding", "gzip"), ("content-length", "3")), b"\x1f\x8b\x00"),
+    ),
+    "redirect": (
+        b"HTTP/1.1 302 Found\r\nlocation: /y\r\ncontent-length: 0\r\n\r\n",
+        Outcome(302, (("location", "/y"), ("content-length", "0"))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("in_chunks", [False, True])
+async def test_an_answer_is_read_whatever_its_frame(transport: Transport, name: str, in_chunks: bool) -> None:
+    said, expected = ANSWERS[name]
+    async with serve(saying(said)) as port:
+        for _ in range(3):
+            assert await outcome(transport, get(port), in_chunks=in_chunks) == expected
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection(transport: Transport) -> None:
+    async with serve(saying(b"HTTP/1.1 200 OK\r\n\r\nall of it", then_close=True)) as port:
+        assert await outcome(transport, get(port)) == Outcome(200, (), b"all of it")
+
+
+BROKEN = {
+    "nothing": b"",
+    "half a head": b"HTTP/1.1 200 OK\r\ncontent-le",
+    "an announcement alone": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "no status": b"HTTP/1.1 abc\r\n\r\n",
+    "no length": b"HTTP/1.1 200 OK\r\ncontent-length: two\r\n\r\nok",
+    "two lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok",
+    "length and chunks": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "a control character": b"HTTP/1.1 200 OK\r\na: \x00b\r\ncontent-length: 0\r\n\r\n",
+}
+CUT = {
+    "length": b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok",
+    "between chunks": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n",
+    "in a chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\nok",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_what_is_no_answer_is_an_error(transport: Transport, name: str) -> None:
+    async with serve(saying(BROKEN[name], then_close=True)) as port:
+        assert await outcome(transport, get(port)) == Outcome(error="connection_lost")
+
+
+@pytest.mark.parametrize("name", CUT)
+@pytest.mark.parametrize("in_chunks", [False, True])
+async def test_an_answer_that_is_cut_is_never_a_whole_one(transport: Transport, name: str, in_chunks: bool) -> None:
+    async with serve(saying(CUT[name], then_close=True)) as port:
+        found = await outcome(transport, get(port), in_chunks=in_chunks)
+    assert (found.status, found.error) == (200, "connection_lost")
+    assert found.body == (b"ok" if in_chunks else b"")
+
+
+async def test_what_arrived_before_a_cut_is_handed_on_first(transport: Transport) -> None:
+    release = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        await release.wait()
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        pieces = pieces_of(response)
+        assert await anext(pieces) == b"first"
+        release.set()
+        with pytest.raises(ConnectionLost):
+            await anext(pieces)
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 300000", b"transfer-encoding: chunked"])
+async def test_a_whole_answer_has_an_end(transport: Transport, framing: bytes) -> None:
+    body = bytes(300_000) if b"length" in framing else b"493e0\r\n" + bytes(300_000) + b"\r\n0\r\n\r\n"
+    counting = Counting(saying(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + body))
+    async with serve(counting.handle) as port:
+        response = await transport.open(get(port))
+        assert len(await response.read(300_000)) == 300_000
+        response = await transport.open(get(port))
+        with pytest.raises(UpstreamFailed, match="too large") as failure:
+            await response.read(299_999)
+        response.close()
+    assert (failure.value.retry_here, failure.value.retry_elsewhere) == (False, True)
+
+
+async def test_what_is_poured_comes_as_it_arrives_and_waits_when_it_is_too_much(transport: Transport) -> None:
+    taken: list[bytes] = []
+    is_enough, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\na")
+        for piece in (b"b", b"c", b"d"):
+            while len(taken) < piece[0] - ord("a"):
+                await asyncio.sleep(0.01)
+            if piece == b"c":
+                is_enough.set()
+            writer.write(piece)
+        await goes_on.wait()
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return not is_enough.is_set()
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        assert not await response.pour(take)
+        assert taken == [b"a", b"b", b"c"]
+        is_enough.clear()
+        assert await response.pour(take)
+        assert taken == [b"a", b"b", b"c", b"d"]
+        assert await response.pour(take)
+        goes_on.set()
+        response.close()
+
+
+async def test_what_whoever_takes_it_raises_comes_out_where_it_is_poured(transport: Transport) -> None:
+    first = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\na")
+        await first.wait()
+        writer.write(b"b")
+        await reader.read()
+
+    def take(data: bytes) -> bool:
+        first.set()
+        if data == b"b":
+            raise KeyError("odd")
+        return True
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        with pytest.raises(KeyError, match="odd"):
+            await response.pour(take)
+        response.close()
+
+
+async def test_an_answer_without_an_end_is_left(transport: Transport) -> None:
+    gone = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+                await writer.drain()
+        gone.set()
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        with pytest.raises(UpstreamFailed, match="too large"):
+            await response.read(MB)
+        await asyncio.wait_for(gone.wait(), 1)
+
+
+async def test_a_connection_is_used_again(transport: Transport) -> None:
+    counting = Counting(saying(OK))
+    async with serve(counting.handle) as port:
+        for _ in range(5):
+            assert (await outcome(transport, post(port))).body == b"ok"
+        assert counting.connections == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    ],
+)
+async def test_a_connection_that_will_close_is_not(transport: Transport, said: bytes) -> None:
+    counting = Counting(saying(said))
+    async with serve(counting.handle) as port:
+        for _ in range(3):
+            assert (await outcome(transport, post(port))).body == b"ok"
+        assert counting.connections == 3
+
+
+async def test_requests_at_once_have_a_connection_each(transport: Transport) -> None:
+    connections = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        while True:
+            _, body = await read_request(reader)
+            await asyncio.sleep(0.05)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+
+    async with serve(handle) as port:
+        for _ in range(2):
+            bodies = [str(number).encode() for number in range(50)]
+            found = await asyncio.gather(*(outcome(transport, post(port, body)) for body in bodies))
+            assert [each.body for each in found] == bodies
+        assert len(connections) == 50
+
+
+async def test_the_request_arrives_as_it_was_given(transport: Transport) -> None:
+    heard = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await read_request(reader))
+        writer.write(OK)
+
+    body = bytes(range(256)) * 5000
+    path = "/model/arn%3Aaws%3Abedrock%2Fx%20y/converse?a=%2F&b=c+d"
+    async with serve(handle) as port:
+        sent = HttpRequest("POST", f"http://127.0.0.1:{port}{path}", [("x-amz-date", "now"), ("A", "ü")], body)
+        assert (await outcome(transport, sent)).body == b"ok"
+    (head, arrived), lines = heard[0], heard[0][0].split(b"\r\n")
+    assert lines[0] == f"POST {path} HTTP/1.1".encode()
+    assert arrived == body
+    names = [line.partition(b":")[0].lower() for line in lines[1:] if line]
+    assert sorted(names) == [b"a", b"content-length", b"host", b"x-amz-date"]
+    assert f"127.0.0.1:{port}".encode() in head
+
+
+async def test_a_body_of_nothing_has_a_length(transport: Transport) -> None:
+    heard = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            heard.append((await read_request(reader))[0].lower())
+            writer.write(OK)
+
+    async with serve(handle) as port:
+        await outcome(transport, post(port, b""))
+        await outcome(transport, get(port))
+    assert b"content-length: 0" in heard[0]
+    assert b"content-length" not in heard[1]
+
+
+@pytest.mark.parametrize("header", [("a", "b\r\nc: d"), ("a", "b\nc: d"), ("a\r\nb", "c")])
+async def test_a_header_cannot_break_out_of_its_line(transport: Transport, header: tuple[str, str]) -> None:
+    async with serve(saying(OK)) as port:
+        with pytest.raises(ValueError, match=r"."):
+            await transport.open(HttpRequest("GET", f"http://127.0.0.1:{port}/", [header], b""))
+
+
+async def test_silence_before_the_head_is_a_timeout(transport: Transport) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with serve(handle) as port:
+        with pytest.raises(UpstreamTimeout):
+            await transport.open(get(port))
+
+
+async def test_silence_within_the_body_is_a_timeout(transport: Transport) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
+        await reader.read()
+
+    async with serve(handle) as port:
+        found = await outcome(transport, get(port), in_chunks=True)
+        assert (found.body, found.error) == (b"ok", "upstream_timeout")
+
+
+async def test_a_slow_answer_that_moves_is_none(transport: Transport) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n")
+        for byte in b"slow":
+            await asyncio.sleep(0.3)
+            writer.write(bytes([byte]))
+
+    async with serve(handle) as port:
+        assert (await outcome(transport, get(port))).body == b"slow"
+
+
+async def test_a_reader_who_takes_long_is_no_timeout(transport: Transport) -> None:
+    async with serve(saying(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % MB + bytes(MB))) as port:
+        response = await transport.open(get(port))
+        total = 0
+        async for data in pieces_of(response):
+            total += len(data)
+            if total < 300_000:
+                await asyncio.sleep(0.7)
+    assert total == MB
+
+
+async def test_a_server_sends_no_faster_than_it_is_read(transport: Transport) -> None:
+    sent = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (64 * MB))
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        for _ in range(64):
+            writer.write(bytes(MB))
+            await writer.drain()
+            sent += MB
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        pieces = pieces_of(response)
+        await anext(pieces)
+        tracemalloc.start()
+        await asyncio.sleep(0.4)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert sent < 16 * MB  # what the kernel's buffers of both sides hold
+        assert held < 4 * MB
+        total = len(await anext(pieces))
+        async for data in pieces:
+            total += len(data)
+        assert total > 60 * MB
+
+
+async def test_nothing_is_read_of_an_answer_that_was_given_up(transport: Transport) -> None:
+    gone = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        gone.set()
+
+    async with serve(handle) as port:
+        response = await transport.open(get(port))
+        response.close()
+        response.close()
+        await asyncio.wait_for(gone.wait(), 0.1)
+
+
+@pytest.mark.parametrize("place", ["head", "body", "whole body"])
+async def test_whoever_is_cancelled_closes_the_connection(transport: Transport, place: str) -> None:
+    heard, gone = asyncio.Event(), asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        if place != "head":
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
+        heard.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        gone.set()
+
+    async with serve(handle) as port:
+        task = asyncio.create_task(outcome(transport, get(port), in_chunks=place == "body"))
+        await heard.wait()
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait_for(gone.wait(), 0.1)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_an_answer_before_the_request_was_read_counts(transport: Transport) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+        await asyncio.sleep(0.2)
+
+    async with serve(handle) as port:
+        found = await outcome(transport, post(port, bytes(20 * MB)))
+        assert (found.status, found.body) == (413, b"no")
+        assert (await outcome(transport, post(port, bytes(20 * MB)))).status == 413
+
+
+async def test_a_closed_port_is_unreachable(transport: Transport) -> None:
+    with pytest.raises(UpstreamUnreachable):
+        await transport.open(get(CLOSED_PORT))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_connecting_has_a_limit(kind: type[Http1Transport | AiohttpTransport]) -> None:
+    transport = kind(0.2, 5)
+    with taking_nobody() as port, pytest.raises(ConnectTimeout):
+        await transport.open(get(port))
+    await transport.close()
+
+
+async def test_a_probe_says_what_is_wrong(transport: Transport) -> None:
+    async with serve(saying(OK)) as port:
+        assert await transport.probe(f"http://127.0.0.1:{port}/x") == ""
+        assert (
+            await transport.probe(f"http://127.0.0.1:{CLOSED_PORT}")
+            == f"cannot connect to 127.0.0.1:{CLOSED_PORT} (ConnectionRefusedError)"
+        )
+
+
+# TLS
+
+
+@pytest.fixture(params=KINDS)
+async def trusting(request: pytest.FixtureRequest, authority: Authority) -> AsyncIterator[Transport]:
+    made = request.param(1.0, 0.5, authority.bundle)
+    yield made
+    await made.close()
+
+
+def secure(port: int, host: str = "localhost") -> HttpRequest:
+    return HttpRequest("POST", f"https://{host}:{port}/x", [], b"{}")
+
+
+async def test_tls_is_spoken_to_whom_the_bundle_trusts(trusting: Transport, authority: Authority) -> None:
+    asked: list[str] = []
+    context = authority.context("localhost")
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    async with serve(saying(OK), ssl=context) as port:
+        for _ in range(3):
+            assert (await outcome(trusting, secure(port))).body == b"ok"
+    assert asked == ["localhost"]
+
+
+@pytest.mark.parametrize("fault", ["another's name", "another authority", "past its time", "no TLS"])
+async def test_tls_is_not_spoken_to_anybody_else(
+    trusting: Transport, authority: Authority, tmp_path: Path, fault: str
+) -> None:
+    context: ssl.SSLContext | None = {
+        "another's name": lambda: authority.context("elsewhere.test"),
+        "another authority": lambda: Authority(tmp_path).context("localhost"),
+        "past its time": lambda: authority.context("localhost", days=-1),
+        "no TLS": lambda: None,
+    }[fault]()
+    options: dict[str, Any] = {"ssl": context} if context else {}
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(OK)
+
+    async with serve(handle, **options) as port:
+        with pytest.raises(UpstreamUnreachable) as failure:
+            await trusting.open(secure(port))
+    assert failure.value.retry_here is False
+
+
+async def test_a_system_that_trusts_nobody_like_that(authority: Authority) -> None:
+    for kind in KINDS:
+        transport = kind(1.0, 0.5)
+        async with serve(saying(OK), ssl=authority.context("localhost")) as port:
+            with pytest.raises(UpstreamUnreachable):
+                await transport.open(secure(port))
+        await transport.close()
+
+
+async def test_a_large_answer_over_tls_is_held_back_too(trusting: Transport, authority: Authority) -> None:
+    said = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (8 * MB) + bytes(8 * MB)
+    async with serve(saying(said), ssl=authority.context("localhost")) as port:
+        response = await trusting.open(secure(port))
+        total = 0
+        async for data in pieces_of(response):
+            total += len(data)
+            await asyncio.sleep(0)
+    assert total == 8 * MB
+
+
+# proxies
+
+
+@pytest.mark.parametrize("is_secure", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_proxy_forwards_what_is_plain(
+    kind: type[Transport], is_secure: bool, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy()
+    options = {"ssl": authority.context("localhost")} if is_secure else {}
+    async with serve(saying(OK)) as port, serve(proxy.handle, **options) as proxy_port:
+        scheme = "https" if is_secure else "http"
+        monkeypatch.setenv("http_proxy", f"{scheme}://u%20ser:p%40ss@localhost:{proxy_port}")
+        transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
+        for _ in range(2):
+            assert (await outcome(transport, post(port))).body == b"ok"
+        await transport.close()
+    assert proxy.targets == [f"http://127.0.0.1:{port}/x"] * 2
+    assert proxy.authorizations == ["Basic dSBzZXI6cEBzcw=="] * 2
+
+
+@pytest.mark.parametrize("is_secure", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_proxy_is_a_tunnel_for_what_is_secret(
+    kind: type[Transport], is_secure: bool, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy()
+    options = {"ssl": authority.context("localhost")} if is_secure else {}
+    async with (
+        serve(saying(OK), ssl=authority.context("localhost")) as port,
+        serve(proxy.handle, **options) as proxy_port,
+    ):
+        scheme = "https" if is_secure else "http"
+        monkeypatch.setenv("https_proxy", f"{scheme}://user:pass@localhost:{proxy_port}")
+        transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
+        for _ in range(2):
+            assert (await outcome(transport, secure(port))).body == b"ok"
+        await transport.close()
+    assert proxy.targets == [f"localhost:{port}"]
+    assert proxy.authorizations == ["Basic dXNlcjpwYXNz"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_tunnel_may_lead_to_an_address(
+    kind: type[Transport], authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy()
+    async with (
+        serve(saying(OK), "::1", ssl=authority.context("::1")) as port,
+        serve(proxy.handle) as proxy_port,
+    ):
+        monkeypatch.setenv("https_proxy", f"http://localhost:{proxy_port}")
+        transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
+        assert (await outcome(transport, secure(port, "[::1]"))).body == b"ok"
+        await transport.close()
+    assert proxy.targets == [f"[::1]:{port}"]
+
+
+@pytest.mark.parametrize("answer", ["HTTP/1.1 407 Proxy Authentication Required", "HTTP/1.1 502 Bad Gateway", "what?"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_proxy_that_refuses_is_unreachable(
+    kind: type[Transport], answer: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(Proxy(answer).handle) as proxy_port:
+        monkeypatch.setenv("https_proxy", f"http://localhost:{proxy_port}")
+        transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
+        found = await outcome(transport, secure(CLOSED_PORT))
+        await transport.close()
+    assert found.error in ("upstream_unreachable", "connection_lost")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_proxy_is_asked_for_whom_it_is_not(kind: type[Transport], monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy()
+    async with serve(saying(OK)) as port, serve(proxy.handle) as proxy_port:
+        monkeypatch.setenv("http_proxy", f"http://localhost:{proxy_port}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        transport = kind(1.0, 0.5)  # type: ignore[call-arg]
+        assert (await outcome(transport, post(port))).body == b"ok"
+        await transport.close()
+    assert proxy.targets == []

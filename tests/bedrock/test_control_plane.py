@@ -1,0 +1,63 @@
+"""What the control plane is asked, and who waits for it."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from app.bedrock.control_plane import ModelDirectory
+from app.models.ids import ModelId, parse_model_id
+
+ARN = parse_model_id("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc")
+
+
+@pytest.mark.parametrize(
+    ("places", "behind"),
+    [
+        (["us-east-1"], "arn:aws:bedrock:us-east-1::foundation-model/a.b"),
+        (["us-east-1", "us-west-2"], "arn:aws:bedrock:us-east-1::foundation-model/a.b"),
+        # it leads everywhere, and that has a price of its own
+        (["us-east-1", ""], "global.a.b"),
+        ([""], "global.a.b"),
+    ],
+)
+async def test_what_stands_behind_a_profile_of_an_application(
+    monkeypatch: pytest.MonkeyPatch, places: list[str], behind: str
+) -> None:
+    async def get(*_: Any, **__: Any) -> Any:
+        return {"models": [{"modelArn": f"arn:aws:bedrock:{place}::foundation-model/a.b"} for place in places]}
+
+    monkeypatch.setattr(ModelDirectory, "_get", get)
+    known: dict[str, ModelId] = {}
+    await ModelDirectory(None).find_out(ARN, known, None, 1.0)  # type: ignore[arg-type]
+    assert (known[ARN.raw].raw, known[ARN.raw].base) == (behind, "a.b")
+
+
+@pytest.mark.timed
+async def test_only_the_first_callers_wait_for_what_stands_behind_an_arn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, may_tell = [], asyncio.Event()
+
+    async def get(_: Any, path: str, **__: Any) -> Any:
+        asked.append(path)
+        await may_tell.wait()
+        return {"models": [{"modelArn": "arn:aws:bedrock:us-east-1::foundation-model/a.b"}]}
+
+    monkeypatch.setattr(ModelDirectory, "_get", get)
+    directory = ModelDirectory(None)  # type: ignore[arg-type]
+    known: dict[str, ModelId] = {}
+
+    async def seconds(patience: float = 0.2) -> float:
+        started = time.monotonic()
+        await directory.find_out(ARN, known, None, patience)  # type: ignore[arg-type]
+        return time.monotonic() - started
+
+    assert await seconds(patience=0.0) < 0.1
+    first, second = await asyncio.gather(seconds(), seconds())
+    assert min(first, second) > 0.15
+    assert await seconds() < 0.1
+    may_tell.set()
+    while not known:
+        await asyncio.sleep(0)
+    assert (len(asked), known[ARN.raw].base) == (1, "a.b")
+    await directory.close()

@@ -1,0 +1,34 @@
+"""What the configuration file says of names, refused where nobody would look for it."""
+
+import pytest
+
+from app.composition.deployment import planner_of
+from app.config.settings import SettingsError
+from tests.servers import gateway_settings
+
+OWN = '[aliases]\nfast = "us.a.b"\n[routes.smart]\ntargets = [{ model = "us.c.d" }, { model = "e.f" }]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[limits.fast]\ntotal = 5", "limits.fast: limits are by a model's own name or its base id"),
+        ("[limits.fast]\ntotal = 5", "write a.b or us.a.b"),
+        ("[limits.smart]\ntotal = 5", "write c.d or e.f or us.c.d"),
+        ("[limits.default]\ntotal = 5", "write what it stands for"),
+        ('[limits."arn:aws:s3:::x"]\ntotal = 5', "limits.arn:aws:s3:::x: the model's ARN is not one"),
+        ('[models.fast]\nstands_for = "g.h"', "models.fast: fast is a name of this deployment's own"),
+        ('[models."arn:aws:s3:::x"]\nstands_for = "g.h"', "models.arn:aws:s3:::x: the model's ARN is not one"),
+    ],
+)
+def test_a_table_under_a_name_that_nobody_looks_for_ends_the_start(text: str, fault: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        planner_of(gateway_settings("http://127.0.0.1:1", config_toml=OWN + text))
+    (told,) = caught.value.faults
+    assert fault in told
+
+
+@pytest.mark.parametrize("name", ["us.a.b", "a.b", "c.d", "x.y"])
+def test_limits_are_by_a_model_s_own_name_or_its_base_id(name: str) -> None:
+    text = f'{OWN}[routes."c.d"]\ntargets = [{{ model = "us.c.d" }}]\n[limits."{name}"]\ntotal = 5'
+    assert planner_of(gateway_settings("http://127.0.0.1:1", config_toml=text)).limits[name].total == 5

@@ -1,0 +1,43 @@
+"""How the parts of a gateway are put together."""
+
+import pytest
+
+from app.bedrock.endpoints import HOME
+from app.composition.gateway import build_gateway
+from app.errors import Overloaded
+from app.server.worker_context import Share
+from tests.servers import gateway_settings
+
+
+@pytest.mark.parametrize(
+    ("keys", "smoke", "limited"),
+    [
+        ("a=secret-of-a", None, set()),
+        ("a=secret-of-a", "secret-of-smoke", {"smoke"}),
+        ("a=secret-of-a,b=secret-of-b", "secret-of-smoke", {"a", "b", "smoke"}),
+    ],
+)
+async def test_whoever_is_not_the_only_caller_has_a_share_of_the_bytes(
+    keys: str, smoke: str | None, limited: set[str]
+) -> None:
+    settings = gateway_settings("http://127.0.0.1:1", api_keys=keys, smoke_api_key=smoke)
+    threshold = build_gateway(settings, Share()).threshold
+    assert threshold.bodies.of_each.keys() == threshold.unproven_of_each.keys() == limited
+
+
+async def test_of_two_breakers_by_one_name_the_open_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    settings = gateway_settings("http://127.0.0.1:1", bedrock_model_id="a.b", breaker_failures=1, breaker_seconds=5)
+    gateway = build_gateway(settings, Share())
+    breakers = gateway.pipeline.failover.breakers
+    monkeypatch.setattr(breakers, "_clock", lambda: now)
+    breakers.note(("a.b", HOME, "invoke"), Overloaded(""), is_probe=False)
+    now = 4.0
+    breakers.note(("a.b", HOME, "converse"), Overloaded(""), is_probe=False)
+    now = 6.0
+    assert [*breakers.states().values()] == ["half_open", "open"]
+    assert gateway.breakers() == {"a.b": "open"}
+    breakers.note(("a.b", HOME, "invoke"), Overloaded(""), is_probe=True)
+    now = 10.0
+    assert [*breakers.states().values()] == ["open", "half_open"]
+    assert gateway.breakers() == {"a.b": "open"}

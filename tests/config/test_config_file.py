@@ -1,0 +1,81 @@
+"""The configuration file: what it says, and the words for what is wrong in it."""
+
+from pathlib import Path
+
+import pytest
+
+from app.config.config_file import ConfigFile, load_config
+from tests.servers import gateway_settings
+
+WHOLE = """
+[aliases]
+fast = "us.amazon.nova-lite-v1:0"
+
+[routes.smart]
+order = "weighted"
+targets = [
+    { model = "us.anthropic.claude-sonnet-5", weight = 3 },
+    { model = "b.two", region = "us-west-2", role = "arn:aws:iam::111122223333:role/outcrop" },
+]
+
+[models."arn:aws:bedrock:us-east-1:111122223333:imported-model/abc"]
+stands_for = "meta.llama3-3-70b-instruct-v1:0"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "outcrop.toml"
+    path.write_text(text)
+    return path
+
+
+def test_what_it_says(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, WHOLE))
+    assert config.aliases == {"fast": "us.amazon.nova-lite-v1:0"}
+    assert [target.weight for target in config.routes["smart"].targets] == [3, 1]
+    (model,) = config.models.values()
+    assert model.stands_for == "meta.llama3-3-70b-instruct-v1:0"
+    assert load_config(written(tmp_path, "")) == ConfigFile()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[aliases", "is no TOML"),
+        ("[alias]", "alias: Extra inputs"),
+        ("[aliases]\na = 5", "aliases.a: Input should be a valid string"),
+        ('[aliases]\n"a b" = "c.d"', "aliases.a b: String should match"),
+        ("[routes.a]\ntargets = []", "routes.a.targets: List should have at least 1 item"),
+        ('[routes.a]\ntargets = [{ model = "b.c", weight = 0 }]', "routes.a.targets.0.weight: Input should be greater"),
+        ('[routes.a]\ntargets = [{ model = "b.c", weight = 9 }]', "routes.a: a weight has no effect without order"),
+        ('[routes.a]\ntargets = [{ model = "b.c", role = "x" }]', "routes.a.targets.0.role: String should match"),
+        ('[aliases]\na = "b.c"\n[routes.a]\ntargets = [{ model = "b.c" }]', "a is an alias and a route"),
+    ],
+)
+def test_what_is_wrong_in_it(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        load_config(written(tmp_path, text))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^cannot be read: No such file"):
+        load_config(tmp_path / "none.toml")
+    with pytest.raises(ValueError, match="cannot be read"):
+        gateway_settings("http://127.0.0.1:1", config_file=tmp_path / "none.toml")
+
+
+def test_the_variable_wins_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, WHOLE)
+    settings = gateway_settings("http://127.0.0.1:1", config_file=path, model_aliases="fast=x.y,smart=z.z")
+    config = settings.config()
+    assert (config.aliases, config.routes) == ({"fast": "x.y", "smart": "z.z"}, {})
+    assert gateway_settings("http://127.0.0.1:1").config() == ConfigFile()
+
+
+def test_it_may_be_a_variable(tmp_path: Path) -> None:
+    settings = gateway_settings("http://127.0.0.1:1", config_toml=WHOLE)
+    assert list(settings.config().routes) == ["smart"]
+    with pytest.raises(ValueError, match="is no TOML"):
+        gateway_settings("http://127.0.0.1:1", config_toml="[")
+    with pytest.raises(ValueError, match="CONFIG_FILE is set too"):
+        gateway_settings("http://127.0.0.1:1", config_toml=WHOLE, config_file=written(tmp_path, WHOLE))

@@ -1,0 +1,319 @@
+"""Settings: refused early, all at once, and without telling a secret."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from app.aws.botocore_data import available_profiles, bedrock_regions
+from app.config.entries import parse_api_keys
+from app.config.environment import load_settings
+from app.config.settings import Settings, SettingsError
+
+GOOD = {"AWS_REGION": "eu-central-1", "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0", "API_KEYS": "team=s3cret"}
+
+
+@pytest.mark.parametrize("home", ["", "/home/nobody/may/look", "/nowhere"])
+def test_no_home_is_no_fault(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home:
+        monkeypatch.setenv("HOME", home)
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("os.path.exists", lambda _: False)
+    assert available_profiles() == []
+
+
+def test_a_file_may_be_named_by_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[profile team]\nregion = us-east-1\n")
+    monkeypatch.setenv("FOLDER", str(tmp_path))
+    monkeypatch.setenv("AWS_CONFIG_FILE", "$FOLDER/config")
+    assert available_profiles() == ["team"]
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/nowhere", "/"])
+def test_where_botocore_cannot_be_asked_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str
+) -> None:
+    (tmp_path / "config").write_text("[profile team]\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setattr("app.aws.botocore_data.chain_command", lambda *_: [program])
+    with pytest.raises(ValueError, match="botocore cannot be asked"):
+        available_profiles()
+
+
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environment: str) -> Settings:
+    for name, value in {**GOOD, **environment}.items():
+        monkeypatch.setenv(name, value)
+    return load_settings(tmp_path / ".env")
+
+
+def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environment: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(monkeypatch, tmp_path, **environment)
+    return caught.value.faults
+
+
+def test_the_defaults_are_those_that_were_promised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = load(monkeypatch, tmp_path)
+    assert (settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.bedrock_max_attempts) == (
+        10,
+        120,
+        3,
+    )
+    assert (settings.max_body_bytes, settings.host, settings.port) == (25_000_000, "127.0.0.1", 8000)
+    assert settings.keys() == {"team": "s3cret"}
+
+
+def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = faults(
+        monkeypatch,
+        tmp_path,
+        AWS_REGION="mars-1",
+        BEDROCK_MODEL_ID="",
+        BEDROCK_READ_TIMEOUT="0",
+        BEDROCK_MAX_ATTEMPTS="many",
+        PORT="99999",
+        LOG_LEVEL="loud",
+        AWS_ENDPOINT_URL_BEDROCK="ftp://x",
+        TLS_CERTFILE="/nowhere",
+        API_KEYS="a b=hunter2",
+        AUTH_DISABLED="perhaps",
+    )
+    named = [fault.partition("=")[0].partition(" ")[0] for fault in found]
+    assert sorted(named) == [
+        "API_KEYS",
+        "AUTH_DISABLED",
+        "AWS_ENDPOINT_URL_BEDROCK",
+        "AWS_REGION",
+        "BEDROCK_MAX_ATTEMPTS",
+        "BEDROCK_MODEL_ID",
+        "BEDROCK_READ_TIMEOUT",
+        "LOG_LEVEL",
+        "PORT",
+        "TLS_CERTFILE",
+    ]
+    text = "\n".join(found)
+    assert "hunter2" not in text
+    assert "PORT='99999': Input should be less than or equal to 65535" in text
+    assert "BEDROCK_MODEL_ID is not set" in text
+
+
+def test_without_keys_it_starts_only_when_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (fault,) = faults(monkeypatch, tmp_path, API_KEYS="")
+    assert "AUTH_DISABLED=true" in fault
+    assert load(monkeypatch, tmp_path, API_KEYS="", AUTH_DISABLED="true").keys() == {}
+
+
+def test_the_region_is_checked_unless_an_endpoint_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import botocore.session
+
+    session = botocore.session.Session()
+    listed = {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("bedrock", partition)
+    }
+    assert {"us-east-1", "eu-central-1", "us-gov-west-1"} <= listed
+    assert set(bedrock_regions()) == listed
+    (fault,) = faults(monkeypatch, tmp_path, AWS_REGION="eu-central-9")
+    assert "eu-central-1" in fault
+    assert "AWS_ENDPOINT_URL_BEDROCK_RUNTIME" in fault
+    url = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "https://bedrock.example/"}
+    settings = load(monkeypatch, tmp_path, AWS_REGION="eu-central-9", **url)
+    assert settings.aws_endpoint_url_bedrock_runtime == "https://bedrock.example"
+
+
+def test_tls_needs_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "file.pem"
+    write_certificate(file)
+    assert "both or neither" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file))[0]
+    assert "both or neither" in faults(monkeypatch, tmp_path, TLS_CERTFILE="", TLS_KEYFILE=str(file))[0]
+    assert load(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file)).tls_keyfile == file
+
+
+def write_certificate(file: Path, password: bytes | None = None) -> None:
+    """A certificate for localhost and its key, both in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password) if password else NoEncryption()
+    )
+    file.write_bytes(certificate.public_bytes(Encoding.PEM) + secret)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("AWS_PROFILE", "nobody", "no such profile"),
+        ("AWS_CA_BUNDLE", "/nowhere", "No such file"),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://h:99999", "must be an http"),
+        ("AWS_ENDPOINT_URL", "http://:8080", "must be an http"),
+        ("AWS_ENDPOINT_URL", "http://user:CANARY@h", "without credentials"),
+        ("BEDROCK_MODEL_ID", "***", "match pattern"),
+    ],
+)
+def test_what_would_fail_later_is_refused_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, words: str
+) -> None:
+    (fault,) = faults(monkeypatch, tmp_path, **{variable: value})
+    assert fault.startswith(variable)
+    assert words in fault
+    assert "CANARY" not in fault
+
+
+def test_files_that_are_no_pem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "empty.pem"
+    file.touch()
+    assert "PEM" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file))[0]
+    assert "PEM" in faults(monkeypatch, tmp_path, AWS_CA_BUNDLE=str(file))[0]
+
+
+def test_an_encrypted_key_asks_nobody_for_its_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "locked.pem"
+    write_certificate(file, b"password")
+    assert "PEM" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file))[0]
+
+
+def test_a_file_that_is_no_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe")
+    (fault,) = faults(monkeypatch, tmp_path)
+    assert "cannot be read" in fault
+
+
+def test_the_level_is_taken_in_any_case_and_quoted_as_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load(monkeypatch, tmp_path, LOG_LEVEL="debug").log_level == "DEBUG"
+    assert "LOG_LEVEL='loud'" in faults(monkeypatch, tmp_path, LOG_LEVEL="loud")[0]
+
+
+def test_aws_s_own_configuration_file_may_be_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text("this is [no ini file")
+    (fault,) = faults(monkeypatch, tmp_path, AWS_CONFIG_FILE=str(file))
+    assert "AWS_CONFIG_FILE" in fault
+
+
+def test_a_file_fills_what_the_environment_leaves_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=1234\nHOST=0.0.0.0\nAWS_SESSION_TOKEN=from-file\n")
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    settings = load(monkeypatch, tmp_path, HOST="127.0.0.2")
+    assert (settings.port, settings.host) == (1234, "127.0.0.2")
+    import os
+
+    assert os.environ["AWS_SESSION_TOKEN"] == "from-file"
+    for name in ("AWS_SESSION_TOKEN", "PORT"):
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("one", {"key-7692c3ad": "one"}),
+        ("one, two ,", {"key-7692c3ad": "one", "key-3fc4ccfe": "two"}),
+        ("a=x,two", {"a": "x", "key-3fc4ccfe": "two"}),
+        ("a=x=y", {"a": "x=y"}),
+        ("YWJjZGVmZ2hpamtsbQ==", {"key-202aa91d": "YWJjZGVmZ2hpamtsbQ=="}),
+        ("a=YWJjZA==", {"a": "YWJjZA=="}),
+    ],
+)
+def test_keys(text: str, keys: dict[str, str]) -> None:
+    assert parse_api_keys(text) == keys
+
+
+@pytest.mark.parametrize(
+    "text",
+    [",", "a=x,a=y", "a=x,b=x", "na me=x", "a=b c", "a=", "dev=", "n" * 65 + "=x", "/=x", "a=\x00", "a=schlüssel"],
+)
+def test_bad_keys(text: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        parse_api_keys(text)
+    assert "b c" not in str(caught.value)
+
+
+def test_the_smoke_key_is_one_more_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = load(monkeypatch, tmp_path, SMOKE_API_KEY="fire")
+    assert settings.keys() == {"team": "s3cret", "smoke": "fire"}
+    for clash in ("s3cret", "two words", "two,keys"):
+        (fault,) = faults(monkeypatch, tmp_path, SMOKE_API_KEY=clash)
+        assert fault.startswith("SMOKE_API_KEY (value not shown): ")
+        assert clash not in fault
+
+
+def test_where_answers_are_kept_must_be_a_place_for_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    load(monkeypatch, tmp_path, RESPONSES_STORE=f"sqlite:///{tmp_path}/responses.db")
+    for store in ("sqlite:////nowhere/at/all.db", f"sqlite:///{tmp_path}", "redis://somewhere"):
+        with pytest.raises(SettingsError, match="RESPONSES_STORE"):
+            load(monkeypatch, tmp_path, RESPONSES_STORE=store)
+
+
+def test_what_seals_a_caller_s_thoughts_is_its_own_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def secret(caller: str = "team", **changes: str) -> bytes:
+        return load(monkeypatch, tmp_path, **changes).sealing_secrets()(caller)
+
+    assert secret() == secret(API_KEYS="other=another-secret,team=s3cret")
+    assert secret() != secret(API_KEYS="team=another-secret")
+    assert secret(SEAL_SECRET="x" * 16) == secret("other", SEAL_SECRET="x" * 16) == b"x" * 16
+    with pytest.raises(SettingsError, match="SEAL_SECRET"):
+        secret(SEAL_SECRET="short")
+    open_to_all = {"API_KEYS": "", "AUTH_DISABLED": "true", "SEAL_SECRET": ""}
+    own = secret(**open_to_all)  # of this start, and of all processes that it forks
+    assert own == secret(**open_to_all)
+    assert len(own) == 32
+
+
+@pytest.mark.parametrize("key", ["plain", "pass=word", "$a=b", "c2VjcmV0LXNlY3JldA==", "a-line's-end\n"])
+def test_the_key_of_bedrock_access_gateway_is_one_whatever_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    assert [*load(monkeypatch, tmp_path, API_KEYS="", API_KEY=key).keys().values()] == [key.strip()]
+
+
+def test_a_key_of_bedrock_access_gateway_that_would_be_two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (fault,) = faults(monkeypatch, tmp_path, API_KEYS="", API_KEY="CANARY,b")
+    assert "without a comma" in fault
+    assert "CANARY" not in fault
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("METRICS_KEY", "ключ-ключ"),
+        ("AWS_BEARER_TOKEN_BEDROCK", "a-key-out-of-a-file\n"),
+        ("AWS_BEARER_TOKEN_BEDROCK", "ключ"),
+        ("MAX_BODIES_BYTES", "1024"),
+        ("EMBEDDING_MODEL_ID", "no such model here!"),
+        ("EMBEDDING_MODEL_ID", "amazon.titan-embed-text-v2:0\n"),
+        ("GUARDRAIL_ID", "abc\nx-evil: 1"),
+        ("GUARDRAIL_ID", "abc\n"),
+        ("GUARDRAIL_VERSION", "1\n"),
+        ("NATIVE_SURFACES", "invoke,openai\n"),
+        ("RESPONSES_STORE", "sqlite:////tmp/answers\n"),
+        ("CONFIG_TOML", '[prices."a.b"]\ninput = inf\noutput = 1\n'),
+    ],
+)
+def test_what_can_never_work_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str
+) -> None:
+    (fault,) = faults(monkeypatch, tmp_path, **{variable: value})
+    assert fault.startswith(variable)

@@ -1,0 +1,28 @@
+import hashlib
+
+from app.converse.request_metadata import request_metadata
+
+
+def test_people_are_hashed_and_labels_go_as_they_are() -> None:
+    labels, unfit = request_metadata(
+        {"user": "ada@example.org", "safety_identifier": None}, {"team": "blue", "run": "7"}
+    )
+    assert labels == {
+        "user": hashlib.sha256(b"ada@example.org").hexdigest()[:32],
+        "team": "blue",
+        "run": "7",
+    }
+    assert unfit == []
+
+
+def test_what_aws_would_refuse_is_named() -> None:
+    many = {f"k{number}": "v" for number in range(17)}
+    labels, unfit = request_metadata({}, {"a": "é", "b": 5, "": "v", "c": "x" * 257, "d\u00a0e": "v", **many})
+    assert unfit == ["a", "b", "", "c", "d\u00a0e", "k16"]
+    assert len(labels) == 16
+
+
+def test_a_label_does_not_take_a_persons_place() -> None:
+    labels, unfit = request_metadata({"user": "\ud800"}, {"user": "ada"})
+    assert len(labels["user"]) == 32
+    assert unfit == ["user"]

@@ -1,0 +1,166 @@
+"""Golden cases: a directory each.
+
+request.json   what an Anthropic client sends
+call.json      the Converse body that it becomes, before any model is known
+invoke.json    the body that Claude Sonnet 5 and Claude 3 Haiku get of it instead, in their own format
+reply.json     what Converse answers
+message.json   the message that it becomes
+events.json    the events of the same answer, streamed
+
+To add a case, write request.json and reply.json, run `python -m tests.dialects.anthropic.test_golden`, and read
+what it wrote before you believe it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anthropic.types import Message, RawMessageStreamEvent
+from pydantic import TypeAdapter
+
+from app.adaptation.invoke import tailor_invoke
+from app.converse.call import NativeCall
+from app.converse.fold import unfold
+from app.dialects.anthropic.request import to_call
+from app.dialects.anthropic.response import from_reply
+from app.dialects.anthropic.response_context import MessageFacts
+from app.dialects.anthropic.schema_in import MessagesRequest
+from app.dialects.anthropic.schema_out import MessageOut
+from app.dialects.anthropic.stream import EventStream
+from app.dialects.http.documents import validate
+from app.models.capabilities import traits_of
+from app.models.ids import parse_model_id
+from app.wire import json
+from tests.dialects.streams import joined
+from tests.dialects.validation import assert_tailored_for_every_family
+
+HERE = Path(__file__).parent / "golden"
+CASES = sorted(path.name for path in HERE.iterdir())
+FACTS = MessageFacts("msg_1", "the-model", "request-1")
+CLAUDES = ("anthropic.claude-sonnet-5", "anthropic.claude-3-haiku-20240307-v1:0")
+
+
+def read(case: str, name: str) -> Any:
+    return json.loads((HERE / case / name).read_bytes())
+
+
+def call_of(case: str) -> Any:
+    return to_call(validate(read(case, "request.json"), MessagesRequest), ["some-beta"])
+
+
+def described_call(case: str) -> Any:
+    call = call_of(case)
+    intent = {name: getattr(call.intent, name) for name in call.intent.__slots__ if getattr(call.intent, name)}
+    return {"converse": call.converse, "intent": intent, "ignored": call.ignored}
+
+
+def invoked(case: str) -> Any:
+    betas = ["claude-code-20250219", "advanced-tool-use-2025-11-20", "interleaved-thinking-2025-05-14"]
+    described = {}
+    for model in CLAUDES:
+        call = NativeCall(model, read(case, "request.json"), "2023-06-01", betas)
+        draft = tailor_invoke(call, traits_of(parse_model_id(model)))
+        described[model] = {"body": draft.body, "ignored": draft.ignored, "repaired": draft.repaired}
+    return described
+
+
+def streamed(case: str) -> list[Any]:
+    translator = EventStream(FACTS)
+    data = joined(translator.from_event, unfold(read(case, "reply.json"))) + translator.finish()
+    events = []
+    for frame in data.decode().removesuffix("\n\n").split("\n\n"):
+        name, payload = frame.split("\n")
+        event = json.loads(payload.removeprefix("data: "))
+        assert name == f"event: {event['type']}"
+        events.append(event)
+    return events
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_request(case: str) -> None:
+    assert described_call(case) == read(case, "call.json")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_native_request(case: str) -> None:
+    before = read(case, "request.json")
+    assert invoked(case) == read(case, "invoke.json")
+    assert read(case, "request.json") == before
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_reply(case: str) -> None:
+    message = from_reply(read(case, "reply.json"), FACTS)
+    assert message == read(case, "message.json")
+    MessageOut.model_validate(message, strict=True)
+    Message.model_validate(message)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stream(case: str) -> None:
+    events = streamed(case)
+    assert events == read(case, "events.json")
+    for each in events:
+        if each["type"] != "ping":
+            TypeAdapter(RawMessageStreamEvent).validate_python(each)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
+    message = read(case, "message.json")
+    blocks: list[Any] = []
+    for event in read(case, "events.json"):
+        match event:
+            case {"type": "content_block_start", "index": index, "content_block": block}:
+                assert index == len(blocks)
+                blocks.append(block)
+            case {"type": "content_block_delta", "index": index, "delta": delta}:
+                add(blocks[index], delta)
+            case {"type": "message_delta", "delta": delta, "usage": usage}:
+                assert delta == {name: message[name] for name in ("stop_reason", "stop_sequence")}
+                assert usage == message["usage"]
+    for block in blocks:
+        if "written" in block:
+            block["input"] = json.loads(block.pop("written"))
+    assert blocks == message["content"]
+    assert read(case, "events.json")[-1] == {"type": "message_stop"}
+
+
+def add(block: Any, delta: Any) -> None:
+    match delta:
+        case {"type": "text_delta", "text": text}:
+            block["text"] += text
+        case {"type": "thinking_delta", "thinking": text}:
+            block["thinking"] += text
+        case {"type": "signature_delta", "signature": signature}:
+            block["signature"] += signature
+        case {"type": "input_json_delta", "partial_json": piece}:
+            block["written"] = block.get("written", "") + piece
+        case {"type": "citations_delta", "citation": citation}:
+            block.setdefault("citations", []).append(citation)
+        case _:
+            raise AssertionError(delta)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_tailored_requests_pass_botocore_s_validator_and_leave_the_call_alone(case: str) -> None:
+    assert_tailored_for_every_family(lambda: call_of(case))
+
+
+def write_expectations() -> None:
+    """Write what the code does now, to be read by somebody."""
+    import json as pretty
+
+    for case in CASES:
+        expected = {
+            "call.json": described_call(case),
+            "invoke.json": invoked(case),
+            "message.json": from_reply(read(case, "reply.json"), FACTS),
+            "events.json": streamed(case),
+        }
+        for name, value in expected.items():
+            (HERE / case / name).write_text(pretty.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    write_expectations()

@@ -1,0 +1,507 @@
+"""What the golden cases do not show: refusals, and the corners of both directions."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import errors
+from app.adaptation import tailor
+from app.converse.fold import unfold
+from app.converse.well_formed import WellFormed
+from app.dialects.anthropic.citations import from_converse, to_converse
+from app.dialects.anthropic.errors import render_error
+from app.dialects.anthropic.request import to_call
+from app.dialects.anthropic.response import from_reply
+from app.dialects.anthropic.response_context import MessageFacts, stop_reason
+from app.dialects.anthropic.schema_in import MessagesRequest
+from app.dialects.anthropic.stream import EventStream
+from app.dialects.http.documents import load_document, validate
+from app.models.capabilities import Traits
+from app.models.families import FAMILIES
+from app.wire import json
+from tests.dialects.streams import joined
+
+FACTS = MessageFacts("msg_1", "m", "r")
+USER = {"role": "user", "content": "hi"}
+USAGE = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+
+
+def request(**members: Any) -> dict[str, Any]:
+    return {"max_tokens": 10, "messages": [USER], **members}
+
+
+def content(block: Any) -> dict[str, Any]:
+    return request(messages=[{"role": "user", "content": [block]}])
+
+
+def call(body: Any) -> Any:
+    return to_call(validate(body, MessagesRequest))
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"messages": [USER]}, "max_tokens"),
+        (request(max_tokens=0), "max_tokens"),
+        (request(max_tokens="many"), "max_tokens"),
+        (request(messages=[]), "messages"),
+        (request(messages=[{"role": "wizard", "content": "x"}]), "messages[0].role"),
+        (request(messages=[{"role": "user", "content": 5}]), "messages[0].content"),
+        (request(temperature=1.5), "temperature"),
+        (request(thinking={"type": "enabled", "budget_tokens": 10}), "thinking.budget_tokens"),
+        (request(mcp_servers=[{"type": "url", "url": "https://x", "name": "x"}]), "mcp_servers"),
+        (request(container={"skills": []}) | {"container": "c"}, "container"),
+        (request(tools=[{"type": "web_search_20250305", "name": "web_search"}]), "tools[0]"),
+        (request(tools=[{"name": "x"}]), "tools[0]"),
+        (request(tool_choice={"type": "any"}), "tool_choice"),
+        (
+            content({"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "2h"}}),
+            "messages[0].content[0].cache_control.ttl",
+        ),
+        (content({"type": "thinking", "thinking": "a", "signature": 5}), "messages[0].content[0].signature"),
+        (content({"type": "thinking", "thinking": 5}), "messages[0].content[0].thinking"),
+        (
+            content({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "odd"}]}),
+            "messages[0].content[0].content[0]",
+        ),
+        (
+            request(tool_choice={"type": "tool", "name": "x"}, tools=[{"name": "y", "input_schema": {}}]),
+            "tool_choice.name",
+        ),
+        (content({"type": "text"}), "messages[0].content[0].text"),
+        (content({"type": "server_tool_use", "id": "a", "name": "b", "input": {}}), "messages[0].content[0]"),
+        (
+            content({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}),
+            "messages[0].content[0].source",
+        ),
+        (content({"type": "image", "source": {"type": "file", "file_id": "f"}}), "messages[0].content[0].source"),
+        (
+            content({"type": "image", "source": {"type": "base64", "media_type": "image/tiff", "data": "AA=="}}),
+            "messages[0].content[0].source.media_type",
+        ),
+        (
+            content({"type": "document", "source": {"type": "base64", "media_type": "a/b", "data": "AA=="}}),
+            "messages[0].content[0].source.media_type",
+        ),
+        (content({"type": "document", "source": {"type": "url", "url": "https://x"}}), "messages[0].content[0].source"),
+        (
+            content(
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "a",
+                    "content": [{"type": "image", "source": {"type": "url", "url": "https://x"}}],
+                }
+            ),
+            "messages[0].content[0].content[0].source",
+        ),
+    ],
+)
+def test_refusals_name_the_field(body: Any, param: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as refusal:
+        call(body)
+    assert refusal.value.param == param
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"5", b'"x"'])
+def test_what_is_no_request_at_all(body: bytes) -> None:
+    with pytest.raises(errors.InvalidRequest):
+        validate(load_document(body), MessagesRequest)
+
+
+@pytest.mark.parametrize(
+    ("members", "effort"),
+    [
+        ({}, None),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "max"}}, "none"),
+        ({"thinking": {"type": "adaptive"}}, "high"),
+        ({"thinking": {"type": "between_tools"}, "output_config": {"effort": "low"}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 8192}}, "medium"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 60000}}, "high"),
+        ({"output_config": {"effort": "xhigh"}}, "xhigh"),
+    ],
+)
+def test_how_hard_to_think(members: Any, effort: str | None) -> None:
+    assert call(request(**members)).intent.effort == effort
+
+
+def test_a_budget_reaches_models_that_are_told_a_number() -> None:
+    made = call(request(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 3000}))
+    draft = tailor(made, Traits(reasoning="budget"))
+    assert draft.body["additionalModelRequestFields"]["thinking"] == {"type": "enabled", "budget_tokens": 3000}
+
+
+@pytest.mark.parametrize(
+    ("traits", "fields", "ignored", "repaired"),
+    [
+        (Traits(top_k="field"), {"top_k": 5}, [], []),
+        (Traits(top_k="nested"), {"inferenceConfig": {"topK": 5}}, [], []),
+        (Traits(), None, ["top_k"], []),
+        (Traits(top_k="field", sampling=False), None, [], ["top_k"]),
+    ],
+)
+def test_top_k_in_each_model_s_words(traits: Traits, fields: Any, ignored: list[str], repaired: list[str]) -> None:
+    draft = tailor(call(request(top_k=5)), traits)
+    assert (draft.body.get("additionalModelRequestFields"), draft.ignored, draft.repaired) == (
+        fields,
+        ignored,
+        repaired,
+    )
+
+
+def test_with_thinking_there_is_no_top_k() -> None:
+    made = call(request(top_k=5, max_tokens=9000, thinking={"type": "adaptive"}))
+    draft = tailor(made, Traits(top_k="field", reasoning="adaptive"))
+    assert "top_k" not in draft.body["additionalModelRequestFields"]
+    assert "top_k" in draft.repaired
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        {"documentChar": {"documentIndex": 1, "start": 2, "end": 3}},
+        {"documentPage": {"documentIndex": 0, "start": 2, "end": 3}},
+        {"documentChunk": {"documentIndex": 0, "start": 2, "end": 3}},
+        {"searchResultLocation": {"searchResultIndex": 0, "start": 2, "end": 3}},
+    ],
+)
+def test_citations_go_there_and_back(location: Any) -> None:
+    citation = {"title": "t", "source": "s", "sourceContent": [{"text": "c"}], "location": location}
+    back = to_converse(from_converse(citation))
+    if "searchResultLocation" not in location:
+        del citation["source"]  # a document's has no place for it
+    assert back == citation
+
+
+def test_a_citation_of_nowhere_is_borne() -> None:
+    assert from_converse({})["type"] == "char_location"
+    assert to_converse({"type": "unheard_of"}) == {}
+
+
+def test_what_was_found_by_a_search_is_told_in_words() -> None:
+    found = [{"type": "tool_reference", "tool_name": "w"}]
+    made = call(content({"type": "tool_result", "tool_use_id": "a", "content": found}))
+    (block,) = made.converse["messages"][0]["content"]
+    assert block["toolResult"]["content"] == [{"text": "The tool w was found; it can be called."}]
+
+
+def test_what_has_no_place_is_named() -> None:
+    cached = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}, "citations": [{"type": "y"}]}
+    blocks: list[Any] = [
+        {"type": "search_result", "source": "s", "title": "t", "content": [cached]},
+        {"type": "document", "source": {"type": "content", "content": [cached]}},
+        {"type": "document", "source": {"type": "content", "content": "plain"}},
+        {"type": "tool_result", "tool_use_id": "a", "content": [cached]},
+    ]
+    made = call(
+        request(
+            messages=[{"role": "user", "content": blocks}],
+            system=[cached],
+            thinking={"type": "disabled", "display": "omitted"},
+            output_config={"effort": "low"},
+        )
+    )
+    assert made.ignored == [
+        "thinking.display",
+        "output_config.effort",
+        "system[0].citations",
+        "messages[0].content[0].content[0].cache_control",
+        "messages[0].content[0].content[0].citations",
+        "messages[0].content[1].source.content[0].cache_control",
+        "messages[0].content[1].source.content[0].citations",
+        "messages[0].content[3].content[0].citations",
+    ]
+    assert made.converse["messages"][0]["content"][-2:] == [
+        {"toolResult": {"toolUseId": "a", "content": [{"text": "x"}]}},
+        {"cachePoint": {"type": "default"}},
+    ]
+
+
+def test_cache_points_do_not_stand_side_by_side() -> None:
+    block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+    made = call(content(block) | {"cache_control": {"type": "ephemeral"}})
+    assert [next(iter(each)) for each in made.converse["messages"][0]["content"]] == ["text", "cachePoint"]
+    search = {"type": "tool_search_tool_regex_20251119", "name": "s", "cache_control": {"type": "ephemeral"}}
+    assert "toolConfig" not in call(request(tools=[search])).converse
+    tools = [{"name": "t", "input_schema": {}, "cache_control": {"type": "ephemeral"}}, search]
+    assert len(call(request(tools=tools)).converse["toolConfig"]["tools"]) == 2
+
+
+def test_nulls_are_nothing() -> None:
+    blocks: list[Any] = [
+        {"type": "tool_result", "tool_use_id": "a", "content": None, "is_error": None},
+        {"type": "search_result", "source": "s", "title": "t", "content": [], "citations": {"enabled": None}},
+        {"type": "thinking", "thinking": "t", "signature": None},
+    ]
+    made = call(request(messages=[{"role": "user", "content": blocks}]))
+    result, found, thought = made.converse["messages"][0]["content"]
+    assert result == {"toolResult": {"toolUseId": "a", "content": []}}
+    assert found["searchResult"]["citations"] == {"enabled": False}
+    assert thought == {"reasoningContent": {"reasoningText": {"text": "t"}}}
+
+
+def test_blocks_without_words_here_stay_silent() -> None:
+    unheard: Any = {"toolUse": {"toolUseId": "a", "name": "s", "input": {}, "type": "server_tool_use"}}
+    heard: Any = {"text": "x"}
+    reply: Any = {
+        "output": {"message": {"role": "assistant", "content": [unheard, {"video": {}}, heard]}},
+        "stopReason": "tool_use",
+        "usage": USAGE,
+    }
+    assert from_reply(reply, FACTS)["content"] == [{"type": "text", "text": "x"}]
+    assert from_reply(reply, FACTS)["stop_reason"] == "end_turn"
+    events: Any = [
+        {"contentBlockStart": {"start": unheard, "contentBlockIndex": 0}},
+        {"contentBlockDelta": {"delta": {"toolUse": {"input": "{}"}}, "contentBlockIndex": 0}},
+        {"contentBlockStop": {"contentBlockIndex": 0}},
+        {"contentBlockDelta": {"delta": {"unheard": 1}, "contentBlockIndex": 1}},
+        {"contentBlockDelta": {"delta": {"reasoningContent": {}}, "contentBlockIndex": 2}},
+        {"internalServerException": {}},
+    ]
+    assert joined(EventStream(FACTS).from_event, events).count(b"event: ") == 1
+
+
+def test_empty_contents() -> None:
+    made = call(
+        request(
+            messages=[
+                USER,
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "b", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]},
+            ],
+            system="",
+            tools=[],
+        )
+    )
+    assert made.converse["messages"][2]["content"] == [{"toolResult": {"toolUseId": "a", "content": []}}]
+    assert "system" not in made.converse
+    assert "toolConfig" not in made.converse
+
+
+@pytest.mark.parametrize("reason", ["malformed_model_output", "malformed_tool_use"])
+def test_a_model_that_broke_its_own_format_is_a_failure(reason: str) -> None:
+    reply: Any = {"output": {"message": {"role": "assistant", "content": []}}, "stopReason": reason, "usage": USAGE}
+    with pytest.raises(errors.UpstreamFailed):
+        from_reply(reply, FACTS)
+    with pytest.raises(errors.UpstreamFailed):
+        joined(EventStream(FACTS).from_event, unfold(reply))
+
+
+def test_pictures_come_back_as_blocks() -> None:
+    picture = {"image": {"format": "png", "source": {"bytes": "AA=="}}}
+    stored = {"image": {"format": "gif", "source": {"s3Location": {"uri": "s3://b/k"}}}}
+    reply: Any = {
+        "output": {"message": {"role": "assistant", "content": [picture, stored]}},
+        "stopReason": "end_turn",
+        "usage": USAGE,
+    }
+    sources = [block["source"] for block in from_reply(reply, FACTS)["content"]]
+    assert sources == [
+        {"type": "base64", "media_type": "image/png", "data": "AA=="},
+        {"type": "url", "url": "s3://b/k"},
+    ]
+    streamed = joined(EventStream(FACTS).from_event, unfold(reply)).decode()
+    assert '"media_type":"image/png"' in streamed
+    assert '"url":"s3://b/k"' in streamed
+
+
+def test_a_stream_without_its_usage_still_ends() -> None:
+    stream = EventStream(FACTS)
+    joined(stream.from_event, [{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "end_turn"}}])
+    assert stream.finish().decode().count("event: ") == 2
+    assert stream.finish() == b""
+
+
+def test_the_cache_s_lives_and_the_tier_are_told() -> None:
+    details = [{"ttl": "1h", "inputTokens": 7}, {"ttl": "5m", "inputTokens": 3}]
+    reply: Any = {
+        "output": {"message": {"role": "assistant", "content": []}},
+        "stopReason": "end_turn",
+        "usage": {**USAGE, "cacheWriteInputTokens": 10, "cacheDetails": details},
+        "serviceTier": {"type": "default"},
+    }
+    usage = from_reply(reply, FACTS)["usage"]
+    assert usage["cache_creation"] == {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 7}
+    assert usage["service_tier"] == "standard"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind", "message"),
+    [
+        (errors.Overloaded("busy"), 529, "overloaded_error", "busy"),
+        (
+            errors.ContextTooLong("Input is too long."),
+            400,
+            "invalid_request_error",
+            "prompt is too long: Input is too long.",
+        ),
+        (errors.ContextTooLong("Prompt is too long: 3"), 400, "invalid_request_error", "Prompt is too long: 3"),
+        (errors.InvalidRequest("must be", param="a[1].b[0]"), 400, "invalid_request_error", "a.1.b.0: must be"),
+        (errors.InvalidRequest("a[1]: must be", param="a[1]"), 400, "invalid_request_error", "a.1: must be"),
+        (
+            errors.UpstreamFailed(
+                'The model returned the following errors: {"error":{"type":"overloaded_error","message":"Overloaded"}}'
+            ),
+            502,
+            "overloaded_error",
+            "Overloaded",
+        ),
+        (
+            errors.ContextTooLong('The model returned the following errors: {"message":"Input is too long"}'),
+            400,
+            "invalid_request_error",
+            "prompt is too long: Input is too long",
+        ),
+        (
+            errors.InvalidRequest('The model returned the following errors: {"error":{"message":null}}'),
+            400,
+            "invalid_request_error",
+            '{"error":{"message":null}}',
+        ),
+        (
+            errors.InvalidRequest(
+                'The model returned the following errors: {"type":"error","error":{"message":"thinking: no"}}'
+            ),
+            400,
+            "invalid_request_error",
+            "thinking: no",
+        ),
+        (errors.InvalidRequest("The model returned the following errors: oops"), 400, "invalid_request_error", "oops"),
+        (errors.RateLimited("slow"), 429, "rate_limit_error", "slow"),
+        (errors.UpstreamTimeout("late"), 504, "timeout_error", "late"),
+        (errors.GatewayError("what"), 500, "api_error", "what"),
+    ],
+)
+def test_errors_in_anthropic_s_words(error: errors.GatewayError, status: int, kind: str, message: str) -> None:
+    whole = render_error(error, "req-1")
+    assert whole.status == status
+    assert ("request-id", "req-1") in whole.headers
+    assert json.loads(whole.body) == {
+        "type": "error",
+        "error": {"type": kind, "message": message},
+        "request_id": "req-1",
+    }
+
+
+BLOCKS = st.one_of(
+    st.builds(lambda text: {"text": text}, st.text(max_size=8)),
+    st.builds(
+        lambda name, value: {"toolUse": {"toolUseId": "t", "name": name, "input": {"a": value}}},
+        st.sampled_from(["x", "y"]),
+        st.text(max_size=4),
+    ),
+    st.builds(
+        lambda text, signature: {"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}},
+        st.text(max_size=8),
+        st.text("ab", min_size=1, max_size=4),
+    ),
+    st.just({"reasoningContent": {"redactedContent": "YQ=="}}),
+)
+
+
+@given(content=st.lists(BLOCKS, max_size=4), data=st.data())
+def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], data: st.DataObject) -> None:
+    reply: Any = {
+        "output": {"message": {"role": "assistant", "content": content}},
+        "stopReason": "end_turn",
+        "usage": USAGE,
+        "metrics": {"latencyMs": 1},
+    }
+    events = list(unfold(reply))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
+    at_once = EventStream(FACTS)
+    whole = joined(at_once.from_event, events) + at_once.finish()
+    in_pieces = EventStream(FACTS)
+    pieces = b"".join(
+        joined(in_pieces.from_event, events[start:end])
+        for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
+    )
+    assert pieces + in_pieces.finish() == whole
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(sorted(MessagesRequest.model_fields))
+
+
+@given(noise=st.dictionaries(FIELDS, JSON, max_size=3))
+def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
+    try:
+        made = call(request(**noise))
+    except errors.GatewayError:
+        return
+    for row in FAMILIES[::4]:
+        try:
+            tailor(made, Traits(**row.facts))
+        except errors.GatewayError:
+            continue
+
+
+def test_a_strict_tool_stays_strict() -> None:
+    tool = {"name": "t", "input_schema": {}, "strict": True, "description": " "}
+    (made,) = call(request(tools=[tool])).converse["toolConfig"]["tools"]
+    assert made == {"toolSpec": {"name": "t", "inputSchema": {"json": {}}, "strict": True}}
+
+
+def test_a_search_for_tools_stays_behind_and_is_named() -> None:
+    asked = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "tool_search_tool_bm25", "input": {"query": "q"}}
+    found = {"type": "tool_search_tool_result", "tool_use_id": "srvtoolu_1", "content": {"tool_references": []}}
+    use = {"type": "tool_use", "id": "1", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "1", "content": "r"}
+    said = {"role": "assistant", "content": [asked, found, use]}
+    made = call(request(messages=[USER, said, {"role": "user", "content": [result]}]))
+    assert [list(block) for block in made.converse["messages"][1]["content"]] == [["toolUse"]]
+    assert made.ignored == ["messages[1].content[0]", "messages[1].content[1]"]
+    for other in ({**asked, "name": "web_search"}, {**asked, "name": 5}, {**found, "type": "web_search_tool_result"}):
+        with pytest.raises(errors.InvalidRequest, match="servers understand"):
+            call(request(messages=[USER, {"role": "assistant", "content": [other]}]))
+
+
+def test_a_picture_that_the_model_drew_stays_behind_and_is_named() -> None:
+    drawn = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Here."}, drawn]}
+    made = call(request(messages=[USER, said, {"role": "user", "content": [drawn]}]))
+    assert [[next(iter(block)) for block in turn["content"]] for turn in made.converse["messages"]] == [
+        ["text"],
+        ["text"],
+        ["image"],
+    ]
+    assert made.ignored == ["messages[1].content[1]"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("tool_use", "tool_use"), ("end_turn", "tool_use"), ("max_tokens", "max_tokens")]
+)
+def test_a_turn_with_calls_stops_for_them_whatever_the_model_says(said: str, told: str) -> None:
+    assert stop_reason(said, has_calls=True) == told
+    assert stop_reason(said, has_calls=False) == (told if told == "max_tokens" else "end_turn")
+
+
+@pytest.mark.parametrize("has_calls", [True, False])
+@pytest.mark.parametrize(("said", "told"), [("refusal", "refusal"), ("pause_turn", "pause_turn"), ("new", "end_turn")])
+def test_the_reasons_that_models_give_in_their_own_words(said: str, told: str, has_calls: bool) -> None:
+    assert stop_reason(said, has_calls=has_calls) == told
+
+
+def test_an_image_is_what_it_begins_like() -> None:
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "iVBORw0KGgoAAAAA"}}
+    block: Any = call(content(picture)).converse["messages"][0]["content"][0]
+    assert block["image"]["format"] == "png"
+
+
+def test_blocks_that_the_model_leaves_open_are_closed() -> None:
+    call_of_a_tool = {"toolUse": {"toolUseId": "1", "name": "f", "input": {"a": 1}}}
+    message = {"role": "assistant", "content": [{"text": "a"}, call_of_a_tool]}
+    reply: Any = {"output": {"message": message}, "stopReason": "tool_use", "usage": {}}
+    left_open = [event for event in unfold(reply) if "contentBlockStop" not in event]
+    told, stream = [], EventStream(MessageFacts("msg_1", "m"))
+    for line in joined(stream.from_event, WellFormed().feed(left_open)).decode().splitlines():
+        if line.startswith("event: "):
+            told.append(line.removeprefix("event: "))
+    assert told.count("content_block_start") == told.count("content_block_stop") == 2
+    assert told[-2:] == ["message_delta", "message_stop"]

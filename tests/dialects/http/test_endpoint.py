@@ -1,0 +1,44 @@
+"""The door that every endpoint shares."""
+
+import gc
+import weakref
+from typing import Any
+
+from app.dialects.http.endpoint import RECORD, Entrance, Threshold
+from app.dialects.http.responses import Answer
+from app.dialects.openai.common.errors import render_error
+from app.errors import InvalidRequest
+from app.execution.request_context import Exchange
+from app.governance.admission import Admission, Bodies
+from app.governance.identity.authenticator import Authenticator
+from app.observability.observer import RequestRecord
+
+
+async def test_a_refused_request_leaves_nothing_for_the_garbage() -> None:
+    held: list[weakref.ref[Any]] = []
+
+    async def refuse(exchange: Exchange) -> Answer:
+        document = {exchange.body}
+        held.append(weakref.ref(document))
+        try:
+            raise InvalidRequest("no")
+        except InvalidRequest as error:
+            failure = error
+        raise failure
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(_: Any) -> None: ...
+
+    threshold = Threshold(
+        Authenticator({}, disabled=True), Admission(1), Admission(1), {}, Bodies(99), Bodies(99), 99, 9.0, 9.0
+    )
+    scope = {"method": "POST", "path": "/", "query_string": b"", "headers": [], "path_params": {}}
+    gc.disable()
+    try:
+        entrance = Entrance("/", "openai", refuse, render_error, threshold)
+        await entrance.enter({**scope, RECORD: RequestRecord("r", "POST")}, receive, send, {"POST"}, {"POST"})
+        assert [each() for each in held] == [None]
+    finally:
+        gc.enable()

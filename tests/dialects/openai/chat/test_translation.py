@@ -1,0 +1,461 @@
+"""What no golden case shows: refusals with their paths, odd shapes, and streams event by event."""
+
+import base64
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.converse.fold import unfold
+from app.converse.well_formed import WellFormed
+from app.dialects.http.documents import object_of, validate
+from app.dialects.openai.chat.request import to_call
+from app.dialects.openai.chat.response import from_reply
+from app.dialects.openai.chat.response_context import ChatFacts, finish_reason
+from app.dialects.openai.chat.schema_in import ChatRequest
+from app.dialects.openai.chat.stream import ChunkStream
+from app.errors import InvalidRequest, UpstreamFailed
+from app.wire import json
+from tests.dialects.streams import joined
+
+USER = {"role": "user", "content": "x"}
+TOOL = {"type": "function", "function": {"name": "f"}}
+FACTS = ChatFacts("id", 1, "m", frozenset({"custom"}))
+
+
+def call(**body: Any) -> Any:
+    return to_call(validate({"messages": [USER], **body}, ChatRequest))
+
+
+def content(*parts: Any) -> Any:
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+def file(**file: Any) -> Any:
+    return content({"type": "file", "file": file})
+
+
+def assistant(arguments: str) -> Any:
+    tool_call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return {"messages": [USER, {"role": "assistant", "tool_calls": [tool_call]}]}
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (
+        content({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+        "messages[0].content[0].image_url.url",
+    ),
+    (
+        content({"type": "image_url", "image_url": {"url": "data:image/png,raw"}}),
+        "messages[0].content[0].image_url.url",
+    ),
+    (
+        content({"type": "image_url", "image_url": {"url": "data:image/tiff;base64,AA=="}}),
+        "messages[0].content[0].image_url.url",
+    ),
+    (
+        content({"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": 5}}),
+        "messages[0].content[1].image_url.url",
+    ),
+    (content({"type": "text", "text": "a"}, {"type": "text", "text": 5}), "messages[0].content[1].text"),
+    (content({"type": "text"}), "messages[0].content[0].text"),
+    (content({"type": "wizard"}), "messages[0].content[0]"),
+    (
+        content({"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "2h"}}),
+        "messages[0].content[0].cache_control.ttl",
+    ),
+    (file(file_id="f"), "messages[0].content[0].file.file_data"),
+    (file(), "messages[0].content[0].file.file_data"),
+    (file(file_data="AA==", filename="a.exe"), "messages[0].content[0].file.file_data"),
+    (file(file_data="data:application/zip;base64,AA=="), "messages[0].content[0].file.file_data"),
+    ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+    (
+        {
+            "messages": [
+                USER,
+                {
+                    "role": "assistant",
+                    "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}],
+                },
+            ]
+        },
+        "messages[1].content[0]",
+    ),
+    (
+        {
+            "messages": [
+                {"role": "system", "content": [{"type": "input_audio", "input_audio": {"data": "A", "format": "wav"}}]},
+                USER,
+            ]
+        },
+        "messages[0].content[0]",
+    ),
+    (
+        {
+            "messages": [
+                USER,
+                {
+                    "role": "tool",
+                    "tool_call_id": "a",
+                    "content": [{"type": "input_audio", "input_audio": {"data": "A", "format": "mp3"}}],
+                },
+            ]
+        },
+        "messages[1].content[0]",
+    ),
+    ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
+    ({"tools": [TOOL], "tool_choice": {"type": "custom", "custom": {"name": "g"}}}, "tool_choice"),
+    (
+        {"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
+        "tool_choice",
+    ),
+    (
+        {
+            "tools": [TOOL],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "g"}}]},
+            },
+        },
+        "tool_choice",
+    ),
+    ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
+    ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.name"),
+    ({"stream_options": {"include_usage": "maybe"}}, "stream_options.include_usage"),
+    ({"top_p": 2}, "top_p"),
+    ({"top_logprobs": 3}, "logprobs"),
+    ({"audio": {"voice": "x"}}, "audio"),
+]
+
+
+@pytest.mark.parametrize(("body", "param"), REFUSED)
+def test_refusals_name_the_field(body: Any, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        call(**body)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"5", b"\xff", b'{"messages":'])
+def test_what_is_no_request_at_all(body: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        validate(object_of(body), ChatRequest)
+    assert caught.value.param is None
+
+
+def test_base64_may_come_in_lines() -> None:
+    lines = base64.encodebytes(bytes(200)).decode()
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{lines}"}}
+    document = {"type": "file", "file": {"file_data": lines.replace("\n", "\r\n"), "filename": "a.pdf"}}
+    made = call(**content(image, document)).converse["messages"][0]["content"]
+    sources: Any = [made[0]["image"]["source"], made[1]["document"]["source"]]
+    assert [source["bytes"] for source in sources] == [base64.b64encode(bytes(200)).decode()] * 2
+
+
+def test_documents_are_told_by_media_type_or_by_name() -> None:
+    blocks = call(
+        **content(
+            {"type": "file", "file": {"file_data": "data:text/csv;base64,AA=="}},
+            {"type": "file", "file": {"file_data": "AA==", "filename": "Report.PDF"}},
+            {"type": "file", "file": {"file_data": "data:application/octet-stream;base64,AA==", "filename": "a.docx"}},
+        )
+    ).converse["messages"][0]["content"]
+    assert [(block["document"]["format"], block["document"]["name"]) for block in blocks] == [
+        ("csv", "document"),
+        ("pdf", "Report"),
+        ("docx", "a"),
+    ]
+
+
+def test_tool_choices() -> None:
+    def config(choice: Any, **more: Any) -> Any:
+        return call(tools=[TOOL, {"type": "custom", "custom": {"name": "c"}}], tool_choice=choice, **more).converse[
+            "toolConfig"
+        ]
+
+    assert config({"type": "custom", "custom": {"name": "c"}})["toolChoice"] == {"tool": {"name": "c"}}
+    allowed = {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
+    }
+    assert config(allowed)["toolChoice"] == {"auto": {}}
+    assert [tool["toolSpec"]["name"] for tool in config(allowed)["tools"]] == ["f"]
+    assert "toolConfig" not in call(tool_choice="none").converse
+    assert "toolConfig" not in call(tools=[], tool_choice="auto").converse
+
+
+def test_empty_and_missing_contents() -> None:
+    messages = [
+        {"role": "system", "content": None},
+        USER,
+        {"role": "assistant", "content": None, "refusal": "no"},
+        {"role": "user", "content": ""},
+    ]
+    converse = call(messages=messages).converse
+    assert "system" not in converse
+    assert [message["content"] for message in converse["messages"]] == [[{"text": "x"}], [{"text": "no"}], []]
+
+
+def test_a_thinking_block_without_a_signature_is_a_thought_without_one() -> None:
+    message = {"role": "assistant", "content": "a", "thinking_blocks": [{"type": "thinking", "thinking": "t"}]}
+    content = call(messages=[USER, message]).converse["messages"][1]["content"]
+    assert content[0] == {"reasoningContent": {"reasoningText": {"text": "t"}}}
+
+
+def test_breakpoints_may_tell_their_life() -> None:
+    part = {"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}
+    assert call(**content(part)).converse["messages"][0]["content"][1] == {
+        "cachePoint": {"type": "default", "ttl": "1h"}
+    }
+
+
+def test_what_anthropic_s_words_mark_is_cached_too() -> None:
+    """On parts, as OpenRouter has it; on whole messages and tools, as LiteLLM has it."""
+    short, long = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
+    point, longer = {"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}
+    tool = {"type": "function", "function": {"name": "f"}}
+    made = call(
+        messages=[
+            {"role": "system", "content": [{"type": "text", "text": "rules", "cache_control": long}]},
+            {"role": "user", "content": "a", "cache_control": {**short, "ttl": "5m"}},
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}],
+                "cache_control": short,
+            },
+            {"role": "tool", "tool_call_id": "1", "content": "b", "cache_control": short},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "c", "cache_control": short, "prompt_cache_breakpoint": {}}],
+            },
+        ],
+        tools=[{**tool, "cache_control": short}, {"type": "function", "function": {"name": "g"}}],
+    )
+    assert made.ignored == []
+    assert made.converse["system"] == [{"text": "rules"}, longer]
+    contents = [message["content"] for message in made.converse["messages"]]
+    assert [[next(iter(block)) for block in content] for content in contents] == [
+        ["text", "cachePoint"],
+        ["toolUse", "cachePoint"],
+        ["toolResult", "cachePoint"],
+        ["text", "cachePoint"],
+    ]
+    assert {json.dumps(content[1]) for content in contents} == {json.dumps(point)}
+    assert [next(iter(entry)) for entry in made.converse["toolConfig"]["tools"]] == [
+        "toolSpec",
+        "cachePoint",
+        "toolSpec",
+    ]
+    allowed = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]}
+    chosen = call(
+        messages=[USER],
+        tools=[{**tool, "cache_control": short}, {"type": "function", "function": {"name": "g"}}],
+        tool_choice={"type": "allowed_tools", "allowed_tools": allowed},
+    )
+    assert chosen.converse["toolConfig"]["tools"][1:] == [point]
+
+
+def reply(*blocks: Any, stop: str = "end_turn", **more: Any) -> Any:
+    usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+    return {
+        "output": {"message": {"role": "assistant", "content": list(blocks)}},
+        "stopReason": stop,
+        "usage": usage,
+        "metrics": {"latencyMs": 1},
+        **more,
+    }
+
+
+IMAGE = {"image": {"format": "jpeg", "source": {"bytes": "/9j/"}}}
+IN_S3 = {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://bucket/key"}}}}
+
+
+def test_images_come_back_as_parts() -> None:
+    message = from_reply(reply(IMAGE, IN_S3), FACTS)["choices"][0]["message"]
+    assert [image["image_url"]["url"] for image in message["images"]] == [
+        "data:image/jpeg;base64,/9j/",
+        "s3://bucket/key",
+    ]
+    frames = joined(ChunkStream(FACTS).from_event, unfold(reply(IMAGE, IN_S3))).decode()
+    assert '"images":[{"index":0,"type":"image_url","image_url":{"url":"data:image/jpeg;base64,/9j/"}}]' in frames
+    assert '"images":[{"index":1,' in frames
+
+
+@pytest.mark.parametrize("stop", ["malformed_model_output", "malformed_tool_use"])
+def test_a_model_that_broke_its_own_format_is_a_failure(stop: str) -> None:
+    with pytest.raises(UpstreamFailed, match="malformed"):
+        from_reply(reply(stop=stop), FACTS)
+    with pytest.raises(UpstreamFailed, match="malformed"):
+        joined(ChunkStream(FACTS).from_event, unfold(reply(stop=stop)))
+
+
+def test_a_thought_may_be_hidden() -> None:
+    hidden = {"reasoningContent": {"reasoningText": {"signature": "s"}}}
+    message = from_reply(reply(hidden, {"text": "a"}), FACTS)["choices"][0]["message"]
+    assert message["thinking_blocks"] == [{"type": "thinking", "thinking": "", "signature": "s"}]
+    assert "reasoning_content" not in message
+
+
+def test_an_unknown_stop_reason_and_unknown_blocks_are_borne() -> None:
+    choice = from_reply(reply({"video": {}}, {"text": "a"}, stop="brand_new"), FACTS)["choices"][0]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "a")
+    assert b'"content":"a"' in joined(ChunkStream(FACTS).from_event, [{"brandNew": {}}, *unfold(reply({"text": "a"}))])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("arguments", ['{"city":"Par', "[1]", "null", "1e400"])
+def test_arguments_that_broke_off_are_named_and_go_back_as_none(arguments: str) -> None:
+    made = call(**assistant(arguments))
+    (block,) = made.converse["messages"][1]["content"]
+    assert block == {"toolUse": {"toolUseId": "a", "name": "f", "input": {}}}
+    assert made.ignored == ["messages[1].tool_calls[0].function.arguments"]
+
+
+@pytest.mark.parametrize("arguments", [{"wrong": 1}, {"input": 5}, [1], "text"])
+def test_a_custom_tool_s_input_of_another_shape_is_given_as_it_came(arguments: Any) -> None:
+    block = {"toolUse": {"toolUseId": "t", "name": "custom", "input": arguments}}
+    (made,) = from_reply(reply(block, stop="tool_use"), FACTS)["choices"][0]["message"]["tool_calls"]
+    assert made["custom"]["input"] == json.dumps_text(arguments)
+
+
+def test_a_custom_tool_s_input_that_was_cut_off_is_given_as_it_came() -> None:
+    start: Any = {
+        "contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "custom"}}}
+    }
+    piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": '{"input": "hal'}}}}
+    frames = joined(
+        ChunkStream(FACTS).from_event, [start, piece, {"contentBlockStop": {"contentBlockIndex": 0}}]
+    ).decode()
+    assert json.dumps_text('{"input": "hal') in frames
+
+
+def test_a_call_whose_first_piece_is_empty_says_nothing_yet() -> None:
+    start: Any = {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "f"}}}}
+    piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": ""}}}}
+    translator = ChunkStream(FACTS)
+    assert b'"arguments":""' in joined(translator.from_event, [start])
+    assert joined(translator.from_event, [piece]) == b""
+    assert b'"arguments":"{}"' in joined(translator.from_event, [{"contentBlockStop": {"contentBlockIndex": 0}}])
+
+
+def test_the_error_of_a_stream_has_openai_s_shape() -> None:
+    frame = ChunkStream(FACTS).fail(UpstreamFailed("words"))
+    assert json.loads(frame.removeprefix(b"data: "))["error"] == {
+        "message": "words",
+        "type": "api_error",
+        "param": None,
+        "code": None,
+    }
+
+
+texts = st.text(max_size=8)
+blocks = st.one_of(
+    st.builds(lambda text: {"text": text}, texts),
+    st.builds(lambda text: {"toolUse": {"toolUseId": "t", "name": "f", "input": {"a": text}}}, texts),
+    st.builds(lambda text: {"reasoningContent": {"reasoningText": {"text": text, "signature": "s"}}}, texts),
+)
+
+
+@given(st.lists(blocks, max_size=5), st.data())
+def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], data: st.DataObject) -> None:
+    events = list(unfold(reply(*content)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
+    in_batches = ChunkStream(FACTS)
+    frames = b"".join(
+        joined(in_batches.from_event, events[start:end])
+        for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
+    )
+    assert frames == joined(ChunkStream(FACTS).from_event, events)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | texts,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "role",
+                        "content",
+                        "type",
+                        "text",
+                        "tool_calls",
+                        "function",
+                        "name",
+                        "arguments",
+                        "image_url",
+                        "url",
+                        "tools",
+                        "messages",
+                    ]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=20,
+    )
+)
+def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
+    for body in (
+        noise,
+        {"messages": noise},
+        {"messages": [USER], "tools": noise},
+        {"messages": [{"role": "user", "content": noise}]},
+    ):
+        with contextlib.suppress(InvalidRequest):
+            assert to_call(validate(body, ChatRequest)).converse["messages"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("tool_use", "tool_calls"), ("end_turn", "tool_calls"), ("max_tokens", "length")]
+)
+def test_a_turn_with_calls_stops_for_them_whatever_the_model_says(said: str, told: str) -> None:
+    assert finish_reason(said, has_calls=True) == told
+    assert finish_reason(said, has_calls=False) == ("length" if told == "length" else "stop")
+
+
+@pytest.mark.parametrize("has_calls", [True, False])
+@pytest.mark.parametrize(("said", "told"), [("refusal", "content_filter"), ("pause_turn", "stop"), ("new", "stop")])
+def test_the_reasons_that_models_give_in_their_own_words(said: str, told: str, has_calls: bool) -> None:
+    assert finish_reason(said, has_calls=has_calls) == told
+
+
+@pytest.mark.parametrize(
+    ("data", "called", "told"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "image/jpeg", "png"),
+        (b"\xff\xd8\xff\xe0", "application/octet-stream", "jpeg"),
+        (b"GIF89a", "image/png", "gif"),
+        (b"RIFF\x00\x00\x00\x00WEBP", "image/png", "webp"),
+        (b"RIFF\x00\x00\x00\x00WAVE", "image/png", "png"),
+        (b"something", "image/gif", "gif"),
+    ],
+)
+def test_an_image_is_what_it_begins_like(data: bytes, called: str, told: str) -> None:
+    url = f"data:{called};base64,{base64.b64encode(data + bytes(20)).decode()}"
+    block: Any = call(**content({"type": "image_url", "image_url": {"url": url}})).converse["messages"][0]["content"][0]
+    assert block["image"]["format"] == told
+
+
+def test_an_image_that_begins_like_nothing_is_what_it_is_called() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/webp;base64,A"}}
+    block: Any = call(**content(image)).converse["messages"][0]["content"][0]
+    assert block["image"]["format"] == "webp"
+
+
+def test_blocks_that_the_model_leaves_open_are_whole_all_the_same() -> None:
+    call: Any = {"toolUseId": "t", "name": "f"}
+    events: list[Any] = [
+        {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"reasoningContent": {"signature": "s"}}}},
+        {"contentBlockStart": {"contentBlockIndex": 1, "start": {"toolUse": call}}},
+        {"contentBlockStart": {"contentBlockIndex": 2, "start": {"toolUse": {**call, "name": "g"}}}},
+        {"contentBlockDelta": {"contentBlockIndex": 2, "delta": {"toolUse": {"input": '{"input":"ls"}'}}}},
+        {"messageStop": {"stopReason": "tool_use"}},
+    ]
+    stream = ChunkStream(ChatFacts("c", 1, "m", custom_tools=frozenset({"g"})))
+    told = joined(stream.from_event, WellFormed().feed(events)).decode()
+    for said in ('"signature":"s"', '"arguments":"{}"', '"input":"ls"'):
+        assert told.count(said) == 1
+        assert told.index(said) < told.index('"finish_reason":"tool_calls"')

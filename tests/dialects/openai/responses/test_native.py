@@ -1,0 +1,308 @@
+"""Bodies and answers in OpenAI's own words: what is changed, what is left alone, however a stream was split."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.adaptation.openai import tailor_chat, tailor_responses
+from app.converse.call import NativeCall
+from app.converse.usage import Usage
+from app.dialects.openai.chat import native as chat
+from app.dialects.openai.responses.native import (
+    NativeFacts,
+    NativeResponseStream,
+    from_document,
+    to_native,
+    usage_of,
+)
+from app.dialects.openai.responses.reasoning_signer import Seal
+from app.errors import InvalidRequest, UpstreamFailed
+from app.models.capabilities import Traits
+from tests.dialects.streams import joined
+
+SEAL = Seal(b"secret", "ada", "openai.gpt-5.5")
+SKY: Any = {
+    "type": "namespace",
+    "name": "sky",
+    "tools": [{"type": "function", "name": "look"}, {"type": "custom", "name": "draw"}],
+}
+
+
+def native(items: list[Any], **document: Any) -> tuple[dict[str, Any], dict[str, tuple[str, str]], list[str]]:
+    body, namespaces, _, ignored = to_native(
+        document, [(f"input[{place}]", item) for place, item in enumerate(items)], SEAL
+    )
+    return body, namespaces, ignored
+
+
+def test_what_is_not_ours_crosses_as_it_came() -> None:
+    items: list[Any] = [
+        {"role": "user", "content": "x"},
+        {"type": "compaction", "encrypted_content": "whatever"},
+        {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]},
+        "odd",
+    ]
+    body, namespaces, ignored = native(items, model="m", store=True, previous_response_id="r", novel={"a": 1.0})
+    assert body == {"novel": {"a": 1.0}, "store": False, "input": items}
+    assert (namespaces, ignored) == ({}, [])
+
+
+def test_thoughts_are_opened_and_others_are_left_out() -> None:
+    sealed = SEAL.close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
+    theirs = Seal(b"secret", "eve", "openai.gpt-5.5").close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
+    of_converse = SEAL.close({"reasoningText": {"text": "hm"}})
+    items = [{"type": "reasoning", "encrypted_content": text} for text in (sealed, theirs, "rsn_raw", of_converse)]
+    plain = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}
+    body, _, ignored = native([*items, {**plain, "encrypted_content": "foreign"}])
+    assert body["input"] == [{"type": "reasoning", "encrypted_content": "rsn_1"}, plain]
+    assert ignored == [f"input[{place}].encrypted_content" for place in (1, 2, 3, 4)]
+
+
+def test_namespaces_in_tools_choices_and_calls() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "look", "namespace": "sky", "arguments": "{}"}
+    null = {"type": "function_call", "call_id": "d", "name": "f", "namespace": None, "caller": None, "arguments": "{}"}
+    choice = {
+        "type": "allowed_tools",
+        "tools": [
+            {"type": "namespace", "name": "sky"},
+            {"type": "function", "name": "look", "namespace": "sky"},
+            5,
+            {"type": "namespace", "name": "sky"},
+        ],
+    }
+    body, namespaces, _ = native([call, null], tools=[SKY, 5, {"type": "custom", "name": "c"}], tool_choice=choice)
+    assert namespaces == {"sky__look": ("sky", "look"), "sky__draw": ("sky", "draw")}
+    look, draw = {"type": "function", "name": "sky__look"}, {"type": "custom", "name": "sky__draw"}
+    assert body["tools"] == [look, draw, 5, {"type": "custom", "name": "c"}]
+    assert body["tool_choice"]["tools"] == [look, draw, look, 5]
+    assert [(item["name"], "namespace" in item) for item in body["input"]] == [("sky__look", False), ("f", False)]
+    assert "caller" not in body["input"][1]
+    _, _, paths, _ = to_native({"tools": [SKY, {"type": "web_search"}]}, [], SEAL)
+    assert paths == ["tools[0].tools[0]", "tools[0].tools[1]", "tools[1]"]
+    _, _, ignored = native([], tools=[{**SKY, "description": "All of the sky.", "icon": "x", "novel": None}])
+    assert ignored == ["tools[0].description", "tools[0].icon"]
+    # a name alone means the tool that has it, wherever it is
+    for named in ({"name": "look"}, {"name": "look", "namespace": "sky"}):
+        one, _, _ = native([], tools=[SKY], tool_choice={"type": "function", **named})
+        assert one["tool_choice"] == look
+    plain, _, _ = native([], tool_choice={"type": "function", "name": "f"}, tools="odd")
+    assert (plain["tool_choice"], plain["tools"]) == ({"type": "function", "name": "f"}, "odd")
+    lost, _, _ = native([], tool_choice={"type": "function", "name": "f", "namespace": "n"})
+    assert lost["tool_choice"] == {"type": "function", "name": "n__f"}
+    odd, _, _ = native([], tools=[SKY], tool_choice={"type": "function", "name": "look", "namespace": [1]})
+    assert odd["tool_choice"] == {"type": "function", "name": "[1]__look"}
+
+
+@pytest.mark.parametrize(
+    ("tools", "choice", "param"),
+    [
+        ([{"type": "namespace", "tools": []}], None, "tools[0]"),
+        ([{"type": "namespace", "name": "n"}], None, "tools[0]"),
+        ([{**SKY, "name": "n" * 257}], None, "tools[0].name"),
+        ([{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}], None, "tools[0].tools[0]"),
+        (
+            [{"type": "namespace", "name": "n", "tools": [{"type": "namespace", "name": "m"}]}],
+            None,
+            "tools[0].tools[0]",
+        ),
+        (
+            [
+                {"type": "namespace", "name": "a", "tools": [{"type": "function", "name": "b__c"}]},
+                {"type": "namespace", "name": "a__b", "tools": [{"type": "function", "name": "c"}]},
+            ],
+            None,
+            "tools[1].tools[0]",
+        ),
+        ([{"type": "function", "name": "sky__look"}, SKY], None, "tools[1].tools[0]"),
+        (
+            [SKY, {"type": "namespace", "name": "sea", "tools": [{"type": "function", "name": "look"}]}],
+            {"type": "function", "name": "look"},
+            "tool_choice",
+        ),
+    ],
+)
+def test_namespaces_that_cannot_be_flattened(tools: Any, choice: Any, param: str | None) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        native([], tools=tools, tool_choice=choice)
+    assert caught.value.param == param
+
+
+def test_a_call_that_was_cut_off_goes_back_to_nobody() -> None:
+    cut = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"ci', "status": "incomplete"}
+    body, _, ignored = native([cut])
+    assert (body["input"], ignored) == ([], ["input[0]"])
+    output = {"type": "function_call_output", "call_id": "c", "output": "x"}
+    body, _, ignored = native([cut, output])
+    assert (body["input"][0]["arguments"], ignored) == ("{}", ["input[0].arguments"])
+
+
+FACTS = NativeFacts("mine", {"tools": [SKY], "previous_response_id": "resp_0"}, SEAL, {"sky__look": ("sky", "look")})
+ITEMS: list[Any] = [
+    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "rsn_1"},
+    {"type": "reasoning", "id": "rs_2", "summary": []},
+    {"type": "function_call", "id": "fc_1", "call_id": "call_0", "name": "sky__look", "arguments": "{}"},
+    {"type": "function_call", "id": "fc_2", "call_id": "call_abc", "name": "other", "arguments": "{}"},
+    {"type": "message", "id": "msg_1", "content": []},
+]
+RESPONSE = {"object": "response", "id": "resp_1", "status": "completed", "model": "openai.gpt-5.5", "output": ITEMS}
+
+
+def test_an_answer_as_its_caller_knows_it() -> None:
+    answer = from_document(RESPONSE, FACTS)
+    assert (answer["model"], answer["store"], answer["previous_response_id"]) == ("mine", True, "resp_0")
+    assert answer["tools"] == [SKY]
+    first, second, call, other, message = answer["output"]
+    assert SEAL.open(first["encrypted_content"]) == {"encryptedContent": "rsn_1"}
+    assert (second, message) == (ITEMS[1], ITEMS[4])
+    assert (call["name"], call["namespace"], call["call_id"]) == ("look", "sky", "call_0_fc_1")
+    assert (other["name"], other["call_id"], "namespace" in other) == ("other", "call_abc", False)
+
+
+LONG = "fc_" + "0" * 80
+
+
+def test_ids_of_calls_that_repeat_are_told_apart_by_their_items() -> None:
+    for kind in ("function_call", "shell_call"):
+        made = [FACTS.item({"type": kind, "call_id": "call_0", "id": LONG + end})["call_id"] for end in ("1", "2")]
+        assert len(set(made)) == 2
+        assert {len(call_id) for call_id in made} == {64}
+    assert FACTS.item({"type": "function_call", "call_id": "call_0"})["call_id"] == "call_0"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"object": "response"},
+        {**RESPONSE, "status": "failed", "error": None},
+        {**RESPONSE, "status": "failed", "error": "boom"},
+        {**RESPONSE, "status": "in_progress"},
+    ],
+)
+def test_what_is_no_answer(document: dict[str, Any]) -> None:
+    with pytest.raises(UpstreamFailed):
+        from_document(document, FACTS)
+
+
+DOCUMENTS: list[Any] = [
+    {"type": "response.created", "sequence_number": 0, "response": {**RESPONSE, "output": []}},
+    {"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": ITEMS[2]},
+    {"type": "response.function_call_arguments.done", "sequence_number": 2, "name": "sky__look", "arguments": "{}"},
+    {"type": "response.novel", "sequence_number": 3, "name": "unknown"},
+    {"type": "response.completed", "sequence_number": 4, "response": RESPONSE},
+]
+
+
+def streamed(*batches: list[Any]) -> bytes:
+    stream = NativeResponseStream(FACTS)
+    data = b"".join(joined(stream.from_document, batch) for batch in batches)
+    return data + stream.last(stream.ended())
+
+
+@given(st.integers(0, 5), st.integers(0, 5))
+def test_a_stream_is_the_same_however_its_documents_were_batched(first: int, second: int) -> None:
+    low, high = sorted((first, second))
+    whole = streamed(DOCUMENTS)
+    # a seal is made anew each time, and is the same each time
+    assert streamed(DOCUMENTS[:low], DOCUMENTS[low:high], DOCUMENTS[high:]) == whole
+    assert whole.count(b"event: ") == 5
+    assert b'"name":"look"' in whole
+    assert b"sky__look" not in whole
+
+
+def test_a_stream_that_ends_too_early_or_makes_no_sense() -> None:
+    stream = NativeResponseStream(FACTS)
+    joined(stream.from_document, DOCUMENTS[:2])
+    with pytest.raises(UpstreamFailed):
+        stream.ended()
+    assert b'"sequence_number":2' in stream.fail(UpstreamFailed("broke"))
+    with pytest.raises(TypeError):
+        joined(stream.from_document, [{"type": "a\nb"}])
+    for odd in ({**RESPONSE, "id": None}, {**RESPONSE, "status": "in_progress"}):
+        stream = NativeResponseStream(FACTS)
+        joined(stream.from_document, [{"type": "response.completed", "response": odd}])
+        with pytest.raises(UpstreamFailed):
+            stream.ended()
+
+
+def test_events_are_numbered_here_whatever_their_own_numbers_are() -> None:
+    odd = [{**document, "sequence_number": number} for document, number in zip(DOCUMENTS, (None, "x", 7), strict=False)]
+    data = joined(NativeResponseStream(FACTS).from_document, odd)
+    assert [data.count(b'"sequence_number":%d' % number) for number in range(4)] == [1, 1, 1, 0]
+
+
+def test_a_model_that_failed_says_so_itself() -> None:
+    stream = NativeResponseStream(FACTS)
+    failed = {**RESPONSE, "status": "failed", "error": {"code": "invalid_prompt", "message": "no"}}
+    joined(stream.from_document, [{"type": "response.failed", "response": failed}])
+    with pytest.raises(UpstreamFailed, match="no") as caught:
+        stream.ended()
+    last = stream.fail(caught.value)
+    assert b'"code":"invalid_prompt"' in last
+    assert b'"store":false' in last
+
+
+def test_tokens() -> None:
+    usage = {
+        "input_tokens": 100,
+        "input_tokens_details": {"cached_tokens": 30, "cache_write_tokens": 20},
+        "output_tokens": 9,
+        "output_tokens_details": {"reasoning_tokens": 4},
+    }
+    assert usage_of({"response": {"usage": usage}}) == usage_of({"usage": usage}) == Usage(50, 9, 30, 20, 4)
+    assert usage_of({"response": {"usage": None}}) is None
+    chat_usage = {
+        "prompt_tokens": 100,
+        "prompt_tokens_details": {"cached_tokens": 30, "cache_write_tokens": 20},
+        "completion_tokens": 9,
+        "completion_tokens_details": {"reasoning_tokens": 4},
+    }
+    assert chat.usage_of({"usage": chat_usage}) == Usage(50, 9, 30, 20, 4)
+    assert chat.usage_of({"choices": []}) is None
+
+
+def test_a_chat_stream_without_a_finished_choice_did_not_end() -> None:
+    chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "x"}}]}
+    chunks = chat.NativeChunks("m", include_usage=False)
+    assert b'"x"' in joined(chunks.from_document, [chunk])
+    with pytest.raises(UpstreamFailed):
+        chunks.finish()
+    done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    assert joined(chunks.from_document, [done, {"choices": [], "usage": {}}]).count(b"data: ") == 1
+    assert b"[DONE]" in chunks.finish()
+    # only the usage that nobody asked for stays here
+    assert b"filtered" in joined(chunks.from_document, [{"choices": [], "prompt_filter_results": "filtered"}])
+
+
+def test_the_end_of_a_chat_stream_that_broke() -> None:
+    assert b'"error"' in chat.NativeChunks("m", include_usage=False).fail(UpstreamFailed("broke"))
+
+
+def test_what_the_surfaces_are_given() -> None:
+    traits = Traits(encrypted_thoughts=True)
+    document = {"tools": [{"type": "web_search"}, 5], "tool_choice": "auto", "include": ["a"], "user": None}
+    draft = tailor_responses(NativeCall("m", document, keep_thoughts=True), "openai", traits)
+    assert draft.body == {"include": ["a", "reasoning.encrypted_content"]}
+    assert draft.ignored == ["tools[0]", "tools[1]"]
+    tools = [{"type": "function", "name": "f"}, {"type": "web_search"}]
+    for choice, left, named in (
+        ({"type": "web_search"}, None, ["tools[1]", "tool_choice"]),
+        ({"type": "allowed_tools", "mode": "auto", "tools": tools}, [tools[0]], ["tools[1]"]),
+        ({"type": "allowed_tools", "mode": "auto", "tools": tools[1:]}, None, ["tools[1]", "tool_choice"]),
+        ("required", "required", ["tools[1]"]),
+    ):
+        draft = tailor_responses(NativeCall("m", {"tools": tools, "tool_choice": choice}), "openai", traits)
+        given = draft.body.get("tool_choice")
+        assert (given["tools"] if isinstance(given, dict) else given) == left
+        assert draft.ignored == named
+    on_mantle = tailor_responses(NativeCall("m", document), "mantle", traits)
+    assert on_mantle.body == {name: value for name, value in document.items() if name != "user"}
+    asked = {"include": ["reasoning.encrypted_content"]}
+    assert tailor_responses(NativeCall("m", asked, keep_thoughts=True), "mantle", traits).body == asked
+    assert tailor_responses(NativeCall("m", {}, keep_thoughts=True), "mantle", Traits()).body == {}
+    assert tailor_chat(NativeCall("m", {"store": True}), "mantle", traits).ignored == ["store"]
+    streamed_chat = tailor_chat(NativeCall("m", {"stream": True, "stream_options": {"b": 1}}), "mantle", traits)
+    assert streamed_chat.body["stream_options"] == {"b": 1, "include_usage": True}
+    assert tailor_chat(NativeCall("m", {"stream": True}), "mantle", traits).body["stream_options"]["include_usage"]

@@ -1,0 +1,435 @@
+"""The pipeline over a transport that answers from memory: what goes out, what comes back, what is recorded, what is closed."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from app import errors
+from app.bedrock.client import BedrockClient, BedrockRequest
+from app.bedrock.credentials import BearerToken, CredentialsProvider, Known
+from app.bedrock.endpoints import HOME, Endpoint
+from app.bedrock.retry import RetryPolicy
+from app.bedrock.signing import Signer
+from app.bedrock.transport import MOST_BYTES, HttpRequest
+from app.converse.call import Intent, ModelCall
+from app.converse.events import Event
+from app.converse.reply import Reply
+from app.execution.executor import Pipeline
+from app.execution.operations.operation import Way, take_forwarded, take_forwarded_stream
+from app.execution.request_context import Exchange
+from app.governance.identity.authenticator import RequestHead
+from app.governance.identity.caller import ANONYMOUS
+from app.observability.observer import RequestRecord
+from app.process.deadline import Deadline
+from app.routing.circuit_breakers import Breakers
+from app.routing.failover import Failover
+from app.routing.planner import Choice, Planner, Route, Target
+from app.wire import json
+from tests.bedrock.test_stream_decoding import DECODED, STREAM, event_frame
+from tests.pouring import pieces_of
+
+REPLY: Any = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+    "stopReason": "end_turn",
+    "usage": {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7},
+    "metrics": {"latencyMs": 1},
+}
+CALL = ModelCall(
+    "meta.llama3-8b-instruct-v1:0",
+    {"messages": [{"role": "user", "content": [{"text": "x"}]}]},
+    Intent(effort="high"),
+    ["seed"],
+)
+
+
+class Response:
+    def __init__(self, status: int, pieces: list[bytes], breaks: bool = False) -> None:
+        self.status = status
+        self.headers = (("x-amzn-requestid", "up-1"),)
+        self.left = iter(pieces)
+        self.breaks = breaks
+        self.is_closed = False
+
+    async def read(self, most: int = MOST_BYTES) -> bytes:
+        body = bytearray()
+        await self.pour(lambda piece: not body.extend(piece))
+        if len(body) > most:
+            raise errors.UpstreamFailed("too large")
+        return bytes(body)
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        for piece in self.left:
+            if not take(piece):
+                return False
+        if self.breaks:
+            raise errors.UpstreamFailed("broke")
+        return True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Memory:
+    """A transport that gives each of `answers` in turn."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.sent: list[HttpRequest] = []
+
+    async def open(self, request: HttpRequest) -> Any:
+        self.sent.append(request)
+        answer = self.answers[min(len(self.sent), len(self.answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def probe(self, url: str) -> str:
+        return ""
+
+    async def close(self) -> None:
+        pass
+
+
+async def pipeline_over(transport: Memory) -> Pipeline:
+    async def bearer() -> Known:
+        return Known(BearerToken("t"))
+
+    provider = CredentialsProvider(bearer)
+    await provider._resolve()
+    endpoint = Endpoint.parse("http://bedrock/prefix")
+    client = BedrockClient(
+        {"bedrock-runtime": endpoint, "bedrock": endpoint},
+        provider,
+        Signer("us-east-1"),
+        transport,
+        RetryPolicy(3, first_wait=0),
+    )
+    return Pipeline({HOME: client}, Planner("a.b"), Failover(RetryPolicy(3, first_wait=0)))
+
+
+async def stream_over(transport: Memory, made: Exchange) -> AsyncGenerator[list[Event], None]:
+    pipeline = await pipeline_over(transport)
+    relay = await pipeline.run(made, CALL.model, lambda target: pipeline.converse_stream(made, CALL, target))
+    return pieces_of(relay)
+
+
+def exchange() -> Exchange:
+    return Exchange(RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(5), RequestRecord("r", "POST"))
+
+
+async def test_a_call_is_tailored_sent_and_recorded() -> None:
+    answer = Response(200, [json.dumps(REPLY)])
+    transport = Memory(answer)
+    made = exchange()
+    assert await (await pipeline_over(transport)).complete(made, CALL) == REPLY
+    (sent,) = transport.sent
+    assert sent.url == "http://bedrock/prefix/model/meta.llama3-8b-instruct-v1%3A0/converse"
+    assert json.loads(sent.body) == CALL.converse
+    record = made.record
+    assert (record.lane, record.surface, record.target, record.attempts) == ("translated", "converse", CALL.model, 1)
+    assert record.ignored == ["seed", "reasoning_effort"]
+    assert (record.usage.input, record.usage.output) == (3, 4)  # type: ignore[union-attr]
+    assert record.upstream_request_id == "up-1"
+
+
+@pytest.mark.parametrize(
+    "first", [Response(503, [b"{}"]), Response(200, [b'{"outp'], breaks=True), errors.UpstreamUnreachable("no")]
+)
+async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -> None:
+    made = exchange()
+    broken = isinstance(first, Response) and first.breaks
+    transport = Memory(first, Response(200, [json.dumps(REPLY)]))
+    pipeline = await pipeline_over(transport)
+    if broken:
+        with pytest.raises(errors.UpstreamFailed, match="broke"):
+            await pipeline.complete(made, CALL)
+    else:
+        assert await pipeline.complete(made, CALL) == REPLY
+        assert made.record.attempts == 2
+    if isinstance(first, Response):
+        assert first.is_closed
+
+
+async def test_who_was_not_answered_is_given_no_id_of_an_answer_before() -> None:
+    made = exchange()
+    pipeline = await pipeline_over(Memory(Response(503, [b"{}"]), errors.UpstreamUnreachable("no")))
+    with pytest.raises(errors.UpstreamUnreachable):
+        await pipeline.complete(made, CALL)
+    assert made.record.attempts == 3
+    assert made.record.upstream_request_id == ""
+
+
+async def test_what_one_target_spent_is_not_laid_to_the_one_whose_error_is_told() -> None:
+    def without_sense(_: Any) -> Any:
+        raise errors.UpstreamFailed("made no sense")
+
+    made = exchange()
+    throttled = Response(429, [b"{}"])
+    throttled.headers = (("retry-after", "100"), ("x-amzn-requestid", "up-0"))
+    pipeline = await pipeline_over(Memory(throttled, Response(200, [json.dumps(REPLY)])))
+    route = Route((Choice(CALL.model), Choice("openai.gpt-oss-20b-1:0")))
+    pipeline = replace(pipeline, planner=Planner("a.b", routes={"smart": route}))
+    with pytest.raises(errors.RateLimited):
+        await pipeline.run(made, "smart", lambda target: pipeline.converse(made, CALL, target).then(without_sense))
+    record = made.record
+    assert (record.attempts, record.target, record.upstream_request_id) == (2, CALL.model, "up-0")
+    assert record.usage is None
+    assert record.ignored == ["seed", "reasoning_effort"]
+
+
+async def test_what_another_call_of_the_request_does_meanwhile_is_not_told_of_the_one_that_failed() -> None:
+    """The texts of one request for vectors are calls of their own, and have one record."""
+    has_answered = asyncio.Event()
+
+    class Slow(Memory):
+        async def open(self, request: HttpRequest) -> Any:
+            if "gpt" in request.url:
+                return Response(200, [json.dumps(REPLY)])
+            await has_answered.wait()
+            raise errors.UpstreamUnreachable("no")
+
+    made = exchange()
+    pipeline = await pipeline_over(Slow())
+    pipeline = replace(pipeline, failover=Failover(RetryPolicy(1, first_wait=0)))
+
+    async def ask(model: str) -> None:
+        targets = pipeline.planner.plan(model)
+        await pipeline.run(made, "x", lambda target: pipeline.converse(made, CALL, target), targets)
+
+    failing = asyncio.create_task(ask(CALL.model))
+    await asyncio.sleep(0)
+    await ask("openai.gpt-oss-20b-1:0")
+    has_answered.set()
+    with pytest.raises(errors.UpstreamUnreachable):
+        await failing
+    assert (made.record.target, made.record.upstream_request_id) == (CALL.model, "")
+
+
+async def test_a_refusal_without_an_end_is_one_by_its_status() -> None:
+    pipeline = await pipeline_over(Memory(Response(400, [bytes(1_100_000)])))
+    with pytest.raises(errors.InvalidRequest) as refused:
+        await pipeline.complete(exchange(), CALL)
+    assert refused.value.upstream is not None
+    assert refused.value.upstream.body == b""
+
+
+async def test_events_come_as_they_arrive_and_the_answer_is_closed() -> None:
+    answer = Response(200, [STREAM[:60], STREAM[60:]])
+    made = exchange()
+    stream = await stream_over(Memory(answer), made)
+    assert [event async for batch in stream for event in batch] == DECODED
+    assert answer.is_closed
+    assert made.record.usage.output == 4  # type: ignore[union-attr]
+
+
+async def test_a_stream_that_is_given_up_is_closed() -> None:
+    answer = Response(200, [STREAM[:120], STREAM[120:]])
+    stream = await stream_over(Memory(answer), exchange())
+    await anext(stream)
+    await stream.aclose()
+    assert answer.is_closed
+
+
+async def test_the_stream_of_a_probe_that_nobody_waits_for_is_closed() -> None:
+    arrived = asyncio.Event()
+
+    class Late(Memory):
+        async def open(self, request: HttpRequest) -> Any:
+            await arrived.wait()
+            return await super().open(request)
+
+    answer, made = Response(200, [STREAM[:120], STREAM[120:]]), exchange()
+    pipeline = await pipeline_over(Late(answer))
+    breakers = Breakers(1, 0.0)
+    pipeline = replace(pipeline, failover=replace(pipeline.failover, breakers=breakers))
+    (target,) = pipeline.planner.plan(CALL.model)
+    key = target.model.raw, target.place, "converse"
+    breakers.note(key, errors.UpstreamUnreachable("no"), is_probe=False)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await pipeline.run(made, CALL.model, lambda target: pipeline.converse_stream(made, CALL, target))
+    arrived.set()
+    await asyncio.sleep(0.02)
+    assert (answer.is_closed, breakers.are_closed) == (True, True)
+
+
+async def test_a_forwarded_answer_is_untouched() -> None:
+    answer = Response(200, [b"any", b"thing"])
+    transport = Memory(answer)
+    request = BedrockRequest("bedrock", "GET", "/x", "q=1")
+    pipeline = await pipeline_over(transport)
+    forwarded = await pipeline.forward(exchange(), request, "", lambda _: request, take_forwarded)
+    assert (forwarded.status, forwarded.body, forwarded.headers) == (200, b"anything", answer.headers)
+    assert transport.sent[0].url == "http://bedrock/prefix/x?q=1"
+    made, request = exchange(), BedrockRequest("bedrock-runtime", "POST", "/x")
+    pipeline = await pipeline_over(Memory(Response(200, [STREAM])))
+    stream = await pipeline.forward(made, request, "", lambda _: request, take_forwarded_stream(made.record))
+    assert b"".join([piece async for piece in pieces_of(stream.relay)]) == STREAM
+
+
+async def test_tokens_are_counted_of_all_that_the_model_would_get() -> None:
+    transport, made = Memory(Response(200, [b'{"inputTokens":7}'])), exchange()
+    pipeline = await pipeline_over(transport)
+    claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
+    assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
+    counted = json.loads(transport.sent[0].body)["input"]["converse"]
+    assert set(counted) == {"messages", "additionalModelRequestFields"}
+
+
+async def test_metadata_without_tokens_are_nobodys_business() -> None:
+    odd = event_frame("metadata", {"metrics": {"latencyMs": 1}})
+    for pieces in ([STREAM + odd], [STREAM, odd], [odd + STREAM]):
+        made = exchange()
+        stream = await stream_over(Memory(Response(200, pieces)), made)
+        assert [event async for batch in stream for event in batch] == DECODED
+        assert made.record.usage.output == 4  # type: ignore[union-attr]
+
+
+async def test_tokens_that_were_told_early_count_though_the_stream_breaks() -> None:
+    told = {"usage": {"inputTokens": 1000, "outputTokens": 200, "totalTokens": 1200}, "serviceTier": {"type": "flex"}}
+    begun = event_frame("messageStart", {"role": "assistant"})
+    made = exchange()
+    stream = await stream_over(Memory(Response(200, [begun, event_frame("metadata", told)])), made)
+    with pytest.raises(errors.UpstreamFailed):
+        [event async for batch in stream for event in batch]
+    assert (made.record.usage.input, made.record.usage.output, made.record.tier) == (1000, 200, "flex")  # type: ignore[union-attr]
+
+
+async def test_a_model_that_answers_less_is_asked_for_less() -> None:
+    words = "The maximum tokens you requested exceeds the model limit of 8192. Try again with a lower value."
+    refusal = Response(400, [json.dumps({"message": words})])
+    refusal.headers = (("x-amzn-errortype", "ValidationException"),)
+    said = [Response(200, [json.dumps(REPLY)]) for _ in range(3)]
+    transport = Memory(refusal, *said)
+    pipeline = await pipeline_over(transport)
+    made = [exchange() for _ in range(3)]
+    for each, most in zip(made, (128_000, 128_000, 100), strict=True):
+        call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": most}})
+        assert await pipeline.complete(each, call) == REPLY
+    asked = [json.loads(sent.body)["inferenceConfig"]["maxTokens"] for sent in transport.sent]
+    assert asked == [128_000, 8192, 8192, 100]
+    assert [each.record.repaired for each in made] == [["max_tokens"], ["max_tokens"], []]
+    assert [len(each.record.tries) for each in made] == [2, 1, 1]
+
+
+async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_thoughts() -> None:
+    transport = Memory(Response(200, [json.dumps(REPLY)]))
+    pipeline = await pipeline_over(transport)
+    model = "anthropic.claude-sonnet-4-20250514-v1:0"
+    pipeline.planner.lessons[model, HOME] = time.monotonic() + 9, {"most_output": 8192}
+    body: Any = {**CALL.converse, "inferenceConfig": {"maxTokens": 128_000}}
+    await pipeline.complete(exchange(), replace(CALL, model=model, converse=body))
+    sent = json.loads(transport.sent[0].body)
+    assert sent["inferenceConfig"]["maxTokens"] == 8192
+    assert sent["additionalModelRequestFields"]["thinking"]["budget_tokens"] < 8192
+
+
+async def test_what_a_caller_says_of_a_limit_is_none() -> None:
+    words = "Value 'The maximum tokens you requested exceeds the model limit of 1' failed to satisfy constraint"
+    refusal = Response(400, [json.dumps({"message": words})])
+    refusal.headers = (("x-amzn-errortype", "ValidationException"),)
+    pipeline = await pipeline_over(Memory(refusal))
+    with pytest.raises(errors.InvalidRequest, match="failed to satisfy"):
+        await pipeline.complete(exchange(), CALL)
+    assert pipeline.planner.lessons == {}
+
+
+async def test_a_model_that_refuses_what_it_asked_for_is_not_asked_for_ever() -> None:
+    refusal = b'{"message":"The maximum tokens you requested exceeds the model limit of 8192."}'
+    answers = [Response(400, [refusal]) for _ in range(3)]
+    for answer in answers:
+        answer.headers = (("x-amzn-errortype", "ValidationException"),)
+    transport, made = Memory(*answers), exchange()
+    with pytest.raises(errors.ModelDiffers):
+        await (await pipeline_over(transport)).complete(made, CALL)
+    assert len(transport.sent) == 2
+
+
+def refusal(words: str) -> Response:
+    made = Response(400, [json.dumps({"message": words})])
+    made.headers = (("x-amzn-errortype", "ValidationException"),)
+    return made
+
+
+async def test_a_model_tells_one_thing_after_another_and_is_known_by_all_of_them() -> None:
+    told = (
+        "`temperature` is deprecated for this model.",
+        "The maximum tokens you requested exceeds the model limit of 9.",
+    )
+    transport = Memory(*map(refusal, told), *(Response(200, [json.dumps(REPLY)]) for _ in range(2)))
+    pipeline = await pipeline_over(transport)
+    call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 10, "temperature": 0.5}})
+    for made, attempts in ((exchange(), 3), (exchange(), 1)):
+        assert await pipeline.complete(made, call) == REPLY
+        assert sorted(made.record.repaired) == ["max_tokens", "temperature"]
+        assert (len(made.record.tries), made.record.has_moved) == (attempts, False)
+    assert json.loads(transport.sent[-1].body)["inferenceConfig"] == {"maxTokens": 9}
+
+
+async def test_what_a_schema_of_one_call_is_refused_for_is_no_lesson_for_others() -> None:
+    format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object","properties":{}}'}}}
+    call = replace(
+        CALL, model="anthropic.claude-sonnet-4-6", converse={**CALL.converse, "outputConfig": {"textFormat": format_}}
+    )
+    call = replace(call, intent=Intent())
+    words = "The model returned the following errors: output_config.format.schema: Schema is too complex."
+    transport = Memory(refusal(words), Response(200, [json.dumps(REPLY)]), Response(200, [json.dumps(REPLY)]))
+    pipeline, made = await pipeline_over(transport), exchange()
+    await pipeline.complete(made, call)
+    await pipeline.complete(exchange(), call)
+    asked = [set(json.loads(sent.body)) for sent in transport.sent]
+    assert ["outputConfig" in each for each in asked] == [True, False, True]
+    assert ["toolConfig" in each for each in asked] == [False, True, False]
+    assert made.record.repaired == ["response_format"]
+
+
+async def test_a_model_that_tells_ever_more_is_not_asked_for_ever() -> None:
+    told = [
+        refusal(f"The maximum tokens you requested exceeds the model limit of {most}.") for most in range(90, 80, -1)
+    ]
+    transport = Memory(*told)
+    call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 100}})
+    with pytest.raises(errors.ModelDiffers, match="limit of 87"):
+        await (await pipeline_over(transport)).complete(exchange(), call)
+    assert len(transport.sent) == 4
+
+
+async def test_another_attempt_begins_with_what_was_learned() -> None:
+    throttled = Response(429, [b'{"message":"slow down"}'])
+    throttled.headers = (("x-amzn-errortype", "ThrottlingException"),)
+    transport = Memory(
+        refusal("The model returned the following errors: output_config.format.schema: Schema is too complex."),
+        throttled,
+        Response(200, [json.dumps(REPLY)]),
+    )
+    format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object","properties":{}}'}}}
+    converse: Any = {**CALL.converse, "outputConfig": {"textFormat": format_}}
+    call = replace(CALL, model="anthropic.claude-sonnet-4-6", converse=converse, intent=Intent())
+    await (await pipeline_over(transport)).complete(exchange(), call)
+    assert ["outputConfig" in json.loads(sent.body) for sent in transport.sent] == [True, False, False]
+
+
+async def test_what_bedrock_refused_is_told_where_what_was_learned_leads_nowhere() -> None:
+    words = "output_config.format.schema: Schema is too complex for compilation."
+    pipeline = await pipeline_over(Memory(refusal(words)))
+    made = exchange()
+
+    def way_to(target: Target) -> Way[Reply]:
+        if target.traits.structured != "native":
+            raise errors.InvalidRequest("only Anthropic's own models know this tool", param="tools[0]")
+        return pipeline.converse(made, CALL, target)
+
+    with pytest.raises(errors.ModelDiffers, match="too complex"):
+        await pipeline.run(made, "anthropic.claude-sonnet-4-6", way_to)
+
+
+async def test_counting_learns_too() -> None:
+    transport = Memory(refusal("`temperature` is deprecated for this model."), Response(200, [b'{"inputTokens":7}']))
+    pipeline, made = await pipeline_over(transport), exchange()
+    claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
+    assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
+    assert [facts for _, facts in pipeline.planner.lessons.values()] == [{"sampling": False}]

@@ -1,0 +1,130 @@
+"""A stream on its way: what is heard, when, and what becomes of it when nobody wants any more."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.bedrock.transport import MOST_BYTES
+from app.errors import UpstreamFailed
+from app.execution.relay import Relay
+from tests.execution.test_executor import Response
+from tests.pouring import pieces_of
+
+
+class Reader:
+    """Hears lines; the word `over` says that nothing follows, `bad` that it makes no sense."""
+
+    def __init__(self) -> None:
+        self.is_over = self.is_finished = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        if data == b"bad":
+            raise UpstreamFailed("bad")
+        self.is_over = data == b"over"
+        return data.split() if data.strip() and not self.is_over else []
+
+    def finish(self) -> None:
+        self.is_finished = True
+        if not self.is_over:
+            raise UpstreamFailed("early")
+
+
+async def heard(relay: Any) -> list[Any]:
+    return [each async for each in pieces_of(relay)]
+
+
+async def test_what_is_heard_comes_read_by_read_and_what_says_nothing_does_not() -> None:
+    relay = await Relay(Response(200, [b" ", b"a b", b" ", b"c", b"over"]), Reader()).begun()
+    assert await heard(relay) == [[b"a", b"b"], [b"c"]]
+
+
+@pytest.mark.parametrize("pieces", [[], [b" "], [b"bad"], [b" ", b"bad"]])
+async def test_what_fails_before_anything_is_heard_is_raised_at_once_and_the_answer_closed(pieces: list[bytes]) -> None:
+    response, noted = Response(200, pieces), []
+    with pytest.raises(UpstreamFailed, match="early" if b"bad" not in pieces else "bad"):
+        await Relay(response, Reader(), lambda: noted.append(1)).begun()
+    assert (response.is_closed, noted) == (True, [1])
+
+
+async def test_what_fails_later_comes_behind_what_was_heard() -> None:
+    relay = await Relay(Response(200, [b"a", b"b", b"bad", b"c"]), Reader()).begun()
+    pieces = pieces_of(relay)
+    assert [await anext(pieces), await anext(pieces)] == [[b"a"], [b"b"]]
+    with pytest.raises(UpstreamFailed, match="bad"):
+        await anext(pieces)
+
+
+async def test_a_stream_without_its_end_is_told_of_behind_what_was_heard() -> None:
+    relay = await Relay(Response(200, [b"a"]), Reader()).begun()
+    assert not await relay.pour(lambda _: False)
+    with pytest.raises(UpstreamFailed, match="early"):
+        await relay.pour(lambda _: True)
+
+
+async def test_what_whoever_takes_it_raises_comes_out() -> None:
+    def refuse(_: Any) -> bool:
+        raise KeyError("x")
+
+    relay = await Relay(Response(200, [b"a"]), Reader()).begun()
+    with pytest.raises(KeyError, match="x"):
+        await relay.pour(refuse)
+
+
+class Endless(Response):
+    """Says that it is over, and does not end; or ends badly."""
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        if not await super().pour(take):
+            return False
+        if self.status == 500:
+            raise UpstreamFailed("broke")
+        await asyncio.Event().wait()
+        return True
+
+    async def read(self, most: int = MOST_BYTES) -> bytes:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_how_the_bytes_end_behind_what_was_said_does_not_matter(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.execution.relay._AFTER_THE_END", 0.01)
+    for pieces in ([b"a", b"over", b"more"], [b"a", b"over"]):
+        response = Endless(status, pieces)
+        assert await heard(await Relay(response, Reader()).begun()) == [[b"a"]]
+        assert [*response.left] == []
+
+
+async def test_what_is_given_up_is_closed_and_noted_once() -> None:
+    response, noted = Response(200, [b"a", b"b"]), []
+    relay = await Relay(response, Reader(), lambda: noted.append(1)).begun()
+    relay.close()
+    relay.close()
+    assert (response.is_closed, noted) == (True, [1])
+
+
+async def test_what_nobody_has_any_more_is_closed() -> None:
+    response = Response(200, [b"a", b"b"])
+    relay = await Relay(response, Reader()).begun()
+    assert not await relay.pour(lambda _: False)
+    del relay
+    await asyncio.sleep(0)
+    assert response.is_closed
+
+
+async def test_what_another_thread_finds_as_garbage_is_closed_by_the_event_loop() -> None:
+    closed_by: list[int] = []
+    response = Response(200, [b"a", b"b"])
+    monkey: Any = response
+    monkey.close = lambda: closed_by.append(threading.get_ident())
+    held: list[Any] = [await Relay(response, Reader()).begun()]
+    held.append(held)
+    del held
+    await asyncio.to_thread(gc.collect)
+    await asyncio.sleep(0)
+    assert closed_by == [threading.get_ident()]

@@ -1,0 +1,151 @@
+"""Who calls: bearer keys, x-api-key, and signatures that botocore made."""
+
+import datetime
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from app.errors import AuthenticationFailed, SignatureRefused
+from app.governance.identity.authenticator import Authenticator, RequestHead, SignedClaim
+from app.governance.identity.caller import ANONYMOUS, Caller
+
+KEYS = {"team": "s3cret", "other": "an0ther"}
+NOW = datetime.datetime(2026, 11, 24, 12, 0, 0, tzinfo=datetime.UTC)
+PATH = "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.x/converse"
+
+
+def head(**headers: str) -> RequestHead:
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return RequestHead("POST", PATH, "", named)
+
+
+def authenticator(skew: float = 0) -> Authenticator:
+    return Authenticator(KEYS, disabled=False, clock=lambda: NOW.timestamp() + skew)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer s3cret"},
+        {"authorization": "bearer  s3cret"},
+        {"x_api_key": "s3cret"},
+        {"x_api_key": "s3cret", "authorization": "Bearer s3cret"},
+        {"x_api_key": "s3cret", "authorization": "Basic abc"},
+    ],
+)
+def test_a_key_is_known_by_its_name(headers: dict[str, str]) -> None:
+    assert authenticator().authenticate(head(**headers)) == Caller("team")
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({}, "no API key"),
+        ({"authorization": "Bearer"}, "no API key"),
+        ({"authorization": "Basic czNjcmV0"}, "no API key"),
+        ({"authorization": "Bearer wrong"}, "incorrect"),
+        ({"authorization": "Bearer \udcff"}, "incorrect"),
+        ({"authorization": "Bearer s3cret2"}, "incorrect"),
+        ({"authorization": "Bearer s3cret", "x_api_key": "an0ther"}, "disagree"),
+        ({"authorization": "AWS4-HMAC-SHA256 nonsense"}, "not a SigV4"),
+    ],
+)
+def test_everybody_else_is_refused(headers: dict[str, str], words: str) -> None:
+    with pytest.raises(AuthenticationFailed, match=words):
+        authenticator().authenticate(head(**headers))
+
+
+def test_disabled_lets_everybody_in() -> None:
+    assert Authenticator({}, disabled=True).authenticate(head()) == ANONYMOUS
+
+
+def signed(
+    body: bytes = b"{}",
+    name: str = "team",
+    secret: str = "s3cret",
+    query: str = "",
+    extra: dict[str, str] | None = None,
+) -> RequestHead:
+    request = AWSRequest(
+        "POST",
+        f"http://gw.example:8000{PATH}",
+        headers={"content-type": "application/json", **(extra or {})},
+        data=body,
+    )
+    request.params = dict(pair.split("=") for pair in query.split("&") if pair)
+    request.headers["host"] = "gw.example:8000"
+    from unittest import mock
+
+    with mock.patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
+        SigV4Auth(Credentials(name, secret), "bedrock", "eu-central-1").add_auth(request)
+    return RequestHead("POST", PATH, query, tuple((key.lower(), value) for key, value in request.headers.items()))
+
+
+def claim(request: RequestHead, skew: float = 0) -> SignedClaim:
+    found = authenticator(skew).authenticate(request)
+    assert isinstance(found, SignedClaim)
+    return found
+
+
+@pytest.mark.parametrize("query", ["", "b=2&a=1"])
+def test_botocore_s_signature_is_verified_over_the_body(query: str) -> None:
+    assert claim(signed(b"body", query=query)).verify(b"body") == Caller("team")
+    with pytest.raises(SignatureRefused, match="does not match"):
+        claim(signed(b"body", query=query)).verify(b"other")
+
+
+def test_a_wrong_secret_is_refused() -> None:
+    with pytest.raises(SignatureRefused):
+        claim(signed(secret="guess")).verify(b"{}")
+
+
+def test_an_unknown_access_key_is_refused_before_the_body() -> None:
+    with pytest.raises(AuthenticationFailed, match="unknown access key"):
+        authenticator().authenticate(signed(name="nobody"))
+
+
+@pytest.mark.parametrize("skew", [301, -301])
+def test_five_minutes_are_the_limit(skew: float) -> None:
+    with pytest.raises(SignatureRefused, match="expired"):
+        authenticator(skew).authenticate(signed())
+    assert claim(signed(), skew / abs(skew) * 299).verify(b"{}") == Caller("team")
+
+
+def test_a_payload_hash_must_be_that_of_the_body() -> None:
+    with pytest.raises(SignatureRefused, match="content-sha256"):
+        claim(signed(extra={"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})).verify(b"{}")
+
+
+def replaced(request: RequestHead, name: str, change: Any) -> RequestHead:
+    return RequestHead(
+        request.method,
+        request.path,
+        request.query,
+        tuple((key, change(value)) if key == name else (key, value) for key, value in request.headers),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("x-amz-date", lambda _: "yesterday", "must be a time"),
+        ("x-amz-date", lambda _: "20261123T235959Z", "date in the credential scope"),
+        ("authorization", lambda value: value.replace(";host", ""), "must cover"),
+    ],
+)
+def test_a_tampered_head_is_refused(name: str, change: Any, words: str) -> None:
+    with pytest.raises(SignatureRefused, match=words):
+        authenticator().authenticate(replaced(signed(), name, change))
+
+
+@pytest.mark.parametrize("part", ["path", "method", "query"])
+def test_the_request_line_is_covered(part: str) -> None:
+    request = signed()
+    changed = {"path": request.path, "method": request.method, "query": request.query, "headers": request.headers} | {
+        part: "/x"
+    }
+    with pytest.raises(SignatureRefused):
+        claim(RequestHead(**changed)).verify(b"{}")  # type: ignore[arg-type]

@@ -1,0 +1,83 @@
+"""Traits: each row of the tables is reached, and says what it is known from."""
+
+import re
+
+import pytest
+from msgspec.structs import asdict, fields
+
+from app.models.capabilities import Traits, traits_of
+from app.models.families import FAMILIES
+from app.models.ids import parse_model_id
+
+REAL_IDS = {
+    "amazon.titan-embed-text-v1": "titan-embed-1",
+    "amazon.titan-embed-text-v2:0": "titan-embed-2",
+    "amazon.nova-2-multimodal-embeddings-v1:0": "nova-embed",
+    "cohere.embed-multilingual-v3": "cohere-embed-3",
+    "us.cohere.embed-v4:0": "cohere-embed-4",
+    "anthropic.claude-sonnet-5": "claude-5",
+    "us.anthropic.claude-fable-5": "claude-fable-5",
+    "us.anthropic.claude-fable-5-1": "claude-5.5",
+    "anthropic.claude-opus-5-5": "claude-5.5",
+    "us.anthropic.claude-opus-4-8": "claude-opus-4.8",
+    "anthropic.claude-opus-4-7": "claude-opus-4.7",
+    "us.anthropic.claude-sonnet-4-6": "claude-4.6",
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0": "claude-4.5",
+    "anthropic.claude-haiku-4-5-20251001-v1:0": "claude-4.5",
+    "anthropic.claude-opus-4-5-20251101-v1:0": "claude-opus-4.5",
+    "anthropic.claude-opus-4-1-20250805-v1:0": "claude-4.1",
+    "anthropic.claude-sonnet-4-20250514-v1:0": "claude-4",
+    "anthropic.claude-opus-4-20250514-v1:0": "claude-4",
+    "anthropic.claude-3-7-sonnet-20250219-v1:0": "claude-4",
+    "anthropic.claude-3-5-haiku-20241022-v1:0": "claude-3.5-haiku",
+    "anthropic.claude-3-haiku-20240307-v1:0": "claude-3",
+    "anthropic.claude-v2:1": "claude-2",
+    "us.amazon.nova-2-lite-v1:0": "nova-2",
+    "amazon.nova-micro-v1:0": "nova",
+    "amazon.titan-text-express-v1": "titan-text",
+    "openai.gpt-oss-120b-1:0": "gpt-oss",
+    "openai.gpt-oss-safeguard-20b": "gpt-oss-safeguard",
+    "us.openai.gpt-5.6-sol": "gpt",
+    "global.openai.gpt-6-astra": "gpt",
+    "openai.gpt-5.5": "gpt-5",
+    "openai.gpt-5.6-cyber": "gpt-on-mantle",
+    "openai.gpt-5.10": "gpt",
+    "us.xai.grok-4.6": "grok-4.6",
+    "xai.grok-4.3": "grok-4.3",
+    "global.moonshotai.kimi-k3": "kimi-k3",
+    "google.gemma-4-31b": "gemma-4",
+    "qwen.qwen3-32b-v1:0": "qwen3",
+    "google.gemma-3-27b-it": "gemma-3",
+    "minimax.minimax-m2": "minimax",
+    "zai.glm-4.7-flash": "glm",
+    "us.mistral.pixtral-large-2502-v1:0": "mistral",
+    "us.meta.llama4-maverick-17b-instruct-v1:0": "llama",
+    "us.deepseek.r1-v1:0": "deepseek-r1",
+    "deepseek.v3-v1:0": "deepseek-v3",
+    "cohere.rerank-v3-5:0": "cohere-rerank",
+    "amazon.rerank-v1:0": "amazon-rerank",
+    "local.smollm2-135m-instruct-v1:0": "smollm2",
+    "nvidia.nemotron-super-3-120b": "others",
+    "scripted.echo-v1:0": "unknown",
+}
+
+
+@pytest.mark.parametrize(("model", "family"), REAL_IDS.items())
+def test_the_family_of_a_real_id(model: str, family: str) -> None:
+    assert traits_of(parse_model_id(model)).family == family
+
+
+def test_every_row_is_reached_and_has_evidence() -> None:
+    assert {row.family for row in FAMILIES} == set(REAL_IDS.values()) - {"unknown"}
+    assert all(len(row.evidence) > 20 for row in FAMILIES)
+
+
+def test_a_row_names_only_what_differs() -> None:
+    defaults = asdict(Traits())
+    for row in FAMILIES:
+        assert all(defaults[name] != value for name, value in row.facts.items()), row.family
+
+
+def test_every_trait_is_documented() -> None:
+    documented = set(re.findall(r"(\w+)(?=(?:, \w+)*: )", Traits.__doc__ or ""))
+    assert {field.name for field in fields(Traits)} <= documented

@@ -1,0 +1,133 @@
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from app import errors
+from app.converse.usage import Usage
+from app.observability.logs import LogObserver, configure_logging
+from app.observability.observer import DOUBTS, FAILURES, RequestRecord
+
+
+def record(**members: Any) -> RequestRecord:
+    return RequestRecord(request_id="r", method="POST", **members)
+
+
+def line_of(ended: RequestRecord) -> dict[str, Any]:
+    lines: list[bytes] = []
+    LogObserver(lines.append).request_ended(ended)
+    return dict(json.loads(b"".join(lines) or "{}"))
+
+
+@pytest.mark.parametrize(
+    ("members", "level"),
+    [
+        ({"status": 200}, "INFO"),
+        ({"status": 502, "error": "upstream_failed"}, "ERROR"),
+        ({"status": 200, "route": "/health"}, "DEBUG"),
+        ({"status": 200, "streamed": True, "error": "upstream_failed"}, "ERROR"),
+        ({"status": 200, "streamed": True, "error": "caller_gone"}, "INFO"),
+        ({"status": 200, "streamed": True, "error": "caller_deadline"}, "INFO"),
+        ({"status": 504, "error": "caller_deadline"}, "INFO"),
+        ({"status": 408, "error": "upstream_timeout"}, "ERROR"),
+        ({"status": 429, "error": "overloaded"}, "ERROR"),
+        ({"status": 529, "error": "gateway_busy"}, "WARNING"),
+        ({"status": 403, "error": "permission"}, "WARNING"),
+        ({"status": 400, "error": "invalid_request"}, "INFO"),
+    ],
+)
+def test_the_level_follows_the_outcome(caplog: pytest.LogCaptureFixture, members: Any, level: str) -> None:
+    with caplog.at_level(level):
+        assert line_of(record(**members))["level"] == level
+    with caplog.at_level(logging.getLevelName(level) + 1):
+        assert line_of(record(**members)) == {}
+
+
+def test_what_is_said_of_errors_by_their_kinds_is_said_of_kinds_that_there_are() -> None:
+    kinds = {getattr(value, "kind", "") for value in vars(errors).values()}
+    assert FAILURES | DOUBTS | {"caller_deadline"} <= kinds
+    assert not FAILURES & DOUBTS
+
+
+def test_many_tries_do_not_make_a_line_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    ended = record(status=200)
+    for _ in range(2048):
+        ended.end_attempt(ended.begin_attempt("host"))
+    with caplog.at_level(logging.INFO):
+        line = line_of(ended)
+    assert (line["attempts"], len(line["tries"])) == (2048, 20)
+
+
+def test_a_place_is_told_where_it_is_not_the_gateways_own(caplog: pytest.LogCaptureFixture) -> None:
+    ended = record(status=200, target="m", place="us-west-2 111122223333")
+    ended.end_attempt(ended.begin_attempt("host"), "rate_limited")
+    ended.place = ""
+    ended.end_attempt(ended.begin_attempt("host"))
+    with caplog.at_level(logging.INFO):
+        line = line_of(ended)
+    assert "place" not in line
+    assert [each.get("place") for each in line["tries"]] == ["us-west-2 111122223333", None]
+    with caplog.at_level(logging.INFO):
+        assert line_of(record(status=200, place="us-west-2"))["place"] == "us-west-2"
+
+
+def test_the_model_that_an_arn_hides_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert line_of(record(status=200, target="arn:x", model_behind="a.b"))["model_behind"] == "a.b"
+        assert "model_behind" not in line_of(record(status=200, target="a.b", model_behind="a.b"))
+
+
+@pytest.mark.parametrize(("tier", "said"), [("flex", "flex"), ("my prompt", "other")])
+def test_a_tier_is_told_only_if_there_is_one_of_that_name(
+    caplog: pytest.LogCaptureFixture, tier: str, said: str
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert line_of(record(status=200, tier=tier))["tier"] == said
+        assert "tier" not in line_of(record(status=200))
+
+
+def test_a_line_goes_to_stderr_where_nobody_else_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    LogObserver().request_ended(record(status=500))
+    (line,) = capsys.readouterr().err.splitlines(keepends=True)
+    assert line.endswith("}\n")
+    assert json.loads(line)["status"] == 500
+
+
+def test_a_line_is_json_and_leaves_out_what_is_not_known(caplog: pytest.LogCaptureFixture) -> None:
+    known = record(
+        status=200, usage=Usage(1, 2, 3, 4, 5, 6), first_event_ms=1.234567, ignored=["a", "b"], repaired=["stop"]
+    )
+    with caplog.at_level(logging.INFO):
+        line = line_of(known)
+    assert line["tokens"] == {
+        "input": 1,
+        "output": 2,
+        "cache_read": 3,
+        "cache_write": 4,
+        "reasoning": 5,
+        "cache_write_1h": 6,
+    }
+    assert (line["first_event_ms"], line["ignored"], line["repaired"]) == (1.23, 2, ["stop"])
+    assert not {"caller", "error", "started"} & set(line)
+
+
+def test_the_first_event_is_noted_once() -> None:
+    each = record()
+    each.mark_first_event()
+    first = each.first_event_ms
+    each.mark_first_event()
+    assert each.first_event_ms == first
+
+
+def test_every_logger_of_the_process_writes_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    configure_logging("INFO")
+    logging.getLogger("uvicorn.error").info("started %s", "now")
+    logging.getLogger("botocore").info("chatter")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "started now"

@@ -1,0 +1,59 @@
+"""W3C trace context as it came, and when spans are collected."""
+
+import pytest
+
+from app.observability.observer import RequestRecord
+from app.observability.trace import PassingTracer, collects_spans
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def begun(*headers: tuple[bytes, bytes]) -> RequestRecord:
+    record = RequestRecord("r", "POST")
+    record.trace = PassingTracer().begin(record, list(headers))
+    return record
+
+
+def test_a_context_is_passed_on_as_it_came() -> None:
+    record = begun((b"traceparent", PARENT.encode()), (b"x", b"y"), (b"tracestate", b"a=b"))
+    assert record.trace.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert record.begin_attempt("host").headers == (("traceparent", PARENT), ("tracestate", "a=b"))
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        b"",
+        b"00-xyz",
+        PARENT.upper().encode(),
+        PARENT.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32).encode(),
+        PARENT.replace("00f067aa0ba902b7", "0" * 16).encode(),
+        PARENT.encode() + b"\xff",
+        PARENT.encode() + b"x" * 1000,
+    ],
+)
+def test_what_is_no_context_is_not(parent: bytes) -> None:
+    record = begun((b"traceparent", parent), (b"tracestate", b"a=b"))
+    assert (record.trace.trace_id, record.begin_attempt("host").headers) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("environment", "collects"),
+    [
+        ({}, False),
+        ({"OTEL_SERVICE_NAME": "x"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x", "OTEL_TRACES_EXPORTER": "otlp"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_TRACES_EXPORTER": "none"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True),
+    ],
+)
+def test_spans_are_collected_where_somebody_wants_them(environment: dict[str, str], collects: bool) -> None:
+    assert collects_spans(environment) is collects
+
+
+@pytest.mark.parametrize("wrong", [{"OTEL_TRACES_EXPORTER": "jaeger"}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}])
+def test_a_way_that_is_not_there_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        collects_spans({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", **wrong})

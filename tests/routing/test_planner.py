@@ -1,0 +1,99 @@
+import pytest
+
+from app.bedrock.endpoints import HOME, Place
+from app.errors import InvalidRequest, ModelDiffers
+from app.models.capabilities import Traits, traits_of
+from app.models.ids import parse_model_id
+from app.routing import planner as plan
+from app.routing.planner import Choice, Planner, Route
+
+PLANNER = Planner("us.amazon.nova-2-lite-v1:0")
+
+
+@pytest.mark.parametrize("name", ["", "default", "us.amazon.nova-2-lite-v1:0"])
+def test_no_name_and_the_alias_stand_for_the_default_model(name: str) -> None:
+    target = PLANNER.plan(name)[0]
+    assert target.model.raw == "us.amazon.nova-2-lite-v1:0"
+    assert target.traits == traits_of(parse_model_id("amazon.nova-2-lite-v1:0"))
+
+
+def test_any_other_name_stands_for_itself() -> None:
+    assert PLANNER.plan("qwen.qwen3-32b-v1:0")[0].model.raw == "qwen.qwen3-32b-v1:0"
+    with pytest.raises(InvalidRequest):
+        PLANNER.plan("no model")
+
+
+def test_a_route_has_its_targets_in_order_and_stands_before_aliases() -> None:
+    elsewhere = Place("us-west-2", "arn:aws:iam::111122223333:role/x")
+    route = Route((Choice("a.one"), Choice("b.two", elsewhere)))
+    planner = Planner("z.z", {"one": "a.one"}, {"both": route, "default": Route((Choice("b.two"),))})
+    first, second = planner.plan("both")
+    assert (first.model.raw, first.place) == ("a.one", HOME)
+    assert (second.model.raw, second.place) == ("b.two", elsewhere)
+    assert planner.plan("")[0].model.raw == "b.two"
+    assert planner.names() == ["both", "one"]
+    assert [planner.model_behind(name) for name in ("both", "one", "", "c.three")] == ["a.one", "a.one", "b.two", ""]
+    assert [planner.known_as(name) for name in ("both", "")] == ["both", "b.two"]
+    assert [planner.is_ours(name) for name in ("both", "one", "default", "c.three", "")] == [True] * 3 + [False] * 2
+    assert [planner.knows(name) for name in ("both", "c.three", "no model", "")] == [True, True, False, False]
+
+
+def test_weights_are_shares() -> None:
+    route = Route((Choice("a.one", weight=3), Choice("b.two", weight=1)), is_weighted=True)
+    drawn = [route.ordered()[0].model for _ in range(4000)]
+    assert 2800 < drawn.count("a.one") < 3200
+    assert {len(route.ordered()) for _ in range(10)} == {2}
+
+
+def test_the_model_behind_an_arn_gives_its_traits() -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    planner = Planner("z.z")
+    assert planner.plan(arn)[0].traits == Traits()
+    planner.behind[arn] = parse_model_id("anthropic.claude-3-haiku-20240307-v1:0")
+    target = planner.plan(arn)[0]
+    assert (target.model.raw, target.known.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
+    assert target.traits.native == {"anthropic": "invoke"}
+
+
+def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.routing.planner._MOST_PROFILES", 2)
+    planner = Planner("a.b")
+    for number in range(5):
+        planner.remember(f"a.b{number}", "us.a.b")
+    assert planner.profiles == {"a.b0": "us.a.b", "a.b1": "us.a.b"}
+    planner.forget("us.a.b")
+    assert planner.profiles == {}
+
+
+def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, elsewhere = "anthropic.claude-sonnet-5", Place("us-west-2")
+    planner = Planner(model, routes={"there": Route((Choice(model, elsewhere),))})
+    (target,) = planner.plan(model)
+    learned = planner.learn(target, ModelDiffers("no", {"most_output": 9}, is_lasting=True))
+    assert learned is not None
+    assert (learned.key, learned.traits.most_output) == (target.key, 9)
+    assert planner.learn(learned, ModelDiffers("no", {"strict_tools": True}, is_lasting=True)) is not None
+    (again,), (there,) = planner.plan(model), planner.plan("there")
+    assert (again.traits.most_output, again.traits.strict_tools) == (9, True)
+    assert there.traits == target.traits
+    own = "arn:aws:bedrock:us-east-1:111122223333:custom-model-deployment/abcdefghijkl"
+    planner.behind[own] = parse_model_id(model)
+    assert planner.plan(own)[0].traits == target.traits
+    now = plan.time.monotonic()
+    monkeypatch.setattr(plan.time, "monotonic", lambda: now + 3600)
+    assert planner.plan(model) == [target]
+    assert planner.learn(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
+    assert [facts for _, facts in planner.lessons.values()] == [{"tools": False}]
+
+
+def test_what_is_known_of_a_model_or_holds_for_one_call_only_is_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    planner = Planner("anthropic.claude-sonnet-5")
+    (target,) = planner.plan("")
+    assert planner.learn(target, ModelDiffers("no", {"sampling": False}, is_lasting=True)) is None
+    assert planner.learn(target, ModelDiffers("no")) is None
+    for_once = planner.learn(target, ModelDiffers("no", {"structured": "native"}))
+    assert for_once is not None
+    assert (for_once.traits.structured, planner.plan("")) == ("native", [target])
+    monkeypatch.setattr(plan, "_MOST_LESSONS", 0)
+    assert planner.learn(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
+    assert planner.lessons == {}

@@ -1,0 +1,174 @@
+import json as stdlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.wire import json
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64 + 1, -(2**80), 10**40])
+def test_integers_keep_every_digit(number: int) -> None:
+    assert json.loads(json.dumps({"n": number})) == {"n": number}
+    assert json.dumps(number) == str(number).encode()
+
+
+def test_floats_and_text_survive() -> None:
+    document = {"f": 0.1, "one": 1.0, "text": "Grüezi \N{SNOWMAN} \u0000", "list": [None, True]}
+    assert json.loads(json.dumps(document)) == document
+    assert json.dumps(1.0) == b"1.0"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"nope", b'"\xff"', b"[" * 100_000, b'{"a":1}x', b"NaN", b"1e999"])
+def test_what_is_not_json_is_a_json_error_that_quotes_nothing(data: bytes) -> None:
+    with pytest.raises(json.JsonError) as caught:
+        json.loads(data)
+    assert "nope" not in str(caught.value)
+
+
+def test_text_is_compact() -> None:
+    assert json.dumps_text({"a": [1, "b"]}) == '{"a":[1,"b"]}'
+
+
+# documents of strangers
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"a":1,"a":2}', "a"),
+        ('{"a":{"b":[1,{"c":1,"d":{},"c":null}]}}', "a.b[1].c"),
+        ('[{"x":1},{"x":1,"\\u0078":2}]', "[1].x"),
+        ('{"a":"\\\\","b":1,"a":":"}', "a"),
+        ('{"a\\"b":1,"c":{"":1,"":2}}', "c."),
+        (' {\n"model" : "x" ,\t"model":"y"} ', "model"),
+        ('{"%s":[{"a":1,"a":2}]}' % ("n" * 999), f"{'n' * 999}[…"),
+    ],
+)
+def test_a_name_that_stands_twice_is_found(text: str, path: str) -> None:
+    with pytest.raises(json.JsonError, match="twice") as refusal:
+        json.loads_strictly(text.encode())
+    assert refusal.value.path == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a":"\\\\\\":\\\\","b":":,[{"}', '["a:b",":"]', '"a:b"', "1", '{"\\\\":{"\\"":"\\\\"}}', "[]", "{}", "null"],
+)
+def test_what_stands_in_strings_is_no_structure(text: str) -> None:
+    assert json.loads_strictly(text.encode()) == json.loads(text)
+
+
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text('ab":\\[{,\u00e9\U0001f600', max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('ab":\\', max_size=4), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(DOCUMENTS, st.booleans(), st.sampled_from([None, 1]))
+def test_every_document_with_each_name_once_is_read(document: Any, is_ascii: bool, indent: int | None) -> None:
+    text = stdlib.dumps(document, ensure_ascii=is_ascii, indent=indent)
+    assert json.loads_strictly(text.encode()) == document
+
+
+@given(DOCUMENTS.filter(lambda document: isinstance(document, dict) and document), DOCUMENTS)
+def test_no_document_with_a_name_twice_is_read(document: Any, other: Any) -> None:
+    name = next(iter(document))
+    text = stdlib.dumps(document)[:-1] + "," + stdlib.dumps({name: other})[1:]
+    with pytest.raises(json.JsonError, match="twice") as refusal:
+        json.loads_strictly(text.encode())
+    assert refusal.value.path == (name or "") or not name
+
+
+@given(st.binary(max_size=60) | st.text('{}[]":,\\1 ', max_size=60).map(str.encode))
+def test_bytes_that_are_no_document_are_refused_as_ever(data: bytes) -> None:
+    try:
+        expected = json.loads(data)
+    except json.JsonError:
+        with pytest.raises(json.JsonError):
+            json.loads_strictly(data)
+        return
+    try:
+        found = json.loads_strictly(data)
+    except json.JsonError:
+        found = expected
+        assert b'"' in data
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 101 + "]" * 101, "nested"),
+        ('{"a":' * 200 + "1" + "}" * 200, "nested"),
+        ("[" * 100_000, "nested|truncated|malformed"),
+        ("[" + "[]," * 200_001 + "1]", "too many"),
+        ("[" + '"",' * 200_001 + "1]", "too many"),
+        ("[" + "1," * 200_001 + "1]", "too many"),
+    ],
+)
+def test_a_document_may_hold_only_so_much(text: str, reason: str) -> None:
+    with pytest.raises(json.JsonError, match=reason):
+        json.loads_strictly(text.encode())
+
+
+def test_a_long_text_with_much_that_looks_like_structure_is_one_value() -> None:
+    text = stdlib.dumps({"a": '[{:,"' * 500_000})
+    assert json.loads_strictly(text.encode()) == {"a": '[{:,"' * 500_000}
+    assert json.loads_strictly(("[" * 99 + "]" * 99).encode()) is not None
+
+
+@given(DOCUMENTS, st.integers(1, 40))
+def test_a_large_document_is_looked_at_in_pieces_that_may_end_anywhere(document: Any, size: int) -> None:
+    data = stdlib.dumps(document).encode()
+    whole = json._count_quotes(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json, "_PIECE_BYTES", size)
+        assert b"".join(json._pieces(data)) == data
+        patch.setattr(json, "_MOST_VALUES", len(data) - 1)
+        assert json._count_quotes(data) == whole
+
+
+def test_a_name_that_stands_twice_among_long_strings_is_found() -> None:
+    text = stdlib.dumps({"a": ["x:," * 5000], "b": {"c": "y" * 9000}})
+    assert json.loads_strictly(text.encode())["b"] == {"c": "y" * 9000}
+    with pytest.raises(json.JsonError, match="twice") as refusal:
+        json.loads_strictly((text[:-2] + ',"c":1}}').encode())
+    assert refusal.value.path == "b.c"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (rb'"\ud83d"', "\ufffd"),
+        (rb'"\uDE00"', "\ufffd"),
+        (rb'"a\ud83db\ude00c"', "a\ufffdb\ufffdc"),
+        (rb'"\ud83d\ud83d\ude00"', "\ufffd😀"),
+        (rb'"\ude00\ud83d"', "\ufffd\ufffd"),
+        (rb'"\\ud83d \ud83d\n\u0041"', "\\ud83d \ufffd\nA"),
+        (rb'{"\ud83d":["\ud83d\ude00"]}', {"\ufffd": ["😀"]}),
+    ],
+)
+def test_half_a_pair_is_no_character(text: bytes, read: Any) -> None:
+    assert json.loads(text) == json.loads(text.decode()) == json.loads_strictly(text) == read
+    assert json.reader_of(Any)(text) == read  # type: ignore[arg-type]
+    assert json.loads(json.dumps(read)) == read
+
+
+@pytest.mark.parametrize("text", [rb'"\ud83d', rb'["\ud83d",]', b'"\xed\xa0\xbd"', rb'"\ud83"', rb'"\ud83dx', b"["])
+def test_what_is_malformed_besides_stays_so(text: bytes) -> None:
+    with pytest.raises(json.JsonError):
+        json.loads(text)
+
+
+def test_names_that_are_one_without_their_halves_stand_twice() -> None:
+    with pytest.raises(json.JsonError, match="twice"):
+        json.loads_strictly(rb'{"\ud83d":1,"\ud83e":2}')
+
+
+@given(st.text(st.characters(), max_size=9) | st.text('a\\\ud83d\ude00"', max_size=9))
+def test_every_text_that_javascript_writes_is_read(text: str) -> None:
+    well_formed = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert json.loads(stdlib.dumps(text).encode()) == well_formed
