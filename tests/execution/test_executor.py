@@ -30,7 +30,7 @@ from app.routing.failover import Failover
 from app.routing.planner import Choice, Planner, Route, Target
 from app.wire import json
 from tests.bedrock.test_stream_decoding import DECODED, STREAM, event_frame
-from tests.pouring import pieces_of
+from tests.stream_helpers import pieces_of
 
 REPLY: Any = {
     "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},

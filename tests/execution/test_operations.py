@@ -23,7 +23,7 @@ from app.routing.planner import Choice, Planner, Route, Target
 from app.wire import json
 from tests.bedrock.test_stream_decoding import EVENTS, chunk, event_frame
 from tests.execution.test_executor import REPLY, Memory, Response, exchange, pipeline_over
-from tests.pouring import pieces_of
+from tests.stream_helpers import pieces_of
 
 FLEX, DEFAULT = "x-amzn-bedrock-service-tier: flex", "x-amzn-bedrock-service-tier: default"
 FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"

@@ -12,7 +12,7 @@ from app.bedrock.transport import MOST_BYTES
 from app.errors import UpstreamFailed
 from app.execution.relay import Relay
 from tests.execution.test_executor import Response
-from tests.pouring import pieces_of
+from tests.stream_helpers import pieces_of
 
 
 class Reader:

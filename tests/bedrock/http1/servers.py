@@ -9,8 +9,8 @@ from typing import Any
 
 from app.bedrock.transport import Headers, HttpRequest, Transport
 from app.errors import GatewayError
-from tests.pouring import pieces_of
 from tests.servers import read_request
+from tests.stream_helpers import pieces_of
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -18,8 +18,8 @@ from tests.bedrock.http1.certificates import Authority
 from tests.bedrock.http1.oracle import AiohttpTransport
 from tests.bedrock.http1.proxies import Proxy
 from tests.bedrock.http1.servers import Counting, Outcome, get, outcome, post, saying, serve, taking_nobody
-from tests.pouring import pieces_of
 from tests.servers import CLOSED_PORT, read_request
+from tests.stream_helpers import pieces_of
 
 pytestmark = [pytest.mark.loopback, pytest.mark.waits]
 

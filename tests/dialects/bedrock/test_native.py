@@ -17,7 +17,7 @@ from app.wire import json
 from app.wire.eventstream import FrameDecoder
 from tests.bedrock.test_stream_decoding import STREAM, chunk, event_frame
 from tests.execution.test_executor import CALL, REPLY, Memory, Response, exchange, pipeline_over
-from tests.pouring import pieces_of
+from tests.stream_helpers import pieces_of
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 

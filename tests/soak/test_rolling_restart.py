@@ -1,4 +1,4 @@
-"""Two processes behind a real nginx, restarted one after the other while a client calls: no request is lost."""
+"""Restarts two gateways behind nginx in turn, while clients send requests."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 from tests.rehearsal.traffic import Traffic
 from tests.servers import free_port, process
 
-pytestmark = [pytest.mark.endurance, pytest.mark.loopback, pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.soak, pytest.mark.loopback, pytest.mark.timeout(0)]
 
 KEY = "rolling-secret"
 ROUNDS = 3
@@ -37,7 +37,7 @@ http {{
 
 
 class Gateway:
-    """A process on a port, which can be started again."""
+    """A gateway process on a fixed port."""
 
     def __init__(self, port: int, upstream: str) -> None:
         self._port = port
@@ -53,7 +53,7 @@ class Gateway:
         }
 
     def start(self) -> None:
-        """Start it, and wait until it is ready."""
+        """Start the process and wait until it is ready."""
         command = [sys.executable, "-m", "app"]
         self._process = subprocess.Popen(command, env=self._settings, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
@@ -65,7 +65,7 @@ class Gateway:
         raise AssertionError("the gateway is not ready")
 
     def stop(self) -> int:
-        """Have it end as an orchestrator does; returns its exit code."""
+        """Send SIGTERM, as an orchestrator does, and return the exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(60)
 
@@ -94,7 +94,7 @@ def gateways() -> Iterator[tuple[Gateway, Gateway, str]]:
             shutil.rmtree(folder)
 
 
-def test_a_rolling_restart_loses_no_request(gateways: tuple[Gateway, Gateway, str]) -> None:
+def test_rolling_restart_loses_no_request(gateways: tuple[Gateway, Gateway, str]) -> None:
     first, second, url = gateways
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Traffic(url, KEY)) for _ in range(4)]

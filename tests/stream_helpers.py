@@ -1,4 +1,4 @@
-"""What is poured, for who would rather ask."""
+"""Helpers for tests that read streams."""
 
 from collections.abc import AsyncGenerator
 from contextlib import closing
@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def pieces_of(poured: Any) -> AsyncGenerator[Any, None]:
-    """Each piece in turn; the next is taken when it is asked for, and what poured them is closed at the end."""
+    """Iterate over the pieces of a stream; the next one is read when it is asked for, and the stream is closed at the end."""
     taken: list[Any] = []
 
     def take(piece: Any) -> bool:

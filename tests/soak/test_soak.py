@@ -1,4 +1,4 @@
-"""Minutes of faults and departures by chance; then memory, tasks and sockets are where they began."""
+"""Random requests, faults and disconnects for minutes (SOAK_SECONDS)."""
 
 import asyncio
 import os
@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
-from tests.endurance.gateway_with_state import PATH
 from tests.servers import free_port, process
+from tests.soak.gateway_with_state import PATH
 
-pytestmark = [pytest.mark.endurance, pytest.mark.loopback, pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.soak, pytest.mark.loopback, pytest.mark.timeout(0)]
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "150"))
 CALLERS = 32
@@ -51,13 +51,13 @@ def gateway_url() -> Iterator[str]:
     }
     with (
         process("app.emulator", "--scripted", "--port", str(upstream), path="/", port=upstream),
-        process("tests.endurance.gateway_with_state", str(port), path=PATH, port=port, **settings) as url,
+        process("tests.soak.gateway_with_state", str(port), path=PATH, port=port, **settings) as url,
     ):
         yield url
 
 
 def request(chance: random.Random) -> tuple[str, dict[str, Any]]:
-    """A request of any dialect and lane."""
+    """Choose a request of any dialect and mode."""
     fault = chance.choice(FAULTS)
     model = f"scripted.{chance.choice(SCENES)}-v1:0" + (f".{fault}" if fault else "")
     streamed = chance.random() < 0.6
@@ -77,7 +77,7 @@ def request(chance: random.Random) -> tuple[str, dict[str, Any]]:
 
 
 async def soak(url: str, seconds: float, seed: int) -> Counter[str]:
-    """Ask, and sometimes leave, for so long."""
+    """Send requests, some of which are cancelled, for `seconds`; count the outcomes."""
     outcomes: Counter[str] = Counter()
     end = time.monotonic() + seconds
 
@@ -104,7 +104,7 @@ async def soak(url: str, seconds: float, seed: int) -> Counter[str]:
 
 
 def settled(url: str) -> dict[str, int]:
-    """What the gateway holds when all is quiet, and its idle connections are gone."""
+    """Return the state of the gateway once it is idle and its connections are closed."""
     deadline = time.monotonic() + 60
     found: dict[str, int] = httpx.get(url + PATH).json()
     while time.monotonic() < deadline:
@@ -116,8 +116,8 @@ def settled(url: str) -> dict[str, int]:
     return found
 
 
-async def test_what_was_taken_is_given_back(gateway_url: str) -> None:
-    await soak(gateway_url, min(SECONDS / 5, 30), seed=1)  # what is loaded and cached once is loaded and cached now
+async def test_memory_tasks_and_files_return_to_their_level_before_the_load(gateway_url: str) -> None:
+    await soak(gateway_url, min(SECONDS / 5, 30), seed=1)  # fill the caches
     before = await asyncio.to_thread(settled, gateway_url)
     outcomes = await soak(gateway_url, SECONDS, seed=1000)
     after = await asyncio.to_thread(settled, gateway_url)

@@ -1,4 +1,4 @@
-"""Pains that each door has of its own: what a throttle asks, silence in a stream, what the hour's cache costs."""
+"""Known issues (see test_known_issues.py) that each endpoint must be tested for."""
 
 import asyncio
 from base64 import b64encode
@@ -38,7 +38,7 @@ def answering(status: str, body: bytes, extra: str = "") -> Any:
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize(("door", "model"), [(CHAT, NOVA), (RESPONSES, NOVA), (MESSAGES, NOVA), (MESSAGES, CLAUDE)])
 @pytest.mark.parametrize(("asked", "told"), [("retry-after: 7\r\n", "7"), ("", "1")])
-def test_pain_07_a_throttle_says_when_to_come_back(
+def test_throttling_says_when_to_retry(
     door: tuple[str, Body], model: str, streamed: bool, asked: str, told: str
 ) -> None:
     path, body = door
@@ -58,7 +58,7 @@ def test_pain_07_a_throttle_says_when_to_come_back(
         (MESSAGES, CLAUDE, "event: ping"),
     ],
 )
-def test_pain_04_silence_in_a_stream_is_filled(
+def test_silence_in_a_stream_is_filled_with_heartbeats(
     emulator_url: str, door: tuple[str, Body], model: str, sign: str
 ) -> None:
     path, body = door
@@ -72,7 +72,7 @@ def test_pain_04_silence_in_a_stream_is_filled(
 @pytest.mark.parametrize("model", [NOVA, LLAMA, CLAUDE, GPT])
 @pytest.mark.parametrize("door", [CHAT, RESPONSES])
 @pytest.mark.parametrize("effort", [None, "low", "high"])
-def test_pain_08_nobody_is_held_to_a_limit_that_they_did_not_set(
+def test_no_output_limit_is_sent_unless_the_caller_sets_one(
     door: tuple[str, Body], model: str, effort: str | None
 ) -> None:
     path, body = door
@@ -85,7 +85,7 @@ def test_pain_08_nobody_is_held_to_a_limit_that_they_did_not_set(
     assert not {"maxTokens", "max_tokens", "max_output_tokens"} & {*sent, *sent.get("inferenceConfig", {})}
 
 
-# of Claude Sonnet 4.5 by a profile of the US: USD for a million tokens, and what the region adds
+# prices of Claude Sonnet 4.5 by a US profile: USD per million tokens, and the factor for the region
 INPUT, OUTPUT, READ, WRITTEN, WRITTEN_1H, REGIONAL = 3.0, 15.0, 0.3, 3.75, 6.0, 1.1
 COST = (100 * INPUT + 10 * OUTPUT + 1000 * READ + 200 * WRITTEN + 300 * WRITTEN_1H) * REGIONAL / 1e6
 DETAILS = [{"ttl": "5m", "inputTokens": 200}, {"ttl": "1h", "inputTokens": 300}]
@@ -135,7 +135,7 @@ COUNTS = "".join(
         (f"/model/{CLAUDE}/invoke", lambda _: {"messages": []}, json.dumps(MESSAGE), COUNTS),
     ],
 )
-def test_pain_19_what_is_cached_for_an_hour_has_its_own_price(path: str, body: Body, reply: bytes, extra: str) -> None:
+def test_one_hour_cache_writes_have_their_own_price(path: str, body: Body, reply: bytes, extra: str) -> None:
     records = Records()
     with answering("200 OK", reply, extra) as url, gateway(url, records) as base:
         answer = httpx.post(base + path, json=body(CLAUDE), headers=HEADERS, timeout=20)
@@ -143,7 +143,7 @@ def test_pain_19_what_is_cached_for_an_hour_has_its_own_price(path: str, body: B
         assert records.by_id(answer.headers["x-request-id"]).cost == pytest.approx(COST)
 
 
-def test_pain_19_in_a_native_stream_too() -> None:
+def test_one_hour_cache_writes_have_their_own_price_in_a_native_stream() -> None:
     from tests.bedrock.test_stream_decoding import event_frame
 
     start = {"type": "message_start", "message": {**MESSAGE, "content": [], "stop_reason": None}}
@@ -159,7 +159,7 @@ def test_pain_19_in_a_native_stream_too() -> None:
         assert records.by_id(answer.headers["x-request-id"]).cost == pytest.approx(COST)
 
 
-def test_pain_20_embeddings_by_an_application_profile_get_their_model_s_own_treatment() -> None:
+def test_embeddings_by_application_profile_are_handled_as_their_model() -> None:
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
     titan = "arn:aws:bedrock:us-east-1::foundation-model/amazon.titan-embed-text-v2:0"
 
@@ -176,21 +176,21 @@ def test_pain_20_embeddings_by_an_application_profile_get_their_model_s_own_trea
 
 @pytest.mark.parametrize("vector", [[], [None], ["a"], [[1]], [1e39]])
 @pytest.mark.parametrize("encoding", ["float", "base64"])
-def test_vectors_that_make_no_sense_are_no_answer(vector: Any, encoding: str) -> None:
+def test_malformed_embedding_is_a_502(vector: Any, encoding: str) -> None:
     body = {"model": "amazon.titan-embed-text-v2:0", "input": "x", "encoding_format": encoding}
     with answering("200 OK", json.dumps({"embedding": vector})) as url, gateway(url) as base:
         assert httpx.post(f"{base}/v1/embeddings", json=body, headers=HEADERS).status_code == 502
 
 
 @pytest.mark.parametrize("url", ["DATA:image/png;base64,aGk=", "data:IMAGE/PNG;BASE64,aGk="])
-def test_a_data_url_may_be_written_in_any_case(emulator_url: str, url: str) -> None:
+def test_data_url_is_accepted_in_any_case(emulator_url: str, url: str) -> None:
     content = [{"type": "image_url", "image_url": {"url": url}}]
     body = {"model": ECHO, "messages": [{"role": "user", "content": content}]}
     with gateway(emulator_url) as base:
         assert httpx.post(f"{base}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
 
 
-def test_a_name_of_the_deployment_is_listed_once(emulator_url: str) -> None:
+def test_alias_that_equals_a_model_id_is_listed_once(emulator_url: str) -> None:
     name = "us.anthropic.claude-sonnet-4-6"
     config = f'[aliases]\n"{name}" = "global.anthropic.claude-sonnet-4-6"\n'
     with gateway(emulator_url, config_toml=config) as base:
@@ -199,8 +199,7 @@ def test_a_name_of_the_deployment_is_listed_once(emulator_url: str) -> None:
     assert len(set(listed)) == len(listed)
 
 
-def test_a_conversation_that_comes_back_is_read_beside_the_event_loop(emulator_url: str) -> None:
-    """And counts as what it is: a part of the request, and work that is heavy."""
+def test_stored_conversation_counts_against_the_body_limits(emulator_url: str) -> None:
     items = [{"role": "user", "content": "x" * 1000} for _ in range(300)]
     limits: dict[str, Any] = {"max_body_bytes": 1_300_000, "max_bodies_bytes": 1_300_000}
     with gateway(emulator_url, **limits) as base, httpx.Client(base_url=base, headers=HEADERS) as client:

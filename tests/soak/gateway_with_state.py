@@ -1,4 +1,4 @@
-"""The gateway as it is served, which also tells what it holds: `python -m tests.endurance.gateway_with_state PORT`."""
+"""The gateway with one more path, which reports its tasks, files and memory: `python -m tests.soak.gateway_with_state PORT`."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ PATH = "/tests/state"
 
 
 def state() -> dict[str, int]:
-    """Tasks, open files, and KiB of memory once what is not needed any more is gone."""
+    """Count tasks, open files, and KiB of memory after a garbage collection."""
     gc.collect()
     status = Path("/proc/self/status").read_text()
     return {
@@ -27,9 +27,7 @@ def state() -> dict[str, int]:
     }
 
 
-class Telling:
-    """The gateway, with one path more."""
-
+class GatewayWithState:
     def __init__(self) -> None:
         self._app = create_app(load_settings())
 
@@ -43,4 +41,4 @@ class Telling:
 
 
 if __name__ == "__main__":
-    uvicorn.run(Telling(), port=int(sys.argv[1]), http=guarded(30), log_config=None, access_log=False)
+    uvicorn.run(GatewayWithState(), port=int(sys.argv[1]), http=guarded(30), log_config=None, access_log=False)
