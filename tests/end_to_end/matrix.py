@@ -1,7 +1,7 @@
-"""What each dialect does with each field and feature, as data: what is sent, to which model, and by which lane.
+"""What each dialect does with each field and feature, as data: what is sent, to which model, and in which mode.
 
-`test_matrix.py` sends it all to the embedded Bedrock and sees what comes of it; the table in API.md is what it saw.
-Written by `python -m tests.end_to_end.test_matrix`.
+`test_matrix.py` sends it all to the emulator and compares the result with docs/reference/fields.md, which
+`python -m scripts.reference fields` writes.
 """
 
 from dataclasses import dataclass, field
@@ -16,12 +16,16 @@ CLOSED: Any = {**SCHEMA, "additionalProperties": False}
 
 @dataclass(frozen=True)
 class Row:
-    """A field or a feature of one. change: members of the body. named: how an ignored one is called in the header."""
+    """A field or a feature of one.
+
+    change: members of the body. named: how an ignored one is called in the header. remark: what the page adds.
+    """
 
     name: str
     change: dict[str, Any]
     named: str = ""
     field: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,23 +62,47 @@ def _chat() -> Dialect:
     called = {"role": "assistant", "tool_calls": [call]}
     rows = (
         Row("`messages`: system, developer", {"messages": [{"role": "developer", "content": "Be brief."}, user("hi")]}),
-        Row("… a later system message", messages({"role": "system", "content": "In French."}, user("x"))),
+        Row(
+            "… a later system message",
+            messages({"role": "system", "content": "In French."}, user("x")),
+            remark="Stays in place where the model accepts it, else joins the user's text.",
+        ),
         Row("… assistant: text, `refusal`", messages({"role": "assistant", "content": "a", "refusal": "b"}, user("x"))),
-        Row("… assistant: `tool_calls`, role tool", {**messages(called, result), **tools}),
+        Row(
+            "… assistant: `tool_calls`, role tool",
+            {**messages(called, result), **tools},
+            remark="Parallel calls too. Results may hold images and files.",
+        ),
         Row(
             "… `image_url` with a `data:` URL",
             parts({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}),
+            remark="png, jpeg, gif, webp; recognized by the first bytes, else by media type.",
         ),
-        Row("… `image_url` elsewhere", parts({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}})),
-        Row("… `file` with `file_data`", parts({"type": "file", "file": {"filename": "a.pdf", "file_data": "AA=="}})),
+        Row(
+            "… `image_url` with an address",
+            parts({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+            remark="Fetched where the deployment sets `FETCH_MEDIA`.",
+        ),
+        Row(
+            "… `input_audio`",
+            parts({"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}),
+            remark="On models that accept audio.",
+        ),
+        Row(
+            "… `file` with `file_data`",
+            parts({"type": "file", "file": {"filename": "a.pdf", "file_data": "AA=="}}),
+            remark="A data URL or base64; pdf, csv, doc, docx, xls, xlsx, html, txt, md; recognized by media type or file name.",
+        ),
         Row("… `file` with `file_id`", parts({"type": "file", "file": {"file_id": "file-1"}})),
         Row(
             "… `prompt_cache_breakpoint`",
             {"messages": [user([{"type": "text", "text": "hi", "prompt_cache_breakpoint": {"mode": "explicit"}}])]},
+            remark="Where the model caches. Any `ttl` asks for Bedrock's longer lifetime, 1 hour.",
         ),
         Row(
-            "… `cache_control`, as LiteLLM and OpenRouter have it",
+            "… `cache_control`",
             {"messages": [user([{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}])]},
+            remark="Anthropic's form, on parts, messages and tools; `ttl` is `5m` or `1h`.",
         ),
         Row(
             "… `thinking_blocks`",
@@ -86,11 +114,16 @@ def _chat() -> Dialect:
                 },
                 user("x"),
             ),
+            remark="Blocks with a signature go back unchanged. Reasoning without one is dropped (`reasoning`), also in `reasoning_content` and `reasoning`.",
         ),
         Row("… role function, `function_call`", messages({"role": "function", "name": "f", "content": "x"})),
-        Row("`max_completion_tokens`", {"max_completion_tokens": 7}),
+        Row("`max_completion_tokens`", {"max_completion_tokens": 7}, remark="Takes precedence over `max_tokens`."),
         Row("`max_tokens`", {"max_tokens": 7}),
-        Row("`temperature`", {"temperature": 0.4}),
+        Row(
+            "`temperature`",
+            {"temperature": 0.4},
+            remark="Limited to what the model accepts, as are `top_p` and `stop`.",
+        ),
         Row("`top_p`", {"top_p": 0.4}),
         Row("`stop`", {"stop": ["END"]}),
         Row("`stream`", {"stream": True}),
@@ -100,7 +133,7 @@ def _chat() -> Dialect:
             "… `strict`",
             {"tools": [{"type": "function", "function": {"name": "f", "parameters": CLOSED, "strict": True}}]},
         ),
-        Row("… custom", {"tools": [custom]}),
+        Row("… custom", {"tools": [custom]}, remark="`format` is ignored."),
         Row("`tool_choice`: none", {**tools, "tool_choice": "none"}),
         Row("… required", {**tools, "tool_choice": "required"}),
         Row("… a named tool", {**tools, "tool_choice": {"type": "function", "function": {"name": "f"}}}),
@@ -114,16 +147,32 @@ def _chat() -> Dialect:
                 },
             },
         ),
-        Row("`parallel_tool_calls`: false", {**tools, "parallel_tool_calls": False}),
+        Row(
+            "`parallel_tool_calls`: false",
+            {**tools, "parallel_tool_calls": False},
+            remark="Requested from the model, or enforced by keeping its first call.",
+        ),
         Row("`response_format`: json_schema", {"response_format": schema}),
         Row("… json_object", {"response_format": {"type": "json_object"}}),
-        Row("`reasoning_effort`", {"reasoning_effort": "high"}),
+        Row(
+            "`reasoning_effort`",
+            {"reasoning_effort": "high"},
+            remark="In the model's own form. Ignored where the model has none.",
+        ),
         Row("`service_tier`: flex, priority", {"service_tier": "flex"}),
         Row("… scale, fast", {"service_tier": "scale"}),
-        Row("`metadata`", {"metadata": {"team": "blue"}}),
-        Row("`user`", {"user": "ada"}),
-        Row("`safety_identifier`", {"safety_identifier": "ada"}),
-        Row("`n`", {"n": 2}),
+        Row(
+            "`metadata`",
+            {"metadata": {"team": "blue"}},
+            remark="Sent to AWS's invocation log as `requestMetadata`; pairs that do not match [its pattern](contracts/converse-rules.md#request-metadata) are ignored.",
+        ),
+        Row("`user`", {"user": "ada"}, remark="`requestMetadata` gets the first 32 digits of its SHA-256."),
+        Row(
+            "`safety_identifier`",
+            {"safety_identifier": "ada"},
+            remark="`requestMetadata` gets the first 32 digits of its SHA-256.",
+        ),
+        Row("`n` above 1", {"n": 2}),
         Row("`logprobs`", {"logprobs": True}),
         Row("`top_logprobs`", {"top_logprobs": 3}),
         Row("`audio`", {"audio": {"voice": "a", "format": "wav"}}),
@@ -142,7 +191,7 @@ def _chat() -> Dialect:
         Row("`prompt_cache_key`", {"prompt_cache_key": "k"}),
         Row("`prompt_cache_options`", {"prompt_cache_options": {"mode": "explicit"}}),
         Row("`prompt_cache_retention`", {"prompt_cache_retention": "24h"}),
-        Row("a field that nobody knows", {"novel": 1}),
+        Row("any other field", {"novel": 1}),
     )
     return Dialect(
         "`POST /v1/chat/completions`",
@@ -176,6 +225,7 @@ def _responses() -> Dialect:
         Row(
             "… `input_image` with a `data:` URL",
             part({"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}),
+            remark="An address is fetched where the deployment sets `FETCH_MEDIA`. `file_id` is refused.",
         ),
         Row("… `input_file` with `file_data`", part({"type": "input_file", "filename": "a.pdf", "file_data": "AA=="})),
         Row(
@@ -183,16 +233,21 @@ def _responses() -> Dialect:
             {"input": [user([{"type": "input_text", "text": "hi", "prompt_cache_breakpoint": {"mode": "explicit"}}])]},
         ),
         Row(
-            "… `reasoning` that was not sealed here",
+            "… `reasoning` with foreign `encrypted_content`",
             sent({"type": "reasoning", "summary": [], "encrypted_content": "x"}, user("x")),
             "input[1].encrypted_content",
+            remark="What Outcrop signed for this caller and model goes back unchanged.",
         ),
-        Row("… `item_reference` to what is not kept", sent({"type": "item_reference", "id": "msg_0"})),
         Row(
-            "… items of OpenAI's servers",
+            "… `item_reference` to an item that is not stored",
+            sent({"type": "item_reference", "id": "msg_0"}),
+            remark="That to an item of a stored response is resolved.",
+        ),
+        Row(
+            "… items of OpenAI's server tools",
             sent({"type": "file_search_call", "id": "fs_1", "queries": [], "status": "completed"}),
         ),
-        Row("`instructions`", {"instructions": "Be brief."}),
+        Row("`instructions`", {"instructions": "Be brief."}, remark="Placed before system and developer messages."),
         Row("`max_output_tokens`", {"max_output_tokens": 7}),
         Row("`temperature`", {"temperature": 0.4}),
         Row("`top_p`", {"top_p": 0.4}),
@@ -200,11 +255,23 @@ def _responses() -> Dialect:
         Row("`stream_options`", {"stream": True, "stream_options": {"include_obfuscation": False}}),
         Row("`tools`: functions", tools),
         Row("… custom", {"tools": [{"type": "custom", "name": "c"}]}),
-        Row("… a namespace", {"tools": [space]}),
-        Row("… those of OpenAI's servers", {"tools": [{"type": "web_search"}]}),
+        Row(
+            "… `namespace`",
+            {"tools": [space]},
+            remark="The model sees `namespace__name`. Duplicate names, nested namespaces and names above 256 characters are refused. A description is ignored.",
+        ),
+        Row(
+            "… OpenAI's server tools (`web_search`, …)",
+            {"tools": [{"type": "web_search"}]},
+            remark="Ignored in native mode too where the model is on the runtime endpoint.",
+        ),
         Row("`tool_choice`: none", {**tools, "tool_choice": "none"}),
         Row("… required", {**tools, "tool_choice": "required"}),
-        Row("… a named tool", {**tools, "tool_choice": {"type": "function", "name": "f"}}),
+        Row(
+            "… a named tool",
+            {**tools, "tool_choice": {"type": "function", "name": "f"}},
+            remark="`namespace` is needed where the name is ambiguous.",
+        ),
         Row(
             "… `allowed_tools`",
             {
@@ -213,7 +280,11 @@ def _responses() -> Dialect:
             },
         ),
         Row("`parallel_tool_calls`: false", {**tools, "parallel_tool_calls": False}),
-        Row("`reasoning`", {"reasoning": {"effort": "high"}}),
+        Row(
+            "`reasoning`",
+            {"reasoning": {"effort": "high"}},
+            remark="`effort` in the model's own form. The summary is always what the model shows of its reasoning.",
+        ),
         Row(
             "`text.format`: json_schema",
             {"text": {"format": {"type": "json_schema", "name": "n", "schema": CLOSED, "strict": True}}},
@@ -226,11 +297,23 @@ def _responses() -> Dialect:
             {"include": ["reasoning.encrypted_content"], "store": False, "reasoning": {"effort": "high"}},
         ),
         Row("… others", {"include": ["message.output_text.logprobs"]}),
-        Row("`store`", {"store": False}),
-        Row("`previous_response_id` that is not kept", {"previous_response_id": "resp_0"}),
-        Row("`metadata`", {"metadata": {"team": "blue"}}),
-        Row("`user`", {"user": "ada"}),
-        Row("`safety_identifier`", {"safety_identifier": "ada"}),
+        Row("`store`", {"store": False}, remark="A response is stored unless `store` is false."),
+        Row(
+            "`previous_response_id` of a response that is not stored",
+            {"previous_response_id": "resp_0"},
+            remark="That of a stored response brings back its items, without `instructions` and tools.",
+        ),
+        Row(
+            "`metadata`",
+            {"metadata": {"team": "blue"}},
+            remark="Sent to AWS's invocation log as `requestMetadata`; pairs that do not match [its pattern](contracts/converse-rules.md#request-metadata) are ignored. Also part of the response.",
+        ),
+        Row("`user`", {"user": "ada"}, remark="`requestMetadata` gets the first 32 digits of its SHA-256."),
+        Row(
+            "`safety_identifier`",
+            {"safety_identifier": "ada"},
+            remark="`requestMetadata` gets the first 32 digits of its SHA-256.",
+        ),
         Row("`service_tier`: flex, priority", {"service_tier": "flex"}),
         Row("… scale, fast", {"service_tier": "scale"}),
         Row("`background`", {"background": True}),
@@ -247,7 +330,7 @@ def _responses() -> Dialect:
         Row("`image`", {"image": {"size": "auto"}}),
         Row("`access_programs`", {"access_programs": ["x"]}),
         Row("`background_options`", {"background_options": {"x": 1}}),
-        Row("a field that nobody knows", {"novel": 1}),
+        Row("any other field", {"novel": 1}),
     )
     return Dialect(
         "`POST /v1/responses`",
@@ -283,9 +366,15 @@ def _messages() -> Dialect:
             block({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}),
         ),
         Row(
-            "… `image`, `url`", block({"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}})
+            "… `image`, `url`",
+            block({"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}),
+            remark="Fetched where the deployment sets `FETCH_MEDIA`. Sources of type `file` are refused.",
         ),
-        Row("… `document`", block({"type": "document", "source": pdf, "title": "a"})),
+        Row(
+            "… `document`",
+            block({"type": "document", "source": pdf, "title": "a"}),
+            remark="Sources base64, text and content; `url` as for images.",
+        ),
         Row(
             "… `search_result`",
             block({"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "x"}]}),
@@ -299,11 +388,20 @@ def _messages() -> Dialect:
                 },
                 user("x"),
             ),
+            remark="Blocks with a signature go back unchanged. A model that does not accept them does not receive them (`reasoning`).",
         ),
-        Row("… turns of the `system`", messages({"role": "system", "content": "In French."}, user("x"))),
-        Row("… `cache_control`", {"messages": [user([{"type": "text", "text": "hi", **cached}])]}),
         Row(
-            "… blocks of Anthropic's servers",
+            "… role `system`",
+            messages({"role": "system", "content": "In French."}, user("x")),
+            remark="Joins the user's turn where the model has no such role.",
+        ),
+        Row(
+            "… `cache_control`",
+            {"messages": [user([{"type": "text", "text": "hi", **cached}])]},
+            remark="Only `type` and `ttl`. Where the model caches.",
+        ),
+        Row(
+            "… blocks of Anthropic's server tools",
             messages(
                 {
                     "role": "assistant",
@@ -313,45 +411,81 @@ def _messages() -> Dialect:
             ),
         ),
         Row("`system`", {"system": "Be brief."}),
-        Row("`max_tokens`", {"max_tokens": 7}),
+        Row(
+            "`max_tokens`",
+            {"max_tokens": 7},
+            remark="Lowered to a maximum that the model has reported. 0 is refused in translated mode.",
+        ),
         Row("`stream`", {"stream": True}),
         Row("`stop_sequences`", {"stop_sequences": ["END"]}),
-        Row("`temperature`", {"temperature": 0.4}),
+        Row(
+            "`temperature`",
+            {"temperature": 0.4},
+            remark="Dropped where the model refuses it, as are `top_p` and `top_k`.",
+        ),
         Row("`top_p`", {"top_p": 0.4}),
         Row("`top_k`", {"top_k": 40}),
-        Row("`thinking`", {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 4000}),
+        Row(
+            "`thinking`",
+            {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 4000},
+            remark="Converted to the form of the model's generation (`reasoning_effort`).",
+        ),
         Row("`output_config.effort`", {"output_config": {"effort": "high"}}, field="output_config"),
         Row(
             "`output_config.format`",
             {"output_config": {"format": {"type": "json_schema", "schema": CLOSED}}},
             field="output_config",
+            remark="A Claude that does not accept it is called in translated mode.",
         ),
-        Row("`tools`", tools),
-        Row("… Anthropic's own (`bash`, …)", {"tools": [{"type": "bash_20250124", "name": "bash"}]}),
         Row(
-            "… those of its servers (`web_search`, …)",
+            "`tools`",
+            tools,
+            remark="Native: `eager_input_streaming` is replaced by its beta; `strict` is dropped for most models. Tool search is ignored in translated mode: all tools are sent.",
+        ),
+        Row("… Anthropic's client tools (`bash`, …)", {"tools": [{"type": "bash_20250124", "name": "bash"}]}),
+        Row(
+            "… Anthropic's server tools (`web_search`, …)",
             {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
         ),
-        Row("`tool_choice`: any, a named tool", {**tools, "tool_choice": {"type": "any"}}),
+        Row(
+            "`tool_choice`: any, a named tool",
+            {**tools, "tool_choice": {"type": "any"}},
+            remark="Where the model accepts no forced tool, the named one alone is offered.",
+        ),
         Row("… none", {**tools, "tool_choice": {"type": "none"}}),
         Row(
             "… `disable_parallel_tool_use`",
             {**tools, "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
         ),
-        Row("`cache_control` of the request", cached),
-        Row("`metadata`", {"metadata": {"user_id": "ada"}}),
+        Row("`cache_control` on the top level", cached, remark="Applied to the last block."),
+        Row(
+            "`metadata`",
+            {"metadata": {"user_id": "ada"}},
+            remark="Translated: `requestMetadata` gets the first 32 digits of the SHA-256 of `user_id`.",
+        ),
         Row("`service_tier`: standard_only", {"service_tier": "standard_only"}),
         Row("`mcp_servers`", {"mcp_servers": [{"type": "url", "url": "https://example.com", "name": "s"}]}),
         Row("`container`", {"container": "c"}),
-        Row("`context_management`", {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}),
-        Row("`thread`", {"thread": {"type": "create"}}),
-        Row("`output_format`, the older name", {"output_format": {"type": "json_schema", "schema": CLOSED}}),
+        Row(
+            "`context_management`",
+            {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}},
+            remark="Only the edits `clear_tool_uses_20250919` and `compact_20260112`.",
+        ),
+        Row(
+            "`thread`",
+            {"thread": {"type": "create"}},
+            remark="The error has the form after which the tool runners of Anthropic's SDKs continue without a thread.",
+        ),
+        Row(
+            "`output_format`, older name of `output_config.format`",
+            {"output_format": {"type": "json_schema", "schema": CLOSED}},
+        ),
         Row("`inference_geo`", {"inference_geo": "eu"}),
         Row("`speed`", {"speed": "fast"}),
         Row("`diagnostics`", {"diagnostics": {"x": 1}}),
         Row("`user_profile_id`", {"user_profile_id": "p"}),
         Row("`workspace_id`", {"workspace_id": "w"}),
-        Row("a field that nobody knows", {"novel": 1}),
+        Row("any other field", {"novel": 1}),
     )
     return Dialect(
         "`POST /v1/messages`",
@@ -365,13 +499,25 @@ def _messages() -> Dialect:
 
 def _embeddings() -> Dialect:
     rows = (
-        Row("`input`: several texts", {"input": ["a", "b"]}),
-        Row("… token ids", {"input": [1, 2]}),
+        Row(
+            "`input`: several texts",
+            {"input": ["a", "b"]},
+            remark="Up to 2,048. Split into the model's batches: 96 for Cohere, 1 for others.",
+        ),
+        Row(
+            "… token ids",
+            {"input": [1, 2]},
+            remark="They belong to another tokenizer. For LangChain set `check_embedding_ctx_length=False`.",
+        ),
         Row("`encoding_format`", {"encoding_format": "base64"}),
-        Row("`dimensions`", {"dimensions": 512}),
-        Row("`input_type`", {"input_type": "search_query"}),
+        Row("`dimensions`", {"dimensions": 512}, remark="The sizes that the model offers; others are refused."),
+        Row(
+            "`input_type`",
+            {"input_type": "search_query"},
+            remark="`search_document` (default), `search_query`, `classification`, `clustering`.",
+        ),
         Row("`user`", {"user": "ada"}),
-        Row("a field that nobody knows", {"novel": 1}),
+        Row("any other field", {"novel": 1}),
     )
     return Dialect(
         "`POST /v1/embeddings`",
@@ -385,12 +531,16 @@ def _embeddings() -> Dialect:
 def _rerank() -> Dialect:
     rows = (
         Row("`query`", {"query": "b"}),
-        Row("`documents`: objects with `text`", {"documents": [{"text": "b"}, {"text": "c"}]}),
-        Row("`top_n`", {"top_n": 1}),
+        Row(
+            "`documents`: objects with `text`",
+            {"documents": [{"text": "b"}, {"text": "c"}]},
+            remark="1 to 1,000, texts or objects. Only `text` of an object is used.",
+        ),
+        Row("`top_n`", {"top_n": 1}, remark="All documents if absent."),
         Row("`return_documents`", {"return_documents": True}),
         Row("`max_tokens_per_doc`", {"max_tokens_per_doc": 9}),
         Row("`rank_fields`", {"rank_fields": ["x"]}),
-        Row("a field that nobody knows", {"novel": 1}),
+        Row("any other field", {"novel": 1}),
     )
     return Dialect(
         "`POST /v1/rerank`",

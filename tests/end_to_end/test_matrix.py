@@ -1,7 +1,7 @@
-"""Each field of each dialect, sent by each lane: honoured, ignored or rejected, as API.md says in the table made here.
+"""Each field of each dialect, sent in each mode: supported, ignored or refused, as docs/reference/fields.md says.
 
-Honoured is what changes what Bedrock gets or what the caller gets; ignored what `x-outcrop-ignored` names; rejected what is
-a 400. Nothing may be neither.
+A supported field changes what Bedrock gets or what the caller gets; `x-outcrop-ignored` names an ignored one; a refused
+one is a 400. A field that is none of these fails the test.
 """
 
 import contextlib
@@ -15,17 +15,32 @@ from anthropic.types.message_create_params import MessageCreateParamsBase
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
+from app.adaptation.betas import PASSED, RENAMED
 from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.cohere.schema import RerankRequest
 from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.embeddings.schema import EmbeddingRequest
 from app.dialects.openai.responses.schema_in import ResponseRequest
+from scripts.reference import header
 from tests.end_to_end.matrix import DIALECTS, Dialect, Row
 from tests.end_to_end.watching import Watched
 from tests.servers import KEY, gateway, serving
 
-API = Path(__file__).parents[2] / "API.md"
-BEGIN, END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "fields.md"
+INTRODUCTION = """\
+What becomes of each request field. The table is measured: a test sends each field to the emulator in each mode.
+
+| word | meaning |
+|---|---|
+| supported | It changes what Bedrock receives or what the caller receives. An adjustment that it causes is in parentheses; see [adjustments](adjustments.md). |
+| ignored | It has no effect, and the response header `x-outcrop-ignored` names it. |
+| refused | The request fails with 400, and the error names the field. |
+
+Each column is a mode with the model that was measured. In native mode Outcrop passes a field through; Bedrock may still
+ignore it. With another model a translated field may be ignored, refused or adjusted instead, as that model requires.
+
+The Bedrock runtime paths (`/model/…`) pass the body through unchanged.
+"""
 CHANGING = frozenset({"id", "created", "created_at", "completed_at", "item_id", "x-request-id"})
 FIELDS: dict[str, set[str]] = {
     "/v1/chat/completions": {*ChatRequest.model_fields, *CompletionCreateParamsBase.__annotations__},
@@ -56,16 +71,16 @@ class Bench:
         around = {name: value for name, value in row.change.items() if name != own}
         answer, seen = self._ask(dialect, {**base, **row.change})
         if answer.status_code == 400:
-            return "rejected"
+            return "refused"
         assert answer.status_code == 200, answer.text
         ignored = answer.headers.get("x-outcrop-ignored", "").split(", ")
         if any(name.startswith(row.named or own) for name in ignored if name):
             return "ignored"
         plain, seen_plain = self._ask(dialect, {**base, **around})
-        assert (seen, _stable(answer)) != (seen_plain, _stable(plain)), "neither honoured, ignored nor rejected"
+        assert (seen, _stable(answer)) != (seen_plain, _stable(plain)), "neither supported, ignored nor refused"
         repaired = set(answer.headers.get("x-outcrop-repaired", "").split(", "))
         repaired -= {*plain.headers.get("x-outcrop-repaired", "").split(", "), "", "inference_profile"}
-        return f"honoured ({', '.join(f'`{name}`' for name in sorted(repaired))})" if repaired else "honoured"
+        return f"supported ({', '.join(f'`{name}`' for name in sorted(repaired))})" if repaired else "supported"
 
     def _ask(self, dialect: Dialect, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
         self._bedrock.exchanges.clear()
@@ -106,26 +121,23 @@ def tried() -> Iterator[Bench]:
 
 
 def table_of(dialect: Dialect, outcomes: dict[str, list[str]]) -> Iterator[str]:
-    yield f"\n### {dialect.title}\n"
-    yield f"| | {' | '.join(dialect.lanes)} |"
-    yield f"|---|{'---|' * len(dialect.lanes)}"
+    yield f"\n## {dialect.title}\n"
+    yield f"| field | {' | '.join(dialect.lanes)} | remarks |"
+    yield f"|---|{'---|' * len(dialect.lanes)}---|"
     for row in dialect.rows:
-        yield f"| {row.name} | {' | '.join(outcomes[row.name])} |"
-
-
-def written() -> str:
-    """The table in API.md."""
-    return API.read_text().partition(BEGIN)[2].partition(END)[0]
+        yield f"| {row.name} | {' | '.join(outcomes[row.name])} | {row.remark} |"
 
 
 @pytest.mark.parametrize(
     ("dialect", "row", "lane"), CELLS, ids=[f"{dialect.path}-{row.name}-{lane}" for dialect, row, lane in CELLS]
 )
 def test_a_cell_of_the_matrix(tried: Bench, dialect: Dialect, row: Row, lane: str) -> None:
-    section = written().partition(f"### {dialect.title}\n")[2].partition("\n### ")[0]
+    section = PAGE.read_text().partition(f"## {dialect.title}\n")[2].partition("\n## ")[0]
     (line,) = [line for line in section.splitlines() if line.startswith(f"| {row.name} |")]
     place = list(dialect.lanes).index(lane)
-    assert line.split(" | ")[1 + place].removesuffix(" |") == tried.outcome(dialect, row, lane)
+    cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
+    assert cells[1 + place] == tried.outcome(dialect, row, lane), "run: python -m scripts.reference fields"
+    assert cells[-1] == row.remark
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=[dialect.path for dialect in DIALECTS])
@@ -135,17 +147,24 @@ def test_every_field_has_its_row(dialect: Dialect) -> None:
     assert sorted(FIELDS[dialect.path] - told) == []
 
 
-def write() -> None:
-    """Try everything, and write what came of it into API.md."""
-    lines: list[str] = []
+def page() -> str:
+    """Return docs/reference/fields.md, measured anew."""
+    lines = []
     with bench() as made:
         for dialect in DIALECTS:
             outcomes = {row.name: [made.outcome(dialect, row, lane) for lane in dialect.lanes] for row in dialect.rows}
             assert len(outcomes) == len(dialect.rows), "two rows of one name"
             lines += table_of(dialect, outcomes)
-    before, _, rest = API.read_text().partition(BEGIN)
-    API.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
+    return header("Request fields") + INTRODUCTION + "\n".join([*lines, *betas()]) + "\n"
 
 
-if __name__ == "__main__":
-    write()
+def betas() -> Iterator[str]:
+    yield "\n## Header `anthropic-beta`\n"
+    yield "On `/v1/messages` in native mode these names reach Bedrock, and those of `ANTHROPIC_BETAS`. Others are ignored,"
+    yield "since Bedrock refuses a call for one beta that it does not know. In translated mode all are ignored.\n"
+    yield "| name | sent as |"
+    yield "|---|---|"
+    for name in PASSED:
+        yield f"| `{name}{'*' if name.endswith('-') else ''}` | the same |"
+    for name, sent in RENAMED.items():
+        yield f"| `{name}` | {' and '.join(f'`{each}`' for each in sent)} |"
