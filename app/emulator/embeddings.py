@@ -9,10 +9,9 @@ import struct
 from typing import Any
 
 from app.emulator.catalog import Model
-from app.emulator.errors import invalid
+from app.emulator.errors import MALFORMED, invalid
 from app.emulator.tokens import count_text
 
-_MALFORMED = "Malformed input request, please reformat your input and try again."
 _MAX_BATCH = 96
 
 
@@ -23,7 +22,7 @@ def embed(model: Model, body: Any) -> tuple[dict[str, Any], int]:
         ServiceError: the body is not what the family takes.
     """
     if not isinstance(body, dict):
-        raise invalid(_MALFORMED)
+        raise invalid(MALFORMED)
     match model.family:
         case "titan-1":
             text = _text(body.get("inputText"))
@@ -62,7 +61,7 @@ def _nova_2(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
 def _cohere(body: dict[str, Any], *, is_v4: bool) -> tuple[dict[str, Any], int]:
     texts = body.get("texts")
     if not isinstance(texts, list) or not texts or len(texts) > _MAX_BATCH or "input_type" not in body:
-        raise invalid(_MALFORMED)
+        raise invalid(MALFORMED)
     dimensions = _dimensions(body.get("output_dimension", 1536), (256, 512, 1024, 1536)) if is_v4 else 1024
     vectors = [vector(_text(text), dimensions) for text in texts]
     answer: dict[str, Any] = {
@@ -76,17 +75,17 @@ def _cohere(body: dict[str, Any], *, is_v4: bool) -> tuple[dict[str, Any], int]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise invalid(_MALFORMED)
+        raise invalid(MALFORMED)
     return value
 
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise invalid(_MALFORMED)
+        raise invalid(MALFORMED)
     return value
 
 
 def _dimensions(value: Any, allowed: tuple[int, ...]) -> int:
     if value not in allowed or isinstance(value, float):
-        raise invalid(_MALFORMED)
+        raise invalid(MALFORMED)
     return int(value)

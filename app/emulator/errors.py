@@ -3,6 +3,8 @@
 _BEDROCK = "http://internal.amazon.com/coral/com.amazon.bedrock/"
 _FRONT_DOOR = "http://internal.amazon.com/coral/com.amazon.coral.service/"
 
+MALFORMED = "Malformed input request, please reformat your input and try again."
+
 STATUS = {
     "AccessDeniedException": 403,
     "ExpiredTokenException": 403,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.converse.request import GuardrailConfiguration
 from app.emulator.errors import ServiceError, invalid
 
 GUARDRAIL = "outcropguard"
@@ -11,7 +12,7 @@ BLOCKED_MESSAGE = "Sorry, the guardrail blocked this."
 _UNITS = ("topic", "content", "word", "sensitiveInformation", "contextualGrounding")
 
 
-def is_blocked(config: dict[str, Any], text: str) -> bool:
+def is_blocked(config: GuardrailConfiguration, text: str) -> bool:
     """True if a Converse call with this guardrailConfig is stopped at its input.
 
     Raises:

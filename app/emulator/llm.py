@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.converse.events import Event
+from app.converse.request import ConverseRequest
 from app.emulator.errors import ServiceError, invalid, model_refused
 from app.wire import json
 
@@ -82,7 +83,7 @@ class LocalModel:
         # A server that is freed before its threads have come up never ends; one answer shows that they have.
         self._count([{"role": "user", "content": "."}])
 
-    async def events(self, request: dict[str, Any]) -> AsyncIterator[Event]:
+    async def events(self, request: ConverseRequest) -> AsyncIterator[Event]:
         """Generate, and spell what comes as Converse events, token by token.
 
         Raises:
@@ -116,7 +117,7 @@ class LocalModel:
             else:
                 yield {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": item}}}
 
-    async def count(self, request: dict[str, Any]) -> int:
+    async def count(self, request: ConverseRequest) -> int:
         """The tokens of an input, by the model's own template and tokenizer; nothing is generated."""
         return await asyncio.to_thread(self._count, _messages(request))
 
@@ -211,7 +212,7 @@ def _read(chunk: dict[str, Any]) -> list[str | _End]:
     return items
 
 
-def _messages(request: dict[str, Any]) -> list[dict[str, str]]:
+def _messages(request: ConverseRequest) -> list[dict[str, str]]:
     """Converse's messages as the model's chat template takes them: text, and nothing else."""
     messages = []
     system = "\n".join(block["text"] for block in request.get("system") or [] if "text" in block)

@@ -7,23 +7,27 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from app.converse.events import Event
+from app.converse.events import Event, StreamTrace
 from app.converse.fold import fold
 from app.converse.request import ConverseRequest
-from app.emulator import anthropic, openai, openai_events, tokens
+from app.emulator import openai, openai_events, tokens
+from app.emulator.anthropic_messages.message import gather_message
+from app.emulator.anthropic_messages.request import to_converse
+from app.emulator.anthropic_messages.stream import to_anthropic
 from app.emulator.catalog import LLM_ID, Model, find_counted, find_model, find_on_mantle
 from app.emulator.constraints import check_constraints
 from app.emulator.converse_rules.check import check_converse_rules
 from app.emulator.embeddings import embed
-from app.emulator.errors import ServiceError, invalid
+from app.emulator.errors import MALFORMED, ServiceError, invalid
 from app.emulator.faults import Fault, FaultMemory
 from app.emulator.guardrails import BLOCKED_MESSAGE, apply_guardrail, is_blocked
 from app.emulator.llm import LocalModel
 from app.emulator.model_rules.check import check_model_rules
-from app.emulator.play import play
+from app.emulator.request_parts import last_user_text
 from app.emulator.rerank import rerank
-from app.emulator.scenes import script_for
-from app.emulator.script import Script, last_text
+from app.emulator.scripted_models.playback import play
+from app.emulator.scripted_models.scenarios import script_for
+from app.emulator.scripted_models.script import Script
 from app.emulator.wire import FrameWriter, SseWriter
 from app.wire import eventstream, json
 
@@ -69,7 +73,7 @@ class Runtime:
         check_converse_rules(_chat(model), cast(ConverseRequest, request))
         if fault.name == "garbage":
             return _GARBAGE
-        reply = fold([event async for event in self._play(model, request)])
+        reply = fold([event async for event in self._play(model, cast(ConverseRequest, request))])
         return Answer(json.dumps(reply))
 
     async def converse_stream(self, model_name: str, body: bytes) -> Answer | StreamAnswer:
@@ -78,7 +82,9 @@ class Runtime:
         check_constraints("ConverseStream", {**request, "modelId": model_name})
         model, fault = await self._admit(model_name, "converse-stream", body)
         check_converse_rules(_chat(model), cast(ConverseRequest, request))
-        return await _streamed(fault, body, lambda writer: _event_frames(self._play(model, request), writer))
+        return await _streamed(
+            fault, body, lambda writer: _event_frames(self._play(model, cast(ConverseRequest, request)), writer)
+        )
 
     async def invoke(self, model_name: str, body: bytes) -> Answer:
         """InvokeModel."""
@@ -91,7 +97,7 @@ class Runtime:
             return Answer(json.dumps(answer), _token_headers({"inputTokenCount": count}))
         if model.kind == "rerank":
             return Answer(json.dumps(rerank(model, document)))
-        message, metrics = await anthropic.gather(self._play_anthropic(model, document))
+        message, metrics = await gather_message(self._play_anthropic(model, document))
         return Answer(json.dumps(message), _token_headers(metrics))
 
     async def invoke_stream(self, model_name: str, body: bytes) -> Answer | StreamAnswer:
@@ -122,7 +128,7 @@ class Runtime:
             if is_chat
             else openai.responses_to_converse(document, is_mantle=is_mantle)
         )
-        events = self._play(found[0], request)
+        events = self._play(found[0], cast(ConverseRequest, request))
         documents = (
             openai_events.to_chunks(events, document) if is_chat else openai_events.to_responses(events, document)
         )
@@ -143,7 +149,7 @@ class Runtime:
         if not is_named or not model.id.startswith(("anthropic.", "scripted.", "local.")):
             raise invalid("The provided model doesn't support counting tokens.")
         if "invokeModel" in request["input"]:
-            converse = anthropic.to_converse(_own_document(b64decode(request["input"]["invokeModel"]["body"])))
+            converse = to_converse(_own_document(b64decode(request["input"]["invokeModel"]["body"])))
         else:
             converse = request["input"]["converse"]
             check_converse_rules(_chat(model), converse)
@@ -171,22 +177,22 @@ class Runtime:
             await asyncio.Event().wait()
         return fault
 
-    def _play(self, model: Model, request: dict[str, Any]) -> AsyncIterator[Event]:
+    def _play(self, model: Model, request: ConverseRequest) -> AsyncIterator[Event]:
         if model.id == LLM_ID:
             if self.llm is None:
                 raise ServiceError("ModelNotReadyException", _NO_LOCAL_MODEL)
             return self.llm.events(request)
-        if is_blocked(request.get("guardrailConfig") or {}, last_text(request)):
-            trace = {"guardrail": {"actionReason": "Guardrail blocked.", "modelOutput": []}}
+        if is_blocked(request.get("guardrailConfig") or {}, last_user_text(request)):
+            trace: StreamTrace = {"guardrail": {"actionReason": "Guardrail blocked.", "modelOutput": []}}
             script = Script([{"text": BLOCKED_MESSAGE}], "guardrail_intervened", trace=trace)
         else:
             script = script_for(model, request)
         return play(script, request)
 
     def _play_anthropic(self, model: Model, document: Any) -> AsyncIterator[dict[str, Any]]:
-        request = anthropic.to_converse(document)
-        check_model_rules(_chat(model), cast(ConverseRequest, request), prefix="")
-        return anthropic.to_anthropic(self._play(model, request), model.id, document, tokens.count_request(request))
+        request = to_converse(document)
+        check_model_rules(_chat(model), request, prefix="")
+        return to_anthropic(self._play(model, request), model.id, document, tokens.count_request(request))
 
 
 def _chat(model: Model) -> Model:
@@ -214,7 +220,7 @@ def _own_document(body: bytes) -> Any:
     try:
         return json.loads(body)
     except json.JsonError:
-        raise invalid("Malformed input request, please reformat your input and try again.") from None
+        raise invalid(MALFORMED) from None
 
 
 def _token_headers(metrics: dict[str, int]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from app.emulator.catalog import Model
-from app.emulator.errors import invalid
+from app.emulator.errors import MALFORMED, invalid
 
 _MEMBERS = frozenset({"query", "documents", "top_n"})
 
@@ -17,7 +17,7 @@ def rerank(model: Model, body: Any) -> dict[str, Any]:
     """
     members = _MEMBERS | {"api_version"} if model.family == "cohere-rerank" else _MEMBERS
     if not isinstance(body, dict) or not {"query", "documents"} <= body.keys() <= members:
-        raise invalid("Malformed input request, please reformat your input and try again.")
+        raise invalid(MALFORMED)
     if "api_version" in members and body.get("api_version", 1) < 2:
         raise invalid("Malformed input request: #/api_version: 1 is not greater or equal to 2, please reformat.")
     asked = _words(body["query"])

@@ -1,24 +1,25 @@
-"""Token counts of the scripted models: four bytes of UTF-8 are a token, deterministically."""
+"""Token counts of the scripted models: four bytes of UTF-8 are one token."""
 
-from typing import Any
-
+from app.converse.content import ContentBlock
+from app.converse.request import ConverseRequest
 from app.wire import json
 
-_PER_IMAGE = 1000
+_BYTES_PER_TOKEN = 4
+_PER_MEDIUM = 1000
 _PER_MESSAGE = 3
 
 
 def count_text(text: str) -> int:
-    """Tokens of a text: none for nothing, at least one otherwise."""
-    return -(-len(text.encode()) // 4)
+    """Tokens of a text, rounded up."""
+    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
 
 
 def cut(text: str, limit: int) -> str:
     """The longest start of `text` that has at most `limit` tokens."""
-    return text.encode()[: limit * 4].decode(errors="ignore")
+    return text.encode()[: limit * _BYTES_PER_TOKEN].decode(errors="ignore")
 
 
-def count_request(request: dict[str, Any]) -> int:
+def count_request(request: ConverseRequest) -> int:
     """Tokens of a Converse request: its messages, system and tools."""
     total = 0
     for message in request.get("messages") or []:
@@ -29,9 +30,9 @@ def count_request(request: dict[str, Any]) -> int:
     return total
 
 
-def _count_block(block: dict[str, Any]) -> int:
+def _count_block(block: ContentBlock) -> int:
     if "text" in block:
         return count_text(block["text"])
     if "image" in block or "document" in block:
-        return _PER_IMAGE
+        return _PER_MEDIUM
     return count_text(json.dumps_text(block))

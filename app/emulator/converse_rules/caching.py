@@ -6,6 +6,7 @@ from app.converse.content import CachePointBlock, ContentBlock
 from app.converse.request import ConverseRequest, Message, SystemContentBlock, Tool
 from app.emulator.catalog import Model
 from app.emulator.errors import ServiceError, model_refused
+from app.emulator.request_parts import tools_of
 
 _MAX_CACHE_POINTS = 4
 _HOUR_FAMILIES = ("claude-4.5", "claude-4.6", "claude-5")
@@ -31,9 +32,8 @@ def check_caching(model: Model, request: ConverseRequest, messages: list[Message
 
 def _cache_points(request: ConverseRequest, messages: list[Message]) -> list[CachePointBlock]:
     """The cache points in the order in which Bedrock processes them."""
-    config = request.get("toolConfig")
     blocks: list[Tool | SystemContentBlock | ContentBlock] = [
-        *(config["tools"] if config else ()),
+        *tools_of(request),
         *(request.get("system") or ()),
         *(block for message in messages for block in message["content"]),
     ]

@@ -3,8 +3,8 @@
 from app.converse.request import ConverseRequest, InferenceConfiguration
 from app.emulator.catalog import Model
 from app.emulator.errors import invalid
-from app.emulator.model_rules.model_fields import model_fields
 from app.emulator.model_rules.refusal import ModelRefusal
+from app.emulator.request_parts import model_fields
 
 
 def check_stop_sequences(inference: InferenceConfiguration) -> None:

@@ -3,6 +3,7 @@
 from app.converse.request import ConverseRequest, ToolSpecification
 from app.emulator.catalog import Model
 from app.emulator.model_rules.refusal import ModelRefusal
+from app.emulator.request_parts import text_format, tools_of
 from app.emulator.schema_compiler import combined_error, schema_error
 from app.wire import json
 
@@ -32,8 +33,7 @@ def check_strict_tools(model: Model, request: ConverseRequest) -> None:
 
 def check_output_format(model: Model, request: ConverseRequest) -> None:
     """Structured output is not supported since 4.7: anthropic-sdk-python#1759 and vercel/ai#14773."""
-    config = request.get("outputConfig")
-    if model.family == "claude-5" and config and config.get("textFormat"):
+    if model.family == "claude-5" and text_format(request):
         raise ModelRefusal("output_config.format: Extra inputs are not permitted")
 
 
@@ -48,13 +48,9 @@ def check_tool_schemas(request: ConverseRequest) -> None:
 
 def _specifications(request: ConverseRequest) -> dict[int, ToolSpecification]:
     """The tools that have a specification, by their index in `toolConfig.tools`."""
-    config = request.get("toolConfig")
-    return {
-        index: tool["toolSpec"] for index, tool in enumerate(config["tools"] if config else ()) if "toolSpec" in tool
-    }
+    return {index: tool["toolSpec"] for index, tool in enumerate(tools_of(request)) if "toolSpec" in tool}
 
 
 def _output_schemas(request: ConverseRequest) -> list[object]:
-    config = request.get("outputConfig")
-    text_format = config.get("textFormat") if config else None
-    return [json.loads(text_format["structure"]["jsonSchema"]["schema"])] if text_format else []
+    output_format = text_format(request)
+    return [json.loads(output_format["structure"]["jsonSchema"]["schema"])] if output_format else []

@@ -2,8 +2,8 @@
 
 from app.converse.request import ConverseRequest, InferenceConfiguration
 from app.emulator.catalog import Model
-from app.emulator.model_rules.model_fields import model_fields
 from app.emulator.model_rules.refusal import ModelRefusal
+from app.emulator.request_parts import model_fields
 from app.wire.json import JsonObject
 
 _ADAPTIVE_FAMILIES = ("claude-5", "claude-4.6")
