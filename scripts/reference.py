@@ -35,8 +35,8 @@ the gateway does not start, and names the variable. `python -m app check` tests 
 Bedrock.
 """
 _STACK = """\
-`deploy.sh` reads the parameters of `service.yml` from `infra/environments/ENVIRONMENT.json`. An administrator gives
-those of `bootstrap.yml` once.
+`deploy.sh` reads the parameters of `service.yml` from the environment's file in `infra/environments`. An administrator
+gives those of `bootstrap.yml` once.
 """
 _ERRORS = """\
 Every failure is one of these classes of `app/errors.py`. An indented class is a special case of the one above it.
