@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Outcrop's image: `build` gathers what runs into one tree, `release` is that tree and nothing else.
+# The image of Outcrop: `build` assembles the root file system, `release` contains it and nothing else.
 ARG PYTHON=3.13
 
 FROM docker.io/library/python:${PYTHON}-slim AS build
@@ -24,7 +24,7 @@ FROM scratch AS release
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Outcrop" \
-      org.opencontainers.image.description="An HTTP gateway before Amazon Bedrock" \
+      org.opencontainers.image.description="An HTTP gateway in front of Amazon Bedrock" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the image with docker, podman or buildah, prints its size by layer, and fails over the budget.
+# Builds the image with docker, podman or buildah, prints the size of its layers, and fails if it exceeds the budget.
 #
 #   ./build_docker.sh [--tag NAME] [--python 3.13] [--target release|debug] [--platform LIST] [--test]
 #
-# --test starts the result under the hard flags (read-only, no capabilities, memory limit) and checks it; needs docker or
-# podman. ENGINE chooses one where there are several. BUILD_OPTIONS and RUN_OPTIONS are handed to it as they are, where a
-# machine needs something special.
+#   --test   also runs the image read-only, without capabilities and with a memory limit, and checks it (docker or podman)
+#
+# Environment: ENGINE names the program, if several are installed. BUILD_OPTIONS and RUN_OPTIONS are added to its commands.
 set -euo pipefail
 cd "$(dirname "$0")"
 source scripts/environment.sh
@@ -18,12 +18,13 @@ while [ $# -gt 0 ]; do
   --target) target=$2 && shift 2 ;;
   --platform) platform=$2 && shift 2 ;;
   --test) test=yes && shift ;;
-  *) stop "unknown argument $1: see the head of build_docker.sh" ;;
+  -h | --help) sed -n '2,8s/^# \{0,1\}//p' build_docker.sh && exit ;;
+  *) stop "unknown argument $1: see ./build_docker.sh --help" ;;
   esac
 done
 
 builder=$(command -v "${ENGINE:-docker}" || command -v buildah || command -v podman) ||
-  stop "docker, podman or buildah is needed to build an image, and none is installed"
+  stop "no program to build an image: install docker, podman or buildah"
 read -ra build_options <<<"${BUILD_OPTIONS:-}"
 read -ra run_options <<<"${RUN_OPTIONS:-}"
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' app/__init__.py)
@@ -32,17 +33,17 @@ build_options+=(--build-arg "PYTHON=$python" --build-arg "VERSION=$version" --bu
 build_options+=(--target "$target" --tag "$tag")
 [ -n "$platform" ] && build_options+=(--platform "$platform")
 
-# Without these, buildah and podman ask for more than a container in a container may have.
-hard() { local most && most=$(ulimit "-H$1") && most=${most/unlimited/-1} && echo "$most:$most"; }
-limits=(--ulimit "nofile=$(hard n)" --ulimit "nproc=$(hard u)")
+# Inside a container, buildah and podman must not raise these limits above the hard limits.
+hard_limit() { local limit && limit=$(ulimit "-H$1") && limit=${limit/unlimited/-1} && echo "$limit:$limit"; }
+limits=(--ulimit "nofile=$(hard_limit n)" --ulimit "nproc=$(hard_limit u)")
 
 started=$SECONDS
 say "building $tag ($target, Python $python) with $(basename "$builder")"
 case $(basename "$builder") in
-# Only docker's own format keeps the health check, and only with --layers does buildah keep what it built before.
+# Only the docker format has a health check. Without --layers, buildah caches nothing.
 buildah) buildah build --layers --format docker "${limits[@]}" "${build_options[@]}" . ;;
 podman) podman build --layers --format docker "${limits[@]}" "${build_options[@]}" . ;;
-# An attestation in each build would push three images for one, and a registry keeps 50; release.yml attests its own.
+# Attestations would push three images per build into a repository that keeps 50; release.yml attests releases itself.
 docker) BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build "${build_options[@]}" . ;;
 esac
 say "built in $((SECONDS - started)) s"
@@ -62,9 +63,9 @@ if [ $test = yes ]; then
   case $(basename "$builder") in
   docker) runner=docker ;;
   *) runner=$(command -v podman) ;;
-  esac || stop "docker or podman is needed to run an image"
+  esac || stop "no program to run the image: install docker or podman, or leave out --test"
   say "checking $tag with $(basename "$runner")"
-  # Python 3.14 takes 9 MB more for the same modules
+  # megabytes; the same modules take 9 MB more on Python 3.14
   idle=80 && [ "$python" = 3.14 ] && idle=90
   PYTHONPATH=. python3 docker/check.py "$runner" "$tag" $idle "${run_options[@]}"
 fi

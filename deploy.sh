@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Brings an image into service, and back: ./deploy.sh deploy|rollback|status --environment NAME [--image ...] [--dry-run]
-# ./deploy.sh --help says more. Needs Python, and docker or buildah and podman where an image is built.
+# Deploys an image to AWS, rolls back to the previous one, or prints the state of an environment.
+#
+#   ./deploy.sh deploy|rollback|status --environment NAME [--image REPOSITORY@sha256:DIGEST] [--dry-run]
+#
+# ./deploy.sh --help lists all options. Needs Python 3.11 to 3.14, and to build an image docker, podman or buildah.
 set -euo pipefail
 cd "$(dirname "$0")"
 source scripts/environment.sh

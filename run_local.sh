@@ -3,7 +3,8 @@
 #
 #   ./run_local.sh [--scripted] [--port N]
 #
-# --scripted leaves the local language model out; --port moves the gateway from 8000.
+#   --scripted   uses the scripted models only, without the local language model
+#   --port N     the gateway listens on port N instead of 8000
 set -euo pipefail
 cd "$(dirname "$0")"
 source scripts/environment.sh
@@ -13,9 +14,9 @@ arguments=("$@")
 while [ $# -gt 0 ]; do
   case $1 in
   --scripted) is_scripted=yes && shift ;;
-  --port) [[ ${2:-} =~ ^[0-9]+$ && $2 -ge 1 && $2 -le 65535 ]] || stop "--port needs a number from 1 to 65535" && shift 2 ;;
-  -h | --help) sed -n '2,6s/^# \{0,1\}//p' run_local.sh && exit ;;
-  *) stop "unknown argument $1: ./run_local.sh [--scripted] [--port N]" ;;
+  --port) [[ ${2:-} =~ ^[0-9]+$ && $2 -ge 1 && $2 -le 65535 ]] || stop "--port ${2:-} is not a port: give a number from 1 to 65535" && shift 2 ;;
+  -h | --help) sed -n '2,7s/^# \{0,1\}//p' run_local.sh && exit ;;
+  *) stop "unknown argument $1: use --scripted, --port N or --help" ;;
   esac
 done
 

@@ -20,7 +20,7 @@ def test_the_dockerfile() -> None:
     result = filled(
         "Dockerfile.template",
         TITLE="Outcrop",
-        DESCRIPTION="An HTTP gateway before Amazon Bedrock",
+        DESCRIPTION="An HTTP gateway in front of Amazon Bedrock",
         LICENSE="Apache-2.0",
         VERSION="0.1.0",
         PYTHON="3.13",
