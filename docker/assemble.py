@@ -1,10 +1,10 @@
 """Assembles the root file system of the release image. Runs in the build stage, with the interpreter that it copies.
 
-    assemble.py ROOT SITE          the interpreter, the closure of its libraries, certificates, and the packages
+    assemble.py ROOT SITE          adds the interpreter, its shared libraries, certificates, and the packages in SITE
     assemble.py --app APP --loading PROGRAM ROOT
-                                   the application, and bytecode of the modules whose files PROGRAM lists (JSON)
+                                   adds the application, and bytecode of the modules whose files PROGRAM lists as JSON
 
-Two steps, so that a change of the application alone rebuilds only the second.
+These are two steps so that a change in the application does not rebuild the layer of the first.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-# parts of the standard library that a server never imports
+# modules of the standard library that a server never imports
 STDLIB_LEFT_OUT = {
     "__pycache__", "config-*", "dist-packages", "site-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data",
     "test", "tests", "tkinter", "turtledemo", "turtle.py", "venv", "EXTERNALLY-MANAGED", "LICENSE.txt",
@@ -29,15 +29,15 @@ STDLIB_LEFT_OUT = {
     "_ctypes_test*", "_xxtest*", "xxlimited*", "xxsubtype*", "_curses*", "_dbm*", "_gdbm*", "readline*", "nis*",
     "ossaudiodev*", "audioop*",
 }  # fmt: skip
-# of each package: what only people and type checkers read
+# files in packages that nothing reads at run time
 PACKAGES_LEFT_OUT = {"__pycache__", "tests", "test", "*.pyi", "*.pyx", "*.pxd", "*.c", "*.h", "bin", "examples"}
 DIST_INFO_KEPT = {"METADATA", "entry_points.txt"}
-# of botocore's 400 services: what resolving credentials, endpoints and Bedrock opens
+# of botocore's data for 400 services: what it opens to resolve credentials and endpoints, and to call Bedrock
 BOTOCORE_DATA_KEPT = {
     "endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json", "bedrock", "bedrock-runtime",
     "sts", "sso", "sso-oidc", "signin",
 }  # fmt: skip
-# interfaces of Google's that OTLP over HTTP does not speak, and names for what Outcrop does not tell of
+# Google APIs that OTLP over HTTP does not use, and attribute names that Outcrop does not use
 TRACING_LEFT_OUT = (
     "google/[!p_]*", "googleapis_common_protos*", "opentelemetry/semconv/_incubating/*/[!_o]*",
     "opentelemetry/semconv/_incubating/*/o[!t]*",
@@ -66,12 +66,12 @@ def main() -> None:
 
 
 def add_interpreter(root: Path) -> None:
-    """The interpreter at its own place, `/bin/python3` as its name, and the standard library."""
+    """Copy the interpreter to the same path, link `/bin/python3` to it, and copy the standard library."""
     interpreter = Path(sys.executable).resolve()
     copy(interpreter, root)
     stdlib = Path(sysconfig.get_path("stdlib"))
     copy_tree(stdlib, root / stdlib.relative_to("/"), STDLIB_LEFT_OUT)
-    # Debian keeps bin, lib and lib64 as links into /usr; elsewhere they are folders
+    # on Debian, bin, lib and lib64 are links into /usr; elsewhere they are directories
     for name in ("bin", "lib", "lib64"):
         link = Path("/") / name
         if link.is_symlink():
@@ -85,7 +85,7 @@ def add_interpreter(root: Path) -> None:
 
 
 def add_packages(root: Path, site: Path) -> None:
-    """The packages, pruned, in /srv/site."""
+    """Copy the packages to /srv/site, without what nothing reads at run time."""
     target = root / "srv" / "site"
     copy_tree(site, target, PACKAGES_LEFT_OUT)
     for info in target.glob("*.dist-info"):
@@ -102,7 +102,7 @@ def add_packages(root: Path, site: Path) -> None:
 
 
 def add_system_files(root: Path) -> None:
-    """Certificates, and names for the one user."""
+    """Add CA certificates, the user `service`, the configuration of name resolution, and /tmp."""
     copy(CERTIFICATES.resolve(), root, as_path=CERTIFICATES)
     etc = root / "etc"
     (etc / "passwd").write_text("service:x:65532:65532::/srv:/nonexistent\n")
@@ -112,10 +112,10 @@ def add_system_files(root: Path) -> None:
 
 
 def add_shared_libraries(root: Path) -> None:
-    """Cut off symbols, add the closure of its shared libraries, and the index by which the loader finds them."""
+    """Add the shared libraries that binaries in `root` need, strip all of them, and write the loader's cache."""
     binaries = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and is_elf(path)]
     needed = {library for binary in binaries for library in libraries_of(binary)}
-    # names are looked up by these, without being linked against
+    # glibc loads these by name when it resolves host names
     needed |= {path for pattern in ("libnss_dns.so.2", "libnss_files.so.2") for path in find_library(pattern)}
     for library in sorted(needed):
         real = library.resolve()
@@ -124,13 +124,13 @@ def add_shared_libraries(root: Path) -> None:
             copy(real, root, as_path=library)
     for path in root.rglob("*"):
         if path.is_file() and not path.is_symlink() and is_elf(path):
-            cut_symbols_off(path)
+            strip_symbols(path)
     (root / "etc" / "ld.so.conf").write_text("\n".join(sorted({str(each.parent) for each in needed})) + "\n")
     subprocess.run(["ldconfig", "-r", str(root)], check=True)
 
 
 def add_application(root: Path, application: Path, program: Path) -> None:
-    """The application in /srv, and bytecode of every module that it loads, never checked against its source again."""
+    """Copy the application to /srv, and compile the modules that it loads to bytecode without a check of the source."""
     here = root / "srv"
     copy_tree(application, here / application.name, {"__pycache__"})
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{here / 'site'}:{here}"}
@@ -144,7 +144,7 @@ def add_application(root: Path, application: Path, program: Path) -> None:
             py_compile.compile(
                 str(inside), dfile=shown, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
             )
-    # what starts the interpreter is loaded before anything can be listed
+    # the interpreter loads encodings at its start, before PROGRAM can list modules
     compileall.compile_dir(
         str(root / Path(stdlib).relative_to("/") / "encodings"), quiet=2, stripdir=str(root), prependdir="/",
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
@@ -152,7 +152,7 @@ def add_application(root: Path, application: Path, program: Path) -> None:
 
 
 def copy(source: Path, root: Path, as_path: Path | None = None) -> None:
-    """Copy one file to the same place below `root`, or to another."""
+    """Copy a file below `root`, to the same path or to `as_path`."""
     target = root / (as_path or source).relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
@@ -160,12 +160,12 @@ def copy(source: Path, root: Path, as_path: Path | None = None) -> None:
 
 
 def copy_tree(source: Path, target: Path, left_out: set[str]) -> None:
-    """Copy a folder without what is left out."""
+    """Copy a directory, except names that match a pattern in `left_out`."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*left_out), dirs_exist_ok=True, symlinks=False)
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove files and folders that exist."""
+    """Remove files and directories, if they exist."""
     for path in list(paths):
         if path.is_dir():
             shutil.rmtree(path)
@@ -174,42 +174,41 @@ def remove(paths: Iterable[Path]) -> None:
 
 
 def is_elf(path: Path) -> bool:
-    """True for a program or a shared library."""
+    """Tell whether a file is an ELF program or shared library."""
     with path.open("rb") as file:
         return file.read(4) == b"\x7fELF"
 
 
-def cut_symbols_off(path: Path) -> None:
-    """Cut off what lies behind the last segment of an ELF file: symbols and debug information, which no loader reads.
+def strip_symbols(path: Path) -> None:
+    """Truncate an ELF file after its last segment, where symbols and debug information follow.
 
-    It takes `strip` for that, and it a package, which takes as long to come as all else; uvloop alone is 14 MB smaller.
-    Source: elf(5).
+    `strip` does the same, but installing its package would double the time of the build. Source: elf(5).
     """
     data = bytearray(path.read_bytes())
     if data[4:6] != _64_BIT_LITTLE_ENDIAN:
         return
     (start,), (size, count) = _LONG.unpack_from(data, 32), _TWO_SHORTS.unpack_from(data, 54)
-    if not count:  # an object file, which nobody loads
+    if not count:  # an object file has no segments
         return
     end = start + size * count
     for segment in range(start, end, size):
         (offset,), (length,) = _LONG.unpack_from(data, segment + 8), _LONG.unpack_from(data, segment + 32)
         end = max(end, offset + length)
-    # the table of sections is gone: its place, the number of its entries, and the one that has their names
+    # clear the offset of the section table, the number of its entries, and the index of the section names
     _LONG.pack_into(data, 40, 0)
     _TWO_SHORTS.pack_into(data, 60, 0, 0)
     path.write_bytes(data[:end])
 
 
 def libraries_of(binary: Path) -> Iterator[Path]:
-    """The shared libraries that the loader finds for a binary, the loader included."""
+    """List the shared libraries of a binary, including the loader."""
     listed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
     for match in re.finditer(r"(?:=> )?(/\S+) \(0x", listed):
         yield Path(match[1])
 
 
 def find_library(name: str) -> Iterator[Path]:
-    """A library by name, in the loader's index."""
+    """Find a library by its name in the loader's cache."""
     listed = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
     for match in re.finditer(rf"^\s*{re.escape(name)} .*=> (\S+)$", listed, re.MULTILINE):
         yield Path(match[1])

@@ -1,8 +1,8 @@
-"""Starts an image under the hard flags, against the embedded Bedrock, and checks what it promises.
+"""Runs an image with the restrictions of production against the embedded Bedrock, and checks it.
 
     check.py ENGINE IMAGE IDLE_MEGABYTES [engine options]
 
-The embedded Bedrock runs from the image too. Both containers share the machine's network, and meet on loopback.
+The embedded Bedrock runs from the same image. Both containers use the network of the host and connect on loopback.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 
-HARD = [
+RESTRICTIONS = [
     "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "256m", "--pids-limit", "64",
     "--network", "host",
 ]  # fmt: skip
@@ -30,7 +30,7 @@ BEDROCK = "outcrop-check-bedrock"
 
 
 def main() -> int:
-    """Run every check; returns 1 if one fails."""
+    """Run every check; return 1 if one fails."""
     engine, image, idle, *options = sys.argv[1:]
     checks = Checks(engine, float(idle))
     with embedded_bedrock(checks, image, options) as upstream, task_role() as credentials:
@@ -53,10 +53,11 @@ STORING = "import app.storage.responses_sqlite, sqlite3; sqlite3.connect(':memor
 
 
 class Checks:
-    """The checks of one image.
+    """Runs the checks of one image.
 
     Args:
-        engine: docker or podman. idle: the most memory in MB when idle.
+        engine: docker or podman.
+        idle: maximum memory in MB when idle.
     """
 
     def __init__(self, engine: str, idle: float) -> None:
@@ -65,21 +66,22 @@ class Checks:
         self.failures = 0
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the engine."""
+        """Run a command of the engine."""
         return subprocess.run([self.engine, *arguments], capture_output=True, text=True, check=False)
 
-    def report(self, succeeded: bool, words: str) -> None:
-        """Print one line, and count failures."""
+    def report(self, succeeded: bool, message: str) -> None:
+        """Print a result, and count failures."""
         self.failures += not succeeded
-        print(f"  {'ok  ' if succeeded else 'FAIL'} {words}", flush=True)
+        print(f"  {'ok  ' if succeeded else 'FAIL'} {message}", flush=True)
 
     def run(self, image: str, options: list[str], upstream: str, credentials: str) -> None:
-        """Start the container, look at it, and stop it.
+        """Start the container, check it, and stop it.
 
         Args:
-            upstream: base URL of an embedded Bedrock. credentials: where ECS would have the keys of a task's role.
+            upstream: base URL of an embedded Bedrock.
+            credentials: URL of the credentials endpoint that ECS provides for a task role.
         """
-        self.look_at_configuration(image)
+        self.check_configuration(image)
         port = free_port()
         base = f"http://127.0.0.1:{port}"
         settings = {
@@ -94,52 +96,52 @@ class Checks:
         }
         environment = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
         self.call("rm", "--force", NAME)
-        started = self.call("create", "--name", NAME, *options, *HARD, *environment, image)
+        started = self.call("create", "--name", NAME, *options, *RESTRICTIONS, *environment, image)
         if started.returncode:
-            self.report(False, f"the container cannot be created: {started.stderr.strip()}")
+            self.report(False, f"creates the container: {started.stderr.strip()}")
             return
         try:
-            self.look_at_service(base)
+            self.check_service(base)
         finally:
             self.call("rm", "--force", NAME)
 
-    def look_at_configuration(self, image: str) -> None:
-        """What the image says of itself."""
+    def check_configuration(self, image: str) -> None:
+        """Check the configuration of the image."""
         (inspected,) = json.loads(self.call("image", "inspect", image).stdout)
         config = inspected.get("Config") or inspected["config"]
         self.report(config.get("User") == "65532:65532", f"runs as user {config.get('User')}")
         names = [entry.partition("=")[0] for entry in config.get("Env", [])]
         suspicious = [name for name in names if "KEY" in name or "SECRET" in name or "TOKEN" in name]
-        self.report(not suspicious, f"holds no secret in its environment {suspicious or ''}")
+        self.report(not suspicious, f"has no secret in its environment {suspicious or ''}")
         labels = config.get("Labels") or {}
-        self.report("org.opencontainers.image.version" in labels, "carries the OCI annotations")
+        self.report("org.opencontainers.image.version" in labels, "has the OCI annotations")
 
-    def look_at_service(self, base: str) -> None:
-        """What the service does."""
+    def check_service(self, base: str) -> None:
+        """Check the running service."""
         before = time.monotonic()
         self.call("start", NAME)
         seconds = wait_for(f"{base}/health", before)
-        self.report(seconds < START_SECONDS, f"answers {seconds:.2f} s after the start (at most {START_SECONDS} s)")
+        self.report(seconds < START_SECONDS, f"responds {seconds:.2f} s after the start (at most {START_SECONDS} s)")
         body = {"messages": [{"role": "user", "content": "hello from the container"}]}
         answer = post(f"{base}/v1/chat/completions", body, "check-key")
-        self.report("hello from the container" in answer, "answers a chat call on a read-only root")
+        self.report("hello from the container" in answer, "serves a chat request on a read-only root")
         self.report("401" in post(f"{base}/v1/chat/completions", body, "wrong"), "refuses a wrong key")
         probe = self.call("exec", NAME, "/bin/python3", "-m", "app.cli.probe")
-        self.report(probe.returncode == 0, f"its health check passes{trouble_of(probe)}")
+        self.report(probe.returncode == 0, f"passes its health check{error_of(probe)}")
         for program in ("/bin/sh", "/bin/bash", "/usr/bin/pip", "/bin/ls"):
             self.report(self.call("exec", NAME, program).returncode != 0, f"has no {program}")
         writing = self.call("exec", NAME, "/bin/python3", "-c", "open('/srv/x', 'w')")
         self.report(writing.returncode != 0, "cannot write to its own files")
         storing = self.call("exec", NAME, "/bin/python3", "-c", STORING)
-        self.report(storing.returncode == 0, f"has SQLite for RESPONSES_STORE{trouble_of(storing)}")
+        self.report(storing.returncode == 0, f"has SQLite for RESPONSES_STORE{error_of(storing)}")
         tracing = self.call("exec", NAME, "/bin/python3", "-c", TRACING)
-        self.report(tracing.returncode == 0, f"has OpenTelemetry for collectors{trouble_of(tracing)}")
+        self.report(tracing.returncode == 0, f"has OpenTelemetry for collectors{error_of(tracing)}")
         megabytes = resident(self.call("inspect", "--format", "{{.State.Pid}}", NAME).stdout.strip())
-        self.report(megabytes < self.idle, f"idles at {megabytes:.0f} MB (at most {self.idle:.0f} MB)")
+        self.report(megabytes < self.idle, f"uses {megabytes:.0f} MB when idle (at most {self.idle:.0f} MB)")
         before = time.monotonic()
         self.call("stop", "--time", "10", NAME)
         code = self.call("inspect", "--format", "{{.State.ExitCode}}", NAME).stdout.strip()
-        self.report(code == "0", f"ends with code {code} on SIGTERM, {time.monotonic() - before:.1f} s after it")
+        self.report(code == "0", f"exits with code {code}, {time.monotonic() - before:.1f} s after SIGTERM")
         logged = self.call("logs", NAME)
         text = logged.stdout + logged.stderr
         self.report("check-key" not in text and SECRET_KEY not in text, "logs no secret")
@@ -147,7 +149,7 @@ class Checks:
 
 @contextlib.contextmanager
 def task_role() -> Iterator[str]:
-    """What ECS has for a task: a URL of a role's keys, here those that the embedded Bedrock knows."""
+    """Serve credentials of the embedded Bedrock as ECS serves those of a task role; yields the URL."""
     keys = {
         "AccessKeyId": ACCESS_KEY,
         "SecretAccessKey": SECRET_KEY,
@@ -172,29 +174,29 @@ def task_role() -> Iterator[str]:
 
 @contextlib.contextmanager
 def embedded_bedrock(checks: Checks, image: str, options: list[str]) -> Iterator[str]:
-    """An embedded Bedrock on a free port; yields its base URL."""
+    """Run an embedded Bedrock on a free port; yields its base URL."""
     port = str(free_port())
     program = ["--entrypoint", "/bin/python3", image, "-m", "app.emulator", "--scripted", "--port", port]
     checks.call("rm", "--force", BEDROCK)
-    started = checks.call("run", "--detach", "--name", BEDROCK, *options, *HARD, *program)
+    started = checks.call("run", "--detach", "--name", BEDROCK, *options, *RESTRICTIONS, *program)
     try:
         seconds = wait_for(f"http://127.0.0.1:{port}/", time.monotonic()) if started.returncode == 0 else math.inf
-        checks.report(seconds < math.inf, f"serves as an embedded Bedrock{trouble_of(started)}")
+        checks.report(seconds < math.inf, f"runs the embedded Bedrock{error_of(started)}")
         yield f"http://127.0.0.1:{port}"
     finally:
         checks.call("rm", "--force", BEDROCK)
 
 
-def trouble_of(ended: subprocess.CompletedProcess[str]) -> str:
-    """What a command that failed said last."""
+def error_of(ended: subprocess.CompletedProcess[str]) -> str:
+    """The end of the error output of a command that failed."""
     return f": {ended.stderr.strip()[-200:]}" if ended.returncode else ""
 
 
 def wait_for(url: str, since: float) -> float:
-    """Wait until anything answers; returns the seconds since `since`, or infinity after 20 of them."""
+    """Wait for any HTTP response; return the seconds since `since`, or infinity after 20 s."""
     while time.monotonic() - since < 20:
         try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 -- a loopback address of our own
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 -- a loopback address
                 return time.monotonic() - since
         except urllib.error.HTTPError:
             return time.monotonic() - since
@@ -204,7 +206,7 @@ def wait_for(url: str, since: float) -> float:
 
 
 def post(url: str, body: object, key: str) -> str:
-    """The body of the answer, or its status where it is an error."""
+    """Send a POST request; return the body of the response, or the status if it is an error."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310
     try:
@@ -215,7 +217,7 @@ def post(url: str, body: object, key: str) -> str:
 
 
 def resident(pid: str) -> float:
-    """The resident memory of a process in MB; infinity if it is not there."""
+    """Return the resident memory of a process in MB, or infinity if there is no such process."""
     try:
         with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
             return next(int(line.split()[1]) / 1000 for line in status if line.startswith("VmRSS"))
@@ -224,7 +226,7 @@ def resident(pid: str) -> float:
 
 
 def free_port() -> int:
-    """A free port on loopback."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
-"""Loads all that the service loads, and prints the files of its modules: assemble.py makes bytecode of just those.
+"""Loads every module that the service uses, and prints their files as JSON: assemble.py compiles these to bytecode.
 
-Serves both programs on loopback and makes a call of each kind, so an image whose gateway does not answer is not built.
+It serves gateway and embedded Bedrock on loopback and sends a request of each kind: a broken gateway fails the build.
 """
 
 import json
@@ -14,18 +14,18 @@ from typing import Any
 import uvicorn
 
 import app.__main__
-import app.cli.probe  # noqa: F401 -- the image's health check
+import app.cli.probe  # noqa: F401 -- the health check of the image
 from app.aws import credential_chain
 from app.config.environment import load_settings
 from app.emulator.auth import Gate
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
 from app.main import create_app
-from app.storage import responses_sqlite  # noqa: F401 -- loaded only where RESPONSES_STORE asks for it
+from app.storage import responses_sqlite  # noqa: F401 -- loaded only if RESPONSES_STORE is set
 
 
 def serve(application: Any) -> str:
-    """Serve an application on a free port of loopback, for as long as the process lives; returns its base URL."""
+    """Serve an application on a free loopback port until the process ends; return the base URL."""
     server = uvicorn.Server(uvicorn.Config(application, port=0, log_config=None, access_log=False))
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
@@ -33,13 +33,13 @@ def serve(application: Any) -> str:
     return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
 
 
-def ask(url: str, body: Any = None) -> None:
-    """Make a request; an answer that is an error ends the build."""
+def send(url: str, body: Any = None) -> None:
+    """Send a request; an error response raises, which fails the build."""
     urllib.request.urlopen(url, json.dumps(body).encode() if body else None).read()  # noqa: S310
 
 
 def main() -> None:
-    """Load, and list."""
+    """Send requests to both programs, then print the files of the loaded modules."""
     bedrock = serve(Emulator(Gate({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER}))))
     os.environ.update(
         AUTH_DISABLED="true",
@@ -53,10 +53,10 @@ def main() -> None:
     gateway = serve(create_app(load_settings()))
     for streamed in (False, True):
         messages = [{"role": "user", "content": "x"}]
-        ask(f"{gateway}/v1/chat/completions", {"messages": messages, "stream": streamed})
+        send(f"{gateway}/v1/chat/completions", {"messages": messages, "stream": streamed})
     for path in ("/health/ready", "/v1/models", "/openapi.json"):
-        ask(gateway + path)
-    # what the gateway asks in a process of its own
+        send(gateway + path)
+    # the gateway runs this program in another process
     credential_chain.answer("endpoints", "bedrock-runtime", "us-east-1")
     credential_chain.answer("identity", "us-east-1")
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}

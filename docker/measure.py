@@ -1,9 +1,9 @@
-"""Prints the size of an image by layer, raw and compressed, and fails over the budget.
+"""Prints the size of an image by layer, raw and compressed, and fails if it exceeds the budget.
 
     measure.py ARCHIVE [--raw MB] [--gzip MB]
 
-ARCHIVE is what `docker save` writes, or `buildah push IMAGE docker-archive:ARCHIVE`. Compressed is gzip at level 6, as
-registries store it and nodes fetch it.
+ARCHIVE is written by `docker save` or `buildah push IMAGE docker-archive:ARCHIVE`. Compressed means gzip level 6, as
+in registries.
 """
 
 import argparse
@@ -16,7 +16,7 @@ MEGABYTE = 1_000_000
 
 
 def main() -> int:
-    """Run the command line; returns 1 over the budget."""
+    """Run the command line; return 1 if the image exceeds the budget."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive")
     parser.add_argument("--raw", type=float, default=85.0, help="budget in MB, uncompressed")
@@ -30,13 +30,13 @@ def main() -> int:
     raw, compressed = (sum(column) / MEGABYTE for column in zip(*sizes, strict=True))
     print(f"  total    {raw:7.1f} MB raw  {compressed:6.1f} MB gzip  (budget {options.raw:.0f} and {options.gzip:.0f})")
     if raw > options.raw or compressed > options.gzip:
-        print("the image is over its budget: look for what docker/assemble.py could leave out")
+        print("the image exceeds its budget: exclude more files in docker/assemble.py")
         return 1
     return 0
 
 
 def extract(archive: tarfile.TarFile, name: str) -> tarfile.ExFileObject:
-    """A member's content."""
+    """Open a file in an archive."""
     member = archive.extractfile(name)
     if member is None:
         raise FileNotFoundError(name)
@@ -44,7 +44,7 @@ def extract(archive: tarfile.TarFile, name: str) -> tarfile.ExFileObject:
 
 
 def measure(layer: bytes) -> tuple[int, int]:
-    """The size of a layer in bytes, raw and gzipped."""
+    """Return the size of a layer in bytes, raw and compressed."""
     raw = gzip.decompress(layer) if layer[:2] == b"\x1f\x8b" else layer
     return len(raw), len(zlib.compress(raw, 6))
 

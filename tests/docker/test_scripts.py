@@ -1,4 +1,4 @@
-"""The scripts of the image, as far as they run without an engine. The image itself is checked by `build_docker.sh --test`."""
+"""The scripts in docker/ that run without a container engine. `build_docker.sh --test` checks the image itself."""
 
 import gzip
 import io
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from docker.assemble import cut_symbols_off
+from docker.assemble import strip_symbols
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ def write_archive(path: Path, *layers: bytes) -> None:
 
 
 @pytest.mark.parametrize(("budget", "code"), [("3", 0), ("2", 1)])
-def test_sizes_are_added_up_and_held_to_the_budget(tmp_path: Path, budget: str, code: int) -> None:
+def test_layer_sizes_are_added_and_compared_with_the_budget(tmp_path: Path, budget: str, code: int) -> None:
     archive = tmp_path / "image.tar"
     write_archive(archive, bytes(2_000_000), gzip.compress(bytes(500_000)))
     ended = subprocess.run(
@@ -38,12 +38,12 @@ def test_sizes_are_added_up_and_held_to_the_budget(tmp_path: Path, budget: str, 
     )
     assert ended.returncode == code
     assert "total        2.5 MB raw     0.0 MB gzip" in ended.stdout
-    assert ("over its budget" in ended.stdout) is (code == 1)
+    assert ("exceeds its budget" in ended.stdout) is (code == 1)
 
 
 @pytest.mark.loopback
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_the_health_check_of_the_image(monkeypatch: pytest.MonkeyPatch, status: int, code: int) -> None:
+def test_health_check_passes_only_if_health_is_200(monkeypatch: pytest.MonkeyPatch, status: int, code: int) -> None:
     import asyncio
 
     from app.cli.probe import probe
@@ -66,7 +66,9 @@ def test_the_health_check_of_the_image(monkeypatch: pytest.MonkeyPatch, status: 
 
 @pytest.mark.loopback
 @pytest.mark.parametrize(("host", "code"), [("0.0.0.0", 0), ("127.0.0.1", 0), ("::1", 1), ("", 0)])
-def test_the_health_check_asks_where_the_gateway_listens(monkeypatch: pytest.MonkeyPatch, host: str, code: int) -> None:
+def test_health_check_connects_to_the_host_that_the_gateway_listens_on(
+    monkeypatch: pytest.MonkeyPatch, host: str, code: int
+) -> None:
     from app.cli.probe import probe
     from tests.servers import gateway
 
@@ -76,7 +78,7 @@ def test_the_health_check_asks_where_the_gateway_listens(monkeypatch: pytest.Mon
         assert probe() == code
 
 
-def test_the_image_holds_no_secret_and_no_root() -> None:
+def test_image_has_no_secret_and_no_root_user() -> None:
     text = (ROOT / "Dockerfile").read_text()
     release = text[text.index("FROM scratch AS release") :]
     assert "USER 65532:65532" in release
@@ -86,13 +88,13 @@ def test_the_image_holds_no_secret_and_no_root() -> None:
         assert word not in text
 
 
-def test_only_what_the_build_needs_is_sent_to_it() -> None:
+def test_build_context_contains_only_what_the_build_needs() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert ignored[0] == "*"
     assert set(ignored[1:5]) == {"!app", "!docker/assemble.py", "!docker/loading.py", "!requirements.txt"}
 
 
-def test_what_is_cut_off_a_library_is_nothing_that_runs(tmp_path: Path) -> None:
+def test_stripped_library_still_works(tmp_path: Path) -> None:
     import httptools
 
     package = tmp_path / "httptools"
@@ -100,8 +102,8 @@ def test_what_is_cut_off_a_library_is_nothing_that_runs(tmp_path: Path) -> None:
     libraries = [*package.rglob("*.so")]
     before = sum(library.stat().st_size for library in libraries)
     for library in libraries:
-        cut_symbols_off(library)
-        cut_symbols_off(library)  # there is no more to cut
+        strip_symbols(library)
+        strip_symbols(library)  # stripping again changes nothing
     assert 0 < sum(library.stat().st_size for library in libraries) <= before
     parse = "import httptools; print(httptools.__file__, httptools.parse_url(b'http://a/b?c').query)"
     ended = subprocess.run([sys.executable, "-c", parse], cwd=tmp_path, capture_output=True, text=True, check=True)

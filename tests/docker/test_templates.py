@@ -1,4 +1,4 @@
-"""The templates for other services, filled in for this one: what comes out is what stands here."""
+"""The templates in docker/, filled in with the values of this project, give the files of this project."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def filled(name: str, **values: str) -> str:
     return fill((ROOT / "docker" / name).read_text(), values)
 
 
-def test_the_dockerfile() -> None:
+def test_dockerfile_template_gives_the_dockerfile() -> None:
     result = filled(
         "Dockerfile.template",
         TITLE="Outcrop",
@@ -31,7 +31,7 @@ def test_the_dockerfile() -> None:
     assert result == (ROOT / "Dockerfile").read_text()
 
 
-def test_continuous_integration() -> None:
+def test_ci_template_gives_the_workflow() -> None:
     result = filled(
         "ci.yml.template",
         PYTHON="3.13",
@@ -42,7 +42,7 @@ def test_continuous_integration() -> None:
     assert result == (ROOT / ".github/workflows/ci.yml").read_text()
 
 
-def test_the_requirements() -> None:
+def test_requirements_template_gives_the_requirements() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     dev = [line for line in (ROOT / "requirements/dev.in").read_text().splitlines() if not line.startswith("#")]
     pins = {"run": project["dependencies"], "develop": dev}
@@ -71,14 +71,14 @@ def test_the_requirements() -> None:
     assert sorted(develop.split("\n")[:-1]) == sorted(pins["develop"])
 
 
-def test_a_name_without_a_value_is_refused() -> None:
+def test_missing_and_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="no value for PORT"):
         fill("EXPOSE @PORT@\n", {})
-    with pytest.raises(ValueError, match="knows no PROT"):
+    with pytest.raises(ValueError, match="has no name PROT"):
         fill("EXPOSE @PORT@\n", {"PORT": "1", "PROT": "2"})
 
 
-def test_the_command_line(tmp_path: Path) -> None:
+def test_command_line_reports_errors_with_code_2(tmp_path: Path) -> None:
     template = tmp_path / "x.template"
     template.write_text("#| PORT: where it listens\nEXPOSE @PORT@\n")
 
