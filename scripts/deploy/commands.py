@@ -186,7 +186,7 @@ class Deployment:
     def _where_to_look(self) -> str:
         return (
             f"read the log: aws logs tail /outcrop/{self._environment.stack} --since 15m --region "
-            f"{self._environment.region}; then DEPLOYMENT.md, Runbook"
+            f"{self._environment.region}; then docs/operate/runbook.md"
         )
 
 

@@ -75,7 +75,7 @@ def load_environment(given: str) -> Environment:
         known = ", ".join(sorted(each.stem for each in FOLDER.glob("*.json"))) or "none"
         raise DeployError(
             f"there is no environment {given}: {path} is missing",
-            f"copy {FOLDER}/example.json to it and fill it in (DEPLOYMENT.md); there are: {known}",
+            f"copy {FOLDER}/example.json to it and fill it in (docs/deploy/aws.md); there are: {known}",
         )
     try:
         environment = Environment.model_validate_json(path.read_bytes())
@@ -88,7 +88,7 @@ def load_environment(given: str) -> Environment:
 
 
 def _wrong(path: Path, faults: list[str]) -> DeployError:
-    return DeployError(f"{path} is wrong: {'; '.join(faults)}", "mend the file; DEPLOYMENT.md explains every line")
+    return DeployError(f"{path} is wrong: {'; '.join(faults)}", "mend the file; docs/deploy/aws.md explains every line")
 
 
 def _faults(environment: Environment, stem: str) -> list[str]:

@@ -34,7 +34,7 @@ def test_every_adjustment_is_explained() -> None:
 def test_every_kind_of_error_is_in_the_runbook() -> None:
     from app import errors
 
-    document = (ROOT / "DEPLOYMENT.md").read_text()
+    document = (ROOT / "docs/operate/runbook.md").read_text()
     kinds = {
         value.kind
         for value in vars(errors).values()
@@ -57,7 +57,7 @@ def test_every_metric_is_in_its_table() -> None:
     metrics.watch("in_flight", "", float)
     metrics.watch("waiting", "", float)
     metrics.watch_breakers(dict)
-    section = (ROOT / "DEPLOYMENT.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    section = (ROOT / "docs/operate/metrics.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
     documented = set(re.findall(r"`(outcrop_[a-z_]+)`", section))
     names = {
         family.name + ("_total" if family.type == "counter" else "")

@@ -48,7 +48,7 @@ def test_what_is_asked_for_is_there(expression: str) -> None:
 
 
 def test_each_alert_has_its_entry_in_the_runbook() -> None:
-    runbook = (ROOT / "DEPLOYMENT.md").read_text().partition("## Runbook")[2]
+    runbook = (ROOT / "docs/operate/runbook.md").read_text().partition("## Alarms")[2]
     entries = set(re.findall(r"`(Outcrop[A-Za-z]+)`", runbook))
     assert entries == {rule["alert"] for rule in RULES}
 

@@ -157,7 +157,7 @@ def test_metrics_are_read_from_lines_that_are_written(caplog: pytest.LogCaptureF
 
 
 def test_every_alarm_has_its_entry_in_the_runbook() -> None:
-    document = (ROOT / "DEPLOYMENT.md").read_text()
+    document = (ROOT / "docs/operate/runbook.md").read_text()
     alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     assert len(alarms) == 6
     for alarm in alarms:
