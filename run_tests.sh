@@ -91,7 +91,7 @@ fast)
 all)
   prepare_llm || true
   prepare_apart linters
-  in_parallel lint lint_infrastructure lint_policies prepare_programs
+  in_parallel lint lint_infrastructure lint_policies lint_documents prepare_programs
   rm -f .coverage .coverage.*
   step "tests" test_quick --cov --cov-report=
   step "timed tests" test_timed

@@ -37,6 +37,11 @@ lint_policies() {
     --framework cloudformation dockerfile github_actions
 }
 
+# lint_documents: a broken link, and a page that is missing from the navigation, fail the build of the site.
+lint_documents() {
+  step "documents" scripts/build_docs.sh
+}
+
 # audit: fails if a production package has a known vulnerability; passes with a message where nothing could be asked.
 audit() {
   local output
