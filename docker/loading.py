@@ -17,7 +17,7 @@ import app.__main__
 import app.cli.probe  # noqa: F401 -- the health check of the image
 from app.aws import credential_chain
 from app.config.environment import load_settings
-from app.emulator.auth import Gate
+from app.emulator.auth import Authenticator
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
 from app.main import create_app
@@ -40,7 +40,7 @@ def send(url: str, body: Any = None) -> None:
 
 def main() -> None:
     """Send requests to both programs, then print the files of the loaded modules."""
-    bedrock = serve(Emulator(Gate({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER}))))
+    bedrock = serve(Emulator(Authenticator({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER}))))
     os.environ.update(
         AUTH_DISABLED="true",
         AWS_ACCESS_KEY_ID=ACCESS_KEY,

@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 
 from app.config.settings import Settings
-from app.emulator.auth import Gate
+from app.emulator.auth import Authenticator
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
 from app.main import create_app
@@ -100,7 +100,7 @@ def serving(application: Any, **options: Any) -> Iterator[str]:
 
 
 def emulator_app() -> Emulator:
-    return Emulator(Gate({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER})))
+    return Emulator(Authenticator({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER})))
 
 
 def gateway_settings(upstream: str, **changes: Any) -> Settings:

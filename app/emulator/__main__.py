@@ -1,4 +1,4 @@
-"""`python -m app.emulator --port 9000`: a Bedrock of one's own, for any program that speaks to Bedrock."""
+"""`python -m app.emulator --port 9000`: an emulated Bedrock for any Bedrock client."""
 
 import argparse
 import socket
@@ -6,10 +6,11 @@ import sys
 
 import uvicorn
 
-from app.emulator.auth import Gate
+from app.emulator.auth import Authenticator
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
+from app.emulator.llm import load_llm
 from app.emulator.protocol import BreakableProtocol
-from app.emulator.server import Emulator, load_llm
+from app.emulator.server import Emulator
 from app.process.signals import exit_normally_on_signals
 
 
@@ -34,9 +35,9 @@ def main() -> int:
     print(f"credentials AWS_ACCESS_KEY_ID={options.access_key} AWS_SECRET_ACCESS_KEY={options.secret_key}")
     print(f"or          AWS_BEARER_TOKEN_BEDROCK={options.bearer}")
     print(f"local model {'loaded' if llm else problem}", flush=True)
-    gate = Gate({options.access_key: options.secret_key}, frozenset({options.bearer}))
+    authenticator = Authenticator({options.access_key: options.secret_key}, frozenset({options.bearer}))
     config = uvicorn.Config(
-        Emulator(gate, llm),
+        Emulator(authenticator, llm),
         http=BreakableProtocol,
         log_level="critical",
         access_log=False,

@@ -1,10 +1,9 @@
-"""The models that this Bedrock has, and what its control plane says of them."""
+"""The models of this Bedrock."""
 
-import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from app.emulator.errors import ServiceError, invalid
+from app.wire.json import JsonObject
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -12,18 +11,17 @@ LLM_ID = "local.smollm2-135m-instruct-v1:0"
 
 Kind = Literal["chat", "embedding", "rerank"]
 
-_GEOGRAPHIES = ("us", "eu", "apac", "global")
-_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z0-9-]*):([0-9]*):([a-z-]+)/(.+)\Z")
-
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """A foundation model.
 
-    family: which of Bedrock's model-side rules hold. tool_choices: what it takes besides `auto`; None: no tools at all.
-    profile_only: cannot be called by its base id. openai: where OpenAI's APIs are served for it, as `runtime` or
-    `mantle` and the path. mantle_id: its id there, where it is another. is_converse: the runtime knows it.
-    max_output_tokens: the most tokens that it answers.
+    family: selects the rules of the model.
+    tool_choices: what it accepts besides `auto`; None if it accepts no tools.
+    profile_only: it cannot be called by its base id.
+    openai: where OpenAI's APIs serve it: `runtime` or `mantle`, followed by the path.
+    mantle_id: its id on mantle, where that differs.
+    is_converse: the runtime serves it.
     """
 
     id: str
@@ -42,10 +40,10 @@ class Model:
 
     @property
     def arn(self) -> str:
-        """Its ARN."""
+        """The ARN."""
         return f"arn:aws:bedrock:{REGION}::foundation-model/{self.id}"
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonObject:
         """Its entry in ListFoundationModels."""
         return {
             "modelArn": self.arn,
@@ -64,7 +62,7 @@ class Model:
 _NO_CHOICE: frozenset[str] = frozenset()
 _ANY_ONLY = frozenset({"any"})
 
-SCENES = (
+SCENARIOS = (
     "echo",
     "long",
     "tools",
@@ -83,7 +81,7 @@ SCENES = (
     "servertool",
 )
 
-MODELS: tuple[Model, ...] = (
+_MODELS: tuple[Model, ...] = (
     Model("anthropic.claude-sonnet-5", "Claude Sonnet 5", "Anthropic", "claude-5", profile_only=True),
     Model("anthropic.claude-opus-4-8", "Claude Opus 4.8", "Anthropic", "claude-5", profile_only=True),
     Model("anthropic.claude-sonnet-4-6", "Claude Sonnet 4.6", "Anthropic", "claude-4.6", profile_only=True),
@@ -167,137 +165,9 @@ MODELS: tuple[Model, ...] = (
     Model("amazon.nova-2-multimodal-embeddings-v1:0", "Nova Multimodal Embeddings", "Amazon", "nova-2", "embedding"),
     Model("cohere.rerank-v3-5:0", "Rerank 3.5", "Cohere", "cohere-rerank", "rerank", inputs=("TEXT",)),
     Model("amazon.rerank-v1:0", "Rerank 1.0", "Amazon", "amazon-rerank", "rerank", inputs=("TEXT",)),
-    *(Model(f"scripted.{scene}-v1:0", f"Scripted: {scene}", "Scripted") for scene in SCENES),
+    *(Model(f"scripted.{scenario}-v1:0", f"Scripted: {scenario}", "Scripted") for scenario in SCENARIOS),
     Model(LLM_ID, "SmolLM2 135M Instruct", "Local", tool_choices=None, inputs=("TEXT",), caching=False),
 )
 
-_BY_ID = {model.id: model for model in MODELS}
-
-
-def find_model(name: str) -> tuple[Model, str]:
-    """The model behind an id, a profile id or an ARN, and the fault that a suffix asks for.
-
-    A suffix stands behind the version of a model: `scripted.echo-v1:0.throttle-2`.
-
-    Raises:
-        ServiceError: in AWS's words.
-    """
-    match = _ARN.match(name)
-    if match is not None and match[3] in ("inference-profile", "application-inference-profile", "foundation-model"):
-        inside = match[4]
-        return _find(inside, is_by_profile=match[3] != "foundation-model")
-    if name.startswith("arn:"):
-        raise invalid("The provided model identifier is invalid.")
-    return _find(name, is_by_profile=False)
-
-
-def find_counted(name: str) -> tuple[Model, str]:
-    """The model whose tokens are counted, by its base id even where it is sold by profile only."""
-    return _find(name, is_by_profile=True)
-
-
-def _find(name: str, *, is_by_profile: bool) -> tuple[Model, str]:
-    geography, _, rest = name.partition(".")
-    if geography in _GEOGRAPHIES:
-        name, is_by_profile = rest, True
-    base, _, fault = name.partition(":0.")
-    base = f"{base}:0" if fault else base
-    model = _BY_ID.get(base)
-    if model is None or not model.is_converse:
-        raise invalid("The provided model identifier is invalid.")
-    if model.profile_only and not is_by_profile:
-        raise invalid(
-            f"Invocation of model ID {name} with on-demand throughput isn\N{RIGHT SINGLE QUOTATION MARK}t supported. "
-            "Retry your request with the ID or ARN of an inference profile that contains this model."
-        )
-    return model, fault
-
-
-def find_on_mantle(name: str) -> tuple[Model, str] | None:
-    """The model that mantle knows by this id, and the fault that a suffix asks for; None where it knows none."""
-    base, _, fault = name.partition(":0.")
-    for model in MODELS:
-        if name == (model.mantle_id or model.id):
-            return model, ""
-        if fault and f"{base}:0" == model.id and model.openai:
-            return model, fault
-    return None
-
-
-def list_foundation_models(query: dict[str, str]) -> dict[str, Any]:
-    """ListFoundationModels, with its filters."""
-    summaries = [model.summary() for model in MODELS if model.is_converse]
-    if wanted := query.get("byProvider"):
-        summaries = [each for each in summaries if each["providerName"].lower() == wanted.lower()]
-    if wanted := query.get("byOutputModality"):
-        summaries = [each for each in summaries if wanted in each["outputModalities"]]
-    if wanted := query.get("byInferenceType"):
-        summaries = [each for each in summaries if wanted in each["inferenceTypesSupported"]]
-    return {"modelSummaries": summaries}
-
-
-def get_foundation_model(name: str) -> dict[str, Any]:
-    """GetFoundationModel, by id or ARN."""
-    model = _BY_ID.get(name.rpartition("/")[2])
-    if model is None:
-        raise ServiceError(
-            "ResourceNotFoundException", "Could not resolve the foundation model from the provided model identifier."
-        )
-    return {"modelDetails": model.summary()}
-
-
-def _profiles() -> list[dict[str, Any]]:
-    return [
-        {
-            "inferenceProfileName": f"{geography.upper()} {model.name}",
-            "description": f"Routes requests to {model.name}.",
-            "inferenceProfileArn": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{geography}.{model.id}",
-            "models": [{"modelArn": model.arn}],
-            "inferenceProfileId": f"{geography}.{model.id}",
-            "status": "ACTIVE",
-            "type": "SYSTEM_DEFINED",
-        }
-        for model in MODELS
-        if model.profile_only
-        for geography in ("us", "global")
-    ]
-
-
-def list_inference_profiles(query: dict[str, str]) -> dict[str, Any]:
-    """ListInferenceProfiles, page by page."""
-    if query.get("type") == "APPLICATION":
-        return {"inferenceProfileSummaries": []}
-    first = _number(query.get("nextToken"), 0, 1_000_000, default=0)
-    size = _number(query.get("maxResults"), 1, 1000, default=100)
-    profiles = _profiles()
-    page: dict[str, Any] = {"inferenceProfileSummaries": profiles[first : first + size]}
-    if first + size < len(profiles):
-        page["nextToken"] = str(first + size)
-    return page
-
-
-def _number(text: str | None, least: int, most: int, *, default: int) -> int:
-    if not text:
-        return default
-    if not text.isdigit() or not least <= int(text) <= most:
-        raise invalid(f"Value '{text}' failed to satisfy constraint: Member must be a number of {least} to {most}")
-    return int(text)
-
-
-def get_inference_profile(name: str) -> dict[str, Any]:
-    """GetInferenceProfile, by id or ARN; an application profile is named after the model that it stands for."""
-    for profile in _profiles():
-        if name in (profile["inferenceProfileId"], profile["inferenceProfileArn"]):
-            return profile
-    match = _ARN.match(name)
-    if match is not None and match[3] == "application-inference-profile" and match[4] in _BY_ID:
-        model = _BY_ID[match[4]]
-        return {
-            "inferenceProfileName": model.name,
-            "inferenceProfileArn": name,
-            "models": [{"modelArn": model.arn}],
-            "inferenceProfileId": model.id,
-            "status": "ACTIVE",
-            "type": "APPLICATION",
-        }
-    raise ServiceError("ResourceNotFoundException", "The specified inference profile was not found.")
+# by id; tests may replace a model
+MODELS = {model.id: model for model in _MODELS}

@@ -1,148 +1,166 @@
-"""Requests are held to botocore's service model: required members, types, lengths, ranges, patterns and enums.
+"""Checks a request against botocore's service model: required members, types, lengths, ranges, patterns and enums.
 
-botocore itself checks only required members and minimum lengths, on the caller's side (contracts 4.2); the service
-checks all of it. Template of the message: kibana#206487, litellm#19384, openclaw#12892 and others: paths are 1-based
-with `.member`, values inside content blocks are not shown.
+The service checks all of these; botocore itself checks only required members and minimum lengths, on the caller's side
+(contracts 4.2). Wording: kibana#206487, litellm#19384, openclaw#12892 and others. Paths are 1-based with `.member`;
+values within content blocks are not shown.
 """
 
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from botocore.model import ServiceModel, Shape
 from botocore.session import Session
 
 from app.emulator.errors import ServiceError, invalid
+from app.wire.json import JsonObject
 
 
-@cache
-def service_model() -> ServiceModel:
-    """Botocore's model of the runtime."""
-    return Session().get_service_model("bedrock-runtime")
-
-
-def check_constraints(operation: str, values: dict[str, Any]) -> None:
-    """Check an operation's input, in JSON wire form, its path parameters included.
+def check_constraints(operation: str, values: JsonObject) -> None:
+    """Check the input of an operation, in JSON wire form, including its path parameters.
 
     Raises:
         ServiceError: SerializationException for a wrong type, ValidationException with every violated constraint.
     """
-    found: list[str] = []
-    _check(service_model().operation_model(operation).input_shape, values, "", found)
-    if found:
-        plural = "s" if len(found) > 1 else ""
-        raise invalid(f"{len(found)} validation error{plural} detected: {'; '.join(found)}")
+    check = _Check()
+    check.value(_service_model().operation_model(operation).input_shape, values, "")
+    if violations := check.violations:
+        plural = "s" if len(violations) > 1 else ""
+        raise invalid(f"{len(violations)} validation error{plural} detected: {'; '.join(violations)}")
 
 
-def _check(shape: Shape, value: Any, path: str, found: list[str]) -> None:
-    match shape.type_name:
-        case "structure" if getattr(shape, "is_document_type", False):
+@cache
+def _service_model() -> ServiceModel:
+    return Session().get_service_model("bedrock-runtime")
+
+
+class _Check:
+    """One check; collects the violated constraints."""
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+        self._by_type: dict[str, Callable[[Shape, object, str], None]] = {
+            "structure": self._structure,
+            "list": self._list,
+            "map": self._map,
+            "string": self._string,
+            "blob": self._blob,
+            "integer": self._integer,
+            "long": self._integer,
+            "float": self._float,
+            "double": self._float,
+            "boolean": self._boolean,
+        }
+
+    def value(self, shape: Shape, value: object, path: str) -> None:
+        """Check one value.
+
+        Raises:
+            ServiceError: SerializationException for a wrong type; ValidationException for a union with other than one
+                member.
+        """
+        check = self._by_type.get(shape.type_name)
+        if check is not None:
+            check(shape, value, path)
+
+    def _structure(self, shape: Shape, value: object, path: str) -> None:
+        if getattr(shape, "is_document_type", False):
             return
-        case "structure":
-            _check_structure(shape, value, path, found)
-        case "list":
-            _expect(value, list, "structure or map" if isinstance(value, dict) else "scalar")
-            _check_bounds(shape, len(value), "length", value, path, found)
-            for place, item in enumerate(value, start=1):
-                _check(shape.member, item, f"{path}.{place}.member", found)
-        case "map":
-            _expect(value, dict, "list" if isinstance(value, list) else "scalar")
-            _check_bounds(shape, len(value), "length", value, path, found)
-            _check_map(shape, value, path, found)
-        case "string":
-            _expect(value, str, _kind(value))
-            _check_bounds(shape, len(value), "length", value, path, found)
-            _check_text(shape, value, path, found)
-        case "blob":
-            _expect(value, str, _kind(value))
-            _check_bounds(shape, len(_decode(value)), "length", value, path, found)
-        case "integer" | "long":
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int)
-                or (shape.type_name == "integer" and value >= 2**31)
-            ):
-                raise _serialization(f"{_kind(value)} can not be converted to an Integer")
-            _check_bounds(shape, value, "value", value, path, found)
-        case "float" | "double":
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise _serialization(f"{_kind(value)} can not be converted to a Float")
-            _check_bounds(shape, value, "value", float(value), path, found)
-        case "boolean":
-            _expect(value, bool, _kind(value))
+        if not isinstance(value, dict):
+            raise _wrong_type(value, "list" if isinstance(value, list) else "scalar")
+        for name in shape.required_members:
+            if value.get(name) is None:
+                self.violations.append(
+                    f"Value at '{_join(path, name)}' failed to satisfy constraint: Member must not be null"
+                )
+        known = [name for name in shape.members if value.get(name) is not None]
+        if getattr(shape, "is_tagged_union", False) and len(known) != 1:
+            raise invalid(f"The {shape.name} object at {path} must set exactly one of: {', '.join(shape.members)}.")
+        for name in known:
+            self.value(shape.members[name], value[name], _join(path, name))
 
+    def _list(self, shape: Shape, value: object, path: str) -> None:
+        if not isinstance(value, list):
+            raise _wrong_type(value, "structure or map" if isinstance(value, dict) else "scalar")
+        self._bounds(shape, len(value), "length", value, path)
+        for position, item in enumerate(value, start=1):
+            self.value(shape.member, item, f"{path}.{position}.member")
 
-def _check_structure(shape: Any, value: Any, path: str, found: list[str]) -> None:
-    _expect(value, dict, "list" if isinstance(value, list) else "scalar")
-    for name in shape.required_members:
-        if value.get(name) is None:
-            found.append(f"Value at '{_join(path, name)}' failed to satisfy constraint: Member must not be null")
-    known = [name for name in shape.members if value.get(name) is not None]
-    if getattr(shape, "is_tagged_union", False) and len(known) != 1:
-        raise invalid(f"The {shape.name} object at {path} must set exactly one of: {', '.join(shape.members)}.")
-    for name in known:
-        _check(shape.members[name], value[name], _join(path, name), found)
+    def _map(self, shape: Shape, value: object, path: str) -> None:
+        if not isinstance(value, dict):
+            raise _wrong_type(value, "list" if isinstance(value, list) else "scalar")
+        self._bounds(shape, len(value), "length", value, path)
+        for key, item in value.items():
+            entry = _Check()
+            entry.value(shape.key, key, path)
+            entry.value(shape.value, item, path)
+            if entry.violations:
+                rules = ", ".join(violation.partition("constraint: ")[2] for violation in entry.violations)
+                self.violations.append(
+                    f"Value at '{path}' failed to satisfy constraint: Map value must satisfy constraint: [{rules}]"
+                )
 
+    def _string(self, shape: Shape, value: object, path: str) -> None:
+        if not isinstance(value, str):
+            raise _wrong_type(value, _json_type(value))
+        self._bounds(shape, len(value), "length", value, path)
+        if shape.enum and value not in shape.enum:
+            self._report(value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+        pattern = shape.metadata.get("pattern")
+        if pattern and not re.fullmatch(pattern, value):
+            self._report(value, path, f"Member must satisfy regular expression pattern: {pattern}")
 
-def _check_map(shape: Any, value: dict[str, Any], path: str, found: list[str]) -> None:
-    for key, item in value.items():
-        inner: list[str] = []
-        _check(shape.key, key, path, inner)
-        _check(shape.value, item, path, inner)
-        if inner:
-            rules = ", ".join(fault.partition("constraint: ")[2] for fault in inner)
-            found.append(
-                f"Value at '{path}' failed to satisfy constraint: Map value must satisfy constraint: [{rules}]"
-            )
+    def _blob(self, shape: Shape, value: object, path: str) -> None:
+        if not isinstance(value, str):
+            raise _wrong_type(value, _json_type(value))
+        try:
+            size = len(b64decode(value, validate=True))
+        except (Base64Error, ValueError):
+            raise _serialization_error("Invalid base64 value") from None
+        self._bounds(shape, size, "length", value, path)
 
+    def _integer(self, shape: Shape, value: object, path: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or (shape.type_name == "integer" and value >= 2**31):
+            raise _serialization_error(f"{_json_type(value)} can not be converted to an Integer")
+        self._bounds(shape, value, "value", value, path)
 
-def _check_text(shape: Any, value: str, path: str, found: list[str]) -> None:
-    if shape.enum and value not in shape.enum:
-        _report(found, value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
-    pattern = shape.metadata.get("pattern")
-    if pattern and not re.fullmatch(pattern, value):
-        _report(found, value, path, f"Member must satisfy regular expression pattern: {pattern}")
+    def _float(self, shape: Shape, value: object, path: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _serialization_error(f"{_json_type(value)} can not be converted to a Float")
+        self._bounds(shape, value, "value", float(value), path)
 
+    def _boolean(self, _: Shape, value: object, __: str) -> None:
+        if not isinstance(value, bool):
+            raise _wrong_type(value, _json_type(value))
 
-def _check_bounds(shape: Shape, size: float, what: str, value: Any, path: str, found: list[str]) -> None:
-    least, most = shape.metadata.get("min"), shape.metadata.get("max")
-    if least is not None and size < least:
-        _report(found, value, path, f"Member must have {what} greater than or equal to {least}")
-    if most is not None and size > most:
-        _report(found, value, path, f"Member must have {what} less than or equal to {most}")
+    def _bounds(self, shape: Shape, size: float, what: str, value: object, path: str) -> None:
+        least, most = shape.metadata.get("min"), shape.metadata.get("max")
+        if least is not None and size < least:
+            self._report(value, path, f"Member must have {what} greater than or equal to {least}")
+        if most is not None and size > most:
+            self._report(value, path, f"Member must have {what} less than or equal to {most}")
 
-
-def _report(found: list[str], value: Any, path: str, rule: str) -> None:
-    is_shown = isinstance(value, str | int | float) and (
-        ".content." not in path and not path.startswith("requestMetadata")
-    )
-    shown = f" '{value}'" if is_shown else ""
-    found.append(f"Value{shown} at '{path}' failed to satisfy constraint: {rule}")
+    def _report(self, value: object, path: str, rule: str) -> None:
+        is_shown = isinstance(value, str | int | float) and (
+            ".content." not in path and not path.startswith("requestMetadata")
+        )
+        shown = f" '{value}'" if is_shown else ""
+        self.violations.append(f"Value{shown} at '{path}' failed to satisfy constraint: {rule}")
 
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _decode(value: str) -> bytes:
-    try:
-        return b64decode(value, validate=True)
-    except (Base64Error, ValueError):
-        raise _serialization("Invalid base64 value") from None
+def _wrong_type(value: object, found: str) -> ServiceError:
+    if isinstance(value, dict | list):
+        return _serialization_error(f"Start of {found} found where not expected")
+    return _serialization_error(f"{found} can not be converted")
 
 
-def _expect(value: Any, kind: type, found: str) -> None:
-    if not isinstance(value, kind):
-        raise _serialization(
-            f"Start of {found} found where not expected"
-            if isinstance(value, dict | list)
-            else f"{found} can not be converted"
-        )
-
-
-def _kind(value: Any) -> str:
+def _json_type(value: object) -> str:
     if isinstance(value, dict):
         return "structure or map"
     if isinstance(value, list):
@@ -152,5 +170,5 @@ def _kind(value: Any) -> str:
     )
 
 
-def _serialization(message: str) -> ServiceError:
+def _serialization_error(message: str) -> ServiceError:
     return ServiceError("SerializationException", message, is_front_end=True)

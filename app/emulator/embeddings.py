@@ -1,4 +1,4 @@
-"""The embedding families over InvokeModel. Shapes: the recordings of Titan v2, Cohere v3 and v4, and Nova.
+"""Embedding models over InvokeModel. Shapes: the recordings of Titan v2, Cohere v3 and v4, and Nova.
 
 A vector is made from the hash of its text: the same text gives the same vector, of unit length.
 """
@@ -6,65 +6,63 @@ A vector is made from the hash of its text: the same text gives the same vector,
 import hashlib
 import math
 import struct
-from typing import Any
 
 from app.emulator.catalog import Model
 from app.emulator.errors import MALFORMED, invalid
 from app.emulator.tokens import count_text
+from app.wire.json import JsonObject
 
 _MAX_BATCH = 96
 
 
-def embed(model: Model, body: Any) -> tuple[dict[str, Any], int]:
-    """The answer of an embedding model, and the tokens of its input.
+def embed(model: Model, body: object) -> tuple[JsonObject, int]:
+    """The response of an embedding model, and its input tokens.
 
     Raises:
-        ServiceError: the body is not what the family takes.
+        ServiceError: the body does not fit the model's family.
     """
-    if not isinstance(body, dict):
-        raise invalid(MALFORMED)
+    document = _object(body)
     match model.family:
         case "titan-1":
-            text = _text(body.get("inputText"))
+            text = _text(document.get("inputText"))
             return {"embedding": vector(text, 1536), "inputTextTokenCount": count_text(text)}, count_text(text)
         case "titan-2":
-            return _titan_2(body)
+            return _titan_2(document)
         case "nova-2":
-            return _nova_2(body)
+            return _nova_2(document)
         case _:
-            return _cohere(body, is_v4=model.family == "cohere-4")
+            return _cohere(document, is_v4=model.family == "cohere-4")
 
 
 def vector(text: str, dimensions: int) -> list[float]:
-    """A unit vector that stands for a text."""
+    """A unit vector for a text."""
     raw = b"".join(hashlib.sha256(f"{block}:{text}".encode()).digest() for block in range(-(-dimensions // 8)))
     values = [number / 2**31 - 1.0 for (number,) in struct.iter_unpack(">I", raw)][:dimensions]
     norm = math.sqrt(sum(value * value for value in values))
     return [value / norm for value in values]
 
 
-def _titan_2(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _titan_2(body: JsonObject) -> tuple[JsonObject, int]:
     text = _text(body.get("inputText"))
-    dimensions = _dimensions(body.get("dimensions", 1024), (256, 512, 1024))
-    made = vector(text, dimensions)
+    embedding = vector(text, _dimensions(body.get("dimensions", 1024), (256, 512, 1024)))
     tokens = count_text(text)
-    return {"embedding": made, "embeddingsByType": {"float": made}, "inputTextTokenCount": tokens}, tokens
+    return {"embedding": embedding, "embeddingsByType": {"float": embedding}, "inputTextTokenCount": tokens}, tokens
 
 
-def _nova_2(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _nova_2(body: JsonObject) -> tuple[JsonObject, int]:
     parameters = _object(body.get("singleEmbeddingParams"))
     text = _text(_object(parameters.get("text")).get("value"))
-    made = vector(text, _dimensions(parameters.get("embeddingDimension", 3072), (256, 384, 1024, 3072)))
-    return {"embeddings": [{"embeddingType": "TEXT", "embedding": made}]}, count_text(text)
+    embedding = vector(text, _dimensions(parameters.get("embeddingDimension", 3072), (256, 384, 1024, 3072)))
+    return {"embeddings": [{"embeddingType": "TEXT", "embedding": embedding}]}, count_text(text)
 
 
-def _cohere(body: dict[str, Any], *, is_v4: bool) -> tuple[dict[str, Any], int]:
+def _cohere(body: JsonObject, *, is_v4: bool) -> tuple[JsonObject, int]:
     texts = body.get("texts")
     if not isinstance(texts, list) or not texts or len(texts) > _MAX_BATCH or "input_type" not in body:
         raise invalid(MALFORMED)
     dimensions = _dimensions(body.get("output_dimension", 1536), (256, 512, 1024, 1536)) if is_v4 else 1024
     vectors = [vector(_text(text), dimensions) for text in texts]
-    answer: dict[str, Any] = {
+    answer: JsonObject = {
         "id": hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32],
         "texts": texts,
         "response_type": "embeddings_by_type" if is_v4 else "embeddings_floats",
@@ -73,19 +71,19 @@ def _cohere(body: dict[str, Any], *, is_v4: bool) -> tuple[dict[str, Any], int]:
     return answer, sum(count_text(text) for text in texts)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise invalid(MALFORMED)
     return value
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _object(value: object) -> JsonObject:
     if not isinstance(value, dict):
         raise invalid(MALFORMED)
     return value
 
 
-def _dimensions(value: Any, allowed: tuple[int, ...]) -> int:
-    if value not in allowed or isinstance(value, float):
+def _dimensions(value: object, allowed: tuple[int, ...]) -> int:
+    if not isinstance(value, int) or value not in allowed:
         raise invalid(MALFORMED)
-    return int(value)
+    return value

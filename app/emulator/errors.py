@@ -1,11 +1,11 @@
-"""An error as Bedrock sends it."""
+"""Errors as Bedrock sends them."""
 
 _BEDROCK = "http://internal.amazon.com/coral/com.amazon.bedrock/"
-_FRONT_DOOR = "http://internal.amazon.com/coral/com.amazon.coral.service/"
+_FRONT_END = "http://internal.amazon.com/coral/com.amazon.coral.service/"
 
 MALFORMED = "Malformed input request, please reformat your input and try again."
 
-STATUS = {
+_STATUS = {
     "AccessDeniedException": 403,
     "ExpiredTokenException": 403,
     "InternalServerException": 500,
@@ -27,9 +27,9 @@ class ServiceError(Exception):
     """An exception of the service.
 
     Args:
-        name: the exception, as `ThrottlingException`. message: AWS's wording.
+        name: of the exception, such as `ThrottlingException`. message: AWS's wording.
         extra: further members of the body. headers: further headers.
-        is_front_end: refused before it reached Bedrock; then the body says `Message`.
+        is_front_end: AWS's front end refuses the request before Bedrock sees it; then the body says `Message`.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class ServiceError(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status that goes with the name."""
-        return STATUS[self.name]
+        """The HTTP status."""
+        return _STATUS[self.name]
 
     @property
     def error_type(self) -> str:
         """The value of `x-amzn-ErrorType`, with its namespace, as seen in raw captures (agentgateway#3254)."""
-        return f"{self.name}:{_FRONT_DOOR if self.is_front_end else _BEDROCK}"
+        return f"{self.name}:{_FRONT_END if self.is_front_end else _BEDROCK}"
 
     @property
     def body(self) -> dict[str, object]:
@@ -70,5 +70,5 @@ def invalid(message: str) -> ServiceError:
 
 
 def model_refused(message: str) -> ServiceError:
-    """A ValidationException that came from the model's own layer, with the prefix that Converse gives it."""
+    """A ValidationException of the model itself, with the prefix of Converse."""
     return invalid(f"The model returned the following errors: {message}")

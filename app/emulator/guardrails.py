@@ -1,22 +1,21 @@
-"""ApplyGuardrail: one guardrail that blocks a single word, so that both outcomes can be had."""
-
-from typing import Any
+"""One guardrail, which blocks a single word, so that both outcomes of ApplyGuardrail can be had."""
 
 from app.converse.request import GuardrailConfiguration
 from app.emulator.errors import ServiceError, invalid
+from app.wire.json import JsonObject
 
 GUARDRAIL = "outcropguard"
 BLOCKED_WORD = "forbidden"
 BLOCKED_MESSAGE = "Sorry, the guardrail blocked this."
 
-_UNITS = ("topic", "content", "word", "sensitiveInformation", "contextualGrounding")
+_POLICIES = ("topic", "content", "word", "sensitiveInformation", "contextualGrounding")
 
 
 def is_blocked(config: GuardrailConfiguration, text: str) -> bool:
-    """True if a Converse call with this guardrailConfig is stopped at its input.
+    """True if the guardrail of a Converse call blocks its input.
 
     Raises:
-        ServiceError: no such guardrail, or no version of it is named.
+        ServiceError: no such guardrail, or its version is missing.
     """
     if not config:
         return False
@@ -25,10 +24,10 @@ def is_blocked(config: GuardrailConfiguration, text: str) -> bool:
 
 
 def check_guardrail(identifier: str, version: str) -> None:
-    """Refuse a call that names no guardrail that there is.
+    """Check the guardrail that a call names.
 
     Raises:
-        ServiceError: no such guardrail, or no version of it is named.
+        ServiceError: no such guardrail, or its version is missing.
     """
     if not identifier or not version:
         raise invalid("The guardrailIdentifier and guardrailVersion fields must be defined together.")
@@ -36,8 +35,8 @@ def check_guardrail(identifier: str, version: str) -> None:
         raise invalid("The provided guardrail identifier is invalid.")
 
 
-def apply_guardrail(identifier: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The assessment of a content.
+def apply_guardrail(identifier: str, request: JsonObject) -> JsonObject:
+    """The response of ApplyGuardrail.
 
     Raises:
         ServiceError: no such guardrail.
@@ -52,7 +51,7 @@ def apply_guardrail(identifier: str, request: dict[str, Any]) -> dict[str, Any]:
         "action": "GUARDRAIL_INTERVENED" if is_blocked else "NONE",
         "outputs": [{"text": BLOCKED_MESSAGE}] if is_blocked else [],
         "assessments": [{"wordPolicy": {"customWords": [match], "managedWordLists": []}}] if is_blocked else [],
-        "usage": {f"{unit}PolicyUnits": int(unit == "word") for unit in _UNITS}
+        "usage": {f"{policy}PolicyUnits": int(policy == "word") for policy in _POLICIES}
         | {"sensitiveInformationPolicyFreeUnits": 0},
         "guardrailCoverage": {"textCharacters": {"guarded": characters, "total": characters}},
     }

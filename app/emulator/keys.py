@@ -1,4 +1,4 @@
-"""The keys that the embedded Bedrock takes unless told otherwise. They open an emulator, and nothing else."""
+"""The default keys of the emulator. They give access to nothing else."""
 
 ACCESS_KEY = "AKIAOUTCROPEMULATOR0"
 SECRET_KEY = "outcrop-emulator-secret-key-0000000000000"  # noqa: S105  # nosec B105

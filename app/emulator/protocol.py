@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with a way to break a connection without a word: no ASGI message can."""
+"""uvicorn's HTTP protocol, with a way to abort a connection, for which ASGI has no message."""
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -6,7 +6,7 @@ ABORT = "outcrop.abort"
 
 
 class BreakableProtocol(HttpToolsProtocol):
-    """Hands each request the means to abort its connection, in `scope["extensions"]`."""
+    """Adds to each request's `scope["extensions"]` a function that aborts its connection."""
 
     def on_message_begin(self) -> None:
         """Begin a request."""

@@ -1,27 +1,27 @@
-"""Rerank over InvokeModel. A score is the share of the question's words that a document has."""
+"""Rerank models over InvokeModel. A document's score is the share of the query's words that it contains."""
 
 import re
-from typing import Any
 
 from app.emulator.catalog import Model
 from app.emulator.errors import MALFORMED, invalid
+from app.wire.json import JsonObject
 
-_MEMBERS = frozenset({"query", "documents", "top_n"})
+_FIELDS = frozenset({"query", "documents", "top_n"})
 
 
-def rerank(model: Model, body: Any) -> dict[str, Any]:
-    """The answer of a rerank model.
+def rerank(model: Model, body: object) -> JsonObject:
+    """The response of a rerank model.
 
     Raises:
-        ServiceError: the body is not what the family takes.
+        ServiceError: the body does not fit the model's family.
     """
-    members = _MEMBERS | {"api_version"} if model.family == "cohere-rerank" else _MEMBERS
-    if not isinstance(body, dict) or not {"query", "documents"} <= body.keys() <= members:
+    fields = _FIELDS | {"api_version"} if model.family == "cohere-rerank" else _FIELDS
+    if not isinstance(body, dict) or not {"query", "documents"} <= body.keys() <= fields:
         raise invalid(MALFORMED)
-    if "api_version" in members and body.get("api_version", 1) < 2:
+    if "api_version" in fields and body.get("api_version", 1) < 2:
         raise invalid("Malformed input request: #/api_version: 1 is not greater or equal to 2, please reformat.")
-    asked = _words(body["query"])
-    scores = [len(asked & _words(text)) / max(1, len(asked)) for text in body["documents"]]
+    query = _words(body["query"])
+    scores = [len(query & _words(text)) / max(1, len(query)) for text in body["documents"]]
     best = sorted(range(len(scores)), key=lambda index: (-scores[index], index))[: body.get("top_n", len(scores))]
     return {"results": [{"index": index, "relevance_score": scores[index]} for index in best]}
 

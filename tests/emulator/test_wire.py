@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, EventStreamError
 
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
-from app.emulator.wire import FrameWriter
+from app.emulator.stream_writers import FrameWriter
 from app.wire.eventstream import FrameDecoder
 
 pytestmark = pytest.mark.loopback

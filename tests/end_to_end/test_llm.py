@@ -8,7 +8,7 @@ import openai
 import pytest
 from botocore.exceptions import ClientError
 
-from app.emulator.auth import Gate
+from app.emulator.auth import Authenticator
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.llm import LlmMissing, LocalModel
 from app.emulator.protocol import BreakableProtocol
@@ -29,7 +29,7 @@ def base() -> Iterator[str]:
         llm = LocalModel()
     except LlmMissing as missing:
         pytest.skip(f"the local language model does not fit this platform: {missing}")
-    emulator = Emulator(Gate({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER})), llm)
+    emulator = Emulator(Authenticator({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER})), llm)
     with serving(emulator, http=BreakableProtocol) as url, gateway(url) as made:
         yield made
 

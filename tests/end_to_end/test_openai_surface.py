@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 
-from app.emulator.openai_events import seal
+from app.emulator.openai_api.encrypted_reasoning import encrypt
 from app.wire import json
 from tests.end_to_end.watching import Watched
 from tests.servers import KEY, gateway, http_reply, read_request, serving, upstream
@@ -120,7 +120,7 @@ def test_a_loop_of_calls_with_thoughts_that_come_back_byte_equal(client: openai.
     assert sent[0].startswith("rsn_")
     assert sealed.startswith("oc1.")
     # what reached Bedrock is what Bedrock gave out, and the embedded one checked that it is unchanged
-    assert sent[0] == seal(json.loads(_inside(sent[0])))
+    assert sent[0] == encrypt(json.loads(_inside(sent[0])))
 
 
 def _inside(encrypted: str) -> bytes:

@@ -141,11 +141,8 @@ def test_a_profile_that_is_refused_is_forgotten_and_one_that_never_worked_not_re
 
 def test_many_calls_of_one_request_all_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
     titan = "amazon.titan-embed-text-v2:0"
-    found = catalog._BY_ID[titan]
-    sold_by_profile = dataclasses.replace(found, profile_only=True)
-    monkeypatch.setitem(catalog._BY_ID, titan, sold_by_profile)
-    models = tuple(sold_by_profile if model.id == titan else model for model in catalog.MODELS)
-    monkeypatch.setattr(catalog, "MODELS", models)
+    sold_by_profile = dataclasses.replace(catalog.MODELS[titan], profile_only=True)
+    monkeypatch.setitem(catalog.MODELS, titan, sold_by_profile)
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         for _ in range(2):
             body = {"model": titan, "input": [f"text {place}" for place in range(20)]}
