@@ -168,7 +168,7 @@ def gateway(upstream_port: int, core: int, *program: str, **settings: str) -> It
 
 @contextlib.contextmanager
 def relay(upstream_port: int, core: int) -> Iterator[Process]:
-    """The relay that looks at nothing."""
+    """Run the byte-for-byte proxy."""
     port = free_port()
     with running([sys.executable, "-m", "benchmarks.relay", str(port), str(upstream_port)], port, core) as process:
         yield process

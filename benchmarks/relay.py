@@ -1,7 +1,6 @@
-"""A relay that looks at nothing: each caller's bytes go to a connection of their own to the upstream, and back.
+"""A byte-for-byte proxy: each caller's bytes go to a connection of their own to the upstream, and back.
 
-It tells what the event loop and the kernel cost before anything is done with a byte: less than this no gateway on them
-can cost. Run as a process of its own: `python -m benchmarks.relay PORT UPSTREAM`.
+It measures what the event loop and the kernel cost: the lower bound for a gateway built on them. Run as a process of its own: `python -m benchmarks.relay PORT UPSTREAM`.
 """
 
 import asyncio

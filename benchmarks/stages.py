@@ -25,32 +25,32 @@ _SECONDS = 0.001
 LOOP = "event loop and kernel"
 # by the beginning of a module's name; the first that fits
 STAGES = {
-    "app.server.protocol": "HTTP from and to the caller",
-    "uvicorn.": "HTTP from and to the caller",
+    "app.server.protocol": "HTTP with the caller",
+    "uvicorn.": "HTTP with the caller",
     "app.dialects.http.middleware": "log, metrics, trace",
     "app.observability": "log, metrics, trace",
     "logging": "log, metrics, trace",
     "app.governance": "authentication and limits",
-    "app.dialects.http.endpoint": "the door",
-    "app.dialects.http.request_body": "the door",
-    "app.dialects.http.response_sender": "the door",
-    "app.dialects": "the caller's dialect",
-    "app.converse": "the caller's dialect",
-    "app.adaptation": "tailoring to the model",
-    "app.models": "tailoring to the model",
-    "app.routing": "routes, breakers, retries",
-    "app.execution": "routes, breakers, retries",
+    "app.dialects.http.endpoint": "endpoint: body, permit, response",
+    "app.dialects.http.request_body": "endpoint: body, permit, response",
+    "app.dialects.http.response_sender": "endpoint: body, permit, response",
+    "app.dialects": "translation",
+    "app.converse": "translation",
+    "app.adaptation": "adaptation to the model",
+    "app.models": "adaptation to the model",
+    "app.routing": "executor, routing, retries",
+    "app.execution": "executor, routing, retries",
     "app.bedrock.signing": "signing",
     "app.bedrock.credentials": "signing",
     "app.wire.sigv4": "signing",
-    "app.bedrock": "HTTP to Bedrock",
-    "starlette.": "the door",
-    "fastapi.": "the door",
+    "app.bedrock": "HTTP with Bedrock",
+    "starlette.": "endpoint: body, permit, response",
+    "fastapi.": "endpoint: body, permit, response",
 }
 
 
 def stage_of(module: str) -> str | None:
-    """The stage of a module, if it has one: what everybody uses, as the JSON door, belongs to whoever calls it."""
+    """Return the stage of a module. Shared codecs have none: their cost belongs to the caller."""
     return next((stage for start, stage in STAGES.items() if module.startswith(start)), None)
 
 
@@ -71,12 +71,12 @@ def count_stages(counts: Counter[str]) -> None:
 
 
 def stages(upstream: int, core: int) -> dict[str, dict[str, float]]:
-    """Microseconds of CPU in each stage: of a chat request, of one in the native lane, and of a streamed chunk."""
+    """Return the microseconds of CPU per stage of a chat request, of a request in mode native, and of a streamed chunk."""
     return {
         "a chat request": _stages(
             upstream, core, lambda process: whole(process, figures.whole_call(process.port), total=20_000)
         ),
-        "a native request": _stages(
+        "a request in mode native": _stages(
             upstream, core, lambda process: whole(process, figures.native_call(process.port), total=20_000)
         ),
         "a streamed chunk": _stages(
@@ -86,7 +86,7 @@ def stages(upstream: int, core: int) -> dict[str, dict[str, float]]:
 
 
 def _stages(upstream: int, core: int, run: Callable[[Process], Load], parts: int = 1) -> dict[str, float]:
-    """The stages of what `run` asks for. parts: of which each answer has so many."""
+    """Return the stages of what `run` sends. parts: number of chunks of an answer."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "stages.json"
         with gateway(upstream, core, "benchmarks.stages", str(file)) as process:

@@ -26,56 +26,56 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether it is what it must be."""
+        """Say whether the value is within its bound."""
         if self.must is None:
             return ""
         is_better = self.value >= self.must if self.is_rate else self.value <= self.must
         return "holds" if is_better else "misses"
 
     def as_json(self) -> dict[str, Any]:
-        """For the file of results."""
+        """Return the row for the file of results."""
         return {**asdict(self), "verdict": self.verdict}
 
 
 def best(runs: int, run: Callable[[], Load]) -> Load:
-    """Of several runs the one that cost least: what disturbs a machine only ever adds."""
+    """Return the cheapest of several runs, because disturbances only add cost."""
     return min((run() for _ in range(runs)), key=lambda load: load.cpu)
 
 
 def ceiling(upstream: int) -> Iterator[Row]:
-    """What the upstream and the callers can do without a gateway between them."""
+    """Measure the upstream and the load generator without a gateway between them."""
     load = measure(None, repeat(bedrock_call(upstream), upstream, 16, 20_000))
-    yield Row("upstream and callers alone: requests a second", "1/s", load.rate)
+    yield Row("load generator without a gateway: requests per second", "1/s", load.rate)
     slow = bedrock_stream_call(upstream, 100, 50)
     load = measure(None, at_once(slow, upstream, 1000, 1.0))
-    yield Row("upstream and callers alone: 1,000 slow streams, p99 gap", "ms", load.gap_ms(0.99))
+    yield Row("load generator without a gateway: 1,000 slow streams, p99 gap", "ms", load.gap_ms(0.99))
     load = measure(None, at_once(slow, upstream, 5000, 4.0))
-    yield Row("upstream and callers alone: 5,000 slow streams, p99 gap", "ms", load.gap_ms(0.99))
+    yield Row("load generator without a gateway: 5,000 slow streams, p99 gap", "ms", load.gap_ms(0.99))
 
 
 def costs(gateway: Process, relay: Process, upstream: int) -> Iterator[Row]:
-    """What requests cost, and what they would if nothing were done with them."""
+    """Measure requests through the gateway and through a byte-for-byte proxy."""
     port = gateway.port
     floor = best(3, lambda: whole(relay, bedrock_call(relay.port)))
-    yield Row("a relay that looks at nothing, CPU a request", "us", floor.cpu_us)
+    yield Row("byte-for-byte proxy, CPU per request", "us", floor.cpu_us)
     chat = best(3, lambda: whole(gateway, figures.whole_call(port)))
-    yield Row("CPU a chat request, 1.6 KB", "us", chat.cpu_us, 220, 150)
+    yield Row("CPU per chat request, 1.6 KB", "us", chat.cpu_us, 220, 150)
     native = best(3, lambda: whole(gateway, figures.native_call(port)))
-    yield Row("native lane, CPU a request", "us", native.cpu_us)
-    yield Row("native lane, of the translated cost", "", native.cpu_us / chat.cpu_us, 0.7, 0.5)
+    yield Row("mode native, CPU per request", "us", native.cpu_us)
+    yield Row("mode native, request relative to translated", "", native.cpu_us / chat.cpu_us, 0.7, 0.5)
     identity = best(3, lambda: whole(gateway, figures.identity_call(port)))
-    yield Row("identity lane, CPU a request", "us", identity.cpu_us)
-    yield Row("identity lane, of the translated cost", "", identity.cpu_us / chat.cpu_us, 0.7, 0.5)
+    yield Row("mode passthrough, CPU per request", "us", identity.cpu_us)
+    yield Row("mode passthrough, request relative to translated", "", identity.cpu_us / chat.cpu_us, 0.7, 0.5)
     yield from _chunks(gateway, relay)
     image = best(2, lambda: whole(gateway, figures.image_call(port), 4, 600))
-    yield Row("1 MB image requests a second", "1/s", 1e6 / image.cpu_us, 280, 400, is_rate=True)
+    yield Row("1 MB image requests per second", "1/s", 1e6 / image.cpu_us, 280, 400, is_rate=True)
     yield from _latency(gateway, upstream)
     faults = sum(load.faults for load in (floor, chat, native, identity, image))
-    yield Row("requests of all these that failed", "", faults, 0)
+    yield Row("requests above that failed", "", faults, 0)
 
 
 def _chunks(gateway: Process, relay: Process) -> Iterator[Row]:
-    """What streamed chunks cost. How many come at once is chance, and moves all of it: so they take turns."""
+    """Measure streamed chunks. The calls take turns, because how many chunks arrive together varies over time."""
     calls = {
         "floor": (relay, bedrock_stream_call(relay.port, 5, 200)),
         "paced": (gateway, figures.stream_call(gateway.port, 5, 200)),
@@ -86,48 +86,49 @@ def _chunks(gateway: Process, relay: Process) -> Iterator[Row]:
         for name, called in calls.items():
             loads[name].append(streams(*called, 64))
     cost = {name: median(load.cpu for load in each) / 64 / 200 * 1e6 for name, each in loads.items()}
-    yield Row("a relay that looks at nothing, CPU a streamed chunk", "us", cost["floor"])
-    yield Row("CPU a streamed chunk, 64 streams, 5 ms", "us", cost["paced"], 35, 28)
-    yield Row("native lane, CPU a streamed chunk", "us", cost["native"])
-    yield Row("native lane, a chunk of the translated cost", "", cost["native"] / cost["paced"], 0.7, 0.5)
-    yield Row("streams of these that failed", "", sum(load.faults for each in loads.values() for load in each), 0)
+    yield Row("byte-for-byte proxy, CPU per streamed chunk", "us", cost["floor"])
+    yield Row("CPU per streamed chunk, 64 streams, 5 ms", "us", cost["paced"], 35, 28)
+    yield Row("mode native, CPU per streamed chunk", "us", cost["native"])
+    yield Row("mode native, chunk relative to translated", "", cost["native"] / cost["paced"], 0.7, 0.5)
+    yield Row("streams above that failed", "", sum(load.faults for each in loads.values() for load in each), 0)
 
 
 def _latency(gateway: Process, upstream: int) -> Iterator[Row]:
     direct = bedrock_call(upstream)
     alone = min(measure(None, repeat(direct, upstream, 1, 2000)).latency_ms() for _ in range(3))
     through = min(whole(gateway, figures.whole_call(gateway.port), 1, 2000).latency_ms() for _ in range(3))
-    yield Row("added p50, warm, one caller", "ms", through - alone, 0.35, 0.2)
+    yield Row("added latency, p50, warm, one caller", "ms", through - alone, 0.35, 0.2)
     bedrock = bedrock_stream_call(upstream, 1, 3)
     alone = min(measure(None, repeat(bedrock, upstream, 1, 300)).first_ms() for _ in range(3))
     through = min(whole(gateway, figures.stream_call(gateway.port, 1, 3), 1, 300).first_ms() for _ in range(3))
-    yield Row("time to first event, added", "ms", through - alone, 0.9, 0.6)
+    yield Row("added time to first event", "ms", through - alone, 0.9, 0.6)
 
 
 def slow_streams(gateway: Process) -> Iterator[Row]:
-    """Many streams that take their time."""
+    """Measure many slow streams at once."""
     before = gateway.memory()
     load = streams(gateway, figures.stream_call(gateway.port, 100, 100), 1000, 2.0, memory_after=7)
-    yield Row("1,000 slow streams, not whole", "", load.faults, 0)
+    yield Row("1,000 slow streams, incomplete", "", load.faults, 0)
     yield Row("1,000 slow streams, p99 gap of 100 ms", "ms", load.gap_ms(0.99), 110)
-    yield Row("1,000 slow streams, a stream", "KiB", (load.memory - before) * 1024 / 1000, 36, 28)
+    yield Row("1,000 slow streams, memory per stream", "KiB", (load.memory - before) * 1024 / 1000, 36, 28)
     load = streams(gateway, figures.stream_call(gateway.port, 100, 50), 5000, 5.0)
-    yield Row("5,000 slow streams, not whole", "", load.faults, 0)
+    yield Row("5,000 slow streams, incomplete", "", load.faults, 0)
     yield Row("5,000 slow streams, p99 gap of 100 ms", "ms", load.gap_ms(0.99), None, 130)
 
 
 def growth(gateway: Process) -> Iterator[Row]:
-    """Whether costs grow with what is asked, and no faster."""
+    """Measure whether costs grow linearly with the size of a request."""
     turns = {count: whole(gateway, figures.whole_call(gateway.port, count), 4, 400).cpu_us for count in (10, 100, 1000)}
     for count, cost in turns.items():
-        yield Row(f"CPU a request at {count:,} turns", "us", cost)
-    yield Row("CPU a turn, at 1,000 turns to at 100", "", turns[1000] / 1000 / (turns[100] / 100), 1.2)
+        yield Row(f"CPU per request with {count:,} turns", "us", cost)
+    yield Row("CPU per turn, 1,000 turns relative to 100", "", turns[1000] / 1000 / (turns[100] / 100), 1.2)
     per_chunk = {}
     for count in (1, 100, 1000):
         load = streams(gateway, figures.stream_call(gateway.port, 100, 50), count, count / 500)
         per_chunk[count] = load.cpu / count / 50 * 1e6
-        yield Row(f"CPU a chunk at {count:,} slow streams, the stream's own included", "us", per_chunk[count])
-    yield Row("CPU a chunk, at 1,000 streams to at 100", "", per_chunk[1000] / per_chunk[100], 1.2)
+        name = "1 slow stream, its request" if count == 1 else f"{count:,} slow streams, their requests"
+        yield Row(f"CPU per chunk with {name} included", "us", per_chunk[count])
+    yield Row("CPU per chunk, 1,000 streams relative to 100", "", per_chunk[1000] / per_chunk[100], 1.2)
     text = call(
         gateway.port,
         "/v1/chat/completions",
@@ -138,6 +139,9 @@ def growth(gateway: Process) -> Iterator[Row]:
     before = gateway.memory()
     faults = whole(gateway, text, 1, 1).faults
     yield Row(
-        "memory for a body of 20 MB, of its size", "", (gateway.memory("VmHWM") - before) * 2**20 / len(text.body), 2
+        "memory for a body of 20 MB, relative to its size",
+        "",
+        (gateway.memory("VmHWM") - before) * 2**20 / len(text.body),
+        2,
     )
-    yield Row("requests of these that failed", "", faults, 0)
+    yield Row("requests of this part that failed", "", faults, 0)
