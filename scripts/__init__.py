@@ -1,1 +1,1 @@
-"""Programs that start, test and measure the project; the gateway itself needs none of them."""
+"""Development and deployment programs. The gateway does not need them at run time."""

@@ -1,6 +1,7 @@
-"""Checks that the stack role may do what AWS says its resource types need: `python -m scripts.permissions SITE`.
+"""Checks that the stack role has the permissions that its resource types need: `python -m scripts.permissions SITE`.
 
-AWS publishes with each resource type which permissions its handlers may use; cfn-lint brings those schemas along.
+The schema of a resource type, published by AWS, lists the permissions that its handlers may use. SITE is the
+site-packages directory of an environment with cfn-lint, which contains the schemas.
 """
 
 import json
@@ -10,29 +11,29 @@ from typing import Any
 
 from scripts.templates import load_template
 
-# What handlers use for properties that service.yml does not have, each with the property
+# Permissions that handlers use only for properties that service.yml does not set, each with the property
 NOT_NEEDED = {
     "application-autoscaling:DeleteScheduledAction": "ScheduledActions",
     "application-autoscaling:PutScheduledAction": "ScheduledActions",
     "cloudwatch:GetMetricData": "PredictiveScalingPolicyConfiguration",
     "cognito-idp:DescribeUserPoolClient": "an action that authenticates with Cognito",
-    "ecs:PutAccountSetting": "settings of the account, which are not this stack's",
-    "ecs:PutAccountSettingDefault": "settings of the account, which are not this stack's",
+    "ecs:PutAccountSetting": "account settings, which this stack does not have",
+    "ecs:PutAccountSettingDefault": "account settings, which this stack does not have",
     "ecs:PutClusterCapacityProviders": "CapacityProviders",
     "elasticloadbalancing:DeregisterTargets": "Targets, which ECS registers",
     "elasticloadbalancing:ModifyCapacityReservation": "MinimumLoadBalancerCapacity",
     "elasticloadbalancing:ModifyIpPools": "Ipv4IpamPoolId",
     "elasticloadbalancing:RegisterTargets": "Targets, which ECS registers",
-    "firehose:TagDeliveryStream": "a delivery of logs",
-    "iam:AttachRolePolicy": "ManagedPolicyArns, by which a role would outgrow its policies",
-    "iam:DeleteRolePermissionsBoundary": "no boundary: none of the roles may ever be without",
+    "firehose:TagDeliveryStream": "log delivery",
+    "iam:AttachRolePolicy": "ManagedPolicyArns, which would extend the permissions of a role",
+    "iam:DeleteRolePermissionsBoundary": "removing the boundary, which no role may be without",
     "iam:DetachRolePolicy": "ManagedPolicyArns",
-    "kms:DescribeKey": "a KMS key of one's own",
-    "lambda:DeleteProvisionedConcurrencyConfig": "targets that are functions",
-    "lambda:GetProvisionedConcurrencyConfig": "targets that are functions",
-    "lambda:PutProvisionedConcurrencyConfig": "targets that are functions",
+    "kms:DescribeKey": "a customer-managed KMS key",
+    "lambda:DeleteProvisionedConcurrencyConfig": "Lambda targets",
+    "lambda:GetProvisionedConcurrencyConfig": "Lambda targets",
+    "lambda:PutProvisionedConcurrencyConfig": "Lambda targets",
     "logs:AssociateKmsKey": "KmsKeyId",
-    "logs:CreateLogDelivery": "a delivery of logs",
+    "logs:CreateLogDelivery": "log delivery",
     "logs:DeleteDataProtectionPolicy": "DataProtectionPolicy",
     "logs:DeleteIndexPolicy": "FieldIndexPolicies",
     "logs:DeleteResourcePolicy": "ResourcePolicyDocument",
@@ -42,25 +43,25 @@ NOT_NEEDED = {
     "logs:PutIndexPolicy": "FieldIndexPolicies",
     "logs:PutLogGroupDeletionProtection": "DeletionProtectionEnabled",
     "logs:PutResourcePolicy": "ResourcePolicyDocument",
-    "s3:REST.PUT.OBJECT": "a delivery of logs",
-    "secretsmanager:GetSecretValue": "a look for drift in the value, which is nobody's business",
+    "s3:REST.PUT.OBJECT": "log delivery",
+    "secretsmanager:GetSecretValue": "drift detection of the secret value",
     "secretsmanager:RemoveRegionsFromReplication": "ReplicaRegions",
     "secretsmanager:ReplicateSecretToRegions": "ReplicaRegions",
-    "vpc-lattice:CreateServiceNetworkVpcEndpointAssociation": "endpoints of VPC Lattice",
-    "vpc-lattice:DescribeServiceNetworkVpcEndpointAssociation": "endpoints of VPC Lattice",
+    "vpc-lattice:CreateServiceNetworkVpcEndpointAssociation": "VPC Lattice endpoints",
+    "vpc-lattice:DescribeServiceNetworkVpcEndpointAssociation": "VPC Lattice endpoints",
     "vpce:AllowMultiRegion": "ServiceRegion",
 }
 
-# What a service asks of another in its caller's name, which no handler tells. Evidence: the managed policy
-# ElasticLoadBalancingFullAccess since 2024-10, and refusals of CreateLoadBalancer without the second
+# Permissions that a service needs from its caller to call another service; no schema lists them. Evidence: the
+# managed policy ElasticLoadBalancingFullAccess since 2024-10; CreateLoadBalancer is refused without the second
 # (aws-load-balancer-controller#3917, automat-it/terraform-aws-eks-auxiliary#54)
-BEHIND = {
+INDIRECT = {
     "AWS::ElasticLoadBalancingV2::LoadBalancer": {"ec2:DescribeAddresses", "ec2:GetSecurityGroupsForVpc"},
 }
 
 
 def needed(site: Path) -> dict[str, set[str]]:
-    """For each resource type of service.yml, the permissions that its handlers name, and those behind them."""
+    """Return the permissions, direct and indirect, that each resource type of service.yml needs."""
     schemas = site / "cfnlint" / "data" / "schemas"
     index: dict[str, str] = json.loads((schemas / "providers" / "us-east-1.json").read_text())
     types = {each["Type"] for each in load_template("service.yml")["Resources"].values()}
@@ -69,12 +70,12 @@ def needed(site: Path) -> dict[str, set[str]]:
         handlers = json.loads((schemas / "resources" / f"{index[kind]}.json").read_text()).get("handlers", {})
         used = [handlers.get(name, {}) for name in ("create", "read", "update", "delete")]
         named = {permission for handler in used for permission in handler.get("permissions", [])}
-        found[kind] = named | BEHIND.get(kind, set())
+        found[kind] = named | INDIRECT.get(kind, set())
     return found
 
 
 def allowed() -> set[str]:
-    """The actions that the stack role is allowed, in lower case, since IAM does not mind."""
+    """Return the actions that the stack role is allowed, in lower case, because IAM ignores the case."""
     policies = load_template("bootstrap.yml")["Resources"]["StackRole"]["Properties"]["Policies"]
     statements: list[Any] = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
     actions = [statement["Action"] for statement in statements]
@@ -82,16 +83,16 @@ def allowed() -> set[str]:
 
 
 def main() -> int:
-    """Run the command line; returns 1 where a permission is missing, or an exception is not needed any more."""
+    """Run the command line; return 1 if a permission is missing or an exception in NOT_NEEDED is obsolete."""
     wanted, granted = needed(Path(sys.argv[1])), allowed()
     missing = {kind: {each for each in names if each.lower() not in granted} for kind, names in wanted.items()}
     unexplained = {kind: sorted(names - NOT_NEEDED.keys()) for kind, names in missing.items()}
     for kind, names in unexplained.items():
         for name in names:
-            sys.stdout.write(f"{kind} may need {name}, which the stack role of infra/bootstrap.yml lacks\n")
+            sys.stdout.write(f"{kind} may need {name}: add it to StackRole in infra/bootstrap.yml, or to NOT_NEEDED\n")
     stale = NOT_NEEDED.keys() - {name for names in missing.values() for name in names}
     for name in sorted(stale):
-        sys.stdout.write(f"{name} is an exception that nothing needs any more\n")
+        sys.stdout.write(f"{name} is needed by no resource type: remove it from NOT_NEEDED\n")
     return 1 if stale or any(unexplained.values()) else 0
 
 

@@ -1,4 +1,4 @@
-"""Prints what the changelog says of a version: `release_notes.py v1.2.3`. Fails where changelog or code lack it."""
+"""Prints the section of CHANGELOG.md for a version: `release_notes.py v1.2.3`. Fails unless app/ has that version."""
 
 import re
 import sys
@@ -8,23 +8,23 @@ ROOT = Path(__file__).parents[1]
 
 
 def notes(changelog: str, version: str) -> str:
-    """The section of a version.
+    """Return the section of a version.
 
     Raises:
-        ValueError: there is none, or it is empty.
+        ValueError: the section is missing or empty.
     """
     match = re.search(rf"^## \[{re.escape(version)}\].*?\n(.*?)(?=^## \[|\Z)", changelog, re.MULTILINE | re.DOTALL)
     if match is None or not match[1].strip():
-        raise ValueError(f"CHANGELOG.md says nothing of {version}")
+        raise ValueError(f"CHANGELOG.md has no section for {version}: add '## [{version}]' with the changes")
     return match[1].strip() + "\n"
 
 
 def main() -> int:
-    """Run the command line; returns 1 where the version cannot be released."""
+    """Run the command line; return 1 if the version cannot be released."""
     version = sys.argv[1].removeprefix("v")
     declared = re.search(r'^__version__ = "(.*)"', (ROOT / "app/__init__.py").read_text(), re.MULTILINE)
     if declared is None or declared[1] != version:
-        sys.stderr.write(f"app/__init__.py does not declare {version}\n")
+        sys.stderr.write(f"the version in app/__init__.py is not {version}: change it, or the tag\n")
         return 1
     try:
         sys.stdout.write(notes((ROOT / "CHANGELOG.md").read_text(), version))

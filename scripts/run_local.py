@@ -1,4 +1,4 @@
-"""Runs the embedded Bedrock and the gateway as two processes, tells how to call them, and ends both together."""
+"""Runs the embedded Bedrock and the gateway as two processes, prints example calls, and stops both together."""
 
 import argparse
 import contextlib
@@ -26,7 +26,7 @@ _STOP_SECONDS = 10.0
 _LOOPBACK = "127.0.0.1"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
-# what listens here is reached by no proxy
+# no proxy for loopback
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _ROOT = Path(__file__).parents[1]
 _NOWHERE = f"{os.devnull}/none"
@@ -67,44 +67,49 @@ Ctrl-C ends it.
 
 
 class _Stopped(Exception):
-    """Somebody asked to stop."""
+    """A signal asked the program to stop."""
 
 
 class _Failed(Exception):
-    """It cannot go on; the text says why."""
+    """The program cannot continue; the message says why."""
 
 
-class _Asked:
-    """Whether a signal has come. A handler that only notes it cannot lose a process that is just being started."""
+class _StopRequest:
+    """Notes whether a signal has arrived.
+
+    The handler only sets a flag: an exception from it could lose a process that is just being started.
+    """
 
     def __init__(self) -> None:
-        self._has_come = False
+        self._has_arrived = False
         for number in _SIGNALS:
-            signal.signal(number, self._note)
+            signal.signal(number, self._set)
 
-    def _note(self, *_: object) -> None:
-        self._has_come = True
+    def _set(self, *_: object) -> None:
+        self._has_arrived = True
 
     def pause(self, seconds: float) -> None:
-        """Wait a little, unless somebody asked to stop."""
-        if self._has_come:
+        """Sleep, or raise `_Stopped` if a signal has arrived."""
+        if self._has_arrived:
             raise _Stopped
         time.sleep(seconds)
 
 
 def main() -> int:
-    """Run until a signal comes or one of the two processes ends; returns the exit code."""
-    asked = _Asked()
+    """Run until a signal arrives or one of the processes ends; return the exit code."""
+    stop = _StopRequest()
     parser = argparse.ArgumentParser(prog="./run_local.sh", description=__doc__)
-    parser.add_argument("--scripted", action="store_true", help="leave the local language model out")
-    parser.add_argument("--port", type=_port, default=8000, help="the gateway's port (default 8000)")
+    parser.add_argument(
+        "--scripted", action="store_true", help="use the scripted models only, without the local language model"
+    )
+    parser.add_argument("--port", type=_port, default=8000, help="port of the gateway (default 8000)")
     options = parser.parse_args()
     if not _is_free(options.port):
-        sys.stderr.write(f"port {options.port} is in use: choose another with --port\n")
+        sys.stderr.write(f"port {options.port} is in use: choose another one with --port\n")
         return 1
     children: list[subprocess.Popen[str]] = []
     try:
-        _run(asked, children, options.port, is_scripted=options.scripted)
+        _run(stop, children, options.port, is_scripted=options.scripted)
     except _Stopped:
         print("\nstopping", flush=True)
         return 0
@@ -116,35 +121,35 @@ def main() -> int:
     return 0
 
 
-def _run(asked: _Asked, children: list["subprocess.Popen[str]"], port: int, *, is_scripted: bool) -> None:
+def _run(stop: _StopRequest, children: list["subprocess.Popen[str]"], port: int, *, is_scripted: bool) -> None:
     bedrock_port = _free_port()
     base = f"http://{_LOOPBACK}:{port}"
     print("starting the embedded Bedrock", flush=True)
     options = ["--scripted"] if is_scripted else []
     bedrock = _spawn(["app.emulator", "--port", str(bedrock_port), *options], {}, stdout=subprocess.PIPE)
     children.append(bedrock)
-    _wait_for(f"http://{_LOOPBACK}:{bedrock_port}/", children, asked)
+    _wait_for(f"http://{_LOOPBACK}:{bedrock_port}/", children, stop)
     problem = "" if is_scripted else _problem_of_llm(bedrock)
     if problem:
-        print(f"the local language model cannot be used here ({problem}): going on with the scripted models")
+        print(f"the local language model cannot be used ({problem}): continuing with the scripted models")
     model = SCRIPTED if is_scripted or problem else LLM
     print("starting the gateway", flush=True)
     children.append(_spawn(["app"], _environment(bedrock_port, port, model), stdout=subprocess.DEVNULL))
-    _wait_for(f"{base}/health/ready", children, asked)
+    _wait_for(f"{base}/health/ready", children, stop)
     note = f" (a real, very small one; {SCRIPTED} echoes)" if model == LLM else ""
     print(_TEXT.format(base=base, key=KEY, model=model, note=note, python=sys.executable), flush=True)
     while all(child.poll() is None for child in children):
-        asked.pause(0.2)
-    raise _Failed("one of the two processes has ended: see its output above")
+        stop.pause(0.2)
+    raise _Failed("one of the two processes ended: see its output above")
 
 
 def _problem_of_llm(bedrock: "subprocess.Popen[str]") -> str:
-    """Why the embedded Bedrock has no language model, as it says at its start; empty if it has one."""
+    """Return why the embedded Bedrock has no language model, from its output; empty if it has one."""
     for line in bedrock.stdout or ():
         if line.startswith("local model"):
             said = line.removeprefix("local model").strip()
             return "" if said == "loaded" else said
-    return "it did not say"
+    return "no reason given"
 
 
 def _environment(bedrock_port: int, port: int, model: str) -> dict[str, str]:
@@ -162,16 +167,15 @@ def _environment(bedrock_port: int, port: int, model: str) -> dict[str, str]:
 
 
 def _spawn(arguments: Sequence[str], settings: dict[str, str], *, stdout: int) -> "subprocess.Popen[str]":
-    """Start a module in a session of its own, so that Ctrl-C reaches only this process, which ends it in order.
+    """Start a module in a new session, so that Ctrl-C reaches only this process, which then stops its children.
 
-    Settings of the caller's shell, of a `.env` and of AWS's files stay out: what this starts must not depend on them,
-    or reach a real account.
+    The child gets no settings from the shell, from `.env` or from AWS's files, so that it cannot reach a real account.
     """
     inherited = {name: value for name, value in os.environ.items() if not _is_setting(name)}
     nowhere = {"AWS_CONFIG_FILE": _NOWHERE, "AWS_SHARED_CREDENTIALS_FILE": _NOWHERE, "WEB_CONCURRENCY": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
-        cwd="/",  # where no `.env` is
+        cwd="/",  # a directory without `.env`
         env={**inherited, "PYTHONPATH": str(_ROOT), **nowhere, **settings},
         start_new_session=True,
         preexec_fn=_end_with_parent,  # noqa: PLW1509 -- this program has no threads
@@ -181,24 +185,24 @@ def _spawn(arguments: Sequence[str], settings: dict[str, str], *, stdout: int) -
 
 
 def _is_setting(name: str) -> bool:
-    """True if a variable says something to the gateway, or to what it is made of."""
+    """Tell whether a variable configures the gateway or one of its libraries."""
     known = name.lower() in Settings.model_fields or name in PREDECESSORS.values()
     return known or name.startswith(("AWS_", "OTEL_")) or name.lower().endswith("_proxy")
 
 
 def _end_with_parent() -> None:
-    """Have the kernel end this child when its parent is killed, where the kernel can."""
+    """Have the kernel terminate this child when its parent is killed; Linux only."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _wait_for(url: str, children: Sequence["subprocess.Popen[str]"], asked: _Asked) -> None:
-    """Wait until `url` is answered; a refusal of a keyless request is an answer, a 503 is not yet."""
+def _wait_for(url: str, children: Sequence["subprocess.Popen[str]"], stop: _StopRequest) -> None:
+    """Wait for any response from `url` other than a 503."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        asked.pause(0.05)
+        stop.pause(0.05)
         if any(child.poll() is not None for child in children):
-            raise _Failed("a process ended while it started: see its output above")
+            raise _Failed("a process ended during its start: see its output above")
         try:
             with _direct.open(url, timeout=5):
                 return
@@ -207,11 +211,11 @@ def _wait_for(url: str, children: Sequence["subprocess.Popen[str]"], asked: _Ask
                 return
         except OSError:
             continue
-    raise _Failed(f"{url} did not answer within {_START_SECONDS:.0f} s")
+    raise _Failed(f"{url} did not respond within {_START_SECONDS:.0f} s")
 
 
 def _stop(children: Sequence["subprocess.Popen[str]"]) -> None:
-    """End both; what does not end by itself is killed. Nothing may interrupt this."""
+    """Terminate both processes, and kill those that do not end in time; signals are ignored meanwhile."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     for child in children:

@@ -1,4 +1,4 @@
-"""Reads CloudFormation's YAML as the plain structure that it stands for."""
+"""Reads CloudFormation templates in YAML."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parents[1] / "infra"
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Knows CloudFormation's short forms: `!Ref x`, `!Sub x`, `!GetAtt a.b` and their kin."""
+    """Loads YAML with the short forms of CloudFormation functions, such as `!Ref x`, `!Sub x` and `!GetAtt a.b`."""
 
 
 def _short_form(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> Any:
@@ -31,6 +31,6 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 def load_template(name: str) -> dict[str, Any]:
-    """A template of the folder infra, in long form."""
-    loaded: dict[str, Any] = yaml.load((FOLDER / name).read_text(), Loader=_Loader)  # noqa: S506 -- a SafeLoader
+    """Load a template from infra/, with short forms of functions expanded."""
+    loaded: dict[str, Any] = yaml.load((FOLDER / name).read_text(), Loader=_Loader)  # noqa: S506 -- derived from SafeLoader
     return loaded

@@ -1,1 +1,1 @@
-"""Deploys one environment: the image, the stack around it, and the check that it serves. Started by deploy.sh."""
+"""Deploys an environment: image, CloudFormation stack, smoke test. Run by deploy.sh."""

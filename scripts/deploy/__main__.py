@@ -1,9 +1,10 @@
-"""Brings an image into service, and back.
+"""Deploys an image to AWS, rolls back to the previous one, or prints the state of an environment.
 
-deploy    builds this tree (or takes --image), pushes it, changes the stack, waits, asks the gateway, and rolls back by
-          itself when it does not serve. Can be repeated and interrupted: AWS changes the stack, whole or not at all.
-rollback  brings the image that ran before back into service.
-status    tells how the environment stands, and asks the gateway.
+deploy    builds and pushes an image of this tree (or takes --image), changes the stack, waits for the end, and runs the
+          smoke test. If that fails, it rolls back. It can be repeated and interrupted: AWS applies a change of the
+          stack completely or not at all.
+rollback  deploys the previous image again.
+status    prints the state of the environment, and runs the smoke test.
 """
 
 import argparse
@@ -17,26 +18,26 @@ from scripts.deploy.commands import TEMPLATE, Deployment, explain
 from scripts.deploy.environment import load_environment
 from scripts.deploy.progress import DeployError, Progress
 
-IMAGE = "REPOSITORY@sha256:DIGEST in a repository that the environment trusts, instead of one built from this tree"
+IMAGE = "REPOSITORY@sha256:DIGEST, from a repository that the environment trusts, instead of an image of this tree"
 
 
 def main() -> int:
-    """Run the command line; returns 0 when it serves, 1 when it does not, 130 when interrupted."""
+    """Run the command line; return 0 if the gateway works, 1 if not, 130 if interrupted."""
     parser = argparse.ArgumentParser(
         prog="./deploy.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=["deploy", "rollback", "status"])
-    parser.add_argument("--environment", required=True, help="a name in infra/environments, or the path of such a file")
+    parser.add_argument("--environment", required=True, help="name of a file in infra/environments, or a path")
     parser.add_argument("--image", default="", help=IMAGE)
-    parser.add_argument("--template", type=Path, default=TEMPLATE, help=f"the stack's template ({TEMPLATE})")
-    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
-    parser.add_argument("--patience", type=float, default=3600, help="seconds that a change of the stack may take")
+    parser.add_argument("--template", type=Path, default=TEMPLATE, help=f"template of the stack (default {TEMPLATE})")
+    parser.add_argument("--dry-run", action="store_true", help="print the changes without making them")
+    parser.add_argument("--timeout", type=float, default=3600, help="maximum seconds for a change of the stack")
     options = parser.parse_args()
     progress = Progress()
     try:
         environment = load_environment(options.environment)
         deployment = Deployment(
-            environment, progress, aws_clients(environment.region), options.template, options.patience
+            environment, progress, aws_clients(environment.region), options.template, options.timeout
         )
         deployment.check_account()
         match options.command:
@@ -53,7 +54,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         progress.say(
-            "interrupted. A change that AWS has begun goes on there: ./deploy.sh status; deploying again waits for it"
+            "interrupted: AWS continues a change that has started. See ./deploy.sh status; a later deploy waits for it"
         )
         return 130
     return 0
@@ -65,8 +66,8 @@ def _failure(error: Exception) -> DeployError:
     if isinstance(error, ClientError):
         return explain(error)
     if isinstance(error, OSError):
-        return DeployError(str(error), "is this a checkout, and are the tools named above installed?")
-    return DeployError(f"AWS cannot be asked: {error}", "log in, or set AWS_PROFILE; is the network there?")
+        return DeployError(str(error), "run it in a checkout of the repository, and install the programs named above")
+    return DeployError(f"no response from AWS: {error}", "log in or set AWS_PROFILE, and check the network")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The clients with which AWS is asked."""
+"""Makes the boto3 clients of a deployment."""
 
 from typing import Any, Protocol
 
@@ -7,14 +7,14 @@ from botocore.config import Config
 
 
 class Clients(Protocol):
-    """Makes boto3 clients."""
+    """Returns boto3 clients."""
 
     def __call__(self, service: str, region: str = "") -> Any:
-        """One client of a service, by its name, in a region; in the environment's own unless another is named."""
+        """Return the client of a service in `region`, by default the region of the environment."""
 
 
 def aws_clients(region: str) -> Clients:
-    """Clients with the credentials that AWS's own tools would find, in one region unless another is asked for."""
+    """Make clients for `region` with the credentials that the AWS CLI would use."""
     config = Config(retries={"mode": "standard", "max_attempts": 8})
     own = region
 

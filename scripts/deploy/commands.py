@@ -1,4 +1,4 @@
-"""Deploy, roll back, tell how it stands."""
+"""The commands deploy, rollback and status."""
 
 import os
 from pathlib import Path
@@ -14,19 +14,20 @@ from scripts.deploy.stack import Stack, StackState
 
 TEMPLATE = Path("infra/service.yml")
 
-# how a change that did not succeed can end
-_FATES = {
-    "": "the first deployment failed, and AWS removed what it had made",
-    "DELETE_COMPLETE": "the first deployment failed, and AWS removed what it had made",
-    "UPDATE_ROLLBACK_COMPLETE": "AWS rolled the change back: what ran before runs on",
+# what a failed change leaves, by the status of the stack
+_FAILURES = {
+    "": "the first deployment failed, and AWS deleted its resources",
+    "DELETE_COMPLETE": "the first deployment failed, and AWS deleted its resources",
+    "UPDATE_ROLLBACK_COMPLETE": "AWS rolled the change back: the previous version is running",
 }
 
 
 class Deployment:
-    """One environment, and what can be done with it.
+    """Deploys and rolls back one environment.
 
     Args:
-        template: the stack's template. patience: seconds that a change of the stack may take.
+        template: file of the stack template.
+        timeout: maximum seconds for a change of the stack.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Deployment:
         progress: Progress,
         clients: Clients,
         template: Path = TEMPLATE,
-        patience: float = 3600,
+        timeout: float = 3600,
     ) -> None:
         self._environment = environment
         self._progress = progress
@@ -47,69 +48,69 @@ class Deployment:
             template.read_text(),
             environment.stack_role,
             {"outcrop-stack": environment.stack},
-            patience,
+            timeout,
         )
 
     def check_account(self) -> None:
-        """Ask AWS who this is.
+        """Check that the credentials belong to the account of the environment.
 
         Raises:
-            DeployError: it is another account than the environment's.
+            DeployError: they belong to another account.
         """
         identity = self._clients("sts").get_caller_identity()
-        self._progress.say(f"this is {identity['Arn']}, in {self._environment.region}")
+        self._progress.say(f"using {identity['Arn']} in {self._environment.region}")
         if identity["Account"] != self._environment.account:
             raise DeployError(
-                f"these credentials belong to account {identity['Account']}, and {self._environment.name} lives in "
-                f"{self._environment.account}",
-                "take the credentials of that account (AWS_PROFILE), or another --environment",
+                f"these credentials belong to account {identity['Account']}, but environment {self._environment.name} "
+                f"is in account {self._environment.account}",
+                "use credentials of that account (AWS_PROFILE), or another --environment",
             )
 
     def deploy(self, image: str, *, dry_run: bool) -> None:
-        """Bring an image into service, or roll back.
+        """Deploy an image; roll back if it does not work.
 
         Args:
-            image: REPOSITORY@sha256:DIGEST, or empty for one built from this tree.
+            image: REPOSITORY@sha256:DIGEST, or empty to build one from this tree.
 
         Raises:
-            DeployError: it did not come into service; what ran before does, wherever anything did.
+            DeployError: the deployment failed. The previous version, if any, is running.
         """
         before = self._stack.settle(self._progress)
         images = Images(self._clients, self._environment, self._progress)
         if dry_run:
-            self._show(before, images.expected(image) if image else images.built() or images.unknown())
+            self._show(before, images.expected(image) if image else images.built() or images.placeholder())
             return
         wanted = images.take(image) if image else images.build()
-        before = self._stack.settle(self._progress)  # to build takes minutes, in which somebody may have rolled back
+        before = self._stack.settle(self._progress)  # the stack may have changed during the build
         self._progress.say(f"deploying {wanted}")
-        self._bring(before, wanted, _previous(before, wanted))
-        _tell_github(wanted)
+        self._apply(before, wanted, _previous(before, wanted))
+        _set_github_output(wanted)
 
     def rollback(self, *, dry_run: bool) -> None:
-        """Bring the image that ran before back into service.
+        """Deploy the previous image again.
 
         Raises:
-            DeployError: there is none, or it did not come into service.
+            DeployError: there is no previous image, or its deployment failed.
         """
         before = self._stack.settle(self._progress)
         image = before.parameters.get("PreviousImage", "")
         if not image:
-            raise DeployError("nothing ran before", "deploy the image that you want: --image REPOSITORY@sha256:DIGEST")
+            raise DeployError("there is no previous image", "deploy a known one: --image REPOSITORY@sha256:DIGEST")
         self._progress.say(f"rolling back to {image}")
         if dry_run:
             self._show(before, image)
             return
-        self._bring(before, image, before.parameters["Image"])
+        self._apply(before, image, before.parameters["Image"])
 
     def status(self) -> None:
-        """Tell how the environment stands.
+        """Print the state of the environment, and run the smoke test.
 
         Raises:
-            DeployError: it does not serve.
+            DeployError: the environment does not exist or does not work.
         """
         state = self._stack.look()
         if not state.exists:
-            raise DeployError(f"there is no stack {self._environment.stack}", "./deploy.sh deploy makes it")
+            raise DeployError(f"there is no stack {self._environment.stack}", "create it with ./deploy.sh deploy")
         say = self._progress.say
         say(f"stack    {self._environment.stack}: {state.status} {state.reason}".rstrip())
         say(f"image    {state.parameters.get('Image', '')}")
@@ -119,50 +120,56 @@ class Deployment:
             say(f"         {line}")
         say(f"url      {self._environment.url or state.outputs.get('Url', 'none yet')}")
         if fault := self._smoke(state):
-            raise DeployError(f"it does not serve: {fault}", self._where_to_look())
+            raise DeployError(f"the smoke test failed: {fault}", self._where_to_look())
 
     def _show(self, before: StackState, image: str) -> None:
         proposal = self._stack.propose(self._parameters(image, _previous(before, image)), new=not before.exists)
-        self._progress.say(f"{len(proposal.changes)} changes, none of which is made:")
+        self._progress.say(f"{len(proposal.changes)} changes, none of them made (--dry-run):")
         for line in proposal.changes:
             self._progress.say(f"  {line}")
         if proposal.name:
-            self._stack.forget(proposal)
+            self._stack.discard(proposal)
         if not before.exists:
-            self._progress.say(f"what stays is an empty stack {self._environment.stack} in REVIEW_IN_PROGRESS")
+            self._progress.say(f"an empty stack {self._environment.stack} remains in REVIEW_IN_PROGRESS")
 
-    def _bring(self, before: StackState, image: str, previous: str) -> None:
+    def _apply(self, before: StackState, image: str, previous: str) -> None:
         template = self._stack.template() if before.exists else ""
         after, changed = self._change(before, self._parameters(image, previous))
         if changed and after.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             for line in self._stack.stopped_tasks():
                 self._progress.say(f"  {line}")
-            raise DeployError(_FATES.get(after.status, f"the stack is left at {after.status}"), self._where_to_look())
+            raise DeployError(_FAILURES.get(after.status, f"the stack is in {after.status}"), self._where_to_look())
         fault = self._smoke(after)
         if not fault:
-            self._progress.say(f"in service: {image}")
+            self._progress.say(f"deployed and working: {image}")
             return
         self._undo(before, template, fault, changed=changed)
 
     def _undo(self, before: StackState, template: str, fault: str, *, changed: bool) -> None:
-        """Go back to exactly what ran before; where this run changed nothing, to the image before."""
+        """Restore the previous parameters and template; if this run changed nothing, deploy the previous image."""
         parameters = before.parameters
         if not changed:
             parameters = {**parameters, "Image": parameters.get("PreviousImage", ""), "PreviousImage": ""}
         if not before.exists or not parameters["Image"]:
-            raise DeployError(f"it does not serve, and there is nothing to go back to: {fault}", self._where_to_look())
-        self._progress.say(f"it does not serve ({fault}): rolling back to {parameters['Image']}")
+            raise DeployError(
+                f"the smoke test failed, and there is no previous version: {fault}", self._where_to_look()
+            )
+        self._progress.say(f"the smoke test failed ({fault}): rolling back to {parameters['Image']}")
         state, _ = self._change(before, parameters, template)
         again = self._smoke(state) if state.is_settled else state.status
         if again:
-            raise DeployError(f"neither this nor what ran before serves: {again}", self._where_to_look())
-        raise DeployError(f"it did not serve ({fault}); what ran before does again", self._where_to_look())
+            raise DeployError(
+                f"the smoke test failed for this and for the previous version: {again}", self._where_to_look()
+            )
+        raise DeployError(
+            f"the smoke test failed ({fault}); the previous version is running again", self._where_to_look()
+        )
 
     def _change(self, before: StackState, parameters: dict[str, str], template: str = "") -> tuple[StackState, bool]:
-        """The stack after the change, and whether there was anything to change."""
+        """Change the stack; return its state afterwards, and whether there was anything to change."""
         proposal = self._stack.propose(parameters, new=not before.exists, template=template)
         if not proposal.name:
-            self._progress.say("the stack is as asked for: nothing to change")
+            self._progress.say("the stack is up to date: nothing to change")
             return self._stack.look(), False
         self._progress.say(f"changing {self._environment.stack} ({len(proposal.changes)} changes)")
         return self._stack.execute(proposal, self._progress), True
@@ -171,11 +178,11 @@ class Deployment:
         return {**self._environment.parameters, "Image": image, "PreviousImage": previous}
 
     def _smoke(self, state: StackState) -> str:
-        """What does not serve, or nothing. That the key cannot be read is a fault like any other."""
+        """Run the smoke test; return what failed, or an empty string. A key that cannot be read is a failure too."""
         url = self._environment.url or state.outputs.get("Url", "")
         if not url:
             return f"the stack has no address yet ({state.status})"
-        self._progress.say(f"asking {url}")
+        self._progress.say(f"testing {url}")
         try:
             secret = self._clients("secretsmanager").get_secret_value(SecretId=state.outputs["SmokeApiKeySecret"])
         except (BotoCoreError, ClientError, KeyError) as error:
@@ -191,22 +198,22 @@ class Deployment:
 
 
 def _previous(before: StackState, image: str) -> str:
-    """What `rollback` would return to after this deployment."""
+    """Return the image that `rollback` deploys after this deployment."""
     running = before.parameters.get("Image", "")
     return before.parameters.get("PreviousImage", "") if running == image else running
 
 
-def _tell_github(image: str) -> None:
-    """Hand the image to the workflow's next job."""
+def _set_github_output(image: str) -> None:
+    """Pass the image to the next job of the workflow."""
     if path := os.environ.get("GITHUB_OUTPUT"):
         with Path(path).open("a") as file:
             file.write(f"image={image}\n")
 
 
 def explain(error: ClientError) -> DeployError:
-    """An error of AWS that no step expected."""
+    """Explain an error of AWS that no step handles."""
     details = error.response.get("Error", {})
     return DeployError(
         f"AWS refused {error.operation_name}: {details.get('Code', '')}: {details.get('Message', '')}",
-        "AccessDenied: compare the role with infra/bootstrap.yml; ExpiredToken: log in again; otherwise try again",
+        "AccessDenied: compare the role with infra/bootstrap.yml; ExpiredToken: log in again; otherwise: try again",
     )

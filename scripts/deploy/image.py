@@ -1,4 +1,4 @@
-"""The image of a deployment: built from this tree, or taken as given; pushed, and known by its digest from then on."""
+"""The image of a deployment: built from this tree or given by digest, in the repository of the environment."""
 
 import json
 import os
@@ -26,7 +26,7 @@ _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
 
 
 class Images:
-    """The repository of an environment."""
+    """The image repository of an environment."""
 
     def __init__(self, clients: Clients, environment: Environment, progress: Progress) -> None:
         self._clients = clients
@@ -37,72 +37,76 @@ class Images:
         self._target = f"{self._host}/{name}"
 
     def built(self, tag: str = "") -> str:
-        """The image of this tree, if it was pushed before; else nothing."""
+        """Return the image of this tree if it has been pushed, otherwise an empty string."""
         digest = self._digest_of(imageTag=tag or self._tag())
         return self._named(digest) if digest else ""
 
     def build(self) -> str:
-        """Build this tree and push it; returns the image by digest. What was pushed before is not built again.
+        """Build and push an image of this tree, unless it has been pushed; return it by digest.
 
         Raises:
             DeployError: a step failed.
         """
         tag = self._tag()
         if image := self.built(tag):
-            self._progress.say(f"the image of this commit is there already: {tag}")
+            self._progress.say(f"the image of this commit is already in the repository: {tag}")
             return image
         self._progress.say(f"building {tag} for {self._environment.platform}")
         local = f"outcrop:{tag}"
-        _run(["./build_docker.sh", "--tag", local, "--platform", self._environment.platform], "the image was not built")
+        _run(
+            ["./build_docker.sh", "--tag", local, "--platform", self._environment.platform], "building the image failed"
+        )
         self._progress.say(f"pushing {self._target}:{tag}")
         self._push(local, tag)
         digest = self._digest_of(imageTag=tag)
         if not digest:
-            raise DeployError(f"the registry does not know {tag} after the push", "try again")
+            raise DeployError(f"{tag} is not in the registry after the push", "try again")
         return self._named(digest)
 
     def expected(self, image: str) -> str:
-        """What `take` will return for an image, without looking whether it is there.
+        """Return what `take` returns for an image, without checking that the image exists.
 
         Raises:
-            DeployError: it is not given by digest, or the environment does not trust its repository.
+            DeployError: the image is not given by digest, or the environment does not trust its repository.
         """
         if not BY_DIGEST.fullmatch(image):
-            raise DeployError(f"{image} is no image by digest", "give --image REPOSITORY@sha256:DIGEST: a tag can move")
+            raise DeployError(f"{image} has no digest", "use --image REPOSITORY@sha256:DIGEST, because a tag can move")
         repository, _, digest = image.partition("@")
         environment = self._environment
-        # whoever calls names the image, and who may call need not be who may change what runs: the file is reviewed
+        # the caller of a workflow names the image; only the reviewed file decides which repositories are trusted
         if repository not in (environment.repository_uri, *environment.images_from):
             trusted = ", ".join((environment.repository_uri, *environment.images_from))
             raise DeployError(
-                f"{environment.name} takes no images from {repository}; it takes them from {trusted}",
-                f"if all that it holds may run there, add {repository} to images_from in the environment's file",
+                f"{environment.name} does not trust {repository}; it trusts {trusted}",
+                f"if every image in it may run there, add {repository} to images_from in the file of the environment",
             )
         return self._named(digest)
 
     def take(self, image: str) -> str:
-        """An image that is there already, or in a trusted repository, from which it is copied with its digest.
+        """Return an image of the environment's repository; copy it from a trusted repository if it is not there.
 
         Raises:
-            DeployError: it is not given by digest, is nowhere, or the environment does not trust its repository.
+            DeployError: the image is not given by digest, does not exist, or its repository is not trusted.
         """
         named = self.expected(image)
         repository, _, digest = image.partition("@")
         if not self._digest_of(imageDigest=digest):
             if repository == self._environment.repository_uri:
-                raise DeployError(f"{image} is not in the repository", "look for it: aws ecr describe-images")
-            self._progress.say(f"copying it from {repository}")
+                raise DeployError(f"{image} is not in the repository", "list its images: aws ecr describe-images")
+            self._progress.say(f"copying the image from {repository}")
             self._copy(image, f"promoted-{digest.removeprefix('sha256:')[:16]}")
             if not self._digest_of(imageDigest=digest):
-                raise DeployError("the copy has another digest", "copy it with skopeo copy --all --preserve-digests")
+                raise DeployError(
+                    "the copy has another digest", "copy it yourself: skopeo copy --all --preserve-digests"
+                )
         return named
 
-    def unknown(self) -> str:
-        """A stand-in for an image that is not built, for a dry run."""
+    def placeholder(self) -> str:
+        """Return an image name for a dry run whose image is not built."""
         return self._named(UNKNOWN_DIGEST)
 
     def _tag(self) -> str:
-        """What this tree is called as an image for the environment's processors."""
+        """Return the tag of this tree for the processor architecture of the environment."""
         return f"{_revision()}-{self._environment.platform.partition('/')[2]}"
 
     def _named(self, digest: str) -> str:
@@ -128,11 +132,11 @@ class Images:
         with self._logged_in(self._host) as environment:
             engine = _engine()
             if Path(engine).name == "docker":
-                _run([engine, "tag", local, target], "the image could not be tagged", environment)
-                _run([engine, "push", "--quiet", target], "the push failed", environment)
+                _run([engine, "tag", local, target], "tagging the image failed", environment)
+                _run([engine, "push", "--quiet", target], "pushing the image failed", environment)
             else:
                 push = [engine, "push", "--quiet", *self._plain(), local, f"docker://{target}"]
-                _run(push, "the push failed", environment)
+                _run(push, "pushing the image failed", environment)
 
     def _copy(self, image: str, tag: str) -> None:
         source_host = image.partition("/")[0]
@@ -151,24 +155,24 @@ class Images:
                         f"docker://{image}",
                         f"docker://{target}",
                     ],
-                    "the copy failed",
+                    "copying the image failed",
                     environment,
                 )
             elif shutil.which("docker"):
                 create = ["docker", "buildx", "imagetools", "create", "--prefer-index=false", "--tag", target, image]
-                _run(create, "the copy failed", environment)
+                _run(create, "copying the image failed", environment)
             else:
-                raise DeployError("an image is copied by skopeo or docker, and none is installed", "install skopeo")
+                raise DeployError("no program to copy an image", "install skopeo or docker")
 
     def _plain(self) -> list[str]:
-        """A registry on this machine speaks plain HTTP."""
+        """Return the option for plain HTTP if the registry is on this machine."""
         return ["--tls-verify=false"] if _LOOPBACK.fullmatch(self._host) else []
 
     @contextmanager
     def _logged_in(self, *hosts: str) -> Iterator[dict[str, str]]:
-        """Credentials for AWS's registries, in a file of this process, so that they stand on no command line.
+        """Write credentials for those hosts that are AWS registries to a temporary Docker configuration.
 
-        Whatever else docker keeps in its folder stays reachable. A registry that is not AWS's is given no token.
+        They are in no command line. Everything else in the Docker configuration directory stays available.
         """
         auths = {host: {"auth": self._token(region)} for host in hosts if (region := self._region_of(host))}
         kept = Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser()
@@ -182,20 +186,20 @@ class Images:
             yield {"DOCKER_CONFIG": folder, "REGISTRY_AUTH_FILE": str(file)}
 
     def _region_of(self, host: str) -> str:
-        """The region whose token opens a registry; of one that is not AWS's, none."""
+        """Return the region of an AWS registry; empty for any other registry."""
         if host == self._environment.registry:
             return self._environment.region
         found = _ECR.fullmatch(host)
         return found["region"] if found else ""
 
     def _token(self, region: str) -> str:
-        """A token opens the registries of the region that gave it."""
+        """Get a token, which is valid for all registries of the region."""
         (given,) = self._clients("ecr", region).get_authorization_token()["authorizationData"]
         return str(given["authorizationToken"])
 
 
 def _with_auths(file: Path, auths: dict[str, Any]) -> dict[str, Any]:
-    """Docker's configuration with more credentials, and without the helpers that would be asked before them."""
+    """Read a Docker configuration, add credentials, and remove credential helpers, which would take precedence."""
     try:
         config: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError):
@@ -205,13 +209,13 @@ def _with_auths(file: Path, auths: dict[str, Any]) -> dict[str, Any]:
 
 
 def _engine() -> str:
-    """What builds images here, in the order of build_docker.sh."""
+    """Return the program that build_docker.sh uses."""
     given = os.environ.get("ENGINE")
     return given or next((each for each in ("docker", "buildah", "podman") if shutil.which(each)), "docker")
 
 
 def _revision() -> str:
-    """The commit, and where what goes into the image differs from it, the moment."""
+    """Return the commit, with a timestamp if files of the image are changed."""
     revision, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *_INGREDIENTS)
     if revision and not changed:
         return revision
@@ -219,7 +223,7 @@ def _revision() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """What git says, or nothing where this is no checkout."""
+    """Return the output of git; empty outside of a checkout."""
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S607
 
 
@@ -228,5 +232,5 @@ def _run(command: list[str], failure: str, environment: dict[str, str] | None = 
     if ended.returncode:
         raise DeployError(
             f"{failure}: {command[0]} ended with code {ended.returncode}",
-            "its own words stand above; mend it and try again",
+            "see its output above",
         )

@@ -1,7 +1,7 @@
-"""The stack of an environment: change sets, the wait for their end, and the reasons where they fail.
+"""The CloudFormation stack of an environment: creates change sets, executes them, and reports why they fail.
 
-CloudFormation owns the task definition, whose image is a parameter by digest. So a rollback is a deployment of the
-digest before, and a deployment that ECS's circuit breaker stops is rolled back by CloudFormation itself.
+The image of the task definition is a parameter of the stack. So a rollback is a deployment of the previous digest, and
+CloudFormation rolls back a deployment that the circuit breaker of ECS stops.
 """
 
 import datetime
@@ -23,10 +23,10 @@ _SETTLED = (
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
 )
-_MENDS = {
+_REMEDIES = {
     "UPDATE_ROLLBACK_FAILED": "continue-update-rollback",
     "UPDATE_FAILED": "rollback-stack",
-    # what a first deployment that failed can leave
+    # possible states after a failed first deployment
     "CREATE_FAILED": "delete-stack",
     "ROLLBACK_COMPLETE": "delete-stack",
     "ROLLBACK_FAILED": "delete-stack",
@@ -36,7 +36,7 @@ _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
 @dataclass(frozen=True)
 class StackState:
-    """A stack as it stands."""
+    """The state of a stack."""
 
     status: str
     parameters: dict[str, str] = field(default_factory=dict)
@@ -46,23 +46,23 @@ class StackState:
 
     @property
     def is_busy(self) -> bool:
-        """True while CloudFormation works on it."""
+        """True while a change is running."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
     @property
     def exists(self) -> bool:
-        """True when it has resources; a change set that was never executed leaves a stack without any."""
+        """True if the stack has resources. A change set that was never executed leaves an empty stack."""
         return self.status not in ("", "REVIEW_IN_PROGRESS", "DELETE_COMPLETE")
 
     @property
     def is_settled(self) -> bool:
-        """True when the last change succeeded, or was rolled back to what ran before."""
+        """True if the last change succeeded or was rolled back."""
         return self.status in _SETTLED
 
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """What would change, one line each. `name` is empty where nothing would."""
+    """The changes, one line each. `name` is empty if there are none."""
 
     name: str
     changes: list[str]
@@ -72,9 +72,12 @@ class Stack:
     """One stack.
 
     Args:
-        cloudformation, ecs: boto3 clients. name: the stack's, the cluster's and the service's.
-        template: its text. role: what CloudFormation takes. tags: on the stack and on all that it makes.
-        patience: seconds that one change may take.
+        cloudformation, ecs: boto3 clients.
+        name: name of the stack, the cluster and the service.
+        template: text of the template.
+        role: ARN of the role that CloudFormation assumes.
+        tags: tags of the stack and its resources.
+        timeout: maximum seconds for a change.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Stack:
         template: str,
         role: str,
         tags: dict[str, str],
-        patience: float = 3600,
+        timeout: float = 3600,
     ) -> None:
         self._cloudformation = cloudformation
         self._ecs = ecs
@@ -93,10 +96,10 @@ class Stack:
         self._template = template
         self._role = role
         self._tags = [{"Key": key, "Value": value} for key, value in tags.items()]
-        self._patience = patience
+        self._timeout = timeout
 
     def look(self) -> StackState:
-        """The stack as it stands; an empty status if there is none."""
+        """Return the state of the stack; the status is empty if there is none."""
         try:
             (found,) = self._cloudformation.describe_stacks(StackName=self._name)["Stacks"]
         except ClientError as error:
@@ -112,33 +115,33 @@ class Stack:
         )
 
     def settle(self, progress: Progress) -> StackState:
-        """Wait for a change that is under way, and return the stack as it then stands.
+        """Wait for the end of a running change, and return the state of the stack.
 
         Raises:
-            DeployError: it stands in a way from which no change can be made.
+            DeployError: the stack is in a state that does not allow a change.
         """
         state = self.look()
         if state.is_busy:
-            progress.say(f"another change is under way ({state.status}): waiting for its end")
+            progress.say(f"another change is running ({state.status}): waiting for its end")
             state = self._wait(state.arn, progress, datetime.datetime.now(datetime.UTC))
         if state.exists and not state.is_settled:
-            mend = _MENDS.get(state.status, "describe-stack-events")
+            remedy = _REMEDIES.get(state.status, "describe-stack-events")
             raise DeployError(
-                f"stack {self._name} stands at {state.status}: {state.reason}",
-                f"as an administrator: aws cloudformation {mend} --stack-name {state.arn}, then try again",
+                f"stack {self._name} is in {state.status}: {state.reason}",
+                f"as an administrator: aws cloudformation {remedy} --stack-name {state.arn}, then try again",
             )
         return state
 
     def template(self) -> str:
-        """The template that the stack was made by; botocore parses one that is JSON."""
+        """Return the template of the stack. botocore parses a template that is JSON."""
         found = self._cloudformation.get_template(StackName=self._name, TemplateStage="Original")["TemplateBody"]
         return found if isinstance(found, str) else json.dumps(found)
 
     def propose(self, parameters: dict[str, str], *, new: bool, template: str = "") -> ChangeSet:
-        """Make a change set, without executing it. It has no changes if the stack is as asked for.
+        """Create a change set without executing it. It is empty if the stack is up to date.
 
         Args:
-            template: another one than this stack's own.
+            template: text of a template to use instead of the one of this object.
 
         Raises:
             DeployError: CloudFormation refuses the template or the parameters.
@@ -159,8 +162,8 @@ class Stack:
             )
         except ClientError as error:
             raise DeployError(
-                f"CloudFormation refuses the change: {_words(error)}",
-                "mend the template or the environment's parameters",
+                f"CloudFormation refuses the change: {_message(error)}",
+                "correct the template or the parameters of the environment",
             ) from None
         deadline = time.monotonic() + _CHANGE_SET_SECONDS
         while time.monotonic() < deadline:
@@ -169,26 +172,28 @@ class Stack:
                 return ChangeSet(name, [_line(each["ResourceChange"]) for each in found.get("Changes", [])])
             if found["Status"] == "FAILED":
                 reason = found.get("StatusReason", "")
-                self.forget(ChangeSet(name, []))
+                self.discard(ChangeSet(name, []))
                 if any(words in reason for words in _NO_CHANGES):
                     return ChangeSet("", [])
-                raise DeployError(f"the change set failed: {reason}", "mend the template or the parameters")
+                raise DeployError(
+                    f"the change set failed: {reason}", "correct the template or the parameters of the environment"
+                )
             time.sleep(_POLL_SECONDS / 4)
         raise DeployError(f"CloudFormation did not finish the change set in {_CHANGE_SET_SECONDS:.0f} s", "try again")
 
-    def forget(self, proposal: ChangeSet) -> None:
-        """Delete a change set that is not to be executed."""
+    def discard(self, proposal: ChangeSet) -> None:
+        """Delete a change set without executing it."""
         self._cloudformation.delete_change_set(StackName=self._name, ChangeSetName=proposal.name)
 
     def execute(self, proposal: ChangeSet, progress: Progress) -> StackState:
-        """Execute a change set, print what happens, and return the stack as it stands at the end, whatever it is."""
+        """Execute a change set, print the events, and return the state of the stack at the end."""
         since = datetime.datetime.now(datetime.UTC)
         arn = self.look().arn
         self._cloudformation.execute_change_set(StackName=self._name, ChangeSetName=proposal.name)
         return self._wait(arn, progress, since)
 
     def stopped_tasks(self) -> list[str]:
-        """How tasks ended that AWS still remembers, without those that a deployment replaced."""
+        """Describe how recent tasks ended, except those that a deployment replaced."""
         try:
             arns = self._ecs.list_tasks(cluster=self._name, desiredStatus="STOPPED")["taskArns"]
             tasks = self._ecs.describe_tasks(cluster=self._name, tasks=arns[:20])["tasks"] if arns else []
@@ -199,7 +204,7 @@ class Stack:
             if task.get("stopCode") in ("ServiceSchedulerInitiated", "UserInitiated"):
                 continue
             codes = ", ".join(
-                f"{each['name']} ended with code {each['exitCode']}"
+                f"{each['name']} exited with code {each['exitCode']}"
                 for each in task.get("containers", [])
                 if each.get("exitCode") is not None
             )
@@ -207,7 +212,7 @@ class Stack:
         return sorted(set(lines))
 
     def service(self) -> str:
-        """The service in one line: how many tasks run, and how its deployment stands."""
+        """Describe the service in one line: the number of running tasks, and the state of its deployment."""
         try:
             (found,) = self._ecs.describe_services(cluster=self._name, services=[self._name])["services"]
         except (ClientError, ValueError):
@@ -216,25 +221,25 @@ class Stack:
         return f"{found['runningCount']} of {found['desiredCount']} tasks run, deployment {''.join(states)}"
 
     def _wait(self, arn: str, progress: Progress, since: datetime.datetime) -> StackState:
-        """Wait until nothing happens any more. A stack that is deleted keeps its events under its ARN only."""
-        deadline = time.monotonic() + self._patience
-        told: set[str] = set()
+        """Wait for the end of the change. Events of a deleted stack are found by its ARN only."""
+        deadline = time.monotonic() + self._timeout
+        printed: set[str] = set()
         while time.monotonic() < deadline:
             state = self.look()
             for event in self._events(arn, since):
-                if event["EventId"] not in told:
-                    told.add(event["EventId"])
+                if event["EventId"] not in printed:
+                    printed.add(event["EventId"])
                     progress.say(_event_line(event))
             if not state.is_busy and state.status != "REVIEW_IN_PROGRESS":
                 return state
             time.sleep(_POLL_SECONDS)
         raise DeployError(
-            f"the change did not end within {self._patience:.0f} s; it goes on in AWS",
-            "look at it: ./deploy.sh status; a later ./deploy.sh waits for its end",
+            f"the change did not end within {self._timeout:.0f} s; AWS continues it",
+            "see ./deploy.sh status; the next ./deploy.sh deploy waits for its end",
         )
 
     def _events(self, arn: str, since: datetime.datetime) -> list[dict[str, Any]]:
-        """The events since a moment, oldest first."""
+        """Return the events since a time, oldest first."""
         try:
             pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=arn)
             events = []
@@ -250,7 +255,7 @@ class Stack:
         return events[::-1]
 
 
-def _words(error: ClientError) -> str:
+def _message(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Message", error))
 
 

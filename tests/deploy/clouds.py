@@ -41,7 +41,7 @@ class FakeCloud:
         self.digests: set[str] = set()
         self.proposals: list[dict[str, Any]] = []
         self.executed: list[dict[str, str]] = []
-        self.forgotten = 0
+        self.discarded = 0
         self.refuses: dict[str, Exception] = {}
 
     def __call__(self, service: str, region: str = "") -> Any:
@@ -99,7 +99,7 @@ class FakeCloud:
         return {"Status": "CREATE_COMPLETE", "Changes": [{"ResourceChange": change}]}
 
     def delete_change_set(self, StackName: str, ChangeSetName: str) -> None:
-        self.forgotten += 1
+        self.discarded += 1
 
     def execute_change_set(self, StackName: str, ChangeSetName: str) -> None:
         asked, template = self._asked(ChangeSetName)

@@ -1,4 +1,4 @@
-"""What deploy.sh decides, and what it says."""
+"""Decisions and messages of deploy.sh."""
 
 import io
 import json
@@ -28,7 +28,7 @@ ONE, TWO, THREE = (f"{REPOSITORY}@sha256:{digit * 64}" for digit in "123")
 
 
 class Gateway:
-    """Answers as told: one list of faults for the chat call, a status each."""
+    """A gateway whose chat calls fail with the statuses in `faults`."""
 
     def __init__(self) -> None:
         self.faults: list[int] = []
@@ -46,7 +46,7 @@ class Gateway:
 
 
 @pytest.fixture
-def told() -> Iterator[tuple[Gateway, str]]:
+def fake_gateway() -> Iterator[tuple[Gateway, str]]:
     each = Gateway()
     with serving(each.application) as url:
         yield each, url
@@ -75,7 +75,7 @@ class Terminal:
     def deployment(self, **parameters: str) -> Deployment:
         given = environment()
         given = given.model_copy(update={"parameters": {**given.parameters, **parameters}})
-        return Deployment(given, Progress(self.out), self.cloud, ROOT / "infra/service.yml", patience=5)
+        return Deployment(given, Progress(self.out), self.cloud, ROOT / "infra/service.yml", timeout=5)
 
     def deploy(self, image: str, *, dry_run: bool = False) -> None:
         self.deployment().deploy(image, dry_run=dry_run)
@@ -85,16 +85,16 @@ class Terminal:
         return self.out.getvalue()
 
     def images(self) -> list[tuple[str, str]]:
-        """What was brought into service, and what a rollback would bring back, change by change."""
+        """The last digit of Image and PreviousImage, of each change."""
         return [(each["Image"][-1], each["PreviousImage"][-1:]) for each in self.cloud.executed]
 
 
 @pytest.fixture
-def terminal(told: tuple[Gateway, str]) -> Terminal:
-    return Terminal(FakeCloud(told[1]))
+def terminal(fake_gateway: tuple[Gateway, str]) -> Terminal:
+    return Terminal(FakeCloud(fake_gateway[1]))
 
 
-def test_versions_follow_each_other_and_can_be_rolled_back(terminal: Terminal) -> None:
+def test_deploy_and_rollback_set_the_current_and_previous_image(terminal: Terminal) -> None:
     terminal.deploy(ONE)
     terminal.deploy(TWO)
     terminal.deployment().rollback(dry_run=False)
@@ -107,7 +107,7 @@ def test_versions_follow_each_other_and_can_be_rolled_back(terminal: Terminal) -
     assert first["RoleARN"] == environment().stack_role
 
 
-def test_the_same_again_changes_nothing_and_is_asked_again(terminal: Terminal) -> None:
+def test_deploying_the_same_image_changes_nothing_and_tests_again(terminal: Terminal) -> None:
     terminal.deploy(ONE)
     terminal.deploy(ONE)
     assert len(terminal.cloud.executed) == 1
@@ -115,51 +115,51 @@ def test_the_same_again_changes_nothing_and_is_asked_again(terminal: Terminal) -
     assert "nothing to change" in terminal.text
 
 
-def test_a_change_that_aws_rolls_back_is_explained(terminal: Terminal) -> None:
+def test_change_that_aws_rolls_back_is_explained(terminal: Terminal) -> None:
     terminal.deploy(ONE)
     terminal.cloud.fates = ["UPDATE_ROLLBACK_COMPLETE"]
-    with pytest.raises(DeployError, match="what ran before runs on") as failure:
+    with pytest.raises(DeployError, match="the previous version is running") as failure:
         terminal.deploy(TWO)
     assert "aws logs tail /outcrop/outcrop-test" in failure.value.remedy
     assert "Service: Circuit Breaker was triggered" in terminal.text
-    assert "gateway ended with code 2" in terminal.text
+    assert "gateway exited with code 2" in terminal.text
     assert "old" not in terminal.text
     assert "replaced)" not in terminal.text
     terminal.deploy(THREE)
     assert terminal.images()[-1] == ("3", "1")
 
 
-def test_a_first_deployment_that_fails_leaves_nothing(terminal: Terminal) -> None:
+def test_failed_first_deployment_is_deleted(terminal: Terminal) -> None:
     terminal.cloud.fates = [""]
-    with pytest.raises(DeployError, match="the first deployment failed, and AWS removed what it had made"):
+    with pytest.raises(DeployError, match="the first deployment failed, and AWS deleted its resources"):
         terminal.deploy(ONE)
     assert "Service: Circuit Breaker was triggered" in terminal.text
 
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
-def test_a_stack_that_is_left_half_way_is_not_called_rolled_back(terminal: Terminal, status: str) -> None:
+def test_stack_in_a_failed_state_is_not_reported_as_rolled_back(terminal: Terminal, status: str) -> None:
     terminal.deploy(ONE)
     terminal.cloud.fates = [status]
-    with pytest.raises(DeployError, match=f"the stack is left at {status}"):
+    with pytest.raises(DeployError, match=f"the stack is in {status}"):
         terminal.deploy(TWO)
 
 
-def test_a_wrong_parameter_is_taken_back_with_the_image(terminal: Terminal, told: tuple[Gateway, str]) -> None:
+def test_rollback_restores_parameters_too(terminal: Terminal, fake_gateway: tuple[Gateway, str]) -> None:
     terminal.deploy(ONE)
-    told[0].faults = [404]
-    with pytest.raises(DeployError, match="did not serve"):
+    fake_gateway[0].faults = [404]
+    with pytest.raises(DeployError, match="the smoke test failed"):
         terminal.deployment(BedrockModelId="no.such-model").deploy(ONE, dry_run=False)
     assert terminal.cloud.parameters["BedrockModelId"] == environment().parameters["BedrockModelId"]
     assert [each["BedrockModelId"] for each in terminal.cloud.executed][1] == "no.such-model"
 
 
-def test_a_deployment_that_was_interrupted_goes_back_when_it_is_repeated(
-    terminal: Terminal, told: tuple[Gateway, str]
+def test_repeated_deployment_of_a_failing_image_rolls_back(
+    terminal: Terminal, fake_gateway: tuple[Gateway, str]
 ) -> None:
     terminal.deploy(ONE)
     terminal.deploy(TWO)
-    told[0].faults = [401]
-    with pytest.raises(DeployError, match="what ran before does again"):
+    fake_gateway[0].faults = [401]
+    with pytest.raises(DeployError, match="the previous version is running again"):
         terminal.deploy(TWO)
     assert terminal.images()[-1] == ("1", "")
 
@@ -167,67 +167,71 @@ def test_a_deployment_that_was_interrupted_goes_back_when_it_is_repeated(
 @pytest.mark.parametrize(
     "fault", [refusal("AccessDeniedException", "no"), ConnectTimeoutError(endpoint_url="https://secretsmanager")]
 )
-def test_a_key_that_cannot_be_read_is_a_fault_of_the_deployment(terminal: Terminal, fault: Exception) -> None:
+def test_unreadable_api_key_fails_the_deployment(terminal: Terminal, fault: Exception) -> None:
     terminal.deploy(ONE)
     terminal.cloud.refuses["get_secret_value"] = fault
-    with pytest.raises(DeployError, match="neither this nor what ran before serves"):
+    with pytest.raises(DeployError, match="failed for this and for the previous version"):
         terminal.deploy(TWO)
     assert terminal.images()[-1] == ("1", "")
 
 
-def test_what_does_not_serve_is_taken_back(terminal: Terminal, told: tuple[Gateway, str]) -> None:
+def test_failed_smoke_test_rolls_back(terminal: Terminal, fake_gateway: tuple[Gateway, str]) -> None:
     terminal.deploy(ONE)
     terminal.deploy(TWO)
-    told[0].faults = [401]
-    with pytest.raises(DeployError, match=r"did not serve .*status 401.*; what ran before does again"):
+    fake_gateway[0].faults = [401]
+    with pytest.raises(
+        DeployError, match=r"the smoke test failed .*status 401.*; the previous version is running again"
+    ):
         terminal.deploy(THREE)
     assert terminal.images()[-2:] == [("3", "2"), ("2", "1")]
 
 
-def test_where_nothing_serves_it_says_so(terminal: Terminal, told: tuple[Gateway, str]) -> None:
-    told[0].faults = [401]
-    with pytest.raises(DeployError, match="there is nothing to go back to"):
+def test_failed_rollback_is_reported(terminal: Terminal, fake_gateway: tuple[Gateway, str]) -> None:
+    fake_gateway[0].faults = [401]
+    with pytest.raises(DeployError, match="there is no previous version"):
         terminal.deploy(ONE)
-    told[0].faults = [401, 401]
-    with pytest.raises(DeployError, match="neither this nor what ran before serves"):
+    fake_gateway[0].faults = [401, 401]
+    with pytest.raises(DeployError, match="failed for this and for the previous version"):
         terminal.deploy(TWO)
 
 
-def test_what_passes_by_itself_is_waited_for(terminal: Terminal, told: tuple[Gateway, str]) -> None:
-    told[0].faults = [503]
+def test_temporary_failure_is_retried(terminal: Terminal, fake_gateway: tuple[Gateway, str]) -> None:
+    fake_gateway[0].faults = [503]
     terminal.deploy(ONE)
-    assert "in service" in terminal.text
+    assert "deployed and working" in terminal.text
 
 
-def test_another_account_is_refused(told: tuple[Gateway, str]) -> None:
-    terminal = Terminal(FakeCloud(told[1], account="999999999999"))
-    with pytest.raises(DeployError, match="belong to account 999999999999, and test lives in 123456789012"):
+def test_credentials_of_another_account_are_refused(fake_gateway: tuple[Gateway, str]) -> None:
+    terminal = Terminal(FakeCloud(fake_gateway[1], account="999999999999"))
+    with pytest.raises(
+        DeployError, match="belong to account 999999999999, but environment test is in account 123456789012"
+    ):
         terminal.deployment().check_account()
 
 
-def test_a_dry_run_changes_nothing(terminal: Terminal) -> None:
+def test_dry_run_changes_nothing(terminal: Terminal) -> None:
     terminal.deploy("", dry_run=True)
-    assert "1 changes, none of which is made" in terminal.text
+    assert "1 changes, none of them made" in terminal.text
     assert "replaces it" in terminal.text
     terminal.deploy(ONE)
     terminal.deploy(TWO, dry_run=True)
     terminal.cloud.parameters = {**terminal.cloud.parameters, "PreviousImage": TWO}
     terminal.deployment().rollback(dry_run=True)
     assert terminal.images() == [("1", "")]
-    assert terminal.cloud.forgotten == 3
+    assert terminal.cloud.discarded == 3
 
 
-def test_nothing_ran_before(terminal: Terminal) -> None:
+def test_rollback_without_a_previous_image_fails(terminal: Terminal) -> None:
     terminal.deploy(ONE)
-    with pytest.raises(DeployError, match="nothing ran before"):
+    with pytest.raises(DeployError, match="there is no previous image"):
         terminal.deployment().rollback(dry_run=False)
 
 
-def test_a_change_under_way_is_waited_for(terminal: Terminal) -> None:
+def test_deploy_waits_for_a_running_change(terminal: Terminal) -> None:
     terminal.deploy(ONE)
     terminal.cloud.busy = 3
     terminal.deploy(TWO)
-    assert "another change is under way" in terminal.text
+    assert "another change is running" in terminal.text
     assert terminal.images()[-1] == ("2", "1")
 
 
@@ -237,25 +241,27 @@ def test_a_change_under_way_is_waited_for(terminal: Terminal) -> None:
         ("ROLLBACK_COMPLETE", "delete-stack"),
         ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
         ("UPDATE_FAILED", "rollback-stack"),
-        ("DELETE_FAILED", "describe-stack-events"),  # it may serve
+        ("DELETE_FAILED", "describe-stack-events"),  # it may work
     ],
 )
-def test_a_stack_that_cannot_be_changed_is_told_with_its_mend(terminal: Terminal, status: str, mend: str) -> None:
+def test_stack_that_cannot_be_changed_is_reported_with_its_remedy(terminal: Terminal, status: str, mend: str) -> None:
     terminal.cloud.status = status
-    with pytest.raises(DeployError, match=f"stands at {status}: because") as failure:
+    with pytest.raises(DeployError, match=f"is in {status}: because") as failure:
         terminal.deploy(ONE)
     assert f"as an administrator: aws cloudformation {mend} --stack-name arn:stack, then" in failure.value.remedy
 
 
 @pytest.mark.parametrize("status", ["IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"])
-def test_a_stack_that_took_something_in_is_changed_like_any_other(terminal: Terminal, status: str) -> None:
+def test_stack_after_an_import_can_be_changed(terminal: Terminal, status: str) -> None:
     terminal.deploy(ONE)
     terminal.cloud.status = status
     terminal.deploy(TWO)
     assert terminal.images()[-1] == ("2", "1")
 
 
-def test_a_rollback_while_an_image_is_built_is_what_counts(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rollback_during_a_build_determines_the_previous_image(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     terminal.deploy(ONE)
     terminal.deploy(TWO)
 
@@ -268,15 +274,15 @@ def test_a_rollback_while_an_image_is_built_is_what_counts(terminal: Terminal, m
     assert terminal.images()[-2:] == [("1", "2"), ("3", "1")]
 
 
-def test_a_change_without_an_end_is_not_waited_for_for_ever(terminal: Terminal) -> None:
+def test_waiting_for_a_change_has_a_timeout(terminal: Terminal) -> None:
     terminal.deploy(ONE)
     terminal.cloud.busy = 10**9
-    hasty = Deployment(environment(), Progress(terminal.out), terminal.cloud, ROOT / "infra/service.yml", patience=0.05)
-    with pytest.raises(DeployError, match="it goes on in AWS"):
+    hasty = Deployment(environment(), Progress(terminal.out), terminal.cloud, ROOT / "infra/service.yml", timeout=0.05)
+    with pytest.raises(DeployError, match="AWS continues it"):
         hasty.deploy(TWO, dry_run=False)
 
 
-def test_refusals_of_aws_are_told(terminal: Terminal) -> None:
+def test_errors_of_aws_are_reported(terminal: Terminal) -> None:
     terminal.cloud.refuses["create_change_set"] = refusal("ValidationError", "Parameters: [VpcId] must have values")
     with pytest.raises(DeployError, match="refuses the change: Parameters"):
         terminal.deploy(ONE)
@@ -286,18 +292,18 @@ def test_refusals_of_aws_are_told(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("image", ["x:latest", f"{REPOSITORY}:1", f"{REPOSITORY}@sha256:12"])
-def test_an_image_is_given_by_digest(terminal: Terminal, image: str) -> None:
+def test_image_without_a_digest_is_refused(terminal: Terminal, image: str) -> None:
     assert not BY_DIGEST.fullmatch(image)
-    with pytest.raises(DeployError, match="no image by digest"):
+    with pytest.raises(DeployError, match="has no digest"):
         terminal.deploy(image)
 
 
-def test_an_image_that_is_not_there_is_refused(terminal: Terminal) -> None:
+def test_missing_image_is_refused(terminal: Terminal) -> None:
     with pytest.raises(DeployError, match="is not in the repository"):
         terminal.deploy(f"{REPOSITORY}@sha256:{'9' * 64}")
 
 
-def test_status_tells_how_it_stands(terminal: Terminal, told: tuple[Gateway, str]) -> None:
+def test_status_reports_stack_service_and_smoke_test(terminal: Terminal, fake_gateway: tuple[Gateway, str]) -> None:
     with pytest.raises(DeployError, match="there is no stack outcrop-test"):
         terminal.deployment().status()
     terminal.deploy(ONE)
@@ -308,25 +314,27 @@ def test_status_tells_how_it_stands(terminal: Terminal, told: tuple[Gateway, str
     terminal.deployment().status()
     assert "2 of 2 tasks run, deployment COMPLETED" in terminal.text
     assert f"image    {ONE}" in terminal.text
-    told[0].faults = [500]
-    with pytest.raises(DeployError, match="it does not serve: chat call: status 500"):
+    fake_gateway[0].faults = [500]
+    with pytest.raises(DeployError, match="the smoke test failed: chat call: status 500"):
         terminal.deployment().status()
 
 
-def test_the_next_job_is_handed_the_image(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_image_is_written_to_the_github_output(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     terminal.deploy(ONE)
     assert (tmp_path / "output").read_text() == f"image={ONE}\n"
 
 
-def test_a_real_gateway_passes_the_smoke_test(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smoke_test_against_a_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     progress = Progress(io.StringIO())
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         assert Smoke(url, KEY).run(progress) == ""
         assert "status 401" in Smoke(url, "wrong").run(progress)
         assert Smoke(url, f"{KEY}\n").run(progress) == ""
-        assert "not one that a header can carry" in Smoke(url, f"{KEY}\nx").run(progress)
-    assert "no answer from" in Smoke(NOWHERE, KEY, patience=0.1).run(progress)
+        assert "characters that a header cannot contain" in Smoke(url, f"{KEY}\nx").run(progress)
+    assert "no response from" in Smoke(NOWHERE, KEY, timeout=0.1).run(progress)
     assert KEY not in progress._out.getvalue()  # type: ignore[attr-defined]
 
 
@@ -336,14 +344,14 @@ async def _cut(reader: Any, writer: Any) -> None:
     await writer.drain()
 
 
-def test_an_answer_that_breaks_off_does_not_pass() -> None:
+def test_incomplete_response_fails_the_smoke_test() -> None:
     with upstream(_cut) as url:
-        assert "IncompleteRead" in Smoke(url, KEY, patience=0.1).run(Progress(io.StringIO()))
+        assert "IncompleteRead" in Smoke(url, KEY, timeout=0.1).run(Progress(io.StringIO()))
 
 
-def test_an_answer_without_sense_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Smoke, "_ask", lambda *_: smoke.Answer(200, "<html>"))
-    assert "makes no sense" in Smoke(NOWHERE, KEY).run(Progress(io.StringIO()))
+def test_invalid_response_fails_the_smoke_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Smoke, "_request", lambda *_: smoke.Answer(200, "<html>"))
+    assert "an invalid response" in Smoke(NOWHERE, KEY).run(Progress(io.StringIO()))
 
 
 def chat_reply(content: Any, finish: str = "stop", **more: Any) -> smoke.Answer:
@@ -357,25 +365,27 @@ def chat_reply(content: Any, finish: str = "stop", **more: Any) -> smoke.Answer:
         (chat_reply("hello"), ""),
         (chat_reply("", reasoning_content="hm"), ""),
         (chat_reply("", "length"), ""),
-        (chat_reply(""), "chat call: an empty answer"),
+        (chat_reply(""), "chat call: an empty response"),
         (smoke.Answer(429, "quota"), ""),
         (smoke.Answer(503, "no capacity"), "chat call: status 503: no capacity"),
     ],
 )
-def test_who_thinks_first_or_is_throttled_serves(
+def test_reasoning_only_and_throttled_responses_pass_the_smoke_test(
     monkeypatch: pytest.MonkeyPatch, answer: smoke.Answer, fault: str
 ) -> None:
-    monkeypatch.setattr(Smoke, "_ask", lambda _, method, *more: answer if method == "POST" else smoke.Answer(200, ""))
-    assert Smoke(NOWHERE, KEY, patience=0.1).run(Progress(io.StringIO())) == fault
+    monkeypatch.setattr(
+        Smoke, "_request", lambda _, method, *more: answer if method == "POST" else smoke.Answer(200, "")
+    )
+    assert Smoke(NOWHERE, KEY, timeout=0.1).run(Progress(io.StringIO())) == fault
 
 
-def test_who_answers_nobody_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Smoke, "_ask", lambda *_: smoke.Answer(429, "a firewall"))
-    fault = Smoke(NOWHERE, KEY, patience=0.1).run(Progress(io.StringIO()))
+def test_throttled_health_check_fails_the_smoke_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Smoke, "_request", lambda *_: smoke.Answer(429, "a firewall"))
+    fault = Smoke(NOWHERE, KEY, timeout=0.1).run(Progress(io.StringIO()))
     assert fault == "health: status 429: a firewall"
 
 
-def test_a_name_is_asked_at_its_load_balancer_by_plain_http_too() -> None:
+def test_smoke_test_connects_via_the_load_balancer() -> None:
     heads = []
 
     async def handle(reader: Any, writer: Any) -> None:
@@ -389,14 +399,14 @@ def test_a_name_is_asked_at_its_load_balancer_by_plain_http_too() -> None:
     assert all(f"\r\nHost: llm.example.com:{port}\r\n".encode() in head for head in heads)
 
 
-def test_an_image_is_named_by_its_processor_too() -> None:
+def test_image_tag_contains_the_architecture() -> None:
     environment = load_environment("infra/environments/example.json")
     other = environment.model_copy(update={"parameters": {**environment.parameters, "CpuArchitecture": "ARM64"}})
     names = {Images(None, each, Progress(io.StringIO()))._tag() for each in (environment, other)}
     assert {name.rpartition("-")[2] for name in names} == {"amd64", "arm64"}
 
 
-def test_environments_are_read_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_environment_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     example = json.loads((ROOT / "infra/environments/example.json").read_text())
     assert load_environment("example").stack == "outcrop-example"
@@ -413,18 +423,18 @@ def test_environments_are_read_strictly(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert "account: String should match" in fault(account="12")
     assert "acount: Extra inputs" in fault(acount="123456789012")
-    assert "its name is other, and the file's is example" in fault(name="other")
-    assert "RepositoryArn is no ARN of a repository in this account and region" in fault(parameters={})
-    assert "RepositoryArn is no" in fault(region="eu-west-1")
-    assert "stack_role is no ARN of a role in this account" in fault(
+    assert "its name is other, but the file is named example" in fault(name="other")
+    assert "RepositoryArn is not the ARN of a repository in this account and region" in fault(parameters={})
+    assert "RepositoryArn is not" in fault(region="eu-west-1")
+    assert "stack_role is not the ARN of a role in this account" in fault(
         stack_role=example["stack_role"].replace("123456789012", "999999999999")
     )
     elsewhere = json.loads(json.dumps(example).replace("123456789012", "999999999999"))
     elsewhere["parameters"]["ProfileArns"] = example["parameters"]["ProfileArns"]
-    assert "is wrong: ProfileArns names the example's account still" in fault(**elsewhere)
+    assert "is invalid: ProfileArns still has the account of the example" in fault(**elsewhere)
     for idle in ("240", "3m"):
         parameters = {**example["parameters"], "IdleTimeout": idle}
-        assert "KeepAliveTimeout must be a number above" in fault(parameters=parameters)
+        assert "KeepAliveTimeout must be a number greater" in fault(parameters=parameters)
     endpoints = fault(parameters={**example["parameters"], "CreateVpcEndpoints": "true"})
     assert "needs RouteTableIds" in endpoints
     assert "needs VpcCidr" in endpoints
@@ -432,7 +442,7 @@ def test_environments_are_read_strictly(tmp_path: Path, monkeypatch: pytest.Monk
     assert environment(parameters=arm).platform == "linux/arm64"
 
 
-def test_aws_s_token_goes_to_aws_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aws_token_is_sent_to_aws_registries_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"auths": {"ghcr.io": {"auth": "mine"}}, "credsStore": "desktop"}')
     (tmp_path / "cli-plugins").mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
@@ -453,12 +463,12 @@ def test_aws_s_token_goes_to_aws_only(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("interruption", "code", "words"),
     [
-        (KeyboardInterrupt(), 130, "a change that AWS has begun goes on there"),
+        (KeyboardInterrupt(), 130, "AWS continues a change that has started"),
         (refusal("AccessDenied", "you may not"), 1, "AWS refused Operation: AccessDenied: you may not"),
         (FileNotFoundError("infra/none.yml"), 1, "infra/none.yml"),
     ],
 )
-def test_every_end_has_its_code_and_its_words(
+def test_exit_code_and_message_of_each_failure(
     interruption: BaseException,
     code: int,
     words: str,
@@ -477,7 +487,7 @@ def test_every_end_has_its_code_and_its_words(
     assert words.lower() in capsys.readouterr().out.lower()
 
 
-def test_the_command_line_ends_with_what_to_do(tmp_path: Path) -> None:
+def test_command_line_prints_what_to_do(tmp_path: Path) -> None:
     import subprocess
     import sys
 
@@ -494,6 +504,6 @@ def test_the_command_line_ends_with_what_to_do(tmp_path: Path) -> None:
 
     code, text = run("deploy", "--environment", "example")
     assert code == 1
-    assert "FAILED: AWS cannot be asked" in text
+    assert "FAILED: no response from AWS" in text
     assert "what to do: log in" in text
     assert run("undeploy", "--environment", "example")[0] == 2

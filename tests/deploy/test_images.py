@@ -1,4 +1,4 @@
-"""Whose images deploy.sh takes. The rehearsal copies real ones."""
+"""Which images deploy.sh accepts. The rehearsal copies real ones."""
 
 import io
 import json
@@ -21,7 +21,7 @@ RELEASES = "ghcr.io/you/outcrop"
 
 
 class Copies:
-    """An environment that trusts two other repositories, and what was copied into its own."""
+    """An environment that trusts two other repositories; `made` lists the copied images."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[str] = []
@@ -44,7 +44,7 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> Copies:
 
 
 @pytest.mark.parametrize("repository", [STAGING, RELEASES])
-def test_an_image_is_copied_from_where_the_environment_trusts(copies: Copies, repository: str) -> None:
+def test_image_of_a_trusted_repository_is_copied(copies: Copies, repository: str) -> None:
     image = f"{repository}@{DIGEST}"
     assert copies.images.take(image) == copies.images.expected(image) == f"{REPOSITORY}@{DIGEST}"
     assert copies.made == [image]
@@ -66,15 +66,13 @@ def test_an_image_is_copied_from_where_the_environment_trusts(copies: Copies, re
     ],
 )
 @pytest.mark.parametrize("is_there", [False, True])
-def test_an_image_from_anywhere_else_is_refused(copies: Copies, repository: str, is_there: bool) -> None:
+def test_image_of_any_other_repository_is_refused(copies: Copies, repository: str, is_there: bool) -> None:
     copies.cloud.digests |= {DIGEST} if is_there else set()
     for take in (copies.images.take, copies.images.expected):
-        with pytest.raises(
-            DeployError, match=f"test takes no images from {re.escape(repository)}; it takes"
-        ) as failure:
+        with pytest.raises(DeployError, match=f"test does not trust {re.escape(repository)}; it trusts") as failure:
             take(f"{repository}@{DIGEST}")
         assert f"{REPOSITORY}, {STAGING}, {RELEASES}" in str(failure.value)
-        assert f"add {repository} to images_from in the environment's file" in failure.value.remedy
+        assert f"add {repository} to images_from in the file of the environment" in failure.value.remedy
     assert copies.made == []
 
 

@@ -161,7 +161,7 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
             timeout=30,
             check=False,
         )
-    assert (ended.returncode, ended.stderr) == (1, f"port {port} is in use: choose another with --port\n")
+    assert (ended.returncode, ended.stderr) == (1, f"port {port} is in use: choose another one with --port\n")
 
 
 def test_when_one_of_the_two_dies_so_does_the_other(tmp_path: Path) -> None:

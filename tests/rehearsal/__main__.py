@@ -119,7 +119,7 @@ class Rehearsal:
         other.parent.mkdir()
         other.write_text(self._environment.read_text().replace(ACCOUNT, "111111111111"))
         ended = self._deploy_sh("status", environment=other)
-        self._expect(ended == 1 and "lives in 111111111111" in self._printed[-1], "another account is refused")
+        self._expect(ended == 1 and "is in account 111111111111" in self._printed[-1], "another account is refused")
 
     def _deploy_twice(self) -> None:
         ended = self._deploy_sh("deploy", "--dry-run")
@@ -148,7 +148,7 @@ class Rehearsal:
         self._expect(self._deploy_sh("deploy") == 1, "version 3, which does not start, is refused")
         seconds = self._told("version 3, built, failed and rolled back by itself", started)
         self._expect("UPDATE_ROLLBACK_COMPLETE" in self._printed[-1], "the stack went back")
-        self._expect("gateway ended with code 3" in self._printed[-1], "why its tasks ended is told")
+        self._expect("gateway exited with code 3" in self._printed[-1], "why its tasks ended is told")
         self._expect("what to do: " in self._printed[-1], "what to do is told")
         self._expect(seconds < SELF_ROLLBACK_SECONDS, f"the rollback took under {SELF_ROLLBACK_SECONDS:.0f} s")
         self._expect(self._version().startswith("2.0.0-"), "version 2 still answers")
@@ -162,7 +162,7 @@ class Rehearsal:
         self._expect(self._deploy_sh("deploy") == 1, "version 4, which starts and does not serve, is refused")
         seconds = self._told("version 4, built, deployed, found wanting and rolled back by itself", started)
         self._expect("chat call: status 401" in self._printed[-1], "what failed is told")
-        self._expect("what ran before does again" in self._printed[-1], "how it stands is told")
+        self._expect("the previous version is running again" in self._printed[-1], "how it stands is told")
         self._expect(seconds < SELF_ROLLBACK_SECONDS, f"the rollback took under {SELF_ROLLBACK_SECONDS:.0f} s")
         self._revert()
 
@@ -177,7 +177,7 @@ class Rehearsal:
         image = f"{self._elsewhere()}@{digest}"
         strange = f"127.0.0.1/anybody@{digest}"
         ended = self._deploy_sh("deploy", "--image", strange, environment=self._promoted)
-        self._expect(ended == 1 and "takes no images from" in self._printed[-1], "an image from elsewhere is refused")
+        self._expect(ended == 1 and "does not trust" in self._printed[-1], "an image from elsewhere is refused")
         started = time.monotonic()
         ended = self._deploy_sh("deploy", "--image", image, environment=self._promoted)
         self._expect(ended == 0, "an image is promoted to another environment")
