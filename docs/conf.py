@@ -13,7 +13,17 @@ copyright = author  # noqa: A001 -- Sphinx reads this name
 
 root_doc = "README"
 include_patterns = ["*.md", ".github/*.md", "docs/*.md", "docs/**/*.md"]
-exclude_patterns = [".github/pull_request_template.md", ".venv*", ".npm-clients", "app", "build", "tests"]
+exclude_patterns = [
+    ".github/pull_request_template.md",
+    ".git",
+    ".hypothesis",
+    ".npm-clients",
+    ".venv*",
+    ".*_cache",
+    "app",
+    "build",
+    "tests",
+]
 extensions = ["myst_parser"]
 myst_heading_anchors = 4
 html_theme = "furo"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.adaptation.betas import PASSED, RENAMED
+from app.config.settings import Settings
 from scripts.reference import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,17 @@ def test_every_kind_of_error_is_in_the_runbook() -> None:
     # what a caller did wrong needs nobody at night
     callers = {"gateway", "invalid_request", "context_too_long", "body_too_large", "not_found", "method_not_allowed"}
     assert [kind for kind in sorted(kinds - callers) if f"`{kind}`" not in document] == []
+
+
+def test_settings_named_in_documents_exist() -> None:
+    pages = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md")]
+    pages += [path for folder in ("api", "deploy", "operate") for path in (ROOT / "docs" / folder).glob("*.md")]
+    # variables of AWS, of other programs, of GitHub, and of bedrock-access-gateway
+    others = re.compile(r"(AWS|OTEL|ANTHROPIC|CLAUDE_CODE|DEPLOY)_|(HTTPS?|NO)_PROXY|API_KEY$|DEFAULT_|RESPONSE_STREAM")
+    named = {name for page in pages for name in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)[`=]", page.read_text())}
+    known = {name.upper() for name in Settings.model_fields}
+    assert len(named & known) > 30
+    assert sorted(name for name in named - known if not others.match(name)) == []
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:
