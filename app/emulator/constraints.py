@@ -1,8 +1,8 @@
 """Checks a request against botocore's service model: required members, types, lengths, ranges, patterns and enums.
 
 The service checks all of these; botocore itself checks only required members and minimum lengths, on the caller's side
-(contracts 4.2). Wording: kibana#206487, litellm#19384, openclaw#12892 and others. Paths are 1-based with `.member`;
-values within content blocks are not shown.
+(docs/reference/contracts/bedrock-wire.md#client-side-validation). Wording: kibana#206487, litellm#19384, openclaw#12892
+and others. Paths are 1-based with `.member`; values within content blocks are not shown.
 """
 
 import re

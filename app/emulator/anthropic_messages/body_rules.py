@@ -50,7 +50,7 @@ def check_messages(body: JsonObject) -> None:
     """Check the first role, the blocks of assistant turns and the ids of tool calls.
 
     Ids as in bifrost#5097 and claude-code#20901. Images in assistant turns are refused (seen live in 2026); documents
-    are since version 2026-10-21 (contracts 3.1).
+    are since version 2026-10-21 (docs/reference/contracts/anthropic-messages.md#versions).
 
     Raises:
         ServiceError: a ValidationException.

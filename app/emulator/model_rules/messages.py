@@ -21,7 +21,10 @@ def check_images(model: Model, messages: list[Message]) -> None:
 
 
 def check_system_turns(model: Model, messages: list[Message]) -> None:
-    """Contracts 3.5: only the newest Claude accepts them, after a user turn, and last or before an assistant turn."""
+    """Only the newest Claude accepts them, after a user turn, and last or before an assistant turn.
+
+    docs/reference/contracts/anthropic-on-invokemodel.md#system-turns
+    """
     roles = [message["role"] for message in messages]
     for turn, role in enumerate(roles):
         if role != "system":
