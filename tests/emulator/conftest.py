@@ -1,4 +1,4 @@
-"""The embedded Bedrock, called by boto3 without a gateway between."""
+"""The emulator, called directly by boto3 or over HTTP."""
 
 from collections.abc import Iterator
 from typing import Any
