@@ -60,3 +60,12 @@ def test_documents_name_modules_that_exist() -> None:
         for path, named in pages.items()
     }
     assert {name: names for name, names in wrong.items() if names} == {}
+
+
+def test_the_architecture_names_modules_that_exist() -> None:
+    named = re.findall(r"`([a-z_\d]+/[\w./-]*)`", (ROOT / "ARCHITECTURE.md").read_text())
+    assert len(named) > 20
+    roots = (ROOT, ROOT / "app", ROOT / "app" / "dialects")
+    assert [
+        name for name in named if not any((root / f"{name}{end}").exists() for root in roots for end in ("", ".py"))
+    ] == []
