@@ -69,10 +69,10 @@ def run(measured: int, other: int) -> Iterator[Row]:
     """All figures of Outcrop itself."""
     with upstream(other) as port:
         yield from table.ceiling(port)
-        with gateway(port, measured) as process, relay(port, measured) as floor:
+        with gateway(port, measured) as process, relay(port, measured) as layer:
             yield Row("start to first 200", "s", process.seconds_to_200, 1.0, 0.6)
             yield Row("idle memory", "MiB", process.memory(), 60, 45)
-            yield from table.costs(process, floor, port)
+            yield from table.costs(process, layer, port)
         with gateway(port, measured) as process:
             yield from table.slow_streams(process)
         with gateway(port, measured) as process:

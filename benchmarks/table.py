@@ -77,7 +77,7 @@ def costs(gateway: Process, relay: Process, upstream: int) -> Iterator[Row]:
 def _chunks(gateway: Process, relay: Process) -> Iterator[Row]:
     """Measure streamed chunks. The calls take turns, because how many chunks arrive together varies over time."""
     calls = {
-        "floor": (relay, bedrock_stream_call(relay.port, 5, 200)),
+        "layer": (relay, bedrock_stream_call(relay.port, 5, 200)),
         "paced": (gateway, figures.stream_call(gateway.port, 5, 200)),
         "native": (gateway, figures.native_stream_call(gateway.port)),
     }

@@ -47,14 +47,14 @@ class RetryBudget:
     Each call adds a share of a retry; so does each second, so that a quiet gateway retries too.
 
     Args:
-        share: retries a call. floor: retries a second. most: how many may be saved up.
+        share: retries a call. layer: retries a second. most: how many may be saved up.
     """
 
     def __init__(
-        self, share: float = 0.1, floor: float = 1.0, most: float = 20.0, clock: Callable[[], float] = time.monotonic
+        self, share: float = 0.1, layer: float = 1.0, most: float = 20.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._share = share
-        self._floor = floor
+        self._layer = layer
         self._most = max(most, share * most)
         self._clock = clock
         self._saved = self._most
@@ -67,7 +67,7 @@ class RetryBudget:
     def take(self) -> bool:
         """Take one retry; False if none is left."""
         now = self._clock()
-        self._saved = min(self._saved + (now - self._seen) * self._floor, self._most)
+        self._saved = min(self._saved + (now - self._seen) * self._layer, self._most)
         self._seen = now
         if self._saved < 1:
             return False

@@ -77,7 +77,7 @@ def compared_strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
                     yield node.lineno, constant.value
 
 
-def test_no_vendor_or_model_is_compared_outside_its_floor() -> None:
+def test_no_vendor_or_model_is_compared_outside_its_layer() -> None:
     offences = [
         f"{name_of(path)}:{line} {text!r}"
         for path in FILES
