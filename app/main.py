@@ -22,12 +22,12 @@ from app.dialects.bedrock.handler import bedrock_routes
 from app.dialects.cohere.handler import rerank_routes
 from app.dialects.http.middleware import RequestMiddleware
 from app.dialects.http.openapi import DESCRIPTION, TAGS, openapi_document
-from app.dialects.http.route_table import Doors, tell_methods
+from app.dialects.http.route_table import RouteTable, set_allowed_methods
 from app.dialects.openai.chat.handler import chat_routes
 from app.dialects.openai.embeddings.handler import embedding_routes
 from app.dialects.openai.responses.handler import response_routes
 from app.dialects.shared_paths.model_list import model_routes
-from app.dialects.shared_paths.unknown_routes import answer_without_door
+from app.dialects.shared_paths.unknown_routes import answer_unknown_route
 from app.observability.logs import LogObserver, configure_logging
 from app.observability.metrics import CONTENT_TYPE
 from app.observability.observer import Observer, Observers
@@ -84,15 +84,15 @@ def create_app(settings: Settings, observer: Observer | None = None, share: Shar
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    tell_methods(application.routes)
-    application.add_exception_handler(HTTPException, answer_without_door)
+    set_allowed_methods(application.routes)
+    application.add_exception_handler(HTTPException, answer_unknown_route)
     application.middleware_stack = RequestMiddleware(
         application.build_middleware_stack(),
         observer=Observers((gateway.metrics, observer or LogObserver())),
         load=gateway.load,
         prices=gateway.prices,
         tracer=gateway.tracer,
-        doors=Doors(application.routes),
+        route_table=RouteTable(application.routes),
     )
     application.openapi = lambda: openapi_document(application)  # type: ignore[method-assign]
     return application

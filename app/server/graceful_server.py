@@ -62,16 +62,16 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let nobody new begin, take in who has begun, and end when all have been served."""
-        doors: list[socket.socket] = []
+        listeners: list[socket.socket] = []
         with contextlib.suppress(OSError):  # no descriptor is left, nor would one be for somebody who is let in
             # they stay open when uvicorn's own servers close
-            doors += [listener.dup() for listener in sockets or ()]
+            listeners += [listener.dup() for listener in sockets or ()]
         for server in self.servers:
             server.close()
         for listener in sockets or ():
             listener.close()
         self._attendance.is_ending = True
-        await self._let_in_until_shut(doors)
+        await self._let_in_until_shut(listeners)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LET_IN_SECONDS):
                 await asyncio.gather(*self._entering, return_exceptions=True)  # some have gone again
@@ -79,25 +79,25 @@ class Server(uvicorn.Server):
                     await asyncio.sleep(_LOOK_SECONDS)
         await super().shutdown(sockets)
 
-    async def _let_in_until_shut(self, doors: list[socket.socket]) -> None:
-        is_shut = self._shut(doors)
-        self._let_in(doors)
+    async def _let_in_until_shut(self, listeners: list[socket.socket]) -> None:
+        is_shut = self._shut(listeners)
+        self._let_in(listeners)
         if is_shut:
             for _ in range(math.ceil(_HANDSHAKE_SECONDS / _LOOK_SECONDS)):
                 await asyncio.sleep(_LOOK_SECONDS)
-                self._let_in(doors)
-        for door in doors:
-            door.close()
+                self._let_in(listeners)
+        for listener in listeners:
+            listener.close()
 
-    def _shut(self, doors: list[socket.socket]) -> bool:
+    def _shut(self, listeners: list[socket.socket]) -> bool:
         if not self._all_end():
             return False
-        are_shut = [shut(door) for door in doors]
-        return bool(doors) and all(are_shut)
+        are_shut = [shut(listener) for listener in listeners]
+        return bool(listeners) and all(are_shut)
 
-    def _let_in(self, doors: list[socket.socket]) -> None:
+    def _let_in(self, listeners: list[socket.socket]) -> None:
         loop, tls = asyncio.get_running_loop(), self.config.ssl
-        for connection in (each for door in doors for each in accepted(door)):
+        for connection in (each for listener in listeners for each in accepted(listener)):
             entering = loop.connect_accepted_socket(self._protocol, connection, ssl=tls)
             self._entering.append(asyncio.ensure_future(entering))
 

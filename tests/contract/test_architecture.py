@@ -16,7 +16,7 @@ APP = ROOT / "app"
 FILES = sorted(APP.rglob("*.py"))
 
 # one door for each dependency: who may import what
-DOORS = {
+IMPORTERS = {
     "aiohappyeyeballs": {"bedrock/http1/dial.py"},
     "httptools": {"bedrock/http1/connection.py"},
     "opentelemetry": {"observability/tracing.py"},
@@ -55,10 +55,10 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-@pytest.mark.parametrize("package", DOORS)
-def test_each_dependency_has_one_door(package: str) -> None:
+@pytest.mark.parametrize("package", IMPORTERS)
+def test_each_dependency_has_one_importer(package: str) -> None:
     users = {name_of(path) for path in FILES if is_gateway(path) and package in imports(path)}
-    assert users == DOORS[package]
+    assert users == IMPORTERS[package]
 
 
 def compared_strings(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -358,7 +358,7 @@ async def test_the_asynchronous_client(gateway_url: str) -> None:
         ("DELETE", "/v1/files", 404, "not_found_error"),
     ],
 )
-def test_paths_without_a_door_answer_in_anthropic_s_words(
+def test_unknown_paths_answer_in_anthropic_s_words(
     gateway_url: str, method: str, path: str, status: int, kind: str
 ) -> None:
     headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}

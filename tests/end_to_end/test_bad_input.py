@@ -10,7 +10,7 @@ from tests.servers import KEY
 
 PREFILLS_NOT = "us.anthropic.claude-sonnet-4-6"
 HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-DOORS = {
+IMPORTERS = {
     "/v1/chat/completions": '{"model":"scripted.echo-v1:0","messages":[{"role":"user","content":"x"}]%s}',
     "/v1/responses": '{"model":"scripted.echo-v1:0","input":[{"role":"user","content":"x"}]%s}',
     "/v1/messages": '{"model":"scripted.echo-v1:0","max_tokens":9,"messages":[{"role":"user","content":"x"}]%s}',
@@ -30,16 +30,16 @@ def words(answer: httpx.Response) -> str:
     return f"{error.get('param') or ''} {error['message']}"
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", IMPORTERS)
 def test_a_name_that_stands_twice_is_refused_with_its_path(gateway_url: str, path: str) -> None:
     for twice, where in ((',"model":"other.model"', "model"), (',"x":{"y":[0,{"z":1,"z":2}]}', "y")):
-        answer = post(gateway_url, path, (DOORS[path] % twice).encode())
+        answer = post(gateway_url, path, (IMPORTERS[path] % twice).encode())
         assert answer.status_code == 400, answer.text
         assert "twice" in words(answer)
         assert where in words(answer)
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", IMPORTERS)
 @pytest.mark.parametrize(
     "body",
     [
@@ -83,7 +83,7 @@ def test_what_is_wrong_is_named(gateway_url: str, path: str, body: dict[str, Any
     assert where in words(answer), answer.text
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", IMPORTERS)
 def test_whoever_is_lost_is_told_where_to_look(gateway_url: str, path: str) -> None:
     assert "the body is empty" in words(post(gateway_url, path, b""))
     assert "must be a JSON object" in words(post(gateway_url, path, b"[]"))
@@ -97,13 +97,13 @@ def test_whoever_names_no_model_that_there_is_learns_where_they_are_listed(
     gateway_url: str, path: str, more: str
 ) -> None:
     for name in ("no.such-model", "anthropic.claude-nope-v1:0"):
-        answer = post(gateway_url, path, (DOORS[path] % more).replace("scripted.echo-v1:0", name).encode())
+        answer = post(gateway_url, path, (IMPORTERS[path] % more).replace("scripted.echo-v1:0", name).encode())
         assert (answer.status_code, "GET /v1/models lists" in words(answer)) == (404, True), answer.text
 
 
 def ask_more(base: str, path: str, members: dict[str, Any]) -> httpx.Response:
     """The plain request of a door, with more members or others."""
-    return httpx.post(base + path, json={**json.loads(DOORS[path] % ""), **members}, headers=HEADERS)
+    return httpx.post(base + path, json={**json.loads(IMPORTERS[path] % ""), **members}, headers=HEADERS)
 
 
 @pytest.mark.parametrize(
@@ -183,5 +183,5 @@ def test_what_is_refused_is_not_estimated(gateway_url: str, path: str) -> None:
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
 def test_half_an_emoji_bricks_no_conversation(gateway_url: str, path: str) -> None:
     """claude-code#12631 and #72995: clients cut texts between the halves, and the rest of a session repeats it."""
-    answer = post(gateway_url, path, (DOORS[path] % "").encode().replace(b'"x"', rb'"cut \ud83d"'))
+    answer = post(gateway_url, path, (IMPORTERS[path] % "").encode().replace(b'"x"', rb'"cut \ud83d"'))
     assert (answer.status_code, "cut \ufffd" in json.dumps(answer.json(), ensure_ascii=False)) == (200, True)

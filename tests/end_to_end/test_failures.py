@@ -34,7 +34,7 @@ HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 MESSAGES: Any = {"model": "a.b", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
-DOORS: list[tuple[str, Any]] = [
+IMPORTERS: list[tuple[str, Any]] = [
     ("/v1/chat/completions", CHAT),
     ("/v1/chat/completions", {**CHAT, "stream": True}),
     ("/model/a.b/converse", {}),
@@ -70,7 +70,7 @@ async def read_then_wait(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     await reader.read()
 
 
-@pytest.mark.parametrize(("path", "body"), DOORS)
+@pytest.mark.parametrize(("path", "body"), IMPORTERS)
 def test_one_that_never_answers_is_not_waited_for_beyond_the_limit(path: str, body: Any) -> None:
     with upstream(read_then_wait) as url, gateway(url, bedrock_read_timeout=0.4) as base:
         started = time.monotonic()
@@ -80,7 +80,7 @@ def test_one_that_never_answers_is_not_waited_for_beyond_the_limit(path: str, bo
         assert message_of(answer) == "Bedrock was silent for too long"
 
 
-@pytest.mark.parametrize(("path", "body"), [DOORS[0], DOORS[2]])
+@pytest.mark.parametrize(("path", "body"), [IMPORTERS[0], IMPORTERS[2]])
 def test_one_that_is_slow_with_its_first_byte_is_waited_for(path: str, body: Any) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -93,7 +93,7 @@ def test_one_that_is_slow_with_its_first_byte_is_waited_for(path: str, body: Any
         assert (answer.status_code, "late" in answer.text) == (200, True)
 
 
-@pytest.mark.parametrize(("path", "body"), DOORS)
+@pytest.mark.parametrize(("path", "body"), IMPORTERS)
 def test_one_that_refuses_connections_ends_in_a_502_after_bounded_retries(path: str, body: Any) -> None:
     records = Records()
     with gateway(NOWHERE, records, bedrock_max_attempts=4) as base:
@@ -106,7 +106,7 @@ def test_one_that_refuses_connections_ends_in_a_502_after_bounded_retries(path: 
         assert (record.attempts, record.error, record.status) == (4, "upstream_unreachable", 502)
 
 
-@pytest.mark.parametrize(("path", "body"), DOORS)
+@pytest.mark.parametrize(("path", "body"), IMPORTERS)
 def test_one_that_hangs_up_is_tried_again(path: str, body: Any) -> None:
     count = 0
 
@@ -139,7 +139,7 @@ def test_an_answer_that_makes_no_sense_is_a_502(body: bytes) -> None:
         await writer.drain()
 
     with upstream(handle) as url, gateway(url) as base:
-        answer = post(base, *DOORS[0])
+        answer = post(base, *IMPORTERS[0])
         assert (answer.status_code, message_of(answer)) == (502, "Bedrock's reply made no sense")
 
 
@@ -181,7 +181,7 @@ def test_an_event_that_makes_no_sense(payload: bytes, is_first: bool) -> None:
         await writer.drain()
 
     with upstream(handle) as url, gateway(url) as base:
-        answer = post(base, *DOORS[1])
+        answer = post(base, *IMPORTERS[1])
         assert answer.status_code == (502 if is_first else 200)
         assert "Bedrock's stream was garbled" in answer.text
         assert "[DONE]" not in answer.text
@@ -254,7 +254,7 @@ class WaitingBedrock:
 
 
 @pytest.mark.timed
-@pytest.mark.parametrize(("path", "body"), DOORS)
+@pytest.mark.parametrize(("path", "body"), IMPORTERS)
 @pytest.mark.parametrize("has_begun", [False, True])
 def test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_second(
     path: str, body: Any, has_begun: bool
@@ -299,7 +299,7 @@ def test_a_caller_who_leaves_is_logged_and_nothing_stays_behind() -> None:
     with upstream(handle) as url, gateway(url, records) as base:
         for _ in range(20):
             with contextlib.suppress(httpx.ReadTimeout):
-                post(base, *DOORS[1], timeout=0.05)
+                post(base, *IMPORTERS[1], timeout=0.05)
         deadline = time.monotonic() + 3
         while (opened or len(records.all) < 21) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -350,11 +350,11 @@ def test_readiness_follows_what_was_last_seen() -> None:
         assert httpx.get(f"{base}/health").json()["status"] == "ok"
     with upstream(handle) as url, gateway(url, bedrock_read_timeout=0.3) as base:
         wait_until_ready(base)
-        assert post(base, *DOORS[0]).status_code == 200
+        assert post(base, *IMPORTERS[0]).status_code == 200
         assert httpx.get(f"{base}/health/ready").json() == {"status": "ready", "reasons": [], "breakers": {}}
     with upstream(read_then_wait) as url, gateway(url, bedrock_read_timeout=0.2) as base:
         wait_until_ready(base)
-        assert post(base, *DOORS[0]).status_code == 504
+        assert post(base, *IMPORTERS[0]).status_code == 504
         assert httpx.get(f"{base}/health/ready").status_code == 200
 
 
@@ -384,7 +384,7 @@ def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     from tests.servers import gateway_settings, serving
 
     with serving(create_app(gateway_settings("http://127.0.0.1:9"))) as base:
-        answer = post(base, *DOORS[0])
+        answer = post(base, *IMPORTERS[0])
         assert (answer.status_code, message_of(answer)) == (503, "the gateway has no AWS credentials")
         ready = httpx.get(f"{base}/health/ready")
         assert ready.status_code == 503
@@ -419,9 +419,9 @@ def test_rotated_credentials_lose_no_request(monkeypatch: pytest.MonkeyPatch, tm
     from tests.servers import gateway_settings, serving
 
     with upstream(handle) as url, serving(create_app(gateway_settings(url))) as base:
-        assert post(base, *DOORS[0]).status_code == 200
+        assert post(base, *IMPORTERS[0]).status_code == 200
         write("NEWKEY")
-        assert [post(base, *DOORS[0]).status_code for _ in range(10)] == [200] * 10
+        assert [post(base, *IMPORTERS[0]).status_code for _ in range(10)] == [200] * 10
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ GPT = "openai.gpt-oss-20b-1:0"
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     """One way to ask: by a dialect and a lane."""
 
     title: str
@@ -67,14 +67,14 @@ class Door:
 
 
 CONVERSE_BODY = {"messages": [{"role": "user", "content": [{"text": "x"}]}]}
-DOORS = [
-    Door("Chat Completions", "/v1/chat/completions", {"model": "a.b", "messages": MESSAGES}),
-    Door("Responses", "/v1/responses", {"model": "a.b", "input": "x"}),
-    Door("Responses, native", "/v1/responses", {"model": GPT, "input": "x"}),
-    Door("Messages", "/v1/messages", {"model": "a.b", "max_tokens": 9, "messages": MESSAGES}),
-    Door("Messages, native", "/v1/messages", {"model": CLAUDE, "max_tokens": 9, "messages": MESSAGES}),
-    Door("Converse", "/model/a.b/converse", CONVERSE_BODY, "/model/a.b/converse-stream"),
-    Door("InvokeModel", f"/model/{CLAUDE}/invoke", {}, f"/model/{CLAUDE}/invoke-with-response-stream"),
+IMPORTERS = [
+    Endpoint("Chat Completions", "/v1/chat/completions", {"model": "a.b", "messages": MESSAGES}),
+    Endpoint("Responses", "/v1/responses", {"model": "a.b", "input": "x"}),
+    Endpoint("Responses, native", "/v1/responses", {"model": GPT, "input": "x"}),
+    Endpoint("Messages", "/v1/messages", {"model": "a.b", "max_tokens": 9, "messages": MESSAGES}),
+    Endpoint("Messages, native", "/v1/messages", {"model": CLAUDE, "max_tokens": 9, "messages": MESSAGES}),
+    Endpoint("Converse", "/model/a.b/converse", CONVERSE_BODY, "/model/a.b/converse-stream"),
+    Endpoint("InvokeModel", f"/model/{CLAUDE}/invoke", {}, f"/model/{CLAUDE}/invoke-with-response-stream"),
 ]
 # what a stream in OpenAI's words calls all by one name: server_error
 IN_OPENAIS_WORDS = frozenset({"overloaded", "upstream_failed", "upstream_timeout"})
@@ -139,9 +139,9 @@ def bench(fault: Fault) -> Iterator[tuple[str, Records, Watched]]:
             yield base, records, watched
 
 
-def ask(base: str, door: Door, *, is_streamed: bool) -> tuple[httpx.Response, bytes, bool, float]:
+def ask(base: str, endpoint: Endpoint, *, is_streamed: bool) -> tuple[httpx.Response, bytes, bool, float]:
     """The answer, its body, whether it was cut, and the seconds that it took."""
-    path, body = door.request(is_streamed=is_streamed)
+    path, body = endpoint.request(is_streamed=is_streamed)
     headers = {"authorization": f"Bearer {KEY}"}
     started, data, is_cut = time.monotonic(), b"", False
     with httpx.stream("POST", base + path, json=body, headers=headers, timeout=20) as answer:
@@ -153,16 +153,16 @@ def ask(base: str, door: Door, *, is_streamed: bool) -> tuple[httpx.Response, by
     return answer, data, is_cut, time.monotonic() - started
 
 
-def ending_of(door: Door, data: bytes, *, is_cut: bool) -> str:
+def ending_of(endpoint: Endpoint, data: bytes, *, is_cut: bool) -> str:
     """How a stream ends that has begun: with a typed error, as a whole one does, or cut."""
     if is_cut:
         return "cut"
-    if door.stream_path:
+    if endpoint.stream_path:
         return "typed" if b":exception-type" in data else "as it came"
     text = data.decode()
-    if door.path == "/v1/chat/completions":
+    if endpoint.path == "/v1/chat/completions":
         is_typed, is_whole = '"error":{' in text.rpartition("data:")[2], "[DONE]" in text
-    elif door.path == "/v1/messages":
+    elif endpoint.path == "/v1/messages":
         is_typed, is_whole = "event: error" in text, "event: message_stop" in text
     else:
         is_typed = "event: response.failed" in text or "event: error" in text
@@ -171,23 +171,23 @@ def ending_of(door: Door, data: bytes, *, is_cut: bool) -> str:
     return "typed" if is_typed else "whole"
 
 
-def cell(base: str, records: Records, fault: Fault, door: Door, *, is_streamed: bool) -> str:
+def cell(base: str, records: Records, fault: Fault, endpoint: Endpoint, *, is_streamed: bool) -> str:
     """What comes of a fault."""
     if fault.only and (fault.only == "stream") != is_streamed:
         return ""
-    answer, data, is_cut, seconds = ask(base, door, is_streamed=is_streamed)
+    answer, data, is_cut, seconds = ask(base, endpoint, is_streamed=is_streamed)
     if fault.name == "stale pooled connection":
-        answer, data, is_cut, seconds = ask(base, door, is_streamed=is_streamed)
+        answer, data, is_cut, seconds = ask(base, endpoint, is_streamed=is_streamed)
     assert seconds < DEADLINE - 0.5
     kind = records.by_id(answer.headers["x-request-id"]).error
     if answer.status_code == 200:
-        ending = ending_of(door, data, is_cut=is_cut) if is_streamed else "whole"
+        ending = ending_of(endpoint, data, is_cut=is_cut) if is_streamed else "whole"
         if ending in ("whole", "as it came") and not kind:
             return "200"
         return f"200, then `{kind}`" + (", cut" if ending == "cut" else "")
     assert not is_cut
     document = json.loads(data) if answer.headers["content-type"].startswith("application/json") else {}
-    assert document.get("error", document).get("message") or door.stream_path, data
+    assert document.get("error", document).get("message") or endpoint.stream_path, data
     return f"{answer.status_code} `{kind}`"
 
 
@@ -196,12 +196,13 @@ def row(fault: Fault) -> list[str]:
     sockets = count_of_sockets()
     with bench(fault) as (base, records, watched):
         before = watched.tasks()
-        cells = [(door, is_streamed) for door in DOORS for is_streamed in (False, True)]
+        cells = [(endpoint, is_streamed) for endpoint in IMPORTERS for is_streamed in (False, True)]
         with ThreadPoolExecutor(len(cells)) as pool:
             found = [
                 each.result()
                 for each in [
-                    pool.submit(cell, base, records, fault, door, is_streamed=streamed) for door, streamed in cells
+                    pool.submit(cell, base, records, fault, endpoint, is_streamed=streamed)
+                    for endpoint, streamed in cells
                 ]
             ]
         deadline = time.monotonic() + 3
@@ -229,7 +230,7 @@ def count_of_sockets() -> int:
 
 def line_of(fault: Fault, found: list[str]) -> str:
     """A fault's row: what comes of it in most columns, and which columns differ."""
-    columns = [(door.title, streamed) for door in DOORS for streamed in ("", ", streamed")]
+    columns = [(endpoint.title, streamed) for endpoint in IMPORTERS for streamed in ("", ", streamed")]
     told = [text for text in found if text]
     usual = max(dict.fromkeys(told), key=told.count)
     others: dict[str, list[str]] = {}
@@ -255,11 +256,11 @@ def written() -> list[str]:
 def test_a_fault_ends_as_the_table_says(fault: Fault) -> None:
     found = row(fault)
     for place, text in enumerate(found):
-        door = DOORS[place // 2]
+        endpoint = IMPORTERS[place // 2]
         kinds = {fault.kind}
-        if fault.kind in IN_OPENAIS_WORDS and "in a stream" in fault.name and door.title == "Responses, native":
+        if fault.kind in IN_OPENAIS_WORDS and "in a stream" in fault.name and endpoint.title == "Responses, native":
             kinds = {"internal"}
-        is_as_it_came = fault.is_content and bool(door.stream_path)
+        is_as_it_came = fault.is_content and bool(endpoint.stream_path)
         if text and not (is_as_it_came and text == "200"):
             assert text.partition("`")[2].partition("`")[0] in kinds
             assert is_as_it_came or text.startswith("200") == (fault.begun or not fault.kind)

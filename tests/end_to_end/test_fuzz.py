@@ -131,7 +131,7 @@ RESPONSES: dict[str, Any] = {
 }
 EMBEDDINGS: dict[str, Any] = {"input": ["x", "y"], "dimensions": 256, "encoding_format": "float", "user": "u"}
 RERANK: dict[str, Any] = {"query": "x", "documents": ["y", "z"], "top_n": 1, "return_documents": True}
-DOORS: list[tuple[str, dict[str, Any], list[str]]] = [
+IMPORTERS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("/v1/chat/completions", CHAT, [ECHO, CLAUDE, GPT]),
     ("/v1/messages", MESSAGES, [ECHO, CLAUDE, GPT]),
     ("/v1/messages/count_tokens", MESSAGES, [ECHO, CLAUDE]),
@@ -170,7 +170,7 @@ def spoil(document: dict[str, Any], chance: random.Random) -> None:
             holder[chance.choice(["type", "x", "name"])] = copy.deepcopy(holder[last])
 
 
-@pytest.mark.parametrize(("path", "document", "models"), DOORS, ids=[door[0] for door in DOORS])
+@pytest.mark.parametrize(("path", "document", "models"), IMPORTERS, ids=[endpoint[0] for endpoint in IMPORTERS])
 def test_a_document_that_is_almost_right_is_no_crash(
     gateway_url: str, path: str, document: dict[str, Any], models: list[str]
 ) -> None:

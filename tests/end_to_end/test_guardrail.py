@@ -44,7 +44,7 @@ def ask(base: str, path: str, body: Any, **headers: str) -> httpx.Response:
     return httpx.post(base + path, json=body, headers={**HEADERS, **headers}, timeout=20)
 
 
-def doors(text: str) -> list[tuple[str, Any]]:
+def endpoints(text: str) -> list[tuple[str, Any]]:
     messages = [{"role": "user", "content": text}]
     converse = {"messages": [{"role": "user", "content": [{"text": text}]}]}
     native = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": messages}
@@ -65,20 +65,20 @@ def doors(text: str) -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("place", range(len(doors(""))))
+@pytest.mark.parametrize("place", range(len(endpoints(""))))
 def test_it_is_on_every_call(guarded: tuple[str, Watched], place: int) -> None:
     base, seen = guarded
     seen.exchanges.clear()
-    path, body = doors("hello")[place]
+    path, body = endpoints("hello")[place]
     assert ask(base, path, body).status_code == 200
     assert seen.exchanges
     for request in seen.exchanges:
         assert is_guarded(request), request.path
 
 
-@pytest.mark.parametrize("place", [place for place, (path, _) in enumerate(doors("")) if "invoke" not in path])
+@pytest.mark.parametrize("place", [place for place, (path, _) in enumerate(endpoints("")) if "invoke" not in path])
 def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Watched], place: int) -> None:
-    path, body = doors("this is forbidden")[place]
+    path, body = endpoints("this is forbidden")[place]
     if body.get("model") == CLAUDE and path == "/v1/messages":
         return  # the embedded Bedrock has no guardrail on InvokeModel; that it was asked for one is tested above
     text = ask(guarded[0], path, body).text
@@ -399,7 +399,7 @@ def unguarded(emulator_url: str) -> Iterator[tuple[str, Records]]:
 
 
 @pytest.mark.parametrize(
-    ("path", "body"), [*doors("hi"), ("/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})]
+    ("path", "body"), [*endpoints("hi"), ("/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})]
 )
 def test_a_guardrail_that_is_not_there_is_nobodys_fault_but_ours(
     unguarded: tuple[str, Records], path: str, body: Any

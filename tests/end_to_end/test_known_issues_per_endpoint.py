@@ -39,9 +39,9 @@ def answering(status: str, body: bytes, extra: str = "") -> Any:
 @pytest.mark.parametrize(("door", "model"), [(CHAT, NOVA), (RESPONSES, NOVA), (MESSAGES, NOVA), (MESSAGES, CLAUDE)])
 @pytest.mark.parametrize(("asked", "told"), [("retry-after: 7\r\n", "7"), ("", "1")])
 def test_throttling_says_when_to_retry(
-    door: tuple[str, Body], model: str, streamed: bool, asked: str, told: str
+    endpoint: tuple[str, Body], model: str, streamed: bool, asked: str, told: str
 ) -> None:
-    path, body = door
+    path, body = endpoint
     extra = f"x-amzn-errortype: ThrottlingException\r\n{asked}"
     with answering("429 Too Many Requests", b'{"message":"slow down"}', extra) as url, gateway(url) as base:
         answer = httpx.post(base + path, json={**body(model), "stream": streamed}, headers=HEADERS, timeout=20)
@@ -59,9 +59,9 @@ def test_throttling_says_when_to_retry(
     ],
 )
 def test_silence_in_a_stream_is_filled_with_heartbeats(
-    emulator_url: str, door: tuple[str, Body], model: str, sign: str
+    emulator_url: str, endpoint: tuple[str, Body], model: str, sign: str
 ) -> None:
-    path, body = door
+    path, body = endpoint
     asked = {**body(f"{model}.drip-200"), "stream": True}
     with gateway(emulator_url, heartbeat_interval=0.05) as base:
         told = httpx.post(base + path, json=asked, headers=HEADERS, timeout=20).text
@@ -73,9 +73,9 @@ def test_silence_in_a_stream_is_filled_with_heartbeats(
 @pytest.mark.parametrize("door", [CHAT, RESPONSES])
 @pytest.mark.parametrize("effort", [None, "low", "high"])
 def test_no_output_limit_is_sent_unless_the_caller_sets_one(
-    door: tuple[str, Body], model: str, effort: str | None
+    endpoint: tuple[str, Body], model: str, effort: str | None
 ) -> None:
-    path, body = door
+    path, body = endpoint
     thinking = {"reasoning_effort": effort} if path == CHAT[0] else {"reasoning": {"effort": effort}}
     watched = Watched()
     with serving(watched) as url, gateway(url) as base:

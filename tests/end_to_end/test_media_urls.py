@@ -13,7 +13,7 @@ HEADERS = {"authorization": f"Bearer {KEY}"}
 PNG = b"\x89PNG"
 
 
-def doors(url: str, model: str) -> list[tuple[str, Any]]:
+def endpoints(url: str, model: str) -> list[tuple[str, Any]]:
     chat = {"type": "image_url", "image_url": {"url": url}}
     source = {"type": "image", "source": {"type": "url", "url": url}}
     response = {"type": "input_image", "image_url": url}
@@ -45,7 +45,7 @@ def test_a_public_picture_is_seen(
     port = int(picture.split(":")[2].partition("/")[0])
     monkeypatch.setitem(media._PORTS, "of the picture", port)
     with gateway(emulator_url, fetch_media=True) as base:
-        path, body = doors(picture, model)[place]
+        path, body = endpoints(picture, model)[place]
         answer = httpx.post(base + path, json=body, headers=HEADERS)
         assert answer.status_code == 200, answer.text
         if model.startswith("scripted"):
@@ -57,6 +57,6 @@ def test_a_public_picture_is_seen(
 def test_what_is_inside_is_not_fetched(emulator_url: str, url: str, fetch_media: bool) -> None:
     with gateway(emulator_url, fetch_media=fetch_media) as base:
         for model in ("scripted.media-v1:0", "anthropic.claude-3-haiku-20240307-v1:0"):
-            for path, body in doors(url, model):
+            for path, body in endpoints(url, model):
                 answer = httpx.post(base + path, json=body, headers=HEADERS)
                 assert answer.status_code == 400, answer.text

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.waits
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
-DOORS: list[tuple[str, Any]] = [
+IMPORTERS: list[tuple[str, Any]] = [
     ("/v1/chat/completions", CHAT),
     ("/v1/responses", {"model": "a.b", "input": "x"}),
     ("/v1/messages", {**CHAT, "max_tokens": 5}),
@@ -55,7 +55,7 @@ def test_who_is_too_many_is_told_at_once_in_words_of_their_own(bedrock: tuple[Ho
     with gateway(url, max_in_flight=1, max_waiting=0) as base, ThreadPoolExecutor() as pool:
         first = pool.submit(post, base, "/v1/chat/completions", CHAT)
         server.asked.acquire()
-        for path, body in DOORS:
+        for path, body in IMPORTERS:
             started = time.monotonic()
             answer = post(base, path, body)
             assert time.monotonic() - started < 0.5, path
@@ -84,7 +84,7 @@ def test_a_short_queue_takes_a_burst(bedrock: tuple[HoldingBedrock, str]) -> Non
         assert [call.result().status_code for call in calls] == [200, 200, 200]
 
 
-@pytest.mark.parametrize(("path", "body"), DOORS)
+@pytest.mark.parametrize(("path", "body"), IMPORTERS)
 def test_a_caller_may_wait_for_less_time_than_the_gateway_would(
     bedrock: tuple[HoldingBedrock, str], path: str, body: Any
 ) -> None:

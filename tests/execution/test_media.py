@@ -244,9 +244,9 @@ async def test_a_redirect_is_looked_at_again(
         def to(url: str, status: int = 302) -> Any:
             return saying(f"HTTP/1.1 {status} Found\r\nlocation: {url}\r\ncontent-length: 0\r\n\r\n".encode())
 
-        async with serve(to(f"http://127.0.0.1:{good}/y", 307)) as door:
-            fetcher = fetching(door, good)
-            found = await fetcher.fetch(f"http://127.0.0.1:{door}/x", "p", fetcher.room(exchange()))
+        async with serve(to(f"http://127.0.0.1:{good}/y", 307)) as endpoint:
+            fetcher = fetching(endpoint, good)
+            found = await fetcher.fetch(f"http://127.0.0.1:{endpoint}/x", "p", fetcher.room(exchange()))
             assert found.media_type == "image/png"
         for target in (
             f"http://127.0.0.1:{inside}/",
@@ -254,10 +254,10 @@ async def test_a_redirect_is_looked_at_again(
             "file:///etc/passwd",
             "http://u:p@127.0.0.1/",
         ):
-            async with serve(to(target)) as door:
-                assert "UR" in await refusal(fetching(door, 80), f"http://127.0.0.1:{door}/x")
-        async with serve(to("/again")) as door:
-            assert "too often" in await refusal(fetching(door), f"http://127.0.0.1:{door}/x")
+            async with serve(to(target)) as endpoint:
+                assert "UR" in await refusal(fetching(endpoint, 80), f"http://127.0.0.1:{endpoint}/x")
+        async with serve(to("/again")) as endpoint:
+            assert "too often" in await refusal(fetching(endpoint), f"http://127.0.0.1:{endpoint}/x")
 
 
 def reply(body: bytes, content_type: str = "image/png", status: str = "200 OK", more: str = "") -> bytes:

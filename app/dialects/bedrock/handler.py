@@ -8,7 +8,7 @@ from app.dialects.bedrock.errors import render_error
 from app.dialects.bedrock.native import forward
 from app.dialects.bedrock.operations import OPERATIONS, Operation
 from app.dialects.http.documents import Shown
-from app.dialects.http.endpoint import Door, Handler, Threshold, error_responses
+from app.dialects.http.endpoint import Endpoint, Handler, Threshold, error_responses
 from app.dialects.http.responses import Answer
 from app.execution.executor import Pipeline
 from app.execution.request_context import Exchange
@@ -43,10 +43,10 @@ _ERRORS = error_responses(
 )
 
 
-def bedrock_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
+def bedrock_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoint]:
     """The routes of this dialect."""
     return [
-        Door(
+        Endpoint(
             operation.path,
             _documented(operation),
             dialect=DIALECT,

@@ -8,7 +8,7 @@ from app.adaptation.rerank import RerankCall
 from app.dialects.cohere.schema import DocumentIn, RerankError, RerankOut, RerankRequest
 from app.dialects.http import identifiers as ids
 from app.dialects.http.documents import read_as, unknown_fields
-from app.dialects.http.endpoint import MEANINGS, Door, Handler, Threshold, error_responses
+from app.dialects.http.endpoint import MEANINGS, Endpoint, Handler, Threshold, error_responses
 from app.dialects.http.responses import JSON, Answer, Whole, retry_after
 from app.errors import GatewayError
 from app.execution.executor import Pipeline
@@ -34,7 +34,7 @@ _ERRORS = error_responses(
 )
 
 
-def rerank_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
+def rerank_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoint]:
     """The routes of this dialect."""
 
     def handler(version: str) -> Handler:
@@ -45,7 +45,7 @@ def rerank_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Door]:
         raise AssertionError(body)
 
     return [
-        Door(
+        Endpoint(
             f"/v{version}/rerank",
             create_rerank,
             dialect=DIALECT,

@@ -104,13 +104,13 @@ async def _undocumented() -> None:
     raise AssertionError
 
 
-class Door(APIRoute):
+class Endpoint(APIRoute):
     """A route whose requests skip FastAPI and go to `handler`; its schemas stay in OpenAPI.
 
     Args:
         path: the path's template.
         documented: an endpoint that is never called: its signature and docstring are the documentation.
-        dialect, handler, render_error, threshold: see `Entrance`.
+        dialect, handler, render_error, threshold: see `EndpointHandler`.
         render_by_head: for a path that several dialects share: chooses the renderer by the request's head.
         options: whatever `APIRoute` takes.
     """
@@ -130,16 +130,18 @@ class Door(APIRoute):
         # only the OpenAPI page needs the schemas of documented routes: 1.3 MB for all doors, measured on 2026-11-25
         self.documented = partial(APIRoute, path, documented, **options)
         super().__init__(path, _undocumented, methods=options["methods"], response_model=None)
-        # those of every route of this path, once `tell_methods` knows them all
+        # those of every route of this path, once `set_allowed_methods` knows them all
         self.allowed = self.methods or set()
-        self._entrance = Entrance(self.path_format, dialect, handler, render_error, threshold, render_by_head)
+        self._endpoint_handler = EndpointHandler(
+            self.path_format, dialect, handler, render_error, threshold, render_by_head
+        )
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, past FastAPI."""
-        await self._entrance.enter(scope, receive, send, self.methods or set(), self.allowed)
+        await self._endpoint_handler.enter(scope, receive, send, self.methods or set(), self.allowed)
 
 
-class Entrance(Struct, frozen=True):
+class EndpointHandler(Struct, frozen=True):
     """One endpoint of a dialect, as an ASGI callable.
 
     route: the path's template, for logs. render_error: makes an answer of an error and the request's id.

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.dialects.http import identifiers as ids
 from app.dialects.http.endpoint import RECORD
 from app.dialects.http.response_sender import REQUEST_ID
-from app.dialects.http.route_table import Doors
+from app.dialects.http.route_table import RouteTable
 from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.observer import Observer, RequestRecord
@@ -27,10 +27,10 @@ class RequestMiddleware:
         load: Load,
         prices: Prices,
         tracer: Tracer,
-        doors: Doors,
+        route_table: RouteTable,
     ) -> None:
         self._app = app
-        self._doors = doors
+        self._route_table = route_table
         self._tracer = tracer
         self._prices = prices
         self._observer = observer
@@ -46,12 +46,12 @@ class RequestMiddleware:
         scope[RECORD] = record
         self._load.enter()
         try:
-            found = self._doors.find(scope["path"])
+            found = self._route_table.find(scope["path"])
             if found is None:
                 await self._app(scope, receive, _noting(record, send))
             else:
-                door, scope["path_params"] = found
-                await door.handle(scope, receive, send)
+                endpoint, scope["path_params"] = found
+                await endpoint.handle(scope, receive, send)
         finally:
             self._load.leave()
             if not record.route:

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.dialects.http.endpoint import Door
+from app.dialects.http.endpoint import Endpoint
 
 DESCRIPTION = """
 One HTTP address for Amazon Bedrock: for programs that speak OpenAI, for programs that speak Anthropic, and for
@@ -42,7 +42,7 @@ def openapi_document(application: FastAPI) -> dict[str, Any]:
             title=application.title,
             version=application.version,
             description=application.description,
-            routes=[route.documented() if isinstance(route, Door) else route for route in application.routes],
+            routes=[route.documented() if isinstance(route, Endpoint) else route for route in application.routes],
             tags=application.openapi_tags,
         )
         document.setdefault("components", {})["securitySchemes"] = _SECURITY

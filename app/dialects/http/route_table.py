@@ -1,4 +1,4 @@
-"""Doors that are found by their paths, where the router would try one route after the other: a tenth of a request."""
+"""RouteTable that are found by their paths, where the router would try one route after the other: a tenth of a request."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,21 +6,21 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
-from app.dialects.http.endpoint import Door
+from app.dialects.http.endpoint import Endpoint
 
 
-def tell_methods(routes: Iterable[BaseRoute]) -> None:
+def set_allowed_methods(routes: Iterable[BaseRoute]) -> None:
     """Tell each door which methods its path takes, those of its other doors included: a refusal names them all."""
     found = [route for route in routes if isinstance(route, Route)]
     methods: dict[str, set[str]] = {}
     for route in found:
         methods.setdefault(route.path, set()).update(route.methods or ())
     for route in found:
-        if isinstance(route, Door):
+        if isinstance(route, Endpoint):
             route.allowed = methods[route.path]
 
 
-class Doors:
+class RouteTable:
     """Finds the doors that the router would find, wherever a path leaves no doubt; what it does not find may exist.
 
     Those whose path is fixed, and those with one parameter between two fixed segments, as `/model/{modelId}/converse`.
@@ -29,22 +29,22 @@ class Doors:
     def __init__(self, routes: Iterable[BaseRoute] = ()) -> None:
         found = [route for route in routes if isinstance(route, Route)]
         times = Counter(route.path for route in found)
-        self._fixed: dict[str, Door] = {}
-        self._between: dict[tuple[str, str], tuple[Door, str]] = {}
-        for door in found:
-            if not isinstance(door, Door) or times[door.path] > 1:
+        self._fixed: dict[str, Endpoint] = {}
+        self._between: dict[tuple[str, str], tuple[Endpoint, str]] = {}
+        for endpoint in found:
+            if not isinstance(endpoint, Endpoint) or times[endpoint.path] > 1:
                 continue
-            match door.path_format.split("/"):
+            match endpoint.path_format.split("/"):
                 case ["", first, middle, last] if middle.startswith("{") and "{" not in first + last:
-                    self._between[first, last] = door, middle.strip("{}")
-                case _ if "{" not in door.path:
-                    self._fixed[door.path] = door
+                    self._between[first, last] = endpoint, middle.strip("{}")
+                case _ if "{" not in endpoint.path:
+                    self._fixed[endpoint.path] = endpoint
 
-    def find(self, path: str) -> tuple[Door, dict[str, Any]] | None:
+    def find(self, path: str) -> tuple[Endpoint, dict[str, Any]] | None:
         """The door of a path, decoded, and the path's parameters; nothing where only the router can tell."""
-        door = self._fixed.get(path)
-        if door is not None:
-            return door, {}
+        endpoint = self._fixed.get(path)
+        if endpoint is not None:
+            return endpoint, {}
         parts = path.split("/")
         if len(parts) != 4 or not parts[2] or parts[0] or "\n" in path:
             return None

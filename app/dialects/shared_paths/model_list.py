@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from app.bedrock.control_plane import ModelDirectory
 from app.dialects.anthropic.errors import render_error as render_for_anthropic
-from app.dialects.http.endpoint import Door, Threshold
+from app.dialects.http.endpoint import Endpoint, Threshold
 from app.dialects.http.responses import JSON, Answer, Headers, Whole
 from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS, ModelList, ModelOut
@@ -30,7 +30,7 @@ _PAGE, _MOST = 20, 1000
 
 def model_routes(
     directory: ModelDirectory, planner: Planner, threshold: Threshold, prefix: str = "/v1"
-) -> Sequence[Door]:
+) -> Sequence[Endpoint]:
     """The routes that list models: aliases, what the account can call, and the default model even if AWS is silent."""
     aliases = [CatalogEntry(name, "outcrop") for name in planner.names()]
     named = {entry.id for entry in aliases}
@@ -76,7 +76,7 @@ def model_routes(
         (f"{prefix}/models/{{model:path}}", retrieve_model, retrieve_one, "Retrieve a model"),
     )
     return [
-        Door(
+        Endpoint(
             path,
             documented,
             dialect=DIALECT,

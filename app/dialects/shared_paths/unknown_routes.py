@@ -35,7 +35,7 @@ def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRende
     return openai_errors.render_error
 
 
-async def answer_without_door(request: Request, exception: Exception) -> Response:
+async def answer_unknown_route(request: Request, exception: Exception) -> Response:
     """The answer where no route took the request, or none with its method."""
     path = request.url.path
     error: GatewayError

@@ -4,7 +4,7 @@ import gc
 import weakref
 from typing import Any
 
-from app.dialects.http.endpoint import RECORD, Entrance, Threshold
+from app.dialects.http.endpoint import RECORD, EndpointHandler, Threshold
 from app.dialects.http.responses import Answer
 from app.dialects.openai.common.errors import render_error
 from app.errors import InvalidRequest
@@ -37,7 +37,7 @@ async def test_a_refused_request_leaves_nothing_for_the_garbage() -> None:
     scope = {"method": "POST", "path": "/", "query_string": b"", "headers": [], "path_params": {}}
     gc.disable()
     try:
-        entrance = Entrance("/", "openai", refuse, render_error, threshold)
+        entrance = EndpointHandler("/", "openai", refuse, render_error, threshold)
         await entrance.enter({**scope, RECORD: RequestRecord("r", "POST")}, receive, send, {"POST"}, {"POST"})
         assert [each() for each in held] == [None]
     finally:

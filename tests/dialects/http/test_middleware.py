@@ -5,7 +5,7 @@ import pytest
 from app.converse.usage import Usage
 from app.dialects.http.endpoint import RECORD
 from app.dialects.http.middleware import RequestMiddleware
-from app.dialects.http.route_table import Doors
+from app.dialects.http.route_table import RouteTable
 from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.trace import PassingTracer
@@ -32,7 +32,7 @@ async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -
         sent.append(message)
 
     seen, load = Seen(), Load()
-    await RequestMiddleware(application, seen, load, Prices(), PassingTracer(), Doors())(
+    await RequestMiddleware(application, seen, load, Prices(), PassingTracer(), RouteTable())(
         {"type": kind, "method": "GET", "path": "/", "headers": headers}, None, send
     )  # type: ignore[arg-type]
     return sent, seen
@@ -81,7 +81,7 @@ async def test_what_is_known_in_part_has_no_price(members: dict[str, Any], is_pr
             setattr(record, name, value)
 
     seen = Seen()
-    surrounded: Any = RequestMiddleware(application, seen, Load(), Prices(), PassingTracer(), Doors())
+    surrounded: Any = RequestMiddleware(application, seen, Load(), Prices(), PassingTracer(), RouteTable())
     await surrounded({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None)
     (record,) = seen.records
     assert (record.cost is not None) is is_priced

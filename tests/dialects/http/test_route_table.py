@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.routing import Match
 
-from app.dialects.http.endpoint import Door
-from app.dialects.http.route_table import Doors
+from app.dialects.http.endpoint import Endpoint
+from app.dialects.http.route_table import RouteTable
 from app.main import create_app
 from tests.servers import gateway_settings
 
 ROUTES = create_app(gateway_settings("http://127.0.0.1:9")).routes
-DOORS = Doors(ROUTES)
+IMPORTERS = RouteTable(ROUTES)
 SEGMENTS = st.sampled_from(
     [*{part for route in ROUTES for part in getattr(route, "path", "").split("/")}, "a.b", "a:1", "..", "x y", ""]
 )
@@ -31,11 +31,11 @@ def routed(path: str, method: str) -> tuple[Any, dict[str, Any]]:
 @given(st.lists(SEGMENTS, min_size=1, max_size=5))
 def test_the_router_would_find_the_same(segments: list[str]) -> None:
     path = "/" + "/".join(segments)
-    found = DOORS.find(path)
+    found = IMPORTERS.find(path)
     if found is not None:
-        door, parameters = found
-        for method in door.methods or ():
-            assert routed(path, method) == (door, parameters)
+        endpoint, parameters = found
+        for method in endpoint.methods or ():
+            assert routed(path, method) == (endpoint, parameters)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_the_router_would_find_the_same(segments: list[str]) -> None:
     ],
 )
 def test_what_is_called_most_is_found(path: str, template: str) -> None:
-    found = DOORS.find(path)
+    found = IMPORTERS.find(path)
     assert found is not None
-    assert (type(found[0]), found[0].path_format) == (Door, template)
+    assert (type(found[0]), found[0].path_format) == (Endpoint, template)
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_what_is_called_most_is_found(path: str, template: str) -> None:
     ["/health", "/model//converse", "/model/a/b/converse", "/x/a/converse", "/v1/models/a", "/model/a\nb/converse", ""],
 )
 def test_what_is_for_the_router_is_left_to_it(path: str) -> None:
-    assert DOORS.find(path) is None
+    assert IMPORTERS.find(path) is None

@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.converse.call import ModelCall, NativeCall
 from app.dialects.http import identifiers as ids
 from app.dialects.http.documents import is_streamed, name_of, read_object, validate
-from app.dialects.http.endpoint import Door, Threshold
+from app.dialects.http.endpoint import Endpoint, Threshold
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, at_once, in_batches, understood
 from app.dialects.http.responses import JSON, Answer, Streamed, Whole
@@ -64,7 +64,7 @@ _EXAMPLES = {
 }
 
 
-def chat_routes(pipeline: Pipeline, threshold: Threshold, prefix: str = "/v1") -> Sequence[Door]:
+def chat_routes(pipeline: Pipeline, threshold: Threshold, prefix: str = "/v1") -> Sequence[Endpoint]:
     """The routes of this dialect."""
 
     async def chat(exchange: Exchange) -> Answer:
@@ -75,7 +75,7 @@ def chat_routes(pipeline: Pipeline, threshold: Threshold, prefix: str = "/v1") -
         raise AssertionError(body)
 
     return [
-        Door(
+        Endpoint(
             f"{prefix}/chat/completions",
             create_chat_completion,
             dialect=DIALECT,

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.adaptation.embeddings import EmbeddingCall
 from app.dialects.http.documents import read_as, unknown_fields
-from app.dialects.http.endpoint import Door, Threshold
+from app.dialects.http.endpoint import Endpoint, Threshold
 from app.dialects.http.responses import JSON, Answer, Whole
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
@@ -37,7 +37,7 @@ _EXAMPLES = {
 
 def embedding_routes(
     pipeline: Pipeline, threshold: Threshold, default_model: str, prefix: str = "/v1"
-) -> Sequence[Door]:
+) -> Sequence[Endpoint]:
     """The route of this dialect. `default_model` makes the embeddings for which no model is named."""
 
     async def handle(exchange: Exchange) -> Answer:
@@ -51,7 +51,7 @@ def embedding_routes(
         raise AssertionError(body)
 
     return [
-        Door(
+        Endpoint(
             f"{prefix}/embeddings",
             create_embedding,
             dialect=DIALECT,

@@ -13,7 +13,7 @@ from msgspec import Struct
 from app.converse.call import ModelCall, NativeCall
 from app.dialects.http import identifiers as ids
 from app.dialects.http.documents import read_object, validate
-from app.dialects.http.endpoint import Door, Handler, Threshold
+from app.dialects.http.endpoint import Endpoint, Handler, Threshold
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, in_batches, understood
 from app.dialects.http.responses import JSON, Answer, Streamed, Whole
@@ -71,7 +71,7 @@ class _Responses(Struct, frozen=True):
 
 def response_routes(
     pipeline: Pipeline, threshold: Threshold, store: ResponseStore, secret_of: Callable[[str], bytes]
-) -> Sequence[Door]:
+) -> Sequence[Endpoint]:
     """The routes of this dialect."""
     shared = _Responses(pipeline, store, secret_of)
 
@@ -137,7 +137,7 @@ def response_routes(
         ("POST", "/v1/responses/input_tokens", count_input_tokens, count, "Count the tokens of a request", {}, None),
     )
     return [
-        Door(
+        Endpoint(
             path,
             documented,
             dialect=DIALECT,
