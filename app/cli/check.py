@@ -15,7 +15,7 @@ from app.converse.call import ModelCall
 from app.converse.request import ConverseRequest
 from app.errors import GatewayError
 from app.execution.embeddings import embed
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.governance.identity.authenticator import RequestHead
 from app.governance.identity.caller import ANONYMOUS
 from app.observability.observer import RequestRecord
@@ -126,22 +126,22 @@ async def _call(gateway: Gateway) -> str:
         "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
         "inferenceConfig": {"maxTokens": 1},
     }
-    exchange = _exchange()
-    reply = await gateway.pipeline.complete(exchange, ModelCall("", body))
+    context = _context()
+    reply = await gateway.pipeline.complete(context, ModelCall("", body))
     tokens = reply["usage"]["totalTokens"]
-    failed = [f"{each.target}: {each.error}" for each in exchange.record.tries if each.error]
+    failed = [f"{each.target}: {each.error}" for each in context.record.tries if each.error]
     before = f"; before it {', '.join(failed)}" if failed else ""
-    return f"{exchange.record.target}: {tokens} tokens, stop reason {reply['stopReason']}{before}"
+    return f"{context.record.target}: {tokens} tokens, stop reason {reply['stopReason']}{before}"
 
 
 async def _embed(gateway: Gateway, model: str) -> str:
-    (vector,) = await embed(gateway.pipeline, _exchange(), EmbeddingCall(model, ["Hi"]))
+    (vector,) = await embed(gateway.pipeline, _context(), EmbeddingCall(model, ["Hi"]))
     return f"{model}: {len(vector)} dimensions"
 
 
-def _exchange() -> Exchange:
+def _context() -> RequestContext:
     record = RequestRecord(request_id="check", method="POST")
-    return Exchange(RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(_STEP_SECONDS), record)
+    return RequestContext(RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(_STEP_SECONDS), record)
 
 
 def _report(out: TextIO, name: str, started: float, succeeded: bool, words: str) -> None:

@@ -14,7 +14,7 @@ from app.errors import UpstreamFailed
 from app.execution.executor import Pipeline
 from app.execution.operations import operation as ways
 from app.execution.operations.operation import Way
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 
 _AT_ONCE = 8
@@ -50,7 +50,7 @@ class _Spent:
         return Usage(input=self._tokens, is_final=is_final) if self._models else None
 
 
-async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> list[list[float]]:
+async def embed(pipeline: Pipeline, context: RequestContext, call: EmbeddingCall) -> list[list[float]]:
     """The vectors of a call's texts, in their order; the tokens of all of them are in the exchange's record.
 
     Raises:
@@ -60,18 +60,18 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
     # vectors of several models cannot be compared, not even those of one answer
     targets = [target for target in planned if target.known.base == planned[0].known.base]
     draft = tailor_embeddings(call, targets[0].traits)
-    exchange.record.ignored += draft.ignored
-    await pipeline.check(exchange, call.texts)
+    context.record.ignored += draft.ignored
+    await pipeline.check(context, call.texts)
     places = asyncio.Semaphore(_AT_ONCE)
     spent = _Spent(len(draft.bodies))
 
     async def one(body: dict[str, Any]) -> list[list[float]]:
         def way_to(target: Target) -> Way[list[list[float]]]:
-            way = ways.invoke(body, partial(spent.add, target.model.raw), exchange.record)
+            way = ways.invoke(body, partial(spent.add, target.model.raw), context.record)
             return replace(way, is_checked=True).then(vectors_of)
 
         async with places:
-            return await pipeline.run(exchange, call.model, way_to, targets)
+            return await pipeline.run(context, call.model, way_to, targets)
 
     # where a target is only probed, the first call tells whether there can be others
     is_alone = not pipeline.failover.breakers.are_closed
@@ -84,7 +84,7 @@ async def embed(pipeline: Pipeline, exchange: Exchange, call: EmbeddingCall) -> 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        exchange.record.usage = spent.usage
+        context.record.usage = spent.usage
     vectors = [vector for made in answers for vector in made]
     if len(vectors) != len(call.texts):
         raise UpstreamFailed("Bedrock's reply made no sense", detail="as many vectors as texts were expected")

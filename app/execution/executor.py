@@ -37,7 +37,7 @@ from app.execution.media import Fetcher
 from app.execution.operations import operation as ways
 from app.execution.operations.operation import Way
 from app.execution.relay import Relay
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.execution.stream_readers import UsageReader
 from app.governance.guardrail import Guardrail, Shown, as_text, is_missing
 from app.models.ids import ModelId, parse_model_id
@@ -82,7 +82,11 @@ class Pipeline(Struct, frozen=True):
     media: Fetcher | None = None
 
     async def run(
-        self, exchange: Exchange, name: str, way_to: Callable[[Target], Way[T]], targets: list[Target] | None = None
+        self,
+        context: RequestContext,
+        name: str,
+        way_to: Callable[[Target], Way[T]],
+        targets: list[Target] | None = None,
     ) -> T:
         """What the first target that answers says, read in its way.
 
@@ -94,10 +98,10 @@ class Pipeline(Struct, frozen=True):
             GatewayError: as `Failover.run` does.
         """
         targets = await self.plan(name) if targets is None else targets
-        record = exchange.record
+        record = context.record
         record.model, record.target = name or DEFAULT_ALIAS, targets[0].model.raw
         if total := targets[0].limits.total:
-            exchange.deadline.shorten(total - record.elapsed_ms() / 1000, "limits")
+            context.deadline.shorten(total - record.elapsed_ms() / 1000, "limits")
         noted = list(record.ignored), list(record.repaired)
         chosen: dict[tuple[str, Place], str] = {}
         # by a weak reference: an error holds its frames, and they this
@@ -105,7 +109,7 @@ class Pipeline(Struct, frozen=True):
         first: list[Way[T]] = []
 
         async def prepare(target: Target) -> Option[T]:
-            way = await off_loop(exchange.size, partial(way_to, target))
+            way = await off_loop(context.size, partial(way_to, target))
             first.append(way)
             if lost := way.content_lost - first[0].content_lost:
                 # what the first target could have carried must not be left out in silence
@@ -123,7 +127,7 @@ class Pipeline(Struct, frozen=True):
                         learned = self.planner.learn(fitted, error) if can_learn else None
                         if learned is None:
                             raise
-                        other = await self._other_way(exchange, way_to, learned)
+                        other = await self._other_way(context, way_to, learned)
                         if other is None or other.content_lost - by.content_lost:
                             raise
                     fitted, by = learned, other
@@ -139,7 +143,7 @@ class Pipeline(Struct, frozen=True):
                 ignored, repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
                 record.ignored, record.repaired = ignored, repaired
                 try:
-                    return await self._ask(exchange, target, way, chosen)
+                    return await self._ask(context, target, way, chosen)
                 except GatewayError as error:
                     # another call of this request may have changed what the record tells meanwhile
                     name, known, place = chosen.get(target.key, target.model.raw), target.known.raw, target.place.name
@@ -151,7 +155,7 @@ class Pipeline(Struct, frozen=True):
             return Option((target.model.raw, target.place, way.surface), ask, is_verbatim=way.lane == "identity")
 
         try:
-            return await self.failover.run([partial(prepare, target) for target in targets], exchange.deadline)
+            return await self.failover.run([partial(prepare, target) for target in targets], context.deadline)
         except GatewayError as error:
             # the one that is told need not be the last: the log must not lay it to another target
             for told, asked in failed:
@@ -160,11 +164,11 @@ class Pipeline(Struct, frozen=True):
             raise
 
     async def _other_way(
-        self, exchange: Exchange, way_to: Callable[[Target], Way[T]], learned: Target
+        self, context: RequestContext, way_to: Callable[[Target], Way[T]], learned: Target
     ) -> Way[T] | None:
         """The way to ask a target that turned out to be other than was thought; nothing if it cannot be asked so."""
         try:
-            return await off_loop(exchange.size, partial(way_to, learned))
+            return await off_loop(context.size, partial(way_to, learned))
         except InvalidRequest:
             return None
 
@@ -181,22 +185,24 @@ class Pipeline(Struct, frozen=True):
         await asyncio.gather(*(self.find_behind(target, patience) for target in hidden))
         return True
 
-    async def _ask(self, exchange: Exchange, target: Target, way: Way[T], chosen: dict[tuple[str, Place], str]) -> T:
+    async def _ask(
+        self, context: RequestContext, target: Target, way: Way[T], chosen: dict[tuple[str, Place], str]
+    ) -> T:
         """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.
 
         Bedrock says so only when asked by the model's own id. The profile that is then found is `chosen` for the call,
         and remembered once it has worked. Callers who speak Bedrock get its refusal: their path is not touched.
         """
-        record, name = exchange.record, target.model.raw
+        record, name = context.record, target.model.raw
         if target.by_profile:
             note_profile(record)
         if target.key not in chosen:
             try:
-                ask = await self._request(exchange, way, target.model)
-                return await self._attempt(exchange, target, way, ask)
+                ask = await self._request(context, way, target.model)
+                return await self._attempt(context, target, way, ask)
             except ProfileRequired:
                 is_ours_to_choose = way.lane != "identity" and target.place == HOME
-                profile = await self._profile_of(target.model, exchange.deadline) if is_ours_to_choose else None
+                profile = await self._profile_of(target.model, context.deadline) if is_ours_to_choose else None
                 if profile is None:
                     raise
                 chosen[target.key] = profile
@@ -207,33 +213,33 @@ class Pipeline(Struct, frozen=True):
                 raise
         record.target = chosen[target.key]
         note_profile(record)
-        ask = await self._request(exchange, way, parse_model_id(chosen[target.key]))
-        answer = await self._attempt(exchange, target, way, ask)
+        ask = await self._request(context, way, parse_model_id(chosen[target.key]))
+        answer = await self._attempt(context, target, way, ask)
         self.planner.remember(name, chosen[target.key])
         return answer
 
-    async def _attempt(self, exchange: Exchange, target: Target, way: Way[T], request: BedrockRequest) -> T:
+    async def _attempt(self, context: RequestContext, target: Target, way: Way[T], request: BedrockRequest) -> T:
         try:
-            return await self.clients[target.place].attempt(request, exchange.record, way.take, target.limits.waits)
+            return await self.clients[target.place].attempt(request, context.record, way.take, target.limits.waits)
         except InvalidRequest as error:
             if self.guardrail is not None and is_missing(error):
                 raise _without_guardrail(error) from None
             raise
 
-    async def _request(self, exchange: Exchange, way: Way[T], model: ModelId) -> BedrockRequest:
-        request = await off_loop(exchange.size, partial(way.ask, model))
-        return request if way.is_checked else await self._guarded(exchange, request)
+    async def _request(self, context: RequestContext, way: Way[T], model: ModelId) -> BedrockRequest:
+        request = await off_loop(context.size, partial(way.ask, model))
+        return request if way.is_checked else await self._guarded(context, request)
 
-    async def _guarded(self, exchange: Exchange, request: BedrockRequest) -> BedrockRequest:
+    async def _guarded(self, context: RequestContext, request: BedrockRequest) -> BedrockRequest:
         """The request with the guardrail on it; what of it the guardrail would not see there, it is shown first."""
         if self.guardrail is None:
             return request
         guarded, unseen = await off_loop(len(request.body), partial(self.guardrail.guard, request))
         if unseen:
-            await self._show(self.guardrail, exchange, unseen)
+            await self._show(self.guardrail, context, unseen)
         return guarded
 
-    async def check(self, exchange: Exchange, texts: list[str]) -> None:
+    async def check(self, context: RequestContext, texts: list[str]) -> None:
         """Have the guardrail look at texts which go to a model that cannot have one; a way that they take `is_checked`.
 
         Raises:
@@ -243,15 +249,15 @@ class Pipeline(Struct, frozen=True):
             return
         await self._ask_place(
             ("guardrail", HOME, self.guardrail.identifier),
-            partial(self._show, self.guardrail, exchange, [as_text(text) for text in texts]),
-            exchange,
+            partial(self._show, self.guardrail, context, [as_text(text) for text in texts]),
+            context,
         )
 
-    async def _show(self, guardrail: Guardrail, exchange: Exchange, content: list[Shown]) -> None:
+    async def _show(self, guardrail: Guardrail, context: RequestContext, content: list[Shown]) -> None:
         """Show something to the guardrail once. Raises as `check` does."""
-        tries, before = exchange.record.tries, len(exchange.record.tries)
+        tries, before = context.record.tries, len(context.record.tries)
         try:
-            said = await self.clients[HOME].attempt(guardrail.check(content), exchange.record, ways.read_document)
+            said = await self.clients[HOME].attempt(guardrail.check(content), context.record, ways.read_document)
         except GatewayError as error:
             if isinstance(error, NotFound) or (isinstance(error, InvalidRequest) and is_missing(error)):
                 raise _without_guardrail(error) from None
@@ -273,17 +279,17 @@ class Pipeline(Struct, frozen=True):
             _log.warning("no inference profile could be found: %s", type(error).__name__)
             return None
 
-    async def complete(self, exchange: Exchange, call: ModelCall) -> Reply:
+    async def complete(self, context: RequestContext, call: ModelCall) -> Reply:
         """Translate, call Converse, and return its reply in the caller's terms. Raises as `run` does."""
-        return await self.run(exchange, call.model, lambda target: self.converse(exchange, call, target))
+        return await self.run(context, call.model, lambda target: self.converse(context, call, target))
 
-    def converse(self, exchange: Exchange, call: ModelCall, target: Target) -> Way[Reply]:
+    def converse(self, context: RequestContext, call: ModelCall, target: Target) -> Way[Reply]:
         """The way to ask a target for a whole reply by Converse."""
-        return ways.converse(self._tailored(call, target), exchange.record)
+        return ways.converse(self._tailored(call, target), context.record)
 
-    def converse_stream(self, exchange: Exchange, call: ModelCall, target: Target) -> Way[Relay[list[Event]]]:
+    def converse_stream(self, context: RequestContext, call: ModelCall, target: Target) -> Way[Relay[list[Event]]]:
         """The way to ask a target for events by ConverseStream, a batch for each read; see `ways.converse_stream`."""
-        return ways.converse_stream(self._tailored(call, target), exchange.record)
+        return ways.converse_stream(self._tailored(call, target), context.record)
 
     def _tailored(self, call: ModelCall, target: Target) -> Draft:
         """The call as its target's model gets it, with everything named that has no effect."""
@@ -302,7 +308,7 @@ class Pipeline(Struct, frozen=True):
         return takes_all and surface in self.native_surfaces and (self.guardrail is None or surface == "invoke")
 
     def invoke(
-        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: UsageReader
+        self, context: RequestContext, call: NativeCall, target: Target, usage_of: UsageReader
     ) -> Way[dict[str, Any]]:
         """The way to ask a target by InvokeModel with a body of its own format.
 
@@ -310,15 +316,15 @@ class Pipeline(Struct, frozen=True):
             usage_of: reads the tokens that a document of this format tells of.
         """
         draft = tailor_invoke(call, target.traits, self.betas)
-        way = ways.invoke(draft.body, ways.usage_or_headers(usage_of), exchange.record)
+        way = ways.invoke(draft.body, ways.usage_or_headers(usage_of), context.record)
         return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 
     def invoke_stream(
-        self, exchange: Exchange, call: NativeCall, target: Target, usage_of: UsageReader, last: str
+        self, context: RequestContext, call: NativeCall, target: Target, usage_of: UsageReader, last: str
     ) -> Way[Relay[list[NativeEvent]]]:
         """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
         draft = tailor_invoke(call, target.traits, self.betas)
-        way = ways.invoke_stream(draft.body, usage_of, last, exchange.record)
+        way = ways.invoke_stream(draft.body, usage_of, last, context.record)
         return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 
     def count(self, call: ModelCall, target: Target) -> Way[int]:
@@ -337,7 +343,7 @@ class Pipeline(Struct, frozen=True):
 
     async def forward(
         self,
-        exchange: Exchange,
+        context: RequestContext,
         request: BedrockRequest,
         name: str,
         ask: Callable[[ModelId], BedrockRequest],
@@ -351,27 +357,27 @@ class Pipeline(Struct, frozen=True):
         Raises:
             GatewayError: as `run` does, with Bedrock's own answer in `upstream` where there was one.
         """
-        record, surface = exchange.record, exchange.record.surface
+        record, surface = context.record, context.record.surface
         if self.planner.knows(name):
             targets = self.planner.as_named(name)
             # only the price depends on it, so nobody waits
             await self._look_behind(targets, 0.0)
             way = Way("identity", surface, ask if self.planner.is_ours(name) else lambda _: request, take)
-            answer = await self.run(exchange, name, lambda _: way, targets)
+            answer = await self.run(context, name, lambda _: way, targets)
             record.model_behind = self.planner.known(record.target).raw
             return answer
 
         async def attempt() -> T:
-            return await self.clients[HOME].attempt(await self._guarded(exchange, request), record, take)
+            return await self.clients[HOME].attempt(await self._guarded(context, request), record, take)
 
         # nobody knows this name, or there is none: what is asked is the place
-        return await self._ask_place((request.service, HOME, surface), attempt, exchange)
+        return await self._ask_place((request.service, HOME, surface), attempt, context)
 
-    async def _ask_place(self, key: Hashable, attempt: Callable[[], Awaitable[T]], exchange: Exchange) -> T:
+    async def _ask_place(self, key: Hashable, attempt: Callable[[], Awaitable[T]], context: RequestContext) -> T:
         async def prepare() -> Option[T]:
             return Option(key, attempt)
 
-        return await self.failover.run([prepare], exchange.deadline)
+        return await self.failover.run([prepare], context.deadline)
 
 
 def _where_else(way: Way[Any], target: Target) -> str:

@@ -25,7 +25,7 @@ from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
 from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS
 from app.errors import GatewayBusy, GatewayError, InvalidRequest, UpstreamTimeout
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.process.memory import buffer_for, contents_of
 
 _PORTS = {"http": 80, "https": 443}
@@ -57,24 +57,24 @@ class Room(Struct):
     """The bytes that one request may still fetch. Those that it has fetched are held with its body."""
 
     left: int
-    exchange: Exchange
+    context: RequestContext
 
     def take(self, count: int, path: str) -> None:
         """Fetch so many.
 
         Raises:
-            InvalidRequest: they are too many. GatewayBusy: as `Exchange.grow` does.
+            InvalidRequest: they are too many. GatewayBusy: as `RequestContext.grow` does.
         """
         self.left -= count
         if self.left < 0:
             raise InvalidRequest("the URLs lead to more bytes than this deployment fetches", param=path)
-        self.exchange.grow(count)
+        self.context.grow(count)
 
 
 class Fetcher(Protocol):
     """Fetches media."""
 
-    def room(self, exchange: Exchange) -> Room:
+    def room(self, context: RequestContext) -> Room:
         """Room for what one request fetches."""
         ...
 
@@ -198,18 +198,18 @@ class MediaFetcher(Struct, frozen=True):
     seconds: float
     ports: frozenset[int] = field(default_factory=lambda: frozenset(_PORTS.values()))
 
-    def room(self, exchange: Exchange) -> Room:
+    def room(self, context: RequestContext) -> Room:
         """Room for what one request fetches."""
-        return Room(self.most_bytes, exchange)
+        return Room(self.most_bytes, context)
 
     async def fetch(self, url: str, path: str, room: Room) -> Media:
         """What a URL leads to.
 
         Raises:
             InvalidRequest: nothing that may be fetched, or that Converse takes. What was found inside is not told.
-            GatewayBusy: as `Exchange.grow` does.
+            GatewayBusy: as `RequestContext.grow` does.
         """
-        _asker.set(room.exchange.caller.name)
+        _asker.set(room.context.caller.name)
         try:
             async with asyncio.timeout(self.seconds):
                 return await self._follow(url, path, room)
@@ -272,5 +272,5 @@ class MediaFetcher(Struct, frozen=True):
         await response.pour(take)
         found = contents_of(read)
         data = b64encode(found).decode()
-        room.exchange.grow(len(data) - len(found))
+        room.context.grow(len(data) - len(found))
         return Media(media_type, data)

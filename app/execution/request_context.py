@@ -13,7 +13,7 @@ from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
 
 
-class Exchange(Struct):
+class RequestContext(Struct):
     """What every part that handles a request may know of it.
 
     params: the path's parameters, decoded. body: the whole body, unparsed, until it is taken; size: its bytes, and

@@ -7,11 +7,11 @@ from app.bedrock.stream_decoding import usage_of_headers
 from app.execution.executor import Pipeline
 from app.execution.operations import operation as ways
 from app.execution.operations.operation import Way
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 
 
-async def rerank(pipeline: Pipeline, exchange: Exchange, call: RerankCall) -> list[tuple[int, float]]:
+async def rerank(pipeline: Pipeline, context: RequestContext, call: RerankCall) -> list[tuple[int, float]]:
     """Index and score of each document that was kept, the best first.
 
     Raises:
@@ -20,9 +20,9 @@ async def rerank(pipeline: Pipeline, exchange: Exchange, call: RerankCall) -> li
 
     def way_to(target: Target) -> Way[list[tuple[int, float]]]:
         way = ways.invoke(
-            tailor_rerank(call, target.traits), lambda answer, _: usage_of_headers(answer.headers), exchange.record
+            tailor_rerank(call, target.traits), lambda answer, _: usage_of_headers(answer.headers), context.record
         )
         return replace(way, is_checked=True).then(lambda document: scores_of(document, call))
 
-    await pipeline.check(exchange, [call.query, *call.documents])
-    return await pipeline.run(exchange, call.model, way_to)
+    await pipeline.check(context, [call.query, *call.documents])
+    return await pipeline.run(context, call.model, way_to)

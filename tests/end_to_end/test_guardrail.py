@@ -14,14 +14,14 @@ from app.emulator.guardrails import GUARDRAIL
 from app.emulator.protocol import BreakableProtocol
 from app.wire import json
 from tests.end_to_end.conftest import Records
-from tests.end_to_end.watching import Exchange, Watched
+from tests.end_to_end.watching import RequestContext, Watched
 from tests.servers import KEY, NOWHERE, emulator_app, gateway, http_reply, read_request, serving, upstream
 
 ECHO, CLAUDE, GPT = "scripted.echo-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0"
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
-def is_guarded(asked: Exchange) -> bool:
+def is_guarded(asked: RequestContext) -> bool:
     """True if the guardrail is on a request."""
     if asked.path.rpartition("/")[2].startswith("converse"):
         config = asked.body.get("guardrailConfig", {})

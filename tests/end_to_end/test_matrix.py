@@ -85,7 +85,7 @@ class Bench:
     def _ask(self, dialect: Dialect, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
         self._bedrock.exchanges.clear()
         answer = self._client.post(dialect.path, json=body, headers=dialect.headers)
-        return answer, [(exchange.path, exchange.body) for exchange in self._bedrock.exchanges]
+        return answer, [(context.path, context.body) for context in self._bedrock.exchanges]
 
 
 def _stable(answer: httpx.Response) -> Any:

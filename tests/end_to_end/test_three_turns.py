@@ -12,7 +12,7 @@ from app.bedrock.stream_decoding import EventDecoder, NativeDecoder
 from app.converse.fold import fold
 from app.wire import json
 from tests.end_to_end.conftest import boto_client
-from tests.end_to_end.watching import Exchange, Watched
+from tests.end_to_end.watching import RequestContext, Watched
 from tests.servers import KEY, gateway, serving
 
 SCENES = ("scripted.thinking-v1:0", "scripted.redacted-v1:0")
@@ -32,16 +32,16 @@ def url(bedrock: Watched) -> Iterator[str]:
         yield base
 
 
-def thoughts_given(exchange: Exchange) -> list[str]:
+def thoughts_given(context: RequestContext) -> list[str]:
     """The proofs in Bedrock's answer: the signatures of its thoughts, and what it redacted."""
-    operation = exchange.path.rpartition("/")[2]
+    operation = context.path.rpartition("/")[2]
     if operation == "converse":
-        return of_blocks(json.loads(exchange.answer)["output"]["message"]["content"])
+        return of_blocks(json.loads(context.answer)["output"]["message"]["content"])
     if operation == "converse-stream":
-        return of_blocks(fold(EventDecoder().feed(exchange.answer))["output"]["message"]["content"])
+        return of_blocks(fold(EventDecoder().feed(context.answer))["output"]["message"]["content"])
     if operation == "invoke":
-        return of_blocks(json.loads(exchange.answer)["content"])
-    events = NativeDecoder("message_stop").feed(exchange.answer)
+        return of_blocks(json.loads(context.answer)["content"])
+    events = NativeDecoder("message_stop").feed(context.answer)
     return [delta["signature"] for event in events if "signature" in (delta := event.document.get("delta", {}))]
 
 
@@ -216,9 +216,9 @@ def test_three_turns(bedrock: Watched, url: str, caller: Caller, model: str, is_
     caller(url, model, is_streamed)
     assert len(bedrock.exchanges) == 6
     given: list[str] = []
-    for exchange in bedrock.exchanges:
-        sent = [proof for message in exchange.body["messages"] for proof in of_blocks(message["content"])]
+    for context in bedrock.exchanges:
+        sent = [proof for message in context.body["messages"] for proof in of_blocks(message["content"])]
         assert sent == given
-        given += thoughts_given(exchange)
+        given += thoughts_given(context)
     assert len(given) >= 3
     assert len(set(given)) >= 3

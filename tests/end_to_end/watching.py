@@ -8,7 +8,7 @@ from tests.servers import emulator_app
 
 
 @dataclass
-class Exchange:
+class RequestContext:
     """A request that reached Bedrock, and what it answered. service: the name in the signature."""
 
     service: str
@@ -22,7 +22,7 @@ class Watched:
     """An ASGI application: the embedded Bedrock, and the exchanges that it had, in their order."""
 
     def __init__(self) -> None:
-        self.exchanges: list[Exchange] = []
+        self.exchanges: list[RequestContext] = []
         self._inside = emulator_app()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -37,8 +37,8 @@ class Watched:
                 break
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         service = headers["authorization"].split("/")[3]
-        exchange = Exchange(service, scope["path"], json.loads(body), headers)
-        self.exchanges.append(exchange)
+        context = RequestContext(service, scope["path"], json.loads(body), headers)
+        self.exchanges.append(context)
         is_given = False
 
         async def again() -> Any:
@@ -49,7 +49,7 @@ class Watched:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def noted(message: Any) -> None:
-            exchange.answer += message.get("body", b"")
+            context.answer += message.get("body", b"")
             await send(message)
 
         await self._inside(scope, again, noted)

@@ -20,7 +20,7 @@ from app.converse.events import Event
 from app.converse.reply import Reply
 from app.execution.executor import Pipeline
 from app.execution.operations.operation import Way, take_forwarded, take_forwarded_stream
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.governance.identity.authenticator import RequestHead
 from app.governance.identity.caller import ANONYMOUS
 from app.observability.observer import RequestRecord
@@ -111,20 +111,22 @@ async def pipeline_over(transport: Memory) -> Pipeline:
     return Pipeline({HOME: client}, Planner("a.b"), Failover(RetryPolicy(3, first_wait=0)))
 
 
-async def stream_over(transport: Memory, made: Exchange) -> AsyncGenerator[list[Event], None]:
+async def stream_over(transport: Memory, made: RequestContext) -> AsyncGenerator[list[Event], None]:
     pipeline = await pipeline_over(transport)
     relay = await pipeline.run(made, CALL.model, lambda target: pipeline.converse_stream(made, CALL, target))
     return pieces_of(relay)
 
 
-def exchange() -> Exchange:
-    return Exchange(RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(5), RequestRecord("r", "POST"))
+def context() -> RequestContext:
+    return RequestContext(
+        RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(5), RequestRecord("r", "POST")
+    )
 
 
 async def test_a_call_is_tailored_sent_and_recorded() -> None:
     answer = Response(200, [json.dumps(REPLY)])
     transport = Memory(answer)
-    made = exchange()
+    made = context()
     assert await (await pipeline_over(transport)).complete(made, CALL) == REPLY
     (sent,) = transport.sent
     assert sent.url == "http://bedrock/prefix/model/meta.llama3-8b-instruct-v1%3A0/converse"
@@ -140,7 +142,7 @@ async def test_a_call_is_tailored_sent_and_recorded() -> None:
     "first", [Response(503, [b"{}"]), Response(200, [b'{"outp'], breaks=True), errors.UpstreamUnreachable("no")]
 )
 async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -> None:
-    made = exchange()
+    made = context()
     broken = isinstance(first, Response) and first.breaks
     transport = Memory(first, Response(200, [json.dumps(REPLY)]))
     pipeline = await pipeline_over(transport)
@@ -155,7 +157,7 @@ async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -
 
 
 async def test_who_was_not_answered_is_given_no_id_of_an_answer_before() -> None:
-    made = exchange()
+    made = context()
     pipeline = await pipeline_over(Memory(Response(503, [b"{}"]), errors.UpstreamUnreachable("no")))
     with pytest.raises(errors.UpstreamUnreachable):
         await pipeline.complete(made, CALL)
@@ -167,7 +169,7 @@ async def test_what_one_target_spent_is_not_laid_to_the_one_whose_error_is_told(
     def without_sense(_: Any) -> Any:
         raise errors.UpstreamFailed("made no sense")
 
-    made = exchange()
+    made = context()
     throttled = Response(429, [b"{}"])
     throttled.headers = (("retry-after", "100"), ("x-amzn-requestid", "up-0"))
     pipeline = await pipeline_over(Memory(throttled, Response(200, [json.dumps(REPLY)])))
@@ -192,7 +194,7 @@ async def test_what_another_call_of_the_request_does_meanwhile_is_not_told_of_th
             await has_answered.wait()
             raise errors.UpstreamUnreachable("no")
 
-    made = exchange()
+    made = context()
     pipeline = await pipeline_over(Slow())
     pipeline = replace(pipeline, failover=Failover(RetryPolicy(1, first_wait=0)))
 
@@ -212,14 +214,14 @@ async def test_what_another_call_of_the_request_does_meanwhile_is_not_told_of_th
 async def test_a_refusal_without_an_end_is_one_by_its_status() -> None:
     pipeline = await pipeline_over(Memory(Response(400, [bytes(1_100_000)])))
     with pytest.raises(errors.InvalidRequest) as refused:
-        await pipeline.complete(exchange(), CALL)
+        await pipeline.complete(context(), CALL)
     assert refused.value.upstream is not None
     assert refused.value.upstream.body == b""
 
 
 async def test_events_come_as_they_arrive_and_the_answer_is_closed() -> None:
     answer = Response(200, [STREAM[:60], STREAM[60:]])
-    made = exchange()
+    made = context()
     stream = await stream_over(Memory(answer), made)
     assert [event async for batch in stream for event in batch] == DECODED
     assert answer.is_closed
@@ -228,7 +230,7 @@ async def test_events_come_as_they_arrive_and_the_answer_is_closed() -> None:
 
 async def test_a_stream_that_is_given_up_is_closed() -> None:
     answer = Response(200, [STREAM[:120], STREAM[120:]])
-    stream = await stream_over(Memory(answer), exchange())
+    stream = await stream_over(Memory(answer), context())
     await anext(stream)
     await stream.aclose()
     assert answer.is_closed
@@ -242,7 +244,7 @@ async def test_the_stream_of_a_probe_that_nobody_waits_for_is_closed() -> None:
             await arrived.wait()
             return await super().open(request)
 
-    answer, made = Response(200, [STREAM[:120], STREAM[120:]]), exchange()
+    answer, made = Response(200, [STREAM[:120], STREAM[120:]]), context()
     pipeline = await pipeline_over(Late(answer))
     breakers = Breakers(1, 0.0)
     pipeline = replace(pipeline, failover=replace(pipeline.failover, breakers=breakers))
@@ -262,17 +264,17 @@ async def test_a_forwarded_answer_is_untouched() -> None:
     transport = Memory(answer)
     request = BedrockRequest("bedrock", "GET", "/x", "q=1")
     pipeline = await pipeline_over(transport)
-    forwarded = await pipeline.forward(exchange(), request, "", lambda _: request, take_forwarded)
+    forwarded = await pipeline.forward(context(), request, "", lambda _: request, take_forwarded)
     assert (forwarded.status, forwarded.body, forwarded.headers) == (200, b"anything", answer.headers)
     assert transport.sent[0].url == "http://bedrock/prefix/x?q=1"
-    made, request = exchange(), BedrockRequest("bedrock-runtime", "POST", "/x")
+    made, request = context(), BedrockRequest("bedrock-runtime", "POST", "/x")
     pipeline = await pipeline_over(Memory(Response(200, [STREAM])))
     stream = await pipeline.forward(made, request, "", lambda _: request, take_forwarded_stream(made.record))
     assert b"".join([piece async for piece in pieces_of(stream.relay)]) == STREAM
 
 
 async def test_tokens_are_counted_of_all_that_the_model_would_get() -> None:
-    transport, made = Memory(Response(200, [b'{"inputTokens":7}'])), exchange()
+    transport, made = Memory(Response(200, [b'{"inputTokens":7}'])), context()
     pipeline = await pipeline_over(transport)
     claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
     assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
@@ -283,7 +285,7 @@ async def test_tokens_are_counted_of_all_that_the_model_would_get() -> None:
 async def test_metadata_without_tokens_are_nobodys_business() -> None:
     odd = event_frame("metadata", {"metrics": {"latencyMs": 1}})
     for pieces in ([STREAM + odd], [STREAM, odd], [odd + STREAM]):
-        made = exchange()
+        made = context()
         stream = await stream_over(Memory(Response(200, pieces)), made)
         assert [event async for batch in stream for event in batch] == DECODED
         assert made.record.usage.output == 4  # type: ignore[union-attr]
@@ -292,7 +294,7 @@ async def test_metadata_without_tokens_are_nobodys_business() -> None:
 async def test_tokens_that_were_told_early_count_though_the_stream_breaks() -> None:
     told = {"usage": {"inputTokens": 1000, "outputTokens": 200, "totalTokens": 1200}, "serviceTier": {"type": "flex"}}
     begun = event_frame("messageStart", {"role": "assistant"})
-    made = exchange()
+    made = context()
     stream = await stream_over(Memory(Response(200, [begun, event_frame("metadata", told)])), made)
     with pytest.raises(errors.UpstreamFailed):
         [event async for batch in stream for event in batch]
@@ -306,7 +308,7 @@ async def test_a_model_that_answers_less_is_asked_for_less() -> None:
     said = [Response(200, [json.dumps(REPLY)]) for _ in range(3)]
     transport = Memory(refusal, *said)
     pipeline = await pipeline_over(transport)
-    made = [exchange() for _ in range(3)]
+    made = [context() for _ in range(3)]
     for each, most in zip(made, (128_000, 128_000, 100), strict=True):
         call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": most}})
         assert await pipeline.complete(each, call) == REPLY
@@ -322,7 +324,7 @@ async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_thou
     model = "anthropic.claude-sonnet-4-20250514-v1:0"
     pipeline.planner.lessons[model, HOME] = time.monotonic() + 9, {"most_output": 8192}
     body: Any = {**CALL.converse, "inferenceConfig": {"maxTokens": 128_000}}
-    await pipeline.complete(exchange(), replace(CALL, model=model, converse=body))
+    await pipeline.complete(context(), replace(CALL, model=model, converse=body))
     sent = json.loads(transport.sent[0].body)
     assert sent["inferenceConfig"]["maxTokens"] == 8192
     assert sent["additionalModelRequestFields"]["thinking"]["budget_tokens"] < 8192
@@ -334,7 +336,7 @@ async def test_what_a_caller_says_of_a_limit_is_none() -> None:
     refusal.headers = (("x-amzn-errortype", "ValidationException"),)
     pipeline = await pipeline_over(Memory(refusal))
     with pytest.raises(errors.InvalidRequest, match="failed to satisfy"):
-        await pipeline.complete(exchange(), CALL)
+        await pipeline.complete(context(), CALL)
     assert pipeline.planner.lessons == {}
 
 
@@ -343,7 +345,7 @@ async def test_a_model_that_refuses_what_it_asked_for_is_not_asked_for_ever() ->
     answers = [Response(400, [refusal]) for _ in range(3)]
     for answer in answers:
         answer.headers = (("x-amzn-errortype", "ValidationException"),)
-    transport, made = Memory(*answers), exchange()
+    transport, made = Memory(*answers), context()
     with pytest.raises(errors.ModelDiffers):
         await (await pipeline_over(transport)).complete(made, CALL)
     assert len(transport.sent) == 2
@@ -363,7 +365,7 @@ async def test_a_model_tells_one_thing_after_another_and_is_known_by_all_of_them
     transport = Memory(*map(refusal, told), *(Response(200, [json.dumps(REPLY)]) for _ in range(2)))
     pipeline = await pipeline_over(transport)
     call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 10, "temperature": 0.5}})
-    for made, attempts in ((exchange(), 3), (exchange(), 1)):
+    for made, attempts in ((context(), 3), (context(), 1)):
         assert await pipeline.complete(made, call) == REPLY
         assert sorted(made.record.repaired) == ["max_tokens", "temperature"]
         assert (len(made.record.tries), made.record.has_moved) == (attempts, False)
@@ -378,9 +380,9 @@ async def test_what_a_schema_of_one_call_is_refused_for_is_no_lesson_for_others(
     call = replace(call, intent=Intent())
     words = "The model returned the following errors: output_config.format.schema: Schema is too complex."
     transport = Memory(refusal(words), Response(200, [json.dumps(REPLY)]), Response(200, [json.dumps(REPLY)]))
-    pipeline, made = await pipeline_over(transport), exchange()
+    pipeline, made = await pipeline_over(transport), context()
     await pipeline.complete(made, call)
-    await pipeline.complete(exchange(), call)
+    await pipeline.complete(context(), call)
     asked = [set(json.loads(sent.body)) for sent in transport.sent]
     assert ["outputConfig" in each for each in asked] == [True, False, True]
     assert ["toolConfig" in each for each in asked] == [False, True, False]
@@ -394,7 +396,7 @@ async def test_a_model_that_tells_ever_more_is_not_asked_for_ever() -> None:
     transport = Memory(*told)
     call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 100}})
     with pytest.raises(errors.ModelDiffers, match="limit of 87"):
-        await (await pipeline_over(transport)).complete(exchange(), call)
+        await (await pipeline_over(transport)).complete(context(), call)
     assert len(transport.sent) == 4
 
 
@@ -409,14 +411,14 @@ async def test_another_attempt_begins_with_what_was_learned() -> None:
     format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object","properties":{}}'}}}
     converse: Any = {**CALL.converse, "outputConfig": {"textFormat": format_}}
     call = replace(CALL, model="anthropic.claude-sonnet-4-6", converse=converse, intent=Intent())
-    await (await pipeline_over(transport)).complete(exchange(), call)
+    await (await pipeline_over(transport)).complete(context(), call)
     assert ["outputConfig" in json.loads(sent.body) for sent in transport.sent] == [True, False, False]
 
 
 async def test_what_bedrock_refused_is_told_where_what_was_learned_leads_nowhere() -> None:
     words = "output_config.format.schema: Schema is too complex for compilation."
     pipeline = await pipeline_over(Memory(refusal(words)))
-    made = exchange()
+    made = context()
 
     def way_to(target: Target) -> Way[Reply]:
         if target.traits.structured != "native":
@@ -429,7 +431,7 @@ async def test_what_bedrock_refused_is_told_where_what_was_learned_leads_nowhere
 
 async def test_counting_learns_too() -> None:
     transport = Memory(refusal("`temperature` is deprecated for this model."), Response(200, [b'{"inputTokens":7}']))
-    pipeline, made = await pipeline_over(transport), exchange()
+    pipeline, made = await pipeline_over(transport), context()
     claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
     assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
     assert [facts for _, facts in pipeline.planner.lessons.values()] == [{"sampling": False}]

@@ -13,7 +13,7 @@ from app.dialects.http.media_urls import fetch_media
 from app.errors import GatewayBusy, InvalidRequest
 from app.execution import media
 from app.execution.media import Media, MediaFetcher, NotPublic, PublicNames, Room, is_public, public_transport
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.governance.admission import Bodies, HeldBody
 from app.governance.identity.authenticator import RequestHead
 from app.governance.identity.caller import Caller
@@ -27,9 +27,9 @@ PNG = b"\x89PNG"
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n" + PNG
 
 
-def exchange(held: HeldBody | None = None, caller: str = "c") -> Exchange:
+def context(held: HeldBody | None = None, caller: str = "c") -> RequestContext:
     head = RequestHead("POST", "/", "", ())
-    return Exchange(head, {}, b"", Caller(caller), Deadline.after(9), RequestRecord("r", "POST"), held)
+    return RequestContext(head, {}, b"", Caller(caller), Deadline.after(9), RequestRecord("r", "POST"), held)
 
 
 def naming(*urls: str) -> dict[str, Any]:
@@ -147,7 +147,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once(monkeypatch: pytest.Mo
     monkeypatch.setattr("aiohappyeyeballs.start_connection", start)
     fetcher = MediaFetcher(public_transport(1), 1000, 1)
     with pytest.raises(InvalidRequest):
-        await fetcher.fetch("http://rebinding.test/", "p", fetcher.room(exchange()))
+        await fetcher.fetch("http://rebinding.test/", "p", fetcher.room(context()))
     assert tried == ["192.0.2.7"]
 
 
@@ -170,7 +170,7 @@ async def fetching(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..
 
 async def refusal(fetcher: MediaFetcher, url: str) -> str:
     with pytest.raises(InvalidRequest) as refused:
-        await fetcher.fetch(url, "messages[0].content[0]", fetcher.room(exchange()))
+        await fetcher.fetch(url, "messages[0].content[0]", fetcher.room(context()))
     assert refused.value.param == "messages[0].content[0]"
     return refused.value.message
 
@@ -178,7 +178,7 @@ async def refusal(fetcher: MediaFetcher, url: str) -> str:
 async def test_what_is_public_is_fetched(fetching: Callable[..., MediaFetcher]) -> None:
     async with serve(saying(OK)) as port:
         fetcher = fetching(port)
-        assert await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room(exchange())) == Media(
+        assert await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room(context())) == Media(
             "image/png", "iVBORw=="
         )
 
@@ -194,7 +194,7 @@ async def test_no_connection_is_kept(fetching: Callable[..., MediaFetcher]) -> N
 
     async with serve(handle) as port:
         fetcher = fetching(port)
-        await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room(exchange()))
+        await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room(context()))
         await asyncio.wait_for(gone.wait(), 1)
     assert b"\r\nconnection: close\r\n" in heads[0]
 
@@ -246,7 +246,7 @@ async def test_a_redirect_is_looked_at_again(
 
         async with serve(to(f"http://127.0.0.1:{good}/y", 307)) as endpoint:
             fetcher = fetching(endpoint, good)
-            found = await fetcher.fetch(f"http://127.0.0.1:{endpoint}/x", "p", fetcher.room(exchange()))
+            found = await fetcher.fetch(f"http://127.0.0.1:{endpoint}/x", "p", fetcher.room(context()))
             assert found.media_type == "image/png"
         for target in (
             f"http://127.0.0.1:{inside}/",
@@ -304,10 +304,10 @@ async def test_names_that_one_caller_has_asked_for_keep_no_other_waiting(
     async with serve(saying(OK)) as port:
         fetcher, quick = fetching(port, 80, seconds=0.3), f"http://quick.test:{port}/x"
         with pytest.raises(InvalidRequest, match="too long"):
-            await fetch_media(fetcher, naming(*slow), exchange())
+            await fetch_media(fetcher, naming(*slow), context())
         with pytest.raises(InvalidRequest, match="too long"):
-            await fetch_media(fetcher, naming(quick), exchange())
-        await fetch_media(fetcher, naming(quick), exchange(caller="another"))
+            await fetch_media(fetcher, naming(quick), context())
+        await fetch_media(fetcher, naming(quick), context(caller="another"))
     may_answer.set()
 
 
@@ -339,8 +339,8 @@ class Known:
         room.take(8, path)
         return Media("text/plain", "aGk=") if url.endswith(".txt") else Media("image/png", "iVBORw==")
 
-    def room(self, exchange: Exchange) -> Room:
-        return Room(1000, exchange)
+    def room(self, context: RequestContext) -> Room:
+        return Room(1000, context)
 
     async def close(self) -> None: ...
 
@@ -372,7 +372,7 @@ async def test_each_dialect_s_media_are_put_in_their_place() -> None:
         "tools": [{"type": "image", "source": source}],
     }
     known = Known()
-    await fetch_media(known, document, exchange())
+    await fetch_media(known, document, context())
     content = document["messages"][1]["content"]
     png = {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}
     assert content[0]["image_url"] == {"url": "data:image/png;base64,iVBORw==", "detail": "low"}
@@ -389,7 +389,7 @@ async def test_each_dialect_s_media_are_put_in_their_place() -> None:
 async def test_not_more_than_some_are_fetched() -> None:
     parts = [{"type": "image_url", "image_url": {"url": URL}} for _ in range(21)]
     with pytest.raises(InvalidRequest, match="20") as refused:
-        await fetch_media(Known(), {"messages": [{"content": parts}]}, exchange())
+        await fetch_media(Known(), {"messages": [{"content": parts}]}, context())
     assert refused.value.param == "messages[0].content[20].image_url.url"
 
 
@@ -400,20 +400,20 @@ async def test_one_that_cannot_be_fetched_is_named() -> None:
 
     with pytest.raises(InvalidRequest) as refused:
         await fetch_media(
-            Broken(), {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}, exchange()
+            Broken(), {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}, context()
         )
     assert refused.value.param == "messages[0].content[0].image_url.url"
 
 
 async def test_where_nothing_is_fetched_nothing_is_touched() -> None:
     document = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}
-    await fetch_media(None, document, exchange())
+    await fetch_media(None, document, context())
     assert document["messages"][0]["content"][0]["image_url"] == {"url": URL}
 
 
 async def test_what_is_fetched_counts_as_what_was_sent(fetching: Callable[..., MediaFetcher]) -> None:
     held = HeldBody(Bodies(1000))
-    made = exchange(held)
+    made = context(held)
     async with serve(saying(reply(bytes(300)))) as port:
         await fetch_media(fetching(port), naming(f"http://127.0.0.1:{port}/x"), made)
     assert (made.size, held.size) == (400, 400)
@@ -434,12 +434,12 @@ async def test_what_is_being_fetched_counts_already(fetching: Callable[..., Medi
     async with serve(stall) as port:
         document = naming(f"http://127.0.0.1:{port}/x")
         fetcher = fetching(port)
-        fetches = asyncio.create_task(fetch_media(fetcher, document, exchange(first)))
+        fetches = asyncio.create_task(fetch_media(fetcher, document, context(first)))
         async with asyncio.timeout(1):
             while first.size < 600:
                 await asyncio.sleep(0.01)
         with pytest.raises(GatewayBusy):
-            await fetch_media(fetcher, document, exchange(second))
+            await fetch_media(fetcher, document, context(second))
         assert (bodies.held.total, second.size) == (600, 0)
         fetches.cancel()
         await asyncio.wait({fetches})
@@ -455,14 +455,14 @@ async def test_where_one_fails_no_more_is_fetched(fetching: Callable[..., MediaF
         urls = [f"http://127.0.0.1:{each}/x" for each in (silent, port, silent)]
         async with asyncio.timeout(0.9):
             with pytest.raises(InvalidRequest, match="no image") as refused:
-                await fetch_media(fetching(port, silent), naming(*urls), exchange())
+                await fetch_media(fetching(port, silent), naming(*urls), context())
     assert refused.value.param == "messages[0].content[1].image_url.url"
 
 
 async def test_all_that_one_request_fetches_is_bounded_together(fetching: Callable[..., MediaFetcher]) -> None:
     async with serve(saying(reply(bytes(400)))) as port:
         fetcher = fetching(port)
-        room = fetcher.room(exchange())
+        room = fetcher.room(context())
         for _ in range(2):
             await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", room)
         with pytest.raises(InvalidRequest, match="more bytes"):

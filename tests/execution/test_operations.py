@@ -17,12 +17,12 @@ from app.execution import embeddings as embed
 from app.execution.executor import Pipeline
 from app.execution.operations import operation as ways
 from app.execution.operations.operation import Way
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.observability.observer import RequestRecord
 from app.routing.planner import Choice, Planner, Route, Target
 from app.wire import json
 from tests.bedrock.test_stream_decoding import EVENTS, chunk, event_frame
-from tests.execution.test_executor import REPLY, Memory, Response, exchange, pipeline_over
+from tests.execution.test_executor import REPLY, Memory, Response, context, pipeline_over
 from tests.stream_helpers import pieces_of
 
 FLEX, DEFAULT = "x-amzn-bedrock-service-tier: flex", "x-amzn-bedrock-service-tier: default"
@@ -142,7 +142,7 @@ def refused(_: Any) -> Any:
 async def test_what_one_target_spent_is_not_booked_on_another() -> None:
     useless = answer(b"{}", headers=tokens(5))
     pipeline = await route("a.one", "a.two", over=Memory(useless, Response(400, [b'{"message":"no"}'])))
-    made = exchange()
+    made = context()
 
     def way_to(target: Target) -> Way[Any]:
         reads = ways.usage_or_headers(lambda _: None)
@@ -169,7 +169,7 @@ TITAN = "amazon.titan-embed-text-v2:0"
 async def test_the_tokens_of_several_calls(models: tuple[str, ...], answers: list[Any], usage: Usage) -> None:
     vector = b'{"embedding":[1.0]}'
     told = [Response(503, [b"{}"]) if headers is None else answer(vector, headers=headers) for headers in answers]
-    made: Exchange = exchange()
+    made: RequestContext = context()
     pipeline = await route(*models, over=Memory(*told))
     assert await embed.embed(pipeline, made, EmbeddingCall("mine", ["a", "b"])) == [[1.0], [1.0]]
     assert made.record.usage == usage
@@ -177,7 +177,7 @@ async def test_the_tokens_of_several_calls(models: tuple[str, ...], answers: lis
 
 async def test_what_was_spent_before_one_of_several_calls_failed_is_told_but_is_not_all() -> None:
     over = Memory(answer(b'{"embedding":[1.0]}', headers=tokens(2)), Response(400, [b'{"message":"no"}']))
-    made: Exchange = exchange()
+    made: RequestContext = context()
     with pytest.raises(errors.GatewayError):
         await embed.embed(await route(TITAN, over=over), made, EmbeddingCall("mine", ["a", "b"]))
     assert made.record.usage == Usage(2, is_final=False)

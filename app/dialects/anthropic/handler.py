@@ -26,7 +26,7 @@ from app.dialects.http.token_counting import counted
 from app.execution.executor import Pipeline
 from app.execution.operations.operation import Way
 from app.execution.relay import Relay
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 from app.wire import json
 
@@ -60,11 +60,11 @@ _EXAMPLES = {
 def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoint]:
     """The routes of this dialect."""
 
-    async def create(exchange: Exchange) -> Answer:
-        return await _create(pipeline, exchange)
+    async def create(context: RequestContext) -> Answer:
+        return await _create(pipeline, context)
 
-    async def count(exchange: Exchange) -> Answer:
-        return await _count(pipeline, exchange)
+    async def count(context: RequestContext) -> Answer:
+        return await _count(pipeline, context)
 
     async def create_message(body: MessagesRequest) -> MessageOut:
         """Answer a conversation, in one piece or, with `stream`, as Anthropic's server-sent events."""
@@ -103,57 +103,57 @@ def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoin
     ]
 
 
-async def _create(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = settled(await read_object(exchange.take_body()))
-    await fetch_media(pipeline.media, document, exchange)
+async def _create(pipeline: Pipeline, context: RequestContext) -> Answer:
+    document = settled(await read_object(context.take_body()))
+    await fetch_media(pipeline.media, document, context)
     name = name_of(document)
-    facts = MessageFacts(ids.new_id("msg_"), pipeline.planner.known_as(name), exchange.record.request_id)
-    answer_headers = (("request-id", exchange.record.request_id),)
-    native_call = _native_call(pipeline, exchange, document)
+    facts = MessageFacts(ids.new_id("msg_"), pipeline.planner.known_as(name), context.record.request_id)
+    answer_headers = (("request-id", context.record.request_id),)
+    native_call = _native_call(pipeline, context, document)
 
     def call() -> ModelCall:
-        return to_call(validate(document, MessagesRequest), _betas(exchange, pipeline.betas))
+        return to_call(validate(document, MessagesRequest), _betas(context, pipeline.betas))
 
     def whole(answer: dict[str, Any]) -> Answer:
         return Whole(200, (*JSON, *answer_headers), json.dumps(answer))
 
     def whole_way(target: Target) -> Way[Answer]:
         if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
-            way = pipeline.invoke(exchange, native_call, target, UsageOfMessages())
+            way = pipeline.invoke(context, native_call, target, UsageOfMessages())
             return way.then(understood(lambda answered: whole(from_document(answered, facts))))
-        return pipeline.converse(exchange, call(), target).then(
+        return pipeline.converse(context, call(), target).then(
             understood(lambda reply: whole(from_reply(reply, facts)))
         )
 
     def stream_way(target: Target) -> Way[Answer]:
         if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
             native = NativeStream(facts)
-            events = pipeline.invoke_stream(exchange, native_call, target, UsageOfMessages(), _LAST)
+            events = pipeline.invoke_stream(context, native_call, target, UsageOfMessages(), _LAST)
             return events.then(partial(streamed, native))
-        return pipeline.converse_stream(exchange, call(), target).then(partial(streamed, EventStream(facts)))
+        return pipeline.converse_stream(context, call(), target).then(partial(streamed, EventStream(facts)))
 
     def streamed(stream: NativeStream | EventStream, relay: Relay[Any]) -> Answer:
         finish = at_once(stream.finish)
         return Streamed(200, (*SSE, *answer_headers), relay, in_batches(stream.from_event), finish, stream.fail, PING)
 
-    exchange.record.streamed = is_streamed(document)
-    return await pipeline.run(exchange, name, stream_way if exchange.record.streamed else whole_way)
+    context.record.streamed = is_streamed(document)
+    return await pipeline.run(context, name, stream_way if context.record.streamed else whole_way)
 
 
-async def _count(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = settled(await read_object(exchange.take_body()))
-    await fetch_media(pipeline.media, document, exchange)
+async def _count(pipeline: Pipeline, context: RequestContext) -> Answer:
+    document = settled(await read_object(context.take_body()))
+    await fetch_media(pipeline.media, document, context)
 
     def way_to(target: Target) -> Way[int]:
         if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
             # counted is what would be sent, and that needs room for the answer behind the thoughts
             room = {"max_tokens": _budget(document) + 1}
-            return pipeline.count_natively(_native_call(pipeline, exchange, {**document, **room}), target)
+            return pipeline.count_natively(_native_call(pipeline, context, {**document, **room}), target)
         request = validate({**document, "max_tokens": 1}, CountTokensRequest)
-        return pipeline.count(to_call(request, _betas(exchange, pipeline.betas)), target)
+        return pipeline.count(to_call(request, _betas(context, pipeline.betas)), target)
 
-    tokens, estimated = await counted(pipeline, exchange, name_of(document), way_to, document)
-    headers = (*JSON, ("request-id", exchange.record.request_id), *estimated)
+    tokens, estimated = await counted(pipeline, context, name_of(document), way_to, document)
+    headers = (*JSON, ("request-id", context.record.request_id), *estimated)
     return Whole(200, headers, json.dumps({"input_tokens": tokens}))
 
 
@@ -163,11 +163,11 @@ def _budget(document: dict[str, Any]) -> int:
     return budget if isinstance(budget, int) else 0
 
 
-def _native_call(pipeline: Pipeline, exchange: Exchange, document: dict[str, Any]) -> NativeCall:
-    betas = _betas(exchange, pipeline.betas)
-    return NativeCall(name_of(document), document, exchange.head.header("anthropic-version"), betas)
+def _native_call(pipeline: Pipeline, context: RequestContext, document: dict[str, Any]) -> NativeCall:
+    betas = _betas(context, pipeline.betas)
+    return NativeCall(name_of(document), document, context.head.header("anthropic-version"), betas)
 
 
-def _betas(exchange: Exchange, passed: frozenset[str]) -> list[str]:
-    asked = [beta.strip() for beta in exchange.head.header("anthropic-beta").split(",")]
+def _betas(context: RequestContext, passed: frozenset[str]) -> list[str]:
+    asked = [beta.strip() for beta in context.head.header("anthropic-beta").split(",")]
     return [beta for beta in asked if beta and (beta not in OUTLIVED or beta in passed)]

@@ -11,7 +11,7 @@ from app.dialects.http.documents import Shown
 from app.dialects.http.endpoint import Endpoint, Handler, Threshold, error_responses
 from app.dialects.http.responses import Answer
 from app.execution.executor import Pipeline
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.wire import eventstream
 
 DIALECT = "bedrock"
@@ -66,8 +66,8 @@ def bedrock_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoin
 
 
 def _handler(operation: Operation, pipeline: Pipeline) -> Handler:
-    async def handle(exchange: Exchange) -> Answer:
-        return await forward(operation, pipeline, exchange)
+    async def handle(context: RequestContext) -> Answer:
+        return await forward(operation, pipeline, context)
 
     return handle
 

@@ -16,7 +16,7 @@ from app.dialects.http.responses import Answer, Streamed, Whole
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.execution.executor import Pipeline
 from app.execution.operations.operation import Forwarded, take_forwarded, take_forwarded_stream
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.models.ids import ModelId, is_model_name, parse_model_id
 from app.process.off_loop import off_loop
 from app.wire import json
@@ -26,25 +26,25 @@ _REQUEST_HEADERS = frozenset({"accept", "content-type"})
 _REQUEST_PREFIX = "x-amzn-bedrock-"
 
 
-async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) -> Answer:
+async def forward(operation: Operation, pipeline: Pipeline, context: RequestContext) -> Answer:
     """Send the request on, and answer with what comes.
 
     Raises:
         GatewayError: as `Pipeline.forward` does; InvalidRequest or NotFound for a path that would lead elsewhere.
     """
-    record = exchange.record
-    _check_path(operation, exchange.head.path)
+    record = context.record
+    _check_path(operation, context.head.path)
     record.lane, record.surface = "identity", operation.surface or operation.service
-    name = exchange.params.get("modelId", "")
+    name = context.params.get("modelId", "")
     if is_model_name(name):
         record.model = record.target = name
     request = BedrockRequest(
         operation.service,
         operation.method,
-        exchange.head.path,
-        spelt_as_signed(exchange.head.query),
-        _forwarded_headers(exchange.head.headers),
-        exchange.body,
+        context.head.path,
+        spelt_as_signed(context.head.query),
+        _forwarded_headers(context.head.headers),
+        context.body,
     )
 
     def ask(model: ModelId) -> BedrockRequest:
@@ -52,14 +52,14 @@ async def forward(operation: Operation, pipeline: Pipeline, exchange: Exchange) 
         called = parse_model_id(model.base) if operation.name == "CountTokens" else model
         return replace(request, path=_renamed(request.path, called))
 
-    wanted = await off_loop(exchange.size, partial(_tier_wanted, operation, exchange))
+    wanted = await off_loop(context.size, partial(_tier_wanted, operation, context))
     if not operation.is_streamed:
-        forwarded = await pipeline.forward(exchange, request, name, ask, take_forwarded)
+        forwarded = await pipeline.forward(context, request, name, ask, take_forwarded)
         record.usage, record.tier = told_by(operation, forwarded)
         record.tier = record.tier or wanted
         return Whole(forwarded.status, end_to_end(forwarded.headers), forwarded.body)
     record.streamed = True
-    stream = await pipeline.forward(exchange, request, name, ask, take_forwarded_stream(record))
+    stream = await pipeline.forward(context, request, name, ask, take_forwarded_stream(record))
     record.tier = tier_of_headers(stream.headers) or wanted
 
     def fail(error: GatewayError) -> bytes | None:
@@ -97,13 +97,13 @@ def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str,
     return forwarded
 
 
-def _tier_wanted(operation: Operation, exchange: Exchange) -> str:
+def _tier_wanted(operation: Operation, context: RequestContext) -> str:
     """What a call is to be paid by where its answer does not tell."""
     if operation.surface != "converse":
-        return tier_of_headers(exchange.head.headers)
-    if b'"serviceTier"' in exchange.body or b'"performanceConfig"' in exchange.body:
+        return tier_of_headers(context.head.headers)
+    if b'"serviceTier"' in context.body or b'"performanceConfig"' in context.body:
         with contextlib.suppress(json.JsonError):
-            return tier_of(json.loads(exchange.body))
+            return tier_of(json.loads(context.body))
     return ""
 
 

@@ -12,7 +12,7 @@ from app.dialects.http.endpoint import MEANINGS, Endpoint, Handler, Threshold, e
 from app.dialects.http.responses import JSON, Answer, Whole, retry_after
 from app.errors import GatewayError
 from app.execution.executor import Pipeline
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.execution.rerank import rerank
 from app.wire import json
 
@@ -38,7 +38,7 @@ def rerank_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoint
     """The routes of this dialect."""
 
     def handler(version: str) -> Handler:
-        return lambda exchange: _rerank(pipeline, exchange, version)
+        return lambda context: _rerank(pipeline, context, version)
 
     async def create_rerank(body: RerankRequest) -> RerankOut:
         """Sort documents by what they have to do with a question, with Cohere Rerank or Amazon Rerank."""
@@ -70,11 +70,11 @@ def render_error(error: GatewayError, _request_id: str) -> Whole:
     return Whole(error.status, (*JSON, *retry_after(error)), json.dumps({"message": message}))
 
 
-async def _rerank(pipeline: Pipeline, exchange: Exchange, version: str) -> Answer:
-    request = await read_as(exchange.take_body(), RerankRequest)
-    exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
+async def _rerank(pipeline: Pipeline, context: RequestContext, version: str) -> Answer:
+    request = await read_as(context.take_body(), RerankRequest)
+    context.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     texts = [each.text if isinstance(each, DocumentIn) else each for each in request.documents]
-    scores = await rerank(pipeline, exchange, RerankCall(request.model, request.query, texts, request.top_n))
+    scores = await rerank(pipeline, context, RerankCall(request.model, request.query, texts, request.top_n))
     results: list[dict[str, Any]] = [{"index": index, "relevance_score": score} for index, score in scores]
     if request.return_documents:
         results = [{**each, "document": {"text": texts[each["index"]]}} for each in results]

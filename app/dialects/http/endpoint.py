@@ -30,7 +30,7 @@ from app.errors import (
     Overloaded,
     UpstreamTimeout,
 )
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.governance.admission import Admission, Bodies, HeldBody
 from app.governance.identity.authenticator import Authenticator, RequestHead, SignedClaim
 from app.governance.identity.caller import Caller
@@ -47,7 +47,7 @@ TIMEOUT = "x-outcrop-timeout"
 _LAST_WORD_SECONDS = 5.0
 STATUS_CALLER_GONE = 499  # nginx's number for a caller that did not wait; it is only logged
 
-Handler = Callable[[Exchange], Awaitable[Answer]]
+Handler = Callable[[RequestContext], Awaitable[Answer]]
 
 
 class Threshold(Struct, frozen=True):
@@ -209,8 +209,10 @@ class EndpointHandler(Struct, frozen=True):
             patience = math.inf if has_arrived is not None and has_arrived() else threshold.caller_timeout
             return await read_body(head, receive, threshold.max_body_bytes, patience, held)
 
-        def exchange(body: bytes, caller: Caller) -> Exchange:
-            return Exchange(head, scope["path_params"], body, caller, deadline, record, held, threshold.max_body_bytes)
+        def context(body: bytes, caller: Caller) -> RequestContext:
+            return RequestContext(
+                head, scope["path_params"], body, caller, deadline, record, held, threshold.max_body_bytes
+            )
 
         try:
             if isinstance(claim, SignedClaim):
@@ -221,17 +223,17 @@ class EndpointHandler(Struct, frozen=True):
                 held.move(threshold.bodies)
                 record.caller = caller.name
                 async with threshold.admission:
-                    await self._answer(exchange(body, caller), scope, receive, sender)
+                    await self._answer(context(body, caller), scope, receive, sender)
             else:
                 record.caller = claim.name
                 async with threshold.admission:
-                    await self._answer(exchange(await read(), claim), scope, receive, sender)
+                    await self._answer(context(await read(), claim), scope, receive, sender)
         finally:
             held.release()
 
-    async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, sender: Sender) -> None:
+    async def _answer(self, context: RequestContext, scope: Scope, receive: Receive, sender: Sender) -> None:
         async with Leash(scope, receive, sender):
-            await sender.send_answer(await self.handler(exchange))
+            await sender.send_answer(await self.handler(context))
 
 
 async def _tell(sender: Sender, error: GatewayError, scope: Scope) -> None:

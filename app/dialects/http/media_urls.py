@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from app.errors import InvalidRequest
 from app.execution.media import Fetcher, Media
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.wire.documents import listed
 
 _MOST = 20
@@ -20,7 +20,7 @@ _AT_ONCE = 4
 Place = tuple[str, str, Callable[[Media], None]]
 
 
-async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], exchange: Exchange) -> None:
+async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context: RequestContext) -> None:
     """Put what a document names by URL into the document, where this deployment fetches such things.
 
     Raises:
@@ -31,7 +31,7 @@ async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], exchang
     places = [*_places(document)]
     if len(places) > _MOST:
         raise InvalidRequest(f"no more than {_MOST} URLs are fetched", param=places[_MOST][0])
-    at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room(exchange)
+    at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room(context)
 
     async def put(place: Place) -> None:
         path, url, take = place

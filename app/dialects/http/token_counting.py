@@ -7,7 +7,7 @@ from app.dialects.http.responses import Headers
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.execution.executor import Pipeline
 from app.execution.operations.operation import Way
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 from app.wire import json
 
@@ -24,7 +24,7 @@ class Uncounted(InvalidRequest):
 
 
 async def counted(
-    pipeline: Pipeline, exchange: Exchange, name: str, way_to: Callable[[Target], Way[int]], document: Any
+    pipeline: Pipeline, context: RequestContext, name: str, way_to: Callable[[Target], Way[int]], document: Any
 ) -> tuple[int, Headers]:
     """The tokens of a request, and the header that says so where they are estimated.
 
@@ -36,7 +36,7 @@ async def counted(
         GatewayError: as `Pipeline.run` does, except where Bedrock does not count for the model.
     """
     try:
-        return await pipeline.run(exchange, name, way_to), ()
+        return await pipeline.run(context, name, way_to), ()
     except (InvalidRequest, ModelNotFound) as error:
         if not _does_not_count(error):
             raise

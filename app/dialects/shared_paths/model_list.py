@@ -16,7 +16,7 @@ from app.dialects.http.responses import JSON, Answer, Headers, Whole
 from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS, ModelList, ModelOut
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.governance.identity.authenticator import RequestHead
 from app.models.catalog import CatalogEntry
 from app.models.ids import parse_model_id
@@ -47,20 +47,20 @@ def model_routes(
         owner = parse_model_id(default).base.partition(".")[0]
         return [*aliases, CatalogEntry(default, owner), *listed]
 
-    async def list_all(exchange: Exchange) -> Answer:
+    async def list_all(context: RequestContext) -> Answer:
         listed = await entries()
-        if _is_anthropic(exchange.head):
-            return Whole(200, _headers(exchange), json.dumps(_page(listed, dict(parse_qsl(exchange.head.query)))))
+        if _is_anthropic(context.head):
+            return Whole(200, _headers(context), json.dumps(_page(listed, dict(parse_qsl(context.head.query)))))
         return Whole(200, JSON, json.dumps({"object": "list", "data": [_openai_model(entry) for entry in listed]}))
 
-    async def retrieve_one(exchange: Exchange) -> Answer:
-        wanted = exchange.params["model"]
-        shape = _anthropic_model if _is_anthropic(exchange.head) else _openai_model
+    async def retrieve_one(context: RequestContext) -> Answer:
+        wanted = context.params["model"]
+        shape = _anthropic_model if _is_anthropic(context.head) else _openai_model
         listed = await entries()
         found = next((entry for entry in listed if entry.id == wanted), None) or _called(wanted, default, listed)
         if found is None:
             raise ModelNotFound(f"the model {wanted!r} does not exist, or this account cannot call it", param="model")
-        return Whole(200, _headers(exchange), json.dumps(shape(found)))
+        return Whole(200, _headers(context), json.dumps(shape(found)))
 
     async def list_models() -> ModelList:
         """List the models and inference profiles that the account can call. With a header `anthropic-version` in
@@ -108,8 +108,8 @@ def _called(wanted: str, default: str, listed: list[CatalogEntry]) -> CatalogEnt
     return None
 
 
-def _headers(exchange: Exchange) -> Headers:
-    own = (("request-id", exchange.record.request_id),) if _is_anthropic(exchange.head) else ()
+def _headers(context: RequestContext) -> Headers:
+    own = (("request-id", context.record.request_id),) if _is_anthropic(context.head) else ()
     return (*JSON, *own)
 
 

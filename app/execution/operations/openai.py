@@ -13,7 +13,7 @@ from app.converse.call import NativeCall
 from app.execution.operations import operation as ways
 from app.execution.operations.operation import JSON, Way
 from app.execution.relay import Relay
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.execution.stream_readers import UsageReader
 from app.models.capabilities import Surface
 from app.models.ids import ModelId
@@ -25,23 +25,25 @@ _PATHS: dict[Api, str] = {"openai_responses": "/responses", "openai_chat": "/cha
 _TAILORS = {"openai_responses": tailor_responses, "openai_chat": tailor_chat}
 
 
-def ask(exchange: Exchange, api: Api, call: NativeCall, target: Target, usage_of: UsageReader) -> Way[dict[str, Any]]:
+def ask(
+    context: RequestContext, api: Api, call: NativeCall, target: Target, usage_of: UsageReader
+) -> Way[dict[str, Any]]:
     """The way to ask a target for a whole document.
 
     Args:
         usage_of: reads the tokens that a document of this API tells of.
     """
     surface, draft, request, tier = _prepared(api, call, target)
-    way = ways.openai(surface, request, usage_of, exchange.record, tier)
+    way = ways.openai(surface, request, usage_of, context.record, tier)
     return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 
 
 def ask_for_stream(
-    exchange: Exchange, api: Api, call: NativeCall, target: Target, usage_of: UsageReader, last: frozenset[str]
+    context: RequestContext, api: Api, call: NativeCall, target: Target, usage_of: UsageReader, last: frozenset[str]
 ) -> Way[Relay[list[dict[str, Any]]]]:
     """The way to ask a target for a stream of documents; `last` are the types of those that complete an answer."""
     surface, draft, request, tier = _prepared(api, call, target)
-    way = ways.openai_stream(surface, request, usage_of, last, exchange.record, tier)
+    way = ways.openai_stream(surface, request, usage_of, last, context.record, tier)
     return replace(way, ignored=draft.ignored, repaired=draft.repaired)
 
 

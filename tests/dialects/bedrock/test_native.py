@@ -16,7 +16,7 @@ from app.governance.identity.authenticator import RequestHead
 from app.wire import json
 from app.wire.eventstream import FrameDecoder
 from tests.bedrock.test_stream_decoding import STREAM, chunk, event_frame
-from tests.execution.test_executor import CALL, REPLY, Memory, Response, exchange, pipeline_over
+from tests.execution.test_executor import CALL, REPLY, Memory, Response, context, pipeline_over
 from tests.stream_helpers import pieces_of
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
@@ -76,7 +76,7 @@ async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_as
 ) -> None:
     answer = Response(200, [chunk({"type": "message_start"}) + chunk({"type": "message_stop"})])
     answer.headers = told  # type: ignore[assignment]
-    made = exchange()
+    made = context()
     head = RequestHead(
         "POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", (("x-amzn-bedrock-service-tier", "flex"),)
     )
@@ -106,7 +106,7 @@ async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
     else:
         answer = STREAM + event_frame("metadata", {"usage": REPLY["usage"], **told})
     head = RequestHead("POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", ())
-    made = replace(exchange(), head=head, params={"modelId": "a.b"}, body=asked)
+    made = replace(context(), head=head, params={"modelId": "a.b"}, body=asked)
     forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(Response(200, [answer]))), made)
     if isinstance(forwarded, Streamed):
         assert [piece async for piece in pieces_of(forwarded.relay)]
@@ -116,14 +116,14 @@ async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
 async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewhere() -> None:
     refused = Response(403, [b'{"message":"this guardrail is not yours"}'])
     head = RequestHead("POST", "/model/a.b/converse", "", ())
-    made = replace(exchange(), head=head, params={"modelId": "a.b"})
+    made = replace(context(), head=head, params={"modelId": "a.b"})
     pipeline = await pipeline_over(Memory(refused, refused))
     with pytest.raises(PermissionRefused):
         await forward(BY_NAME["Converse"], pipeline, made)
     (target,) = pipeline.planner.plan("a.b")
     assert not pipeline.failover.breakers.is_resting((target.model.raw, target.place, "converse"))
     with pytest.raises(PermissionRefused):
-        await pipeline.complete(exchange(), replace(CALL, model="a.b"))
+        await pipeline.complete(context(), replace(CALL, model="a.b"))
     assert pipeline.failover.breakers.is_resting((target.model.raw, target.place, "converse"))
 
 
@@ -136,7 +136,7 @@ async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewh
     ],
 )
 async def test_a_path_that_leads_elsewhere_is_refused(path: str, refusal: type[GatewayError]) -> None:
-    made = replace(exchange(), head=RequestHead("POST", path, "", ()), params={"modelId": "a.b"})
+    made = replace(context(), head=RequestHead("POST", path, "", ()), params={"modelId": "a.b"})
     with pytest.raises(refusal):
         await forward(BY_NAME["Converse"], await pipeline_over(Memory()), made)
 

@@ -8,7 +8,7 @@ from app.dialects.http.endpoint import RECORD, EndpointHandler, Threshold
 from app.dialects.http.responses import Answer
 from app.dialects.openai.common.errors import render_error
 from app.errors import InvalidRequest
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.governance.admission import Admission, Bodies
 from app.governance.identity.authenticator import Authenticator
 from app.observability.observer import RequestRecord
@@ -17,8 +17,8 @@ from app.observability.observer import RequestRecord
 async def test_a_refused_request_leaves_nothing_for_the_garbage() -> None:
     held: list[weakref.ref[Any]] = []
 
-    async def refuse(exchange: Exchange) -> Answer:
-        document = {exchange.body}
+    async def refuse(context: RequestContext) -> Answer:
+        document = {context.body}
         held.append(weakref.ref(document))
         try:
             raise InvalidRequest("no")

@@ -28,7 +28,7 @@ from app.execution.executor import Pipeline
 from app.execution.operations import openai
 from app.execution.operations.operation import Way
 from app.execution.relay import Relay
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.process.lazy import Once
 from app.routing.planner import Target
 from app.wire import json, sse
@@ -67,8 +67,8 @@ _EXAMPLES = {
 def chat_routes(pipeline: Pipeline, threshold: Threshold, prefix: str = "/v1") -> Sequence[Endpoint]:
     """The routes of this dialect."""
 
-    async def chat(exchange: Exchange) -> Answer:
-        return await _chat(pipeline, exchange)
+    async def chat(context: RequestContext) -> Answer:
+        return await _chat(pipeline, context)
 
     async def create_chat_completion(body: ChatRequest) -> ChatCompletion:
         """Answer a conversation, in one piece or, with `stream`, as server-sent events that end with `[DONE]`."""
@@ -109,9 +109,9 @@ def _chunk_schema() -> dict[str, Any]:
     return {name: inlined(value) for name, value in schema.items()}
 
 
-async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
-    document = await read_object(exchange.take_body())
-    await fetch_media(pipeline.media, document, exchange)
+async def _chat(pipeline: Pipeline, context: RequestContext) -> Answer:
+    document = await read_object(context.take_body())
+    await fetch_media(pipeline.media, document, context)
     name = name_of(document)
     known_as = pipeline.planner.known_as(name)
     native_call = NativeCall(name, document)
@@ -133,27 +133,27 @@ async def _chat(pipeline: Pipeline, exchange: Exchange) -> Answer:
 
     def whole_way(target: Target) -> Way[Answer]:
         if pipeline.takes_natively(target, FORMAT):
-            way = openai.ask(exchange, FORMAT, native_call, target, native.usage_of)
+            way = openai.ask(context, FORMAT, native_call, target, native.usage_of)
             return way.then(understood(lambda answered: whole(native.from_document(answered, known_as))))
         call, facts = prepared()
-        return pipeline.converse(exchange, call, target).then(understood(lambda reply: whole(from_reply(reply, facts))))
+        return pipeline.converse(context, call, target).then(understood(lambda reply: whole(from_reply(reply, facts))))
 
     def stream_way(target: Target) -> Way[Answer]:
         if pipeline.takes_natively(target, FORMAT):
             passing = native.NativeChunks(known_as, include_usage=_wants_usage(document))
-            documents = openai.ask_for_stream(exchange, FORMAT, native_call, target, native.usage_of, frozenset())
+            documents = openai.ask_for_stream(context, FORMAT, native_call, target, native.usage_of, frozenset())
             return documents.then(partial(streamed, passing, passing.from_document))
         call, facts = prepared()
         made = ChunkStream(facts)
-        return pipeline.converse_stream(exchange, call, target).then(partial(streamed, made, made.from_event))
+        return pipeline.converse_stream(context, call, target).then(partial(streamed, made, made.from_event))
 
     def streamed(
         stream: native.NativeChunks | ChunkStream, translate: Callable[[Any], bytes], relay: Relay[Any]
     ) -> Answer:
         return Streamed(200, SSE, relay, in_batches(translate), at_once(stream.finish), stream.fail, sse.COMMENT)
 
-    exchange.record.streamed = is_streamed(document)
-    return await pipeline.run(exchange, name, stream_way if exchange.record.streamed else whole_way)
+    context.record.streamed = is_streamed(document)
+    return await pipeline.run(context, name, stream_way if context.record.streamed else whole_way)
 
 
 def _wants_usage(document: dict[str, Any]) -> bool:

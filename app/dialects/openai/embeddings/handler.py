@@ -15,7 +15,7 @@ from app.dialects.openai.embeddings.schema import EmbeddingList, EmbeddingReques
 from app.errors import InvalidRequest
 from app.execution.embeddings import embed
 from app.execution.executor import Pipeline
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.routing.planner import DEFAULT_ALIAS
 from app.wire import json
 
@@ -40,8 +40,8 @@ def embedding_routes(
 ) -> Sequence[Endpoint]:
     """The route of this dialect. `default_model` makes the embeddings for which no model is named."""
 
-    async def handle(exchange: Exchange) -> Answer:
-        return await _embed(pipeline, exchange, default_model)
+    async def handle(context: RequestContext) -> Answer:
+        return await _embed(pipeline, context, default_model)
 
     async def create_embedding(body: EmbeddingRequest) -> EmbeddingList:
         """Turn texts into vectors, with Titan, Cohere or Nova.
@@ -68,13 +68,13 @@ def embedding_routes(
     ]
 
 
-async def _embed(pipeline: Pipeline, exchange: Exchange, default_model: str) -> Answer:
-    request = await read_as(exchange.take_body(), EmbeddingRequest)
-    exchange.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
+async def _embed(pipeline: Pipeline, context: RequestContext, default_model: str) -> Answer:
+    request = await read_as(context.take_body(), EmbeddingRequest)
+    context.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     name = default_model if request.model in ("", DEFAULT_ALIAS) else request.model
     call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "")
-    vectors = await embed(pipeline, exchange, call)
-    usage = exchange.record.usage
+    vectors = await embed(pipeline, context, call)
+    usage = context.record.usage
     tokens = usage.input if usage is not None else 0
     encode = _as_base64 if request.encoding_format == "base64" else list
     return Whole(

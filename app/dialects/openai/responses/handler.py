@@ -43,7 +43,7 @@ from app.execution.executor import Pipeline
 from app.execution.operations import openai
 from app.execution.operations.operation import Way
 from app.execution.relay import Relay
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.process.lazy import Once
 from app.routing.planner import Target
 from app.storage.responses import ResponseStore
@@ -64,9 +64,9 @@ class _Responses(Struct, frozen=True):
     store: ResponseStore
     secret_of: Callable[[str], bytes]
 
-    def seal(self, exchange: Exchange, target: Target) -> Seal:
+    def seal(self, context: RequestContext, target: Target) -> Seal:
         """What seals a caller's thoughts of a target's model."""
-        return Seal(self.secret_of(exchange.caller.name), exchange.caller.name, target.known.base)
+        return Seal(self.secret_of(context.caller.name), context.caller.name, target.known.base)
 
 
 def response_routes(
@@ -75,33 +75,33 @@ def response_routes(
     """The routes of this dialect."""
     shared = _Responses(pipeline, store, secret_of)
 
-    async def create(exchange: Exchange) -> Answer:
-        return await _create(shared, exchange)
+    async def create(context: RequestContext) -> Answer:
+        return await _create(shared, context)
 
-    async def retrieve(exchange: Exchange) -> Answer:
-        wanted = exchange.params["response_id"]
-        if "true" in parse_qs(exchange.head.query).get("stream", ()):
+    async def retrieve(context: RequestContext) -> Answer:
+        wanted = context.params["response_id"]
+        if "true" in parse_qs(context.head.query).get("stream", ()):
             raise InvalidRequest("a kept response is not streamed again", param="stream")
-        response = await KeptResponses(store, exchange).response(wanted)
+        response = await KeptResponses(store, context).response(wanted)
         if response is None:
             raise _unknown(wanted)
         return Whole(200, JSON, json.dumps(response))
 
-    async def delete(exchange: Exchange) -> Answer:
-        wanted = exchange.params["response_id"]
-        if not await KeptResponses(store, exchange).forget(wanted):
+    async def delete(context: RequestContext) -> Answer:
+        wanted = context.params["response_id"]
+        if not await KeptResponses(store, context).forget(wanted):
             raise _unknown(wanted)
         return Whole(200, JSON, json.dumps({"id": wanted, "object": "response", "deleted": True}))
 
-    async def list_items(exchange: Exchange) -> Answer:
-        wanted = exchange.params["response_id"]
-        items = await KeptResponses(store, exchange).led_to(wanted)
+    async def list_items(context: RequestContext) -> Answer:
+        wanted = context.params["response_id"]
+        items = await KeptResponses(store, context).led_to(wanted)
         if items is None:
             raise _unknown(wanted)
-        return Whole(200, JSON, json.dumps(page_of(items, wanted, exchange.head.query)))
+        return Whole(200, JSON, json.dumps(page_of(items, wanted, context.head.query)))
 
-    async def count(exchange: Exchange) -> Answer:
-        return await _count(shared, exchange)
+    async def count(context: RequestContext) -> Answer:
+        return await _count(shared, context)
 
     async def create_response(body: ResponseRequest) -> ResponseOut:
         """Answer a conversation, in one piece or, with `stream`, as the events of a response."""
@@ -154,13 +154,13 @@ def response_routes(
     ]
 
 
-async def _create(shared: _Responses, exchange: Exchange) -> Answer:
-    document = await read_object(exchange.take_body())
-    await fetch_media(shared.pipeline.media, document, exchange)
+async def _create(shared: _Responses, context: RequestContext) -> Answer:
+    document = await read_object(context.take_body())
+    await fetch_media(shared.pipeline.media, document, context)
     request = validate(document, ResponseHead)
     refuse(request)
     pipeline = shared.pipeline
-    kept = KeptResponses(shared.store, exchange)
+    kept = KeptResponses(shared.store, context)
     earlier = await _earlier(kept, request.previous_response_id)
     sent = await _resolved(kept, request.input)
     items = [*((KEPT, item) for item in earlier), *((f"input[{place}]", item) for place, item in enumerate(sent))]
@@ -185,24 +185,24 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         return call, NativeFacts(known_as, document, seal, spaces, request.store is not False), ignored
 
     def whole_way(target: Target) -> Way[dict[str, Any]]:
-        seal = shared.seal(exchange, target)
+        seal = shared.seal(context, target)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
-            return pipeline.converse(exchange, call, target).then(understood(lambda reply: from_reply(reply, facts)))
+            return pipeline.converse(context, call, target).then(understood(lambda reply: from_reply(reply, facts)))
         native_call, native_facts, ignored = as_it_is(seal)
-        way = openai.ask(exchange, FORMAT, native_call, target, usage_of)
+        way = openai.ask(context, FORMAT, native_call, target, usage_of)
         return way.noting(ignored).then(understood(lambda answered: from_document(answered, native_facts)))
 
     def stream_way(target: Target) -> Way[Answer]:
-        seal = shared.seal(exchange, target)
+        seal = shared.seal(context, target)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
             made = ResponseStream(facts)
-            events = pipeline.converse_stream(exchange, call, target)
+            events = pipeline.converse_stream(context, call, target)
             return events.then(partial(streamed, made, made.from_event))
         native_call, native_facts, ignored = as_it_is(seal)
         passing = NativeResponseStream(native_facts)
-        way = openai.ask_for_stream(exchange, FORMAT, native_call, target, usage_of, LAST)
+        way = openai.ask_for_stream(context, FORMAT, native_call, target, usage_of, LAST)
         return way.noting(ignored).then(partial(streamed, passing, passing.from_document))
 
     def streamed(
@@ -216,18 +216,18 @@ async def _create(shared: _Responses, exchange: Exchange) -> Answer:
         return Streamed(200, SSE, relay, in_batches(translate), finish, stream.fail, sse.COMMENT)
 
     if not request.stream:
-        response = await pipeline.run(exchange, request.model, whole_way)
+        response = await pipeline.run(context, request.model, whole_way)
         return Whole(200, JSON, json.dumps(await kept.keep(response, [*earlier, *sent])))
-    exchange.record.streamed = True
-    return await pipeline.run(exchange, request.model, stream_way)
+    context.record.streamed = True
+    return await pipeline.run(context, request.model, stream_way)
 
 
-async def _count(shared: _Responses, exchange: Exchange) -> Answer:
-    document = await read_object(exchange.take_body())
-    await fetch_media(shared.pipeline.media, document, exchange)
+async def _count(shared: _Responses, context: RequestContext) -> Answer:
+    document = await read_object(context.take_body())
+    await fetch_media(shared.pipeline.media, document, context)
     request = validate(document, ResponseHead)
     refuse(request)
-    kept = KeptResponses(shared.store, exchange)
+    kept = KeptResponses(shared.store, context)
     earlier = await _earlier(kept, request.previous_response_id)
     sent = await _resolved(kept, request.input)
 
@@ -236,10 +236,10 @@ async def _count(shared: _Responses, exchange: Exchange) -> Answer:
             # CountTokens takes bodies of Converse and InvokeModel; and what crosses as it came may fit neither
             raise Uncounted("tokens of this format are not counted")
         whole, now, before = validate(document, ResponseRequest), _items(sent, "input"), _items(earlier, KEPT)
-        return shared.pipeline.count(to_call(whole, shared.seal(exchange, target), now, before), target)
+        return shared.pipeline.count(to_call(whole, shared.seal(context, target), now, before), target)
 
     whole = {**document, "input": [*earlier, *sent]}
-    tokens, estimated = await counted(shared.pipeline, exchange, request.model, way_to, whole)
+    tokens, estimated = await counted(shared.pipeline, context, request.model, way_to, whole)
     return Whole(200, (*JSON, *estimated), json.dumps({"object": "response.input_tokens", "input_tokens": tokens}))
 
 

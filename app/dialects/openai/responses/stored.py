@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from app.errors import Overloaded
-from app.execution.request_context import Exchange
+from app.execution.request_context import RequestContext
 from app.process.off_loop import off_loop
 from app.storage.responses import ResponseStore
 from app.wire import json
@@ -19,12 +19,12 @@ class KeptResponses(Struct, frozen=True):
     """
 
     store: ResponseStore
-    exchange: Exchange
+    context: RequestContext
 
     @property
     def owner(self) -> str:
         """The caller, by name."""
-        return self.exchange.caller.name
+        return self.context.caller.name
 
     async def response(self, response_id: str) -> dict[str, Any] | None:
         """An answer, if it is kept."""
@@ -53,7 +53,7 @@ class KeptResponses(Struct, frozen=True):
         if not response["store"]:
             return response
         try:
-            entries = await off_loop(self.exchange.size, partial(_entries, response, items))
+            entries = await off_loop(self.context.size, partial(_entries, response, items))
             is_kept = await self.store.put(self.owner, response["id"], entries)
         except (Overloaded, RecursionError):
             is_kept = False
@@ -67,7 +67,7 @@ class KeptResponses(Struct, frozen=True):
         stored = await self.store.get(self.owner, key)
         if stored is None:
             return None
-        self.exchange.recall(len(stored))
+        self.context.recall(len(stored))
         return await off_loop(len(stored), partial(json.loads, stored))
 
 
