@@ -67,15 +67,15 @@ def create_app(settings: Settings, observer: Observer | None = None, share: Shar
     embedding_model = settings.embedding_model_id or ""
     for prefix in OPENAI_PREFIXES:
         application.router.routes += [
-            *chat_routes(gateway.pipeline, gateway.threshold, prefix),
-            *embedding_routes(gateway.pipeline, gateway.threshold, embedding_model, prefix),
-            *model_routes(gateway.directory, gateway.pipeline.planner, gateway.threshold, prefix),
+            *chat_routes(gateway.pipeline, gateway.ingress_limits, prefix),
+            *embedding_routes(gateway.pipeline, gateway.ingress_limits, embedding_model, prefix),
+            *model_routes(gateway.directory, gateway.pipeline.planner, gateway.ingress_limits, prefix),
         ]
     application.router.routes += [
-        *response_routes(gateway.pipeline, gateway.threshold, gateway.responses, settings.sealing_secrets()),
-        *rerank_routes(gateway.pipeline, gateway.threshold),
-        *message_routes(gateway.pipeline, gateway.threshold),
-        *bedrock_routes(gateway.pipeline, gateway.threshold),
+        *response_routes(gateway.pipeline, gateway.ingress_limits, gateway.responses, settings.sealing_secrets()),
+        *rerank_routes(gateway.pipeline, gateway.ingress_limits),
+        *message_routes(gateway.pipeline, gateway.ingress_limits),
+        *bedrock_routes(gateway.pipeline, gateway.ingress_limits),
     ]
     application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
     application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))

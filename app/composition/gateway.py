@@ -17,7 +17,7 @@ from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
 from app.composition.deployment import planner_of
 from app.config.settings import SMOKE, Settings, SettingsError
-from app.dialects.http.endpoint import Threshold
+from app.dialects.http.endpoint import IngressLimits
 from app.errors import InvalidRequest
 from app.execution.executor import Pipeline
 from app.execution.media import MediaFetcher, public_transport
@@ -49,7 +49,7 @@ class Gateway(Struct):
     transport: Transport
     directory: ModelDirectory
     pipeline: Pipeline
-    threshold: Threshold
+    ingress_limits: IngressLimits
     responses: ResponseStore
     prices: Prices
     metrics: Metrics
@@ -203,9 +203,9 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     }
     directory = ModelDirectory(clients[HOME])
     metrics, load = Metrics(_base_of), Load(share.processes)
-    threshold = _threshold(settings, share.tallies, metrics)
+    ingress_limits = _ingress_limits(settings, share.tallies, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
-    metrics.watch("waiting", "Requests that wait for a place.", lambda: threshold.admission.waiting.own)
+    metrics.watch("waiting", "Requests that wait for a place.", lambda: ingress_limits.admission.waiting.own)
     gateway = Gateway(
         clients=clients,
         transport=transport,
@@ -225,7 +225,7 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
             guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
             media=_media(settings),
         ),
-        threshold=threshold,
+        ingress_limits=ingress_limits,
         responses=_responses(settings),
         prices=Prices({base: row.model_dump(exclude_none=True) for base, row in settings.config().prices.items()}),
         metrics=metrics,
@@ -238,14 +238,14 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     return gateway
 
 
-def _threshold(settings: Settings, tallies: list[Tally], metrics: Metrics) -> Threshold:
+def _ingress_limits(settings: Settings, tallies: list[Tally], metrics: Metrics) -> IngressLimits:
     # every process of a gateway takes the tallies in this order
     held, held_unproven, inside, waiting, first, unproven_inside, unproven_waiting, unproven_first, *others = tallies
     unproven_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
     unproven_places = max(settings.max_in_flight // 10, 1)
     by_name = _by_name(settings, others)
     queue = settings.max_waiting, settings.max_wait
-    return Threshold(
+    return IngressLimits(
         authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
         admission=Admission(settings.max_in_flight, *queue, inside, waiting, first),
         unproven=Admission(unproven_places, *queue, unproven_inside, unproven_waiting, unproven_first),

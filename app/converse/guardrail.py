@@ -68,7 +68,7 @@ class GuardrailSensitiveInformationPolicyAssessment(TypedDict, total=False):
 
 class GuardrailContextualGroundingFilter(TypedDict, total=False):
     type: Required[Literal["GROUNDING", "RELEVANCE"]]
-    threshold: Required[float]
+    ingress_limits: Required[float]
     score: Required[float]
     action: Required[Literal["BLOCKED", "NONE"]]
     detected: bool

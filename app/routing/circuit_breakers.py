@@ -85,12 +85,12 @@ class Breakers:
 
     def __init__(
         self,
-        threshold: int = 10,
+        ingress_limits: int = 10,
         seconds: float = 5.0,
         share: float = 0.1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._threshold = threshold
+        self._ingress_limits = ingress_limits
         self._seconds = seconds
         self._share = share
         self._clock = clock
@@ -184,4 +184,4 @@ class Breakers:
         self._healths.pop(next(closed, next(iter(self._healths))))
 
     def _is_open(self, health: _Health) -> bool:
-        return 0 < self._threshold <= health.failures
+        return 0 < self._ingress_limits <= health.failures

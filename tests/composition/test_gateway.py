@@ -21,8 +21,8 @@ async def test_whoever_is_not_the_only_caller_has_a_share_of_the_bytes(
     keys: str, smoke: str | None, limited: set[str]
 ) -> None:
     settings = gateway_settings("http://127.0.0.1:1", api_keys=keys, smoke_api_key=smoke)
-    threshold = build_gateway(settings, Share()).threshold
-    assert threshold.bodies.of_each.keys() == threshold.unproven_of_each.keys() == limited
+    ingress_limits = build_gateway(settings, Share()).ingress_limits
+    assert ingress_limits.bodies.of_each.keys() == ingress_limits.unproven_of_each.keys() == limited
 
 
 async def test_of_two_breakers_by_one_name_the_open_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

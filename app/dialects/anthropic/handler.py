@@ -18,7 +18,7 @@ from app.dialects.anthropic.schema_out import ErrorOut, MessageOut, TokenCount
 from app.dialects.anthropic.stream import PING, EventStream
 from app.dialects.http import identifiers as ids
 from app.dialects.http.documents import is_streamed, name_of, read_object, validate
-from app.dialects.http.endpoint import MEANINGS, Endpoint, Threshold, error_responses
+from app.dialects.http.endpoint import MEANINGS, Endpoint, IngressLimits, error_responses
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, at_once, in_batches, understood
 from app.dialects.http.responses import JSON, Answer, Streamed, Whole
@@ -57,7 +57,7 @@ _EXAMPLES = {
 }
 
 
-def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoint]:
+def message_routes(pipeline: Pipeline, ingress_limits: IngressLimits) -> Sequence[Endpoint]:
     """The routes of this dialect."""
 
     async def create(context: RequestContext) -> Answer:
@@ -92,7 +92,7 @@ def message_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoin
             dialect=DIALECT,
             handler=handler,
             render_error=render_error,
-            threshold=threshold,
+            ingress_limits=ingress_limits,
             methods=["POST"],
             tags=["Anthropic"],
             summary=summary,

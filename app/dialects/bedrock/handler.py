@@ -8,7 +8,7 @@ from app.dialects.bedrock.errors import render_error
 from app.dialects.bedrock.native import forward
 from app.dialects.bedrock.operations import OPERATIONS, Operation
 from app.dialects.http.documents import Shown
-from app.dialects.http.endpoint import Endpoint, Handler, Threshold, error_responses
+from app.dialects.http.endpoint import Endpoint, Handler, IngressLimits, error_responses
 from app.dialects.http.responses import Answer
 from app.execution.executor import Pipeline
 from app.execution.request_context import RequestContext
@@ -43,7 +43,7 @@ _ERRORS = error_responses(
 )
 
 
-def bedrock_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoint]:
+def bedrock_routes(pipeline: Pipeline, ingress_limits: IngressLimits) -> Sequence[Endpoint]:
     """The routes of this dialect."""
     return [
         Endpoint(
@@ -52,7 +52,7 @@ def bedrock_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoin
             dialect=DIALECT,
             handler=_handler(operation, pipeline),
             render_error=render_error,
-            threshold=threshold,
+            ingress_limits=ingress_limits,
             methods=[operation.method],
             tags=["Bedrock"],
             summary=operation.summary,

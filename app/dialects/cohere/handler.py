@@ -8,7 +8,7 @@ from app.adaptation.rerank import RerankCall
 from app.dialects.cohere.schema import DocumentIn, RerankError, RerankOut, RerankRequest
 from app.dialects.http import identifiers as ids
 from app.dialects.http.documents import read_as, unknown_fields
-from app.dialects.http.endpoint import MEANINGS, Endpoint, Handler, Threshold, error_responses
+from app.dialects.http.endpoint import MEANINGS, Endpoint, Handler, IngressLimits, error_responses
 from app.dialects.http.responses import JSON, Answer, Whole, retry_after
 from app.errors import GatewayError
 from app.execution.executor import Pipeline
@@ -34,7 +34,7 @@ _ERRORS = error_responses(
 )
 
 
-def rerank_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoint]:
+def rerank_routes(pipeline: Pipeline, ingress_limits: IngressLimits) -> Sequence[Endpoint]:
     """The routes of this dialect."""
 
     def handler(version: str) -> Handler:
@@ -51,7 +51,7 @@ def rerank_routes(pipeline: Pipeline, threshold: Threshold) -> Sequence[Endpoint
             dialect=DIALECT,
             handler=handler(version),
             render_error=render_error,
-            threshold=threshold,
+            ingress_limits=ingress_limits,
             methods=["POST"],
             tags=["Cohere"],
             summary="Rerank documents",

@@ -50,7 +50,7 @@ STATUS_CALLER_GONE = 499  # nginx's number for a caller that did not wait; it is
 Handler = Callable[[RequestContext], Awaitable[Answer]]
 
 
-class Threshold(Struct, frozen=True):
+class IngressLimits(Struct, frozen=True):
     """What every door needs to let a request in.
 
     authenticator: who may. admission: how many at once; unproven: and of those whose signature waits for their body;
@@ -123,7 +123,7 @@ class Endpoint(APIRoute):
         dialect: str,
         handler: Handler,
         render_error: ErrorRenderer,
-        threshold: Threshold,
+        ingress_limits: IngressLimits,
         render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None,
         **options: Any,
     ) -> None:
@@ -133,7 +133,7 @@ class Endpoint(APIRoute):
         # those of every route of this path, once `set_allowed_methods` knows them all
         self.allowed = self.methods or set()
         self._endpoint_handler = EndpointHandler(
-            self.path_format, dialect, handler, render_error, threshold, render_by_head
+            self.path_format, dialect, handler, render_error, ingress_limits, render_by_head
         )
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,7 +151,7 @@ class EndpointHandler(Struct, frozen=True):
     dialect: str
     handler: Handler
     render_error: ErrorRenderer
-    threshold: Threshold
+    ingress_limits: IngressLimits
     render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None
 
     async def enter(self, scope: Scope, receive: Receive, send: Send, methods: set[str], allowed: set[str]) -> None:
@@ -164,8 +164,8 @@ class EndpointHandler(Struct, frozen=True):
         record.route, record.dialect = self.route, self.dialect
         render_error = self.render_by_head(head_of(scope)) if self.render_by_head else self.render_error
         write = scope.get("extensions", {}).get(WRITE)
-        sender = Sender(send, record, render_error, self.threshold.heartbeat, self.threshold.note_gap, write)
-        limit = asyncio.timeout(self.threshold.total_timeout)
+        sender = Sender(send, record, render_error, self.ingress_limits.heartbeat, self.ingress_limits.note_gap, write)
+        limit = asyncio.timeout(self.ingress_limits.total_timeout)
         deadline = Deadline(limit.when() or 0.0, limit)
         failure: GatewayError | None = None
         try:
@@ -197,36 +197,36 @@ class EndpointHandler(Struct, frozen=True):
             await _tell(sender, failure, scope)
 
     async def _handle(self, scope: Scope, receive: Receive, sender: Sender, deadline: Deadline) -> None:
-        head, threshold, record = head_of(scope), self.threshold, sender.record
-        claim = threshold.authenticator.authenticate(head)
+        head, ingress_limits, record = head_of(scope), self.ingress_limits, sender.record
+        claim = ingress_limits.authenticator.authenticate(head)
         if wanted := head.header(TIMEOUT):
             deadline.shorten(_seconds(wanted), TIMEOUT)
         is_proven = not isinstance(claim, SignedClaim)
-        held = HeldBody(threshold.bodies if is_proven else threshold.unproven_bodies, claim.name)
+        held = HeldBody(ingress_limits.bodies if is_proven else ingress_limits.unproven_bodies, claim.name)
         has_arrived = scope.get("extensions", {}).get(ARRIVED)
 
         async def read() -> bytes:
-            patience = math.inf if has_arrived is not None and has_arrived() else threshold.caller_timeout
-            return await read_body(head, receive, threshold.max_body_bytes, patience, held)
+            patience = math.inf if has_arrived is not None and has_arrived() else ingress_limits.caller_timeout
+            return await read_body(head, receive, ingress_limits.max_body_bytes, patience, held)
 
         def context(body: bytes, caller: Caller) -> RequestContext:
             return RequestContext(
-                head, scope["path_params"], body, caller, deadline, record, held, threshold.max_body_bytes
+                head, scope["path_params"], body, caller, deadline, record, held, ingress_limits.max_body_bytes
             )
 
         try:
             if isinstance(claim, SignedClaim):
                 # who signs is known once the body is: until then such callers have places of their own
-                async with threshold.unproven_of_each.get(claim.name, nullcontext()), threshold.unproven:
+                async with ingress_limits.unproven_of_each.get(claim.name, nullcontext()), ingress_limits.unproven:
                     body = await read()
                     caller = await off_loop(len(body), partial(claim.verify, body))
-                held.move(threshold.bodies)
+                held.move(ingress_limits.bodies)
                 record.caller = caller.name
-                async with threshold.admission:
+                async with ingress_limits.admission:
                     await self._answer(context(body, caller), scope, receive, sender)
             else:
                 record.caller = claim.name
-                async with threshold.admission:
+                async with ingress_limits.admission:
                     await self._answer(context(await read(), claim), scope, receive, sender)
         finally:
             held.release()

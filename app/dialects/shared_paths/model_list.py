@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from app.bedrock.control_plane import ModelDirectory
 from app.dialects.anthropic.errors import render_error as render_for_anthropic
-from app.dialects.http.endpoint import Endpoint, Threshold
+from app.dialects.http.endpoint import Endpoint, IngressLimits
 from app.dialects.http.responses import JSON, Answer, Headers, Whole
 from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS, ModelList, ModelOut
@@ -29,7 +29,7 @@ _PAGE, _MOST = 20, 1000
 
 
 def model_routes(
-    directory: ModelDirectory, planner: Planner, threshold: Threshold, prefix: str = "/v1"
+    directory: ModelDirectory, planner: Planner, ingress_limits: IngressLimits, prefix: str = "/v1"
 ) -> Sequence[Endpoint]:
     """The routes that list models: aliases, what the account can call, and the default model even if AWS is silent."""
     aliases = [CatalogEntry(name, "outcrop") for name in planner.names()]
@@ -83,7 +83,7 @@ def model_routes(
             handler=handler,
             render_error=render_for_openai,
             render_by_head=_renderer,
-            threshold=threshold,
+            ingress_limits=ingress_limits,
             methods=["GET"],
             tags=["OpenAI", "Anthropic"],
             summary=summary,

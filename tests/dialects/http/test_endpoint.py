@@ -4,7 +4,7 @@ import gc
 import weakref
 from typing import Any
 
-from app.dialects.http.endpoint import RECORD, EndpointHandler, Threshold
+from app.dialects.http.endpoint import RECORD, EndpointHandler, IngressLimits
 from app.dialects.http.responses import Answer
 from app.dialects.openai.common.errors import render_error
 from app.errors import InvalidRequest
@@ -31,13 +31,13 @@ async def test_a_refused_request_leaves_nothing_for_the_garbage() -> None:
 
     async def send(_: Any) -> None: ...
 
-    threshold = Threshold(
+    ingress_limits = IngressLimits(
         Authenticator({}, disabled=True), Admission(1), Admission(1), {}, Bodies(99), Bodies(99), 99, 9.0, 9.0
     )
     scope = {"method": "POST", "path": "/", "query_string": b"", "headers": [], "path_params": {}}
     gc.disable()
     try:
-        entrance = EndpointHandler("/", "openai", refuse, render_error, threshold)
+        entrance = EndpointHandler("/", "openai", refuse, render_error, ingress_limits)
         await entrance.enter({**scope, RECORD: RequestRecord("r", "POST")}, receive, send, {"POST"}, {"POST"})
         assert [each() for each in held] == [None]
     finally:

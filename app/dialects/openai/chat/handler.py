@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.converse.call import ModelCall, NativeCall
 from app.dialects.http import identifiers as ids
 from app.dialects.http.documents import is_streamed, name_of, read_object, validate
-from app.dialects.http.endpoint import Endpoint, Threshold
+from app.dialects.http.endpoint import Endpoint, IngressLimits
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, at_once, in_batches, understood
 from app.dialects.http.responses import JSON, Answer, Streamed, Whole
@@ -64,7 +64,7 @@ _EXAMPLES = {
 }
 
 
-def chat_routes(pipeline: Pipeline, threshold: Threshold, prefix: str = "/v1") -> Sequence[Endpoint]:
+def chat_routes(pipeline: Pipeline, ingress_limits: IngressLimits, prefix: str = "/v1") -> Sequence[Endpoint]:
     """The routes of this dialect."""
 
     async def chat(context: RequestContext) -> Answer:
@@ -81,7 +81,7 @@ def chat_routes(pipeline: Pipeline, threshold: Threshold, prefix: str = "/v1") -
             dialect=DIALECT,
             handler=chat,
             render_error=render_error,
-            threshold=threshold,
+            ingress_limits=ingress_limits,
             methods=["POST"],
             tags=["OpenAI"],
             summary="Create a chat completion",

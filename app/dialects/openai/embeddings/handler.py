@@ -7,7 +7,7 @@ from typing import Any
 
 from app.adaptation.embeddings import EmbeddingCall
 from app.dialects.http.documents import read_as, unknown_fields
-from app.dialects.http.endpoint import Endpoint, Threshold
+from app.dialects.http.endpoint import Endpoint, IngressLimits
 from app.dialects.http.responses import JSON, Answer, Whole
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
@@ -36,7 +36,7 @@ _EXAMPLES = {
 
 
 def embedding_routes(
-    pipeline: Pipeline, threshold: Threshold, default_model: str, prefix: str = "/v1"
+    pipeline: Pipeline, ingress_limits: IngressLimits, default_model: str, prefix: str = "/v1"
 ) -> Sequence[Endpoint]:
     """The route of this dialect. `default_model` makes the embeddings for which no model is named."""
 
@@ -57,7 +57,7 @@ def embedding_routes(
             dialect=DIALECT,
             handler=handle,
             render_error=render_error,
-            threshold=threshold,
+            ingress_limits=ingress_limits,
             methods=["POST"],
             tags=["OpenAI"],
             summary="Create embeddings",

@@ -13,7 +13,7 @@ from msgspec import Struct
 from app.converse.call import ModelCall, NativeCall
 from app.dialects.http import identifiers as ids
 from app.dialects.http.documents import read_object, validate
-from app.dialects.http.endpoint import Endpoint, Handler, Threshold
+from app.dialects.http.endpoint import Endpoint, Handler, IngressLimits
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, in_batches, understood
 from app.dialects.http.responses import JSON, Answer, Streamed, Whole
@@ -70,7 +70,7 @@ class _Responses(Struct, frozen=True):
 
 
 def response_routes(
-    pipeline: Pipeline, threshold: Threshold, store: ResponseStore, secret_of: Callable[[str], bytes]
+    pipeline: Pipeline, ingress_limits: IngressLimits, store: ResponseStore, secret_of: Callable[[str], bytes]
 ) -> Sequence[Endpoint]:
     """The routes of this dialect."""
     shared = _Responses(pipeline, store, secret_of)
@@ -143,7 +143,7 @@ def response_routes(
             dialect=DIALECT,
             handler=handler,
             render_error=render_error,
-            threshold=threshold,
+            ingress_limits=ingress_limits,
             methods=[method],
             tags=["OpenAI"],
             summary=summary,
