@@ -12,8 +12,8 @@ from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage, count_in
 from app.errors import UpstreamFailed
 from app.execution.executor import Pipeline
-from app.execution.operations import operation as ways
-from app.execution.operations.operation import Way
+from app.execution.operations import operation as operations
+from app.execution.operations.operation import Operation
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 
@@ -66,12 +66,12 @@ async def embed(pipeline: Pipeline, context: RequestContext, call: EmbeddingCall
     spent = _Spent(len(draft.bodies))
 
     async def one(body: dict[str, Any]) -> list[list[float]]:
-        def way_to(target: Target) -> Way[list[list[float]]]:
-            way = ways.invoke(body, partial(spent.add, target.model.raw), context.record)
-            return replace(way, is_checked=True).then(vectors_of)
+        def operation_for(target: Target) -> Operation[list[list[float]]]:
+            operation = operations.invoke(body, partial(spent.add, target.model.raw), context.record)
+            return replace(operation, is_checked=True).then(vectors_of)
 
         async with places:
-            return await pipeline.run(context, call.model, way_to, targets)
+            return await pipeline.run(context, call.model, operation_for, targets)
 
     # where a target is only probed, the first call tells whether there can be others
     is_alone = not pipeline.failover.breakers.are_closed

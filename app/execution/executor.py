@@ -34,8 +34,8 @@ from app.errors import (
     ProfileRequired,
 )
 from app.execution.media import Fetcher
-from app.execution.operations import operation as ways
-from app.execution.operations.operation import Way
+from app.execution.operations import operation as operations
+from app.execution.operations.operation import Operation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.execution.stream_readers import UsageReader
@@ -85,13 +85,13 @@ class Pipeline(Struct, frozen=True):
         self,
         context: RequestContext,
         name: str,
-        way_to: Callable[[Target], Way[T]],
+        operation_for: Callable[[Target], Operation[T]],
         targets: list[Target] | None = None,
     ) -> T:
         """What the first target that answers says, read in its way.
 
         Args:
-            name: as the caller used it. way_to: the way to ask a target; raises InvalidRequest where that target
+            name: as the caller used it. operation_for: the way to ask a target; raises InvalidRequest where that target
                 cannot carry the call. targets: those that are asked, if not all that the name stands for.
 
         Raises:
@@ -106,16 +106,16 @@ class Pipeline(Struct, frozen=True):
         chosen: dict[tuple[str, Place], str] = {}
         # by a weak reference: an error holds its frames, and they this
         failed: list[tuple[ref[GatewayError], Asked]] = []
-        first: list[Way[T]] = []
+        first: list[Operation[T]] = []
 
         async def prepare(target: Target) -> Option[T]:
-            way = await off_loop(context.size, partial(way_to, target))
-            first.append(way)
-            if lost := way.content_lost - first[0].content_lost:
+            operation = await off_loop(context.size, partial(operation_for, target))
+            first.append(operation)
+            if lost := operation.content_lost - first[0].content_lost:
                 # what the first target could have carried must not be left out in silence
                 raise InvalidRequest("no other target can carry this", param=min(lost))
 
-            fitted, by = target, way
+            fitted, by = target, operation
 
             async def ask() -> T:
                 nonlocal fitted, by
@@ -127,32 +127,34 @@ class Pipeline(Struct, frozen=True):
                         learned = self.planner.learn(fitted, error) if can_learn else None
                         if learned is None:
                             raise
-                        other = await self._other_way(context, way_to, learned)
+                        other = await self._operation_after_override(context, operation_for, learned)
                         if other is None or other.content_lost - by.content_lost:
                             raise
                     fitted, by = learned, other
                 return await ask_by(fitted, by)
 
-            async def ask_by(target: Target, way: Way[T]) -> T:
+            async def ask_by(target: Target, operation: Operation[T]) -> T:
                 record.has_moved = record.has_moved or target.key != targets[0].key
                 record.target, record.place = target.model.raw, target.place.name
-                record.lane, record.surface = way.lane, way.surface
-                record.model_behind, record.tier = target.known.raw, way.tier
+                record.lane, record.surface = operation.lane, operation.surface
+                record.model_behind, record.tier = target.known.raw, operation.tier
                 # what another attempt spent on an answer that was of no use is not this one's
                 record.usage = None
-                ignored, repaired = [*noted[0], *way.ignored], [*noted[1], *way.repaired]
+                ignored, repaired = [*noted[0], *operation.ignored], [*noted[1], *operation.repaired]
                 record.ignored, record.repaired = ignored, repaired
                 try:
-                    return await self._ask(context, target, way, chosen)
+                    return await self._ask(context, target, operation, chosen)
                 except GatewayError as error:
                     # another call of this request may have changed what the record tells meanwhile
                     name, known, place = chosen.get(target.key, target.model.raw), target.known.raw, target.place.name
-                    whom = name, place, way.lane, way.surface, known, way.tier
+                    whom = name, place, operation.lane, operation.surface, known, operation.tier
                     asked = Asked(*whom, error.upstream_request_id, record.usage, ignored, repaired)
                     failed.append((ref(error), asked))
                     raise
 
-            return Option((target.model.raw, target.place, way.surface), ask, is_verbatim=way.lane == "identity")
+            return Option(
+                (target.model.raw, target.place, operation.surface), ask, is_verbatim=operation.lane == "identity"
+            )
 
         try:
             return await self.failover.run([partial(prepare, target) for target in targets], context.deadline)
@@ -163,12 +165,12 @@ class Pipeline(Struct, frozen=True):
                     record.tell_of(asked)
             raise
 
-    async def _other_way(
-        self, context: RequestContext, way_to: Callable[[Target], Way[T]], learned: Target
-    ) -> Way[T] | None:
+    async def _operation_after_override(
+        self, context: RequestContext, operation_for: Callable[[Target], Operation[T]], learned: Target
+    ) -> Operation[T] | None:
         """The way to ask a target that turned out to be other than was thought; nothing if it cannot be asked so."""
         try:
-            return await off_loop(context.size, partial(way_to, learned))
+            return await off_loop(context.size, partial(operation_for, learned))
         except InvalidRequest:
             return None
 
@@ -186,7 +188,7 @@ class Pipeline(Struct, frozen=True):
         return True
 
     async def _ask(
-        self, context: RequestContext, target: Target, way: Way[T], chosen: dict[tuple[str, Place], str]
+        self, context: RequestContext, target: Target, operation: Operation[T], chosen: dict[tuple[str, Place], str]
     ) -> T:
         """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.
 
@@ -198,10 +200,10 @@ class Pipeline(Struct, frozen=True):
             note_profile(record)
         if target.key not in chosen:
             try:
-                ask = await self._request(context, way, target.model)
-                return await self._attempt(context, target, way, ask)
+                ask = await self._request(context, operation, target.model)
+                return await self._attempt(context, target, operation, ask)
             except ProfileRequired:
-                is_ours_to_choose = way.lane != "identity" and target.place == HOME
+                is_ours_to_choose = operation.lane != "identity" and target.place == HOME
                 profile = await self._profile_of(target.model, context.deadline) if is_ours_to_choose else None
                 if profile is None:
                     raise
@@ -209,26 +211,30 @@ class Pipeline(Struct, frozen=True):
             except (ModelNotFound, PermissionRefused) as error:
                 self.planner.forget(name)
                 if isinstance(error, ModelNotFound):
-                    error.message += _where_else(way, target)
+                    error.message += _where_else(operation, target)
                 raise
         record.target = chosen[target.key]
         note_profile(record)
-        ask = await self._request(context, way, parse_model_id(chosen[target.key]))
-        answer = await self._attempt(context, target, way, ask)
+        ask = await self._request(context, operation, parse_model_id(chosen[target.key]))
+        answer = await self._attempt(context, target, operation, ask)
         self.planner.remember(name, chosen[target.key])
         return answer
 
-    async def _attempt(self, context: RequestContext, target: Target, way: Way[T], request: BedrockRequest) -> T:
+    async def _attempt(
+        self, context: RequestContext, target: Target, operation: Operation[T], request: BedrockRequest
+    ) -> T:
         try:
-            return await self.clients[target.place].attempt(request, context.record, way.take, target.limits.waits)
+            return await self.clients[target.place].attempt(
+                request, context.record, operation.take, target.limits.waits
+            )
         except InvalidRequest as error:
             if self.guardrail is not None and is_missing(error):
                 raise _without_guardrail(error) from None
             raise
 
-    async def _request(self, context: RequestContext, way: Way[T], model: ModelId) -> BedrockRequest:
-        request = await off_loop(context.size, partial(way.ask, model))
-        return request if way.is_checked else await self._guarded(context, request)
+    async def _request(self, context: RequestContext, operation: Operation[T], model: ModelId) -> BedrockRequest:
+        request = await off_loop(context.size, partial(operation.ask, model))
+        return request if operation.is_checked else await self._guarded(context, request)
 
     async def _guarded(self, context: RequestContext, request: BedrockRequest) -> BedrockRequest:
         """The request with the guardrail on it; what of it the guardrail would not see there, it is shown first."""
@@ -257,7 +263,7 @@ class Pipeline(Struct, frozen=True):
         """Show something to the guardrail once. Raises as `check` does."""
         tries, before = context.record.tries, len(context.record.tries)
         try:
-            said = await self.clients[HOME].attempt(guardrail.check(content), context.record, ways.read_document)
+            said = await self.clients[HOME].attempt(guardrail.check(content), context.record, operations.read_document)
         except GatewayError as error:
             if isinstance(error, NotFound) or (isinstance(error, InvalidRequest) and is_missing(error)):
                 raise _without_guardrail(error) from None
@@ -283,13 +289,15 @@ class Pipeline(Struct, frozen=True):
         """Translate, call Converse, and return its reply in the caller's terms. Raises as `run` does."""
         return await self.run(context, call.model, lambda target: self.converse(context, call, target))
 
-    def converse(self, context: RequestContext, call: ModelCall, target: Target) -> Way[Reply]:
+    def converse(self, context: RequestContext, call: ModelCall, target: Target) -> Operation[Reply]:
         """The way to ask a target for a whole reply by Converse."""
-        return ways.converse(self._tailored(call, target), context.record)
+        return operations.converse(self._tailored(call, target), context.record)
 
-    def converse_stream(self, context: RequestContext, call: ModelCall, target: Target) -> Way[Relay[list[Event]]]:
+    def converse_stream(
+        self, context: RequestContext, call: ModelCall, target: Target
+    ) -> Operation[Relay[list[Event]]]:
         """The way to ask a target for events by ConverseStream, a batch for each read; see `ways.converse_stream`."""
-        return ways.converse_stream(self._tailored(call, target), context.record)
+        return operations.converse_stream(self._tailored(call, target), context.record)
 
     def _tailored(self, call: ModelCall, target: Target) -> Draft:
         """The call as its target's model gets it, with everything named that has no effect."""
@@ -309,37 +317,39 @@ class Pipeline(Struct, frozen=True):
 
     def invoke(
         self, context: RequestContext, call: NativeCall, target: Target, usage_of: UsageReader
-    ) -> Way[dict[str, Any]]:
+    ) -> Operation[dict[str, Any]]:
         """The way to ask a target by InvokeModel with a body of its own format.
 
         Args:
             usage_of: reads the tokens that a document of this format tells of.
         """
         draft = tailor_invoke(call, target.traits, self.betas)
-        way = ways.invoke(draft.body, ways.usage_or_headers(usage_of), context.record)
-        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+        operation = operations.invoke(draft.body, operations.usage_or_headers(usage_of), context.record)
+        return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
     def invoke_stream(
         self, context: RequestContext, call: NativeCall, target: Target, usage_of: UsageReader, last: str
-    ) -> Way[Relay[list[NativeEvent]]]:
+    ) -> Operation[Relay[list[NativeEvent]]]:
         """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
         draft = tailor_invoke(call, target.traits, self.betas)
-        way = ways.invoke_stream(draft.body, usage_of, last, context.record)
-        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+        operation = operations.invoke_stream(draft.body, usage_of, last, context.record)
+        return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
-    def count(self, call: ModelCall, target: Target) -> Way[int]:
+    def count(self, call: ModelCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a call's input counted, as its target's model would get it."""
         draft = self._tailored(call, target)
         body: Any = draft.body
         counted = {part: body[part] for part in _COUNTED if part in body}
-        way = ways.count_tokens(target.known, {"converse": counted})
-        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+        operation = operations.count_tokens(target.known, {"converse": counted})
+        return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
-    def count_natively(self, call: NativeCall, target: Target) -> Way[int]:
+    def count_natively(self, call: NativeCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a body of the target's own format counted; it need not leave room to answer."""
         draft = tailor_invoke(call, replace(target.traits, most_output=sys.maxsize), self.betas)
-        way = ways.count_tokens(target.known, {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}})
-        return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+        operation = operations.count_tokens(
+            target.known, {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}}
+        )
+        return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
     async def forward(
         self,
@@ -362,8 +372,8 @@ class Pipeline(Struct, frozen=True):
             targets = self.planner.as_named(name)
             # only the price depends on it, so nobody waits
             await self._look_behind(targets, 0.0)
-            way = Way("identity", surface, ask if self.planner.is_ours(name) else lambda _: request, take)
-            answer = await self.run(context, name, lambda _: way, targets)
+            operation = Operation("identity", surface, ask if self.planner.is_ours(name) else lambda _: request, take)
+            answer = await self.run(context, name, lambda _: operation, targets)
             record.model_behind = self.planner.known(record.target).raw
             return answer
 
@@ -380,9 +390,9 @@ class Pipeline(Struct, frozen=True):
         return await self.failover.run([prepare], context.deadline)
 
 
-def _where_else(way: Way[Any], target: Target) -> str:
+def _where_else(operation: Operation[Any], target: Target) -> str:
     """What helps a caller whose model was not found; who speaks Bedrock gets Bedrock's own words."""
-    if way.lane == "translated" and target.on_mantle:
+    if operation.lane == "translated" and target.on_mantle:
         return f" (on mantle Bedrock has it for callers of: {target.on_mantle})"
     return " (GET /v1/models lists the text models that can be called)"
 

@@ -5,8 +5,8 @@ from msgspec.structs import replace
 from app.adaptation.rerank import RerankCall, scores_of, tailor_rerank
 from app.bedrock.stream_decoding import usage_of_headers
 from app.execution.executor import Pipeline
-from app.execution.operations import operation as ways
-from app.execution.operations.operation import Way
+from app.execution.operations import operation as operations
+from app.execution.operations.operation import Operation
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 
@@ -18,11 +18,11 @@ async def rerank(pipeline: Pipeline, context: RequestContext, call: RerankCall) 
         GatewayError: whatever went wrong.
     """
 
-    def way_to(target: Target) -> Way[list[tuple[int, float]]]:
-        way = ways.invoke(
+    def operation_for(target: Target) -> Operation[list[tuple[int, float]]]:
+        operation = operations.invoke(
             tailor_rerank(call, target.traits), lambda answer, _: usage_of_headers(answer.headers), context.record
         )
-        return replace(way, is_checked=True).then(lambda document: scores_of(document, call))
+        return replace(operation, is_checked=True).then(lambda document: scores_of(document, call))
 
     await pipeline.check(context, [call.query, *call.documents])
-    return await pipeline.run(context, call.model, way_to)
+    return await pipeline.run(context, call.model, operation_for)

@@ -19,7 +19,7 @@ from app.converse.call import Intent, ModelCall
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.execution.executor import Pipeline
-from app.execution.operations.operation import Way, take_forwarded, take_forwarded_stream
+from app.execution.operations.operation import Operation, take_forwarded, take_forwarded_stream
 from app.execution.request_context import RequestContext
 from app.governance.identity.authenticator import RequestHead
 from app.governance.identity.caller import ANONYMOUS
@@ -420,13 +420,13 @@ async def test_what_bedrock_refused_is_told_where_what_was_learned_leads_nowhere
     pipeline = await pipeline_over(Memory(refusal(words)))
     made = context()
 
-    def way_to(target: Target) -> Way[Reply]:
+    def operation_for(target: Target) -> Operation[Reply]:
         if target.traits.structured != "native":
             raise errors.InvalidRequest("only Anthropic's own models know this tool", param="tools[0]")
         return pipeline.converse(made, CALL, target)
 
     with pytest.raises(errors.ModelDiffers, match="too complex"):
-        await pipeline.run(made, "anthropic.claude-sonnet-4-6", way_to)
+        await pipeline.run(made, "anthropic.claude-sonnet-4-6", operation_for)
 
 
 async def test_counting_learns_too() -> None:

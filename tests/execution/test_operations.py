@@ -15,8 +15,8 @@ from app.dialects.openai.chat import native as chat
 from app.dialects.openai.responses import native as responses
 from app.execution import embeddings as embed
 from app.execution.executor import Pipeline
-from app.execution.operations import operation as ways
-from app.execution.operations.operation import Way
+from app.execution.operations import operation as operations
+from app.execution.operations.operation import Operation
 from app.execution.request_context import RequestContext
 from app.observability.observer import RequestRecord
 from app.routing.planner import Choice, Planner, Route, Target
@@ -57,52 +57,56 @@ def ask(_: Any) -> Any:
 MESSAGE = chunk({"type": "message_start"}) + chunk({"type": "message_stop"})
 LAST = frozenset({"response.completed"})
 CREATED = {"type": "response.created", "response": {"service_tier": "auto"}}
-WAYS: dict[str, tuple[Callable[[RequestRecord], Way[Any]], Response, str]] = {
+WAYS: dict[str, tuple[Callable[[RequestRecord], Operation[Any]], Response, str]] = {
     "converse": (
-        lambda record: ways.converse(draft(), record),
+        lambda record: operations.converse(draft(), record),
         answer(json.dumps({**REPLY, "serviceTier": {"type": "flex"}})),
         "flex",
     ),
-    "converse, silent": (lambda record: ways.converse(draft(), record), answer(json.dumps(REPLY)), "asked"),
+    "converse, silent": (lambda record: operations.converse(draft(), record), answer(json.dumps(REPLY)), "asked"),
     "converse, streamed": (
-        lambda record: ways.converse_stream(draft(), record),
+        lambda record: operations.converse_stream(draft(), record),
         answer(frames({"performanceConfig": {"latency": "optimized"}})),
         "optimized",
     ),
-    "converse, streamed, silent": (lambda record: ways.converse_stream(draft(), record), answer(frames({})), "asked"),
+    "converse, streamed, silent": (
+        lambda record: operations.converse_stream(draft(), record),
+        answer(frames({})),
+        "asked",
+    ),
     "invoke": (
-        lambda record: ways.invoke({}, lambda *_: None, record),
+        lambda record: operations.invoke({}, lambda *_: None, record),
         answer(b"{}", headers=(DEFAULT,)),
         "default",
     ),
-    "invoke, silent": (lambda record: ways.invoke({}, lambda *_: None, record), answer(b"{}"), "asked"),
+    "invoke, silent": (lambda record: operations.invoke({}, lambda *_: None, record), answer(b"{}"), "asked"),
     "invoke, streamed": (
-        lambda record: ways.invoke_stream({}, lambda _: None, "message_stop", record),
+        lambda record: operations.invoke_stream({}, lambda _: None, "message_stop", record),
         answer(MESSAGE, headers=(DEFAULT, FAST)),
         "optimized",
     ),
     "chat": (
-        lambda record: ways.openai("mantle", ask, chat.usage_of, record),
+        lambda record: operations.openai("mantle", ask, chat.usage_of, record),
         answer(b'{"service_tier":"default"}'),
         "default",
     ),
     "chat, odd": (
-        lambda record: ways.openai("mantle", ask, chat.usage_of, record),
+        lambda record: operations.openai("mantle", ask, chat.usage_of, record),
         answer(b'{"service_tier":5,"response":5}'),
         "asked",
     ),
     "chat, streamed": (
-        lambda record: ways.openai_stream("mantle", ask, chat.usage_of, LAST, record),
+        lambda record: operations.openai_stream("mantle", ask, chat.usage_of, LAST, record),
         answer(sse({"service_tier": "flex"}, {"service_tier": None})),
         "flex",
     ),
     "responses, streamed": (
-        lambda record: ways.openai_stream("mantle", ask, responses.usage_of, LAST, record),
+        lambda record: operations.openai_stream("mantle", ask, responses.usage_of, LAST, record),
         answer(sse(CREATED, {"type": "response.completed", "response": {"service_tier": "priority"}})),
         "priority",
     ),
     "responses, streamed, silent": (
-        lambda record: ways.openai_stream("mantle", ask, responses.usage_of, LAST, record),
+        lambda record: operations.openai_stream("mantle", ask, responses.usage_of, LAST, record),
         answer(sse(CREATED)),
         "asked",
     ),
@@ -121,8 +125,8 @@ async def test_the_tier_that_the_answer_tells_comes_before_the_one_that_was_aske
 
 def test_the_tier_that_is_asked_for_by_converse() -> None:
     record = RequestRecord("r", "POST")
-    assert ways.converse(draft(serviceTier={"type": "flex"}), record).tier == "flex"
-    assert ways.converse_stream(draft(), record).tier == ""
+    assert operations.converse(draft(serviceTier={"type": "flex"}), record).tier == "flex"
+    assert operations.converse_stream(draft(), record).tier == ""
 
 
 async def route(*models: str, over: Memory) -> Pipeline:
@@ -144,12 +148,12 @@ async def test_what_one_target_spent_is_not_booked_on_another() -> None:
     pipeline = await route("a.one", "a.two", over=Memory(useless, Response(400, [b'{"message":"no"}'])))
     made = context()
 
-    def way_to(target: Target) -> Way[Any]:
-        reads = ways.usage_or_headers(lambda _: None)
-        return ways.invoke({}, reads, made.record).then(refused)
+    def operation_for(target: Target) -> Operation[Any]:
+        reads = operations.usage_or_headers(lambda _: None)
+        return operations.invoke({}, reads, made.record).then(refused)
 
     with pytest.raises(errors.GatewayError):
-        await pipeline.run(made, "mine", way_to)
+        await pipeline.run(made, "mine", operation_for)
     assert (made.record.target, made.record.usage) == ("a.two", None)
 
 

@@ -24,7 +24,7 @@ from app.dialects.http.replies import SSE, at_once, in_batches, understood
 from app.dialects.http.responses import JSON, Answer, Streamed, Whole
 from app.dialects.http.token_counting import counted
 from app.execution.executor import Pipeline
-from app.execution.operations.operation import Way
+from app.execution.operations.operation import Operation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
@@ -117,15 +117,15 @@ async def _create(pipeline: Pipeline, context: RequestContext) -> Answer:
     def whole(answer: dict[str, Any]) -> Answer:
         return Whole(200, (*JSON, *answer_headers), json.dumps(answer))
 
-    def whole_way(target: Target) -> Way[Answer]:
+    def complete_operation(target: Target) -> Operation[Answer]:
         if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
-            way = pipeline.invoke(context, native_call, target, UsageOfMessages())
-            return way.then(understood(lambda answered: whole(from_document(answered, facts))))
+            operation = pipeline.invoke(context, native_call, target, UsageOfMessages())
+            return operation.then(understood(lambda answered: whole(from_document(answered, facts))))
         return pipeline.converse(context, call(), target).then(
             understood(lambda reply: whole(from_reply(reply, facts)))
         )
 
-    def stream_way(target: Target) -> Way[Answer]:
+    def streaming_operation(target: Target) -> Operation[Answer]:
         if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
             native = NativeStream(facts)
             events = pipeline.invoke_stream(context, native_call, target, UsageOfMessages(), _LAST)
@@ -137,14 +137,14 @@ async def _create(pipeline: Pipeline, context: RequestContext) -> Answer:
         return Streamed(200, (*SSE, *answer_headers), relay, in_batches(stream.from_event), finish, stream.fail, PING)
 
     context.record.streamed = is_streamed(document)
-    return await pipeline.run(context, name, stream_way if context.record.streamed else whole_way)
+    return await pipeline.run(context, name, streaming_operation if context.record.streamed else complete_operation)
 
 
 async def _count(pipeline: Pipeline, context: RequestContext) -> Answer:
     document = settled(await read_object(context.take_body()))
     await fetch_media(pipeline.media, document, context)
 
-    def way_to(target: Target) -> Way[int]:
+    def operation_for(target: Target) -> Operation[int]:
         if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
             # counted is what would be sent, and that needs room for the answer behind the thoughts
             room = {"max_tokens": _budget(document) + 1}
@@ -152,7 +152,7 @@ async def _count(pipeline: Pipeline, context: RequestContext) -> Answer:
         request = validate({**document, "max_tokens": 1}, CountTokensRequest)
         return pipeline.count(to_call(request, _betas(context, pipeline.betas)), target)
 
-    tokens, estimated = await counted(pipeline, context, name_of(document), way_to, document)
+    tokens, estimated = await counted(pipeline, context, name_of(document), operation_for, document)
     headers = (*JSON, ("request-id", context.record.request_id), *estimated)
     return Whole(200, headers, json.dumps({"input_tokens": tokens}))
 

@@ -6,7 +6,7 @@ from typing import Any
 from app.dialects.http.responses import Headers
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.execution.executor import Pipeline
-from app.execution.operations.operation import Way
+from app.execution.operations.operation import Operation
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 from app.wire import json
@@ -24,19 +24,23 @@ class Uncounted(InvalidRequest):
 
 
 async def counted(
-    pipeline: Pipeline, context: RequestContext, name: str, way_to: Callable[[Target], Way[int]], document: Any
+    pipeline: Pipeline,
+    context: RequestContext,
+    name: str,
+    operation_for: Callable[[Target], Operation[int]],
+    document: Any,
 ) -> tuple[int, Headers]:
     """The tokens of a request, and the header that says so where they are estimated.
 
     Args:
-        name: the model's, as the caller used it. way_to: the way to have a target count; raises Uncounted where it
+        name: the model's, as the caller used it. operation_for: the way to have a target count; raises Uncounted where it
         cannot be asked. document: what is estimated.
 
     Raises:
         GatewayError: as `Pipeline.run` does, except where Bedrock does not count for the model.
     """
     try:
-        return await pipeline.run(context, name, way_to), ()
+        return await pipeline.run(context, name, operation_for), ()
     except (InvalidRequest, ModelNotFound) as error:
         if not _does_not_count(error):
             raise

@@ -10,8 +10,8 @@ from app.adaptation.adapted_request import NativeDraft
 from app.adaptation.openai import tailor_chat, tailor_responses
 from app.bedrock.client import BedrockRequest
 from app.converse.call import NativeCall
-from app.execution.operations import operation as ways
-from app.execution.operations.operation import JSON, Way
+from app.execution.operations import operation as operations
+from app.execution.operations.operation import JSON, Operation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.execution.stream_readers import UsageReader
@@ -27,27 +27,27 @@ _TAILORS = {"openai_responses": tailor_responses, "openai_chat": tailor_chat}
 
 def ask(
     context: RequestContext, api: Api, call: NativeCall, target: Target, usage_of: UsageReader
-) -> Way[dict[str, Any]]:
+) -> Operation[dict[str, Any]]:
     """The way to ask a target for a whole document.
 
     Args:
         usage_of: reads the tokens that a document of this API tells of.
     """
     surface, draft, request, tier = _prepared(api, call, target)
-    way = ways.openai(surface, request, usage_of, context.record, tier)
-    return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+    operation = operations.openai(surface, request, usage_of, context.record, tier)
+    return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
 
 def ask_for_stream(
     context: RequestContext, api: Api, call: NativeCall, target: Target, usage_of: UsageReader, last: frozenset[str]
-) -> Way[Relay[list[dict[str, Any]]]]:
+) -> Operation[Relay[list[dict[str, Any]]]]:
     """The way to ask a target for a stream of documents; `last` are the types of those that complete an answer."""
     surface, draft, request, tier = _prepared(api, call, target)
-    way = ways.openai_stream(surface, request, usage_of, last, context.record, tier)
-    return replace(way, ignored=draft.ignored, repaired=draft.repaired)
+    operation = operations.openai_stream(surface, request, usage_of, last, context.record, tier)
+    return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
 
-def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, NativeDraft, ways.Ask, str]:
+def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, NativeDraft, operations.Ask, str]:
     surface, traits = target.traits.native[api], target.traits
     draft = _TAILORS[api](call, surface, traits)
     # a model has no geography on mantle; and neither surface knows it by an ARN

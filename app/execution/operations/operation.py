@@ -43,7 +43,7 @@ Ask = Callable[[ModelId], BedrockRequest]
 JSON = (("content-type", "application/json"),)
 
 
-class Way(Struct, Generic[T], frozen=True):
+class Operation(Struct, Generic[T], frozen=True):
     """One way to ask one target.
 
     lane, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
@@ -65,15 +65,17 @@ class Way(Struct, Generic[T], frozen=True):
         """The tools of the caller's that do not reach the target, by the paths that are named as ignored."""
         return {path for path in self.ignored if _TOOL.match(path)}
 
-    def then(self, make: Callable[[T], Made]) -> Way[Made]:
+    def then(self, make: Callable[[T], Made]) -> Operation[Made]:
         """The same way, with `make` applied to what it takes."""
 
         async def take(response: HttpResponse) -> Made:
             return make(await self.take(response))
 
-        return Way(self.lane, self.surface, self.ask, take, self.ignored, self.repaired, self.tier, self.is_checked)
+        return Operation(
+            self.lane, self.surface, self.ask, take, self.ignored, self.repaired, self.tier, self.is_checked
+        )
 
-    def noting(self, ignored: list[str]) -> Way[T]:
+    def noting(self, ignored: list[str]) -> Operation[T]:
         """The same way, with more named that has no effect."""
         return replace(self, ignored=[*ignored, *self.ignored])
 
@@ -95,7 +97,7 @@ class ForwardedStream(Struct, frozen=True):
     tap: UsageTap
 
 
-def converse(draft: Draft, record: RequestRecord) -> Way[Reply]:
+def converse(draft: Draft, record: RequestRecord) -> Operation[Reply]:
     """By Converse; the reply in the caller's terms."""
 
     async def take(response: HttpResponse) -> Reply:
@@ -105,22 +107,22 @@ def converse(draft: Draft, record: RequestRecord) -> Way[Reply]:
         return draft.undo.reply(reply)
 
     ask = _to_model("converse", draft.body)
-    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
+    return Operation("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
 
 
-def converse_stream(draft: Draft, record: RequestRecord) -> Way[Relay[list[Event]]]:
+def converse_stream(draft: Draft, record: RequestRecord) -> Operation[Relay[list[Event]]]:
     """By ConverseStream; its events in the caller's terms, a batch for each read, once the first has come."""
 
     async def take(response: HttpResponse) -> Relay[list[Event]]:
         return await Relay(response, EventReader(draft.undo, record)).begun()
 
     ask = _to_model("converse-stream", draft.body)
-    return Way("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
+    return Operation("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
 
 
 def invoke(
     body: dict[str, Any], usage_of: Callable[[HttpResponse, dict[str, Any]], Usage | None], record: RequestRecord
-) -> Way[dict[str, Any]]:
+) -> Operation[dict[str, Any]]:
     """By InvokeModel, with a body of the model's own format; the document that it answers.
 
     Args:
@@ -132,12 +134,12 @@ def invoke(
         record.usage, record.tier = usage_of(response, document), tier_of_headers(response.headers) or record.tier
         return document
 
-    return Way("native", "invoke", _to_model("invoke", body), take)
+    return Operation("native", "invoke", _to_model("invoke", body), take)
 
 
 def invoke_stream(
     body: dict[str, Any], usage_of: UsageReader, last: str, record: RequestRecord
-) -> Way[Relay[list[NativeEvent]]]:
+) -> Operation[Relay[list[NativeEvent]]]:
     """By InvokeModelWithResponseStream; its events, a batch for each read, once the first has come.
 
     Args:
@@ -148,10 +150,12 @@ def invoke_stream(
         record.tier = tier_of_headers(response.headers) or record.tier
         return await Relay(response, NativeReader(last, usage_of, record)).begun()
 
-    return Way("native", "invoke", _to_model("invoke-with-response-stream", body), take)
+    return Operation("native", "invoke", _to_model("invoke-with-response-stream", body), take)
 
 
-def openai(surface: str, ask: Ask, usage_of: UsageReader, record: RequestRecord, tier: str = "") -> Way[dict[str, Any]]:
+def openai(
+    surface: str, ask: Ask, usage_of: UsageReader, record: RequestRecord, tier: str = ""
+) -> Operation[dict[str, Any]]:
     """By a surface that speaks OpenAI; the document that it answers.
 
     Args:
@@ -164,12 +168,12 @@ def openai(surface: str, ask: Ask, usage_of: UsageReader, record: RequestRecord,
         refuse_failed(document)
         return document
 
-    return Way("native", surface, ask, take, tier=tier)
+    return Operation("native", surface, ask, take, tier=tier)
 
 
 def openai_stream(
     surface: str, ask: Ask, usage_of: UsageReader, last: frozenset[str], record: RequestRecord, tier: str = ""
-) -> Way[Relay[list[dict[str, Any]]]]:
+) -> Operation[Relay[list[dict[str, Any]]]]:
     """The same as a stream; its documents, a batch for each read, once the first has come.
 
     Args:
@@ -179,10 +183,10 @@ def openai_stream(
     async def take(response: HttpResponse) -> Relay[list[dict[str, Any]]]:
         return await Relay(response, DocumentReader(last, usage_of, record)).begun()
 
-    return Way("native", surface, ask, take, tier=tier)
+    return Operation("native", surface, ask, take, tier=tier)
 
 
-def count_tokens(model: ModelId, counted: dict[str, Any]) -> Way[int]:
+def count_tokens(model: ModelId, counted: dict[str, Any]) -> Operation[int]:
     """By CountTokens, which counts by base id only.
 
     Args:
@@ -196,7 +200,7 @@ def count_tokens(model: ModelId, counted: dict[str, Any]) -> Way[int]:
             raise UpstreamFailed("Bedrock's count of tokens made no sense", detail="no inputTokens")
         return tokens
 
-    return Way("native", "count-tokens", lambda _: ask(base), take)
+    return Operation("native", "count-tokens", lambda _: ask(base), take)
 
 
 async def take_forwarded(response: HttpResponse) -> Forwarded:

@@ -26,7 +26,7 @@ from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
 from app.execution.executor import Pipeline
 from app.execution.operations import openai
-from app.execution.operations.operation import Way
+from app.execution.operations.operation import Operation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.process.lazy import Once
@@ -131,14 +131,14 @@ async def _chat(pipeline: Pipeline, context: RequestContext) -> Answer:
     def whole(answer: dict[str, Any]) -> Answer:
         return Whole(200, JSON, json.dumps(answer))
 
-    def whole_way(target: Target) -> Way[Answer]:
+    def complete_operation(target: Target) -> Operation[Answer]:
         if pipeline.takes_natively(target, FORMAT):
-            way = openai.ask(context, FORMAT, native_call, target, native.usage_of)
-            return way.then(understood(lambda answered: whole(native.from_document(answered, known_as))))
+            operation = openai.ask(context, FORMAT, native_call, target, native.usage_of)
+            return operation.then(understood(lambda answered: whole(native.from_document(answered, known_as))))
         call, facts = prepared()
         return pipeline.converse(context, call, target).then(understood(lambda reply: whole(from_reply(reply, facts))))
 
-    def stream_way(target: Target) -> Way[Answer]:
+    def streaming_operation(target: Target) -> Operation[Answer]:
         if pipeline.takes_natively(target, FORMAT):
             passing = native.NativeChunks(known_as, include_usage=_wants_usage(document))
             documents = openai.ask_for_stream(context, FORMAT, native_call, target, native.usage_of, frozenset())
@@ -153,7 +153,7 @@ async def _chat(pipeline: Pipeline, context: RequestContext) -> Answer:
         return Streamed(200, SSE, relay, in_batches(translate), at_once(stream.finish), stream.fail, sse.COMMENT)
 
     context.record.streamed = is_streamed(document)
-    return await pipeline.run(context, name, stream_way if context.record.streamed else whole_way)
+    return await pipeline.run(context, name, streaming_operation if context.record.streamed else complete_operation)
 
 
 def _wants_usage(document: dict[str, Any]) -> bool:

@@ -41,7 +41,7 @@ from app.dialects.openai.responses.tools import custom_names, namespaces
 from app.errors import InvalidRequest, NotFound
 from app.execution.executor import Pipeline
 from app.execution.operations import openai
-from app.execution.operations.operation import Way
+from app.execution.operations.operation import Operation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.process.lazy import Once
@@ -184,16 +184,16 @@ async def _create(shared: _Responses, context: RequestContext) -> Answer:
         call = NativeCall(request.model, body, keep_thoughts=is_sealed, tool_paths=paths)
         return call, NativeFacts(known_as, document, seal, spaces, request.store is not False), ignored
 
-    def whole_way(target: Target) -> Way[dict[str, Any]]:
+    def complete_operation(target: Target) -> Operation[dict[str, Any]]:
         seal = shared.seal(context, target)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
             return pipeline.converse(context, call, target).then(understood(lambda reply: from_reply(reply, facts)))
         native_call, native_facts, ignored = as_it_is(seal)
-        way = openai.ask(context, FORMAT, native_call, target, usage_of)
-        return way.noting(ignored).then(understood(lambda answered: from_document(answered, native_facts)))
+        operation = openai.ask(context, FORMAT, native_call, target, usage_of)
+        return operation.noting(ignored).then(understood(lambda answered: from_document(answered, native_facts)))
 
-    def stream_way(target: Target) -> Way[Answer]:
+    def streaming_operation(target: Target) -> Operation[Answer]:
         seal = shared.seal(context, target)
         if not pipeline.takes_natively(target, FORMAT):
             call, facts = translated(seal)
@@ -202,8 +202,8 @@ async def _create(shared: _Responses, context: RequestContext) -> Answer:
             return events.then(partial(streamed, made, made.from_event))
         native_call, native_facts, ignored = as_it_is(seal)
         passing = NativeResponseStream(native_facts)
-        way = openai.ask_for_stream(context, FORMAT, native_call, target, usage_of, LAST)
-        return way.noting(ignored).then(partial(streamed, passing, passing.from_document))
+        operation = openai.ask_for_stream(context, FORMAT, native_call, target, usage_of, LAST)
+        return operation.noting(ignored).then(partial(streamed, passing, passing.from_document))
 
     def streamed(
         stream: ResponseStream | NativeResponseStream, translate: Callable[[Any], bytes], relay: Relay[Any]
@@ -216,10 +216,10 @@ async def _create(shared: _Responses, context: RequestContext) -> Answer:
         return Streamed(200, SSE, relay, in_batches(translate), finish, stream.fail, sse.COMMENT)
 
     if not request.stream:
-        response = await pipeline.run(context, request.model, whole_way)
+        response = await pipeline.run(context, request.model, complete_operation)
         return Whole(200, JSON, json.dumps(await kept.keep(response, [*earlier, *sent])))
     context.record.streamed = True
-    return await pipeline.run(context, request.model, stream_way)
+    return await pipeline.run(context, request.model, streaming_operation)
 
 
 async def _count(shared: _Responses, context: RequestContext) -> Answer:
@@ -231,7 +231,7 @@ async def _count(shared: _Responses, context: RequestContext) -> Answer:
     earlier = await _earlier(kept, request.previous_response_id)
     sent = await _resolved(kept, request.input)
 
-    def way_to(target: Target) -> Way[int]:
+    def operation_for(target: Target) -> Operation[int]:
         if shared.pipeline.takes_natively(target, FORMAT):
             # CountTokens takes bodies of Converse and InvokeModel; and what crosses as it came may fit neither
             raise Uncounted("tokens of this format are not counted")
@@ -239,7 +239,7 @@ async def _count(shared: _Responses, context: RequestContext) -> Answer:
         return shared.pipeline.count(to_call(whole, shared.seal(context, target), now, before), target)
 
     whole = {**document, "input": [*earlier, *sent]}
-    tokens, estimated = await counted(shared.pipeline, context, request.model, way_to, whole)
+    tokens, estimated = await counted(shared.pipeline, context, request.model, operation_for, whole)
     return Whole(200, (*JSON, *estimated), json.dumps({"object": "response.input_tokens", "input_tokens": tokens}))
 
 
