@@ -44,7 +44,7 @@ from app.models.ids import ModelId, parse_model_id
 from app.observability.observer import Asked, RequestRecord
 from app.process.deadline import Deadline
 from app.process.off_loop import off_loop
-from app.routing.failover import Failover, Option
+from app.routing.failover import Candidate, Failover
 from app.routing.planner import DEFAULT_ALIAS, Planner, Target
 from app.wire import json
 
@@ -108,7 +108,7 @@ class Pipeline(Struct, frozen=True):
         failed: list[tuple[ref[GatewayError], Asked]] = []
         first: list[Operation[T]] = []
 
-        async def prepare(target: Target) -> Option[T]:
+        async def prepare(target: Target) -> Candidate[T]:
             operation = await off_loop(context.size, partial(operation_for, target))
             first.append(operation)
             if lost := operation.content_lost - first[0].content_lost:
@@ -152,7 +152,7 @@ class Pipeline(Struct, frozen=True):
                     failed.append((ref(error), asked))
                     raise
 
-            return Option(
+            return Candidate(
                 (target.model.raw, target.place, operation.surface), ask, is_verbatim=operation.lane == "identity"
             )
 
@@ -384,8 +384,8 @@ class Pipeline(Struct, frozen=True):
         return await self._ask_place((request.service, HOME, surface), attempt, context)
 
     async def _ask_place(self, key: Hashable, attempt: Callable[[], Awaitable[T]], context: RequestContext) -> T:
-        async def prepare() -> Option[T]:
-            return Option(key, attempt)
+        async def prepare() -> Candidate[T]:
+            return Candidate(key, attempt)
 
         return await self.failover.run([prepare], context.deadline)
 

@@ -27,7 +27,7 @@ _REFUSALS = (PermissionRefused, NotFound)
 _LEFT_PROBE_SECONDS = 10.0
 
 
-class Option(Struct, Generic[T], frozen=True):
+class Candidate(Struct, Generic[T], frozen=True):
     """One target of a call, ready to be asked.
 
     key: what its health is kept under. ask: makes one attempt. is_verbatim: it is asked in the caller's own words, so
@@ -39,11 +39,11 @@ class Option(Struct, Generic[T], frozen=True):
     is_verbatim: bool = False
 
 
-class _Leg(Struct, Generic[T]):
+class _CandidateState(Struct, Generic[T]):
     """A target in the course of one call. option: None while it is not prepared. ready_at: when it may be asked."""
 
-    prepare: Callable[[], Awaitable[Option[T]]]
-    option: Option[T] | None = None
+    prepare: Callable[[], Awaitable[Candidate[T]]]
+    candidate: Candidate[T] | None = None
     failures: int = 0
     ready_at: float = 0.0
     is_over: bool = False
@@ -55,7 +55,7 @@ class Failover(Struct, frozen=True):
     retry: RetryPolicy
     breakers: Breakers = field(default_factory=Breakers)
 
-    async def run(self, options: Sequence[Callable[[], Awaitable[Option[T]]]], deadline: Deadline) -> T:
+    async def run(self, candidates: Sequence[Callable[[], Awaitable[Candidate[T]]]], deadline: Deadline) -> T:
         """What the first target says that answers.
 
         Args:
@@ -66,36 +66,38 @@ class Failover(Struct, frozen=True):
             GatewayError: the outcome of the target that could best have answered; `is_final` where the caller should
                 not try again. Overloaded, at once, where nobody may be asked because all have kept failing.
         """
-        legs = [_Leg(prepare) for prepare in options]
+        states = [_CandidateState(prepare) for prepare in candidates]
         outcome = _Outcome()
         refused: list[tuple[Hashable, GatewayError]] = []
         made = 0
         # each may be asked once, whatever their number; who never will answer takes nothing from the others
-        while made < max(self.retry.max_attempts, sum(not leg.is_over for leg in legs)):
-            leg = await self._next(legs, outcome)
-            if leg is None or leg.option is None:
+        while made < max(self.retry.max_attempts, sum(not state.is_over for state in states)):
+            state = await self._next(states, outcome)
+            if state is None or state.candidate is None:
                 break
-            if self.breakers.wait(leg.option.key):  # another call has become its probe while targets were made ready
+            if self.breakers.wait(
+                state.candidate.key
+            ):  # another call has become its probe while targets were made ready
                 continue
-            if outcome.attempts and not await self._may_go_on(leg, leg.option, deadline, outcome):
-                leg.is_over = True
+            if outcome.attempts and not await self._may_go_on(state, state.candidate, deadline, outcome):
+                state.is_over = True
                 continue
             made += 1
             try:
-                taken = await self._attempt(leg.option)
+                taken = await self._attempt(state.candidate)
             except GatewayError as error:
                 # its frames hold this one, which holds it, and with them the body
                 error.with_traceback(None).__context__ = None
-                outcome.note(leg.option.key, error)
-                if leg.option.is_verbatim and isinstance(error, _REFUSALS):
-                    refused.append((leg.option.key, error))
-                leg.failures += 1
-                leg.is_over = not error.retry_here
-                made -= leg.is_over
-                leg.ready_at = time.monotonic() + self.retry.wait(leg.failures, error)
+                outcome.note(state.candidate.key, error)
+                if state.candidate.is_verbatim and isinstance(error, _REFUSALS):
+                    refused.append((state.candidate.key, error))
+                state.failures += 1
+                state.is_over = not error.retry_here
+                made -= state.is_over
+                state.ready_at = time.monotonic() + self.retry.wait(state.failures, error)
                 if not (error.retry_here or error.retry_elsewhere):
                     # nobody else is asked; but who has only failed gets no less than it would alone
-                    for other in legs:
+                    for other in states:
                         other.is_over = other.is_over or not other.failures
             else:
                 for key, refusal in refused:  # what one target takes was not why another did not
@@ -103,45 +105,49 @@ class Failover(Struct, frozen=True):
                 return taken
         raise outcome.error()
 
-    async def _next(self, legs: list[_Leg[T]], outcome: _Outcome) -> _Leg[T] | None:
+    async def _next(self, states: list[_CandidateState[T]], outcome: _Outcome) -> _CandidateState[T] | None:
         """The target to ask next: of those that may be asked the least failed, then the first ready, in their order.
 
         One that rests comes after those that failed as seldom. Only those that are looked at are made ready.
         """
-        resting: _Leg[T] | None = None
-        for leg in sorted((leg for leg in legs if not leg.is_over), key=lambda leg: (leg.failures, leg.ready_at)):
-            if resting is not None and leg.failures > resting.failures:
+        resting: _CandidateState[T] | None = None
+        for state in sorted(
+            (state for state in states if not state.is_over), key=lambda state: (state.failures, state.ready_at)
+        ):
+            if resting is not None and state.failures > resting.failures:
                 break
-            if leg.option is None:
+            if state.candidate is None:
                 try:
-                    leg.option = await leg.prepare()
+                    state.candidate = await state.prepare()
                 except InvalidRequest as error:
-                    leg.is_over = True
+                    state.is_over = True
                     outcome.unfit = outcome.unfit or error
                     continue
-            if wait := self.breakers.wait(leg.option.key):
+            if wait := self.breakers.wait(state.candidate.key):
                 outcome.open_for = min(outcome.open_for, wait)
-            elif not self.breakers.is_resting(leg.option.key):
-                return leg
+            elif not self.breakers.is_resting(state.candidate.key):
+                return state
             else:
-                resting = resting or leg
+                resting = resting or state
         return resting
 
-    async def _may_go_on(self, leg: _Leg[T], option: Option[T], deadline: Deadline, outcome: _Outcome) -> bool:
+    async def _may_go_on(
+        self, state: _CandidateState[T], candidate: Candidate[T], deadline: Deadline, outcome: _Outcome
+    ) -> bool:
         """Wait until the target may be asked; False if that would be too long, or is more than its share of retries."""
-        wait = leg.ready_at - time.monotonic() if leg.failures else 0.0
+        wait = state.ready_at - time.monotonic() if state.failures else 0.0
         if wait >= deadline.remaining() or math.isinf(wait):
             return False
-        if leg.failures and not self.breakers.may_retry(option.key):
+        if state.failures and not self.breakers.may_retry(candidate.key):
             outcome.is_spent = True
             return False
         await asyncio.sleep(max(wait, 0.0))
-        return not self.breakers.wait(option.key)
+        return not self.breakers.wait(candidate.key)
 
-    async def _attempt(self, option: Option[T]) -> T:
-        if not self.breakers.start(option.key):
-            return await self._ask(option, is_probe=False)
-        probe = asyncio.create_task(self._ask(option, is_probe=True))
+    async def _attempt(self, candidate: Candidate[T]) -> T:
+        if not self.breakers.start(candidate.key):
+            return await self._ask(candidate, is_probe=False)
+        probe = asyncio.create_task(self._ask(candidate, is_probe=True))
         try:
             return await asyncio.shield(probe)
         except asyncio.CancelledError:
@@ -150,16 +156,16 @@ class Failover(Struct, frozen=True):
             probe.add_done_callback(partial(_drop, limit))
             raise
 
-    async def _ask(self, option: Option[T], *, is_probe: bool) -> T:
+    async def _ask(self, candidate: Candidate[T], *, is_probe: bool) -> T:
         try:
-            taken = await option.ask()
+            taken = await candidate.ask()
         except GatewayError as error:
-            if option.is_verbatim and isinstance(error, _REFUSALS):
-                self.breakers.note_answer(option.key)
+            if candidate.is_verbatim and isinstance(error, _REFUSALS):
+                self.breakers.note_answer(candidate.key)
             else:
-                self.breakers.note(option.key, error, is_probe=is_probe)
+                self.breakers.note(candidate.key, error, is_probe=is_probe)
             raise
-        self.breakers.note(option.key, None, is_probe=is_probe)
+        self.breakers.note(candidate.key, None, is_probe=is_probe)
         return taken
 
 

@@ -14,7 +14,7 @@ from app import errors
 from app.bedrock.retry import RetryPolicy
 from app.process.deadline import Deadline
 from app.routing.circuit_breakers import Breakers
-from app.routing.failover import Failover, Option, _Outcome
+from app.routing.failover import Candidate, Failover, _Outcome
 
 UNFIT = errors.InvalidRequest("cannot carry")
 
@@ -42,16 +42,16 @@ class Attempts:
     def clock(self) -> float:
         return self.now
 
-    def option(self, name: str) -> Callable[[], Awaitable[Option[str]]]:
+    def candidate(self, name: str) -> Callable[[], Awaitable[Candidate[str]]]:
         async def ask() -> str:
             self.asked.append(name)
             if self.outcomes:
                 raise self.outcomes.pop(0)
             return name
 
-        async def prepare() -> Option[str]:
+        async def prepare() -> Candidate[str]:
             self.prepared.append(name)
-            return Option(name, ask)
+            return Candidate(name, ask)
 
         return prepare
 
@@ -62,16 +62,16 @@ class Attempts:
             self.sleeps.append(round(wait, 3))
             self.now += wait
 
-        async def unfit() -> Option[str]:
+        async def unfit() -> Candidate[str]:
             raise UNFIT
 
-        options = [unfit if name.isupper() else self.option(name) for name in names]
+        candidates = [unfit if name.isupper() else self.candidate(name) for name in names]
         with (
             mock.patch("asyncio.sleep", here(sleep, asyncio.sleep)),
             mock.patch("time.monotonic", here(self.clock, time.monotonic)),
             mock.patch("random.uniform", here(lambda _low, high: high, random.uniform)),
         ):
-            return await failover.run(options, Deadline.after(seconds))
+            return await failover.run(candidates, Deadline.after(seconds))
 
 
 def failover(attempts: int = 3, breakers: Any = None) -> Failover:
@@ -286,19 +286,19 @@ async def test_a_half_open_breaker_lets_one_probe_through_however_long_targets_t
     breakers._seconds = 50.0
     asked: list[str] = []
 
-    def option(name: str) -> Callable[[], Awaitable[Option[str]]]:
+    def candidate(name: str) -> Callable[[], Awaitable[Candidate[str]]]:
         async def ask() -> str:
             asked.append(name)
             await asyncio.sleep(0.05)
             return name
 
-        async def prepare() -> Option[str]:
+        async def prepare() -> Candidate[str]:
             await asyncio.sleep(0.02)
-            return Option(name, ask)
+            return Candidate(name, ask)
 
         return prepare
 
-    calls = (failover(breakers=breakers).run([option("a"), option("b")], Deadline.after(9)) for _ in range(20))
+    calls = (failover(breakers=breakers).run([candidate("a"), candidate("b")], Deadline.after(9)) for _ in range(20))
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert sorted(asked) == ["a", "b"]
     assert sum(isinstance(outcome, errors.Overloaded) for outcome in outcomes) == 18
@@ -336,7 +336,7 @@ async def test_a_probe_goes_on_for_all_others_where_its_caller_gives_it_up(error
     answer = asyncio.Event()
     asked: list[str] = []
 
-    def option(name: str) -> Callable[[], Awaitable[Option[str]]]:
+    def candidate(name: str) -> Callable[[], Awaitable[Candidate[str]]]:
         async def ask() -> str:
             asked.append(name)
             await answer.wait()
@@ -344,15 +344,15 @@ async def test_a_probe_goes_on_for_all_others_where_its_caller_gives_it_up(error
                 raise error
             return name
 
-        async def prepare() -> Option[str]:
-            return Option(name, ask)
+        async def prepare() -> Candidate[str]:
+            return Candidate(name, ask)
 
         return prepare
 
     for _ in range(3):  # who is as impatient goes to the next target, and then is told at once
         with pytest.raises((TimeoutError, errors.Overloaded)):
             async with asyncio.timeout(0.01):
-                await failover(breakers=breakers).run([option("a"), option("b")], Deadline.after(9))
+                await failover(breakers=breakers).run([candidate("a"), candidate("b")], Deadline.after(9))
     assert asked == ["a", "b"]
     answer.set()
     await asyncio.sleep(0.01)
@@ -371,8 +371,8 @@ async def test_a_probe_that_was_given_up_does_not_last(monkeypatch: pytest.Monke
         finally:
             ended.append(True)
 
-    async def prepare() -> Option[str]:
-        return Option("a", ask)
+    async def prepare() -> Candidate[str]:
+        return Candidate("a", ask)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -393,8 +393,8 @@ async def test_a_refusal_of_what_a_caller_says_in_bedrocks_words_does_not_have_t
 
     for is_verbatim in (True, False):
 
-        async def prepare(is_verbatim: bool = is_verbatim) -> Option[str]:
-            return Option("a", refuse, is_verbatim)
+        async def prepare(is_verbatim: bool = is_verbatim) -> Candidate[str]:
+            return Candidate("a", refuse, is_verbatim)
 
         with pytest.raises(type(error)):
             await failover(breakers=breakers).run([prepare], Deadline.after(9))
@@ -405,20 +405,20 @@ async def test_who_refuses_what_the_next_target_takes_rests() -> None:
     breakers = Breakers()
     asked: list[str] = []
 
-    def option(name: str) -> Callable[[], Awaitable[Option[str]]]:
+    def candidate(name: str) -> Callable[[], Awaitable[Candidate[str]]]:
         async def ask() -> str:
             asked.append(name)
             if name == "a":
                 raise errors.PermissionRefused("no", retry_elsewhere=True)
             return name
 
-        async def prepare() -> Option[str]:
-            return Option(name, ask, is_verbatim=True)
+        async def prepare() -> Candidate[str]:
+            return Candidate(name, ask, is_verbatim=True)
 
         return prepare
 
     for _ in range(2):
-        assert await failover(breakers=breakers).run([option("a"), option("b")], Deadline.after(9)) == "b"
+        assert await failover(breakers=breakers).run([candidate("a"), candidate("b")], Deadline.after(9)) == "b"
     assert asked == ["a", "b", "b"]
 
 
@@ -429,8 +429,8 @@ async def test_a_refusal_of_a_callers_own_words_ends_no_rest() -> None:
     async def refuse() -> str:
         raise errors.PermissionRefused("no")
 
-    async def prepare() -> Option[str]:
-        return Option("a", refuse, is_verbatim=True)
+    async def prepare() -> Candidate[str]:
+        return Candidate("a", refuse, is_verbatim=True)
 
     with pytest.raises(errors.PermissionRefused):
         await failover(breakers=breakers).run([prepare], Deadline.after(9))
