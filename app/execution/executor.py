@@ -123,7 +123,7 @@ class Pipeline(Struct, frozen=True):
                     try:
                         return await ask_by(fitted, by)
                     except ModelDiffers as error:
-                        can_learn = by.lane != "identity" and by.surface in _FITTED
+                        can_learn = by.mode != "passthrough" and by.surface in _FITTED
                         learned = self.planner.learn(fitted, error) if can_learn else None
                         if learned is None:
                             raise
@@ -136,7 +136,7 @@ class Pipeline(Struct, frozen=True):
             async def ask_by(target: Target, operation: Operation[T]) -> T:
                 record.has_moved = record.has_moved or target.key != targets[0].key
                 record.target, record.place = target.model.raw, target.place.name
-                record.lane, record.surface = operation.lane, operation.surface
+                record.mode, record.surface = operation.mode, operation.surface
                 record.model_behind, record.tier = target.known.raw, operation.tier
                 # what another attempt spent on an answer that was of no use is not this one's
                 record.usage = None
@@ -147,13 +147,13 @@ class Pipeline(Struct, frozen=True):
                 except GatewayError as error:
                     # another call of this request may have changed what the record tells meanwhile
                     name, known, place = chosen.get(target.key, target.model.raw), target.known.raw, target.place.name
-                    whom = name, place, operation.lane, operation.surface, known, operation.tier
+                    whom = name, place, operation.mode, operation.surface, known, operation.tier
                     asked = Asked(*whom, error.upstream_request_id, record.usage, ignored, repaired)
                     failed.append((ref(error), asked))
                     raise
 
             return Candidate(
-                (target.model.raw, target.place, operation.surface), ask, is_verbatim=operation.lane == "identity"
+                (target.model.raw, target.place, operation.surface), ask, is_verbatim=operation.mode == "passthrough"
             )
 
         try:
@@ -203,7 +203,7 @@ class Pipeline(Struct, frozen=True):
                 ask = await self._request(context, operation, target.model)
                 return await self._attempt(context, target, operation, ask)
             except ProfileRequired:
-                is_ours_to_choose = operation.lane != "identity" and target.place == HOME
+                is_ours_to_choose = operation.mode != "passthrough" and target.place == HOME
                 profile = await self._profile_of(target.model, context.deadline) if is_ours_to_choose else None
                 if profile is None:
                     raise
@@ -372,7 +372,9 @@ class Pipeline(Struct, frozen=True):
             targets = self.planner.as_named(name)
             # only the price depends on it, so nobody waits
             await self._look_behind(targets, 0.0)
-            operation = Operation("identity", surface, ask if self.planner.is_ours(name) else lambda _: request, take)
+            operation = Operation(
+                "passthrough", surface, ask if self.planner.is_ours(name) else lambda _: request, take
+            )
             answer = await self.run(context, name, lambda _: operation, targets)
             record.model_behind = self.planner.known(record.target).raw
             return answer
@@ -392,7 +394,7 @@ class Pipeline(Struct, frozen=True):
 
 def _where_else(operation: Operation[Any], target: Target) -> str:
     """What helps a caller whose model was not found; who speaks Bedrock gets Bedrock's own words."""
-    if operation.lane == "translated" and target.on_mantle:
+    if operation.mode == "translated" and target.on_mantle:
         return f" (on mantle Bedrock has it for callers of: {target.on_mantle})"
     return " (GET /v1/models lists the text models that can be called)"
 

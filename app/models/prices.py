@@ -94,7 +94,7 @@ class Prices:
             is_by_behind = model.costs_as_behind and model.base not in self._prices and behind
             return self.cost(parse_model_id(behind) if is_by_behind else model, usage, tier)
         except InvalidRequest:
-            # the identity lane passes names on that nobody here knows
+            # the passthrough mode passes names on that nobody here knows
             return None
 
     def cost(self, model: ModelId, usage: Usage | None, tier: str = "") -> float | None:

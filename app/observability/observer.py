@@ -45,7 +45,7 @@ class Asked(Struct, frozen=True):
 
     target: str
     place: str
-    lane: str
+    mode: str
     surface: str
     model_behind: str
     tier: str
@@ -60,7 +60,7 @@ class RequestRecord(Struct):
 
     route: the path's template, never the path, whose segments callers choose.
     place: the region and account of the target, where they are not the gateway's own.
-    lane: identity, native or translated. surface: the Bedrock API that answered.
+    mode: identity, native or translated. surface: the Bedrock API that answered.
     model_behind: the model that was called, where an ARN hides it. tier: the service tier, or `optimized`, that the
     answer says it was served by, or else that was asked for.
     cost: USD, where it is known.
@@ -77,7 +77,7 @@ class RequestRecord(Struct):
     model: str = ""
     target: str = ""
     place: str = ""
-    lane: str = ""
+    mode: str = ""
     surface: str = ""
     streamed: bool = False
     status: int = 0
@@ -111,7 +111,7 @@ class RequestRecord(Struct):
 
     def tell_of(self, asked: Asked) -> None:
         """Tell of one that was asked before."""
-        self.target, self.place, self.lane, self.surface = asked.target, asked.place, asked.lane, asked.surface
+        self.target, self.place, self.mode, self.surface = asked.target, asked.place, asked.mode, asked.surface
         self.model_behind, self.tier = asked.model_behind, asked.tier
         self.upstream_request_id, self.usage = asked.upstream_request_id, asked.usage
         self.ignored, self.repaired = asked.ignored, asked.repaired

@@ -113,7 +113,7 @@ class OpenTelemetryTrace:
             "outcrop.request_id": record.request_id,
             "outcrop.caller": record.caller,
             "outcrop.dialect": record.dialect,
-            "outcrop.lane": record.lane,
+            "outcrop.mode": record.mode,
             "outcrop.attempts": record.attempts,
         }
         self._span.set_attributes({name: value for name, value in known.items() if value})

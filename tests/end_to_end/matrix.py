@@ -30,11 +30,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Dialect:
-    """A path. lanes: a model for each. base: the body that the rows change. fields: every field that has to have a row."""
+    """A path. modes: a model for each. base: the body that the rows change. fields: every field that has to have a row."""
 
     title: str
     path: str
-    lanes: dict[str, str]
+    modes: dict[str, str]
     base: dict[str, Any]
     rows: tuple[Row, ...]
     headers: dict[str, str] = field(default_factory=dict)

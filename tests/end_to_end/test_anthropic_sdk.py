@@ -1,4 +1,4 @@
-"""Anthropic's own client against a real gateway before the embedded Bedrock, in both lanes."""
+"""Anthropic's own client against a real gateway before the embedded Bedrock, in both modes."""
 
 import asyncio
 from base64 import b64decode, b64encode
@@ -34,8 +34,8 @@ def claude(gateway_url: str) -> Iterator[anthropic.Anthropic]:
         yield client
 
 
-@pytest.mark.parametrize(("model", "lane"), [(CLAUDE, "native"), (ECHO, "translated")])
-def test_plain_and_streamed(claude: anthropic.Anthropic, records: Any, model: str, lane: str) -> None:
+@pytest.mark.parametrize(("model", "mode"), [(CLAUDE, "native"), (ECHO, "translated")])
+def test_plain_and_streamed(claude: anthropic.Anthropic, records: Any, model: str, mode: str) -> None:
     raw = claude.messages.with_raw_response.create(model=model, max_tokens=50, messages=ask("Grüezi"))
     message = raw.parse()
     assert message.content[0].text == "Grüezi"  # type: ignore[union-attr]
@@ -43,8 +43,8 @@ def test_plain_and_streamed(claude: anthropic.Anthropic, records: Any, model: st
     assert message.usage.output_tokens > 0
     assert raw.headers["request-id"] == message._request_id
     record = records.by_id(raw.headers["request-id"])
-    assert (record.lane, record.dialect, record.usage.output) == (
-        lane,
+    assert (record.mode, record.dialect, record.usage.output) == (
+        mode,
         "anthropic_messages",
         message.usage.output_tokens,
     )
@@ -341,7 +341,7 @@ def test_the_bedrock_client_of_anthropic_works_as_it_is(gateway_url: str, record
         assert client.messages.create(model=CLAUDE, max_tokens=5, messages=ask("hi")).content[0].text == "hi"  # type: ignore[union-attr]
         with client.messages.stream(model=CLAUDE, max_tokens=5, messages=ask("hi")) as stream:
             assert stream.get_final_text() == "hi"
-    assert [record.lane for record in records.all[-2:]] == ["identity", "identity"]
+    assert [record.mode for record in records.all[-2:]] == ["passthrough", "passthrough"]
 
 
 async def test_the_asynchronous_client(gateway_url: str) -> None:

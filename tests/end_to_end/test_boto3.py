@@ -31,7 +31,7 @@ def test_converse(runtime: Any, records: Any, model: str) -> None:
     reply = runtime.converse(modelId=model, messages=MESSAGES)
     assert reply["output"]["message"]["content"] == [{"text": "Hello, Bedrock"}]
     record = records.by_id(reply["ResponseMetadata"]["HTTPHeaders"]["x-request-id"])
-    assert (record.lane, record.surface, record.model, record.caller) == ("identity", "converse", model, "tests")
+    assert (record.mode, record.surface, record.model, record.caller) == ("passthrough", "converse", model, "tests")
     assert (record.usage.input, record.usage.output) == (reply["usage"]["inputTokens"], reply["usage"]["outputTokens"])
 
 

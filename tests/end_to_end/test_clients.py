@@ -47,20 +47,20 @@ def test_frameworks(gateway_url: str, tmp_path: Path, program: str) -> None:
 
 @pytest.mark.npm
 @pytest.mark.parametrize(
-    ("model", "settings", "lane"),
+    ("model", "settings", "mode"),
     [
         ("scripted.echo-v1:0", {"ANTHROPIC_AUTH_TOKEN": KEY}, "translated"),
         ("anthropic.claude-3-haiku-20240307-v1:0", {"ANTHROPIC_API_KEY": KEY}, "native"),
         (
             SONNET,
             {"CLAUDE_CODE_USE_BEDROCK": "1", "AWS_BEARER_TOKEN_BEDROCK": KEY, "AWS_REGION": "us-east-1"},
-            "identity",
+            "passthrough",
         ),
     ],
     ids=["translated", "native", "Bedrock mode"],
 )
 def test_claude_code(
-    gateway_url: str, records: Any, tmp_path: Path, model: str, settings: dict[str, str], lane: str
+    gateway_url: str, records: Any, tmp_path: Path, model: str, settings: dict[str, str], mode: str
 ) -> None:
     assert CLAUDE_CODE.exists(), "run_tests.sh clients installs it into .npm-clients"
     before = len(records.all)
@@ -87,7 +87,7 @@ def test_claude_code(
     assert (result["subtype"], result["is_error"], result["stop_reason"]) == ("success", False, "end_turn"), result
     assert result["result"]
     called = [record for record in records.all[before:] if record.streamed]
-    assert {record.lane for record in called} == {lane}
+    assert {record.mode for record in called} == {mode}
     assert all(record.status == 200 and not record.error for record in called)
 
 

@@ -33,7 +33,7 @@ def test_every_family_in_both_encodings(client: openai.OpenAI, records: Any, mod
     assert (packed.model, packed.usage.prompt_tokens) == (model, plain.usage.total_tokens)
     assert packed.usage.prompt_tokens == 20 * alone.usage.prompt_tokens
     record = records.by_id(raw.headers["x-request-id"])
-    assert (record.lane, record.surface, record.usage.input) == ("native", "invoke", packed.usage.prompt_tokens)
+    assert (record.mode, record.surface, record.usage.input) == ("native", "invoke", packed.usage.prompt_tokens)
 
 
 def test_dimensions(client: openai.OpenAI) -> None:

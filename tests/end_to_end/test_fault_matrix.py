@@ -52,7 +52,7 @@ GPT = "openai.gpt-oss-20b-1:0"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One way to ask: by a dialect and a lane."""
+    """One way to ask: by a dialect and a mode."""
 
     title: str
     path: str

@@ -22,15 +22,15 @@ CALLS: dict[str, tuple[str, Any]] = {
     "native": ("/v1/messages", {"model": CLAUDE, "max_tokens": 5, "messages": HELLO}),
     "native, streamed": ("/v1/messages", {"model": CLAUDE, "max_tokens": 5, "messages": HELLO, "stream": True}),
     "responses": ("/v1/responses", {"model": ECHO, "input": "hi", "store": False}),
-    "identity": (f"/model/{ECHO}/converse", {"messages": CONTENT}),
+    "passthrough": (f"/model/{ECHO}/converse", {"messages": CONTENT}),
     "failed once, then answered": ("/v1/chat/completions", {"model": f"{ECHO}.throttle-1", "messages": HELLO}),
     **{
-        f"{fault}, {lane}": (path, {**body, "model": f"{model}.{fault}"} if "model" in body else body)
+        f"{fault}, {mode}": (path, {**body, "model": f"{model}.{fault}"} if "model" in body else body)
         for fault in ("exception", "badcrc", "cut", "stop")
-        for lane, path, model, body in (
+        for mode, path, model, body in (
             ("translated", "/v1/chat/completions", ECHO, {"model": "", "messages": HELLO, "stream": True}),
             ("native", "/v1/messages", CLAUDE, {"model": "", "max_tokens": 5, "messages": HELLO, "stream": True}),
-            ("identity", f"/model/{ECHO}.{fault}/converse-stream", ECHO, {"messages": CONTENT}),
+            ("passthrough", f"/model/{ECHO}.{fault}/converse-stream", ECHO, {"messages": CONTENT}),
         )
     },
     "refused": ("/v1/chat/completions", {"model": ECHO, "messages": 5}),

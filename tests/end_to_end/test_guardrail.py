@@ -1,4 +1,4 @@
-"""A guardrail of the deployment is on every call that runs a model, in every dialect and lane, or there is no call."""
+"""A guardrail of the deployment is on every call that runs a model, in every dialect and mode, or there is no call."""
 
 import asyncio
 import base64

@@ -49,7 +49,7 @@ FIELDS: dict[str, set[str]] = {
     "/v1/embeddings": set(EmbeddingRequest.model_fields),
     "/v1/rerank": set(RerankRequest.model_fields),
 }
-CELLS = [(dialect, row, lane) for dialect in DIALECTS for row in dialect.rows for lane in dialect.lanes]
+CELLS = [(dialect, row, mode) for dialect in DIALECTS for row in dialect.rows for mode in dialect.modes]
 
 
 class Bench:
@@ -63,9 +63,9 @@ class Bench:
     def close(self) -> None:
         self._client.close()
 
-    def outcome(self, dialect: Dialect, row: Row, lane: str) -> str:
-        """What comes of a row in a lane."""
-        base = {**dialect.base, "model": dialect.lanes[lane]}
+    def outcome(self, dialect: Dialect, row: Row, mode: str) -> str:
+        """What comes of a row in a mode."""
+        base = {**dialect.base, "model": dialect.modes[mode]}
         # what else a row needs is there without its own field too
         own = row.field or next(reversed(row.change))
         around = {name: value for name, value in row.change.items() if name != own}
@@ -122,21 +122,21 @@ def tried() -> Iterator[Bench]:
 
 def table_of(dialect: Dialect, outcomes: dict[str, list[str]]) -> Iterator[str]:
     yield f"\n## {dialect.title}\n"
-    yield f"| field | {' | '.join(dialect.lanes)} | remarks |"
-    yield f"|---|{'---|' * len(dialect.lanes)}---|"
+    yield f"| field | {' | '.join(dialect.modes)} | remarks |"
+    yield f"|---|{'---|' * len(dialect.modes)}---|"
     for row in dialect.rows:
         yield f"| {row.name} | {' | '.join(outcomes[row.name])} | {row.remark} |"
 
 
 @pytest.mark.parametrize(
-    ("dialect", "row", "lane"), CELLS, ids=[f"{dialect.path}-{row.name}-{lane}" for dialect, row, lane in CELLS]
+    ("dialect", "row", "mode"), CELLS, ids=[f"{dialect.path}-{row.name}-{mode}" for dialect, row, mode in CELLS]
 )
-def test_a_cell_of_the_matrix(tried: Bench, dialect: Dialect, row: Row, lane: str) -> None:
+def test_a_cell_of_the_matrix(tried: Bench, dialect: Dialect, row: Row, mode: str) -> None:
     section = PAGE.read_text().partition(f"## {dialect.title}\n")[2].partition("\n## ")[0]
     (line,) = [line for line in section.splitlines() if line.startswith(f"| {row.name} |")]
-    place = list(dialect.lanes).index(lane)
+    place = list(dialect.modes).index(mode)
     cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
-    assert cells[1 + place] == tried.outcome(dialect, row, lane), "run: python -m scripts.reference fields"
+    assert cells[1 + place] == tried.outcome(dialect, row, mode), "run: python -m scripts.reference fields"
     assert cells[-1] == row.remark
 
 
@@ -152,7 +152,7 @@ def page() -> str:
     lines = []
     with bench() as made:
         for dialect in DIALECTS:
-            outcomes = {row.name: [made.outcome(dialect, row, lane) for lane in dialect.lanes] for row in dialect.rows}
+            outcomes = {row.name: [made.outcome(dialect, row, mode) for mode in dialect.modes] for row in dialect.rows}
             assert len(outcomes) == len(dialect.rows), "two rows of one name"
             lines += table_of(dialect, outcomes)
     return header("Request fields") + INTRODUCTION + "\n".join([*lines, *betas()]) + "\n"

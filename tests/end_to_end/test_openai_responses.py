@@ -286,7 +286,7 @@ def test_the_tokens_of_a_request_are_counted_or_estimated(client: openai.OpenAI)
 
 
 @pytest.mark.parametrize("model", ["openai.gpt-5.5", "google.gemma-4-31b", "openai.gpt-5.6-sol"])
-def test_what_crosses_the_native_lane_is_estimated_whatever_it_holds(client: openai.OpenAI, model: str) -> None:
+def test_what_crosses_the_native_mode_is_estimated_whatever_it_holds(client: openai.OpenAI, model: str) -> None:
     counts = client.responses.input_tokens.with_raw_response
     picture: Any = [{"role": "user", "content": [{"type": "input_image", "file_id": "file_1", "detail": "auto"}]}]
     for said in ("word " * 400, picture):

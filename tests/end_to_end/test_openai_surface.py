@@ -392,7 +392,7 @@ def test_the_same_bytes_give_the_same_frames_however_they_were_split() -> None:
     ]
 
 
-def test_a_native_conversation_that_another_lane_cannot_carry_is_a_400(client: openai.OpenAI) -> None:
+def test_a_native_conversation_that_another_mode_cannot_carry_is_a_400(client: openai.OpenAI) -> None:
     odd: Any = [{"role": "user", "content": [{"type": "input_odd", "text": "x"}]}, {"role": "user", "content": "hi"}]
     first = client.responses.create(model=GPT55, input=odd)
     with pytest.raises(openai.BadRequestError) as caught:

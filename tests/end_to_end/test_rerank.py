@@ -31,7 +31,7 @@ def test_the_best_come_first(gateway_url: str, records: Any, model: str, version
     assert document["id"].startswith("rerank-")
     assert document["meta"] == {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
     record = records.by_id(answer.headers["x-request-id"])
-    assert (record.dialect, record.lane, record.target) == ("cohere_rerank", "native", model)
+    assert (record.dialect, record.mode, record.target) == ("cohere_rerank", "native", model)
 
 
 def test_all_of_them_and_their_texts(gateway_url: str) -> None:

@@ -89,7 +89,7 @@ def test_a_native_call_fails_over_to_a_translated_one_unless_that_would_lose_som
             with pytest.raises(anthropic.RateLimitError):
                 client.messages.create(model="smart", max_tokens=9, messages=HELLO, tools=[server_tool])
     first, second = [record for record in records.all if record.dialect]
-    assert (first.lane, first.surface, first.target, first.attempts) == ("translated", "converse", ECHO, 2)
+    assert (first.mode, first.surface, first.target, first.attempts) == ("translated", "converse", ECHO, 2)
     assert second.error == "rate_limited"
 
 
@@ -263,7 +263,7 @@ def test_an_application_profile_is_priced_where_callers_speak_bedrock() -> None:
         while not (records.all and records.all[-1].cost) and time.monotonic() < deadline:
             runtime.converse(modelId=PROFILE, messages=said)
     last = records.all[-1]
-    assert (last.lane, last.target) == ("identity", PROFILE)
+    assert (last.mode, last.target) == ("passthrough", PROFILE)
     assert last.model_behind.endswith(f"/{CLAUDE}")
     assert last.cost == pytest.approx((2.0 * last.usage.input + 3.0 * last.usage.output) / 1e6)
 

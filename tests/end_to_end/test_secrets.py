@@ -121,7 +121,7 @@ def test_a_line_tells_what_happened(lines: list[str]) -> None:
         "caller": "tests",
         "model": "scripted.echo-v1:0",
         "target": "scripted.echo-v1:0",
-        "lane": "translated",
+        "mode": "translated",
         "surface": "converse",
         "status": 200,
         "attempts": 1,

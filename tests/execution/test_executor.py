@@ -132,7 +132,7 @@ async def test_a_call_is_tailored_sent_and_recorded() -> None:
     assert sent.url == "http://bedrock/prefix/model/meta.llama3-8b-instruct-v1%3A0/converse"
     assert json.loads(sent.body) == CALL.converse
     record = made.record
-    assert (record.lane, record.surface, record.target, record.attempts) == ("translated", "converse", CALL.model, 1)
+    assert (record.mode, record.surface, record.target, record.attempts) == ("translated", "converse", CALL.model, 1)
     assert record.ignored == ["seed", "reasoning_effort"]
     assert (record.usage.input, record.usage.output) == (3, 4)  # type: ignore[union-attr]
     assert record.upstream_request_id == "up-1"

@@ -1,4 +1,4 @@
-"""What is settled of a request before its lane is chosen, so that every lane says the same of it."""
+"""What is settled of a request before its mode is chosen, so that every mode says the same of it."""
 
 from typing import Any
 

@@ -34,7 +34,7 @@ async def forward(operation: Operation, pipeline: Pipeline, context: RequestCont
     """
     record = context.record
     _check_path(operation, context.head.path)
-    record.lane, record.surface = "identity", operation.surface or operation.service
+    record.mode, record.surface = "passthrough", operation.surface or operation.service
     name = context.params.get("modelId", "")
     if is_model_name(name):
         record.model = record.target = name

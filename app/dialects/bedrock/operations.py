@@ -1,4 +1,4 @@
-"""The operations of Bedrock that cross in the identity lane, as data. Paths: contracts 4.1."""
+"""The operations of Bedrock that cross in the passthrough mode, as data. Paths: contracts 4.1."""
 
 from typing import Any, Literal
 

@@ -46,12 +46,12 @@ JSON = (("content-type", "application/json"),)
 class Operation(Struct, Generic[T], frozen=True):
     """One way to ask one target.
 
-    lane, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
+    mode, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
     successful answer as far as nothing has reached the caller yet. ignored, repaired: as those of `Draft`. tier: the
     service tier that is asked for. is_checked: a guardrail has looked at the input already.
     """
 
-    lane: str
+    mode: str
     surface: str
     ask: Ask
     take: Callable[[HttpResponse], Awaitable[T]]
@@ -72,7 +72,7 @@ class Operation(Struct, Generic[T], frozen=True):
             return make(await self.take(response))
 
         return Operation(
-            self.lane, self.surface, self.ask, take, self.ignored, self.repaired, self.tier, self.is_checked
+            self.mode, self.surface, self.ask, take, self.ignored, self.repaired, self.tier, self.is_checked
         )
 
     def noting(self, ignored: list[str]) -> Operation[T]:

@@ -248,7 +248,7 @@ def _ended(translator: ResponseStream | NativeResponseStream) -> dict[str, Any]:
 
 
 def _items(raw: list[Any], param: str) -> list[Item]:
-    """Items as the translated lane knows them; raises InvalidRequest for others, with where they came from."""
+    """Items as the translated mode knows them; raises InvalidRequest for others, with where they came from."""
     try:
         items = validate({"input": raw}, ResponseRequest).input
     except InvalidRequest as error:

@@ -155,7 +155,7 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
             _append_result(messages, [{"toolResult": {"toolUseId": item.call_id, "content": content}}, *points])
         case ReasoningItem():
             thought = seal.open(item.encrypted_content) if item.encrypted_content else None
-            # one that another lane sealed holds nothing of Converse's
+            # one that another mode sealed holds nothing of Converse's
             if thought is not None and thought.keys() & {"reasoningText", "redactedContent"}:
                 messages.append({"role": "assistant", "content": [{"reasoningContent": thought}]})
             elif item.encrypted_content:

@@ -188,7 +188,7 @@ class TextConfig(Open):
 
 
 class ResponseHead(Open):
-    """What must be read of a request for a response before anybody knows by which lane it goes."""
+    """What must be read of a request for a response before anybody knows by which mode it goes."""
 
     model: Name = ""
     input: str | Listed[Any] | None = None
