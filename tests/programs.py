@@ -20,7 +20,7 @@ def environment(**settings: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in ("PATH", "HOME", "LANG") or name.startswith("COVERAGE")
+        if name in ("PATH", "DEFAULT_LOCATION", "LANG") or name.startswith("COVERAGE")
     }
     return {
         **kept,

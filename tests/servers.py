@@ -145,7 +145,7 @@ def _wait_for_credentials(url: str) -> None:
 @contextlib.contextmanager
 def process(module: str, *arguments: str, path: str, port: int, **environment: str) -> Iterator[str]:
     """Run a module of this project in a process of its own; yields its base URL once it answers there."""
-    known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    known = {name: os.environ[name] for name in ("PATH", "DEFAULT_LOCATION") if name in os.environ}
     command = [sys.executable, "-m", module, *arguments]
     url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(

@@ -79,7 +79,7 @@ def available_profiles() -> list[str]:
     return _said("profiles")["profiles"] if is_there else []
 
 
-def endpoints(places: Sequence[tuple[str, str]]) -> list[str]:
+def endpoints(locations: Sequence[tuple[str, str]]) -> list[str]:
     """Where botocore would send what is for a service in a region.
 
     It knows FIPS and dual-stack switches, partitions, and `endpoint_url` of a profile.
@@ -90,7 +90,7 @@ def endpoints(places: Sequence[tuple[str, str]]) -> list[str]:
     Raises:
         ValueError: there is no such endpoint, or AWS's configuration files cannot be read.
     """
-    return _said("endpoints", *(name for place in places for name in place))["endpoints"] if places else []
+    return _said("endpoints", *(name for location in locations for name in location))["endpoints"] if locations else []
 
 
 def _said(*question: str) -> _Said:

@@ -19,7 +19,7 @@ from typing import Any, TypedDict
 from msgspec import Struct
 
 from app.aws.botocore_data import chain_command
-from app.bedrock.endpoints import HOME, Place
+from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.config.entries import is_secret
 from app.config.settings import Settings
 from app.errors import Overloaded
@@ -170,21 +170,25 @@ def _can_be_sent(identity: Identity) -> bool:
     return all(is_secret(part) for part in (identity.access_key, identity.secret_key, identity.token) if part)
 
 
-def make_providers(settings: Settings, places: Iterable[Place]) -> dict[Place, CredentialsProvider]:
+def make_providers(
+    settings: Settings, locations: Iterable[UpstreamLocation]
+) -> dict[UpstreamLocation, CredentialsProvider]:
     """Who the gateway is in each place: places without a role are asked of as one, and so are those of one role.
 
     However slow the roles are, the gateway's own credentials do not wait for them.
     """
     providers: dict[str, CredentialsProvider] = {}
     turns = asyncio.Semaphore(_AT_ONCE)
-    for place in places:
-        if place.role not in providers:
-            resolver = make_resolver(settings, place, turns) if place.role else make_resolver(settings)
-            providers[place.role] = CredentialsProvider(resolver)
-    return {place: providers[place.role] for place in places}
+    for location in locations:
+        if location.role not in providers:
+            resolver = make_resolver(settings, location, turns) if location.role else make_resolver(settings)
+            providers[location.role] = CredentialsProvider(resolver)
+    return {location: providers[location.role] for location in locations}
 
 
-def make_resolver(settings: Settings, place: Place = HOME, turns: asyncio.Semaphore | None = None) -> Resolver:
+def make_resolver(
+    settings: Settings, location: UpstreamLocation = DEFAULT_LOCATION, turns: asyncio.Semaphore | None = None
+) -> Resolver:
     """The resolver for a place: its role if it has one, else the bearer token if one is set, else botocore's chain.
 
     A bearer token wins over everything else at home, as it does in AWS's own SDKs (contracts 0.3).
@@ -192,10 +196,10 @@ def make_resolver(settings: Settings, place: Place = HOME, turns: asyncio.Semaph
     Args:
         turns: bounds how many ask botocore at once.
     """
-    region = place.region or settings.aws_region
+    region = location.region or settings.aws_region
     turns = turns or asyncio.Semaphore(_AT_ONCE)
-    if place.role:
-        return lambda: _asked(turns, "role", region, place.role)
+    if location.role:
+        return lambda: _asked(turns, "role", region, location.role)
     if settings.aws_bearer_token_bedrock is not None:
         bearer = Known(BearerToken(settings.aws_bearer_token_bedrock.get_secret_value()))
         return lambda: _at_once(bearer)

@@ -12,7 +12,7 @@ from app.config.settings import Settings, SettingsError
 Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle"]
 
 
-class Place(Struct, frozen=True):
+class UpstreamLocation(Struct, frozen=True):
     """A region and an account; what is empty is the gateway's own.
 
     role: the ARN of a role in another account, which is assumed. endpoint_url: base URL of its runtime, if not AWS's.
@@ -29,7 +29,7 @@ class Place(Struct, frozen=True):
         return " ".join(part for part in (self.region, account, self.endpoint_url) if part)
 
 
-HOME = Place()
+DEFAULT_LOCATION = UpstreamLocation()
 
 
 class Endpoint(Struct, frozen=True):
@@ -52,16 +52,18 @@ class Endpoint(Struct, frozen=True):
         return cls(f"{parts.scheme}://{host}", host, parts.path.rstrip("/"))
 
 
-def resolve_endpoints(settings: Settings, places: Collection[Place] = (HOME,)) -> dict[Place, dict[Service, Endpoint]]:
+def resolve_endpoints(
+    settings: Settings, locations: Collection[UpstreamLocation] = (DEFAULT_LOCATION,)
+) -> dict[UpstreamLocation, dict[Service, Endpoint]]:
     """The base URLs of all services: those of a place, AWS's own variables, then botocore's rules for the region.
 
     Raises:
         SettingsError: botocore has none.
     """
-    named = {place: _named(settings, place) for place in places}
+    named = {location: _named(settings, location) for location in locations}
     asked = {
-        (service, place.region or settings.aws_region): ""
-        for place, urls in named.items()
+        (service, location.region or settings.aws_region): ""
+        for location, urls in named.items()
         for service, url in urls.items()
         if url is None
     }
@@ -70,22 +72,24 @@ def resolve_endpoints(settings: Settings, places: Collection[Place] = (HOME,)) -
     except ValueError as error:
         raise SettingsError([f"botocore knows no endpoint of Bedrock: {error}"]) from None
     return {
-        place: {
-            service: Endpoint.parse(url or asked[service, place.region or settings.aws_region])
+        location: {
+            service: Endpoint.parse(url or asked[service, location.region or settings.aws_region])
             for service, url in urls.items()
         }
-        for place, urls in named.items()
+        for location, urls in named.items()
     }
 
 
-def _named(settings: Settings, place: Place) -> dict[Service, str | None]:
+def _named(settings: Settings, location: UpstreamLocation) -> dict[Service, str | None]:
     """The base URLs that somebody has named; what is None is botocore's to say."""
-    region = place.region or settings.aws_region
+    region = location.region or settings.aws_region
     # AWS's own variables name endpoints of the gateway's region
     home = settings if region == settings.aws_region else None
     general = home.aws_endpoint_url if home else None
     return {
-        "bedrock-runtime": place.endpoint_url or (home.aws_endpoint_url_bedrock_runtime if home else None) or general,
+        "bedrock-runtime": location.endpoint_url
+        or (home.aws_endpoint_url_bedrock_runtime if home else None)
+        or general,
         "bedrock": (home.aws_endpoint_url_bedrock if home else None) or general,
         # botocore 1.44.8 has no rules for it (contracts 0.1)
         "bedrock-mantle": (home.aws_endpoint_url_bedrock_mantle if home else None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from app.aws.botocore_data import bedrock_regions
-from app.bedrock.endpoints import Place
+from app.bedrock.endpoints import UpstreamLocation
 from app.bedrock.transport import Waits
 from app.config.config_file import ConfigFile, TargetRow
 from app.config.settings import Settings, SettingsError
@@ -41,7 +41,7 @@ def planner_of(settings: Settings) -> Planner:
 
 
 def _choice(row: TargetRow) -> Choice:
-    return Choice(row.model, Place(row.region, row.role, row.endpoint_url), row.weight)
+    return Choice(row.model, UpstreamLocation(row.region, row.role, row.endpoint_url), row.weight)
 
 
 def _faults(config: ConfigFile) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _faults(config: ConfigFile) -> Iterator[str]:
         yield from (f"prices.{name}: {fault}" for fault in _faults_of_priced(name, config))
     for name, row in config.routes.items():
         for place, target in enumerate(row.targets):
-            yield from (f"routes.{name}.targets.{place}.{fault}" for fault in _faults_of_place(target))
+            yield from (f"routes.{name}.targets.{place}.{fault}" for fault in _faults_of_location(target))
 
 
 def _faults_of_model(model: str) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _meant_by(name: str, config: ConfigFile) -> list[str]:
     return [config.aliases.get(name, name)]
 
 
-def _faults_of_place(target: TargetRow) -> Iterator[str]:
+def _faults_of_location(target: TargetRow) -> Iterator[str]:
     if target.region and not target.endpoint_url and target.region not in bedrock_regions():
         yield f"region: Bedrock is not known in {target.region}; for another region give endpoint_url"
     if target.endpoint_url:

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from app.bedrock.client import BedrockClient
 from app.bedrock.control_plane import ModelDirectory
 from app.bedrock.credentials import make_providers
-from app.bedrock.endpoints import HOME, Place, resolve_endpoints
+from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation, resolve_endpoints
 from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
@@ -45,7 +45,7 @@ _UNPROVEN_PACE = 128 * 1024
 class Gateway(Struct):
     """All parts of a running gateway. clients: those of Bedrock, by place."""
 
-    clients: Mapping[Place, BedrockClient]
+    clients: Mapping[UpstreamLocation, BedrockClient]
     transport: Transport
     directory: ModelDirectory
     pipeline: Pipeline
@@ -63,7 +63,7 @@ class Gateway(Struct):
     @property
     def client(self) -> BedrockClient:
         """The client of the gateway's own region and account."""
-        return self.clients[HOME]
+        return self.clients[DEFAULT_LOCATION]
 
     async def start(self) -> None:
         """Begin to resolve credentials and to look whether Bedrock can be reached; waits for neither."""
@@ -97,9 +97,9 @@ class Gateway(Struct):
     def reasons_not_ready(self) -> list[str]:
         """Why requests should not be sent here; empty when they should, since some place can be asked."""
         reasons: list[str] = []
-        for place, client in self.clients.items():
+        for location, client in self.clients.items():
             problems = {"credentials": client.credentials.problem, "bedrock": client.reachability.problem}
-            found = [f"{part}{_in(place)}: {problem}" for part, problem in problems.items() if problem]
+            found = [f"{part}{_in(location)}: {problem}" for part, problem in problems.items() if problem]
             if not found:
                 return []
             reasons += found
@@ -115,8 +115,8 @@ class Gateway(Struct):
         states: dict[str, str] = {}
         for key, state in self.pipeline.failover.breakers.states().items():
             match key:
-                case (str(model), Place() as place, _) if model in ours:
-                    name = f"{_short(model)}{_in(place)}"
+                case (str(model), UpstreamLocation() as location, _) if model in ours:
+                    name = f"{_short(model)}{_in(location)}"
                     states[name] = state if states.get(name) != "open" else "open"
         return states
 
@@ -171,8 +171,10 @@ def _base_of(model: str) -> str:
         return model
 
 
-def _in(place: Place) -> str:
-    return f" in {place.region or place.endpoint_url or 'another account'}" if place != HOME else ""
+def _in(location: UpstreamLocation) -> str:
+    return (
+        f" in {location.region or location.endpoint_url or 'another account'}" if location != DEFAULT_LOCATION else ""
+    )
 
 
 def build_gateway(settings: Settings, share: Share) -> Gateway:
@@ -189,19 +191,21 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
     transport = _transport(settings)
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
     # home is asked for first
-    places = dict.fromkeys([HOME, *(choice.place for route in planner.routes.values() for choice in route.choices)])
-    providers = make_providers(settings, places)
+    locations = dict.fromkeys(
+        [DEFAULT_LOCATION, *(choice.location for route in planner.routes.values() for choice in route.choices)]
+    )
+    providers = make_providers(settings, locations)
     clients = {
-        place: BedrockClient(
+        location: BedrockClient(
             endpoints=endpoints,
-            credentials=providers[place],
-            signer=Signer(place.region or settings.aws_region),
+            credentials=providers[location],
+            signer=Signer(location.region or settings.aws_region),
             transport=transport,
             retry=retry,
         )
-        for place, endpoints in resolve_endpoints(settings, places).items()
+        for location, endpoints in resolve_endpoints(settings, locations).items()
     }
-    directory = ModelDirectory(clients[HOME])
+    directory = ModelDirectory(clients[DEFAULT_LOCATION])
     metrics, load = Metrics(_base_of), Load(share.processes)
     ingress_limits = _ingress_limits(settings, share.tallies, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
@@ -220,7 +224,7 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
             native_surfaces=settings.surfaces(),
             find_profile=directory.profile_of,
             find_behind=lambda target, patience: directory.find_out(
-                target.known, planner.behind, clients[target.place], patience
+                target.known, planner.behind, clients[target.location], patience
             ),
             guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
             media=_media(settings),

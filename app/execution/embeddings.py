@@ -62,7 +62,7 @@ async def embed(pipeline: Pipeline, context: RequestContext, call: EmbeddingCall
     draft = tailor_embeddings(call, targets[0].traits)
     context.record.ignored += draft.ignored
     await pipeline.check(context, call.texts)
-    places = asyncio.Semaphore(_AT_ONCE)
+    locations = asyncio.Semaphore(_AT_ONCE)
     spent = _Spent(len(draft.bodies))
 
     async def one(body: dict[str, Any]) -> list[list[float]]:
@@ -70,7 +70,7 @@ async def embed(pipeline: Pipeline, context: RequestContext, call: EmbeddingCall
             operation = operations.invoke(body, partial(spent.add, target.model.raw), context.record)
             return replace(operation, is_checked=True).then(vectors_of)
 
-        async with places:
+        async with locations:
             return await pipeline.run(context, call.model, operation_for, targets)
 
     # where a target is only probed, the first call tells whether there can be others

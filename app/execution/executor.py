@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from app.adaptation import Draft, tailor
 from app.adaptation.invoke import tailor_invoke
 from app.bedrock.client import BedrockClient, BedrockRequest
-from app.bedrock.endpoints import HOME, Place
+from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.bedrock.transport import HttpResponse
 from app.converse.call import ModelCall, NativeCall, NativeEvent
 from app.converse.events import Event
@@ -64,13 +64,13 @@ _FITTED = frozenset({"converse", "invoke", "count-tokens"})
 class Pipeline(Struct, frozen=True):
     """Runs the calls of all dialects.
 
-    clients: those of Bedrock, by place; one of them is HOME's.
+    clients: those of Bedrock, by place; one of them is DEFAULT_LOCATION's.
     native_surfaces: those that are used. find_profile: the inference profile of a model, if any.
     find_behind: finds out which model stands behind a target whose name hides it; waits for some seconds at the most.
     guardrail: one that is on every call. media: fetches what callers name by URL, where that is allowed.
     """
 
-    clients: Mapping[Place, BedrockClient]
+    clients: Mapping[UpstreamLocation, BedrockClient]
     planner: Planner
     failover: Failover
     # features of Anthropic's format that this deployment lets pass beside those that are known
@@ -103,7 +103,7 @@ class Pipeline(Struct, frozen=True):
         if total := targets[0].limits.total:
             context.deadline.shorten(total - record.elapsed_ms() / 1000, "limits")
         noted = list(record.ignored), list(record.repaired)
-        chosen: dict[tuple[str, Place], str] = {}
+        chosen: dict[tuple[str, UpstreamLocation], str] = {}
         # by a weak reference: an error holds its frames, and they this
         failed: list[tuple[ref[GatewayError], Asked]] = []
         first: list[Operation[T]] = []
@@ -135,7 +135,7 @@ class Pipeline(Struct, frozen=True):
 
             async def ask_by(target: Target, operation: Operation[T]) -> T:
                 record.has_moved = record.has_moved or target.key != targets[0].key
-                record.target, record.place = target.model.raw, target.place.name
+                record.target, record.location = target.model.raw, target.location.name
                 record.mode, record.surface = operation.mode, operation.surface
                 record.model_behind, record.tier = target.known.raw, operation.tier
                 # what another attempt spent on an answer that was of no use is not this one's
@@ -146,14 +146,18 @@ class Pipeline(Struct, frozen=True):
                     return await self._ask(context, target, operation, chosen)
                 except GatewayError as error:
                     # another call of this request may have changed what the record tells meanwhile
-                    name, known, place = chosen.get(target.key, target.model.raw), target.known.raw, target.place.name
-                    whom = name, place, operation.mode, operation.surface, known, operation.tier
+                    name, known, location = (
+                        chosen.get(target.key, target.model.raw),
+                        target.known.raw,
+                        target.location.name,
+                    )
+                    whom = name, location, operation.mode, operation.surface, known, operation.tier
                     asked = Asked(*whom, error.upstream_request_id, record.usage, ignored, repaired)
                     failed.append((ref(error), asked))
                     raise
 
             return Candidate(
-                (target.model.raw, target.place, operation.surface), ask, is_verbatim=operation.mode == "passthrough"
+                (target.model.raw, target.location, operation.surface), ask, is_verbatim=operation.mode == "passthrough"
             )
 
         try:
@@ -188,7 +192,11 @@ class Pipeline(Struct, frozen=True):
         return True
 
     async def _ask(
-        self, context: RequestContext, target: Target, operation: Operation[T], chosen: dict[tuple[str, Place], str]
+        self,
+        context: RequestContext,
+        target: Target,
+        operation: Operation[T],
+        chosen: dict[tuple[str, UpstreamLocation], str],
     ) -> T:
         """Ask a target once; where its model turns out to be sold only by inference profile, by one of the region.
 
@@ -203,7 +211,7 @@ class Pipeline(Struct, frozen=True):
                 ask = await self._request(context, operation, target.model)
                 return await self._attempt(context, target, operation, ask)
             except ProfileRequired:
-                is_ours_to_choose = operation.mode != "passthrough" and target.place == HOME
+                is_ours_to_choose = operation.mode != "passthrough" and target.location == DEFAULT_LOCATION
                 profile = await self._profile_of(target.model, context.deadline) if is_ours_to_choose else None
                 if profile is None:
                     raise
@@ -224,7 +232,7 @@ class Pipeline(Struct, frozen=True):
         self, context: RequestContext, target: Target, operation: Operation[T], request: BedrockRequest
     ) -> T:
         try:
-            return await self.clients[target.place].attempt(
+            return await self.clients[target.location].attempt(
                 request, context.record, operation.take, target.limits.waits
             )
         except InvalidRequest as error:
@@ -253,8 +261,8 @@ class Pipeline(Struct, frozen=True):
         """
         if self.guardrail is None:
             return
-        await self._ask_place(
-            ("guardrail", HOME, self.guardrail.identifier),
+        await self._attempt_at(
+            ("guardrail", DEFAULT_LOCATION, self.guardrail.identifier),
             partial(self._show, self.guardrail, context, [as_text(text) for text in texts]),
             context,
         )
@@ -263,7 +271,9 @@ class Pipeline(Struct, frozen=True):
         """Show something to the guardrail once. Raises as `check` does."""
         tries, before = context.record.tries, len(context.record.tries)
         try:
-            said = await self.clients[HOME].attempt(guardrail.check(content), context.record, operations.read_document)
+            said = await self.clients[DEFAULT_LOCATION].attempt(
+                guardrail.check(content), context.record, operations.read_document
+            )
         except GatewayError as error:
             if isinstance(error, NotFound) or (isinstance(error, InvalidRequest) and is_missing(error)):
                 raise _without_guardrail(error) from None
@@ -380,12 +390,12 @@ class Pipeline(Struct, frozen=True):
             return answer
 
         async def attempt() -> T:
-            return await self.clients[HOME].attempt(await self._guarded(context, request), record, take)
+            return await self.clients[DEFAULT_LOCATION].attempt(await self._guarded(context, request), record, take)
 
         # nobody knows this name, or there is none: what is asked is the place
-        return await self._ask_place((request.service, HOME, surface), attempt, context)
+        return await self._attempt_at((request.service, DEFAULT_LOCATION, surface), attempt, context)
 
-    async def _ask_place(self, key: Hashable, attempt: Callable[[], Awaitable[T]], context: RequestContext) -> T:
+    async def _attempt_at(self, key: Hashable, attempt: Callable[[], Awaitable[T]], context: RequestContext) -> T:
         async def prepare() -> Candidate[T]:
             return Candidate(key, attempt)
 

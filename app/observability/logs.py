@@ -138,6 +138,6 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
 
 
 def _try(attempt: Attempt) -> dict[str, Any]:
-    place = {"place": attempt.place} if attempt.place else {}
+    location = {"location": attempt.location} if attempt.location else {}
     outcome = {"outcome": attempt.error or "ok", "ms": round(attempt.milliseconds, 2)}
-    return {"target": attempt.target, **place, **outcome}
+    return {"target": attempt.target, **location, **outcome}

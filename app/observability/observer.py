@@ -32,7 +32,7 @@ class Attempt(Struct):
     """
 
     target: str
-    place: str
+    location: str
     headers: Headers
     span: Span
     started: float = field(default_factory=time.monotonic)
@@ -44,7 +44,7 @@ class Asked(Struct, frozen=True):
     """Whom a record tells of, and what came of it; members as there."""
 
     target: str
-    place: str
+    location: str
     mode: str
     surface: str
     model_behind: str
@@ -76,7 +76,7 @@ class RequestRecord(Struct):
     caller: str = ""
     model: str = ""
     target: str = ""
-    place: str = ""
+    location: str = ""
     mode: str = ""
     surface: str = ""
     streamed: bool = False
@@ -111,7 +111,7 @@ class RequestRecord(Struct):
 
     def tell_of(self, asked: Asked) -> None:
         """Tell of one that was asked before."""
-        self.target, self.place, self.mode, self.surface = asked.target, asked.place, asked.mode, asked.surface
+        self.target, self.location, self.mode, self.surface = asked.target, asked.location, asked.mode, asked.surface
         self.model_behind, self.tier = asked.model_behind, asked.tier
         self.upstream_request_id, self.usage = asked.upstream_request_id, asked.usage
         self.ignored, self.repaired = asked.ignored, asked.repaired
@@ -124,7 +124,7 @@ class RequestRecord(Struct):
     def begin_attempt(self, host: str) -> Attempt:
         """Bedrock is asked, at a host; the attempt's headers go with the request."""
         headers, span = self.trace.begin_attempt(self, host)
-        attempt = Attempt(self.target, self.place, headers, span)
+        attempt = Attempt(self.target, self.location, headers, span)
         self.tries.append(attempt)
         return attempt
 

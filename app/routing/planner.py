@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from app.bedrock.endpoints import HOME, Place
+from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.bedrock.transport import NO_WAITS, Waits
 from app.errors import InvalidRequest, ModelDiffers
 from app.models.capabilities import Traits, traits_of
@@ -45,14 +45,14 @@ class Target(Struct, frozen=True):
     model: ModelId
     known: ModelId
     traits: Traits
-    place: Place = HOME
+    location: UpstreamLocation = DEFAULT_LOCATION
     by_profile: bool = False
     limits: Limits = NO_LIMITS
 
     @property
-    def key(self) -> tuple[str, Place]:
+    def key(self) -> tuple[str, UpstreamLocation]:
         """What tells it from other targets, however its traits come to be known."""
-        return self.model.raw, self.place
+        return self.model.raw, self.location
 
     def native_surface(self, body_format: str) -> str:
         """The surface that takes bodies of this format as they are, or nothing.
@@ -73,7 +73,7 @@ class Choice(Struct, frozen=True):
     """One member of a route, as configured."""
 
     model: str
-    place: Place = HOME
+    location: UpstreamLocation = DEFAULT_LOCATION
     weight: int = 1
 
 
@@ -109,7 +109,7 @@ class Planner(Struct, frozen=True):
     limits: Mapping[str, Limits] = field(default_factory=dict)
     behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
-    lessons: dict[tuple[str, Place], tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    lessons: dict[tuple[str, UpstreamLocation], tuple[float, dict[str, Any]]] = field(default_factory=dict)
 
     def plan(self, name: str) -> list[Target]:
         """The targets for a name, in the order in which they are to be tried.
@@ -167,7 +167,7 @@ class Planner(Struct, frozen=True):
         traits = replace(target.traits, **error.facts)
         if traits == target.traits:
             return None
-        key, now = self._key(target.model, target.known, target.place), time.monotonic()
+        key, now = self._key(target.model, target.known, target.location), time.monotonic()
         if error.is_lasting and (key in self.lessons or len(self.lessons) < _MOST_LESSONS):
             until, known = self.lessons.get(key, (0.0, {}))
             until, known = (until, known) if now < until else (now + _LESSON_SECONDS, {})
@@ -191,16 +191,16 @@ class Planner(Struct, frozen=True):
         limits = self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS)
         traits = traits_of(known)
         if self.lessons:
-            until, facts = self.lessons.get(self._key(model, known, choice.place), (0.0, {}))
+            until, facts = self.lessons.get(self._key(model, known, choice.location), (0.0, {}))
             traits = replace(traits, **facts) if time.monotonic() < until else traits
-        return Target(model, known, traits, choice.place, limits=limits)
+        return Target(model, known, traits, choice.location, limits=limits)
 
     @staticmethod
-    def _key(model: ModelId, known: ModelId, place: Place) -> tuple[str, Place]:
+    def _key(model: ModelId, known: ModelId, location: UpstreamLocation) -> tuple[str, UpstreamLocation]:
         """What lessons hold for: a model by whichever profile it is called, but a deployment of its own apart."""
-        return model.raw if model.is_opaque else known.base, place
+        return model.raw if model.is_opaque else known.base, location
 
     def _by_profile(self, target: Target) -> Target:
         """The target, by the inference profile by which its model is known to be sold."""
-        profile = self.profiles.get(target.model.raw) if target.place == HOME else None
+        profile = self.profiles.get(target.model.raw) if target.location == DEFAULT_LOCATION else None
         return target if profile is None else replace(target, model=parse_model_id(profile), by_profile=True)

@@ -23,10 +23,10 @@ ARN = parse_model_id("arn:aws:bedrock:us-east-1:123456789012:application-inferen
     ],
 )
 async def test_what_stands_behind_a_profile_of_an_application(
-    monkeypatch: pytest.MonkeyPatch, places: list[str], behind: str
+    monkeypatch: pytest.MonkeyPatch, locations: list[str], behind: str
 ) -> None:
     async def get(*_: Any, **__: Any) -> Any:
-        return {"models": [{"modelArn": f"arn:aws:bedrock:{place}::foundation-model/a.b"} for place in places]}
+        return {"models": [{"modelArn": f"arn:aws:bedrock:{location}::foundation-model/a.b"} for location in locations]}
 
     monkeypatch.setattr(ModelDirectory, "_get", get)
     known: dict[str, ModelId] = {}

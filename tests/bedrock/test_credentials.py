@@ -29,7 +29,7 @@ from app.bedrock.credentials import (
     make_providers,
     make_resolver,
 )
-from app.bedrock.endpoints import Place
+from app.bedrock.endpoints import UpstreamLocation
 from app.config.settings import Settings
 from tests.servers import http_reply, read_request, upstream
 
@@ -308,9 +308,15 @@ def test_who_was_orphaned_by_it_is_buried() -> None:
 
 
 async def test_places_are_asked_for_as_one_unless_they_have_a_role_of_their_own() -> None:
-    places = [Place(), Place("us-west-2"), Place("us-east-2", ROLE), Place("eu-west-1", ROLE), Place("x", f"{ROLE}2")]
-    providers = make_providers(settings(), places)
-    assert [*providers] == places
+    locations = [
+        UpstreamLocation(),
+        UpstreamLocation("us-west-2"),
+        UpstreamLocation("us-east-2", ROLE),
+        UpstreamLocation("eu-west-1", ROLE),
+        UpstreamLocation("x", f"{ROLE}2"),
+    ]
+    providers = make_providers(settings(), locations)
+    assert [*providers] == locations
     home, west, *with_role, other = providers.values()
     assert home is west
     assert with_role[0] is with_role[1]
@@ -332,17 +338,19 @@ async def test_roles_that_take_long_keep_nobody_waiting_who_is_none(
         return b'{"access_key":"AKIA","secret_key":"s","token":null,"ends_at":null}'
 
     monkeypatch.setattr(module, "_output_of", asked)
-    providers = make_providers(settings(), [*(Place("us-east-1", f"{ROLE}{number}") for number in range(4)), Place()])
+    providers = make_providers(
+        settings(), [*(UpstreamLocation("us-east-1", f"{ROLE}{number}") for number in range(4)), UpstreamLocation()]
+    )
     for provider in providers.values():
         provider.start()
     try:
         async with asyncio.timeout(5):
-            assert await providers[Place()].get() == Credentials("AKIA", "s")
+            assert await providers[UpstreamLocation()].get() == Credentials("AKIA", "s")
     finally:
         for provider in providers.values():
             await provider.close()
-    providers[Place()].start()
-    await providers[Place()].close()
+    providers[UpstreamLocation()].start()
+    await providers[UpstreamLocation()].close()
 
 
 def runs(pid: int) -> bool:
@@ -394,7 +402,7 @@ async def test_a_place_with_a_role_asks_for_that(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "chain_command", command)
     keys(monkeypatch, AWS_ENDPOINT_URL_STS="http://127.0.0.1:9")
     with pytest.raises(ChainFailed, match="EndpointConnectionError"):
-        await make_resolver(settings(), Place("us-west-2", ROLE))()
+        await make_resolver(settings(), UpstreamLocation("us-west-2", ROLE))()
     with pytest.raises(ChainFailed, match="EndpointConnectionError"):
-        await make_resolver(settings(), Place("", ROLE))()
+        await make_resolver(settings(), UpstreamLocation("", ROLE))()
     assert asked == [("role", "us-west-2", ROLE), ("role", "us-east-1", ROLE)]

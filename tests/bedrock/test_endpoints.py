@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from app.aws.botocore_data import endpoints
-from app.bedrock.endpoints import HOME, Endpoint, Place, resolve_endpoints
+from app.bedrock.endpoints import DEFAULT_LOCATION, Endpoint, UpstreamLocation, resolve_endpoints
 from app.config.settings import Settings, SettingsError
 
 
 def resolve(**values: Any) -> dict[str, Endpoint]:
     settings = Settings(aws_region="eu-central-1", bedrock_model_id="m", auth_disabled=True, **values)
-    return {**resolve_endpoints(settings)[HOME]}
+    return {**resolve_endpoints(settings)[DEFAULT_LOCATION]}
 
 
 def test_the_region_decides_by_default() -> None:
@@ -85,8 +85,8 @@ def test_it_is_what_botocore_s_own_client_would_call(
     profiles.write_text(PROFILES)
     for name, value in {"AWS_CONFIG_FILE": str(profiles), **environment}.items():
         monkeypatch.setenv(name, value)
-    places = [("bedrock-runtime", region), ("bedrock", region)]
-    assert endpoints(places) == [by_botocore(*place) for place in places]
+    locations = [("bedrock-runtime", region), ("bedrock", region)]
+    assert endpoints(locations) == [by_botocore(*location) for location in locations]
 
 
 def test_fips_and_dual_stack_are_botocore_s_business(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,16 +114,21 @@ def test_the_host_is_as_the_header_says_it(url: str, host: str) -> None:
 def test_places_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def noted(places: Any) -> list[str]:
-        asked.append(places)
-        return endpoints(places)
+    def noted(locations: Any) -> list[str]:
+        asked.append(locations)
+        return endpoints(locations)
 
     monkeypatch.setattr("app.bedrock.endpoints.endpoints", noted)
     settings = Settings(aws_region="eu-central-1", bedrock_model_id="m", auth_disabled=True)
     role = "arn:aws:iam::111122223333:role/outcrop"
-    places = [HOME, Place("us-east-1"), Place(role=role), Place("us-east-1", endpoint_url="https://other.example")]
-    found = resolve_endpoints(settings, places)
-    hosts = [found[place]["bedrock-runtime"].host for place in places]
+    locations = [
+        DEFAULT_LOCATION,
+        UpstreamLocation("us-east-1"),
+        UpstreamLocation(role=role),
+        UpstreamLocation("us-east-1", endpoint_url="https://other.example"),
+    ]
+    found = resolve_endpoints(settings, locations)
+    hosts = [found[location]["bedrock-runtime"].host for location in locations]
     central, east = (f"bedrock-runtime.{region}.amazonaws.com" for region in ("eu-central-1", "us-east-1"))
     assert hosts == [central, east, central, "other.example"]
     services = ("bedrock-runtime", "bedrock")
@@ -141,14 +146,14 @@ def test_where_botocore_cannot_tell_the_start_ends(monkeypatch: pytest.MonkeyPat
 
 def test_a_place_is_told_by_what_is_not_the_gateways_own() -> None:
     role = "arn:aws:iam::111122223333:role/x"
-    places = [
-        HOME,
-        Place("us-west-2"),
-        Place(role=role),
-        Place("us-west-2", role, "http://x"),
-        Place(endpoint_url="http://x"),
+    locations = [
+        DEFAULT_LOCATION,
+        UpstreamLocation("us-west-2"),
+        UpstreamLocation(role=role),
+        UpstreamLocation("us-west-2", role, "http://x"),
+        UpstreamLocation(endpoint_url="http://x"),
     ]
-    assert [place.name for place in places] == [
+    assert [location.name for location in locations] == [
         "",
         "us-west-2",
         "111122223333",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.bedrock.endpoints import HOME
+from app.bedrock.endpoints import DEFAULT_LOCATION
 from app.composition.gateway import build_gateway
 from app.errors import Overloaded
 from app.server.worker_context import Share
@@ -31,13 +31,13 @@ async def test_of_two_breakers_by_one_name_the_open_one_is_told(monkeypatch: pyt
     gateway = build_gateway(settings, Share())
     breakers = gateway.pipeline.failover.breakers
     monkeypatch.setattr(breakers, "_clock", lambda: now)
-    breakers.note(("a.b", HOME, "invoke"), Overloaded(""), is_probe=False)
+    breakers.note(("a.b", DEFAULT_LOCATION, "invoke"), Overloaded(""), is_probe=False)
     now = 4.0
-    breakers.note(("a.b", HOME, "converse"), Overloaded(""), is_probe=False)
+    breakers.note(("a.b", DEFAULT_LOCATION, "converse"), Overloaded(""), is_probe=False)
     now = 6.0
     assert [*breakers.states().values()] == ["half_open", "open"]
     assert gateway.breakers() == {"a.b": "open"}
-    breakers.note(("a.b", HOME, "invoke"), Overloaded(""), is_probe=True)
+    breakers.note(("a.b", DEFAULT_LOCATION, "invoke"), Overloaded(""), is_probe=True)
     now = 10.0
     assert [*breakers.states().values()] == ["open", "half_open"]
     assert gateway.breakers() == {"a.b": "open"}

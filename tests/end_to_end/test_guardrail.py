@@ -65,7 +65,7 @@ def endpoints(text: str) -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("place", range(len(endpoints(""))))
+@pytest.mark.parametrize("location", range(len(endpoints(""))))
 def test_it_is_on_every_call(guarded: tuple[str, Watched], place: int) -> None:
     base, seen = guarded
     seen.exchanges.clear()
@@ -76,7 +76,7 @@ def test_it_is_on_every_call(guarded: tuple[str, Watched], place: int) -> None:
         assert is_guarded(request), request.path
 
 
-@pytest.mark.parametrize("place", [place for place, (path, _) in enumerate(endpoints("")) if "invoke" not in path])
+@pytest.mark.parametrize("location", [place for place, (path, _) in enumerate(endpoints("")) if "invoke" not in path])
 def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Watched], place: int) -> None:
     path, body = endpoints("this is forbidden")[place]
     if body.get("model") == CLAUDE and path == "/v1/messages":

@@ -145,7 +145,7 @@ def test_many_calls_of_one_request_all_find_it(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(catalog.MODELS, titan, sold_by_profile)
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         for _ in range(2):
-            body = {"model": titan, "input": [f"text {place}" for place in range(20)]}
+            body = {"model": titan, "input": [f"text {location}" for location in range(20)]}
             answer = httpx.post(f"{url}/v1/embeddings", json=body, headers=HEADERS)
             assert (answer.status_code, len(answer.json()["data"])) == (200, 20)
             assert answer.headers["x-outcrop-repaired"] == "inference_profile"

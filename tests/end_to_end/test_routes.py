@@ -337,13 +337,15 @@ def test_a_gateway_is_ready_where_another_region_can_be_asked(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("first", "places"), [(f'region = "us-west-2", {DEAD}', [f"us-west-2 {NOWHERE}", ""]), (DEAD, [NOWHERE, ""])]
 )
-def test_of_one_model_in_two_places_it_is_told_which_was_asked(tmp_path: Path, first: str, places: list[str]) -> None:
+def test_of_one_model_in_two_places_it_is_told_which_was_asked(
+    tmp_path: Path, first: str, locations: list[str]
+) -> None:
     records = Records()
     with routed(tmp_path, f'model = "{ECHO}", {first}', f'model = "{ECHO}"', records=records) as url:
         body = {"model": "smart", "messages": HELLO}
         assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
     (record,) = [record for record in records.all if record.dialect]
-    assert (record.place, [each.place for each in record.tries]) == ("", places)
+    assert (record.location, [each.location for each in record.tries]) == ("", locations)
 
 
 def test_a_route_called_default_is_what_is_asked_and_told(tmp_path: Path) -> None:

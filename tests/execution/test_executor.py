@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from app import errors
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.credentials import BearerToken, CredentialsProvider, Known
-from app.bedrock.endpoints import HOME, Endpoint
+from app.bedrock.endpoints import DEFAULT_LOCATION, Endpoint
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import MOST_BYTES, HttpRequest
@@ -108,7 +108,7 @@ async def pipeline_over(transport: Memory) -> Pipeline:
         transport,
         RetryPolicy(3, first_wait=0),
     )
-    return Pipeline({HOME: client}, Planner("a.b"), Failover(RetryPolicy(3, first_wait=0)))
+    return Pipeline({DEFAULT_LOCATION: client}, Planner("a.b"), Failover(RetryPolicy(3, first_wait=0)))
 
 
 async def stream_over(transport: Memory, made: RequestContext) -> AsyncGenerator[list[Event], None]:
@@ -249,7 +249,7 @@ async def test_the_stream_of_a_probe_that_nobody_waits_for_is_closed() -> None:
     breakers = Breakers(1, 0.0)
     pipeline = replace(pipeline, failover=replace(pipeline.failover, breakers=breakers))
     (target,) = pipeline.planner.plan(CALL.model)
-    key = target.model.raw, target.place, "converse"
+    key = target.model.raw, target.location, "converse"
     breakers.note(key, errors.UpstreamUnreachable("no"), is_probe=False)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -322,7 +322,7 @@ async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_thou
     transport = Memory(Response(200, [json.dumps(REPLY)]))
     pipeline = await pipeline_over(transport)
     model = "anthropic.claude-sonnet-4-20250514-v1:0"
-    pipeline.planner.lessons[model, HOME] = time.monotonic() + 9, {"most_output": 8192}
+    pipeline.planner.lessons[model, DEFAULT_LOCATION] = time.monotonic() + 9, {"most_output": 8192}
     body: Any = {**CALL.converse, "inferenceConfig": {"maxTokens": 128_000}}
     await pipeline.complete(context(), replace(CALL, model=model, converse=body))
     sent = json.loads(transport.sent[0].body)

@@ -60,16 +60,16 @@ def test_many_tries_do_not_make_a_line_without_end(caplog: pytest.LogCaptureFixt
 
 
 def test_a_place_is_told_where_it_is_not_the_gateways_own(caplog: pytest.LogCaptureFixture) -> None:
-    ended = record(status=200, target="m", place="us-west-2 111122223333")
+    ended = record(status=200, target="m", location="us-west-2 111122223333")
     ended.end_attempt(ended.begin_attempt("host"), "rate_limited")
-    ended.place = ""
+    ended.location = ""
     ended.end_attempt(ended.begin_attempt("host"))
     with caplog.at_level(logging.INFO):
         line = line_of(ended)
-    assert "place" not in line
-    assert [each.get("place") for each in line["tries"]] == ["us-west-2 111122223333", None]
+    assert "location" not in line
+    assert [each.get("location") for each in line["tries"]] == ["us-west-2 111122223333", None]
     with caplog.at_level(logging.INFO):
-        assert line_of(record(status=200, place="us-west-2"))["place"] == "us-west-2"
+        assert line_of(record(status=200, location="us-west-2"))["location"] == "us-west-2"
 
 
 def test_the_model_that_an_arn_hides_is_named(caplog: pytest.LogCaptureFixture) -> None:

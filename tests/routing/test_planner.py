@@ -1,6 +1,6 @@
 import pytest
 
-from app.bedrock.endpoints import HOME, Place
+from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.errors import InvalidRequest, ModelDiffers
 from app.models.capabilities import Traits, traits_of
 from app.models.ids import parse_model_id
@@ -24,12 +24,12 @@ def test_any_other_name_stands_for_itself() -> None:
 
 
 def test_a_route_has_its_targets_in_order_and_stands_before_aliases() -> None:
-    elsewhere = Place("us-west-2", "arn:aws:iam::111122223333:role/x")
+    elsewhere = UpstreamLocation("us-west-2", "arn:aws:iam::111122223333:role/x")
     route = Route((Choice("a.one"), Choice("b.two", elsewhere)))
     planner = Planner("z.z", {"one": "a.one"}, {"both": route, "default": Route((Choice("b.two"),))})
     first, second = planner.plan("both")
-    assert (first.model.raw, first.place) == ("a.one", HOME)
-    assert (second.model.raw, second.place) == ("b.two", elsewhere)
+    assert (first.model.raw, first.location) == ("a.one", DEFAULT_LOCATION)
+    assert (second.model.raw, second.location) == ("b.two", elsewhere)
     assert planner.plan("")[0].model.raw == "b.two"
     assert planner.names() == ["both", "one"]
     assert [planner.model_behind(name) for name in ("both", "one", "", "c.three")] == ["a.one", "a.one", "b.two", ""]
@@ -66,7 +66,7 @@ def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytes
 
 
 def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, elsewhere = "anthropic.claude-sonnet-5", Place("us-west-2")
+    model, elsewhere = "anthropic.claude-sonnet-5", UpstreamLocation("us-west-2")
     planner = Planner(model, routes={"there": Route((Choice(model, elsewhere),))})
     (target,) = planner.plan(model)
     learned = planner.learn(target, ModelDiffers("no", {"most_output": 9}, is_lasting=True))

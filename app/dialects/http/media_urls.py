@@ -17,7 +17,7 @@ from app.wire.documents import listed
 _MOST = 20
 _AT_ONCE = 4
 
-Place = tuple[str, str, Callable[[Media], None]]
+UpstreamLocation = tuple[str, str, Callable[[Media], None]]
 
 
 async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context: RequestContext) -> None:
@@ -33,7 +33,7 @@ async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context
         raise InvalidRequest(f"no more than {_MOST} URLs are fetched", param=places[_MOST][0])
     at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room(context)
 
-    async def put(place: Place) -> None:
+    async def put(place: UpstreamLocation) -> None:
         path, url, take = place
         async with at_once:
             take(await fetcher.fetch(url, path, room))
@@ -53,7 +53,7 @@ async def _failure_of(work: Iterable[Coroutine[Any, Any, None]]) -> Exception | 
     return None
 
 
-def _places(document: dict[str, Any]) -> Iterator[Place]:
+def _places(document: dict[str, Any]) -> Iterator[UpstreamLocation]:
     for root in ("messages", "input"):
         for place, message in enumerate(listed(document.get(root))):
             for name in ("content", "output"):
@@ -61,13 +61,13 @@ def _places(document: dict[str, Any]) -> Iterator[Place]:
                     yield from _in_parts(message.get(name), f"{root}[{place}].{name}")
 
 
-def _in_parts(parts: Any, path: str) -> Iterator[Place]:
+def _in_parts(parts: Any, path: str) -> Iterator[UpstreamLocation]:
     for place, part in enumerate(listed(parts)):
         if isinstance(part, dict):
             yield from _in_part(part, f"{path}[{place}]")
 
 
-def _in_part(part: dict[str, Any], path: str) -> Iterator[Place]:
+def _in_part(part: dict[str, Any], path: str) -> Iterator[UpstreamLocation]:
     match part:
         case {"type": "image_url", "image_url": {"url": url} as holder} if _is_url(url):
             yield f"{path}.image_url.url", url, lambda media: holder.update(url=_data_url(media))
