@@ -95,7 +95,7 @@ def reference() -> float:
     """Seconds of CPU for a fixed piece of work of the kind that a gateway does: calls, dicts, text, JSON."""
     started = time.thread_time()
     for number in range(300):
-        document = {"model": "m", "messages": [{"role": "user", "content": f"text {place}"} for place in range(20)]}
+        document = {"model": "m", "messages": [{"role": "user", "content": f"text {index}"} for index in range(20)]}
         for message in document["messages"]:
             if isinstance(message, dict):
                 message["content"] = " ".join(reversed(message["content"].split()))

@@ -100,8 +100,8 @@ class Caller(asyncio.Protocol):
             end = self._heard.find(b"\r\n\r\n")
             if end < 0:
                 return
-            place = self._heard.lower().find(b"content-length:")
-            self._wanted = end + 4 + int(self._heard[place + 15 : self._heard.find(b"\r\n", place)])
+            index = self._heard.lower().find(b"content-length:")
+            self._wanted = end + 4 + int(self._heard[index + 15 : self._heard.find(b"\r\n", index)])
         if len(self._heard) >= self._wanted:
             self._is_whole = True
             self._finish()

@@ -97,8 +97,8 @@ def _chart(title: str, bars: list[tuple[str, float, str, str]], mark: float) -> 
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" font-family="sans-serif" font-size="12">',
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/><text x="12" y="22" font-size="14">{title}</text>',
     ]
-    for place, (name, value, text, verdict) in enumerate(bars):
-        top = 36 + place * _BAR
+    for index, (name, value, text, verdict) in enumerate(bars):
+        top = 36 + index * _BAR
         width = max(value * scale, 1)
         parts.append(f'<text x="{_LEFT - 8}" y="{top + 14}" text-anchor="end">{name}</text>')
         parts.append(f'<rect x="{_LEFT}" y="{top}" width="{width:.1f}" height="18" fill="{_COLOURS[verdict]}"/>')

@@ -200,8 +200,8 @@ def _is_refused_as_prefill(blocks: list[Any], draft: NativeDraft) -> bool:
 
 def _without_images(blocks: list[Any], path: str, draft: NativeDraft) -> list[Any]:
     """What the assistant drew: "'image' blocks are not permitted within assistant turns"."""
-    images = [place for place, block in enumerate(blocks) if text_in(block, "type") == "image"]
-    draft.ignored += [f"{path}.content[{place}]" for place in images]
+    images = [index for index, block in enumerate(blocks) if text_in(block, "type") == "image"]
+    draft.ignored += [f"{path}.content[{index}]" for index in images]
     return [block for block in blocks if text_in(block, "type") != "image"] if images else blocks
 
 
@@ -220,11 +220,11 @@ def without_blanks(blocks: list[Any], draft: NativeDraft) -> list[Any]:
     """The blocks without blank texts. Those before a thought stay: turns with thoughts are compared, block by block,
     with what the model said (vercel/ai#14175).
     """
-    compared = max((place for place, block in enumerate(blocks) if text_in(block, "type") in THOUGHTS), default=0)
+    compared = max((index for index, block in enumerate(blocks) if text_in(block, "type") in THOUGHTS), default=0)
     kept = [
         block
-        for place, block in enumerate(blocks)
-        if place < compared or text_in(block, "type") != "text" or not is_blank(block.get("text"))
+        for index, block in enumerate(blocks)
+        if index < compared or text_in(block, "type") != "text" or not is_blank(block.get("text"))
     ]
     if len(kept) == len(blocks):
         return blocks

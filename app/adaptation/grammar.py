@@ -214,10 +214,10 @@ def _by_kind(made: dict[str, Any]) -> dict[str, Any]:
 def _recurs(schema: dict[str, Any]) -> bool:
     outside = {name: value for name, value in schema.items() if name not in DEFINITIONS}
     references = {"#": _references(outside)}
-    for place in DEFINITIONS:
-        definitions = schema.get(place)
+    for index in DEFINITIONS:
+        definitions = schema.get(index)
         for name, each in definitions.items() if isinstance(definitions, dict) else ():
-            references[f"#/{place}/{name}"] = _references(each)
+            references[f"#/{index}/{name}"] = _references(each)
     return _has_cycle(references)
 
 

@@ -80,7 +80,7 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
     _tailor_messages(draft, document.get("cache_control"))
     _tailor_tools(draft)
     if isinstance(body.get("system"), list):
-        system = [_cacheable(block, f"system[{place}]", draft) for place, block in enumerate(body["system"])]
+        system = [_cacheable(block, f"system[{index}]", draft) for index, block in enumerate(body["system"])]
         body["system"] = without_blanks(system, draft)
     if "system" in body and (body["system"] == [] or is_blank(body["system"])):
         del body["system"]
@@ -113,7 +113,7 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     if not isinstance(messages, list):
         return
     takes_output = PER_MESSAGE_OUTPUT in draft.betas
-    fitted = [_message(message, place, draft, takes_output) for place, message in enumerate(messages)]
+    fitted = [_message(message, index, draft, takes_output) for index, message in enumerate(messages)]
     if _NOTHING in fitted:  # neighbours of one role are one turn to Claude
         fitted = [message for message in fitted if message is not _NOTHING]
     if not draft.traits.system_turns:
@@ -124,14 +124,14 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     _think_only_behind_thoughts(draft)
 
 
-def _message(message: Any, place: int, draft: InvokeDraft, takes_output: bool) -> Any:
+def _message(message: Any, index: int, draft: InvokeDraft, takes_output: bool) -> Any:
     """The message as Claude takes it; nothing where it is a turn of the assistant's of which nothing is left."""
     if not isinstance(message, dict):
         return message
     content = message.get("content")
     if type(content) is str and "output_config" not in message and not is_blank(content):
         return message
-    path, role = f"messages[{place}]", text_in(message, "role")
+    path, role = f"messages[{index}]", text_in(message, "role")
     if "output_config" in message and not takes_output:
         message = {name: value for name, value in message.items() if name != "output_config"}
         draft.ignored.append(f"{path}.output_config")
@@ -190,7 +190,7 @@ def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
 
 
 def _blocks(blocks: list[Any], path: str, draft: InvokeDraft) -> list[Any]:
-    return [_block(block, f"{path}.content[{place}]", draft) for place, block in enumerate(blocks)]
+    return [_block(block, f"{path}.content[{index}]", draft) for index, block in enumerate(blocks)]
 
 
 def _cacheable(block: Any, path: str, draft: InvokeDraft) -> Any:
@@ -216,11 +216,11 @@ def _without_system_turns(messages: list[Any], draft: InvokeDraft) -> list[Any]:
         return messages
     draft.repair("system_turn")
     groups: list[list[Any]] = []
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         is_system = isinstance(message, dict) and message.get("role") == "system"
         turn = {**message, "role": "user"} if is_system else message
         if groups and _are_of_one_role(groups[-1][0], turn):
-            draft.ignored += [f"messages[{place}].{name}" for name in turn if name not in ("role", "content")]
+            draft.ignored += [f"messages[{index}].{name}" for name in turn if name not in ("role", "content")]
             groups[-1].append(turn)
         else:
             groups.append([turn])
@@ -249,13 +249,13 @@ def _cache_last_block(messages: list[Any], control: Any, draft: InvokeDraft) -> 
     if not isinstance(control, dict):
         draft.ignored.append("cache_control")
         return
-    for place in range(len(messages) - 1, -1, -1):
-        blocks = _as_blocks(messages[place].get("content")) if isinstance(messages[place], dict) else []
+    for index in range(len(messages) - 1, -1, -1):
+        blocks = _as_blocks(messages[index].get("content")) if isinstance(messages[index], dict) else []
         for number in range(len(blocks) - 1, -1, -1):
             if _can_be_cached(blocks[number]):
                 own = blocks[number].get("cache_control") or _control(control, "cache_control", draft)
                 marked = {**blocks[number], "cache_control": own}
-                messages[place] = {**messages[place], "content": [*blocks[:number], marked, *blocks[number + 1 :]]}
+                messages[index] = {**messages[index], "content": [*blocks[:number], marked, *blocks[number + 1 :]]}
                 return
     draft.ignored.append("cache_control")
 
@@ -269,7 +269,7 @@ def _can_be_cached(block: Any) -> bool:
 def _tailor_tools(draft: InvokeDraft) -> None:
     tools = draft.body.get("tools")
     if isinstance(tools, list):
-        draft.body["tools"] = [_tool(tool, f"tools[{place}]", draft) for place, tool in enumerate(tools)]
+        draft.body["tools"] = [_tool(tool, f"tools[{index}]", draft) for index, tool in enumerate(tools)]
         if any(isinstance(tool, dict) and tool.get("eager_input_streaming") for tool in tools):
             _add_beta(draft, FINE_GRAINED_TOOLS)
 

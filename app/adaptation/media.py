@@ -24,7 +24,7 @@ def tailor_media(draft: Draft) -> None:
     messages: list[Message] = []
     for message in draft.body["messages"]:
         content = [_named(block, names, draft) for block in message["content"]]
-        documents = [place for place, block in enumerate(content) if "document" in block]
+        documents = [index for index, block in enumerate(content) if "document" in block]
         if documents and not any("text" in block for block in content):
             # a cache point right behind a document that is no PDF is refused (harness-sdk#1966)
             content.insert(documents[-1] + 1, {"text": PLACEHOLDER})

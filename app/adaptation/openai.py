@@ -31,8 +31,8 @@ def _leave_out_hosted(draft: NativeDraft, tools: list[Any], paths: list[str]) ->
     """Name and leave out the tools that only servers run, and what of a choice means them."""
     kept = [tool for tool in tools if _is_of_callers(tool)]
     draft.ignored += [
-        paths[place] if place < len(paths) else f"tools[{place}]"
-        for place, tool in enumerate(tools)
+        paths[index] if index < len(paths) else f"tools[{index}]"
+        for index, tool in enumerate(tools)
         if not _is_of_callers(tool)
     ]
     draft.body["tools"] = kept

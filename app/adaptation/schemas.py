@@ -54,9 +54,9 @@ def reference_in(schema: Any) -> str:
 def definitions_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The definitions of a schema, by what refers to them."""
     return {
-        f"#/{place}/{name}": each
-        for place in DEFINITIONS
-        for name, each in (schema[place].items() if isinstance(schema.get(place), dict) else ())
+        f"#/{index}/{name}": each
+        for index in DEFINITIONS
+        for name, each in (schema[index].items() if isinstance(schema.get(index), dict) else ())
         if isinstance(each, dict)
     }
 

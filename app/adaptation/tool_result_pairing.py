@@ -25,23 +25,23 @@ def bring_together(turns: list[Message], draft: Draft) -> list[Message]:
         return turns
     draft.repair("tool_results")
     together: list[Message] = []
-    calling: dict[int, list[ContentBlock]] = {place: [] for place in moved.values()}
-    given: dict[int, list[ContentBlock]] = {place: [] for place in moved.values()}
-    for place, turn in enumerate(turns):
-        if place in moved:
-            calling[moved[place]] += turn["content"]
+    calling: dict[int, list[ContentBlock]] = {index: [] for index in moved.values()}
+    given: dict[int, list[ContentBlock]] = {index: [] for index in moved.values()}
+    for index, turn in enumerate(turns):
+        if index in moved:
+            calling[moved[index]] += turn["content"]
             continue
         rest: list[ContentBlock] = []
         last = rest
         for number, block in enumerate(turn["content"]):
             if "cachePoint" not in block:  # it goes with what it stands behind
-                target = moved.get(callers.get((place, number), -1))
+                target = moved.get(callers.get((index, number), -1))
                 last = rest if target is None else given[target]
             last.append(block)
-        if place in calling:
+        if index in calling:
             said = together.pop()["content"] if together and together[-1]["role"] == "assistant" else []
-            _append(together, "assistant", _thoughts_first(said, calling[place]))
-            _append(together, "user", given[place])
+            _append(together, "assistant", _thoughts_first(said, calling[index]))
+            _append(together, "user", given[index])
         if any("cachePoint" not in block for block in rest):
             _append(together, turn["role"], rest)
     return together
@@ -51,14 +51,14 @@ def _callers(turns: list[Message]) -> dict[tuple[int, int], int]:
     """For each result, by its turn and its place there, the turn of its call: those of one id in the order of both."""
     callers: dict[tuple[int, int], int] = {}
     waiting: dict[str, deque[int]] = {}
-    for place, turn in enumerate(turns):
+    for index, turn in enumerate(turns):
         for number, block in enumerate(turn["content"]):
             if turn["role"] == "assistant" and "toolUse" in block:
-                waiting.setdefault(block["toolUse"]["toolUseId"], deque()).append(place)
+                waiting.setdefault(block["toolUse"]["toolUseId"], deque()).append(index)
             elif turn["role"] == "user" and "toolResult" in block:
                 calls = waiting.get(block["toolResult"]["toolUseId"])
                 if calls:
-                    callers[place, number] = calls.popleft()
+                    callers[index, number] = calls.popleft()
     return callers
 
 
@@ -68,7 +68,7 @@ def _moved(turns: list[Message], callers: dict[tuple[int, int], int]) -> dict[in
     Turns of the system do not count: they stand beside others.
     """
     ranks = [*accumulate(turn["role"] != "system" for turn in turns)]
-    lasts = {caller: place for (place, _), caller in callers.items()}
+    lasts = {caller: index for (index, _), caller in callers.items()}
     return {caller: last for caller, last in lasts.items() if ranks[last] > ranks[caller] + 1}
 
 

@@ -113,11 +113,11 @@ def _with_known_roles(turns: list[Message], draft: Draft) -> list[Message]:
     A turn of the system stands behind the user's, and is the last or has the assistant's behind it.
     """
     known: list[Message] = []
-    for place, turn in enumerate(turns):
+    for index, turn in enumerate(turns):
         role: Role = turn["role"]
         if role == "system":
-            before = turns[place - 1]["role"] if place else None
-            after = turns[place + 1]["role"] if place + 1 < len(turns) else None
+            before = turns[index - 1]["role"] if index else None
+            after = turns[index + 1]["role"] if index + 1 < len(turns) else None
             if not (draft.traits.system_turns and before == "user" and after in (None, "assistant")):
                 role = "user"
                 draft.repair("system_turn")
@@ -129,10 +129,10 @@ def _mind_prefill(last: Message, draft: Draft) -> None:
     if draft.traits.prefill == "refused":
         reason = "this model does not continue a message: end with the user's"
         raise InvalidRequest(reason, param=draft.path("messages"))
-    place = max(place for place, block in enumerate(last["content"]) if "cachePoint" not in block)
-    block = last["content"][place]
+    index = max(index for index, block in enumerate(last["content"]) if "cachePoint" not in block)
+    block = last["content"][index]
     if draft.traits.prefill == "trimmed" and "text" in block and block["text"] != block["text"].rstrip():
-        last["content"][place] = {"text": block["text"].rstrip()}
+        last["content"][index] = {"text": block["text"].rstrip()}
         draft.repair("prefill")
 
 

@@ -84,7 +84,7 @@ def _with_media_beside(content: list[ContentBlock], draft: Draft, numbers: "coun
     if not beside:
         return content
     draft.repair("tool_results")
-    place = max(place for place, block in enumerate(kept) if "toolResult" in block) + 1
-    while place < len(kept) and "cachePoint" in kept[place]:
-        place += 1
-    return [*kept[:place], *beside, *kept[place:]]
+    index = max(index for index, block in enumerate(kept) if "toolResult" in block) + 1
+    while index < len(kept) and "cachePoint" in kept[index]:
+        index += 1
+    return [*kept[:index], *beside, *kept[index:]]

@@ -48,9 +48,9 @@ def _faults(config: ConfigFile) -> Iterator[str]:
     names = {*config.aliases, *config.routes, DEFAULT_ALIAS}
     meant = {f"aliases.{name}": model for name, model in config.aliases.items()}
     meant |= {
-        f"routes.{name}.targets.{place}.model": target.model
+        f"routes.{name}.targets.{index}.model": target.model
         for name, row in config.routes.items()
-        for place, target in enumerate(row.targets)
+        for index, target in enumerate(row.targets)
     }
     for path, model in meant.items():
         if model in names:
@@ -66,8 +66,8 @@ def _faults(config: ConfigFile) -> Iterator[str]:
     for name in config.prices:
         yield from (f"prices.{name}: {fault}" for fault in _faults_of_priced(name, config))
     for name, row in config.routes.items():
-        for place, target in enumerate(row.targets):
-            yield from (f"routes.{name}.targets.{place}.{fault}" for fault in _faults_of_location(target))
+        for index, target in enumerate(row.targets):
+            yield from (f"routes.{name}.targets.{index}.{fault}" for fault in _faults_of_location(target))
 
 
 def _faults_of_model(model: str) -> Iterator[str]:

@@ -246,15 +246,15 @@ def _ingress_limits(settings: Settings, tallies: list[Tally], metrics: Metrics) 
     # every process of a gateway takes the tallies in this order
     held, held_unproven, inside, waiting, first, unproven_inside, unproven_waiting, unproven_first, *others = tallies
     unproven_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
-    unproven_places = max(settings.max_in_flight // 10, 1)
+    unverified_permits = max(settings.max_in_flight // 10, 1)
     by_name = _by_name(settings, others)
     queue = settings.max_waiting, settings.max_wait
     return IngressLimits(
         authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
         admission=Admission(settings.max_in_flight, *queue, inside, waiting, first),
-        unproven=Admission(unproven_places, *queue, unproven_inside, unproven_waiting, unproven_first),
+        unproven=Admission(unverified_permits, *queue, unproven_inside, unproven_waiting, unproven_first),
         unproven_of_each={
-            name: Admission(max(unproven_places // 2, 1), *queue, its_inside, its_waiting, its_first)
+            name: Admission(max(unverified_permits // 2, 1), *queue, its_inside, its_waiting, its_first)
             for name, (_, _, its_inside, its_waiting, its_first) in by_name.items()
         },
         bodies=Bodies(

@@ -20,17 +20,17 @@ def parse_api_keys(text: str) -> dict[str, str]:
         ValueError: a name is malformed or used twice, or a secret is empty or used twice. Quotes no secret.
     """
     keys: dict[str, str] = {}
-    for place, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
+    for index, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
         name, separator, secret = entry.partition("=")
         is_padding = len(entry) % 4 == 0 and len(entry) >= _MIN_PADDED and not secret.strip("=")
         if not separator or is_padding:
             name, secret = f"key-{hashlib.sha256(entry.encode()).hexdigest()[:8]}", entry
         if not _KEY_NAME.match(name):
-            raise ValueError(f"the name of entry {place} must be 1 to 64 of A-Z a-z 0-9 . _ -")
+            raise ValueError(f"the name of entry {index} must be 1 to 64 of A-Z a-z 0-9 . _ -")
         if not is_secret(secret):
-            raise ValueError(f"the secret of entry {place} must be printable ASCII without spaces")
+            raise ValueError(f"the secret of entry {index} must be printable ASCII without spaces")
         if name in keys or secret in keys.values():
-            raise ValueError(f"entry {place} repeats a name or a secret")
+            raise ValueError(f"entry {index} repeats a name or a secret")
         keys[name] = secret
     if not keys:
         raise ValueError("must hold at least one key")
@@ -49,11 +49,11 @@ def parse_aliases(text: str) -> dict[str, str]:
         ValueError: an entry is malformed, or a name is used twice.
     """
     aliases: dict[str, str] = {}
-    for place, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
+    for index, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
         name, _, model = entry.partition("=")
         if not _ALIAS.match(name) or not _MODEL.match(model):
-            raise ValueError(f"entry {place} must be name=model, the name of A-Z a-z 0-9 . _ -")
+            raise ValueError(f"entry {index} must be name=model, the name of A-Z a-z 0-9 . _ -")
         if name in aliases:
-            raise ValueError(f"entry {place} names {name} again")
+            raise ValueError(f"entry {index} names {name} again")
         aliases[name] = model
     return aliases

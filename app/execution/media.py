@@ -134,11 +134,11 @@ class PublicNames:
 
     async def _begin(self, host: str, port: int) -> "asyncio.Future[Addresses]":
         """What will be found, once there is a place for whoever looks; somebody else may have begun by then."""
-        with contextlib.ExitStack() as places:
-            for place in (self._shares[_asker.get()], self._free):
-                await place.acquire()
-                places.callback(place.release)
-            return self._asking.get((host, port)) or self._look_up(host, port, places.pop_all().close)
+        with contextlib.ExitStack() as references:
+            for reference in (self._shares[_asker.get()], self._free):
+                await reference.acquire()
+                references.callback(reference.release)
+            return self._asking.get((host, port)) or self._look_up(host, port, references.pop_all().close)
 
     def _look_up(self, host: str, port: int, leave: Callable[[], None]) -> "asyncio.Future[Addresses]":
         """What a thread will find; it leaves its places then, whoever still waits."""

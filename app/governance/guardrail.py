@@ -184,10 +184,10 @@ def _unseen(body: dict[str, Any]) -> Iterator[Shown]:
     for path, name, _ in _blocks(body.get("system"), "system"):
         if name not in _LEFT_TO_BEDROCK:
             raise InvalidRequest(_UNSEEN, param=path)
-    for place, message in enumerate(_list(body.get("messages"), "messages")):
+    for index, message in enumerate(_list(body.get("messages"), "messages")):
         if not isinstance(message, dict):
-            raise InvalidRequest("must be an object", param=f"messages[{place}]")
-        for path, name, value in _blocks(message.get("content"), f"messages[{place}].content"):
+            raise InvalidRequest("must be an object", param=f"messages[{index}]")
+        for path, name, value in _blocks(message.get("content"), f"messages[{index}].content"):
             yield from _in_message(path, name, value)
     yield as_text(_in_words(body.get("promptVariables") or {}))
     fields = body.get("additionalModelRequestFields") or {}
@@ -206,13 +206,13 @@ def _list(value: Any, path: str) -> list[Any]:
 
 def _blocks(blocks: Any, path: str) -> Iterator[tuple[str, str, Any]]:
     """The path of each block, and its only member: of two, the model could read the one that nobody looked at."""
-    for place, block in enumerate(_list(blocks, path)):
+    for index, block in enumerate(_list(blocks, path)):
         if not isinstance(block, dict) or len(block) != 1:
-            raise InvalidRequest("must be an object with exactly one member", param=f"{path}[{place}]")
+            raise InvalidRequest("must be an object with exactly one member", param=f"{path}[{index}]")
         ((name, value),) = block.items()
         if name == "guardContent":
-            raise InvalidRequest(_MARKED, param=f"{path}[{place}].guardContent")
-        yield f"{path}[{place}]", name, value
+            raise InvalidRequest(_MARKED, param=f"{path}[{index}].guardContent")
+        yield f"{path}[{index}]", name, value
 
 
 def _in_message(path: str, name: str, value: Any) -> Iterator[Shown]:

@@ -67,5 +67,5 @@ class Board:
 
     def forget(self, process: int) -> None:
         """A process has ended, and counts nothing any more."""
-        for place in range(process, len(self._cells), self._processes):
-            self._cells[place] = 0
+        for index in range(process, len(self._cells), self._processes):
+            self._cells[index] = 0

@@ -74,9 +74,9 @@ class Siblings(Struct, frozen=True):
 
         One that does not answer in time is left out.
         """
-        answers = {place: channel.ask() for place, channel in enumerate(self.channels) if place != self.own}
-        texts = {self.own: own(), **_listen({place: answer for place, answer in answers.items() if answer is not None})}
-        told = together({str(place): text.decode() for place, text in sorted(texts.items())})
+        answers = {index: channel.ask() for index, channel in enumerate(self.channels) if index != self.own}
+        texts = {self.own: own(), **_listen({index: answer for index, answer in answers.items() if answer is not None})}
+        told = together({str(index): text.decode() for index, text in sorted(texts.items())})
         return f"{told}{_ANSWERING}outcrop_processes {len(texts)}\n".encode()
 
 
@@ -114,11 +114,11 @@ def _say(answer: socket.socket, render: Callable[[], bytes]) -> None:
 
 def _listen(answers: dict[int, socket.socket]) -> dict[int, bytes]:
     """What each says, of those who have said all of it in time; closes the sockets."""
-    said = {place: bytearray() for place in answers}
+    said = {index: bytearray() for index in answers}
     deadline = time.monotonic() + _SECONDS
     with contextlib.ExitStack() as opened, selectors.DefaultSelector() as selector:
-        for place, answer in answers.items():
-            selector.register(opened.enter_context(answer), selectors.EVENT_READ, place)
+        for index, answer in answers.items():
+            selector.register(opened.enter_context(answer), selectors.EVENT_READ, index)
         while selector.get_map() and (left := deadline - time.monotonic()) > 0:
             for key, _ in selector.select(left):
                 piece = b""
@@ -128,7 +128,7 @@ def _listen(answers: dict[int, socket.socket]) -> dict[int, bytes]:
                 if not piece:
                     selector.unregister(key.fileobj)
     return {
-        place: bytes(text[_LENGTH:])
-        for place, text in said.items()
+        index: bytes(text[_LENGTH:])
+        for index, text in said.items()
         if len(text) >= _LENGTH and len(text) == _LENGTH + int.from_bytes(text[:_LENGTH])
     }

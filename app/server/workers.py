@@ -33,7 +33,7 @@ Listen = Callable[[], socket.socket]
 Serve = Callable[[socket.socket, Share], int]
 
 
-class _Place(Struct):
+class _WorkerSlot(Struct):
     """Where a process runs, or none. due: when one is to be forked. failures: how many in a row died young."""
 
     number: int
@@ -57,7 +57,7 @@ class Processes:
         self._listen = listen
         self._serve = serve
         self._grace = grace
-        self._places = [_Place(number) for number in range(count)]
+        self._slots = [_WorkerSlot(number) for number in range(count)]
         self._board = Board(count, TALLIES + TALLIES_OF_EACH * callers)
         self._channels = [Channel() for _ in range(count)]
         self._lifeline, self._held = os.pipe()
@@ -81,7 +81,7 @@ class Processes:
         while True:
             self._bury()
             self._fork_what_is_due()
-            if self._ends_at and not any(place.pid for place in self._places):
+            if self._ends_at and not any(slot.pid for slot in self._slots):
                 return self._code
             self._hurry()
             select.select([awake], [], [], self._pause())
@@ -89,30 +89,30 @@ class Processes:
                 awake.recv(4096)
 
     def _fork_what_is_due(self) -> None:
-        for place in self._places:
-            if not place.pid and not self._ends_at and place.due <= time.monotonic():
-                self._fork(place)
+        for slot in self._slots:
+            if not slot.pid and not self._ends_at and slot.due <= time.monotonic():
+                self._fork(slot)
 
-    def _fork(self, place: _Place) -> None:
+    def _fork(self, slot: _WorkerSlot) -> None:
         with _deferred():
             if self._ends_at:
                 return
             try:
                 listener = self._listen()
             except OSError as error:
-                self._put_off(place, error)
+                self._put_off(slot, error)
                 if time.monotonic() - self._began < _START_SECONDS:
                     self._code = 1
                     self._end()
                 return
             try:
-                place.pid = os.fork()
+                slot.pid = os.fork()
             except OSError as error:
                 listener.close()
-                self._put_off(place, error)
+                self._put_off(slot, error)
                 return
-            place.born = time.monotonic()
-            if place.pid:
+            slot.born = time.monotonic()
+            if slot.pid:
                 listener.close()
                 return
             signal.set_wakeup_fd(-1)
@@ -121,45 +121,45 @@ class Processes:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a terminal's; the watcher tells what it means
         os.close(self._held)
-        tallies, siblings = self._board.tallies(place.number), Siblings(self._channels, place.number)
-        share = Share(len(self._places), tallies, siblings, self._lifeline)
+        tallies, siblings = self._board.tallies(slot.number), Siblings(self._channels, slot.number)
+        share = Share(len(self._slots), tallies, siblings, self._lifeline)
         raise SystemExit(self._serve(listener, share))
 
     def _bury(self) -> None:
         """Take note of all who have died."""
         with contextlib.suppress(ChildProcessError):
             while (dead := os.waitpid(-1, os.WNOHANG)) != (0, 0):
-                for place in self._places:
-                    if place.pid == dead[0]:
-                        self._note_death(place, os.waitstatus_to_exitcode(dead[1]))
+                for slot in self._slots:
+                    if slot.pid == dead[0]:
+                        self._note_death(slot, os.waitstatus_to_exitcode(dead[1]))
 
-    def _note_death(self, place: _Place, code: int) -> None:
+    def _note_death(self, slot: _WorkerSlot, code: int) -> None:
         now = time.monotonic()
-        place.pid = 0
-        self._board.forget(place.number)
+        slot.pid = 0
+        self._board.forget(slot.number)
         if self._ends_at:
             return
         if code > 0 and now - self._began < _START_SECONDS:
             self._code = code
             self._end()
             return
-        _log.error("a process has died, and is replaced", extra={"fields": {"process": place.number, "code": code}})
-        if now - place.born >= _START_SECONDS:
-            place.failures = 0
-        self._put_off(place)
+        _log.error("a process has died, and is replaced", extra={"fields": {"process": slot.number, "code": code}})
+        if now - slot.born >= _START_SECONDS:
+            slot.failures = 0
+        self._put_off(slot)
 
-    def _put_off(self, place: _Place, error: OSError | None = None) -> None:
+    def _put_off(self, slot: _WorkerSlot, error: OSError | None = None) -> None:
         if error is not None:
             _log.error("no process can be made", extra={"fields": {"error": os.strerror(error.errno or 0)}})
-        place.due = time.monotonic() + min(_FIRST_PAUSE * 2**place.failures, _LONGEST_PAUSE)
-        place.failures += 1
+        slot.due = time.monotonic() + min(_FIRST_PAUSE * 2**slot.failures, _LONGEST_PAUSE)
+        slot.failures += 1
 
     def _pause(self) -> float:
         """Seconds until there is something to do that no signal tells of."""
         if self._ends_at:
             return _LOOK_SECONDS
         now = time.monotonic()
-        return max(min((place.due - now for place in self._places if not place.pid), default=_LONGEST_PAUSE), 0.0)
+        return max(min((slot.due - now for slot in self._slots if not slot.pid), default=_LONGEST_PAUSE), 0.0)
 
     def _end(self, number: int = signal.SIGTERM, _: object = None) -> None:
         """Tell all to end; at a second SIGINT, at once."""
@@ -174,10 +174,10 @@ class Processes:
             self._tell_all(signal.SIGKILL)
 
     def _tell_all(self, number: signal.Signals) -> None:
-        for place in self._places:
-            if place.pid:
+        for slot in self._slots:
+            if slot.pid:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(place.pid, number)
+                    os.kill(slot.pid, number)
 
 
 @contextlib.contextmanager

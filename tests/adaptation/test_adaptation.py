@@ -446,8 +446,8 @@ class TestTools:
 
     def test_definitions_that_hold_each_other_many_times_grow_only_so_far(self) -> None:
         doubled = {
-            f"d{place}": {"type": "object", "properties": {side: {"$ref": f"#/$defs/d{place + 1}"} for side in "ab"}}
-            for place in range(60)
+            f"d{index}": {"type": "object", "properties": {side: {"$ref": f"#/$defs/d{index + 1}"} for side in "ab"}}
+            for index in range(60)
         }
         schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": doubled}
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}

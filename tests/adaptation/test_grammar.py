@@ -177,8 +177,8 @@ def test_how_much_fits_into_one_call() -> None:
 
 def strict(*schemas: Any, model: str = "anthropic.claude-sonnet-4-6", **more: Any) -> Draft:
     specs = [
-        {"toolSpec": {"name": f"t{place}", "strict": True, "inputSchema": {"json": schema}}}
-        for place, schema in enumerate(schemas)
+        {"toolSpec": {"name": f"t{index}", "strict": True, "inputSchema": {"json": schema}}}
+        for index, schema in enumerate(schemas)
     ]
     body: Any = {"messages": [{"role": "user", "content": [{"text": "a"}]}], "toolConfig": {"tools": specs}, **more}
     return tailor(ModelCall("m", body, Intent()), traits_of(parse_model_id(model)))

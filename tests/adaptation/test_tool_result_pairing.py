@@ -157,11 +157,11 @@ def test_no_order_loses_a_word_or_parts_a_pair(names: list[str], traits: Traits)
     for number in range(4):
         call, gave = f"call{number}", f"gave{number}"
         if call in names and gave in names and names.index(call) < names.index(gave):
-            calling = next(place for place, turn in enumerate(messages) if use(str(number)) in turn["content"])
+            calling = next(index for index, turn in enumerate(messages) if use(str(number)) in turn["content"])
             assert result(str(number)) in messages[calling + 1]["content"]
-    for place, turn in enumerate(messages):
+    for index, turn in enumerate(messages):
         if turn["role"] == "system":
-            assert [each["role"] for each in messages[place - 1 : place + 2]] in (
+            assert [each["role"] for each in messages[index - 1 : index + 2]] in (
                 ["user", "system", "assistant"],
                 ["user", "system"],
             )

@@ -170,7 +170,7 @@ class Fault:
     play: Play
     only: str = ""
     begun: bool = False
-    place: str = ""
+    index: str = ""
     is_content: bool = False
 
 
@@ -311,11 +311,11 @@ def exception(kind: str) -> Play:
 
 HTML = b"<html><body>Bad gateway</body></html>"
 FAULTS = [
-    Fault("connection refused", "upstream_unreachable", hang_up, place="refused"),
-    Fault("host name not found", "upstream_unreachable", hang_up, place="nameless"),
-    Fault("plain text instead of TLS", "upstream_unreachable", hang_up, place="no TLS"),
-    Fault("connection never accepted", "connect_timeout", hang_up, place="full"),
-    Fault("reset before the request", "connection_lost", reset, place="early"),
+    Fault("connection refused", "upstream_unreachable", hang_up, index="refused"),
+    Fault("host name not found", "upstream_unreachable", hang_up, index="nameless"),
+    Fault("plain text instead of TLS", "upstream_unreachable", hang_up, index="no TLS"),
+    Fault("connection never accepted", "connect_timeout", hang_up, index="full"),
+    Fault("reset before the request", "connection_lost", reset, index="early"),
     Fault("reset after the request", "connection_lost", reset),
     Fault("connection closed without a response", "connection_lost", hang_up),
     Fault("no response", "upstream_timeout", say_nothing),
@@ -381,11 +381,11 @@ def handler(fault: Fault) -> Callable[[asyncio.StreamReader, asyncio.StreamWrite
     """Bedrock, with this fault."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if fault.place == "early":
+        if fault.index == "early":
             await asyncio.sleep(0.02)
             Conversation(reader, writer, Answer("", []), 0).reset()
             return
-        if fault.place == "no TLS":
+        if fault.index == "no TLS":
             writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
             return
         for number in range(1000):

@@ -92,7 +92,7 @@ LIMITS: dict[str, Any] = {
 def place_of(fault: Fault) -> Iterator[str]:
     """Where Bedrock is, or is not."""
     with contextlib.ExitStack() as stack:
-        match fault.place:
+        match fault.index:
             case "refused":
                 yield NOWHERE
             case "nameless":
@@ -255,8 +255,8 @@ def written() -> list[str]:
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_a_fault_ends_as_the_table_says(fault: Fault) -> None:
     found = row(fault)
-    for place, text in enumerate(found):
-        endpoint = IMPORTERS[place // 2]
+    for index, text in enumerate(found):
+        endpoint = IMPORTERS[index // 2]
         kinds = {fault.kind}
         if fault.kind in IN_OPENAIS_WORDS and "in a stream" in fault.name and endpoint.title == "Responses, native":
             kinds = {"internal"}

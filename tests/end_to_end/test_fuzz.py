@@ -206,8 +206,8 @@ DECODERS: list[tuple[Callable[[], Any], bytes]] = [
 
 def flipped(stream: bytes, changes: list[tuple[int, int]]) -> bytes:
     data = bytearray(stream)
-    for place, value in changes:
-        data[place % len(data)] = value
+    for index, value in changes:
+        data[index % len(data)] = value
     return bytes(data)
 
 
@@ -219,9 +219,9 @@ def flipped(stream: bytes, changes: list[tuple[int, int]]) -> bytes:
 )
 @settings(max_examples=300, suppress_health_check=list(HealthCheck))
 def test_a_stream_that_is_almost_right_is_no_crash(
-    place: int, changes: list[tuple[int, int]], tail: bytes, cuts: list[int]
+    index: int, changes: list[tuple[int, int]], tail: bytes, cuts: list[int]
 ) -> None:
-    make, stream = DECODERS[place]
+    make, stream = DECODERS[index]
     data, decoder = flipped(stream, changes) + tail, make()
     ends = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     found: list[Any] = []
@@ -238,8 +238,8 @@ def test_a_stream_that_is_almost_right_is_no_crash(
 
 
 @pytest.mark.parametrize("location", range(len(DECODERS)))
-def test_a_stream_without_an_end_is_held_within_bounds(place: int) -> None:
-    make, _ = DECODERS[place]
+def test_a_stream_without_an_end_is_held_within_bounds(index: int) -> None:
+    make, _ = DECODERS[index]
     decoder = make()
     tracemalloc.start()
     try:

@@ -66,19 +66,19 @@ def endpoints(text: str) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("location", range(len(endpoints(""))))
-def test_it_is_on_every_call(guarded: tuple[str, Watched], place: int) -> None:
+def test_it_is_on_every_call(guarded: tuple[str, Watched], index: int) -> None:
     base, seen = guarded
     seen.exchanges.clear()
-    path, body = endpoints("hello")[place]
+    path, body = endpoints("hello")[index]
     assert ask(base, path, body).status_code == 200
     assert seen.exchanges
     for request in seen.exchanges:
         assert is_guarded(request), request.path
 
 
-@pytest.mark.parametrize("location", [place for place, (path, _) in enumerate(endpoints("")) if "invoke" not in path])
-def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Watched], place: int) -> None:
-    path, body = endpoints("this is forbidden")[place]
+@pytest.mark.parametrize("location", [index for index, (path, _) in enumerate(endpoints("")) if "invoke" not in path])
+def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Watched], index: int) -> None:
+    path, body = endpoints("this is forbidden")[index]
     if body.get("model") == CLAUDE and path == "/v1/messages":
         return  # the embedded Bedrock has no guardrail on InvokeModel; that it was asked for one is tested above
     text = ask(guarded[0], path, body).text

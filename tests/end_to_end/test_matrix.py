@@ -134,9 +134,9 @@ def table_of(dialect: Dialect, outcomes: dict[str, list[str]]) -> Iterator[str]:
 def test_a_cell_of_the_matrix(tried: Bench, dialect: Dialect, row: Row, mode: str) -> None:
     section = PAGE.read_text().partition(f"## {dialect.title}\n")[2].partition("\n## ")[0]
     (line,) = [line for line in section.splitlines() if line.startswith(f"| {row.name} |")]
-    place = list(dialect.modes).index(mode)
+    index = list(dialect.modes).index(mode)
     cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
-    assert cells[1 + place] == tried.outcome(dialect, row, mode), "run: python -m scripts.reference fields"
+    assert cells[1 + index] == tried.outcome(dialect, row, mode), "run: python -m scripts.reference fields"
     assert cells[-1] == row.remark
 
 

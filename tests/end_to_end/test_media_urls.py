@@ -39,13 +39,13 @@ def picture() -> Iterator[str]:
 @pytest.mark.parametrize("model", ["scripted.media-v1:0", "anthropic.claude-3-haiku-20240307-v1:0"])
 @pytest.mark.parametrize("location", [0, 1, 2])
 def test_a_public_picture_is_seen(
-    emulator_url: str, picture: str, monkeypatch: pytest.MonkeyPatch, model: str, place: int
+    emulator_url: str, picture: str, monkeypatch: pytest.MonkeyPatch, model: str, index: int
 ) -> None:
     monkeypatch.setattr(media, "is_public", lambda address: True)
     port = int(picture.split(":")[2].partition("/")[0])
     monkeypatch.setitem(media._PORTS, "of the picture", port)
     with gateway(emulator_url, fetch_media=True) as base:
-        path, body = endpoints(picture, model)[place]
+        path, body = endpoints(picture, model)[index]
         answer = httpx.post(base + path, json=body, headers=HEADERS)
         assert answer.status_code == 200, answer.text
         if model.startswith("scripted"):

@@ -271,7 +271,7 @@ def test_errors(
 
 @pytest.mark.parametrize("depth", [300, 600, 900, 950, 990, 3000, 100_000])
 @pytest.mark.parametrize("location", ["response_format", "tools", "new"])
-def test_no_depth_is_a_fault_of_ours(client: openai.OpenAI, gateway_url: str, depth: int, place: str) -> None:
+def test_no_depth_is_a_fault_of_ours(client: openai.OpenAI, gateway_url: str, depth: int, index: str) -> None:
     deep = '{"not":' * depth + "{}" + "}" * depth
     bodies = {
         "response_format": '"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":%s}}',
@@ -280,7 +280,7 @@ def test_no_depth_is_a_fault_of_ours(client: openai.OpenAI, gateway_url: str, de
     }
     body = (
         '{"model":"us.anthropic.claude-sonnet-4-6","messages":[{"role":"user","content":"x"}],'
-        + bodies[place] % deep
+        + bodies[index] % deep
         + "}"
     )
     answer = httpx.post(f"{gateway_url}/v1/chat/completions", content=body, headers={"Authorization": f"Bearer {KEY}"})

@@ -174,8 +174,8 @@ async def test_processes_take_turns_as_their_callers_came() -> None:
     end = asyncio.get_running_loop().time() + 1
     await asyncio.gather(
         *(
-            call_again_and_again(admission, place, end)
-            for place, admission in enumerate((here, there))
+            call_again_and_again(admission, permit, end)
+            for permit, admission in enumerate((here, there))
             for _ in range(5)
         )
     )

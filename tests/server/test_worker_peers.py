@@ -29,7 +29,7 @@ def measured(requests: int) -> Metrics:
 
 
 def test_each_sample_tells_its_process_and_each_metric_stands_once() -> None:
-    text = together({str(place): measured(place + 1).render().decode() for place in range(2)})
+    text = together({str(index): measured(index + 1).render().decode() for index in range(2)})
     families = [family.name for family in text_string_to_metric_families(text)]
     assert len(families) == len(set(families))
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -55,8 +55,8 @@ def channels() -> Iterator[list[Channel]]:
 
 async def test_any_process_answers_for_all(channels: list[Channel]) -> None:
     stops = [
-        Siblings(channels, place).answer(lambda place=place: f"# HELP a b\na {place}\n".encode())  # type: ignore[misc]
-        for place in (1, 2)
+        Siblings(channels, index).answer(lambda index=index: f"# HELP a b\na {index}\n".encode())  # type: ignore[misc]
+        for index in (1, 2)
     ]
     asking = Siblings(channels, 0)
     told = await asyncio.to_thread(asking.render, lambda: b"# HELP a b\na 0\n")

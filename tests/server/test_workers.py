@@ -141,10 +141,10 @@ def test_who_does_not_end_is_killed(watched: Callable[[int], Watched], tmp_path:
 
 
 @pytest.mark.parametrize("place", range(6))
-def test_it_ends_whenever_it_is_told_to(watched: Callable[[int], Watched], place: int) -> None:
+def test_it_ends_whenever_it_is_told_to(watched: Callable[[int], Watched], index: int) -> None:
     several = watched(3)
     until(lambda: bool(several.begun()))
-    time.sleep(place * 0.002)
+    time.sleep(index * 0.002)
     several.watcher.send_signal(signal.SIGTERM)
     assert several.watcher.wait(5) == 0
     assert not several.alive()

@@ -102,8 +102,8 @@ def test_memory_is_bounded_and_whoever_has_most_loses_the_oldest() -> None:
     async def run() -> None:
         store = MemoryResponses(10, most_bytes=80, clock=Clock())
         await store.put("small", "1", {"1": b"x"})
-        for place in range(8):
-            assert await store.put("large", f"{place}", {f"{place}": b"0123456789"})
+        for index in range(8):
+            assert await store.put("large", f"{index}", {f"{index}": b"0123456789"})
         assert await store.get("large", "0") is None
         assert await store.get("large", "1") == b"0123456789"
         assert await store.get("small", "1") == b"x"
@@ -126,10 +126,10 @@ def test_a_file_is_bounded_whoever_writes_it_and_whoever_has_most_loses_the_olde
         stores = [SqliteResponses(path, 1000, most_bytes=1_000_000, clock=clock) for _ in range(2)]
         one, other = stores
         await one.put("small", "1", {"1": b"x"})
-        for place in range(100):
+        for index in range(100):
             clock.now += 1
-            assert await stores[place % 2].put("large", f"{place}", {f"{place}": bytes(30_000)})
-        kept = [place for place in range(100) if await one.get("large", f"{place}")]
+            assert await stores[index % 2].put("large", f"{index}", {f"{index}": bytes(30_000)})
+        kept = [index for index in range(100) if await one.get("large", f"{index}")]
         assert kept == list(range(100 - len(kept), 100))
         assert 25 < len(kept) < 34
         assert await other.get("small", "1") == b"x"
@@ -149,7 +149,7 @@ def test_a_file_of_an_older_version_is_bounded_from_then_on(tmp_path: Path) -> N
             "create table responses (owner text not null, key text not null, grouped text not null,"
             " until real not null, entry blob not null, primary key (owner, key))"
         )
-        rows = [("large", f"{place}", f"{place}", 1000 + place, bytes(30_000)) for place in range(50)]
+        rows = [("large", f"{index}", f"{index}", 1000 + index, bytes(30_000)) for index in range(50)]
         connection.executemany("insert into responses values (?, ?, ?, ?, ?)", rows)
 
     async def run() -> None:
@@ -183,8 +183,8 @@ def test_no_request_reads_all_of_a_file(tmp_path: Path, monkeypatch: pytest.Monk
         store = SqliteResponses(path, 10, most_bytes=200_000)
         with monkeypatch.context() as patched:
             patched.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Told))
-            for place in range(50):
-                await store.put("a", f"{place}", {f"{place}": bytes(6000)})
+            for index in range(50):
+                await store.put("a", f"{index}", {f"{index}": bytes(6000)})
             await store.get("a", "1")
             await store.delete("a", "1")
         store.close()
@@ -214,14 +214,14 @@ def test_what_has_ended_goes_in_portions_so_that_no_put_waits_for_all_of_it(
 
     async def run() -> None:
         store = SqliteResponses(path, 10, patience=5, clock=clock)
-        for place in range(20):
-            await store.put("a", f"{place}", {f"{place}": b"x"})
+        for index in range(20):
+            await store.put("a", f"{index}", {f"{index}": b"x"})
         clock.now += 10
         monkeypatch.setattr(responses_sqlite, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 10))
         assert await store.put("a", "new", {"new": b"new"})
         assert 11 < left() < 20
-        for place in range(4):
-            assert await store.put("a", f"new {place}", {f"new {place}": b"new"})
+        for index in range(4):
+            assert await store.put("a", f"new {index}", {f"new {index}": b"new"})
         assert left() == 5
         store.close()
 
@@ -256,7 +256,7 @@ def test_a_locked_file_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("begin exclusive")
             begin = time.monotonic()
-            puts = (store.put("a", f"{place}", {f"{place}": b"x"}) for place in range(30))
+            puts = (store.put("a", f"{index}", {f"{index}": b"x"}) for index in range(30))
             outcomes = await asyncio.gather(*puts, return_exceptions=True)
             took = time.monotonic() - begin
         assert {type(outcome) for outcome in outcomes} == {Overloaded}
@@ -273,9 +273,9 @@ def test_a_file_is_shared_outlives_its_process_and_is_its_user_s_alone(tmp_path:
     async def run() -> None:
         one, other = SqliteResponses(path, 10), SqliteResponses(path, 10)
         await asyncio.gather(
-            *(store.put("a", f"{place}", {f"{place}": b"x"}) for place in range(20) for store in (one, other))
+            *(store.put("a", f"{index}", {f"{index}": b"x"}) for index in range(20) for store in (one, other))
         )
-        assert [await other.get("a", f"{place}") for place in range(20)] == [b"x"] * 20
+        assert [await other.get("a", f"{index}") for index in range(20)] == [b"x"] * 20
         assert await SqliteResponses(path, 10).get("a", "7") == b"x"
 
     asyncio.run(run())

@@ -70,9 +70,9 @@ def test_every_header_type_is_read() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 5, 9, 13, 20, -1])
-def test_a_flipped_bit_is_an_error(place: int) -> None:
+def test_a_flipped_bit_is_an_error(index: int) -> None:
     frame = bytearray(encode_frame({"name": "value"}, b"payload"))
-    frame[place] ^= 1
+    frame[index] ^= 1
     with pytest.raises(FrameError):
         FrameDecoder().feed(bytes(frame))
 

@@ -99,7 +99,7 @@ class Http1Transport:
     def _take_apart(self, url: str) -> tuple[Origin, str]:
         scheme, _, rest = url.partition("#")[0].partition("://")
         slash, query = rest.find("/"), rest.find("?")
-        end = min((place for place in (slash, query) if place >= 0), default=len(rest))
+        end = min((index for index in (slash, query) if index >= 0), default=len(rest))
         key, target = f"{scheme}://{rest[:end]}", rest[end:]
         origin = self._origins.get(key)
         if origin is None:

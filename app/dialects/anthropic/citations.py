@@ -32,9 +32,9 @@ def from_converse(citation: dict[str, Any]) -> dict[str, Any]:
     location = citation.get("location", {})
     for kind, member, names in _KINDS:
         if member in location:
-            place = {theirs: location[member].get(ours) for theirs, ours in names}
+            index = {theirs: location[member].get(ours) for theirs, ours in names}
             title = "document_title" if _is_document(kind) else "title"
-            made = {"type": kind, "cited_text": cited, title: citation.get("title"), **place}
+            made = {"type": kind, "cited_text": cited, title: citation.get("title"), **index}
             if kind == "search_result_location":
                 made["source"] = citation.get("source", "")
             if kind == "web_search_result_location":

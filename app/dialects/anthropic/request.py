@@ -59,7 +59,7 @@ def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
         if request.__dict__[name]:
             raise InvalidRequest("only Anthropic's own servers run this", param=name)
     body: ConverseRequest = {
-        "messages": [_message(message, f"messages[{place}]") for place, message in enumerate(request.messages)],
+        "messages": [_message(message, f"messages[{index}]") for index, message in enumerate(request.messages)],
         "inferenceConfig": _inference(request),
     }
     if system := _system(request):
@@ -97,22 +97,22 @@ def _ignored(request: MessagesRequest) -> list[str]:
     if request.thinking is not None and request.thinking.type == "disabled":
         ignored += ["output_config.effort"] if request.output_config and request.output_config.effort else []
     ignored += _ignored_within(request)
-    for place, tool in enumerate(request.tools or ()):
+    for index, tool in enumerate(request.tools or ()):
         if tool.defer_loading:
-            ignored.append(f"tools[{place}].defer_loading")
+            ignored.append(f"tools[{index}].defer_loading")
         if _is_tool_search(tool):
-            ignored.append(f"tools[{place}]")
+            ignored.append(f"tools[{index}]")
     return ignored
 
 
 def _ignored_within(request: MessagesRequest) -> Iterator[str]:
     """Cache points and citations of pieces that Converse gives no place for them."""
-    for place, text in enumerate(request.system if isinstance(request.system, list) else ()):
+    for index, text in enumerate(request.system if isinstance(request.system, list) else ()):
         if text.citations:
-            yield f"system[{place}].citations"
-    for place, message in enumerate(request.messages):
+            yield f"system[{index}].citations"
+    for index, message in enumerate(request.messages):
         for number, block in enumerate(message.content if isinstance(message.content, list) else ()):
-            path = f"messages[{place}].content[{number}]"
+            path = f"messages[{index}].content[{number}]"
             if _stays_behind(message, block):
                 yield path
             else:
@@ -188,9 +188,9 @@ def _message(message: Any, path: str) -> Message:
     if isinstance(message.content, str):
         return {"role": message.role, "content": [{"text": message.content}]}
     content: list[ContentBlock] = []
-    for place, block in enumerate(message.content):
+    for index, block in enumerate(message.content):
         if not _stays_behind(message, block):
-            content += _blocks(block, f"{path}.content[{place}]")
+            content += _blocks(block, f"{path}.content[{index}]")
     return {"role": message.role, "content": content}
 
 
@@ -237,14 +237,14 @@ def _blocks(block: Block, path: str) -> list[ContentBlock]:
 def _result(block: ToolResultBlock, path: str) -> list[ContentBlock]:
     """The result, and behind it the last cache point of its own or of its parts: it cannot hold any."""
     parts: list[Any] = [{"text": block.content}] if isinstance(block.content, str) and block.content else []
-    for place, part in enumerate(block.content if isinstance(block.content, list) else ()):
+    for index, part in enumerate(block.content if isinstance(block.content, list) else ()):
         match part:
             case ToolReferenceBlock():
                 parts.append({"text": f"The tool {part.tool_name} was found; it can be called."})
             case TextBlock():
                 parts += _blocks(part.model_copy(update={"citations": None}), path)
             case _:
-                parts += _blocks(part, f"{path}.content[{place}]")
+                parts += _blocks(part, f"{path}.content[{index}]")
     content: list[ToolResultContentBlock] = [part for part in parts if "cachePoint" not in part]
     points = [part for part in parts if "cachePoint" in part]
     if block.cache_control is not None:
@@ -257,9 +257,9 @@ def _result(block: ToolResultBlock, path: str) -> list[ContentBlock]:
 
 def _tool_config(request: MessagesRequest) -> ToolConfiguration | None:
     tools: list[Tool] = []
-    for place, tool in enumerate(request.tools or ()):
+    for index, tool in enumerate(request.tools or ()):
         if not _is_tool_search(tool):
-            tools.append({"toolSpec": _specification(tool, f"tools[{place}]")})
+            tools.append({"toolSpec": _specification(tool, f"tools[{index}]")})
         if tool.cache_control is not None and tools and "cachePoint" not in tools[-1]:
             point: Any = _cache_point(tool.cache_control)
             tools.append(point)

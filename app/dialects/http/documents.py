@@ -81,13 +81,13 @@ def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> s
     like a field of its own, as the type `text` is; then what comes behind it is a field of the same object.
     """
     path = ""
-    for place, step in enumerate(location, start=1):
-        if isinstance(value, dict) and value.get("type") == step and place < len(location) and location[place] in value:
+    for index, step in enumerate(location, start=1):
+        if isinstance(value, dict) and value.get("type") == step and index < len(location) and location[index] in value:
             continue
         if isinstance(step, int) and isinstance(value, list):
             path += f"[{step}]"
             value = value[step]
-        elif isinstance(value, dict) and (step in value or (is_missing and place == len(location))):
+        elif isinstance(value, dict) and (step in value or (is_missing and index == len(location))):
             path += f".{step}" if path else str(step)
             value = value.get(step)
     return path
@@ -100,9 +100,9 @@ def unknown_fields(document: Open) -> list[tuple[str, Any]]:
         if value is None:
             continue
         if isinstance(value, list):
-            for place, item in enumerate(value):
+            for index, item in enumerate(value):
                 if isinstance(item, Open):
-                    found += [(f"{name}[{place}].{path}", inside) for path, inside in unknown_fields(item)]
+                    found += [(f"{name}[{index}].{path}", inside) for path, inside in unknown_fields(item)]
         elif isinstance(value, Open):
             found += [(f"{name}.{path}", inside) for path, inside in unknown_fields(value)]
     return found

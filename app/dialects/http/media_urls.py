@@ -28,17 +28,17 @@ async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context
     """
     if fetcher is None:
         return
-    places = [*_places(document)]
-    if len(places) > _MOST:
-        raise InvalidRequest(f"no more than {_MOST} URLs are fetched", param=places[_MOST][0])
+    references = [*_places(document)]
+    if len(references) > _MOST:
+        raise InvalidRequest(f"no more than {_MOST} URLs are fetched", param=references[_MOST][0])
     at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room(context)
 
-    async def put(place: UpstreamLocation) -> None:
-        path, url, take = place
+    async def put(reference: UpstreamLocation) -> None:
+        path, url, take = reference
         async with at_once:
             take(await fetcher.fetch(url, path, room))
 
-    if places and (failure := await _failure_of(put(place) for place in places)):
+    if references and (failure := await _failure_of(put(reference) for reference in references)):
         raise failure
 
 
@@ -55,16 +55,16 @@ async def _failure_of(work: Iterable[Coroutine[Any, Any, None]]) -> Exception | 
 
 def _places(document: dict[str, Any]) -> Iterator[UpstreamLocation]:
     for root in ("messages", "input"):
-        for place, message in enumerate(listed(document.get(root))):
+        for reference, message in enumerate(listed(document.get(root))):
             for name in ("content", "output"):
                 if isinstance(message, dict):
-                    yield from _in_parts(message.get(name), f"{root}[{place}].{name}")
+                    yield from _in_parts(message.get(name), f"{root}[{reference}].{name}")
 
 
 def _in_parts(parts: Any, path: str) -> Iterator[UpstreamLocation]:
-    for place, part in enumerate(listed(parts)):
+    for reference, part in enumerate(listed(parts)):
         if isinstance(part, dict):
-            yield from _in_part(part, f"{path}[{place}]")
+            yield from _in_part(part, f"{path}[{reference}]")
 
 
 def _in_part(part: dict[str, Any], path: str) -> Iterator[UpstreamLocation]:

@@ -94,7 +94,7 @@ async def told(pieces: list[bytes], *, then_ends: bool) -> tuple[Outcome, Wire]:
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    ends = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    ends = sorted({index % (len(data) + 1) for index in places} | {0, len(data)})
     return [data[start:end] for start, end in itertools.pairwise(ends)]
 
 
@@ -135,9 +135,9 @@ def spoilt(draw: Any) -> bytes:
     """An answer with a few bytes changed, inserted or left out."""
     said = bytearray(draw(answers())[0])
     for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.integers(0, len(said) - 1))
+        index = draw(st.integers(0, len(said) - 1))
         new = draw(st.sampled_from([b"", b"\r", b"\n", b"\0", b" ", b":", b"0", b"f", b"\xff", b"\r\n", b",", b"\t"]))
-        said[place : place + draw(st.integers(0, 1))] = new
+        said[index : index + draw(st.integers(0, 1))] = new
         if not said:
             break
     return bytes(said)

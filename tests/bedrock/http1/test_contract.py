@@ -395,12 +395,12 @@ async def test_nothing_is_read_of_an_answer_that_was_given_up(transport: Transpo
 
 
 @pytest.mark.parametrize("place", ["head", "body", "whole body"])
-async def test_whoever_is_cancelled_closes_the_connection(transport: Transport, place: str) -> None:
+async def test_whoever_is_cancelled_closes_the_connection(transport: Transport, index: str) -> None:
     heard, gone = asyncio.Event(), asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        if place != "head":
+        if index != "head":
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
         heard.set()
         with contextlib.suppress(ConnectionError):
@@ -408,7 +408,7 @@ async def test_whoever_is_cancelled_closes_the_connection(transport: Transport, 
         gone.set()
 
     async with serve(handle) as port:
-        task = asyncio.create_task(outcome(transport, get(port), in_chunks=place == "body"))
+        task = asyncio.create_task(outcome(transport, get(port), in_chunks=index == "body"))
         await heard.wait()
         await asyncio.sleep(0.05)
         task.cancel()

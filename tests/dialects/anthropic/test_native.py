@@ -92,7 +92,7 @@ def test_an_event_that_could_not_pass_is_written_anew(text: bytes) -> None:
 
 
 def test_one_byte_at_a_time() -> None:
-    assert frames(*(STREAM[place : place + 1] for place in range(len(STREAM)))) == WHOLE
+    assert frames(*(STREAM[index : index + 1] for index in range(len(STREAM)))) == WHOLE
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=10))

@@ -121,10 +121,10 @@ async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewh
     with pytest.raises(PermissionRefused):
         await forward(BY_NAME["Converse"], pipeline, made)
     (target,) = pipeline.planner.plan("a.b")
-    assert not pipeline.failover.breakers.is_resting((target.model.raw, target.place, "converse"))
+    assert not pipeline.failover.breakers.is_resting((target.model.raw, target.index, "converse"))
     with pytest.raises(PermissionRefused):
         await pipeline.complete(context(), replace(CALL, model="a.b"))
-    assert pipeline.failover.breakers.is_resting((target.model.raw, target.place, "converse"))
+    assert pipeline.failover.breakers.is_resting((target.model.raw, target.index, "converse"))
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,8 @@ def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Mess
     content += _text_only(_blocks(message.content, path), path)
     if message.refusal:
         content.append({"text": message.refusal})
-    for place, call in enumerate(message.tool_calls or ()):
-        content.append({"toolUse": tools.tool_use(call, f"{path}.tool_calls[{place}]", ignored)})
+    for index, call in enumerate(message.tool_calls or ()):
+        content.append({"toolUse": tools.tool_use(call, f"{path}.tool_calls[{index}]", ignored)})
     return {"role": "assistant", "content": [*content, *controlled(message)]}
 
 
@@ -169,18 +169,18 @@ def _system_blocks(message: SystemMessage, path: str) -> list[SystemContentBlock
 
 
 def _text_only(blocks: list[ContentBlock], path: str) -> list[ContentBlock]:
-    for place, block in enumerate(blocks):
+    for index, block in enumerate(blocks):
         if "text" not in block and "cachePoint" not in block:
-            raise InvalidRequest("a message of this role holds only text", param=f"{path}.content[{place}]")
+            raise InvalidRequest("a message of this role holds only text", param=f"{path}.content[{index}]")
     return blocks
 
 
 def _tool_result(message: ToolMessage, path: str) -> list[ContentBlock]:
     """The result, and the cache points of its parts behind it: a result cannot hold any."""
     content, points = cache_points_last(_content(message, path))
-    for place, block in enumerate(content):
+    for index, block in enumerate(content):
         if "audio" in block:
-            raise InvalidRequest("a tool's result holds no audio", param=f"{path}.content[{place}]")
+            raise InvalidRequest("a tool's result holds no audio", param=f"{path}.content[{index}]")
     return [{"toolResult": {"toolUseId": message.tool_call_id, "content": content}}, *points]
 
 
@@ -194,8 +194,8 @@ def _blocks(content: Content, path: str) -> list[ContentBlock]:
     if isinstance(content, str):
         return [{"text": content}] if content else []
     blocks: list[ContentBlock] = []
-    for place, part in enumerate(content):
-        here = f"{path}.content[{place}]"
+    for index, part in enumerate(content):
+        here = f"{path}.content[{index}]"
         match part:
             case TextPart():
                 blocks += [{"text": part.text}] if part.text else []

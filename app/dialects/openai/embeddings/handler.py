@@ -103,7 +103,7 @@ def texts_of(request: EmbeddingRequest) -> list[str]:
     texts: list[Any] = [request.input] if isinstance(request.input, str) else list(request.input)
     if not 1 <= len(texts) <= _MOST_INPUTS:
         raise InvalidRequest(f"must hold 1 to {_MOST_INPUTS} texts", param="input")
-    for place, text in enumerate(texts):
+    for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidRequest(
                 "must be text: token ids are those of another model's tokenizer "
@@ -111,7 +111,7 @@ def texts_of(request: EmbeddingRequest) -> list[str]:
                 param="input",
             )
         if not text:
-            raise InvalidRequest("must not be empty", param=f"input[{place}]" if len(texts) > 1 else "input")
+            raise InvalidRequest("must not be empty", param=f"input[{index}]" if len(texts) > 1 else "input")
     return texts
 
 

@@ -163,7 +163,7 @@ async def _create(shared: _Responses, context: RequestContext) -> Answer:
     kept = KeptResponses(shared.store, context)
     earlier = await _earlier(kept, request.previous_response_id)
     sent = await _resolved(kept, request.input)
-    items = [*((KEPT, item) for item in earlier), *((f"input[{place}]", item) for place, item in enumerate(sent))]
+    items = [*((KEPT, item) for item in earlier), *((f"input[{index}]", item) for index, item in enumerate(sent))]
     known_as = pipeline.planner.known_as(request.model)
     # what is kept must hold its thoughts, so that the conversation can go on from it
     is_sealed = request.store is not False or SEALED in (request.include or ())
@@ -271,13 +271,13 @@ async def _resolved(kept: KeptResponses, sent: Any) -> list[Any]:
     if not isinstance(sent, list):
         return [] if sent is None else [{"role": "user", "content": sent}]
     items: list[Any] = []
-    for place, given in enumerate(sent):
+    for index, given in enumerate(sent):
         item = given
         if is_reference(item):
             item = await kept.item(str(item.get("id")))
             if item is None:
                 reason = f"the item {given.get('id')!r} is not kept here: send it whole, and store: false"
-                raise InvalidRequest(reason, param=f"input[{place}]")
+                raise InvalidRequest(reason, param=f"input[{index}]")
         items.append(item)
     return items
 

@@ -24,7 +24,7 @@ def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
         raise InvalidRequest(f"must be a number from 1 to {_MOST}", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("must be asc or desc", param="order")
-    listed = [_whole(item, place, response_id) for place, item in enumerate(items)]
+    listed = [_whole(item, index, response_id) for index, item in enumerate(items)]
     _tell_apart(listed, response_id)
     if order == "desc":
         listed.reverse()
@@ -43,25 +43,25 @@ def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
     }
 
 
-def _id_of(place: int, response_id: str) -> str:
-    return f"item_{place}_{response_id.removeprefix('resp_')}"
+def _id_of(index: int, response_id: str) -> str:
+    return f"item_{index}_{response_id.removeprefix('resp_')}"
 
 
 def _tell_apart(items: list[dict[str, Any]], response_id: str) -> None:
     """Give ids of their own to items whose id another has: what comes after an item must be plain."""
     seen: set[str] = set()
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         if item["id"] in seen:
-            item["id"] = _id_of(place, response_id)
+            item["id"] = _id_of(index, response_id)
         seen.add(item["id"])
 
 
-def _whole(item: Any, place: int, response_id: str) -> dict[str, Any]:
+def _whole(item: Any, index: int, response_id: str) -> dict[str, Any]:
     """An item with the members that a sender may leave out, and without a thought's own words to the model."""
     made = {name: value for name, value in item.items() if name != "encrypted_content"}
     made.setdefault("type", "message")
     if not isinstance(made.get("id"), str) or not made["id"]:
-        made["id"] = _id_of(place, response_id)
+        made["id"] = _id_of(index, response_id)
     if made["type"] == "message" and isinstance(made.get("content"), str):
         kind = "output_text" if made.get("role") == "assistant" else "input_text"
         made["content"] = [{"type": kind, "text": made["content"]}]

@@ -96,7 +96,7 @@ def to_native(
     paths: list[str] = []
     if isinstance(document.get("tools"), list):
         flat = [
-            each for place, tool in enumerate(document["tools"]) for each in _flat(tool, f"tools[{place}]", ignored)
+            each for index, tool in enumerate(document["tools"]) for each in _flat(tool, f"tools[{index}]", ignored)
         ]
         body["tools"], paths = [tool for _, tool, _ in flat], [path for path, _, _ in flat]
         plain = {text_in(tool, "name") for _, tool, namespace in flat if namespace is None}
@@ -164,12 +164,12 @@ def _flat(tool: Any, path: str, ignored: list[str]) -> Iterator[tuple[str, Any, 
     if not isinstance(outer, str) or not outer or not isinstance(inside, list):
         raise InvalidRequest("a namespace needs a name and tools", param=path)
     ignored += [f"{path}.{name}" for name, said in tool.items() if name not in _OF_NAMESPACES and said is not None]
-    for place, inner in enumerate(inside):
+    for index, inner in enumerate(inside):
         name = inner.get("name") if isinstance(inner, dict) else None
         if not isinstance(name, str) or inner.get("type") == "namespace":
-            raise InvalidRequest("a namespace holds tools with names", param=f"{path}.tools[{place}]")
+            raise InvalidRequest("a namespace holds tools with names", param=f"{path}.tools[{index}]")
         flat = flat_name(outer, name, f"{path}.name")
-        yield f"{path}.tools[{place}]", {**inner, "name": flat}, (outer, name)
+        yield f"{path}.tools[{index}]", {**inner, "name": flat}, (outer, name)
 
 
 def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[str, str]) -> dict[str, Any]:

@@ -58,10 +58,10 @@ def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier:
     body: ConverseRequest = {"messages": []}
     ignored = list(_ignored(request))
     system: list[Any] = [{"text": request.instructions}] if request.instructions else []
-    places = [(item, KEPT) for item in earlier]
-    places += [(item, f"input[{place}]") for place, item in enumerate(sent)]
-    answered = {item.call_id for item, _ in places if isinstance(item, OutputItem)}
-    for item, path in places:
+    references = [(item, KEPT) for item in earlier]
+    references += [(item, f"input[{index}]") for index, item in enumerate(sent)]
+    answered = {item.call_id for item, _ in references if isinstance(item, OutputItem)}
+    for item, path in references:
         if isinstance(item, FunctionCallItem | CustomCallItem) and _is_cut_off(item, answered):
             ignored.append(path)
         else:
@@ -180,8 +180,8 @@ def _blocks(content: str | list[Any], path: str, field: str = "content") -> list
     if isinstance(content, str):
         return [{"text": content}] if content else []
     blocks: list[ContentBlock] = []
-    for place, part in enumerate(content):
-        here = f"{path}.{field}[{place}]"
+    for index, part in enumerate(content):
+        here = f"{path}.{field}[{index}]"
         match part:
             case ImagePart():
                 if part.image_url is None:

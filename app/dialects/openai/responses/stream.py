@@ -71,7 +71,7 @@ class ResponseStream:
         return b"".join((*closing, self._event("response.failed", response=response)))
 
     def _in_order(self) -> list[dict[str, Any]]:
-        return [self._output[place] for place in sorted(self._output)]
+        return [self._output[index] for index in sorted(self._output)]
 
     def _event(self, kind: str, **members: Any) -> bytes:
         payload = json.dumps({"type": kind, "sequence_number": self._number, **members})
@@ -152,7 +152,7 @@ class ResponseStream:
 
     def _begin(self, index: int, item: "_Item") -> Iterable[bytes]:
         yield from self._close("completed")
-        item.place = self._places
+        item.index = self._places
         self._places += 1
         self._open[index] = item
         if item.kind == "message":
@@ -163,7 +163,7 @@ class ResponseStream:
             shown = image_item(item.id, None, "in_progress")
         else:
             shown = self._facts.call_item(item.id, item.call_id, item.name, "", "in_progress")
-        yield self._event("response.output_item.added", output_index=item.place, item=shown)
+        yield self._event("response.output_item.added", output_index=item.index, item=shown)
         if item.kind == "message":
             yield self._piece("response.content_part.added", item, content_index=0, part=text_part("", []))
 
@@ -202,11 +202,11 @@ class ResponseStream:
                 else:
                     yield self._piece("response.custom_tool_call_input.delta", item, delta=done["input"])
                     yield self._piece("response.custom_tool_call_input.done", item, input=done["input"])
-        self._output[item.place] = done
-        yield self._event("response.output_item.done", output_index=item.place, item=done)
+        self._output[item.index] = done
+        yield self._event("response.output_item.done", output_index=item.index, item=done)
 
     def _piece(self, kind: str, item: "_Item", **members: Any) -> bytes:
-        return self._event(kind, item_id=item.id, output_index=item.place, **members)
+        return self._event(kind, item_id=item.id, output_index=item.index, **members)
 
 
 class _Item:
@@ -221,7 +221,7 @@ class _Item:
         self.id = item_id
         self.call_id = call_id
         self.name = name
-        self.place = 0
+        self.index = 0
         self.pieces: list[str] = []
         self.citations: list[Any] = []
         self.annotations: list[dict[str, Any]] = []

@@ -60,8 +60,8 @@ class Choosing:
 def namespaces(request: ResponseRequest) -> Namespaces:
     """Namespace and name of the tools that have one, by the name that a model knows."""
     return {
-        flat_name(tool.name, inner.name, f"tools[{place}].name"): (tool.name, inner.name)
-        for place, tool in enumerate(request.tools or ())
+        flat_name(tool.name, inner.name, f"tools[{index}].name"): (tool.name, inner.name)
+        for index, tool in enumerate(request.tools or ())
         if tool.type == "namespace" and tool.name
         for inner in tool.tools or ()
         if inner.name and inner.type in _CALLABLE
@@ -71,8 +71,8 @@ def namespaces(request: ResponseRequest) -> Namespaces:
 def custom_names(request: ResponseRequest) -> frozenset[str]:
     """The custom tools, whose calls are unwrapped on the way back, by the names that a model knows."""
     return frozenset(
-        flat_name(namespace, tool.name, f"tools[{place}].name")
-        for place, outer in enumerate(request.tools or ())
+        flat_name(namespace, tool.name, f"tools[{index}].name")
+        for index, outer in enumerate(request.tools or ())
         for namespace, tool in ((None, outer), *((outer.name, inner) for inner in outer.tools or ()))
         if tool.type == "custom" and tool.name
     )
@@ -86,12 +86,12 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
     """
     tools: list[ConverseTool] = []
     names: set[str] = set()
-    for place, tool in enumerate(request.tools or ()):
-        declared = list(_declared(tool, f"tools[{place}]", ignored))
+    for index, tool in enumerate(request.tools or ()):
+        declared = list(_declared(tool, f"tools[{index}]", ignored))
         for each in declared:
             name = each["toolSpec"]["name"]
             if name in names:
-                raise InvalidRequest(f"the tool {name!r} is declared twice", param=f"tools[{place}]")
+                raise InvalidRequest(f"the tool {name!r} is declared twice", param=f"tools[{index}]")
             names.add(name)
         tools += declared
     choice = request.tool_choice
@@ -143,8 +143,8 @@ def _declared(tool: Tool, path: str, ignored: list[str], namespace: str | None =
             raise InvalidRequest("a namespace needs a name", param=f"{path}.name")
         if tool.description is not None:
             ignored.append(f"{path}.description")
-        for place, inner in enumerate(tool.tools or ()):
-            yield from _declared(inner, f"{path}.tools[{place}]", ignored, tool.name)
+        for index, inner in enumerate(tool.tools or ()):
+            yield from _declared(inner, f"{path}.tools[{index}]", ignored, tool.name)
     elif tool.type not in _CALLABLE:
         ignored.append(path)
     elif not tool.name:

@@ -133,11 +133,11 @@ def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
     }
     done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
     assert done == response["output"]
-    for place, item in enumerate(response["output"]):
+    for index, item in enumerate(response["output"]):
         pieces = "".join(
             event["delta"]
             for event in events
-            if event["type"].endswith(".delta") and event.get("output_index") == place
+            if event["type"].endswith(".delta") and event.get("output_index") == index
         )
         match item:
             case {"type": "message", "content": [{"text": text}]}:

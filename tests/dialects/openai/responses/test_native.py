@@ -32,7 +32,7 @@ SKY: Any = {
 
 def native(items: list[Any], **document: Any) -> tuple[dict[str, Any], dict[str, tuple[str, str]], list[str]]:
     body, namespaces, _, ignored = to_native(
-        document, [(f"input[{place}]", item) for place, item in enumerate(items)], SEAL
+        document, [(f"input[{index}]", item) for index, item in enumerate(items)], SEAL
     )
     return body, namespaces, ignored
 
@@ -57,7 +57,7 @@ def test_thoughts_are_opened_and_others_are_left_out() -> None:
     plain = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}
     body, _, ignored = native([*items, {**plain, "encrypted_content": "foreign"}])
     assert body["input"] == [{"type": "reasoning", "encrypted_content": "rsn_1"}, plain]
-    assert ignored == [f"input[{place}].encrypted_content" for place in (1, 2, 3, 4)]
+    assert ignored == [f"input[{index}].encrypted_content" for index in (1, 2, 3, 4)]
 
 
 def test_namespaces_in_tools_choices_and_calls() -> None:

@@ -133,7 +133,7 @@ REFUSED: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("body", "param"), REFUSED, ids=[f"{param}-{place}" for place, (_, param) in enumerate(REFUSED)]
+    ("body", "param"), REFUSED, ids=[f"{param}-{index}" for index, (_, param) in enumerate(REFUSED)]
 )
 def test_what_cannot_be_honoured_is_refused_by_the_name_of_its_field(body: Any, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
@@ -320,9 +320,9 @@ def test_a_thought_of_another_deployment_caller_or_model_stays_shut(other: Seal)
 @given(st.data())
 def test_a_seal_that_was_touched_stays_shut(data: st.DataObject) -> None:
     sealed = SEAL.close(THOUGHT)
-    place = data.draw(st.integers(0, len(sealed) - 1))
-    letter = data.draw(st.characters().filter(lambda each: each != sealed[place]))
-    opened = SEAL.open(sealed[:place] + letter + sealed[place + 1 :])
+    index = data.draw(st.integers(0, len(sealed) - 1))
+    letter = data.draw(st.characters().filter(lambda each: each != sealed[index]))
+    opened = SEAL.open(sealed[:index] + letter + sealed[index + 1 :])
     # base64 has letters whose last bits mean nothing
     assert opened is None or opened == THOUGHT
 
