@@ -1,4 +1,4 @@
-"""RouteTable that are found by their paths, where the router would try one route after the other: a tenth of a request."""
+"""Finds endpoints by their paths without asking one route after the other, which costs a tenth of a request."""
 
 from collections import Counter
 from collections.abc import Iterable
