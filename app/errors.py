@@ -126,14 +126,14 @@ class ContextTooLong(InvalidRequest):
 
 
 class ModelDiffers(InvalidRequest):
-    """The model takes less than was thought: `facts` are what it tells of its traits, by their names.
+    """The model takes less than was thought: `facts` are what it tells of its capabilities, by their names.
 
     `is_lasting` tells whether they hold for other calls too.
     """
 
-    def __init__(self, message: str, facts: Mapping[str, Any] | None = None, *, is_lasting: bool = False) -> None:
+    def __init__(self, message: str, values: Mapping[str, Any] | None = None, *, is_lasting: bool = False) -> None:
         super().__init__(message)
-        self.facts, self.is_lasting = facts or {}, is_lasting
+        self.values, self.is_lasting = values or {}, is_lasting
 
 
 class BodyTooLarge(InvalidRequest):

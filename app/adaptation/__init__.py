@@ -15,7 +15,7 @@ from app.adaptation.structured_output import tailor_output
 from app.adaptation.tools import tailor_tools
 from app.adaptation.turn_alternation import tailor_turns
 from app.converse.call import ModelCall
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 
 PASSES: tuple[Callable[[Draft], None], ...] = (
     tailor_length,
@@ -30,13 +30,13 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
 )
 
 
-def tailor(call: ModelCall, traits: Traits) -> Draft:
+def tailor(call: ModelCall, capabilities: Capabilities) -> Draft:
     """The body that this model accepts, what was repaired on the way, and how to undo it in the reply.
 
     Raises:
         InvalidRequest: the model cannot take what the call holds, with the path of the field.
     """
-    draft = Draft.of(call, traits)
+    draft = Draft.of(call, capabilities)
     for tailor_pass in PASSES:
         tailor_pass(draft)
     return draft

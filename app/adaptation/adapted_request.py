@@ -10,7 +10,7 @@ from app.adaptation.schemas import Inliner
 from app.converse.call import Intent, ModelCall
 from app.converse.content import ContentBlock
 from app.converse.request import ConverseRequest
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 
 Role = Literal["user", "assistant", "system"]
 
@@ -29,7 +29,7 @@ class Draft(Struct):
 
     body: ConverseRequest
     intent: Intent
-    traits: Traits
+    capabilities: Capabilities
     repaired: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     undo: Undo = field(default_factory=Undo)
@@ -38,11 +38,11 @@ class Draft(Struct):
     inliner: Inliner = field(default_factory=Inliner)
 
     @classmethod
-    def of(cls, call: ModelCall, traits: Traits) -> "Draft":
+    def of(cls, call: ModelCall, capabilities: Capabilities) -> "Draft":
         """The untouched draft of a call."""
         body = call.converse.copy()
         body.setdefault("messages", [])
-        return cls(body, call.intent, traits, names=call.names)
+        return cls(body, call.intent, capabilities, names=call.names)
 
     def repair(self, what: str) -> None:
         """Name a repair, once."""
@@ -83,7 +83,7 @@ class NativeDraft(Struct):
     """A body of a model's own format on its way to it; `ignored` and `repaired` as those of `Draft`."""
 
     body: dict[str, Any]
-    traits: Traits
+    capabilities: Capabilities
     ignored: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
 

@@ -25,17 +25,17 @@ _EFFORT = "high"
 
 def fit_to_claude(draft: NativeDraft) -> None:
     """Make a body's length, thinking, sampling and choice of tools what this Claude takes."""
-    body, traits = draft.body, draft.traits
+    body, capabilities = draft.body, draft.capabilities
     most = body.get("max_tokens")
-    if isinstance(most, int) and most > traits.most_output:
-        _shorten(draft, traits.most_output)
+    if isinstance(most, int) and most > capabilities.most_output:
+        _shorten(draft, capabilities.most_output)
     if "thinking" in body or "output_config" in body:
         _fit_thinking(draft)
     if text_in(body.get("tool_choice"), "type") in _FORCED:
         _fit_choice(draft)
-    if not traits.sampling:
+    if not capabilities.sampling:
         _leave_out(draft, *_SAMPLING)
-    elif not traits.temperature_with_top_p and "temperature" in body:
+    elif not capabilities.temperature_with_top_p and "temperature" in body:
         _leave_out(draft, "top_p")
 
 
@@ -52,20 +52,20 @@ def _shorten(draft: NativeDraft, most: int) -> None:
 
 
 def _fit_thinking(draft: NativeDraft) -> None:
-    body, traits = draft.body, draft.traits
+    body, capabilities = draft.body, draft.capabilities
     effort = _fit_effort(draft)
     thinking: Any = body.get("thinking")
-    match text_in(thinking, "type"), traits.reasoning:
+    match text_in(thinking, "type"), capabilities.reasoning:
         case "disabled", "none":
             del body["thinking"]
             return
         case (("enabled" | "adaptive" | "between_tools"), "none"):
             del body["thinking"]
-        case "disabled", _ if traits.thinks_unasked == "always":
+        case "disabled", _ if capabilities.thinks_unasked == "always":
             del body["thinking"]
-        case "between_tools", _ if traits.thinks_unasked != "always":
+        case "between_tools", _ if capabilities.thinks_unasked != "always":
             body["thinking"] = {"type": "disabled"}
-        case "enabled", "adaptive" if traits.adaptive_only:
+        case "enabled", "adaptive" if capabilities.adaptive_only:
             body["thinking"] = {"type": "adaptive", "display": text_in(thinking, "display") or "summarized"}
             budget = thinking.get("budget_tokens")
             if not effort and isinstance(budget, int):
@@ -86,7 +86,7 @@ def _fit_thinking(draft: NativeDraft) -> None:
 def _fit_effort(draft: NativeDraft) -> str:
     """The effort that the caller wants, which is left out or lowered where the model does not know it."""
     effort = text_in(draft.body.get("output_config"), "effort")
-    if effort and (known := effort_known(effort, draft.traits)) != effort:
+    if effort and (known := effort_known(effort, draft.capabilities)) != effort:
         _put_effort(draft, known)
         draft.repair("reasoning_effort")
     return effort
@@ -105,7 +105,7 @@ def _calm(draft: NativeDraft) -> None:
     supported when thinking is disabled on this model" (claude-code#83364, of Opus 5).
     """
     is_told_not_to = text_in(draft.body.get("thinking"), "type") in ("disabled", "between_tools")
-    if draft.traits.thinks_unasked == "no" or not is_told_not_to:
+    if draft.capabilities.thinks_unasked == "no" or not is_told_not_to:
         return
     if text_in(draft.body.get("output_config"), "effort") in ("xhigh", "max"):
         _put_effort(draft, "high")
@@ -114,10 +114,10 @@ def _calm(draft: NativeDraft) -> None:
 
 def _fit_choice(draft: NativeDraft) -> None:
     """Force no tool where the model takes none, and have it not think where it would unasked and then take none."""
-    body, traits = draft.body, draft.traits
+    body, capabilities = draft.body, draft.capabilities
     choice: Any = body["tool_choice"]
-    if traits.tool_choices.issuperset(_FORCED):
-        if traits.thinks_unasked == "yes" and not traits.forced_with_thoughts and "thinking" not in body:
+    if capabilities.tool_choices.issuperset(_FORCED):
+        if capabilities.thinks_unasked == "yes" and not capabilities.forced_with_thoughts and "thinking" not in body:
             body["thinking"] = {"type": "disabled"}
             _calm(draft)
             draft.repair("reasoning_effort")
@@ -195,7 +195,7 @@ def _is_refused_as_prefill(blocks: list[Any], draft: NativeDraft) -> bool:
     """True of thoughts alone, which a Claude that goes on from no message takes for one, whatever stands behind them
     (hermes-agent#105780).
     """
-    return draft.traits.prefill == "refused" and all(text_in(block, "type") in THOUGHTS for block in blocks)
+    return draft.capabilities.prefill == "refused" and all(text_in(block, "type") in THOUGHTS for block in blocks)
 
 
 def _without_images(blocks: list[Any], path: str, draft: NativeDraft) -> list[Any]:
@@ -213,7 +213,7 @@ def _is_no_thought_or_welcome(block: Any, role: str, draft: NativeDraft) -> bool
     if kind not in THOUGHTS:
         return True
     is_whole = kind != "thinking" or bool(block.get("signature"))
-    return role == "assistant" and draft.traits.reasoning != "none" and is_whole
+    return role == "assistant" and draft.capabilities.reasoning != "none" and is_whole
 
 
 def without_blanks(blocks: list[Any], draft: NativeDraft) -> list[Any]:

@@ -18,16 +18,16 @@ def tailor_caching(draft: Draft) -> None:
 
     Of too many, the last stay: each covers all that stands before it.
     """
-    if not draft.traits.caching:
+    if not draft.capabilities.caching:
         _map_points(draft, lambda _: None)
         return
-    if not draft.traits.tool_caching and "toolConfig" in draft.body:
+    if not draft.capabilities.tool_caching and "toolConfig" in draft.body:
         config = draft.body["toolConfig"]
         tools = [tool for tool in config["tools"] if "cachePoint" not in tool]
         if len(tools) < len(config["tools"]):
             draft.body["toolConfig"] = {**config, "tools": tools}
             draft.repair("cache_points")
-    _map_points(draft, _Shortening(draft.traits.cache_ttl))
+    _map_points(draft, _Shortening(draft.capabilities.cache_ttl))
     surplus = _count(draft) - _MAX_POINTS
 
     def without_surplus(point: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from app.errors import InvalidRequest, UpstreamFailed
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 
 _NOVA_PURPOSES = {
     "search_query": "GENERIC_RETRIEVAL",
@@ -38,26 +38,26 @@ class EmbeddingDraft(Struct):
     ignored: list[str] = field(default_factory=list)
 
 
-def tailor_embeddings(call: EmbeddingCall, traits: Traits) -> EmbeddingDraft:
+def tailor_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> EmbeddingDraft:
     """The bodies that this model's family takes.
 
     Raises:
         InvalidRequest: the model embeds nothing, or not with so many dimensions.
     """
-    if not traits.embedding:
+    if not capabilities.embedding:
         raise InvalidRequest(
             "this model makes no embeddings: name one that does, or have EMBEDDING_MODEL_ID set", param="model"
         )
-    if call.dimensions is not None and call.dimensions not in traits.embedding_sizes:
-        sizes = ", ".join(map(str, sorted(traits.embedding_sizes)))
+    if call.dimensions is not None and call.dimensions not in capabilities.embedding_sizes:
+        sizes = ", ".join(map(str, sorted(capabilities.embedding_sizes)))
         raise InvalidRequest(f"this model's vectors have {sizes} dimensions", param="dimensions")
     # a model with one size knows no field for it
-    size = call.dimensions if len(traits.embedding_sizes) > 1 else None
+    size = call.dimensions if len(capabilities.embedding_sizes) > 1 else None
     batches = [
-        call.texts[start : start + traits.embedding_batch]
-        for start in range(0, len(call.texts), traits.embedding_batch)
+        call.texts[start : start + capabilities.embedding_batch]
+        for start in range(0, len(call.texts), capabilities.embedding_batch)
     ]
-    match traits.embedding:
+    match capabilities.embedding:
         case "texts":
             return EmbeddingDraft([_cohere(batch, size, call.purpose or "search_document") for batch in batches])
         case "singleEmbeddingParams":

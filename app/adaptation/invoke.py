@@ -26,7 +26,7 @@ from app.adaptation.schemas import without_unions
 from app.adaptation.tool_loops import beginning_of_loop
 from app.converse.call import NativeCall
 from app.errors import InvalidRequest
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 from app.wire.documents import listed, text_in
 
 _VERSION = "bedrock-2023-05-31"
@@ -51,7 +51,9 @@ class InvokeDraft(NativeDraft):
     ids: CallIds | None = None
 
 
-def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] = frozenset()) -> InvokeDraft:
+def tailor_invoke(
+    call: NativeCall, capabilities: Capabilities, also_passed: frozenset[str] = frozenset()
+) -> InvokeDraft:
     """The body that this model's InvokeModel takes.
 
     Args:
@@ -67,7 +69,7 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
     asked = [*betas, *strings]
     kept, dropped = filter_betas(asked, also_passed)
     body = {name: value for name, value in document.items() if name in _FIELDS and value is not None}
-    draft = InvokeDraft(body, traits, betas=kept)
+    draft = InvokeDraft(body, capabilities, betas=kept)
     if not document.keys() <= _KNOWN:
         draft.ignored += [name for name, value in document.items() if name not in _KNOWN and value is not None]
     draft.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
@@ -75,7 +77,7 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
         draft.ignored.append("anthropic_beta")
     _tailor_edits(draft)
     fit_to_claude(draft)
-    if traits.budget_and_effort and text_in(body.get("output_config"), "effort"):
+    if capabilities.budget_and_effort and text_in(body.get("output_config"), "effort"):
         _add_beta(draft, EFFORT)
     _tailor_messages(draft, document.get("cache_control"))
     _tailor_tools(draft)
@@ -85,7 +87,7 @@ def tailor_invoke(call: NativeCall, traits: Traits, also_passed: frozenset[str] 
     if "system" in body and (body["system"] == [] or is_blank(body["system"])):
         del body["system"]
         draft.repair("blank_text")
-    is_newest = version == _NEWEST_VERSION and traits.newest_version
+    is_newest = version == _NEWEST_VERSION and capabilities.newest_version
     body["anthropic_version"] = _NEWEST_VERSION if is_newest else _VERSION
     if draft.betas:
         body["anthropic_beta"] = draft.betas
@@ -116,7 +118,7 @@ def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
     fitted = [_message(message, index, draft, takes_output) for index, message in enumerate(messages)]
     if _NOTHING in fitted:  # neighbours of one role are one turn to Claude
         fitted = [message for message in fitted if message is not _NOTHING]
-    if not draft.traits.system_turns:
+    if not draft.capabilities.system_turns:
         fitted = _without_system_turns(fitted, draft)
     if cache_control is not None:
         _cache_last_block(fitted, cache_control, draft)
@@ -202,7 +204,7 @@ def _cacheable(block: Any, path: str, draft: InvokeDraft) -> Any:
 
 
 def _control(control: dict[str, Any], path: str, draft: InvokeDraft) -> dict[str, Any]:
-    known = {"type", "ttl"} if draft.traits.cache_ttl else {"type"}
+    known = {"type", "ttl"} if draft.capabilities.cache_ttl else {"type"}
     given = {name: value for name, value in control.items() if value is not None}
     if "ttl" in given and "ttl" not in known:
         draft.repair("cache_ttl")
@@ -282,10 +284,10 @@ def _tool(tool: Any, path: str, draft: InvokeDraft) -> Any:
         tool = {**custom, **{name: value for name, value in tool.items() if name != "custom"}}
     tool = _cacheable(tool, path, draft).copy()
     tool.pop("eager_input_streaming", None)
-    if not draft.traits.strict_tools and tool.pop("strict", False):
+    if not draft.capabilities.strict_tools and tool.pop("strict", False):
         draft.repair("strict")
     schema = tool.get("input_schema")
-    if isinstance(schema, dict) and not draft.traits.top_level_unions:
+    if isinstance(schema, dict) and not draft.capabilities.top_level_unions:
         tool["input_schema"] = without_unions(schema)
         if tool["input_schema"] is not schema:
             draft.repair("tool_schema")

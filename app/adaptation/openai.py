@@ -7,20 +7,20 @@ from typing import Any
 
 from app.adaptation.adapted_request import NativeDraft
 from app.converse.call import NativeCall
-from app.models.capabilities import Surface, Traits
+from app.models.capabilities import Capabilities, Surface
 from app.wire.documents import text_in
 
 _OF_CALLERS = frozenset({"function", "custom"})
 _SEALED = "reasoning.encrypted_content"
 
 
-def tailor_responses(call: NativeCall, surface: Surface, traits: Traits) -> NativeDraft:
+def tailor_responses(call: NativeCall, surface: Surface, capabilities: Capabilities) -> NativeDraft:
     """The body that the surface takes for a response. The call's document is left alone."""
-    draft = NativeDraft({name: value for name, value in call.document.items() if value is not None}, traits)
+    draft = NativeDraft({name: value for name, value in call.document.items() if value is not None}, capabilities)
     tools = draft.body.get("tools")
     if surface == "openai" and isinstance(tools, list):
         _leave_out_hosted(draft, tools, call.tool_paths)
-    if call.keep_thoughts and traits.encrypted_thoughts:
+    if call.keep_thoughts and capabilities.encrypted_thoughts:
         wanted = draft.body.get("include")
         given: list[Any] = wanted if isinstance(wanted, list) else []
         draft.body["include"] = given if _SEALED in given else [*given, _SEALED]
@@ -57,7 +57,7 @@ def _is_of_callers(tool: Any) -> bool:
     return text_in(tool, "type") in _OF_CALLERS
 
 
-def tailor_chat(call: NativeCall, _: Surface, traits: Traits) -> NativeDraft:
+def tailor_chat(call: NativeCall, _: Surface, capabilities: Capabilities) -> NativeDraft:
     """The body that the surface takes for a chat completion, asked to tell its tokens. The document is left alone.
 
     Nothing is kept at Bedrock, whose store is the account's.
@@ -66,4 +66,4 @@ def tailor_chat(call: NativeCall, _: Surface, traits: Traits) -> NativeDraft:
     if body.get("stream"):
         options = body.get("stream_options")
         body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return NativeDraft(body, traits, ignored=["store"] if call.document.get("store") else [])
+    return NativeDraft(body, capabilities, ignored=["store"] if call.document.get("store") else [])

@@ -15,7 +15,7 @@ from app.adaptation.tool_loops import beginning_of_loop
 from app.adaptation.tools import unforce
 from app.converse.content import ContentBlock
 from app.converse.request import Message
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 
 _MIN_BUDGET = 1024
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000}
@@ -29,7 +29,7 @@ def tailor_reasoning_history(draft: Draft) -> None:
     messages: list[Message] = []
     for message in draft.body["messages"]:
         kept = [block for block in message["content"] if _is_welcome(block, message["role"], draft)]
-        if draft.traits.prefill == "refused" and all("reasoningContent" in block for block in kept):
+        if draft.capabilities.prefill == "refused" and all("reasoningContent" in block for block in kept):
             kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
         if len(kept) < len(message["content"]):
             draft.repair("reasoning")
@@ -43,7 +43,7 @@ def _is_welcome(block: ContentBlock, role: Role, draft: Draft) -> bool:
         return True
     is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
     # "User messages cannot contain reasoning content"
-    return role == "assistant" and draft.traits.reasoning_history == "signed" and is_whole
+    return role == "assistant" and draft.capabilities.reasoning_history == "signed" and is_whole
 
 
 def tailor_reasoning(draft: Draft) -> None:
@@ -51,31 +51,31 @@ def tailor_reasoning(draft: Draft) -> None:
     _ask_to_think(draft)
     fields: Any = draft.body.get("additionalModelRequestFields", {})
     asked = fields.get("thinking")
-    thinks = draft.traits.thinks_unasked != "no" if asked is None else asked["type"] != "disabled"
-    if thinks and draft.traits.thinking_tokens:
-        draft.ask_for(draft.traits.thinking_tokens)
+    thinks = draft.capabilities.thinks_unasked != "no" if asked is None else asked["type"] != "disabled"
+    if thinks and draft.capabilities.thinking_tokens:
+        draft.ask_for(draft.capabilities.thinking_tokens)
 
 
 def _ask_to_think(draft: Draft) -> None:
     effort = draft.intent.effort
     if effort is None:
-        thinks_unasked = draft.traits.reasoning == "adaptive" and draft.traits.thinks_unasked == "yes"
-        if thinks_unasked and not draft.traits.forced_with_thoughts and _is_tool_forced(draft):
+        thinks_unasked = draft.capabilities.reasoning == "adaptive" and draft.capabilities.thinks_unasked == "yes"
+        if thinks_unasked and not draft.capabilities.forced_with_thoughts and _is_tool_forced(draft):
             draft.add_field("thinking", {"type": "disabled"})
             draft.repair("reasoning_effort")
         return
     if effort == "none":
         _think_not(draft)
         return
-    match draft.traits.reasoning:
+    match draft.capabilities.reasoning:
         case "none":
             draft.ignore("reasoning_effort")
         case "budget":
             _think_by_budget(draft, draft.intent.thinking_budget or _BUDGETS[effort])
         case "adaptive":
-            shown = {"display": "summarized"} if draft.traits.thinking_display else {}
+            shown = {"display": "summarized"} if draft.capabilities.thinking_display else {}
             draft.add_field("thinking", {"type": "adaptive", **shown})
-            draft.add_field("output_config", {"effort": effort_known(effort, draft.traits)})
+            draft.add_field("output_config", {"effort": effort_known(effort, draft.capabilities)})
             _make_room(draft)
         case "max_effort":
             most = _THREE_STEPS.get(effort, effort)
@@ -91,8 +91,8 @@ def _ask_to_think(draft: Draft) -> None:
 
 
 def _think_not(draft: Draft) -> None:
-    match draft.traits.thinks_unasked:
-        case "yes" if draft.traits.reasoning == "nested":
+    match draft.capabilities.thinks_unasked:
+        case "yes" if draft.capabilities.reasoning == "nested":
             draft.add_field("reasoning", {"effort": "none"})
         case "yes":
             draft.add_field("thinking", {"type": "disabled"})
@@ -122,13 +122,13 @@ def budget_for(effort: str, limit: int | None) -> int:
     return budget if budget >= _MIN_BUDGET else 0
 
 
-def effort_known(effort: str, traits: Traits) -> str:
+def effort_known(effort: str, capabilities: Capabilities) -> str:
     """The effort of Anthropic's that a model knows, no higher than the one that is wanted; nothing if it knows none."""
-    if traits.budget_and_effort:
+    if capabilities.budget_and_effort:
         return _THREE_STEPS.get(effort, effort)
-    if traits.reasoning != "adaptive":
+    if capabilities.reasoning != "adaptive":
         return ""
-    return (_FIVE_STEPS if traits.extra_high_effort else _FOUR_STEPS).get(effort, effort)
+    return (_FIVE_STEPS if capabilities.extra_high_effort else _FOUR_STEPS).get(effort, effort)
 
 
 def _is_amid_loop_without_thought(draft: Draft) -> bool:
@@ -147,7 +147,7 @@ def _is_amid_loop_without_thought(draft: Draft) -> bool:
 def _make_room(draft: Draft) -> None:
     """Thinking goes with no temperature, with no topP below 0.95 (forgecode#3472), and with no forced tool."""
     _leave_out(draft, temperature="temperature", topP="top_p")
-    if "toolConfig" in draft.body and not draft.traits.forced_with_thoughts:
+    if "toolConfig" in draft.body and not draft.capabilities.forced_with_thoughts:
         unforce(draft)
 
 

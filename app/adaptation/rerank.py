@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from app.errors import InvalidRequest, UpstreamFailed
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 
 _LARGEST_SCORE = 1e9  # scores are between 0 and 1; this bound tells nonsense, not a number and infinity
 
@@ -19,19 +19,19 @@ class RerankCall(Struct, frozen=True):
     top: int | None = None
 
 
-def tailor_rerank(call: RerankCall, traits: Traits) -> dict[str, Any]:
+def tailor_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]:
     """The body that this model takes.
 
     Raises:
         InvalidRequest: the model sorts nothing.
     """
-    if not traits.rerank:
+    if not capabilities.rerank:
         raise InvalidRequest("this model does not rerank: name one that does", param="model")
     body: dict[str, Any] = {"query": call.query, "documents": call.documents}
     # an answer with none left out is asked for by number: not every model gives all unasked
     body["top_n"] = len(call.documents) if call.top is None else min(call.top, len(call.documents))
-    if traits.rerank_version:
-        body["api_version"] = traits.rerank_version
+    if capabilities.rerank_version:
+        body["api_version"] = capabilities.rerank_version
     return body
 
 

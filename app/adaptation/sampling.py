@@ -13,8 +13,8 @@ from app.errors import InvalidRequest
 def tailor_length(draft: Draft) -> None:
     """Ask for no more than the model gives, before anything is derived of it, such as a budget of thoughts."""
     config = draft.body.get("inferenceConfig", {})
-    if config.get("maxTokens", 0) > draft.traits.most_output:
-        draft.body["inferenceConfig"] = {**config, "maxTokens": draft.traits.most_output}
+    if config.get("maxTokens", 0) > draft.capabilities.most_output:
+        draft.body["inferenceConfig"] = {**config, "maxTokens": draft.capabilities.most_output}
         draft.repair("max_tokens")
 
 
@@ -33,12 +33,12 @@ def tailor_sampling(draft: Draft) -> None:
     if config.get("temperature", 0.0) > 1:
         config["temperature"] = 1.0
         draft.repair("temperature")
-    if not draft.traits.sampling:
+    if not draft.capabilities.sampling:
         if config.pop("temperature", None) is not None:
             draft.repair("temperature")
         if config.pop("topP", None) is not None:
             draft.repair("top_p")
-    if not draft.traits.temperature_with_top_p and "temperature" in config and "topP" in config:
+    if not draft.capabilities.temperature_with_top_p and "temperature" in config and "topP" in config:
         del config["topP"]
         draft.repair("top_p")
     stops = config.get("stopSequences")
@@ -46,8 +46,8 @@ def tailor_sampling(draft: Draft) -> None:
         kept = [stop for stop in stops if stop.strip()]
         if len(kept) < len(stops):
             draft.repair("stop")
-        if len(kept) > draft.traits.max_stop_sequences:
-            most = draft.traits.max_stop_sequences
+        if len(kept) > draft.capabilities.max_stop_sequences:
+            most = draft.capabilities.max_stop_sequences
             words = f"at most {most}" if most else "no"
             raise InvalidRequest(f"this model takes {words} stop sequences", param=draft.path("stop"))
         if kept:
@@ -64,8 +64,8 @@ def _choose_from(draft: Draft, top_k: int) -> None:
     """Say top_k in the model's own words; a model that thinks takes none (contracts 6)."""
     fields: Any = draft.body.get("additionalModelRequestFields", {})
     thinking = fields.get("thinking", {}).get("type", "disabled")
-    match draft.traits.top_k:
-        case "field" if draft.traits.sampling and thinking == "disabled":
+    match draft.capabilities.top_k:
+        case "field" if draft.capabilities.sampling and thinking == "disabled":
             draft.add_field("top_k", top_k)
         case "field":
             draft.repair("top_k")

@@ -30,8 +30,8 @@ def tailor_output(draft: Draft) -> None:
     except json.JsonError:
         where = draft.path("response_format.json_schema.schema")
         raise InvalidRequest("the schema is nested too deeply", param=where) from None
-    grammar = grammar_of(schema) if draft.traits.structured == "native" else None
-    match draft.traits.structured:
+    grammar = grammar_of(schema) if draft.capabilities.structured == "native" else None
+    match draft.capabilities.structured:
         case "native" if grammar is not None and _fits(draft, grammar):
             if grammar != schema:
                 _put_grammar(draft, definition, grammar)
@@ -43,7 +43,7 @@ def tailor_output(draft: Draft) -> None:
 
 def _fits(draft: Draft, grammar: Any) -> bool:
     """True if the grammar goes with those of the tools, where the model takes only so much of all."""
-    return not draft.traits.bounded_grammar or fit_together([grammar, *draft.grammars], len(draft.grammars))
+    return not draft.capabilities.bounded_grammar or fit_together([grammar, *draft.grammars], len(draft.grammars))
 
 
 def _put_grammar(draft: Draft, definition: JsonSchemaDefinition, grammar: Any) -> None:
@@ -56,10 +56,10 @@ def _put_grammar(draft: Draft, definition: JsonSchemaDefinition, grammar: Any) -
 
 
 def _may_force_tool(draft: Draft, schema: Any) -> bool:
-    is_thinking = draft.intent.effort not in (None, "none") and draft.traits.reasoning != "none"
-    can_be_forced = draft.traits.tools and bool(draft.traits.tool_choices)
+    is_thinking = draft.intent.effort not in (None, "none") and draft.capabilities.reasoning != "none"
+    can_be_forced = draft.capabilities.tools and bool(draft.capabilities.tool_choices)
     is_object = isinstance(schema, dict) and schema.get("type") == "object"
-    is_object = is_object and (draft.traits.top_level_unions or without_unions(schema) is schema)
+    is_object = is_object and (draft.capabilities.top_level_unions or without_unions(schema) is schema)
     return can_be_forced and is_object and not is_thinking and "toolConfig" not in draft.body
 
 
@@ -71,11 +71,11 @@ def _force_answer_tool(draft: Draft, definition: JsonSchemaDefinition, schema: A
                 "toolSpec": {
                     "name": ANSWER_TOOL,
                     "description": description,
-                    "inputSchema": {"json": draft.inliner.bare(schema) if draft.traits.bare_schemas else schema},
+                    "inputSchema": {"json": draft.inliner.bare(schema) if draft.capabilities.bare_schemas else schema},
                 }
             }
         ],
-        "toolChoice": {"tool": {"name": ANSWER_TOOL}} if "tool" in draft.traits.tool_choices else {"any": {}},
+        "toolChoice": {"tool": {"name": ANSWER_TOOL}} if "tool" in draft.capabilities.tool_choices else {"any": {}},
     }
     draft.undo.answer_tool = ANSWER_TOOL
     draft.repair("response_format")

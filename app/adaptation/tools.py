@@ -34,7 +34,7 @@ def tailor_tools(draft: Draft) -> None:
     if draft.intent.forbid_tools:
         _forbid(draft, is_needed=bool(names) or _has_results(draft))
     if "toolConfig" in draft.body:
-        if not draft.traits.tools:
+        if not draft.capabilities.tools:
             raise InvalidRequest("this model takes no tools", param="tools")
         _choose(draft)
         _complete_schemas(draft)
@@ -95,9 +95,9 @@ def _only(tools: list[Tool], name: str) -> list[Tool]:
 
 
 def _choose(draft: Draft) -> None:
-    unforce(draft, draft.traits.tool_choices)
+    unforce(draft, draft.capabilities.tool_choices)
     if draft.intent.single_tool_call:
-        if draft.traits.single_tool_field:
+        if draft.capabilities.single_tool_field:
             # Without `type`: with it the field collides with toolConfig.toolChoice (contracts 5.2).
             draft.add_field("tool_choice", {"disable_parallel_tool_use": True})
         else:
@@ -114,7 +114,7 @@ def _complete_schemas(draft: Draft) -> None:
     tools = [_with_object_schema(tool, draft) for tool in config["tools"]]
     grammars = [_grammar(tool, given, draft) for tool, given in zip(tools, config["tools"], strict=True)]
     draft.grammars = [grammar for grammar in grammars if grammar is not None]
-    if draft.traits.bounded_grammar and not fit_together(draft.grammars, len(draft.grammars)):
+    if draft.capabilities.bounded_grammar and not fit_together(draft.grammars, len(draft.grammars)):
         draft.grammars, grammars = [], [None for _ in tools]
     fitted = [_as_strict_as_can_be(tool, grammar, draft) for tool, grammar in zip(tools, grammars, strict=True)]
     if fitted != config["tools"]:
@@ -130,8 +130,8 @@ def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
     if any(name in whole and whole[name] is None for name in _NEVER_NULL):
         # "$.properties: null found, object expected" (maximhq/bifrost#1720)
         whole = {name: value for name, value in whole.items() if value is not None or name not in _NEVER_NULL}
-    fitted = whole if draft.traits.top_level_unions else without_unions(whole)
-    fitted = draft.inliner.bare(fitted) if draft.traits.bare_schemas else fitted
+    fitted = whole if draft.capabilities.top_level_unions else without_unions(whole)
+    fitted = draft.inliner.bare(fitted) if draft.capabilities.bare_schemas else fitted
     return tool if fitted == schema else _with_schema(tool, fitted, draft)
 
 
@@ -147,7 +147,7 @@ def _is_strict(tool: Tool) -> bool:
 
 def _grammar(tool: Tool, given: Tool, draft: Draft) -> dict[str, Any] | None:
     """The grammar of a strict tool, if it has one; what was made looser on the way is enforced by nobody."""
-    if not draft.traits.strict_tools or not _is_strict(tool):
+    if not draft.capabilities.strict_tools or not _is_strict(tool):
         return None
     schema, before = (cast(Any, each)["toolSpec"]["inputSchema"]["json"] for each in (tool, given))
     return grammar_of(schema) if has_unions(schema) == has_unions(before) else None
@@ -194,7 +194,7 @@ def _legal_name(name: str) -> str:
 
 
 def _repair_ids(draft: Draft) -> None:
-    ids = CallIds(CLAUDES if draft.traits.plain_ids else CONVERSES)
+    ids = CallIds(CLAUDES if draft.capabilities.plain_ids else CONVERSES)
 
     def repaired(kind: str, block: Any) -> Any:
         given = block["toolUseId"]

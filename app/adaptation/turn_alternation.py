@@ -118,7 +118,7 @@ def _with_known_roles(turns: list[Message], draft: Draft) -> list[Message]:
         if role == "system":
             before = turns[index - 1]["role"] if index else None
             after = turns[index + 1]["role"] if index + 1 < len(turns) else None
-            if not (draft.traits.system_turns and before == "user" and after in (None, "assistant")):
+            if not (draft.capabilities.system_turns and before == "user" and after in (None, "assistant")):
                 role = "user"
                 draft.repair("system_turn")
         known.append({"role": role, "content": turn["content"]})
@@ -126,12 +126,12 @@ def _with_known_roles(turns: list[Message], draft: Draft) -> list[Message]:
 
 
 def _mind_prefill(last: Message, draft: Draft) -> None:
-    if draft.traits.prefill == "refused":
+    if draft.capabilities.prefill == "refused":
         reason = "this model does not continue a message: end with the user's"
         raise InvalidRequest(reason, param=draft.path("messages"))
     index = max(index for index, block in enumerate(last["content"]) if "cachePoint" not in block)
     block = last["content"][index]
-    if draft.traits.prefill == "trimmed" and "text" in block and block["text"] != block["text"].rstrip():
+    if draft.capabilities.prefill == "trimmed" and "text" in block and block["text"] != block["text"].rstrip():
         last["content"][index] = {"text": block["text"].rstrip()}
         draft.repair("prefill")
 

@@ -30,9 +30,11 @@ def part(turns: list[Message], draft: Draft) -> list[Message]:
         content = turn["content"]
         if "toolResult" in kinds:
             content = _with_media_beside(content, draft, numbers)
-            first, second = _split(content, "toolResult", draft.traits.tools_apart, draft.traits.apart_from_results)
+            first, second = _split(
+                content, "toolResult", draft.capabilities.tools_apart, draft.capabilities.apart_from_results
+            )
         elif "toolUse" in kinds:
-            second, first = _split(content, "toolUse", draft.traits.tools_apart)
+            second, first = _split(content, "toolUse", draft.capabilities.tools_apart)
         else:
             first, second = content, []
         parted.append({"role": turn["role"], "content": first or second})
@@ -63,7 +65,7 @@ def _split(
 
 def _with_media_beside(content: list[ContentBlock], draft: Draft, numbers: "count[int]") -> list[ContentBlock]:
     """The blocks, in which media that no result may hold stand behind the results, each under the name it has there."""
-    inside = draft.traits.media_in_results
+    inside = draft.capabilities.media_in_results
     beside: list[ContentBlock] = []
     kept: list[ContentBlock] = []
     for block in content:

@@ -153,7 +153,7 @@ def _validation(message: str, _: dict[str, Any]) -> GatewayError:
     if any(phrase in text for phrase in _TOO_LONG):
         return ContextTooLong(message)
     if lesson := lesson_of(message):
-        return ModelDiffers(message, lesson.facts, is_lasting=lesson.is_lasting)
+        return ModelDiffers(message, lesson.values, is_lasting=lesson.is_lasting)
     if _ONLY_BY_PROFILE in text:
         return ProfileRequired(message)
     if any(phrase in text for phrase in _NO_SUCH_MODEL):

@@ -59,7 +59,7 @@ async def embed(pipeline: Pipeline, context: RequestContext, call: EmbeddingCall
     planned = await pipeline.plan(call.model)
     # vectors of several models cannot be compared, not even those of one answer
     targets = [target for target in planned if target.known.base == planned[0].known.base]
-    draft = tailor_embeddings(call, targets[0].traits)
+    draft = tailor_embeddings(call, targets[0].capabilities)
     context.record.ignored += draft.ignored
     await pipeline.check(context, call.texts)
     locations = asyncio.Semaphore(_AT_ONCE)

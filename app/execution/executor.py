@@ -57,7 +57,7 @@ _COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 _PROFILE_SECONDS = 3.0
 _BEHIND_SECONDS = 1.0
 _MOST_LESSONS = 3
-# the surfaces whose bodies are made for the traits of one model
+# the surfaces whose bodies are made for the capabilities of one model
 _FITTED = frozenset({"converse", "invoke", "count-tokens"})
 
 
@@ -311,7 +311,7 @@ class Pipeline(Struct, frozen=True):
 
     def _tailored(self, call: ModelCall, target: Target) -> Draft:
         """The call as its target's model gets it, with everything named that has no effect."""
-        draft = tailor(call, target.traits)
+        draft = tailor(call, target.capabilities)
         draft.ignored[:0] = call.ignored
         return draft
 
@@ -322,7 +322,7 @@ class Pipeline(Struct, frozen=True):
             with_schema: the answer has to be of a JSON schema, which the model itself may not know how to keep to.
         """
         surface = target.native_surface(body_format)
-        takes_all = not with_schema or target.traits.structured == "native"
+        takes_all = not with_schema or target.capabilities.structured == "native"
         return takes_all and surface in self.native_surfaces and (self.guardrail is None or surface == "invoke")
 
     def invoke(
@@ -333,7 +333,7 @@ class Pipeline(Struct, frozen=True):
         Args:
             usage_of: reads the tokens that a document of this format tells of.
         """
-        draft = tailor_invoke(call, target.traits, self.betas)
+        draft = tailor_invoke(call, target.capabilities, self.betas)
         operation = operations.invoke(draft.body, operations.usage_or_headers(usage_of), context.record)
         return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
@@ -341,7 +341,7 @@ class Pipeline(Struct, frozen=True):
         self, context: RequestContext, call: NativeCall, target: Target, usage_of: UsageReader, last: str
     ) -> Operation[Relay[list[NativeEvent]]]:
         """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
-        draft = tailor_invoke(call, target.traits, self.betas)
+        draft = tailor_invoke(call, target.capabilities, self.betas)
         operation = operations.invoke_stream(draft.body, usage_of, last, context.record)
         return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
@@ -355,7 +355,7 @@ class Pipeline(Struct, frozen=True):
 
     def count_natively(self, call: NativeCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a body of the target's own format counted; it need not leave room to answer."""
-        draft = tailor_invoke(call, replace(target.traits, most_output=sys.maxsize), self.betas)
+        draft = tailor_invoke(call, replace(target.capabilities, most_output=sys.maxsize), self.betas)
         operation = operations.count_tokens(
             target.known, {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}}
         )

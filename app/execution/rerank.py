@@ -20,7 +20,7 @@ async def rerank(pipeline: Pipeline, context: RequestContext, call: RerankCall) 
 
     def operation_for(target: Target) -> Operation[list[tuple[int, float]]]:
         operation = operations.invoke(
-            tailor_rerank(call, target.traits), lambda answer, _: usage_of_headers(answer.headers), context.record
+            tailor_rerank(call, target.capabilities), lambda answer, _: usage_of_headers(answer.headers), context.record
         )
         return replace(operation, is_checked=True).then(lambda document: scores_of(document, call))
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
 from app.errors import InvalidRequest, PermissionRefused
-from app.models.capabilities import Traits, traits_of
+from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 from app.wire import json
 from app.wire.documents import listed
@@ -152,10 +152,10 @@ def _makes_text(path: str, document: dict[str, Any]) -> bool | None:
 
     Only of text does AWS say that InvokeModel has a guardrail look at it (user guide, guardrails with InvokeModel).
     """
-    traits = traits_of(parse_model_id(unquote(path.removeprefix("/model/").rpartition("/")[0])))
-    if traits.embedding or traits.rerank:
+    capabilities = capabilities_of(parse_model_id(unquote(path.removeprefix("/model/").rpartition("/")[0])))
+    if capabilities.embedding or capabilities.rerank:
         return False
-    is_known = traits != Traits()
+    is_known = capabilities != Capabilities()
     is_conversation = any(isinstance(each, dict) and "role" in each for each in listed(document.get("messages")))
     return True if is_known or is_conversation or isinstance(document.get("prompt"), str) else None
 

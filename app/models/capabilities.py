@@ -25,7 +25,7 @@ TopK = Literal["none", "field", "nested"]
 Surface = Literal["invoke", "openai", "mantle"]
 
 
-class Traits(Struct, frozen=True):
+class Capabilities(Struct, frozen=True):
     """Capability facts of one model.
 
     family: a name for people to read; nothing compares it.
@@ -112,14 +112,14 @@ class Traits(Struct, frozen=True):
     newest_version: bool = False
 
 
-def traits_of(model: ModelId) -> Traits:
-    """The traits of a model, from the first row of the families' tables that fits its base id."""
-    return _traits_of_base(model.base)
+def capabilities_of(model: ModelId) -> Capabilities:
+    """The capabilities of a model, from the first row of the families' tables that fits its base id."""
+    return _capabilities_of_base(model.base)
 
 
 @remembered(1024)
-def _traits_of_base(base: str) -> Traits:
+def _capabilities_of_base(base: str) -> Capabilities:
     for row in FAMILIES:
         if row.pattern.match(base):
-            return Traits(family=row.family, **row.facts)
-    return Traits()
+            return Capabilities(family=row.family, **row.values)
+    return Capabilities()

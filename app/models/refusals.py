@@ -1,4 +1,4 @@
-"""What a model's refusal tells of the model: which of its traits are other than they were thought to be.
+"""What a model's refusal tells of the model: which of its capabilities are other than they were thought to be.
 
 New models come before anybody has described them, and what one takes differs by account and region (vercel/ai#20128).
 A refusal names in fixed words what a model does not take, so it can be asked again without that. Only words from the
@@ -16,9 +16,9 @@ from app.converse.model_errors import words_of_model
 
 
 class Lesson(Struct, frozen=True):
-    """What a refusal tells. facts: of `Traits`, by their names. is_lasting: of the model, not of one call only."""
+    """What a refusal tells. facts: of `Capabilities`, by their names. is_lasting: of the model, not of one call only."""
 
-    facts: Mapping[str, Any]
+    values: Mapping[str, Any]
     is_lasting: bool = True
 
 
@@ -83,9 +83,9 @@ _OF_ONE_CALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
 )
 _REFUSALS = [
-    (re.compile(pattern), Lesson(facts, is_lasting))
+    (re.compile(pattern), Lesson(values, is_lasting))
     for table, is_lasting in ((_LASTING, True), (_OF_ONE_CALL, False))
-    for pattern, facts in table
+    for pattern, values in table
 ]
 
 

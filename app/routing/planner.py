@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.bedrock.transport import NO_WAITS, Waits
 from app.errors import InvalidRequest, ModelDiffers
-from app.models.capabilities import Traits, traits_of
+from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import ModelId, parse_model_id
 
 _log = logging.getLogger(__name__)
@@ -44,14 +44,14 @@ class Target(Struct, frozen=True):
 
     model: ModelId
     known: ModelId
-    traits: Traits
+    capabilities: Capabilities
     location: UpstreamLocation = DEFAULT_LOCATION
     by_profile: bool = False
     limits: Limits = NO_LIMITS
 
     @property
     def key(self) -> tuple[str, UpstreamLocation]:
-        """What tells it from other targets, however its traits come to be known."""
+        """What tells it from other targets, however its capabilities come to be known."""
         return self.model.raw, self.location
 
     def native_surface(self, body_format: str) -> str:
@@ -59,13 +59,13 @@ class Target(Struct, frozen=True):
 
         Only InvokeModel knows ARNs that hide their model (AWS user guide, Responses API, 2026-11).
         """
-        surface = self.traits.native.get(body_format, "")
+        surface = self.capabilities.native.get(body_format, "")
         return surface if surface == "invoke" or not self.model.is_opaque else ""
 
     @property
     def on_mantle(self) -> str:
         """The formats in which mantle has the model, in words; Converse need not have it. Empty if there are none."""
-        formats = (body_format for body_format, surface in self.traits.native.items() if surface == "mantle")
+        formats = (body_format for body_format, surface in self.capabilities.native.items() if surface == "mantle")
         return ", ".join(sorted(formats)).replace("_", " ")
 
 
@@ -99,7 +99,7 @@ class Planner(Struct, frozen=True):
     behind: the models behind ARNs that hide theirs, as configured, or as AWS told.
     limits: of models that have their own, by their names or their base ids.
     profiles: inference profiles, by the base ids of models that were seen to be sold only so.
-    lessons: the traits by which models turned out to differ from what was thought, and until when that holds, by
+    lessons: the capabilities by which models turned out to differ from what was thought, and until when that holds, by
         base id and place.
     """
 
@@ -163,18 +163,18 @@ class Planner(Struct, frozen=True):
             del self.profiles[model]
 
     def learn(self, target: Target, error: ModelDiffers) -> Target | None:
-        """The target with the traits that its model's refusal tells of; nothing where that was known already."""
-        traits = replace(target.traits, **error.facts)
-        if traits == target.traits:
+        """The target with the capabilities that its model's refusal tells of; nothing where that was known already."""
+        capabilities = replace(target.capabilities, **error.values)
+        if capabilities == target.capabilities:
             return None
         key, now = self._key(target.model, target.known, target.location), time.monotonic()
         if error.is_lasting and (key in self.lessons or len(self.lessons) < _MOST_LESSONS):
             until, known = self.lessons.get(key, (0.0, {}))
             until, known = (until, known) if now < until else (now + _LESSON_SECONDS, {})
-            self.lessons[key] = until, {**known, **error.facts}
-            told = {"model": target.known.base, "traits": sorted(error.facts)}
+            self.lessons[key] = until, {**known, **error.values}
+            told = {"model": target.known.base, "capabilities": sorted(error.values)}
             _log.info("a model differs from what was thought", extra={"fields": told})
-        return replace(target, traits=traits)
+        return replace(target, capabilities=capabilities)
 
     def model_behind(self, name: str) -> str:
         """The model that a name stands for, or nothing where it stands for itself; of a route, its first."""
@@ -189,11 +189,11 @@ class Planner(Struct, frozen=True):
         model = parse_model_id(choice.model)
         known = self.known(model.raw)
         limits = self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS)
-        traits = traits_of(known)
+        capabilities = capabilities_of(known)
         if self.lessons:
-            until, facts = self.lessons.get(self._key(model, known, choice.location), (0.0, {}))
-            traits = replace(traits, **facts) if time.monotonic() < until else traits
-        return Target(model, known, traits, choice.location, limits=limits)
+            until, values = self.lessons.get(self._key(model, known, choice.location), (0.0, {}))
+            capabilities = replace(capabilities, **values) if time.monotonic() < until else capabilities
+        return Target(model, known, capabilities, choice.location, limits=limits)
 
     @staticmethod
     def _key(model: ModelId, known: ModelId, location: UpstreamLocation) -> tuple[str, UpstreamLocation]:

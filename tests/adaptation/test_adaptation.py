@@ -9,22 +9,22 @@ from app.adaptation import Draft, tailor
 from app.adaptation.response_mapping import EventUndo, Undo
 from app.converse.call import Intent, ModelCall
 from app.errors import InvalidRequest
-from app.models.capabilities import Traits, traits_of
+from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 from app.wire import json
 
-CLAUDE_45 = traits_of(parse_model_id("anthropic.claude-sonnet-4-5-20250929-v1:0"))
-CLAUDE_46 = traits_of(parse_model_id("anthropic.claude-sonnet-4-6"))
-CLAUDE_5 = traits_of(parse_model_id("anthropic.claude-sonnet-5"))
-CLAUDE_55 = traits_of(parse_model_id("anthropic.claude-opus-5-5"))
-NOVA_2 = traits_of(parse_model_id("amazon.nova-2-lite-v1:0"))
-NOVA = traits_of(parse_model_id("amazon.nova-pro-v1:0"))
-LLAMA = traits_of(parse_model_id("meta.llama4-maverick-17b-instruct-v1:0"))
-GPT_OSS = traits_of(parse_model_id("openai.gpt-oss-120b-1:0"))
-QWEN = traits_of(parse_model_id("qwen.qwen3-32b-v1:0"))
-MISTRAL = traits_of(parse_model_id("mistral.pixtral-large-2502-v1:0"))
-TITAN = traits_of(parse_model_id("amazon.titan-text-express-v1"))
-PLAIN = Traits()
+CLAUDE_45 = capabilities_of(parse_model_id("anthropic.claude-sonnet-4-5-20250929-v1:0"))
+CLAUDE_46 = capabilities_of(parse_model_id("anthropic.claude-sonnet-4-6"))
+CLAUDE_5 = capabilities_of(parse_model_id("anthropic.claude-sonnet-5"))
+CLAUDE_55 = capabilities_of(parse_model_id("anthropic.claude-opus-5-5"))
+NOVA_2 = capabilities_of(parse_model_id("amazon.nova-2-lite-v1:0"))
+NOVA = capabilities_of(parse_model_id("amazon.nova-pro-v1:0"))
+LLAMA = capabilities_of(parse_model_id("meta.llama4-maverick-17b-instruct-v1:0"))
+GPT_OSS = capabilities_of(parse_model_id("openai.gpt-oss-120b-1:0"))
+QWEN = capabilities_of(parse_model_id("qwen.qwen3-32b-v1:0"))
+MISTRAL = capabilities_of(parse_model_id("mistral.pixtral-large-2502-v1:0"))
+TITAN = capabilities_of(parse_model_id("amazon.titan-text-express-v1"))
+PLAIN = Capabilities()
 
 SYSTEM: Any = {"role": "system", "content": [{"text": "s"}]}
 OBJECT = {"type": "object", "properties": {}}
@@ -50,10 +50,12 @@ def result(tool_id: str) -> Any:
     return {"toolResult": {"toolUseId": tool_id, "content": [{"text": "r"}]}}
 
 
-def tailored(traits: Traits, messages: list[Any] | None = None, intent: Intent | None = None, **body: Any) -> Draft:
+def tailored(
+    capabilities: Capabilities, messages: list[Any] | None = None, intent: Intent | None = None, **body: Any
+) -> Draft:
     converse: Any = {"messages": [user("hi")] if messages is None else messages, **body}
     before = json.dumps(converse)
-    draft = tailor(ModelCall("m", converse, intent or Intent()), traits)
+    draft = tailor(ModelCall("m", converse, intent or Intent()), capabilities)
     assert json.dumps(converse) == before, "tailoring wrote into the call"
     return draft
 
@@ -117,9 +119,9 @@ class TestTurns:
         trimmed = tailored(CLAUDE_45, messages)
         assert (trimmed.body["messages"][1], trimmed.repaired) == (assistant("b"), ["prefill"])
         assert tailored(CLAUDE_45, [user("a"), assistant("b")]).repaired == []
-        for traits in (CLAUDE_46, CLAUDE_5):
+        for capabilities in (CLAUDE_46, CLAUDE_5):
             with pytest.raises(InvalidRequest, match="does not continue") as caught:
-                tailored(traits, messages)
+                tailored(capabilities, messages)
             assert caught.value.param == "messages"
 
     def test_blank_text_in_results_is_dropped(self) -> None:
@@ -294,7 +296,7 @@ class TestTools:
         }
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}
         assert tailored(PLAIN, toolConfig={"tools": [tool]}).body["toolConfig"]["tools"] == [tool]
-        draft = tailored(Traits(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
+        draft = tailored(Capabilities(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
         assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
             "type": "object",
             "properties": {"a": {"type": "integer"}, "b": {"enum": [1]}},
@@ -469,7 +471,7 @@ class TestTools:
 
     def test_alternatives_that_name_nothing_leave_nothing(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", "anyOf": []}}}}
-        draft = tailored(Traits(top_level_unions=False), toolConfig={"tools": [tool]})
+        draft = tailored(Capabilities(top_level_unions=False), toolConfig={"tools": [tool]})
         assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object"}
 
     def test_a_schema_says_that_it_is_an_object(self) -> None:
@@ -558,7 +560,7 @@ class TestReasoning:
         assert tailored(PLAIN, messages).body["messages"][1] == assistant(signed, redacted, "b")
 
     @pytest.mark.parametrize(
-        ("traits", "effort", "fields"),
+        ("capabilities", "effort", "fields"),
         [
             (CLAUDE_45, "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
             (CLAUDE_46, "minimal", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
@@ -579,8 +581,8 @@ class TestReasoning:
             (QWEN, "max", {"reasoning_config": "high"}),
         ],
     )
-    def test_effort_in_each_model_s_words(self, traits: Traits, effort: Any, fields: Any) -> None:
-        assert tailored(traits, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
+    def test_effort_in_each_model_s_words(self, capabilities: Capabilities, effort: Any, fields: Any) -> None:
+        assert tailored(capabilities, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
 
     def test_who_thinks_unasked_does_not_where_a_tool_is_forced_and_cannot_be_meanwhile(self) -> None:
         either = replace(CLAUDE_5, forced_with_thoughts=False)
@@ -603,7 +605,7 @@ class TestReasoning:
         draft = tailored(LLAMA, intent=Intent(effort="high"))
         assert (draft.ignored, draft.repaired) == (["reasoning_effort"], [])
         assert tailored(LLAMA, intent=Intent(effort="none")).ignored == []
-        for always in (CLAUDE_55, GPT_OSS, traits_of(parse_model_id("deepseek.r1-v1:0"))):
+        for always in (CLAUDE_55, GPT_OSS, capabilities_of(parse_model_id("deepseek.r1-v1:0"))):
             assert tailored(always, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
 
     def test_nova_at_its_highest_goes_without_limits(self) -> None:
@@ -631,8 +633,8 @@ class TestReasoning:
 
     def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
-        for traits, roles in ((CLAUDE_5, ["user"]), (CLAUDE_45, ["user", "assistant", "user"])):
-            draft = tailored(traits, [user("a"), assistant(thought), user("b")])
+        for capabilities, roles in ((CLAUDE_5, ["user"]), (CLAUDE_45, ["user", "assistant", "user"])):
+            draft = tailored(capabilities, [user("a"), assistant(thought), user("b")])
             assert [message["role"] for message in draft.body["messages"]] == roles
             assert draft.repaired == (["reasoning", "blank_text"] if len(roles) == 1 else [])
 
@@ -640,8 +642,8 @@ class TestReasoning:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         config = {"tools": [spec("t")]}
 
-        def fields(*turns: Any, traits: Traits = CLAUDE_45) -> Any:
-            draft = tailored(traits, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
+        def fields(*turns: Any, capabilities: Capabilities = CLAUDE_45) -> Any:
+            draft = tailored(capabilities, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
             return draft.body.get("additionalModelRequestFields", {}).get("thinking"), draft.repaired
 
         assert fields(assistant(use("1")), user(result("1"))) == (None, ["reasoning_effort"])
@@ -651,11 +653,11 @@ class TestReasoning:
         assert fields(assistant(use("1")), user(result("1")), *rounds)[0] is None
         assert fields(assistant("b"), user("c"))[0] is not None
         assert fields(user(result("1")))[0] is not None
-        assert fields(assistant(use("1")), user(result("1")), traits=CLAUDE_46)[0] is not None
+        assert fields(assistant(use("1")), user(result("1")), capabilities=CLAUDE_46)[0] is not None
 
     def test_a_claude_that_thinks_is_asked_how_much(self) -> None:
         pointer = ["/usage/output_tokens_details"]
-        for traits, effort, expected in (
+        for capabilities, effort, expected in (
             (CLAUDE_45, "low", pointer),
             (CLAUDE_45, None, None),
             (CLAUDE_5, None, pointer),
@@ -663,7 +665,7 @@ class TestReasoning:
             (GPT_OSS, "low", None),
         ):
             intent = Intent(effort=effort)  # type: ignore[arg-type]
-            draft = tailored(traits, intent=intent, inferenceConfig={"maxTokens": 9000})
+            draft = tailored(capabilities, intent=intent, inferenceConfig={"maxTokens": 9000})
             assert draft.body.get("additionalModelResponseFieldPaths") == expected
 
     def test_thinking_goes_without_temperature_and_forced_tool(self) -> None:
@@ -750,8 +752,8 @@ class TestOutput:
         ],
     )
     def test_what_cannot_be_compiled_is_left_to_a_tool(self, schema: Any) -> None:
-        for traits, choice in ((CLAUDE_45, {"tool": {"name": "json_answer"}}), (QWEN, {"any": {}})):
-            draft = tailored(traits, outputConfig=text_format(schema))
+        for capabilities, choice in ((CLAUDE_45, {"tool": {"name": "json_answer"}}), (QWEN, {"any": {}})):
+            draft = tailored(capabilities, outputConfig=text_format(schema))
             assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
             assert draft.body["toolConfig"]["toolChoice"] == choice
             assert "outputConfig" not in draft.body
@@ -816,15 +818,15 @@ class TestOutput:
         assert (draft.undo.answer_tool, draft.body["outputConfig"]) == ("json_answer", {"effort": "low"})
 
     @pytest.mark.parametrize(
-        ("traits", "more"),
+        ("capabilities", "more"),
         [
             (LLAMA, {}),
             (MISTRAL, {"toolConfig": {"tools": [spec("t")]}}),
             (NOVA_2, {"intent": Intent(effort="low")}),
         ],
     )
-    def test_where_no_tool_can_be_forced_the_model_is_asked(self, traits: Traits, more: Any) -> None:
-        draft = tailored(traits, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
+    def test_where_no_tool_can_be_forced_the_model_is_asked(self, capabilities: Capabilities, more: Any) -> None:
+        draft = tailored(capabilities, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
         assert json.dumps_text(self.OPEN) in draft.body["system"][1]["text"]
         assert "outputConfig" not in draft.body
         assert draft.repaired == ["response_format"]
@@ -850,7 +852,7 @@ class TestCaching:
 
     def test_nova_takes_none_among_its_tools(self) -> None:
         point = {"cachePoint": {"type": "default"}}
-        nova = traits_of(parse_model_id("us.amazon.nova-lite-v1:0"))
+        nova = capabilities_of(parse_model_id("us.amazon.nova-lite-v1:0"))
         for tools in ([spec("t"), point], [spec("t")]):
             draft = tailored(nova, [user("a", point)], toolConfig={"tools": tools})
             assert draft.body == {"messages": [user("a", point)], "toolConfig": {"tools": [spec("t")]}}

@@ -7,15 +7,15 @@ from msgspec.structs import replace
 
 from app.adaptation.invoke import InvokeDraft, tailor_invoke
 from app.converse.call import NativeCall
-from app.models.capabilities import Traits, traits_of
+from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 
 HELLO: Any = {"role": "user", "content": "hi"}
 TOOL: Any = {"name": "look", "input_schema": {"type": "object"}}
 
 
-def claude(name: str) -> Traits:
-    return traits_of(parse_model_id(f"anthropic.claude-{name}"))
+def claude(name: str) -> Capabilities:
+    return capabilities_of(parse_model_id(f"anthropic.claude-{name}"))
 
 
 def fit(name: str, **members: Any) -> InvokeDraft:

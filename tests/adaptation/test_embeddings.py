@@ -6,12 +6,12 @@ import pytest
 
 from app import errors
 from app.adaptation.embeddings import EmbeddingCall, tailor_embeddings, vectors_of
-from app.models.capabilities import Traits, traits_of
+from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 
 
 def bodies(model: str, *texts: str, **wishes: Any) -> Any:
-    return tailor_embeddings(EmbeddingCall(model, list(texts), **wishes), traits_of(parse_model_id(model)))
+    return tailor_embeddings(EmbeddingCall(model, list(texts), **wishes), capabilities_of(parse_model_id(model)))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,6 @@ def test_an_answer_without_vectors_is_a_failure(document: Any) -> None:
 def test_every_family_that_embeds_says_with_which_sizes() -> None:
     from app.models.families import FAMILIES
 
-    embedding = [Traits(**row.facts) for row in FAMILIES if "embedding" in row.facts]
+    embedding = [Capabilities(**row.values) for row in FAMILIES if "embedding" in row.values]
     assert len(embedding) == 5
-    assert all(traits.embedding_sizes for traits in embedding)
+    assert all(capabilities.embedding_sizes for capabilities in embedding)

@@ -10,7 +10,7 @@ from app.adaptation import Draft, tailor
 from app.adaptation.grammar import fit_together, grammar_of
 from app.adaptation.schemas import Inliner, without_unions
 from app.converse.call import Intent, ModelCall
-from app.models.capabilities import traits_of
+from app.models.capabilities import capabilities_of
 from app.models.ids import parse_model_id
 from app.wire import json
 
@@ -181,7 +181,7 @@ def strict(*schemas: Any, model: str = "anthropic.claude-sonnet-4-6", **more: An
         for index, schema in enumerate(schemas)
     ]
     body: Any = {"messages": [{"role": "user", "content": [{"text": "a"}]}], "toolConfig": {"tools": specs}, **more}
-    return tailor(ModelCall("m", body, Intent()), traits_of(parse_model_id(model)))
+    return tailor(ModelCall("m", body, Intent()), capabilities_of(parse_model_id(model)))
 
 
 def strictness(draft: Draft) -> list[bool]:

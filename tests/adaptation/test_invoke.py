@@ -11,19 +11,21 @@ from app import errors
 from app.adaptation.betas import filter_betas
 from app.adaptation.invoke import tailor_invoke
 from app.converse.call import NativeCall
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 
-NEW = Traits(newest_version=True, cache_ttl=True, system_turns=True, strict_tools=True, reasoning="adaptive")
-OLD = Traits(reasoning="budget")
+NEW = Capabilities(newest_version=True, cache_ttl=True, system_turns=True, strict_tools=True, reasoning="adaptive")
+OLD = Capabilities(reasoning="budget")
 BODY: dict[str, Any] = {"model": "m", "stream": True, "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
 
 
-def fit(traits: Traits = NEW, version: str = "2023-06-01", betas: list[str] | None = None, **members: Any) -> Any:
-    return tailor_invoke(NativeCall("m", {**BODY, **members}, version, betas or []), traits)
+def fit(
+    capabilities: Capabilities = NEW, version: str = "2023-06-01", betas: list[str] | None = None, **members: Any
+) -> Any:
+    return tailor_invoke(NativeCall("m", {**BODY, **members}, version, betas or []), capabilities)
 
 
 @pytest.mark.parametrize(
-    ("traits", "header", "in_body", "sent"),
+    ("capabilities", "header", "in_body", "sent"),
     [
         (NEW, "2023-06-01", None, "bedrock-2023-05-31"),
         (NEW, "2026-10-21", None, "2026-10-21"),
@@ -33,8 +35,10 @@ def fit(traits: Traits = NEW, version: str = "2023-06-01", betas: list[str] | No
         (OLD, "", None, "bedrock-2023-05-31"),
     ],
 )
-def test_the_version_that_bedrock_knows(traits: Traits, header: str, in_body: str | None, sent: str) -> None:
-    assert fit(traits, header, anthropic_version=in_body).body["anthropic_version"] == sent
+def test_the_version_that_bedrock_knows(
+    capabilities: Capabilities, header: str, in_body: str | None, sent: str
+) -> None:
+    assert fit(capabilities, header, anthropic_version=in_body).body["anthropic_version"] == sent
 
 
 def test_model_and_stream_travel_elsewhere_and_unknown_fields_are_named() -> None:
@@ -86,12 +90,12 @@ def test_edits_of_the_context(edits: Any, kept: Any, betas: Any, ignored: list[s
 def test_cache_points_say_no_more_than_bedrock_knows() -> None:
     control = {"type": "ephemeral", "ttl": "1h", "scope": "global"}
     block = {"type": "text", "text": "x", "cache_control": control}
-    for traits, left, repaired in (
+    for capabilities, left, repaired in (
         (NEW, {"type": "ephemeral", "ttl": "1h"}, []),
         (OLD, {"type": "ephemeral"}, ["cache_ttl"]),
     ):
         draft = fit(
-            traits,
+            capabilities,
             system=[block],
             messages=[
                 {"role": "user", "content": [block, {"type": "tool_result", "tool_use_id": "a", "content": [block]}]}

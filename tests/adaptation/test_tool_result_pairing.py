@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 from tests.adaptation.test_adaptation import (
     CLAUDE_5,
     CLAUDE_46,
@@ -146,9 +146,9 @@ def turn_of(name: str) -> Any:
 
 
 @given(TURNS, st.sampled_from([NOVA_2, CLAUDE_5]))
-def test_no_order_loses_a_word_or_parts_a_pair(names: list[str], traits: Traits) -> None:
+def test_no_order_loses_a_word_or_parts_a_pair(names: list[str], capabilities: Capabilities) -> None:
     sent = [HI, *map(turn_of, names), user("end")]
-    messages: Any = tailored(traits, sent).body["messages"]
+    messages: Any = tailored(capabilities, sent).body["messages"]
     said = [block for turn in messages for block in turn["content"]]
     before = [block for turn in sent for block in turn["content"]]
     assert sorted(map(repr, said)) == sorted(map(repr, before))

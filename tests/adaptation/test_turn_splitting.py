@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.models.capabilities import traits_of
+from app.models.capabilities import capabilities_of
 from app.models.ids import parse_model_id
 from tests.adaptation.test_adaptation import (
     CLAUDE_46,
@@ -31,14 +31,14 @@ def shown(tool_id: str, *parts: Any) -> Any:
     return {"toolResult": {"toolUseId": tool_id, "content": list(parts)}}
 
 
-def sent(traits: Any, *turns: Any) -> tuple[list[Any], bool]:
-    draft = tailored(traits, [*turns], toolConfig={"tools": [spec("t")]})
+def sent(capabilities: Any, *turns: Any) -> tuple[list[Any], bool]:
+    draft = tailored(capabilities, [*turns], toolConfig={"tools": [spec("t")]})
     return draft.body["messages"], "tool_results" in draft.repaired  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("traits", [LLAMA, MISTRAL])
-def test_nothing_stands_beside_calls_and_results(traits: Any) -> None:
-    messages, is_told = sent(traits, user("hi"), assistant("I look.", use("1")), user(result("1"), "and?"))
+@pytest.mark.parametrize("capabilities", [LLAMA, MISTRAL])
+def test_nothing_stands_beside_calls_and_results(capabilities: Any) -> None:
+    messages, is_told = sent(capabilities, user("hi"), assistant("I look.", use("1")), user(result("1"), "and?"))
     assert messages == [
         user("hi"),
         assistant("I look."),
@@ -67,10 +67,10 @@ def test_nor_does_what_was_cited_or_found() -> None:
     ]
 
 
-@pytest.mark.parametrize("traits", [CLAUDE_46, NOVA_2, QWEN, PLAIN])
-def test_text_stands_beside_them_elsewhere(traits: Any) -> None:
+@pytest.mark.parametrize("capabilities", [CLAUDE_46, NOVA_2, QWEN, PLAIN])
+def test_text_stands_beside_them_elsewhere(capabilities: Any) -> None:
     turns = [user("hi"), assistant("I look.", use("1")), user(result("1"), "and?")]
-    assert sent(traits, *turns) == (turns, False)
+    assert sent(capabilities, *turns) == (turns, False)
 
 
 def test_no_document_stands_beside_a_result_of_claude() -> None:
@@ -97,8 +97,8 @@ def test_media_stand_behind_the_results_that_may_not_hold_them() -> None:
         PICTURE,
         "and?",
     )
-    for traits in (CLAUDE_46, NOVA_2, PLAIN):
-        assert sent(traits, *calls, results) == ([*calls, results], False)
+    for capabilities in (CLAUDE_46, NOVA_2, PLAIN):
+        assert sent(capabilities, *calls, results) == ([*calls, results], False)
 
 
 def test_where_nothing_stands_beside_a_result_its_pictures_have_a_turn_of_their_own() -> None:
@@ -115,6 +115,6 @@ def test_where_nothing_stands_beside_a_result_its_pictures_have_a_turn_of_their_
 
 @pytest.mark.parametrize("name", ["moonshotai.kimi-k2.5", "nvidia.nemotron-super-3-120b", "cohere.command-r-v1:0"])
 def test_models_of_known_providers_get_no_cache_point(name: str) -> None:
-    traits = traits_of(parse_model_id(name))
-    assert not traits.caching
-    assert tailored(traits, [user("hi", POINT)]).body["messages"] == [user("hi")]
+    capabilities = capabilities_of(parse_model_id(name))
+    assert not capabilities.caching
+    assert tailored(capabilities, [user("hi", POINT)]).body["messages"] == [user("hi")]

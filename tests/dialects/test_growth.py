@@ -29,7 +29,7 @@ from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import tool_config
 from app.errors import UpstreamFailed
 from app.governance.guardrail import Guardrail
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 from app.wire import json
 
 SEAL = Seal(b"secret", "ada", "m")
@@ -43,11 +43,11 @@ Work = Callable[[], object]
 def of_call(*content: Any) -> Work:
     messages: Any = [{"role": "user", "content": [{"text": "x"}]}, {"role": "assistant", "content": [*content]}]
     end: Any = {"role": "user", "content": [{"text": "x"}]}
-    return lambda: tailor(ModelCall("m", {"messages": [*messages, end]}, Intent()), Traits())
+    return lambda: tailor(ModelCall("m", {"messages": [*messages, end]}, Intent()), Capabilities())
 
 
 def of_message(**members: Any) -> Work:
-    return lambda: tailor_invoke(NativeCall("m", {"max_tokens": 9, **members}), Traits())
+    return lambda: tailor_invoke(NativeCall("m", {"max_tokens": 9, **members}), Capabilities())
 
 
 def of_choice(tools: list[Any], chosen: list[Any], *, natively: bool) -> Work:

@@ -11,19 +11,19 @@ from botocore.validate import ParamValidator
 from app.adaptation import tailor
 from app.converse.call import ModelCall
 from app.errors import InvalidRequest
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 from app.models.families import FAMILIES
 
 SHAPE = Session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
-TRAITS = [Traits(), *(Traits(family=row.family, **row.facts) for row in FAMILIES)]
+CAPABILITIES = [Capabilities(), *(Capabilities(family=row.family, **row.values) for row in FAMILIES)]
 
 
 def assert_tailored_for_every_family(call_of: Callable[[], ModelCall]) -> None:
     """Tailoring a call twice gives the same valid body, and leaves the call as it was, for each family that takes it."""
     uses_tools = _uses_tools(call_of())
-    for traits in TRAITS:
-        if traits.tools or not uses_tools:
-            _assert_tailored(call_of(), call_of(), traits)
+    for capabilities in CAPABILITIES:
+        if capabilities.tools or not uses_tools:
+            _assert_tailored(call_of(), call_of(), capabilities)
 
 
 def _uses_tools(call: ModelCall) -> bool:
@@ -31,17 +31,17 @@ def _uses_tools(call: ModelCall) -> bool:
     return calls or "toolConfig" in call.converse
 
 
-def _assert_tailored(call: ModelCall, again: ModelCall, traits: Traits) -> None:
-    if traits.max_stop_sequences == 0 and "stopSequences" in call.converse.get("inferenceConfig", {}):
+def _assert_tailored(call: ModelCall, again: ModelCall, capabilities: Capabilities) -> None:
+    if capabilities.max_stop_sequences == 0 and "stopSequences" in call.converse.get("inferenceConfig", {}):
         with pytest.raises(InvalidRequest, match="no stop sequences"):
-            tailor(call, traits)
+            tailor(call, capabilities)
         return
-    first = tailor(call, traits)
-    second = tailor(call, traits)
-    assert first.body == second.body, traits.family
-    assert call == again, traits.family
+    first = tailor(call, capabilities)
+    second = tailor(call, capabilities)
+    assert first.body == second.body, capabilities.family
+    assert call == again, capabilities.family
     report = ParamValidator().validate({**with_bytes(first.body), "modelId": "a.b"}, SHAPE)
-    assert not report.has_errors(), f"{traits.family}: {report.generate_report()}"
+    assert not report.has_errors(), f"{capabilities.family}: {report.generate_report()}"
 
 
 def with_bytes(value: Any) -> Any:

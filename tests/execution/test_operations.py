@@ -31,7 +31,7 @@ FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"
 
 def draft(**members: Any) -> Draft:
     call = ModelCall("a.b", {"messages": [{"role": "user", "content": [{"text": "x"}]}], **members})  # type: ignore[typeddict-item]
-    return tailor(call, Planner("a.b").plan("a.b")[0].traits)
+    return tailor(call, Planner("a.b").plan("a.b")[0].capabilities)
 
 
 def answer(*pieces: bytes, headers: tuple[str, ...] = ()) -> Response:

@@ -5,7 +5,7 @@ import re
 import pytest
 from msgspec.structs import asdict, fields
 
-from app.models.capabilities import Traits, traits_of
+from app.models.capabilities import Capabilities, capabilities_of
 from app.models.families import FAMILIES
 from app.models.ids import parse_model_id
 
@@ -64,7 +64,7 @@ REAL_IDS = {
 
 @pytest.mark.parametrize(("model", "family"), REAL_IDS.items())
 def test_the_family_of_a_real_id(model: str, family: str) -> None:
-    assert traits_of(parse_model_id(model)).family == family
+    assert capabilities_of(parse_model_id(model)).family == family
 
 
 def test_every_row_is_reached_and_has_evidence() -> None:
@@ -73,11 +73,11 @@ def test_every_row_is_reached_and_has_evidence() -> None:
 
 
 def test_a_row_names_only_what_differs() -> None:
-    defaults = asdict(Traits())
+    defaults = asdict(Capabilities())
     for row in FAMILIES:
-        assert all(defaults[name] != value for name, value in row.facts.items()), row.family
+        assert all(defaults[name] != value for name, value in row.values.items()), row.family
 
 
 def test_every_trait_is_documented() -> None:
-    documented = set(re.findall(r"(\w+)(?=(?:, \w+)*: )", Traits.__doc__ or ""))
-    assert {field.name for field in fields(Traits)} <= documented
+    documented = set(re.findall(r"(\w+)(?=(?:, \w+)*: )", Capabilities.__doc__ or ""))
+    assert {field.name for field in fields(Capabilities)} <= documented

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 from app.models.refusals import lesson_of
 
 CONVERSE = "The model returned the following errors: "
@@ -69,18 +69,18 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize("prefix", ["", CONVERSE])
 @pytest.mark.parametrize(("words", "facts", "is_lasting"), TOLD)
-def test_a_refusal_tells_of_the_model(words: str, facts: dict[str, Any], is_lasting: bool, prefix: str) -> None:
+def test_a_refusal_tells_of_the_model(words: str, values: dict[str, Any], is_lasting: bool, prefix: str) -> None:
     lesson = lesson_of(prefix + words)
     assert lesson is not None
-    assert (lesson.facts, lesson.is_lasting) == (facts, is_lasting)
-    assert facts.keys() <= asdict(Traits()).keys()
+    assert (lesson.values, lesson.is_lasting) == (values, is_lasting)
+    assert values.keys() <= asdict(Capabilities()).keys()
 
 
 def test_a_refusal_in_json_tells_of_it_too() -> None:
     wrapped = CONVERSE + '{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: 9 > 8, which '
     lesson = lesson_of(wrapped + 'is the maximum allowed number of output tokens for x"}}')
     assert lesson is not None
-    assert lesson.facts == {"most_output": 8}
+    assert lesson.values == {"most_output": 8}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.errors import InvalidRequest, ModelDiffers
-from app.models.capabilities import Traits, traits_of
+from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 from app.routing import planner as plan
 from app.routing.planner import Choice, Planner, Route
@@ -14,7 +14,7 @@ PLANNER = Planner("us.amazon.nova-2-lite-v1:0")
 def test_no_name_and_the_alias_stand_for_the_default_model(name: str) -> None:
     target = PLANNER.plan(name)[0]
     assert target.model.raw == "us.amazon.nova-2-lite-v1:0"
-    assert target.traits == traits_of(parse_model_id("amazon.nova-2-lite-v1:0"))
+    assert target.capabilities == capabilities_of(parse_model_id("amazon.nova-2-lite-v1:0"))
 
 
 def test_any_other_name_stands_for_itself() -> None:
@@ -45,14 +45,14 @@ def test_weights_are_shares() -> None:
     assert {len(route.ordered()) for _ in range(10)} == {2}
 
 
-def test_the_model_behind_an_arn_gives_its_traits() -> None:
+def test_the_model_behind_an_arn_gives_its_capabilities() -> None:
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
     planner = Planner("z.z")
-    assert planner.plan(arn)[0].traits == Traits()
+    assert planner.plan(arn)[0].capabilities == Capabilities()
     planner.behind[arn] = parse_model_id("anthropic.claude-3-haiku-20240307-v1:0")
     target = planner.plan(arn)[0]
     assert (target.model.raw, target.known.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
-    assert target.traits.native == {"anthropic": "invoke"}
+    assert target.capabilities.native == {"anthropic": "invoke"}
 
 
 def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,19 +71,19 @@ def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch
     (target,) = planner.plan(model)
     learned = planner.learn(target, ModelDiffers("no", {"most_output": 9}, is_lasting=True))
     assert learned is not None
-    assert (learned.key, learned.traits.most_output) == (target.key, 9)
+    assert (learned.key, learned.capabilities.most_output) == (target.key, 9)
     assert planner.learn(learned, ModelDiffers("no", {"strict_tools": True}, is_lasting=True)) is not None
     (again,), (there,) = planner.plan(model), planner.plan("there")
-    assert (again.traits.most_output, again.traits.strict_tools) == (9, True)
-    assert there.traits == target.traits
+    assert (again.capabilities.most_output, again.capabilities.strict_tools) == (9, True)
+    assert there.capabilities == target.capabilities
     own = "arn:aws:bedrock:us-east-1:111122223333:custom-model-deployment/abcdefghijkl"
     planner.behind[own] = parse_model_id(model)
-    assert planner.plan(own)[0].traits == target.traits
+    assert planner.plan(own)[0].capabilities == target.capabilities
     now = plan.time.monotonic()
     monkeypatch.setattr(plan.time, "monotonic", lambda: now + 3600)
     assert planner.plan(model) == [target]
     assert planner.learn(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
-    assert [facts for _, facts in planner.lessons.values()] == [{"tools": False}]
+    assert [values for _, values in planner.lessons.values()] == [{"tools": False}]
 
 
 def test_what_is_known_of_a_model_or_holds_for_one_call_only_is_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_what_is_known_of_a_model_or_holds_for_one_call_only_is_not_learned(monk
     assert planner.learn(target, ModelDiffers("no")) is None
     for_once = planner.learn(target, ModelDiffers("no", {"structured": "native"}))
     assert for_once is not None
-    assert (for_once.traits.structured, planner.plan("")) == ("native", [target])
+    assert (for_once.capabilities.structured, planner.plan("")) == ("native", [target])
     monkeypatch.setattr(plan, "_MOST_LESSONS", 0)
     assert planner.learn(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
     assert planner.lessons == {}

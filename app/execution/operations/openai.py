@@ -48,15 +48,17 @@ def ask_for_stream(
 
 
 def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, NativeDraft, operations.Ask, str]:
-    surface, traits = target.traits.native[api], target.traits
-    draft = _TAILORS[api](call, surface, traits)
+    surface, capabilities = target.capabilities.native[api], target.capabilities
+    draft = _TAILORS[api](call, surface, capabilities)
     # a model has no geography on mantle; and neither surface knows it by an ARN
-    on_mantle = target.known.base.removesuffix(traits.mantle_drops)
+    on_mantle = target.known.base.removesuffix(capabilities.mantle_drops)
 
     def request(model: ModelId) -> BedrockRequest:
         if surface == "mantle":
             body = json.dumps({**draft.body, "model": on_mantle})
-            return BedrockRequest("bedrock-mantle", "POST", traits.mantle_path + _PATHS[api], headers=JSON, body=body)
+            return BedrockRequest(
+                "bedrock-mantle", "POST", capabilities.mantle_path + _PATHS[api], headers=JSON, body=body
+            )
         names = {"inference-profile": f"{model.geography}.{model.base}", "foundation-model": model.base}
         body = json.dumps({**draft.body, "model": names.get(model.arn_kind, model.raw)})
         return BedrockRequest("bedrock-runtime", "POST", "/openai/v1" + _PATHS[api], headers=JSON, body=body)

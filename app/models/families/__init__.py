@@ -1,6 +1,6 @@
 """Facts by family, as data: rows are tried from the top, so a narrower pattern stands above a wider one.
 
-A row names only what differs from the defaults of `Traits`, and says how that is known. Patterns match from the start
+A row names only what differs from the defaults of `Capabilities`, and says how that is known. Patterns match from the start
 of the base id, after a geography has been taken off.
 """
 

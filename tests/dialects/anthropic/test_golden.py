@@ -28,7 +28,7 @@ from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.anthropic.schema_out import MessageOut
 from app.dialects.anthropic.stream import EventStream
 from app.dialects.http.documents import validate
-from app.models.capabilities import traits_of
+from app.models.capabilities import capabilities_of
 from app.models.ids import parse_model_id
 from app.wire import json
 from tests.dialects.streams import joined
@@ -59,7 +59,7 @@ def invoked(case: str) -> Any:
     described = {}
     for model in CLAUDES:
         call = NativeCall(model, read(case, "request.json"), "2023-06-01", betas)
-        draft = tailor_invoke(call, traits_of(parse_model_id(model)))
+        draft = tailor_invoke(call, capabilities_of(parse_model_id(model)))
         described[model] = {"body": draft.body, "ignored": draft.ignored, "repaired": draft.repaired}
     return described
 

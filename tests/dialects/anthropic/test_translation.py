@@ -18,7 +18,7 @@ from app.dialects.anthropic.response_context import MessageFacts, stop_reason
 from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.anthropic.stream import EventStream
 from app.dialects.http.documents import load_document, validate
-from app.models.capabilities import Traits
+from app.models.capabilities import Capabilities
 from app.models.families import FAMILIES
 from app.wire import json
 from tests.dialects.streams import joined
@@ -129,21 +129,23 @@ def test_how_hard_to_think(members: Any, effort: str | None) -> None:
 
 def test_a_budget_reaches_models_that_are_told_a_number() -> None:
     made = call(request(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 3000}))
-    draft = tailor(made, Traits(reasoning="budget"))
+    draft = tailor(made, Capabilities(reasoning="budget"))
     assert draft.body["additionalModelRequestFields"]["thinking"] == {"type": "enabled", "budget_tokens": 3000}
 
 
 @pytest.mark.parametrize(
-    ("traits", "fields", "ignored", "repaired"),
+    ("capabilities", "fields", "ignored", "repaired"),
     [
-        (Traits(top_k="field"), {"top_k": 5}, [], []),
-        (Traits(top_k="nested"), {"inferenceConfig": {"topK": 5}}, [], []),
-        (Traits(), None, ["top_k"], []),
-        (Traits(top_k="field", sampling=False), None, [], ["top_k"]),
+        (Capabilities(top_k="field"), {"top_k": 5}, [], []),
+        (Capabilities(top_k="nested"), {"inferenceConfig": {"topK": 5}}, [], []),
+        (Capabilities(), None, ["top_k"], []),
+        (Capabilities(top_k="field", sampling=False), None, [], ["top_k"]),
     ],
 )
-def test_top_k_in_each_model_s_words(traits: Traits, fields: Any, ignored: list[str], repaired: list[str]) -> None:
-    draft = tailor(call(request(top_k=5)), traits)
+def test_top_k_in_each_model_s_words(
+    capabilities: Capabilities, fields: Any, ignored: list[str], repaired: list[str]
+) -> None:
+    draft = tailor(call(request(top_k=5)), capabilities)
     assert (draft.body.get("additionalModelRequestFields"), draft.ignored, draft.repaired) == (
         fields,
         ignored,
@@ -153,7 +155,7 @@ def test_top_k_in_each_model_s_words(traits: Traits, fields: Any, ignored: list[
 
 def test_with_thinking_there_is_no_top_k() -> None:
     made = call(request(top_k=5, max_tokens=9000, thinking={"type": "adaptive"}))
-    draft = tailor(made, Traits(top_k="field", reasoning="adaptive"))
+    draft = tailor(made, Capabilities(top_k="field", reasoning="adaptive"))
     assert "top_k" not in draft.body["additionalModelRequestFields"]
     assert "top_k" in draft.repaired
 
@@ -437,7 +439,7 @@ def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
         return
     for row in FAMILIES[::4]:
         try:
-            tailor(made, Traits(**row.facts))
+            tailor(made, Capabilities(**row.facts))
         except errors.GatewayError:
             continue
 
