@@ -30,7 +30,7 @@ from app.errors import (
     UpstreamReply,
     UpstreamTimeout,
 )
-from app.models.refusals import lesson_of
+from app.models.refusals import override_from_message
 from app.process.deadline import seconds_until
 from app.wire import json
 
@@ -152,7 +152,7 @@ def _validation(message: str, _: dict[str, Any]) -> GatewayError:
     text = message.lower()
     if any(phrase in text for phrase in _TOO_LONG):
         return ContextTooLong(message)
-    if lesson := lesson_of(message):
+    if lesson := override_from_message(message):
         return ModelDiffers(message, lesson.values, is_lasting=lesson.is_lasting)
     if _ONLY_BY_PROFILE in text:
         return ProfileRequired(message)

@@ -56,7 +56,7 @@ T = TypeVar("T")
 _COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 _PROFILE_SECONDS = 3.0
 _BEHIND_SECONDS = 1.0
-_MOST_LESSONS = 3
+_MAX_OVERRIDES = 3
 # the surfaces whose bodies are made for the capabilities of one model
 _FITTED = frozenset({"converse", "invoke", "count-tokens"})
 
@@ -119,18 +119,18 @@ class Pipeline(Struct, frozen=True):
 
             async def ask() -> T:
                 nonlocal fitted, by
-                for _ in range(_MOST_LESSONS):
+                for _ in range(_MAX_OVERRIDES):
                     try:
                         return await ask_by(fitted, by)
                     except ModelDiffers as error:
-                        can_learn = by.mode != "passthrough" and by.surface in _FITTED
-                        learned = self.planner.learn(fitted, error) if can_learn else None
-                        if learned is None:
+                        can_override = by.mode != "passthrough" and by.surface in _FITTED
+                        overridden = self.planner.record_override(fitted, error) if can_override else None
+                        if overridden is None:
                             raise
-                        other = await self._operation_after_override(context, operation_for, learned)
+                        other = await self._operation_after_override(context, operation_for, overridden)
                         if other is None or other.content_lost - by.content_lost:
                             raise
-                    fitted, by = learned, other
+                    fitted, by = overridden, other
                 return await ask_by(fitted, by)
 
             async def ask_by(target: Target, operation: Operation[T]) -> T:
@@ -170,11 +170,11 @@ class Pipeline(Struct, frozen=True):
             raise
 
     async def _operation_after_override(
-        self, context: RequestContext, operation_for: Callable[[Target], Operation[T]], learned: Target
+        self, context: RequestContext, operation_for: Callable[[Target], Operation[T]], overridden: Target
     ) -> Operation[T] | None:
         """The way to ask a target that turned out to be other than was thought; nothing if it cannot be asked so."""
         try:
-            return await off_loop(context.size, partial(operation_for, learned))
+            return await off_loop(context.size, partial(operation_for, overridden))
         except InvalidRequest:
             return None
 

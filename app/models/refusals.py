@@ -15,7 +15,7 @@ from msgspec import Struct
 from app.converse.model_errors import words_of_model
 
 
-class Lesson(Struct, frozen=True):
+class CapabilityOverride(Struct, frozen=True):
     """What a refusal tells. facts: of `Capabilities`, by their names. is_lasting: of the model, not of one call only."""
 
     values: Mapping[str, Any]
@@ -83,16 +83,16 @@ _OF_ONE_CALL: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
 )
 _REFUSALS = [
-    (re.compile(pattern), Lesson(values, is_lasting))
+    (re.compile(pattern), CapabilityOverride(values, is_lasting))
     for table, is_lasting in ((_LASTING, True), (_OF_ONE_CALL, False))
     for pattern, values in table
 ]
 
 
-def lesson_of(message: str) -> Lesson | None:
+def override_from_message(message: str) -> CapabilityOverride | None:
     """What Bedrock's message tells of the model that was asked, if anything."""
     _, words = words_of_model(message)
-    for pattern, lesson in _REFUSALS:
+    for pattern, override in _REFUSALS:
         if match := pattern.match(words):
-            return Lesson({"most_output": int(match[1])}) if pattern.groups else lesson
+            return CapabilityOverride({"most_output": int(match[1])}) if pattern.groups else override
     return None

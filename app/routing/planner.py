@@ -19,9 +19,9 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_ALIAS = "default"
 _MOST_PROFILES = 4096
-_MOST_LESSONS = 1024
+_MAX_OVERRIDES = 1024
 # models change, and a lesson that is no longer true is told by nobody
-_LESSON_SECONDS = 3600.0
+_OVERRIDE_SECONDS = 3600.0
 
 
 class Limits(Struct, frozen=True):
@@ -109,7 +109,7 @@ class Planner(Struct, frozen=True):
     limits: Mapping[str, Limits] = field(default_factory=dict)
     behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
-    lessons: dict[tuple[str, UpstreamLocation], tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    overrides: dict[tuple[str, UpstreamLocation], tuple[float, dict[str, Any]]] = field(default_factory=dict)
 
     def plan(self, name: str) -> list[Target]:
         """The targets for a name, in the order in which they are to be tried.
@@ -162,16 +162,16 @@ class Planner(Struct, frozen=True):
         for model in [model for model, profile in self.profiles.items() if profile == name]:
             del self.profiles[model]
 
-    def learn(self, target: Target, error: ModelDiffers) -> Target | None:
+    def record_override(self, target: Target, error: ModelDiffers) -> Target | None:
         """The target with the capabilities that its model's refusal tells of; nothing where that was known already."""
         capabilities = replace(target.capabilities, **error.values)
         if capabilities == target.capabilities:
             return None
         key, now = self._key(target.model, target.known, target.location), time.monotonic()
-        if error.is_lasting and (key in self.lessons or len(self.lessons) < _MOST_LESSONS):
-            until, known = self.lessons.get(key, (0.0, {}))
-            until, known = (until, known) if now < until else (now + _LESSON_SECONDS, {})
-            self.lessons[key] = until, {**known, **error.values}
+        if error.is_lasting and (key in self.overrides or len(self.overrides) < _MAX_OVERRIDES):
+            until, known = self.overrides.get(key, (0.0, {}))
+            until, known = (until, known) if now < until else (now + _OVERRIDE_SECONDS, {})
+            self.overrides[key] = until, {**known, **error.values}
             told = {"model": target.known.base, "capabilities": sorted(error.values)}
             _log.info("a model differs from what was thought", extra={"fields": told})
         return replace(target, capabilities=capabilities)
@@ -190,8 +190,8 @@ class Planner(Struct, frozen=True):
         known = self.known(model.raw)
         limits = self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS)
         capabilities = capabilities_of(known)
-        if self.lessons:
-            until, values = self.lessons.get(self._key(model, known, choice.location), (0.0, {}))
+        if self.overrides:
+            until, values = self.overrides.get(self._key(model, known, choice.location), (0.0, {}))
             capabilities = replace(capabilities, **values) if time.monotonic() < until else capabilities
         return Target(model, known, capabilities, choice.location, limits=limits)
 

@@ -322,7 +322,7 @@ async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_thou
     transport = Memory(Response(200, [json.dumps(REPLY)]))
     pipeline = await pipeline_over(transport)
     model = "anthropic.claude-sonnet-4-20250514-v1:0"
-    pipeline.planner.lessons[model, DEFAULT_LOCATION] = time.monotonic() + 9, {"most_output": 8192}
+    pipeline.planner.overrides[model, DEFAULT_LOCATION] = time.monotonic() + 9, {"most_output": 8192}
     body: Any = {**CALL.converse, "inferenceConfig": {"maxTokens": 128_000}}
     await pipeline.complete(context(), replace(CALL, model=model, converse=body))
     sent = json.loads(transport.sent[0].body)
@@ -337,7 +337,7 @@ async def test_what_a_caller_says_of_a_limit_is_none() -> None:
     pipeline = await pipeline_over(Memory(refusal))
     with pytest.raises(errors.InvalidRequest, match="failed to satisfy"):
         await pipeline.complete(context(), CALL)
-    assert pipeline.planner.lessons == {}
+    assert pipeline.planner.overrides == {}
 
 
 async def test_a_model_that_refuses_what_it_asked_for_is_not_asked_for_ever() -> None:
@@ -434,4 +434,4 @@ async def test_counting_learns_too() -> None:
     pipeline, made = await pipeline_over(transport), context()
     claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
     assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
-    assert [values for _, values in pipeline.planner.lessons.values()] == [{"sampling": False}]
+    assert [values for _, values in pipeline.planner.overrides.values()] == [{"sampling": False}]

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import asdict
 
 from app.models.capabilities import Capabilities
-from app.models.refusals import lesson_of
+from app.models.refusals import override_from_message
 
 CONVERSE = "The model returned the following errors: "
 TOLD: list[tuple[str, dict[str, Any], bool]] = [
@@ -70,17 +70,17 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
 @pytest.mark.parametrize("prefix", ["", CONVERSE])
 @pytest.mark.parametrize(("words", "facts", "is_lasting"), TOLD)
 def test_a_refusal_tells_of_the_model(words: str, values: dict[str, Any], is_lasting: bool, prefix: str) -> None:
-    lesson = lesson_of(prefix + words)
-    assert lesson is not None
-    assert (lesson.values, lesson.is_lasting) == (values, is_lasting)
+    override = override_from_message(prefix + words)
+    assert override is not None
+    assert (override.values, override.is_lasting) == (values, is_lasting)
     assert values.keys() <= asdict(Capabilities()).keys()
 
 
 def test_a_refusal_in_json_tells_of_it_too() -> None:
     wrapped = CONVERSE + '{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: 9 > 8, which '
-    lesson = lesson_of(wrapped + 'is the maximum allowed number of output tokens for x"}}')
-    assert lesson is not None
-    assert lesson.values == {"most_output": 8}
+    override = override_from_message(wrapped + 'is the maximum allowed number of output tokens for x"}}')
+    assert override is not None
+    assert override.values == {"most_output": 8}
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ def test_a_refusal_in_json_tells_of_it_too() -> None:
     ],
 )
 def test_what_callers_say_and_do_tells_nothing(words: str) -> None:
-    assert lesson_of(words) is None
-    assert lesson_of(CONVERSE + words) is None
+    assert override_from_message(words) is None
+    assert override_from_message(CONVERSE + words) is None

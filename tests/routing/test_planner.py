@@ -69,10 +69,10 @@ def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch
     model, elsewhere = "anthropic.claude-sonnet-5", UpstreamLocation("us-west-2")
     planner = Planner(model, routes={"there": Route((Choice(model, elsewhere),))})
     (target,) = planner.plan(model)
-    learned = planner.learn(target, ModelDiffers("no", {"most_output": 9}, is_lasting=True))
-    assert learned is not None
-    assert (learned.key, learned.capabilities.most_output) == (target.key, 9)
-    assert planner.learn(learned, ModelDiffers("no", {"strict_tools": True}, is_lasting=True)) is not None
+    overridden = planner.record_override(target, ModelDiffers("no", {"most_output": 9}, is_lasting=True))
+    assert overridden is not None
+    assert (overridden.key, overridden.capabilities.most_output) == (target.key, 9)
+    assert planner.record_override(overridden, ModelDiffers("no", {"strict_tools": True}, is_lasting=True)) is not None
     (again,), (there,) = planner.plan(model), planner.plan("there")
     assert (again.capabilities.most_output, again.capabilities.strict_tools) == (9, True)
     assert there.capabilities == target.capabilities
@@ -82,18 +82,18 @@ def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch
     now = plan.time.monotonic()
     monkeypatch.setattr(plan.time, "monotonic", lambda: now + 3600)
     assert planner.plan(model) == [target]
-    assert planner.learn(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
-    assert [values for _, values in planner.lessons.values()] == [{"tools": False}]
+    assert planner.record_override(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
+    assert [values for _, values in planner.overrides.values()] == [{"tools": False}]
 
 
 def test_what_is_known_of_a_model_or_holds_for_one_call_only_is_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     planner = Planner("anthropic.claude-sonnet-5")
     (target,) = planner.plan("")
-    assert planner.learn(target, ModelDiffers("no", {"sampling": False}, is_lasting=True)) is None
-    assert planner.learn(target, ModelDiffers("no")) is None
-    for_once = planner.learn(target, ModelDiffers("no", {"structured": "native"}))
+    assert planner.record_override(target, ModelDiffers("no", {"sampling": False}, is_lasting=True)) is None
+    assert planner.record_override(target, ModelDiffers("no")) is None
+    for_once = planner.record_override(target, ModelDiffers("no", {"structured": "native"}))
     assert for_once is not None
     assert (for_once.capabilities.structured, planner.plan("")) == ("native", [target])
-    monkeypatch.setattr(plan, "_MOST_LESSONS", 0)
-    assert planner.learn(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
-    assert planner.lessons == {}
+    monkeypatch.setattr(plan, "_MAX_OVERRIDES", 0)
+    assert planner.record_override(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
+    assert planner.overrides == {}
