@@ -13,7 +13,7 @@ from app.adaptation.adapted_request import Draft
 _MAX_POINTS = 4
 
 
-def tailor_caching(draft: Draft) -> None:
+def adapt_caching(draft: Draft) -> None:
     """Take out, or shorten, cache points that the model would refuse. It costs the caller money, not content.
 
     Of too many, the last stay: each covers all that stands before it.

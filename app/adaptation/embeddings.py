@@ -38,7 +38,7 @@ class EmbeddingDraft(Struct):
     ignored: list[str] = field(default_factory=list)
 
 
-def tailor_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> EmbeddingDraft:
+def adapt_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> EmbeddingDraft:
     """The bodies that this model's family takes.
 
     Raises:

@@ -51,7 +51,7 @@ class InvokeDraft(NativeDraft):
     ids: CallIds | None = None
 
 
-def tailor_invoke(
+def adapt_invoke(
     call: NativeCall, capabilities: Capabilities, also_passed: frozenset[str] = frozenset()
 ) -> InvokeDraft:
     """The body that this model's InvokeModel takes.
@@ -75,12 +75,12 @@ def tailor_invoke(
     draft.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
     if own_betas is not None and strings != own_betas:
         draft.ignored.append("anthropic_beta")
-    _tailor_edits(draft)
+    _adapt_edits(draft)
     fit_to_claude(draft)
     if capabilities.budget_and_effort and text_in(body.get("output_config"), "effort"):
         _add_beta(draft, EFFORT)
-    _tailor_messages(draft, document.get("cache_control"))
-    _tailor_tools(draft)
+    _adapt_messages(draft, document.get("cache_control"))
+    _adapt_tools(draft)
     if isinstance(body.get("system"), list):
         system = [_cacheable(block, f"system[{index}]", draft) for index, block in enumerate(body["system"])]
         body["system"] = without_blanks(system, draft)
@@ -94,7 +94,7 @@ def tailor_invoke(
     return draft
 
 
-def _tailor_edits(draft: InvokeDraft) -> None:
+def _adapt_edits(draft: InvokeDraft) -> None:
     """Keep the edits of the context that Bedrock knows, each with its beta."""
     management = draft.body.pop("context_management", None)
     if management is None:
@@ -110,7 +110,7 @@ def _tailor_edits(draft: InvokeDraft) -> None:
             _add_beta(draft, EDITS[kind])
 
 
-def _tailor_messages(draft: InvokeDraft, cache_control: Any) -> None:
+def _adapt_messages(draft: InvokeDraft, cache_control: Any) -> None:
     messages = draft.body.get("messages")
     if not isinstance(messages, list):
         return
@@ -268,7 +268,7 @@ def _can_be_cached(block: Any) -> bool:
     return block["type"] != "text" or bool(block.get("text"))
 
 
-def _tailor_tools(draft: InvokeDraft) -> None:
+def _adapt_tools(draft: InvokeDraft) -> None:
     tools = draft.body.get("tools")
     if isinstance(tools, list):
         draft.body["tools"] = [_tool(tool, f"tools[{index}]", draft) for index, tool in enumerate(tools)]

@@ -18,7 +18,7 @@ _MAX_NAME = 200
 _SUFFIX_ROOM = 8
 
 
-def tailor_media(draft: Draft) -> None:
+def adapt_media(draft: Draft) -> None:
     """Repair the names of documents, and give a turn of documents its text."""
     names = Unused("{} ({})")
     messages: list[Message] = []

@@ -14,7 +14,7 @@ _OF_CALLERS = frozenset({"function", "custom"})
 _SEALED = "reasoning.encrypted_content"
 
 
-def tailor_responses(call: NativeCall, surface: Surface, capabilities: Capabilities) -> NativeDraft:
+def adapt_responses(call: NativeCall, surface: Surface, capabilities: Capabilities) -> NativeDraft:
     """The body that the surface takes for a response. The call's document is left alone."""
     draft = NativeDraft({name: value for name, value in call.document.items() if value is not None}, capabilities)
     tools = draft.body.get("tools")
@@ -57,7 +57,7 @@ def _is_of_callers(tool: Any) -> bool:
     return text_in(tool, "type") in _OF_CALLERS
 
 
-def tailor_chat(call: NativeCall, _: Surface, capabilities: Capabilities) -> NativeDraft:
+def adapt_chat(call: NativeCall, _: Surface, capabilities: Capabilities) -> NativeDraft:
     """The body that the surface takes for a chat completion, asked to tell its tokens. The document is left alone.
 
     Nothing is kept at Bedrock, whose store is the account's.

@@ -24,7 +24,7 @@ _FOUR_STEPS = {"minimal": "low", "xhigh": "high"}
 _FIVE_STEPS = {"minimal": "low"}
 
 
-def tailor_reasoning_history(draft: Draft) -> None:
+def adapt_reasoning_history(draft: Draft) -> None:
     """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none."""
     messages: list[Message] = []
     for message in draft.body["messages"]:
@@ -46,7 +46,7 @@ def _is_welcome(block: ContentBlock, role: Role, draft: Draft) -> bool:
     return role == "assistant" and draft.capabilities.reasoning_history == "signed" and is_whole
 
 
-def tailor_reasoning(draft: Draft) -> None:
+def adapt_reasoning(draft: Draft) -> None:
     """Ask the model to think as hard as the caller wishes, or report that it cannot be asked; and what it took."""
     _ask_to_think(draft)
     fields: Any = draft.body.get("additionalModelRequestFields", {})

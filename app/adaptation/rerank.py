@@ -19,7 +19,7 @@ class RerankCall(Struct, frozen=True):
     top: int | None = None
 
 
-def tailor_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]:
+def adapt_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]:
     """The body that this model takes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What tailoring changed comes back here as the caller expects it, in events and in replies alike."""
+"""What adaptation changed comes back here as the caller expects it, in events and in replies alike."""
 
 from collections.abc import Iterable
 from typing import Any, cast

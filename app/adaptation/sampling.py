@@ -10,7 +10,7 @@ from app.adaptation.adapted_request import Draft
 from app.errors import InvalidRequest
 
 
-def tailor_length(draft: Draft) -> None:
+def adapt_length(draft: Draft) -> None:
     """Ask for no more than the model gives, before anything is derived of it, such as a budget of thoughts."""
     config = draft.body.get("inferenceConfig", {})
     if config.get("maxTokens", 0) > draft.capabilities.most_output:
@@ -18,7 +18,7 @@ def tailor_length(draft: Draft) -> None:
         draft.repair("max_tokens")
 
 
-def tailor_sampling(draft: Draft) -> None:
+def adapt_sampling(draft: Draft) -> None:
     """Clamp, or leave out, what the model refuses.
 
     Raises:

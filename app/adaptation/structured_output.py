@@ -16,7 +16,7 @@ from app.wire import json
 ANSWER_TOOL = "json_answer"
 
 
-def tailor_output(draft: Draft) -> None:
+def adapt_output(draft: Draft) -> None:
     """Have the model answer in the shape that the caller asked for."""
     if draft.intent.json_object:
         draft.add_instruction("Answer with one JSON object and nothing else: no prose, no code fence.")

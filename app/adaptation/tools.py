@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _NEVER_NULL = ("properties", "required")
 
 
-def tailor_tools(draft: Draft) -> None:
+def adapt_tools(draft: Draft) -> None:
     """Make toolConfig and the history's tool blocks fit.
 
     Raises:

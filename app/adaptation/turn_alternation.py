@@ -21,7 +21,7 @@ from app.errors import InvalidRequest
 _UNCACHEABLE = frozenset({"cachePoint", "reasoningContent"})
 
 
-def tailor_turns(draft: Draft) -> None:
+def adapt_turns(draft: Draft) -> None:
     """Drop blank text, merge turns of one role, put tool results first, let the user begin, and mind the end.
 
     Raises:

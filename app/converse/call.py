@@ -20,7 +20,7 @@ def effort_of(budget: int | None) -> Effort:
 
 
 class Intent(Struct):
-    """What the caller wants and Converse cannot say; `tailor` says it in the words of one model, or reports it.
+    """What the caller wants and Converse cannot say; `adapt` says it in the words of one model, or reports it.
 
     effort: how hard to think; None leaves it to the model.
     thinking_budget: the most tokens to think with, for models that are told a number; None leaves it to `effort`.

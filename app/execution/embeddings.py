@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from app.adaptation.embeddings import EmbeddingCall, tailor_embeddings, vectors_of
+from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
 from app.bedrock.stream_decoding import usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage, count_in
@@ -59,7 +59,7 @@ async def embed(pipeline: Pipeline, context: RequestContext, call: EmbeddingCall
     planned = await pipeline.plan(call.model)
     # vectors of several models cannot be compared, not even those of one answer
     targets = [target for target in planned if target.known.base == planned[0].known.base]
-    draft = tailor_embeddings(call, targets[0].capabilities)
+    draft = adapt_embeddings(call, targets[0].capabilities)
     context.record.ignored += draft.ignored
     await pipeline.check(context, call.texts)
     locations = asyncio.Semaphore(_AT_ONCE)

@@ -14,8 +14,8 @@ from weakref import ref
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.adaptation import Draft, tailor
-from app.adaptation.invoke import tailor_invoke
+from app.adaptation import Draft, adapt
+from app.adaptation.invoke import adapt_invoke
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.bedrock.transport import HttpResponse
@@ -301,17 +301,17 @@ class Pipeline(Struct, frozen=True):
 
     def converse(self, context: RequestContext, call: ModelCall, target: Target) -> Operation[Reply]:
         """The way to ask a target for a whole reply by Converse."""
-        return operations.converse(self._tailored(call, target), context.record)
+        return operations.converse(self._adapted(call, target), context.record)
 
     def converse_stream(
         self, context: RequestContext, call: ModelCall, target: Target
     ) -> Operation[Relay[list[Event]]]:
         """The way to ask a target for events by ConverseStream, a batch for each read; see `ways.converse_stream`."""
-        return operations.converse_stream(self._tailored(call, target), context.record)
+        return operations.converse_stream(self._adapted(call, target), context.record)
 
-    def _tailored(self, call: ModelCall, target: Target) -> Draft:
+    def _adapted(self, call: ModelCall, target: Target) -> Draft:
         """The call as its target's model gets it, with everything named that has no effect."""
-        draft = tailor(call, target.capabilities)
+        draft = adapt(call, target.capabilities)
         draft.ignored[:0] = call.ignored
         return draft
 
@@ -333,7 +333,7 @@ class Pipeline(Struct, frozen=True):
         Args:
             usage_of: reads the tokens that a document of this format tells of.
         """
-        draft = tailor_invoke(call, target.capabilities, self.betas)
+        draft = adapt_invoke(call, target.capabilities, self.betas)
         operation = operations.invoke(draft.body, operations.usage_or_headers(usage_of), context.record)
         return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
@@ -341,13 +341,13 @@ class Pipeline(Struct, frozen=True):
         self, context: RequestContext, call: NativeCall, target: Target, usage_of: UsageReader, last: str
     ) -> Operation[Relay[list[NativeEvent]]]:
         """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
-        draft = tailor_invoke(call, target.capabilities, self.betas)
+        draft = adapt_invoke(call, target.capabilities, self.betas)
         operation = operations.invoke_stream(draft.body, usage_of, last, context.record)
         return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
 
     def count(self, call: ModelCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a call's input counted, as its target's model would get it."""
-        draft = self._tailored(call, target)
+        draft = self._adapted(call, target)
         body: Any = draft.body
         counted = {part: body[part] for part in _COUNTED if part in body}
         operation = operations.count_tokens(target.known, {"converse": counted})
@@ -355,7 +355,7 @@ class Pipeline(Struct, frozen=True):
 
     def count_natively(self, call: NativeCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a body of the target's own format counted; it need not leave room to answer."""
-        draft = tailor_invoke(call, replace(target.capabilities, most_output=sys.maxsize), self.betas)
+        draft = adapt_invoke(call, replace(target.capabilities, most_output=sys.maxsize), self.betas)
         operation = operations.count_tokens(
             target.known, {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}}
         )

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from app.adaptation.rerank import RerankCall, scores_of, tailor_rerank
+from app.adaptation.rerank import RerankCall, adapt_rerank, scores_of
 from app.bedrock.stream_decoding import usage_of_headers
 from app.execution.executor import Pipeline
 from app.execution.operations import operation as operations
@@ -20,7 +20,7 @@ async def rerank(pipeline: Pipeline, context: RequestContext, call: RerankCall) 
 
     def operation_for(target: Target) -> Operation[list[tuple[int, float]]]:
         operation = operations.invoke(
-            tailor_rerank(call, target.capabilities), lambda answer, _: usage_of_headers(answer.headers), context.record
+            adapt_rerank(call, target.capabilities), lambda answer, _: usage_of_headers(answer.headers), context.record
         )
         return replace(operation, is_checked=True).then(lambda document: scores_of(document, call))
 

@@ -1,4 +1,4 @@
-"""What one model can do and refuses: the facts by which `tailor` works.
+"""What one model can do and refuses: the facts by which `adapt` works.
 
 The defaults describe a model that nobody has described: they forbid nothing that Converse allows, so an unknown model
 is called as the caller asked. But thoughts without a signature are not sent back, since behind an ARN may stand a

@@ -1,11 +1,11 @@
-"""Tailoring, pass by pass: what one model needs, what is reported, and that the call stays as it was."""
+"""Adaptation, pass by pass: what one model needs, what is reported, and that the call stays as it was."""
 
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from app.adaptation import Draft, tailor
+from app.adaptation import Draft, adapt
 from app.adaptation.response_mapping import EventUndo, Undo
 from app.converse.call import Intent, ModelCall
 from app.errors import InvalidRequest
@@ -50,49 +50,49 @@ def result(tool_id: str) -> Any:
     return {"toolResult": {"toolUseId": tool_id, "content": [{"text": "r"}]}}
 
 
-def tailored(
+def adapted(
     capabilities: Capabilities, messages: list[Any] | None = None, intent: Intent | None = None, **body: Any
 ) -> Draft:
     converse: Any = {"messages": [user("hi")] if messages is None else messages, **body}
     before = json.dumps(converse)
-    draft = tailor(ModelCall("m", converse, intent or Intent()), capabilities)
-    assert json.dumps(converse) == before, "tailoring wrote into the call"
+    draft = adapt(ModelCall("m", converse, intent or Intent()), capabilities)
+    assert json.dumps(converse) == before, "adaptation wrote into the call"
     return draft
 
 
 class TestTurns:
     def test_turns_of_one_role_are_merged_without_a_word(self) -> None:
-        draft = tailored(PLAIN, [user("a"), user("b"), assistant("c"), assistant("d"), user("e")])
+        draft = adapted(PLAIN, [user("a"), user("b"), assistant("c"), assistant("d"), user("e")])
         assert draft.body["messages"] == [user("a", "b"), assistant("c", "d"), user("e")]
         assert draft.repaired == []
 
     def test_blank_text_is_dropped_and_reported(self) -> None:
-        draft = tailored(PLAIN, [user("a", "  \n"), assistant(" "), user("b")], system=[{"text": " "}, {"text": "s"}])
+        draft = adapted(PLAIN, [user("a", "  \n"), assistant(" "), user("b")], system=[{"text": " "}, {"text": "s"}])
         assert draft.body["messages"] == [user("a", "b")]
         assert draft.body["system"] == [{"text": "s"}]
         assert draft.repaired == ["blank_text"]
 
     def test_a_system_prompt_of_nothing_vanishes(self) -> None:
-        assert "system" not in tailored(PLAIN, system=[{"text": ""}, {"cachePoint": {"type": "default"}}]).body
+        assert "system" not in adapted(PLAIN, system=[{"text": ""}, {"cachePoint": {"type": "default"}}]).body
 
     @pytest.mark.parametrize(
         "messages", [[], [assistant("a")], [user(" ")], [user({"cachePoint": {"type": "default"}})]]
     )
     def test_the_user_begins(self, messages: list[Any]) -> None:
-        draft = tailored(PLAIN, messages)
+        draft = adapted(PLAIN, messages)
         assert draft.body["messages"][0] == user(".")
         assert "first_turn" in draft.repaired
 
     def test_results_come_first_with_their_cache_points(self) -> None:
         point = {"cachePoint": {"type": "default"}}
         messages = [user("a"), assistant(use("1"), use("2")), user("b", point), user(result("1"), point, result("2"))]
-        draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        draft = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
         assert draft.body["messages"][2] == user(result("1"), point, result("2"), "b", point)
 
     def test_a_system_turn_stays_only_where_it_is_known(self) -> None:
         messages = [user("a"), SYSTEM, assistant("b"), user("c"), SYSTEM]
-        assert tailored(CLAUDE_5, messages).body["messages"] == messages
-        draft = tailored(PLAIN, messages)
+        assert adapted(CLAUDE_5, messages).body["messages"] == messages
+        draft = adapted(PLAIN, messages)
         assert draft.body["messages"] == [user("a", "s"), assistant("b"), user("c", "s")]
         assert draft.repaired == ["system_turn"]
 
@@ -106,27 +106,27 @@ class TestTurns:
         ],
     )
     def test_and_only_in_its_place(self, messages: list[Any], sent: list[Any]) -> None:
-        assert tailored(CLAUDE_5, messages).body["messages"] == sent
+        assert adapted(CLAUDE_5, messages).body["messages"] == sent
 
     def test_results_stay_together_around_a_system_turn(self) -> None:
         messages = [user("a"), assistant(use("1"), use("2")), user(result("1")), SYSTEM, user(result("2"))]
-        draft = tailored(CLAUDE_5, messages, toolConfig={"tools": [spec("t")]})
+        draft = adapted(CLAUDE_5, messages, toolConfig={"tools": [spec("t")]})
         assert draft.body["messages"][2:] == [user(result("1"), result("2"), "s")]
 
     def test_a_conversation_that_ends_with_the_assistant(self) -> None:
         messages = [user("a"), assistant("b \n")]
-        assert tailored(PLAIN, messages).body["messages"] == messages
-        trimmed = tailored(CLAUDE_45, messages)
+        assert adapted(PLAIN, messages).body["messages"] == messages
+        trimmed = adapted(CLAUDE_45, messages)
         assert (trimmed.body["messages"][1], trimmed.repaired) == (assistant("b"), ["prefill"])
-        assert tailored(CLAUDE_45, [user("a"), assistant("b")]).repaired == []
+        assert adapted(CLAUDE_45, [user("a"), assistant("b")]).repaired == []
         for capabilities in (CLAUDE_46, CLAUDE_5):
             with pytest.raises(InvalidRequest, match="does not continue") as caught:
-                tailored(capabilities, messages)
+                adapted(capabilities, messages)
             assert caught.value.param == "messages"
 
     def test_blank_text_in_results_is_dropped(self) -> None:
         blank = {"toolResult": {"toolUseId": "1", "content": [{"text": " "}, {"json": {}}]}}
-        draft = tailored(PLAIN, [user("a"), assistant(use("1")), user(blank)], toolConfig={"tools": [spec("t")]})
+        draft = adapted(PLAIN, [user("a"), assistant(use("1")), user(blank)], toolConfig={"tools": [spec("t")]})
         assert draft.body["messages"][2]["content"][0]["toolResult"]["content"] == [{"json": {}}]
         assert draft.repaired == ["blank_text"]
 
@@ -134,58 +134,58 @@ class TestTurns:
     @pytest.mark.parametrize("more", [{}, {"status": "error"}])
     def test_a_result_that_says_nothing_is_not_empty(self, said: Any, more: Any) -> None:
         silent = {"toolResult": {"toolUseId": "1", "content": said, **more}}
-        draft = tailored(PLAIN, [user("a"), assistant(use("1")), user(silent)], toolConfig={"tools": [spec("t")]})
+        draft = adapted(PLAIN, [user("a"), assistant(use("1")), user(silent)], toolConfig={"tools": [spec("t")]})
         expected = {"toolResult": {"toolUseId": "1", "content": [{"text": "."}], **more}}
         assert draft.body["messages"][2]["content"] == [expected]
         assert draft.repaired == ["blank_text"]
 
     def test_what_the_provider_found_may_be_nothing(self) -> None:
         found = {"toolResult": {"toolUseId": "1", "content": [], "type": "web_search_tool_result"}}
-        draft = tailored(PLAIN, [user("a"), {"role": "assistant", "content": [found, {"text": "b"}]}, user("c")])
+        draft = adapted(PLAIN, [user("a"), {"role": "assistant", "content": [found, {"text": "b"}]}, user("c")])
         assert draft.body["messages"][1]["content"][0] == found
 
     def test_a_cache_point_stands_behind_content(self) -> None:
         point: Any = {"cachePoint": {"type": "default"}}
         turn = user({"text": " "}, point, {"text": "x"}, {"text": ""}, point)
-        draft = tailored(PLAIN, [turn, assistant("b"), user("c")], system=[{"text": ""}, point, {"text": "s"}, point])
+        draft = adapted(PLAIN, [turn, assistant("b"), user("c")], system=[{"text": ""}, point, {"text": "s"}, point])
         assert draft.body["messages"][0]["content"] == [{"text": "x"}, point]
         assert draft.body["system"] == [{"text": "s"}, point]
         assert draft.repaired == ["blank_text", "cache_points"]
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
-        draft = tailored(PLAIN, [user("a"), assistant(thought, {"text": " "}, point, "b"), user("c")])
+        draft = adapted(PLAIN, [user("a"), assistant(thought, {"text": " "}, point, "b"), user("c")])
         assert draft.body["messages"][1]["content"] == [thought, {"text": "b"}]
 
 
 class TestTools:
     def test_history_with_tools_gets_them_declared(self) -> None:
-        draft = tailored(PLAIN, [user("a"), assistant(use("1", "x"), use("2", "x")), user(result("1"), result("2"))])
+        draft = adapted(PLAIN, [user("a"), assistant(use("1", "x"), use("2", "x")), user(result("1"), result("2"))])
         assert draft.body["toolConfig"] == {"tools": [spec("x")]}
         assert draft.repaired == ["tools"]
 
     def test_results_alone_get_some_tool_declared(self) -> None:
-        assert tailored(PLAIN, [user(result("1"))]).body["toolConfig"] == {"tools": [spec("unknown_tool")]}
+        assert adapted(PLAIN, [user(result("1"))]).body["toolConfig"] == {"tools": [spec("unknown_tool")]}
 
     def test_tools_that_the_provider_ran_need_no_declaration(self) -> None:
         ran = {"toolUse": {"toolUseId": "s", "name": "n", "input": {}, "type": "server_tool_use"}}
         got = {"toolResult": {"toolUseId": "s", "type": "n_result", "content": []}}
-        assert "toolConfig" not in tailored(PLAIN, [user("a"), assistant(ran, got, "b"), user("c")]).body
+        assert "toolConfig" not in adapted(PLAIN, [user("a"), assistant(ran, got, "b"), user("c")]).body
 
     @pytest.mark.parametrize("messages", [[user("a")], [user("a"), assistant(use("1")), user(result("1"))]])
     def test_a_model_without_tools_says_so(self, messages: list[Any]) -> None:
         config = {} if len(messages) > 1 else {"toolConfig": {"tools": [spec("t")]}}
         with pytest.raises(InvalidRequest, match="takes no tools") as caught:
-            tailored(TITAN, messages, **config)
+            adapted(TITAN, messages, **config)
         assert caught.value.param == "tools"
 
     def test_forbidden_tools_are_taken_away_where_the_history_has_none(self) -> None:
-        draft = tailored(PLAIN, intent=Intent(forbid_tools=True), toolConfig={"tools": [spec("t")]})
+        draft = adapted(PLAIN, intent=Intent(forbid_tools=True), toolConfig={"tools": [spec("t")]})
         assert "toolConfig" not in draft.body
         assert not draft.undo.is_needed
 
     def test_forbidden_tools_stay_declared_where_the_history_has_some(self) -> None:
         messages = [user("a"), assistant(use("1")), user(result("1"))]
         config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
-        draft = tailored(PLAIN, messages, Intent(forbid_tools=True), toolConfig=config)
+        draft = adapted(PLAIN, messages, Intent(forbid_tools=True), toolConfig=config)
         assert draft.body["toolConfig"] == {"tools": [spec("t")]}
         assert draft.undo.drop_tool_calls
         assert draft.repaired == ["tool_choice"]
@@ -193,33 +193,33 @@ class TestTools:
     @pytest.mark.parametrize("choice", [{"any": {}}, {"tool": {"name": "t"}}])
     def test_a_choice_that_the_model_does_not_know_is_taken_away(self, choice: Any) -> None:
         config = {"tools": [spec("t")], "toolChoice": choice}
-        draft = tailored(LLAMA, toolConfig=config)
+        draft = adapted(LLAMA, toolConfig=config)
         assert (draft.body["toolConfig"], draft.repaired) == ({"tools": [spec("t")]}, ["tool_choice"])
-        assert tailored(MISTRAL, toolConfig=config).body["toolConfig"] == config
+        assert adapted(MISTRAL, toolConfig=config).body["toolConfig"] == config
 
     @pytest.mark.parametrize("cache", [[], [{"cachePoint": {"type": "default"}}]], ids=["", "cached"])
     def test_of_a_named_tool_alone_the_choice_is_left(self, cache: list[Any]) -> None:
         config = {"tools": [spec("a"), spec("b"), *cache], "toolChoice": {"tool": {"name": "b"}}}
         only = [spec("b"), *cache]
         any_only = replace(CLAUDE_45, tool_choices=frozenset({"any"}))
-        draft = tailored(any_only, toolConfig=config)
+        draft = adapted(any_only, toolConfig=config)
         assert draft.body["toolConfig"] == {"tools": only, "toolChoice": {"any": {}}}
         assert draft.repaired == []
-        draft = tailored(replace(CLAUDE_45, tool_choices=frozenset()), toolConfig=config)
+        draft = adapted(replace(CLAUDE_45, tool_choices=frozenset()), toolConfig=config)
         assert (draft.body["toolConfig"], draft.repaired) == ({"tools": only}, ["tool_choice"])
-        draft = tailored(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
+        draft = adapted(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
         assert (draft.body["toolConfig"], draft.repaired) == ({"tools": only}, ["tool_choice"])
 
     def test_a_name_that_no_tool_has_forces_none(self) -> None:
         config = {"tools": [spec("a")], "toolChoice": {"tool": {"name": "b"}}}
-        draft = tailored(replace(CLAUDE_45, tool_choices=frozenset({"any"})), toolConfig=config)
+        draft = adapted(replace(CLAUDE_45, tool_choices=frozenset({"any"})), toolConfig=config)
         assert (draft.body["toolConfig"], draft.repaired) == ({"tools": [spec("a")]}, ["tool_choice"])
 
     def test_one_call_at_a_time(self) -> None:
         config = {"tools": [spec("t")]}
-        claude = tailored(CLAUDE_45, intent=Intent(single_tool_call=True), toolConfig=config)
+        claude = adapted(CLAUDE_45, intent=Intent(single_tool_call=True), toolConfig=config)
         assert claude.body["additionalModelRequestFields"] == {"tool_choice": {"disable_parallel_tool_use": True}}
-        plain = tailored(PLAIN, intent=Intent(single_tool_call=True), toolConfig=config)
+        plain = adapted(PLAIN, intent=Intent(single_tool_call=True), toolConfig=config)
         assert plain.undo.first_tool_only
         assert "additionalModelRequestFields" not in plain.body
 
@@ -228,7 +228,7 @@ class TestTools:
         messages = [user("a"), assistant("b", use("1", name)), user(result("1"))]
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec(name), spec("fine"), point], "toolChoice": {"tool": {"name": name}}}
-        draft = tailored(PLAIN, messages, toolConfig=config)
+        draft = adapted(PLAIN, messages, toolConfig=config)
         (sent,) = draft.undo.tool_names
         assert draft.undo.tool_names == {sent: name}
         assert len(sent) <= 64
@@ -238,7 +238,7 @@ class TestTools:
         }
         assert draft.body["messages"][1] == assistant("b", use("1", sent))
         assert draft.repaired == ["tool_names"]
-        assert "toolChoice" not in tailored(PLAIN, toolConfig={"tools": [spec("a.b")]}).body["toolConfig"]
+        assert "toolChoice" not in adapted(PLAIN, toolConfig={"tools": [spec("a.b")]}).body["toolConfig"]
 
     def test_ids_are_legal_and_used_once(self) -> None:
         long = "call_" + "x" * 80
@@ -249,7 +249,7 @@ class TestTools:
             assistant(use("same")),
             user(result("same")),
         ]
-        draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        draft = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
         ids = [next(iter(block.values()))["toolUseId"] for block in draft.blocks() if "text" not in block]  # type: ignore[attr-defined]
         assert ids[0] == ids[2] == "same"
         assert ids[1] == ids[3] != long
@@ -260,27 +260,27 @@ class TestTools:
         open_tool = {
             "toolSpec": {"name": "t", "strict": True, "inputSchema": {"json": {"type": "object", "properties": {}}}}
         }
-        claude = tailored(CLAUDE_45, toolConfig={"tools": [open_tool]})
+        claude = adapted(CLAUDE_45, toolConfig={"tools": [open_tool]})
         assert claude.body["toolConfig"]["tools"][0]["toolSpec"] == {
             "name": "t",
             "strict": True,
             "inputSchema": {"json": {"type": "object", "properties": {}, "additionalProperties": False}},
         }
         assert claude.repaired == ["tool_schema"]
-        elsewhere = tailored(CLAUDE_5, toolConfig={"tools": [open_tool]})
+        elsewhere = adapted(CLAUDE_5, toolConfig={"tools": [open_tool]})
         assert elsewhere.body["toolConfig"]["tools"] == [spec("t")]
         assert elsewhere.repaired == ["tool_strict"]
 
     def test_members_that_are_null_where_none_may_be_are_left_out(self) -> None:
         made: Any = spec("t")
         made["toolSpec"]["inputSchema"]["json"] = {"type": "object", "properties": None, "required": None, "title": "x"}
-        draft = tailored(PLAIN, toolConfig={"tools": [made]})
+        draft = adapted(PLAIN, toolConfig={"tools": [made]})
         schema = draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]  # type: ignore[typeddict-item]
         assert (schema, draft.repaired) == ({"type": "object", "title": "x"}, ["tool_schema"])
 
     def test_two_calls_of_one_id_get_their_results_in_order(self) -> None:
         messages = [user("a"), assistant(use("x"), use("x")), user(result("x"), result("x"), result("y"))]
-        draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        draft = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
         ids = [next(iter(block.values()))["toolUseId"] for block in draft.blocks() if "text" not in block]  # type: ignore[attr-defined]
         assert ids == ["x", "x-2", "x", "x-2", "y"]
 
@@ -295,8 +295,8 @@ class TestTools:
             "oneOf": {"x": 1},
         }
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}
-        assert tailored(PLAIN, toolConfig={"tools": [tool]}).body["toolConfig"]["tools"] == [tool]
-        draft = tailored(Capabilities(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
+        assert adapted(PLAIN, toolConfig={"tools": [tool]}).body["toolConfig"]["tools"] == [tool]
+        draft = adapted(Capabilities(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
         assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
             "type": "object",
             "properties": {"a": {"type": "integer"}, "b": {"enum": [1]}},
@@ -321,7 +321,7 @@ class TestTools:
     )
     def test_what_any_alternative_names_may_be_there(self, schema: Any, properties: Any) -> None:
         tool = {"toolSpec": {"name": "t", "strict": True, "inputSchema": {"json": {"type": "object", **schema}}}}
-        draft = tailored(CLAUDE_45, toolConfig={"tools": [tool]})
+        draft = adapted(CLAUDE_45, toolConfig={"tools": [tool]})
         sent = draft.body["toolConfig"]["tools"][0]["toolSpec"]
         assert sent["inputSchema"]["json"].get("properties") == properties
         # what was made looser on the way is enforced by nobody
@@ -436,13 +436,13 @@ class TestTools:
     )
     def test_a_schema_stands_alone_where_it_may_hold_no_definitions(self, schema: Any, sent: Any) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", **schema}}}}
-        draft = tailored(NOVA, toolConfig={"tools": [tool]})
+        draft = adapted(NOVA, toolConfig={"tools": [tool]})
         assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object", **sent}
         assert draft.repaired == ["tool_schema"]
 
     def test_so_does_that_of_a_forced_answer(self) -> None:
         schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}}
-        draft = tailored(NOVA, outputConfig=text_format(schema))
+        draft = adapted(NOVA, outputConfig=text_format(schema))
         sent = draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
         assert sent == {"type": "object", "properties": {"a": {"type": "string"}}}
 
@@ -453,7 +453,7 @@ class TestTools:
         }
         schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": doubled}
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}
-        sent = json.dumps(tailored(NOVA, toolConfig={"tools": [tool]}).body)
+        sent = json.dumps(adapted(NOVA, toolConfig={"tools": [tool]}).body)
         assert len(sent) < 1_000_000
 
     def test_points_that_go_take_no_other_s_place(self) -> None:
@@ -465,19 +465,19 @@ class TestTools:
             user("b", point),
             user(point, "c", point, "d", point),
         ]
-        content = [block for message in tailored(PLAIN, turns).body["messages"] for block in message["content"]]
+        content = [block for message in adapted(PLAIN, turns).body["messages"] for block in message["content"]]
         assert content.count(point) == 4
         assert content[1] == point
 
     def test_alternatives_that_name_nothing_leave_nothing(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", "anyOf": []}}}}
-        draft = tailored(Capabilities(top_level_unions=False), toolConfig={"tools": [tool]})
+        draft = adapted(Capabilities(top_level_unions=False), toolConfig={"tools": [tool]})
         assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object"}
 
     def test_a_schema_says_that_it_is_an_object(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"properties": {}}}}}
         point = {"cachePoint": {"type": "default"}}
-        draft = tailored(PLAIN, toolConfig={"tools": [tool, point], "toolChoice": {"any": {}}})
+        draft = adapted(PLAIN, toolConfig={"tools": [tool, point], "toolChoice": {"any": {}}})
         assert draft.body["toolConfig"] == {"tools": [spec("t"), point], "toolChoice": {"any": {}}}
         assert draft.repaired == ["tool_schema"]
 
@@ -495,7 +495,7 @@ class TestMedia:
     )
     def test_names_are_made_legal(self, name: str, sent: str) -> None:
         document = {"document": {"format": "pdf", "name": name, "source": {"bytes": "AA=="}}}
-        draft = tailored(PLAIN, [user("t", document)])
+        draft = adapted(PLAIN, [user("t", document)])
         assert draft.body["messages"][0]["content"][1]["document"]["name"] == sent
         assert draft.repaired == ["document_name"]
 
@@ -505,46 +505,46 @@ class TestMedia:
 
         inside = {"toolResult": {"toolUseId": "1", "content": [{"text": "r"}, document("a_1")]}}
         messages = [user("t", document("a_1"), document("a_1")), assistant(use("1")), user(inside)]
-        draft = tailored(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        draft = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
         names = [block["document"]["name"] for block in draft.blocks() if "document" in block]
         assert names == ["a_1", "a_1 (2)"]
         assert draft.body["messages"][2]["content"][0]["toolResult"]["content"][1]["document"]["name"] == "a_1 (3)"
 
     def test_a_document_gets_a_text_beside_it(self) -> None:
         document = {"document": {"name": "a", "source": {"text": "x"}}}
-        draft = tailored(PLAIN, [user(document)])
+        draft = adapted(PLAIN, [user(document)])
         assert draft.body["messages"] == [user(document, ".")]
         assert draft.repaired == ["document_text"]
         point = {"cachePoint": {"type": "default"}}
-        draft = tailored(PLAIN, [user(document, point)])
+        draft = adapted(PLAIN, [user(document, point)])
         assert draft.body["messages"] == [user(document, ".", point)]
 
 
 class TestSampling:
     def test_temperature_is_clamped(self) -> None:
-        draft = tailored(PLAIN, inferenceConfig={"temperature": 1.7, "topP": 0.5})
+        draft = adapted(PLAIN, inferenceConfig={"temperature": 1.7, "topP": 0.5})
         assert draft.body["inferenceConfig"] == {"temperature": 1.0, "topP": 0.5}
         assert draft.repaired == ["temperature"]
 
     def test_not_both_where_the_model_takes_one(self) -> None:
-        draft = tailored(CLAUDE_45, inferenceConfig={"temperature": 0.7, "topP": 0.5})
+        draft = adapted(CLAUDE_45, inferenceConfig={"temperature": 0.7, "topP": 0.5})
         assert (draft.body["inferenceConfig"], draft.repaired) == ({"temperature": 0.7}, ["top_p"])
-        assert tailored(CLAUDE_45, inferenceConfig={"topP": 0.5}).body["inferenceConfig"] == {"topP": 0.5}
+        assert adapted(CLAUDE_45, inferenceConfig={"topP": 0.5}).body["inferenceConfig"] == {"topP": 0.5}
 
     def test_none_where_the_model_refuses_it(self) -> None:
-        draft = tailored(CLAUDE_5, inferenceConfig={"temperature": 0.7, "topP": 0.5})
+        draft = adapted(CLAUDE_5, inferenceConfig={"temperature": 0.7, "topP": 0.5})
         assert "inferenceConfig" not in draft.body
         assert draft.repaired == ["temperature", "top_p"]
-        assert tailored(CLAUDE_5, inferenceConfig={"maxTokens": 5}).body["inferenceConfig"] == {"maxTokens": 5}
+        assert adapted(CLAUDE_5, inferenceConfig={"maxTokens": 5}).body["inferenceConfig"] == {"maxTokens": 5}
 
     def test_blank_stop_sequences_are_dropped(self) -> None:
-        draft = tailored(PLAIN, inferenceConfig={"stopSequences": ["\n\n", "END"]})
+        draft = adapted(PLAIN, inferenceConfig={"stopSequences": ["\n\n", "END"]})
         assert (draft.body["inferenceConfig"], draft.repaired) == ({"stopSequences": ["END"]}, ["stop"])
-        assert "inferenceConfig" not in tailored(PLAIN, inferenceConfig={"stopSequences": [" "]}).body
+        assert "inferenceConfig" not in adapted(PLAIN, inferenceConfig={"stopSequences": [" "]}).body
 
     def test_too_many_stop_sequences_are_refused(self) -> None:
         with pytest.raises(InvalidRequest, match="2500"):
-            tailored(PLAIN, inferenceConfig={"stopSequences": [f"s{number}" for number in range(2501)]})
+            adapted(PLAIN, inferenceConfig={"stopSequences": [f"s{number}" for number in range(2501)]})
 
 
 class TestReasoning:
@@ -553,11 +553,11 @@ class TestReasoning:
         unsigned = {"reasoningContent": {"reasoningText": {"text": "t"}}}
         redacted = {"reasoningContent": {"redactedContent": "AA=="}}
         messages = [user("a"), assistant(signed, unsigned, redacted, "b"), user("c")]
-        draft = tailored(CLAUDE_45, messages)
+        draft = adapted(CLAUDE_45, messages)
         assert draft.body["messages"][1] == assistant(signed, redacted, "b")
         assert draft.repaired == ["reasoning"]
-        assert tailored(NOVA_2, messages).body["messages"][1] == assistant("b")
-        assert tailored(PLAIN, messages).body["messages"][1] == assistant(signed, redacted, "b")
+        assert adapted(NOVA_2, messages).body["messages"][1] == assistant("b")
+        assert adapted(PLAIN, messages).body["messages"][1] == assistant(signed, redacted, "b")
 
     @pytest.mark.parametrize(
         ("capabilities", "effort", "fields"),
@@ -582,59 +582,58 @@ class TestReasoning:
         ],
     )
     def test_effort_in_each_model_s_words(self, capabilities: Capabilities, effort: Any, fields: Any) -> None:
-        assert tailored(capabilities, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
+        assert adapted(capabilities, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
 
     def test_who_thinks_unasked_does_not_where_a_tool_is_forced_and_cannot_be_meanwhile(self) -> None:
         either = replace(CLAUDE_5, forced_with_thoughts=False)
         for choice in ({"any": {}}, {"tool": {"name": "t"}}):
             config = {"tools": [spec("t")], "toolChoice": choice}
-            draft = tailored(either, toolConfig=config)
+            draft = adapted(either, toolConfig=config)
             assert draft.body["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
             assert draft.body["toolConfig"]["toolChoice"] == choice
             assert draft.repaired == ["reasoning_effort"]
-            assert "additionalModelRequestFields" not in tailored(CLAUDE_5, toolConfig=config).body
-            draft = tailored(CLAUDE_5, intent=Intent(effort="low"), toolConfig=config)
+            assert "additionalModelRequestFields" not in adapted(CLAUDE_5, toolConfig=config).body
+            draft = adapted(CLAUDE_5, intent=Intent(effort="low"), toolConfig=config)
             assert draft.body["toolConfig"]["toolChoice"] == choice
         for free in ({}, {"toolChoice": {"auto": {}}}):
-            draft = tailored(either, toolConfig={"tools": [spec("t")], **free})
+            draft = adapted(either, toolConfig={"tools": [spec("t")], **free})
             assert "additionalModelRequestFields" not in draft.body
         forced = {"tools": [spec("t")], "toolChoice": {"any": {}}}
-        assert "additionalModelRequestFields" not in tailored(CLAUDE_46, toolConfig=forced).body
+        assert "additionalModelRequestFields" not in adapted(CLAUDE_46, toolConfig=forced).body
 
     def test_who_cannot_think_is_reported(self) -> None:
-        draft = tailored(LLAMA, intent=Intent(effort="high"))
+        draft = adapted(LLAMA, intent=Intent(effort="high"))
         assert (draft.ignored, draft.repaired) == (["reasoning_effort"], [])
-        assert tailored(LLAMA, intent=Intent(effort="none")).ignored == []
+        assert adapted(LLAMA, intent=Intent(effort="none")).ignored == []
         for always in (CLAUDE_55, GPT_OSS, capabilities_of(parse_model_id("deepseek.r1-v1:0"))):
-            assert tailored(always, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
+            assert adapted(always, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
 
     def test_nova_at_its_highest_goes_without_limits(self) -> None:
         inference = {"maxTokens": 100, "temperature": 0.5, "topP": 0.5, "stopSequences": ["x"]}
-        draft = tailored(NOVA_2, intent=Intent(effort="max"), inferenceConfig=inference)
+        draft = adapted(NOVA_2, intent=Intent(effort="max"), inferenceConfig=inference)
         assert draft.body["inferenceConfig"] == {"stopSequences": ["x"]}
         assert sorted(draft.repaired) == ["max_tokens", "temperature", "top_p"]
         assert (
-            tailored(NOVA_2, intent=Intent(effort="low"), inferenceConfig=inference).body["inferenceConfig"]
-            == inference
+            adapted(NOVA_2, intent=Intent(effort="low"), inferenceConfig=inference).body["inferenceConfig"] == inference
         )
 
     def test_the_budget_stays_below_the_limit_or_is_given_up(self) -> None:
-        draft = tailored(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 2000})
+        draft = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 2000})
         assert draft.body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1500
         assert draft.repaired == ["reasoning_effort"]
-        draft = tailored(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
+        draft = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
         assert "additionalModelRequestFields" not in draft.body
         assert draft.repaired == ["reasoning_effort"]
 
     def test_thoughts_are_the_assistant_s(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
-        draft = tailored(CLAUDE_5, [user("a", thought)])
+        draft = adapted(CLAUDE_5, [user("a", thought)])
         assert (draft.body["messages"], draft.repaired) == ([user("a")], ["reasoning"])
 
     def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         for capabilities, roles in ((CLAUDE_5, ["user"]), (CLAUDE_45, ["user", "assistant", "user"])):
-            draft = tailored(capabilities, [user("a"), assistant(thought), user("b")])
+            draft = adapted(capabilities, [user("a"), assistant(thought), user("b")])
             assert [message["role"] for message in draft.body["messages"]] == roles
             assert draft.repaired == (["reasoning", "blank_text"] if len(roles) == 1 else [])
 
@@ -643,7 +642,7 @@ class TestReasoning:
         config = {"tools": [spec("t")]}
 
         def fields(*turns: Any, capabilities: Capabilities = CLAUDE_45) -> Any:
-            draft = tailored(capabilities, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
+            draft = adapted(capabilities, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
             return draft.body.get("additionalModelRequestFields", {}).get("thinking"), draft.repaired
 
         assert fields(assistant(use("1")), user(result("1"))) == (None, ["reasoning_effort"])
@@ -665,13 +664,13 @@ class TestReasoning:
             (GPT_OSS, "low", None),
         ):
             intent = Intent(effort=effort)  # type: ignore[arg-type]
-            draft = tailored(capabilities, intent=intent, inferenceConfig={"maxTokens": 9000})
+            draft = adapted(capabilities, intent=intent, inferenceConfig={"maxTokens": 9000})
             assert draft.body.get("additionalModelResponseFieldPaths") == expected
 
     def test_thinking_goes_without_temperature_and_forced_tool(self) -> None:
         config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
         inference = {"temperature": 0.5, "maxTokens": 9000}
-        draft = tailored(CLAUDE_45, intent=Intent(effort="low"), inferenceConfig=inference, toolConfig=config)
+        draft = adapted(CLAUDE_45, intent=Intent(effort="low"), inferenceConfig=inference, toolConfig=config)
         assert draft.body["inferenceConfig"] == {"maxTokens": 9000}
         assert draft.body["toolConfig"] == {"tools": [spec("t")]}
         assert draft.repaired == ["temperature", "tool_choice"]
@@ -694,7 +693,7 @@ class TestOutput:
             "$defs": {"d": {"properties": {}}},
             "default": data,
         }
-        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
+        draft = adapted(CLAUDE_45, outputConfig=text_format(schema))
         closed = {"type": "object", "properties": {"b": {"const": "object"}}, "additionalProperties": False}
         assert json.loads(draft.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == {
             "type": "object",
@@ -709,19 +708,19 @@ class TestOutput:
         deep = '{"not":' * 100_000 + "{}" + "}" * 100_000
         output = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": deep}}}}
         with pytest.raises(InvalidRequest, match="nested") as caught:
-            tailored(CLAUDE_45, outputConfig=output)
+            adapted(CLAUDE_45, outputConfig=output)
         assert caught.value.param == "response_format.json_schema.schema"
 
     def test_a_closed_schema_is_left_alone(self) -> None:
         closed = text_format({"type": "object", "additionalProperties": False})
-        draft = tailored(CLAUDE_45, outputConfig=closed)
+        draft = adapted(CLAUDE_45, outputConfig=closed)
         assert (draft.body["outputConfig"], draft.repaired) == (closed, [])
 
     def test_bounds_are_said_in_words(self) -> None:
         number = {"type": "integer", "minimum": 1, "maximum": 5, "description": "Stars"}
         array = {"type": "array", "minItems": 2, "maxItems": 3, "items": {"type": "string", "minLength": 1}}
         schema = {"type": "object", "properties": {"a": number, "b": array, "minimum": {"type": "string"}}}
-        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
+        draft = adapted(CLAUDE_45, outputConfig=text_format(schema))
         sent = json.loads(draft.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"])
         assert sent["properties"] == {
             "a": {"type": "integer", "description": "Stars (minimum=1, maximum=5)"},
@@ -753,7 +752,7 @@ class TestOutput:
     )
     def test_what_cannot_be_compiled_is_left_to_a_tool(self, schema: Any) -> None:
         for capabilities, choice in ((CLAUDE_45, {"tool": {"name": "json_answer"}}), (QWEN, {"any": {}})):
-            draft = tailored(capabilities, outputConfig=text_format(schema))
+            draft = adapted(capabilities, outputConfig=text_format(schema))
             assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
             assert draft.body["toolConfig"]["toolChoice"] == choice
             assert "outputConfig" not in draft.body
@@ -762,13 +761,13 @@ class TestOutput:
         "schema", [[1], "x", True, None, {"type": "object", "additionalProperties": True, "anyOf": []}]
     )
     def test_what_no_tool_of_claude_s_may_ask_is_asked_for(self, schema: Any) -> None:
-        draft = tailored(CLAUDE_45, outputConfig=text_format(schema))
+        draft = adapted(CLAUDE_45, outputConfig=text_format(schema))
         assert "toolConfig" not in draft.body
         assert "outputConfig" not in draft.body
 
     def test_a_document_is_cited_by_its_own_name(self) -> None:
         pages = [{"document": {"name": name, "format": "pdf", "source": {"bytes": "eA=="}}} for name in ("a.pdf", "b")]
-        draft = tailored(CLAUDE_45, [user("x", *pages)])
+        draft = adapted(CLAUDE_45, [user("x", *pages)])
         assert draft.undo.document_names == {"a-pdf": "a.pdf"}
         block = {
             "citationsContent": {"content": [{"text": "t"}], "citations": [{"title": "a-pdf"}, {"title": "b"}, {}]}
@@ -807,11 +806,11 @@ class TestOutput:
             "$defs": {"n": {"type": "string"}, "m": {"items": {"$ref": "#/$defs/n"}}},
             "properties": {"a": {"anyOf": [{"$ref": "#/$defs/n"}, {"$ref": "#/$defs/m"}, {"$ref": "#/$defs/n"}]}},
         }
-        assert "toolConfig" not in tailored(CLAUDE_45, outputConfig=text_format(schema)).body
+        assert "toolConfig" not in adapted(CLAUDE_45, outputConfig=text_format(schema)).body
 
     def test_elsewhere_a_tool_is_forced(self) -> None:
         output = {**text_format(self.OPEN, description="A thing"), "effort": "low"}
-        draft = tailored(MISTRAL, outputConfig=output)
+        draft = adapted(MISTRAL, outputConfig=output)
         (tool,) = draft.body["toolConfig"]["tools"]
         assert tool["toolSpec"] == {"name": "json_answer", "description": "A thing", "inputSchema": {"json": self.OPEN}}
         assert draft.body["toolConfig"]["toolChoice"] == {"tool": {"name": "json_answer"}}
@@ -826,18 +825,18 @@ class TestOutput:
         ],
     )
     def test_where_no_tool_can_be_forced_the_model_is_asked(self, capabilities: Capabilities, more: Any) -> None:
-        draft = tailored(capabilities, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
+        draft = adapted(capabilities, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
         assert json.dumps_text(self.OPEN) in draft.body["system"][1]["text"]
         assert "outputConfig" not in draft.body
         assert draft.repaired == ["response_format"]
 
     def test_a_schema_of_something_else_is_asked_for(self) -> None:
-        draft = tailored(MISTRAL, outputConfig=text_format({"anyOf": []}))
+        draft = adapted(MISTRAL, outputConfig=text_format({"anyOf": []}))
         assert "toolConfig" not in draft.body
         assert '{"anyOf":[]}' in draft.body["system"][0]["text"]
 
     def test_some_json_object_is_asked_for(self) -> None:
-        assert "JSON object" in tailored(PLAIN, intent=Intent(json_object=True)).body["system"][0]["text"]
+        assert "JSON object" in adapted(PLAIN, intent=Intent(json_object=True)).body["system"][0]["text"]
 
 
 class TestCaching:
@@ -845,16 +844,16 @@ class TestCaching:
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec("t"), point]}
         body = {"system": [{"text": "s"}, point], "toolConfig": config}
-        draft = tailored(MISTRAL, [user("a", point)], **body)
+        draft = adapted(MISTRAL, [user("a", point)], **body)
         assert draft.body == {"messages": [user("a")], "system": [{"text": "s"}], "toolConfig": {"tools": [spec("t")]}}
         assert draft.repaired == ["cache_points"]
-        assert tailored(CLAUDE_45, [user("a", point)], **body).body["system"] == [{"text": "s"}, point]
+        assert adapted(CLAUDE_45, [user("a", point)], **body).body["system"] == [{"text": "s"}, point]
 
     def test_nova_takes_none_among_its_tools(self) -> None:
         point = {"cachePoint": {"type": "default"}}
         nova = capabilities_of(parse_model_id("us.amazon.nova-lite-v1:0"))
         for tools in ([spec("t"), point], [spec("t")]):
-            draft = tailored(nova, [user("a", point)], toolConfig={"tools": tools})
+            draft = adapted(nova, [user("a", point)], toolConfig={"tools": tools})
             assert draft.body == {"messages": [user("a", point)], "toolConfig": {"tools": [spec("t")]}}
             assert draft.repaired == ["cache_points"] * (len(tools) - 1)
 
@@ -862,7 +861,7 @@ class TestCaching:
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec("t"), point]}
         messages = [user("a", point, "b", point), assistant("c"), user("d", point)]
-        draft = tailored(CLAUDE_45, messages, system=[{"text": "s"}, point], toolConfig=config)
+        draft = adapted(CLAUDE_45, messages, system=[{"text": "s"}, point], toolConfig=config)
         assert draft.body["toolConfig"] == {"tools": [spec("t")]}
         assert draft.body["system"] == [{"text": "s"}, point]
         assert draft.body["messages"] == messages
@@ -870,14 +869,14 @@ class TestCaching:
 
     def test_a_longer_life_does_not_follow_a_shorter_one(self) -> None:
         point, long = {"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}
-        draft = tailored(CLAUDE_45, [user("a", long, "b", point, "c", long)])
+        draft = adapted(CLAUDE_45, [user("a", long, "b", point, "c", long)])
         assert draft.body["messages"] == [user("a", long, "b", point, "c", point)]
         assert draft.repaired == ["cache_points"]
 
     def test_a_life_is_told_only_where_it_is_understood(self) -> None:
         long = {"cachePoint": {"type": "default", "ttl": "1h"}}
-        assert tailored(CLAUDE_45, [user("a", long)]).body["messages"] == [user("a", long)]
-        draft = tailored(PLAIN, [user("a", long)])
+        assert adapted(CLAUDE_45, [user("a", long)]).body["messages"] == [user("a", long)]
+        draft = adapted(PLAIN, [user("a", long)])
         assert draft.body["messages"] == [user("a", {"cachePoint": {"type": "default"}})]
         assert draft.repaired == ["cache_points"]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from app.adaptation.invoke import InvokeDraft, tailor_invoke
+from app.adaptation.invoke import InvokeDraft, adapt_invoke
 from app.converse.call import NativeCall
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
@@ -20,7 +20,7 @@ def claude(name: str) -> Capabilities:
 
 def fit(name: str, **members: Any) -> InvokeDraft:
     body = {"max_tokens": 4000, "messages": [HELLO], **members}
-    return tailor_invoke(NativeCall("m", body), claude(name))
+    return adapt_invoke(NativeCall("m", body), claude(name))
 
 
 BUDGET = {"type": "enabled", "budget_tokens": 2048}
@@ -125,11 +125,11 @@ def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
     for effort, sent in (("low", "low"), ("max", "high")):
         body = {"max_tokens": 9, "messages": [HELLO], "tools": [TOOL], "tool_choice": NAMED}
         config = {"output_config": {"effort": effort}}
-        draft = tailor_invoke(NativeCall("m", {**body, **config}), told)
+        draft = adapt_invoke(NativeCall("m", {**body, **config}), told)
         assert (draft.body["tool_choice"], draft.body["thinking"]) == (NAMED, OFF)
         assert draft.body["output_config"] == {"effort": sent}
         assert draft.repaired == ["reasoning_effort"]
-        draft = tailor_invoke(NativeCall("m", {**body, "thinking": ADAPTIVE}), told)
+        draft = adapt_invoke(NativeCall("m", {**body, "thinking": ADAPTIVE}), told)
         assert (draft.body["thinking"], draft.repaired) == (ADAPTIVE, [])
 
 
@@ -169,7 +169,7 @@ def test_an_effort_beside_a_budget_needs_its_beta() -> None:
 def test_a_shorter_answer_leaves_room_for_the_thoughts_that_had_some(wished: int, budget: int, sent: int) -> None:
     told = replace(claude("sonnet-4-20250514-v1:0"), most_output=64_000)
     thinking = {"type": "enabled", "budget_tokens": budget}
-    draft = tailor_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
+    draft = adapt_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
     assert (draft.body["max_tokens"], draft.body["thinking"]["budget_tokens"]) == (64_000, sent)
     assert draft.repaired == (["max_tokens"] if sent == budget else ["reasoning_effort", "max_tokens"])
 

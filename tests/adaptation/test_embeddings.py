@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from app import errors
-from app.adaptation.embeddings import EmbeddingCall, tailor_embeddings, vectors_of
+from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 
 
 def bodies(model: str, *texts: str, **wishes: Any) -> Any:
-    return tailor_embeddings(EmbeddingCall(model, list(texts), **wishes), capabilities_of(parse_model_id(model)))
+    return adapt_embeddings(EmbeddingCall(model, list(texts), **wishes), capabilities_of(parse_model_id(model)))
 
 
 @pytest.mark.parametrize(

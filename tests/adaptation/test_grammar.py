@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.adaptation import Draft, tailor
+from app.adaptation import Draft, adapt
 from app.adaptation.grammar import fit_together, grammar_of
 from app.adaptation.schemas import Inliner, without_unions
 from app.converse.call import Intent, ModelCall
@@ -181,7 +181,7 @@ def strict(*schemas: Any, model: str = "anthropic.claude-sonnet-4-6", **more: An
         for index, schema in enumerate(schemas)
     ]
     body: Any = {"messages": [{"role": "user", "content": [{"text": "a"}]}], "toolConfig": {"tools": specs}, **more}
-    return tailor(ModelCall("m", body, Intent()), capabilities_of(parse_model_id(model)))
+    return adapt(ModelCall("m", body, Intent()), capabilities_of(parse_model_id(model)))
 
 
 def strictness(draft: Draft) -> list[bool]:

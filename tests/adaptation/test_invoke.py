@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app import errors
 from app.adaptation.betas import filter_betas
-from app.adaptation.invoke import tailor_invoke
+from app.adaptation.invoke import adapt_invoke
 from app.converse.call import NativeCall
 from app.models.capabilities import Capabilities
 
@@ -21,7 +21,7 @@ BODY: dict[str, Any] = {"model": "m", "stream": True, "max_tokens": 5, "messages
 def fit(
     capabilities: Capabilities = NEW, version: str = "2023-06-01", betas: list[str] | None = None, **members: Any
 ) -> Any:
-    return tailor_invoke(NativeCall("m", {**BODY, **members}, version, betas or []), capabilities)
+    return adapt_invoke(NativeCall("m", {**BODY, **members}, version, betas or []), capabilities)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_body_s_own_betas_of_another_kind_are_named() -> None:
     assert fit(anthropic_beta=["effort-2025-11-24", 5]).ignored == ["anthropic_beta"]
 
 
-def test_pieces_of_documents_are_tailored_too() -> None:
+def test_pieces_of_documents_are_adapted_too() -> None:
     piece = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "scope": "global"}}
     document = {"type": "document", "source": {"type": "content", "content": [piece]}}
     result = {"type": "search_result", "source": "s", "title": "t", "content": [piece]}

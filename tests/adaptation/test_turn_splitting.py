@@ -13,10 +13,10 @@ from tests.adaptation.test_adaptation import (
     NOVA_2,
     PLAIN,
     QWEN,
+    adapted,
     assistant,
     result,
     spec,
-    tailored,
     use,
     user,
 )
@@ -32,7 +32,7 @@ def shown(tool_id: str, *parts: Any) -> Any:
 
 
 def sent(capabilities: Any, *turns: Any) -> tuple[list[Any], bool]:
-    draft = tailored(capabilities, [*turns], toolConfig={"tools": [spec("t")]})
+    draft = adapted(capabilities, [*turns], toolConfig={"tools": [spec("t")]})
     return draft.body["messages"], "tool_results" in draft.repaired  # type: ignore[return-value]
 
 
@@ -117,4 +117,4 @@ def test_where_nothing_stands_beside_a_result_its_pictures_have_a_turn_of_their_
 def test_models_of_known_providers_get_no_cache_point(name: str) -> None:
     capabilities = capabilities_of(parse_model_id(name))
     assert not capabilities.caching
-    assert tailored(capabilities, [user("hi", POINT)]).body["messages"] == [user("hi")]
+    assert adapted(capabilities, [user("hi", POINT)]).body["messages"] == [user("hi")]

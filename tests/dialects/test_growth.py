@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from app.adaptation import tailor
+from app.adaptation import adapt
 from app.adaptation.grammar import grammar_of
-from app.adaptation.invoke import tailor_invoke
+from app.adaptation.invoke import adapt_invoke
 from app.adaptation.schemas import without_unions
 from app.bedrock.client import BedrockRequest
 from app.converse.call import Intent, ModelCall, NativeCall
@@ -43,11 +43,11 @@ Work = Callable[[], object]
 def of_call(*content: Any) -> Work:
     messages: Any = [{"role": "user", "content": [{"text": "x"}]}, {"role": "assistant", "content": [*content]}]
     end: Any = {"role": "user", "content": [{"text": "x"}]}
-    return lambda: tailor(ModelCall("m", {"messages": [*messages, end]}, Intent()), Capabilities())
+    return lambda: adapt(ModelCall("m", {"messages": [*messages, end]}, Intent()), Capabilities())
 
 
 def of_message(**members: Any) -> Work:
-    return lambda: tailor_invoke(NativeCall("m", {"max_tokens": 9, **members}), Capabilities())
+    return lambda: adapt_invoke(NativeCall("m", {"max_tokens": 9, **members}), Capabilities())
 
 
 def of_choice(tools: list[Any], chosen: list[Any], *, natively: bool) -> Work:

@@ -8,7 +8,7 @@ import pytest
 from botocore.session import Session
 from botocore.validate import ParamValidator
 
-from app.adaptation import tailor
+from app.adaptation import adapt
 from app.converse.call import ModelCall
 from app.errors import InvalidRequest
 from app.models.capabilities import Capabilities
@@ -18,12 +18,12 @@ SHAPE = Session().get_service_model("bedrock-runtime").operation_model("Converse
 CAPABILITIES = [Capabilities(), *(Capabilities(family=row.family, **row.values) for row in FAMILIES)]
 
 
-def assert_tailored_for_every_family(call_of: Callable[[], ModelCall]) -> None:
-    """Tailoring a call twice gives the same valid body, and leaves the call as it was, for each family that takes it."""
+def assert_adapted_for_every_family(call_of: Callable[[], ModelCall]) -> None:
+    """Adaptation a call twice gives the same valid body, and leaves the call as it was, for each family that takes it."""
     uses_tools = _uses_tools(call_of())
     for capabilities in CAPABILITIES:
         if capabilities.tools or not uses_tools:
-            _assert_tailored(call_of(), call_of(), capabilities)
+            _assert_adapted(call_of(), call_of(), capabilities)
 
 
 def _uses_tools(call: ModelCall) -> bool:
@@ -31,13 +31,13 @@ def _uses_tools(call: ModelCall) -> bool:
     return calls or "toolConfig" in call.converse
 
 
-def _assert_tailored(call: ModelCall, again: ModelCall, capabilities: Capabilities) -> None:
+def _assert_adapted(call: ModelCall, again: ModelCall, capabilities: Capabilities) -> None:
     if capabilities.max_stop_sequences == 0 and "stopSequences" in call.converse.get("inferenceConfig", {}):
         with pytest.raises(InvalidRequest, match="no stop sequences"):
-            tailor(call, capabilities)
+            adapt(call, capabilities)
         return
-    first = tailor(call, capabilities)
-    second = tailor(call, capabilities)
+    first = adapt(call, capabilities)
+    second = adapt(call, capabilities)
     assert first.body == second.body, capabilities.family
     assert call == again, capabilities.family
     report = ParamValidator().validate({**with_bytes(first.body), "modelId": "a.b"}, SHAPE)

@@ -123,7 +123,7 @@ def context() -> RequestContext:
     )
 
 
-async def test_a_call_is_tailored_sent_and_recorded() -> None:
+async def test_a_call_is_adapted_sent_and_recorded() -> None:
     answer = Response(200, [json.dumps(REPLY)])
     transport = Memory(answer)
     made = context()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app import errors
-from app.adaptation import tailor
+from app.adaptation import adapt
 from app.adaptation.adapted_request import Draft
 from app.adaptation.embeddings import EmbeddingCall
 from app.converse.call import ModelCall
@@ -31,7 +31,7 @@ FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"
 
 def draft(**members: Any) -> Draft:
     call = ModelCall("a.b", {"messages": [{"role": "user", "content": [{"text": "x"}]}], **members})  # type: ignore[typeddict-item]
-    return tailor(call, Planner("a.b").plan("a.b")[0].capabilities)
+    return adapt(call, Planner("a.b").plan("a.b")[0].capabilities)
 
 
 def answer(*pieces: bytes, headers: tuple[str, ...] = ()) -> Response:

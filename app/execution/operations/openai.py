@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from app.adaptation.adapted_request import NativeDraft
-from app.adaptation.openai import tailor_chat, tailor_responses
+from app.adaptation.openai import adapt_chat, adapt_responses
 from app.bedrock.client import BedrockRequest
 from app.converse.call import NativeCall
 from app.execution.operations import operation as operations
@@ -22,7 +22,7 @@ from app.wire import json
 
 Api = Literal["openai_responses", "openai_chat"]
 _PATHS: dict[Api, str] = {"openai_responses": "/responses", "openai_chat": "/chat/completions"}
-_TAILORS = {"openai_responses": tailor_responses, "openai_chat": tailor_chat}
+_ADAPTERS = {"openai_responses": adapt_responses, "openai_chat": adapt_chat}
 
 
 def ask(
@@ -49,7 +49,7 @@ def ask_for_stream(
 
 def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, NativeDraft, operations.Ask, str]:
     surface, capabilities = target.capabilities.native[api], target.capabilities
-    draft = _TAILORS[api](call, surface, capabilities)
+    draft = _ADAPTERS[api](call, surface, capabilities)
     # a model has no geography on mantle; and neither surface knows it by an ARN
     on_mantle = target.known.base.removesuffix(capabilities.mantle_drops)
 

@@ -18,7 +18,7 @@ import pytest
 from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
-from app.adaptation.invoke import tailor_invoke
+from app.adaptation.invoke import adapt_invoke
 from app.converse.call import NativeCall
 from app.converse.fold import unfold
 from app.dialects.anthropic.request import to_call
@@ -32,7 +32,7 @@ from app.models.capabilities import capabilities_of
 from app.models.ids import parse_model_id
 from app.wire import json
 from tests.dialects.streams import joined
-from tests.dialects.validation import assert_tailored_for_every_family
+from tests.dialects.validation import assert_adapted_for_every_family
 
 HERE = Path(__file__).parent / "golden"
 CASES = sorted(path.name for path in HERE.iterdir())
@@ -59,7 +59,7 @@ def invoked(case: str) -> Any:
     described = {}
     for model in CLAUDES:
         call = NativeCall(model, read(case, "request.json"), "2023-06-01", betas)
-        draft = tailor_invoke(call, capabilities_of(parse_model_id(model)))
+        draft = adapt_invoke(call, capabilities_of(parse_model_id(model)))
         described[model] = {"body": draft.body, "ignored": draft.ignored, "repaired": draft.repaired}
     return described
 
@@ -143,8 +143,8 @@ def add(block: Any, delta: Any) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_tailored_requests_pass_botocore_s_validator_and_leave_the_call_alone(case: str) -> None:
-    assert_tailored_for_every_family(lambda: call_of(case))
+def test_adapted_requests_pass_botocore_s_validator_and_leave_the_call_alone(case: str) -> None:
+    assert_adapted_for_every_family(lambda: call_of(case))
 
 
 def write_expectations() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
-from app.adaptation import tailor
+from app.adaptation import adapt
 from app.converse.fold import unfold
 from app.converse.well_formed import WellFormed
 from app.dialects.anthropic.citations import from_converse, to_converse
@@ -129,7 +129,7 @@ def test_how_hard_to_think(members: Any, effort: str | None) -> None:
 
 def test_a_budget_reaches_models_that_are_told_a_number() -> None:
     made = call(request(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 3000}))
-    draft = tailor(made, Capabilities(reasoning="budget"))
+    draft = adapt(made, Capabilities(reasoning="budget"))
     assert draft.body["additionalModelRequestFields"]["thinking"] == {"type": "enabled", "budget_tokens": 3000}
 
 
@@ -145,7 +145,7 @@ def test_a_budget_reaches_models_that_are_told_a_number() -> None:
 def test_top_k_in_each_model_s_words(
     capabilities: Capabilities, fields: Any, ignored: list[str], repaired: list[str]
 ) -> None:
-    draft = tailor(call(request(top_k=5)), capabilities)
+    draft = adapt(call(request(top_k=5)), capabilities)
     assert (draft.body.get("additionalModelRequestFields"), draft.ignored, draft.repaired) == (
         fields,
         ignored,
@@ -155,7 +155,7 @@ def test_top_k_in_each_model_s_words(
 
 def test_with_thinking_there_is_no_top_k() -> None:
     made = call(request(top_k=5, max_tokens=9000, thinking={"type": "adaptive"}))
-    draft = tailor(made, Capabilities(top_k="field", reasoning="adaptive"))
+    draft = adapt(made, Capabilities(top_k="field", reasoning="adaptive"))
     assert "top_k" not in draft.body["additionalModelRequestFields"]
     assert "top_k" in draft.repaired
 
@@ -439,7 +439,7 @@ def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
         return
     for row in FAMILIES[::4]:
         try:
-            tailor(made, Capabilities(**row.facts))
+            adapt(made, Capabilities(**row.facts))
         except errors.GatewayError:
             continue
 

@@ -31,7 +31,7 @@ from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import custom_names, namespaces
 from app.wire import json
 from tests.dialects.streams import joined
-from tests.dialects.validation import assert_tailored_for_every_family
+from tests.dialects.validation import assert_adapted_for_every_family
 
 HERE = Path(__file__).parent / "golden"
 CASES = sorted(path.name for path in HERE.iterdir())
@@ -151,8 +151,8 @@ def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_tailored_requests_pass_botocore_s_validator_and_leave_the_call_alone(case: str) -> None:
-    assert_tailored_for_every_family(lambda: call_of(case))
+def test_adapted_requests_pass_botocore_s_validator_and_leave_the_call_alone(case: str) -> None:
+    assert_adapted_for_every_family(lambda: call_of(case))
 
 
 def write_expectations() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.adaptation.openai import tailor_chat, tailor_responses
+from app.adaptation.openai import adapt_chat, adapt_responses
 from app.converse.call import NativeCall
 from app.converse.usage import Usage
 from app.dialects.openai.chat import native as chat
@@ -283,7 +283,7 @@ def test_the_end_of_a_chat_stream_that_broke() -> None:
 def test_what_the_surfaces_are_given() -> None:
     capabilities = Capabilities(encrypted_thoughts=True)
     document = {"tools": [{"type": "web_search"}, 5], "tool_choice": "auto", "include": ["a"], "user": None}
-    draft = tailor_responses(NativeCall("m", document, keep_thoughts=True), "openai", capabilities)
+    draft = adapt_responses(NativeCall("m", document, keep_thoughts=True), "openai", capabilities)
     assert draft.body == {"include": ["a", "reasoning.encrypted_content"]}
     assert draft.ignored == ["tools[0]", "tools[1]"]
     tools = [{"type": "function", "name": "f"}, {"type": "web_search"}]
@@ -293,18 +293,16 @@ def test_what_the_surfaces_are_given() -> None:
         ({"type": "allowed_tools", "mode": "auto", "tools": tools[1:]}, None, ["tools[1]", "tool_choice"]),
         ("required", "required", ["tools[1]"]),
     ):
-        draft = tailor_responses(NativeCall("m", {"tools": tools, "tool_choice": choice}), "openai", capabilities)
+        draft = adapt_responses(NativeCall("m", {"tools": tools, "tool_choice": choice}), "openai", capabilities)
         given = draft.body.get("tool_choice")
         assert (given["tools"] if isinstance(given, dict) else given) == left
         assert draft.ignored == named
-    on_mantle = tailor_responses(NativeCall("m", document), "mantle", capabilities)
+    on_mantle = adapt_responses(NativeCall("m", document), "mantle", capabilities)
     assert on_mantle.body == {name: value for name, value in document.items() if name != "user"}
     asked = {"include": ["reasoning.encrypted_content"]}
-    assert tailor_responses(NativeCall("m", asked, keep_thoughts=True), "mantle", capabilities).body == asked
-    assert tailor_responses(NativeCall("m", {}, keep_thoughts=True), "mantle", Capabilities()).body == {}
-    assert tailor_chat(NativeCall("m", {"store": True}), "mantle", capabilities).ignored == ["store"]
-    streamed_chat = tailor_chat(NativeCall("m", {"stream": True, "stream_options": {"b": 1}}), "mantle", capabilities)
+    assert adapt_responses(NativeCall("m", asked, keep_thoughts=True), "mantle", capabilities).body == asked
+    assert adapt_responses(NativeCall("m", {}, keep_thoughts=True), "mantle", Capabilities()).body == {}
+    assert adapt_chat(NativeCall("m", {"store": True}), "mantle", capabilities).ignored == ["store"]
+    streamed_chat = adapt_chat(NativeCall("m", {"stream": True, "stream_options": {"b": 1}}), "mantle", capabilities)
     assert streamed_chat.body["stream_options"] == {"b": 1, "include_usage": True}
-    assert tailor_chat(NativeCall("m", {"stream": True}), "mantle", capabilities).body["stream_options"][
-        "include_usage"
-    ]
+    assert adapt_chat(NativeCall("m", {"stream": True}), "mantle", capabilities).body["stream_options"]["include_usage"]
