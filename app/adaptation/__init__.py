@@ -6,7 +6,7 @@ Each module is one pass. `adapt` runs the passes that a call needs, in one visib
 
 from collections.abc import Callable
 
-from app.adaptation.adapted_request import Draft
+from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.caching import adapt_caching
 from app.adaptation.media import adapt_media
 from app.adaptation.reasoning import adapt_reasoning, adapt_reasoning_history
@@ -17,7 +17,7 @@ from app.adaptation.turn_alternation import adapt_turns
 from app.converse.call import ModelCall
 from app.models.capabilities import Capabilities
 
-PASSES: tuple[Callable[[Draft], None], ...] = (
+PASSES: tuple[Callable[[AdaptedRequest], None], ...] = (
     adapt_length,
     adapt_reasoning_history,
     adapt_turns,
@@ -30,16 +30,16 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
 )
 
 
-def adapt(call: ModelCall, capabilities: Capabilities) -> Draft:
+def adapt(call: ModelCall, capabilities: Capabilities) -> AdaptedRequest:
     """The body that this model accepts, what was repaired on the way, and how to undo it in the reply.
 
     Raises:
         InvalidRequest: the model cannot take what the call holds, with the path of the field.
     """
-    draft = Draft.of(call, capabilities)
+    adapted = AdaptedRequest.of(call, capabilities)
     for adapt_pass in PASSES:
-        adapt_pass(draft)
-    return draft
+        adapt_pass(adapted)
+    return adapted
 
 
-__all__ = ["PASSES", "Draft", "adapt"]
+__all__ = ["PASSES", "AdaptedRequest", "adapt"]

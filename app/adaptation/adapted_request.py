@@ -18,7 +18,7 @@ Role = Literal["user", "assistant", "system"]
 PLACEHOLDER = "."
 
 
-class Draft(Struct):
+class AdaptedRequest(Struct):
     """A call on its way to one model.
 
     body: what will be sent; its members may be replaced, not written into.
@@ -38,7 +38,7 @@ class Draft(Struct):
     inliner: Inliner = field(default_factory=Inliner)
 
     @classmethod
-    def of(cls, call: ModelCall, capabilities: Capabilities) -> "Draft":
+    def of(cls, call: ModelCall, capabilities: Capabilities) -> "AdaptedRequest":
         """The untouched draft of a call."""
         body = call.converse.copy()
         body.setdefault("messages", [])
@@ -79,8 +79,8 @@ class Draft(Struct):
         self.body["system"] = [*self.body.get("system", []), {"text": text}]
 
 
-class NativeDraft(Struct):
-    """A body of a model's own format on its way to it; `ignored` and `repaired` as those of `Draft`."""
+class AdaptedBody(Struct):
+    """A body of a model's own format on its way to it; `ignored` and `repaired` as those of `AdaptedRequest`."""
 
     body: dict[str, Any]
     capabilities: Capabilities

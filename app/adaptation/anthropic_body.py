@@ -9,7 +9,7 @@ claude-code#20901); models that do not think take no thoughts back (vercel/ai#70
 
 from typing import Any
 
-from app.adaptation.adapted_request import PLACEHOLDER, NativeDraft
+from app.adaptation.adapted_request import PLACEHOLDER, AdaptedBody
 from app.adaptation.call_ids import CallIds
 from app.adaptation.reasoning import budget_for, effort_known
 from app.converse.call import effort_of
@@ -23,37 +23,37 @@ THOUGHTS = ("thinking", "redacted_thinking")
 _EFFORT = "high"
 
 
-def fit_to_claude(draft: NativeDraft) -> None:
+def fit_to_claude(adapted: AdaptedBody) -> None:
     """Make a body's length, thinking, sampling and choice of tools what this Claude takes."""
-    body, capabilities = draft.body, draft.capabilities
+    body, capabilities = adapted.body, adapted.capabilities
     most = body.get("max_tokens")
     if isinstance(most, int) and most > capabilities.most_output:
-        _shorten(draft, capabilities.most_output)
+        _shorten(adapted, capabilities.most_output)
     if "thinking" in body or "output_config" in body:
-        _fit_thinking(draft)
+        _fit_thinking(adapted)
     if text_in(body.get("tool_choice"), "type") in _FORCED:
-        _fit_choice(draft)
+        _fit_choice(adapted)
     if not capabilities.sampling:
-        _leave_out(draft, *_SAMPLING)
+        _leave_out(adapted, *_SAMPLING)
     elif not capabilities.temperature_with_top_p and "temperature" in body:
-        _leave_out(draft, "top_p")
+        _leave_out(adapted, "top_p")
 
 
-def _shorten(draft: NativeDraft, most: int) -> None:
+def _shorten(adapted: AdaptedBody, most: int) -> None:
     """Ask for no more than the model gives, with the same share of it for thoughts if they had room below the wish."""
-    body = draft.body
+    body = adapted.body
     thinking: Any = body.get("thinking")
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     if isinstance(budget, int) and most <= budget < body["max_tokens"]:
         body["thinking"] = {**thinking, "budget_tokens": budget * most // body["max_tokens"]}
-        draft.repair("reasoning_effort")
+        adapted.repair("reasoning_effort")
     body["max_tokens"] = most
-    draft.repair("max_tokens")
+    adapted.repair("max_tokens")
 
 
-def _fit_thinking(draft: NativeDraft) -> None:
-    body, capabilities = draft.body, draft.capabilities
-    effort = _fit_effort(draft)
+def _fit_thinking(adapted: AdaptedBody) -> None:
+    body, capabilities = adapted.body, adapted.capabilities
+    effort = _fit_effort(adapted)
     thinking: Any = body.get("thinking")
     match text_in(thinking, "type"), capabilities.reasoning:
         case "disabled", "none":
@@ -69,82 +69,82 @@ def _fit_thinking(draft: NativeDraft) -> None:
             body["thinking"] = {"type": "adaptive", "display": text_in(thinking, "display") or "summarized"}
             budget = thinking.get("budget_tokens")
             if not effort and isinstance(budget, int):
-                _put_effort(draft, effort_of(budget))
+                _put_effort(adapted, effort_of(budget))
         case "adaptive", "budget":
             most = body.get("max_tokens")
             del body["thinking"]
             if budget := budget_for(effort or _EFFORT, most if isinstance(most, int) else None):
                 body["thinking"] = {"type": "enabled", "budget_tokens": budget}
-                _leave_out(draft, *_SAMPLING)
+                _leave_out(adapted, *_SAMPLING)
         case _:
-            _calm(draft)
+            _calm(adapted)
             return
-    _calm(draft)
-    draft.repair("reasoning_effort")
+    _calm(adapted)
+    adapted.repair("reasoning_effort")
 
 
-def _fit_effort(draft: NativeDraft) -> str:
+def _fit_effort(adapted: AdaptedBody) -> str:
     """The effort that the caller wants, which is left out or lowered where the model does not know it."""
-    effort = text_in(draft.body.get("output_config"), "effort")
-    if effort and (known := effort_known(effort, draft.capabilities)) != effort:
-        _put_effort(draft, known)
-        draft.repair("reasoning_effort")
+    effort = text_in(adapted.body.get("output_config"), "effort")
+    if effort and (known := effort_known(effort, adapted.capabilities)) != effort:
+        _put_effort(adapted, known)
+        adapted.repair("reasoning_effort")
     return effort
 
 
-def _put_effort(draft: NativeDraft, effort: str) -> None:
-    config = draft.body.get("output_config")
+def _put_effort(adapted: AdaptedBody, effort: str) -> None:
+    config = adapted.body.get("output_config")
     rest = {name: value for name, value in config.items() if name != "effort"} if isinstance(config, dict) else {}
-    draft.body["output_config"] = {**rest, "effort": effort} if effort else rest
-    if not draft.body["output_config"]:
-        del draft.body["output_config"]
+    adapted.body["output_config"] = {**rest, "effort": effort} if effort else rest
+    if not adapted.body["output_config"]:
+        del adapted.body["output_config"]
 
 
-def _calm(draft: NativeDraft) -> None:
+def _calm(adapted: AdaptedBody) -> None:
     """No more effort than `high` where a Claude that would think is told not to: "output_config.effort 'xhigh' is not
     supported when thinking is disabled on this model" (claude-code#83364, of Opus 5).
     """
-    is_told_not_to = text_in(draft.body.get("thinking"), "type") in ("disabled", "between_tools")
-    if draft.capabilities.thinks_unasked == "no" or not is_told_not_to:
+    is_told_not_to = text_in(adapted.body.get("thinking"), "type") in ("disabled", "between_tools")
+    if adapted.capabilities.thinks_unasked == "no" or not is_told_not_to:
         return
-    if text_in(draft.body.get("output_config"), "effort") in ("xhigh", "max"):
-        _put_effort(draft, "high")
-        draft.repair("reasoning_effort")
+    if text_in(adapted.body.get("output_config"), "effort") in ("xhigh", "max"):
+        _put_effort(adapted, "high")
+        adapted.repair("reasoning_effort")
 
 
-def _fit_choice(draft: NativeDraft) -> None:
+def _fit_choice(adapted: AdaptedBody) -> None:
     """Force no tool where the model takes none, and have it not think where it would unasked and then take none."""
-    body, capabilities = draft.body, draft.capabilities
+    body, capabilities = adapted.body, adapted.capabilities
     choice: Any = body["tool_choice"]
     if capabilities.tool_choices.issuperset(_FORCED):
         if capabilities.thinks_unasked == "yes" and not capabilities.forced_with_thoughts and "thinking" not in body:
             body["thinking"] = {"type": "disabled"}
-            _calm(draft)
-            draft.repair("reasoning_effort")
+            _calm(adapted)
+            adapted.repair("reasoning_effort")
         return
     if choice["type"] == "tool":
-        _offer_only(draft, text_in(choice, "name"))
+        _offer_only(adapted, text_in(choice, "name"))
     rest = {name: value for name, value in choice.items() if name != "name"}
     body["tool_choice"] = {**rest, "type": "auto"}
-    draft.repair("tool_choice")
+    adapted.repair("tool_choice")
 
 
-def _offer_only(draft: NativeDraft, name: str) -> None:
+def _offer_only(adapted: AdaptedBody, name: str) -> None:
     """Offer the tool of a name, with the cache point that stood behind all of them, if it is there."""
-    tools = listed(draft.body.get("tools"))
+    tools = listed(adapted.body.get("tools"))
     named = [tool for tool in tools if name and text_in(tool, "name") == name]
     points = [tool["cache_control"] for tool in tools if isinstance(tool, dict) and tool.get("cache_control")]
     if named:
-        draft.body["tools"] = [*named[:-1], {**named[-1], "cache_control": points[-1]}] if points else named
+        adapted.body["tools"] = [*named[:-1], {**named[-1], "cache_control": points[-1]}] if points else named
 
 
-def _leave_out(draft: NativeDraft, *names: str) -> None:
+def _leave_out(adapted: AdaptedBody, *names: str) -> None:
     for name in names:
-        if draft.body.pop(name, None) is not None:
-            draft.repair(name)
+        if adapted.body.pop(name, None) is not None:
+            adapted.repair(name)
 
 
-def fit_call(block: dict[str, Any], ids: CallIds, draft: NativeDraft) -> dict[str, Any]:
+def fit_call(block: dict[str, Any], ids: CallIds, adapted: AdaptedBody) -> dict[str, Any]:
     """A block whose id, if it is a call or the result of one, the model takes."""
     match block:
         case {"type": "tool_use", "id": str(given)}:
@@ -155,57 +155,57 @@ def fit_call(block: dict[str, Any], ids: CallIds, draft: NativeDraft) -> dict[st
             return block
     if sent == given:
         return block
-    draft.repair("tool_ids")
+    adapted.repair("tool_ids")
     return {**block, name: sent}
 
 
-def fit_content(blocks: list[Any], role: str, path: str, draft: NativeDraft) -> list[Any]:
+def fit_content(blocks: list[Any], role: str, path: str, adapted: AdaptedBody) -> list[Any]:
     """The blocks of a turn that Claude takes there; of the assistant's turns there may be none."""
     if role == "assistant":
-        blocks = _without_images(blocks, path, draft)
-    welcome = [block for block in blocks if _is_no_thought_or_welcome(block, role, draft)]
+        blocks = _without_images(blocks, path, adapted)
+    welcome = [block for block in blocks if _is_no_thought_or_welcome(block, role, adapted)]
     if len(welcome) < len(blocks):
-        draft.repair("reasoning")
-    kept = without_blanks(welcome, draft)
+        adapted.repair("reasoning")
+    kept = without_blanks(welcome, adapted)
     if role != "assistant":
-        return kept or _said(draft)
-    if kept and _is_refused_as_prefill(kept, draft):
-        draft.repair("reasoning")
+        return kept or _said(adapted)
+    if kept and _is_refused_as_prefill(kept, adapted):
+        adapted.repair("reasoning")
         return []
     return kept
 
 
-def fit_result(block: dict[str, Any], draft: NativeDraft) -> dict[str, Any]:
+def fit_result(block: dict[str, Any], adapted: AdaptedBody) -> dict[str, Any]:
     """The result of a tool without blank texts; it may be empty, but that of one that failed ("content cannot be empty
     if is_error is true", trae-agent#230), and a text in it may not.
     """
     content = block.get("content")
-    kept = without_blanks(content, draft) if isinstance(content, list) else content
+    kept = without_blanks(content, adapted) if isinstance(content, list) else content
     if not kept and (kept != content or block.get("is_error")):
-        kept = _said(draft)
+        kept = _said(adapted)
     return block if kept is content else {**block, "content": kept}
 
 
-def _said(draft: NativeDraft) -> list[Any]:
-    draft.repair("blank_text")
+def _said(adapted: AdaptedBody) -> list[Any]:
+    adapted.repair("blank_text")
     return [{"type": "text", "text": PLACEHOLDER}]
 
 
-def _is_refused_as_prefill(blocks: list[Any], draft: NativeDraft) -> bool:
+def _is_refused_as_prefill(blocks: list[Any], adapted: AdaptedBody) -> bool:
     """True of thoughts alone, which a Claude that goes on from no message takes for one, whatever stands behind them
     (hermes-agent#105780).
     """
-    return draft.capabilities.prefill == "refused" and all(text_in(block, "type") in THOUGHTS for block in blocks)
+    return adapted.capabilities.prefill == "refused" and all(text_in(block, "type") in THOUGHTS for block in blocks)
 
 
-def _without_images(blocks: list[Any], path: str, draft: NativeDraft) -> list[Any]:
+def _without_images(blocks: list[Any], path: str, adapted: AdaptedBody) -> list[Any]:
     """What the assistant drew: "'image' blocks are not permitted within assistant turns"."""
     images = [index for index, block in enumerate(blocks) if text_in(block, "type") == "image"]
-    draft.ignored += [f"{path}.content[{index}]" for index in images]
+    adapted.ignored += [f"{path}.content[{index}]" for index in images]
     return [block for block in blocks if text_in(block, "type") != "image"] if images else blocks
 
 
-def _is_no_thought_or_welcome(block: Any, role: str, draft: NativeDraft) -> bool:
+def _is_no_thought_or_welcome(block: Any, role: str, adapted: AdaptedBody) -> bool:
     """Thoughts are the assistant's ("User messages cannot contain reasoning content"). Those of models that sign none
     have an empty signature here; a model that does not think takes none at all.
     """
@@ -213,10 +213,10 @@ def _is_no_thought_or_welcome(block: Any, role: str, draft: NativeDraft) -> bool
     if kind not in THOUGHTS:
         return True
     is_whole = kind != "thinking" or bool(block.get("signature"))
-    return role == "assistant" and draft.capabilities.reasoning != "none" and is_whole
+    return role == "assistant" and adapted.capabilities.reasoning != "none" and is_whole
 
 
-def without_blanks(blocks: list[Any], draft: NativeDraft) -> list[Any]:
+def without_blanks(blocks: list[Any], adapted: AdaptedBody) -> list[Any]:
     """The blocks without blank texts. Those before a thought stay: turns with thoughts are compared, block by block,
     with what the model said (vercel/ai#14175).
     """
@@ -228,7 +228,7 @@ def without_blanks(blocks: list[Any], draft: NativeDraft) -> list[Any]:
     ]
     if len(kept) == len(blocks):
         return blocks
-    draft.repair("blank_text")
+    adapted.repair("blank_text")
     return kept
 
 
@@ -237,11 +237,11 @@ def is_blank(text: Any) -> bool:
     return isinstance(text, str) and not text.strip()
 
 
-def fit_image(block: dict[str, Any], source: dict[str, Any], draft: NativeDraft) -> dict[str, Any]:
+def fit_image(block: dict[str, Any], source: dict[str, Any], adapted: AdaptedBody) -> dict[str, Any]:
     """An image under the name of what it is; see `image_format`."""
     named, data = text_in(source, "media_type"), text_in(source, "data")
     found = image_format(named.lower(), data) if data else None
     if found is None or named == f"image/{found}":
         return block
-    draft.repair("media_type")
+    adapted.repair("media_type")
     return {**block, "source": {**source, "media_type": f"image/{found}"}}

@@ -8,27 +8,27 @@ Pain 19.
 
 from typing import Any
 
-from app.adaptation.adapted_request import Draft
+from app.adaptation.adapted_request import AdaptedRequest
 
 _MAX_POINTS = 4
 
 
-def adapt_caching(draft: Draft) -> None:
+def adapt_caching(adapted: AdaptedRequest) -> None:
     """Take out, or shorten, cache points that the model would refuse. It costs the caller money, not content.
 
     Of too many, the last stay: each covers all that stands before it.
     """
-    if not draft.capabilities.caching:
-        _map_points(draft, lambda _: None)
+    if not adapted.capabilities.caching:
+        _map_points(adapted, lambda _: None)
         return
-    if not draft.capabilities.tool_caching and "toolConfig" in draft.body:
-        config = draft.body["toolConfig"]
+    if not adapted.capabilities.tool_caching and "toolConfig" in adapted.body:
+        config = adapted.body["toolConfig"]
         tools = [tool for tool in config["tools"] if "cachePoint" not in tool]
         if len(tools) < len(config["tools"]):
-            draft.body["toolConfig"] = {**config, "tools": tools}
-            draft.repair("cache_points")
-    _map_points(draft, _Shortening(draft.capabilities.cache_ttl))
-    surplus = _count(draft) - _MAX_POINTS
+            adapted.body["toolConfig"] = {**config, "tools": tools}
+            adapted.repair("cache_points")
+    _map_points(adapted, _Shortening(adapted.capabilities.cache_ttl))
+    surplus = _count(adapted) - _MAX_POINTS
 
     def without_surplus(point: Any) -> Any:
         nonlocal surplus
@@ -36,7 +36,7 @@ def adapt_caching(draft: Draft) -> None:
         return point if surplus < 0 else None
 
     if surplus > 0:
-        _map_points(draft, without_surplus)
+        _map_points(adapted, without_surplus)
 
 
 class _Shortening:
@@ -52,19 +52,19 @@ class _Shortening:
         return point if "ttl" not in point else {"type": point["type"]}
 
 
-def _count(draft: Draft) -> int:
-    body = draft.body
+def _count(adapted: AdaptedRequest) -> int:
+    body = adapted.body
     lists: list[list[Any]] = [
         [*body.get("system", [])],
         [*body.get("toolConfig", {"tools": []})["tools"]],
-        [*draft.blocks()],
+        [*adapted.blocks()],
     ]
     return sum("cachePoint" in block for blocks in lists for block in blocks)
 
 
-def _map_points(draft: Draft, change: Any) -> None:
+def _map_points(adapted: AdaptedRequest, change: Any) -> None:
     """Replace every cache point, in the order tools, system, messages, by what `change` makes of it; None drops it."""
-    body = draft.body
+    body = adapted.body
 
     def changed(blocks: list[Any]) -> list[Any]:
         kept = []
@@ -74,7 +74,7 @@ def _map_points(draft: Draft, change: Any) -> None:
                 continue
             point = change(block["cachePoint"])
             if point is not block["cachePoint"]:
-                draft.repair("cache_points")
+                adapted.repair("cache_points")
             if point is not None:
                 kept.append({"cachePoint": point})
         return kept

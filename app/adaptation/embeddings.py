@@ -31,14 +31,14 @@ class EmbeddingCall(Struct, frozen=True):
     purpose: str = ""
 
 
-class EmbeddingDraft(Struct):
+class AdaptedEmbeddings(Struct):
     """The bodies for InvokeModel, in the order of their texts, and wishes that this model cannot fulfil."""
 
     bodies: list[dict[str, Any]]
     ignored: list[str] = field(default_factory=list)
 
 
-def adapt_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> EmbeddingDraft:
+def adapt_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> AdaptedEmbeddings:
     """The bodies that this model's family takes.
 
     Raises:
@@ -59,12 +59,12 @@ def adapt_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> Embeddi
     ]
     match capabilities.embedding:
         case "texts":
-            return EmbeddingDraft([_cohere(batch, size, call.purpose or "search_document") for batch in batches])
+            return AdaptedEmbeddings([_cohere(batch, size, call.purpose or "search_document") for batch in batches])
         case "singleEmbeddingParams":
-            return EmbeddingDraft([_nova(text, size, call.purpose) for (text,) in batches])
+            return AdaptedEmbeddings([_nova(text, size, call.purpose) for (text,) in batches])
         case _:
             ignored = ["input_type"] if call.purpose else []
-            return EmbeddingDraft([_titan(text, size) for (text,) in batches], ignored)
+            return AdaptedEmbeddings([_titan(text, size) for (text,) in batches], ignored)
 
 
 def vectors_of(document: dict[str, Any]) -> list[list[float]]:

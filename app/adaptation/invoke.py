@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import field
 
-from app.adaptation.adapted_request import PLACEHOLDER, NativeDraft
+from app.adaptation.adapted_request import PLACEHOLDER, AdaptedBody
 from app.adaptation.anthropic_body import (
     THOUGHTS,
     fit_call,
@@ -44,7 +44,7 @@ _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthrop
 _KNOWN = _FIELDS | _CARRIED_ELSEWHERE
 
 
-class InvokeDraft(NativeDraft):
+class AdaptedInvokeBody(AdaptedBody):
     """A body of Anthropic's on its way to one model, the betas that go with it, and the ids of its calls, if any."""
 
     betas: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ class InvokeDraft(NativeDraft):
 
 def adapt_invoke(
     call: NativeCall, capabilities: Capabilities, also_passed: frozenset[str] = frozenset()
-) -> InvokeDraft:
+) -> AdaptedInvokeBody:
     """The body that this model's InvokeModel takes.
 
     Args:
@@ -69,64 +69,64 @@ def adapt_invoke(
     asked = [*betas, *strings]
     kept, dropped = filter_betas(asked, also_passed)
     body = {name: value for name, value in document.items() if name in _FIELDS and value is not None}
-    draft = InvokeDraft(body, capabilities, betas=kept)
+    adapted = AdaptedInvokeBody(body, capabilities, betas=kept)
     if not document.keys() <= _KNOWN:
-        draft.ignored += [name for name, value in document.items() if name not in _KNOWN and value is not None]
-    draft.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
+        adapted.ignored += [name for name, value in document.items() if name not in _KNOWN and value is not None]
+    adapted.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
     if own_betas is not None and strings != own_betas:
-        draft.ignored.append("anthropic_beta")
-    _adapt_edits(draft)
-    fit_to_claude(draft)
+        adapted.ignored.append("anthropic_beta")
+    _adapt_edits(adapted)
+    fit_to_claude(adapted)
     if capabilities.budget_and_effort and text_in(body.get("output_config"), "effort"):
-        _add_beta(draft, EFFORT)
-    _adapt_messages(draft, document.get("cache_control"))
-    _adapt_tools(draft)
+        _add_beta(adapted, EFFORT)
+    _adapt_messages(adapted, document.get("cache_control"))
+    _adapt_tools(adapted)
     if isinstance(body.get("system"), list):
-        system = [_cacheable(block, f"system[{index}]", draft) for index, block in enumerate(body["system"])]
-        body["system"] = without_blanks(system, draft)
+        system = [_cacheable(block, f"system[{index}]", adapted) for index, block in enumerate(body["system"])]
+        body["system"] = without_blanks(system, adapted)
     if "system" in body and (body["system"] == [] or is_blank(body["system"])):
         del body["system"]
-        draft.repair("blank_text")
+        adapted.repair("blank_text")
     is_newest = version == _NEWEST_VERSION and capabilities.newest_version
     body["anthropic_version"] = _NEWEST_VERSION if is_newest else _VERSION
-    if draft.betas:
-        body["anthropic_beta"] = draft.betas
-    return draft
+    if adapted.betas:
+        body["anthropic_beta"] = adapted.betas
+    return adapted
 
 
-def _adapt_edits(draft: InvokeDraft) -> None:
+def _adapt_edits(adapted: AdaptedInvokeBody) -> None:
     """Keep the edits of the context that Bedrock knows, each with its beta."""
-    management = draft.body.pop("context_management", None)
+    management = adapted.body.pop("context_management", None)
     if management is None:
         return
     edits = management.get("edits") if isinstance(management, dict) else None
     edits = edits if isinstance(edits, list) else []
     kept = [edit for edit in edits if text_in(edit, "type") in EDITS]
     if len(kept) < max(len(edits), 1) or set(management) != {"edits"}:
-        draft.ignored.append("context_management")
+        adapted.ignored.append("context_management")
     if kept:
-        draft.body["context_management"] = {"edits": kept}
+        adapted.body["context_management"] = {"edits": kept}
         for kind in dict.fromkeys(edit["type"] for edit in kept):
-            _add_beta(draft, EDITS[kind])
+            _add_beta(adapted, EDITS[kind])
 
 
-def _adapt_messages(draft: InvokeDraft, cache_control: Any) -> None:
-    messages = draft.body.get("messages")
+def _adapt_messages(adapted: AdaptedInvokeBody, cache_control: Any) -> None:
+    messages = adapted.body.get("messages")
     if not isinstance(messages, list):
         return
-    takes_output = PER_MESSAGE_OUTPUT in draft.betas
-    fitted = [_message(message, index, draft, takes_output) for index, message in enumerate(messages)]
+    takes_output = PER_MESSAGE_OUTPUT in adapted.betas
+    fitted = [_message(message, index, adapted, takes_output) for index, message in enumerate(messages)]
     if _NOTHING in fitted:  # neighbours of one role are one turn to Claude
         fitted = [message for message in fitted if message is not _NOTHING]
-    if not draft.capabilities.system_turns:
-        fitted = _without_system_turns(fitted, draft)
+    if not adapted.capabilities.system_turns:
+        fitted = _without_system_turns(fitted, adapted)
     if cache_control is not None:
-        _cache_last_block(fitted, cache_control, draft)
-    draft.body["messages"] = fitted
-    _think_only_behind_thoughts(draft)
+        _cache_last_block(fitted, cache_control, adapted)
+    adapted.body["messages"] = fitted
+    _think_only_behind_thoughts(adapted)
 
 
-def _message(message: Any, index: int, draft: InvokeDraft, takes_output: bool) -> Any:
+def _message(message: Any, index: int, adapted: AdaptedInvokeBody, takes_output: bool) -> Any:
     """The message as Claude takes it; nothing where it is a turn of the assistant's of which nothing is left."""
     if not isinstance(message, dict):
         return message
@@ -136,29 +136,29 @@ def _message(message: Any, index: int, draft: InvokeDraft, takes_output: bool) -
     path, role = f"messages[{index}]", text_in(message, "role")
     if "output_config" in message and not takes_output:
         message = {name: value for name, value in message.items() if name != "output_config"}
-        draft.ignored.append(f"{path}.output_config")
+        adapted.ignored.append(f"{path}.output_config")
     if isinstance(content, list):
-        content = fit_content(_blocks(content, path, draft), role, path, draft)
+        content = fit_content(_blocks(content, path, adapted), role, path, adapted)
     elif is_blank(content):
-        draft.repair("blank_text")
+        adapted.repair("blank_text")
         content = "" if role == "assistant" else PLACEHOLDER
     if role == "assistant" and content in ([], ""):
         return _NOTHING
     return {**message, "content": content} if "content" in message else message
 
 
-def _think_only_behind_thoughts(draft: InvokeDraft) -> None:
+def _think_only_behind_thoughts(adapted: AdaptedInvokeBody) -> None:
     """Have nothing thought where a loop of calls began without a thought: it must begin with one ("Expected `thinking`
     or `redacted_thinking`, but found `tool_use`"), and another model may have begun it.
     """
-    if text_in(draft.body.get("thinking"), "type") != "enabled":
+    if text_in(adapted.body.get("thinking"), "type") != "enabled":
         return
     beginning = beginning_of_loop(
-        draft.body["messages"], lambda turn: text_in(turn, "role") == "assistant", _has_results
+        adapted.body["messages"], lambda turn: text_in(turn, "role") == "assistant", _has_results
     )
     if beginning is not None and text_in(_as_blocks(beginning.get("content"))[0], "type") not in THOUGHTS:
-        del draft.body["thinking"]
-        draft.repair("reasoning_effort")
+        del adapted.body["thinking"]
+        adapted.repair("reasoning_effort")
 
 
 def _has_results(turn: Any) -> bool:
@@ -167,62 +167,62 @@ def _has_results(turn: Any) -> bool:
     )
 
 
-def _block(block: Any, path: str, draft: InvokeDraft) -> Any:
+def _block(block: Any, path: str, adapted: AdaptedInvokeBody) -> Any:
     """The block, and whatever blocks it holds, with nothing in them that Bedrock does not know."""
     if not isinstance(block, dict):
         return block
-    block = _cacheable(block, path, draft)
+    block = _cacheable(block, path, adapted)
     if block.get("type") in _CALLS:
-        draft.ids = draft.ids or CallIds(CLAUDES_OWN)
-        block = fit_call(block, draft.ids, draft)
+        adapted.ids = adapted.ids or CallIds(CLAUDES_OWN)
+        block = fit_call(block, adapted.ids, adapted)
     source = block.get("source")
     if isinstance(source, dict):
         if block.get("type") == "image":
-            block = fit_image(block, source, draft)
+            block = fit_image(block, source, adapted)
         if source.get("type") in ("url", "file"):
             raise InvalidRequest(
                 "must be base64: other addresses are not fetched here, nor are files of Anthropic's",
                 param=f"{path}.source",
             )
         if isinstance(source.get("content"), list):
-            block = {**block, "source": {**source, "content": _blocks(source["content"], f"{path}.source", draft)}}
+            block = {**block, "source": {**source, "content": _blocks(source["content"], f"{path}.source", adapted)}}
     if isinstance(block.get("content"), list):
-        block = {**block, "content": _blocks(block["content"], path, draft)}
-    return fit_result(block, draft) if block.get("type") == "tool_result" else block
+        block = {**block, "content": _blocks(block["content"], path, adapted)}
+    return fit_result(block, adapted) if block.get("type") == "tool_result" else block
 
 
-def _blocks(blocks: list[Any], path: str, draft: InvokeDraft) -> list[Any]:
-    return [_block(block, f"{path}.content[{index}]", draft) for index, block in enumerate(blocks)]
+def _blocks(blocks: list[Any], path: str, adapted: AdaptedInvokeBody) -> list[Any]:
+    return [_block(block, f"{path}.content[{index}]", adapted) for index, block in enumerate(blocks)]
 
 
-def _cacheable(block: Any, path: str, draft: InvokeDraft) -> Any:
+def _cacheable(block: Any, path: str, adapted: AdaptedInvokeBody) -> Any:
     """The block with no more in its cache_control than Bedrock and the model know."""
     control = block.get("cache_control") if isinstance(block, dict) else None
     if not isinstance(control, dict):
         return block
-    return {**block, "cache_control": _control(control, f"{path}.cache_control", draft)}
+    return {**block, "cache_control": _control(control, f"{path}.cache_control", adapted)}
 
 
-def _control(control: dict[str, Any], path: str, draft: InvokeDraft) -> dict[str, Any]:
-    known = {"type", "ttl"} if draft.capabilities.cache_ttl else {"type"}
+def _control(control: dict[str, Any], path: str, adapted: AdaptedInvokeBody) -> dict[str, Any]:
+    known = {"type", "ttl"} if adapted.capabilities.cache_ttl else {"type"}
     given = {name: value for name, value in control.items() if value is not None}
     if "ttl" in given and "ttl" not in known:
-        draft.repair("cache_ttl")
-    draft.ignored += [f"{path}.{name}" for name in given if name not in ("type", "ttl")]
+        adapted.repair("cache_ttl")
+    adapted.ignored += [f"{path}.{name}" for name in given if name not in ("type", "ttl")]
     return {name: value for name, value in given.items() if name in known}
 
 
-def _without_system_turns(messages: list[Any], draft: InvokeDraft) -> list[Any]:
+def _without_system_turns(messages: list[Any], adapted: AdaptedInvokeBody) -> list[Any]:
     """The system's turns as the user's, and neighbours of one role as one turn, tool results first."""
     if "system" not in [message.get("role") for message in messages if isinstance(message, dict)]:
         return messages
-    draft.repair("system_turn")
+    adapted.repair("system_turn")
     groups: list[list[Any]] = []
     for index, message in enumerate(messages):
         is_system = isinstance(message, dict) and message.get("role") == "system"
         turn = {**message, "role": "user"} if is_system else message
         if groups and _are_of_one_role(groups[-1][0], turn):
-            draft.ignored += [f"messages[{index}].{name}" for name in turn if name not in ("role", "content")]
+            adapted.ignored += [f"messages[{index}].{name}" for name in turn if name not in ("role", "content")]
             groups[-1].append(turn)
         else:
             groups.append([turn])
@@ -246,20 +246,20 @@ def _as_blocks(content: Any) -> list[Any]:
     return content if isinstance(content, list) else [{"type": "text", "text": content}]
 
 
-def _cache_last_block(messages: list[Any], control: Any, draft: InvokeDraft) -> None:
+def _cache_last_block(messages: list[Any], control: Any, adapted: AdaptedInvokeBody) -> None:
     """A cache point for the whole request stands on its last block that can have one."""
     if not isinstance(control, dict):
-        draft.ignored.append("cache_control")
+        adapted.ignored.append("cache_control")
         return
     for index in range(len(messages) - 1, -1, -1):
         blocks = _as_blocks(messages[index].get("content")) if isinstance(messages[index], dict) else []
         for number in range(len(blocks) - 1, -1, -1):
             if _can_be_cached(blocks[number]):
-                own = blocks[number].get("cache_control") or _control(control, "cache_control", draft)
+                own = blocks[number].get("cache_control") or _control(control, "cache_control", adapted)
                 marked = {**blocks[number], "cache_control": own}
                 messages[index] = {**messages[index], "content": [*blocks[:number], marked, *blocks[number + 1 :]]}
                 return
-    draft.ignored.append("cache_control")
+    adapted.ignored.append("cache_control")
 
 
 def _can_be_cached(block: Any) -> bool:
@@ -268,32 +268,32 @@ def _can_be_cached(block: Any) -> bool:
     return block["type"] != "text" or bool(block.get("text"))
 
 
-def _adapt_tools(draft: InvokeDraft) -> None:
-    tools = draft.body.get("tools")
+def _adapt_tools(adapted: AdaptedInvokeBody) -> None:
+    tools = adapted.body.get("tools")
     if isinstance(tools, list):
-        draft.body["tools"] = [_tool(tool, f"tools[{index}]", draft) for index, tool in enumerate(tools)]
+        adapted.body["tools"] = [_tool(tool, f"tools[{index}]", adapted) for index, tool in enumerate(tools)]
         if any(isinstance(tool, dict) and tool.get("eager_input_streaming") for tool in tools):
-            _add_beta(draft, FINE_GRAINED_TOOLS)
+            _add_beta(adapted, FINE_GRAINED_TOOLS)
 
 
-def _tool(tool: Any, path: str, draft: InvokeDraft) -> Any:
+def _tool(tool: Any, path: str, adapted: AdaptedInvokeBody) -> Any:
     if not isinstance(tool, dict):
         return tool
     custom = tool.get("custom")
     if isinstance(custom, dict):
         tool = {**custom, **{name: value for name, value in tool.items() if name != "custom"}}
-    tool = _cacheable(tool, path, draft).copy()
+    tool = _cacheable(tool, path, adapted).copy()
     tool.pop("eager_input_streaming", None)
-    if not draft.capabilities.strict_tools and tool.pop("strict", False):
-        draft.repair("strict")
+    if not adapted.capabilities.strict_tools and tool.pop("strict", False):
+        adapted.repair("strict")
     schema = tool.get("input_schema")
-    if isinstance(schema, dict) and not draft.capabilities.top_level_unions:
+    if isinstance(schema, dict) and not adapted.capabilities.top_level_unions:
         tool["input_schema"] = without_unions(schema)
         if tool["input_schema"] is not schema:
-            draft.repair("tool_schema")
+            adapted.repair("tool_schema")
     return tool
 
 
-def _add_beta(draft: InvokeDraft, beta: str) -> None:
-    if beta not in draft.betas:
-        draft.betas.append(beta)
+def _add_beta(adapted: AdaptedInvokeBody, beta: str) -> None:
+    if beta not in adapted.betas:
+        adapted.betas.append(beta)

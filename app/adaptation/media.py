@@ -8,7 +8,7 @@ parentheses, and square brackets …" (llm-bedrock#8, vercel/ai#20365), "Message
 import re
 from typing import Any, cast
 
-from app.adaptation.adapted_request import PLACEHOLDER, Draft
+from app.adaptation.adapted_request import PLACEHOLDER, AdaptedRequest
 from app.adaptation.unique_names import Unused
 from app.converse.content import ContentBlock
 from app.converse.request import Message
@@ -18,38 +18,38 @@ _MAX_NAME = 200
 _SUFFIX_ROOM = 8
 
 
-def adapt_media(draft: Draft) -> None:
+def adapt_media(adapted: AdaptedRequest) -> None:
     """Repair the names of documents, and give a turn of documents its text."""
     names = Unused("{} ({})")
     messages: list[Message] = []
-    for message in draft.body["messages"]:
-        content = [_named(block, names, draft) for block in message["content"]]
+    for message in adapted.body["messages"]:
+        content = [_named(block, names, adapted) for block in message["content"]]
         documents = [index for index, block in enumerate(content) if "document" in block]
         if documents and not any("text" in block for block in content):
             # a cache point right behind a document that is no PDF is refused (harness-sdk#1966)
             content.insert(documents[-1] + 1, {"text": PLACEHOLDER})
-            draft.repair("document_text")
+            adapted.repair("document_text")
         messages.append({**message, "content": content})
-    draft.body["messages"] = messages
+    adapted.body["messages"] = messages
 
 
-def _named(block: ContentBlock, names: Unused, draft: Draft) -> ContentBlock:
+def _named(block: ContentBlock, names: Unused, adapted: AdaptedRequest) -> ContentBlock:
     match cast(dict[str, Any], block):
         case {"document": document}:
-            return {"document": _with_legal_name(document, names, draft)}
+            return {"document": _with_legal_name(document, names, adapted)}
         case {"toolResult": {"content": parts} as result} if any("document" in part for part in parts):
-            named = [_named(part, names, draft) for part in parts]
+            named = [_named(part, names, adapted) for part in parts]
             return cast(ContentBlock, {"toolResult": {**result, "content": named}})
         case _:
             return block
 
 
-def _with_legal_name(document: Any, names: Unused, draft: Draft) -> Any:
+def _with_legal_name(document: Any, names: Unused, adapted: AdaptedRequest) -> Any:
     given = document["name"]
     name = " ".join(_ILLEGAL.sub("-", given).split())[: _MAX_NAME - _SUFFIX_ROOM].rstrip() or "document"
     unique = names.take(name, name)
     if unique == given:
         return document
-    draft.repair("document_name")
-    draft.undo.document_names[unique] = given
+    adapted.repair("document_name")
+    adapted.undo.document_names[unique] = given
     return {**document, "name": unique}

@@ -10,7 +10,7 @@ signature is refused (pain 9). A Claude that thinks unasked can be made to call 
 
 from typing import Any
 
-from app.adaptation.adapted_request import Draft, Role
+from app.adaptation.adapted_request import AdaptedRequest, Role
 from app.adaptation.tool_loops import beginning_of_loop
 from app.adaptation.tools import unforce
 from app.converse.content import ContentBlock
@@ -24,92 +24,92 @@ _FOUR_STEPS = {"minimal": "low", "xhigh": "high"}
 _FIVE_STEPS = {"minimal": "low"}
 
 
-def adapt_reasoning_history(draft: Draft) -> None:
+def adapt_reasoning_history(adapted: AdaptedRequest) -> None:
     """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none."""
     messages: list[Message] = []
-    for message in draft.body["messages"]:
-        kept = [block for block in message["content"] if _is_welcome(block, message["role"], draft)]
-        if draft.capabilities.prefill == "refused" and all("reasoningContent" in block for block in kept):
+    for message in adapted.body["messages"]:
+        kept = [block for block in message["content"] if _is_welcome(block, message["role"], adapted)]
+        if adapted.capabilities.prefill == "refused" and all("reasoningContent" in block for block in kept):
             kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
         if len(kept) < len(message["content"]):
-            draft.repair("reasoning")
+            adapted.repair("reasoning")
         messages.append({**message, "content": kept})
-    draft.body["messages"] = messages
+    adapted.body["messages"] = messages
 
 
-def _is_welcome(block: ContentBlock, role: Role, draft: Draft) -> bool:
+def _is_welcome(block: ContentBlock, role: Role, adapted: AdaptedRequest) -> bool:
     reasoning = block.get("reasoningContent")
     if reasoning is None:
         return True
     is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
     # "User messages cannot contain reasoning content"
-    return role == "assistant" and draft.capabilities.reasoning_history == "signed" and is_whole
+    return role == "assistant" and adapted.capabilities.reasoning_history == "signed" and is_whole
 
 
-def adapt_reasoning(draft: Draft) -> None:
+def adapt_reasoning(adapted: AdaptedRequest) -> None:
     """Ask the model to think as hard as the caller wishes, or report that it cannot be asked; and what it took."""
-    _ask_to_think(draft)
-    fields: Any = draft.body.get("additionalModelRequestFields", {})
+    _ask_to_think(adapted)
+    fields: Any = adapted.body.get("additionalModelRequestFields", {})
     asked = fields.get("thinking")
-    thinks = draft.capabilities.thinks_unasked != "no" if asked is None else asked["type"] != "disabled"
-    if thinks and draft.capabilities.thinking_tokens:
-        draft.ask_for(draft.capabilities.thinking_tokens)
+    thinks = adapted.capabilities.thinks_unasked != "no" if asked is None else asked["type"] != "disabled"
+    if thinks and adapted.capabilities.thinking_tokens:
+        adapted.ask_for(adapted.capabilities.thinking_tokens)
 
 
-def _ask_to_think(draft: Draft) -> None:
-    effort = draft.intent.effort
+def _ask_to_think(adapted: AdaptedRequest) -> None:
+    effort = adapted.intent.effort
     if effort is None:
-        thinks_unasked = draft.capabilities.reasoning == "adaptive" and draft.capabilities.thinks_unasked == "yes"
-        if thinks_unasked and not draft.capabilities.forced_with_thoughts and _is_tool_forced(draft):
-            draft.add_field("thinking", {"type": "disabled"})
-            draft.repair("reasoning_effort")
+        thinks_unasked = adapted.capabilities.reasoning == "adaptive" and adapted.capabilities.thinks_unasked == "yes"
+        if thinks_unasked and not adapted.capabilities.forced_with_thoughts and _is_tool_forced(adapted):
+            adapted.add_field("thinking", {"type": "disabled"})
+            adapted.repair("reasoning_effort")
         return
     if effort == "none":
-        _think_not(draft)
+        _think_not(adapted)
         return
-    match draft.capabilities.reasoning:
+    match adapted.capabilities.reasoning:
         case "none":
-            draft.ignore("reasoning_effort")
+            adapted.ignore("reasoning_effort")
         case "budget":
-            _think_by_budget(draft, draft.intent.thinking_budget or _BUDGETS[effort])
+            _think_by_budget(adapted, adapted.intent.thinking_budget or _BUDGETS[effort])
         case "adaptive":
-            shown = {"display": "summarized"} if draft.capabilities.thinking_display else {}
-            draft.add_field("thinking", {"type": "adaptive", **shown})
-            draft.add_field("output_config", {"effort": effort_known(effort, draft.capabilities)})
-            _make_room(draft)
+            shown = {"display": "summarized"} if adapted.capabilities.thinking_display else {}
+            adapted.add_field("thinking", {"type": "adaptive", **shown})
+            adapted.add_field("output_config", {"effort": effort_known(effort, adapted.capabilities)})
+            _make_room(adapted)
         case "max_effort":
             most = _THREE_STEPS.get(effort, effort)
-            draft.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": most})
+            adapted.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": most})
             if most == "high":
-                _leave_out(draft, temperature="temperature", topP="top_p", maxTokens="max_tokens")
+                _leave_out(adapted, temperature="temperature", topP="top_p", maxTokens="max_tokens")
         case "nested":
-            draft.add_field("reasoning", {"effort": effort})
+            adapted.add_field("reasoning", {"effort": effort})
         case "effort":
-            draft.add_field("reasoning_effort", _THREE_STEPS.get(effort, effort))
+            adapted.add_field("reasoning_effort", _THREE_STEPS.get(effort, effort))
         case _:
-            draft.add_field("reasoning_config", _THREE_STEPS.get(effort, effort))
+            adapted.add_field("reasoning_config", _THREE_STEPS.get(effort, effort))
 
 
-def _think_not(draft: Draft) -> None:
-    match draft.capabilities.thinks_unasked:
-        case "yes" if draft.capabilities.reasoning == "nested":
-            draft.add_field("reasoning", {"effort": "none"})
+def _think_not(adapted: AdaptedRequest) -> None:
+    match adapted.capabilities.thinks_unasked:
+        case "yes" if adapted.capabilities.reasoning == "nested":
+            adapted.add_field("reasoning", {"effort": "none"})
         case "yes":
-            draft.add_field("thinking", {"type": "disabled"})
+            adapted.add_field("thinking", {"type": "disabled"})
         case "always":
-            draft.ignore("reasoning_effort")
+            adapted.ignore("reasoning_effort")
 
 
-def _think_by_budget(draft: Draft, wished: int) -> None:
+def _think_by_budget(adapted: AdaptedRequest, wished: int) -> None:
     """A budget below maxTokens, of which a quarter stays for the answer."""
-    budget = _within(draft.body.get("inferenceConfig", {}).get("maxTokens"), wished)
+    budget = _within(adapted.body.get("inferenceConfig", {}).get("maxTokens"), wished)
     if budget < wished:
-        draft.repair("reasoning_effort")
-    if budget < _MIN_BUDGET or _is_amid_loop_without_thought(draft):
-        draft.repair("reasoning_effort")
+        adapted.repair("reasoning_effort")
+    if budget < _MIN_BUDGET or _is_amid_loop_without_thought(adapted):
+        adapted.repair("reasoning_effort")
         return
-    draft.add_field("thinking", {"type": "enabled", "budget_tokens": budget})
-    _make_room(draft)
+    adapted.add_field("thinking", {"type": "enabled", "budget_tokens": budget})
+    _make_room(adapted)
 
 
 def _within(limit: int | None, wished: int) -> int:
@@ -131,34 +131,34 @@ def effort_known(effort: str, capabilities: Capabilities) -> str:
     return (_FIVE_STEPS if capabilities.extra_high_effort else _FOUR_STEPS).get(effort, effort)
 
 
-def _is_amid_loop_without_thought(draft: Draft) -> bool:
+def _is_amid_loop_without_thought(adapted: AdaptedRequest) -> bool:
     """True if the model would go on in a loop of calls that it began without thinking, which it does not.
 
     A client that keeps no thinking blocks would otherwise fail at the second round of every loop.
     """
     beginning = beginning_of_loop(
-        draft.body["messages"],
+        adapted.body["messages"],
         lambda message: message["role"] == "assistant",
         lambda message: any("toolResult" in block for block in message["content"]),
     )
     return beginning is not None and "reasoningContent" not in beginning["content"][0]
 
 
-def _make_room(draft: Draft) -> None:
+def _make_room(adapted: AdaptedRequest) -> None:
     """Thinking goes with no temperature, with no topP below 0.95 (forgecode#3472), and with no forced tool."""
-    _leave_out(draft, temperature="temperature", topP="top_p")
-    if "toolConfig" in draft.body and not draft.capabilities.forced_with_thoughts:
-        unforce(draft)
+    _leave_out(adapted, temperature="temperature", topP="top_p")
+    if "toolConfig" in adapted.body and not adapted.capabilities.forced_with_thoughts:
+        unforce(adapted)
 
 
-def _is_tool_forced(draft: Draft) -> bool:
-    config: Any = draft.body.get("toolConfig", {})
+def _is_tool_forced(adapted: AdaptedRequest) -> bool:
+    config: Any = adapted.body.get("toolConfig", {})
     return "auto" not in config.get("toolChoice", {"auto": {}})
 
 
-def _leave_out(draft: Draft, **members: str) -> None:
+def _leave_out(adapted: AdaptedRequest, **members: str) -> None:
     """Leave members of inferenceConfig out, and name them as callers call them."""
-    config: Any = draft.body.get("inferenceConfig", {})
+    config: Any = adapted.body.get("inferenceConfig", {})
     for member in members.keys() & config.keys():
-        draft.repair(members[member])
-    draft.body["inferenceConfig"] = {name: value for name, value in config.items() if name not in members}  # type: ignore[typeddict-item]
+        adapted.repair(members[member])
+    adapted.body["inferenceConfig"] = {name: value for name, value in config.items() if name not in members}  # type: ignore[typeddict-item]

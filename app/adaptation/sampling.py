@@ -6,70 +6,70 @@ specified for this model" (BoltAI#399, pain 11); "`temperature` is deprecated fo
 
 from typing import Any
 
-from app.adaptation.adapted_request import Draft
+from app.adaptation.adapted_request import AdaptedRequest
 from app.errors import InvalidRequest
 
 
-def adapt_length(draft: Draft) -> None:
+def adapt_length(adapted: AdaptedRequest) -> None:
     """Ask for no more than the model gives, before anything is derived of it, such as a budget of thoughts."""
-    config = draft.body.get("inferenceConfig", {})
-    if config.get("maxTokens", 0) > draft.capabilities.most_output:
-        draft.body["inferenceConfig"] = {**config, "maxTokens": draft.capabilities.most_output}
-        draft.repair("max_tokens")
+    config = adapted.body.get("inferenceConfig", {})
+    if config.get("maxTokens", 0) > adapted.capabilities.most_output:
+        adapted.body["inferenceConfig"] = {**config, "maxTokens": adapted.capabilities.most_output}
+        adapted.repair("max_tokens")
 
 
-def adapt_sampling(draft: Draft) -> None:
+def adapt_sampling(adapted: AdaptedRequest) -> None:
     """Clamp, or leave out, what the model refuses.
 
     Raises:
         InvalidRequest: more stop sequences than the model takes.
     """
-    if draft.intent.top_k is not None:
-        _choose_from(draft, draft.intent.top_k)
-    config = draft.body.get("inferenceConfig")
+    if adapted.intent.top_k is not None:
+        _choose_from(adapted, adapted.intent.top_k)
+    config = adapted.body.get("inferenceConfig")
     if config is None:
         return
     config = config.copy()
     if config.get("temperature", 0.0) > 1:
         config["temperature"] = 1.0
-        draft.repair("temperature")
-    if not draft.capabilities.sampling:
+        adapted.repair("temperature")
+    if not adapted.capabilities.sampling:
         if config.pop("temperature", None) is not None:
-            draft.repair("temperature")
+            adapted.repair("temperature")
         if config.pop("topP", None) is not None:
-            draft.repair("top_p")
-    if not draft.capabilities.temperature_with_top_p and "temperature" in config and "topP" in config:
+            adapted.repair("top_p")
+    if not adapted.capabilities.temperature_with_top_p and "temperature" in config and "topP" in config:
         del config["topP"]
-        draft.repair("top_p")
+        adapted.repair("top_p")
     stops = config.get("stopSequences")
     if stops is not None:
         kept = [stop for stop in stops if stop.strip()]
         if len(kept) < len(stops):
-            draft.repair("stop")
-        if len(kept) > draft.capabilities.max_stop_sequences:
-            most = draft.capabilities.max_stop_sequences
+            adapted.repair("stop")
+        if len(kept) > adapted.capabilities.max_stop_sequences:
+            most = adapted.capabilities.max_stop_sequences
             words = f"at most {most}" if most else "no"
-            raise InvalidRequest(f"this model takes {words} stop sequences", param=draft.path("stop"))
+            raise InvalidRequest(f"this model takes {words} stop sequences", param=adapted.path("stop"))
         if kept:
             config["stopSequences"] = kept
         else:
             del config["stopSequences"]
     if config:
-        draft.body["inferenceConfig"] = config
+        adapted.body["inferenceConfig"] = config
     else:
-        del draft.body["inferenceConfig"]
+        del adapted.body["inferenceConfig"]
 
 
-def _choose_from(draft: Draft, top_k: int) -> None:
+def _choose_from(adapted: AdaptedRequest, top_k: int) -> None:
     """Say top_k in the model's own words; a model that thinks takes none (contracts 6)."""
-    fields: Any = draft.body.get("additionalModelRequestFields", {})
+    fields: Any = adapted.body.get("additionalModelRequestFields", {})
     thinking = fields.get("thinking", {}).get("type", "disabled")
-    match draft.capabilities.top_k:
-        case "field" if draft.capabilities.sampling and thinking == "disabled":
-            draft.add_field("top_k", top_k)
+    match adapted.capabilities.top_k:
+        case "field" if adapted.capabilities.sampling and thinking == "disabled":
+            adapted.add_field("top_k", top_k)
         case "field":
-            draft.repair("top_k")
+            adapted.repair("top_k")
         case "nested":
-            draft.add_field("inferenceConfig", {"topK": top_k})
+            adapted.add_field("inferenceConfig", {"topK": top_k})
         case _:
-            draft.ignored.append("top_k")
+            adapted.ignored.append("top_k")

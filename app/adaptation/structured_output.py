@@ -6,7 +6,7 @@ Evidence: recordings native_output (textFormat on Claude 4.5 and 4.6, Gemma 3, M
 
 from typing import Any
 
-from app.adaptation.adapted_request import Draft
+from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.grammar import fit_together, grammar_of
 from app.adaptation.schemas import without_unions
 from app.converse.request import JsonSchemaDefinition
@@ -16,84 +16,86 @@ from app.wire import json
 ANSWER_TOOL = "json_answer"
 
 
-def adapt_output(draft: Draft) -> None:
+def adapt_output(adapted: AdaptedRequest) -> None:
     """Have the model answer in the shape that the caller asked for."""
-    if draft.intent.json_object:
-        draft.add_instruction("Answer with one JSON object and nothing else: no prose, no code fence.")
-        draft.repair("response_format")
-    wanted = draft.body.get("outputConfig", {}).get("textFormat")
+    if adapted.intent.json_object:
+        adapted.add_instruction("Answer with one JSON object and nothing else: no prose, no code fence.")
+        adapted.repair("response_format")
+    wanted = adapted.body.get("outputConfig", {}).get("textFormat")
     if wanted is None:
         return
     definition = wanted["structure"]["jsonSchema"]
     try:
         schema = json.loads(definition["schema"])
     except json.JsonError:
-        where = draft.path("response_format.json_schema.schema")
+        where = adapted.path("response_format.json_schema.schema")
         raise InvalidRequest("the schema is nested too deeply", param=where) from None
-    grammar = grammar_of(schema) if draft.capabilities.structured == "native" else None
-    match draft.capabilities.structured:
-        case "native" if grammar is not None and _fits(draft, grammar):
+    grammar = grammar_of(schema) if adapted.capabilities.structured == "native" else None
+    match adapted.capabilities.structured:
+        case "native" if grammar is not None and _fits(adapted, grammar):
             if grammar != schema:
-                _put_grammar(draft, definition, grammar)
-        case "native" | "tool" if _may_force_tool(draft, schema):
-            _force_answer_tool(draft, definition, schema)
+                _put_grammar(adapted, definition, grammar)
+        case "native" | "tool" if _may_force_tool(adapted, schema):
+            _force_answer_tool(adapted, definition, schema)
         case _:
-            _ask(draft, definition)
+            _ask(adapted, definition)
 
 
-def _fits(draft: Draft, grammar: Any) -> bool:
+def _fits(adapted: AdaptedRequest, grammar: Any) -> bool:
     """True if the grammar goes with those of the tools, where the model takes only so much of all."""
-    return not draft.capabilities.bounded_grammar or fit_together([grammar, *draft.grammars], len(draft.grammars))
+    return not adapted.capabilities.bounded_grammar or fit_together([grammar, *adapted.grammars], len(adapted.grammars))
 
 
-def _put_grammar(draft: Draft, definition: JsonSchemaDefinition, grammar: Any) -> None:
+def _put_grammar(adapted: AdaptedRequest, definition: JsonSchemaDefinition, grammar: Any) -> None:
     changed: JsonSchemaDefinition = {**definition, "schema": json.dumps_text(grammar)}
-    draft.body["outputConfig"] = {
-        **draft.body["outputConfig"],
+    adapted.body["outputConfig"] = {
+        **adapted.body["outputConfig"],
         "textFormat": {"type": "json_schema", "structure": {"jsonSchema": changed}},
     }
-    draft.repair("response_format")
+    adapted.repair("response_format")
 
 
-def _may_force_tool(draft: Draft, schema: Any) -> bool:
-    is_thinking = draft.intent.effort not in (None, "none") and draft.capabilities.reasoning != "none"
-    can_be_forced = draft.capabilities.tools and bool(draft.capabilities.tool_choices)
+def _may_force_tool(adapted: AdaptedRequest, schema: Any) -> bool:
+    is_thinking = adapted.intent.effort not in (None, "none") and adapted.capabilities.reasoning != "none"
+    can_be_forced = adapted.capabilities.tools and bool(adapted.capabilities.tool_choices)
     is_object = isinstance(schema, dict) and schema.get("type") == "object"
-    is_object = is_object and (draft.capabilities.top_level_unions or without_unions(schema) is schema)
-    return can_be_forced and is_object and not is_thinking and "toolConfig" not in draft.body
+    is_object = is_object and (adapted.capabilities.top_level_unions or without_unions(schema) is schema)
+    return can_be_forced and is_object and not is_thinking and "toolConfig" not in adapted.body
 
 
-def _force_answer_tool(draft: Draft, definition: JsonSchemaDefinition, schema: Any) -> None:
+def _force_answer_tool(adapted: AdaptedRequest, definition: JsonSchemaDefinition, schema: Any) -> None:
     description = definition.get("description") or "Give your answer by calling this tool."
-    draft.body["toolConfig"] = {
+    adapted.body["toolConfig"] = {
         "tools": [
             {
                 "toolSpec": {
                     "name": ANSWER_TOOL,
                     "description": description,
-                    "inputSchema": {"json": draft.inliner.bare(schema) if draft.capabilities.bare_schemas else schema},
+                    "inputSchema": {
+                        "json": adapted.inliner.bare(schema) if adapted.capabilities.bare_schemas else schema
+                    },
                 }
             }
         ],
-        "toolChoice": {"tool": {"name": ANSWER_TOOL}} if "tool" in draft.capabilities.tool_choices else {"any": {}},
+        "toolChoice": {"tool": {"name": ANSWER_TOOL}} if "tool" in adapted.capabilities.tool_choices else {"any": {}},
     }
-    draft.undo.answer_tool = ANSWER_TOOL
-    draft.repair("response_format")
-    _drop_text_format(draft)
+    adapted.undo.answer_tool = ANSWER_TOOL
+    adapted.repair("response_format")
+    _drop_text_format(adapted)
 
 
-def _ask(draft: Draft, definition: JsonSchemaDefinition) -> None:
-    draft.add_instruction(
+def _ask(adapted: AdaptedRequest, definition: JsonSchemaDefinition) -> None:
+    adapted.add_instruction(
         "Answer with JSON only, without prose or code fence, valid against this JSON schema: " + definition["schema"]
     )
-    draft.repair("response_format")
-    _drop_text_format(draft)
+    adapted.repair("response_format")
+    _drop_text_format(adapted)
 
 
-def _drop_text_format(draft: Draft) -> None:
-    rest = draft.body["outputConfig"].copy()
+def _drop_text_format(adapted: AdaptedRequest) -> None:
+    rest = adapted.body["outputConfig"].copy()
     del rest["textFormat"]
     if rest:
-        draft.body["outputConfig"] = rest
+        adapted.body["outputConfig"] = rest
     else:
-        del draft.body["outputConfig"]
+        del adapted.body["outputConfig"]

@@ -7,12 +7,12 @@ On Converse all results belong in the next turn of the user (contracts 6). OpenA
 from collections import deque
 from itertools import accumulate
 
-from app.adaptation.adapted_request import Draft, Role
+from app.adaptation.adapted_request import AdaptedRequest, Role
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 
 
-def bring_together(turns: list[Message], draft: Draft) -> list[Message]:
+def bring_together(turns: list[Message], adapted: AdaptedRequest) -> list[Message]:
     """The turns, in which each turn of calls stands right before what they gave, and what stood between before it.
 
     Args:
@@ -23,7 +23,7 @@ def bring_together(turns: list[Message], draft: Draft) -> list[Message]:
     moved = _moved(turns, callers)
     if not moved:
         return turns
-    draft.repair("tool_results")
+    adapted.repair("tool_results")
     together: list[Message] = []
     calling: dict[int, list[ContentBlock]] = {index: [] for index in moved.values()}
     given: dict[int, list[ContentBlock]] = {index: [] for index in moved.values()}

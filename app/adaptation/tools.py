@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import Any, cast
 
-from app.adaptation.adapted_request import Draft
+from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.call_ids import CLAUDES, CONVERSES, CallIds
 from app.adaptation.grammar import fit_together, grammar_of
 from app.adaptation.schemas import has_unions, without_unions
@@ -21,71 +21,71 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _NEVER_NULL = ("properties", "required")
 
 
-def adapt_tools(draft: Draft) -> None:
+def adapt_tools(adapted: AdaptedRequest) -> None:
     """Make toolConfig and the history's tool blocks fit.
 
     Raises:
         InvalidRequest: there are tools, and the model takes none.
     """
-    names = _called_names(draft)
-    if "toolConfig" not in draft.body and not names and not _has_results(draft):
+    names = _called_names(adapted)
+    if "toolConfig" not in adapted.body and not names and not _has_results(adapted):
         return
-    _declare(draft, names)
-    if draft.intent.forbid_tools:
-        _forbid(draft, is_needed=bool(names) or _has_results(draft))
-    if "toolConfig" in draft.body:
-        if not draft.capabilities.tools:
+    _declare(adapted, names)
+    if adapted.intent.forbid_tools:
+        _forbid(adapted, is_needed=bool(names) or _has_results(adapted))
+    if "toolConfig" in adapted.body:
+        if not adapted.capabilities.tools:
             raise InvalidRequest("this model takes no tools", param="tools")
-        _choose(draft)
-        _complete_schemas(draft)
-        _rename(draft)
-    _repair_ids(draft)
+        _choose(adapted)
+        _complete_schemas(adapted)
+        _rename(adapted)
+    _repair_ids(adapted)
 
 
-def _called_names(draft: Draft) -> list[str]:
-    calls = [block["toolUse"] for block in draft.blocks() if "toolUse" in block]
+def _called_names(adapted: AdaptedRequest) -> list[str]:
+    calls = [block["toolUse"] for block in adapted.blocks() if "toolUse" in block]
     return list(dict.fromkeys(call["name"] for call in calls if call.get("type") != "server_tool_use"))
 
 
-def _has_results(draft: Draft) -> bool:
-    return any("toolResult" in block and "type" not in block["toolResult"] for block in draft.blocks())
+def _has_results(adapted: AdaptedRequest) -> bool:
+    return any("toolResult" in block and "type" not in block["toolResult"] for block in adapted.blocks())
 
 
-def _declare(draft: Draft, names: list[str]) -> None:
+def _declare(adapted: AdaptedRequest, names: list[str]) -> None:
     """Stub declarations where the history has calls and the caller sent no tools any more."""
-    if "toolConfig" in draft.body:
+    if "toolConfig" in adapted.body:
         return
     stubs: list[Tool] = [
         {"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object", "properties": {}}}}}
         for name in names or ["unknown_tool"]
     ]
-    draft.body["toolConfig"] = {"tools": stubs}
-    draft.repair("tools")
+    adapted.body["toolConfig"] = {"tools": stubs}
+    adapted.repair("tools")
 
 
-def _forbid(draft: Draft, *, is_needed: bool) -> None:
+def _forbid(adapted: AdaptedRequest, *, is_needed: bool) -> None:
     if not is_needed:
-        del draft.body["toolConfig"]
+        del adapted.body["toolConfig"]
         return
-    draft.body["toolConfig"] = {"tools": draft.body["toolConfig"]["tools"]}
-    draft.undo.drop_tool_calls = True
-    draft.repair("tool_choice")
+    adapted.body["toolConfig"] = {"tools": adapted.body["toolConfig"]["tools"]}
+    adapted.undo.drop_tool_calls = True
+    adapted.repair("tool_choice")
 
 
-def unforce(draft: Draft, allowed: frozenset[str] = frozenset()) -> None:
+def unforce(adapted: AdaptedRequest, allowed: frozenset[str] = frozenset()) -> None:
     """Force no tool, or only as `toolChoice` may hold: where one tool was named, no other is offered any more."""
-    config = draft.body["toolConfig"]
+    config = adapted.body["toolConfig"]
     choice: Any = config.get("toolChoice", {})
     if "auto" in choice or choice.keys() <= allowed:
         return
     if "tool" in choice and (named := _only(config["tools"], choice["tool"]["name"])):
-        draft.body["toolConfig"] = {"tools": named}
+        adapted.body["toolConfig"] = {"tools": named}
         if "any" in allowed:
-            draft.body["toolConfig"]["toolChoice"] = {"any": {}}
+            adapted.body["toolConfig"]["toolChoice"] = {"any": {}}
             return
     else:
-        draft.body["toolConfig"] = {"tools": config["tools"]}
-    draft.repair("tool_choice")
+        adapted.body["toolConfig"] = {"tools": config["tools"]}
+    adapted.repair("tool_choice")
 
 
 def _only(tools: list[Tool], name: str) -> list[Tool]:
@@ -94,34 +94,34 @@ def _only(tools: list[Tool], name: str) -> list[Tool]:
     return [*named, *[tool for tool in tools if "cachePoint" in tool][-1:]] if named else []
 
 
-def _choose(draft: Draft) -> None:
-    unforce(draft, draft.capabilities.tool_choices)
-    if draft.intent.single_tool_call:
-        if draft.capabilities.single_tool_field:
+def _choose(adapted: AdaptedRequest) -> None:
+    unforce(adapted, adapted.capabilities.tool_choices)
+    if adapted.intent.single_tool_call:
+        if adapted.capabilities.single_tool_field:
             # Without `type`: with it the field collides with toolConfig.toolChoice (contracts 5.2).
-            draft.add_field("tool_choice", {"disable_parallel_tool_use": True})
+            adapted.add_field("tool_choice", {"disable_parallel_tool_use": True})
         else:
-            draft.undo.first_tool_only = True
-            draft.repair("parallel_tool_calls")
+            adapted.undo.first_tool_only = True
+            adapted.repair("parallel_tool_calls")
 
 
-def _complete_schemas(draft: Draft) -> None:
+def _complete_schemas(adapted: AdaptedRequest) -> None:
     """Every schema says at its top that it is of an object (goose#5064, pain 17), and is strict only where it can be.
 
     `strict` elsewhere is refused: "tools.0.custom.strict: Extra inputs are not permitted" (litellm#31582, #33193).
     """
-    config = draft.body["toolConfig"]
-    tools = [_with_object_schema(tool, draft) for tool in config["tools"]]
-    grammars = [_grammar(tool, given, draft) for tool, given in zip(tools, config["tools"], strict=True)]
-    draft.grammars = [grammar for grammar in grammars if grammar is not None]
-    if draft.capabilities.bounded_grammar and not fit_together(draft.grammars, len(draft.grammars)):
-        draft.grammars, grammars = [], [None for _ in tools]
-    fitted = [_as_strict_as_can_be(tool, grammar, draft) for tool, grammar in zip(tools, grammars, strict=True)]
+    config = adapted.body["toolConfig"]
+    tools = [_with_object_schema(tool, adapted) for tool in config["tools"]]
+    grammars = [_grammar(tool, given, adapted) for tool, given in zip(tools, config["tools"], strict=True)]
+    adapted.grammars = [grammar for grammar in grammars if grammar is not None]
+    if adapted.capabilities.bounded_grammar and not fit_together(adapted.grammars, len(adapted.grammars)):
+        adapted.grammars, grammars = [], [None for _ in tools]
+    fitted = [_as_strict_as_can_be(tool, grammar, adapted) for tool, grammar in zip(tools, grammars, strict=True)]
     if fitted != config["tools"]:
-        draft.body["toolConfig"] = {**config, "tools": fitted}
+        adapted.body["toolConfig"] = {**config, "tools": fitted}
 
 
-def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
+def _with_object_schema(tool: Tool, adapted: AdaptedRequest) -> Tool:
     spec: Any = tool.get("toolSpec")
     if spec is None:
         return tool
@@ -130,13 +130,13 @@ def _with_object_schema(tool: Tool, draft: Draft) -> Tool:
     if any(name in whole and whole[name] is None for name in _NEVER_NULL):
         # "$.properties: null found, object expected" (maximhq/bifrost#1720)
         whole = {name: value for name, value in whole.items() if value is not None or name not in _NEVER_NULL}
-    fitted = whole if draft.capabilities.top_level_unions else without_unions(whole)
-    fitted = draft.inliner.bare(fitted) if draft.capabilities.bare_schemas else fitted
-    return tool if fitted == schema else _with_schema(tool, fitted, draft)
+    fitted = whole if adapted.capabilities.top_level_unions else without_unions(whole)
+    fitted = adapted.inliner.bare(fitted) if adapted.capabilities.bare_schemas else fitted
+    return tool if fitted == schema else _with_schema(tool, fitted, adapted)
 
 
-def _with_schema(tool: Tool, schema: Any, draft: Draft) -> Tool:
-    draft.repair("tool_schema")
+def _with_schema(tool: Tool, schema: Any, adapted: AdaptedRequest) -> Tool:
+    adapted.repair("tool_schema")
     spec: Any = tool["toolSpec"]
     return cast(Tool, {"toolSpec": {**spec, "inputSchema": {"json": schema}}})
 
@@ -145,34 +145,34 @@ def _is_strict(tool: Tool) -> bool:
     return bool(cast(Any, tool).get("toolSpec", {}).get("strict"))
 
 
-def _grammar(tool: Tool, given: Tool, draft: Draft) -> dict[str, Any] | None:
+def _grammar(tool: Tool, given: Tool, adapted: AdaptedRequest) -> dict[str, Any] | None:
     """The grammar of a strict tool, if it has one; what was made looser on the way is enforced by nobody."""
-    if not draft.capabilities.strict_tools or not _is_strict(tool):
+    if not adapted.capabilities.strict_tools or not _is_strict(tool):
         return None
     schema, before = (cast(Any, each)["toolSpec"]["inputSchema"]["json"] for each in (tool, given))
     return grammar_of(schema) if has_unions(schema) == has_unions(before) else None
 
 
-def _as_strict_as_can_be(tool: Tool, grammar: dict[str, Any] | None, draft: Draft) -> Tool:
+def _as_strict_as_can_be(tool: Tool, grammar: dict[str, Any] | None, adapted: AdaptedRequest) -> Tool:
     if not _is_strict(tool):
         return tool
     spec: Any = tool["toolSpec"]
     if grammar is not None:
-        return tool if grammar == spec["inputSchema"]["json"] else _with_schema(tool, grammar, draft)
-    draft.repair("tool_strict")
+        return tool if grammar == spec["inputSchema"]["json"] else _with_schema(tool, grammar, adapted)
+    adapted.repair("tool_strict")
     return cast(Tool, {"toolSpec": {name: value for name, value in spec.items() if name != "strict"}})
 
 
-def _rename(draft: Draft) -> None:
+def _rename(adapted: AdaptedRequest) -> None:
     """Give tools with illegal names legal ones, everywhere, and note how to go back."""
-    config = draft.body["toolConfig"]
+    config = adapted.body["toolConfig"]
     declared = [tool["toolSpec"]["name"] for tool in config["tools"] if "toolSpec" in tool]
-    illegal = {name for name in (*declared, *_called_names(draft)) if not _NAME.match(name)}
+    illegal = {name for name in (*declared, *_called_names(adapted)) if not _NAME.match(name)}
     if not illegal:
         return
     legal = {name: _legal_name(name) for name in illegal}
-    draft.undo.tool_names = {sent: name for name, sent in legal.items()}
-    draft.repair("tool_names")
+    adapted.undo.tool_names = {sent: name for name, sent in legal.items()}
+    adapted.repair("tool_names")
     tools = [
         cast(Tool, {**tool, "toolSpec": _renamed(tool["toolSpec"], legal)}) if "toolSpec" in tool else tool
         for tool in config["tools"]
@@ -180,8 +180,8 @@ def _rename(draft: Draft) -> None:
     choice: Any = config.get("toolChoice")
     if choice and "tool" in choice:
         choice = {"tool": _renamed(choice["tool"], legal)}
-    draft.body["toolConfig"] = {"tools": tools, "toolChoice": choice} if choice else {"tools": tools}
-    _map_blocks(draft, lambda kind, block: _renamed(block, legal) if kind == "toolUse" else block)
+    adapted.body["toolConfig"] = {"tools": tools, "toolChoice": choice} if choice else {"tools": tools}
+    _map_blocks(adapted, lambda kind, block: _renamed(block, legal) if kind == "toolUse" else block)
 
 
 def _renamed(named: Any, legal: dict[str, str]) -> Any:
@@ -193,23 +193,23 @@ def _legal_name(name: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:55] + "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
-def _repair_ids(draft: Draft) -> None:
-    ids = CallIds(CLAUDES if draft.capabilities.plain_ids else CONVERSES)
+def _repair_ids(adapted: AdaptedRequest) -> None:
+    ids = CallIds(CLAUDES if adapted.capabilities.plain_ids else CONVERSES)
 
     def repaired(kind: str, block: Any) -> Any:
         given = block["toolUseId"]
         sent = ids.of_call(given) if kind == "toolUse" else ids.of_result(given)
         return block if sent == given else {**block, "toolUseId": sent}
 
-    if _map_blocks(draft, repaired):
-        draft.repair("tool_ids")
+    if _map_blocks(adapted, repaired):
+        adapted.repair("tool_ids")
 
 
-def _map_blocks(draft: Draft, change: Any) -> bool:
+def _map_blocks(adapted: AdaptedRequest, change: Any) -> bool:
     """Replace tool blocks by what `change(kind, block)` makes of them; tells whether anything changed."""
     has_changed = False
     messages: list[Message] = []
-    for message in draft.body["messages"]:
+    for message in adapted.body["messages"]:
         content: list[ContentBlock] = []
         for block in message["content"]:
             kind = next(iter(block))
@@ -221,5 +221,5 @@ def _map_blocks(draft: Draft, change: Any) -> bool:
             else:
                 content.append(block)
         messages.append({**message, "content": content})
-    draft.body["messages"] = messages
+    adapted.body["messages"] = messages
     return has_changed

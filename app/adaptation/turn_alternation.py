@@ -10,7 +10,7 @@ A tool's result must not be empty if it failed, nor on Nova at all (stdapi.ai#22
 from itertools import groupby
 from typing import Any
 
-from app.adaptation.adapted_request import PLACEHOLDER, Draft, Role
+from app.adaptation.adapted_request import PLACEHOLDER, AdaptedRequest, Role
 from app.adaptation.tool_result_pairing import bring_together
 from app.adaptation.turn_splitting import part
 from app.converse.content import ContentBlock
@@ -21,75 +21,75 @@ from app.errors import InvalidRequest
 _UNCACHEABLE = frozenset({"cachePoint", "reasoningContent"})
 
 
-def adapt_turns(draft: Draft) -> None:
+def adapt_turns(adapted: AdaptedRequest) -> None:
     """Drop blank text, merge turns of one role, put tool results first, let the user begin, and mind the end.
 
     Raises:
         InvalidRequest: the conversation ends with the assistant, and the model does not go on from there.
     """
-    _drop_blank_system(draft)
-    turns = _with_known_places(_without_blanks(draft), draft)
-    together = bring_together(turns, draft)
-    turns = turns if together is turns else _with_known_places(together, draft)
+    _drop_blank_system(adapted)
+    turns = _with_known_places(_without_blanks(adapted), adapted)
+    together = bring_together(turns, adapted)
+    turns = turns if together is turns else _with_known_places(together, adapted)
     for turn in turns:
         if turn["role"] == "user":
             sorted_content = _results_first(turn["content"])
             if sorted_content != turn["content"]:
-                draft.repair("tool_results")
+                adapted.repair("tool_results")
             turn["content"] = sorted_content
-        turn["content"] = _points_behind_content(turn["content"], draft)
-    turns = part(turns, draft)
+        turn["content"] = _points_behind_content(turn["content"], adapted)
+    turns = part(turns, adapted)
     if not turns or turns[0]["role"] != "user":
         turns.insert(0, {"role": "user", "content": [{"text": PLACEHOLDER}]})
-        draft.repair("first_turn")
+        adapted.repair("first_turn")
     if turns[-1]["role"] == "assistant":
-        _mind_prefill(turns[-1], draft)
-    draft.body["messages"] = turns
+        _mind_prefill(turns[-1], adapted)
+    adapted.body["messages"] = turns
 
 
-def _drop_blank_system(draft: Draft) -> None:
-    system = draft.body.get("system")
+def _drop_blank_system(adapted: AdaptedRequest) -> None:
+    system = adapted.body.get("system")
     if system is None:
         return
     kept = [block for block in system if not _is_blank(block)]
     if len(kept) < len(system):
-        draft.repair("blank_text")
-    kept = _points_behind_content(kept, draft)
+        adapted.repair("blank_text")
+    kept = _points_behind_content(kept, adapted)
     if kept:
-        draft.body["system"] = kept
+        adapted.body["system"] = kept
     else:
-        del draft.body["system"]
+        del adapted.body["system"]
 
 
-def _without_blanks(draft: Draft) -> list[Message]:
+def _without_blanks(adapted: AdaptedRequest) -> list[Message]:
     """The messages without blank text, and without those of which then nothing is left."""
     messages: list[Message] = []
-    for message in draft.body["messages"]:
-        content = [_result_without_blanks(block, draft) for block in message["content"] if not _is_blank(block)]
+    for message in adapted.body["messages"]:
+        content = [_result_without_blanks(block, adapted) for block in message["content"] if not _is_blank(block)]
         if len(content) < len(message["content"]) or not content:
-            draft.repair("blank_text")
+            adapted.repair("blank_text")
         if any("cachePoint" not in block for block in content):
             messages.append({"role": message["role"], "content": content})
     return messages
 
 
-def _points_behind_content(blocks: list[Any], draft: Draft) -> list[Any]:
+def _points_behind_content(blocks: list[Any], adapted: AdaptedRequest) -> list[Any]:
     """The blocks without those cache points that have nothing right before them that can be cached."""
     kept: list[Any] = []
     for block in blocks:
         if "cachePoint" in block and (not kept or kept[-1].keys() & _UNCACHEABLE):
-            draft.repair("cache_points")
+            adapted.repair("cache_points")
         else:
             kept.append(block)
     return kept
 
 
-def _result_without_blanks(block: ContentBlock, draft: Draft) -> ContentBlock:
+def _result_without_blanks(block: ContentBlock, adapted: AdaptedRequest) -> ContentBlock:
     """The result of a tool without blank text; one that says nothing says so."""
     result = block.get("toolResult")
     if result is None or "type" in result or (result["content"] and not any(map(_is_blank, result["content"]))):
         return block
-    draft.repair("blank_text")
+    adapted.repair("blank_text")
     said = [part for part in result["content"] if not _is_blank(part)]
     return {"toolResult": {**result, "content": said or [{"text": PLACEHOLDER}]}}
 
@@ -102,12 +102,12 @@ def _merged(messages: list[Message]) -> list[Message]:
     ]
 
 
-def _with_known_places(messages: list[Message], draft: Draft) -> list[Message]:
+def _with_known_places(messages: list[Message], adapted: AdaptedRequest) -> list[Message]:
     """The messages as turns, those of the system where the model takes them."""
-    return _merged(_with_known_roles(_merged(messages), draft))
+    return _merged(_with_known_roles(_merged(messages), adapted))
 
 
-def _with_known_roles(turns: list[Message], draft: Draft) -> list[Message]:
+def _with_known_roles(turns: list[Message], adapted: AdaptedRequest) -> list[Message]:
     """The turns with the system's as the user's, where the model does not take them or not in that place.
 
     A turn of the system stands behind the user's, and is the last or has the assistant's behind it.
@@ -118,22 +118,22 @@ def _with_known_roles(turns: list[Message], draft: Draft) -> list[Message]:
         if role == "system":
             before = turns[index - 1]["role"] if index else None
             after = turns[index + 1]["role"] if index + 1 < len(turns) else None
-            if not (draft.capabilities.system_turns and before == "user" and after in (None, "assistant")):
+            if not (adapted.capabilities.system_turns and before == "user" and after in (None, "assistant")):
                 role = "user"
-                draft.repair("system_turn")
+                adapted.repair("system_turn")
         known.append({"role": role, "content": turn["content"]})
     return known
 
 
-def _mind_prefill(last: Message, draft: Draft) -> None:
-    if draft.capabilities.prefill == "refused":
+def _mind_prefill(last: Message, adapted: AdaptedRequest) -> None:
+    if adapted.capabilities.prefill == "refused":
         reason = "this model does not continue a message: end with the user's"
-        raise InvalidRequest(reason, param=draft.path("messages"))
+        raise InvalidRequest(reason, param=adapted.path("messages"))
     index = max(index for index, block in enumerate(last["content"]) if "cachePoint" not in block)
     block = last["content"][index]
-    if draft.capabilities.prefill == "trimmed" and "text" in block and block["text"] != block["text"].rstrip():
+    if adapted.capabilities.prefill == "trimmed" and "text" in block and block["text"] != block["text"].rstrip():
         last["content"][index] = {"text": block["text"].rstrip()}
-        draft.repair("prefill")
+        adapted.repair("prefill")
 
 
 def _is_blank(block: Any) -> bool:

@@ -10,14 +10,14 @@ for all but Claude, Nova and Llama 4 (opencode#50272, llumiverse#655). Bedrock m
 from itertools import count
 from typing import Any, cast
 
-from app.adaptation.adapted_request import PLACEHOLDER, Draft
+from app.adaptation.adapted_request import PLACEHOLDER, AdaptedRequest
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 
 _MEDIA = ("image", "document", "video")
 
 
-def part(turns: list[Message], draft: Draft) -> list[Message]:
+def part(turns: list[Message], adapted: AdaptedRequest) -> list[Message]:
     """The turns, with a turn of one `.` between what this model takes only apart, and media beside their result.
 
     Args:
@@ -29,17 +29,17 @@ def part(turns: list[Message], draft: Draft) -> list[Message]:
         kinds = {kind for block in turn["content"] for kind in block}
         content = turn["content"]
         if "toolResult" in kinds:
-            content = _with_media_beside(content, draft, numbers)
+            content = _with_media_beside(content, adapted, numbers)
             first, second = _split(
-                content, "toolResult", draft.capabilities.tools_apart, draft.capabilities.apart_from_results
+                content, "toolResult", adapted.capabilities.tools_apart, adapted.capabilities.apart_from_results
             )
         elif "toolUse" in kinds:
-            second, first = _split(content, "toolUse", draft.capabilities.tools_apart)
+            second, first = _split(content, "toolUse", adapted.capabilities.tools_apart)
         else:
             first, second = content, []
         parted.append({"role": turn["role"], "content": first or second})
         if first and second:
-            draft.repair("tool_results")
+            adapted.repair("tool_results")
             other: Any = "assistant" if turn["role"] == "user" else "user"
             parted += [
                 {"role": other, "content": [{"text": PLACEHOLDER}]},
@@ -63,9 +63,11 @@ def _split(
     return (those, others) if is_apart else (content, [])
 
 
-def _with_media_beside(content: list[ContentBlock], draft: Draft, numbers: "count[int]") -> list[ContentBlock]:
+def _with_media_beside(
+    content: list[ContentBlock], adapted: AdaptedRequest, numbers: "count[int]"
+) -> list[ContentBlock]:
     """The blocks, in which media that no result may hold stand behind the results, each under the name it has there."""
-    inside = draft.capabilities.media_in_results
+    inside = adapted.capabilities.media_in_results
     beside: list[ContentBlock] = []
     kept: list[ContentBlock] = []
     for block in content:
@@ -85,7 +87,7 @@ def _with_media_beside(content: list[ContentBlock], draft: Draft, numbers: "coun
         kept.append({"toolResult": {**result, "content": pieces}})
     if not beside:
         return content
-    draft.repair("tool_results")
+    adapted.repair("tool_results")
     index = max(index for index, block in enumerate(kept) if "toolResult" in block) + 1
     while index < len(kept) and "cachePoint" in kept[index]:
         index += 1

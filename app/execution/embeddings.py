@@ -59,11 +59,11 @@ async def embed(pipeline: Pipeline, context: RequestContext, call: EmbeddingCall
     planned = await pipeline.plan(call.model)
     # vectors of several models cannot be compared, not even those of one answer
     targets = [target for target in planned if target.known.base == planned[0].known.base]
-    draft = adapt_embeddings(call, targets[0].capabilities)
-    context.record.ignored += draft.ignored
+    adapted = adapt_embeddings(call, targets[0].capabilities)
+    context.record.ignored += adapted.ignored
     await pipeline.check(context, call.texts)
     locations = asyncio.Semaphore(_AT_ONCE)
-    spent = _Spent(len(draft.bodies))
+    spent = _Spent(len(adapted.bodies))
 
     async def one(body: dict[str, Any]) -> list[list[float]]:
         def operation_for(target: Target) -> Operation[list[list[float]]]:
@@ -77,8 +77,8 @@ async def embed(pipeline: Pipeline, context: RequestContext, call: EmbeddingCall
     is_alone = not pipeline.failover.breakers.are_closed
     tasks: list[asyncio.Task[list[list[float]]]] = []
     try:
-        begun = [await one(draft.bodies[0])] if is_alone else []
-        tasks += [asyncio.create_task(one(body)) for body in draft.bodies[len(begun) :]]
+        begun = [await one(adapted.bodies[0])] if is_alone else []
+        tasks += [asyncio.create_task(one(body)) for body in adapted.bodies[len(begun) :]]
         answers = [*begun, *await asyncio.gather(*tasks)]
     finally:
         for task in tasks:

@@ -14,7 +14,7 @@ from weakref import ref
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.adaptation import Draft, adapt
+from app.adaptation import AdaptedRequest, adapt
 from app.adaptation.invoke import adapt_invoke
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
@@ -309,11 +309,11 @@ class Pipeline(Struct, frozen=True):
         """The way to ask a target for events by ConverseStream, a batch for each read; see `ways.converse_stream`."""
         return operations.converse_stream(self._adapted(call, target), context.record)
 
-    def _adapted(self, call: ModelCall, target: Target) -> Draft:
+    def _adapted(self, call: ModelCall, target: Target) -> AdaptedRequest:
         """The call as its target's model gets it, with everything named that has no effect."""
-        draft = adapt(call, target.capabilities)
-        draft.ignored[:0] = call.ignored
-        return draft
+        adapted = adapt(call, target.capabilities)
+        adapted.ignored[:0] = call.ignored
+        return adapted
 
     def takes_natively(self, target: Target, body_format: str, *, with_schema: bool = False) -> bool:
         """True if a surface of a target takes bodies of this format, so that nothing needs translation.
@@ -333,33 +333,33 @@ class Pipeline(Struct, frozen=True):
         Args:
             usage_of: reads the tokens that a document of this format tells of.
         """
-        draft = adapt_invoke(call, target.capabilities, self.betas)
-        operation = operations.invoke(draft.body, operations.usage_or_headers(usage_of), context.record)
-        return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
+        adapted = adapt_invoke(call, target.capabilities, self.betas)
+        operation = operations.invoke(adapted.body, operations.usage_or_headers(usage_of), context.record)
+        return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
 
     def invoke_stream(
         self, context: RequestContext, call: NativeCall, target: Target, usage_of: UsageReader, last: str
     ) -> Operation[Relay[list[NativeEvent]]]:
         """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
-        draft = adapt_invoke(call, target.capabilities, self.betas)
-        operation = operations.invoke_stream(draft.body, usage_of, last, context.record)
-        return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
+        adapted = adapt_invoke(call, target.capabilities, self.betas)
+        operation = operations.invoke_stream(adapted.body, usage_of, last, context.record)
+        return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
 
     def count(self, call: ModelCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a call's input counted, as its target's model would get it."""
-        draft = self._adapted(call, target)
-        body: Any = draft.body
+        adapted = self._adapted(call, target)
+        body: Any = adapted.body
         counted = {part: body[part] for part in _COUNTED if part in body}
         operation = operations.count_tokens(target.known, {"converse": counted})
-        return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
+        return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
 
     def count_natively(self, call: NativeCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a body of the target's own format counted; it need not leave room to answer."""
-        draft = adapt_invoke(call, replace(target.capabilities, most_output=sys.maxsize), self.betas)
+        adapted = adapt_invoke(call, replace(target.capabilities, most_output=sys.maxsize), self.betas)
         operation = operations.count_tokens(
-            target.known, {"invokeModel": {"body": b64encode(json.dumps(draft.body)).decode()}}
+            target.known, {"invokeModel": {"body": b64encode(json.dumps(adapted.body)).decode()}}
         )
-        return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
+        return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
 
     async def forward(
         self,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from app.adaptation import Draft, adapt
+from app.adaptation import AdaptedRequest, adapt
 from app.adaptation.response_mapping import EventUndo, Undo
 from app.converse.call import Intent, ModelCall
 from app.errors import InvalidRequest
@@ -52,25 +52,25 @@ def result(tool_id: str) -> Any:
 
 def adapted(
     capabilities: Capabilities, messages: list[Any] | None = None, intent: Intent | None = None, **body: Any
-) -> Draft:
+) -> AdaptedRequest:
     converse: Any = {"messages": [user("hi")] if messages is None else messages, **body}
     before = json.dumps(converse)
-    draft = adapt(ModelCall("m", converse, intent or Intent()), capabilities)
+    adapted = adapt(ModelCall("m", converse, intent or Intent()), capabilities)
     assert json.dumps(converse) == before, "adaptation wrote into the call"
-    return draft
+    return adapted
 
 
 class TestTurns:
     def test_turns_of_one_role_are_merged_without_a_word(self) -> None:
-        draft = adapted(PLAIN, [user("a"), user("b"), assistant("c"), assistant("d"), user("e")])
-        assert draft.body["messages"] == [user("a", "b"), assistant("c", "d"), user("e")]
-        assert draft.repaired == []
+        adapted = adapted(PLAIN, [user("a"), user("b"), assistant("c"), assistant("d"), user("e")])
+        assert adapted.body["messages"] == [user("a", "b"), assistant("c", "d"), user("e")]
+        assert adapted.repaired == []
 
     def test_blank_text_is_dropped_and_reported(self) -> None:
-        draft = adapted(PLAIN, [user("a", "  \n"), assistant(" "), user("b")], system=[{"text": " "}, {"text": "s"}])
-        assert draft.body["messages"] == [user("a", "b")]
-        assert draft.body["system"] == [{"text": "s"}]
-        assert draft.repaired == ["blank_text"]
+        adapted = adapted(PLAIN, [user("a", "  \n"), assistant(" "), user("b")], system=[{"text": " "}, {"text": "s"}])
+        assert adapted.body["messages"] == [user("a", "b")]
+        assert adapted.body["system"] == [{"text": "s"}]
+        assert adapted.repaired == ["blank_text"]
 
     def test_a_system_prompt_of_nothing_vanishes(self) -> None:
         assert "system" not in adapted(PLAIN, system=[{"text": ""}, {"cachePoint": {"type": "default"}}]).body
@@ -79,22 +79,22 @@ class TestTurns:
         "messages", [[], [assistant("a")], [user(" ")], [user({"cachePoint": {"type": "default"}})]]
     )
     def test_the_user_begins(self, messages: list[Any]) -> None:
-        draft = adapted(PLAIN, messages)
-        assert draft.body["messages"][0] == user(".")
-        assert "first_turn" in draft.repaired
+        adapted = adapted(PLAIN, messages)
+        assert adapted.body["messages"][0] == user(".")
+        assert "first_turn" in adapted.repaired
 
     def test_results_come_first_with_their_cache_points(self) -> None:
         point = {"cachePoint": {"type": "default"}}
         messages = [user("a"), assistant(use("1"), use("2")), user("b", point), user(result("1"), point, result("2"))]
-        draft = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
-        assert draft.body["messages"][2] == user(result("1"), point, result("2"), "b", point)
+        adapted = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        assert adapted.body["messages"][2] == user(result("1"), point, result("2"), "b", point)
 
     def test_a_system_turn_stays_only_where_it_is_known(self) -> None:
         messages = [user("a"), SYSTEM, assistant("b"), user("c"), SYSTEM]
         assert adapted(CLAUDE_5, messages).body["messages"] == messages
-        draft = adapted(PLAIN, messages)
-        assert draft.body["messages"] == [user("a", "s"), assistant("b"), user("c", "s")]
-        assert draft.repaired == ["system_turn"]
+        adapted = adapted(PLAIN, messages)
+        assert adapted.body["messages"] == [user("a", "s"), assistant("b"), user("c", "s")]
+        assert adapted.repaired == ["system_turn"]
 
     @pytest.mark.parametrize(
         ("messages", "sent"),
@@ -110,8 +110,8 @@ class TestTurns:
 
     def test_results_stay_together_around_a_system_turn(self) -> None:
         messages = [user("a"), assistant(use("1"), use("2")), user(result("1")), SYSTEM, user(result("2"))]
-        draft = adapted(CLAUDE_5, messages, toolConfig={"tools": [spec("t")]})
-        assert draft.body["messages"][2:] == [user(result("1"), result("2"), "s")]
+        adapted = adapted(CLAUDE_5, messages, toolConfig={"tools": [spec("t")]})
+        assert adapted.body["messages"][2:] == [user(result("1"), result("2"), "s")]
 
     def test_a_conversation_that_ends_with_the_assistant(self) -> None:
         messages = [user("a"), assistant("b \n")]
@@ -126,41 +126,41 @@ class TestTurns:
 
     def test_blank_text_in_results_is_dropped(self) -> None:
         blank = {"toolResult": {"toolUseId": "1", "content": [{"text": " "}, {"json": {}}]}}
-        draft = adapted(PLAIN, [user("a"), assistant(use("1")), user(blank)], toolConfig={"tools": [spec("t")]})
-        assert draft.body["messages"][2]["content"][0]["toolResult"]["content"] == [{"json": {}}]
-        assert draft.repaired == ["blank_text"]
+        adapted = adapted(PLAIN, [user("a"), assistant(use("1")), user(blank)], toolConfig={"tools": [spec("t")]})
+        assert adapted.body["messages"][2]["content"][0]["toolResult"]["content"] == [{"json": {}}]
+        assert adapted.repaired == ["blank_text"]
 
     @pytest.mark.parametrize("said", [[], [{"text": ""}], [{"text": " "}, {"text": "\n"}]])
     @pytest.mark.parametrize("more", [{}, {"status": "error"}])
     def test_a_result_that_says_nothing_is_not_empty(self, said: Any, more: Any) -> None:
         silent = {"toolResult": {"toolUseId": "1", "content": said, **more}}
-        draft = adapted(PLAIN, [user("a"), assistant(use("1")), user(silent)], toolConfig={"tools": [spec("t")]})
+        adapted = adapted(PLAIN, [user("a"), assistant(use("1")), user(silent)], toolConfig={"tools": [spec("t")]})
         expected = {"toolResult": {"toolUseId": "1", "content": [{"text": "."}], **more}}
-        assert draft.body["messages"][2]["content"] == [expected]
-        assert draft.repaired == ["blank_text"]
+        assert adapted.body["messages"][2]["content"] == [expected]
+        assert adapted.repaired == ["blank_text"]
 
     def test_what_the_provider_found_may_be_nothing(self) -> None:
         found = {"toolResult": {"toolUseId": "1", "content": [], "type": "web_search_tool_result"}}
-        draft = adapted(PLAIN, [user("a"), {"role": "assistant", "content": [found, {"text": "b"}]}, user("c")])
-        assert draft.body["messages"][1]["content"][0] == found
+        adapted = adapted(PLAIN, [user("a"), {"role": "assistant", "content": [found, {"text": "b"}]}, user("c")])
+        assert adapted.body["messages"][1]["content"][0] == found
 
     def test_a_cache_point_stands_behind_content(self) -> None:
         point: Any = {"cachePoint": {"type": "default"}}
         turn = user({"text": " "}, point, {"text": "x"}, {"text": ""}, point)
-        draft = adapted(PLAIN, [turn, assistant("b"), user("c")], system=[{"text": ""}, point, {"text": "s"}, point])
-        assert draft.body["messages"][0]["content"] == [{"text": "x"}, point]
-        assert draft.body["system"] == [{"text": "s"}, point]
-        assert draft.repaired == ["blank_text", "cache_points"]
+        adapted = adapted(PLAIN, [turn, assistant("b"), user("c")], system=[{"text": ""}, point, {"text": "s"}, point])
+        assert adapted.body["messages"][0]["content"] == [{"text": "x"}, point]
+        assert adapted.body["system"] == [{"text": "s"}, point]
+        assert adapted.repaired == ["blank_text", "cache_points"]
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
-        draft = adapted(PLAIN, [user("a"), assistant(thought, {"text": " "}, point, "b"), user("c")])
-        assert draft.body["messages"][1]["content"] == [thought, {"text": "b"}]
+        adapted = adapted(PLAIN, [user("a"), assistant(thought, {"text": " "}, point, "b"), user("c")])
+        assert adapted.body["messages"][1]["content"] == [thought, {"text": "b"}]
 
 
 class TestTools:
     def test_history_with_tools_gets_them_declared(self) -> None:
-        draft = adapted(PLAIN, [user("a"), assistant(use("1", "x"), use("2", "x")), user(result("1"), result("2"))])
-        assert draft.body["toolConfig"] == {"tools": [spec("x")]}
-        assert draft.repaired == ["tools"]
+        adapted = adapted(PLAIN, [user("a"), assistant(use("1", "x"), use("2", "x")), user(result("1"), result("2"))])
+        assert adapted.body["toolConfig"] == {"tools": [spec("x")]}
+        assert adapted.repaired == ["tools"]
 
     def test_results_alone_get_some_tool_declared(self) -> None:
         assert adapted(PLAIN, [user(result("1"))]).body["toolConfig"] == {"tools": [spec("unknown_tool")]}
@@ -178,23 +178,23 @@ class TestTools:
         assert caught.value.param == "tools"
 
     def test_forbidden_tools_are_taken_away_where_the_history_has_none(self) -> None:
-        draft = adapted(PLAIN, intent=Intent(forbid_tools=True), toolConfig={"tools": [spec("t")]})
-        assert "toolConfig" not in draft.body
-        assert not draft.undo.is_needed
+        adapted = adapted(PLAIN, intent=Intent(forbid_tools=True), toolConfig={"tools": [spec("t")]})
+        assert "toolConfig" not in adapted.body
+        assert not adapted.undo.is_needed
 
     def test_forbidden_tools_stay_declared_where_the_history_has_some(self) -> None:
         messages = [user("a"), assistant(use("1")), user(result("1"))]
         config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
-        draft = adapted(PLAIN, messages, Intent(forbid_tools=True), toolConfig=config)
-        assert draft.body["toolConfig"] == {"tools": [spec("t")]}
-        assert draft.undo.drop_tool_calls
-        assert draft.repaired == ["tool_choice"]
+        adapted = adapted(PLAIN, messages, Intent(forbid_tools=True), toolConfig=config)
+        assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
+        assert adapted.undo.drop_tool_calls
+        assert adapted.repaired == ["tool_choice"]
 
     @pytest.mark.parametrize("choice", [{"any": {}}, {"tool": {"name": "t"}}])
     def test_a_choice_that_the_model_does_not_know_is_taken_away(self, choice: Any) -> None:
         config = {"tools": [spec("t")], "toolChoice": choice}
-        draft = adapted(LLAMA, toolConfig=config)
-        assert (draft.body["toolConfig"], draft.repaired) == ({"tools": [spec("t")]}, ["tool_choice"])
+        adapted = adapted(LLAMA, toolConfig=config)
+        assert (adapted.body["toolConfig"], adapted.repaired) == ({"tools": [spec("t")]}, ["tool_choice"])
         assert adapted(MISTRAL, toolConfig=config).body["toolConfig"] == config
 
     @pytest.mark.parametrize("cache", [[], [{"cachePoint": {"type": "default"}}]], ids=["", "cached"])
@@ -202,18 +202,18 @@ class TestTools:
         config = {"tools": [spec("a"), spec("b"), *cache], "toolChoice": {"tool": {"name": "b"}}}
         only = [spec("b"), *cache]
         any_only = replace(CLAUDE_45, tool_choices=frozenset({"any"}))
-        draft = adapted(any_only, toolConfig=config)
-        assert draft.body["toolConfig"] == {"tools": only, "toolChoice": {"any": {}}}
-        assert draft.repaired == []
-        draft = adapted(replace(CLAUDE_45, tool_choices=frozenset()), toolConfig=config)
-        assert (draft.body["toolConfig"], draft.repaired) == ({"tools": only}, ["tool_choice"])
-        draft = adapted(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
-        assert (draft.body["toolConfig"], draft.repaired) == ({"tools": only}, ["tool_choice"])
+        adapted = adapted(any_only, toolConfig=config)
+        assert adapted.body["toolConfig"] == {"tools": only, "toolChoice": {"any": {}}}
+        assert adapted.repaired == []
+        adapted = adapted(replace(CLAUDE_45, tool_choices=frozenset()), toolConfig=config)
+        assert (adapted.body["toolConfig"], adapted.repaired) == ({"tools": only}, ["tool_choice"])
+        adapted = adapted(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
+        assert (adapted.body["toolConfig"], adapted.repaired) == ({"tools": only}, ["tool_choice"])
 
     def test_a_name_that_no_tool_has_forces_none(self) -> None:
         config = {"tools": [spec("a")], "toolChoice": {"tool": {"name": "b"}}}
-        draft = adapted(replace(CLAUDE_45, tool_choices=frozenset({"any"})), toolConfig=config)
-        assert (draft.body["toolConfig"], draft.repaired) == ({"tools": [spec("a")]}, ["tool_choice"])
+        adapted = adapted(replace(CLAUDE_45, tool_choices=frozenset({"any"})), toolConfig=config)
+        assert (adapted.body["toolConfig"], adapted.repaired) == ({"tools": [spec("a")]}, ["tool_choice"])
 
     def test_one_call_at_a_time(self) -> None:
         config = {"tools": [spec("t")]}
@@ -228,16 +228,16 @@ class TestTools:
         messages = [user("a"), assistant("b", use("1", name)), user(result("1"))]
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec(name), spec("fine"), point], "toolChoice": {"tool": {"name": name}}}
-        draft = adapted(PLAIN, messages, toolConfig=config)
-        (sent,) = draft.undo.tool_names
-        assert draft.undo.tool_names == {sent: name}
+        adapted = adapted(PLAIN, messages, toolConfig=config)
+        (sent,) = adapted.undo.tool_names
+        assert adapted.undo.tool_names == {sent: name}
         assert len(sent) <= 64
-        assert draft.body["toolConfig"] == {
+        assert adapted.body["toolConfig"] == {
             "tools": [spec(sent), spec("fine"), point],
             "toolChoice": {"tool": {"name": sent}},
         }
-        assert draft.body["messages"][1] == assistant("b", use("1", sent))
-        assert draft.repaired == ["tool_names"]
+        assert adapted.body["messages"][1] == assistant("b", use("1", sent))
+        assert adapted.repaired == ["tool_names"]
         assert "toolChoice" not in adapted(PLAIN, toolConfig={"tools": [spec("a.b")]}).body["toolConfig"]
 
     def test_ids_are_legal_and_used_once(self) -> None:
@@ -249,12 +249,12 @@ class TestTools:
             assistant(use("same")),
             user(result("same")),
         ]
-        draft = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
-        ids = [next(iter(block.values()))["toolUseId"] for block in draft.blocks() if "text" not in block]  # type: ignore[attr-defined]
+        adapted = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        ids = [next(iter(block.values()))["toolUseId"] for block in adapted.blocks() if "text" not in block]  # type: ignore[attr-defined]
         assert ids[0] == ids[2] == "same"
         assert ids[1] == ids[3] != long
         assert ids[4] == ids[5] == "same-2"
-        assert draft.repaired == ["tool_ids"]
+        assert adapted.repaired == ["tool_ids"]
 
     def test_strictness_goes_only_where_it_is_taken(self) -> None:
         open_tool = {
@@ -274,14 +274,14 @@ class TestTools:
     def test_members_that_are_null_where_none_may_be_are_left_out(self) -> None:
         made: Any = spec("t")
         made["toolSpec"]["inputSchema"]["json"] = {"type": "object", "properties": None, "required": None, "title": "x"}
-        draft = adapted(PLAIN, toolConfig={"tools": [made]})
-        schema = draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]  # type: ignore[typeddict-item]
-        assert (schema, draft.repaired) == ({"type": "object", "title": "x"}, ["tool_schema"])
+        adapted = adapted(PLAIN, toolConfig={"tools": [made]})
+        schema = adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]  # type: ignore[typeddict-item]
+        assert (schema, adapted.repaired) == ({"type": "object", "title": "x"}, ["tool_schema"])
 
     def test_two_calls_of_one_id_get_their_results_in_order(self) -> None:
         messages = [user("a"), assistant(use("x"), use("x")), user(result("x"), result("x"), result("y"))]
-        draft = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
-        ids = [next(iter(block.values()))["toolUseId"] for block in draft.blocks() if "text" not in block]  # type: ignore[attr-defined]
+        adapted = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        ids = [next(iter(block.values()))["toolUseId"] for block in adapted.blocks() if "text" not in block]  # type: ignore[attr-defined]
         assert ids == ["x", "x-2", "x", "x-2", "y"]
 
     def test_a_schema_without_alternatives_at_its_top_where_the_model_takes_none(self) -> None:
@@ -296,13 +296,13 @@ class TestTools:
         }
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}
         assert adapted(PLAIN, toolConfig={"tools": [tool]}).body["toolConfig"]["tools"] == [tool]
-        draft = adapted(Capabilities(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
-        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
+        adapted = adapted(Capabilities(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
+        assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
             "type": "object",
             "properties": {"a": {"type": "integer"}, "b": {"enum": [1]}},
             "required": ["a", "b"],
         }
-        assert draft.repaired == ["tool_schema"]
+        assert adapted.repaired == ["tool_schema"]
 
     @pytest.mark.parametrize(
         ("schema", "properties"),
@@ -321,12 +321,12 @@ class TestTools:
     )
     def test_what_any_alternative_names_may_be_there(self, schema: Any, properties: Any) -> None:
         tool = {"toolSpec": {"name": "t", "strict": True, "inputSchema": {"json": {"type": "object", **schema}}}}
-        draft = adapted(CLAUDE_45, toolConfig={"tools": [tool]})
-        sent = draft.body["toolConfig"]["tools"][0]["toolSpec"]
+        adapted = adapted(CLAUDE_45, toolConfig={"tools": [tool]})
+        sent = adapted.body["toolConfig"]["tools"][0]["toolSpec"]
         assert sent["inputSchema"]["json"].get("properties") == properties
         # what was made looser on the way is enforced by nobody
         assert "strict" not in sent
-        assert sorted(draft.repaired) == ["tool_schema", "tool_strict"]
+        assert sorted(adapted.repaired) == ["tool_schema", "tool_strict"]
 
     NODE = {
         "type": "object",
@@ -436,14 +436,14 @@ class TestTools:
     )
     def test_a_schema_stands_alone_where_it_may_hold_no_definitions(self, schema: Any, sent: Any) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", **schema}}}}
-        draft = adapted(NOVA, toolConfig={"tools": [tool]})
-        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object", **sent}
-        assert draft.repaired == ["tool_schema"]
+        adapted = adapted(NOVA, toolConfig={"tools": [tool]})
+        assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object", **sent}
+        assert adapted.repaired == ["tool_schema"]
 
     def test_so_does_that_of_a_forced_answer(self) -> None:
         schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}}
-        draft = adapted(NOVA, outputConfig=text_format(schema))
-        sent = draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+        adapted = adapted(NOVA, outputConfig=text_format(schema))
+        sent = adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
         assert sent == {"type": "object", "properties": {"a": {"type": "string"}}}
 
     def test_definitions_that_hold_each_other_many_times_grow_only_so_far(self) -> None:
@@ -471,15 +471,15 @@ class TestTools:
 
     def test_alternatives_that_name_nothing_leave_nothing(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", "anyOf": []}}}}
-        draft = adapted(Capabilities(top_level_unions=False), toolConfig={"tools": [tool]})
-        assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object"}
+        adapted = adapted(Capabilities(top_level_unions=False), toolConfig={"tools": [tool]})
+        assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object"}
 
     def test_a_schema_says_that_it_is_an_object(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"properties": {}}}}}
         point = {"cachePoint": {"type": "default"}}
-        draft = adapted(PLAIN, toolConfig={"tools": [tool, point], "toolChoice": {"any": {}}})
-        assert draft.body["toolConfig"] == {"tools": [spec("t"), point], "toolChoice": {"any": {}}}
-        assert draft.repaired == ["tool_schema"]
+        adapted = adapted(PLAIN, toolConfig={"tools": [tool, point], "toolChoice": {"any": {}}})
+        assert adapted.body["toolConfig"] == {"tools": [spec("t"), point], "toolChoice": {"any": {}}}
+        assert adapted.repaired == ["tool_schema"]
 
 
 class TestMedia:
@@ -495,9 +495,9 @@ class TestMedia:
     )
     def test_names_are_made_legal(self, name: str, sent: str) -> None:
         document = {"document": {"format": "pdf", "name": name, "source": {"bytes": "AA=="}}}
-        draft = adapted(PLAIN, [user("t", document)])
-        assert draft.body["messages"][0]["content"][1]["document"]["name"] == sent
-        assert draft.repaired == ["document_name"]
+        adapted = adapted(PLAIN, [user("t", document)])
+        assert adapted.body["messages"][0]["content"][1]["document"]["name"] == sent
+        assert adapted.repaired == ["document_name"]
 
     def test_names_are_unique_also_inside_results(self) -> None:
         def document(name: str) -> Any:
@@ -505,41 +505,41 @@ class TestMedia:
 
         inside = {"toolResult": {"toolUseId": "1", "content": [{"text": "r"}, document("a_1")]}}
         messages = [user("t", document("a_1"), document("a_1")), assistant(use("1")), user(inside)]
-        draft = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
-        names = [block["document"]["name"] for block in draft.blocks() if "document" in block]
+        adapted = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        names = [block["document"]["name"] for block in adapted.blocks() if "document" in block]
         assert names == ["a_1", "a_1 (2)"]
-        assert draft.body["messages"][2]["content"][0]["toolResult"]["content"][1]["document"]["name"] == "a_1 (3)"
+        assert adapted.body["messages"][2]["content"][0]["toolResult"]["content"][1]["document"]["name"] == "a_1 (3)"
 
     def test_a_document_gets_a_text_beside_it(self) -> None:
         document = {"document": {"name": "a", "source": {"text": "x"}}}
-        draft = adapted(PLAIN, [user(document)])
-        assert draft.body["messages"] == [user(document, ".")]
-        assert draft.repaired == ["document_text"]
+        adapted = adapted(PLAIN, [user(document)])
+        assert adapted.body["messages"] == [user(document, ".")]
+        assert adapted.repaired == ["document_text"]
         point = {"cachePoint": {"type": "default"}}
-        draft = adapted(PLAIN, [user(document, point)])
-        assert draft.body["messages"] == [user(document, ".", point)]
+        adapted = adapted(PLAIN, [user(document, point)])
+        assert adapted.body["messages"] == [user(document, ".", point)]
 
 
 class TestSampling:
     def test_temperature_is_clamped(self) -> None:
-        draft = adapted(PLAIN, inferenceConfig={"temperature": 1.7, "topP": 0.5})
-        assert draft.body["inferenceConfig"] == {"temperature": 1.0, "topP": 0.5}
-        assert draft.repaired == ["temperature"]
+        adapted = adapted(PLAIN, inferenceConfig={"temperature": 1.7, "topP": 0.5})
+        assert adapted.body["inferenceConfig"] == {"temperature": 1.0, "topP": 0.5}
+        assert adapted.repaired == ["temperature"]
 
     def test_not_both_where_the_model_takes_one(self) -> None:
-        draft = adapted(CLAUDE_45, inferenceConfig={"temperature": 0.7, "topP": 0.5})
-        assert (draft.body["inferenceConfig"], draft.repaired) == ({"temperature": 0.7}, ["top_p"])
+        adapted = adapted(CLAUDE_45, inferenceConfig={"temperature": 0.7, "topP": 0.5})
+        assert (adapted.body["inferenceConfig"], adapted.repaired) == ({"temperature": 0.7}, ["top_p"])
         assert adapted(CLAUDE_45, inferenceConfig={"topP": 0.5}).body["inferenceConfig"] == {"topP": 0.5}
 
     def test_none_where_the_model_refuses_it(self) -> None:
-        draft = adapted(CLAUDE_5, inferenceConfig={"temperature": 0.7, "topP": 0.5})
-        assert "inferenceConfig" not in draft.body
-        assert draft.repaired == ["temperature", "top_p"]
+        adapted = adapted(CLAUDE_5, inferenceConfig={"temperature": 0.7, "topP": 0.5})
+        assert "inferenceConfig" not in adapted.body
+        assert adapted.repaired == ["temperature", "top_p"]
         assert adapted(CLAUDE_5, inferenceConfig={"maxTokens": 5}).body["inferenceConfig"] == {"maxTokens": 5}
 
     def test_blank_stop_sequences_are_dropped(self) -> None:
-        draft = adapted(PLAIN, inferenceConfig={"stopSequences": ["\n\n", "END"]})
-        assert (draft.body["inferenceConfig"], draft.repaired) == ({"stopSequences": ["END"]}, ["stop"])
+        adapted = adapted(PLAIN, inferenceConfig={"stopSequences": ["\n\n", "END"]})
+        assert (adapted.body["inferenceConfig"], adapted.repaired) == ({"stopSequences": ["END"]}, ["stop"])
         assert "inferenceConfig" not in adapted(PLAIN, inferenceConfig={"stopSequences": [" "]}).body
 
     def test_too_many_stop_sequences_are_refused(self) -> None:
@@ -553,9 +553,9 @@ class TestReasoning:
         unsigned = {"reasoningContent": {"reasoningText": {"text": "t"}}}
         redacted = {"reasoningContent": {"redactedContent": "AA=="}}
         messages = [user("a"), assistant(signed, unsigned, redacted, "b"), user("c")]
-        draft = adapted(CLAUDE_45, messages)
-        assert draft.body["messages"][1] == assistant(signed, redacted, "b")
-        assert draft.repaired == ["reasoning"]
+        adapted = adapted(CLAUDE_45, messages)
+        assert adapted.body["messages"][1] == assistant(signed, redacted, "b")
+        assert adapted.repaired == ["reasoning"]
         assert adapted(NOVA_2, messages).body["messages"][1] == assistant("b")
         assert adapted(PLAIN, messages).body["messages"][1] == assistant(signed, redacted, "b")
 
@@ -588,62 +588,62 @@ class TestReasoning:
         either = replace(CLAUDE_5, forced_with_thoughts=False)
         for choice in ({"any": {}}, {"tool": {"name": "t"}}):
             config = {"tools": [spec("t")], "toolChoice": choice}
-            draft = adapted(either, toolConfig=config)
-            assert draft.body["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
-            assert draft.body["toolConfig"]["toolChoice"] == choice
-            assert draft.repaired == ["reasoning_effort"]
+            adapted = adapted(either, toolConfig=config)
+            assert adapted.body["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
+            assert adapted.body["toolConfig"]["toolChoice"] == choice
+            assert adapted.repaired == ["reasoning_effort"]
             assert "additionalModelRequestFields" not in adapted(CLAUDE_5, toolConfig=config).body
-            draft = adapted(CLAUDE_5, intent=Intent(effort="low"), toolConfig=config)
-            assert draft.body["toolConfig"]["toolChoice"] == choice
+            adapted = adapted(CLAUDE_5, intent=Intent(effort="low"), toolConfig=config)
+            assert adapted.body["toolConfig"]["toolChoice"] == choice
         for free in ({}, {"toolChoice": {"auto": {}}}):
-            draft = adapted(either, toolConfig={"tools": [spec("t")], **free})
-            assert "additionalModelRequestFields" not in draft.body
+            adapted = adapted(either, toolConfig={"tools": [spec("t")], **free})
+            assert "additionalModelRequestFields" not in adapted.body
         forced = {"tools": [spec("t")], "toolChoice": {"any": {}}}
         assert "additionalModelRequestFields" not in adapted(CLAUDE_46, toolConfig=forced).body
 
     def test_who_cannot_think_is_reported(self) -> None:
-        draft = adapted(LLAMA, intent=Intent(effort="high"))
-        assert (draft.ignored, draft.repaired) == (["reasoning_effort"], [])
+        adapted = adapted(LLAMA, intent=Intent(effort="high"))
+        assert (adapted.ignored, adapted.repaired) == (["reasoning_effort"], [])
         assert adapted(LLAMA, intent=Intent(effort="none")).ignored == []
         for always in (CLAUDE_55, GPT_OSS, capabilities_of(parse_model_id("deepseek.r1-v1:0"))):
             assert adapted(always, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
 
     def test_nova_at_its_highest_goes_without_limits(self) -> None:
         inference = {"maxTokens": 100, "temperature": 0.5, "topP": 0.5, "stopSequences": ["x"]}
-        draft = adapted(NOVA_2, intent=Intent(effort="max"), inferenceConfig=inference)
-        assert draft.body["inferenceConfig"] == {"stopSequences": ["x"]}
-        assert sorted(draft.repaired) == ["max_tokens", "temperature", "top_p"]
+        adapted = adapted(NOVA_2, intent=Intent(effort="max"), inferenceConfig=inference)
+        assert adapted.body["inferenceConfig"] == {"stopSequences": ["x"]}
+        assert sorted(adapted.repaired) == ["max_tokens", "temperature", "top_p"]
         assert (
             adapted(NOVA_2, intent=Intent(effort="low"), inferenceConfig=inference).body["inferenceConfig"] == inference
         )
 
     def test_the_budget_stays_below_the_limit_or_is_given_up(self) -> None:
-        draft = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 2000})
-        assert draft.body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1500
-        assert draft.repaired == ["reasoning_effort"]
-        draft = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
-        assert "additionalModelRequestFields" not in draft.body
-        assert draft.repaired == ["reasoning_effort"]
+        adapted = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 2000})
+        assert adapted.body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1500
+        assert adapted.repaired == ["reasoning_effort"]
+        adapted = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
+        assert "additionalModelRequestFields" not in adapted.body
+        assert adapted.repaired == ["reasoning_effort"]
 
     def test_thoughts_are_the_assistant_s(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
-        draft = adapted(CLAUDE_5, [user("a", thought)])
-        assert (draft.body["messages"], draft.repaired) == ([user("a")], ["reasoning"])
+        adapted = adapted(CLAUDE_5, [user("a", thought)])
+        assert (adapted.body["messages"], adapted.repaired) == ([user("a")], ["reasoning"])
 
     def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         for capabilities, roles in ((CLAUDE_5, ["user"]), (CLAUDE_45, ["user", "assistant", "user"])):
-            draft = adapted(capabilities, [user("a"), assistant(thought), user("b")])
-            assert [message["role"] for message in draft.body["messages"]] == roles
-            assert draft.repaired == (["reasoning", "blank_text"] if len(roles) == 1 else [])
+            adapted = adapted(capabilities, [user("a"), assistant(thought), user("b")])
+            assert [message["role"] for message in adapted.body["messages"]] == roles
+            assert adapted.repaired == (["reasoning", "blank_text"] if len(roles) == 1 else [])
 
     def test_amid_calls_made_without_a_thought_none_is_asked_for(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         config = {"tools": [spec("t")]}
 
         def fields(*turns: Any, capabilities: Capabilities = CLAUDE_45) -> Any:
-            draft = adapted(capabilities, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
-            return draft.body.get("additionalModelRequestFields", {}).get("thinking"), draft.repaired
+            adapted = adapted(capabilities, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
+            return adapted.body.get("additionalModelRequestFields", {}).get("thinking"), adapted.repaired
 
         assert fields(assistant(use("1")), user(result("1"))) == (None, ["reasoning_effort"])
         assert fields(assistant(thought, use("1")), user(result("1")))[0] is not None
@@ -664,16 +664,16 @@ class TestReasoning:
             (GPT_OSS, "low", None),
         ):
             intent = Intent(effort=effort)  # type: ignore[arg-type]
-            draft = adapted(capabilities, intent=intent, inferenceConfig={"maxTokens": 9000})
-            assert draft.body.get("additionalModelResponseFieldPaths") == expected
+            adapted = adapted(capabilities, intent=intent, inferenceConfig={"maxTokens": 9000})
+            assert adapted.body.get("additionalModelResponseFieldPaths") == expected
 
     def test_thinking_goes_without_temperature_and_forced_tool(self) -> None:
         config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
         inference = {"temperature": 0.5, "maxTokens": 9000}
-        draft = adapted(CLAUDE_45, intent=Intent(effort="low"), inferenceConfig=inference, toolConfig=config)
-        assert draft.body["inferenceConfig"] == {"maxTokens": 9000}
-        assert draft.body["toolConfig"] == {"tools": [spec("t")]}
-        assert draft.repaired == ["temperature", "tool_choice"]
+        adapted = adapted(CLAUDE_45, intent=Intent(effort="low"), inferenceConfig=inference, toolConfig=config)
+        assert adapted.body["inferenceConfig"] == {"maxTokens": 9000}
+        assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
+        assert adapted.repaired == ["temperature", "tool_choice"]
 
 
 def text_format(schema: Any, **more: str) -> Any:
@@ -693,16 +693,16 @@ class TestOutput:
             "$defs": {"d": {"properties": {}}},
             "default": data,
         }
-        draft = adapted(CLAUDE_45, outputConfig=text_format(schema))
+        adapted = adapted(CLAUDE_45, outputConfig=text_format(schema))
         closed = {"type": "object", "properties": {"b": {"const": "object"}}, "additionalProperties": False}
-        assert json.loads(draft.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == {
+        assert json.loads(adapted.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == {
             "type": "object",
             "properties": {"a": {"type": "array", "items": {"anyOf": [closed, {"type": "null"}]}}},
             "$defs": {"d": {"properties": {}, "additionalProperties": False}},
             "default": data,
             "additionalProperties": False,
         }
-        assert draft.repaired == ["response_format"]
+        assert adapted.repaired == ["response_format"]
 
     def test_a_schema_without_bottom_is_refused(self) -> None:
         deep = '{"not":' * 100_000 + "{}" + "}" * 100_000
@@ -713,15 +713,15 @@ class TestOutput:
 
     def test_a_closed_schema_is_left_alone(self) -> None:
         closed = text_format({"type": "object", "additionalProperties": False})
-        draft = adapted(CLAUDE_45, outputConfig=closed)
-        assert (draft.body["outputConfig"], draft.repaired) == (closed, [])
+        adapted = adapted(CLAUDE_45, outputConfig=closed)
+        assert (adapted.body["outputConfig"], adapted.repaired) == (closed, [])
 
     def test_bounds_are_said_in_words(self) -> None:
         number = {"type": "integer", "minimum": 1, "maximum": 5, "description": "Stars"}
         array = {"type": "array", "minItems": 2, "maxItems": 3, "items": {"type": "string", "minLength": 1}}
         schema = {"type": "object", "properties": {"a": number, "b": array, "minimum": {"type": "string"}}}
-        draft = adapted(CLAUDE_45, outputConfig=text_format(schema))
-        sent = json.loads(draft.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"])
+        adapted = adapted(CLAUDE_45, outputConfig=text_format(schema))
+        sent = json.loads(adapted.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"])
         assert sent["properties"] == {
             "a": {"type": "integer", "description": "Stars (minimum=1, maximum=5)"},
             "b": {
@@ -752,28 +752,28 @@ class TestOutput:
     )
     def test_what_cannot_be_compiled_is_left_to_a_tool(self, schema: Any) -> None:
         for capabilities, choice in ((CLAUDE_45, {"tool": {"name": "json_answer"}}), (QWEN, {"any": {}})):
-            draft = adapted(capabilities, outputConfig=text_format(schema))
-            assert draft.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
-            assert draft.body["toolConfig"]["toolChoice"] == choice
-            assert "outputConfig" not in draft.body
+            adapted = adapted(capabilities, outputConfig=text_format(schema))
+            assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
+            assert adapted.body["toolConfig"]["toolChoice"] == choice
+            assert "outputConfig" not in adapted.body
 
     @pytest.mark.parametrize(
         "schema", [[1], "x", True, None, {"type": "object", "additionalProperties": True, "anyOf": []}]
     )
     def test_what_no_tool_of_claude_s_may_ask_is_asked_for(self, schema: Any) -> None:
-        draft = adapted(CLAUDE_45, outputConfig=text_format(schema))
-        assert "toolConfig" not in draft.body
-        assert "outputConfig" not in draft.body
+        adapted = adapted(CLAUDE_45, outputConfig=text_format(schema))
+        assert "toolConfig" not in adapted.body
+        assert "outputConfig" not in adapted.body
 
     def test_a_document_is_cited_by_its_own_name(self) -> None:
         pages = [{"document": {"name": name, "format": "pdf", "source": {"bytes": "eA=="}}} for name in ("a.pdf", "b")]
-        draft = adapted(CLAUDE_45, [user("x", *pages)])
-        assert draft.undo.document_names == {"a-pdf": "a.pdf"}
+        adapted = adapted(CLAUDE_45, [user("x", *pages)])
+        assert adapted.undo.document_names == {"a-pdf": "a.pdf"}
         block = {
             "citationsContent": {"content": [{"text": "t"}], "citations": [{"title": "a-pdf"}, {"title": "b"}, {}]}
         }
         reply: Any = {"output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": "end_turn"}
-        (undone,) = draft.undo.reply(reply)["output"]["message"]["content"]
+        (undone,) = adapted.undo.reply(reply)["output"]["message"]["content"]
         assert undone["citationsContent"]["citations"] == [{"title": "a.pdf"}, {"title": "b"}, {}]
 
     def test_a_preamble_in_pieces_gives_way_to_the_answer(self) -> None:
@@ -810,11 +810,11 @@ class TestOutput:
 
     def test_elsewhere_a_tool_is_forced(self) -> None:
         output = {**text_format(self.OPEN, description="A thing"), "effort": "low"}
-        draft = adapted(MISTRAL, outputConfig=output)
-        (tool,) = draft.body["toolConfig"]["tools"]
+        adapted = adapted(MISTRAL, outputConfig=output)
+        (tool,) = adapted.body["toolConfig"]["tools"]
         assert tool["toolSpec"] == {"name": "json_answer", "description": "A thing", "inputSchema": {"json": self.OPEN}}
-        assert draft.body["toolConfig"]["toolChoice"] == {"tool": {"name": "json_answer"}}
-        assert (draft.undo.answer_tool, draft.body["outputConfig"]) == ("json_answer", {"effort": "low"})
+        assert adapted.body["toolConfig"]["toolChoice"] == {"tool": {"name": "json_answer"}}
+        assert (adapted.undo.answer_tool, adapted.body["outputConfig"]) == ("json_answer", {"effort": "low"})
 
     @pytest.mark.parametrize(
         ("capabilities", "more"),
@@ -825,15 +825,15 @@ class TestOutput:
         ],
     )
     def test_where_no_tool_can_be_forced_the_model_is_asked(self, capabilities: Capabilities, more: Any) -> None:
-        draft = adapted(capabilities, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
-        assert json.dumps_text(self.OPEN) in draft.body["system"][1]["text"]
-        assert "outputConfig" not in draft.body
-        assert draft.repaired == ["response_format"]
+        adapted = adapted(capabilities, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
+        assert json.dumps_text(self.OPEN) in adapted.body["system"][1]["text"]
+        assert "outputConfig" not in adapted.body
+        assert adapted.repaired == ["response_format"]
 
     def test_a_schema_of_something_else_is_asked_for(self) -> None:
-        draft = adapted(MISTRAL, outputConfig=text_format({"anyOf": []}))
-        assert "toolConfig" not in draft.body
-        assert '{"anyOf":[]}' in draft.body["system"][0]["text"]
+        adapted = adapted(MISTRAL, outputConfig=text_format({"anyOf": []}))
+        assert "toolConfig" not in adapted.body
+        assert '{"anyOf":[]}' in adapted.body["system"][0]["text"]
 
     def test_some_json_object_is_asked_for(self) -> None:
         assert "JSON object" in adapted(PLAIN, intent=Intent(json_object=True)).body["system"][0]["text"]
@@ -844,41 +844,45 @@ class TestCaching:
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec("t"), point]}
         body = {"system": [{"text": "s"}, point], "toolConfig": config}
-        draft = adapted(MISTRAL, [user("a", point)], **body)
-        assert draft.body == {"messages": [user("a")], "system": [{"text": "s"}], "toolConfig": {"tools": [spec("t")]}}
-        assert draft.repaired == ["cache_points"]
+        adapted = adapted(MISTRAL, [user("a", point)], **body)
+        assert adapted.body == {
+            "messages": [user("a")],
+            "system": [{"text": "s"}],
+            "toolConfig": {"tools": [spec("t")]},
+        }
+        assert adapted.repaired == ["cache_points"]
         assert adapted(CLAUDE_45, [user("a", point)], **body).body["system"] == [{"text": "s"}, point]
 
     def test_nova_takes_none_among_its_tools(self) -> None:
         point = {"cachePoint": {"type": "default"}}
         nova = capabilities_of(parse_model_id("us.amazon.nova-lite-v1:0"))
         for tools in ([spec("t"), point], [spec("t")]):
-            draft = adapted(nova, [user("a", point)], toolConfig={"tools": tools})
-            assert draft.body == {"messages": [user("a", point)], "toolConfig": {"tools": [spec("t")]}}
-            assert draft.repaired == ["cache_points"] * (len(tools) - 1)
+            adapted = adapted(nova, [user("a", point)], toolConfig={"tools": tools})
+            assert adapted.body == {"messages": [user("a", point)], "toolConfig": {"tools": [spec("t")]}}
+            assert adapted.repaired == ["cache_points"] * (len(tools) - 1)
 
     def test_of_too_many_the_last_stay(self) -> None:
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec("t"), point]}
         messages = [user("a", point, "b", point), assistant("c"), user("d", point)]
-        draft = adapted(CLAUDE_45, messages, system=[{"text": "s"}, point], toolConfig=config)
-        assert draft.body["toolConfig"] == {"tools": [spec("t")]}
-        assert draft.body["system"] == [{"text": "s"}, point]
-        assert draft.body["messages"] == messages
-        assert draft.repaired == ["cache_points"]
+        adapted = adapted(CLAUDE_45, messages, system=[{"text": "s"}, point], toolConfig=config)
+        assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
+        assert adapted.body["system"] == [{"text": "s"}, point]
+        assert adapted.body["messages"] == messages
+        assert adapted.repaired == ["cache_points"]
 
     def test_a_longer_life_does_not_follow_a_shorter_one(self) -> None:
         point, long = {"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}
-        draft = adapted(CLAUDE_45, [user("a", long, "b", point, "c", long)])
-        assert draft.body["messages"] == [user("a", long, "b", point, "c", point)]
-        assert draft.repaired == ["cache_points"]
+        adapted = adapted(CLAUDE_45, [user("a", long, "b", point, "c", long)])
+        assert adapted.body["messages"] == [user("a", long, "b", point, "c", point)]
+        assert adapted.repaired == ["cache_points"]
 
     def test_a_life_is_told_only_where_it_is_understood(self) -> None:
         long = {"cachePoint": {"type": "default", "ttl": "1h"}}
         assert adapted(CLAUDE_45, [user("a", long)]).body["messages"] == [user("a", long)]
-        draft = adapted(PLAIN, [user("a", long)])
-        assert draft.body["messages"] == [user("a", {"cachePoint": {"type": "default"}})]
-        assert draft.repaired == ["cache_points"]
+        adapted = adapted(PLAIN, [user("a", long)])
+        assert adapted.body["messages"] == [user("a", {"cachePoint": {"type": "default"}})]
+        assert adapted.repaired == ["cache_points"]
 
 
 class TestUndo:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from app.adaptation.invoke import InvokeDraft, adapt_invoke
+from app.adaptation.invoke import AdaptedInvokeBody, adapt_invoke
 from app.converse.call import NativeCall
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
@@ -18,7 +18,7 @@ def claude(name: str) -> Capabilities:
     return capabilities_of(parse_model_id(f"anthropic.claude-{name}"))
 
 
-def fit(name: str, **members: Any) -> InvokeDraft:
+def fit(name: str, **members: Any) -> AdaptedInvokeBody:
     body = {"max_tokens": 4000, "messages": [HELLO], **members}
     return adapt_invoke(NativeCall("m", body), claude(name))
 
@@ -64,21 +64,21 @@ BETWEEN = {"type": "between_tools"}
 def test_thinking(name: str, thinking: Any, effort: str | None, sent: Any, sent_effort: str | None) -> None:
     said = {"thinking": thinking} if thinking else {}
     config = {"output_config": {"effort": effort}} if effort else {}
-    draft = fit(name, **said, **config)
-    assert draft.body.get("thinking") == sent
-    assert draft.body.get("output_config") == ({"effort": sent_effort} if sent_effort else None)
+    adapted = fit(name, **said, **config)
+    assert adapted.body.get("thinking") == sent
+    assert adapted.body.get("output_config") == ({"effort": sent_effort} if sent_effort else None)
     has_changed = (sent, sent_effort) != (thinking, effort)
-    assert draft.repaired == (["reasoning_effort"] if has_changed else [])
+    assert adapted.repaired == (["reasoning_effort"] if has_changed else [])
 
 
 def test_no_thoughts_need_no_word_where_there_are_none() -> None:
-    draft = fit("3-haiku-20240307-v1:0", thinking=OFF)
-    assert ("thinking" in draft.body, draft.repaired) == (False, [])
+    adapted = fit("3-haiku-20240307-v1:0", thinking=OFF)
+    assert ("thinking" in adapted.body, adapted.repaired) == (False, [])
 
 
 def test_thoughts_without_room_are_not_asked_for() -> None:
-    draft = fit("sonnet-4-5-20250929-v1:0", thinking=ADAPTIVE, max_tokens=1200, temperature=0.5)
-    assert ("thinking" in draft.body, draft.body["temperature"]) == (False, 0.5)
+    adapted = fit("sonnet-4-5-20250929-v1:0", thinking=ADAPTIVE, max_tokens=1200, temperature=0.5)
+    assert ("thinking" in adapted.body, adapted.body["temperature"]) == (False, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -91,23 +91,23 @@ def test_thoughts_without_room_are_not_asked_for() -> None:
 )
 def test_sampling(name: str, kept: set[str]) -> None:
     sampling = {"temperature": 0.3, "top_p": 0.9, "top_k": 20}
-    draft = fit(name, **sampling)
-    assert draft.body.keys() & sampling.keys() == kept
-    assert set(draft.repaired) == sampling.keys() - kept
+    adapted = fit(name, **sampling)
+    assert adapted.body.keys() & sampling.keys() == kept
+    assert set(adapted.repaired) == sampling.keys() - kept
 
 
 def test_sampling_gives_way_to_thoughts_that_have_a_budget() -> None:
-    draft = fit("sonnet-4-20250514-v1:0", thinking=ADAPTIVE, temperature=0.3, top_k=5)
-    assert draft.body.keys() & {"temperature", "top_k"} == set()
-    assert draft.repaired == ["temperature", "top_k", "reasoning_effort"]
+    adapted = fit("sonnet-4-20250514-v1:0", thinking=ADAPTIVE, temperature=0.3, top_k=5)
+    assert adapted.body.keys() & {"temperature", "top_k"} == set()
+    assert adapted.repaired == ["temperature", "top_k", "reasoning_effort"]
 
 
 def test_the_answer_s_shape_stays_where_the_effort_goes() -> None:
     wanted = {"format": {"type": "json_schema", "schema": {"type": "object"}}}
-    draft = fit("sonnet-4-5-20250929-v1:0", output_config={**wanted, "effort": "low"})
-    assert draft.body["output_config"] == wanted
-    draft = fit("opus-4-8", output_config=wanted, thinking=BUDGET)
-    assert draft.body["output_config"] == {**wanted, "effort": "low"}
+    adapted = fit("sonnet-4-5-20250929-v1:0", output_config={**wanted, "effort": "low"})
+    assert adapted.body["output_config"] == wanted
+    adapted = fit("opus-4-8", output_config=wanted, thinking=BUDGET)
+    assert adapted.body["output_config"] == {**wanted, "effort": "low"}
 
 
 NAMED = {"type": "tool", "name": "look", "disable_parallel_tool_use": True}
@@ -116,8 +116,8 @@ OTHER = {"name": "other", "input_schema": {"type": "object"}}
 
 def test_a_choice_of_tools() -> None:
     for name in ("sonnet-4-6", "sonnet-5", "fable-5"):
-        draft = fit(name, tools=[TOOL], tool_choice=NAMED)
-        assert (draft.body["tool_choice"], "thinking" in draft.body, draft.repaired) == (NAMED, False, [])
+        adapted = fit(name, tools=[TOOL], tool_choice=NAMED)
+        assert (adapted.body["tool_choice"], "thinking" in adapted.body, adapted.repaired) == (NAMED, False, [])
 
 
 def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
@@ -125,28 +125,28 @@ def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
     for effort, sent in (("low", "low"), ("max", "high")):
         body = {"max_tokens": 9, "messages": [HELLO], "tools": [TOOL], "tool_choice": NAMED}
         config = {"output_config": {"effort": effort}}
-        draft = adapt_invoke(NativeCall("m", {**body, **config}), told)
-        assert (draft.body["tool_choice"], draft.body["thinking"]) == (NAMED, OFF)
-        assert draft.body["output_config"] == {"effort": sent}
-        assert draft.repaired == ["reasoning_effort"]
-        draft = adapt_invoke(NativeCall("m", {**body, "thinking": ADAPTIVE}), told)
-        assert (draft.body["thinking"], draft.repaired) == (ADAPTIVE, [])
+        adapted = adapt_invoke(NativeCall("m", {**body, **config}), told)
+        assert (adapted.body["tool_choice"], adapted.body["thinking"]) == (NAMED, OFF)
+        assert adapted.body["output_config"] == {"effort": sent}
+        assert adapted.repaired == ["reasoning_effort"]
+        adapted = adapt_invoke(NativeCall("m", {**body, "thinking": ADAPTIVE}), told)
+        assert (adapted.body["thinking"], adapted.repaired) == (ADAPTIVE, [])
 
 
 @pytest.mark.parametrize("name", ["opus-5-5", "sonnet-5-5", "fable-5-1"])
 def test_a_model_that_takes_no_forced_tool_is_offered_the_one_that_was_named(name: str) -> None:
-    draft = fit(name, tools=[OTHER, TOOL], tool_choice=NAMED)
-    assert draft.body["tools"] == [TOOL]
-    assert draft.body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
-    assert draft.repaired == ["tool_choice"]
-    draft = fit(name, tools=[OTHER, TOOL], tool_choice={"type": "any"})
-    assert (draft.body["tools"], draft.body["tool_choice"]) == ([OTHER, TOOL], {"type": "auto"})
+    adapted = fit(name, tools=[OTHER, TOOL], tool_choice=NAMED)
+    assert adapted.body["tools"] == [TOOL]
+    assert adapted.body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+    assert adapted.repaired == ["tool_choice"]
+    adapted = fit(name, tools=[OTHER, TOOL], tool_choice={"type": "any"})
+    assert (adapted.body["tools"], adapted.body["tool_choice"]) == ([OTHER, TOOL], {"type": "auto"})
     for other in (NAMED, {"type": "tool"}):
-        draft = fit(name, tools=[OTHER, {"type": "bash_20250124"}], tool_choice=other)
-        assert draft.body["tools"] == [OTHER, {"type": "bash_20250124"}]
+        adapted = fit(name, tools=[OTHER, {"type": "bash_20250124"}], tool_choice=other)
+        assert adapted.body["tools"] == [OTHER, {"type": "bash_20250124"}]
     point = {"cache_control": {"type": "ephemeral"}}
-    draft = fit(name, tools=[TOOL, {**OTHER, **point}], tool_choice=NAMED)
-    assert draft.body["tools"] == [{**TOOL, **point}]
+    adapted = fit(name, tools=[TOOL, {**OTHER, **point}], tool_choice=NAMED)
+    assert adapted.body["tools"] == [{**TOOL, **point}]
 
 
 def call(given: Any) -> Any:
@@ -158,8 +158,8 @@ def result(given: Any) -> Any:
 
 
 def test_an_effort_beside_a_budget_needs_its_beta() -> None:
-    draft = fit("opus-4-5-20251101-v1:0", output_config={"effort": "low"})
-    assert draft.body["anthropic_beta"] == ["effort-2025-11-24"]
+    adapted = fit("opus-4-5-20251101-v1:0", output_config={"effort": "low"})
+    assert adapted.body["anthropic_beta"] == ["effort-2025-11-24"]
     assert "anthropic_beta" not in fit("opus-4-5-20251101-v1:0", thinking=BUDGET).body
 
 
@@ -169,9 +169,9 @@ def test_an_effort_beside_a_budget_needs_its_beta() -> None:
 def test_a_shorter_answer_leaves_room_for_the_thoughts_that_had_some(wished: int, budget: int, sent: int) -> None:
     told = replace(claude("sonnet-4-20250514-v1:0"), most_output=64_000)
     thinking = {"type": "enabled", "budget_tokens": budget}
-    draft = adapt_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
-    assert (draft.body["max_tokens"], draft.body["thinking"]["budget_tokens"]) == (64_000, sent)
-    assert draft.repaired == (["max_tokens"] if sent == budget else ["reasoning_effort", "max_tokens"])
+    adapted = adapt_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
+    assert (adapted.body["max_tokens"], adapted.body["thinking"]["budget_tokens"]) == (64_000, sent)
+    assert adapted.repaired == (["max_tokens"] if sent == budget else ["reasoning_effort", "max_tokens"])
 
 
 def test_long_ids_are_legal_here() -> None:
@@ -194,9 +194,9 @@ def test_long_ids_are_legal_here() -> None:
 def test_results_that_say_nothing(content: Any, is_error: bool, sent: Any) -> None:
     said = {**result("a"), "content": content, "is_error": is_error}
     messages = [HELLO, {"role": "assistant", "content": [call("a")]}, {"role": "user", "content": [said]}]
-    draft = fit("sonnet-5", messages=messages)
-    assert draft.body["messages"][2]["content"][0]["content"] == sent
-    assert draft.repaired == ([] if sent == content else ["blank_text"])
+    adapted = fit("sonnet-5", messages=messages)
+    assert adapted.body["messages"][2]["content"][0]["content"] == sent
+    assert adapted.repaired == ([] if sent == content else ["blank_text"])
 
 
 def test_what_a_server_s_tool_found_is_not_touched() -> None:
@@ -206,15 +206,15 @@ def test_what_a_server_s_tool_found_is_not_touched() -> None:
         {"role": "assistant", "content": [found, {"type": "document", "source": {"type": "text"}}]},
         HELLO,
     ]
-    draft = fit("sonnet-5", messages=messages)
-    assert (draft.body["messages"], draft.repaired, draft.ignored) == (messages, [], [])
+    adapted = fit("sonnet-5", messages=messages)
+    assert (adapted.body["messages"], adapted.repaired, adapted.ignored) == (messages, [], [])
 
 
 def test_thoughts_are_the_assistant_s() -> None:
     thought = {"type": "thinking", "thinking": "t", "signature": "s"}
-    draft = fit("sonnet-5", messages=[{"role": "user", "content": [thought, {"type": "text", "text": "hi"}]}])
-    assert draft.body["messages"][0]["content"] == [{"type": "text", "text": "hi"}]
-    assert draft.repaired == ["reasoning"]
+    adapted = fit("sonnet-5", messages=[{"role": "user", "content": [thought, {"type": "text", "text": "hi"}]}])
+    assert adapted.body["messages"][0]["content"] == [{"type": "text", "text": "hi"}]
+    assert adapted.repaired == ["reasoning"]
 
 
 def test_ids_of_other_models() -> None:
@@ -223,14 +223,14 @@ def test_ids_of_other_models() -> None:
         {"role": "assistant", "content": [call("look:0"), call("a"), call("a"), call(5)]},
         {"role": "user", "content": [result("look:0"), result("a"), result("a"), result(5), result("lost:1")]},
     ]
-    draft = fit("sonnet-4-6", messages=turns)
-    made = [block["id"] for block in draft.body["messages"][1]["content"]]
-    answered = [block["tool_use_id"] for block in draft.body["messages"][2]["content"]]
+    adapted = fit("sonnet-4-6", messages=turns)
+    made = [block["id"] for block in adapted.body["messages"][1]["content"]]
+    answered = [block["tool_use_id"] for block in adapted.body["messages"][2]["content"]]
     assert made[1:] == ["a", "a-2", 5]
     assert answered == [*made, "lost:1"]
     assert made[0].startswith("id_")
-    assert draft.repaired == ["tool_ids"]
-    assert fit("sonnet-4-6", messages=turns).body == draft.body
+    assert adapted.repaired == ["tool_ids"]
+    assert fit("sonnet-4-6", messages=turns).body == adapted.body
     assert turns[1]["content"][0]["id"] == "look:0"
 
 
@@ -241,29 +241,31 @@ def test_thoughts_do_not_go_to_a_model_that_has_none() -> None:
         {"role": "assistant", "content": [*thoughts, call("a")]},
         {"role": "user", "content": [result("a")]},
     ]
-    draft = fit("3-haiku-20240307-v1:0", messages=turns)
-    assert (draft.body["messages"][1]["content"], draft.repaired) == ([call("a")], ["reasoning"])
+    adapted = fit("3-haiku-20240307-v1:0", messages=turns)
+    assert (adapted.body["messages"][1]["content"], adapted.repaired) == ([call("a")], ["reasoning"])
     assert fit("opus-4-8", messages=turns).body["messages"] == turns
 
 
 def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from() -> None:
     thought = {"type": "thinking", "thinking": "t", "signature": "s"}
     for name, is_kept in (("sonnet-5", False), ("sonnet-4-5-20250929-v1:0", True)):
-        draft = fit(name, messages=[HELLO, {"role": "assistant", "content": [thought]}, HELLO])
-        assert (len(draft.body["messages"]), draft.repaired) == ((3, []) if is_kept else (2, ["reasoning"]))
+        adapted = fit(name, messages=[HELLO, {"role": "assistant", "content": [thought]}, HELLO])
+        assert (len(adapted.body["messages"]), adapted.repaired) == ((3, []) if is_kept else (2, ["reasoning"]))
 
 
 def test_what_the_assistant_drew_stays_behind_and_is_named() -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "eA=="}}
     turns = [HELLO, {"role": "assistant", "content": [image, {"type": "text", "text": "there"}]}, HELLO]
-    draft = fit("sonnet-5", messages=turns)
-    assert draft.body["messages"][1]["content"] == [{"type": "text", "text": "there"}]
-    assert draft.ignored == ["messages[1].content[0]"]
+    adapted = fit("sonnet-5", messages=turns)
+    assert adapted.body["messages"][1]["content"] == [{"type": "text", "text": "there"}]
+    assert adapted.ignored == ["messages[1].content[0]"]
     assert fit("sonnet-5", messages=[{"role": "user", "content": [image]}]).ignored == []
 
 
 def test_alternatives_at_the_top_of_a_tool_s_schema() -> None:
     schema = {"type": "object", "oneOf": [{"properties": {"a": {"type": "string"}}}, {"required": ["b"]}]}
-    draft = fit("sonnet-5", tools=[{"name": "pick", "input_schema": schema}, TOOL, {"name": "odd", "input_schema": 5}])
-    assert draft.body["tools"][0]["input_schema"] == {"type": "object", "properties": {"a": {"type": "string"}}}
-    assert draft.repaired == ["tool_schema"]
+    adapted = fit(
+        "sonnet-5", tools=[{"name": "pick", "input_schema": schema}, TOOL, {"name": "odd", "input_schema": 5}]
+    )
+    assert adapted.body["tools"][0]["input_schema"] == {"type": "object", "properties": {"a": {"type": "string"}}}
+    assert adapted.repaired == ["tool_schema"]

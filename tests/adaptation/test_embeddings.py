@@ -45,8 +45,8 @@ def bodies(model: str, *texts: str, **wishes: Any) -> Any:
     ],
 )
 def test_what_each_family_takes(model: str, wishes: Any, body: Any) -> None:
-    draft = bodies(model, "x", **wishes)
-    assert (draft.bodies, draft.ignored) == ([body], [])
+    adapted = bodies(model, "x", **wishes)
+    assert (adapted.bodies, adapted.ignored) == ([body], [])
 
 
 def test_texts_are_split_into_what_a_family_takes_at_once() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.adaptation import Draft, adapt
+from app.adaptation import AdaptedRequest, adapt
 from app.adaptation.grammar import fit_together, grammar_of
 from app.adaptation.schemas import Inliner, without_unions
 from app.converse.call import Intent, ModelCall
@@ -175,7 +175,7 @@ def test_how_much_fits_into_one_call() -> None:
     assert not fit_together([OBJECT] * 21, 21)
 
 
-def strict(*schemas: Any, model: str = "anthropic.claude-sonnet-4-6", **more: Any) -> Draft:
+def strict(*schemas: Any, model: str = "anthropic.claude-sonnet-4-6", **more: Any) -> AdaptedRequest:
     specs = [
         {"toolSpec": {"name": f"t{index}", "strict": True, "inputSchema": {"json": schema}}}
         for index, schema in enumerate(schemas)
@@ -184,21 +184,21 @@ def strict(*schemas: Any, model: str = "anthropic.claude-sonnet-4-6", **more: An
     return adapt(ModelCall("m", body, Intent()), capabilities_of(parse_model_id(model)))
 
 
-def strictness(draft: Draft) -> list[bool]:
-    return ["strict" in tool["toolSpec"] for tool in draft.body["toolConfig"]["tools"]]
+def strictness(adapted: AdaptedRequest) -> list[bool]:
+    return ["strict" in tool["toolSpec"] for tool in adapted.body["toolConfig"]["tools"]]
 
 
 def test_strict_tools_keep_what_they_can_and_lose_it_together_where_they_are_too_many() -> None:
-    draft = strict(
+    adapted = strict(
         OBJECT,
         {"type": "object", "additionalProperties": True},
         {"properties": {"a": {"oneOf": [TEXT]}}, "type": "object"},
     )
-    assert strictness(draft) == [True, False, True]
-    assert sorted(draft.repaired) == ["tool_schema", "tool_strict"]
+    assert strictness(adapted) == [True, False, True]
+    assert sorted(adapted.repaired) == ["tool_schema", "tool_strict"]
     assert strictness(strict(*[OBJECT] * 20)) == [True] * 20
-    draft = strict(*[OBJECT] * 21)
-    assert (strictness(draft), draft.repaired) == ([False] * 21, ["tool_strict"])
+    adapted = strict(*[OBJECT] * 21)
+    assert (strictness(adapted), adapted.repaired) == ([False] * 21, ["tool_strict"])
 
 
 def test_an_answer_s_schema_goes_with_those_of_tools_as_far_as_they_fit() -> None:
@@ -207,7 +207,7 @@ def test_an_answer_s_schema_goes_with_those_of_tools_as_far_as_they_fit() -> Non
         return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
 
     assert "outputConfig" in strict(optional(12), outputConfig=output(optional(12))).body
-    draft = strict(optional(12), outputConfig=output(optional(13)))
-    assert "outputConfig" not in draft.body
-    assert strictness(draft) == [True]
-    assert draft.repaired == ["tool_schema", "response_format"]
+    adapted = strict(optional(12), outputConfig=output(optional(13)))
+    assert "outputConfig" not in adapted.body
+    assert strictness(adapted) == [True]
+    assert adapted.repaired == ["tool_schema", "response_format"]

@@ -42,9 +42,9 @@ def test_the_version_that_bedrock_knows(
 
 
 def test_model_and_stream_travel_elsewhere_and_unknown_fields_are_named() -> None:
-    draft = fit(speed="fast", service_tier="auto", top_k=None, inference_geo=None)
-    assert set(draft.body) == {"max_tokens", "messages", "anthropic_version"}
-    assert draft.ignored == ["speed", "service_tier"]
+    adapted = fit(speed="fast", service_tier="auto", top_k=None, inference_geo=None)
+    assert set(adapted.body) == {"max_tokens", "messages", "anthropic_version"}
+    assert adapted.ignored == ["speed", "service_tier"]
 
 
 def test_betas_pass_are_renamed_or_dropped() -> None:
@@ -58,8 +58,8 @@ def test_betas_pass_are_renamed_or_dropped() -> None:
 
 
 def test_betas_come_from_the_header_and_from_the_body() -> None:
-    draft = fit(betas=["context-1m-2025-08-07"], anthropic_beta=["effort-2025-11-24", 5])
-    assert draft.body["anthropic_beta"] == ["context-1m-2025-08-07", "effort-2025-11-24"]
+    adapted = fit(betas=["context-1m-2025-08-07"], anthropic_beta=["effort-2025-11-24", 5])
+    assert adapted.body["anthropic_beta"] == ["context-1m-2025-08-07", "effort-2025-11-24"]
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,10 @@ def test_betas_come_from_the_header_and_from_the_body() -> None:
     ],
 )
 def test_edits_of_the_context(edits: Any, kept: Any, betas: Any, ignored: list[str]) -> None:
-    draft = fit(context_management={"edits": edits})
-    assert draft.body.get("context_management") == (kept and {"edits": kept})
-    assert draft.body.get("anthropic_beta") == betas
-    assert draft.ignored == ignored
+    adapted = fit(context_management={"edits": edits})
+    assert adapted.body.get("context_management") == (kept and {"edits": kept})
+    assert adapted.body.get("anthropic_beta") == betas
+    assert adapted.ignored == ignored
 
 
 def test_cache_points_say_no_more_than_bedrock_knows() -> None:
@@ -94,7 +94,7 @@ def test_cache_points_say_no_more_than_bedrock_knows() -> None:
         (NEW, {"type": "ephemeral", "ttl": "1h"}, []),
         (OLD, {"type": "ephemeral"}, ["cache_ttl"]),
     ):
-        draft = fit(
+        adapted = fit(
             capabilities,
             system=[block],
             messages=[
@@ -103,14 +103,14 @@ def test_cache_points_say_no_more_than_bedrock_knows() -> None:
             tools=[{"name": "t", "input_schema": {}, "cache_control": control}],
         )
         found = [
-            draft.body["system"][0],
-            draft.body["messages"][0]["content"][0],
-            draft.body["messages"][0]["content"][1]["content"][0],
-            draft.body["tools"][0],
+            adapted.body["system"][0],
+            adapted.body["messages"][0]["content"][0],
+            adapted.body["messages"][0]["content"][1]["content"][0],
+            adapted.body["tools"][0],
         ]
         assert [each["cache_control"] for each in found] == [left] * 4
-        assert draft.repaired == repaired
-        assert draft.ignored == [
+        assert adapted.repaired == repaired
+        assert adapted.ignored == [
             "messages[0].content[0].cache_control.scope",
             "messages[0].content[1].content[0].cache_control.scope",
             "tools[0].cache_control.scope",
@@ -119,9 +119,9 @@ def test_cache_points_say_no_more_than_bedrock_knows() -> None:
 
 
 def test_a_cache_point_of_the_whole_request_says_no_more_either() -> None:
-    draft = fit(cache_control={"type": "ephemeral", "ttl": None, "scope": "global"})
-    assert draft.body["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
-    assert (draft.ignored, draft.repaired) == (["cache_control.scope"], [])
+    adapted = fit(cache_control={"type": "ephemeral", "ttl": None, "scope": "global"})
+    assert adapted.body["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+    assert (adapted.ignored, adapted.repaired) == (["cache_control.scope"], [])
 
 
 def test_tools_lose_what_bedrock_does_not_know() -> None:
@@ -179,8 +179,8 @@ def test_pieces_of_documents_are_adapted_too() -> None:
     piece = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "scope": "global"}}
     document = {"type": "document", "source": {"type": "content", "content": [piece]}}
     result = {"type": "search_result", "source": "s", "title": "t", "content": [piece]}
-    draft = fit(messages=[{"role": "user", "content": [document, result]}])
-    blocks = draft.body["messages"][0]["content"]
+    adapted = fit(messages=[{"role": "user", "content": [document, result]}])
+    blocks = adapted.body["messages"][0]["content"]
     assert blocks[0]["source"]["content"][0]["cache_control"] == {"type": "ephemeral"}
     assert blocks[1]["content"][0]["cache_control"] == {"type": "ephemeral"}
     picture = {"type": "image", "source": {"type": "url", "url": "https://x"}}
@@ -203,11 +203,11 @@ def test_turns_of_the_system_join_the_user_s_behind_tool_results() -> None:
         {"role": "user", "content": [result], "mood": 1},
     ]
     beta = "mid-conversation-output-config-2026-07-01"
-    draft = fit(OLD, messages=messages, betas=[beta])
-    assert draft.body["messages"][2]["content"] == [result, {"type": "text", "text": "s"}]
-    assert draft.ignored == ["messages[3].mood"]
-    draft = fit(OLD, messages=[messages[0], messages[2]], betas=[beta])
-    assert draft.ignored == ["messages[1].output_config"]
+    adapted = fit(OLD, messages=messages, betas=[beta])
+    assert adapted.body["messages"][2]["content"] == [result, {"type": "text", "text": "s"}]
+    assert adapted.ignored == ["messages[3].mood"]
+    adapted = fit(OLD, messages=[messages[0], messages[2]], betas=[beta])
+    assert adapted.ignored == ["messages[1].output_config"]
 
 
 CONTROL = {"type": "ephemeral"}
@@ -226,8 +226,8 @@ MARKED = {"type": "text", "text": "x", "cache_control": CONTROL}
     ],
 )
 def test_a_cache_point_for_all_stands_on_the_last_block_that_can_have_one(content: Any, marked: Any) -> None:
-    draft = fit(messages=[{"role": "assistant", "content": content}], cache_control=CONTROL)
-    assert draft.body["messages"][0]["content"] == marked
+    adapted = fit(messages=[{"role": "assistant", "content": content}], cache_control=CONTROL)
+    assert adapted.body["messages"][0]["content"] == marked
 
 
 UNSIGNED = {"type": "thinking", "thinking": "hm", "signature": ""}
@@ -253,10 +253,10 @@ RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"
 def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: Any, sent: Any, repaired: Any) -> None:
     messages = [*BODY["messages"], {"role": "assistant", "content": content}, RESULT]
     thinking = {"type": "enabled", "budget_tokens": 1024}
-    draft = fit(messages=messages, thinking=thinking)
-    assert draft.body["messages"][1]["content"] == sent
-    assert draft.repaired == repaired
-    assert ("thinking" in draft.body) == ("reasoning_effort" not in repaired)
+    adapted = fit(messages=messages, thinking=thinking)
+    assert adapted.body["messages"][1]["content"] == sent
+    assert adapted.repaired == repaired
+    assert ("thinking" in adapted.body) == ("reasoning_effort" not in repaired)
     # where no call is gone on from, a turn may begin with anything
     answered = fit(messages=[*messages[:2], {"role": "user", "content": "hi"}], thinking=thinking)
     assert answered.body["thinking"] == thinking
@@ -265,9 +265,9 @@ def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: A
 @pytest.mark.parametrize("said", [{"role": "user", "content": "go on"}, {"role": "system", "content": "be brief"}])
 def test_calls_without_a_thought_are_gone_on_from_without_one_whatever_is_said_behind_their_results(said: Any) -> None:
     messages = [*BODY["messages"], {"role": "assistant", "content": [UNSIGNED, CALL]}, RESULT, said]
-    draft = fit(messages=messages, thinking={"type": "enabled", "budget_tokens": 1024})
-    assert "thinking" not in draft.body
-    assert draft.repaired == ["reasoning", "reasoning_effort"]
+    adapted = fit(messages=messages, thinking={"type": "enabled", "budget_tokens": 1024})
+    assert "thinking" not in adapted.body
+    assert adapted.repaired == ["reasoning", "reasoning_effort"]
 
 
 @pytest.mark.parametrize("content", [[UNSIGNED], [BLANK], [BLANK, UNSIGNED], [], "", "\n"])
@@ -282,35 +282,35 @@ def test_a_turn_of_which_nothing_is_left_is_none(content: Any) -> None:
 
 def test_what_is_no_message_is_left_to_bedrock() -> None:
     odd: list[Any] = [{}, {"role": "assistant"}, {"role": "user", "content": None}, "odd"]
-    draft = fit(messages=odd)
-    assert (draft.body["messages"], draft.repaired) == (odd, [])
+    adapted = fit(messages=odd)
+    assert (adapted.body["messages"], adapted.repaired) == (odd, [])
 
 
 @pytest.mark.parametrize("content", [[BLANK], "", " "])
 def test_a_user_who_says_nothing_says_so(content: Any) -> None:
-    draft = fit(messages=[{"role": "user", "content": content}])
-    assert draft.body["messages"] == [
+    adapted = fit(messages=[{"role": "user", "content": content}])
+    assert adapted.body["messages"] == [
         {"role": "user", "content": [{"type": "text", "text": "."}] if isinstance(content, list) else "."}
     ]
-    assert draft.repaired == ["blank_text"]
+    assert adapted.repaired == ["blank_text"]
 
 
 @pytest.mark.parametrize(
     ("system", "sent"), [([BLANK, MARKED], [MARKED]), ([BLANK], None), ("", None), ("\n", None), ("s", "s")]
 )
 def test_a_blank_system_prompt_is_none(system: Any, sent: Any) -> None:
-    draft = fit(system=system)
-    assert draft.body.get("system") == sent
-    assert draft.repaired == ([] if system == "s" else ["blank_text"])
+    adapted = fit(system=system)
+    assert adapted.body.get("system") == sent
+    assert adapted.repaired == ([] if system == "s" else ["blank_text"])
 
 
 def test_a_result_that_says_nothing_says_so() -> None:
     said = {"type": "tool_result", "tool_use_id": "a", "content": [BLANK]}
-    draft = fit(
+    adapted = fit(
         messages=[BODY["messages"][0], {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [said]}]
     )
-    assert draft.body["messages"][2]["content"][0]["content"] == [{"type": "text", "text": "."}]
-    assert draft.repaired == ["blank_text"]
+    assert adapted.body["messages"][2]["content"][0]["content"] == [{"type": "text", "text": "."}]
+    assert adapted.repaired == ["blank_text"]
 
 
 @pytest.mark.parametrize(
@@ -326,17 +326,19 @@ def test_a_result_that_says_nothing_says_so() -> None:
 def test_an_image_is_called_what_it_is(media_type: str, data: str, sent: str) -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
     result = {"type": "tool_result", "tool_use_id": "a", "content": [image]}
-    draft = fit(messages=[{"role": "user", "content": [image, result]}])
-    first, second = draft.body["messages"][0]["content"]
+    adapted = fit(messages=[{"role": "user", "content": [image, result]}])
+    first, second = adapted.body["messages"][0]["content"]
     assert [each["source"]["media_type"] for each in (first, second["content"][0])] == [sent, sent]
-    assert draft.repaired == ([] if sent == media_type else ["media_type"])
+    assert adapted.repaired == ([] if sent == media_type else ["media_type"])
 
 
 def test_neighbouring_turns_of_the_assistant_are_one() -> None:
     turns = [{"role": "assistant", "content": [each]} for each in (SIGNED, CALL)]
     for before, is_kept in ((turns, True), (turns[1:], False), ([turns[1], turns[0]], False)):
-        draft = fit(messages=[*BODY["messages"], *before, RESULT], thinking={"type": "enabled", "budget_tokens": 1024})
-        assert ("thinking" in draft.body) == is_kept
+        adapted = fit(
+            messages=[*BODY["messages"], *before, RESULT], thinking={"type": "enabled", "budget_tokens": 1024}
+        )
+        assert ("thinking" in adapted.body) == is_kept
 
 
 def test_a_loop_that_began_with_a_thought_goes_on_thinking() -> None:

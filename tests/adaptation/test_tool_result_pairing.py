@@ -70,17 +70,17 @@ POINT: Any = {"cachePoint": {"type": "default"}}
 def test_calls_stand_right_before_what_they_gave(sent: list[Any], goes: list[Any]) -> None:
     if goes[-1]["role"] == "assistant":
         sent, goes = [*sent, HI], [*goes, HI]
-    draft = adapted(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
-    assert draft.body["messages"] == goes
-    assert draft.repaired == ["tool_results"]
+    adapted = adapted(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
+    assert adapted.body["messages"] == goes
+    assert adapted.repaired == ["tool_results"]
 
 
 def test_what_stands_together_stays_and_an_id_that_comes_again_is_another_call() -> None:
     sent = [HI, assistant(ONE), user(GAVE_ONE), assistant("so"), user("and?"), assistant(ONE), user(GAVE_ONE)]
-    draft = adapted(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
-    shapes = [[next(iter(block)) for block in turn["content"]] for turn in draft.body["messages"]]
+    adapted = adapted(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
+    shapes = [[next(iter(block)) for block in turn["content"]] for turn in adapted.body["messages"]]
     assert shapes == [[next(iter(block)) for block in turn["content"]] for turn in sent]
-    assert "tool_results" not in draft.repaired
+    assert "tool_results" not in adapted.repaired
 
 
 def test_a_cache_point_goes_with_what_it_stands_behind() -> None:

@@ -32,8 +32,8 @@ def shown(tool_id: str, *parts: Any) -> Any:
 
 
 def sent(capabilities: Any, *turns: Any) -> tuple[list[Any], bool]:
-    draft = adapted(capabilities, [*turns], toolConfig={"tools": [spec("t")]})
-    return draft.body["messages"], "tool_results" in draft.repaired  # type: ignore[return-value]
+    adapted = adapted(capabilities, [*turns], toolConfig={"tools": [spec("t")]})
+    return adapted.body["messages"], "tool_results" in adapted.repaired  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("capabilities", [LLAMA, MISTRAL])

@@ -7,7 +7,7 @@ import pytest
 
 from app import errors
 from app.adaptation import adapt
-from app.adaptation.adapted_request import Draft
+from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.embeddings import EmbeddingCall
 from app.converse.call import ModelCall
 from app.converse.usage import Usage
@@ -29,7 +29,7 @@ FLEX, DEFAULT = "x-amzn-bedrock-service-tier: flex", "x-amzn-bedrock-service-tie
 FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"
 
 
-def draft(**members: Any) -> Draft:
+def adapted(**members: Any) -> AdaptedRequest:
     call = ModelCall("a.b", {"messages": [{"role": "user", "content": [{"text": "x"}]}], **members})  # type: ignore[typeddict-item]
     return adapt(call, Planner("a.b").plan("a.b")[0].capabilities)
 
@@ -59,18 +59,18 @@ LAST = frozenset({"response.completed"})
 CREATED = {"type": "response.created", "response": {"service_tier": "auto"}}
 WAYS: dict[str, tuple[Callable[[RequestRecord], Operation[Any]], Response, str]] = {
     "converse": (
-        lambda record: operations.converse(draft(), record),
+        lambda record: operations.converse(adapted(), record),
         answer(json.dumps({**REPLY, "serviceTier": {"type": "flex"}})),
         "flex",
     ),
-    "converse, silent": (lambda record: operations.converse(draft(), record), answer(json.dumps(REPLY)), "asked"),
+    "converse, silent": (lambda record: operations.converse(adapted(), record), answer(json.dumps(REPLY)), "asked"),
     "converse, streamed": (
-        lambda record: operations.converse_stream(draft(), record),
+        lambda record: operations.converse_stream(adapted(), record),
         answer(frames({"performanceConfig": {"latency": "optimized"}})),
         "optimized",
     ),
     "converse, streamed, silent": (
-        lambda record: operations.converse_stream(draft(), record),
+        lambda record: operations.converse_stream(adapted(), record),
         answer(frames({})),
         "asked",
     ),
@@ -125,8 +125,8 @@ async def test_the_tier_that_the_answer_tells_comes_before_the_one_that_was_aske
 
 def test_the_tier_that_is_asked_for_by_converse() -> None:
     record = RequestRecord("r", "POST")
-    assert operations.converse(draft(serviceTier={"type": "flex"}), record).tier == "flex"
-    assert operations.converse_stream(draft(), record).tier == ""
+    assert operations.converse(adapted(serviceTier={"type": "flex"}), record).tier == "flex"
+    assert operations.converse_stream(adapted(), record).tier == ""
 
 
 async def route(*models: str, over: Memory) -> Pipeline:

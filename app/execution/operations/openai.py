@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from app.adaptation.adapted_request import NativeDraft
+from app.adaptation.adapted_request import AdaptedBody
 from app.adaptation.openai import adapt_chat, adapt_responses
 from app.bedrock.client import BedrockRequest
 from app.converse.call import NativeCall
@@ -33,35 +33,35 @@ def ask(
     Args:
         usage_of: reads the tokens that a document of this API tells of.
     """
-    surface, draft, request, tier = _prepared(api, call, target)
+    surface, adapted, request, tier = _prepared(api, call, target)
     operation = operations.openai(surface, request, usage_of, context.record, tier)
-    return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
+    return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
 
 
 def ask_for_stream(
     context: RequestContext, api: Api, call: NativeCall, target: Target, usage_of: UsageReader, last: frozenset[str]
 ) -> Operation[Relay[list[dict[str, Any]]]]:
     """The way to ask a target for a stream of documents; `last` are the types of those that complete an answer."""
-    surface, draft, request, tier = _prepared(api, call, target)
+    surface, adapted, request, tier = _prepared(api, call, target)
     operation = operations.openai_stream(surface, request, usage_of, last, context.record, tier)
-    return replace(operation, ignored=draft.ignored, repaired=draft.repaired)
+    return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
 
 
-def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, NativeDraft, operations.Ask, str]:
+def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, AdaptedBody, operations.Ask, str]:
     surface, capabilities = target.capabilities.native[api], target.capabilities
-    draft = _ADAPTERS[api](call, surface, capabilities)
+    adapted = _ADAPTERS[api](call, surface, capabilities)
     # a model has no geography on mantle; and neither surface knows it by an ARN
     on_mantle = target.known.base.removesuffix(capabilities.mantle_drops)
 
     def request(model: ModelId) -> BedrockRequest:
         if surface == "mantle":
-            body = json.dumps({**draft.body, "model": on_mantle})
+            body = json.dumps({**adapted.body, "model": on_mantle})
             return BedrockRequest(
                 "bedrock-mantle", "POST", capabilities.mantle_path + _PATHS[api], headers=JSON, body=body
             )
         names = {"inference-profile": f"{model.geography}.{model.base}", "foundation-model": model.base}
-        body = json.dumps({**draft.body, "model": names.get(model.arn_kind, model.raw)})
+        body = json.dumps({**adapted.body, "model": names.get(model.arn_kind, model.raw)})
         return BedrockRequest("bedrock-runtime", "POST", "/openai/v1" + _PATHS[api], headers=JSON, body=body)
 
-    tier = str(draft.body.get("service_tier") or "")
-    return surface, draft, request, "" if tier == "auto" else tier
+    tier = str(adapted.body.get("service_tier") or "")
+    return surface, adapted, request, "" if tier == "auto" else tier

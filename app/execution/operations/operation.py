@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from app.adaptation.adapted_request import Draft
+from app.adaptation.adapted_request import AdaptedRequest
 from app.bedrock.client import BedrockRequest
 from app.bedrock.stream_decoding import UsageTap, tier_of_headers, usage_of_headers
 from app.bedrock.transport import HttpResponse
@@ -47,7 +47,7 @@ class Operation(Struct, Generic[T], frozen=True):
     """One way to ask one target.
 
     mode, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
-    successful answer as far as nothing has reached the caller yet. ignored, repaired: as those of `Draft`. tier: the
+    successful answer as far as nothing has reached the caller yet. ignored, repaired: as those of `AdaptedRequest`. tier: the
     service tier that is asked for. is_checked: a guardrail has looked at the input already.
     """
 
@@ -97,27 +97,27 @@ class ForwardedStream(Struct, frozen=True):
     tap: UsageTap
 
 
-def converse(draft: Draft, record: RequestRecord) -> Operation[Reply]:
+def converse(adapted: AdaptedRequest, record: RequestRecord) -> Operation[Reply]:
     """By Converse; the reply in the caller's terms."""
 
     async def take(response: HttpResponse) -> Reply:
         reply = await _take_reply(response)
         record.usage = Usage.of(_plain(reply["usage"]), _plain(reply.get("additionalModelResponseFields")))
         record.tier = tier_of(reply) or record.tier
-        return draft.undo.reply(reply)
+        return adapted.undo.reply(reply)
 
-    ask = _to_model("converse", draft.body)
-    return Operation("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
+    ask = _to_model("converse", adapted.body)
+    return Operation("translated", "converse", ask, take, adapted.ignored, adapted.repaired, tier_of(adapted.body))
 
 
-def converse_stream(draft: Draft, record: RequestRecord) -> Operation[Relay[list[Event]]]:
+def converse_stream(adapted: AdaptedRequest, record: RequestRecord) -> Operation[Relay[list[Event]]]:
     """By ConverseStream; its events in the caller's terms, a batch for each read, once the first has come."""
 
     async def take(response: HttpResponse) -> Relay[list[Event]]:
-        return await Relay(response, EventReader(draft.undo, record)).begun()
+        return await Relay(response, EventReader(adapted.undo, record)).begun()
 
-    ask = _to_model("converse-stream", draft.body)
-    return Operation("translated", "converse", ask, take, draft.ignored, draft.repaired, tier_of(draft.body))
+    ask = _to_model("converse-stream", adapted.body)
+    return Operation("translated", "converse", ask, take, adapted.ignored, adapted.repaired, tier_of(adapted.body))
 
 
 def invoke(

@@ -59,8 +59,8 @@ def invoked(case: str) -> Any:
     described = {}
     for model in CLAUDES:
         call = NativeCall(model, read(case, "request.json"), "2023-06-01", betas)
-        draft = adapt_invoke(call, capabilities_of(parse_model_id(model)))
-        described[model] = {"body": draft.body, "ignored": draft.ignored, "repaired": draft.repaired}
+        adapted = adapt_invoke(call, capabilities_of(parse_model_id(model)))
+        described[model] = {"body": adapted.body, "ignored": adapted.ignored, "repaired": adapted.repaired}
     return described
 
 

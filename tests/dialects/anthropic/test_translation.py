@@ -129,8 +129,8 @@ def test_how_hard_to_think(members: Any, effort: str | None) -> None:
 
 def test_a_budget_reaches_models_that_are_told_a_number() -> None:
     made = call(request(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 3000}))
-    draft = adapt(made, Capabilities(reasoning="budget"))
-    assert draft.body["additionalModelRequestFields"]["thinking"] == {"type": "enabled", "budget_tokens": 3000}
+    adapted = adapt(made, Capabilities(reasoning="budget"))
+    assert adapted.body["additionalModelRequestFields"]["thinking"] == {"type": "enabled", "budget_tokens": 3000}
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_a_budget_reaches_models_that_are_told_a_number() -> None:
 def test_top_k_in_each_model_s_words(
     capabilities: Capabilities, fields: Any, ignored: list[str], repaired: list[str]
 ) -> None:
-    draft = adapt(call(request(top_k=5)), capabilities)
-    assert (draft.body.get("additionalModelRequestFields"), draft.ignored, draft.repaired) == (
+    adapted = adapt(call(request(top_k=5)), capabilities)
+    assert (adapted.body.get("additionalModelRequestFields"), adapted.ignored, adapted.repaired) == (
         fields,
         ignored,
         repaired,
@@ -155,9 +155,9 @@ def test_top_k_in_each_model_s_words(
 
 def test_with_thinking_there_is_no_top_k() -> None:
     made = call(request(top_k=5, max_tokens=9000, thinking={"type": "adaptive"}))
-    draft = adapt(made, Capabilities(top_k="field", reasoning="adaptive"))
-    assert "top_k" not in draft.body["additionalModelRequestFields"]
-    assert "top_k" in draft.repaired
+    adapted = adapt(made, Capabilities(top_k="field", reasoning="adaptive"))
+    assert "top_k" not in adapted.body["additionalModelRequestFields"]
+    assert "top_k" in adapted.repaired
 
 
 @pytest.mark.parametrize(

@@ -283,9 +283,9 @@ def test_the_end_of_a_chat_stream_that_broke() -> None:
 def test_what_the_surfaces_are_given() -> None:
     capabilities = Capabilities(encrypted_thoughts=True)
     document = {"tools": [{"type": "web_search"}, 5], "tool_choice": "auto", "include": ["a"], "user": None}
-    draft = adapt_responses(NativeCall("m", document, keep_thoughts=True), "openai", capabilities)
-    assert draft.body == {"include": ["a", "reasoning.encrypted_content"]}
-    assert draft.ignored == ["tools[0]", "tools[1]"]
+    adapted = adapt_responses(NativeCall("m", document, keep_thoughts=True), "openai", capabilities)
+    assert adapted.body == {"include": ["a", "reasoning.encrypted_content"]}
+    assert adapted.ignored == ["tools[0]", "tools[1]"]
     tools = [{"type": "function", "name": "f"}, {"type": "web_search"}]
     for choice, left, named in (
         ({"type": "web_search"}, None, ["tools[1]", "tool_choice"]),
@@ -293,10 +293,10 @@ def test_what_the_surfaces_are_given() -> None:
         ({"type": "allowed_tools", "mode": "auto", "tools": tools[1:]}, None, ["tools[1]", "tool_choice"]),
         ("required", "required", ["tools[1]"]),
     ):
-        draft = adapt_responses(NativeCall("m", {"tools": tools, "tool_choice": choice}), "openai", capabilities)
-        given = draft.body.get("tool_choice")
+        adapted = adapt_responses(NativeCall("m", {"tools": tools, "tool_choice": choice}), "openai", capabilities)
+        given = adapted.body.get("tool_choice")
         assert (given["tools"] if isinstance(given, dict) else given) == left
-        assert draft.ignored == named
+        assert adapted.ignored == named
     on_mantle = adapt_responses(NativeCall("m", document), "mantle", capabilities)
     assert on_mantle.body == {name: value for name, value in document.items() if name != "user"}
     asked = {"include": ["reasoning.encrypted_content"]}
