@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from app.adaptation.response_mapping import Undo
+from app.adaptation.response_mapping import ResponseMapping
 from app.adaptation.schemas import Inliner
 from app.converse.call import Intent, ModelCall
 from app.converse.content import ContentBlock
@@ -32,7 +32,7 @@ class AdaptedRequest(Struct):
     capabilities: Capabilities
     repaired: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    undo: Undo = field(default_factory=Undo)
+    mapping: ResponseMapping = field(default_factory=ResponseMapping)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     grammars: list[Any] = field(default_factory=list)
     inliner: Inliner = field(default_factory=Inliner)

@@ -51,5 +51,5 @@ def _with_legal_name(document: Any, names: Unused, adapted: AdaptedRequest) -> A
     if unique == given:
         return document
     adapted.repair("document_name")
-    adapted.undo.document_names[unique] = given
+    adapted.mapping.document_names[unique] = given
     return {**document, "name": unique}

@@ -10,7 +10,7 @@ from app.converse.fold import fold, unfold
 from app.converse.reply import Reply
 
 
-class Undo(Struct):
+class ResponseMapping(Struct):
     """How to give a reply back in the caller's terms.
 
     tool_names: the caller's name of a tool, by the name that was sent. document_names: that of a document likewise.
@@ -34,14 +34,14 @@ class Undo(Struct):
 
     def reply(self, reply: Reply) -> Reply:
         """The reply in the caller's terms."""
-        return fold(EventUndo(self).feed(unfold(reply))) if self.is_needed else reply
+        return fold(EventMapping(self).feed(unfold(reply))) if self.is_needed else reply
 
 
-class EventUndo:
+class EventMapping:
     """Undoes one stream, event by event."""
 
-    def __init__(self, undo: Undo) -> None:
-        self._undo = undo
+    def __init__(self, mapping: ResponseMapping) -> None:
+        self._mapping = mapping
         self._answer_block = -1
         self._has_answered = False
         self._dropped_blocks: set[int] = set()
@@ -52,19 +52,19 @@ class EventUndo:
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """The events in the caller's terms. Some vanish; only text beside a forced answer is held back."""
-        return [undone for event in events for undone in self._undone(self._with_own_title(event))]
+        return [restored for event in events for restored in self._restored(self._with_own_title(event))]
 
     def _with_own_title(self, event: Event) -> Event:
         """A citation of a document by the name that the caller gave it."""
         match cast(dict[str, Any], event):
             case {"contentBlockDelta": {"delta": {"citation": {"title": str(title)} as citation}} as delta} if (
-                title in self._undo.document_names
+                title in self._mapping.document_names
             ):
-                named = {**citation, "title": self._undo.document_names[title]}
+                named = {**citation, "title": self._mapping.document_names[title]}
                 return cast(Event, {"contentBlockDelta": {**delta, "delta": {"citation": named}}})
         return event
 
-    def _undone(self, event: Event) -> list[Event]:
+    def _restored(self, event: Event) -> list[Event]:
         match cast(dict[str, Any], event):
             case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index} as start}:
                 return self._start_of_call(tool, index, start)
@@ -73,7 +73,7 @@ class EventUndo:
             case {"contentBlockStop": {"contentBlockIndex": index}} if index in self._dropped_blocks:
                 return []
             case {"contentBlockDelta": {"delta": {"text": _} | {"citation": _}, "contentBlockIndex": index}} if (
-                self._undo.answer_tool
+                self._mapping.answer_tool
             ):
                 self._held_blocks.add(index)
                 return self._hold(event)
@@ -104,14 +104,14 @@ class EventUndo:
     def _start_of_call(self, tool: dict[str, Any], index: int, start: dict[str, Any]) -> list[Event]:
         if tool.get("type") == "server_tool_use":
             return [cast(Event, {"contentBlockStart": start})]
-        is_answer = tool["name"] == self._undo.answer_tool
+        is_answer = tool["name"] == self._mapping.answer_tool
         if is_answer and self._answer_block < 0:
             self._answer_block = index
             self._held = []
             return []
-        if is_answer or self._undo.drop_tool_calls or (self._undo.first_tool_only and self._calls):
+        if is_answer or self._mapping.drop_tool_calls or (self._mapping.first_tool_only and self._calls):
             self._dropped_blocks.add(index)
             return []
         self._calls += 1
-        named = {**tool, "name": self._undo.tool_names.get(tool["name"], tool["name"])}
+        named = {**tool, "name": self._mapping.tool_names.get(tool["name"], tool["name"])}
         return [cast(Event, {"contentBlockStart": {**start, "start": {"toolUse": named}}})]

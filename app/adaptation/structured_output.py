@@ -79,7 +79,7 @@ def _force_answer_tool(adapted: AdaptedRequest, definition: JsonSchemaDefinition
         ],
         "toolChoice": {"tool": {"name": ANSWER_TOOL}} if "tool" in adapted.capabilities.tool_choices else {"any": {}},
     }
-    adapted.undo.answer_tool = ANSWER_TOOL
+    adapted.mapping.answer_tool = ANSWER_TOOL
     adapted.repair("response_format")
     _drop_text_format(adapted)
 

@@ -68,7 +68,7 @@ def _forbid(adapted: AdaptedRequest, *, is_needed: bool) -> None:
         del adapted.body["toolConfig"]
         return
     adapted.body["toolConfig"] = {"tools": adapted.body["toolConfig"]["tools"]}
-    adapted.undo.drop_tool_calls = True
+    adapted.mapping.drop_tool_calls = True
     adapted.repair("tool_choice")
 
 
@@ -101,7 +101,7 @@ def _choose(adapted: AdaptedRequest) -> None:
             # Without `type`: with it the field collides with toolConfig.toolChoice (contracts 5.2).
             adapted.add_field("tool_choice", {"disable_parallel_tool_use": True})
         else:
-            adapted.undo.first_tool_only = True
+            adapted.mapping.first_tool_only = True
             adapted.repair("parallel_tool_calls")
 
 
@@ -171,7 +171,7 @@ def _rename(adapted: AdaptedRequest) -> None:
     if not illegal:
         return
     legal = {name: _legal_name(name) for name in illegal}
-    adapted.undo.tool_names = {sent: name for name, sent in legal.items()}
+    adapted.mapping.tool_names = {sent: name for name, sent in legal.items()}
     adapted.repair("tool_names")
     tools = [
         cast(Tool, {**tool, "toolSpec": _renamed(tool["toolSpec"], legal)}) if "toolSpec" in tool else tool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from app.adaptation.response_mapping import EventUndo, Undo
+from app.adaptation.response_mapping import EventMapping, ResponseMapping
 from app.bedrock.errors import error_of_openai
 from app.bedrock.stream_decoding import EventDecoder, NativeDecoder, ServerSentDecoder, UsageTap, usage_of_invocation
 from app.converse.call import NativeEvent
@@ -41,10 +41,10 @@ class EventReader:
 
     is_over = False
 
-    def __init__(self, undo: Undo, record: RequestRecord) -> None:
+    def __init__(self, mapping: ResponseMapping, record: RequestRecord) -> None:
         self._decoder = EventDecoder()
         self._well_formed = WellFormed()
-        self._undoing = EventUndo(undo) if undo.is_needed else None
+        self._mapping = EventMapping(mapping) if mapping.is_needed else None
         self._record = record
         self._metadata: Any = {}
         self._more: Any = None
@@ -61,7 +61,7 @@ class EventReader:
                 self._more = event["messageStop"].get("additionalModelResponseFields")
                 self._note()
         events = self._well_formed.feed(events)
-        return events if self._undoing is None else self._undoing.feed(events)
+        return events if self._mapping is None else self._mapping.feed(events)
 
     def _note(self) -> None:
         """What is told of tokens counts from then on, whatever becomes of the stream."""

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.adaptation import AdaptedRequest, adapt
-from app.adaptation.response_mapping import EventUndo, Undo
+from app.adaptation.response_mapping import EventMapping, ResponseMapping
 from app.converse.call import Intent, ModelCall
 from app.errors import InvalidRequest
 from app.models.capabilities import Capabilities, capabilities_of
@@ -180,14 +180,14 @@ class TestTools:
     def test_forbidden_tools_are_taken_away_where_the_history_has_none(self) -> None:
         adapted = adapted(PLAIN, intent=Intent(forbid_tools=True), toolConfig={"tools": [spec("t")]})
         assert "toolConfig" not in adapted.body
-        assert not adapted.undo.is_needed
+        assert not adapted.mapping.is_needed
 
     def test_forbidden_tools_stay_declared_where_the_history_has_some(self) -> None:
         messages = [user("a"), assistant(use("1")), user(result("1"))]
         config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
         adapted = adapted(PLAIN, messages, Intent(forbid_tools=True), toolConfig=config)
         assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
-        assert adapted.undo.drop_tool_calls
+        assert adapted.mapping.drop_tool_calls
         assert adapted.repaired == ["tool_choice"]
 
     @pytest.mark.parametrize("choice", [{"any": {}}, {"tool": {"name": "t"}}])
@@ -220,7 +220,7 @@ class TestTools:
         claude = adapted(CLAUDE_45, intent=Intent(single_tool_call=True), toolConfig=config)
         assert claude.body["additionalModelRequestFields"] == {"tool_choice": {"disable_parallel_tool_use": True}}
         plain = adapted(PLAIN, intent=Intent(single_tool_call=True), toolConfig=config)
-        assert plain.undo.first_tool_only
+        assert plain.mapping.first_tool_only
         assert "additionalModelRequestFields" not in plain.body
 
     def test_illegal_names_are_changed_everywhere_and_back(self) -> None:
@@ -229,8 +229,8 @@ class TestTools:
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec(name), spec("fine"), point], "toolChoice": {"tool": {"name": name}}}
         adapted = adapted(PLAIN, messages, toolConfig=config)
-        (sent,) = adapted.undo.tool_names
-        assert adapted.undo.tool_names == {sent: name}
+        (sent,) = adapted.mapping.tool_names
+        assert adapted.mapping.tool_names == {sent: name}
         assert len(sent) <= 64
         assert adapted.body["toolConfig"] == {
             "tools": [spec(sent), spec("fine"), point],
@@ -768,16 +768,16 @@ class TestOutput:
     def test_a_document_is_cited_by_its_own_name(self) -> None:
         pages = [{"document": {"name": name, "format": "pdf", "source": {"bytes": "eA=="}}} for name in ("a.pdf", "b")]
         adapted = adapted(CLAUDE_45, [user("x", *pages)])
-        assert adapted.undo.document_names == {"a-pdf": "a.pdf"}
+        assert adapted.mapping.document_names == {"a-pdf": "a.pdf"}
         block = {
             "citationsContent": {"content": [{"text": "t"}], "citations": [{"title": "a-pdf"}, {"title": "b"}, {}]}
         }
         reply: Any = {"output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": "end_turn"}
-        (undone,) = adapted.undo.reply(reply)["output"]["message"]["content"]
-        assert undone["citationsContent"]["citations"] == [{"title": "a.pdf"}, {"title": "b"}, {}]
+        (restored,) = adapted.mapping.reply(reply)["output"]["message"]["content"]
+        assert restored["citationsContent"]["citations"] == [{"title": "a.pdf"}, {"title": "b"}, {}]
 
     def test_a_preamble_in_pieces_gives_way_to_the_answer(self) -> None:
-        undoing = EventUndo(Undo(answer_tool="json_answer"))
+        mapping = EventMapping(ResponseMapping(answer_tool="json_answer"))
         text: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "Well, "}}}
         start: Any = {
             "contentBlockStart": {
@@ -787,18 +787,18 @@ class TestOutput:
         }
         piece: Any = {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"toolUse": {"input": "{}"}}}}
         late: Any = {"contentBlockDelta": {"contentBlockIndex": 2, "delta": {"text": "Done."}}}
-        assert undoing.feed([text, start, piece, late]) == [
+        assert mapping.feed([text, start, piece, late]) == [
             {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"text": "{}"}}}
         ]
 
     def test_a_text_that_was_held_ends_behind_its_words(self) -> None:
-        undoing = EventUndo(Undo(answer_tool="json_answer"))
+        mapping = EventMapping(ResponseMapping(answer_tool="json_answer"))
         cited: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"citation": {"title": "t"}}}}
         text: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "Blocked."}}}
         end: Any = {"contentBlockStop": {"contentBlockIndex": 0}}
         stop: Any = {"messageStop": {"stopReason": "guardrail_intervened"}}
-        assert undoing.feed([cited, text, end]) == []
-        assert undoing.feed([stop]) == [cited, text, end, stop]
+        assert mapping.feed([cited, text, end]) == []
+        assert mapping.feed([stop]) == [cited, text, end, stop]
 
     def test_references_that_end_are_compiled(self) -> None:
         schema = {
@@ -814,7 +814,7 @@ class TestOutput:
         (tool,) = adapted.body["toolConfig"]["tools"]
         assert tool["toolSpec"] == {"name": "json_answer", "description": "A thing", "inputSchema": {"json": self.OPEN}}
         assert adapted.body["toolConfig"]["toolChoice"] == {"tool": {"name": "json_answer"}}
-        assert (adapted.undo.answer_tool, adapted.body["outputConfig"]) == ("json_answer", {"effort": "low"})
+        assert (adapted.mapping.answer_tool, adapted.body["outputConfig"]) == ("json_answer", {"effort": "low"})
 
     @pytest.mark.parametrize(
         ("capabilities", "more"),
@@ -885,7 +885,7 @@ class TestCaching:
         assert adapted.repaired == ["cache_points"]
 
 
-class TestUndo:
+class TestResponseMapping:
     REPLY: Any = {
         "output": {"message": {"role": "assistant", "content": [{"text": "x"}, use("1", "sent"), use("2", "sent")]}},
         "stopReason": "tool_use",
@@ -893,23 +893,23 @@ class TestUndo:
         "metrics": {"latencyMs": 1},
     }
 
-    def content(self, undo: Undo) -> Any:
-        reply = undo.reply(self.REPLY)
+    def content(self, mapping: ResponseMapping) -> Any:
+        reply = mapping.reply(self.REPLY)
         return reply["output"]["message"]["content"], reply["stopReason"]
 
     def test_nothing_to_undo_leaves_the_reply_as_it_is(self) -> None:
-        assert Undo().reply(self.REPLY) is self.REPLY
+        assert ResponseMapping().reply(self.REPLY) is self.REPLY
 
     def test_names_come_back(self) -> None:
-        content, stop = self.content(Undo(tool_names={"sent": "the.name"}))
+        content, stop = self.content(ResponseMapping(tool_names={"sent": "the.name"}))
         assert content == [{"text": "x"}, use("1", "the.name"), use("2", "the.name")]
         assert stop == "tool_use"
 
     def test_only_the_first_call_stays(self) -> None:
-        assert self.content(Undo(first_tool_only=True)) == ([{"text": "x"}, use("1", "sent")], "tool_use")
+        assert self.content(ResponseMapping(first_tool_only=True)) == ([{"text": "x"}, use("1", "sent")], "tool_use")
 
     def test_forbidden_calls_vanish(self) -> None:
-        assert self.content(Undo(drop_tool_calls=True)) == ([{"text": "x"}], "end_turn")
+        assert self.content(ResponseMapping(drop_tool_calls=True)) == ([{"text": "x"}], "end_turn")
 
     @pytest.mark.parametrize("pieces", [[], [""], ["{", "}"]])
     def test_an_answer_of_nothing_is_an_empty_object_in_a_stream_too(self, pieces: list[str]) -> None:
@@ -921,8 +921,8 @@ class TestUndo:
             ),
             {"contentBlockStop": {"contentBlockIndex": 0}},
         ]
-        undone: Any = EventUndo(Undo(answer_tool="answer")).feed(events)
-        said = [event["contentBlockDelta"]["delta"]["text"] for event in undone if "contentBlockDelta" in event]
+        restored: Any = EventMapping(ResponseMapping(answer_tool="answer")).feed(events)
+        said = [event["contentBlockDelta"]["delta"]["text"] for event in restored if "contentBlockDelta" in event]
         assert "".join(said) == "{}"
 
     def test_an_answer_tool_becomes_text(self) -> None:
@@ -938,9 +938,9 @@ class TestUndo:
                 }
             },
         }
-        undone = Undo(answer_tool="json_answer").reply(reply)
-        assert undone["output"]["message"]["content"] == [{"text": '{"a":1}'}]
-        assert undone["stopReason"] == "end_turn"
+        restored = ResponseMapping(answer_tool="json_answer").reply(reply)
+        assert restored["output"]["message"]["content"] == [{"text": '{"a":1}'}]
+        assert restored["stopReason"] == "end_turn"
 
     @pytest.mark.parametrize("stop", ["end_turn", "max_tokens", "guardrail_intervened"])
     def test_text_stays_where_no_forced_answer_came(self, stop: str) -> None:
@@ -950,14 +950,14 @@ class TestUndo:
             "stopReason": stop,
             "output": {"message": {"role": "assistant", "content": content}},
         }
-        undone = Undo(answer_tool="json_answer").reply(reply)
-        assert (undone["output"]["message"]["content"], undone["stopReason"]) == (content, stop)
+        restored = ResponseMapping(answer_tool="json_answer").reply(reply)
+        assert (restored["output"]["message"]["content"], restored["stopReason"]) == (content, stop)
 
     def test_of_two_forced_answers_the_first_counts(self) -> None:
         answers = [{"toolUse": {"toolUseId": str(n), "name": "json_answer", "input": {"a": n}}} for n in (1, 2)]
         reply: Any = {**self.REPLY, "output": {"message": {"role": "assistant", "content": answers}}}
-        undone = Undo(answer_tool="json_answer").reply(reply)
-        assert undone["output"]["message"]["content"] == [{"text": '{"a":1}'}]
+        restored = ResponseMapping(answer_tool="json_answer").reply(reply)
+        assert restored["output"]["message"]["content"] == [{"text": '{"a":1}'}]
 
     def test_what_the_provider_ran_is_no_call(self) -> None:
         start: Any = {
@@ -966,4 +966,4 @@ class TestUndo:
                 "start": {"toolUse": {"toolUseId": "s", "name": "n", "type": "server_tool_use"}},
             }
         }
-        assert EventUndo(Undo(drop_tool_calls=True)).feed([start]) == [start]
+        assert EventMapping(ResponseMapping(drop_tool_calls=True)).feed([start]) == [start]

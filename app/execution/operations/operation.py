@@ -104,7 +104,7 @@ def converse(adapted: AdaptedRequest, record: RequestRecord) -> Operation[Reply]
         reply = await _take_reply(response)
         record.usage = Usage.of(_plain(reply["usage"]), _plain(reply.get("additionalModelResponseFields")))
         record.tier = tier_of(reply) or record.tier
-        return adapted.undo.reply(reply)
+        return adapted.mapping.reply(reply)
 
     ask = _to_model("converse", adapted.body)
     return Operation("translated", "converse", ask, take, adapted.ignored, adapted.repaired, tier_of(adapted.body))
@@ -114,7 +114,7 @@ def converse_stream(adapted: AdaptedRequest, record: RequestRecord) -> Operation
     """By ConverseStream; its events in the caller's terms, a batch for each read, once the first has come."""
 
     async def take(response: HttpResponse) -> Relay[list[Event]]:
-        return await Relay(response, EventReader(adapted.undo, record)).begun()
+        return await Relay(response, EventReader(adapted.mapping, record)).begun()
 
     ask = _to_model("converse-stream", adapted.body)
     return Operation("translated", "converse", ask, take, adapted.ignored, adapted.repaired, tier_of(adapted.body))
