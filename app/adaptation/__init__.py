@@ -31,7 +31,7 @@ PASSES: tuple[Callable[[AdaptedRequest], None], ...] = (
 
 
 def adapt(call: ModelCall, capabilities: Capabilities) -> AdaptedRequest:
-    """The body that this model accepts, what was repaired on the way, and how to undo it in the reply.
+    """The body that this model accepts, what was adjusted on the way, and how to undo it in the reply.
 
     Raises:
         InvalidRequest: the model cannot take what the call holds, with the path of the field.

@@ -22,7 +22,7 @@ class AdaptedRequest(Struct):
     """A call on its way to one model.
 
     body: what will be sent; its members may be replaced, not written into.
-    repaired: changes that the caller might notice, for `x-outcrop-repaired`.
+    adjusted: changes that the caller might notice, for `x-outcrop-adjusted`.
     ignored: wishes that this model cannot fulfil and that change nothing else, for `x-outcrop-ignored`.
     names: as those of the call. grammars: those that the tools' schemas became. inliner: of all schemas of the call.
     """
@@ -30,7 +30,7 @@ class AdaptedRequest(Struct):
     body: ConverseRequest
     intent: Intent
     capabilities: Capabilities
-    repaired: list[str] = field(default_factory=list)
+    adjusted: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     mapping: ResponseMapping = field(default_factory=ResponseMapping)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -44,10 +44,10 @@ class AdaptedRequest(Struct):
         body.setdefault("messages", [])
         return cls(body, call.intent, capabilities, names=call.names)
 
-    def repair(self, what: str) -> None:
+    def adjust(self, what: str) -> None:
         """Name a repair, once."""
-        if what not in self.repaired:
-            self.repaired.append(what)
+        if what not in self.adjusted:
+            self.adjusted.append(what)
 
     def path(self, name: str) -> str:
         """The field that OpenAI's chat calls `name`, as the caller's format calls it."""
@@ -80,14 +80,14 @@ class AdaptedRequest(Struct):
 
 
 class AdaptedBody(Struct):
-    """A body of a model's own format on its way to it; `ignored` and `repaired` as those of `AdaptedRequest`."""
+    """A body of a model's own format on its way to it; `ignored` and `adjusted` as those of `AdaptedRequest`."""
 
     body: dict[str, Any]
     capabilities: Capabilities
     ignored: list[str] = field(default_factory=list)
-    repaired: list[str] = field(default_factory=list)
+    adjusted: list[str] = field(default_factory=list)
 
-    def repair(self, what: str) -> None:
+    def adjust(self, what: str) -> None:
         """Name a repair, once."""
-        if what not in self.repaired:
-            self.repaired.append(what)
+        if what not in self.adjusted:
+            self.adjusted.append(what)

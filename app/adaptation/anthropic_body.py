@@ -46,9 +46,9 @@ def _shorten(adapted: AdaptedBody, most: int) -> None:
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     if isinstance(budget, int) and most <= budget < body["max_tokens"]:
         body["thinking"] = {**thinking, "budget_tokens": budget * most // body["max_tokens"]}
-        adapted.repair("reasoning_effort")
+        adapted.adjust("reasoning_effort")
     body["max_tokens"] = most
-    adapted.repair("max_tokens")
+    adapted.adjust("max_tokens")
 
 
 def _fit_thinking(adapted: AdaptedBody) -> None:
@@ -80,7 +80,7 @@ def _fit_thinking(adapted: AdaptedBody) -> None:
             _calm(adapted)
             return
     _calm(adapted)
-    adapted.repair("reasoning_effort")
+    adapted.adjust("reasoning_effort")
 
 
 def _fit_effort(adapted: AdaptedBody) -> str:
@@ -88,7 +88,7 @@ def _fit_effort(adapted: AdaptedBody) -> str:
     effort = text_in(adapted.body.get("output_config"), "effort")
     if effort and (known := effort_known(effort, adapted.capabilities)) != effort:
         _put_effort(adapted, known)
-        adapted.repair("reasoning_effort")
+        adapted.adjust("reasoning_effort")
     return effort
 
 
@@ -109,7 +109,7 @@ def _calm(adapted: AdaptedBody) -> None:
         return
     if text_in(adapted.body.get("output_config"), "effort") in ("xhigh", "max"):
         _put_effort(adapted, "high")
-        adapted.repair("reasoning_effort")
+        adapted.adjust("reasoning_effort")
 
 
 def _fit_choice(adapted: AdaptedBody) -> None:
@@ -120,13 +120,13 @@ def _fit_choice(adapted: AdaptedBody) -> None:
         if capabilities.thinks_unasked == "yes" and not capabilities.forced_with_thoughts and "thinking" not in body:
             body["thinking"] = {"type": "disabled"}
             _calm(adapted)
-            adapted.repair("reasoning_effort")
+            adapted.adjust("reasoning_effort")
         return
     if choice["type"] == "tool":
         _offer_only(adapted, text_in(choice, "name"))
     rest = {name: value for name, value in choice.items() if name != "name"}
     body["tool_choice"] = {**rest, "type": "auto"}
-    adapted.repair("tool_choice")
+    adapted.adjust("tool_choice")
 
 
 def _offer_only(adapted: AdaptedBody, name: str) -> None:
@@ -141,7 +141,7 @@ def _offer_only(adapted: AdaptedBody, name: str) -> None:
 def _leave_out(adapted: AdaptedBody, *names: str) -> None:
     for name in names:
         if adapted.body.pop(name, None) is not None:
-            adapted.repair(name)
+            adapted.adjust(name)
 
 
 def fit_call(block: dict[str, Any], ids: CallIds, adapted: AdaptedBody) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def fit_call(block: dict[str, Any], ids: CallIds, adapted: AdaptedBody) -> dict[
             return block
     if sent == given:
         return block
-    adapted.repair("tool_ids")
+    adapted.adjust("tool_ids")
     return {**block, name: sent}
 
 
@@ -165,12 +165,12 @@ def fit_content(blocks: list[Any], role: str, path: str, adapted: AdaptedBody) -
         blocks = _without_images(blocks, path, adapted)
     welcome = [block for block in blocks if _is_no_thought_or_welcome(block, role, adapted)]
     if len(welcome) < len(blocks):
-        adapted.repair("reasoning")
+        adapted.adjust("reasoning")
     kept = without_blanks(welcome, adapted)
     if role != "assistant":
         return kept or _said(adapted)
     if kept and _is_refused_as_prefill(kept, adapted):
-        adapted.repair("reasoning")
+        adapted.adjust("reasoning")
         return []
     return kept
 
@@ -187,7 +187,7 @@ def fit_result(block: dict[str, Any], adapted: AdaptedBody) -> dict[str, Any]:
 
 
 def _said(adapted: AdaptedBody) -> list[Any]:
-    adapted.repair("blank_text")
+    adapted.adjust("blank_text")
     return [{"type": "text", "text": PLACEHOLDER}]
 
 
@@ -228,7 +228,7 @@ def without_blanks(blocks: list[Any], adapted: AdaptedBody) -> list[Any]:
     ]
     if len(kept) == len(blocks):
         return blocks
-    adapted.repair("blank_text")
+    adapted.adjust("blank_text")
     return kept
 
 
@@ -243,5 +243,5 @@ def fit_image(block: dict[str, Any], source: dict[str, Any], adapted: AdaptedBod
     found = image_format(named.lower(), data) if data else None
     if found is None or named == f"image/{found}":
         return block
-    adapted.repair("media_type")
+    adapted.adjust("media_type")
     return {**block, "source": {**source, "media_type": f"image/{found}"}}

@@ -26,7 +26,7 @@ def adapt_caching(adapted: AdaptedRequest) -> None:
         tools = [tool for tool in config["tools"] if "cachePoint" not in tool]
         if len(tools) < len(config["tools"]):
             adapted.body["toolConfig"] = {**config, "tools": tools}
-            adapted.repair("cache_points")
+            adapted.adjust("cache_points")
     _map_points(adapted, _Shortening(adapted.capabilities.cache_ttl))
     surplus = _count(adapted) - _MAX_POINTS
 
@@ -74,7 +74,7 @@ def _map_points(adapted: AdaptedRequest, change: Any) -> None:
                 continue
             point = change(block["cachePoint"])
             if point is not block["cachePoint"]:
-                adapted.repair("cache_points")
+                adapted.adjust("cache_points")
             if point is not None:
                 kept.append({"cachePoint": point})
         return kept

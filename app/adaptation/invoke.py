@@ -86,7 +86,7 @@ def adapt_invoke(
         body["system"] = without_blanks(system, adapted)
     if "system" in body and (body["system"] == [] or is_blank(body["system"])):
         del body["system"]
-        adapted.repair("blank_text")
+        adapted.adjust("blank_text")
     is_newest = version == _NEWEST_VERSION and capabilities.newest_version
     body["anthropic_version"] = _NEWEST_VERSION if is_newest else _VERSION
     if adapted.betas:
@@ -140,7 +140,7 @@ def _message(message: Any, index: int, adapted: AdaptedInvokeBody, takes_output:
     if isinstance(content, list):
         content = fit_content(_blocks(content, path, adapted), role, path, adapted)
     elif is_blank(content):
-        adapted.repair("blank_text")
+        adapted.adjust("blank_text")
         content = "" if role == "assistant" else PLACEHOLDER
     if role == "assistant" and content in ([], ""):
         return _NOTHING
@@ -158,7 +158,7 @@ def _think_only_behind_thoughts(adapted: AdaptedInvokeBody) -> None:
     )
     if beginning is not None and text_in(_as_blocks(beginning.get("content"))[0], "type") not in THOUGHTS:
         del adapted.body["thinking"]
-        adapted.repair("reasoning_effort")
+        adapted.adjust("reasoning_effort")
 
 
 def _has_results(turn: Any) -> bool:
@@ -207,7 +207,7 @@ def _control(control: dict[str, Any], path: str, adapted: AdaptedInvokeBody) -> 
     known = {"type", "ttl"} if adapted.capabilities.cache_ttl else {"type"}
     given = {name: value for name, value in control.items() if value is not None}
     if "ttl" in given and "ttl" not in known:
-        adapted.repair("cache_ttl")
+        adapted.adjust("cache_ttl")
     adapted.ignored += [f"{path}.{name}" for name in given if name not in ("type", "ttl")]
     return {name: value for name, value in given.items() if name in known}
 
@@ -216,7 +216,7 @@ def _without_system_turns(messages: list[Any], adapted: AdaptedInvokeBody) -> li
     """The system's turns as the user's, and neighbours of one role as one turn, tool results first."""
     if "system" not in [message.get("role") for message in messages if isinstance(message, dict)]:
         return messages
-    adapted.repair("system_turn")
+    adapted.adjust("system_turn")
     groups: list[list[Any]] = []
     for index, message in enumerate(messages):
         is_system = isinstance(message, dict) and message.get("role") == "system"
@@ -285,12 +285,12 @@ def _tool(tool: Any, path: str, adapted: AdaptedInvokeBody) -> Any:
     tool = _cacheable(tool, path, adapted).copy()
     tool.pop("eager_input_streaming", None)
     if not adapted.capabilities.strict_tools and tool.pop("strict", False):
-        adapted.repair("strict")
+        adapted.adjust("strict")
     schema = tool.get("input_schema")
     if isinstance(schema, dict) and not adapted.capabilities.top_level_unions:
         tool["input_schema"] = without_unions(schema)
         if tool["input_schema"] is not schema:
-            adapted.repair("tool_schema")
+            adapted.adjust("tool_schema")
     return tool
 
 

@@ -28,7 +28,7 @@ def adapt_media(adapted: AdaptedRequest) -> None:
         if documents and not any("text" in block for block in content):
             # a cache point right behind a document that is no PDF is refused (harness-sdk#1966)
             content.insert(documents[-1] + 1, {"text": PLACEHOLDER})
-            adapted.repair("document_text")
+            adapted.adjust("document_text")
         messages.append({**message, "content": content})
     adapted.body["messages"] = messages
 
@@ -50,6 +50,6 @@ def _with_legal_name(document: Any, names: Unused, adapted: AdaptedRequest) -> A
     unique = names.take(name, name)
     if unique == given:
         return document
-    adapted.repair("document_name")
+    adapted.adjust("document_name")
     adapted.mapping.document_names[unique] = given
     return {**document, "name": unique}

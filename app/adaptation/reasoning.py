@@ -32,7 +32,7 @@ def adapt_reasoning_history(adapted: AdaptedRequest) -> None:
         if adapted.capabilities.prefill == "refused" and all("reasoningContent" in block for block in kept):
             kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
         if len(kept) < len(message["content"]):
-            adapted.repair("reasoning")
+            adapted.adjust("reasoning")
         messages.append({**message, "content": kept})
     adapted.body["messages"] = messages
 
@@ -62,7 +62,7 @@ def _ask_to_think(adapted: AdaptedRequest) -> None:
         thinks_unasked = adapted.capabilities.reasoning == "adaptive" and adapted.capabilities.thinks_unasked == "yes"
         if thinks_unasked and not adapted.capabilities.forced_with_thoughts and _is_tool_forced(adapted):
             adapted.add_field("thinking", {"type": "disabled"})
-            adapted.repair("reasoning_effort")
+            adapted.adjust("reasoning_effort")
         return
     if effort == "none":
         _think_not(adapted)
@@ -104,9 +104,9 @@ def _think_by_budget(adapted: AdaptedRequest, wished: int) -> None:
     """A budget below maxTokens, of which a quarter stays for the answer."""
     budget = _within(adapted.body.get("inferenceConfig", {}).get("maxTokens"), wished)
     if budget < wished:
-        adapted.repair("reasoning_effort")
+        adapted.adjust("reasoning_effort")
     if budget < _MIN_BUDGET or _is_amid_loop_without_thought(adapted):
-        adapted.repair("reasoning_effort")
+        adapted.adjust("reasoning_effort")
         return
     adapted.add_field("thinking", {"type": "enabled", "budget_tokens": budget})
     _make_room(adapted)
@@ -160,5 +160,5 @@ def _leave_out(adapted: AdaptedRequest, **members: str) -> None:
     """Leave members of inferenceConfig out, and name them as callers call them."""
     config: Any = adapted.body.get("inferenceConfig", {})
     for member in members.keys() & config.keys():
-        adapted.repair(members[member])
+        adapted.adjust(members[member])
     adapted.body["inferenceConfig"] = {name: value for name, value in config.items() if name not in members}  # type: ignore[typeddict-item]

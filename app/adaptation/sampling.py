@@ -15,7 +15,7 @@ def adapt_length(adapted: AdaptedRequest) -> None:
     config = adapted.body.get("inferenceConfig", {})
     if config.get("maxTokens", 0) > adapted.capabilities.most_output:
         adapted.body["inferenceConfig"] = {**config, "maxTokens": adapted.capabilities.most_output}
-        adapted.repair("max_tokens")
+        adapted.adjust("max_tokens")
 
 
 def adapt_sampling(adapted: AdaptedRequest) -> None:
@@ -32,20 +32,20 @@ def adapt_sampling(adapted: AdaptedRequest) -> None:
     config = config.copy()
     if config.get("temperature", 0.0) > 1:
         config["temperature"] = 1.0
-        adapted.repair("temperature")
+        adapted.adjust("temperature")
     if not adapted.capabilities.sampling:
         if config.pop("temperature", None) is not None:
-            adapted.repair("temperature")
+            adapted.adjust("temperature")
         if config.pop("topP", None) is not None:
-            adapted.repair("top_p")
+            adapted.adjust("top_p")
     if not adapted.capabilities.temperature_with_top_p and "temperature" in config and "topP" in config:
         del config["topP"]
-        adapted.repair("top_p")
+        adapted.adjust("top_p")
     stops = config.get("stopSequences")
     if stops is not None:
         kept = [stop for stop in stops if stop.strip()]
         if len(kept) < len(stops):
-            adapted.repair("stop")
+            adapted.adjust("stop")
         if len(kept) > adapted.capabilities.max_stop_sequences:
             most = adapted.capabilities.max_stop_sequences
             words = f"at most {most}" if most else "no"
@@ -68,7 +68,7 @@ def _choose_from(adapted: AdaptedRequest, top_k: int) -> None:
         case "field" if adapted.capabilities.sampling and thinking == "disabled":
             adapted.add_field("top_k", top_k)
         case "field":
-            adapted.repair("top_k")
+            adapted.adjust("top_k")
         case "nested":
             adapted.add_field("inferenceConfig", {"topK": top_k})
         case _:

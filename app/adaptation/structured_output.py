@@ -20,7 +20,7 @@ def adapt_output(adapted: AdaptedRequest) -> None:
     """Have the model answer in the shape that the caller asked for."""
     if adapted.intent.json_object:
         adapted.add_instruction("Answer with one JSON object and nothing else: no prose, no code fence.")
-        adapted.repair("response_format")
+        adapted.adjust("response_format")
     wanted = adapted.body.get("outputConfig", {}).get("textFormat")
     if wanted is None:
         return
@@ -52,7 +52,7 @@ def _put_grammar(adapted: AdaptedRequest, definition: JsonSchemaDefinition, gram
         **adapted.body["outputConfig"],
         "textFormat": {"type": "json_schema", "structure": {"jsonSchema": changed}},
     }
-    adapted.repair("response_format")
+    adapted.adjust("response_format")
 
 
 def _may_force_tool(adapted: AdaptedRequest, schema: Any) -> bool:
@@ -80,7 +80,7 @@ def _force_answer_tool(adapted: AdaptedRequest, definition: JsonSchemaDefinition
         "toolChoice": {"tool": {"name": ANSWER_TOOL}} if "tool" in adapted.capabilities.tool_choices else {"any": {}},
     }
     adapted.mapping.answer_tool = ANSWER_TOOL
-    adapted.repair("response_format")
+    adapted.adjust("response_format")
     _drop_text_format(adapted)
 
 
@@ -88,7 +88,7 @@ def _ask(adapted: AdaptedRequest, definition: JsonSchemaDefinition) -> None:
     adapted.add_instruction(
         "Answer with JSON only, without prose or code fence, valid against this JSON schema: " + definition["schema"]
     )
-    adapted.repair("response_format")
+    adapted.adjust("response_format")
     _drop_text_format(adapted)
 
 

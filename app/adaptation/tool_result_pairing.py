@@ -23,7 +23,7 @@ def bring_together(turns: list[Message], adapted: AdaptedRequest) -> list[Messag
     moved = _moved(turns, callers)
     if not moved:
         return turns
-    adapted.repair("tool_results")
+    adapted.adjust("tool_results")
     together: list[Message] = []
     calling: dict[int, list[ContentBlock]] = {index: [] for index in moved.values()}
     given: dict[int, list[ContentBlock]] = {index: [] for index in moved.values()}

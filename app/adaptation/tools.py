@@ -39,7 +39,7 @@ def adapt_tools(adapted: AdaptedRequest) -> None:
         _choose(adapted)
         _complete_schemas(adapted)
         _rename(adapted)
-    _repair_ids(adapted)
+    _adjust_ids(adapted)
 
 
 def _called_names(adapted: AdaptedRequest) -> list[str]:
@@ -60,7 +60,7 @@ def _declare(adapted: AdaptedRequest, names: list[str]) -> None:
         for name in names or ["unknown_tool"]
     ]
     adapted.body["toolConfig"] = {"tools": stubs}
-    adapted.repair("tools")
+    adapted.adjust("tools")
 
 
 def _forbid(adapted: AdaptedRequest, *, is_needed: bool) -> None:
@@ -69,7 +69,7 @@ def _forbid(adapted: AdaptedRequest, *, is_needed: bool) -> None:
         return
     adapted.body["toolConfig"] = {"tools": adapted.body["toolConfig"]["tools"]}
     adapted.mapping.drop_tool_calls = True
-    adapted.repair("tool_choice")
+    adapted.adjust("tool_choice")
 
 
 def unforce(adapted: AdaptedRequest, allowed: frozenset[str] = frozenset()) -> None:
@@ -85,7 +85,7 @@ def unforce(adapted: AdaptedRequest, allowed: frozenset[str] = frozenset()) -> N
             return
     else:
         adapted.body["toolConfig"] = {"tools": config["tools"]}
-    adapted.repair("tool_choice")
+    adapted.adjust("tool_choice")
 
 
 def _only(tools: list[Tool], name: str) -> list[Tool]:
@@ -102,7 +102,7 @@ def _choose(adapted: AdaptedRequest) -> None:
             adapted.add_field("tool_choice", {"disable_parallel_tool_use": True})
         else:
             adapted.mapping.first_tool_only = True
-            adapted.repair("parallel_tool_calls")
+            adapted.adjust("parallel_tool_calls")
 
 
 def _complete_schemas(adapted: AdaptedRequest) -> None:
@@ -136,7 +136,7 @@ def _with_object_schema(tool: Tool, adapted: AdaptedRequest) -> Tool:
 
 
 def _with_schema(tool: Tool, schema: Any, adapted: AdaptedRequest) -> Tool:
-    adapted.repair("tool_schema")
+    adapted.adjust("tool_schema")
     spec: Any = tool["toolSpec"]
     return cast(Tool, {"toolSpec": {**spec, "inputSchema": {"json": schema}}})
 
@@ -159,7 +159,7 @@ def _as_strict_as_can_be(tool: Tool, grammar: dict[str, Any] | None, adapted: Ad
     spec: Any = tool["toolSpec"]
     if grammar is not None:
         return tool if grammar == spec["inputSchema"]["json"] else _with_schema(tool, grammar, adapted)
-    adapted.repair("tool_strict")
+    adapted.adjust("tool_strict")
     return cast(Tool, {"toolSpec": {name: value for name, value in spec.items() if name != "strict"}})
 
 
@@ -172,7 +172,7 @@ def _rename(adapted: AdaptedRequest) -> None:
         return
     legal = {name: _legal_name(name) for name in illegal}
     adapted.mapping.tool_names = {sent: name for name, sent in legal.items()}
-    adapted.repair("tool_names")
+    adapted.adjust("tool_names")
     tools = [
         cast(Tool, {**tool, "toolSpec": _renamed(tool["toolSpec"], legal)}) if "toolSpec" in tool else tool
         for tool in config["tools"]
@@ -193,16 +193,16 @@ def _legal_name(name: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:55] + "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
-def _repair_ids(adapted: AdaptedRequest) -> None:
+def _adjust_ids(adapted: AdaptedRequest) -> None:
     ids = CallIds(CLAUDES if adapted.capabilities.plain_ids else CONVERSES)
 
-    def repaired(kind: str, block: Any) -> Any:
+    def adjusted(kind: str, block: Any) -> Any:
         given = block["toolUseId"]
         sent = ids.of_call(given) if kind == "toolUse" else ids.of_result(given)
         return block if sent == given else {**block, "toolUseId": sent}
 
-    if _map_blocks(adapted, repaired):
-        adapted.repair("tool_ids")
+    if _map_blocks(adapted, adjusted):
+        adapted.adjust("tool_ids")
 
 
 def _map_blocks(adapted: AdaptedRequest, change: Any) -> bool:

@@ -35,13 +35,13 @@ def adapt_turns(adapted: AdaptedRequest) -> None:
         if turn["role"] == "user":
             sorted_content = _results_first(turn["content"])
             if sorted_content != turn["content"]:
-                adapted.repair("tool_results")
+                adapted.adjust("tool_results")
             turn["content"] = sorted_content
         turn["content"] = _points_behind_content(turn["content"], adapted)
     turns = part(turns, adapted)
     if not turns or turns[0]["role"] != "user":
         turns.insert(0, {"role": "user", "content": [{"text": PLACEHOLDER}]})
-        adapted.repair("first_turn")
+        adapted.adjust("first_turn")
     if turns[-1]["role"] == "assistant":
         _mind_prefill(turns[-1], adapted)
     adapted.body["messages"] = turns
@@ -53,7 +53,7 @@ def _drop_blank_system(adapted: AdaptedRequest) -> None:
         return
     kept = [block for block in system if not _is_blank(block)]
     if len(kept) < len(system):
-        adapted.repair("blank_text")
+        adapted.adjust("blank_text")
     kept = _points_behind_content(kept, adapted)
     if kept:
         adapted.body["system"] = kept
@@ -67,7 +67,7 @@ def _without_blanks(adapted: AdaptedRequest) -> list[Message]:
     for message in adapted.body["messages"]:
         content = [_result_without_blanks(block, adapted) for block in message["content"] if not _is_blank(block)]
         if len(content) < len(message["content"]) or not content:
-            adapted.repair("blank_text")
+            adapted.adjust("blank_text")
         if any("cachePoint" not in block for block in content):
             messages.append({"role": message["role"], "content": content})
     return messages
@@ -78,7 +78,7 @@ def _points_behind_content(blocks: list[Any], adapted: AdaptedRequest) -> list[A
     kept: list[Any] = []
     for block in blocks:
         if "cachePoint" in block and (not kept or kept[-1].keys() & _UNCACHEABLE):
-            adapted.repair("cache_points")
+            adapted.adjust("cache_points")
         else:
             kept.append(block)
     return kept
@@ -89,7 +89,7 @@ def _result_without_blanks(block: ContentBlock, adapted: AdaptedRequest) -> Cont
     result = block.get("toolResult")
     if result is None or "type" in result or (result["content"] and not any(map(_is_blank, result["content"]))):
         return block
-    adapted.repair("blank_text")
+    adapted.adjust("blank_text")
     said = [part for part in result["content"] if not _is_blank(part)]
     return {"toolResult": {**result, "content": said or [{"text": PLACEHOLDER}]}}
 
@@ -120,7 +120,7 @@ def _with_known_roles(turns: list[Message], adapted: AdaptedRequest) -> list[Mes
             after = turns[index + 1]["role"] if index + 1 < len(turns) else None
             if not (adapted.capabilities.system_turns and before == "user" and after in (None, "assistant")):
                 role = "user"
-                adapted.repair("system_turn")
+                adapted.adjust("system_turn")
         known.append({"role": role, "content": turn["content"]})
     return known
 
@@ -133,7 +133,7 @@ def _mind_prefill(last: Message, adapted: AdaptedRequest) -> None:
     block = last["content"][index]
     if adapted.capabilities.prefill == "trimmed" and "text" in block and block["text"] != block["text"].rstrip():
         last["content"][index] = {"text": block["text"].rstrip()}
-        adapted.repair("prefill")
+        adapted.adjust("prefill")
 
 
 def _is_blank(block: Any) -> bool:

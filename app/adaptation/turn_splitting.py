@@ -39,7 +39,7 @@ def part(turns: list[Message], adapted: AdaptedRequest) -> list[Message]:
             first, second = content, []
         parted.append({"role": turn["role"], "content": first or second})
         if first and second:
-            adapted.repair("tool_results")
+            adapted.adjust("tool_results")
             other: Any = "assistant" if turn["role"] == "user" else "user"
             parted += [
                 {"role": other, "content": [{"text": PLACEHOLDER}]},
@@ -87,7 +87,7 @@ def _with_media_beside(
         kept.append({"toolResult": {**result, "content": pieces}})
     if not beside:
         return content
-    adapted.repair("tool_results")
+    adapted.adjust("tool_results")
     index = max(index for index, block in enumerate(kept) if "toolResult" in block) + 1
     while index < len(kept) and "cachePoint" in kept[index]:
         index += 1

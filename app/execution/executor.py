@@ -102,7 +102,7 @@ class Pipeline(Struct, frozen=True):
         record.model, record.target = name or DEFAULT_ALIAS, targets[0].model.raw
         if total := targets[0].limits.total:
             context.deadline.shorten(total - record.elapsed_ms() / 1000, "limits")
-        noted = list(record.ignored), list(record.repaired)
+        noted = list(record.ignored), list(record.adjusted)
         chosen: dict[tuple[str, UpstreamLocation], str] = {}
         # by a weak reference: an error holds its frames, and they this
         failed: list[tuple[ref[GatewayError], Asked]] = []
@@ -140,8 +140,8 @@ class Pipeline(Struct, frozen=True):
                 record.model_behind, record.tier = target.known.raw, operation.tier
                 # what another attempt spent on an answer that was of no use is not this one's
                 record.usage = None
-                ignored, repaired = [*noted[0], *operation.ignored], [*noted[1], *operation.repaired]
-                record.ignored, record.repaired = ignored, repaired
+                ignored, adjusted = [*noted[0], *operation.ignored], [*noted[1], *operation.adjusted]
+                record.ignored, record.adjusted = ignored, adjusted
                 try:
                     return await self._ask(context, target, operation, chosen)
                 except GatewayError as error:
@@ -152,7 +152,7 @@ class Pipeline(Struct, frozen=True):
                         target.location.name,
                     )
                     whom = name, location, operation.mode, operation.surface, known, operation.tier
-                    asked = Asked(*whom, error.upstream_request_id, record.usage, ignored, repaired)
+                    asked = Asked(*whom, error.upstream_request_id, record.usage, ignored, adjusted)
                     failed.append((ref(error), asked))
                     raise
 
@@ -335,7 +335,7 @@ class Pipeline(Struct, frozen=True):
         """
         adapted = adapt_invoke(call, target.capabilities, self.betas)
         operation = operations.invoke(adapted.body, operations.usage_or_headers(usage_of), context.record)
-        return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
+        return replace(operation, ignored=adapted.ignored, adjusted=adapted.adjusted)
 
     def invoke_stream(
         self, context: RequestContext, call: NativeCall, target: Target, usage_of: UsageReader, last: str
@@ -343,7 +343,7 @@ class Pipeline(Struct, frozen=True):
         """The way to ask a target by InvokeModelWithResponseStream; see `ways.invoke_stream`."""
         adapted = adapt_invoke(call, target.capabilities, self.betas)
         operation = operations.invoke_stream(adapted.body, usage_of, last, context.record)
-        return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
+        return replace(operation, ignored=adapted.ignored, adjusted=adapted.adjusted)
 
     def count(self, call: ModelCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a call's input counted, as its target's model would get it."""
@@ -351,7 +351,7 @@ class Pipeline(Struct, frozen=True):
         body: Any = adapted.body
         counted = {part: body[part] for part in _COUNTED if part in body}
         operation = operations.count_tokens(target.known, {"converse": counted})
-        return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
+        return replace(operation, ignored=adapted.ignored, adjusted=adapted.adjusted)
 
     def count_natively(self, call: NativeCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a body of the target's own format counted; it need not leave room to answer."""
@@ -359,7 +359,7 @@ class Pipeline(Struct, frozen=True):
         operation = operations.count_tokens(
             target.known, {"invokeModel": {"body": b64encode(json.dumps(adapted.body)).decode()}}
         )
-        return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
+        return replace(operation, ignored=adapted.ignored, adjusted=adapted.adjusted)
 
     async def forward(
         self,
@@ -417,5 +417,5 @@ def _without_guardrail(error: GatewayError) -> GuardrailMissing:
 
 def note_profile(record: RequestRecord) -> None:
     """Say, once for a request of however many calls, that a profile was asked instead of the model's own id."""
-    if "inference_profile" not in record.repaired:
-        record.repaired.append("inference_profile")
+    if "inference_profile" not in record.adjusted:
+        record.adjusted.append("inference_profile")

@@ -52,7 +52,7 @@ class Asked(Struct, frozen=True):
     upstream_request_id: str
     usage: Usage | None
     ignored: list[str]
-    repaired: list[str]
+    adjusted: list[str]
 
 
 class RequestRecord(Struct):
@@ -89,7 +89,7 @@ class RequestRecord(Struct):
     tier: str = ""
     cost: float | None = None
     ignored: list[str] = field(default_factory=list)
-    repaired: list[str] = field(default_factory=list)
+    adjusted: list[str] = field(default_factory=list)
     first_event_ms: float | None = None
     tries: list[Attempt] = field(default_factory=list)
     has_moved: bool = False
@@ -114,7 +114,7 @@ class RequestRecord(Struct):
         self.target, self.location, self.mode, self.surface = asked.target, asked.location, asked.mode, asked.surface
         self.model_behind, self.tier = asked.model_behind, asked.tier
         self.upstream_request_id, self.usage = asked.upstream_request_id, asked.usage
-        self.ignored, self.repaired = asked.ignored, asked.repaired
+        self.ignored, self.adjusted = asked.ignored, asked.adjusted
 
     def mark_first_event(self) -> None:
         """Note the moment of the first event, once."""

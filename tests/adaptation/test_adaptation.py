@@ -64,13 +64,13 @@ class TestTurns:
     def test_turns_of_one_role_are_merged_without_a_word(self) -> None:
         adapted = adapted(PLAIN, [user("a"), user("b"), assistant("c"), assistant("d"), user("e")])
         assert adapted.body["messages"] == [user("a", "b"), assistant("c", "d"), user("e")]
-        assert adapted.repaired == []
+        assert adapted.adjusted == []
 
     def test_blank_text_is_dropped_and_reported(self) -> None:
         adapted = adapted(PLAIN, [user("a", "  \n"), assistant(" "), user("b")], system=[{"text": " "}, {"text": "s"}])
         assert adapted.body["messages"] == [user("a", "b")]
         assert adapted.body["system"] == [{"text": "s"}]
-        assert adapted.repaired == ["blank_text"]
+        assert adapted.adjusted == ["blank_text"]
 
     def test_a_system_prompt_of_nothing_vanishes(self) -> None:
         assert "system" not in adapted(PLAIN, system=[{"text": ""}, {"cachePoint": {"type": "default"}}]).body
@@ -81,7 +81,7 @@ class TestTurns:
     def test_the_user_begins(self, messages: list[Any]) -> None:
         adapted = adapted(PLAIN, messages)
         assert adapted.body["messages"][0] == user(".")
-        assert "first_turn" in adapted.repaired
+        assert "first_turn" in adapted.adjusted
 
     def test_results_come_first_with_their_cache_points(self) -> None:
         point = {"cachePoint": {"type": "default"}}
@@ -94,7 +94,7 @@ class TestTurns:
         assert adapted(CLAUDE_5, messages).body["messages"] == messages
         adapted = adapted(PLAIN, messages)
         assert adapted.body["messages"] == [user("a", "s"), assistant("b"), user("c", "s")]
-        assert adapted.repaired == ["system_turn"]
+        assert adapted.adjusted == ["system_turn"]
 
     @pytest.mark.parametrize(
         ("messages", "sent"),
@@ -117,8 +117,8 @@ class TestTurns:
         messages = [user("a"), assistant("b \n")]
         assert adapted(PLAIN, messages).body["messages"] == messages
         trimmed = adapted(CLAUDE_45, messages)
-        assert (trimmed.body["messages"][1], trimmed.repaired) == (assistant("b"), ["prefill"])
-        assert adapted(CLAUDE_45, [user("a"), assistant("b")]).repaired == []
+        assert (trimmed.body["messages"][1], trimmed.adjusted) == (assistant("b"), ["prefill"])
+        assert adapted(CLAUDE_45, [user("a"), assistant("b")]).adjusted == []
         for capabilities in (CLAUDE_46, CLAUDE_5):
             with pytest.raises(InvalidRequest, match="does not continue") as caught:
                 adapted(capabilities, messages)
@@ -128,7 +128,7 @@ class TestTurns:
         blank = {"toolResult": {"toolUseId": "1", "content": [{"text": " "}, {"json": {}}]}}
         adapted = adapted(PLAIN, [user("a"), assistant(use("1")), user(blank)], toolConfig={"tools": [spec("t")]})
         assert adapted.body["messages"][2]["content"][0]["toolResult"]["content"] == [{"json": {}}]
-        assert adapted.repaired == ["blank_text"]
+        assert adapted.adjusted == ["blank_text"]
 
     @pytest.mark.parametrize("said", [[], [{"text": ""}], [{"text": " "}, {"text": "\n"}]])
     @pytest.mark.parametrize("more", [{}, {"status": "error"}])
@@ -137,7 +137,7 @@ class TestTurns:
         adapted = adapted(PLAIN, [user("a"), assistant(use("1")), user(silent)], toolConfig={"tools": [spec("t")]})
         expected = {"toolResult": {"toolUseId": "1", "content": [{"text": "."}], **more}}
         assert adapted.body["messages"][2]["content"] == [expected]
-        assert adapted.repaired == ["blank_text"]
+        assert adapted.adjusted == ["blank_text"]
 
     def test_what_the_provider_found_may_be_nothing(self) -> None:
         found = {"toolResult": {"toolUseId": "1", "content": [], "type": "web_search_tool_result"}}
@@ -150,7 +150,7 @@ class TestTurns:
         adapted = adapted(PLAIN, [turn, assistant("b"), user("c")], system=[{"text": ""}, point, {"text": "s"}, point])
         assert adapted.body["messages"][0]["content"] == [{"text": "x"}, point]
         assert adapted.body["system"] == [{"text": "s"}, point]
-        assert adapted.repaired == ["blank_text", "cache_points"]
+        assert adapted.adjusted == ["blank_text", "cache_points"]
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         adapted = adapted(PLAIN, [user("a"), assistant(thought, {"text": " "}, point, "b"), user("c")])
         assert adapted.body["messages"][1]["content"] == [thought, {"text": "b"}]
@@ -160,7 +160,7 @@ class TestTools:
     def test_history_with_tools_gets_them_declared(self) -> None:
         adapted = adapted(PLAIN, [user("a"), assistant(use("1", "x"), use("2", "x")), user(result("1"), result("2"))])
         assert adapted.body["toolConfig"] == {"tools": [spec("x")]}
-        assert adapted.repaired == ["tools"]
+        assert adapted.adjusted == ["tools"]
 
     def test_results_alone_get_some_tool_declared(self) -> None:
         assert adapted(PLAIN, [user(result("1"))]).body["toolConfig"] == {"tools": [spec("unknown_tool")]}
@@ -188,13 +188,13 @@ class TestTools:
         adapted = adapted(PLAIN, messages, Intent(forbid_tools=True), toolConfig=config)
         assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
         assert adapted.mapping.drop_tool_calls
-        assert adapted.repaired == ["tool_choice"]
+        assert adapted.adjusted == ["tool_choice"]
 
     @pytest.mark.parametrize("choice", [{"any": {}}, {"tool": {"name": "t"}}])
     def test_a_choice_that_the_model_does_not_know_is_taken_away(self, choice: Any) -> None:
         config = {"tools": [spec("t")], "toolChoice": choice}
         adapted = adapted(LLAMA, toolConfig=config)
-        assert (adapted.body["toolConfig"], adapted.repaired) == ({"tools": [spec("t")]}, ["tool_choice"])
+        assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": [spec("t")]}, ["tool_choice"])
         assert adapted(MISTRAL, toolConfig=config).body["toolConfig"] == config
 
     @pytest.mark.parametrize("cache", [[], [{"cachePoint": {"type": "default"}}]], ids=["", "cached"])
@@ -204,16 +204,16 @@ class TestTools:
         any_only = replace(CLAUDE_45, tool_choices=frozenset({"any"}))
         adapted = adapted(any_only, toolConfig=config)
         assert adapted.body["toolConfig"] == {"tools": only, "toolChoice": {"any": {}}}
-        assert adapted.repaired == []
+        assert adapted.adjusted == []
         adapted = adapted(replace(CLAUDE_45, tool_choices=frozenset()), toolConfig=config)
-        assert (adapted.body["toolConfig"], adapted.repaired) == ({"tools": only}, ["tool_choice"])
+        assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": only}, ["tool_choice"])
         adapted = adapted(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
-        assert (adapted.body["toolConfig"], adapted.repaired) == ({"tools": only}, ["tool_choice"])
+        assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": only}, ["tool_choice"])
 
     def test_a_name_that_no_tool_has_forces_none(self) -> None:
         config = {"tools": [spec("a")], "toolChoice": {"tool": {"name": "b"}}}
         adapted = adapted(replace(CLAUDE_45, tool_choices=frozenset({"any"})), toolConfig=config)
-        assert (adapted.body["toolConfig"], adapted.repaired) == ({"tools": [spec("a")]}, ["tool_choice"])
+        assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": [spec("a")]}, ["tool_choice"])
 
     def test_one_call_at_a_time(self) -> None:
         config = {"tools": [spec("t")]}
@@ -237,7 +237,7 @@ class TestTools:
             "toolChoice": {"tool": {"name": sent}},
         }
         assert adapted.body["messages"][1] == assistant("b", use("1", sent))
-        assert adapted.repaired == ["tool_names"]
+        assert adapted.adjusted == ["tool_names"]
         assert "toolChoice" not in adapted(PLAIN, toolConfig={"tools": [spec("a.b")]}).body["toolConfig"]
 
     def test_ids_are_legal_and_used_once(self) -> None:
@@ -254,7 +254,7 @@ class TestTools:
         assert ids[0] == ids[2] == "same"
         assert ids[1] == ids[3] != long
         assert ids[4] == ids[5] == "same-2"
-        assert adapted.repaired == ["tool_ids"]
+        assert adapted.adjusted == ["tool_ids"]
 
     def test_strictness_goes_only_where_it_is_taken(self) -> None:
         open_tool = {
@@ -266,17 +266,17 @@ class TestTools:
             "strict": True,
             "inputSchema": {"json": {"type": "object", "properties": {}, "additionalProperties": False}},
         }
-        assert claude.repaired == ["tool_schema"]
+        assert claude.adjusted == ["tool_schema"]
         elsewhere = adapted(CLAUDE_5, toolConfig={"tools": [open_tool]})
         assert elsewhere.body["toolConfig"]["tools"] == [spec("t")]
-        assert elsewhere.repaired == ["tool_strict"]
+        assert elsewhere.adjusted == ["tool_strict"]
 
     def test_members_that_are_null_where_none_may_be_are_left_out(self) -> None:
         made: Any = spec("t")
         made["toolSpec"]["inputSchema"]["json"] = {"type": "object", "properties": None, "required": None, "title": "x"}
         adapted = adapted(PLAIN, toolConfig={"tools": [made]})
         schema = adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]  # type: ignore[typeddict-item]
-        assert (schema, adapted.repaired) == ({"type": "object", "title": "x"}, ["tool_schema"])
+        assert (schema, adapted.adjusted) == ({"type": "object", "title": "x"}, ["tool_schema"])
 
     def test_two_calls_of_one_id_get_their_results_in_order(self) -> None:
         messages = [user("a"), assistant(use("x"), use("x")), user(result("x"), result("x"), result("y"))]
@@ -302,7 +302,7 @@ class TestTools:
             "properties": {"a": {"type": "integer"}, "b": {"enum": [1]}},
             "required": ["a", "b"],
         }
-        assert adapted.repaired == ["tool_schema"]
+        assert adapted.adjusted == ["tool_schema"]
 
     @pytest.mark.parametrize(
         ("schema", "properties"),
@@ -326,7 +326,7 @@ class TestTools:
         assert sent["inputSchema"]["json"].get("properties") == properties
         # what was made looser on the way is enforced by nobody
         assert "strict" not in sent
-        assert sorted(adapted.repaired) == ["tool_schema", "tool_strict"]
+        assert sorted(adapted.adjusted) == ["tool_schema", "tool_strict"]
 
     NODE = {
         "type": "object",
@@ -438,7 +438,7 @@ class TestTools:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", **schema}}}}
         adapted = adapted(NOVA, toolConfig={"tools": [tool]})
         assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object", **sent}
-        assert adapted.repaired == ["tool_schema"]
+        assert adapted.adjusted == ["tool_schema"]
 
     def test_so_does_that_of_a_forced_answer(self) -> None:
         schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}}
@@ -479,7 +479,7 @@ class TestTools:
         point = {"cachePoint": {"type": "default"}}
         adapted = adapted(PLAIN, toolConfig={"tools": [tool, point], "toolChoice": {"any": {}}})
         assert adapted.body["toolConfig"] == {"tools": [spec("t"), point], "toolChoice": {"any": {}}}
-        assert adapted.repaired == ["tool_schema"]
+        assert adapted.adjusted == ["tool_schema"]
 
 
 class TestMedia:
@@ -497,7 +497,7 @@ class TestMedia:
         document = {"document": {"format": "pdf", "name": name, "source": {"bytes": "AA=="}}}
         adapted = adapted(PLAIN, [user("t", document)])
         assert adapted.body["messages"][0]["content"][1]["document"]["name"] == sent
-        assert adapted.repaired == ["document_name"]
+        assert adapted.adjusted == ["document_name"]
 
     def test_names_are_unique_also_inside_results(self) -> None:
         def document(name: str) -> Any:
@@ -514,7 +514,7 @@ class TestMedia:
         document = {"document": {"name": "a", "source": {"text": "x"}}}
         adapted = adapted(PLAIN, [user(document)])
         assert adapted.body["messages"] == [user(document, ".")]
-        assert adapted.repaired == ["document_text"]
+        assert adapted.adjusted == ["document_text"]
         point = {"cachePoint": {"type": "default"}}
         adapted = adapted(PLAIN, [user(document, point)])
         assert adapted.body["messages"] == [user(document, ".", point)]
@@ -524,22 +524,22 @@ class TestSampling:
     def test_temperature_is_clamped(self) -> None:
         adapted = adapted(PLAIN, inferenceConfig={"temperature": 1.7, "topP": 0.5})
         assert adapted.body["inferenceConfig"] == {"temperature": 1.0, "topP": 0.5}
-        assert adapted.repaired == ["temperature"]
+        assert adapted.adjusted == ["temperature"]
 
     def test_not_both_where_the_model_takes_one(self) -> None:
         adapted = adapted(CLAUDE_45, inferenceConfig={"temperature": 0.7, "topP": 0.5})
-        assert (adapted.body["inferenceConfig"], adapted.repaired) == ({"temperature": 0.7}, ["top_p"])
+        assert (adapted.body["inferenceConfig"], adapted.adjusted) == ({"temperature": 0.7}, ["top_p"])
         assert adapted(CLAUDE_45, inferenceConfig={"topP": 0.5}).body["inferenceConfig"] == {"topP": 0.5}
 
     def test_none_where_the_model_refuses_it(self) -> None:
         adapted = adapted(CLAUDE_5, inferenceConfig={"temperature": 0.7, "topP": 0.5})
         assert "inferenceConfig" not in adapted.body
-        assert adapted.repaired == ["temperature", "top_p"]
+        assert adapted.adjusted == ["temperature", "top_p"]
         assert adapted(CLAUDE_5, inferenceConfig={"maxTokens": 5}).body["inferenceConfig"] == {"maxTokens": 5}
 
     def test_blank_stop_sequences_are_dropped(self) -> None:
         adapted = adapted(PLAIN, inferenceConfig={"stopSequences": ["\n\n", "END"]})
-        assert (adapted.body["inferenceConfig"], adapted.repaired) == ({"stopSequences": ["END"]}, ["stop"])
+        assert (adapted.body["inferenceConfig"], adapted.adjusted) == ({"stopSequences": ["END"]}, ["stop"])
         assert "inferenceConfig" not in adapted(PLAIN, inferenceConfig={"stopSequences": [" "]}).body
 
     def test_too_many_stop_sequences_are_refused(self) -> None:
@@ -555,7 +555,7 @@ class TestReasoning:
         messages = [user("a"), assistant(signed, unsigned, redacted, "b"), user("c")]
         adapted = adapted(CLAUDE_45, messages)
         assert adapted.body["messages"][1] == assistant(signed, redacted, "b")
-        assert adapted.repaired == ["reasoning"]
+        assert adapted.adjusted == ["reasoning"]
         assert adapted(NOVA_2, messages).body["messages"][1] == assistant("b")
         assert adapted(PLAIN, messages).body["messages"][1] == assistant(signed, redacted, "b")
 
@@ -591,7 +591,7 @@ class TestReasoning:
             adapted = adapted(either, toolConfig=config)
             assert adapted.body["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
             assert adapted.body["toolConfig"]["toolChoice"] == choice
-            assert adapted.repaired == ["reasoning_effort"]
+            assert adapted.adjusted == ["reasoning_effort"]
             assert "additionalModelRequestFields" not in adapted(CLAUDE_5, toolConfig=config).body
             adapted = adapted(CLAUDE_5, intent=Intent(effort="low"), toolConfig=config)
             assert adapted.body["toolConfig"]["toolChoice"] == choice
@@ -603,7 +603,7 @@ class TestReasoning:
 
     def test_who_cannot_think_is_reported(self) -> None:
         adapted = adapted(LLAMA, intent=Intent(effort="high"))
-        assert (adapted.ignored, adapted.repaired) == (["reasoning_effort"], [])
+        assert (adapted.ignored, adapted.adjusted) == (["reasoning_effort"], [])
         assert adapted(LLAMA, intent=Intent(effort="none")).ignored == []
         for always in (CLAUDE_55, GPT_OSS, capabilities_of(parse_model_id("deepseek.r1-v1:0"))):
             assert adapted(always, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
@@ -612,7 +612,7 @@ class TestReasoning:
         inference = {"maxTokens": 100, "temperature": 0.5, "topP": 0.5, "stopSequences": ["x"]}
         adapted = adapted(NOVA_2, intent=Intent(effort="max"), inferenceConfig=inference)
         assert adapted.body["inferenceConfig"] == {"stopSequences": ["x"]}
-        assert sorted(adapted.repaired) == ["max_tokens", "temperature", "top_p"]
+        assert sorted(adapted.adjusted) == ["max_tokens", "temperature", "top_p"]
         assert (
             adapted(NOVA_2, intent=Intent(effort="low"), inferenceConfig=inference).body["inferenceConfig"] == inference
         )
@@ -620,22 +620,22 @@ class TestReasoning:
     def test_the_budget_stays_below_the_limit_or_is_given_up(self) -> None:
         adapted = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 2000})
         assert adapted.body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1500
-        assert adapted.repaired == ["reasoning_effort"]
+        assert adapted.adjusted == ["reasoning_effort"]
         adapted = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
         assert "additionalModelRequestFields" not in adapted.body
-        assert adapted.repaired == ["reasoning_effort"]
+        assert adapted.adjusted == ["reasoning_effort"]
 
     def test_thoughts_are_the_assistant_s(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         adapted = adapted(CLAUDE_5, [user("a", thought)])
-        assert (adapted.body["messages"], adapted.repaired) == ([user("a")], ["reasoning"])
+        assert (adapted.body["messages"], adapted.adjusted) == ([user("a")], ["reasoning"])
 
     def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         for capabilities, roles in ((CLAUDE_5, ["user"]), (CLAUDE_45, ["user", "assistant", "user"])):
             adapted = adapted(capabilities, [user("a"), assistant(thought), user("b")])
             assert [message["role"] for message in adapted.body["messages"]] == roles
-            assert adapted.repaired == (["reasoning", "blank_text"] if len(roles) == 1 else [])
+            assert adapted.adjusted == (["reasoning", "blank_text"] if len(roles) == 1 else [])
 
     def test_amid_calls_made_without_a_thought_none_is_asked_for(self) -> None:
         thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
@@ -643,7 +643,7 @@ class TestReasoning:
 
         def fields(*turns: Any, capabilities: Capabilities = CLAUDE_45) -> Any:
             adapted = adapted(capabilities, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
-            return adapted.body.get("additionalModelRequestFields", {}).get("thinking"), adapted.repaired
+            return adapted.body.get("additionalModelRequestFields", {}).get("thinking"), adapted.adjusted
 
         assert fields(assistant(use("1")), user(result("1"))) == (None, ["reasoning_effort"])
         assert fields(assistant(thought, use("1")), user(result("1")))[0] is not None
@@ -673,7 +673,7 @@ class TestReasoning:
         adapted = adapted(CLAUDE_45, intent=Intent(effort="low"), inferenceConfig=inference, toolConfig=config)
         assert adapted.body["inferenceConfig"] == {"maxTokens": 9000}
         assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
-        assert adapted.repaired == ["temperature", "tool_choice"]
+        assert adapted.adjusted == ["temperature", "tool_choice"]
 
 
 def text_format(schema: Any, **more: str) -> Any:
@@ -702,7 +702,7 @@ class TestOutput:
             "default": data,
             "additionalProperties": False,
         }
-        assert adapted.repaired == ["response_format"]
+        assert adapted.adjusted == ["response_format"]
 
     def test_a_schema_without_bottom_is_refused(self) -> None:
         deep = '{"not":' * 100_000 + "{}" + "}" * 100_000
@@ -714,7 +714,7 @@ class TestOutput:
     def test_a_closed_schema_is_left_alone(self) -> None:
         closed = text_format({"type": "object", "additionalProperties": False})
         adapted = adapted(CLAUDE_45, outputConfig=closed)
-        assert (adapted.body["outputConfig"], adapted.repaired) == (closed, [])
+        assert (adapted.body["outputConfig"], adapted.adjusted) == (closed, [])
 
     def test_bounds_are_said_in_words(self) -> None:
         number = {"type": "integer", "minimum": 1, "maximum": 5, "description": "Stars"}
@@ -828,7 +828,7 @@ class TestOutput:
         adapted = adapted(capabilities, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
         assert json.dumps_text(self.OPEN) in adapted.body["system"][1]["text"]
         assert "outputConfig" not in adapted.body
-        assert adapted.repaired == ["response_format"]
+        assert adapted.adjusted == ["response_format"]
 
     def test_a_schema_of_something_else_is_asked_for(self) -> None:
         adapted = adapted(MISTRAL, outputConfig=text_format({"anyOf": []}))
@@ -850,7 +850,7 @@ class TestCaching:
             "system": [{"text": "s"}],
             "toolConfig": {"tools": [spec("t")]},
         }
-        assert adapted.repaired == ["cache_points"]
+        assert adapted.adjusted == ["cache_points"]
         assert adapted(CLAUDE_45, [user("a", point)], **body).body["system"] == [{"text": "s"}, point]
 
     def test_nova_takes_none_among_its_tools(self) -> None:
@@ -859,7 +859,7 @@ class TestCaching:
         for tools in ([spec("t"), point], [spec("t")]):
             adapted = adapted(nova, [user("a", point)], toolConfig={"tools": tools})
             assert adapted.body == {"messages": [user("a", point)], "toolConfig": {"tools": [spec("t")]}}
-            assert adapted.repaired == ["cache_points"] * (len(tools) - 1)
+            assert adapted.adjusted == ["cache_points"] * (len(tools) - 1)
 
     def test_of_too_many_the_last_stay(self) -> None:
         point = {"cachePoint": {"type": "default"}}
@@ -869,20 +869,20 @@ class TestCaching:
         assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
         assert adapted.body["system"] == [{"text": "s"}, point]
         assert adapted.body["messages"] == messages
-        assert adapted.repaired == ["cache_points"]
+        assert adapted.adjusted == ["cache_points"]
 
     def test_a_longer_life_does_not_follow_a_shorter_one(self) -> None:
         point, long = {"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}
         adapted = adapted(CLAUDE_45, [user("a", long, "b", point, "c", long)])
         assert adapted.body["messages"] == [user("a", long, "b", point, "c", point)]
-        assert adapted.repaired == ["cache_points"]
+        assert adapted.adjusted == ["cache_points"]
 
     def test_a_life_is_told_only_where_it_is_understood(self) -> None:
         long = {"cachePoint": {"type": "default", "ttl": "1h"}}
         assert adapted(CLAUDE_45, [user("a", long)]).body["messages"] == [user("a", long)]
         adapted = adapted(PLAIN, [user("a", long)])
         assert adapted.body["messages"] == [user("a", {"cachePoint": {"type": "default"}})]
-        assert adapted.repaired == ["cache_points"]
+        assert adapted.adjusted == ["cache_points"]
 
 
 class TestResponseMapping:

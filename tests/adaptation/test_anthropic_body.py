@@ -68,12 +68,12 @@ def test_thinking(name: str, thinking: Any, effort: str | None, sent: Any, sent_
     assert adapted.body.get("thinking") == sent
     assert adapted.body.get("output_config") == ({"effort": sent_effort} if sent_effort else None)
     has_changed = (sent, sent_effort) != (thinking, effort)
-    assert adapted.repaired == (["reasoning_effort"] if has_changed else [])
+    assert adapted.adjusted == (["reasoning_effort"] if has_changed else [])
 
 
 def test_no_thoughts_need_no_word_where_there_are_none() -> None:
     adapted = fit("3-haiku-20240307-v1:0", thinking=OFF)
-    assert ("thinking" in adapted.body, adapted.repaired) == (False, [])
+    assert ("thinking" in adapted.body, adapted.adjusted) == (False, [])
 
 
 def test_thoughts_without_room_are_not_asked_for() -> None:
@@ -93,13 +93,13 @@ def test_sampling(name: str, kept: set[str]) -> None:
     sampling = {"temperature": 0.3, "top_p": 0.9, "top_k": 20}
     adapted = fit(name, **sampling)
     assert adapted.body.keys() & sampling.keys() == kept
-    assert set(adapted.repaired) == sampling.keys() - kept
+    assert set(adapted.adjusted) == sampling.keys() - kept
 
 
 def test_sampling_gives_way_to_thoughts_that_have_a_budget() -> None:
     adapted = fit("sonnet-4-20250514-v1:0", thinking=ADAPTIVE, temperature=0.3, top_k=5)
     assert adapted.body.keys() & {"temperature", "top_k"} == set()
-    assert adapted.repaired == ["temperature", "top_k", "reasoning_effort"]
+    assert adapted.adjusted == ["temperature", "top_k", "reasoning_effort"]
 
 
 def test_the_answer_s_shape_stays_where_the_effort_goes() -> None:
@@ -117,7 +117,7 @@ OTHER = {"name": "other", "input_schema": {"type": "object"}}
 def test_a_choice_of_tools() -> None:
     for name in ("sonnet-4-6", "sonnet-5", "fable-5"):
         adapted = fit(name, tools=[TOOL], tool_choice=NAMED)
-        assert (adapted.body["tool_choice"], "thinking" in adapted.body, adapted.repaired) == (NAMED, False, [])
+        assert (adapted.body["tool_choice"], "thinking" in adapted.body, adapted.adjusted) == (NAMED, False, [])
 
 
 def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
@@ -128,9 +128,9 @@ def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
         adapted = adapt_invoke(NativeCall("m", {**body, **config}), told)
         assert (adapted.body["tool_choice"], adapted.body["thinking"]) == (NAMED, OFF)
         assert adapted.body["output_config"] == {"effort": sent}
-        assert adapted.repaired == ["reasoning_effort"]
+        assert adapted.adjusted == ["reasoning_effort"]
         adapted = adapt_invoke(NativeCall("m", {**body, "thinking": ADAPTIVE}), told)
-        assert (adapted.body["thinking"], adapted.repaired) == (ADAPTIVE, [])
+        assert (adapted.body["thinking"], adapted.adjusted) == (ADAPTIVE, [])
 
 
 @pytest.mark.parametrize("name", ["opus-5-5", "sonnet-5-5", "fable-5-1"])
@@ -138,7 +138,7 @@ def test_a_model_that_takes_no_forced_tool_is_offered_the_one_that_was_named(nam
     adapted = fit(name, tools=[OTHER, TOOL], tool_choice=NAMED)
     assert adapted.body["tools"] == [TOOL]
     assert adapted.body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
-    assert adapted.repaired == ["tool_choice"]
+    assert adapted.adjusted == ["tool_choice"]
     adapted = fit(name, tools=[OTHER, TOOL], tool_choice={"type": "any"})
     assert (adapted.body["tools"], adapted.body["tool_choice"]) == ([OTHER, TOOL], {"type": "auto"})
     for other in (NAMED, {"type": "tool"}):
@@ -171,7 +171,7 @@ def test_a_shorter_answer_leaves_room_for_the_thoughts_that_had_some(wished: int
     thinking = {"type": "enabled", "budget_tokens": budget}
     adapted = adapt_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
     assert (adapted.body["max_tokens"], adapted.body["thinking"]["budget_tokens"]) == (64_000, sent)
-    assert adapted.repaired == (["max_tokens"] if sent == budget else ["reasoning_effort", "max_tokens"])
+    assert adapted.adjusted == (["max_tokens"] if sent == budget else ["reasoning_effort", "max_tokens"])
 
 
 def test_long_ids_are_legal_here() -> None:
@@ -196,7 +196,7 @@ def test_results_that_say_nothing(content: Any, is_error: bool, sent: Any) -> No
     messages = [HELLO, {"role": "assistant", "content": [call("a")]}, {"role": "user", "content": [said]}]
     adapted = fit("sonnet-5", messages=messages)
     assert adapted.body["messages"][2]["content"][0]["content"] == sent
-    assert adapted.repaired == ([] if sent == content else ["blank_text"])
+    assert adapted.adjusted == ([] if sent == content else ["blank_text"])
 
 
 def test_what_a_server_s_tool_found_is_not_touched() -> None:
@@ -207,14 +207,14 @@ def test_what_a_server_s_tool_found_is_not_touched() -> None:
         HELLO,
     ]
     adapted = fit("sonnet-5", messages=messages)
-    assert (adapted.body["messages"], adapted.repaired, adapted.ignored) == (messages, [], [])
+    assert (adapted.body["messages"], adapted.adjusted, adapted.ignored) == (messages, [], [])
 
 
 def test_thoughts_are_the_assistant_s() -> None:
     thought = {"type": "thinking", "thinking": "t", "signature": "s"}
     adapted = fit("sonnet-5", messages=[{"role": "user", "content": [thought, {"type": "text", "text": "hi"}]}])
     assert adapted.body["messages"][0]["content"] == [{"type": "text", "text": "hi"}]
-    assert adapted.repaired == ["reasoning"]
+    assert adapted.adjusted == ["reasoning"]
 
 
 def test_ids_of_other_models() -> None:
@@ -229,7 +229,7 @@ def test_ids_of_other_models() -> None:
     assert made[1:] == ["a", "a-2", 5]
     assert answered == [*made, "lost:1"]
     assert made[0].startswith("id_")
-    assert adapted.repaired == ["tool_ids"]
+    assert adapted.adjusted == ["tool_ids"]
     assert fit("sonnet-4-6", messages=turns).body == adapted.body
     assert turns[1]["content"][0]["id"] == "look:0"
 
@@ -242,7 +242,7 @@ def test_thoughts_do_not_go_to_a_model_that_has_none() -> None:
         {"role": "user", "content": [result("a")]},
     ]
     adapted = fit("3-haiku-20240307-v1:0", messages=turns)
-    assert (adapted.body["messages"][1]["content"], adapted.repaired) == ([call("a")], ["reasoning"])
+    assert (adapted.body["messages"][1]["content"], adapted.adjusted) == ([call("a")], ["reasoning"])
     assert fit("opus-4-8", messages=turns).body["messages"] == turns
 
 
@@ -250,7 +250,7 @@ def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from() -> None:
     thought = {"type": "thinking", "thinking": "t", "signature": "s"}
     for name, is_kept in (("sonnet-5", False), ("sonnet-4-5-20250929-v1:0", True)):
         adapted = fit(name, messages=[HELLO, {"role": "assistant", "content": [thought]}, HELLO])
-        assert (len(adapted.body["messages"]), adapted.repaired) == ((3, []) if is_kept else (2, ["reasoning"]))
+        assert (len(adapted.body["messages"]), adapted.adjusted) == ((3, []) if is_kept else (2, ["reasoning"]))
 
 
 def test_what_the_assistant_drew_stays_behind_and_is_named() -> None:
@@ -268,4 +268,4 @@ def test_alternatives_at_the_top_of_a_tool_s_schema() -> None:
         "sonnet-5", tools=[{"name": "pick", "input_schema": schema}, TOOL, {"name": "odd", "input_schema": 5}]
     )
     assert adapted.body["tools"][0]["input_schema"] == {"type": "object", "properties": {"a": {"type": "string"}}}
-    assert adapted.repaired == ["tool_schema"]
+    assert adapted.adjusted == ["tool_schema"]

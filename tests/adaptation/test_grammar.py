@@ -195,10 +195,10 @@ def test_strict_tools_keep_what_they_can_and_lose_it_together_where_they_are_too
         {"properties": {"a": {"oneOf": [TEXT]}}, "type": "object"},
     )
     assert strictness(adapted) == [True, False, True]
-    assert sorted(adapted.repaired) == ["tool_schema", "tool_strict"]
+    assert sorted(adapted.adjusted) == ["tool_schema", "tool_strict"]
     assert strictness(strict(*[OBJECT] * 20)) == [True] * 20
     adapted = strict(*[OBJECT] * 21)
-    assert (strictness(adapted), adapted.repaired) == ([False] * 21, ["tool_strict"])
+    assert (strictness(adapted), adapted.adjusted) == ([False] * 21, ["tool_strict"])
 
 
 def test_an_answer_s_schema_goes_with_those_of_tools_as_far_as_they_fit() -> None:
@@ -210,4 +210,4 @@ def test_an_answer_s_schema_goes_with_those_of_tools_as_far_as_they_fit() -> Non
     adapted = strict(optional(12), outputConfig=output(optional(13)))
     assert "outputConfig" not in adapted.body
     assert strictness(adapted) == [True]
-    assert adapted.repaired == ["tool_schema", "response_format"]
+    assert adapted.adjusted == ["tool_schema", "response_format"]

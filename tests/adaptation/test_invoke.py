@@ -90,7 +90,7 @@ def test_edits_of_the_context(edits: Any, kept: Any, betas: Any, ignored: list[s
 def test_cache_points_say_no_more_than_bedrock_knows() -> None:
     control = {"type": "ephemeral", "ttl": "1h", "scope": "global"}
     block = {"type": "text", "text": "x", "cache_control": control}
-    for capabilities, left, repaired in (
+    for capabilities, left, adjusted in (
         (NEW, {"type": "ephemeral", "ttl": "1h"}, []),
         (OLD, {"type": "ephemeral"}, ["cache_ttl"]),
     ):
@@ -109,7 +109,7 @@ def test_cache_points_say_no_more_than_bedrock_knows() -> None:
             adapted.body["tools"][0],
         ]
         assert [each["cache_control"] for each in found] == [left] * 4
-        assert adapted.repaired == repaired
+        assert adapted.adjusted == adjusted
         assert adapted.ignored == [
             "messages[0].content[0].cache_control.scope",
             "messages[0].content[1].content[0].cache_control.scope",
@@ -121,7 +121,7 @@ def test_cache_points_say_no_more_than_bedrock_knows() -> None:
 def test_a_cache_point_of_the_whole_request_says_no_more_either() -> None:
     adapted = fit(cache_control={"type": "ephemeral", "ttl": None, "scope": "global"})
     assert adapted.body["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
-    assert (adapted.ignored, adapted.repaired) == (["cache_control.scope"], [])
+    assert (adapted.ignored, adapted.adjusted) == (["cache_control.scope"], [])
 
 
 def test_tools_lose_what_bedrock_does_not_know() -> None:
@@ -136,7 +136,7 @@ def test_tools_lose_what_bedrock_does_not_know() -> None:
     assert new.body["tools"] == [{"defer_loading": True, "name": "t", "input_schema": {}, "strict": True}]
     assert new.body["anthropic_beta"] == ["fine-grained-tool-streaming-2025-05-14"]
     assert old.body["tools"] == [{"defer_loading": True, "name": "t", "input_schema": {}}]
-    assert old.repaired == ["strict"]
+    assert old.adjusted == ["strict"]
 
 
 def test_a_message_s_own_output_config_needs_its_beta() -> None:
@@ -238,7 +238,7 @@ RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"
 
 
 @pytest.mark.parametrize(
-    ("content", "sent", "repaired"),
+    ("content", "sent", "adjusted"),
     [
         ([SIGNED, CALL], [SIGNED, CALL], []),
         ([UNSIGNED, CALL], [CALL], ["reasoning", "reasoning_effort"]),
@@ -250,13 +250,13 @@ RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"
         ([SIGNED, {"type": "text", "text": 5}], [SIGNED, {"type": "text", "text": 5}], []),
     ],
 )
-def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: Any, sent: Any, repaired: Any) -> None:
+def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: Any, sent: Any, adjusted: Any) -> None:
     messages = [*BODY["messages"], {"role": "assistant", "content": content}, RESULT]
     thinking = {"type": "enabled", "budget_tokens": 1024}
     adapted = fit(messages=messages, thinking=thinking)
     assert adapted.body["messages"][1]["content"] == sent
-    assert adapted.repaired == repaired
-    assert ("thinking" in adapted.body) == ("reasoning_effort" not in repaired)
+    assert adapted.adjusted == adjusted
+    assert ("thinking" in adapted.body) == ("reasoning_effort" not in adjusted)
     # where no call is gone on from, a turn may begin with anything
     answered = fit(messages=[*messages[:2], {"role": "user", "content": "hi"}], thinking=thinking)
     assert answered.body["thinking"] == thinking
@@ -267,7 +267,7 @@ def test_calls_without_a_thought_are_gone_on_from_without_one_whatever_is_said_b
     messages = [*BODY["messages"], {"role": "assistant", "content": [UNSIGNED, CALL]}, RESULT, said]
     adapted = fit(messages=messages, thinking={"type": "enabled", "budget_tokens": 1024})
     assert "thinking" not in adapted.body
-    assert adapted.repaired == ["reasoning", "reasoning_effort"]
+    assert adapted.adjusted == ["reasoning", "reasoning_effort"]
 
 
 @pytest.mark.parametrize("content", [[UNSIGNED], [BLANK], [BLANK, UNSIGNED], [], "", "\n"])
@@ -283,7 +283,7 @@ def test_a_turn_of_which_nothing_is_left_is_none(content: Any) -> None:
 def test_what_is_no_message_is_left_to_bedrock() -> None:
     odd: list[Any] = [{}, {"role": "assistant"}, {"role": "user", "content": None}, "odd"]
     adapted = fit(messages=odd)
-    assert (adapted.body["messages"], adapted.repaired) == (odd, [])
+    assert (adapted.body["messages"], adapted.adjusted) == (odd, [])
 
 
 @pytest.mark.parametrize("content", [[BLANK], "", " "])
@@ -292,7 +292,7 @@ def test_a_user_who_says_nothing_says_so(content: Any) -> None:
     assert adapted.body["messages"] == [
         {"role": "user", "content": [{"type": "text", "text": "."}] if isinstance(content, list) else "."}
     ]
-    assert adapted.repaired == ["blank_text"]
+    assert adapted.adjusted == ["blank_text"]
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_a_user_who_says_nothing_says_so(content: Any) -> None:
 def test_a_blank_system_prompt_is_none(system: Any, sent: Any) -> None:
     adapted = fit(system=system)
     assert adapted.body.get("system") == sent
-    assert adapted.repaired == ([] if system == "s" else ["blank_text"])
+    assert adapted.adjusted == ([] if system == "s" else ["blank_text"])
 
 
 def test_a_result_that_says_nothing_says_so() -> None:
@@ -310,7 +310,7 @@ def test_a_result_that_says_nothing_says_so() -> None:
         messages=[BODY["messages"][0], {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [said]}]
     )
     assert adapted.body["messages"][2]["content"][0]["content"] == [{"type": "text", "text": "."}]
-    assert adapted.repaired == ["blank_text"]
+    assert adapted.adjusted == ["blank_text"]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_an_image_is_called_what_it_is(media_type: str, data: str, sent: str) ->
     adapted = fit(messages=[{"role": "user", "content": [image, result]}])
     first, second = adapted.body["messages"][0]["content"]
     assert [each["source"]["media_type"] for each in (first, second["content"][0])] == [sent, sent]
-    assert adapted.repaired == ([] if sent == media_type else ["media_type"])
+    assert adapted.adjusted == ([] if sent == media_type else ["media_type"])
 
 
 def test_neighbouring_turns_of_the_assistant_are_one() -> None:

@@ -72,7 +72,7 @@ def test_calls_stand_right_before_what_they_gave(sent: list[Any], goes: list[Any
         sent, goes = [*sent, HI], [*goes, HI]
     adapted = adapted(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
     assert adapted.body["messages"] == goes
-    assert adapted.repaired == ["tool_results"]
+    assert adapted.adjusted == ["tool_results"]
 
 
 def test_what_stands_together_stays_and_an_id_that_comes_again_is_another_call() -> None:
@@ -80,7 +80,7 @@ def test_what_stands_together_stays_and_an_id_that_comes_again_is_another_call()
     adapted = adapted(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
     shapes = [[next(iter(block)) for block in turn["content"]] for turn in adapted.body["messages"]]
     assert shapes == [[next(iter(block)) for block in turn["content"]] for turn in sent]
-    assert "tool_results" not in adapted.repaired
+    assert "tool_results" not in adapted.adjusted
 
 
 def test_a_cache_point_goes_with_what_it_stands_behind() -> None:

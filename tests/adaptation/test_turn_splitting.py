@@ -33,7 +33,7 @@ def shown(tool_id: str, *parts: Any) -> Any:
 
 def sent(capabilities: Any, *turns: Any) -> tuple[list[Any], bool]:
     adapted = adapted(capabilities, [*turns], toolConfig={"tools": [spec("t")]})
-    return adapted.body["messages"], "tool_results" in adapted.repaired  # type: ignore[return-value]
+    return adapted.body["messages"], "tool_results" in adapted.adjusted  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("capabilities", [LLAMA, MISTRAL])

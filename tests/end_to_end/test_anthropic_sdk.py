@@ -324,14 +324,14 @@ def test_counting_leaves_room_for_the_answer_and_weighs_pictures() -> None:
     assert answer.headers["x-outcrop-ignored"] == "speed"
 
 
-def test_what_is_ignored_and_repaired_is_told(claude: anthropic.Anthropic) -> None:
+def test_what_is_ignored_and_adjusted_is_told(claude: anthropic.Anthropic) -> None:
     raw = claude.messages.with_raw_response.create(
         model=CLAUDE, max_tokens=5, messages=ask(), extra_body={"speed": "fast"},
         system=[{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
         extra_headers={"anthropic-beta": "claude-code-20250219,effort-2025-11-24"},
     )  # fmt: skip
     assert raw.headers["x-outcrop-ignored"] == "speed, anthropic-beta:claude-code-20250219"
-    assert raw.headers["x-outcrop-repaired"] == "cache_ttl"
+    assert raw.headers["x-outcrop-adjusted"] == "cache_ttl"
 
 
 def test_the_bedrock_client_of_anthropic_works_as_it_is(gateway_url: str, records: Any) -> None:

@@ -87,4 +87,4 @@ def test_what_a_model_has_told_is_known_to_every_dialect(url: str) -> None:
         body = {"model": model, most: 100_000, "messages": [HELLO]}
         answer = httpx.post(f"{url}/v1/{path}", content=json.dumps(body), headers=headers)
         assert answer.status_code == 200
-        assert sorted(answer.headers["x-outcrop-repaired"].split(", ")) == ["inference_profile", "max_tokens"]
+        assert sorted(answer.headers["x-outcrop-adjusted"].split(", ")) == ["inference_profile", "max_tokens"]

@@ -293,7 +293,7 @@ def test_tool_schemas_are_completed_and_keep_their_keywords(client: openai.OpenA
     answer = client.chat.completions.with_raw_response.create(
         model=CLAUDE_46, messages=[user("x")], tools=[function("f", odd)]
     )
-    assert answer.headers["x-outcrop-repaired"] == "tool_schema"
+    assert answer.headers["x-outcrop-adjusted"] == "tool_schema"
     sent = bedrock.exchanges[-1].body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
     assert sent == {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}
 
@@ -330,7 +330,7 @@ def test_base_model_id_uses_its_profile_and_only_callable_models_are_listed(
     client: openai.OpenAI,
 ) -> None:
     answer = client.chat.completions.with_raw_response.create(model=CLAUDE_5.removeprefix("us."), messages=[user("hi")])
-    assert answer.headers["x-outcrop-repaired"] == "inference_profile"
+    assert answer.headers["x-outcrop-adjusted"] == "inference_profile"
     listed = {model.id for model in client.models.list()}
     assert CLAUDE_5 in listed
     assert not listed & {CLAUDE_5.removeprefix("us."), "cohere.embed-v4:0", "google.gemma-4-31b"}

@@ -78,9 +78,9 @@ class Bench:
             return "ignored"
         plain, seen_plain = self._ask(dialect, {**base, **around})
         assert (seen, _stable(answer)) != (seen_plain, _stable(plain)), "neither supported, ignored nor refused"
-        repaired = set(answer.headers.get("x-outcrop-repaired", "").split(", "))
-        repaired -= {*plain.headers.get("x-outcrop-repaired", "").split(", "), "", "inference_profile"}
-        return f"supported ({', '.join(f'`{name}`' for name in sorted(repaired))})" if repaired else "supported"
+        adjusted = set(answer.headers.get("x-outcrop-adjusted", "").split(", "))
+        adjusted -= {*plain.headers.get("x-outcrop-adjusted", "").split(", "), "", "inference_profile"}
+        return f"supported ({', '.join(f'`{name}`' for name in sorted(adjusted))})" if adjusted else "supported"
 
     def _ask(self, dialect: Dialect, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
         self._bedrock.exchanges.clear()

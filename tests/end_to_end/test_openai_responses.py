@@ -60,7 +60,7 @@ def test_an_output_is_paired_with_its_call_wherever_it_stands(client: openai.Ope
     history: Any = [{"role": "user", "content": "Weather?"}, call, *between, output]
     raw = client.responses.with_raw_response.create(model=nova, input=history, tools=[WEATHER])
     assert raw.parse().status == "completed"
-    assert raw.headers["x-outcrop-repaired"] == "tool_results"
+    assert raw.headers["x-outcrop-adjusted"] == "tool_results"
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -211,7 +211,7 @@ def test_forbidden_tools_are_not_called(client: openai.OpenAI) -> None:
     assert second.choices[0].finish_reason == "stop"
 
 
-def test_what_is_ignored_and_repaired_is_told(client: openai.OpenAI) -> None:
+def test_what_is_ignored_and_adjusted_is_told(client: openai.OpenAI) -> None:
     answer = client.chat.completions.with_raw_response.create(
         model="us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         messages=ask(),
@@ -221,7 +221,7 @@ def test_what_is_ignored_and_repaired_is_told(client: openai.OpenAI) -> None:
         extra_body={"new": 1},
     )
     assert answer.headers["x-outcrop-ignored"] == "seed, new"
-    assert answer.headers["x-outcrop-repaired"] == "temperature, top_p"
+    assert answer.headers["x-outcrop-adjusted"] == "temperature, top_p"
 
 
 def test_a_field_s_name_cannot_break_out_of_the_header(client: openai.OpenAI) -> None:

@@ -80,7 +80,7 @@ def test_a_base_id_is_asked_by_its_profile_and_the_choice_is_reported(url: str, 
     seen.exchanges.clear()
     for _ in range(2):
         answer = httpx.post(f"{url}/v1/responses", json={"model": GPT56, "input": "hi"}, headers=HEADERS)
-        assert (answer.status_code, answer.headers["x-outcrop-repaired"]) == (200, "inference_profile")
+        assert (answer.status_code, answer.headers["x-outcrop-adjusted"]) == (200, "inference_profile")
         assert answer.json()["model"] == GPT56
     assert [each.body["model"] for each in seen.exchanges if each.path.endswith("/responses")] == [
         GPT56,

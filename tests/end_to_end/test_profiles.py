@@ -27,7 +27,7 @@ def test_the_profile_is_found_said_and_remembered(model: str, streamed: bool) ->
         with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
             for attempts in (2, 1):
                 answer = client.chat.completions.with_raw_response.create(model=model, messages=HELLO, stream=streamed)
-                assert "inference_profile" in answer.headers["x-outcrop-repaired"].split(", ")
+                assert "inference_profile" in answer.headers["x-outcrop-adjusted"].split(", ")
                 if streamed:
                     list(answer.parse())
                 record = records.by_id(answer.headers["x-request-id"])
@@ -35,14 +35,14 @@ def test_the_profile_is_found_said_and_remembered(model: str, streamed: bool) ->
         with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as claude:
             raw = claude.messages.with_raw_response.create(model=model, max_tokens=9, messages=HELLO)
             assert raw.parse().model == model
-            assert "inference_profile" in raw.headers["x-outcrop-repaired"]
+            assert "inference_profile" in raw.headers["x-outcrop-adjusted"]
 
 
 def test_native_calls_find_it_too() -> None:
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as claude:
             raw = claude.messages.with_raw_response.create(model=SONNET, max_tokens=9, messages=HELLO)
-        assert raw.headers["x-outcrop-repaired"] == "inference_profile"
+        assert raw.headers["x-outcrop-adjusted"] == "inference_profile"
 
 
 def test_callers_who_speak_bedrock_get_bedrock_s_own_refusal() -> None:
@@ -148,7 +148,7 @@ def test_many_calls_of_one_request_all_find_it(monkeypatch: pytest.MonkeyPatch) 
             body = {"model": titan, "input": [f"text {location}" for location in range(20)]}
             answer = httpx.post(f"{url}/v1/embeddings", json=body, headers=HEADERS)
             assert (answer.status_code, len(answer.json()["data"])) == (200, 20)
-            assert answer.headers["x-outcrop-repaired"] == "inference_profile"
+            assert answer.headers["x-outcrop-adjusted"] == "inference_profile"
 
 
 def test_lists_that_do_not_come_do_not_keep_the_refusal_back() -> None:

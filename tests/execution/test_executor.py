@@ -314,7 +314,7 @@ async def test_a_model_that_answers_less_is_asked_for_less() -> None:
         assert await pipeline.complete(each, call) == REPLY
     asked = [json.loads(sent.body)["inferenceConfig"]["maxTokens"] for sent in transport.sent]
     assert asked == [128_000, 8192, 8192, 100]
-    assert [each.record.repaired for each in made] == [["max_tokens"], ["max_tokens"], []]
+    assert [each.record.adjusted for each in made] == [["max_tokens"], ["max_tokens"], []]
     assert [len(each.record.tries) for each in made] == [2, 1, 1]
 
 
@@ -367,7 +367,7 @@ async def test_a_model_tells_one_thing_after_another_and_is_known_by_all_of_them
     call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 10, "temperature": 0.5}})
     for made, attempts in ((context(), 3), (context(), 1)):
         assert await pipeline.complete(made, call) == REPLY
-        assert sorted(made.record.repaired) == ["max_tokens", "temperature"]
+        assert sorted(made.record.adjusted) == ["max_tokens", "temperature"]
         assert (len(made.record.tries), made.record.has_moved) == (attempts, False)
     assert json.loads(transport.sent[-1].body)["inferenceConfig"] == {"maxTokens": 9}
 
@@ -386,7 +386,7 @@ async def test_what_a_schema_of_one_call_is_refused_for_is_no_lesson_for_others(
     asked = [set(json.loads(sent.body)) for sent in transport.sent]
     assert ["outputConfig" in each for each in asked] == [True, False, True]
     assert ["toolConfig" in each for each in asked] == [False, True, False]
-    assert made.record.repaired == ["response_format"]
+    assert made.record.adjusted == ["response_format"]
 
 
 async def test_a_model_that_tells_ever_more_is_not_asked_for_ever() -> None:

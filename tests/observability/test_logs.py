@@ -96,7 +96,7 @@ def test_a_line_goes_to_stderr_where_nobody_else_takes_it(capsys: pytest.Capture
 
 def test_a_line_is_json_and_leaves_out_what_is_not_known(caplog: pytest.LogCaptureFixture) -> None:
     known = record(
-        status=200, usage=Usage(1, 2, 3, 4, 5, 6), first_event_ms=1.234567, ignored=["a", "b"], repaired=["stop"]
+        status=200, usage=Usage(1, 2, 3, 4, 5, 6), first_event_ms=1.234567, ignored=["a", "b"], adjusted=["stop"]
     )
     with caplog.at_level(logging.INFO):
         line = line_of(known)
@@ -108,7 +108,7 @@ def test_a_line_is_json_and_leaves_out_what_is_not_known(caplog: pytest.LogCaptu
         "reasoning": 5,
         "cache_write_1h": 6,
     }
-    assert (line["first_event_ms"], line["ignored"], line["repaired"]) == (1.23, 2, ["stop"])
+    assert (line["first_event_ms"], line["ignored"], line["adjusted"]) == (1.23, 2, ["stop"])
     assert not {"caller", "error", "started"} & set(line)
 
 

@@ -13,7 +13,7 @@ programs that speak Bedrock itself.
 
 Send a key as `Authorization: Bearer …` or as `x-api-key`, or sign with SigV4 (access key id = the key's name, secret
 access key = the key). Every answer has an `x-request-id`; a caller's own is taken over. `x-outcrop-ignored` names
-fields without effect, `x-outcrop-repaired` changes that were needed for the model.
+fields without effect, `x-outcrop-adjusted` changes that were needed for the model.
 """
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "One of API_KEYS."},

@@ -188,8 +188,8 @@ class Sender(Struct):
         named = [*headers]
         if self.record.ignored:
             named.append(("x-outcrop-ignored", _listed(self.record.ignored)))
-        if self.record.repaired:
-            named.append(("x-outcrop-repaired", _listed(self.record.repaired)))
+        if self.record.adjusted:
+            named.append(("x-outcrop-adjusted", _listed(self.record.adjusted)))
         raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in named]
         raw.append((REQUEST_ID, self.record.request_id.encode()))
         self._is_started = True

@@ -35,7 +35,7 @@ def ask(
     """
     surface, adapted, request, tier = _prepared(api, call, target)
     operation = operations.openai(surface, request, usage_of, context.record, tier)
-    return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
+    return replace(operation, ignored=adapted.ignored, adjusted=adapted.adjusted)
 
 
 def ask_for_stream(
@@ -44,7 +44,7 @@ def ask_for_stream(
     """The way to ask a target for a stream of documents; `last` are the types of those that complete an answer."""
     surface, adapted, request, tier = _prepared(api, call, target)
     operation = operations.openai_stream(surface, request, usage_of, last, context.record, tier)
-    return replace(operation, ignored=adapted.ignored, repaired=adapted.repaired)
+    return replace(operation, ignored=adapted.ignored, adjusted=adapted.adjusted)
 
 
 def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, AdaptedBody, operations.Ask, str]:

@@ -47,7 +47,7 @@ class Operation(Struct, Generic[T], frozen=True):
     """One way to ask one target.
 
     mode, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
-    successful answer as far as nothing has reached the caller yet. ignored, repaired: as those of `AdaptedRequest`. tier: the
+    successful answer as far as nothing has reached the caller yet. ignored, adjusted: as those of `AdaptedRequest`. tier: the
     service tier that is asked for. is_checked: a guardrail has looked at the input already.
     """
 
@@ -56,7 +56,7 @@ class Operation(Struct, Generic[T], frozen=True):
     ask: Ask
     take: Callable[[HttpResponse], Awaitable[T]]
     ignored: list[str] = field(default_factory=list)
-    repaired: list[str] = field(default_factory=list)
+    adjusted: list[str] = field(default_factory=list)
     tier: str = ""
     is_checked: bool = False
 
@@ -72,7 +72,7 @@ class Operation(Struct, Generic[T], frozen=True):
             return make(await self.take(response))
 
         return Operation(
-            self.mode, self.surface, self.ask, take, self.ignored, self.repaired, self.tier, self.is_checked
+            self.mode, self.surface, self.ask, take, self.ignored, self.adjusted, self.tier, self.is_checked
         )
 
     def noting(self, ignored: list[str]) -> Operation[T]:
@@ -107,7 +107,7 @@ def converse(adapted: AdaptedRequest, record: RequestRecord) -> Operation[Reply]
         return adapted.mapping.reply(reply)
 
     ask = _to_model("converse", adapted.body)
-    return Operation("translated", "converse", ask, take, adapted.ignored, adapted.repaired, tier_of(adapted.body))
+    return Operation("translated", "converse", ask, take, adapted.ignored, adapted.adjusted, tier_of(adapted.body))
 
 
 def converse_stream(adapted: AdaptedRequest, record: RequestRecord) -> Operation[Relay[list[Event]]]:
@@ -117,7 +117,7 @@ def converse_stream(adapted: AdaptedRequest, record: RequestRecord) -> Operation
         return await Relay(response, EventReader(adapted.mapping, record)).begun()
 
     ask = _to_model("converse-stream", adapted.body)
-    return Operation("translated", "converse", ask, take, adapted.ignored, adapted.repaired, tier_of(adapted.body))
+    return Operation("translated", "converse", ask, take, adapted.ignored, adapted.adjusted, tier_of(adapted.body))
 
 
 def invoke(

@@ -60,7 +60,7 @@ def invoked(case: str) -> Any:
     for model in CLAUDES:
         call = NativeCall(model, read(case, "request.json"), "2023-06-01", betas)
         adapted = adapt_invoke(call, capabilities_of(parse_model_id(model)))
-        described[model] = {"body": adapted.body, "ignored": adapted.ignored, "repaired": adapted.repaired}
+        described[model] = {"body": adapted.body, "ignored": adapted.ignored, "adjusted": adapted.adjusted}
     return described
 
 

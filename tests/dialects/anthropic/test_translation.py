@@ -134,7 +134,7 @@ def test_a_budget_reaches_models_that_are_told_a_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "fields", "ignored", "repaired"),
+    ("capabilities", "fields", "ignored", "adjusted"),
     [
         (Capabilities(top_k="field"), {"top_k": 5}, [], []),
         (Capabilities(top_k="nested"), {"inferenceConfig": {"topK": 5}}, [], []),
@@ -143,13 +143,13 @@ def test_a_budget_reaches_models_that_are_told_a_number() -> None:
     ],
 )
 def test_top_k_in_each_model_s_words(
-    capabilities: Capabilities, fields: Any, ignored: list[str], repaired: list[str]
+    capabilities: Capabilities, fields: Any, ignored: list[str], adjusted: list[str]
 ) -> None:
     adapted = adapt(call(request(top_k=5)), capabilities)
-    assert (adapted.body.get("additionalModelRequestFields"), adapted.ignored, adapted.repaired) == (
+    assert (adapted.body.get("additionalModelRequestFields"), adapted.ignored, adapted.adjusted) == (
         fields,
         ignored,
-        repaired,
+        adjusted,
     )
 
 
@@ -157,7 +157,7 @@ def test_with_thinking_there_is_no_top_k() -> None:
     made = call(request(top_k=5, max_tokens=9000, thinking={"type": "adaptive"}))
     adapted = adapt(made, Capabilities(top_k="field", reasoning="adaptive"))
     assert "top_k" not in adapted.body["additionalModelRequestFields"]
-    assert "top_k" in adapted.repaired
+    assert "top_k" in adapted.adjusted
 
 
 @pytest.mark.parametrize(
