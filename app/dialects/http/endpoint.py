@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from app.dialects.http.request_body import CallerGone, head_of, read_body
-from app.dialects.http.response_sender import Leash, Sender
+from app.dialects.http.response_sender import DisconnectGuard, Sender
 from app.dialects.http.responses import Answer, ErrorRenderer
 from app.errors import (
     CallerDeadline,
@@ -232,7 +232,7 @@ class EndpointHandler(Struct, frozen=True):
             held.release()
 
     async def _answer(self, context: RequestContext, scope: Scope, receive: Receive, sender: Sender) -> None:
-        async with Leash(scope, receive, sender):
+        async with DisconnectGuard(scope, receive, sender):
             await sender.send_answer(await self.handler(context))
 
 

@@ -22,7 +22,7 @@ _MAX_LISTED = 2000
 _ADVICE = (("x-should-retry", "false"),)
 
 
-class Leash:
+class DisconnectGuard:
     """While it is held, the caller's departure cancels what runs inside, and comes out as `CallerGone`."""
 
     def __init__(self, scope: Scope, receive: Receive, sender: "Sender") -> None:
@@ -34,7 +34,7 @@ class Leash:
     async def __aenter__(self) -> None:
         self._task = asyncio.current_task()
         if self._tell_departure is not None:
-            self._tell_departure(self._pull)
+            self._tell_departure(self._cancel)
         else:
             self._watcher = asyncio.create_task(self._watch())
 
@@ -51,9 +51,9 @@ class Leash:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._pull()
+        self._cancel()
 
-    def _pull(self) -> None:
+    def _cancel(self) -> None:
         if not self._sender.is_done and self._task is not None:
             self._has_gone = True
             self._task.cancel()
