@@ -31,7 +31,7 @@ from app.dialects.shared_paths.unknown_routes import answer_unknown_route
 from app.observability.logs import LogObserver, configure_logging
 from app.observability.metrics import CONTENT_TYPE
 from app.observability.observer import Observer, Observers
-from app.server.worker_context import Share
+from app.server.worker_context import WorkerContext
 
 # the second is that of bedrock-access-gateway, whose callers need change nothing
 OPENAI_PREFIXES = ("/v1", "/api/v1")
@@ -39,13 +39,15 @@ OPENAI_PREFIXES = ("/v1", "/api/v1")
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
-def create_app(settings: Settings, observer: Observer | None = None, share: Share | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, observer: Observer | None = None, worker_context: WorkerContext | None = None
+) -> FastAPI:
     """The application for these settings. Nothing is connected before its lifespan starts.
 
     Args:
         observer: is told of requests, in place of the log. share: what this process has in common with others.
     """
-    gateway = build_gateway(settings, share or Share())
+    gateway = build_gateway(settings, worker_context or WorkerContext())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

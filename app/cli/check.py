@@ -20,7 +20,7 @@ from app.governance.identity.authenticator import RequestHead
 from app.governance.identity.caller import ANONYMOUS
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
-from app.server.worker_context import Share
+from app.server.worker_context import WorkerContext
 from app.wire import json
 
 _STEP_SECONDS = 60.0
@@ -45,7 +45,7 @@ async def run_check(out: TextIO = sys.stdout) -> int:
     started = time.monotonic()
     try:
         settings = load_settings()
-        gateway = build_gateway(settings, Share())
+        gateway = build_gateway(settings, WorkerContext())
     except SettingsError as error:
         _report(out, "settings", started, False, "")
         for fault in error.faults:

@@ -26,7 +26,7 @@ from app.process.signals import exit_normally_on_signals
 from app.server.graceful_server import PortTaken, Server
 from app.server.listening import bound, held
 from app.server.protocol import guarded
-from app.server.worker_context import Share
+from app.server.worker_context import WorkerContext
 from app.server.workers import Processes
 
 _BACKLOG = 2048
@@ -56,17 +56,17 @@ def main() -> int:
     give_large_blocks_back()
     serve = partial(_serve, settings)
     if settings.web_concurrency == 1:
-        return serve(listener, Share())
+        return serve(listener, WorkerContext())
     _look_for_garbage_less_often()
     listen = partial(bound, listener.getsockname(), listener.family, is_shared=True)
     callers = len(settings.keys())
     return Processes(settings.web_concurrency, listen, settings.shutdown_grace, serve, callers).run()
 
 
-def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
+def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerContext) -> int:
     """Serve until told to end; returns the exit code."""
     with faults_end_the_start():
-        application = create_app(settings, share=share)
+        application = create_app(settings, worker_context=worker_context)
     config = uvicorn.Config(
         application,
         http=guarded(settings.caller_timeout),
@@ -80,7 +80,7 @@ def _serve(settings: Settings, listener: socket.socket, share: Share) -> int:
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace),
         backlog=_BACKLOG,
     )
-    server = Server(config, share.all_end)
+    server = Server(config, worker_context.all_end)
     exit_normally_on_signals(lambda: server.should_exit)
     _look_for_garbage_less_often()
     try:

@@ -33,7 +33,7 @@ from app.process.shared_counter import Tally
 from app.routing.circuit_breakers import Breakers
 from app.routing.failover import Failover
 from app.routing.planner import Target
-from app.server.worker_context import TALLIES_OF_EACH, Share
+from app.server.worker_context import COUNTERS_OF_EACH_CALLER, WorkerContext
 from app.storage.responses import MemoryResponses, ResponseStore
 
 _PROBE_SECONDS = 5.0
@@ -56,7 +56,7 @@ class Gateway(Struct):
     tracer: Tracer
     load: Load
     load_interval: float
-    share: Share
+    worker_context: WorkerContext
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _leave: Callable[[], None] = field(default=lambda: None)
 
@@ -67,7 +67,7 @@ class Gateway(Struct):
 
     async def start(self) -> None:
         """Begin to resolve credentials and to look whether Bedrock can be reached; waits for neither."""
-        self._leave = self.share.begin(self.metrics.render)
+        self._leave = self.worker_context.begin(self.metrics.render)
         for client in self.clients.values():
             client.credentials.start()
         self._tasks.append(asyncio.create_task(self._probe(), name="prober"))
@@ -92,7 +92,7 @@ class Gateway(Struct):
 
     def render_metrics(self) -> bytes:
         """What all processes count and measure, in Prometheus's text format. Blocks for some tens of milliseconds."""
-        return self.share.render(self.metrics.render)
+        return self.worker_context.render(self.metrics.render)
 
     def reasons_not_ready(self) -> list[str]:
         """Why requests should not be sent here; empty when they should, since some place can be asked."""
@@ -177,7 +177,7 @@ def _in(location: UpstreamLocation) -> str:
     )
 
 
-def build_gateway(settings: Settings, share: Share) -> Gateway:
+def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     """Put the parts together. Nothing runs, and nothing is connected, before `start`.
 
     Args:
@@ -206,8 +206,8 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
         for location, endpoints in resolve_endpoints(settings, locations).items()
     }
     directory = ModelDirectory(clients[DEFAULT_LOCATION])
-    metrics, load = Metrics(_base_of), Load(share.processes)
-    ingress_limits = _ingress_limits(settings, share.tallies, metrics)
+    metrics, load = Metrics(_base_of), Load(worker_context.processes)
+    ingress_limits = _ingress_limits(settings, worker_context.tallies, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a place.", lambda: ingress_limits.admission.waiting.own)
     gateway = Gateway(
@@ -236,7 +236,7 @@ def build_gateway(settings: Settings, share: Share) -> Gateway:
         tracer=_tracer(),
         load=load,
         load_interval=settings.load_log_interval,
-        share=share,
+        worker_context=worker_context,
     )
     metrics.watch_breakers(gateway.breakers)
     return gateway
@@ -287,8 +287,8 @@ def _by_name(settings: Settings, tallies: list[Tally]) -> dict[str, tuple[Tally,
     names = [*settings.keys()]
     if len(names) < 2:
         return {}
-    all_of_them = iter(tallies or [Tally() for _ in range(TALLIES_OF_EACH * len(names))])
-    by_name = dict(zip(names, zip(*[all_of_them] * TALLIES_OF_EACH, strict=True), strict=True))
+    all_of_them = iter(tallies or [Tally() for _ in range(COUNTERS_OF_EACH_CALLER * len(names))])
+    by_name = dict(zip(names, zip(*[all_of_them] * COUNTERS_OF_EACH_CALLER, strict=True), strict=True))
     callers = [name for name in names if name != SMOKE]
     if len(callers) == 1:
         del by_name[callers[0]]

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from msgspec import Struct, field
 
 from app.process.shared_counter import Tally
-from app.server.worker_peers import Siblings
+from app.server.worker_peers import WorkerPeers
 
-TALLIES = 8
+COUNTERS = 8
 # and of each caller
-TALLIES_OF_EACH = 5
+COUNTERS_OF_EACH_CALLER = 5
 
 
-class Share(Struct, frozen=True):
+class WorkerContext(Struct, frozen=True):
     """A process's part.
 
     processes: how many there are. tallies: what is counted by all of them together. siblings: the others, if any.
@@ -24,33 +24,33 @@ class Share(Struct, frozen=True):
     """
 
     processes: int = 1
-    tallies: list[Tally] = field(default_factory=lambda: [Tally() for _ in range(TALLIES)])
-    siblings: Siblings | None = None
-    lifeline: int | None = None
+    tallies: list[Tally] = field(default_factory=lambda: [Tally() for _ in range(COUNTERS)])
+    peers: WorkerPeers | None = None
+    shutdown_pipe: int | None = None
 
     def begin(self, render: Callable[[], bytes]) -> Callable[[], None]:
         """Answer the others with what `render` makes, and end with whoever watches, until the result is called."""
-        if self.siblings is None or self.lifeline is None:
+        if self.peers is None or self.shutdown_pipe is None:
             return lambda: None
-        loop, lifeline = asyncio.get_running_loop(), self.lifeline
+        loop, shutdown_pipe = asyncio.get_running_loop(), self.shutdown_pipe
 
         def end() -> None:
-            loop.remove_reader(lifeline)  # it can be read for ever
+            loop.remove_reader(shutdown_pipe)  # it can be read for ever
             os.kill(os.getpid(), signal.SIGTERM)
 
-        loop.add_reader(lifeline, end)
-        stop_answering = self.siblings.answer(render)
+        loop.add_reader(shutdown_pipe, end)
+        stop_answering = self.peers.answer(render)
 
         def stop() -> None:
-            loop.remove_reader(lifeline)
+            loop.remove_reader(shutdown_pipe)
             stop_answering()
 
         return stop
 
     def all_end(self) -> bool:
         """True if the others end as well, should this process end now."""
-        return self.lifeline is None or bool(select.select([self.lifeline], [], [], 0)[0])
+        return self.shutdown_pipe is None or bool(select.select([self.shutdown_pipe], [], [], 0)[0])
 
     def render(self, own: Callable[[], bytes]) -> bytes:
         """What all processes tell, where `own` renders what this one does."""
-        return own() if self.siblings is None else self.siblings.render(own)
+        return own() if self.peers is None else self.peers.render(own)

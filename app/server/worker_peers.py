@@ -44,7 +44,7 @@ class Channel:
         self._ask.close()
 
 
-class Siblings(Struct, frozen=True):
+class WorkerPeers(Struct, frozen=True):
     """The processes of one gateway. channels: of all of them. own: the place of this one."""
 
     channels: list[Channel]

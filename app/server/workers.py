@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from app.process.shared_counter import Board
-from app.server.worker_context import TALLIES, TALLIES_OF_EACH, Share
-from app.server.worker_peers import Channel, Siblings
+from app.server.worker_context import COUNTERS, COUNTERS_OF_EACH_CALLER, WorkerContext
+from app.server.worker_peers import Channel, WorkerPeers
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _LAST_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 
 Listen = Callable[[], socket.socket]
-Serve = Callable[[socket.socket, Share], int]
+Serve = Callable[[socket.socket, WorkerContext], int]
 
 
 class _WorkerSlot(Struct):
@@ -58,9 +58,9 @@ class Processes:
         self._serve = serve
         self._grace = grace
         self._slots = [_WorkerSlot(number) for number in range(count)]
-        self._board = Board(count, TALLIES + TALLIES_OF_EACH * callers)
+        self._board = Board(count, COUNTERS + COUNTERS_OF_EACH_CALLER * callers)
         self._channels = [Channel() for _ in range(count)]
-        self._lifeline, self._held = os.pipe()
+        self._shutdown_pipe, self._held = os.pipe()
         self._began = time.monotonic()
         self._ends_at = 0.0
         self._code = 0
@@ -121,9 +121,9 @@ class Processes:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a terminal's; the watcher tells what it means
         os.close(self._held)
-        tallies, siblings = self._board.tallies(slot.number), Siblings(self._channels, slot.number)
-        share = Share(len(self._slots), tallies, siblings, self._lifeline)
-        raise SystemExit(self._serve(listener, share))
+        tallies, peers = self._board.tallies(slot.number), WorkerPeers(self._channels, slot.number)
+        worker_context = WorkerContext(len(self._slots), tallies, peers, self._shutdown_pipe)
+        raise SystemExit(self._serve(listener, worker_context))
 
     def _bury(self) -> None:
         """Take note of all who have died."""

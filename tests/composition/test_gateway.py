@@ -5,7 +5,7 @@ import pytest
 from app.bedrock.endpoints import DEFAULT_LOCATION
 from app.composition.gateway import build_gateway
 from app.errors import Overloaded
-from app.server.worker_context import Share
+from app.server.worker_context import WorkerContext
 from tests.servers import gateway_settings
 
 
@@ -21,14 +21,14 @@ async def test_whoever_is_not_the_only_caller_has_a_share_of_the_bytes(
     keys: str, smoke: str | None, limited: set[str]
 ) -> None:
     settings = gateway_settings("http://127.0.0.1:1", api_keys=keys, smoke_api_key=smoke)
-    ingress_limits = build_gateway(settings, Share()).ingress_limits
+    ingress_limits = build_gateway(settings, WorkerContext()).ingress_limits
     assert ingress_limits.bodies.of_each.keys() == ingress_limits.unproven_of_each.keys() == limited
 
 
 async def test_of_two_breakers_by_one_name_the_open_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     settings = gateway_settings("http://127.0.0.1:1", bedrock_model_id="a.b", breaker_failures=1, breaker_seconds=5)
-    gateway = build_gateway(settings, Share())
+    gateway = build_gateway(settings, WorkerContext())
     breakers = gateway.pipeline.failover.breakers
     monkeypatch.setattr(breakers, "_clock", lambda: now)
     breakers.note(("a.b", DEFAULT_LOCATION, "invoke"), Overloaded(""), is_probe=False)

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.observability.metrics import Metrics
 from app.observability.observer import RequestRecord
-from app.server.worker_peers import Channel, Siblings, together
+from app.server.worker_peers import Channel, WorkerPeers, together
 
 pytestmark = [pytest.mark.loopback, pytest.mark.waits]
 
@@ -55,10 +55,10 @@ def channels() -> Iterator[list[Channel]]:
 
 async def test_any_process_answers_for_all(channels: list[Channel]) -> None:
     stops = [
-        Siblings(channels, index).answer(lambda index=index: f"# HELP a b\na {index}\n".encode())  # type: ignore[misc]
+        WorkerPeers(channels, index).answer(lambda index=index: f"# HELP a b\na {index}\n".encode())  # type: ignore[misc]
         for index in (1, 2)
     ]
-    asking = Siblings(channels, 0)
+    asking = WorkerPeers(channels, 0)
     told = await asyncio.to_thread(asking.render, lambda: b"# HELP a b\na 0\n")
     assert told == b'# HELP a b\na{process="0"} 0\na{process="1"} 1\na{process="2"} 2\n' + PROCESSES % 3
     for stop in stops:
@@ -66,9 +66,9 @@ async def test_any_process_answers_for_all(channels: list[Channel]) -> None:
 
 
 async def test_a_process_that_does_not_answer_is_left_out(channels: list[Channel]) -> None:
-    stop = Siblings(channels, 1).answer(lambda: b"a 1\n")
+    stop = WorkerPeers(channels, 1).answer(lambda: b"a 1\n")
     channels[2].asked.close()  # it has gone, and nobody has come in its place
-    told = await asyncio.to_thread(Siblings(channels, 0).render, lambda: b"# HELP a b\na 0\n")
+    told = await asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n")
     assert b'process="2"' not in told
     stop()
 
@@ -85,14 +85,14 @@ def test_a_process_takes_no_more_questions_than_it_may_answer(channels: list[Cha
 
 async def test_what_is_not_whole_is_left_out_and_nobody_waits_for_each_in_turn(channels: list[Channel]) -> None:
     long = b"# HELP a b\n" + b"".join(b'a{n="%d"} 1\n' % number for number in range(100_000))
-    stop = Siblings(channels, 1).answer(lambda: long)
+    stop = WorkerPeers(channels, 1).answer(lambda: long)
     started = time.monotonic()  # the third does not answer, and its place keeps the question
-    told = await asyncio.to_thread(Siblings(channels, 0).render, lambda: b"# HELP a b\na 0\n")
+    told = await asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n")
     assert time.monotonic() - started < 3
     assert told.count(b'process="1"') == 100_000
     assert told.endswith(PROCESSES % 2)
     stop()
-    asking = asyncio.create_task(asyncio.to_thread(Siblings(channels, 0).render, lambda: b"# HELP a b\na 0\n"))
+    asking = asyncio.create_task(asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n"))
     await asyncio.sleep(0.2)
     _, (descriptor,), *_ = socket.recv_fds(channels[1].asked, 1, 1)
     with socket.socket(fileno=descriptor) as answer:

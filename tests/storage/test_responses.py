@@ -19,7 +19,7 @@ import pytest
 from app.composition.gateway import build_gateway
 from app.config.settings import Settings, SettingsError
 from app.errors import Overloaded
-from app.server.worker_context import Share
+from app.server.worker_context import WorkerContext
 from app.storage import responses_sqlite
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.storage.responses_sqlite import SqliteResponses
@@ -311,7 +311,7 @@ def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:
         aws_region="us-east-1", bedrock_model_id="m", auth_disabled=True, responses_store=f"sqlite:///{path}"
     )
     with pytest.raises(SettingsError, match=r"RESPONSES_STORE.*not a database"):
-        build_gateway(lasting, Share())
+        build_gateway(lasting, WorkerContext())
 
 
 async def test_an_entry_of_the_same_key_belongs_to_the_later_group(tmp_path: Path) -> None:
