@@ -29,7 +29,7 @@ from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.metrics import Metrics
 from app.observability.trace import PassingTracer, Tracer, collects_spans
-from app.process.shared_counter import Tally
+from app.process.shared_counter import SharedCounter
 from app.routing.circuit_breakers import Breakers
 from app.routing.failover import Failover
 from app.routing.planner import Target
@@ -207,7 +207,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     }
     directory = ModelDirectory(clients[DEFAULT_LOCATION])
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
-    ingress_limits = _ingress_limits(settings, worker_context.tallies, metrics)
+    ingress_limits = _ingress_limits(settings, worker_context.counters, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a place.", lambda: ingress_limits.admission.waiting.own)
     gateway = Gateway(
@@ -242,9 +242,9 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     return gateway
 
 
-def _ingress_limits(settings: Settings, tallies: list[Tally], metrics: Metrics) -> IngressLimits:
+def _ingress_limits(settings: Settings, counters: list[SharedCounter], metrics: Metrics) -> IngressLimits:
     # every process of a gateway takes the tallies in this order
-    held, held_unproven, inside, waiting, first, unproven_inside, unproven_waiting, unproven_first, *others = tallies
+    held, held_unproven, inside, waiting, first, unproven_inside, unproven_waiting, unproven_first, *others = counters
     unproven_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
     unverified_permits = max(settings.max_in_flight // 10, 1)
     by_name = _by_name(settings, others)
@@ -282,12 +282,12 @@ def _half(settings: Settings, most: int) -> int:
     return max(most // 2, settings.max_body_bytes)
 
 
-def _by_name(settings: Settings, tallies: list[Tally]) -> dict[str, tuple[Tally, ...]]:
+def _by_name(settings: Settings, counters: list[SharedCounter]) -> dict[str, tuple[SharedCounter, ...]]:
     """What is counted of each name; of the only caller's nothing, since it need not leave half to others."""
     names = [*settings.keys()]
     if len(names) < 2:
         return {}
-    all_of_them = iter(tallies or [Tally() for _ in range(COUNTERS_OF_EACH_CALLER * len(names))])
+    all_of_them = iter(counters or [SharedCounter() for _ in range(COUNTERS_OF_EACH_CALLER * len(names))])
     by_name = dict(zip(names, zip(*[all_of_them] * COUNTERS_OF_EACH_CALLER, strict=True), strict=True))
     callers = [name for name in names if name != SMOKE]
     if len(callers) == 1:

@@ -10,7 +10,7 @@ import time
 from msgspec import Struct, field
 
 from app.errors import GatewayBusy
-from app.process.shared_counter import Tally
+from app.process.shared_counter import SharedCounter
 
 # nobody tells a process that another has freed a place
 _LOOK_SECONDS = 0.005
@@ -26,9 +26,9 @@ class Admission(Struct):
     most: int
     most_waiting: int = 0
     patience: float = 1.0
-    inside: Tally = field(default_factory=Tally)
-    waiting: Tally = field(default_factory=Tally)
-    first: Tally = field(default_factory=Tally)
+    inside: SharedCounter = field(default_factory=SharedCounter)
+    waiting: SharedCounter = field(default_factory=SharedCounter)
+    first: SharedCounter = field(default_factory=SharedCounter)
     _line: asyncio.Lock = field(default_factory=asyncio.Lock)
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -100,9 +100,9 @@ class Bodies(Struct):
     """
 
     most: int
-    held: Tally = field(default_factory=Tally)
+    held: SharedCounter = field(default_factory=SharedCounter)
     most_of_one: int = 0
-    of_each: dict[str, Tally] = field(default_factory=dict)
+    of_each: dict[str, SharedCounter] = field(default_factory=dict)
     slowest: int = 16 * 1024
 
     def count(self, name: str, count: int) -> None:

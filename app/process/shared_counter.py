@@ -7,7 +7,7 @@ import mmap
 _WORD = 8
 
 
-class Tally:
+class SharedCounter:
     """A number, the sum of what each process counts.
 
     Args:
@@ -49,21 +49,21 @@ class Tally:
         return len(self._cells) > 1
 
 
-class Board:
+class SharedCounterArray:
     """Memory for some tallies, which processes share that were forked since.
 
     Args:
         processes, tallies: how many.
     """
 
-    def __init__(self, processes: int, tallies: int) -> None:
+    def __init__(self, processes: int, counters: int) -> None:
         self._processes = processes
-        self._cells = memoryview(mmap.mmap(-1, _WORD * processes * tallies)).cast("q")
+        self._cells = memoryview(mmap.mmap(-1, _WORD * processes * counters)).cast("q")
 
-    def tallies(self, own: int) -> list[Tally]:
+    def counters(self, own: int) -> list[SharedCounter]:
         """All tallies, for one of the processes."""
         starts = range(0, len(self._cells), self._processes)
-        return [Tally(self._cells[start : start + self._processes], own) for start in starts]
+        return [SharedCounter(self._cells[start : start + self._processes], own) for start in starts]
 
     def forget(self, process: int) -> None:
         """A process has ended, and counts nothing any more."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from msgspec import Struct, field
 
-from app.process.shared_counter import Tally
+from app.process.shared_counter import SharedCounter
 from app.server.worker_peers import WorkerPeers
 
 COUNTERS = 8
@@ -24,7 +24,7 @@ class WorkerContext(Struct, frozen=True):
     """
 
     processes: int = 1
-    tallies: list[Tally] = field(default_factory=lambda: [Tally() for _ in range(COUNTERS)])
+    counters: list[SharedCounter] = field(default_factory=lambda: [SharedCounter() for _ in range(COUNTERS)])
     peers: WorkerPeers | None = None
     shutdown_pipe: int | None = None
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from app.process.shared_counter import Board
+from app.process.shared_counter import SharedCounterArray
 from app.server.worker_context import COUNTERS, COUNTERS_OF_EACH_CALLER, WorkerContext
 from app.server.worker_peers import Channel, WorkerPeers
 
@@ -58,7 +58,7 @@ class Processes:
         self._serve = serve
         self._grace = grace
         self._slots = [_WorkerSlot(number) for number in range(count)]
-        self._board = Board(count, COUNTERS + COUNTERS_OF_EACH_CALLER * callers)
+        self._counters = SharedCounterArray(count, COUNTERS + COUNTERS_OF_EACH_CALLER * callers)
         self._channels = [Channel() for _ in range(count)]
         self._shutdown_pipe, self._held = os.pipe()
         self._began = time.monotonic()
@@ -121,8 +121,8 @@ class Processes:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a terminal's; the watcher tells what it means
         os.close(self._held)
-        tallies, peers = self._board.tallies(slot.number), WorkerPeers(self._channels, slot.number)
-        worker_context = WorkerContext(len(self._slots), tallies, peers, self._shutdown_pipe)
+        counters, peers = self._counters.counters(slot.number), WorkerPeers(self._channels, slot.number)
+        worker_context = WorkerContext(len(self._slots), counters, peers, self._shutdown_pipe)
         raise SystemExit(self._serve(listener, worker_context))
 
     def _bury(self) -> None:
@@ -136,7 +136,7 @@ class Processes:
     def _note_death(self, slot: _WorkerSlot, code: int) -> None:
         now = time.monotonic()
         slot.pid = 0
-        self._board.forget(slot.number)
+        self._counters.forget(slot.number)
         if self._ends_at:
             return
         if code > 0 and now - self._began < _START_SECONDS:

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import GatewayBusy
 from app.governance.admission import Admission, Bodies, HeldBody
-from app.process.shared_counter import Board
+from app.process.shared_counter import SharedCounterArray
 
 pytestmark = pytest.mark.waits
 
@@ -106,8 +106,8 @@ def test_bodies_are_held_within_a_bound() -> None:
 
 def shared(most: int = 2, most_waiting: int = 1, patience: float = 5) -> tuple[Admission, Admission]:
     """The same limit as two processes have it."""
-    board = Board(2, 3)
-    first, second = (Admission(most, most_waiting, patience, *board.tallies(process)) for process in range(2))
+    array = SharedCounterArray(2, 3)
+    first, second = (Admission(most, most_waiting, patience, *array.counters(process)) for process in range(2))
     return first, second
 
 
@@ -129,8 +129,8 @@ async def test_the_limit_is_that_of_all_processes_together() -> None:
 
 
 def test_bodies_of_all_processes_are_held_within_a_bound() -> None:
-    board = Board(2, 1)
-    here, there = (HeldBody(Bodies(100, *board.tallies(process))) for process in range(2))
+    array = SharedCounterArray(2, 1)
+    here, there = (HeldBody(Bodies(100, *array.counters(process))) for process in range(2))
     here.add(60)
     with pytest.raises(GatewayBusy):
         there.add(41)
@@ -140,10 +140,10 @@ def test_bodies_of_all_processes_are_held_within_a_bound() -> None:
 
 
 def test_no_name_holds_more_than_its_share_of_the_bodies_of_all_processes() -> None:
-    board = Board(2, 3)
+    array = SharedCounterArray(2, 3)
     here, there = (
         Bodies(100, held, 50, {"a": of_a, "b": of_b})
-        for held, of_a, of_b in (board.tallies(process) for process in range(2))
+        for held, of_a, of_b in (array.counters(process) for process in range(2))
     )
     first, second, other = HeldBody(here, "a"), HeldBody(there, "a"), HeldBody(there, "b")
     first.add(30)
@@ -158,7 +158,7 @@ def test_no_name_holds_more_than_its_share_of_the_bodies_of_all_processes() -> N
     second.add(30)
     second.move(Bodies(100))
     other.release()
-    assert (here.held.total, [tally.total for tally in here.of_each.values()]) == (0, [0, 0])
+    assert (here.held.total, [counter.total for counter in here.of_each.values()]) == (0, [0, 0])
 
 
 async def test_processes_take_turns_as_their_callers_came() -> None:
