@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 
 from app.server.listening import accepted, shut
-from app.server.protocol import Attendance
+from app.server.protocol import ConnectionRegistry
 
 # for a handshake of TLS, which somebody who says nothing would hold up for a minute
 _LET_IN_SECONDS = 1.0
@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, all_end: Callable[[], bool] = lambda: True) -> None:
         super().__init__(config)
         self._all_end = all_end
-        self.server_state = self._attendance = Attendance()
+        self.server_state = self._connections = ConnectionRegistry()
         self._listeners: list[socket.socket] = []
         self._entering: list[asyncio.Task[object]] = []
 
@@ -70,12 +70,12 @@ class Server(uvicorn.Server):
             server.close()
         for listener in sockets or ():
             listener.close()
-        self._attendance.is_ending = True
+        self._connections.is_ending = True
         await self._let_in_until_shut(listeners)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LET_IN_SECONDS):
                 await asyncio.gather(*self._entering, return_exceptions=True)  # some have gone again
-                while self._attendance.entering:  # noqa: ASYNC110 -- a handshake that fails tells nobody
+                while self._connections.entering:  # noqa: ASYNC110 -- a handshake that fails tells nobody
                     await asyncio.sleep(_LOOK_SECONDS)
         await super().shutdown(sockets)
 

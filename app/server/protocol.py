@@ -34,7 +34,7 @@ _GO_AWAY = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8 + len(_WORDS), 7, 0, 0, 0, 
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.01, 1.0
 
 
-class Attendance(ServerState):
+class ConnectionRegistry(ServerState):
     """What a server and its connections know of each other.
 
     entering: those whose handshake has not ended. is_ending: the server has been told to end.
@@ -101,7 +101,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._ahead = 0
         self._cycles: list[RequestResponseCycle] = []
         self.departures: set[_Departure] = set()
-        if isinstance(self.server_state, Attendance):
+        if isinstance(self.server_state, ConnectionRegistry):
             self.server_state.entering.add(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -109,7 +109,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         self._watch()
-        if isinstance(self.server_state, Attendance):
+        if isinstance(self.server_state, ConnectionRegistry):
             self.server_state.entering.discard(self)
             if self.server_state.is_ending:
                 self.shutdown()
