@@ -14,7 +14,7 @@ from app.wire import json
 _PIECE = 4096
 
 
-class Outlet:
+class NonBlockingLogWriter:
     """Writes lines to stderr, and waits for nobody: what cannot be written now is lost, and counted.
 
     A write to a full pipe would stop the whole process, and with it every request, until somebody reads. Of several

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from app.observability.log_writer import Outlet
+from app.observability.log_writer import NonBlockingLogWriter
 from app.observability.observer import DOUBTS, FAILURES, Attempt, RequestRecord
 from app.wire import json
 
 _requests = logging.getLogger("outcrop.requests")
-_outlet = Outlet()
+_log_writer = NonBlockingLogWriter()
 # a request for two thousand vectors has as many
 _MOST_TRIES = 20
 
@@ -59,7 +59,7 @@ def configure_logging(level: str) -> None:
     # what no line tells need not be found out for each (the logging HOWTO, "Optimization")
     for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile"):
         setattr(logging, name, None)
-    handler = logging.StreamHandler(_outlet)
+    handler = logging.StreamHandler(_log_writer)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -84,7 +84,7 @@ class LogObserver:
     _QUIET_ROUTES: ClassVar[frozenset[str]] = frozenset({"/health", "/health/ready", "/metrics"})
 
     def __init__(self, write: Callable[[bytes], object] | None = None) -> None:
-        self._write = write or _outlet.write_soon
+        self._write = write or _log_writer.write_soon
 
     def request_ended(self, record: RequestRecord) -> None:
         """Log the request, by what it means to who runs the gateway, whatever status its dialect has for that."""

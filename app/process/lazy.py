@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Once(Generic[T]):
+class Lazy(Generic[T]):
     """Calls `make` the first time it is called, and gives what came of it ever after; `functools.cache` for one request
     costs more than most of what it would keep.
     """

@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class Joined:
+class CoalescingWriter:
     """Writes the head of an answer together with what follows it, which comes at once: one send instead of two.
 
     Args:

@@ -33,7 +33,7 @@ def bound(address: tuple[str, int], family: socket.AddressFamily, *, is_shared: 
     return made
 
 
-class Holding(socket.socket):
+class PortReservation(socket.socket):
     """Holds an address for several, and never listens itself; on Linux under a name that nobody else can have too."""
 
     name: socket.socket | None = None
@@ -51,18 +51,18 @@ class Holding(socket.socket):
             self.name.close()
 
 
-def held(address: tuple[str, int], family: socket.AddressFamily) -> Holding:
+def held(address: tuple[str, int], family: socket.AddressFamily) -> PortReservation:
     """The holder of an address. Raises as `bound` does."""
     with bound(address, family) as first:
-        holding = Holding(fileno=first.detach())
+        reservation = PortReservation(fileno=first.detach())
     try:
-        holding.take_name()
+        reservation.take_name()
         # behind the bind, which would let it in beside others who share
-        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError:
-        holding.close()
+        reservation.close()
         raise
-    return holding
+    return reservation
 
 
 def shut(listener: socket.socket) -> bool:

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, WRITE
-from app.server.coalescing_writer import Joined
+from app.server.coalescing_writer import CoalescingWriter
 from app.server.http10 import answer_plainly
 from app.server.tcp import Taken, has_unread, say_no_more, taken_of
 from app.server.upgrade import without_upgrade
@@ -242,12 +242,12 @@ class GuardedProtocol(HttpToolsProtocol):
             raise _Refused
         self._is_in_body, self._overhead = True, 0
         super().on_headers_complete()
-        joined = Joined(self, is_in_chunks=self.scope["http_version"] != "1.0")
-        self.cycle.transport = cast(asyncio.Transport, joined)
+        writer = CoalescingWriter(self, is_in_chunks=self.scope["http_version"] != "1.0")
+        self.cycle.transport = cast(asyncio.Transport, writer)
         self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
         answer_plainly(self.cycle)
         extensions: Any = {ARRIVED: self.has_arrived, ABORT: self.transport.abort, CUT: self.cut}
-        extensions[DISCONNECTED], extensions[WRITE] = _Departure(self).call, joined.write_on
+        extensions[DISCONNECTED], extensions[WRITE] = _Departure(self).call, writer.write_on
         self.scope["extensions"] = extensions
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         if len(self._cycles) > _IN_LINE:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.observability import log_writer as outlet_module
-from app.observability.log_writer import Outlet
+from app.observability import log_writer as log_writer_module
+from app.observability.log_writer import NonBlockingLogWriter
 
 
 @contextlib.contextmanager
@@ -40,12 +40,12 @@ def line(number: int, size: int = 300) -> str:
 
 @pytest.mark.parametrize("size", [300, 9000])
 def test_what_nobody_reads_is_lost_and_counted(size: int) -> None:
-    outlet = Outlet()
+    log_writer = NonBlockingLogWriter()
     with stderr_into_a_pipe() as pipe:
         for number in range(1000):
-            outlet.write(line(number, size))
+            log_writer.write(line(number, size))
         data = read(pipe)
-        outlet.write(line(1000, size))
+        log_writer.write(line(1000, size))
         *told, lost, last = map(json.loads, (data + read(pipe)).splitlines())
     assert [each["number"] for each in told] == list(range(len(told)))
     assert 0 < len(told) < 1000
@@ -53,23 +53,23 @@ def test_what_nobody_reads_is_lost_and_counted(size: int) -> None:
 
 
 async def test_what_is_said_in_one_turn_of_the_loop_goes_out_in_few_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    outlet, pieces = Outlet(), []
-    whole = outlet_module._written
+    log_writer, pieces = NonBlockingLogWriter(), []
+    whole = log_writer_module._written
 
     def written(file: int, data: bytes) -> bytes:
         pieces.append(data)
         return whole(file, data)
 
-    monkeypatch.setattr(outlet_module, "_written", written)
+    monkeypatch.setattr(log_writer_module, "_written", written)
     with stderr_into_a_pipe() as pipe:
         for number in range(20):
-            outlet.write_soon(line(number, 100).encode())
+            log_writer.write_soon(line(number, 100).encode())
         assert read(pipe) == b""
         await asyncio.sleep(0)
-        outlet.write_soon(line(20).encode())
-        outlet.write(line(21))  # who cannot wait takes the others along
-        outlet.write_soon(line(22).encode())
-        logging.shutdown([lambda: logging.StreamHandler(outlet)])
+        log_writer.write_soon(line(20).encode())
+        log_writer.write(line(21))  # who cannot wait takes the others along
+        log_writer.write_soon(line(22).encode())
+        logging.shutdown([lambda: logging.StreamHandler(log_writer)])
         assert [json.loads(each)["number"] for each in read(pipe).splitlines()] == list(range(23))
     pieces = [piece for piece in pieces if piece]
     assert len(pieces) < 10
@@ -77,44 +77,44 @@ async def test_what_is_said_in_one_turn_of_the_loop_goes_out_in_few_pieces(monke
 
 
 def test_without_a_loop_nothing_waits() -> None:
-    outlet = Outlet()
+    log_writer = NonBlockingLogWriter()
     with stderr_into_a_pipe() as pipe:
-        outlet.write_soon(line(1).encode())
+        log_writer.write_soon(line(1).encode())
         assert read(pipe)
 
 
 def test_a_reader_who_went_away_is_no_fault() -> None:
-    outlet = Outlet()
+    log_writer = NonBlockingLogWriter()
     with stderr_into_a_pipe() as pipe:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, pipe)
         os.close(nothing)
-        outlet.write(line(1))
+        log_writer.write(line(1))
     with stderr_into_a_pipe() as pipe:
-        outlet.write(line(2))
+        log_writer.write(line(2))
         lost, last = map(json.loads, read(pipe).splitlines())
     assert (lost["lines"], last["number"]) == (1, 2)
 
 
 def test_what_the_collector_tells_in_the_middle_of_a_line_comes_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    outlet = Outlet()
-    whole = outlet_module._written
+    log_writer = NonBlockingLogWriter()
+    whole = log_writer_module._written
 
     def written(file: int, data: bytes) -> bytes:
         if b"1" in data:
-            outlet.write(line(2))
+            log_writer.write(line(2))
         return whole(file, data)
 
-    monkeypatch.setattr(outlet_module, "_written", written)
+    monkeypatch.setattr(log_writer_module, "_written", written)
     with stderr_into_a_pipe() as pipe:
-        outlet.write(line(1))
+        log_writer.write(line(1))
         assert [json.loads(each)["number"] for each in read(pipe).splitlines()] == [1, 2]
 
 
 def test_a_stderr_without_a_file_is_written_to_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     own = io.StringIO()
     monkeypatch.setattr(sys, "stderr", own)
-    Outlet().write("x\n")
+    NonBlockingLogWriter().write("x\n")
     assert own.getvalue() == "x\n"
     monkeypatch.setattr(sys, "stderr", None)
-    Outlet().write("x\n")
+    NonBlockingLogWriter().write("x\n")

@@ -29,7 +29,7 @@ _TUNNEL_HEAD_BYTES = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
 
 
-class Stop(NamedTuple):
+class HostPort(NamedTuple):
     """A server that is connected to."""
 
     host: str
@@ -53,9 +53,9 @@ class Origin(Struct, frozen=True):
         return bool(self.proxy) and not self.server.is_tls
 
     @property
-    def first_stop(self) -> Stop:
+    def first_hop(self) -> HostPort:
         """What is connected to: the proxy, or the server where there is none."""
-        return _parse_stop(self.proxy) if self.proxy else self.server
+        return _parse_host_port(self.proxy) if self.proxy else self.server
 
 
 def parse_origin(origin: str, *, uses_proxies: bool = True) -> Origin:
@@ -64,7 +64,7 @@ def parse_origin(origin: str, *, uses_proxies: bool = True) -> Origin:
     Raises:
         ValueError: it is no such thing, or its proxy is none.
     """
-    server, parts = _parse_stop(origin), urlsplit(origin)
+    server, parts = _parse_host_port(origin), urlsplit(origin)
     proxy = "" if not uses_proxies or proxy_bypass(parts.netloc) else proxies().get(parts.scheme, "")
     return Origin(server, parts.netloc.rpartition("@")[2], proxy)
 
@@ -80,7 +80,7 @@ def proxies() -> dict[str, str]:
         if scheme in _PORTS:
             found[scheme] = proxy if "://" in proxy else f"http://{proxy}"
             try:
-                _parse_stop(found[scheme])
+                _parse_host_port(found[scheme])
             except ValueError:
                 raise ValueError(f"the proxy for {scheme} is not reached by HTTP") from None
     return found
@@ -159,22 +159,22 @@ class Dialer:
 
     async def probe(self, origin: Origin, seconds: float) -> str:
         """Connect to the origin as calls do, TLS and proxy included, and hang up. Returns why it failed, or nothing."""
-        stop, server = origin.first_stop, origin.server
+        host_port, server = origin.first_hop, origin.server
         try:
             async with asyncio.timeout(seconds):
                 made = await self._connect(origin, _Look)
         except (OSError, UnicodeError) as error:
-            way = "" if stop is server else f" by {stop.host}:{stop.port}"
+            way = "" if host_port is server else f" by {host_port.host}:{host_port.port}"
             return f"cannot connect to {server.host}:{server.port}{way} ({type(error).__name__})"
         made.hang_up()
         return ""
 
     async def _connect(self, origin: Origin, make: Callable[[], Spoken]) -> Spoken:
         loop = asyncio.get_running_loop()
-        stop, server = origin.first_stop, origin.server
-        made = await self._socket(stop)
-        options = self._tls(stop) if stop.is_tls else {}
-        if stop is server or origin.is_forwarded:
+        host_port, server = origin.first_hop, origin.server
+        made = await self._socket(host_port)
+        options = self._tls(host_port) if host_port.is_tls else {}
+        if host_port is server or origin.is_forwarded:
             _, connection = await loop.create_connection(make, sock=made, **options)
             return connection
         transport, tunnel = await loop.create_connection(_Tunnel, sock=made, **options)
@@ -192,15 +192,15 @@ class Dialer:
         connection.connection_made(upgraded)
         return connection
 
-    def _tls(self, stop: Stop) -> dict[str, Any]:
+    def _tls(self, host_port: Stop) -> dict[str, Any]:
         return {
             "ssl": self._trust,
-            "server_hostname": stop.host,
+            "server_hostname": host_port.host,
             "ssl_shutdown_timeout": _GOODBYE_SECONDS,
         }
 
-    async def _socket(self, stop: Stop) -> socket.socket:
-        addresses = await self._resolve(stop.host, stop.port)
+    async def _socket(self, host_port: Stop) -> socket.socket:
+        addresses = await self._resolve(host_port.host, host_port.port)
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address that may be connected to")
         return await aiohappyeyeballs.start_connection(
@@ -267,11 +267,11 @@ class _Tunnel(asyncio.Protocol):
             self._answer.set_exception(ConnectionResetError("the proxy hung up"))
 
 
-def _parse_stop(url: str) -> Stop:
+def _parse_host_port(url: str) -> HostPort:
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("no URL of HTTP")
-    return Stop(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme == "https")
+    return HostPort(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme == "https")
 
 
 async def _ask(host: str, port: int) -> Addresses:

@@ -29,7 +29,7 @@ from app.execution.operations import openai
 from app.execution.operations.operation import Operation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
-from app.process.lazy import Once
+from app.process.lazy import Lazy
 from app.routing.planner import Target
 from app.wire import json, sse
 
@@ -116,7 +116,7 @@ async def _chat(pipeline: Pipeline, context: RequestContext) -> Answer:
     known_as = pipeline.planner.known_as(name)
     native_call = NativeCall(name, document)
 
-    @Once
+    @Lazy
     def prepared() -> tuple[ModelCall, ChatFacts]:
         request = validate(document, ChatRequest)
         facts = ChatFacts(

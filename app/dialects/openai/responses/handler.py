@@ -44,7 +44,7 @@ from app.execution.operations import openai
 from app.execution.operations.operation import Operation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
-from app.process.lazy import Once
+from app.process.lazy import Lazy
 from app.routing.planner import Target
 from app.storage.responses import ResponseStore
 from app.wire import json, sse
@@ -169,7 +169,7 @@ async def _create(shared: _Responses, context: RequestContext) -> Answer:
     is_sealed = request.store is not False or SEALED in (request.include or ())
     head = ids.new_id("resp_"), int(time.time()), known_as
 
-    @Once
+    @Lazy
     def validated() -> tuple[ResponseRequest, list[Item], list[Item]]:
         return validate(document, ResponseRequest), _items(sent, "input"), _items(earlier, KEPT)
 
