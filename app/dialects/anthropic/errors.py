@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from app.converse.model_errors import words_of_error, words_of_model
-from app.dialects.http.responses import JSON, Whole, retry_after
+from app.dialects.http.responses import JSON, CompleteResponse, retry_after
 from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -55,11 +55,11 @@ def error_body(error: GatewayError, request_id: str) -> bytes:
     return json.dumps({"type": "error", "error": detail, "request_id": request_id})
 
 
-def render_error(error: GatewayError, request_id: str) -> Whole:
+def render_error(error: GatewayError, request_id: str) -> CompleteResponse:
     """The whole answer for an error."""
     status = OVERLOADED if isinstance(error, Overloaded) else error.status
     headers = (*JSON, ("request-id", request_id), *retry_after(error))
-    return Whole(status, headers, error_body(error, request_id))
+    return CompleteResponse(status, headers, error_body(error, request_id))
 
 
 def error_of(document: dict[str, Any]) -> GatewayError:

@@ -21,7 +21,7 @@ from app.dialects.http.documents import is_streamed, name_of, read_object, valid
 from app.dialects.http.endpoint import MEANINGS, Endpoint, IngressLimits, error_responses
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, at_once, in_batches, understood
-from app.dialects.http.responses import JSON, Answer, Streamed, Whole
+from app.dialects.http.responses import JSON, Answer, StreamingResponse
 from app.dialects.http.token_counting import counted
 from app.execution.executor import Pipeline
 from app.execution.operations.operation import Operation
@@ -115,7 +115,7 @@ async def _create(pipeline: Pipeline, context: RequestContext) -> Answer:
         return to_call(validate(document, MessagesRequest), _betas(context, pipeline.betas))
 
     def whole(answer: dict[str, Any]) -> Answer:
-        return Whole(200, (*JSON, *answer_headers), json.dumps(answer))
+        return CompleteResponse(200, (*JSON, *answer_headers), json.dumps(answer))
 
     def complete_operation(target: Target) -> Operation[Answer]:
         if pipeline.takes_natively(target, FORMAT, with_schema=has_schema(document)):
@@ -134,7 +134,9 @@ async def _create(pipeline: Pipeline, context: RequestContext) -> Answer:
 
     def streamed(stream: NativeStream | EventStream, relay: Relay[Any]) -> Answer:
         finish = at_once(stream.finish)
-        return Streamed(200, (*SSE, *answer_headers), relay, in_batches(stream.from_event), finish, stream.fail, PING)
+        return StreamingResponse(
+            200, (*SSE, *answer_headers), relay, in_batches(stream.from_event), finish, stream.fail, PING
+        )
 
     context.record.streamed = is_streamed(document)
     return await pipeline.run(context, name, streaming_operation if context.record.streamed else complete_operation)
@@ -154,7 +156,7 @@ async def _count(pipeline: Pipeline, context: RequestContext) -> Answer:
 
     tokens, estimated = await counted(pipeline, context, name_of(document), operation_for, document)
     headers = (*JSON, ("request-id", context.record.request_id), *estimated)
-    return Whole(200, headers, json.dumps({"input_tokens": tokens}))
+    return CompleteResponse(200, headers, json.dumps({"input_tokens": tokens}))
 
 
 def _budget(document: dict[str, Any]) -> int:

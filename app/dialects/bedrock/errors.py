@@ -1,6 +1,6 @@
 """Errors as AWS's SDKs read them: Bedrock's own word for word, ours in its shape. Contracts 4.3 and 4.5."""
 
-from app.dialects.http.responses import Whole, retry_after
+from app.dialects.http.responses import CompleteResponse, retry_after
 from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -59,10 +59,10 @@ _CONNECTION = frozenset(
 )
 
 
-def render_error(error: GatewayError, request_id: str) -> Whole:
+def render_error(error: GatewayError, request_id: str) -> CompleteResponse:
     """The whole answer for an error."""
     if error.upstream is not None:
-        return Whole(error.upstream.status, end_to_end(error.upstream.headers), error.upstream.body)
+        return CompleteResponse(error.upstream.status, end_to_end(error.upstream.headers), error.upstream.body)
     name, status = _words(error)
     headers = (
         ("content-type", "application/json"),
@@ -70,7 +70,7 @@ def render_error(error: GatewayError, request_id: str) -> Whole:
         ("x-amzn-requestid", request_id),
         *retry_after(error),
     )
-    return Whole(status, headers, json.dumps({"message": error.message}))
+    return CompleteResponse(status, headers, json.dumps({"message": error.message}))
 
 
 # the members of botocore's ConverseStreamOutput; what is none of them is the failure of the stream

@@ -12,7 +12,7 @@ from app.converse.usage import Usage, tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.http.replies import at_once
-from app.dialects.http.responses import Answer, Streamed, Whole
+from app.dialects.http.responses import Answer, StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.execution.executor import Pipeline
 from app.execution.operations.operation import Forwarded, take_forwarded, take_forwarded_stream
@@ -57,7 +57,7 @@ async def forward(operation: Operation, pipeline: Pipeline, context: RequestCont
         forwarded = await pipeline.forward(context, request, name, ask, take_forwarded)
         record.usage, record.tier = told_by(operation, forwarded)
         record.tier = record.tier or wanted
-        return Whole(forwarded.status, end_to_end(forwarded.headers), forwarded.body)
+        return CompleteResponse(forwarded.status, end_to_end(forwarded.headers), forwarded.body)
     record.streamed = True
     stream = await pipeline.forward(context, request, name, ask, take_forwarded_stream(record))
     record.tier = tier_of_headers(stream.headers) or wanted
@@ -67,7 +67,7 @@ async def forward(operation: Operation, pipeline: Pipeline, context: RequestCont
         return exception_frame(error, is_invoked=is_invoked) if stream.tap.is_at_boundary else None
 
     headers = end_to_end(stream.headers)
-    return Streamed(stream.status, headers, stream.relay, lambda data: (data, None), at_once(bytes), fail)
+    return StreamingResponse(stream.status, headers, stream.relay, lambda data: (data, None), at_once(bytes), fail)
 
 
 def _check_path(operation: Operation, path: str) -> None:

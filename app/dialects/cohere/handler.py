@@ -9,7 +9,7 @@ from app.dialects.cohere.schema import DocumentIn, RerankError, RerankOut, Reran
 from app.dialects.http import identifiers as ids
 from app.dialects.http.documents import read_as, unknown_fields
 from app.dialects.http.endpoint import MEANINGS, Endpoint, Handler, IngressLimits, error_responses
-from app.dialects.http.responses import JSON, Answer, Whole, retry_after
+from app.dialects.http.responses import JSON, Answer, CompleteResponse, retry_after
 from app.errors import GatewayError
 from app.execution.executor import Pipeline
 from app.execution.request_context import RequestContext
@@ -63,11 +63,11 @@ def rerank_routes(pipeline: Pipeline, ingress_limits: IngressLimits) -> Sequence
     ]
 
 
-def render_error(error: GatewayError, _request_id: str) -> Whole:
+def render_error(error: GatewayError, _request_id: str) -> CompleteResponse:
     """The whole answer for an error: `{"message": …}`, which names the field that is wrong."""
     names_it = error.param is None or error.message.startswith(error.param)
     message = error.message if names_it else f"{error.param}: {error.message}"
-    return Whole(error.status, (*JSON, *retry_after(error)), json.dumps({"message": message}))
+    return CompleteResponse(error.status, (*JSON, *retry_after(error)), json.dumps({"message": message}))
 
 
 async def _rerank(pipeline: Pipeline, context: RequestContext, version: str) -> Answer:
@@ -80,4 +80,4 @@ async def _rerank(pipeline: Pipeline, context: RequestContext, version: str) -> 
         results = [{**each, "document": {"text": texts[each["index"]]}} for each in results]
     units = math.ceil(len(texts) / _SEARCH_UNIT)
     meta = {"api_version": {"version": version}, "billed_units": {"search_units": units}}
-    return Whole(200, JSON, json.dumps({"id": ids.new_id("rerank-"), "results": results, "meta": meta}))
+    return CompleteResponse(200, JSON, json.dumps({"id": ids.new_id("rerank-"), "results": results, "meta": meta}))

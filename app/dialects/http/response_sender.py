@@ -10,7 +10,7 @@ from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
 from app.dialects.http.request_body import CallerGone
-from app.dialects.http.responses import Answer, ErrorRenderer, Headers, Streamed, Whole
+from app.dialects.http.responses import Answer, ErrorRenderer, Headers, StreamingResponse
 from app.errors import AuthenticationFailed, GatewayError
 from app.observability.observer import RequestRecord
 from app.server.asgi_extensions import DISCONNECTED
@@ -70,14 +70,14 @@ class Sender(Struct):
     write: Callable[[bytes], bool] | None = None
     is_done: bool = False
     _is_started: bool = False
-    _stream: Streamed | None = None
+    _stream: StreamingResponse | None = None
     _last_sent: float = 0.0
     _is_sending: bool = False
     _kept: bytes = b""
 
     async def send_answer(self, answer: Answer) -> None:
         """Send an answer. What a stream raises comes out; then `send_error` ends it."""
-        if isinstance(answer, Whole):
+        if isinstance(answer, CompleteResponse):
             await self._send_whole(answer.status, answer.headers, answer.body)
         else:
             await self._send_stream(answer)
@@ -99,7 +99,7 @@ class Sender(Struct):
         await self._start(status, (*headers, ("content-length", str(len(body)))))
         await self._end(body)
 
-    async def _send_stream(self, answer: Streamed) -> None:
+    async def _send_stream(self, answer: StreamingResponse) -> None:
         with closing(answer.relay):
             # what fails before the first bytes have come still gets a status of its own
             is_over = await self._pour(answer, self._keep)
@@ -113,7 +113,7 @@ class Sender(Struct):
             self._note_sent()
         await self._end(last)
 
-    async def _pour(self, answer: Streamed, pass_on: Callable[[bytes], bool]) -> bool:
+    async def _pour(self, answer: StreamingResponse, pass_on: Callable[[bytes], bool]) -> bool:
         """Send what is heard by `pass_on`, until it says that this is enough for now; True once all has been sent.
 
         What makes no sense is raised behind what was good before it.
@@ -145,7 +145,7 @@ class Sender(Struct):
         self._note_sent()
         return self.write(data)
 
-    async def _begin(self, answer: Streamed) -> None:
+    async def _begin(self, answer: StreamingResponse) -> None:
         self._stream = answer
         await self._start(answer.status, answer.headers)
         self.record.mark_first_event()

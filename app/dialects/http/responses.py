@@ -13,7 +13,7 @@ Headers = tuple[tuple[str, str], ...]
 JSON: Headers = (("content-type", "application/json"),)
 
 
-class Whole(Struct, frozen=True):
+class CompleteResponse(Struct, frozen=True):
     """An answer in one piece."""
 
     status: int
@@ -33,7 +33,7 @@ class Heard(Protocol):
         ...
 
 
-class Streamed(Struct, frozen=True):
+class StreamingResponse(Struct, frozen=True):
     """An answer in pieces.
 
     relay: closed by whoever sends it. translate: the bytes of what is heard at once, and what makes no sense behind
@@ -51,8 +51,8 @@ class Streamed(Struct, frozen=True):
     idle: bytes = b""
 
 
-Answer = Whole | Streamed
-ErrorRenderer = Callable[[GatewayError, str], Whole]
+Answer = CompleteResponse | Streamed
+ErrorRenderer = Callable[[GatewayError, str], CompleteResponse]
 
 
 def retry_after(error: GatewayError) -> Headers:

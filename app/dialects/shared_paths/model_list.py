@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from app.bedrock.control_plane import ModelDirectory
 from app.dialects.anthropic.errors import render_error as render_for_anthropic
 from app.dialects.http.endpoint import Endpoint, IngressLimits
-from app.dialects.http.responses import JSON, Answer, Headers, Whole
+from app.dialects.http.responses import JSON, Answer, Headers
 from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS, ModelList, ModelOut
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
@@ -50,8 +50,12 @@ def model_routes(
     async def list_all(context: RequestContext) -> Answer:
         listed = await entries()
         if _is_anthropic(context.head):
-            return Whole(200, _headers(context), json.dumps(_page(listed, dict(parse_qsl(context.head.query)))))
-        return Whole(200, JSON, json.dumps({"object": "list", "data": [_openai_model(entry) for entry in listed]}))
+            return CompleteResponse(
+                200, _headers(context), json.dumps(_page(listed, dict(parse_qsl(context.head.query))))
+            )
+        return CompleteResponse(
+            200, JSON, json.dumps({"object": "list", "data": [_openai_model(entry) for entry in listed]})
+        )
 
     async def retrieve_one(context: RequestContext) -> Answer:
         wanted = context.params["model"]
@@ -60,7 +64,7 @@ def model_routes(
         found = next((entry for entry in listed if entry.id == wanted), None) or _called(wanted, default, listed)
         if found is None:
             raise ModelNotFound(f"the model {wanted!r} does not exist, or this account cannot call it", param="model")
-        return Whole(200, _headers(context), json.dumps(shape(found)))
+        return CompleteResponse(200, _headers(context), json.dumps(shape(found)))
 
     async def list_models() -> ModelList:
         """List the models and inference profiles that the account can call. With a header `anthropic-version` in

@@ -9,7 +9,6 @@ from app.converse.usage import Usage
 from app.dialects.bedrock.errors import exception_frame
 from app.dialects.bedrock.native import _forwarded_headers, forward, told_by
 from app.dialects.bedrock.operations import OPERATIONS
-from app.dialects.http.responses import Streamed
 from app.errors import GatewayError, InvalidRequest, NotFound, PermissionRefused, UpstreamTimeout
 from app.execution.operations.operation import Forwarded
 from app.governance.identity.authenticator import RequestHead
@@ -82,7 +81,7 @@ async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_as
     )
     made = replace(made, head=head, params={"modelId": "a.b"})
     forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(answer)), made)
-    if isinstance(forwarded, Streamed):
+    if isinstance(forwarded, StreamingResponse):
         assert [piece async for piece in pieces_of(forwarded.relay)]
     assert made.record.tier == tier
 
@@ -108,7 +107,7 @@ async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
     head = RequestHead("POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", ())
     made = replace(context(), head=head, params={"modelId": "a.b"}, body=asked)
     forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(Response(200, [answer]))), made)
-    if isinstance(forwarded, Streamed):
+    if isinstance(forwarded, StreamingResponse):
         assert [piece async for piece in pieces_of(forwarded.relay)]
     assert made.record.tier == tier
 

@@ -7,7 +7,6 @@ import pytest
 
 from app.dialects.http.replies import at_once
 from app.dialects.http.response_sender import Sender
-from app.dialects.http.responses import Streamed
 from app.dialects.openai.common.errors import render_error
 from app.errors import GatewayError, UpstreamFailed
 from app.observability.observer import RequestRecord
@@ -58,8 +57,8 @@ def translate(batch: bytes) -> tuple[bytes, GatewayError | None]:
     return said, UpstreamFailed("no sense") if bad else None
 
 
-def streamed(heard: Heard, last: bytes = b"last") -> Streamed:
-    return Streamed(200, (), heard, translate, at_once(lambda: last), lambda error: error.kind.encode())
+def streamed(heard: Heard, last: bytes = b"last") -> StreamingResponse:
+    return StreamingResponse(200, (), heard, translate, at_once(lambda: last), lambda error: error.kind.encode())
 
 
 async def sent(server: Server, heard: Heard, *, writes: bool = True) -> list[Any]:

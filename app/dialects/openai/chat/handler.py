@@ -13,7 +13,7 @@ from app.dialects.http.documents import is_streamed, name_of, read_object, valid
 from app.dialects.http.endpoint import Endpoint, IngressLimits
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, at_once, in_batches, understood
-from app.dialects.http.responses import JSON, Answer, Streamed, Whole
+from app.dialects.http.responses import JSON, Answer, StreamingResponse
 from app.dialects.openai.chat import native
 from app.dialects.openai.chat.request import to_call
 from app.dialects.openai.chat.response import from_reply
@@ -129,7 +129,7 @@ async def _chat(pipeline: Pipeline, context: RequestContext) -> Answer:
         return to_call(request), facts
 
     def whole(answer: dict[str, Any]) -> Answer:
-        return Whole(200, JSON, json.dumps(answer))
+        return CompleteResponse(200, JSON, json.dumps(answer))
 
     def complete_operation(target: Target) -> Operation[Answer]:
         if pipeline.takes_natively(target, FORMAT):
@@ -150,7 +150,9 @@ async def _chat(pipeline: Pipeline, context: RequestContext) -> Answer:
     def streamed(
         stream: native.NativeChunks | ChunkStream, translate: Callable[[Any], bytes], relay: Relay[Any]
     ) -> Answer:
-        return Streamed(200, SSE, relay, in_batches(translate), at_once(stream.finish), stream.fail, sse.COMMENT)
+        return StreamingResponse(
+            200, SSE, relay, in_batches(translate), at_once(stream.finish), stream.fail, sse.COMMENT
+        )
 
     context.record.streamed = is_streamed(document)
     return await pipeline.run(context, name, streaming_operation if context.record.streamed else complete_operation)

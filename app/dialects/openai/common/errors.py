@@ -1,6 +1,6 @@
 """Errors as OpenAI's clients read them. Contracts 1.4 and 5.6."""
 
-from app.dialects.http.responses import JSON, Whole, retry_after
+from app.dialects.http.responses import JSON, CompleteResponse, retry_after
 from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -56,6 +56,6 @@ def error_body(error: GatewayError) -> bytes:
     return json.dumps({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}})
 
 
-def render_error(error: GatewayError, _request_id: str) -> Whole:
+def render_error(error: GatewayError, _request_id: str) -> CompleteResponse:
     """The whole answer for an error."""
-    return Whole(error.status, (*JSON, *retry_after(error)), error_body(error))
+    return CompleteResponse(error.status, (*JSON, *retry_after(error)), error_body(error))

@@ -8,7 +8,7 @@ from typing import Any
 from app.adaptation.embeddings import EmbeddingCall
 from app.dialects.http.documents import read_as, unknown_fields
 from app.dialects.http.endpoint import Endpoint, IngressLimits
-from app.dialects.http.responses import JSON, Answer, Whole
+from app.dialects.http.responses import JSON, Answer
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
 from app.dialects.openai.embeddings.schema import EmbeddingList, EmbeddingRequest
@@ -77,7 +77,7 @@ async def _embed(pipeline: Pipeline, context: RequestContext, default_model: str
     usage = context.record.usage
     tokens = usage.input if usage is not None else 0
     encode = _as_base64 if request.encoding_format == "base64" else list
-    return Whole(
+    return CompleteResponse(
         200,
         JSON,
         json.dumps(

@@ -16,7 +16,7 @@ from app.dialects.http.documents import read_object, validate
 from app.dialects.http.endpoint import Endpoint, Handler, IngressLimits
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, in_batches, understood
-from app.dialects.http.responses import JSON, Answer, Streamed, Whole
+from app.dialects.http.responses import JSON, Answer, StreamingResponse
 from app.dialects.http.token_counting import Uncounted, counted
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
@@ -85,20 +85,20 @@ def response_routes(
         response = await KeptResponses(store, context).response(wanted)
         if response is None:
             raise _unknown(wanted)
-        return Whole(200, JSON, json.dumps(response))
+        return CompleteResponse(200, JSON, json.dumps(response))
 
     async def delete(context: RequestContext) -> Answer:
         wanted = context.params["response_id"]
         if not await KeptResponses(store, context).forget(wanted):
             raise _unknown(wanted)
-        return Whole(200, JSON, json.dumps({"id": wanted, "object": "response", "deleted": True}))
+        return CompleteResponse(200, JSON, json.dumps({"id": wanted, "object": "response", "deleted": True}))
 
     async def list_items(context: RequestContext) -> Answer:
         wanted = context.params["response_id"]
         items = await KeptResponses(store, context).led_to(wanted)
         if items is None:
             raise _unknown(wanted)
-        return Whole(200, JSON, json.dumps(page_of(items, wanted, context.head.query)))
+        return CompleteResponse(200, JSON, json.dumps(page_of(items, wanted, context.head.query)))
 
     async def count(context: RequestContext) -> Answer:
         return await _count(shared, context)
@@ -213,11 +213,11 @@ async def _create(shared: _Responses, context: RequestContext) -> Answer:
             # whoever reads the end of an answer may refer to it at once
             return stream.last(await kept.keep(response, [*earlier, *sent]))
 
-        return Streamed(200, SSE, relay, in_batches(translate), finish, stream.fail, sse.COMMENT)
+        return StreamingResponse(200, SSE, relay, in_batches(translate), finish, stream.fail, sse.COMMENT)
 
     if not request.stream:
         response = await pipeline.run(context, request.model, complete_operation)
-        return Whole(200, JSON, json.dumps(await kept.keep(response, [*earlier, *sent])))
+        return CompleteResponse(200, JSON, json.dumps(await kept.keep(response, [*earlier, *sent])))
     context.record.streamed = True
     return await pipeline.run(context, request.model, streaming_operation)
 
@@ -240,7 +240,9 @@ async def _count(shared: _Responses, context: RequestContext) -> Answer:
 
     whole = {**document, "input": [*earlier, *sent]}
     tokens, estimated = await counted(shared.pipeline, context, request.model, operation_for, whole)
-    return Whole(200, (*JSON, *estimated), json.dumps({"object": "response.input_tokens", "input_tokens": tokens}))
+    return CompleteResponse(
+        200, (*JSON, *estimated), json.dumps({"object": "response.input_tokens", "input_tokens": tokens})
+    )
 
 
 def _ended(translator: ResponseStream | NativeResponseStream) -> dict[str, Any]:
