@@ -74,7 +74,7 @@ def create_app(
             *model_routes(gateway.directory, gateway.pipeline.planner, gateway.ingress_limits, prefix),
         ]
     application.router.routes += [
-        *response_routes(gateway.pipeline, gateway.ingress_limits, gateway.responses, settings.sealing_secrets()),
+        *response_routes(gateway.pipeline, gateway.ingress_limits, gateway.responses, settings.signing_secrets()),
         *rerank_routes(gateway.pipeline, gateway.ingress_limits),
         *message_routes(gateway.pipeline, gateway.ingress_limits),
         *bedrock_routes(gateway.pipeline, gateway.ingress_limits),

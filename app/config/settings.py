@@ -337,7 +337,7 @@ class Settings(BaseSettings):
         """The names of NATIVE_SURFACES."""
         return frozenset(self.native_surfaces.split(",")) - {"none"}
 
-    def sealing_secrets(self) -> Callable[[str], bytes]:
+    def signing_secrets(self) -> Callable[[str], bytes]:
         """What signs the thoughts of a caller, by name: the same wherever its key is, whoever else has one; without
         keys, of one start."""
         if self.seal_secret:

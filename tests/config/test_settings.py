@@ -269,7 +269,7 @@ def test_where_answers_are_kept_must_be_a_place_for_files(monkeypatch: pytest.Mo
 
 def test_what_seals_a_caller_s_thoughts_is_its_own_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def secret(caller: str = "team", **changes: str) -> bytes:
-        return load(monkeypatch, tmp_path, **changes).sealing_secrets()(caller)
+        return load(monkeypatch, tmp_path, **changes).signing_secrets()(caller)
 
     assert secret() == secret(API_KEYS="other=another-secret,team=s3cret")
     assert secret() != secret(API_KEYS="team=another-secret")

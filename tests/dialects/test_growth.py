@@ -21,7 +21,7 @@ from app.dialects.openai.chat.response import from_reply as to_completion
 from app.dialects.openai.chat.response_context import ChatFacts
 from app.dialects.openai.chat.stream import ChunkStream
 from app.dialects.openai.responses.native import to_native
-from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.response import from_reply as to_response
 from app.dialects.openai.responses.response_context import ResponseFacts
 from app.dialects.openai.responses.schema_in import ResponseRequest
@@ -32,7 +32,7 @@ from app.governance.guardrail import Guardrail
 from app.models.capabilities import Capabilities
 from app.wire import json
 
-SEAL = Seal(b"secret", "ada", "m")
+SEAL = ReasoningSigner(b"secret", "ada", "m")
 DOCUMENT = {"document": {"format": "txt", "name": "a", "source": {"bytes": "YQ=="}}}
 CITATION = {"title": "t", "location": {"web": {"url": "https://a.example"}}}
 LONG = "x" * 400

@@ -95,8 +95,8 @@ def test_a_stateless_caller_carries_the_thoughts(client: openai.OpenAI, records:
     else:
         first = client.responses.create(input=history, **options)
     assert [item.type for item in first.output] == ["reasoning", "message", "function_call"]
-    sealed = first.output[0].encrypted_content
-    assert sealed
+    signed = first.output[0].encrypted_content
+    assert signed
     history += [item.to_dict() for item in first.output]
     for item in history:
         item.pop("parsed_arguments", None)
@@ -108,7 +108,7 @@ def test_a_stateless_caller_carries_the_thoughts(client: openai.OpenAI, records:
     assert "rain" in answer.parse().output_text
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(first.id)
-    history[2]["encrypted_content"] = sealed[:-8] + "AAAAAAA="
+    history[2]["encrypted_content"] = signed[:-8] + "AAAAAAA="
     tampered = client.responses.with_raw_response.create(input=history, **options)
     assert "input[2].encrypted_content" in tampered.headers["x-outcrop-ignored"]
 

@@ -107,7 +107,7 @@ def test_a_loop_of_calls_with_thoughts_that_come_back_byte_equal(client: openai.
         calls = [item for item in answer.output if item.type == "function_call"]
         if turn == 0:
             assert len(thoughts) == 1
-            sealed: Any = thoughts[0].encrypted_content
+            signed: Any = thoughts[0].encrypted_content
         assert bool(calls) == (turn != 1)
         for call in calls:
             ids.append(call.call_id)
@@ -118,7 +118,7 @@ def test_a_loop_of_calls_with_thoughts_that_come_back_byte_equal(client: openai.
     assert all(call_id.startswith("call_0_") for call_id in ids)
     sent = [item["encrypted_content"] for item in seen.exchanges[-1].body["input"] if item.get("type") == "reasoning"]
     assert sent[0].startswith("rsn_")
-    assert sealed.startswith("oc1.")
+    assert signed.startswith("oc1.")
     # what reached Bedrock is what Bedrock gave out, and the embedded one checked that it is unchanged
     assert sent[0] == encrypt(json.loads(_inside(sent[0])))
 

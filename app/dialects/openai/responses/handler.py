@@ -29,8 +29,8 @@ from app.dialects.openai.responses.native import (
     to_native,
     usage_of,
 )
-from app.dialects.openai.responses.reasoning_signer import Seal
-from app.dialects.openai.responses.request import KEPT, SEALED, refuse, to_call
+from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
+from app.dialects.openai.responses.request import KEPT, SIGNED, refuse, to_call
 from app.dialects.openai.responses.response import from_reply
 from app.dialects.openai.responses.response_context import ResponseFacts
 from app.dialects.openai.responses.schema_in import Item, ResponseHead, ResponseRequest, is_reference
@@ -64,9 +64,9 @@ class _Responses(Struct, frozen=True):
     store: ResponseStore
     secret_of: Callable[[str], bytes]
 
-    def seal(self, context: RequestContext, target: Target) -> Seal:
+    def signer(self, context: RequestContext, target: Target) -> ReasoningSigner:
         """What seals a caller's thoughts of a target's model."""
-        return Seal(self.secret_of(context.caller.name), context.caller.name, target.known.base)
+        return ReasoningSigner(self.secret_of(context.caller.name), context.caller.name, target.known.base)
 
 
 def response_routes(
@@ -166,41 +166,41 @@ async def _create(shared: _Responses, context: RequestContext) -> Answer:
     items = [*((KEPT, item) for item in earlier), *((f"input[{index}]", item) for index, item in enumerate(sent))]
     known_as = pipeline.planner.known_as(request.model)
     # what is kept must hold its thoughts, so that the conversation can go on from it
-    is_sealed = request.store is not False or SEALED in (request.include or ())
+    is_signed = request.store is not False or SIGNED in (request.include or ())
     head = ids.new_id("resp_"), int(time.time()), known_as
 
     @Lazy
     def validated() -> tuple[ResponseRequest, list[Item], list[Item]]:
         return validate(document, ResponseRequest), _items(sent, "input"), _items(earlier, KEPT)
 
-    def translated(seal: Seal) -> tuple[ModelCall, ResponseFacts]:
+    def translated(signer: ReasoningSigner) -> tuple[ModelCall, ResponseFacts]:
         whole, now, before = validated()
         names = custom_names(whole), namespaces(whole)
-        facts = ResponseFacts(*head, whole, document, seal if is_sealed else None, *names)
-        return to_call(whole, seal, now, before), facts
+        facts = ResponseFacts(*head, whole, document, signer if is_signed else None, *names)
+        return to_call(whole, signer, now, before), facts
 
-    def as_it_is(seal: Seal) -> tuple[NativeCall, NativeFacts, list[str]]:
-        body, spaces, paths, ignored = to_native(document, items, seal)
-        call = NativeCall(request.model, body, keep_thoughts=is_sealed, tool_paths=paths)
-        return call, NativeFacts(known_as, document, seal, spaces, request.store is not False), ignored
+    def as_it_is(signer: ReasoningSigner) -> tuple[NativeCall, NativeFacts, list[str]]:
+        body, spaces, paths, ignored = to_native(document, items, signer)
+        call = NativeCall(request.model, body, keep_thoughts=is_signed, tool_paths=paths)
+        return call, NativeFacts(known_as, document, signer, spaces, request.store is not False), ignored
 
     def complete_operation(target: Target) -> Operation[dict[str, Any]]:
-        seal = shared.seal(context, target)
+        signer = shared.signer(context, target)
         if not pipeline.takes_natively(target, FORMAT):
-            call, facts = translated(seal)
+            call, facts = translated(signer)
             return pipeline.converse(context, call, target).then(understood(lambda reply: from_reply(reply, facts)))
-        native_call, native_facts, ignored = as_it_is(seal)
+        native_call, native_facts, ignored = as_it_is(signer)
         operation = openai.ask(context, FORMAT, native_call, target, usage_of)
         return operation.noting(ignored).then(understood(lambda answered: from_document(answered, native_facts)))
 
     def streaming_operation(target: Target) -> Operation[Answer]:
-        seal = shared.seal(context, target)
+        signer = shared.signer(context, target)
         if not pipeline.takes_natively(target, FORMAT):
-            call, facts = translated(seal)
+            call, facts = translated(signer)
             made = ResponseStream(facts)
             events = pipeline.converse_stream(context, call, target)
             return events.then(partial(streamed, made, made.from_event))
-        native_call, native_facts, ignored = as_it_is(seal)
+        native_call, native_facts, ignored = as_it_is(signer)
         passing = NativeResponseStream(native_facts)
         operation = openai.ask_for_stream(context, FORMAT, native_call, target, usage_of, LAST)
         return operation.noting(ignored).then(partial(streamed, passing, passing.from_document))
@@ -236,7 +236,7 @@ async def _count(shared: _Responses, context: RequestContext) -> Answer:
             # CountTokens takes bodies of Converse and InvokeModel; and what crosses as it came may fit neither
             raise Uncounted("tokens of this format are not counted")
         whole, now, before = validate(document, ResponseRequest), _items(sent, "input"), _items(earlier, KEPT)
-        return shared.pipeline.count(to_call(whole, shared.seal(context, target), now, before), target)
+        return shared.pipeline.count(to_call(whole, shared.signer(context, target), now, before), target)
 
     whole = {**document, "input": [*earlier, *sent]}
     tokens, estimated = await counted(shared.pipeline, context, request.model, operation_for, whole)

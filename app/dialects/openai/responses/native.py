@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from app.converse.usage import Usage
 from app.dialects.openai.common.errors import words_of
-from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.tools import Choosing, Namespaces, flat_name
 from app.errors import GatewayError, InvalidRequest, UpstreamFailed
 from app.wire import json
@@ -29,7 +29,7 @@ _ELSEWHERE = frozenset({"background", "model", "previous_response_id", "store"})
 _KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 _REPEATING = re.compile(r"call_[0-9]+\Z")
 _MAX_CALL_ID = 64
-_SEALED = "encryptedContent"
+_SIGNED = "encryptedContent"
 
 
 class NativeFacts(Struct, frozen=True):
@@ -41,7 +41,7 @@ class NativeFacts(Struct, frozen=True):
 
     model: str
     document: dict[str, Any]
-    seal: Seal
+    signer: ReasoningSigner
     namespaces: Namespaces = field(default_factory=dict)
     is_kept: bool = True
 
@@ -65,8 +65,8 @@ class NativeFacts(Struct, frozen=True):
             namespace, name = self.namespaces.get(text_in(item, "name"), (None, ""))
             return item if namespace is None else {**item, "name": name, "namespace": namespace}
         if item.get("type") == "reasoning" and item.get("encrypted_content"):
-            thought: Any = {_SEALED: item["encrypted_content"]}
-            return {**item, "encrypted_content": self.seal.close(thought)}
+            thought: Any = {_SIGNED: item["encrypted_content"]}
+            return {**item, "encrypted_content": self.signer.close(thought)}
         return item
 
 
@@ -77,7 +77,7 @@ def _unique(call_id: Any, item_id: Any) -> Any:
 
 
 def to_native(
-    document: dict[str, Any], items: Sequence[tuple[str, Any]], seal: Seal
+    document: dict[str, Any], items: Sequence[tuple[str, Any]], signer: ReasoningSigner
 ) -> tuple[dict[str, Any], Namespaces, list[str], list[str]]:
     """The body that Bedrock gets, the namespaces of its tools, the path of each tool, and those of what is left out.
 
@@ -91,7 +91,7 @@ def to_native(
     body["store"] = False
     ignored: list[str] = []
     answered = {text_in(item, "call_id") for _, item in items if isinstance(item, dict) and "output" in item}
-    body["input"] = [made for path, item in items for made in _item(item, path, seal, answered, ignored)]
+    body["input"] = [made for path, item in items for made in _item(item, path, signer, answered, ignored)]
     namespaces: Namespaces = {}
     paths: list[str] = []
     if isinstance(document.get("tools"), list):
@@ -113,16 +113,16 @@ def to_native(
     return body, namespaces, paths, ignored
 
 
-def _item(item: Any, path: str, seal: Seal, answered: set[str], ignored: list[str]) -> Iterator[Any]:
+def _item(item: Any, path: str, signer: ReasoningSigner, answered: set[str], ignored: list[str]) -> Iterator[Any]:
     if not isinstance(item, dict):
         yield item
         return
     # what SDKs dump of an answer is full of members that are nothing
     item = {name: value for name, value in item.items() if value is not None}
     if item.get("type") == "reasoning" and item.get("encrypted_content"):
-        opened: Any = seal.open(str(item["encrypted_content"])) or {}
-        if _SEALED in opened:
-            yield {**item, "encrypted_content": opened[_SEALED]}
+        opened: Any = signer.open(str(item["encrypted_content"])) or {}
+        if _SIGNED in opened:
+            yield {**item, "encrypted_content": opened[_SIGNED]}
             return
         ignored.append(f"{path}.encrypted_content")
         if item.get("content"):

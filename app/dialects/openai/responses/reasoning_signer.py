@@ -14,7 +14,7 @@ from app.wire import json
 _VERSION = "oc1"
 
 
-class Seal:
+class ReasoningSigner:
     """Makes and reads `encrypted_content` for one caller and one model.
 
     Args:
@@ -29,9 +29,9 @@ class Seal:
         payload = json.dumps(block)
         return f"{_VERSION}.{_text(payload)}.{_text(hmac.digest(self._key, payload, 'sha256'))}"
 
-    def open(self, sealed: str) -> ReasoningContentBlock | None:
+    def open(self, signed: str) -> ReasoningContentBlock | None:
         """The thought inside, or None where it was not sealed here, for this caller and this model."""
-        version, _, rest = sealed.partition(".")
+        version, _, rest = signed.partition(".")
         payload, _, signature = rest.partition(".")
         if version != _VERSION:
             return None

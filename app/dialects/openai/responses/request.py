@@ -11,7 +11,7 @@ from app.dialects.http.documents import unknown_fields
 from app.dialects.openai.common import media as openai_media
 from app.dialects.openai.common.cache import cache_point, cache_points_last
 from app.dialects.openai.common.tools import custom_use, function_use
-from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.response_context import IMAGE
 from app.dialects.openai.responses.schema_in import (
     CustomCallItem,
@@ -32,7 +32,7 @@ from app.errors import InvalidRequest
 from app.wire import json
 
 KEPT = "previous_response_id"
-SEALED = "reasoning.encrypted_content"
+SIGNED = "reasoning.encrypted_content"
 _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 _NAMES: dict[str, tuple[str, ...]] = {
     "messages": ("input",),
@@ -44,7 +44,9 @@ _DEFAULTS = {"truncation": "disabled"}
 _OF_ANSWERS = frozenset({"id", "status", "annotations", "logprobs", "summary", "phase"})
 
 
-def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier: Sequence[Item] = ()) -> ModelCall:
+def to_call(
+    request: ResponseRequest, signer: ReasoningSigner, sent: Sequence[Item], earlier: Sequence[Item] = ()
+) -> ModelCall:
     """The call that a request asks for.
 
     Args:
@@ -65,7 +67,7 @@ def to_call(request: ResponseRequest, seal: Seal, sent: Sequence[Item], earlier:
         if isinstance(item, FunctionCallItem | CustomCallItem) and _is_cut_off(item, answered):
             ignored.append(path)
         else:
-            _add(item, path, body, system, seal, ignored)
+            _add(item, path, body, system, signer, ignored)
     if not body["messages"] and not system:
         raise InvalidRequest("must hold a message", param="input")
     if system:
@@ -125,11 +127,13 @@ def _ignored(request: ResponseRequest) -> Iterator[str]:
         is_of_an_answer = path.startswith("input[") and name in _OF_ANSWERS
         if value not in ([], {}, None, _DEFAULTS.get(path)) and not is_of_an_answer:
             yield path
-    if any(wanted != SEALED for wanted in request.include or ()):
+    if any(wanted != SIGNED for wanted in request.include or ()):
         yield "include"
 
 
-def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: Seal, ignored: list[str]) -> None:
+def _add(
+    item: Item, path: str, body: ConverseRequest, system: list[Any], signer: ReasoningSigner, ignored: list[str]
+) -> None:
     messages = body["messages"]
     match item:
         case MessageItem(role="system" | "developer"):
@@ -154,7 +158,7 @@ def _add(item: Item, path: str, body: ConverseRequest, system: list[Any], seal: 
             content, points = cache_points_last(_blocks(item.output, path, "output"))
             _append_result(messages, [{"toolResult": {"toolUseId": item.call_id, "content": content}}, *points])
         case ReasoningItem():
-            thought = seal.open(item.encrypted_content) if item.encrypted_content else None
+            thought = signer.open(item.encrypted_content) if item.encrypted_content else None
             # one that another mode sealed holds nothing of Converse's
             if thought is not None and thought.keys() & {"reasoningText", "redactedContent"}:
                 messages.append({"role": "assistant", "content": [{"reasoningContent": thought}]})

@@ -10,7 +10,7 @@ from app.converse.request import ServiceTier
 from app.converse.usage import Usage
 from app.dialects.http import identifiers as ids
 from app.dialects.openai.common.tools import custom_input
-from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.schema_in import ResponseRequest
 
 # why an answer is not complete, by Converse's stop reason
@@ -37,7 +37,7 @@ class ResponseFacts(Struct, frozen=True):
     model: str
     request: ResponseRequest
     echo: Mapping[str, Any] = field(default_factory=dict)
-    seal: Seal | None = None
+    signer: ReasoningSigner | None = None
     custom_tools: frozenset[str] = frozenset()
     namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -87,7 +87,7 @@ class ResponseFacts(Struct, frozen=True):
         text = thought.get("reasoningText", {}).get("text", "")
         summary = [{"type": "summary_text", "text": text}] if text else []
         item = {"id": item_id, "type": "reasoning", "summary": summary}
-        return item if self.seal is None else {**item, "encrypted_content": self.seal.close(thought)}
+        return item if self.signer is None else {**item, "encrypted_content": self.signer.close(thought)}
 
     def call_item(self, item_id: str, call_id: str, name: str, arguments: str, status: str) -> dict[str, Any]:
         """A call, under the name that the caller gave the tool."""

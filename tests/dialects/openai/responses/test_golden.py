@@ -21,8 +21,8 @@ from pydantic import TypeAdapter
 
 from app.converse.fold import unfold
 from app.dialects.http.documents import validate
-from app.dialects.openai.responses.reasoning_signer import Seal
-from app.dialects.openai.responses.request import SEALED, to_call
+from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
+from app.dialects.openai.responses.request import SIGNED, to_call
 from app.dialects.openai.responses.response import from_reply
 from app.dialects.openai.responses.response_context import ResponseFacts
 from app.dialects.openai.responses.schema_in import ResponseRequest
@@ -35,7 +35,7 @@ from tests.dialects.validation import assert_adapted_for_every_family
 
 HERE = Path(__file__).parent / "golden"
 CASES = sorted(path.name for path in HERE.iterdir())
-SEAL = Seal(b"golden", "ada", "the.model")
+SEAL = ReasoningSigner(b"golden", "ada", "the.model")
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
@@ -63,14 +63,14 @@ def described_call(case: str) -> Any:
 
 def facts_of(case: str) -> ResponseFacts:
     request = request_of(case)
-    is_sealed = request.store is not False or SEALED in (request.include or ())
+    is_signed = request.store is not False or SIGNED in (request.include or ())
     return ResponseFacts(
         "resp_1",
         1764000000,
         request.model or "the-default",
         request,
         read(case, "request.json"),
-        SEAL if is_sealed else None,
+        SEAL if is_signed else None,
         custom_names(request),
         namespaces(request),
     )

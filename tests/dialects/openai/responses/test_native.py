@@ -17,12 +17,12 @@ from app.dialects.openai.responses.native import (
     to_native,
     usage_of,
 )
-from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.errors import InvalidRequest, UpstreamFailed
 from app.models.capabilities import Capabilities
 from tests.dialects.streams import joined
 
-SEAL = Seal(b"secret", "ada", "openai.gpt-5.5")
+SEAL = ReasoningSigner(b"secret", "ada", "openai.gpt-5.5")
 SKY: Any = {
     "type": "namespace",
     "name": "sky",
@@ -50,10 +50,10 @@ def test_what_is_not_ours_crosses_as_it_came() -> None:
 
 
 def test_thoughts_are_opened_and_others_are_left_out() -> None:
-    sealed = SEAL.close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
-    theirs = Seal(b"secret", "eve", "openai.gpt-5.5").close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
+    signed = SEAL.close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
+    theirs = ReasoningSigner(b"secret", "eve", "openai.gpt-5.5").close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
     of_converse = SEAL.close({"reasoningText": {"text": "hm"}})
-    items = [{"type": "reasoning", "encrypted_content": text} for text in (sealed, theirs, "rsn_raw", of_converse)]
+    items = [{"type": "reasoning", "encrypted_content": text} for text in (signed, theirs, "rsn_raw", of_converse)]
     plain = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}
     body, _, ignored = native([*items, {**plain, "encrypted_content": "foreign"}])
     assert body["input"] == [{"type": "reasoning", "encrypted_content": "rsn_1"}, plain]

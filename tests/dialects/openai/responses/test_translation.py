@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from app.converse.fold import unfold
 from app.converse.well_formed import WellFormed
 from app.dialects.http.documents import validate
-from app.dialects.openai.responses.reasoning_signer import Seal
+from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.request import to_call
 from app.dialects.openai.responses.response import from_reply
 from app.dialects.openai.responses.response_context import ResponseFacts
@@ -25,7 +25,7 @@ from app.errors import ContextTooLong, InvalidRequest, RateLimited, UpstreamFail
 from app.wire import json
 from tests.dialects.streams import joined
 
-SEAL = Seal(b"secret", "tests", "scripted.echo")
+SEAL = ReasoningSigner(b"secret", "tests", "scripted.echo")
 FUNCTION = {"type": "function", "name": "f"}
 CUSTOM = {"type": "custom", "name": "patch", "description": "Free text"}
 CLOCK: Any = {
@@ -54,9 +54,9 @@ def user(*parts: Any) -> Any:
     return {"input": [{"role": "user", "content": list(parts)}]}
 
 
-def facts(seal: Seal | None = SEAL, **body: Any) -> ResponseFacts:
+def facts(signer: ReasoningSigner | None = SEAL, **body: Any) -> ResponseFacts:
     request = validate({"input": "x", **body}, ResponseRequest)
-    return ResponseFacts("resp_1", 1, "m", request, body, seal, custom_names(request), namespaces(request))
+    return ResponseFacts("resp_1", 1, "m", request, body, signer, custom_names(request), namespaces(request))
 
 
 def reply(*content: Any, stop: str = "end_turn") -> Any:
@@ -306,23 +306,27 @@ def test_tools_and_the_choice_among_them(choice: Any, expected: Any, names: list
 @pytest.mark.parametrize("thought", [THOUGHT, REDACTED])
 def test_a_sealed_thought_comes_back_as_it_was(thought: Any) -> None:
     assert SEAL.open(SEAL.close(thought)) == thought
-    assert Seal(b"secret", "tests", "scripted.echo").open(SEAL.close(thought)) == thought
+    assert ReasoningSigner(b"secret", "tests", "scripted.echo").open(SEAL.close(thought)) == thought
 
 
 @pytest.mark.parametrize(
     "other",
-    [Seal(b"other", "tests", "scripted.echo"), Seal(b"secret", "x", "scripted.echo"), Seal(b"secret", "tests", "y")],
+    [
+        ReasoningSigner(b"other", "tests", "scripted.echo"),
+        ReasoningSigner(b"secret", "x", "scripted.echo"),
+        ReasoningSigner(b"secret", "tests", "y"),
+    ],
 )
-def test_a_thought_of_another_deployment_caller_or_model_stays_shut(other: Seal) -> None:
+def test_a_thought_of_another_deployment_caller_or_model_stays_shut(other: ReasoningSigner) -> None:
     assert other.open(SEAL.close(THOUGHT)) is None
 
 
 @given(st.data())
 def test_a_seal_that_was_touched_stays_shut(data: st.DataObject) -> None:
-    sealed = SEAL.close(THOUGHT)
-    index = data.draw(st.integers(0, len(sealed) - 1))
-    letter = data.draw(st.characters().filter(lambda each: each != sealed[index]))
-    opened = SEAL.open(sealed[:index] + letter + sealed[index + 1 :])
+    signed = SEAL.close(THOUGHT)
+    index = data.draw(st.integers(0, len(signed) - 1))
+    letter = data.draw(st.characters().filter(lambda each: each != signed[index]))
+    opened = SEAL.open(signed[:index] + letter + signed[index + 1 :])
     # base64 has letters whose last bits mean nothing
     assert opened is None or opened == THOUGHT
 
