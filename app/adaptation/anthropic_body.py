@@ -18,7 +18,7 @@ from app.wire.documents import listed, text_in
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 _FORCED = ("any", "tool")
-THOUGHTS = ("thinking", "redacted_thinking")
+REASONING = ("thinking", "redacted_thinking")
 # Anthropic's own, where nobody names one
 _EFFORT = "high"
 
@@ -117,7 +117,7 @@ def _fit_choice(adapted: AdaptedBody) -> None:
     body, capabilities = adapted.body, adapted.capabilities
     choice: Any = body["tool_choice"]
     if capabilities.tool_choices.issuperset(_FORCED):
-        if capabilities.thinks_unasked == "yes" and not capabilities.forced_with_thoughts and "thinking" not in body:
+        if capabilities.thinks_unasked == "yes" and not capabilities.forced_with_reasoning and "thinking" not in body:
             body["thinking"] = {"type": "disabled"}
             _calm(adapted)
             adapted.adjust("reasoning_effort")
@@ -163,7 +163,7 @@ def fit_content(blocks: list[Any], role: str, path: str, adapted: AdaptedBody) -
     """The blocks of a turn that Claude takes there; of the assistant's turns there may be none."""
     if role == "assistant":
         blocks = _without_images(blocks, path, adapted)
-    welcome = [block for block in blocks if _is_no_thought_or_welcome(block, role, adapted)]
+    welcome = [block for block in blocks if _is_no_reasoning_or_welcome(block, role, adapted)]
     if len(welcome) < len(blocks):
         adapted.adjust("reasoning")
     kept = without_blanks(welcome, adapted)
@@ -195,7 +195,7 @@ def _is_refused_as_prefill(blocks: list[Any], adapted: AdaptedBody) -> bool:
     """True of thoughts alone, which a Claude that goes on from no message takes for one, whatever stands behind them
     (hermes-agent#105780).
     """
-    return adapted.capabilities.prefill == "refused" and all(text_in(block, "type") in THOUGHTS for block in blocks)
+    return adapted.capabilities.prefill == "refused" and all(text_in(block, "type") in REASONING for block in blocks)
 
 
 def _without_images(blocks: list[Any], path: str, adapted: AdaptedBody) -> list[Any]:
@@ -205,12 +205,12 @@ def _without_images(blocks: list[Any], path: str, adapted: AdaptedBody) -> list[
     return [block for block in blocks if text_in(block, "type") != "image"] if images else blocks
 
 
-def _is_no_thought_or_welcome(block: Any, role: str, adapted: AdaptedBody) -> bool:
+def _is_no_reasoning_or_welcome(block: Any, role: str, adapted: AdaptedBody) -> bool:
     """Thoughts are the assistant's ("User messages cannot contain reasoning content"). Those of models that sign none
     have an empty signature here; a model that does not think takes none at all.
     """
     kind = text_in(block, "type")
-    if kind not in THOUGHTS:
+    if kind not in REASONING:
         return True
     is_whole = kind != "thinking" or bool(block.get("signature"))
     return role == "assistant" and adapted.capabilities.reasoning != "none" and is_whole
@@ -220,7 +220,7 @@ def without_blanks(blocks: list[Any], adapted: AdaptedBody) -> list[Any]:
     """The blocks without blank texts. Those before a thought stay: turns with thoughts are compared, block by block,
     with what the model said (vercel/ai#14175).
     """
-    compared = max((index for index, block in enumerate(blocks) if text_in(block, "type") in THOUGHTS), default=0)
+    compared = max((index for index, block in enumerate(blocks) if text_in(block, "type") in REASONING), default=0)
     kept = [
         block
         for index, block in enumerate(blocks)

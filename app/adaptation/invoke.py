@@ -11,7 +11,7 @@ from msgspec import field
 
 from app.adaptation.adapted_request import PLACEHOLDER, AdaptedBody
 from app.adaptation.anthropic_body import (
-    THOUGHTS,
+    REASONING,
     fit_call,
     fit_content,
     fit_image,
@@ -123,7 +123,7 @@ def _adapt_messages(adapted: AdaptedInvokeBody, cache_control: Any) -> None:
     if cache_control is not None:
         _cache_last_block(fitted, cache_control, adapted)
     adapted.body["messages"] = fitted
-    _think_only_behind_thoughts(adapted)
+    _think_only_behind_reasoning(adapted)
 
 
 def _message(message: Any, index: int, adapted: AdaptedInvokeBody, takes_output: bool) -> Any:
@@ -147,7 +147,7 @@ def _message(message: Any, index: int, adapted: AdaptedInvokeBody, takes_output:
     return {**message, "content": content} if "content" in message else message
 
 
-def _think_only_behind_thoughts(adapted: AdaptedInvokeBody) -> None:
+def _think_only_behind_reasoning(adapted: AdaptedInvokeBody) -> None:
     """Have nothing thought where a loop of calls began without a thought: it must begin with one ("Expected `thinking`
     or `redacted_thinking`, but found `tool_use`"), and another model may have begun it.
     """
@@ -156,7 +156,7 @@ def _think_only_behind_thoughts(adapted: AdaptedInvokeBody) -> None:
     beginning = beginning_of_loop(
         adapted.body["messages"], lambda turn: text_in(turn, "role") == "assistant", _has_results
     )
-    if beginning is not None and text_in(_as_blocks(beginning.get("content"))[0], "type") not in THOUGHTS:
+    if beginning is not None and text_in(_as_blocks(beginning.get("content"))[0], "type") not in REASONING:
         del adapted.body["thinking"]
         adapted.adjust("reasoning_effort")
 

@@ -60,7 +60,7 @@ def _ask_to_think(adapted: AdaptedRequest) -> None:
     effort = adapted.intent.effort
     if effort is None:
         thinks_unasked = adapted.capabilities.reasoning == "adaptive" and adapted.capabilities.thinks_unasked == "yes"
-        if thinks_unasked and not adapted.capabilities.forced_with_thoughts and _is_tool_forced(adapted):
+        if thinks_unasked and not adapted.capabilities.forced_with_reasoning and _is_tool_forced(adapted):
             adapted.add_field("thinking", {"type": "disabled"})
             adapted.adjust("reasoning_effort")
         return
@@ -105,7 +105,7 @@ def _think_by_budget(adapted: AdaptedRequest, wished: int) -> None:
     budget = _within(adapted.body.get("inferenceConfig", {}).get("maxTokens"), wished)
     if budget < wished:
         adapted.adjust("reasoning_effort")
-    if budget < _MIN_BUDGET or _is_amid_loop_without_thought(adapted):
+    if budget < _MIN_BUDGET or _is_amid_loop_without_reasoning(adapted):
         adapted.adjust("reasoning_effort")
         return
     adapted.add_field("thinking", {"type": "enabled", "budget_tokens": budget})
@@ -131,7 +131,7 @@ def effort_known(effort: str, capabilities: Capabilities) -> str:
     return (_FIVE_STEPS if capabilities.extra_high_effort else _FOUR_STEPS).get(effort, effort)
 
 
-def _is_amid_loop_without_thought(adapted: AdaptedRequest) -> bool:
+def _is_amid_loop_without_reasoning(adapted: AdaptedRequest) -> bool:
     """True if the model would go on in a loop of calls that it began without thinking, which it does not.
 
     A client that keeps no thinking blocks would otherwise fail at the second round of every loop.
@@ -147,7 +147,7 @@ def _is_amid_loop_without_thought(adapted: AdaptedRequest) -> bool:
 def _make_room(adapted: AdaptedRequest) -> None:
     """Thinking goes with no temperature, with no topP below 0.95 (forgecode#3472), and with no forced tool."""
     _leave_out(adapted, temperature="temperature", topP="top_p")
-    if "toolConfig" in adapted.body and not adapted.capabilities.forced_with_thoughts:
+    if "toolConfig" in adapted.body and not adapted.capabilities.forced_with_reasoning:
         unforce(adapted)
 
 

@@ -40,7 +40,7 @@ def bring_together(turns: list[Message], adapted: AdaptedRequest) -> list[Messag
             last.append(block)
         if index in calling:
             said = together.pop()["content"] if together and together[-1]["role"] == "assistant" else []
-            _append(together, "assistant", _thoughts_first(said, calling[index]))
+            _append(together, "assistant", _reasoning_first(said, calling[index]))
             _append(together, "user", given[index])
         if any("cachePoint" not in block for block in rest):
             _append(together, turn["role"], rest)
@@ -72,10 +72,10 @@ def _moved(turns: list[Message], callers: dict[tuple[int, int], int]) -> dict[in
     return {caller: last for caller, last in lasts.items() if ranks[last] > ranks[caller] + 1}
 
 
-def _thoughts_first(said: list[ContentBlock], calling: list[ContentBlock]) -> list[ContentBlock]:
+def _reasoning_first(said: list[ContentBlock], calling: list[ContentBlock]) -> list[ContentBlock]:
     """One turn of what was said since the calls, and the calls; it begins with the thoughts that led to them."""
-    thoughts = [block for block in calling if "reasoningContent" in block]
-    return [*thoughts, *said, *(block for block in calling if "reasoningContent" not in block)]
+    reasoning = [block for block in calling if "reasoningContent" in block]
+    return [*reasoning, *said, *(block for block in calling if "reasoningContent" not in block)]
 
 
 def _append(turns: list[Message], role: Role, content: list[ContentBlock]) -> None:

@@ -68,7 +68,7 @@ class NativeCall(Struct, frozen=True):
     document: dict[str, Any]
     version: str = ""
     betas: list[str] = field(default_factory=list)
-    keep_thoughts: bool = False
+    keep_reasoning: bool = False
     tool_paths: list[str] = field(default_factory=list)
 
 

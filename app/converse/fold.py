@@ -55,9 +55,9 @@ def _extend(block: dict[str, Any], delta: ContentBlockDelta) -> None:
         case {"reasoningContent": {"redactedContent": blob}}:
             block["reasoningContent"] = {"redactedContent": blob}
         case {"reasoningContent": piece}:
-            thought = block.setdefault("reasoningContent", {"reasoningText": {"text": []}})["reasoningText"]
+            reasoning = block.setdefault("reasoningContent", {"reasoningText": {"text": []}})["reasoningText"]
             for member, value in piece.items():
-                thought.setdefault(member, []).append(value)
+                reasoning.setdefault(member, []).append(value)
         case {"citation": citation}:
             block.setdefault("citations", []).append(citation)
         case {"image": image}:
@@ -67,9 +67,9 @@ def _extend(block: dict[str, Any], delta: ContentBlockDelta) -> None:
 def _close_block(block: dict[str, Any]) -> ContentBlock:
     if "text" in block:
         block["text"] = "".join(block["text"])
-    thought = block.get("reasoningContent", {}).get("reasoningText", {})
-    for member, pieces in thought.items():
-        thought[member] = "".join(pieces)
+    reasoning = block.get("reasoningContent", {}).get("reasoningText", {})
+    for member, pieces in reasoning.items():
+        reasoning[member] = "".join(pieces)
     if "toolUse" in block:
         written = "".join(block["toolUse"]["input"])
         block["toolUse"]["input"] = json.loads(written) if written else {}

@@ -72,8 +72,8 @@ class WellFormed:
         if pieces is None:
             return
         if pieces:
-            thought = {"reasoningContent": {"redactedContent": _joined(pieces)}}
-            yield cast(Event, {"contentBlockDelta": {"delta": thought, "contentBlockIndex": index}})
+            reasoning = {"reasoningContent": {"redactedContent": _joined(pieces)}}
+            yield cast(Event, {"contentBlockDelta": {"delta": reasoning, "contentBlockIndex": index}})
         yield {"contentBlockStop": {"contentBlockIndex": index}}
 
 

@@ -94,7 +94,7 @@ class Capabilities(Struct, frozen=True):
     adaptive_only: bool = False
     extra_high_effort: bool = False
     budget_and_effort: bool = False
-    forced_with_thoughts: bool = False
+    forced_with_reasoning: bool = False
     thinks_unasked: ThinksUnasked = "no"
     thinking_display: bool = False
     thinking_tokens: str = ""
@@ -103,7 +103,7 @@ class Capabilities(Struct, frozen=True):
     native: Mapping[str, Surface] = field(default_factory=dict)
     mantle_path: str = "/openai/v1"
     mantle_drops: str = ""
-    encrypted_thoughts: bool = False
+    encrypted_reasoning: bool = False
     embedding: Embedding = ""
     embedding_sizes: tuple[int, ...] = ()
     embedding_batch: int = 1

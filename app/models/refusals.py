@@ -43,7 +43,7 @@ _LASTING: tuple[tuple[str, dict[str, Any]], ...] = (
     (r"adaptive thinking is not supported on this model", {"reasoning": "budget"}),
     (r"This model does not support effort level 'xhigh'", {"extra_high_effort": False}),
     # CLIProxyAPI#4070; Opus 4.8, Sonnet 5 and Fable 5 take both (langchain-aws#1141)
-    (r"Thinking may not be enabled when tool_choice forces tool use", {"forced_with_thoughts": False}),
+    (r"Thinking may not be enabled when tool_choice forces tool use", {"forced_with_reasoning": False}),
     # experiential#804
     (r"tool_choice: type \"tool\" and \"any\" are not supported for this model", {"tool_choices": frozenset()}),
     # bifrost#3196, llama_index#19886

@@ -151,9 +151,9 @@ class TestTurns:
         assert adapted.body["messages"][0]["content"] == [{"text": "x"}, point]
         assert adapted.body["system"] == [{"text": "s"}, point]
         assert adapted.adjusted == ["blank_text", "cache_points"]
-        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
-        adapted = adapted(PLAIN, [user("a"), assistant(thought, {"text": " "}, point, "b"), user("c")])
-        assert adapted.body["messages"][1]["content"] == [thought, {"text": "b"}]
+        reasoning = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+        adapted = adapted(PLAIN, [user("a"), assistant(reasoning, {"text": " "}, point, "b"), user("c")])
+        assert adapted.body["messages"][1]["content"] == [reasoning, {"text": "b"}]
 
 
 class TestTools:
@@ -458,10 +458,10 @@ class TestTools:
 
     def test_points_that_go_take_no_other_s_place(self) -> None:
         point: Any = {"cachePoint": {"type": "default"}}
-        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+        reasoning = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         turns = [
             user("a", point),
-            assistant(thought, point, "x"),
+            assistant(reasoning, point, "x"),
             user("b", point),
             user(point, "c", point, "d", point),
         ]
@@ -548,7 +548,7 @@ class TestSampling:
 
 
 class TestReasoning:
-    def test_unsigned_thoughts_do_not_go_back_to_who_signs(self) -> None:
+    def test_unsigned_reasoning_do_not_go_back_to_who_signs(self) -> None:
         signed = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         unsigned = {"reasoningContent": {"reasoningText": {"text": "t"}}}
         redacted = {"reasoningContent": {"redactedContent": "AA=="}}
@@ -585,7 +585,7 @@ class TestReasoning:
         assert adapted(capabilities, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
 
     def test_who_thinks_unasked_does_not_where_a_tool_is_forced_and_cannot_be_meanwhile(self) -> None:
-        either = replace(CLAUDE_5, forced_with_thoughts=False)
+        either = replace(CLAUDE_5, forced_with_reasoning=False)
         for choice in ({"any": {}}, {"tool": {"name": "t"}}):
             config = {"tools": [spec("t")], "toolChoice": choice}
             adapted = adapted(either, toolConfig=config)
@@ -625,20 +625,20 @@ class TestReasoning:
         assert "additionalModelRequestFields" not in adapted.body
         assert adapted.adjusted == ["reasoning_effort"]
 
-    def test_thoughts_are_the_assistant_s(self) -> None:
-        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
-        adapted = adapted(CLAUDE_5, [user("a", thought)])
+    def test_reasoning_are_the_assistant_s(self) -> None:
+        reasoning = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+        adapted = adapted(CLAUDE_5, [user("a", reasoning)])
         assert (adapted.body["messages"], adapted.adjusted) == ([user("a")], ["reasoning"])
 
-    def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from(self) -> None:
-        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+    def test_reasoning_alone_are_no_turn_where_they_would_be_gone_on_from(self) -> None:
+        reasoning = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         for capabilities, roles in ((CLAUDE_5, ["user"]), (CLAUDE_45, ["user", "assistant", "user"])):
-            adapted = adapted(capabilities, [user("a"), assistant(thought), user("b")])
+            adapted = adapted(capabilities, [user("a"), assistant(reasoning), user("b")])
             assert [message["role"] for message in adapted.body["messages"]] == roles
             assert adapted.adjusted == (["reasoning", "blank_text"] if len(roles) == 1 else [])
 
-    def test_amid_calls_made_without_a_thought_none_is_asked_for(self) -> None:
-        thought = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
+    def test_amid_calls_made_without_a_reasoning_none_is_asked_for(self) -> None:
+        reasoning = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         config = {"tools": [spec("t")]}
 
         def fields(*turns: Any, capabilities: Capabilities = CLAUDE_45) -> Any:
@@ -646,9 +646,9 @@ class TestReasoning:
             return adapted.body.get("additionalModelRequestFields", {}).get("thinking"), adapted.adjusted
 
         assert fields(assistant(use("1")), user(result("1"))) == (None, ["reasoning_effort"])
-        assert fields(assistant(thought, use("1")), user(result("1")))[0] is not None
+        assert fields(assistant(reasoning, use("1")), user(result("1")))[0] is not None
         rounds = assistant(use("2")), user(result("2")), assistant(use("3")), user(result("3"))
-        assert fields(assistant(thought, use("1")), user(result("1")), *rounds)[0] is not None
+        assert fields(assistant(reasoning, use("1")), user(result("1")), *rounds)[0] is not None
         assert fields(assistant(use("1")), user(result("1")), *rounds)[0] is None
         assert fields(assistant("b"), user("c"))[0] is not None
         assert fields(user(result("1")))[0] is not None

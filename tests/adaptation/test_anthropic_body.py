@@ -71,12 +71,12 @@ def test_thinking(name: str, thinking: Any, effort: str | None, sent: Any, sent_
     assert adapted.adjusted == (["reasoning_effort"] if has_changed else [])
 
 
-def test_no_thoughts_need_no_word_where_there_are_none() -> None:
+def test_no_reasoning_need_no_word_where_there_are_none() -> None:
     adapted = fit("3-haiku-20240307-v1:0", thinking=OFF)
     assert ("thinking" in adapted.body, adapted.adjusted) == (False, [])
 
 
-def test_thoughts_without_room_are_not_asked_for() -> None:
+def test_reasoning_without_room_are_not_asked_for() -> None:
     adapted = fit("sonnet-4-5-20250929-v1:0", thinking=ADAPTIVE, max_tokens=1200, temperature=0.5)
     assert ("thinking" in adapted.body, adapted.body["temperature"]) == (False, 0.5)
 
@@ -96,7 +96,7 @@ def test_sampling(name: str, kept: set[str]) -> None:
     assert set(adapted.adjusted) == sampling.keys() - kept
 
 
-def test_sampling_gives_way_to_thoughts_that_have_a_budget() -> None:
+def test_sampling_gives_way_to_reasoning_that_have_a_budget() -> None:
     adapted = fit("sonnet-4-20250514-v1:0", thinking=ADAPTIVE, temperature=0.3, top_k=5)
     assert adapted.body.keys() & {"temperature", "top_k"} == set()
     assert adapted.adjusted == ["temperature", "top_k", "reasoning_effort"]
@@ -121,7 +121,7 @@ def test_a_choice_of_tools() -> None:
 
 
 def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
-    told = replace(claude("opus-5"), forced_with_thoughts=False)
+    told = replace(claude("opus-5"), forced_with_reasoning=False)
     for effort, sent in (("low", "low"), ("max", "high")):
         body = {"max_tokens": 9, "messages": [HELLO], "tools": [TOOL], "tool_choice": NAMED}
         config = {"output_config": {"effort": effort}}
@@ -166,7 +166,7 @@ def test_an_effort_beside_a_budget_needs_its_beta() -> None:
 @pytest.mark.parametrize(
     ("wished", "budget", "sent"), [(100_000, 80_000, 51_200), (100_000, 2048, 2048), (100_000, 200_000, 200_000)]
 )
-def test_a_shorter_answer_leaves_room_for_the_thoughts_that_had_some(wished: int, budget: int, sent: int) -> None:
+def test_a_shorter_answer_leaves_room_for_the_reasoning_that_had_some(wished: int, budget: int, sent: int) -> None:
     told = replace(claude("sonnet-4-20250514-v1:0"), most_output=64_000)
     thinking = {"type": "enabled", "budget_tokens": budget}
     adapted = adapt_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
@@ -210,9 +210,9 @@ def test_what_a_server_s_tool_found_is_not_touched() -> None:
     assert (adapted.body["messages"], adapted.adjusted, adapted.ignored) == (messages, [], [])
 
 
-def test_thoughts_are_the_assistant_s() -> None:
-    thought = {"type": "thinking", "thinking": "t", "signature": "s"}
-    adapted = fit("sonnet-5", messages=[{"role": "user", "content": [thought, {"type": "text", "text": "hi"}]}])
+def test_reasoning_are_the_assistant_s() -> None:
+    reasoning = {"type": "thinking", "thinking": "t", "signature": "s"}
+    adapted = fit("sonnet-5", messages=[{"role": "user", "content": [reasoning, {"type": "text", "text": "hi"}]}])
     assert adapted.body["messages"][0]["content"] == [{"type": "text", "text": "hi"}]
     assert adapted.adjusted == ["reasoning"]
 
@@ -234,11 +234,11 @@ def test_ids_of_other_models() -> None:
     assert turns[1]["content"][0]["id"] == "look:0"
 
 
-def test_thoughts_do_not_go_to_a_model_that_has_none() -> None:
-    thoughts = [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "redacted_thinking", "data": "d"}]
+def test_reasoning_do_not_go_to_a_model_that_has_none() -> None:
+    reasoning = [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "redacted_thinking", "data": "d"}]
     turns = [
         HELLO,
-        {"role": "assistant", "content": [*thoughts, call("a")]},
+        {"role": "assistant", "content": [*reasoning, call("a")]},
         {"role": "user", "content": [result("a")]},
     ]
     adapted = fit("3-haiku-20240307-v1:0", messages=turns)
@@ -246,10 +246,10 @@ def test_thoughts_do_not_go_to_a_model_that_has_none() -> None:
     assert fit("opus-4-8", messages=turns).body["messages"] == turns
 
 
-def test_thoughts_alone_are_no_turn_where_they_would_be_gone_on_from() -> None:
-    thought = {"type": "thinking", "thinking": "t", "signature": "s"}
+def test_reasoning_alone_are_no_turn_where_they_would_be_gone_on_from() -> None:
+    reasoning = {"type": "thinking", "thinking": "t", "signature": "s"}
     for name, is_kept in (("sonnet-5", False), ("sonnet-4-5-20250929-v1:0", True)):
-        adapted = fit(name, messages=[HELLO, {"role": "assistant", "content": [thought]}, HELLO])
+        adapted = fit(name, messages=[HELLO, {"role": "assistant", "content": [reasoning]}, HELLO])
         assert (len(adapted.body["messages"]), adapted.adjusted) == ((3, []) if is_kept else (2, ["reasoning"]))
 
 

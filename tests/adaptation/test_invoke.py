@@ -250,7 +250,7 @@ RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"
         ([SIGNED, {"type": "text", "text": 5}], [SIGNED, {"type": "text", "text": 5}], []),
     ],
 )
-def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: Any, sent: Any, adjusted: Any) -> None:
+def test_reasoning_of_models_that_sign_none_do_not_go_to_one_that_does(content: Any, sent: Any, adjusted: Any) -> None:
     messages = [*BODY["messages"], {"role": "assistant", "content": content}, RESULT]
     thinking = {"type": "enabled", "budget_tokens": 1024}
     adapted = fit(messages=messages, thinking=thinking)
@@ -263,7 +263,9 @@ def test_thoughts_of_models_that_sign_none_do_not_go_to_one_that_does(content: A
 
 
 @pytest.mark.parametrize("said", [{"role": "user", "content": "go on"}, {"role": "system", "content": "be brief"}])
-def test_calls_without_a_thought_are_gone_on_from_without_one_whatever_is_said_behind_their_results(said: Any) -> None:
+def test_calls_without_a_reasoning_are_gone_on_from_without_one_whatever_is_said_behind_their_results(
+    said: Any,
+) -> None:
     messages = [*BODY["messages"], {"role": "assistant", "content": [UNSIGNED, CALL]}, RESULT, said]
     adapted = fit(messages=messages, thinking={"type": "enabled", "budget_tokens": 1024})
     assert "thinking" not in adapted.body
@@ -341,7 +343,7 @@ def test_neighbouring_turns_of_the_assistant_are_one() -> None:
         assert ("thinking" in adapted.body) == is_kept
 
 
-def test_a_loop_that_began_with_a_thought_goes_on_thinking() -> None:
+def test_a_loop_that_began_with_a_reasoning_goes_on_thinking() -> None:
     thinking = {"type": "enabled", "budget_tokens": 1024}
     again = [{"role": "assistant", "content": [{**CALL, "id": "u"}]}, RESULT]
     for first, is_kept in (([SIGNED, CALL], True), ([CALL], False)):

@@ -22,7 +22,7 @@ from tests.adaptation.test_adaptation import (
     user,
 )
 
-THOUGHT = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}}
+REASONING = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}}
 ONE, TWO = use("1"), use("2")
 GAVE_ONE, GAVE_TWO = result("1"), result("2")
 HI = user("hi")
@@ -37,8 +37,8 @@ POINT: Any = {"cachePoint": {"type": "default"}}
             [user("hi", "hurry"), assistant("a moment", ONE), user(GAVE_ONE)],
         ),
         (
-            [HI, assistant(THOUGHT, "I look.", ONE), user("hurry"), assistant("a moment"), user(GAVE_ONE, "and?")],
-            [user("hi", "hurry"), assistant(THOUGHT, "a moment", "I look.", ONE), user(GAVE_ONE, "and?")],
+            [HI, assistant(REASONING, "I look.", ONE), user("hurry"), assistant("a moment"), user(GAVE_ONE, "and?")],
+            [user("hi", "hurry"), assistant(REASONING, "a moment", "I look.", ONE), user(GAVE_ONE, "and?")],
         ),
         (
             [HI, assistant(ONE), user("hurry"), assistant(TWO), user(GAVE_ONE, GAVE_TWO)],

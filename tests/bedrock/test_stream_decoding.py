@@ -182,7 +182,7 @@ def test_a_stream_without_counts_is_whole_all_the_same(metadata: dict[str, Any])
     assert (tap.usage, tap.error, tap.is_cut_short) == (None, None, False)
 
 
-def test_the_tap_hears_what_thoughts_took() -> None:
+def test_the_tap_hears_what_reasoning_took() -> None:
     tap = UsageTap()
     more = {"usage": {"output_tokens_details": {"thinking_tokens": 12}}}
     tap.feed(event_frame("messageStop", {"stopReason": "end_turn", "additionalModelResponseFields": more}))

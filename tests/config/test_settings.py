@@ -267,7 +267,7 @@ def test_where_answers_are_kept_must_be_a_place_for_files(monkeypatch: pytest.Mo
             load(monkeypatch, tmp_path, RESPONSES_STORE=store)
 
 
-def test_what_seals_a_caller_s_thoughts_is_its_own_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_seals_a_caller_s_reasoning_is_its_own_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def secret(caller: str = "team", **changes: str) -> bytes:
         return load(monkeypatch, tmp_path, **changes).signing_secrets()(caller)
 

@@ -75,7 +75,7 @@ def test_bedrock_s_own_counts_and_what_only_the_answer_tells() -> None:
     assert Usage(1, 2).as_told_in(rounds) == Usage(10, 12, rounds=(Usage(5, 6), Usage(5, 6)))
 
 
-def test_thoughts_are_counted_where_claude_tells() -> None:
+def test_reasoning_are_counted_where_claude_tells() -> None:
     more = {"usage": {"output_tokens_details": {"thinking_tokens": 12}}}
     assert Usage.of({"outputTokens": 20}, more) == Usage(output=20, reasoning=12)
     assert Usage.of({}, {"usage": {"output_tokens_details": {}}}).reasoning == 0

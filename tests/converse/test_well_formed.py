@@ -64,7 +64,7 @@ def test_blocks_end_before_their_message(left_open: set[int]) -> None:
 
 @pytest.mark.parametrize("ends", [True, False])
 @pytest.mark.parametrize("pieces", [[b"whole"], [b"a", b"bcd", b"efghi"]])
-def test_an_encrypted_thought_comes_in_one_piece(pieces: list[bytes], ends: bool) -> None:
+def test_an_encrypted_reasoning_comes_in_one_piece(pieces: list[bytes], ends: bool) -> None:
     events = [BEGUN, *(sealed(0, piece) for piece in pieces), *([end(0)] if ends else []), delta(1, text="x"), STOPPED]
     told = WellFormed().feed(events)
     assert told.count(sealed(0, b"".join(pieces))) == 1
@@ -92,8 +92,8 @@ def test_what_has_ended_does_not_go_on() -> None:
 
 
 @pytest.mark.parametrize("thought", [None, 5, {}, {"redactedContent": 5}, {"text": "t"}])
-def test_thoughts_that_make_no_sense_are_left_to_who_translates_them(thought: Any) -> None:
-    odd = delta(0, reasoningContent=thought)
+def test_reasoning_that_make_no_sense_are_left_to_who_translates_them(reasoning: Any) -> None:
+    odd = delta(0, reasoningContent=reasoning)
     assert WellFormed().feed([BEGUN, odd, STOPPED]) == [BEGUN, odd, end(0), STOPPED]
 
 

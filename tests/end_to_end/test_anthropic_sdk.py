@@ -79,7 +79,7 @@ def create(client: anthropic.Anthropic, streamed: bool, **request: Any) -> Any:
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("scene", ["thinking", "redacted"])
-def test_three_turns_with_thoughts_and_tools(claude: anthropic.Anthropic, scene: str, streamed: bool) -> None:
+def test_three_turns_with_reasoning_and_tools(claude: anthropic.Anthropic, scene: str, streamed: bool) -> None:
     history = ask("Think.")
     for turn in range(3):
         answer = create(
@@ -91,16 +91,16 @@ def test_three_turns_with_thoughts_and_tools(claude: anthropic.Anthropic, scene:
         history += [{"role": "assistant", "content": answer.content}, {"role": "user", "content": f"Go on {turn}."}]
 
 
-THOUGHT = {"type": "thinking", "thinking": "Zürich…", "signature": "EqQBCkgIBRABGAIqQP/+=="}
+REASONING = {"type": "thinking", "thinking": "Zürich…", "signature": "EqQBCkgIBRABGAIqQP/+=="}
 HIDDEN = {"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix/LafPsn4a=="}
 TURNS: Any = [
     *ask("When?"),
     {
         "role": "assistant",
-        "content": [THOUGHT, HIDDEN, {"type": "tool_use", "id": "toolu_1", "name": "clock", "input": {}}],
+        "content": [REASONING, HIDDEN, {"type": "tool_use", "id": "toolu_1", "name": "clock", "input": {}}],
     },
     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "noon"}]},
-    {"role": "assistant", "content": [THOUGHT, {"type": "text", "text": "Noon."}]},
+    {"role": "assistant", "content": [REASONING, {"type": "text", "text": "Noon."}]},
     *ask("Sure?"),
 ]
 
@@ -112,7 +112,7 @@ TURNS: Any = [
         "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc",
     ],
 )
-def test_signatures_and_hidden_thoughts_arrive_byte_equal(model: str) -> None:
+def test_signatures_and_hidden_reasoning_arrive_byte_equal(model: str) -> None:
     seen: list[tuple[bytes, Any]] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -129,9 +129,9 @@ def test_signatures_and_hidden_thoughts_arrive_byte_equal(model: str) -> None:
     (path, body), *_ = seen
     first, last = body["messages"][1]["content"], body["messages"][3]["content"]
     if path.endswith(b"/invoke"):
-        assert (first[0], first[1], last[0]) == (THOUGHT, HIDDEN, THOUGHT)
+        assert (first[0], first[1], last[0]) == (REASONING, HIDDEN, REASONING)
     else:
-        signed = {"reasoningText": {"text": THOUGHT["thinking"], "signature": THOUGHT["signature"]}}
+        signed = {"reasoningText": {"text": REASONING["thinking"], "signature": REASONING["signature"]}}
         assert [first[0]["reasoningContent"], last[0]["reasoningContent"]] == [signed, signed]
         assert first[1]["reasoningContent"] == {"redactedContent": HIDDEN["data"]}
 

@@ -79,7 +79,7 @@ def test_an_answer_of_several_texts_is_one_message(client: openai.OpenAI, stream
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_stateless_caller_carries_the_thoughts(client: openai.OpenAI, records: Any, streamed: bool) -> None:
+def test_a_stateless_caller_carries_the_reasoning(client: openai.OpenAI, records: Any, streamed: bool) -> None:
     options: Any = {
         "model": THINKING,
         "store": False,
@@ -219,10 +219,10 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same(emulator_url: str, 
 @pytest.mark.parametrize("reference", [{"type": "item_reference"}, {}])
 def test_items_of_kept_answers_may_be_referred_to(client: openai.OpenAI, reference: dict[str, str]) -> None:
     first: Any = client.responses.create(model=THINKING, input="Weather?", tools=[WEATHER])
-    thought, said, call = first.output
+    reasoning, said, call = first.output
     history: Any = [
         {"role": "user", "content": "Weather?"},
-        {**reference, "id": thought.id},
+        {**reference, "id": reasoning.id},
         {**reference, "id": said.id},
         {**reference, "id": call.id},
         {"type": "function_call_output", "call_id": call.call_id, "output": "rain"},

@@ -98,15 +98,15 @@ def test_thinking_goes_round_with_its_signature(client: openai.OpenAI, streamed:
         deltas = [
             chunk.choices[0].delta.model_dump() for chunk in client.chat.completions.create(**request, stream=True)
         ]
-        thought = "".join(delta.get("reasoning_content") or "" for delta in deltas)
+        reasoning = "".join(delta.get("reasoning_content") or "" for delta in deltas)
         blocks = [block for delta in deltas for block in delta.get("thinking_blocks") or []]
         call = next(delta["tool_calls"][0] for delta in deltas if delta.get("tool_calls"))
         call["function"]["arguments"] = '{"city":"sample"}'
     else:
         message = client.chat.completions.create(**request).choices[0].message.model_dump()
-        thought, blocks, call = message["reasoning_content"], message["thinking_blocks"], message["tool_calls"][0]
-    assert thought.startswith("The user says: 'Weather?'")
-    assert blocks[0]["thinking"] == thought
+        reasoning, blocks, call = message["reasoning_content"], message["thinking_blocks"], message["tool_calls"][0]
+    assert reasoning.startswith("The user says: 'Weather?'")
+    assert blocks[0]["thinking"] == reasoning
     assert blocks[0]["signature"]
 
     def again(thinking: Any) -> Any:

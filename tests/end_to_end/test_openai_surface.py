@@ -89,7 +89,7 @@ def test_a_base_id_is_asked_by_its_profile_and_the_choice_is_reported(url: str, 
     ]
 
 
-def test_a_loop_of_calls_with_thoughts_that_come_back_byte_equal(client: openai.OpenAI, seen: Watched) -> None:
+def test_a_loop_of_calls_with_reasoning_that_come_back_byte_equal(client: openai.OpenAI, seen: Watched) -> None:
     model = f"us.{GPT56}"
     history: list[Any] = [{"role": "user", "content": "What is the weather in Bern?"}]
     ids = []
@@ -102,12 +102,12 @@ def test_a_loop_of_calls_with_thoughts_that_come_back_byte_equal(client: openai.
             include=["reasoning.encrypted_content"],
             store=False,
         )
-        thoughts = [item for item in answer.output if item.type == "reasoning"]
+        reasoning = [item for item in answer.output if item.type == "reasoning"]
         history += [item.model_dump(exclude_none=True) for item in answer.output]
         calls = [item for item in answer.output if item.type == "function_call"]
         if turn == 0:
-            assert len(thoughts) == 1
-            signed: Any = thoughts[0].encrypted_content
+            assert len(reasoning) == 1
+            signed: Any = reasoning[0].encrypted_content
         assert bool(calls) == (turn != 1)
         for call in calls:
             ids.append(call.call_id)
@@ -129,17 +129,17 @@ def _inside(encrypted: str) -> bytes:
     return b64decode(encrypted.partition(".")[2])
 
 
-def test_a_thought_that_was_sealed_for_somebody_else_goes_nowhere(url: str, seen: Watched) -> None:
+def test_a_reasoning_that_was_sealed_for_somebody_else_goes_nowhere(url: str, seen: Watched) -> None:
     seen.exchanges.clear()
     ask = {"model": GPT55, "input": "x", "reasoning": {"effort": "low"}, "store": False}
     first = httpx.post(
         f"{url}/v1/responses", json={**ask, "include": ["reasoning.encrypted_content"]}, headers=HEADERS
     ).json()
-    thought = first["output"][0]
+    reasoning = first["output"][0]
     for model, item in (
-        (f"us.{GPT56}", thought),
-        (GPT55, {**thought, "encrypted_content": "rsn_abc.e30="}),
-        ("scripted.echo-v1:0", thought),
+        (f"us.{GPT56}", reasoning),
+        (GPT55, {**reasoning, "encrypted_content": "rsn_abc.e30="}),
+        ("scripted.echo-v1:0", reasoning),
     ):
         body = {"model": model, "input": [item, {"role": "user", "content": "y"}], "store": False}
         answer = httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS)
@@ -209,7 +209,7 @@ def test_chat_completions_where_only_mantle_serves_the_model(client: openai.Open
     assert made.function.name == "get_weather"
 
 
-def test_chat_completions_of_gpt_oss_go_by_converse_which_keeps_thoughts_apart(
+def test_chat_completions_of_gpt_oss_go_by_converse_which_keeps_reasoning_apart(
     client: openai.OpenAI, seen: Watched
 ) -> None:
     chat = client.chat.completions.create(model=OSS, messages=[{"role": "user", "content": "hi"}])

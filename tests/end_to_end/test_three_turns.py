@@ -32,7 +32,7 @@ def url(bedrock: Watched) -> Iterator[str]:
         yield base
 
 
-def thoughts_given(context: RequestContext) -> list[str]:
+def reasoning_given(context: RequestContext) -> list[str]:
     """The proofs in Bedrock's answer: the signatures of its thoughts, and what it redacted."""
     operation = context.path.rpartition("/")[2]
     if operation == "converse":
@@ -190,8 +190,8 @@ def gathered(stream: Any) -> Any:
                 if "redactedContent" in piece:
                     blocks[index] = {"reasoningContent": piece}
                     continue
-                thought = blocks.setdefault(index, {"reasoningContent": {"reasoningText": {}}})
-                text = thought["reasoningContent"]["reasoningText"]
+                reasoning = blocks.setdefault(index, {"reasoningContent": {"reasoningText": {}}})
+                text = reasoning["reasoningContent"]["reasoningText"]
                 for name, value in piece.items():
                     text[name] = text.get(name, "") + value
     for block in blocks.values():
@@ -219,6 +219,6 @@ def test_three_turns(bedrock: Watched, url: str, caller: Caller, model: str, is_
     for context in bedrock.exchanges:
         sent = [proof for message in context.body["messages"] for proof in of_blocks(message["content"])]
         assert sent == given
-        given += thoughts_given(context)
+        given += reasoning_given(context)
     assert len(given) >= 3
     assert len(set(given)) >= 3

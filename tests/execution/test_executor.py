@@ -318,7 +318,7 @@ async def test_a_model_that_answers_less_is_asked_for_less() -> None:
     assert [len(each.record.tries) for each in made] == [2, 1, 1]
 
 
-async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_thoughts() -> None:
+async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_reasoning() -> None:
     transport = Memory(Response(200, [json.dumps(REPLY)]))
     pipeline = await pipeline_over(transport)
     model = "anthropic.claude-sonnet-4-20250514-v1:0"

@@ -30,7 +30,7 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
     ),
     ("adaptive thinking is not supported on this model", {"reasoning": "budget"}, True),
     ("This model does not support effort level 'xhigh'. Supported: high.", {"extra_high_effort": False}, True),
-    ("Thinking may not be enabled when tool_choice forces tool use.", {"forced_with_thoughts": False}, True),
+    ("Thinking may not be enabled when tool_choice forces tool use.", {"forced_with_reasoning": False}, True),
     ('tool_choice: type "tool" and "any" are not supported for this model.', {"tool_choices": frozenset()}, True),
     ("This model doesn't support the toolConfig.toolChoice.any field.", {"tool_choices": frozenset()}, True),
     ("This model doesn't support the toolConfig.toolChoice.tool field.", {"tool_choices": frozenset({"any"})}, True),

@@ -220,8 +220,8 @@ def _blocks(block: Block, path: str) -> list[ContentBlock]:
         case SearchResultBlock():
             converted = {"searchResult": media.search_result_of(block)}
         case ThinkingBlock(thinking=text, signature=signature):
-            thought = {"text": text, "signature": signature} if signature else {"text": text}
-            converted = {"reasoningContent": {"reasoningText": thought}}  # type: ignore[typeddict-item]
+            reasoning = {"text": text, "signature": signature} if signature else {"text": text}
+            converted = {"reasoningContent": {"reasoningText": reasoning}}  # type: ignore[typeddict-item]
         case RedactedThinkingBlock():
             converted = {"reasoningContent": {"redactedContent": block.data}}
         case ToolUseBlock():

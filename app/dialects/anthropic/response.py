@@ -37,8 +37,8 @@ def _blocks(block: Any) -> list[dict[str, Any]]:
             return [{"type": "text", "text": text}]
         case {"toolUse": tool} if tool.get("type") != "server_tool_use":
             return [{"type": "tool_use", "id": tool["toolUseId"], "name": tool["name"], "input": tool["input"]}]
-        case {"reasoningContent": {"reasoningText": thought}}:
-            return [thinking_block(thought.get("text", ""), thought.get("signature", ""))]
+        case {"reasoningContent": {"reasoningText": reasoning}}:
+            return [thinking_block(reasoning.get("text", ""), reasoning.get("signature", ""))]
         case {"reasoningContent": {"redactedContent": data}}:
             return [{"type": "redacted_thinking", "data": data}]
         case {"citationsContent": cited}:

@@ -104,12 +104,12 @@ class EventStream:
                     yield self._piece(index, {"type": "input_json_delta", "partial_json": piece})
             case {"reasoningContent": {"redactedContent": data}}:
                 yield from self._begun(index, {"type": "redacted_thinking", "data": data})
-            case {"reasoningContent": thought}:
+            case {"reasoningContent": reasoning}:
                 yield from self._begun(index, thinking_block("", ""))
-                if thought.get("text"):
-                    yield self._piece(index, {"type": "thinking_delta", "thinking": thought["text"]})
-                if thought.get("signature"):
-                    yield self._piece(index, {"type": "signature_delta", "signature": thought["signature"]})
+                if reasoning.get("text"):
+                    yield self._piece(index, {"type": "thinking_delta", "thinking": reasoning["text"]})
+                if reasoning.get("signature"):
+                    yield self._piece(index, {"type": "signature_delta", "signature": reasoning["signature"]})
             case {"citation": citation}:
                 yield from self._begun(index, {"type": "text", "text": ""})
                 yield self._piece(index, {"type": "citations_delta", "citation": from_converse(citation)})

@@ -21,7 +21,7 @@ _COMMON: dict[str, Any] = {
     "thinking_tokens": "/usage/output_tokens_details",
 }
 # "User messages cannot contain reasoning content" (vercel/ai#7034, #17591 of Claude 3 Haiku)
-_THOUGHTLESS: dict[str, Any] = {"reasoning_history": "none"}
+_WITHOUT_REASONING: dict[str, Any] = {"reasoning_history": "none"}
 # no schemas of their own, unlike 4.5 and 4.6: "output_config.format: Extra inputs are not permitted" for 4.7, 4.8 and
 # Sonnet 5 (vercel/ai#14773, anthropic-sdk-python#1759; 2026-07)
 _CLAUDE_5: dict[str, Any] = {
@@ -65,7 +65,7 @@ ROWS = (
         r"anthropic\.claude-(fable|mythos)-5",
         "Anthropic's tables of 2026-10: it always thinks; celeste#393: a tool can be forced all the same",
         **_CLAUDE_5,
-        forced_with_thoughts=True,
+        forced_with_reasoning=True,
         thinks_unasked="always",
     ),
     row(
@@ -75,7 +75,7 @@ ROWS = (
         "lobehub#17620: it thinks unless told not to, and hides its thoughts unless asked; langchain-aws#1141: a "
         "tool can be forced all the same",
         **_CLAUDE_5,
-        forced_with_thoughts=True,
+        forced_with_reasoning=True,
         thinks_unasked="yes",
     ),
     row(
@@ -84,7 +84,7 @@ ROWS = (
         "recording anthropic_mid_conversation_system (Opus 4.8): a system turn is accepted; langchain-aws#1141: a "
         "tool can be forced while it thinks; contracts 6 for the rest",
         **_CLAUDE_5,
-        forced_with_thoughts=True,
+        forced_with_reasoning=True,
     ),
     row(
         "claude-opus-4.7",
@@ -140,7 +140,7 @@ ROWS = (
         r"anthropic\.claude-3-5-haiku",
         "AWS user guide, prompt caching: 3.5 Haiku caches; no thinking before 3.7",
         **_COMMON,
-        **_THOUGHTLESS,
+        **_WITHOUT_REASONING,
         prefill="trimmed",
     ),
     row(
@@ -148,7 +148,7 @@ ROWS = (
         r"anthropic\.claude-3",
         "AWS user guide: no thinking before 3.7",
         **_COMMON,
-        **_THOUGHTLESS,
+        **_WITHOUT_REASONING,
         prefill="trimmed",
         caching=False,
     ),

@@ -56,7 +56,7 @@ ROWS = (
         "AWS user guide, models by endpoint (2026-11): on mantle only, Responses",
         **_COMMON,
         native={"openai_responses": "mantle"},
-        encrypted_thoughts=True,
+        encrypted_reasoning=True,
     ),
     row(
         "gpt",
@@ -70,7 +70,7 @@ ROWS = (
         thinks_unasked="yes",
         structured="native",
         native={"openai_responses": "openai"},
-        encrypted_thoughts=True,
+        encrypted_reasoning=True,
     ),
     row(
         "gpt-5",
@@ -78,7 +78,7 @@ ROWS = (
         "recording bedrock_mantle reused_tool_call_ids_gpt_5_5; AWS user guide, card of GPT-5.5: Responses on mantle",
         **_COMMON,
         native={"openai_responses": "mantle"},
-        encrypted_thoughts=True,
+        encrypted_reasoning=True,
     ),
     row(
         "gpt-oss-safeguard",

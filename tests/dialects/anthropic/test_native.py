@@ -119,8 +119,8 @@ def test_tokens_are_read_event_by_event() -> None:
     metrics = {"inputTokenCount": 3, "cacheReadInputTokenCount": 6, "cacheWriteInputTokenCount": 7}
     assert reader({"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics}) == Usage(3, 9, 5, 7)
     assert reader({"type": "message_stop", "amazon-bedrock-invocationMetrics": 5}) is None
-    thought = {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}
-    assert UsageOfMessages()({"usage": thought}) == Usage(0, 9, reasoning=4)
+    reasoning = {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}
+    assert UsageOfMessages()({"usage": reasoning}) == Usage(0, 9, reasoning=4)
 
 
 @pytest.mark.parametrize(

@@ -238,10 +238,10 @@ def test_nulls_are_nothing() -> None:
         {"type": "thinking", "thinking": "t", "signature": None},
     ]
     made = call(request(messages=[{"role": "user", "content": blocks}]))
-    result, found, thought = made.converse["messages"][0]["content"]
+    result, found, reasoning = made.converse["messages"][0]["content"]
     assert result == {"toolResult": {"toolUseId": "a", "content": []}}
     assert found["searchResult"]["citations"] == {"enabled": False}
-    assert thought == {"reasoningContent": {"reasoningText": {"text": "t"}}}
+    assert reasoning == {"reasoningContent": {"reasoningText": {"text": "t"}}}
 
 
 def test_blocks_without_words_here_stay_silent() -> None:

@@ -54,7 +54,7 @@ def test_usage_in_headers_and_in_bodies() -> None:
     assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] == Usage(1, 2)
 
 
-def test_thoughts_are_counted_in_whole_answers_too() -> None:
+def test_reasoning_are_counted_in_whole_answers_too() -> None:
     more = b'{"usage":{"output_tokens_details":{"thinking_tokens":12}}}'
     body = b'{"usage":{"outputTokens":20},"additionalModelResponseFields":' + more + b"}"
     assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] == Usage(output=20, reasoning=12)

@@ -139,7 +139,7 @@ def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str
 
 def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Message:
     """Thoughts first, then text, then calls, as Bedrock wants them back."""
-    content = _thoughts(message)
+    content = _reasoning(message)
     content += _text_only(_blocks(message.content, path), path)
     if message.refusal:
         content.append({"text": message.refusal})
@@ -148,14 +148,14 @@ def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Mess
     return {"role": "assistant", "content": [*content, *controlled(message)]}
 
 
-def _thoughts(message: AssistantMessage) -> list[ContentBlock]:
+def _reasoning(message: AssistantMessage) -> list[ContentBlock]:
     if message.thinking_blocks:
-        return [_thought(block) for block in message.thinking_blocks]
+        return [_reasoning(block) for block in message.thinking_blocks]
     text = message.reasoning_content or message.reasoning
     return [{"reasoningContent": {"reasoningText": {"text": text}}}] if text else []
 
 
-def _thought(block: Any) -> ContentBlock:
+def _reasoning(block: Any) -> ContentBlock:
     if not isinstance(block, ThinkingBlock):
         return {"reasoningContent": {"redactedContent": block.data}}
     if block.signature is None:

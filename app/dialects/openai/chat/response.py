@@ -54,7 +54,7 @@ class _Gathered:
         self.texts: list[str] = []
         self.length = 0
         self.calls: list[dict[str, Any]] = []
-        self.thoughts: list[str] = []
+        self.reasoning: list[str] = []
         self.thinking_blocks: list[dict[str, Any]] = []
         self.citations: list[Any] = []
         self.annotations: list[dict[str, Any]] = []
@@ -66,11 +66,11 @@ class _Gathered:
                 self._say(text)
             case {"toolUse": tool} if tool.get("type") != "server_tool_use":
                 self.calls.append(self._call(tool))
-            case {"reasoningContent": {"reasoningText": thought}}:
-                said = thought.get("text", "")
-                self.thoughts.append(said)
+            case {"reasoningContent": {"reasoningText": reasoning}}:
+                said = reasoning.get("text", "")
+                self.reasoning.append(said)
                 self.thinking_blocks.append(
-                    {"type": "thinking", "thinking": said, "signature": thought.get("signature")}
+                    {"type": "thinking", "thinking": said, "signature": reasoning.get("signature")}
                 )
             case {"reasoningContent": {"redactedContent": data}}:
                 self.thinking_blocks.append({"type": "redacted_thinking", "data": data})
@@ -105,8 +105,8 @@ class _Gathered:
         }
         if self.calls:
             message["tool_calls"] = self.calls
-        if any(self.thoughts):
-            message["reasoning_content"] = "".join(self.thoughts)
+        if any(self.reasoning):
+            message["reasoning_content"] = "".join(self.reasoning)
         if self.thinking_blocks:
             message["thinking_blocks"] = self.thinking_blocks
         if self.citations:

@@ -39,7 +39,7 @@ class ChunkStream:
         self._usage_head = f"{head},".encode()
         self._calls: dict[int, _Call] = {}
         self._called = 0
-        self._thoughts = defaultdict[int, defaultdict[str, StringIO]](lambda: defaultdict(StringIO))
+        self._reasoning = defaultdict[int, defaultdict[str, StringIO]](lambda: defaultdict(StringIO))
         self._images: dict[int, str] = {}
         self._listed: dict[str, int] = {}
         self._more: Any = None
@@ -68,7 +68,7 @@ class ChunkStream:
             case {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}}:
                 yield from self._call_piece(index, piece)
             case {"contentBlockDelta": {"delta": {"reasoningContent": piece}, "contentBlockIndex": index}}:
-                yield from self._thought_piece(index, piece)
+                yield from self._reasoning_piece(index, piece)
             case {"contentBlockDelta": {"delta": {"citation": citation}}}:
                 yield self._entry("citations", citation)
             case {"contentBlockDelta": {"delta": {"image": {"source": source}}, "contentBlockIndex": index}}:
@@ -114,13 +114,13 @@ class ChunkStream:
         if not call.is_custom:
             yield self._arguments(call, piece)
 
-    def _thought_piece(self, index: int, piece: dict[str, str]) -> Iterable[bytes]:
+    def _reasoning_piece(self, index: int, piece: dict[str, str]) -> Iterable[bytes]:
         if "redactedContent" in piece:
             yield self._entry("thinking_blocks", {"type": "redacted_thinking", "data": piece["redactedContent"]})
             return
-        thought = self._thoughts[index]
+        reasoning = self._reasoning[index]
         for member, value in piece.items():
-            thought[member].write(value)
+            reasoning[member].write(value)
         if piece.get("text"):
             yield self._delta({"reasoning_content": piece["text"]})
 
@@ -131,10 +131,10 @@ class ChunkStream:
             yield self._delta({"tool_calls": [{"index": call.number, "custom": {"input": text}}]})
         elif call is not None and not call.pieces:
             yield self._arguments(call, "{}")
-        pieces = self._thoughts.pop(index, None)
+        pieces = self._reasoning.pop(index, None)
         if pieces is not None:
-            thought = {member: text.getvalue() for member, text in pieces.items()}
-            block = {"type": "thinking", "thinking": thought.get("text", ""), "signature": thought.get("signature")}
+            reasoning = {member: text.getvalue() for member, text in pieces.items()}
+            block = {"type": "thinking", "thinking": reasoning.get("text", ""), "signature": reasoning.get("signature")}
             yield self._entry("thinking_blocks", block)
 
     def _entry(self, name: str, entry: dict[str, Any]) -> bytes:

@@ -181,7 +181,7 @@ async def _create(shared: _Responses, context: RequestContext) -> Answer:
 
     def as_it_is(signer: ReasoningSigner) -> tuple[NativeCall, NativeFacts, list[str]]:
         body, spaces, paths, ignored = to_native(document, items, signer)
-        call = NativeCall(request.model, body, keep_thoughts=is_signed, tool_paths=paths)
+        call = NativeCall(request.model, body, keep_reasoning=is_signed, tool_paths=paths)
         return call, NativeFacts(known_as, document, signer, spaces, request.store is not False), ignored
 
     def complete_operation(target: Target) -> Operation[dict[str, Any]]:

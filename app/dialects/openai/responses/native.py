@@ -65,8 +65,8 @@ class NativeFacts(Struct, frozen=True):
             namespace, name = self.namespaces.get(text_in(item, "name"), (None, ""))
             return item if namespace is None else {**item, "name": name, "namespace": namespace}
         if item.get("type") == "reasoning" and item.get("encrypted_content"):
-            thought: Any = {_SIGNED: item["encrypted_content"]}
-            return {**item, "encrypted_content": self.signer.close(thought)}
+            reasoning: Any = {_SIGNED: item["encrypted_content"]}
+            return {**item, "encrypted_content": self.signer.close(reasoning)}
         return item
 
 

@@ -158,10 +158,10 @@ def _add(
             content, points = cache_points_last(_blocks(item.output, path, "output"))
             _append_result(messages, [{"toolResult": {"toolUseId": item.call_id, "content": content}}, *points])
         case ReasoningItem():
-            thought = signer.open(item.encrypted_content) if item.encrypted_content else None
+            reasoning = signer.open(item.encrypted_content) if item.encrypted_content else None
             # one that another mode sealed holds nothing of Converse's
-            if thought is not None and thought.keys() & {"reasoningText", "redactedContent"}:
-                messages.append({"role": "assistant", "content": [{"reasoningContent": thought}]})
+            if reasoning is not None and reasoning.keys() & {"reasoningText", "redactedContent"}:
+                messages.append({"role": "assistant", "content": [{"reasoningContent": reasoning}]})
             elif item.encrypted_content:
                 ignored.append(f"{path}.encrypted_content")
         case OtherItem() if item.type == IMAGE:

@@ -53,8 +53,8 @@ class _Gathered:
             case {"citationsContent": cited}:
                 text = "".join(piece.get("text", "") for piece in cited.get("content", []))
                 self._message().say(text, cited.get("citations", []))
-            case {"reasoningContent": thought}:
-                self._items.append(self._facts.reasoning_item(new_item_id("reasoning"), thought))
+            case {"reasoningContent": reasoning}:
+                self._items.append(self._facts.reasoning_item(new_item_id("reasoning"), reasoning))
             case {"image": {"source": {"bytes": image}}}:
                 self._items.append(image_item(new_item_id(IMAGE), image, "completed"))
             case {"toolUse": tool} if tool.get("type") != "server_tool_use":

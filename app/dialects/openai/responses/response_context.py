@@ -82,12 +82,12 @@ class ResponseFacts(Struct, frozen=True):
         served = {} if tier is None else {"service_tier": tier["type"]}
         return self.response(status, output=output, usage=usage_body(usage), incomplete_details=details, **served)
 
-    def reasoning_item(self, item_id: str, thought: ReasoningContentBlock) -> dict[str, Any]:
+    def reasoning_item(self, item_id: str, reasoning: ReasoningContentBlock) -> dict[str, Any]:
         """A thought. Its words are the summary, as OpenAI's models show theirs; all of it is sealed, if asked for."""
-        text = thought.get("reasoningText", {}).get("text", "")
+        text = reasoning.get("reasoningText", {}).get("text", "")
         summary = [{"type": "summary_text", "text": text}] if text else []
         item = {"id": item_id, "type": "reasoning", "summary": summary}
-        return item if self.signer is None else {**item, "encrypted_content": self.signer.close(thought)}
+        return item if self.signer is None else {**item, "encrypted_content": self.signer.close(reasoning)}
 
     def call_item(self, item_id: str, call_id: str, name: str, arguments: str, status: str) -> dict[str, Any]:
         """A call, under the name that the caller gave the tool."""

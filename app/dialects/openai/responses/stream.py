@@ -122,14 +122,14 @@ class ResponseStream:
                 item.pieces.append(piece)
                 if item.kind == "function_call":
                     yield self._piece("response.function_call_arguments.delta", item, delta=piece)
-            case {"reasoningContent": thought}:
+            case {"reasoningContent": reasoning}:
                 item = yield from self._begun(index, "reasoning")
-                for member, value in thought.items():
-                    item.thought[member].write(value)
-                if text := thought.get("text"):
-                    yield from self._thought_piece(item, text)
+                for member, value in reasoning.items():
+                    item.reasoning[member].write(value)
+                if text := reasoning.get("text"):
+                    yield from self._reasoning_piece(item, text)
 
-    def _thought_piece(self, item: "_Item", text: str) -> Iterable[bytes]:
+    def _reasoning_piece(self, item: "_Item", text: str) -> Iterable[bytes]:
         if not item.pieces:
             part = {"type": "summary_text", "text": ""}
             yield self._piece("response.reasoning_summary_part.added", item, summary_index=0, part=part)
@@ -227,7 +227,7 @@ class _Item:
         self.annotations: list[dict[str, Any]] = []
         self.start = 0
         self.length = 0
-        self.thought: defaultdict[str, StringIO] = defaultdict(StringIO)
+        self.reasoning: defaultdict[str, StringIO] = defaultdict(StringIO)
 
     def say(self, text: str) -> None:
         """A piece of a message has come."""
@@ -242,7 +242,7 @@ class _Item:
 
     def block(self) -> Any:
         """The thought as Converse's block."""
-        thought = {member: text.getvalue() for member, text in self.thought.items()}
-        if "redactedContent" in thought:
-            return {"redactedContent": thought["redactedContent"]}
-        return {"reasoningText": {"text": "", **thought}}
+        reasoning = {member: text.getvalue() for member, text in self.reasoning.items()}
+        if "redactedContent" in reasoning:
+            return {"redactedContent": reasoning["redactedContent"]}
+        return {"reasoningText": {"text": "", **reasoning}}

@@ -90,9 +90,9 @@ def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
     assert "".join(delta.get("reasoning_content", "") for delta in deltas) == message["message"].get(
         "reasoning_content", ""
     )
-    thoughts = [block for delta in deltas for block in delta.get("thinking_blocks", [])]
-    assert [block.pop("index") for block in thoughts] == list(range(len(thoughts)))
-    assert thoughts == message["message"].get("thinking_blocks", [])
+    reasoning = [block for delta in deltas for block in delta.get("thinking_blocks", [])]
+    assert [block.pop("index") for block in reasoning] == list(range(len(reasoning)))
+    assert reasoning == message["message"].get("thinking_blocks", [])
     assert [each["choices"][0]["finish_reason"] for each in chunks if each["choices"]][-1] == message["finish_reason"]
     calls: dict[int, Any] = {}
     for delta in deltas:

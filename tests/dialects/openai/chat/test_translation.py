@@ -197,7 +197,7 @@ def test_empty_and_missing_contents() -> None:
     assert [message["content"] for message in converse["messages"]] == [[{"text": "x"}], [{"text": "no"}], []]
 
 
-def test_a_thinking_block_without_a_signature_is_a_thought_without_one() -> None:
+def test_a_thinking_block_without_a_signature_is_a_reasoning_without_one() -> None:
     message = {"role": "assistant", "content": "a", "thinking_blocks": [{"type": "thinking", "thinking": "t"}]}
     content = call(messages=[USER, message]).converse["messages"][1]["content"]
     assert content[0] == {"reasoningContent": {"reasoningText": {"text": "t"}}}
@@ -290,7 +290,7 @@ def test_a_model_that_broke_its_own_format_is_a_failure(stop: str) -> None:
         joined(ChunkStream(FACTS).from_event, unfold(reply(stop=stop)))
 
 
-def test_a_thought_may_be_hidden() -> None:
+def test_a_reasoning_may_be_hidden() -> None:
     hidden = {"reasoningContent": {"reasoningText": {"signature": "s"}}}
     message = from_reply(reply(hidden, {"text": "a"}), FACTS)["choices"][0]["message"]
     assert message["thinking_blocks"] == [{"type": "thinking", "thinking": "", "signature": "s"}]

@@ -49,7 +49,7 @@ def test_what_is_not_ours_crosses_as_it_came() -> None:
     assert (namespaces, ignored) == ({}, [])
 
 
-def test_thoughts_are_opened_and_others_are_left_out() -> None:
+def test_reasoning_are_opened_and_others_are_left_out() -> None:
     signed = SEAL.close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
     theirs = ReasoningSigner(b"secret", "eve", "openai.gpt-5.5").close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
     of_converse = SEAL.close({"reasoningText": {"text": "hm"}})
@@ -281,9 +281,9 @@ def test_the_end_of_a_chat_stream_that_broke() -> None:
 
 
 def test_what_the_surfaces_are_given() -> None:
-    capabilities = Capabilities(encrypted_thoughts=True)
+    capabilities = Capabilities(encrypted_reasoning=True)
     document = {"tools": [{"type": "web_search"}, 5], "tool_choice": "auto", "include": ["a"], "user": None}
-    adapted = adapt_responses(NativeCall("m", document, keep_thoughts=True), "openai", capabilities)
+    adapted = adapt_responses(NativeCall("m", document, keep_reasoning=True), "openai", capabilities)
     assert adapted.body == {"include": ["a", "reasoning.encrypted_content"]}
     assert adapted.ignored == ["tools[0]", "tools[1]"]
     tools = [{"type": "function", "name": "f"}, {"type": "web_search"}]
@@ -300,8 +300,8 @@ def test_what_the_surfaces_are_given() -> None:
     on_mantle = adapt_responses(NativeCall("m", document), "mantle", capabilities)
     assert on_mantle.body == {name: value for name, value in document.items() if name != "user"}
     asked = {"include": ["reasoning.encrypted_content"]}
-    assert adapt_responses(NativeCall("m", asked, keep_thoughts=True), "mantle", capabilities).body == asked
-    assert adapt_responses(NativeCall("m", {}, keep_thoughts=True), "mantle", Capabilities()).body == {}
+    assert adapt_responses(NativeCall("m", asked, keep_reasoning=True), "mantle", capabilities).body == asked
+    assert adapt_responses(NativeCall("m", {}, keep_reasoning=True), "mantle", Capabilities()).body == {}
     assert adapt_chat(NativeCall("m", {"store": True}), "mantle", capabilities).ignored == ["store"]
     streamed_chat = adapt_chat(NativeCall("m", {"stream": True, "stream_options": {"b": 1}}), "mantle", capabilities)
     assert streamed_chat.body["stream_options"] == {"b": 1, "include_usage": True}

@@ -34,7 +34,7 @@ CLOCK: Any = {
     "description": "Time",
     "tools": [{"type": "function", "name": "now"}, {"type": "custom", "name": "set"}],
 }
-THOUGHT: Any = {"reasoningText": {"text": "hm", "signature": "sig"}}
+REASONING: Any = {"reasoningText": {"text": "hm", "signature": "sig"}}
 REDACTED: Any = {"redactedContent": "YWJj"}
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
@@ -160,7 +160,7 @@ def test_a_conversation_becomes_turns() -> None:
                     {"type": "input_file", "filename": "a.pdf", "file_data": "AA=="},
                 ],
             },
-            {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": SEAL.close(THOUGHT)},
+            {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": SEAL.close(REASONING)},
             {"type": "message", "id": "m", "role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
             {"type": "function_call", "call_id": "a", "name": "now", "namespace": "clock", "arguments": ""},
             {"type": "custom_tool_call", "call_id": "b", "name": "patch", "input": "*** Begin"},
@@ -184,7 +184,7 @@ def test_a_conversation_becomes_turns() -> None:
                     {"document": {"format": "pdf", "name": "a", "source": {"bytes": "AA=="}}},
                 ],
             },
-            {"role": "assistant", "content": [{"reasoningContent": THOUGHT}]},
+            {"role": "assistant", "content": [{"reasoningContent": REASONING}]},
             {"role": "assistant", "content": [{"text": "no"}]},
             {"role": "assistant", "content": [{"toolUse": {"toolUseId": "a", "name": "clock__now", "input": {}}}]},
             {
@@ -303,10 +303,10 @@ def test_tools_and_the_choice_among_them(choice: Any, expected: Any, names: list
     assert [tool["toolSpec"].get("strict", False) for tool in config["tools"]] == [name == "f" for name in names]
 
 
-@pytest.mark.parametrize("thought", [THOUGHT, REDACTED])
-def test_a_sealed_thought_comes_back_as_it_was(thought: Any) -> None:
-    assert SEAL.open(SEAL.close(thought)) == thought
-    assert ReasoningSigner(b"secret", "tests", "scripted.echo").open(SEAL.close(thought)) == thought
+@pytest.mark.parametrize("thought", [REASONING, REDACTED])
+def test_a_sealed_reasoning_comes_back_as_it_was(reasoning: Any) -> None:
+    assert SEAL.open(SEAL.close(reasoning)) == reasoning
+    assert ReasoningSigner(b"secret", "tests", "scripted.echo").open(SEAL.close(reasoning)) == reasoning
 
 
 @pytest.mark.parametrize(
@@ -317,18 +317,18 @@ def test_a_sealed_thought_comes_back_as_it_was(thought: Any) -> None:
         ReasoningSigner(b"secret", "tests", "y"),
     ],
 )
-def test_a_thought_of_another_deployment_caller_or_model_stays_shut(other: ReasoningSigner) -> None:
-    assert other.open(SEAL.close(THOUGHT)) is None
+def test_a_reasoning_of_another_deployment_caller_or_model_stays_shut(other: ReasoningSigner) -> None:
+    assert other.open(SEAL.close(REASONING)) is None
 
 
 @given(st.data())
 def test_a_seal_that_was_touched_stays_shut(data: st.DataObject) -> None:
-    signed = SEAL.close(THOUGHT)
+    signed = SEAL.close(REASONING)
     index = data.draw(st.integers(0, len(signed) - 1))
     letter = data.draw(st.characters().filter(lambda each: each != signed[index]))
     opened = SEAL.open(signed[:index] + letter + signed[index + 1 :])
     # base64 has letters whose last bits mean nothing
-    assert opened is None or opened == THOUGHT
+    assert opened is None or opened == REASONING
 
 
 @given(st.text())
@@ -348,7 +348,7 @@ CITED: Any = {
 }
 TOOLS: Any = {"tools": [FUNCTION, CUSTOM, CLOCK]}
 EVERYTHING: list[Any] = [
-    {"reasoningContent": THOUGHT},
+    {"reasoningContent": REASONING},
     {"reasoningContent": REDACTED},
     {"text": "Hello"},
     CITED,
@@ -362,7 +362,7 @@ ITEMS: list[Any] = [
     {
         "type": "reasoning",
         "summary": [{"type": "summary_text", "text": "hm"}],
-        "encrypted_content": SEAL.close(THOUGHT),
+        "encrypted_content": SEAL.close(REASONING),
     },
     {"type": "reasoning", "summary": [], "encrypted_content": SEAL.close(REDACTED)},
     {
@@ -435,8 +435,8 @@ def test_an_answer_in_one_piece() -> None:
     Response.model_validate(response, strict=False)
 
 
-def test_thoughts_are_sealed_only_where_asked_for() -> None:
-    response = from_reply(reply({"reasoningContent": THOUGHT}), facts(None))
+def test_reasoning_are_sealed_only_where_asked_for() -> None:
+    response = from_reply(reply({"reasoningContent": REASONING}), facts(None))
     assert "encrypted_content" not in response["output"][0]
 
 
@@ -495,10 +495,10 @@ def test_a_stream_tells_the_same_in_the_order_that_clients_need() -> None:
         order.setdefault(item_id, []).append(event["type"].removeprefix("response."))
     whole = ["output_item.added", "output_item.done"]
     text = ["content_part.added", *2 * ["output_text.delta"], "output_text.done", "content_part.done"]
-    thought = [f"reasoning_summary_{end}" for end in ("part.added", "text.delta", "text.done", "part.done")]
+    reasoning = [f"reasoning_summary_{end}" for end in ("part.added", "text.delta", "text.done", "part.done")]
     arguments = ["function_call_arguments.delta", "function_call_arguments.done"]
     custom = ["custom_tool_call_input.delta", "custom_tool_call_input.done"]
-    inner = [thought, [], text, arguments, custom, arguments, custom]
+    inner = [reasoning, [], text, arguments, custom, arguments, custom]
     assert list(order.values()) == [
         ["created", "in_progress", "completed"],
         *([whole[0], *between, whole[1]] for between in inner),
@@ -557,8 +557,8 @@ def test_only_what_is_last_was_cut_off() -> None:
     streamed = ended(ResponseStream(facts()), list(unfold(reply({"text": "a"}, use, stop="max_tokens"))))[-1]
     for response in (whole, streamed["response"]):
         assert [item["status"] for item in response["output"]] == ["completed", "incomplete"]
-    only_thought = from_reply(reply({"reasoningContent": THOUGHT}, stop="max_tokens"), facts())
-    assert "status" not in only_thought["output"][0]
+    only_reasoning = from_reply(reply({"reasoningContent": REASONING}, stop="max_tokens"), facts())
+    assert "status" not in only_reasoning["output"][0]
 
 
 def test_pictures_are_items_of_their_own() -> None:
@@ -653,7 +653,7 @@ def test_signatures_in_pieces_and_empty_pieces() -> None:
     ]
     told = events_of(joined(stream.from_event, deltas))
     told += events_of(joined(stream.from_event, [{"messageStop": {"stopReason": "end_turn"}}]))
-    assert SEAL.open(told[-1]["item"]["encrypted_content"]) == THOUGHT
+    assert SEAL.open(told[-1]["item"]["encrypted_content"]) == REASONING
     assert {event["output_index"] for event in told} == {0}
 
 
