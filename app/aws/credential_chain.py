@@ -85,8 +85,8 @@ def _role(region: str, role: str) -> dict[str, Any]:
     import botocore.session
     from botocore.config import Config
 
-    patience = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
-    sts = botocore.session.Session().create_client("sts", region_name=region, config=patience)
+    timeout = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
+    sts = botocore.session.Session().create_client("sts", region_name=region, config=timeout)
     made = sts.assume_role(RoleArn=role, RoleSessionName="outcrop")["Credentials"]
     return {
         "access_key": made["AccessKeyId"],

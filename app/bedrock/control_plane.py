@@ -41,10 +41,10 @@ class ModelDirectory:
         patience: seconds that one refresh may take.
     """
 
-    def __init__(self, client: BedrockClient, lifetime: float = 300.0, patience: float = 30.0) -> None:
+    def __init__(self, client: BedrockClient, lifetime: float = 300.0, timeout: float = 30.0) -> None:
         self._client = client
         self._lifetime = lifetime
-        self._patience = patience
+        self._timeout = timeout
         self._entries: list[CatalogEntry] | None = None
         self._profiles: list[ModelId] = []
         self._fresh_until = 0.0
@@ -80,7 +80,7 @@ class ModelDirectory:
         narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
         return None if narrowest is None else narrowest.raw
 
-    async def find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient, patience: float) -> None:
+    async def find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient, timeout: float) -> None:
         """Ask which model stands behind an ARN that hides it; what AWS tells is put into `known`.
 
         Args:
@@ -100,12 +100,12 @@ class ModelDirectory:
         while len(self._asked) > _MOST_KNOWN:
             self._asked.pop(next(iter(self._asked)))
         asking = self._asking.get(model.raw)
-        if asking is not None and age < patience:
-            await asyncio.wait({asking}, timeout=patience - age)
+        if asking is not None and age < timeout:
+            await asyncio.wait({asking}, timeout=timeout - age)
 
     async def _find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 document = await self._get(f"{_TELLING[model.arn_kind]}{model.quoted}", client=client)
             arns = [each["modelArn"] for each in document.get("models", [document])]
             # what is regional stands for the same model everywhere
@@ -131,7 +131,7 @@ class ModelDirectory:
             GatewayError: as `BedrockClient.run` does, or the lists took too long, or made no sense.
         """
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 models, profiles = await asyncio.gather(
                     self._pages("/foundation-models", "modelSummaries"),
                     self._pages("/inference-profiles", "inferenceProfileSummaries", maxResults=str(_PAGE_SIZE)),
@@ -171,6 +171,6 @@ class ModelDirectory:
     async def _get(self, path: str, query: str = "", *, client: BedrockClient | None = None) -> Any:
         request = BedrockRequest("bedrock", "GET", path, query)
         record = RequestRecord(request_id="", method="GET")
-        deadline = Deadline.after(self._patience)
+        deadline = Deadline.after(self._timeout)
         asked = client or self._client
         return json.loads(await asked.run(request, deadline, record, lambda answer: answer.read()))

@@ -31,7 +31,7 @@ _REFRESH_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
 _RENEWAL_SECONDS = 5.0
 # how long a request waits for the chain, whatever that is doing
-_PATIENCE_SECONDS = 15.0
+_TIMEOUT_SECONDS = 15.0
 # how long the chain may take: somebody may have to confirm something
 _CHAIN_SECONDS = 60.0
 # botocore refreshes what ends as long before that; what lives shorter, when a quarter of its life is left
@@ -114,7 +114,7 @@ class CredentialsProvider:
         if self._known is not None:
             return self._known.identity
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await self._tried.wait()
         if self._known is None:
             raise Overloaded("the gateway has no AWS credentials", retry_here=False, detail=self.problem)
@@ -128,7 +128,7 @@ class CredentialsProvider:
         """
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(refused))
-        await asyncio.wait([self._renewal], timeout=_PATIENCE_SECONDS)
+        await asyncio.wait([self._renewal], timeout=_TIMEOUT_SECONDS)
 
     async def _renew(self, refused: Identity) -> None:
         async with self._resolving:

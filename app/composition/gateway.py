@@ -223,8 +223,8 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
             betas=settings.betas(),
             native_surfaces=settings.surfaces(),
             find_profile=directory.profile_of,
-            find_behind=lambda target, patience: directory.find_out(
-                target.known, planner.behind, clients[target.location], patience
+            find_behind=lambda target, timeout: directory.find_out(
+                target.known, planner.behind, clients[target.location], timeout
             ),
             guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
             media=_media(settings),

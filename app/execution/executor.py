@@ -183,12 +183,12 @@ class Pipeline(Struct, frozen=True):
         targets = self.planner.plan(name)
         return self.planner.plan(name) if await self._look_behind(targets, _BEHIND_SECONDS) else targets
 
-    async def _look_behind(self, targets: list[Target], patience: float) -> bool:
+    async def _look_behind(self, targets: list[Target], timeout: float) -> bool:
         """Find out what stands behind the names of targets; True if anything had to be."""
         hidden = [target for target in targets if target.known.is_opaque]
         if not hidden or self.find_behind is None:
             return False
-        await asyncio.gather(*(self.find_behind(target, patience) for target in hidden))
+        await asyncio.gather(*(self.find_behind(target, timeout) for target in hidden))
         return True
 
     async def _ask(

@@ -25,7 +25,7 @@ class Admission(Struct):
 
     most: int
     most_waiting: int = 0
-    patience: float = 1.0
+    timeout: float = 1.0
     inside: SharedCounter = field(default_factory=SharedCounter)
     waiting: SharedCounter = field(default_factory=SharedCounter)
     first: SharedCounter = field(default_factory=SharedCounter)
@@ -64,7 +64,7 @@ class Admission(Struct):
                 raise GatewayBusy(
                     "the gateway is busy: try again in a moment", detail="no place, and the queue is full"
                 )
-            async with asyncio.timeout(self.patience), self._line:
+            async with asyncio.timeout(self.timeout), self._line:
                 await self._wait_as_first(since)
         except TimeoutError:
             raise GatewayBusy("the gateway is busy: try again in a moment", detail="no place became free") from None
@@ -82,7 +82,7 @@ class Admission(Struct):
 
     def _is_another_first(self, since: int) -> bool:
         # who has waited for longer than anybody does has stopped, and not said so
-        longest = time.monotonic_ns() - int(self.patience * 1e9)
+        longest = time.monotonic_ns() - int(self.timeout * 1e9)
         return any(longest < other < since for other in self.first.each)
 
     async def _wait_for_change(self) -> None:

@@ -72,13 +72,13 @@ class SqliteResponses:
         self,
         path: Path,
         lifetime: float,
-        patience: float = 1.0,
+        timeout: float = 1.0,
         most_bytes: int = 1_000_000_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._lifetime = lifetime
-        self._patience = patience
+        self._timeout = timeout
         self._most_bytes = most_bytes
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "responses")
@@ -105,10 +105,10 @@ class SqliteResponses:
         self._thread.shutdown(cancel_futures=True)
 
     async def _soon(self, operation: Callable[[sqlite3.Connection], Result]) -> Result:
-        last_moment = time.monotonic() + self._patience
+        last_moment = time.monotonic() + self._timeout
 
         def in_time() -> Result:
-            with self._connected(self._patience / 2) as connection:
+            with self._connected(self._timeout / 2) as connection:
                 result = operation(connection)
                 # nobody waits any more: what was told not to be done must not be done
                 if time.monotonic() >= last_moment:
@@ -117,7 +117,7 @@ class SqliteResponses:
 
         running = asyncio.get_running_loop().run_in_executor(self._thread, in_time)
         try:
-            return await asyncio.wait_for(running, self._patience)
+            return await asyncio.wait_for(running, self._timeout)
         except (sqlite3.Error, OSError) as error:
             _log.error("the file of responses cannot be used", extra={"fields": {"error": type(error).__name__}})
             raise Overloaded("kept responses cannot be reached now", detail=type(error).__name__) from None
@@ -136,7 +136,7 @@ class SqliteResponses:
 
     def _make_room(self, connection: sqlite3.Connection, size: int, now: float) -> bool:
         # what has gone by then is gone: the next put goes on from there, where one without an end would never get done
-        last_moment = time.monotonic() + self._patience / 10
+        last_moment = time.monotonic() + self._timeout / 10
         while True:
             fits = _used(connection) + size <= self._most_bytes
             oldest = connection.execute(_ENDED, (now,)).fetchone()
@@ -155,12 +155,12 @@ class SqliteResponses:
         return connection.execute(f"{_DROP} and until > ?", (owner, group, self._clock())).rowcount > 0
 
     @contextmanager
-    def _connected(self, patience: float) -> Iterator[sqlite3.Connection]:
+    def _connected(self, timeout: float) -> Iterator[sqlite3.Connection]:
         """One transaction on a connection of its own, which finds a file that was taken away made again."""
         is_new = not self._path.exists()
         if is_new:
             self._path.touch(mode=0o600)
-        with closing(sqlite3.connect(self._path, timeout=patience)) as connection:
+        with closing(sqlite3.connect(self._path, timeout=timeout)) as connection:
             if is_new:
                 connection.execute("pragma journal_mode = wal")
             with connection:

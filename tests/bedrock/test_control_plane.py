@@ -47,12 +47,12 @@ async def test_only_the_first_callers_wait_for_what_stands_behind_an_arn(monkeyp
     directory = ModelDirectory(None)  # type: ignore[arg-type]
     known: dict[str, ModelId] = {}
 
-    async def seconds(patience: float = 0.2) -> float:
+    async def seconds(timeout: float = 0.2) -> float:
         started = time.monotonic()
-        await directory.find_out(ARN, known, None, patience)  # type: ignore[arg-type]
+        await directory.find_out(ARN, known, None, timeout)  # type: ignore[arg-type]
         return time.monotonic() - started
 
-    assert await seconds(patience=0.0) < 0.1
+    assert await seconds(timeout=0.0) < 0.1
     first, second = await asyncio.gather(seconds(), seconds())
     assert min(first, second) > 0.15
     assert await seconds() < 0.1

@@ -87,9 +87,9 @@ async def soak(url: str, seconds: float, seed: int) -> Counter[str]:
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
             while time.monotonic() < end:
                 path, body = request(chance)
-                patience = chance.uniform(0, 0.2) if chance.random() < 0.3 else 30
+                timeout = chance.uniform(0, 0.2) if chance.random() < 0.3 else 30
                 try:
-                    async with asyncio.timeout(patience), client.stream("POST", path, json=body) as answer:
+                    async with asyncio.timeout(timeout), client.stream("POST", path, json=body) as answer:
                         outcomes[str(answer.status_code)] += 1
                         async for _ in answer.aiter_raw():
                             if chance.random() < 0.01:

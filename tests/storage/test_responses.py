@@ -153,7 +153,7 @@ def test_a_file_of_an_older_version_is_bounded_from_then_on(tmp_path: Path) -> N
         connection.executemany("insert into responses values (?, ?, ?, ?, ?)", rows)
 
     async def run() -> None:
-        store = SqliteResponses(path, 1000, patience=10, most_bytes=1_000_000, clock=Clock())
+        store = SqliteResponses(path, 1000, timeout=10, most_bytes=1_000_000, clock=Clock())
         assert await store.get("large", "0") == bytes(30_000)
         assert await store.put("small", "1", {"1": bytes(20_000)})
         assert (await store.get("large", "0"), await store.get("large", "49")) == (None, bytes(30_000))
@@ -213,7 +213,7 @@ def test_what_has_ended_goes_in_portions_so_that_no_put_waits_for_all_of_it(
             return int(connection.execute("select count(*) from responses").fetchone()[0])
 
     async def run() -> None:
-        store = SqliteResponses(path, 10, patience=5, clock=clock)
+        store = SqliteResponses(path, 10, timeout=5, clock=clock)
         for index in range(20):
             await store.put("a", f"{index}", {f"{index}": b"x"})
         clock.now += 10
@@ -252,7 +252,7 @@ def test_a_locked_file_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
     path = tmp_path / "responses.db"
 
     async def run() -> float:
-        store = SqliteResponses(path, 10, patience=0.2)
+        store = SqliteResponses(path, 10, timeout=0.2)
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("begin exclusive")
             begin = time.monotonic()
@@ -284,7 +284,7 @@ def test_a_file_is_shared_outlives_its_process_and_is_its_user_s_alone(tmp_path:
 
 def test_what_was_told_not_to_be_kept_is_not_kept_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
-        store = SqliteResponses(tmp_path / "responses.db", 10, patience=0.1)
+        store = SqliteResponses(tmp_path / "responses.db", 10, timeout=0.1)
         put = store._put
 
         def slow(*arguments: Any) -> bool:

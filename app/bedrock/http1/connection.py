@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._is_held = False
         self._is_used_again = False
         self._sent_at = self._heard_at = 0.0
-        self._patience = self._idle_patience = 0.0
+        self._timeout = self._idle_timeout = 0.0
         self._unsent = 0
         self.is_open = False
         self.idle_since = 0.0
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
             self._unwritten = memoryview(body)
             self._write_on()
         self._unsent = self._transport.get_write_buffer_size()
-        self._patience, self._idle_patience = first_byte, idle
+        self._timeout, self._idle_timeout = first_byte, idle
         self._set_timer(first_byte)
         return response
 
@@ -182,9 +182,9 @@ class Connection(asyncio.Protocol):
         is_framed = b"content-length" in names or b"chunked" in names.get(b"transfer-encoding", b"").lower()
         self._ends_with_connection = not is_framed and status not in (204, 304)
         self._is_in_body, self._heard_bytes = True, 0
-        if self._idle_patience != self._patience and self._timer is not None:
-            self._patience = self._idle_patience
-            self._set_timer(self._patience)
+        if self._idle_timeout != self._timeout and self._timer is not None:
+            self._timeout = self._idle_timeout
+            self._set_timer(self._timeout)
         self._answer.put_head(
             status, tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers)
         )
@@ -263,7 +263,7 @@ class Connection(asyncio.Protocol):
         now, unsent = self._loop.time(), self._transport.get_write_buffer_size()
         if self._is_held or unsent != self._unsent:
             self._heard_at, self._unsent = now, unsent
-        left = self._heard_at + self._patience - now
+        left = self._heard_at + self._timeout - now
         if left > 0:
             self._set_timer(left)
         else:

@@ -206,8 +206,8 @@ class EndpointHandler(Struct, frozen=True):
         has_arrived = scope.get("extensions", {}).get(ARRIVED)
 
         async def read() -> bytes:
-            patience = math.inf if has_arrived is not None and has_arrived() else ingress_limits.caller_timeout
-            return await read_body(head, receive, ingress_limits.max_body_bytes, patience, held)
+            timeout = math.inf if has_arrived is not None and has_arrived() else ingress_limits.caller_timeout
+            return await read_body(head, receive, ingress_limits.max_body_bytes, timeout, held)
 
         def context(body: bytes, caller: Caller) -> RequestContext:
             return RequestContext(
