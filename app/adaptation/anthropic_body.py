@@ -26,9 +26,9 @@ _EFFORT = "high"
 def fit_to_claude(adapted: AdaptedBody) -> None:
     """Make a body's length, thinking, sampling and choice of tools what this Claude takes."""
     body, capabilities = adapted.body, adapted.capabilities
-    most = body.get("max_tokens")
-    if isinstance(most, int) and most > capabilities.most_output:
-        _shorten(adapted, capabilities.most_output)
+    limit = body.get("max_tokens")
+    if isinstance(limit, int) and limit > capabilities.max_output:
+        _shorten(adapted, capabilities.max_output)
     if "thinking" in body or "output_config" in body:
         _fit_thinking(adapted)
     if text_in(body.get("tool_choice"), "type") in _FORCED:
@@ -39,15 +39,15 @@ def fit_to_claude(adapted: AdaptedBody) -> None:
         _leave_out(adapted, "top_p")
 
 
-def _shorten(adapted: AdaptedBody, most: int) -> None:
+def _shorten(adapted: AdaptedBody, limit: int) -> None:
     """Ask for no more than the model gives, with the same share of it for thoughts if they had room below the wish."""
     body = adapted.body
     thinking: Any = body.get("thinking")
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
-    if isinstance(budget, int) and most <= budget < body["max_tokens"]:
-        body["thinking"] = {**thinking, "budget_tokens": budget * most // body["max_tokens"]}
+    if isinstance(budget, int) and limit <= budget < body["max_tokens"]:
+        body["thinking"] = {**thinking, "budget_tokens": budget * limit // body["max_tokens"]}
         adapted.adjust("reasoning_effort")
-    body["max_tokens"] = most
+    body["max_tokens"] = limit
     adapted.adjust("max_tokens")
 
 
@@ -71,9 +71,9 @@ def _fit_thinking(adapted: AdaptedBody) -> None:
             if not effort and isinstance(budget, int):
                 _put_effort(adapted, effort_of(budget))
         case "adaptive", "budget":
-            most = body.get("max_tokens")
+            limit = body.get("max_tokens")
             del body["thinking"]
-            if budget := budget_for(effort or _EFFORT, most if isinstance(most, int) else None):
+            if budget := budget_for(effort or _EFFORT, limit if isinstance(limit, int) else None):
                 body["thinking"] = {"type": "enabled", "budget_tokens": budget}
                 _leave_out(adapted, *_SAMPLING)
         case _:

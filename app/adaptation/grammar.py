@@ -43,7 +43,7 @@ _OF_KIND = {
 }
 _OF_ANY_KIND = frozenset(name for names in _OF_KIND.values() for name in names)
 # of all strict schemas of one call together (pydantic-ai#5579, inbox-zero#2323, vercel/ai#17268)
-_MOST_STRICT_TOOLS, _MOST_OPTIONAL, _MOST_UNIONS = 20, 24, 16
+_MAX_STRICT_TOOLS, _MAX_OPTIONAL, _MAX_UNIONS = 20, 24, 16
 
 
 class _NoGrammar(Exception):
@@ -67,7 +67,7 @@ def fit_together(grammars: list[Any], strict_tools: int) -> bool:
         for part in schemas_in(grammar):
             optional += len(set(part.get("properties") or ()) - set(listed(part.get("required"))))
             unions += "anyOf" in part or isinstance(part.get("type"), list)
-    return strict_tools <= _MOST_STRICT_TOOLS and optional <= _MOST_OPTIONAL and unions <= _MOST_UNIONS
+    return strict_tools <= _MAX_STRICT_TOOLS and optional <= _MAX_OPTIONAL and unions <= _MAX_UNIONS
 
 
 def _compiled(schema: Any) -> dict[str, Any]:

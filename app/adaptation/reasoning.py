@@ -78,9 +78,9 @@ def _ask_to_think(adapted: AdaptedRequest) -> None:
             adapted.add_field("output_config", {"effort": effort_known(effort, adapted.capabilities)})
             _make_room(adapted)
         case "max_effort":
-            most = _THREE_STEPS.get(effort, effort)
-            adapted.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": most})
-            if most == "high":
+            limit = _THREE_STEPS.get(effort, effort)
+            adapted.add_field("reasoningConfig", {"type": "enabled", "maxReasoningEffort": limit})
+            if limit == "high":
                 _leave_out(adapted, temperature="temperature", topP="top_p", maxTokens="max_tokens")
         case "nested":
             adapted.add_field("reasoning", {"effort": effort})

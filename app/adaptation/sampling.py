@@ -13,8 +13,8 @@ from app.errors import InvalidRequest
 def adapt_length(adapted: AdaptedRequest) -> None:
     """Ask for no more than the model gives, before anything is derived of it, such as a budget of thoughts."""
     config = adapted.body.get("inferenceConfig", {})
-    if config.get("maxTokens", 0) > adapted.capabilities.most_output:
-        adapted.body["inferenceConfig"] = {**config, "maxTokens": adapted.capabilities.most_output}
+    if config.get("maxTokens", 0) > adapted.capabilities.max_output:
+        adapted.body["inferenceConfig"] = {**config, "maxTokens": adapted.capabilities.max_output}
         adapted.adjust("max_tokens")
 
 
@@ -47,8 +47,8 @@ def adapt_sampling(adapted: AdaptedRequest) -> None:
         if len(kept) < len(stops):
             adapted.adjust("stop")
         if len(kept) > adapted.capabilities.max_stop_sequences:
-            most = adapted.capabilities.max_stop_sequences
-            words = f"at most {most}" if most else "no"
+            limit = adapted.capabilities.max_stop_sequences
+            words = f"at most {limit}" if limit else "no"
             raise InvalidRequest(f"this model takes {words} stop sequences", param=adapted.path("stop"))
         if kept:
             config["stopSequences"] = kept

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 from app.wire import json
 from app.wire.documents import listed, text_in
 
-_MOST_NESTED, _MOST_ALTERNATIVES = 8, 500
-_MOST_INLINED = 250_000  # bytes
+_MAX_NESTED, _MAX_ALTERNATIVES = 8, 500
+_MAX_INLINED = 250_000  # bytes
 _BARE = ("type", "properties", "required", "additionalProperties")
 DEFINITIONS = ("$defs", "definitions")
 # keywords of JSON Schema that hold a schema, schemas by name, and schemas in a row; all others hold data
@@ -75,7 +75,7 @@ class Inliner:
     """
 
     def __init__(self) -> None:
-        self._room = _MOST_INLINED
+        self._room = _MAX_INLINED
 
     def bare(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The schema by itself."""
@@ -148,7 +148,7 @@ def without_unions(schema: dict[str, Any]) -> dict[str, Any]:
     own = schema.get("properties")
     properties: dict[str, Any] = dict(own) if isinstance(own, dict) else {}
     named: dict[str, list[Any]] = {}
-    alternatives = {id(part): part for part in islice(_alternatives(schema), _MOST_ALTERNATIVES)}
+    alternatives = {id(part): part for part in islice(_alternatives(schema), _MAX_ALTERNATIVES)}
     for part in alternatives.values():
         theirs = part.get("properties")
         for name, value in theirs.items() if isinstance(theirs, dict) else ():
@@ -187,7 +187,7 @@ def _alternatives(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield each
             yield from within(each, room - 1)
 
-    return within(root, _MOST_NESTED)
+    return within(root, _MAX_NESTED)
 
 
 def _choices(part: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]]:

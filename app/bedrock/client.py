@@ -19,7 +19,7 @@ from app.process.off_loop import off_loop
 
 T = TypeVar("T")
 
-_MOST_REFUSAL_BYTES = 1024 * 1024
+_MAX_REFUSAL_BYTES = 1024 * 1024
 
 
 class BedrockRequest(Struct, frozen=True):
@@ -173,6 +173,6 @@ class BedrockClient(Struct):
 async def _read_refusal(response: HttpResponse) -> bytes:
     """The body of a refusal; where it breaks off, or is too large, its status still says enough."""
     try:
-        return await response.read(_MOST_REFUSAL_BYTES)
+        return await response.read(_MAX_REFUSAL_BYTES)
     except GatewayError:
         return b""

@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 
 _PAGE_SIZE = 1000
 _MAX_PAGES = 50
-_MOST_ASKED = 8
-_MOST_KNOWN = 4096
+_MAX_ASKED = 8
+_MAX_KNOWN = 4096
 # what tells of the model behind an ARN, by the ARN's kind (AWS API: GetInferenceProfile, GetProvisionedModelThroughput)
 _TELLING = {
     "application-inference-profile": "/inference-profiles/",
@@ -92,12 +92,12 @@ class ModelDirectory:
         now = time.monotonic()
         age = now - self._asked.get(model.raw, -math.inf)
         is_due = model.raw not in self._asking and age >= self._lifetime
-        if model.arn_kind in _TELLING and is_due and len(self._asking) < _MOST_ASKED:
+        if model.arn_kind in _TELLING and is_due and len(self._asking) < _MAX_ASKED:
             self._asked[model.raw], age = now, 0.0
             task = asyncio.create_task(self._find_out(model, known, client), name="model-behind")
             self._asking[model.raw] = task
             task.add_done_callback(lambda _: self._asking.pop(model.raw))
-        while len(self._asked) > _MOST_KNOWN:
+        while len(self._asked) > _MAX_KNOWN:
             self._asked.pop(next(iter(self._asked)))
         asking = self._asking.get(model.raw)
         if asking is not None and age < timeout:
@@ -112,7 +112,7 @@ class ModelDirectory:
             behind = parse_model_id(arns[0])
             if any(arn.startswith(_NO_REGION) for arn in arns):
                 behind = parse_model_id(f"global.{behind.base}")
-            if len(known) < _MOST_KNOWN:
+            if len(known) < _MAX_KNOWN:
                 known[model.raw] = behind
         except (GatewayError, TimeoutError, LookupError, TypeError, AttributeError, json.JsonError) as error:
             _log.warning("which model stands behind an ARN could not be found out: %s", type(error).__name__)

@@ -46,7 +46,7 @@ _NO_SUCH_MODEL = ("model identifier is invalid", "at 'modelid' failed to satisfy
 _PRINCIPAL = re.compile(r"User: \S+ is")
 # how Bedrock refuses a bearer token; under another name the words may be its caller's own, which it repeats
 _DENIED = "AccessDeniedException"
-_MOST_WORDS, _LONGEST_WORD = 30, 20
+_MAX_WORDS, _LONGEST_WORD = 30, 20
 _BAD_API_KEY = "Please make sure your API Key is valid"
 _OUR_IDENTITY = frozenset(
     {
@@ -135,7 +135,7 @@ def error_of_name(
 def _plain_words(message: str) -> str:
     """How a message begins, up to what may be a header or a key that it repeats."""
     words = takewhile(
-        lambda word: len(word) <= _LONGEST_WORD and word.strip("().,:").isalpha(), message.split()[:_MOST_WORDS]
+        lambda word: len(word) <= _LONGEST_WORD and word.strip("().,:").isalpha(), message.split()[:_MAX_WORDS]
     )
     return " ".join(words)
 

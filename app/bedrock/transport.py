@@ -8,7 +8,7 @@ from msgspec import Struct
 Headers = tuple[tuple[str, str], ...]
 
 # of a whole answer. Bedrock's own limit for one of InvokeModel is 25 MB (its service model, botocore 1.44)
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 
 
 class Waits(NamedTuple):
@@ -48,7 +48,7 @@ class HttpResponse(Protocol):
         """Names in lower case, in the order of arrival."""
         ...
 
-    async def read(self, most: int = MOST_BYTES) -> bytes:
+    async def read(self, limit: int = MAX_BYTES) -> bytes:
         """The whole body, of so many bytes at the most.
 
         Raises:

@@ -278,8 +278,8 @@ def _ingress_limits(settings: Settings, counters: list[SharedCounter], metrics: 
     )
 
 
-def _half(settings: Settings, most: int) -> int:
-    return max(most // 2, settings.max_body_bytes)
+def _half(settings: Settings, limit: int) -> int:
+    return max(limit // 2, settings.max_body_bytes)
 
 
 def _by_name(settings: Settings, counters: list[SharedCounter]) -> dict[str, tuple[SharedCounter, ...]]:

@@ -9,14 +9,14 @@ from app.converse.request import ConverseRequest
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-_MOST_TOKENS: tuple[tuple[int, Effort], ...] = ((2048, "low"), (8192, "medium"))
+_MAX_TOKENS: tuple[tuple[int, Effort], ...] = ((2048, "low"), (8192, "medium"))
 
 
 def effort_of(budget: int | None) -> Effort:
     """The effort that a budget of tokens to think with amounts to; high where there is none."""
     if budget is None:
         return "high"
-    return next((effort for most, effort in _MOST_TOKENS if budget <= most), "high")
+    return next((effort for limit, effort in _MAX_TOKENS if budget <= limit), "high")
 
 
 class Intent(Struct):

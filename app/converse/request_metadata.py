@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _LABEL = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}\Z", re.ASCII)
-_MOST = 16
+_MAX = 16
 
 
 def request_metadata(
@@ -29,7 +29,7 @@ def request_metadata(
     unfit = []
     for name, value in (labels or {}).items():
         fits = isinstance(value, str) and _LABEL.match(value) and name and _LABEL.match(name)
-        if fits and name not in noted and len(noted) < _MOST:
+        if fits and name not in noted and len(noted) < _MAX:
             noted[name] = value
         else:
             unfit.append(name)

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-_MOST = 10**12
+_MAX = 10**12
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")
 
 
@@ -19,7 +19,7 @@ def count_in(counts: dict[str, Any], name: str) -> int:
     count = counts.get(name)
     if not isinstance(count, int) or isinstance(count, bool):
         return 0
-    return count if 0 <= count <= _MOST else 0
+    return count if 0 <= count <= _MAX else 0
 
 
 def written_in(usage: dict[str, Any]) -> dict[str, int]:

@@ -355,7 +355,7 @@ class Pipeline(Struct, frozen=True):
 
     def count_natively(self, call: NativeCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a body of the target's own format counted; it need not leave room to answer."""
-        adapted = adapt_invoke(call, replace(target.capabilities, most_output=sys.maxsize), self.betas)
+        adapted = adapt_invoke(call, replace(target.capabilities, max_output=sys.maxsize), self.betas)
         operation = operations.count_tokens(
             target.known, {"invokeModel": {"body": b64encode(json.dumps(adapted.body)).decode()}}
         )

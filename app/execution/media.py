@@ -30,8 +30,8 @@ from app.process.memory import buffer_for, contents_of
 
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MOST_REDIRECTS = 3
-_MOST_URL = 2048
+_MAX_REDIRECTS = 3
+_MAX_URL = 2048
 _NAMES_AT_ONCE = 32
 _NAMES_OF_ONE_CALLER = 4
 _KNOWN = {**IMAGE_FORMATS, **DOCUMENT_FORMATS}
@@ -194,13 +194,13 @@ class MediaFetcher(Struct, frozen=True):
     """
 
     transport: Transport
-    most_bytes: int
+    max_bytes: int
     seconds: float
     ports: frozenset[int] = field(default_factory=lambda: frozenset(_PORTS.values()))
 
     def room(self, context: RequestContext) -> Room:
         """Room for what one request fetches."""
-        return Room(self.most_bytes, context)
+        return Room(self.max_bytes, context)
 
     async def fetch(self, url: str, path: str, room: Room) -> Media:
         """What a URL leads to.
@@ -225,7 +225,7 @@ class MediaFetcher(Struct, frozen=True):
         await self.transport.close()
 
     async def _follow(self, url: str, path: str, room: Room) -> Media:
-        for _ in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             self._check(url, path)
             response = await self.transport.open(HttpRequest("GET", url, _HEADERS, b""))
             try:
@@ -244,7 +244,7 @@ class MediaFetcher(Struct, frozen=True):
             or not parts.hostname
             or parts.username is not None
             or (parts.port or _PORTS[parts.scheme]) not in self.ports
-            or len(url) > _MOST_URL
+            or len(url) > _MAX_URL
             or not url.isascii()
             or not url.isprintable()
             or " " in url

@@ -28,7 +28,7 @@ class RequestContext(Struct):
     deadline: Deadline
     record: RequestRecord
     held: HeldBody | None = None
-    most: float = math.inf
+    limit: float = math.inf
     size: int = 0
 
     def __post_init__(self) -> None:
@@ -50,8 +50,8 @@ class RequestContext(Struct):
         Raises:
             BodyTooLarge: it would have brought too many. GatewayBusy: as `grow` does.
         """
-        if self.size + count > self.most:
-            raise BodyTooLarge(f"the body and what it refers to have more than {self.most} bytes")
+        if self.size + count > self.limit:
+            raise BodyTooLarge(f"the body and what it refers to have more than {self.limit} bytes")
         self.grow(count)
 
     def take_body(self) -> bytes:

@@ -23,8 +23,8 @@ class Admission(Struct):
     first: since when whoever is first in the queue waits, in ns of the monotonic clock, or 0.
     """
 
-    most: int
-    most_waiting: int = 0
+    limit: int
+    max_waiting: int = 0
     timeout: float = 1.0
     inside: SharedCounter = field(default_factory=SharedCounter)
     waiting: SharedCounter = field(default_factory=SharedCounter)
@@ -48,7 +48,7 @@ class Admission(Struct):
 
     def _enter(self) -> bool:
         self.inside.add(1)
-        if self.inside.total <= self.most:
+        if self.inside.total <= self.limit:
             return True
         self.inside.add(-1)
         return False
@@ -57,7 +57,7 @@ class Admission(Struct):
         since = time.monotonic_ns()
         self.waiting.add(1)
         try:
-            if self.waiting.total > self.most_waiting:
+            if self.waiting.total > self.max_waiting:
                 # those of a process that has stopped are counted, and take no place
                 if not self._is_another_first(since) and self._enter():
                     return
@@ -99,9 +99,9 @@ class Bodies(Struct):
     slowest: bytes a second; a caller that sends no faster, on average, is taken for one that only holds a place.
     """
 
-    most: int
+    limit: int
     held: SharedCounter = field(default_factory=SharedCounter)
-    most_of_one: int = 0
+    max_of_one: int = 0
     of_each: dict[str, SharedCounter] = field(default_factory=dict)
     slowest: int = 16 * 1024
 
@@ -113,9 +113,9 @@ class Bodies(Struct):
 
     def excess(self, name: str) -> str:
         """What is too much of what is held; nothing where nothing is."""
-        if self.held.total > self.most:
+        if self.held.total > self.limit:
             return "too many bytes of bodies"
-        is_over = name in self.of_each and self.of_each[name].total > self.most_of_one
+        is_over = name in self.of_each and self.of_each[name].total > self.max_of_one
         return "too many bytes of one caller's bodies" if is_over else ""
 
 

@@ -94,5 +94,5 @@ def override_from_message(message: str) -> CapabilityOverride | None:
     _, words = words_of_model(message)
     for pattern, override in _REFUSALS:
         if match := pattern.match(words):
-            return CapabilityOverride({"most_output": int(match[1])}) if pattern.groups else override
+            return CapabilityOverride({"max_output": int(match[1])}) if pattern.groups else override
     return None

@@ -13,7 +13,7 @@ from app.wire import json
 _requests = logging.getLogger("outcrop.requests")
 _log_writer = NonBlockingLogWriter()
 # a request for two thousand vectors has as many
-_MOST_TRIES = 20
+_MAX_TRIES = 20
 
 
 class JsonFormatter(logging.Formatter):
@@ -120,7 +120,7 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     if record.tries:
         fields["attempts"] = record.attempts
     if record.attempts > 1:
-        fields["tries"] = [_try(each) for each in record.tries[:_MOST_TRIES]]
+        fields["tries"] = [_try(each) for each in record.tries[:_MAX_TRIES]]
     if record.tier:
         fields["tier"] = record.tier if record.tier in _TIERS else "other"
     if record.model_behind not in ("", record.target):

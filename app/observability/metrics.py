@@ -16,7 +16,7 @@ from app.observability.observer import RequestRecord
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _OTHER = "other"
-_MOST_MODELS = 200
+_MAX_MODELS = 200
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 _GAPS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _LAGS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
@@ -88,7 +88,7 @@ class Metrics:
             return "none"
         name = self._model_of(model)
         if name not in self._models:
-            if not has_answered or len(self._models) >= _MOST_MODELS:
+            if not has_answered or len(self._models) >= _MAX_MODELS:
                 return _OTHER
             self._models.add(name)
         return name

@@ -26,7 +26,7 @@ import app
 from app.observability.observer import RequestRecord
 from app.observability.trace import Headers, trace_headers
 
-_MOST_ANSWERED = 16_384
+_MAX_ANSWERED = 16_384
 _OPERATIONS = {"openai_embeddings": "embeddings", "cohere_rerank": "rerank"}
 
 
@@ -153,7 +153,7 @@ class _Unheard(HTTPAdapter):
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)
-        response.raw.read(_MOST_ANSWERED, decode_content=False)
+        response.raw.read(_MAX_ANSWERED, decode_content=False)
         response.close()
         # a session reads the rest of redirections, followed or not
         response.raw = BytesIO()

@@ -9,11 +9,11 @@ T = TypeVar("T")
 _LONGEST = 512
 
 
-def remembered(most: int) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+def remembered(limit: int) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
     """Keep what a function makes of the texts that it was asked for last, up to so many of at most 512 letters."""
 
     def around(function: Callable[[str], T]) -> Callable[[str], T]:
-        kept = lru_cache(most)(function)
+        kept = lru_cache(limit)(function)
 
         @wraps(function)
         def called(text: str) -> T:

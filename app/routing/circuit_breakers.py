@@ -31,7 +31,7 @@ _NO_CONNECTION = (ConnectTimeout, ConnectionLost, UpstreamUnreachable)
 _NO_CAPACITY = (InternalFailure, Overloaded)
 _REFUSED_REST = 30.0
 _SILENT_REST = 5.0
-_MOST_KEYS = 4096
+_MAX_KEYS = 4096
 
 
 class _Health(Struct):
@@ -51,23 +51,23 @@ class RetryBudget:
     """
 
     def __init__(
-        self, share: float = 0.1, layer: float = 1.0, most: float = 20.0, clock: Callable[[], float] = time.monotonic
+        self, share: float = 0.1, layer: float = 1.0, limit: float = 20.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._share = share
         self._layer = layer
-        self._most = max(most, share * most)
+        self._limit = max(limit, share * limit)
         self._clock = clock
-        self._saved = self._most
+        self._saved = self._limit
         self._seen = clock()
 
     def note_call(self) -> None:
         """A call has come."""
-        self._saved = min(self._saved + self._share, self._most)
+        self._saved = min(self._saved + self._share, self._limit)
 
     def take(self) -> bool:
         """Take one retry; False if none is left."""
         now = self._clock()
-        self._saved = min(self._saved + (now - self._seen) * self._layer, self._most)
+        self._saved = min(self._saved + (now - self._seen) * self._layer, self._limit)
         self._seen = now
         if self._saved < 1:
             return False
@@ -175,7 +175,7 @@ class Breakers:
 
     def _known(self, key: Hashable) -> _Health:
         health = self._healths.setdefault(key, _Health())
-        if len(self._healths) > _MOST_KEYS:
+        if len(self._healths) > _MAX_KEYS:
             self._forget_one()
         return health
 

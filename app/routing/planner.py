@@ -18,7 +18,7 @@ from app.models.ids import ModelId, parse_model_id
 _log = logging.getLogger(__name__)
 
 DEFAULT_ALIAS = "default"
-_MOST_PROFILES = 4096
+_MAX_PROFILES = 4096
 _MAX_OVERRIDES = 1024
 # models change, and a lesson that is no longer true is told by nobody
 _OVERRIDE_SECONDS = 3600.0
@@ -154,7 +154,7 @@ class Planner(Struct, frozen=True):
 
     def remember(self, name: str, profile: str) -> None:
         """A model that is called by a name is sold only by a profile."""
-        if len(self.profiles) < _MOST_PROFILES:
+        if len(self.profiles) < _MAX_PROFILES:
             self.profiles[name] = profile
 
     def forget(self, name: str) -> None:

@@ -43,10 +43,10 @@ class MemoryResponses:
     """
 
     def __init__(
-        self, lifetime: float, most_bytes: int = 64_000_000, clock: Callable[[], float] = time.monotonic
+        self, lifetime: float, max_bytes: int = 64_000_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._lifetime = lifetime
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._clock = clock
         self._bytes: Counter[str] = Counter()
         self._groups: dict[str, OrderedDict[str, _Group]] = {}
@@ -55,11 +55,11 @@ class MemoryResponses:
     async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
         """Keep a group; False if it is too large for that."""
         size = sum(map(len, entries.values()))
-        if size > self._most_bytes / _LARGEST_SHARE:
+        if size > self._max_bytes / _LARGEST_SHARE:
             return False
         self._drop(owner, group)
         self._drop_old()
-        while self._bytes.total() + size > self._most_bytes:
+        while self._bytes.total() + size > self._max_bytes:
             ((largest, _),) = self._bytes.most_common(1)
             self._drop(largest, next(iter(self._groups[largest])))
         self._groups.setdefault(owner, OrderedDict())[group] = _Group(self._clock() + self._lifetime, size, entries)

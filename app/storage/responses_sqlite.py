@@ -73,13 +73,13 @@ class SqliteResponses:
         path: Path,
         lifetime: float,
         timeout: float = 1.0,
-        most_bytes: int = 1_000_000_000,
+        max_bytes: int = 1_000_000_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._lifetime = lifetime
         self._timeout = timeout
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "responses")
         try:
@@ -124,7 +124,7 @@ class SqliteResponses:
 
     def _put(self, connection: sqlite3.Connection, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
         size = sum(map(len, entries.values()))
-        if size > self._most_bytes / _LARGEST_SHARE:
+        if size > self._max_bytes / _LARGEST_SHARE:
             return False
         now = self._clock()
         connection.execute(_DROP, (owner, group))
@@ -138,7 +138,7 @@ class SqliteResponses:
         # what has gone by then is gone: the next put goes on from there, where one without an end would never get done
         last_moment = time.monotonic() + self._timeout / 10
         while True:
-            fits = _used(connection) + size <= self._most_bytes
+            fits = _used(connection) + size <= self._max_bytes
             oldest = connection.execute(_ENDED, (now,)).fetchone()
             if oldest is None and not fits:
                 oldest = connection.execute(_OLDEST_OF_LARGEST).fetchone()

@@ -21,8 +21,8 @@ dumps = msgspec.json.Encoder().encode
 dumps_sorted = msgspec.json.Encoder(order="sorted").encode
 
 # what a stranger's document may hold: a value costs the parser up to 30 times the bytes that it takes to write
-_MOST_VALUES = 200_000
-_MOST_DEPTH = 100
+_MAX_VALUES = 200_000
+_MAX_DEPTH = 100
 _PIECE_BYTES = 64 * 1024
 _LONGEST_PATH = 1000
 
@@ -89,7 +89,7 @@ def loads_strictly(data: bytes) -> Any:
     quotes = _count_quotes(data)
     document = loads(data)
     # where a name stands twice, one of the two is gone with all that it named
-    if type(document) in _CONTAINERS and 2 * _count_strings(document, _MOST_DEPTH) != quotes:
+    if type(document) in _CONTAINERS and 2 * _count_strings(document, _MAX_DEPTH) != quotes:
         steps = _first_twice(stdlib.loads(data, object_pairs_hook=_Pairs))
         raise JsonError("this name stands twice", path=_path(steps))
     return document
@@ -101,7 +101,7 @@ def _count_quotes(data: bytes) -> int:
     Raises:
         JsonError: it holds too many values.
     """
-    if len(data) <= _MOST_VALUES:
+    if len(data) <= _MAX_VALUES:
         written = _without_escapes(data)
         return len(written) - len(written.replace(b'"', b""))  # twice as quick as `count`
     values = quotes = 0
@@ -112,7 +112,7 @@ def _count_quotes(data: bytes) -> int:
         outside = b"".join(parts[quotes % 2 :: 2])
         values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
         quotes += len(parts) - 1
-        if max(values, quotes // 2) > _MOST_VALUES:
+        if max(values, quotes // 2) > _MAX_VALUES:
             raise JsonError("the document holds too many values")
     return quotes
 

@@ -167,7 +167,7 @@ def test_an_effort_beside_a_budget_needs_its_beta() -> None:
     ("wished", "budget", "sent"), [(100_000, 80_000, 51_200), (100_000, 2048, 2048), (100_000, 200_000, 200_000)]
 )
 def test_a_shorter_answer_leaves_room_for_the_reasoning_that_had_some(wished: int, budget: int, sent: int) -> None:
-    told = replace(claude("sonnet-4-20250514-v1:0"), most_output=64_000)
+    told = replace(claude("sonnet-4-20250514-v1:0"), max_output=64_000)
     thinking = {"type": "enabled", "budget_tokens": budget}
     adapted = adapt_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
     assert (adapted.body["max_tokens"], adapted.body["thinking"]["budget_tokens"]) == (64_000, sent)

@@ -72,14 +72,14 @@ def test_what_is_ignored_is_told(gateway_url: str) -> None:
 
 
 def test_many_calls_are_bounded_keep_their_order_and_end_together() -> None:
-    running, most, ended = 0, 0, 0
+    running, limit, ended = 0, 0, 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal running, most, ended
+        nonlocal running, limit, ended
         while True:
             _, body = await read_request(reader)
             running += 1
-            most = max(most, running)
+            limit = max(limit, running)
             text = json.loads(body)["inputText"]
             try:
                 await asyncio.sleep(0.02 if text != "slow" else 1)
@@ -99,7 +99,7 @@ def test_many_calls_are_bounded_keep_their_order_and_end_together() -> None:
         made = ask(base, ["x" * length for length in range(1, 41)]).json()
         assert [each["embedding"] for each in made["data"]] == [[float(length)] for length in range(1, 41)]
         assert made["usage"]["total_tokens"] == 40
-        assert most == 8
+        assert limit == 8
         assert ask(base, ["slow", "bad", *["x"] * 30]).status_code == 400
 
 

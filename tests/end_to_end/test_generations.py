@@ -83,8 +83,8 @@ def test_every_claude_answers(url: str, model: str, said: str) -> None:
 def test_what_a_model_has_told_is_known_to_every_dialect(url: str) -> None:
     model = "anthropic.claude-sonnet-4-5-20250929-v1:0"
     headers = {"x-api-key": KEY, "authorization": f"Bearer {KEY}"}
-    for path, most in (("messages", "max_tokens"), ("chat/completions", "max_completion_tokens")):
-        body = {"model": model, most: 100_000, "messages": [HELLO]}
+    for path, limit in (("messages", "max_tokens"), ("chat/completions", "max_completion_tokens")):
+        body = {"model": model, limit: 100_000, "messages": [HELLO]}
         answer = httpx.post(f"{url}/v1/{path}", content=json.dumps(body), headers=headers)
         assert answer.status_code == 200
         assert sorted(answer.headers["x-outcrop-adjusted"].split(", ")) == ["inference_profile", "max_tokens"]

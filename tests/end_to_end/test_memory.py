@@ -26,7 +26,7 @@ def held(pid: int, name: str) -> int:
         ('a word of "much" length, and\n', 2.9),  # the parser holds the text without its escapes for a moment
     ],
 )
-def test_a_large_body_is_held_no_more_often_than_it_must_be(word: str, most: float) -> None:
+def test_a_large_body_is_held_no_more_often_than_it_must_be(word: str, limit: float) -> None:
     bedrock = HoldingBedrock()
     bedrock.may_answer.set()
     port = free_port()
@@ -46,5 +46,5 @@ def test_a_large_body_is_held_no_more_often_than_it_must_be(word: str, most: flo
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")
             before = held(process.pid, "VmRSS")
             size = ask(20_000_000 // len(word))
-            assert 1.5 < (held(process.pid, "VmHWM") - before) / size <= most
+            assert 1.5 < (held(process.pid, "VmHWM") - before) / size <= limit
             assert held(process.pid, "VmRSS") - before < size / 10

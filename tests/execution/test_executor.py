@@ -14,7 +14,7 @@ from app.bedrock.credentials import BearerToken, CredentialsProvider, Known
 from app.bedrock.endpoints import DEFAULT_LOCATION, Endpoint
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
-from app.bedrock.transport import MOST_BYTES, HttpRequest
+from app.bedrock.transport import MAX_BYTES, HttpRequest
 from app.converse.call import Intent, ModelCall
 from app.converse.events import Event
 from app.converse.reply import Reply
@@ -54,10 +54,10 @@ class Response:
         self.breaks = breaks
         self.is_closed = False
 
-    async def read(self, most: int = MOST_BYTES) -> bytes:
+    async def read(self, limit: int = MAX_BYTES) -> bytes:
         body = bytearray()
         await self.pour(lambda piece: not body.extend(piece))
-        if len(body) > most:
+        if len(body) > limit:
             raise errors.UpstreamFailed("too large")
         return bytes(body)
 
@@ -309,8 +309,8 @@ async def test_a_model_that_answers_less_is_asked_for_less() -> None:
     transport = Memory(refusal, *said)
     pipeline = await pipeline_over(transport)
     made = [context() for _ in range(3)]
-    for each, most in zip(made, (128_000, 128_000, 100), strict=True):
-        call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": most}})
+    for each, limit in zip(made, (128_000, 128_000, 100), strict=True):
+        call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": limit}})
         assert await pipeline.complete(each, call) == REPLY
     asked = [json.loads(sent.body)["inferenceConfig"]["maxTokens"] for sent in transport.sent]
     assert asked == [128_000, 8192, 8192, 100]
@@ -322,7 +322,7 @@ async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_reas
     transport = Memory(Response(200, [json.dumps(REPLY)]))
     pipeline = await pipeline_over(transport)
     model = "anthropic.claude-sonnet-4-20250514-v1:0"
-    pipeline.planner.overrides[model, DEFAULT_LOCATION] = time.monotonic() + 9, {"most_output": 8192}
+    pipeline.planner.overrides[model, DEFAULT_LOCATION] = time.monotonic() + 9, {"max_output": 8192}
     body: Any = {**CALL.converse, "inferenceConfig": {"maxTokens": 128_000}}
     await pipeline.complete(context(), replace(CALL, model=model, converse=body))
     sent = json.loads(transport.sent[0].body)
@@ -391,7 +391,7 @@ async def test_what_a_schema_of_one_call_is_refused_for_is_no_lesson_for_others(
 
 async def test_a_model_that_tells_ever_more_is_not_asked_for_ever() -> None:
     told = [
-        refusal(f"The maximum tokens you requested exceeds the model limit of {most}.") for most in range(90, 80, -1)
+        refusal(f"The maximum tokens you requested exceeds the model limit of {limit}.") for limit in range(90, 80, -1)
     ]
     transport = Memory(*told)
     call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 100}})

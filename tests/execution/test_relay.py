@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.bedrock.transport import MOST_BYTES
+from app.bedrock.transport import MAX_BYTES
 from app.errors import UpstreamFailed
 from app.execution.relay import Relay
 from tests.execution.test_executor import Response
@@ -85,7 +85,7 @@ class Endless(Response):
         await asyncio.Event().wait()
         return True
 
-    async def read(self, most: int = MOST_BYTES) -> bytes:
+    async def read(self, limit: int = MAX_BYTES) -> bytes:
         raise AssertionError
 
 

@@ -42,7 +42,7 @@ async def test_so_many_get_in_and_the_rest_is_turned_away_at_once() -> None:
 
 
 async def test_those_who_wait_get_in_as_they_came() -> None:
-    admission = Admission(1, most_waiting=2, timeout=5)
+    admission = Admission(1, max_waiting=2, timeout=5)
     order = []
     first = await Visit(admission).enter()
 
@@ -61,7 +61,7 @@ async def test_those_who_wait_get_in_as_they_came() -> None:
 
 
 async def test_nobody_waits_for_long() -> None:
-    admission = Admission(1, most_waiting=1, timeout=0.02)
+    admission = Admission(1, max_waiting=1, timeout=0.02)
     first = await Visit(admission).enter()
     with pytest.raises(GatewayBusy):
         await Visit(admission).enter()
@@ -70,7 +70,7 @@ async def test_nobody_waits_for_long() -> None:
 
 
 async def test_whoever_stops_waiting_takes_no_place() -> None:
-    admission = Admission(1, most_waiting=9, timeout=5)
+    admission = Admission(1, max_waiting=9, timeout=5)
     first = await Visit(admission).enter()
     waiting = [asyncio.create_task(Visit(admission).enter()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -104,10 +104,10 @@ def test_bodies_are_held_within_a_bound() -> None:
     assert bodies.held.total == 0
 
 
-def shared(most: int = 2, most_waiting: int = 1, timeout: float = 5) -> tuple[Admission, Admission]:
+def shared(limit: int = 2, max_waiting: int = 1, timeout: float = 5) -> tuple[Admission, Admission]:
     """The same limit as two processes have it."""
     array = SharedCounterArray(2, 3)
-    first, second = (Admission(most, most_waiting, timeout, *array.counters(process)) for process in range(2))
+    first, second = (Admission(limit, max_waiting, timeout, *array.counters(process)) for process in range(2))
     return first, second
 
 
@@ -162,7 +162,7 @@ def test_no_name_holds_more_than_its_share_of_the_bodies_of_all_processes() -> N
 
 
 async def test_processes_take_turns_as_their_callers_came() -> None:
-    here, there = shared(most=2, most_waiting=12)
+    here, there = shared(limit=2, max_waiting=12)
     let_in: dict[int, int] = {}
 
     async def call_again_and_again(admission: Admission, process: int, until: float) -> None:
@@ -184,7 +184,7 @@ async def test_processes_take_turns_as_their_callers_came() -> None:
 
 
 async def test_a_process_that_has_stopped_holds_nobody_up() -> None:
-    here, there = shared(most=1, most_waiting=3, timeout=0.3)
+    here, there = shared(limit=1, max_waiting=3, timeout=0.3)
     there.waiting.add(1)
     there.first.put(time.monotonic_ns())  # and is never heard of again
     waiting = asyncio.create_task(Visit(here).enter())
@@ -197,7 +197,7 @@ async def test_a_process_that_has_stopped_holds_nobody_up() -> None:
 
 
 async def test_the_waiters_of_a_stopped_process_close_the_queue_to_nobody() -> None:
-    here, there = shared(most=1, most_waiting=3, timeout=0.2)
+    here, there = shared(limit=1, max_waiting=3, timeout=0.2)
     there.waiting.add(3)
     there.first.put(time.monotonic_ns())
     with pytest.raises(GatewayBusy):

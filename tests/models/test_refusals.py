@@ -10,10 +10,10 @@ from app.models.refusals import override_from_message
 
 CONVERSE = "The model returned the following errors: "
 TOLD: list[tuple[str, dict[str, Any], bool]] = [
-    ("The maximum tokens you requested exceeds the model limit of 4096. Try again.", {"most_output": 4096}, True),
+    ("The maximum tokens you requested exceeds the model limit of 4096. Try again.", {"max_output": 4096}, True),
     (
         "max_tokens: 128000 > 64000, which is the maximum allowed number of output tokens for claude-haiku-4-5",
-        {"most_output": 64_000},
+        {"max_output": 64_000},
         True,
     ),
     ("`temperature` is deprecated for this model.", {"sampling": False}, True),
@@ -80,7 +80,7 @@ def test_a_refusal_in_json_tells_of_it_too() -> None:
     wrapped = CONVERSE + '{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: 9 > 8, which '
     override = override_from_message(wrapped + 'is the maximum allowed number of output tokens for x"}}')
     assert override is not None
-    assert override.values == {"most_output": 8}
+    assert override.values == {"max_output": 8}
 
 
 @pytest.mark.parametrize(

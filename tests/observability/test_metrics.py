@@ -63,7 +63,7 @@ def test_names_that_callers_invent_are_no_labels() -> None:
 
 def test_even_models_that_answer_are_not_without_bound() -> None:
     metrics = Metrics()
-    for number in range(module._MOST_MODELS + 50):
+    for number in range(module._MAX_MODELS + 50):
         metrics.request_ended(record((f"m-{number}", ""), status=200))
     assert value(metrics, "outcrop_attempts_total", model="other", outcome="ok") == 50
 

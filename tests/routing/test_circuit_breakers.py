@@ -127,7 +127,7 @@ def test_what_is_remembered_is_bounded_and_open_breakers_are_forgotten_last() ->
 
 def test_retries_are_a_share_of_the_traffic() -> None:
     clock = Clock()
-    budget = RetryBudget(share=0.1, layer=1.0, most=5.0, clock=clock)
+    budget = RetryBudget(share=0.1, layer=1.0, limit=5.0, clock=clock)
     assert [budget.take() for _ in range(6)] == [True] * 5 + [False]
     for _ in range(20):
         budget.note_call()

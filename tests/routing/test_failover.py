@@ -161,11 +161,11 @@ async def test_of_several_that_throttle_the_first_to_be_asked_again_is_told() ->
     ],
 )
 async def test_nobody_is_asked_more_often_than_alone(
-    most: int, outcomes: list[Exception], targets: str, asked: str
+    limit: int, outcomes: list[Exception], targets: str, asked: str
 ) -> None:
     attempts = Attempts(*outcomes)
     with pytest.raises(errors.RateLimited):
-        await attempts.run(failover(most), targets)
+        await attempts.run(failover(limit), targets)
     assert attempts.asked == [*asked]
 
 

@@ -69,12 +69,12 @@ def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch
     model, elsewhere = "anthropic.claude-sonnet-5", UpstreamLocation("us-west-2")
     planner = Planner(model, routes={"there": Route((Choice(model, elsewhere),))})
     (target,) = planner.plan(model)
-    overridden = planner.record_override(target, ModelDiffers("no", {"most_output": 9}, is_lasting=True))
+    overridden = planner.record_override(target, ModelDiffers("no", {"max_output": 9}, is_lasting=True))
     assert overridden is not None
-    assert (overridden.key, overridden.capabilities.most_output) == (target.key, 9)
+    assert (overridden.key, overridden.capabilities.max_output) == (target.key, 9)
     assert planner.record_override(overridden, ModelDiffers("no", {"strict_tools": True}, is_lasting=True)) is not None
     (again,), (there,) = planner.plan(model), planner.plan("there")
-    assert (again.capabilities.most_output, again.capabilities.strict_tools) == (9, True)
+    assert (again.capabilities.max_output, again.capabilities.strict_tools) == (9, True)
     assert there.capabilities == target.capabilities
     own = "arn:aws:bedrock:us-east-1:111122223333:custom-model-deployment/abcdefghijkl"
     planner.behind[own] = parse_model_id(model)

@@ -100,7 +100,7 @@ def test_what_is_too_old_is_gone(make: Maker) -> None:
 
 def test_memory_is_bounded_and_whoever_has_most_loses_the_oldest() -> None:
     async def run() -> None:
-        store = MemoryResponses(10, most_bytes=80, clock=Clock())
+        store = MemoryResponses(10, max_bytes=80, clock=Clock())
         await store.put("small", "1", {"1": b"x"})
         for index in range(8):
             assert await store.put("large", f"{index}", {f"{index}": b"0123456789"})
@@ -123,7 +123,7 @@ def test_a_file_is_bounded_whoever_writes_it_and_whoever_has_most_loses_the_olde
     path, clock = tmp_path / "responses.db", Clock()
 
     async def run() -> None:
-        stores = [SqliteResponses(path, 1000, most_bytes=1_000_000, clock=clock) for _ in range(2)]
+        stores = [SqliteResponses(path, 1000, max_bytes=1_000_000, clock=clock) for _ in range(2)]
         one, other = stores
         await one.put("small", "1", {"1": b"x"})
         for index in range(100):
@@ -153,7 +153,7 @@ def test_a_file_of_an_older_version_is_bounded_from_then_on(tmp_path: Path) -> N
         connection.executemany("insert into responses values (?, ?, ?, ?, ?)", rows)
 
     async def run() -> None:
-        store = SqliteResponses(path, 1000, timeout=10, most_bytes=1_000_000, clock=Clock())
+        store = SqliteResponses(path, 1000, timeout=10, max_bytes=1_000_000, clock=Clock())
         assert await store.get("large", "0") == bytes(30_000)
         assert await store.put("small", "1", {"1": bytes(20_000)})
         assert (await store.get("large", "0"), await store.get("large", "49")) == (None, bytes(30_000))
@@ -180,7 +180,7 @@ def test_no_request_reads_all_of_a_file(tmp_path: Path, monkeypatch: pytest.Monk
             return super().execute(sql, *parameters)
 
     async def run() -> None:
-        store = SqliteResponses(path, 10, most_bytes=200_000)
+        store = SqliteResponses(path, 10, max_bytes=200_000)
         with monkeypatch.context() as patched:
             patched.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Told))
             for index in range(50):

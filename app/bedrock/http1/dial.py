@@ -23,7 +23,7 @@ Spoken = TypeVar("Spoken", bound=asyncio.Protocol)
 _KEEPALIVE_IDLE_SECONDS = 45  # NAT gateways and load balancers forget a silent connection after 350 s (contracts 8)
 _SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305
 _RESOLVED_SECONDS = 10.0
-_MOST_NAMES = 1024
+_MAX_NAMES = 1024
 _GOODBYE_SECONDS = 2.0
 _TUNNEL_HEAD_BYTES = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
@@ -117,7 +117,7 @@ class Names:
         return answer.result()
 
     def _note(self, host: str, port: int, answer: "asyncio.Future[Addresses]") -> None:
-        if len(self._answers) > _MOST_NAMES:
+        if len(self._answers) > _MAX_NAMES:
             self._answers.clear()
         if _has_failed(answer):
             self._answers.pop((host, port), None)

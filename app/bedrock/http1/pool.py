@@ -7,7 +7,7 @@ from app.bedrock.http1.connection import Connection
 from app.bedrock.http1.dial import Origin
 
 _IDLE_SECONDS = 30.0
-_MOST_IDLE = 512
+_MAX_IDLE = 512
 
 
 class Pool:
@@ -30,7 +30,7 @@ class Pool:
     def put(self, origin: Origin, connection: Connection) -> None:
         """Take a connection back."""
         idle = self._idle[origin]
-        if self._is_closed or len(idle) >= _MOST_IDLE:
+        if self._is_closed or len(idle) >= _MAX_IDLE:
             connection.close()
             return
         idle.append(connection)

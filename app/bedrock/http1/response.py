@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from app.bedrock.transport import MOST_BYTES, Headers
+from app.bedrock.transport import MAX_BYTES, Headers
 from app.errors import ConnectionLost, GatewayError, UpstreamFailed
 
 _HELD_BYTES = 64 * 1024
@@ -51,7 +51,7 @@ class Http1Response:
         self._source: Source | None = source
         self._pieces: list[bytes] = []
         self._held = 0
-        self._most = _HELD_BYTES
+        self._limit = _HELD_BYTES
         self._is_complete = False
         self._error: GatewayError | None = None
         self._waiter: asyncio.Future[bool] | None = None
@@ -66,15 +66,15 @@ class Http1Response:
             self.close()
             raise
 
-    async def read(self, most: int = MOST_BYTES) -> bytes:
+    async def read(self, limit: int = MAX_BYTES) -> bytes:
         """The whole body, of so many bytes at the most."""
         self._let_go()
-        self._most = most
-        while not self._is_complete and self._held <= most:
+        self._limit = limit
+        while not self._is_complete and self._held <= limit:
             await self._more()
-        if self._held > most:
+        if self._held > limit:
             self.close()
-            raise UpstreamFailed("Bedrock's answer is too large", detail=f"more than {most} bytes")
+            raise UpstreamFailed("Bedrock's answer is too large", detail=f"more than {limit} bytes")
         return self._take()
 
     async def pour(self, take: Callable[[bytes], bool]) -> bool:
@@ -120,7 +120,7 @@ class Http1Response:
         return data
 
     def _let_go(self) -> None:
-        if self._held > self._most and self._source is not None:
+        if self._held > self._limit and self._source is not None:
             self._source.hold(is_held=False)
 
     # filling
@@ -133,7 +133,7 @@ class Http1Response:
         """Take a piece of the body, and hold the source where nobody reads it."""
         self._pieces.append(data)
         before, self._held = self._held, self._held + len(data)
-        if self._held > self._most >= before and self._source is not None:
+        if self._held > self._limit >= before and self._source is not None:
             self._source.hold(is_held=True)
 
     def complete(self) -> None:

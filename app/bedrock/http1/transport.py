@@ -10,7 +10,7 @@ from app.bedrock.http1.pool import Pool
 from app.bedrock.http1.response import Http1Response, StaleConnection
 from app.bedrock.transport import HttpRequest
 
-_MOST_KEPT = 1024
+_MAX_KEPT = 1024
 # callers choose parts of a URL, and those of them that are long are not kept
 _LONGEST_KEPT = 512
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
@@ -90,7 +90,7 @@ class Http1Transport:
         located = self._located.get(url)
         if located is None:
             located = self._take_apart(url)
-            if len(self._located) >= _MOST_KEPT:
+            if len(self._located) >= _MAX_KEPT:
                 self._located.clear()
             if len(url) <= _LONGEST_KEPT:
                 self._located[url] = located
@@ -103,7 +103,7 @@ class Http1Transport:
         key, target = f"{scheme}://{rest[:end]}", rest[end:]
         origin = self._origins.get(key)
         if origin is None:
-            if len(self._origins) >= _MOST_KEPT:
+            if len(self._origins) >= _MAX_KEPT:
                 self._origins.clear()
             origin = self._origins[key] = parse_origin(key, uses_proxies=self._uses_proxies)
         target = target if target.startswith("/") else f"/{target}"

@@ -14,7 +14,7 @@ from app.execution.media import Fetcher, Media
 from app.execution.request_context import RequestContext
 from app.wire.documents import listed
 
-_MOST = 20
+_MAX = 20
 _AT_ONCE = 4
 
 UpstreamLocation = tuple[str, str, Callable[[Media], None]]
@@ -29,8 +29,8 @@ async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context
     if fetcher is None:
         return
     references = [*_places(document)]
-    if len(references) > _MOST:
-        raise InvalidRequest(f"no more than {_MOST} URLs are fetched", param=references[_MOST][0])
+    if len(references) > _MAX:
+        raise InvalidRequest(f"no more than {_MAX} URLs are fetched", param=references[_MAX][0])
     at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room(context)
 
     async def put(reference: UpstreamLocation) -> None:

@@ -25,7 +25,7 @@ from app.wire import json
 
 DIALECT = "models"
 _log = logging.getLogger(__name__)
-_PAGE, _MOST = 20, 1000
+_PAGE, _MAX = 20, 1000
 
 
 def model_routes(
@@ -141,8 +141,8 @@ def _page(entries: list[CatalogEntry], query: dict[str, str]) -> dict[str, Any]:
         InvalidRequest: `limit` is no number from 1 to 1000.
     """
     limit = query.get("limit", str(_PAGE))
-    if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= _MOST:
-        raise InvalidRequest(f"must be a number from 1 to {_MOST}", param="limit")
+    if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= _MAX:
+        raise InvalidRequest(f"must be a number from 1 to {_MAX}", param="limit")
     ids = [entry.id for entry in entries]
     start = ids.index(query["after_id"]) + 1 if query.get("after_id") in ids else 0
     end = ids.index(query["before_id"]) if query.get("before_id") in ids else len(ids)

@@ -17,7 +17,7 @@ from app.errors import AuthenticationFailed, SignatureRefused
 from app.governance.identity.caller import ANONYMOUS, Caller
 from app.wire import sigv4
 
-_MOST_SIGNED = 128
+_MAX_SIGNED = 128
 MAX_SKEW_SECONDS = 300
 
 _AUTHORIZATION = re.compile(
@@ -102,7 +102,7 @@ class Authenticator:
         name, date, region, service, signed_names, signature = match.groups()
         timestamp = head.header("x-amz-date")
         names = signed_names.split(";")
-        if len(names) > _MOST_SIGNED:
+        if len(names) > _MAX_SIGNED:
             raise SignatureRefused("the signature covers too many headers")
         if not {"host", "x-amz-date"} <= set(names):
             raise SignatureRefused("the signature must cover the headers host and x-amz-date")

@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from app.bedrock.http1 import dial
-from app.bedrock.transport import MOST_BYTES, Headers, HttpRequest
+from app.bedrock.transport import MAX_BYTES, Headers, HttpRequest
 from app.errors import (
     ConnectionLost,
     ConnectTimeout,
@@ -118,13 +118,13 @@ class AiohttpResponse:
             (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.raw_headers
         )
 
-    async def read(self, most: int = MOST_BYTES) -> bytes:
+    async def read(self, limit: int = MAX_BYTES) -> bytes:
         """The whole body, of so many bytes at the most."""
         body = bytearray()
 
         def take(data: bytes) -> bool:
             body.extend(data)
-            return len(body) <= most
+            return len(body) <= limit
 
         if not await self.pour(take):
             self.close()

@@ -34,9 +34,9 @@ class Heard:
 class Server:
     """What goes out: by messages, and in between by what is written at once, of which it takes so much in a row."""
 
-    def __init__(self, most: float = 9) -> None:
+    def __init__(self, limit: float = 9) -> None:
         self.said: list[Any] = []
-        self.most = most
+        self.limit = limit
         self.gaps: list[float] = []
 
     async def send(self, message: Any) -> None:
@@ -44,7 +44,7 @@ class Server:
 
     def write(self, data: bytes) -> bool:
         self.said.append(f"at once: {data.decode()}")
-        return sum(isinstance(each, str) for each in self.said) % self.most != 0
+        return sum(isinstance(each, str) for each in self.said) % self.limit != 0
 
     def sender(self, *, writes: bool) -> Sender:
         write = self.write if writes else None

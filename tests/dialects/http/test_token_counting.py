@@ -29,5 +29,5 @@ PICTURE = "A" * 400_000
         (["a", 12345, None, {"b": True}], 4, 6),
     ],
 )
-def test_an_estimate_is_about_right(value: Any, least: int, most: int) -> None:
-    assert least <= estimate_tokens(value) <= most
+def test_an_estimate_is_about_right(value: Any, least: int, limit: int) -> None:
+    assert least <= estimate_tokens(value) <= limit

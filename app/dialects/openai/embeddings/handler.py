@@ -20,7 +20,7 @@ from app.routing.planner import DEFAULT_ALIAS
 from app.wire import json
 
 DIALECT = "openai_embeddings"
-_MOST_INPUTS = 2048  # OpenAI's own limit
+_MAX_INPUTS = 2048  # OpenAI's own limit
 _EXAMPLES = {
     "one": {"summary": "One text", "value": {"model": "amazon.titan-embed-text-v2:0", "input": "Hello."}},
     "many": {
@@ -101,8 +101,8 @@ def texts_of(request: EmbeddingRequest) -> list[str]:
         InvalidRequest: there are none or too many, one is empty, or they are token ids.
     """
     texts: list[Any] = [request.input] if isinstance(request.input, str) else list(request.input)
-    if not 1 <= len(texts) <= _MOST_INPUTS:
-        raise InvalidRequest(f"must hold 1 to {_MOST_INPUTS} texts", param="input")
+    if not 1 <= len(texts) <= _MAX_INPUTS:
+        raise InvalidRequest(f"must hold 1 to {_MAX_INPUTS} texts", param="input")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidRequest(

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from app.errors import InvalidRequest
 
-_PAGE, _MOST = 20, 100
+_PAGE, _MAX = 20, 100
 
 
 def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
@@ -20,8 +20,8 @@ def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
     """
     asked = {name: values[-1] for name, values in parse_qs(query).items()}
     limit, order = asked.get("limit", str(_PAGE)), asked.get("order", "desc")
-    if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= _MOST:
-        raise InvalidRequest(f"must be a number from 1 to {_MOST}", param="limit")
+    if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= _MAX:
+        raise InvalidRequest(f"must be a number from 1 to {_MAX}", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("must be asc or desc", param="order")
     listed = [_whole(item, index, response_id) for index, item in enumerate(items)]
