@@ -39,7 +39,7 @@ from app.storage.responses import MemoryResponses, ResponseStore
 _PROBE_SECONDS = 5.0
 _LAST_SPANS_SECONDS = 3.0
 # bytes a second: bodies of those who may be nobody hold others out for no longer than a slow line needs
-_UNPROVEN_PACE = 128 * 1024
+_UNVERIFIED_PACE = 128 * 1024
 
 
 class Gateway(Struct):
@@ -244,16 +244,18 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
 
 def _ingress_limits(settings: Settings, counters: list[SharedCounter], metrics: Metrics) -> IngressLimits:
     # every process of a gateway takes the tallies in this order
-    held, held_unproven, inside, waiting, first, unproven_inside, unproven_waiting, unproven_first, *others = counters
-    unproven_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
+    held, held_unverified, inside, waiting, first, unverified_inside, unverified_waiting, unverified_first, *others = (
+        counters
+    )
+    unverified_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
     unverified_permits = max(settings.max_in_flight // 10, 1)
     by_name = _by_name(settings, others)
     queue = settings.max_waiting, settings.max_wait
     return IngressLimits(
         authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
         admission=Admission(settings.max_in_flight, *queue, inside, waiting, first),
-        unproven=Admission(unverified_permits, *queue, unproven_inside, unproven_waiting, unproven_first),
-        unproven_of_each={
+        unverified=Admission(unverified_permits, *queue, unverified_inside, unverified_waiting, unverified_first),
+        unverified_of_each={
             name: Admission(max(unverified_permits // 2, 1), *queue, its_inside, its_waiting, its_first)
             for name, (_, _, its_inside, its_waiting, its_first) in by_name.items()
         },
@@ -263,12 +265,12 @@ def _ingress_limits(settings: Settings, counters: list[SharedCounter], metrics: 
             _half(settings, settings.max_bodies_bytes),
             {name: its[0] for name, its in by_name.items()},
         ),
-        unproven_bodies=Bodies(
-            unproven_bytes,
-            held_unproven,
-            _half(settings, unproven_bytes),
+        unverified_bodies=Bodies(
+            unverified_bytes,
+            held_unverified,
+            _half(settings, unverified_bytes),
             {name: its[1] for name, its in by_name.items()},
-            _UNPROVEN_PACE,
+            _UNVERIFIED_PACE,
         ),
         max_body_bytes=settings.max_body_bytes,
         caller_timeout=settings.caller_timeout,

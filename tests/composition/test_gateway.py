@@ -22,7 +22,7 @@ async def test_whoever_is_not_the_only_caller_has_a_share_of_the_bytes(
 ) -> None:
     settings = gateway_settings("http://127.0.0.1:1", api_keys=keys, smoke_api_key=smoke)
     ingress_limits = build_gateway(settings, WorkerContext()).ingress_limits
-    assert ingress_limits.bodies.of_each.keys() == ingress_limits.unproven_of_each.keys() == limited
+    assert ingress_limits.bodies.of_each.keys() == ingress_limits.unverified_of_each.keys() == limited
 
 
 async def test_of_two_breakers_by_one_name_the_open_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

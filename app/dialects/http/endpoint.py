@@ -53,19 +53,19 @@ Handler = Callable[[RequestContext], Awaitable[Answer]]
 class IngressLimits(Struct, frozen=True):
     """What every door needs to let a request in.
 
-    authenticator: who may. admission: how many at once; unproven: and of those whose signature waits for their body;
-    unproven_of_each: and of those who claim one name, where there are several.
-    bodies, unproven_bodies: how many bytes of each at once, and max_body_bytes of one. caller_timeout: seconds in
+    authenticator: who may. admission: how many at once; unverified: and of those whose signature waits for their body;
+    unverified_of_each: and of those who claim one name, where there are several.
+    bodies, unverified_bodies: how many bytes of each at once, and max_body_bytes of one. caller_timeout: seconds in
     which a body must arrive. total_timeout: seconds for all of it. heartbeat: seconds of silence in a stream after
     which something is said; 0 for never. note_gap: is told of the seconds between two things that a stream says.
     """
 
     authenticator: Authenticator
     admission: Admission
-    unproven: Admission
-    unproven_of_each: Mapping[str, Admission]
+    unverified: Admission
+    unverified_of_each: Mapping[str, Admission]
     bodies: Bodies
-    unproven_bodies: Bodies
+    unverified_bodies: Bodies
     max_body_bytes: int
     caller_timeout: float
     total_timeout: float
@@ -202,7 +202,7 @@ class EndpointHandler(Struct, frozen=True):
         if wanted := head.header(TIMEOUT):
             deadline.shorten(_seconds(wanted), TIMEOUT)
         is_proven = not isinstance(claim, SignedClaim)
-        held = HeldBody(ingress_limits.bodies if is_proven else ingress_limits.unproven_bodies, claim.name)
+        held = HeldBody(ingress_limits.bodies if is_proven else ingress_limits.unverified_bodies, claim.name)
         has_arrived = scope.get("extensions", {}).get(ARRIVED)
 
         async def read() -> bytes:
@@ -217,7 +217,7 @@ class EndpointHandler(Struct, frozen=True):
         try:
             if isinstance(claim, SignedClaim):
                 # who signs is known once the body is: until then such callers have places of their own
-                async with ingress_limits.unproven_of_each.get(claim.name, nullcontext()), ingress_limits.unproven:
+                async with ingress_limits.unverified_of_each.get(claim.name, nullcontext()), ingress_limits.unverified:
                     body = await read()
                     caller = await off_loop(len(body), partial(claim.verify, body))
                 held.move(ingress_limits.bodies)
