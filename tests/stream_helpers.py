@@ -14,5 +14,5 @@ async def pieces_of(poured: Any) -> AsyncGenerator[Any, None]:
         return False
 
     with closing(poured):
-        while not await poured.pour(take):
+        while not await poured.deliver(take):
             yield taken.pop()

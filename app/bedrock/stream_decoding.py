@@ -217,7 +217,7 @@ class UsageTap:
 
     def __init__(self) -> None:
         self._frames = FrameDecoder()
-        self.is_deaf = False
+        self.has_failed = False
         self._usage: Usage | None = None
         self._first_chunk: Frame | None = None
         self._last_chunks: tuple[Frame | None, Frame | None] = (None, None)
@@ -236,7 +236,7 @@ class UsageTap:
     @property
     def is_at_boundary(self) -> bool:
         """True if the bytes so far are whole frames, so that one more may follow."""
-        return not self.is_deaf and self._frames.is_at_boundary
+        return not self.has_failed and self._frames.is_at_boundary
 
     @property
     def is_cut_short(self) -> bool:
@@ -244,7 +244,7 @@ class UsageTap:
 
         How another model's last chunk looks is its own affair.
         """
-        if self.is_deaf or self.error is not None:
+        if self.has_failed or self.error is not None:
             return False
         is_message_open = (
             _kind_of(self._first_chunk) == "message_start" and _kind_of(self._last_chunks[1]) != "message_stop"
@@ -253,13 +253,13 @@ class UsageTap:
 
     def feed(self, data: bytes) -> None:
         """Listen to the next bytes. What it does not understand it lets pass; it never raises."""
-        if self.is_deaf:
+        if self.has_failed:
             return
         try:
             for frame in self._frames.feed(data):
                 self._listen(frame)
         except (ValueError, LookupError, AttributeError, TypeError) as error:
-            self.is_deaf = True
+            self.has_failed = True
             self.error = self.error or UpstreamFailed(_GARBLED, detail=type(error).__name__)
 
     def _listen(self, frame: Frame) -> None:

@@ -57,7 +57,7 @@ class HttpResponse(Protocol):
         """
         ...
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+    async def deliver(self, take: Callable[[bytes], bool]) -> bool:
         """Give the body to `take` as it arrives, a piece for each read of the socket, from within that read: nobody
         has to be woken for it.
 

@@ -269,7 +269,7 @@ class MediaFetcher(Struct, frozen=True):
             read.write(piece)
             return True
 
-        await response.pour(take)
+        await response.deliver(take)
         found = contents_of(read)
         data = b64encode(found).decode()
         room.context.grow(len(data) - len(found))

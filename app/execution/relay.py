@@ -47,7 +47,7 @@ class Relay(Generic[T]):
             return self._first is None and not self._reader.is_over
 
         try:
-            self._has_ended = await self._response.pour(keep)
+            self._has_ended = await self._response.deliver(keep)
             if self._first is None:
                 self._reader.finish()
         except BaseException:
@@ -55,7 +55,7 @@ class Relay(Generic[T]):
             raise
         return self
 
-    async def pour(self, take: Callable[[T], bool]) -> bool:
+    async def deliver(self, take: Callable[[T], bool]) -> bool:
         """Give what is heard to `take`, as it comes.
 
         Returns:
@@ -66,10 +66,10 @@ class Relay(Generic[T]):
         """
         reader, is_wanted = self._reader, True
 
-        def hear(data: bytes) -> bool:
+        def on_data(data: bytes) -> bool:
             nonlocal is_wanted
-            if heard := reader.feed(data):
-                is_wanted = take(heard)
+            if received := reader.feed(data):
+                is_wanted = take(received)
             return is_wanted and not reader.is_over
 
         if self._first is not None:
@@ -77,7 +77,7 @@ class Relay(Generic[T]):
             if not take(first):
                 return False
         if not self._has_ended and not reader.is_over:
-            self._has_ended = await self._response.pour(hear)
+            self._has_ended = await self._response.deliver(on_data)
             if not is_wanted:
                 return False
         if not self._has_ended:
@@ -90,7 +90,7 @@ class Relay(Generic[T]):
         self._has_ended = True
         with contextlib.suppress(GatewayError, TimeoutError):
             async with asyncio.timeout(_AFTER_THE_END):
-                await self._response.pour(lambda _: True)
+                await self._response.deliver(lambda _: True)
 
     def close(self) -> None:
         """Stop, and give up what has not been read. Does nothing twice."""

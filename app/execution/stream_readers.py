@@ -145,7 +145,7 @@ class TappedReader:
 
     def finish(self) -> None:
         """See `Reader`."""
-        if not self._tap.is_at_boundary and not self._tap.is_deaf:
+        if not self._tap.is_at_boundary and not self._tap.has_failed:
             raise UpstreamFailed("Bedrock's stream ended in the middle of an event", detail="ended early")
         if self._tap.is_cut_short:
             raise UpstreamFailed("Bedrock's stream ended too early", detail="ended early")

@@ -75,10 +75,10 @@ def connected(port: int) -> socket.socket:
 
 
 def answer(caller: socket.socket) -> bytes:
-    heard = b""
+    received = b""
     while data := caller.recv(4096):
-        heard += data
-    return heard
+        received += data
+    return received
 
 
 def test_who_was_not_let_in_yet_is_served() -> None:
@@ -128,15 +128,15 @@ class Handshake:
         self._tls.do_handshake()
         self._tls.write(REQUEST)
         self.plain.sendall(self._out.read())
-        heard = b""
+        received = b""
         while data := self.plain.recv(65536):
             self._in.write(data)
             with contextlib.suppress(ssl.SSLWantReadError):
                 while data := self._tls.read():
-                    heard += data
+                    received += data
                 break  # the other side has said that this is all
         self.plain.close()
-        return heard
+        return received
 
 
 def test_who_is_in_a_handshake_is_served_and_told_that_it_is_the_last(tmp_path: Path) -> None:

@@ -60,17 +60,17 @@ class Caller:
 
     def hears(self) -> bytes:
         """Everything, until the connection ends."""
-        heard = b""
+        received = b""
         with contextlib.suppress(ConnectionError):
             while data := self.socket.recv(65536):
-                heard += data
+                received += data
         self.socket.close()
         self.took = time.monotonic() - self.started
-        return heard
+        return received
 
 
-def refusal(heard: bytes) -> tuple[int, str]:
-    head, _, body = heard.partition(b"\r\n\r\n")
+def refusal(received: bytes) -> tuple[int, str]:
+    head, _, body = received.partition(b"\r\n\r\n")
     document = json.loads(body)
     assert document["message"] == document["error"]["message"]
     return int(head.split(b" ")[1]), document["message"]
@@ -116,21 +116,21 @@ def test_a_head_without_an_end_is_not_kept(port: int, begin: bytes) -> None:
 @pytest.mark.parametrize("said", [b"", b"G", b"GET / HTTP/1.1\r\nhost: x\r\n"])
 def test_a_head_that_does_not_come_is_not_waited_for(port: int, said: bytes) -> None:
     caller = Caller(port).says(said)
-    heard = caller.hears()
+    received = caller.hears()
     assert SECONDS * 0.8 < caller.took < SECONDS * 4
-    assert refusal(heard)[0] == 408 if said else heard == b""
+    assert refusal(received)[0] == 408 if said else received == b""
 
 
 def test_a_head_that_drips_is_not_waited_for_either(port: int) -> None:
     caller = Caller(port).says(GET)
     caller.socket.settimeout(0.05)
-    heard = b""
-    while not heard and time.monotonic() - caller.started < 5:
+    received = b""
+    while not received and time.monotonic() - caller.started < 5:
         caller.says(b"a: b\r\n")
         with contextlib.suppress(TimeoutError):
-            heard = caller.socket.recv(65536)
+            received = caller.socket.recv(65536)
     caller.socket.close()
-    assert refusal(heard)[0] == 408
+    assert refusal(received)[0] == 408
     assert time.monotonic() - caller.started < SECONDS * 4
 
 
@@ -148,18 +148,18 @@ def test_the_second_head_of_a_connection_is_watched_too(port: int) -> None:
 def test_a_body_that_nobody_wants_does_not_hold_a_connection(port: int) -> None:
     caller = Caller(port).says(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
     caller.socket.settimeout(0.05)
-    heard, is_over = b"", False
+    received, is_over = b"", False
     while not is_over and time.monotonic() - caller.started < 5:
         try:
             caller.socket.sendall(b"x")
             data = caller.socket.recv(65536)
-            heard, is_over = heard + data, not data
+            received, is_over = received + data, not data
         except TimeoutError:
             continue
         except ConnectionError:
             is_over = True
     caller.socket.close()
-    assert heard.startswith(b"HTTP/1.1 200")
+    assert received.startswith(b"HTTP/1.1 200")
     assert is_over
     assert time.monotonic() - caller.started < SECONDS * 4
 
@@ -201,8 +201,8 @@ def test_the_wish_for_another_protocol_makes_no_request_of_a_body(port: int, ste
     caller = Caller(port).says(head)
     time.sleep(0.02)
     caller.says(*[body[start : start + step] for start in range(0, len(body), step)])
-    heard = caller.says(b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").hears()
-    assert heard.count(b"HTTP/1.1 200") == 2
+    received = caller.says(b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").hears()
+    assert received.count(b"HTTP/1.1 200") == 2
 
 
 def test_the_wish_for_another_protocol_that_comes_in_pieces_is_refused(port: int) -> None:
@@ -236,12 +236,12 @@ def test_a_stream_that_nobody_reads_is_not_held_either(impatient_port: int) -> N
 def test_answers_that_are_read_slowly_are_whole(impatient_port: int) -> None:
     """Two on one connection: what was held of the first says nothing of the second."""
     caller = Caller(impatient_port).says(GET_LARGE, GET_LARGE)
-    heard = 0
-    while heard < 2 * LARGE and (data := caller.socket.recv(1_000_000)):
-        heard += len(data)
+    received = 0
+    while received < 2 * LARGE and (data := caller.socket.recv(1_000_000)):
+        received += len(data)
         time.sleep(0.05)
     caller.socket.close()
-    assert heard > 2 * LARGE
+    assert received > 2 * LARGE
     assert time.monotonic() - caller.started > 2 * SECONDS
 
 
@@ -317,8 +317,8 @@ def streaming_port() -> Iterator[int]:
 
 
 def test_who_speaks_http_1_0_gets_no_chunks(streaming_port: int) -> None:
-    heard = Caller(streaming_port).says(b"GET / HTTP/1.0\r\nhost: x\r\n\r\n").hears()
-    head, _, body = heard.partition(b"\r\n\r\n")
+    received = Caller(streaming_port).says(b"GET / HTTP/1.0\r\nhost: x\r\n\r\n").hears()
+    head, _, body = received.partition(b"\r\n\r\n")
     assert b"connection: close" in head
     assert b"transfer-encoding" not in head
     assert body == b"event" * 10 + b"end"
@@ -329,19 +329,19 @@ def test_nothing_is_said_between_the_pieces_of_an_answer(streaming_port: int, ea
     caller = Caller(streaming_port).says(GET + b"\r\n")
     caller.socket.recv(65536)
     caller.says(early)
-    heard = b""
-    while b"end" not in heard and (data := caller.socket.recv(65536)):
-        heard += data
+    received = b""
+    while b"end" not in received and (data := caller.socket.recv(65536)):
+        received += data
     caller.socket.close()
-    assert b"HTTP/1.1" not in heard.partition(b"end")[0]
-    assert b"end" in heard
+    assert b"HTTP/1.1" not in received.partition(b"end")[0]
+    assert b"end" in received
 
 
 def test_garbage_between_the_pieces_of_an_answer_ends_the_connection(streaming_port: int) -> None:
     caller = Caller(streaming_port).says(GET + b"\r\n")
     caller.socket.recv(65536)
-    heard = caller.says(b"\x00garbage\r\n\r\n").hears()
-    assert b"400" not in heard
+    received = caller.says(b"\x00garbage\r\n\r\n").hears()
+    assert b"400" not in received
     assert caller.took < 2
 
 
@@ -377,18 +377,18 @@ def test_over_tls_too_an_answer_that_nobody_reads_is_not_held(tmp_path: Path) ->
             return caller
 
         with calling() as slow:
-            heard = 0
-            while heard < LARGE and (data := slow.recv(200_000)):
-                heard += len(data)
+            received = 0
+            while received < LARGE and (data := slow.recv(200_000)):
+                received += len(data)
                 time.sleep(0.001)
-        assert heard >= LARGE
+        assert received >= LARGE
         with calling() as deaf:
             time.sleep(6 * SECONDS)
-            heard = 0
+            received = 0
             with contextlib.suppress(OSError):
                 while data := deaf.recv(1_000_000):
-                    heard += len(data)
-        assert 0 < heard < LARGE
+                    received += len(data)
+        assert 0 < received < LARGE
 
 
 def test_requests_far_ahead_of_their_answers_wait_outside(streaming_port: int) -> None:
@@ -408,9 +408,9 @@ def test_requests_far_ahead_of_their_answers_wait_outside(streaming_port: int) -
 
 def test_who_takes_http_2_for_granted_is_told(port: int) -> None:
     """The frames of RFC 9113: settings, and an end for the reason HTTP_1_1_REQUIRED."""
-    heard = Caller(port).says(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", bytes(3) + b"\4" + bytes(5)).hears()
-    assert heard[:9] == bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-    length, kind = int.from_bytes(heard[9:12], "big"), heard[12]
-    assert (length, kind, len(heard)) == (len(heard) - 18, 7, 18 + length)
-    assert int.from_bytes(heard[22:26], "big") == 13
-    assert heard[26:] == b"this server speaks HTTP/1.1"
+    received = Caller(port).says(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", bytes(3) + b"\4" + bytes(5)).hears()
+    assert received[:9] == bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+    length, kind = int.from_bytes(received[9:12], "big"), received[12]
+    assert (length, kind, len(received)) == (len(received) - 18, 7, 18 + length)
+    assert int.from_bytes(received[22:26], "big") == 13
+    assert received[26:] == b"this server speaks HTTP/1.1"

@@ -56,12 +56,12 @@ class Response:
 
     async def read(self, limit: int = MAX_BYTES) -> bytes:
         body = bytearray()
-        await self.pour(lambda piece: not body.extend(piece))
+        await self.deliver(lambda piece: not body.extend(piece))
         if len(body) > limit:
             raise errors.UpstreamFailed("too large")
         return bytes(body)
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+    async def deliver(self, take: Callable[[bytes], bool]) -> bool:
         for piece in self.left:
             if not take(piece):
                 return False

@@ -33,13 +33,13 @@ class Reader:
             raise UpstreamFailed("early")
 
 
-async def heard(relay: Any) -> list[Any]:
+async def received(relay: Any) -> list[Any]:
     return [each async for each in pieces_of(relay)]
 
 
 async def test_what_is_heard_comes_read_by_read_and_what_says_nothing_does_not() -> None:
     relay = await Relay(Response(200, [b" ", b"a b", b" ", b"c", b"over"]), Reader()).begun()
-    assert await heard(relay) == [[b"a", b"b"], [b"c"]]
+    assert await received(relay) == [[b"a", b"b"], [b"c"]]
 
 
 @pytest.mark.parametrize("pieces", [[], [b" "], [b"bad"], [b" ", b"bad"]])
@@ -60,9 +60,9 @@ async def test_what_fails_later_comes_behind_what_was_heard() -> None:
 
 async def test_a_stream_without_its_end_is_told_of_behind_what_was_heard() -> None:
     relay = await Relay(Response(200, [b"a"]), Reader()).begun()
-    assert not await relay.pour(lambda _: False)
+    assert not await relay.deliver(lambda _: False)
     with pytest.raises(UpstreamFailed, match="early"):
-        await relay.pour(lambda _: True)
+        await relay.deliver(lambda _: True)
 
 
 async def test_what_whoever_takes_it_raises_comes_out() -> None:
@@ -71,14 +71,14 @@ async def test_what_whoever_takes_it_raises_comes_out() -> None:
 
     relay = await Relay(Response(200, [b"a"]), Reader()).begun()
     with pytest.raises(KeyError, match="x"):
-        await relay.pour(refuse)
+        await relay.deliver(refuse)
 
 
 class Endless(Response):
     """Says that it is over, and does not end; or ends badly."""
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
-        if not await super().pour(take):
+    async def deliver(self, take: Callable[[bytes], bool]) -> bool:
+        if not await super().deliver(take):
             return False
         if self.status == 500:
             raise UpstreamFailed("broke")
@@ -96,7 +96,7 @@ async def test_how_the_bytes_end_behind_what_was_said_does_not_matter(
     monkeypatch.setattr("app.execution.relay._AFTER_THE_END", 0.01)
     for pieces in ([b"a", b"over", b"more"], [b"a", b"over"]):
         response = Endless(status, pieces)
-        assert await heard(await Relay(response, Reader()).begun()) == [[b"a"]]
+        assert await received(await Relay(response, Reader()).begun()) == [[b"a"]]
         assert [*response.left] == []
 
 
@@ -111,7 +111,7 @@ async def test_what_is_given_up_is_closed_and_noted_once() -> None:
 async def test_what_nobody_has_any_more_is_closed() -> None:
     response = Response(200, [b"a", b"b"])
     relay = await Relay(response, Reader()).begun()
-    assert not await relay.pour(lambda _: False)
+    assert not await relay.deliver(lambda _: False)
     del relay
     await asyncio.sleep(0)
     assert response.is_closed

@@ -77,7 +77,7 @@ class Http1Response:
             raise UpstreamFailed("Bedrock's answer is too large", detail=f"more than {limit} bytes")
         return self._take()
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+    async def deliver(self, take: Callable[[bytes], bool]) -> bool:
         """Give the body to `take` as it arrives; while nobody takes it, no more than a buffer of it is read."""
         while self._pieces or not self._is_complete:
             if self._pieces:

@@ -120,12 +120,12 @@ class Sender(Struct):
         """
         failure: GatewayError | None = None
 
-        def take(heard: Any) -> bool:
+        def take(received: Any) -> bool:
             nonlocal failure
-            said, failure = answer.translate(heard)
+            said, failure = answer.translate(received)
             return (not said or pass_on(said)) and failure is None
 
-        is_over = await answer.relay.pour(take)
+        is_over = await answer.relay.deliver(take)
         kept, self._kept = self._kept, b""
         if kept and not self._is_started:
             await self._begin(answer)

@@ -24,7 +24,7 @@ class CompleteResponse(Struct, frozen=True):
 class Heard(Protocol):
     """What is heard of a stream; see `Relay`."""
 
-    async def pour(self, take: Callable[[Any], bool]) -> bool:
+    async def deliver(self, take: Callable[[Any], bool]) -> bool:
         """Give it to `take` as it comes, until that is False; True once all has been heard. Raises GatewayError."""
         ...
 

@@ -126,12 +126,12 @@ class AiohttpResponse:
             body.extend(data)
             return len(body) <= limit
 
-        if not await self.pour(take):
+        if not await self.deliver(take):
             self.close()
             raise UpstreamFailed("Bedrock's answer is too large")
         return bytes(body)
 
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+    async def deliver(self, take: Callable[[bytes], bool]) -> bool:
         """Give the body to `take` as it arrives."""
         try:
             while data := await self._response.content.readany():

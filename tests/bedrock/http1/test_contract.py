@@ -170,12 +170,12 @@ async def test_what_is_poured_comes_as_it_arrives_and_waits_when_it_is_too_much(
 
     async with serve(handle) as port:
         response = await transport.open(get(port))
-        assert not await response.pour(take)
+        assert not await response.deliver(take)
         assert taken == [b"a", b"b", b"c"]
         is_enough.clear()
-        assert await response.pour(take)
+        assert await response.deliver(take)
         assert taken == [b"a", b"b", b"c", b"d"]
-        assert await response.pour(take)
+        assert await response.deliver(take)
         goes_on.set()
         response.close()
 
@@ -199,7 +199,7 @@ async def test_what_whoever_takes_it_raises_comes_out_where_it_is_poured(transpo
     async with serve(handle) as port:
         response = await transport.open(get(port))
         with pytest.raises(KeyError, match="odd"):
-            await response.pour(take)
+            await response.deliver(take)
         response.close()
 
 
@@ -264,10 +264,10 @@ async def test_requests_at_once_have_a_connection_each(transport: Transport) -> 
 
 
 async def test_the_request_arrives_as_it_was_given(transport: Transport) -> None:
-    heard = []
+    received = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await read_request(reader))
+        received.append(await read_request(reader))
         writer.write(OK)
 
     body = bytes(range(256)) * 5000
@@ -275,7 +275,7 @@ async def test_the_request_arrives_as_it_was_given(transport: Transport) -> None
     async with serve(handle) as port:
         sent = HttpRequest("POST", f"http://127.0.0.1:{port}{path}", [("x-amz-date", "now"), ("A", "ü")], body)
         assert (await outcome(transport, sent)).body == b"ok"
-    (head, arrived), lines = heard[0], heard[0][0].split(b"\r\n")
+    (head, arrived), lines = received[0], received[0][0].split(b"\r\n")
     assert lines[0] == f"POST {path} HTTP/1.1".encode()
     assert arrived == body
     names = [line.partition(b":")[0].lower() for line in lines[1:] if line]
@@ -284,18 +284,18 @@ async def test_the_request_arrives_as_it_was_given(transport: Transport) -> None
 
 
 async def test_a_body_of_nothing_has_a_length(transport: Transport) -> None:
-    heard = []
+    received = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(2):
-            heard.append((await read_request(reader))[0].lower())
+            received.append((await read_request(reader))[0].lower())
             writer.write(OK)
 
     async with serve(handle) as port:
         await outcome(transport, post(port, b""))
         await outcome(transport, get(port))
-    assert b"content-length: 0" in heard[0]
-    assert b"content-length" not in heard[1]
+    assert b"content-length: 0" in received[0]
+    assert b"content-length" not in received[1]
 
 
 @pytest.mark.parametrize("header", [("a", "b\r\nc: d"), ("a", "b\nc: d"), ("a\r\nb", "c")])
@@ -396,20 +396,20 @@ async def test_nothing_is_read_of_an_answer_that_was_given_up(transport: Transpo
 
 @pytest.mark.parametrize("place", ["head", "body", "whole body"])
 async def test_whoever_is_cancelled_closes_the_connection(transport: Transport, index: str) -> None:
-    heard, gone = asyncio.Event(), asyncio.Event()
+    received, gone = asyncio.Event(), asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         if index != "head":
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
-        heard.set()
+        received.set()
         with contextlib.suppress(ConnectionError):
             await reader.read()
         gone.set()
 
     async with serve(handle) as port:
         task = asyncio.create_task(outcome(transport, get(port), in_chunks=index == "body"))
-        await heard.wait()
+        await received.wait()
         await asyncio.sleep(0.05)
         task.cancel()
         await asyncio.wait_for(gone.wait(), 0.1)

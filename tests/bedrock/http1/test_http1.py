@@ -130,7 +130,7 @@ async def test_what_follows_an_answer_is_no_part_of_it_nor_of_the_next(transport
 
 
 async def test_a_head_has_an_end(transport: Http1Transport) -> None:
-    heard = []
+    received = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -139,11 +139,11 @@ async def test_a_head_has_an_end(transport: Http1Transport) -> None:
             for number in range(10_000):
                 writer.write(b"x-%d: %s\r\n" % (number, bytes(1000).replace(b"\0", b"v")))
                 await writer.drain()
-                heard.append(number)
+                received.append(number)
 
     async with serve(handle) as port:
         assert await outcome(transport, get(port)) == LOST
-    assert len(heard) < 9_000
+    assert len(received) < 9_000
 
 
 @pytest.mark.parametrize("endless", [b"v" * 1000, b"n" * 1000])
@@ -327,15 +327,15 @@ async def test_an_answer_to_head_cannot_be_told_from_half_a_one(transport: Http1
     [("", "/"), ("?a=/b", "/?a=/b"), ("/p#f", "/p"), ("/p?q#f/g", "/p?q"), ("/a%20b/?c=/d?e", "/a%20b/?c=/d?e")],
 )
 async def test_a_url_is_asked_for_as_it_stands(transport: Http1Transport, url: str, target: str) -> None:
-    heard = []
+    received = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append((await read_request(reader))[0].split(b" ")[1].decode())
+        received.append((await read_request(reader))[0].split(b" ")[1].decode())
         writer.write(OK)
 
     async with serve(handle) as port:
         await outcome(transport, get(port, url))
-    assert heard == [target]
+    assert received == [target]
 
 
 # names and addresses

@@ -28,7 +28,7 @@ class Source:
 
 
 async def pouring(response: Http1Response, take: Callable[[bytes], bool]) -> asyncio.Task[bool]:
-    task = asyncio.create_task(response.pour(take))
+    task = asyncio.create_task(response.deliver(take))
     await asyncio.sleep(0)
     return task
 
@@ -57,8 +57,8 @@ async def test_what_arrives_behind_enough_is_kept() -> None:
         response.wake()
     response.complete()
     assert (await poured, taken) == (False, [b"a"])
-    assert not await response.pour(lambda data: bool(taken.append(data)))
-    assert await response.pour(lambda data: bool(taken.append(data)))
+    assert not await response.deliver(lambda data: bool(taken.append(data)))
+    assert await response.deliver(lambda data: bool(taken.append(data)))
     assert taken == [b"a", b"b"]
 
 
@@ -141,7 +141,7 @@ async def test_what_is_raised_is_free_once_it_has_been_told() -> None:
         for fill in (partial(response.put, b"a"), response.wake):
             asyncio.get_running_loop().call_soon(fill)
         with contextlib.suppress(Odd):
-            await response.pour(refuse)
+            await response.deliver(refuse)
         await asyncio.sleep(0)  # the event loop still has hold of what woke this task
         assert held[0]() is None
     finally:

@@ -246,9 +246,9 @@ def test_nulls_are_nothing() -> None:
 
 def test_blocks_without_words_here_stay_silent() -> None:
     unheard: Any = {"toolUse": {"toolUseId": "a", "name": "s", "input": {}, "type": "server_tool_use"}}
-    heard: Any = {"text": "x"}
+    received: Any = {"text": "x"}
     reply: Any = {
-        "output": {"message": {"role": "assistant", "content": [unheard, {"video": {}}, heard]}},
+        "output": {"message": {"role": "assistant", "content": [unheard, {"video": {}}, received]}},
         "stopReason": "tool_use",
         "usage": USAGE,
     }

@@ -19,7 +19,7 @@ class Heard:
         self.left = iter(batches)
         self.is_closed = False
 
-    async def pour(self, take: Callable[[Any], bool]) -> bool:
+    async def deliver(self, take: Callable[[Any], bool]) -> bool:
         for batch in self.left:
             if isinstance(batch, Exception):
                 raise batch
@@ -57,18 +57,18 @@ def translate(batch: bytes) -> tuple[bytes, GatewayError | None]:
     return said, UpstreamFailed("no sense") if bad else None
 
 
-def streamed(heard: Heard, last: bytes = b"last") -> StreamingResponse:
-    return StreamingResponse(200, (), heard, translate, at_once(lambda: last), lambda error: error.kind.encode())
+def streamed(received: Heard, last: bytes = b"last") -> StreamingResponse:
+    return StreamingResponse(200, (), received, translate, at_once(lambda: last), lambda error: error.kind.encode())
 
 
-async def sent(server: Server, heard: Heard, *, writes: bool = True) -> list[Any]:
+async def sent(server: Server, received: Heard, *, writes: bool = True) -> list[Any]:
     """What goes out, the end of what broke included."""
     sender = server.sender(writes=writes)
     try:
-        await sender.send_answer(streamed(heard))
+        await sender.send_answer(streamed(received))
     except GatewayError as error:
         await sender.send_error(error)
-    assert heard.is_closed
+    assert received.is_closed
     assert sender.is_done
     return server.said
 
