@@ -9,7 +9,7 @@ from typing import Any
 from app.converse.call import ModelCall, NativeCall
 from app.dialects.anthropic.errors import OVERLOADED, render_error
 from app.dialects.anthropic.native import NativeStream, UsageOfMessages, from_document
-from app.dialects.anthropic.normalization import OUTLIVED, has_schema, settled
+from app.dialects.anthropic.normalization import OBSOLETE_BETAS, has_schema, normalize
 from app.dialects.anthropic.request import to_call
 from app.dialects.anthropic.response import from_reply
 from app.dialects.anthropic.response_context import MessageFacts
@@ -104,7 +104,7 @@ def message_routes(pipeline: Pipeline, ingress_limits: IngressLimits) -> Sequenc
 
 
 async def _create(pipeline: Pipeline, context: RequestContext) -> Answer:
-    document = settled(await read_object(context.take_body()))
+    document = normalize(await read_object(context.take_body()))
     await fetch_media(pipeline.media, document, context)
     name = name_of(document)
     facts = MessageFacts(ids.new_id("msg_"), pipeline.planner.known_as(name), context.record.request_id)
@@ -143,7 +143,7 @@ async def _create(pipeline: Pipeline, context: RequestContext) -> Answer:
 
 
 async def _count(pipeline: Pipeline, context: RequestContext) -> Answer:
-    document = settled(await read_object(context.take_body()))
+    document = normalize(await read_object(context.take_body()))
     await fetch_media(pipeline.media, document, context)
 
     def operation_for(target: Target) -> Operation[int]:
@@ -172,4 +172,4 @@ def _native_call(pipeline: Pipeline, context: RequestContext, document: dict[str
 
 def _betas(context: RequestContext, passed: frozenset[str]) -> list[str]:
     asked = [beta.strip() for beta in context.head.header("anthropic-beta").split(",")]
-    return [beta for beta in asked if beta and (beta not in OUTLIVED or beta in passed)]
+    return [beta for beta in asked if beta and (beta not in OBSOLETE_BETAS or beta in passed)]

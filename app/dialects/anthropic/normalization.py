@@ -5,10 +5,10 @@ from typing import Any
 from app.errors import ThreadRefused
 
 # what these asked for needs no asking any more
-OUTLIVED = frozenset({"structured-outputs-2025-11-13"})
+OBSOLETE_BETAS = frozenset({"structured-outputs-2025-11-13"})
 
 
-def settled(document: dict[str, Any]) -> dict[str, Any]:
+def normalize(document: dict[str, Any]) -> dict[str, Any]:
     """The request in the words of today: `output_format` became `output_config.format` (Anthropic's page on structured
     outputs), and is heard where the latter is not given; litellm 1.110 still sends it.
 
