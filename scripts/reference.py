@@ -17,7 +17,7 @@ from app import errors
 from app.config.settings import Settings
 from app.dialects.anthropic import errors as anthropic_errors
 from app.dialects.bedrock import errors as bedrock_errors
-from app.dialects.http.responses import Whole
+from app.dialects.http.responses import CompleteResponse
 from app.dialects.openai.common import errors as openai_errors
 from app.errors import GatewayError
 from app.wire import json
@@ -197,7 +197,7 @@ def _words(cls: type[GatewayError]) -> tuple[str, str, str]:
     )
 
 
-def _header(answer: Whole, name: str) -> str:
+def _header(answer: CompleteResponse, name: str) -> str:
     return dict(answer.headers)[name]
 
 

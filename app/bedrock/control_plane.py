@@ -41,10 +41,10 @@ class ModelDirectory:
         patience: seconds that one refresh may take.
     """
 
-    def __init__(self, client: BedrockClient, lifetime: float = 300.0, timeout: float = 30.0) -> None:
+    def __init__(self, client: BedrockClient, lifetime: float = 300.0, timeout_seconds: float = 30.0) -> None:
         self._client = client
         self._lifetime = lifetime
-        self._timeout = timeout
+        self._timeout = timeout_seconds
         self._entries: list[CatalogEntry] | None = None
         self._profiles: list[ModelId] = []
         self._fresh_until = 0.0
@@ -80,7 +80,9 @@ class ModelDirectory:
         narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
         return None if narrowest is None else narrowest.raw
 
-    async def find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient, timeout: float) -> None:
+    async def find_out(
+        self, model: ModelId, known: dict[str, ModelId], client: BedrockClient, timeout_seconds: float
+    ) -> None:
         """Ask which model stands behind an ARN that hides it; what AWS tells is put into `known`.
 
         Args:
@@ -100,8 +102,8 @@ class ModelDirectory:
         while len(self._asked) > _MAX_KNOWN:
             self._asked.pop(next(iter(self._asked)))
         asking = self._asking.get(model.raw)
-        if asking is not None and age < timeout:
-            await asyncio.wait({asking}, timeout=timeout - age)
+        if asking is not None and age < timeout_seconds:
+            await asyncio.wait({asking}, timeout=timeout_seconds - age)
 
     async def _find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
         try:

@@ -68,7 +68,7 @@ class GuardrailSensitiveInformationPolicyAssessment(TypedDict, total=False):
 
 class GuardrailContextualGroundingFilter(TypedDict, total=False):
     type: Required[Literal["GROUNDING", "RELEVANCE"]]
-    ingress_limits: Required[float]
+    threshold: Required[float]
     score: Required[float]
     action: Required[Literal["BLOCKED", "NONE"]]
     detected: bool

@@ -25,7 +25,6 @@ from app.converse.reply import Reply
 from app.errors import (
     GatewayError,
     GuardrailIntervened,
-    GuardrailMissing,
     InvalidRequest,
     ModelDiffers,
     ModelNotFound,
@@ -33,6 +32,7 @@ from app.errors import (
     PermissionRefused,
     ProfileRequired,
 )
+from app.execution.hints import note_profile, where_else, without_guardrail
 from app.execution.media import Fetcher
 from app.execution.operations import operation as operations
 from app.execution.operations.operation import Operation
@@ -41,7 +41,7 @@ from app.execution.request_context import RequestContext
 from app.execution.stream_readers import UsageReader
 from app.governance.guardrail import Guardrail, Shown, as_text, is_missing
 from app.models.ids import ModelId, parse_model_id
-from app.observability.observer import Asked, RequestRecord
+from app.observability.observer import Asked
 from app.process.deadline import Deadline
 from app.process.off_loop import off_loop
 from app.routing.failover import Candidate, Failover
@@ -183,12 +183,12 @@ class Pipeline(Struct, frozen=True):
         targets = self.planner.plan(name)
         return self.planner.plan(name) if await self._look_behind(targets, _BEHIND_SECONDS) else targets
 
-    async def _look_behind(self, targets: list[Target], timeout: float) -> bool:
+    async def _look_behind(self, targets: list[Target], timeout_seconds: float) -> bool:
         """Find out what stands behind the names of targets; True if anything had to be."""
         hidden = [target for target in targets if target.known.is_opaque]
         if not hidden or self.find_behind is None:
             return False
-        await asyncio.gather(*(self.find_behind(target, timeout) for target in hidden))
+        await asyncio.gather(*(self.find_behind(target, timeout_seconds) for target in hidden))
         return True
 
     async def _ask(
@@ -219,7 +219,7 @@ class Pipeline(Struct, frozen=True):
             except (ModelNotFound, PermissionRefused) as error:
                 self.planner.forget(name)
                 if isinstance(error, ModelNotFound):
-                    error.message += _where_else(operation, target)
+                    error.message += where_else(operation, target)
                 raise
         record.target = chosen[target.key]
         note_profile(record)
@@ -237,7 +237,7 @@ class Pipeline(Struct, frozen=True):
             )
         except InvalidRequest as error:
             if self.guardrail is not None and is_missing(error):
-                raise _without_guardrail(error) from None
+                raise without_guardrail(error) from None
             raise
 
     async def _request(self, context: RequestContext, operation: Operation[T], model: ModelId) -> BedrockRequest:
@@ -276,7 +276,7 @@ class Pipeline(Struct, frozen=True):
             )
         except GatewayError as error:
             if isinstance(error, NotFound) or (isinstance(error, InvalidRequest) and is_missing(error)):
-                raise _without_guardrail(error) from None
+                raise without_guardrail(error) from None
             error.detail = f"ApplyGuardrail: {error.detail or error.kind}"
             raise
         finally:
@@ -285,7 +285,6 @@ class Pipeline(Struct, frozen=True):
             raise GuardrailIntervened("the guardrail of this deployment blocked the input")
 
     async def _profile_of(self, model: ModelId, deadline: Deadline) -> str | None:
-        """A courtesy, which must not keep Bedrock's refusal back for long."""
         if self.find_profile is None:
             return None
         try:
@@ -310,7 +309,6 @@ class Pipeline(Struct, frozen=True):
         return operations.converse_stream(self._adapted(call, target), context.record)
 
     def _adapted(self, call: ModelCall, target: Target) -> AdaptedRequest:
-        """The call as its target's model gets it, with everything named that has no effect."""
         adapted = adapt(call, target.capabilities)
         adapted.ignored[:0] = call.ignored
         return adapted
@@ -400,22 +398,3 @@ class Pipeline(Struct, frozen=True):
             return Candidate(key, attempt)
 
         return await self.failover.run([prepare], context.deadline)
-
-
-def _where_else(operation: Operation[Any], target: Target) -> str:
-    """What helps a caller whose model was not found; who speaks Bedrock gets Bedrock's own words."""
-    if operation.mode == "translated" and target.on_mantle:
-        return f" (on mantle Bedrock has it for callers of: {target.on_mantle})"
-    return " (GET /v1/models lists the text models that can be called)"
-
-
-def _without_guardrail(error: GatewayError) -> GuardrailMissing:
-    missing = GuardrailMissing("the guardrail of this deployment is not there", detail="GUARDRAIL_ID")
-    missing.upstream_request_id = error.upstream_request_id
-    return missing
-
-
-def note_profile(record: RequestRecord) -> None:
-    """Say, once for a request of however many calls, that a profile was asked instead of the model's own id."""
-    if "inference_profile" not in record.adjusted:
-        record.adjusted.append("inference_profile")

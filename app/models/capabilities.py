@@ -38,7 +38,7 @@ class Capabilities(Struct, frozen=True):
     top_level_unions: takes `anyOf`, `oneOf` and `allOf` at the top of a tool's schema.
     single_tool_field: takes `disable_parallel_tool_use` in additionalModelRequestFields.
     system_turns: takes messages of role `system` in the middle of a conversation.
-    most_output: how many tokens it answers at the most, where it has told.
+    max_output: how many tokens it answers at the most, where it has told.
     sampling: takes temperature and topP at all.
     temperature_with_top_p: takes both in one call.
     top_k: takes top_k not at all, as a field of its own, or inside a field `inferenceConfig`.
@@ -53,7 +53,7 @@ class Capabilities(Struct, frozen=True):
         by an `effort` inside `reasoning`.
     adaptive_only: takes no token budget beside that. extra_high_effort: knows `xhigh` between `high` and `max`.
     budget_and_effort: takes an effort up to `high` beside a budget, in Anthropic's own format.
-    forced_with_thoughts: can be made to call a tool while it thinks.
+    forced_with_reasoning: can be made to call a tool while it thinks.
     thinks_unasked: whether it thinks when nobody asks: no, yes unless told not to, or always.
     thinking_display: shows its thoughts only where it is asked to.
     thinking_tokens: the JSON pointer in its own reply to what its thoughts took; empty where it does not tell.
@@ -61,7 +61,7 @@ class Capabilities(Struct, frozen=True):
     structured: how a JSON schema is enforced: by `outputConfig.textFormat`, by a forced tool, or by asking.
     native: where the bodies of a dialect are served as they are: a surface, by the format. Everything else crosses by
         Converse. mantle_path, mantle_drops: where its paths begin on the surface `mantle`, and what its id loses there.
-    encrypted_thoughts: gives its thoughts out encrypted where asked to, and takes them back.
+    encrypted_reasoning: gives its thoughts out encrypted where asked to, and takes them back.
     embedding: the member that holds the text in its bodies; empty where it makes no embeddings. embedding_sizes: the
         dimensions of its vectors, the first unasked. embedding_batch: how many texts it takes at once.
     rerank: sorts documents. rerank_version: the `api_version` that its bodies must have; 0 for none.

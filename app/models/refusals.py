@@ -16,7 +16,7 @@ from app.converse.model_errors import words_of_model
 
 
 class CapabilityOverride(Struct, frozen=True):
-    """What a refusal tells. facts: of `Capabilities`, by their names. is_lasting: of the model, not of one call only."""
+    """What a refusal tells. values: fields of `Capabilities`. is_lasting: it holds for the model, not for one call."""
 
     values: Mapping[str, Any]
     is_lasting: bool = True

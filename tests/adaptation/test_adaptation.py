@@ -50,7 +50,7 @@ def result(tool_id: str) -> Any:
     return {"toolResult": {"toolUseId": tool_id, "content": [{"text": "r"}]}}
 
 
-def adapted(
+def adapt_call(
     capabilities: Capabilities, messages: list[Any] | None = None, intent: Intent | None = None, **body: Any
 ) -> AdaptedRequest:
     converse: Any = {"messages": [user("hi")] if messages is None else messages, **body}
@@ -62,37 +62,39 @@ def adapted(
 
 class TestTurns:
     def test_turns_of_one_role_are_merged_without_a_word(self) -> None:
-        adapted = adapted(PLAIN, [user("a"), user("b"), assistant("c"), assistant("d"), user("e")])
+        adapted = adapt_call(PLAIN, [user("a"), user("b"), assistant("c"), assistant("d"), user("e")])
         assert adapted.body["messages"] == [user("a", "b"), assistant("c", "d"), user("e")]
         assert adapted.adjusted == []
 
     def test_blank_text_is_dropped_and_reported(self) -> None:
-        adapted = adapted(PLAIN, [user("a", "  \n"), assistant(" "), user("b")], system=[{"text": " "}, {"text": "s"}])
+        adapted = adapt_call(
+            PLAIN, [user("a", "  \n"), assistant(" "), user("b")], system=[{"text": " "}, {"text": "s"}]
+        )
         assert adapted.body["messages"] == [user("a", "b")]
         assert adapted.body["system"] == [{"text": "s"}]
         assert adapted.adjusted == ["blank_text"]
 
     def test_a_system_prompt_of_nothing_vanishes(self) -> None:
-        assert "system" not in adapted(PLAIN, system=[{"text": ""}, {"cachePoint": {"type": "default"}}]).body
+        assert "system" not in adapt_call(PLAIN, system=[{"text": ""}, {"cachePoint": {"type": "default"}}]).body
 
     @pytest.mark.parametrize(
         "messages", [[], [assistant("a")], [user(" ")], [user({"cachePoint": {"type": "default"}})]]
     )
     def test_the_user_begins(self, messages: list[Any]) -> None:
-        adapted = adapted(PLAIN, messages)
+        adapted = adapt_call(PLAIN, messages)
         assert adapted.body["messages"][0] == user(".")
         assert "first_turn" in adapted.adjusted
 
     def test_results_come_first_with_their_cache_points(self) -> None:
         point = {"cachePoint": {"type": "default"}}
         messages = [user("a"), assistant(use("1"), use("2")), user("b", point), user(result("1"), point, result("2"))]
-        adapted = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        adapted = adapt_call(PLAIN, messages, toolConfig={"tools": [spec("t")]})
         assert adapted.body["messages"][2] == user(result("1"), point, result("2"), "b", point)
 
     def test_a_system_turn_stays_only_where_it_is_known(self) -> None:
         messages = [user("a"), SYSTEM, assistant("b"), user("c"), SYSTEM]
-        assert adapted(CLAUDE_5, messages).body["messages"] == messages
-        adapted = adapted(PLAIN, messages)
+        assert adapt_call(CLAUDE_5, messages).body["messages"] == messages
+        adapted = adapt_call(PLAIN, messages)
         assert adapted.body["messages"] == [user("a", "s"), assistant("b"), user("c", "s")]
         assert adapted.adjusted == ["system_turn"]
 
@@ -106,27 +108,27 @@ class TestTurns:
         ],
     )
     def test_and_only_in_its_place(self, messages: list[Any], sent: list[Any]) -> None:
-        assert adapted(CLAUDE_5, messages).body["messages"] == sent
+        assert adapt_call(CLAUDE_5, messages).body["messages"] == sent
 
     def test_results_stay_together_around_a_system_turn(self) -> None:
         messages = [user("a"), assistant(use("1"), use("2")), user(result("1")), SYSTEM, user(result("2"))]
-        adapted = adapted(CLAUDE_5, messages, toolConfig={"tools": [spec("t")]})
+        adapted = adapt_call(CLAUDE_5, messages, toolConfig={"tools": [spec("t")]})
         assert adapted.body["messages"][2:] == [user(result("1"), result("2"), "s")]
 
     def test_a_conversation_that_ends_with_the_assistant(self) -> None:
         messages = [user("a"), assistant("b \n")]
-        assert adapted(PLAIN, messages).body["messages"] == messages
-        trimmed = adapted(CLAUDE_45, messages)
+        assert adapt_call(PLAIN, messages).body["messages"] == messages
+        trimmed = adapt_call(CLAUDE_45, messages)
         assert (trimmed.body["messages"][1], trimmed.adjusted) == (assistant("b"), ["prefill"])
-        assert adapted(CLAUDE_45, [user("a"), assistant("b")]).adjusted == []
+        assert adapt_call(CLAUDE_45, [user("a"), assistant("b")]).adjusted == []
         for capabilities in (CLAUDE_46, CLAUDE_5):
             with pytest.raises(InvalidRequest, match="does not continue") as caught:
-                adapted(capabilities, messages)
+                adapt_call(capabilities, messages)
             assert caught.value.param == "messages"
 
     def test_blank_text_in_results_is_dropped(self) -> None:
         blank = {"toolResult": {"toolUseId": "1", "content": [{"text": " "}, {"json": {}}]}}
-        adapted = adapted(PLAIN, [user("a"), assistant(use("1")), user(blank)], toolConfig={"tools": [spec("t")]})
+        adapted = adapt_call(PLAIN, [user("a"), assistant(use("1")), user(blank)], toolConfig={"tools": [spec("t")]})
         assert adapted.body["messages"][2]["content"][0]["toolResult"]["content"] == [{"json": {}}]
         assert adapted.adjusted == ["blank_text"]
 
@@ -134,58 +136,62 @@ class TestTurns:
     @pytest.mark.parametrize("more", [{}, {"status": "error"}])
     def test_a_result_that_says_nothing_is_not_empty(self, said: Any, more: Any) -> None:
         silent = {"toolResult": {"toolUseId": "1", "content": said, **more}}
-        adapted = adapted(PLAIN, [user("a"), assistant(use("1")), user(silent)], toolConfig={"tools": [spec("t")]})
+        adapted = adapt_call(PLAIN, [user("a"), assistant(use("1")), user(silent)], toolConfig={"tools": [spec("t")]})
         expected = {"toolResult": {"toolUseId": "1", "content": [{"text": "."}], **more}}
         assert adapted.body["messages"][2]["content"] == [expected]
         assert adapted.adjusted == ["blank_text"]
 
     def test_what_the_provider_found_may_be_nothing(self) -> None:
         found = {"toolResult": {"toolUseId": "1", "content": [], "type": "web_search_tool_result"}}
-        adapted = adapted(PLAIN, [user("a"), {"role": "assistant", "content": [found, {"text": "b"}]}, user("c")])
+        adapted = adapt_call(PLAIN, [user("a"), {"role": "assistant", "content": [found, {"text": "b"}]}, user("c")])
         assert adapted.body["messages"][1]["content"][0] == found
 
     def test_a_cache_point_stands_behind_content(self) -> None:
         point: Any = {"cachePoint": {"type": "default"}}
         turn = user({"text": " "}, point, {"text": "x"}, {"text": ""}, point)
-        adapted = adapted(PLAIN, [turn, assistant("b"), user("c")], system=[{"text": ""}, point, {"text": "s"}, point])
+        adapted = adapt_call(
+            PLAIN, [turn, assistant("b"), user("c")], system=[{"text": ""}, point, {"text": "s"}, point]
+        )
         assert adapted.body["messages"][0]["content"] == [{"text": "x"}, point]
         assert adapted.body["system"] == [{"text": "s"}, point]
         assert adapted.adjusted == ["blank_text", "cache_points"]
         reasoning = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
-        adapted = adapted(PLAIN, [user("a"), assistant(reasoning, {"text": " "}, point, "b"), user("c")])
+        adapted = adapt_call(PLAIN, [user("a"), assistant(reasoning, {"text": " "}, point, "b"), user("c")])
         assert adapted.body["messages"][1]["content"] == [reasoning, {"text": "b"}]
 
 
 class TestTools:
     def test_history_with_tools_gets_them_declared(self) -> None:
-        adapted = adapted(PLAIN, [user("a"), assistant(use("1", "x"), use("2", "x")), user(result("1"), result("2"))])
+        adapted = adapt_call(
+            PLAIN, [user("a"), assistant(use("1", "x"), use("2", "x")), user(result("1"), result("2"))]
+        )
         assert adapted.body["toolConfig"] == {"tools": [spec("x")]}
         assert adapted.adjusted == ["tools"]
 
     def test_results_alone_get_some_tool_declared(self) -> None:
-        assert adapted(PLAIN, [user(result("1"))]).body["toolConfig"] == {"tools": [spec("unknown_tool")]}
+        assert adapt_call(PLAIN, [user(result("1"))]).body["toolConfig"] == {"tools": [spec("unknown_tool")]}
 
     def test_tools_that_the_provider_ran_need_no_declaration(self) -> None:
         ran = {"toolUse": {"toolUseId": "s", "name": "n", "input": {}, "type": "server_tool_use"}}
         got = {"toolResult": {"toolUseId": "s", "type": "n_result", "content": []}}
-        assert "toolConfig" not in adapted(PLAIN, [user("a"), assistant(ran, got, "b"), user("c")]).body
+        assert "toolConfig" not in adapt_call(PLAIN, [user("a"), assistant(ran, got, "b"), user("c")]).body
 
     @pytest.mark.parametrize("messages", [[user("a")], [user("a"), assistant(use("1")), user(result("1"))]])
     def test_a_model_without_tools_says_so(self, messages: list[Any]) -> None:
         config = {} if len(messages) > 1 else {"toolConfig": {"tools": [spec("t")]}}
         with pytest.raises(InvalidRequest, match="takes no tools") as caught:
-            adapted(TITAN, messages, **config)
+            adapt_call(TITAN, messages, **config)
         assert caught.value.param == "tools"
 
     def test_forbidden_tools_are_taken_away_where_the_history_has_none(self) -> None:
-        adapted = adapted(PLAIN, intent=Intent(forbid_tools=True), toolConfig={"tools": [spec("t")]})
+        adapted = adapt_call(PLAIN, intent=Intent(forbid_tools=True), toolConfig={"tools": [spec("t")]})
         assert "toolConfig" not in adapted.body
         assert not adapted.mapping.is_needed
 
     def test_forbidden_tools_stay_declared_where_the_history_has_some(self) -> None:
         messages = [user("a"), assistant(use("1")), user(result("1"))]
         config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
-        adapted = adapted(PLAIN, messages, Intent(forbid_tools=True), toolConfig=config)
+        adapted = adapt_call(PLAIN, messages, Intent(forbid_tools=True), toolConfig=config)
         assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
         assert adapted.mapping.drop_tool_calls
         assert adapted.adjusted == ["tool_choice"]
@@ -193,33 +199,33 @@ class TestTools:
     @pytest.mark.parametrize("choice", [{"any": {}}, {"tool": {"name": "t"}}])
     def test_a_choice_that_the_model_does_not_know_is_taken_away(self, choice: Any) -> None:
         config = {"tools": [spec("t")], "toolChoice": choice}
-        adapted = adapted(LLAMA, toolConfig=config)
+        adapted = adapt_call(LLAMA, toolConfig=config)
         assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": [spec("t")]}, ["tool_choice"])
-        assert adapted(MISTRAL, toolConfig=config).body["toolConfig"] == config
+        assert adapt_call(MISTRAL, toolConfig=config).body["toolConfig"] == config
 
     @pytest.mark.parametrize("cache", [[], [{"cachePoint": {"type": "default"}}]], ids=["", "cached"])
     def test_of_a_named_tool_alone_the_choice_is_left(self, cache: list[Any]) -> None:
         config = {"tools": [spec("a"), spec("b"), *cache], "toolChoice": {"tool": {"name": "b"}}}
         only = [spec("b"), *cache]
         any_only = replace(CLAUDE_45, tool_choices=frozenset({"any"}))
-        adapted = adapted(any_only, toolConfig=config)
+        adapted = adapt_call(any_only, toolConfig=config)
         assert adapted.body["toolConfig"] == {"tools": only, "toolChoice": {"any": {}}}
         assert adapted.adjusted == []
-        adapted = adapted(replace(CLAUDE_45, tool_choices=frozenset()), toolConfig=config)
+        adapted = adapt_call(replace(CLAUDE_45, tool_choices=frozenset()), toolConfig=config)
         assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": only}, ["tool_choice"])
-        adapted = adapted(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
+        adapted = adapt_call(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
         assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": only}, ["tool_choice"])
 
     def test_a_name_that_no_tool_has_forces_none(self) -> None:
         config = {"tools": [spec("a")], "toolChoice": {"tool": {"name": "b"}}}
-        adapted = adapted(replace(CLAUDE_45, tool_choices=frozenset({"any"})), toolConfig=config)
+        adapted = adapt_call(replace(CLAUDE_45, tool_choices=frozenset({"any"})), toolConfig=config)
         assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": [spec("a")]}, ["tool_choice"])
 
     def test_one_call_at_a_time(self) -> None:
         config = {"tools": [spec("t")]}
-        claude = adapted(CLAUDE_45, intent=Intent(single_tool_call=True), toolConfig=config)
+        claude = adapt_call(CLAUDE_45, intent=Intent(single_tool_call=True), toolConfig=config)
         assert claude.body["additionalModelRequestFields"] == {"tool_choice": {"disable_parallel_tool_use": True}}
-        plain = adapted(PLAIN, intent=Intent(single_tool_call=True), toolConfig=config)
+        plain = adapt_call(PLAIN, intent=Intent(single_tool_call=True), toolConfig=config)
         assert plain.mapping.first_tool_only
         assert "additionalModelRequestFields" not in plain.body
 
@@ -228,7 +234,7 @@ class TestTools:
         messages = [user("a"), assistant("b", use("1", name)), user(result("1"))]
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec(name), spec("fine"), point], "toolChoice": {"tool": {"name": name}}}
-        adapted = adapted(PLAIN, messages, toolConfig=config)
+        adapted = adapt_call(PLAIN, messages, toolConfig=config)
         (sent,) = adapted.mapping.tool_names
         assert adapted.mapping.tool_names == {sent: name}
         assert len(sent) <= 64
@@ -238,7 +244,7 @@ class TestTools:
         }
         assert adapted.body["messages"][1] == assistant("b", use("1", sent))
         assert adapted.adjusted == ["tool_names"]
-        assert "toolChoice" not in adapted(PLAIN, toolConfig={"tools": [spec("a.b")]}).body["toolConfig"]
+        assert "toolChoice" not in adapt_call(PLAIN, toolConfig={"tools": [spec("a.b")]}).body["toolConfig"]
 
     def test_ids_are_legal_and_used_once(self) -> None:
         long = "call_" + "x" * 80
@@ -249,7 +255,7 @@ class TestTools:
             assistant(use("same")),
             user(result("same")),
         ]
-        adapted = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        adapted = adapt_call(PLAIN, messages, toolConfig={"tools": [spec("t")]})
         ids = [next(iter(block.values()))["toolUseId"] for block in adapted.blocks() if "text" not in block]  # type: ignore[attr-defined]
         assert ids[0] == ids[2] == "same"
         assert ids[1] == ids[3] != long
@@ -260,27 +266,27 @@ class TestTools:
         open_tool = {
             "toolSpec": {"name": "t", "strict": True, "inputSchema": {"json": {"type": "object", "properties": {}}}}
         }
-        claude = adapted(CLAUDE_45, toolConfig={"tools": [open_tool]})
+        claude = adapt_call(CLAUDE_45, toolConfig={"tools": [open_tool]})
         assert claude.body["toolConfig"]["tools"][0]["toolSpec"] == {
             "name": "t",
             "strict": True,
             "inputSchema": {"json": {"type": "object", "properties": {}, "additionalProperties": False}},
         }
         assert claude.adjusted == ["tool_schema"]
-        elsewhere = adapted(CLAUDE_5, toolConfig={"tools": [open_tool]})
+        elsewhere = adapt_call(CLAUDE_5, toolConfig={"tools": [open_tool]})
         assert elsewhere.body["toolConfig"]["tools"] == [spec("t")]
         assert elsewhere.adjusted == ["tool_strict"]
 
     def test_members_that_are_null_where_none_may_be_are_left_out(self) -> None:
         made: Any = spec("t")
         made["toolSpec"]["inputSchema"]["json"] = {"type": "object", "properties": None, "required": None, "title": "x"}
-        adapted = adapted(PLAIN, toolConfig={"tools": [made]})
+        adapted = adapt_call(PLAIN, toolConfig={"tools": [made]})
         schema = adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]  # type: ignore[typeddict-item]
         assert (schema, adapted.adjusted) == ({"type": "object", "title": "x"}, ["tool_schema"])
 
     def test_two_calls_of_one_id_get_their_results_in_order(self) -> None:
         messages = [user("a"), assistant(use("x"), use("x")), user(result("x"), result("x"), result("y"))]
-        adapted = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        adapted = adapt_call(PLAIN, messages, toolConfig={"tools": [spec("t")]})
         ids = [next(iter(block.values()))["toolUseId"] for block in adapted.blocks() if "text" not in block]  # type: ignore[attr-defined]
         assert ids == ["x", "x-2", "x", "x-2", "y"]
 
@@ -295,8 +301,8 @@ class TestTools:
             "oneOf": {"x": 1},
         }
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}
-        assert adapted(PLAIN, toolConfig={"tools": [tool]}).body["toolConfig"]["tools"] == [tool]
-        adapted = adapted(Capabilities(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
+        assert adapt_call(PLAIN, toolConfig={"tools": [tool]}).body["toolConfig"]["tools"] == [tool]
+        adapted = adapt_call(Capabilities(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
         assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
             "type": "object",
             "properties": {"a": {"type": "integer"}, "b": {"enum": [1]}},
@@ -321,7 +327,7 @@ class TestTools:
     )
     def test_what_any_alternative_names_may_be_there(self, schema: Any, properties: Any) -> None:
         tool = {"toolSpec": {"name": "t", "strict": True, "inputSchema": {"json": {"type": "object", **schema}}}}
-        adapted = adapted(CLAUDE_45, toolConfig={"tools": [tool]})
+        adapted = adapt_call(CLAUDE_45, toolConfig={"tools": [tool]})
         sent = adapted.body["toolConfig"]["tools"][0]["toolSpec"]
         assert sent["inputSchema"]["json"].get("properties") == properties
         # what was made looser on the way is enforced by nobody
@@ -436,13 +442,13 @@ class TestTools:
     )
     def test_a_schema_stands_alone_where_it_may_hold_no_definitions(self, schema: Any, sent: Any) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", **schema}}}}
-        adapted = adapted(NOVA, toolConfig={"tools": [tool]})
+        adapted = adapt_call(NOVA, toolConfig={"tools": [tool]})
         assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object", **sent}
         assert adapted.adjusted == ["tool_schema"]
 
     def test_so_does_that_of_a_forced_answer(self) -> None:
         schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}}
-        adapted = adapted(NOVA, outputConfig=text_format(schema))
+        adapted = adapt_call(NOVA, outputConfig=text_format(schema))
         sent = adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
         assert sent == {"type": "object", "properties": {"a": {"type": "string"}}}
 
@@ -453,7 +459,7 @@ class TestTools:
         }
         schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": doubled}
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}
-        sent = json.dumps(adapted(NOVA, toolConfig={"tools": [tool]}).body)
+        sent = json.dumps(adapt_call(NOVA, toolConfig={"tools": [tool]}).body)
         assert len(sent) < 1_000_000
 
     def test_points_that_go_take_no_other_s_place(self) -> None:
@@ -465,19 +471,19 @@ class TestTools:
             user("b", point),
             user(point, "c", point, "d", point),
         ]
-        content = [block for message in adapted(PLAIN, turns).body["messages"] for block in message["content"]]
+        content = [block for message in adapt_call(PLAIN, turns).body["messages"] for block in message["content"]]
         assert content.count(point) == 4
         assert content[1] == point
 
     def test_alternatives_that_name_nothing_leave_nothing(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", "anyOf": []}}}}
-        adapted = adapted(Capabilities(top_level_unions=False), toolConfig={"tools": [tool]})
+        adapted = adapt_call(Capabilities(top_level_unions=False), toolConfig={"tools": [tool]})
         assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object"}
 
     def test_a_schema_says_that_it_is_an_object(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"properties": {}}}}}
         point = {"cachePoint": {"type": "default"}}
-        adapted = adapted(PLAIN, toolConfig={"tools": [tool, point], "toolChoice": {"any": {}}})
+        adapted = adapt_call(PLAIN, toolConfig={"tools": [tool, point], "toolChoice": {"any": {}}})
         assert adapted.body["toolConfig"] == {"tools": [spec("t"), point], "toolChoice": {"any": {}}}
         assert adapted.adjusted == ["tool_schema"]
 
@@ -495,7 +501,7 @@ class TestMedia:
     )
     def test_names_are_made_legal(self, name: str, sent: str) -> None:
         document = {"document": {"format": "pdf", "name": name, "source": {"bytes": "AA=="}}}
-        adapted = adapted(PLAIN, [user("t", document)])
+        adapted = adapt_call(PLAIN, [user("t", document)])
         assert adapted.body["messages"][0]["content"][1]["document"]["name"] == sent
         assert adapted.adjusted == ["document_name"]
 
@@ -505,46 +511,46 @@ class TestMedia:
 
         inside = {"toolResult": {"toolUseId": "1", "content": [{"text": "r"}, document("a_1")]}}
         messages = [user("t", document("a_1"), document("a_1")), assistant(use("1")), user(inside)]
-        adapted = adapted(PLAIN, messages, toolConfig={"tools": [spec("t")]})
+        adapted = adapt_call(PLAIN, messages, toolConfig={"tools": [spec("t")]})
         names = [block["document"]["name"] for block in adapted.blocks() if "document" in block]
         assert names == ["a_1", "a_1 (2)"]
         assert adapted.body["messages"][2]["content"][0]["toolResult"]["content"][1]["document"]["name"] == "a_1 (3)"
 
     def test_a_document_gets_a_text_beside_it(self) -> None:
         document = {"document": {"name": "a", "source": {"text": "x"}}}
-        adapted = adapted(PLAIN, [user(document)])
+        adapted = adapt_call(PLAIN, [user(document)])
         assert adapted.body["messages"] == [user(document, ".")]
         assert adapted.adjusted == ["document_text"]
         point = {"cachePoint": {"type": "default"}}
-        adapted = adapted(PLAIN, [user(document, point)])
+        adapted = adapt_call(PLAIN, [user(document, point)])
         assert adapted.body["messages"] == [user(document, ".", point)]
 
 
 class TestSampling:
     def test_temperature_is_clamped(self) -> None:
-        adapted = adapted(PLAIN, inferenceConfig={"temperature": 1.7, "topP": 0.5})
+        adapted = adapt_call(PLAIN, inferenceConfig={"temperature": 1.7, "topP": 0.5})
         assert adapted.body["inferenceConfig"] == {"temperature": 1.0, "topP": 0.5}
         assert adapted.adjusted == ["temperature"]
 
     def test_not_both_where_the_model_takes_one(self) -> None:
-        adapted = adapted(CLAUDE_45, inferenceConfig={"temperature": 0.7, "topP": 0.5})
+        adapted = adapt_call(CLAUDE_45, inferenceConfig={"temperature": 0.7, "topP": 0.5})
         assert (adapted.body["inferenceConfig"], adapted.adjusted) == ({"temperature": 0.7}, ["top_p"])
-        assert adapted(CLAUDE_45, inferenceConfig={"topP": 0.5}).body["inferenceConfig"] == {"topP": 0.5}
+        assert adapt_call(CLAUDE_45, inferenceConfig={"topP": 0.5}).body["inferenceConfig"] == {"topP": 0.5}
 
     def test_none_where_the_model_refuses_it(self) -> None:
-        adapted = adapted(CLAUDE_5, inferenceConfig={"temperature": 0.7, "topP": 0.5})
+        adapted = adapt_call(CLAUDE_5, inferenceConfig={"temperature": 0.7, "topP": 0.5})
         assert "inferenceConfig" not in adapted.body
         assert adapted.adjusted == ["temperature", "top_p"]
-        assert adapted(CLAUDE_5, inferenceConfig={"maxTokens": 5}).body["inferenceConfig"] == {"maxTokens": 5}
+        assert adapt_call(CLAUDE_5, inferenceConfig={"maxTokens": 5}).body["inferenceConfig"] == {"maxTokens": 5}
 
     def test_blank_stop_sequences_are_dropped(self) -> None:
-        adapted = adapted(PLAIN, inferenceConfig={"stopSequences": ["\n\n", "END"]})
+        adapted = adapt_call(PLAIN, inferenceConfig={"stopSequences": ["\n\n", "END"]})
         assert (adapted.body["inferenceConfig"], adapted.adjusted) == ({"stopSequences": ["END"]}, ["stop"])
-        assert "inferenceConfig" not in adapted(PLAIN, inferenceConfig={"stopSequences": [" "]}).body
+        assert "inferenceConfig" not in adapt_call(PLAIN, inferenceConfig={"stopSequences": [" "]}).body
 
     def test_too_many_stop_sequences_are_refused(self) -> None:
         with pytest.raises(InvalidRequest, match="2500"):
-            adapted(PLAIN, inferenceConfig={"stopSequences": [f"s{number}" for number in range(2501)]})
+            adapt_call(PLAIN, inferenceConfig={"stopSequences": [f"s{number}" for number in range(2501)]})
 
 
 class TestReasoning:
@@ -553,11 +559,11 @@ class TestReasoning:
         unsigned = {"reasoningContent": {"reasoningText": {"text": "t"}}}
         redacted = {"reasoningContent": {"redactedContent": "AA=="}}
         messages = [user("a"), assistant(signed, unsigned, redacted, "b"), user("c")]
-        adapted = adapted(CLAUDE_45, messages)
+        adapted = adapt_call(CLAUDE_45, messages)
         assert adapted.body["messages"][1] == assistant(signed, redacted, "b")
         assert adapted.adjusted == ["reasoning"]
-        assert adapted(NOVA_2, messages).body["messages"][1] == assistant("b")
-        assert adapted(PLAIN, messages).body["messages"][1] == assistant(signed, redacted, "b")
+        assert adapt_call(NOVA_2, messages).body["messages"][1] == assistant("b")
+        assert adapt_call(PLAIN, messages).body["messages"][1] == assistant(signed, redacted, "b")
 
     @pytest.mark.parametrize(
         ("capabilities", "effort", "fields"),
@@ -582,58 +588,59 @@ class TestReasoning:
         ],
     )
     def test_effort_in_each_model_s_words(self, capabilities: Capabilities, effort: Any, fields: Any) -> None:
-        assert adapted(capabilities, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
+        assert adapt_call(capabilities, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
 
     def test_who_thinks_unasked_does_not_where_a_tool_is_forced_and_cannot_be_meanwhile(self) -> None:
         either = replace(CLAUDE_5, forced_with_reasoning=False)
         for choice in ({"any": {}}, {"tool": {"name": "t"}}):
             config = {"tools": [spec("t")], "toolChoice": choice}
-            adapted = adapted(either, toolConfig=config)
+            adapted = adapt_call(either, toolConfig=config)
             assert adapted.body["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}}
             assert adapted.body["toolConfig"]["toolChoice"] == choice
             assert adapted.adjusted == ["reasoning_effort"]
-            assert "additionalModelRequestFields" not in adapted(CLAUDE_5, toolConfig=config).body
-            adapted = adapted(CLAUDE_5, intent=Intent(effort="low"), toolConfig=config)
+            assert "additionalModelRequestFields" not in adapt_call(CLAUDE_5, toolConfig=config).body
+            adapted = adapt_call(CLAUDE_5, intent=Intent(effort="low"), toolConfig=config)
             assert adapted.body["toolConfig"]["toolChoice"] == choice
         for free in ({}, {"toolChoice": {"auto": {}}}):
-            adapted = adapted(either, toolConfig={"tools": [spec("t")], **free})
+            adapted = adapt_call(either, toolConfig={"tools": [spec("t")], **free})
             assert "additionalModelRequestFields" not in adapted.body
         forced = {"tools": [spec("t")], "toolChoice": {"any": {}}}
-        assert "additionalModelRequestFields" not in adapted(CLAUDE_46, toolConfig=forced).body
+        assert "additionalModelRequestFields" not in adapt_call(CLAUDE_46, toolConfig=forced).body
 
     def test_who_cannot_think_is_reported(self) -> None:
-        adapted = adapted(LLAMA, intent=Intent(effort="high"))
+        adapted = adapt_call(LLAMA, intent=Intent(effort="high"))
         assert (adapted.ignored, adapted.adjusted) == (["reasoning_effort"], [])
-        assert adapted(LLAMA, intent=Intent(effort="none")).ignored == []
+        assert adapt_call(LLAMA, intent=Intent(effort="none")).ignored == []
         for always in (CLAUDE_55, GPT_OSS, capabilities_of(parse_model_id("deepseek.r1-v1:0"))):
-            assert adapted(always, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
+            assert adapt_call(always, intent=Intent(effort="none")).ignored == ["reasoning_effort"]
 
     def test_nova_at_its_highest_goes_without_limits(self) -> None:
         inference = {"maxTokens": 100, "temperature": 0.5, "topP": 0.5, "stopSequences": ["x"]}
-        adapted = adapted(NOVA_2, intent=Intent(effort="max"), inferenceConfig=inference)
+        adapted = adapt_call(NOVA_2, intent=Intent(effort="max"), inferenceConfig=inference)
         assert adapted.body["inferenceConfig"] == {"stopSequences": ["x"]}
         assert sorted(adapted.adjusted) == ["max_tokens", "temperature", "top_p"]
         assert (
-            adapted(NOVA_2, intent=Intent(effort="low"), inferenceConfig=inference).body["inferenceConfig"] == inference
+            adapt_call(NOVA_2, intent=Intent(effort="low"), inferenceConfig=inference).body["inferenceConfig"]
+            == inference
         )
 
     def test_the_budget_stays_below_the_limit_or_is_given_up(self) -> None:
-        adapted = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 2000})
+        adapted = adapt_call(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 2000})
         assert adapted.body["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1500
         assert adapted.adjusted == ["reasoning_effort"]
-        adapted = adapted(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
+        adapted = adapt_call(CLAUDE_45, intent=Intent(effort="high"), inferenceConfig={"maxTokens": 1024})
         assert "additionalModelRequestFields" not in adapted.body
         assert adapted.adjusted == ["reasoning_effort"]
 
     def test_reasoning_are_the_assistant_s(self) -> None:
         reasoning = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
-        adapted = adapted(CLAUDE_5, [user("a", reasoning)])
+        adapted = adapt_call(CLAUDE_5, [user("a", reasoning)])
         assert (adapted.body["messages"], adapted.adjusted) == ([user("a")], ["reasoning"])
 
     def test_reasoning_alone_are_no_turn_where_they_would_be_gone_on_from(self) -> None:
         reasoning = {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}}
         for capabilities, roles in ((CLAUDE_5, ["user"]), (CLAUDE_45, ["user", "assistant", "user"])):
-            adapted = adapted(capabilities, [user("a"), assistant(reasoning), user("b")])
+            adapted = adapt_call(capabilities, [user("a"), assistant(reasoning), user("b")])
             assert [message["role"] for message in adapted.body["messages"]] == roles
             assert adapted.adjusted == (["reasoning", "blank_text"] if len(roles) == 1 else [])
 
@@ -642,7 +649,7 @@ class TestReasoning:
         config = {"tools": [spec("t")]}
 
         def fields(*turns: Any, capabilities: Capabilities = CLAUDE_45) -> Any:
-            adapted = adapted(capabilities, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
+            adapted = adapt_call(capabilities, [user("a"), *turns], Intent(effort="low"), toolConfig=config)
             return adapted.body.get("additionalModelRequestFields", {}).get("thinking"), adapted.adjusted
 
         assert fields(assistant(use("1")), user(result("1"))) == (None, ["reasoning_effort"])
@@ -664,13 +671,13 @@ class TestReasoning:
             (GPT_OSS, "low", None),
         ):
             intent = Intent(effort=effort)  # type: ignore[arg-type]
-            adapted = adapted(capabilities, intent=intent, inferenceConfig={"maxTokens": 9000})
+            adapted = adapt_call(capabilities, intent=intent, inferenceConfig={"maxTokens": 9000})
             assert adapted.body.get("additionalModelResponseFieldPaths") == expected
 
     def test_thinking_goes_without_temperature_and_forced_tool(self) -> None:
         config = {"tools": [spec("t")], "toolChoice": {"any": {}}}
         inference = {"temperature": 0.5, "maxTokens": 9000}
-        adapted = adapted(CLAUDE_45, intent=Intent(effort="low"), inferenceConfig=inference, toolConfig=config)
+        adapted = adapt_call(CLAUDE_45, intent=Intent(effort="low"), inferenceConfig=inference, toolConfig=config)
         assert adapted.body["inferenceConfig"] == {"maxTokens": 9000}
         assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
         assert adapted.adjusted == ["temperature", "tool_choice"]
@@ -693,7 +700,7 @@ class TestOutput:
             "$defs": {"d": {"properties": {}}},
             "default": data,
         }
-        adapted = adapted(CLAUDE_45, outputConfig=text_format(schema))
+        adapted = adapt_call(CLAUDE_45, outputConfig=text_format(schema))
         closed = {"type": "object", "properties": {"b": {"const": "object"}}, "additionalProperties": False}
         assert json.loads(adapted.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == {
             "type": "object",
@@ -708,19 +715,19 @@ class TestOutput:
         deep = '{"not":' * 100_000 + "{}" + "}" * 100_000
         output = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": deep}}}}
         with pytest.raises(InvalidRequest, match="nested") as caught:
-            adapted(CLAUDE_45, outputConfig=output)
+            adapt_call(CLAUDE_45, outputConfig=output)
         assert caught.value.param == "response_format.json_schema.schema"
 
     def test_a_closed_schema_is_left_alone(self) -> None:
         closed = text_format({"type": "object", "additionalProperties": False})
-        adapted = adapted(CLAUDE_45, outputConfig=closed)
+        adapted = adapt_call(CLAUDE_45, outputConfig=closed)
         assert (adapted.body["outputConfig"], adapted.adjusted) == (closed, [])
 
     def test_bounds_are_said_in_words(self) -> None:
         number = {"type": "integer", "minimum": 1, "maximum": 5, "description": "Stars"}
         array = {"type": "array", "minItems": 2, "maxItems": 3, "items": {"type": "string", "minLength": 1}}
         schema = {"type": "object", "properties": {"a": number, "b": array, "minimum": {"type": "string"}}}
-        adapted = adapted(CLAUDE_45, outputConfig=text_format(schema))
+        adapted = adapt_call(CLAUDE_45, outputConfig=text_format(schema))
         sent = json.loads(adapted.body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"])
         assert sent["properties"] == {
             "a": {"type": "integer", "description": "Stars (minimum=1, maximum=5)"},
@@ -752,7 +759,7 @@ class TestOutput:
     )
     def test_what_cannot_be_compiled_is_left_to_a_tool(self, schema: Any) -> None:
         for capabilities, choice in ((CLAUDE_45, {"tool": {"name": "json_answer"}}), (QWEN, {"any": {}})):
-            adapted = adapted(capabilities, outputConfig=text_format(schema))
+            adapted = adapt_call(capabilities, outputConfig=text_format(schema))
             assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == schema
             assert adapted.body["toolConfig"]["toolChoice"] == choice
             assert "outputConfig" not in adapted.body
@@ -761,13 +768,13 @@ class TestOutput:
         "schema", [[1], "x", True, None, {"type": "object", "additionalProperties": True, "anyOf": []}]
     )
     def test_what_no_tool_of_claude_s_may_ask_is_asked_for(self, schema: Any) -> None:
-        adapted = adapted(CLAUDE_45, outputConfig=text_format(schema))
+        adapted = adapt_call(CLAUDE_45, outputConfig=text_format(schema))
         assert "toolConfig" not in adapted.body
         assert "outputConfig" not in adapted.body
 
     def test_a_document_is_cited_by_its_own_name(self) -> None:
         pages = [{"document": {"name": name, "format": "pdf", "source": {"bytes": "eA=="}}} for name in ("a.pdf", "b")]
-        adapted = adapted(CLAUDE_45, [user("x", *pages)])
+        adapted = adapt_call(CLAUDE_45, [user("x", *pages)])
         assert adapted.mapping.document_names == {"a-pdf": "a.pdf"}
         block = {
             "citationsContent": {"content": [{"text": "t"}], "citations": [{"title": "a-pdf"}, {"title": "b"}, {}]}
@@ -806,11 +813,11 @@ class TestOutput:
             "$defs": {"n": {"type": "string"}, "m": {"items": {"$ref": "#/$defs/n"}}},
             "properties": {"a": {"anyOf": [{"$ref": "#/$defs/n"}, {"$ref": "#/$defs/m"}, {"$ref": "#/$defs/n"}]}},
         }
-        assert "toolConfig" not in adapted(CLAUDE_45, outputConfig=text_format(schema)).body
+        assert "toolConfig" not in adapt_call(CLAUDE_45, outputConfig=text_format(schema)).body
 
     def test_elsewhere_a_tool_is_forced(self) -> None:
         output = {**text_format(self.OPEN, description="A thing"), "effort": "low"}
-        adapted = adapted(MISTRAL, outputConfig=output)
+        adapted = adapt_call(MISTRAL, outputConfig=output)
         (tool,) = adapted.body["toolConfig"]["tools"]
         assert tool["toolSpec"] == {"name": "json_answer", "description": "A thing", "inputSchema": {"json": self.OPEN}}
         assert adapted.body["toolConfig"]["toolChoice"] == {"tool": {"name": "json_answer"}}
@@ -825,18 +832,18 @@ class TestOutput:
         ],
     )
     def test_where_no_tool_can_be_forced_the_model_is_asked(self, capabilities: Capabilities, more: Any) -> None:
-        adapted = adapted(capabilities, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
+        adapted = adapt_call(capabilities, system=[{"text": "s"}], outputConfig=text_format(self.OPEN), **more)
         assert json.dumps_text(self.OPEN) in adapted.body["system"][1]["text"]
         assert "outputConfig" not in adapted.body
         assert adapted.adjusted == ["response_format"]
 
     def test_a_schema_of_something_else_is_asked_for(self) -> None:
-        adapted = adapted(MISTRAL, outputConfig=text_format({"anyOf": []}))
+        adapted = adapt_call(MISTRAL, outputConfig=text_format({"anyOf": []}))
         assert "toolConfig" not in adapted.body
         assert '{"anyOf":[]}' in adapted.body["system"][0]["text"]
 
     def test_some_json_object_is_asked_for(self) -> None:
-        assert "JSON object" in adapted(PLAIN, intent=Intent(json_object=True)).body["system"][0]["text"]
+        assert "JSON object" in adapt_call(PLAIN, intent=Intent(json_object=True)).body["system"][0]["text"]
 
 
 class TestCaching:
@@ -844,20 +851,20 @@ class TestCaching:
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec("t"), point]}
         body = {"system": [{"text": "s"}, point], "toolConfig": config}
-        adapted = adapted(MISTRAL, [user("a", point)], **body)
+        adapted = adapt_call(MISTRAL, [user("a", point)], **body)
         assert adapted.body == {
             "messages": [user("a")],
             "system": [{"text": "s"}],
             "toolConfig": {"tools": [spec("t")]},
         }
         assert adapted.adjusted == ["cache_points"]
-        assert adapted(CLAUDE_45, [user("a", point)], **body).body["system"] == [{"text": "s"}, point]
+        assert adapt_call(CLAUDE_45, [user("a", point)], **body).body["system"] == [{"text": "s"}, point]
 
     def test_nova_takes_none_among_its_tools(self) -> None:
         point = {"cachePoint": {"type": "default"}}
         nova = capabilities_of(parse_model_id("us.amazon.nova-lite-v1:0"))
         for tools in ([spec("t"), point], [spec("t")]):
-            adapted = adapted(nova, [user("a", point)], toolConfig={"tools": tools})
+            adapted = adapt_call(nova, [user("a", point)], toolConfig={"tools": tools})
             assert adapted.body == {"messages": [user("a", point)], "toolConfig": {"tools": [spec("t")]}}
             assert adapted.adjusted == ["cache_points"] * (len(tools) - 1)
 
@@ -865,7 +872,7 @@ class TestCaching:
         point = {"cachePoint": {"type": "default"}}
         config = {"tools": [spec("t"), point]}
         messages = [user("a", point, "b", point), assistant("c"), user("d", point)]
-        adapted = adapted(CLAUDE_45, messages, system=[{"text": "s"}, point], toolConfig=config)
+        adapted = adapt_call(CLAUDE_45, messages, system=[{"text": "s"}, point], toolConfig=config)
         assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
         assert adapted.body["system"] == [{"text": "s"}, point]
         assert adapted.body["messages"] == messages
@@ -873,14 +880,14 @@ class TestCaching:
 
     def test_a_longer_life_does_not_follow_a_shorter_one(self) -> None:
         point, long = {"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}
-        adapted = adapted(CLAUDE_45, [user("a", long, "b", point, "c", long)])
+        adapted = adapt_call(CLAUDE_45, [user("a", long, "b", point, "c", long)])
         assert adapted.body["messages"] == [user("a", long, "b", point, "c", point)]
         assert adapted.adjusted == ["cache_points"]
 
     def test_a_life_is_told_only_where_it_is_understood(self) -> None:
         long = {"cachePoint": {"type": "default", "ttl": "1h"}}
-        assert adapted(CLAUDE_45, [user("a", long)]).body["messages"] == [user("a", long)]
-        adapted = adapted(PLAIN, [user("a", long)])
+        assert adapt_call(CLAUDE_45, [user("a", long)]).body["messages"] == [user("a", long)]
+        adapted = adapt_call(PLAIN, [user("a", long)])
         assert adapted.body["messages"] == [user("a", {"cachePoint": {"type": "default"}})]
         assert adapted.adjusted == ["cache_points"]
 

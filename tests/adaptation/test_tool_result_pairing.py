@@ -14,7 +14,7 @@ from tests.adaptation.test_adaptation import (
     CLAUDE_46,
     NOVA_2,
     PLAIN,
-    adapted,
+    adapt_call,
     assistant,
     result,
     spec,
@@ -70,14 +70,14 @@ POINT: Any = {"cachePoint": {"type": "default"}}
 def test_calls_stand_right_before_what_they_gave(sent: list[Any], goes: list[Any]) -> None:
     if goes[-1]["role"] == "assistant":
         sent, goes = [*sent, HI], [*goes, HI]
-    adapted = adapted(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
+    adapted = adapt_call(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
     assert adapted.body["messages"] == goes
     assert adapted.adjusted == ["tool_results"]
 
 
 def test_what_stands_together_stays_and_an_id_that_comes_again_is_another_call() -> None:
     sent = [HI, assistant(ONE), user(GAVE_ONE), assistant("so"), user("and?"), assistant(ONE), user(GAVE_ONE)]
-    adapted = adapted(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
+    adapted = adapt_call(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
     shapes = [[next(iter(block)) for block in turn["content"]] for turn in adapted.body["messages"]]
     assert shapes == [[next(iter(block)) for block in turn["content"]] for turn in sent]
     assert "tool_results" not in adapted.adjusted
@@ -85,7 +85,7 @@ def test_what_stands_together_stays_and_an_id_that_comes_again_is_another_call()
 
 def test_a_cache_point_goes_with_what_it_stands_behind() -> None:
     sent = [HI, assistant(ONE, TWO), user(GAVE_ONE, POINT), assistant("y"), user(GAVE_TWO, POINT, "and?")]
-    assert adapted(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]}).body["messages"] == [
+    assert adapt_call(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]}).body["messages"] == [
         HI,
         assistant("y", ONE, TWO),
         user(GAVE_ONE, POINT, GAVE_TWO, POINT, "and?"),
@@ -95,13 +95,13 @@ def test_a_cache_point_goes_with_what_it_stands_behind() -> None:
 def test_turns_of_the_system_keep_a_place_where_they_may_stand() -> None:
     system: Any = {"role": "system", "content": [{"text": "s"}]}
     sent = [HI, system, assistant(ONE), user("x"), assistant("y"), user(GAVE_ONE)]
-    assert adapted(CLAUDE_5, sent, toolConfig={"tools": [spec("t")]}).body["messages"] == [
+    assert adapt_call(CLAUDE_5, sent, toolConfig={"tools": [spec("t")]}).body["messages"] == [
         user("hi", "s", "x"),
         assistant("y", ONE),
         user(GAVE_ONE),
     ]
     between = [HI, assistant(ONE), system, user(GAVE_ONE)]
-    assert adapted(CLAUDE_5, between, toolConfig={"tools": [spec("t")]}).body["messages"] == [
+    assert adapt_call(CLAUDE_5, between, toolConfig={"tools": [spec("t")]}).body["messages"] == [
         HI,
         assistant(ONE),
         user(GAVE_ONE, "s"),
@@ -110,7 +110,7 @@ def test_turns_of_the_system_keep_a_place_where_they_may_stand() -> None:
 
 def test_what_the_wrong_one_says_is_left_to_bedrock() -> None:
     wrong = [HI, assistant(ONE), user("x"), assistant(GAVE_ONE, POINT, TWO), user("y"), assistant("z"), user(GAVE_TWO)]
-    kinds = [next(iter(block)) for turn in adapted(PLAIN, wrong).body["messages"] for block in turn["content"]]
+    kinds = [next(iter(block)) for turn in adapt_call(PLAIN, wrong).body["messages"] for block in turn["content"]]
     assert sorted(kinds) == sorted(next(iter(block)) for turn in wrong for block in turn["content"])
 
 
@@ -119,7 +119,7 @@ def test_many_calls_of_one_id_take_no_longer_than_others() -> None:
     def seconds(count: int) -> float:
         gc.disable()  # what it looks through is everything, this and the tests
         started = time.process_time()
-        adapted(PLAIN, [HI, *[assistant(ONE), user(GAVE_ONE)] * count])
+        adapt_call(PLAIN, [HI, *[assistant(ONE), user(GAVE_ONE)] * count])
         spent = time.process_time() - started
         gc.enable()
         return spent
@@ -148,7 +148,7 @@ def turn_of(name: str) -> Any:
 @given(TURNS, st.sampled_from([NOVA_2, CLAUDE_5]))
 def test_no_order_loses_a_word_or_parts_a_pair(names: list[str], capabilities: Capabilities) -> None:
     sent = [HI, *map(turn_of, names), user("end")]
-    messages: Any = adapted(capabilities, sent).body["messages"]
+    messages: Any = adapt_call(capabilities, sent).body["messages"]
     said = [block for turn in messages for block in turn["content"]]
     before = [block for turn in sent for block in turn["content"]]
     assert sorted(map(repr, said)) == sorted(map(repr, before))

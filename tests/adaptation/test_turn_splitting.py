@@ -13,7 +13,7 @@ from tests.adaptation.test_adaptation import (
     NOVA_2,
     PLAIN,
     QWEN,
-    adapted,
+    adapt_call,
     assistant,
     result,
     spec,
@@ -32,7 +32,7 @@ def shown(tool_id: str, *parts: Any) -> Any:
 
 
 def sent(capabilities: Any, *turns: Any) -> tuple[list[Any], bool]:
-    adapted = adapted(capabilities, [*turns], toolConfig={"tools": [spec("t")]})
+    adapted = adapt_call(capabilities, [*turns], toolConfig={"tools": [spec("t")]})
     return adapted.body["messages"], "tool_results" in adapted.adjusted  # type: ignore[return-value]
 
 
@@ -117,4 +117,4 @@ def test_where_nothing_stands_beside_a_result_its_pictures_have_a_turn_of_their_
 def test_models_of_known_providers_get_no_cache_point(name: str) -> None:
     capabilities = capabilities_of(parse_model_id(name))
     assert not capabilities.caching
-    assert adapted(capabilities, [user("hi", POINT)]).body["messages"] == [user("hi")]
+    assert adapt_call(capabilities, [user("hi", POINT)]).body["messages"] == [user("hi")]

@@ -13,7 +13,7 @@ ARN = parse_model_id("arn:aws:bedrock:us-east-1:123456789012:application-inferen
 
 
 @pytest.mark.parametrize(
-    ("places", "behind"),
+    ("locations", "behind"),
     [
         (["us-east-1"], "arn:aws:bedrock:us-east-1::foundation-model/a.b"),
         (["us-east-1", "us-west-2"], "arn:aws:bedrock:us-east-1::foundation-model/a.b"),
@@ -47,12 +47,12 @@ async def test_only_the_first_callers_wait_for_what_stands_behind_an_arn(monkeyp
     directory = ModelDirectory(None)  # type: ignore[arg-type]
     known: dict[str, ModelId] = {}
 
-    async def seconds(timeout: float = 0.2) -> float:
+    async def seconds(timeout_seconds: float = 0.2) -> float:
         started = time.monotonic()
-        await directory.find_out(ARN, known, None, timeout)  # type: ignore[arg-type]
+        await directory.find_out(ARN, known, None, timeout_seconds)  # type: ignore[arg-type]
         return time.monotonic() - started
 
-    assert await seconds(timeout=0.0) < 0.1
+    assert await seconds(timeout_seconds=0.0) < 0.1
     first, second = await asyncio.gather(seconds(), seconds())
     assert min(first, second) > 0.15
     assert await seconds() < 0.1

@@ -128,7 +128,7 @@ async def test_a_refused_identity_is_renewed_once_for_everybody() -> None:
 
 
 async def test_nobody_waits_for_long_where_the_chain_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_TIMEOUT_SECONDS", 0.05)
     may_go_on, asked = asyncio.Event(), 0
 
     async def resolver() -> Known:

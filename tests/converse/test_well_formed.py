@@ -91,7 +91,7 @@ def test_what_has_ended_does_not_go_on() -> None:
     assert WellFormed().feed([*WHOLE[:-1], again, STOPPED]) == [*WHOLE[:-1], again, end(0), STOPPED]
 
 
-@pytest.mark.parametrize("thought", [None, 5, {}, {"redactedContent": 5}, {"text": "t"}])
+@pytest.mark.parametrize("reasoning", [None, 5, {}, {"redactedContent": 5}, {"text": "t"}])
 def test_reasoning_that_make_no_sense_are_left_to_who_translates_them(reasoning: Any) -> None:
     odd = delta(0, reasoningContent=reasoning)
     assert WellFormed().feed([BEGUN, odd, STOPPED]) == [BEGUN, odd, end(0), STOPPED]

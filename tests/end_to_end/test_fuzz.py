@@ -211,7 +211,7 @@ def flipped(stream: bytes, changes: list[tuple[int, int]]) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("location", range(len(DECODERS)))
+@pytest.mark.parametrize("index", range(len(DECODERS)))
 @given(
     changes=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=6),
     tail=st.binary(max_size=100),
@@ -237,7 +237,7 @@ def test_a_stream_that_is_almost_right_is_no_crash(
     assert all(isinstance(each.document if isinstance(each, NativeEvent) else each, dict) for each in found)
 
 
-@pytest.mark.parametrize("location", range(len(DECODERS)))
+@pytest.mark.parametrize("index", range(len(DECODERS)))
 def test_a_stream_without_an_end_is_held_within_bounds(index: int) -> None:
     make, _ = DECODERS[index]
     decoder = make()

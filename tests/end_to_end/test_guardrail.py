@@ -65,7 +65,7 @@ def endpoints(text: str) -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("location", range(len(endpoints(""))))
+@pytest.mark.parametrize("index", range(len(endpoints(""))))
 def test_it_is_on_every_call(guarded: tuple[str, Watched], index: int) -> None:
     base, seen = guarded
     seen.exchanges.clear()
@@ -76,7 +76,7 @@ def test_it_is_on_every_call(guarded: tuple[str, Watched], index: int) -> None:
         assert is_guarded(request), request.path
 
 
-@pytest.mark.parametrize("location", [index for index, (path, _) in enumerate(endpoints("")) if "invoke" not in path])
+@pytest.mark.parametrize("index", [index for index, (path, _) in enumerate(endpoints("")) if "invoke" not in path])
 def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Watched], index: int) -> None:
     path, body = endpoints("this is forbidden")[index]
     if body.get("model") == CLAUDE and path == "/v1/messages":

@@ -36,7 +36,7 @@ def answering(status: str, body: bytes, extra: str = "") -> Any:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize(("door", "model"), [(CHAT, NOVA), (RESPONSES, NOVA), (MESSAGES, NOVA), (MESSAGES, CLAUDE)])
+@pytest.mark.parametrize(("endpoint", "model"), [(CHAT, NOVA), (RESPONSES, NOVA), (MESSAGES, NOVA), (MESSAGES, CLAUDE)])
 @pytest.mark.parametrize(("asked", "told"), [("retry-after: 7\r\n", "7"), ("", "1")])
 def test_throttling_says_when_to_retry(
     endpoint: tuple[str, Body], model: str, streamed: bool, asked: str, told: str
@@ -50,7 +50,7 @@ def test_throttling_says_when_to_retry(
 
 
 @pytest.mark.parametrize(
-    ("door", "model", "sign"),
+    ("endpoint", "model", "sign"),
     [
         (CHAT, ECHO, ": still here"),
         (RESPONSES, ECHO, ": still here"),
@@ -70,7 +70,7 @@ def test_silence_in_a_stream_is_filled_with_heartbeats(
 
 
 @pytest.mark.parametrize("model", [NOVA, LLAMA, CLAUDE, GPT])
-@pytest.mark.parametrize("door", [CHAT, RESPONSES])
+@pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
 @pytest.mark.parametrize("effort", [None, "low", "high"])
 def test_no_output_limit_is_sent_unless_the_caller_sets_one(
     endpoint: tuple[str, Body], model: str, effort: str | None

@@ -37,7 +37,7 @@ def picture() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("model", ["scripted.media-v1:0", "anthropic.claude-3-haiku-20240307-v1:0"])
-@pytest.mark.parametrize("location", [0, 1, 2])
+@pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_public_picture_is_seen(
     emulator_url: str, picture: str, monkeypatch: pytest.MonkeyPatch, model: str, index: int
 ) -> None:

@@ -20,7 +20,7 @@ def held(pid: int, name: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("word", "most"),
+    ("word", "limit"),
     [
         ("word ", 2.1),  # the body and what was read of it, then that and the body for Bedrock
         ('a word of "much" length, and\n', 2.9),  # the parser holds the text without its escapes for a moment

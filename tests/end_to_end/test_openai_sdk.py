@@ -270,7 +270,7 @@ def test_errors(
 
 
 @pytest.mark.parametrize("depth", [300, 600, 900, 950, 990, 3000, 100_000])
-@pytest.mark.parametrize("location", ["response_format", "tools", "new"])
+@pytest.mark.parametrize("index", ["response_format", "tools", "new"])
 def test_no_depth_is_a_fault_of_ours(client: openai.OpenAI, gateway_url: str, depth: int, index: str) -> None:
     deep = '{"not":' * depth + "{}" + "}" * depth
     bodies = {

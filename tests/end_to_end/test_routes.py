@@ -335,7 +335,7 @@ def test_a_gateway_is_ready_where_another_region_can_be_asked(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("first", "places"), [(f'region = "us-west-2", {DEAD}', [f"us-west-2 {NOWHERE}", ""]), (DEAD, [NOWHERE, ""])]
+    ("first", "locations"), [(f'region = "us-west-2", {DEAD}', [f"us-west-2 {NOWHERE}", ""]), (DEAD, [NOWHERE, ""])]
 )
 def test_of_one_model_in_two_places_it_is_told_which_was_asked(
     tmp_path: Path, first: str, locations: list[str]

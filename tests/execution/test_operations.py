@@ -29,7 +29,7 @@ FLEX, DEFAULT = "x-amzn-bedrock-service-tier: flex", "x-amzn-bedrock-service-tie
 FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"
 
 
-def adapted(**members: Any) -> AdaptedRequest:
+def adapt_call(**members: Any) -> AdaptedRequest:
     call = ModelCall("a.b", {"messages": [{"role": "user", "content": [{"text": "x"}]}], **members})  # type: ignore[typeddict-item]
     return adapt(call, Planner("a.b").plan("a.b")[0].capabilities)
 
@@ -59,18 +59,18 @@ LAST = frozenset({"response.completed"})
 CREATED = {"type": "response.created", "response": {"service_tier": "auto"}}
 WAYS: dict[str, tuple[Callable[[RequestRecord], Operation[Any]], Response, str]] = {
     "converse": (
-        lambda record: operations.converse(adapted(), record),
+        lambda record: operations.converse(adapt_call(), record),
         answer(json.dumps({**REPLY, "serviceTier": {"type": "flex"}})),
         "flex",
     ),
-    "converse, silent": (lambda record: operations.converse(adapted(), record), answer(json.dumps(REPLY)), "asked"),
+    "converse, silent": (lambda record: operations.converse(adapt_call(), record), answer(json.dumps(REPLY)), "asked"),
     "converse, streamed": (
-        lambda record: operations.converse_stream(adapted(), record),
+        lambda record: operations.converse_stream(adapt_call(), record),
         answer(frames({"performanceConfig": {"latency": "optimized"}})),
         "optimized",
     ),
     "converse, streamed, silent": (
-        lambda record: operations.converse_stream(adapted(), record),
+        lambda record: operations.converse_stream(adapt_call(), record),
         answer(frames({})),
         "asked",
     ),
@@ -125,8 +125,8 @@ async def test_the_tier_that_the_answer_tells_comes_before_the_one_that_was_aske
 
 def test_the_tier_that_is_asked_for_by_converse() -> None:
     record = RequestRecord("r", "POST")
-    assert operations.converse(adapted(serviceTier={"type": "flex"}), record).tier == "flex"
-    assert operations.converse_stream(adapted(), record).tier == ""
+    assert operations.converse(adapt_call(serviceTier={"type": "flex"}), record).tier == "flex"
+    assert operations.converse_stream(adapt_call(), record).tier == ""
 
 
 async def route(*models: str, over: Memory) -> Pipeline:

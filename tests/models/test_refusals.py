@@ -68,7 +68,7 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize("prefix", ["", CONVERSE])
-@pytest.mark.parametrize(("words", "facts", "is_lasting"), TOLD)
+@pytest.mark.parametrize(("words", "values", "is_lasting"), TOLD)
 def test_a_refusal_tells_of_the_model(words: str, values: dict[str, Any], is_lasting: bool, prefix: str) -> None:
     override = override_from_message(prefix + words)
     assert override is not None

@@ -153,7 +153,7 @@ async def test_of_several_that_throttle_the_first_to_be_asked_again_is_told() ->
 
 
 @pytest.mark.parametrize(
-    ("most", "outcomes", "targets", "asked"),
+    ("limit", "outcomes", "targets", "asked"),
     [
         (1, [throttle(), errors.ModelNotFound("no")], "ab", "ab"),
         (2, [throttle(), errors.ContextTooLong("no"), throttle()], "abc", "aba"),

@@ -56,7 +56,7 @@ def test_the_model_behind_an_arn_gives_its_capabilities() -> None:
 
 
 def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.routing.planner._MOST_PROFILES", 2)
+    monkeypatch.setattr("app.routing.planner._MAX_PROFILES", 2)
     planner = Planner("a.b")
     for number in range(5):
         planner.remember(f"a.b{number}", "us.a.b")

@@ -140,7 +140,7 @@ def test_who_does_not_end_is_killed(watched: Callable[[int], Watched], tmp_path:
     assert not several.alive()
 
 
-@pytest.mark.parametrize("place", range(6))
+@pytest.mark.parametrize("index", range(6))
 def test_it_ends_whenever_it_is_told_to(watched: Callable[[int], Watched], index: int) -> None:
     several = watched(3)
     until(lambda: bool(several.begun()))

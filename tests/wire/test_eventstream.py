@@ -69,7 +69,7 @@ def test_every_header_type_is_read() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("place", [0, 5, 9, 13, 20, -1])
+@pytest.mark.parametrize("index", [0, 5, 9, 13, 20, -1])
 def test_a_flipped_bit_is_an_error(index: int) -> None:
     frame = bytearray(encode_frame({"name": "value"}, b"payload"))
     frame[index] ^= 1

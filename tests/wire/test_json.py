@@ -127,7 +127,7 @@ def test_a_large_document_is_looked_at_in_pieces_that_may_end_anywhere(document:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json, "_PIECE_BYTES", size)
         assert b"".join(json._pieces(data)) == data
-        patch.setattr(json, "_MOST_VALUES", len(data) - 1)
+        patch.setattr(json, "_MAX_VALUES", len(data) - 1)
         assert json._count_quotes(data) == whole
 
 

@@ -43,7 +43,7 @@ class Origin(Struct, frozen=True):
     authority: what stands between scheme and path. proxy: the URL of the proxy before it, or nothing.
     """
 
-    server: Stop
+    server: HostPort
     authority: str
     proxy: str = ""
 
@@ -192,14 +192,14 @@ class Dialer:
         connection.connection_made(upgraded)
         return connection
 
-    def _tls(self, host_port: Stop) -> dict[str, Any]:
+    def _tls(self, host_port: HostPort) -> dict[str, Any]:
         return {
             "ssl": self._trust,
             "server_hostname": host_port.host,
             "ssl_shutdown_timeout": _GOODBYE_SECONDS,
         }
 
-    async def _socket(self, host_port: Stop) -> socket.socket:
+    async def _socket(self, host_port: HostPort) -> socket.socket:
         addresses = await self._resolve(host_port.host, host_port.port)
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address that may be connected to")

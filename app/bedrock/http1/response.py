@@ -36,7 +36,7 @@ class Http1Response:
         "_error",
         "_held",
         "_is_complete",
-        "_most",
+        "_limit",
         "_pieces",
         "_source",
         "_take_now",

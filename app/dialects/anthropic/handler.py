@@ -21,7 +21,7 @@ from app.dialects.http.documents import is_streamed, name_of, read_object, valid
 from app.dialects.http.endpoint import MEANINGS, Endpoint, IngressLimits, error_responses
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, at_once, in_batches, understood
-from app.dialects.http.responses import JSON, Answer, StreamingResponse
+from app.dialects.http.responses import JSON, Answer, CompleteResponse, StreamingResponse
 from app.dialects.http.token_counting import counted
 from app.execution.executor import Pipeline
 from app.execution.operations.operation import Operation

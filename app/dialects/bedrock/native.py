@@ -12,7 +12,7 @@ from app.converse.usage import Usage, tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.http.replies import at_once
-from app.dialects.http.responses import Answer, StreamingResponse
+from app.dialects.http.responses import Answer, CompleteResponse, StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.execution.executor import Pipeline
 from app.execution.operations.operation import Forwarded, take_forwarded, take_forwarded_stream

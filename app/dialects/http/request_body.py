@@ -24,7 +24,7 @@ def head_of(scope: Scope) -> RequestHead:
     return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
 
 
-async def read_body(head: RequestHead, receive: Receive, limit: int, timeout: float, held: HeldBody) -> bytes:
+async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_seconds: float, held: HeldBody) -> bytes:
     """The whole body.
 
     Args:
@@ -43,16 +43,16 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, timeout: fl
     length = int(said) if said.isdigit() else 0
     if length > limit:
         raise _too_large(limit)
-    if timeout == math.inf:
+    if timeout_seconds == math.inf:
         return await _read_pieces(receive, length, limit, lambda: None, held)
-    pace = asyncio.timeout(timeout)
+    pace = asyncio.timeout(timeout_seconds)
     try:
         async with pace:
             last = pace.when() or 0.0
             now = asyncio.get_running_loop().time
 
             def go_on() -> None:
-                pace.reschedule(min(last + held.size / held.bodies.slowest, now() + timeout))
+                pace.reschedule(min(last + held.size / held.bodies.slowest, now() + timeout_seconds))
 
             return await _read_pieces(receive, length, limit, go_on, held)
     except TimeoutError:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
 from app.dialects.http.request_body import CallerGone
-from app.dialects.http.responses import Answer, ErrorRenderer, Headers, StreamingResponse
+from app.dialects.http.responses import Answer, CompleteResponse, ErrorRenderer, Headers, StreamingResponse
 from app.errors import AuthenticationFailed, GatewayError
 from app.observability.observer import RequestRecord
 from app.server.asgi_extensions import DISCONNECTED

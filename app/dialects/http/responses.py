@@ -51,7 +51,7 @@ class StreamingResponse(Struct, frozen=True):
     idle: bytes = b""
 
 
-Answer = CompleteResponse | Streamed
+Answer = CompleteResponse | StreamingResponse
 ErrorRenderer = Callable[[GatewayError, str], CompleteResponse]
 
 

@@ -33,8 +33,8 @@ async def counted(
     """The tokens of a request, and the header that says so where they are estimated.
 
     Args:
-        name: the model's, as the caller used it. operation_for: the way to have a target count; raises Uncounted where it
-        cannot be asked. document: what is estimated.
+        name: the model's, as the caller used it. operation_for: the operation that has a target count;
+        raises Uncounted where it cannot be asked. document: what is estimated.
 
     Raises:
         GatewayError: as `Pipeline.run` does, except where Bedrock does not count for the model.

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from app.bedrock.control_plane import ModelDirectory
 from app.dialects.anthropic.errors import render_error as render_for_anthropic
 from app.dialects.http.endpoint import Endpoint, IngressLimits
-from app.dialects.http.responses import JSON, Answer, Headers
+from app.dialects.http.responses import JSON, Answer, CompleteResponse, Headers
 from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS, ModelList, ModelOut
 from app.errors import GatewayError, InvalidRequest, ModelNotFound

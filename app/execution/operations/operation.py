@@ -47,8 +47,8 @@ class Operation(Struct, Generic[T], frozen=True):
     """One way to ask one target.
 
     mode, surface: see the glossary. ask: the request for a model, by whichever name it is called. take: reads a
-    successful answer as far as nothing has reached the caller yet. ignored, adjusted: as those of `AdaptedRequest`. tier: the
-    service tier that is asked for. is_checked: a guardrail has looked at the input already.
+    successful answer as far as nothing has reached the caller yet. ignored, adjusted: as those of `AdaptedRequest`.
+    tier: the service tier that is asked for. is_checked: a guardrail has looked at the input already.
     """
 
     mode: str

@@ -394,7 +394,7 @@ async def test_nothing_is_read_of_an_answer_that_was_given_up(transport: Transpo
         await asyncio.wait_for(gone.wait(), 0.1)
 
 
-@pytest.mark.parametrize("place", ["head", "body", "whole body"])
+@pytest.mark.parametrize("index", ["head", "body", "whole body"])
 async def test_whoever_is_cancelled_closes_the_connection(transport: Transport, index: str) -> None:
     received, gone = asyncio.Event(), asyncio.Event()
 

@@ -189,7 +189,7 @@ async def test_a_connection_does_not_idle_for_ever(transport: Http1Transport, mo
 async def test_no_more_connections_idle_than_are_of_use(
     transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "_MOST_IDLE", 2)
+    monkeypatch.setattr(pool, "_MAX_IDLE", 2)
     left = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -486,7 +486,7 @@ async def test_a_name_of_the_system_is_resolved() -> None:
     ],
 )
 def test_an_origin_is_read(url: str, server: tuple[str, int, bool], authority: str) -> None:
-    assert dial.parse_origin(url) == dial.Origin(dial.Stop(*server), authority)
+    assert dial.parse_origin(url) == dial.Origin(dial.HostPort(*server), authority)
 
 
 @pytest.mark.parametrize("url", ["ftp://a.test", "a.test", "http://", "http://a.test:port"])

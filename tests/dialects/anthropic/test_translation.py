@@ -439,7 +439,7 @@ def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
         return
     for row in FAMILIES[::4]:
         try:
-            adapt(made, Capabilities(**row.facts))
+            adapt(made, Capabilities(**row.values))
         except errors.GatewayError:
             continue
 

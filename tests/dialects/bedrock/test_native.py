@@ -9,6 +9,7 @@ from app.converse.usage import Usage
 from app.dialects.bedrock.errors import exception_frame
 from app.dialects.bedrock.native import _forwarded_headers, forward, told_by
 from app.dialects.bedrock.operations import OPERATIONS
+from app.dialects.http.responses import StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound, PermissionRefused, UpstreamTimeout
 from app.execution.operations.operation import Forwarded
 from app.governance.identity.authenticator import RequestHead
@@ -120,10 +121,10 @@ async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewh
     with pytest.raises(PermissionRefused):
         await forward(BY_NAME["Converse"], pipeline, made)
     (target,) = pipeline.planner.plan("a.b")
-    assert not pipeline.failover.breakers.is_resting((target.model.raw, target.index, "converse"))
+    assert not pipeline.failover.breakers.is_resting((target.model.raw, target.location, "converse"))
     with pytest.raises(PermissionRefused):
         await pipeline.complete(context(), replace(CALL, model="a.b"))
-    assert pipeline.failover.breakers.is_resting((target.model.raw, target.index, "converse"))
+    assert pipeline.failover.breakers.is_resting((target.model.raw, target.location, "converse"))
 
 
 @pytest.mark.parametrize(

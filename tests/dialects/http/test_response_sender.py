@@ -7,6 +7,7 @@ import pytest
 
 from app.dialects.http.replies import at_once
 from app.dialects.http.response_sender import Sender
+from app.dialects.http.responses import StreamingResponse
 from app.dialects.openai.common.errors import render_error
 from app.errors import GatewayError, UpstreamFailed
 from app.observability.observer import RequestRecord

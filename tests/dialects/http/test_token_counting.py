@@ -10,7 +10,7 @@ PICTURE = "A" * 400_000
 
 
 @pytest.mark.parametrize(
-    ("value", "least", "most"),
+    ("value", "least", "limit"),
     [
         ("word " * 1000, 1250, 1250),
         ({"type": "base64", "media_type": "image/png", "data": PICTURE}, 1600, 1600),

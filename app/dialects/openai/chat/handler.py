@@ -13,7 +13,7 @@ from app.dialects.http.documents import is_streamed, name_of, read_object, valid
 from app.dialects.http.endpoint import Endpoint, IngressLimits
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, at_once, in_batches, understood
-from app.dialects.http.responses import JSON, Answer, StreamingResponse
+from app.dialects.http.responses import JSON, Answer, CompleteResponse, StreamingResponse
 from app.dialects.openai.chat import native
 from app.dialects.openai.chat.request import to_call
 from app.dialects.openai.chat.response import from_reply

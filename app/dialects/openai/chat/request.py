@@ -150,12 +150,12 @@ def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Mess
 
 def _reasoning(message: AssistantMessage) -> list[ContentBlock]:
     if message.thinking_blocks:
-        return [_reasoning(block) for block in message.thinking_blocks]
+        return [_reasoning_block(block) for block in message.thinking_blocks]
     text = message.reasoning_content or message.reasoning
     return [{"reasoningContent": {"reasoningText": {"text": text}}}] if text else []
 
 
-def _reasoning(block: Any) -> ContentBlock:
+def _reasoning_block(block: Any) -> ContentBlock:
     if not isinstance(block, ThinkingBlock):
         return {"reasoningContent": {"redactedContent": block.data}}
     if block.signature is None:

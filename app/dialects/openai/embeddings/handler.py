@@ -8,7 +8,7 @@ from typing import Any
 from app.adaptation.embeddings import EmbeddingCall
 from app.dialects.http.documents import read_as, unknown_fields
 from app.dialects.http.endpoint import Endpoint, IngressLimits
-from app.dialects.http.responses import JSON, Answer
+from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
 from app.dialects.openai.embeddings.schema import EmbeddingList, EmbeddingRequest

@@ -16,7 +16,7 @@ from app.dialects.http.documents import read_object, validate
 from app.dialects.http.endpoint import Endpoint, Handler, IngressLimits
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.replies import SSE, in_batches, understood
-from app.dialects.http.responses import JSON, Answer, StreamingResponse
+from app.dialects.http.responses import JSON, Answer, CompleteResponse, StreamingResponse
 from app.dialects.http.token_counting import Uncounted, counted
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS

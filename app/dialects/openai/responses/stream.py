@@ -213,7 +213,17 @@ class _Item:
     """An item under way."""
 
     __slots__ = (
-        "annotations", "call_id", "citations", "id", "kind", "length", "name", "pieces", "place", "start", "thought",
+        "annotations",
+        "call_id",
+        "citations",
+        "id",
+        "index",
+        "kind",
+        "length",
+        "name",
+        "pieces",
+        "reasoning",
+        "start",
     )  # fmt: skip
 
     def __init__(self, kind: str, item_id: str, call_id: str = "", name: str = "") -> None:

@@ -303,7 +303,7 @@ def test_tools_and_the_choice_among_them(choice: Any, expected: Any, names: list
     assert [tool["toolSpec"].get("strict", False) for tool in config["tools"]] == [name == "f" for name in names]
 
 
-@pytest.mark.parametrize("thought", [REASONING, REDACTED])
+@pytest.mark.parametrize("reasoning", [REASONING, REDACTED])
 def test_a_sealed_reasoning_comes_back_as_it_was(reasoning: Any) -> None:
     assert SEAL.open(SEAL.close(reasoning)) == reasoning
     assert ReasoningSigner(b"secret", "tests", "scripted.echo").open(SEAL.close(reasoning)) == reasoning
