@@ -1,4 +1,4 @@
-"""The dashboard and the alerts ask for metrics that there are, and each alert has its entry in the runbook."""
+"""The dashboard and the alerts in docker/monitoring."""
 
 import json
 import re
@@ -18,7 +18,7 @@ EXPRESSIONS = [rule["expr"] for rule in RULES] + [target["expr"] for panel in PA
 
 
 def metrics() -> dict[str, set[str]]:
-    """The metrics that there are, and the labels of each."""
+    """Return the names of all metrics, each with its labels."""
     made = Metrics()
     made.watch("in_flight", "Now.", float)
     made.watch("waiting", "Now.", float)
@@ -36,28 +36,28 @@ def metrics() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_what_is_asked_for_is_there(expression: str) -> None:
+def test_expression_uses_existing_metrics_and_labels(expression: str) -> None:
     known = metrics()
-    asked = set(re.findall(r"\b(?:outcrop|process)_[a-z_]+\b|\bup\b", expression))
-    assert asked
-    assert asked <= set(known)
+    used = set(re.findall(r"\b(?:outcrop|process)_[a-z_]+\b|\bup\b", expression))
+    assert used
+    assert used <= set(known)
     labels = set(re.findall(r"[{,]\s*([a-z_]+)(?:=~|!~|=|!=)", expression))
     for group in re.findall(r"by \(([^)]*)\)", expression):
         labels |= {label.strip() for label in group.split(",")}
-    assert labels <= set().union(*(known[name] for name in asked))
+    assert labels <= set().union(*(known[name] for name in used))
 
 
-def test_each_alert_has_its_entry_in_the_runbook() -> None:
+def test_each_alert_is_in_the_runbook() -> None:
     runbook = (ROOT / "docs/operate/runbook.md").read_text().partition("## Alarms")[2]
     entries = set(re.findall(r"`(Outcrop[A-Za-z]+)`", runbook))
     assert entries == {rule["alert"] for rule in RULES}
 
 
-def test_each_alert_has_its_test() -> None:
+def test_each_alert_has_a_test() -> None:
     tests = (FOLDER / "alerts_test.yml").read_text()
     assert {rule["alert"] for rule in RULES} == set(re.findall(r"alertname: (\w+)", tests))
 
 
-def test_no_two_panels_lie_on_each_other() -> None:
-    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS]
-    assert len(places) == len(set(places)) == len({panel["id"] for panel in PANELS})
+def test_panels_have_distinct_ids_and_positions() -> None:
+    positions = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS]
+    assert len(positions) == len(set(positions)) == len({panel["id"] for panel in PANELS})

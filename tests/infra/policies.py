@@ -1,4 +1,4 @@
-"""The policies of a template, statement by statement."""
+"""Reads the IAM policy statements of a template."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement. owner: the logical id that it stands in."""
+    """A policy statement. owner: logical id of its resource."""
 
     owner: str
     actions: tuple[str, ...]
@@ -18,7 +18,7 @@ class Statement:
 
 
 def statements(template: dict[str, Any]) -> Iterator[Statement]:
-    """Every statement of every policy document, of trust as of permission."""
+    """Iterate over the statements of all policy documents, trust policies included."""
     for owner, resource in template["Resources"].items():
         for document in _documents(resource.get("Properties", {})):
             for entry in document["Statement"]:

@@ -1,7 +1,4 @@
-"""Trust and least privilege, read from the templates: no emulator checks them.
-
-What knows no resources is from AWS's Service Authorization Reference, read 2026-11 (actions without a resource type).
-"""
+"""Trust policies and least privilege in the templates, which no emulator checks."""
 
 import re
 from typing import Any
@@ -20,7 +17,8 @@ BOUNDARY = [each for each in statements(BOOTSTRAP) if each.owner == "Permissions
 TASK = [each for each in statements(SERVICE) if each.owner == "TaskRole"]
 EXECUTION = [each for each in statements(SERVICE) if each.owner == "ExecutionRole"]
 
-KNOW_NO_RESOURCES = {
+# actions without a resource type (AWS Service Authorization Reference, 2026-11)
+NO_RESOURCE_TYPE = {
     "application-autoscaling:DescribeScalableTargets",
     "application-autoscaling:DescribeScalingPolicies",
     "application-autoscaling:DescribeScheduledActions",
@@ -59,7 +57,7 @@ KNOW_NO_RESOURCES = {
 
 
 def actions(group: list[Statement]) -> set[str]:
-    """What is permitted; trust has a principal, and is read by itself."""
+    """Return the allowed actions, without trust policies, which have a principal."""
     return {action for statement in group if statement.principal is None for action in statement.actions}
 
 
@@ -69,7 +67,7 @@ def trust(role: str, template: dict[str, Any]) -> dict[str, Any]:
     return statement
 
 
-def test_github_is_trusted_for_one_repository_one_environment_and_one_audience() -> None:
+def test_deploy_role_trusts_one_repository_environment_and_audience() -> None:
     statement = trust("DeployRole", BOOTSTRAP)
     assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
     assert statement["Condition"] == {
@@ -98,13 +96,13 @@ def test_github_is_trusted_for_one_repository_one_environment_and_one_audience()
         ("owner/name/more", False),
     ],
 )
-def test_a_repository_cannot_be_named_with_a_wildcard(repository: str, fits: bool) -> None:
+def test_repository_parameter_refuses_wildcards(repository: str, fits: bool) -> None:
     pattern = BOOTSTRAP["Parameters"]["GitHubRepository"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, repository)) is fits
 
 
 @pytest.mark.parametrize("environment", ["production", "a*", "", "A", "a:b", "-a", "a-b", "a-"])
-def test_an_environment_cannot_be_named_with_a_wildcard(environment: str) -> None:
+def test_environment_parameter_refuses_wildcards(environment: str) -> None:
     pattern = BOOTSTRAP["Parameters"]["Environment"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, environment)) is (environment == "production")
 
@@ -117,14 +115,16 @@ def test_an_environment_cannot_be_named_with_a_wildcard(environment: str) -> Non
         ("ExecutionRole", SERVICE, "ecs-tasks.amazonaws.com"),
     ],
 )
-def test_services_are_trusted_for_this_account_only(role: str, template: dict[str, Any], service: str) -> None:
+def test_service_roles_trust_their_service_for_this_account_only(
+    role: str, template: dict[str, Any], service: str
+) -> None:
     statement = trust(role, template)
     assert statement["Principal"] == {"Service": service}
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
     assert "${AWS::AccountId}" in str(statement["Condition"]["ArnLike"]["aws:SourceArn"])
 
 
-def test_every_statement_allows_named_actions_to_named_principals() -> None:
+def test_statements_have_no_wildcard_actions_or_principals() -> None:
     assert len(ALL) > 30
     for statement in ALL:
         assert statement.raw["Effect"] == "Allow"
@@ -135,17 +135,17 @@ def test_every_statement_allows_named_actions_to_named_principals() -> None:
         assert statement.principal != "*"
 
 
-def test_everything_is_allowed_only_where_an_action_knows_no_resources() -> None:
+def test_resource_wildcard_only_for_actions_without_a_resource_type() -> None:
     wide = [statement for statement in ALL if "*" in statement.resources]
     assert len(wide) == 5
     for statement in wide:
         assert statement.resources == ("*",)
-        assert set(statement.actions) <= KNOW_NO_RESOURCES, statement
+        assert set(statement.actions) <= NO_RESOURCE_TYPE, statement
     narrow = {action for statement in ALL if "*" not in statement.resources for action in statement.actions}
-    assert not narrow & KNOW_NO_RESOURCES
+    assert not narrow & NO_RESOURCE_TYPE
 
 
-def test_resources_lie_in_this_account() -> None:
+def test_resources_are_in_this_account() -> None:
     for statement in ALL:
         for resource in statement.resources:
             text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else ""
@@ -198,11 +198,11 @@ def test_resources_lie_in_this_account() -> None:
     ],
     ids=["deploy", "stack", "task", "execution"],
 )
-def test_what_must_not_be_allowed_is_not(group: list[Statement], absent: list[str]) -> None:
+def test_forbidden_actions_are_not_allowed(group: list[Statement], absent: list[str]) -> None:
     assert not actions(group) & set(absent)
 
 
-def test_only_bedrock_is_the_gateway_s_business() -> None:
+def test_task_role_may_only_call_bedrock() -> None:
     permissions = [each for each in TASK if each.principal is None]
     assert {action.partition(":")[0] for action in actions(permissions)} == {"bedrock", "bedrock-mantle"}
     (mantle,) = [each for each in permissions if "bedrock-mantle:CreateInference" in each.actions]
@@ -213,7 +213,7 @@ def test_only_bedrock_is_the_gateway_s_business() -> None:
     assert guarding == [({"Ref": "GuardrailArn"},), ({"Ref": "GuardrailProfileArns"},)]
 
 
-def test_deploying_passes_one_role_on_to_cloudformation_and_reads_one_secret() -> None:
+def test_deploy_role_passes_only_the_stack_role_and_reads_one_secret() -> None:
     passing = [each for each in DEPLOY if "iam:PassRole" in each.actions]
     assert [(each.resources, each.condition) for each in passing] == [
         (
@@ -225,7 +225,7 @@ def test_deploying_passes_one_role_on_to_cloudformation_and_reads_one_secret() -
     assert str(reading.resources[0]["Fn::Sub"]).endswith(":secret:outcrop-${Environment}/smoke-api-key-*")
 
 
-def test_nobody_gains_rights_by_deploying() -> None:
+def test_created_roles_need_the_permissions_boundary() -> None:
     writes = {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary", "iam:DeleteRolePolicy"}
     for statement in ALL:
         if writes & set(statement.actions):
@@ -242,13 +242,13 @@ def test_nobody_gains_rights_by_deploying() -> None:
         assert resource["Type"] not in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::User"), name
 
 
-def test_the_boundary_holds_all_that_the_roles_need_and_nothing_of_iam() -> None:
+def test_permissions_boundary_covers_the_roles_and_excludes_iam() -> None:
     needed = {action for each in [*TASK, *EXECUTION] if each.principal is None for action in each.actions}
     assert needed <= actions(BOUNDARY)
     assert not any(action.startswith(("iam:", "sts:", "cloudformation:")) for action in actions(BOUNDARY))
 
 
-def test_no_key_lives_long() -> None:
+def test_templates_create_no_iam_users_or_access_keys() -> None:
     for template in (BOOTSTRAP, SERVICE):
         types = {resource["Type"] for resource in template["Resources"].values()}
         assert not types & {"AWS::IAM::User", "AWS::IAM::AccessKey", "AWS::IAM::Group"}

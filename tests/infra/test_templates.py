@@ -1,4 +1,4 @@
-"""The templates, against the code and the documents that they belong to."""
+"""The templates agree with the code and the documents."""
 
 import json
 import re
@@ -22,28 +22,28 @@ EXAMPLE = json.loads((FOLDER / "environments/example.json").read_text())
 
 
 @pytest.mark.parametrize("template", [SERVICE, BOOTSTRAP], ids=["service", "bootstrap"])
-def test_every_parameter_and_output_is_explained(template: dict[str, Any]) -> None:
+def test_parameters_and_outputs_have_a_description(template: dict[str, Any]) -> None:
     for kind in ("Parameters", "Outputs"):
         for name, entry in template[kind].items():
             assert len(entry.get("Description", "")) > 10, name
 
 
-def test_every_parameter_has_its_place_on_the_console() -> None:
+def test_every_parameter_is_in_a_parameter_group() -> None:
     groups = SERVICE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(PARAMETERS)
 
 
-def test_the_service_fits_into_one_request() -> None:
+def test_service_template_is_within_the_size_limit_of_a_request() -> None:
     assert len((FOLDER / "service.yml").read_bytes()) < 51_200
 
 
-def test_cloudformation_reads_no_anchors() -> None:
+def test_templates_have_no_yaml_anchors() -> None:
     for path in FOLDER.glob("*.yml"):
         tokens = list(yaml.scan(path.read_text()))
         assert not [token for token in tokens if isinstance(token, yaml.AnchorToken | yaml.AliasToken)], path
 
 
-def test_the_example_gives_what_is_required_and_nothing_else() -> None:
+def test_example_environment_has_the_required_parameters() -> None:
     required = {name for name, entry in PARAMETERS.items() if "Default" not in entry} - {"Image"}
     assert required <= set(EXAMPLE["parameters"]) <= set(PARAMETERS)
     for name, value in EXAMPLE["parameters"].items():
@@ -51,14 +51,14 @@ def test_the_example_gives_what_is_required_and_nothing_else() -> None:
             assert re.fullmatch(pattern, value), name
 
 
-def test_images_are_named_by_digest_only() -> None:
+def test_image_parameter_requires_a_digest() -> None:
     pattern = PARAMETERS["Image"]["AllowedPattern"]
     assert re.fullmatch(pattern, f"1.dkr.ecr.us-east-1.amazonaws.com/x@sha256:{'a' * 64}")
     for tag in ("x:latest", "x", f"x:1@sha256:{'a' * 63}", f"x y@sha256:{'a' * 64}"):
         assert not re.fullmatch(pattern, tag)
 
 
-def test_each_timeout_is_longer_than_the_one_behind_it() -> None:
+def test_timeouts_increase_from_bedrock_to_the_load_balancer() -> None:
     fields = Settings.model_fields
     assert fields["bedrock_read_timeout"].default < PARAMETERS["IdleTimeout"]["MinValue"]
     assert PARAMETERS["IdleTimeout"]["Default"] < PARAMETERS["KeepAliveTimeout"]["Default"]
@@ -67,7 +67,7 @@ def test_each_timeout_is_longer_than_the_one_behind_it() -> None:
     assert {"Key": "idle_timeout.timeout_seconds", "Value": {"Ref": "IdleTimeout"}} in attributes
 
 
-def test_tasks_get_settings_that_exist_and_secrets_as_secrets() -> None:
+def test_tasks_get_existing_settings_and_keys_as_secrets() -> None:
     known = {name.upper() for name in Settings.model_fields}
     plain = {entry["Name"] for entry in CONTAINER["Environment"]}
     hidden = {entry["Name"] for entry in CONTAINER["Secrets"]}
@@ -76,27 +76,27 @@ def test_tasks_get_settings_that_exist_and_secrets_as_secrets() -> None:
     assert not [name for name in plain if re.search("KEY$|KEYS|SECRET|TOKEN", name)]
 
 
-def test_no_secret_passes_through_a_parameter() -> None:
+def test_no_parameter_is_a_secret() -> None:
     for template in (SERVICE, BOOTSTRAP):
         assert not [name for name, entry in template["Parameters"].items() if entry.get("NoEcho")]
         assert not [name for name in template["Parameters"] if re.search("Secret|Password|Token|ApiKey", name)]
 
 
-def test_the_container_is_as_hard_as_it_was_checked() -> None:
+def test_container_has_the_restrictions_of_docker_check() -> None:
     assert CONTAINER["ReadonlyRootFilesystem"] is True
     assert CONTAINER["User"] == "65532:65532"
     assert CONTAINER["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
     assert CONTAINER["HealthCheck"]["Command"][0] == "CMD"
 
 
-def test_a_deployment_stops_and_goes_back_by_itself() -> None:
+def test_service_has_the_deployment_circuit_breaker() -> None:
     configuration = RESOURCES["Service"]["Properties"]["DeploymentConfiguration"]
     assert configuration["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
     assert (configuration["MinimumHealthyPercent"], configuration["MaximumPercent"]) == (100, 200)
     assert "DesiredCount" not in RESOURCES["Service"]["Properties"]
 
 
-def test_what_can_be_tagged_by_hand_is_tagged_by_hand() -> None:
+def test_security_groups_and_endpoints_have_the_stack_tag() -> None:
     tagged = {
         name for name, each in RESOURCES.items() if each["Type"] in ("AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpoint")
     }
@@ -105,22 +105,22 @@ def test_what_can_be_tagged_by_hand_is_tagged_by_hand() -> None:
         assert RESOURCES[name]["Properties"]["Tags"] == [{"Key": "outcrop-stack", "Value": {"Ref": "AWS::StackName"}}]
 
 
-def test_a_first_deployment_that_fails_can_be_tried_again() -> None:
+def test_failed_first_deployment_leaves_no_retained_resources() -> None:
     for template in (SERVICE, BOOTSTRAP):
         for name, resource in template["Resources"].items():
             assert resource.get("DeletionPolicy") in (None, "RetainExceptOnCreate"), name
 
 
-def test_tasks_wait_for_the_way_to_their_image() -> None:
+def test_service_waits_for_the_vpc_endpoints() -> None:
     endpoints = {name for name, each in RESOURCES.items() if each["Type"] == "AWS::EC2::VPCEndpoint"}
     named = RESOURCES["Ways"]["Metadata"]["Endpoints"]["Fn::If"][1]
-    # mantle has one only where its models may be called
+    # the endpoint of Mantle exists only if its models may be called
     assert {"Fn::If": ["HasMantle", {"Ref": "MantleEndpoint"}, {"Ref": "AWS::NoValue"}]} in named
     assert {each["Ref"] for each in named if "Ref" in each} | {"MantleEndpoint"} == endpoints
     assert "Ways" in RESOURCES["Service"]["DependsOn"]
 
 
-def test_callers_from_everywhere_need_https() -> None:
+def test_open_cidr_requires_https() -> None:
     pattern = PARAMETERS["AllowedCidr"]["AllowedPattern"]
     assert [cidr for cidr in ("0.0.0.0/0", "10.0.0.0/8", "1.2.3.4/32") if not re.fullmatch(pattern, cidr)] == []
     assert [cidr for cidr in ("1.2.3.4/0", "0.0.0.0/1", "::/0", "10.0.0.0/33") if re.fullmatch(pattern, cidr)] == []
@@ -128,7 +128,7 @@ def test_callers_from_everywhere_need_https() -> None:
     assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AllowedCidr"}, "0.0.0.0/0"]}]}
 
 
-def test_metrics_are_read_from_lines_that_are_written(caplog: pytest.LogCaptureFixture) -> None:
+def test_metric_filters_match_the_log(caplog: pytest.LogCaptureFixture) -> None:
     import asyncio
     import logging
 
@@ -156,7 +156,7 @@ def test_metrics_are_read_from_lines_that_are_written(caplog: pytest.LogCaptureF
         assert set(re.findall(r'error = "(\w+)"', pattern)) == named <= kinds
 
 
-def test_every_alarm_has_its_entry_in_the_runbook() -> None:
+def test_every_alarm_is_in_the_runbook() -> None:
     document = (ROOT / "docs/operate/runbook.md").read_text()
     alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     assert len(alarms) == 6
@@ -169,7 +169,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_workflows_hold_no_key_and_pin_what_they_use(path: Path) -> None:
+def test_workflows_use_no_secrets_and_pin_actions_by_commit(path: Path) -> None:
     text = path.read_text()
     assert "secrets." not in text
     assert "AWS_ACCESS_KEY" not in text
@@ -178,7 +178,7 @@ def test_workflows_hold_no_key_and_pin_what_they_use(path: Path) -> None:
         assert re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used) or used.startswith("$/"), used
 
 
-def test_an_action_has_one_pin() -> None:
+def test_each_action_has_the_same_pin_everywhere() -> None:
     pins: dict[str, set[str]] = {}
     for path in WORKFLOWS:
         for action, pin in re.findall(r"uses: ([^@\s]+)@(.*)", path.read_text()):
@@ -186,7 +186,7 @@ def test_an_action_has_one_pin() -> None:
     assert {action: found for action, found in pins.items() if len(found) > 1} == {}
 
 
-def test_every_script_that_a_workflow_calls_is_there() -> None:
+def test_scripts_of_workflows_exist_and_are_executable() -> None:
     for path in WORKFLOWS:
         for script in re.findall(r"run: (?:sudo )?(\./\S+\.sh)", path.read_text()):
             assert (ROOT / script).stat().st_mode & 0o111, script
