@@ -4,7 +4,7 @@ Anthropic's page on structured outputs lists what a grammar holds; everything el
 ("For 'array' type, property 'maxItems' is not supported", vercel/ai#17197; "Schema type 'oneOf' is not supported",
 #12876). So objects are closed, alternatives are `anyOf`, and bounds are said in the description, as recording
 native_output_numerical_constraints shows; lengths of strings are taken (recording native_output_profile_default). What
-recurs, or leaves its properties open on purpose, cannot be compiled at all (AWS user guide). Pains 17 and 18.
+recurs, or leaves its properties open on purpose, cannot be compiled at all (AWS user guide; cua#3303; Portkey#1547).
 """
 
 import re

@@ -2,7 +2,7 @@
 
 Evidence: "The document file name can only contain alphanumeric characters, whitespace characters, hyphens,
 parentheses, and square brackets …" (llm-bedrock#8, vercel/ai#20365), "Messages can't contain duplicate document names"
-(bifrost#7003), "A text block must be included when using documents" (archestra#4220). Pain 15.
+(bifrost#7003), "A text block must be included when using documents" (archestra#4220). See vercel/ai#20365.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Temperature, topP and stop sequences, within what the model takes.
 
 Evidence: Converse takes 0 to 1 where OpenAI takes up to 2 (service model); "`temperature` and `top_p` cannot both be
-specified for this model" (BoltAI#399, pain 11); "`temperature` is deprecated for this model" (openclaw#73663).
+specified for this model" (BoltAI#399); "`temperature` is deprecated for this model" (openclaw#73663).
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Structured answers: a schema enforced natively, by a forced tool, or by asking.
 
 Evidence: recordings native_output (textFormat on Claude 4.5 and 4.6, Gemma 3, MiniMax, Qwen 3, GLM); AWS user guide:
-`additionalProperties: false` is required on every object. Pain 18.
+`additionalProperties: false` is required on every object. See Portkey#1547.
 """
 
 from typing import Any

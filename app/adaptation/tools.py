@@ -1,7 +1,7 @@
 """Tools: declared where the history needs them, named as Converse allows, chosen as the model understands.
 
-Evidence: "The toolConfig field must be defined when using toolUse and toolResult content blocks" (pentagi#160,
-pain 12); names and ids must match patterns of the service model (kibana#206487, openclaw#12892, pain 16); duplicate
+Evidence: "The toolConfig field must be defined when using toolUse and toolResult content blocks" (pentagi#160);
+names and ids must match patterns of the service model (kibana#206487, openclaw#12892); duplicate
 ids are refused (litellm#20047); "This model doesn't support the toolConfig.toolChoice.any field" (harness-sdk#1241).
 """
 
@@ -106,7 +106,7 @@ def _choose(adapted: AdaptedRequest) -> None:
 
 
 def _complete_schemas(adapted: AdaptedRequest) -> None:
-    """Every schema says at its top that it is of an object (goose#5064, pain 17), and is strict only where it can be.
+    """Every schema says at its top that it is of an object (goose#5064), and is strict only where it can be.
 
     `strict` elsewhere is refused: "tools.0.custom.strict: Extra inputs are not permitted" (litellm#31582, #33193).
     """

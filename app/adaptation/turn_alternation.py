@@ -4,7 +4,7 @@ Evidence: "A conversation must alternate between user and assistant roles" (lang
 user message" (pydantic-ai#4495, dify#12340), "The text field in the ContentBlock object … is blank" (langchain-aws#403,
 OpenHands#5339), "does not support assistant message prefill" (MiMo-Code#1702); contracts 3.5 for turns of the system.
 A tool's result must not be empty if it failed, nor on Nova at all (stdapi.ai#226); a cache point before all content has
-"nothing available to cache" (strands harness-sdk#3677). Pains 13 and 14.
+"nothing available to cache" (strands harness-sdk#3677). See mlflow#24296 and OpenHands#5339.
 """
 
 from itertools import groupby

@@ -1,7 +1,7 @@
 """Who the gateway is at AWS: botocore's chain, asked in a process of its own, ahead of need, never during a request.
 
 The chain covers environment, profiles, SSO, web identity, container and instance credentials.
-Pain 1 (litellm#40165): resolving credentials on the event loop stalls every request.
+Resolving credentials on the event loop would stall every request (litellm#40165).
 """
 
 import asyncio

@@ -19,7 +19,7 @@ PRICES = Prices()
         ("global.anthropic.claude-sonnet-4-6", Usage(1000, 100, 10_000, 2000), 0.003 + 0.0015 + 0.003 + 0.0075),
         ("us.anthropic.claude-sonnet-4-6", Usage(1000), 0.0033),
         ("anthropic.claude-sonnet-4-6", Usage(1000), 0.0033),
-        # an hour costs more (pain 19: counted as five minutes it came out 37 % too low)
+        # an hour costs more (litellm#29432: counted as five minutes, the cost is 37 % too low)
         ("global.anthropic.claude-sonnet-4-6", Usage(cache_write=3000, cache_write_1h=2000), 0.00375 + 0.012),
         ("global.anthropic.claude-haiku-5-5", Usage(100_000), 0.01),
         ("global.anthropic.claude-haiku-5-5", Usage(100_001), 0.0500005),

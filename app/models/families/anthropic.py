@@ -121,7 +121,7 @@ ROWS = (
     row(
         "claude-4.1",
         r"anthropic\.claude-opus-4-1",
-        "contracts 6, pain 11: newer Claude refuses temperature beside top_p",
+        "contracts 6, mem0#4147: newer Claude refuses temperature beside top_p",
         **_COMMON,
         temperature_with_top_p=False,
         prefill="trimmed",
