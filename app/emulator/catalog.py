@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from app.wire.json import JsonObject
+from app.emulator.scripted_models.scenarios import SCENARIOS
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -43,43 +43,9 @@ class Model:
         """The ARN."""
         return f"arn:aws:bedrock:{REGION}::foundation-model/{self.id}"
 
-    def summary(self) -> JsonObject:
-        """Its entry in ListFoundationModels."""
-        return {
-            "modelArn": self.arn,
-            "modelId": self.id,
-            "modelName": self.name,
-            "providerName": self.provider,
-            "inputModalities": list(self.inputs),
-            "outputModalities": ["EMBEDDING"] if self.kind == "embedding" else ["TEXT"],
-            "responseStreamingSupported": self.kind == "chat",
-            "customizationsSupported": [],
-            "inferenceTypesSupported": ["INFERENCE_PROFILE"] if self.profile_only else ["ON_DEMAND"],
-            "modelLifecycle": {"status": "ACTIVE"},
-        }
-
 
 _NO_CHOICE: frozenset[str] = frozenset()
 _ANY_ONLY = frozenset({"any"})
-
-SCENARIOS = (
-    "echo",
-    "long",
-    "tools",
-    "parallel",
-    "toolonly",
-    "thinking",
-    "redacted",
-    "citations",
-    "structured",
-    "media",
-    "slow",
-    "silent",
-    "guarded",
-    "malformed",
-    "cached",
-    "servertool",
-)
 
 _MODELS: tuple[Model, ...] = (
     Model("anthropic.claude-sonnet-5", "Claude Sonnet 5", "Anthropic", "claude-5", profile_only=True),

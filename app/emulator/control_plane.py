@@ -3,75 +3,118 @@
 The `list_` operations take the query of a request, the `get_` operations an id or an ARN.
 """
 
-from app.emulator.catalog import ACCOUNT, MODELS, REGION
+from collections.abc import Iterator
+from typing import TypedDict
+
+from app.emulator.catalog import ACCOUNT, MODELS, REGION, Model
 from app.emulator.errors import ServiceError, invalid
 from app.emulator.model_lookup import ARN
-from app.wire.json import JsonObject
 
 
-def list_foundation_models(query: dict[str, str]) -> JsonObject:
-    """ListFoundationModels, with its filters."""
-    summaries = [model.summary() for model in MODELS.values() if model.is_converse]
-    if wanted := query.get("byProvider"):
-        summaries = [each for each in summaries if each["providerName"].lower() == wanted.lower()]
-    if wanted := query.get("byOutputModality"):
-        summaries = [each for each in summaries if wanted in each["outputModalities"]]
-    if wanted := query.get("byInferenceType"):
-        summaries = [each for each in summaries if wanted in each["inferenceTypesSupported"]]
+class _Lifecycle(TypedDict):
+    status: str
+
+
+class FoundationModelSummary(TypedDict):
+    """A model, as AWS describes it."""
+
+    modelArn: str
+    modelId: str
+    modelName: str
+    providerName: str
+    inputModalities: list[str]
+    outputModalities: list[str]
+    responseStreamingSupported: bool
+    customizationsSupported: list[str]
+    inferenceTypesSupported: list[str]
+    modelLifecycle: _Lifecycle
+
+
+class FoundationModelList(TypedDict):
+    """The response of ListFoundationModels."""
+
+    modelSummaries: list[FoundationModelSummary]
+
+
+class FoundationModel(TypedDict):
+    """The response of GetFoundationModel."""
+
+    modelDetails: FoundationModelSummary
+
+
+class _ProfileModel(TypedDict):
+    modelArn: str
+
+
+class InferenceProfile(TypedDict, total=False):
+    """An inference profile, as AWS describes it; an application profile has no description."""
+
+    inferenceProfileName: str
+    description: str
+    inferenceProfileArn: str
+    models: list[_ProfileModel]
+    inferenceProfileId: str
+    status: str
+    type: str
+
+
+class InferenceProfileList(TypedDict, total=False):
+    """The response of ListInferenceProfiles."""
+
+    inferenceProfileSummaries: list[InferenceProfile]
+    nextToken: str
+
+
+def list_foundation_models(query: dict[str, str]) -> FoundationModelList:
+    """List the models, filtered by `byProvider`, `byOutputModality` and `byInferenceType`."""
+    summaries = [_summary(model) for model in MODELS.values() if model.is_converse]
+    if provider := query.get("byProvider"):
+        summaries = [each for each in summaries if each["providerName"].lower() == provider.lower()]
+    if modality := query.get("byOutputModality"):
+        summaries = [each for each in summaries if modality in each["outputModalities"]]
+    if inference_type := query.get("byInferenceType"):
+        summaries = [each for each in summaries if inference_type in each["inferenceTypesSupported"]]
     return {"modelSummaries": summaries}
 
 
-def get_foundation_model(name: str) -> JsonObject:
-    """GetFoundationModel, by id or ARN."""
+def get_foundation_model(name: str) -> FoundationModel:
+    """Get a model.
+
+    Raises:
+        ServiceError: a ResourceNotFoundException.
+    """
     model = MODELS.get(name.rpartition("/")[2])
     if model is None:
         raise ServiceError(
             "ResourceNotFoundException", "Could not resolve the foundation model from the provided model identifier."
         )
-    return {"modelDetails": model.summary()}
+    return {"modelDetails": _summary(model)}
 
 
-def _profiles() -> list[JsonObject]:
-    return [
-        {
-            "inferenceProfileName": f"{geography.upper()} {model.name}",
-            "description": f"Routes requests to {model.name}.",
-            "inferenceProfileArn": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{geography}.{model.id}",
-            "models": [{"modelArn": model.arn}],
-            "inferenceProfileId": f"{geography}.{model.id}",
-            "status": "ACTIVE",
-            "type": "SYSTEM_DEFINED",
-        }
-        for model in MODELS.values()
-        if model.profile_only
-        for geography in ("us", "global")
-    ]
+def list_inference_profiles(query: dict[str, str]) -> InferenceProfileList:
+    """List one page of the system's profiles; there are no application profiles to list.
 
-
-def list_inference_profiles(query: dict[str, str]) -> JsonObject:
-    """ListInferenceProfiles, page by page."""
+    Raises:
+        ServiceError: a ValidationException for a bad `nextToken` or `maxResults`.
+    """
     if query.get("type") == "APPLICATION":
         return {"inferenceProfileSummaries": []}
     first = _number(query.get("nextToken"), 0, 1_000_000, default=0)
     size = _number(query.get("maxResults"), 1, 1000, default=100)
-    profiles = _profiles()
-    page: JsonObject = {"inferenceProfileSummaries": profiles[first : first + size]}
+    profiles = list(_system_profiles())
+    page: InferenceProfileList = {"inferenceProfileSummaries": profiles[first : first + size]}
     if first + size < len(profiles):
         page["nextToken"] = str(first + size)
     return page
 
 
-def _number(text: str | None, least: int, most: int, *, default: int) -> int:
-    if not text:
-        return default
-    if not text.isdigit() or not least <= int(text) <= most:
-        raise invalid(f"Value '{text}' failed to satisfy constraint: Member must be a number of {least} to {most}")
-    return int(text)
+def get_inference_profile(name: str) -> InferenceProfile:
+    """Get a profile; the id of an application profile is the id of its model.
 
-
-def get_inference_profile(name: str) -> JsonObject:
-    """GetInferenceProfile, by id or ARN; an application profile is named after the model that it stands for."""
-    for profile in _profiles():
+    Raises:
+        ServiceError: a ResourceNotFoundException.
+    """
+    for profile in _system_profiles():
         if name in (profile["inferenceProfileId"], profile["inferenceProfileArn"]):
             return profile
     match = ARN.match(name)
@@ -86,3 +129,40 @@ def get_inference_profile(name: str) -> JsonObject:
             "type": "APPLICATION",
         }
     raise ServiceError("ResourceNotFoundException", "The specified inference profile was not found.")
+
+
+def _summary(model: Model) -> FoundationModelSummary:
+    return {
+        "modelArn": model.arn,
+        "modelId": model.id,
+        "modelName": model.name,
+        "providerName": model.provider,
+        "inputModalities": list(model.inputs),
+        "outputModalities": ["EMBEDDING"] if model.kind == "embedding" else ["TEXT"],
+        "responseStreamingSupported": model.kind == "chat",
+        "customizationsSupported": [],
+        "inferenceTypesSupported": ["INFERENCE_PROFILE"] if model.profile_only else ["ON_DEMAND"],
+        "modelLifecycle": {"status": "ACTIVE"},
+    }
+
+
+def _system_profiles() -> Iterator[InferenceProfile]:
+    for model in MODELS.values():
+        for geography in ("us", "global") if model.profile_only else ():
+            yield {
+                "inferenceProfileName": f"{geography.upper()} {model.name}",
+                "description": f"Routes requests to {model.name}.",
+                "inferenceProfileArn": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{geography}.{model.id}",
+                "models": [{"modelArn": model.arn}],
+                "inferenceProfileId": f"{geography}.{model.id}",
+                "status": "ACTIVE",
+                "type": "SYSTEM_DEFINED",
+            }
+
+
+def _number(text: str | None, least: int, most: int, *, default: int) -> int:
+    if not text:
+        return default
+    if not text.isdigit() or not least <= int(text) <= most:
+        raise invalid(f"Value '{text}' failed to satisfy constraint: Member must be a number of {least} to {most}")
+    return int(text)

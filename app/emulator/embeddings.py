@@ -15,7 +15,7 @@ from app.wire.json import JsonObject
 _MAX_BATCH = 96
 
 
-def embed(model: Model, body: object) -> tuple[JsonObject, int]:
+def embed(model: Model, body: object) -> tuple[dict[str, object], int]:
     """The response of an embedding model, and its input tokens.
 
     Raises:
@@ -42,27 +42,27 @@ def vector(text: str, dimensions: int) -> list[float]:
     return [value / norm for value in values]
 
 
-def _titan_2(body: JsonObject) -> tuple[JsonObject, int]:
+def _titan_2(body: JsonObject) -> tuple[dict[str, object], int]:
     text = _text(body.get("inputText"))
     embedding = vector(text, _dimensions(body.get("dimensions", 1024), (256, 512, 1024)))
     tokens = count_text(text)
     return {"embedding": embedding, "embeddingsByType": {"float": embedding}, "inputTextTokenCount": tokens}, tokens
 
 
-def _nova_2(body: JsonObject) -> tuple[JsonObject, int]:
+def _nova_2(body: JsonObject) -> tuple[dict[str, object], int]:
     parameters = _object(body.get("singleEmbeddingParams"))
     text = _text(_object(parameters.get("text")).get("value"))
     embedding = vector(text, _dimensions(parameters.get("embeddingDimension", 3072), (256, 384, 1024, 3072)))
     return {"embeddings": [{"embeddingType": "TEXT", "embedding": embedding}]}, count_text(text)
 
 
-def _cohere(body: JsonObject, *, is_v4: bool) -> tuple[JsonObject, int]:
+def _cohere(body: JsonObject, *, is_v4: bool) -> tuple[dict[str, object], int]:
     texts = body.get("texts")
     if not isinstance(texts, list) or not texts or len(texts) > _MAX_BATCH or "input_type" not in body:
         raise invalid(MALFORMED)
     dimensions = _dimensions(body.get("output_dimension", 1536), (256, 512, 1024, 1536)) if is_v4 else 1024
     vectors = [vector(_text(text), dimensions) for text in texts]
-    answer: JsonObject = {
+    answer: dict[str, object] = {
         "id": hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32],
         "texts": texts,
         "response_type": "embeddings_by_type" if is_v4 else "embeddings_floats",

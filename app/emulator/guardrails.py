@@ -35,7 +35,7 @@ def check_guardrail(identifier: str, version: str) -> None:
         raise invalid("The provided guardrail identifier is invalid.")
 
 
-def apply_guardrail(identifier: str, request: JsonObject) -> JsonObject:
+def apply_guardrail(identifier: str, request: JsonObject) -> dict[str, object]:
     """The response of ApplyGuardrail.
 
     Raises:

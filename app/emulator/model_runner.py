@@ -60,7 +60,7 @@ class ModelRunner:
                 trace={"guardrail": {"actionReason": "Guardrail blocked.", "modelOutput": []}},
             )
         else:
-            script = script_for(model, request)
+            script = script_for(model.id, request)
         return play(script, request)
 
     def run_anthropic(self, model: Model, body: object) -> AsyncIterator[JsonObject]:

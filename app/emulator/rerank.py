@@ -4,12 +4,11 @@ import re
 
 from app.emulator.catalog import Model
 from app.emulator.errors import MALFORMED, invalid
-from app.wire.json import JsonObject
 
 _FIELDS = frozenset({"query", "documents", "top_n"})
 
 
-def rerank(model: Model, body: object) -> JsonObject:
+def rerank(model: Model, body: object) -> dict[str, object]:
     """The response of a rerank model.
 
     Raises:

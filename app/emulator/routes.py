@@ -1,7 +1,7 @@
 """The paths of the runtime, of mantle and of the control plane."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl, unquote
 
 from starlette.types import Scope
@@ -13,7 +13,6 @@ from app.emulator.openai_api.operation import create
 from app.emulator.operations import Operations
 from app.emulator.responses import CompleteResponse, StreamingResponse
 from app.wire import json
-from app.wire.json import JsonObject
 
 Response = CompleteResponse | StreamingResponse
 
@@ -24,7 +23,10 @@ _FOUNDATION_MODEL = re.compile(r"/foundation-models(?:/(.+))?\Z")
 _PROFILE = re.compile(r"/inference-profiles(?:/(.+))?\Z")
 
 # AWS's response to an unknown path, with status 200 (litellm#13618)
-_UNKNOWN: JsonObject = {"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}, "Version": "1.0"}
+_UNKNOWN: Mapping[str, object] = {
+    "Output": {"__type": "com.amazon.coral.service#UnknownOperationException"},
+    "Version": "1.0",
+}
 
 
 class Routes:
@@ -79,7 +81,7 @@ def _check_guardrail_headers(scope: Scope) -> None:
         check_guardrail(identifier, version)
 
 
-def _get(path: str, query: dict[str, str]) -> JsonObject:
+def _get(path: str, query: dict[str, str]) -> Mapping[str, object]:
     if match := _FOUNDATION_MODEL.match(path):
         if match[1] is None:
             return control_plane.list_foundation_models(query)

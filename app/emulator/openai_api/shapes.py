@@ -7,7 +7,7 @@ from app.wire.json import JsonObject
 CREATED = 1784577556
 
 
-def openai_usage(usage: TokenUsage, prompt: str, completion: str) -> JsonObject:
+def openai_usage(usage: TokenUsage, prompt: str, completion: str) -> dict[str, object]:
     """Convert usage; `prompt` and `completion` are the names that the API gives to the two sides."""
     read, written = usage.get("cacheReadInputTokens", 0), usage.get("cacheWriteInputTokens", 0)
     input_tokens = usage["inputTokens"] + read + written

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from app.converse.request import ConverseRequest
-from app.emulator.catalog import Model
 from app.emulator.request_parts import last_tool_results, model_fields, text_format
 from app.emulator.scripted_models import plain_text, reasoning, sources, structured_output, tool_use
 from app.emulator.scripted_models.script import Script
@@ -11,15 +10,15 @@ from app.emulator.scripted_models.script import Script
 Scenario = Callable[[ConverseRequest], Script]
 
 
-def script_for(model: Model, request: ConverseRequest) -> Script:
+def script_for(model_id: str, request: ConverseRequest) -> Script:
     """The answer of a model to a request.
 
     Raises:
         ServiceError: a ValidationException for reasoning whose signature does not match.
     """
     reasoning.check_signatures(request["messages"])
-    name = model.id.removeprefix("scripted.").removesuffix("-v1:0")
-    return _SCENARIOS.get(name, _like_a_real_model)(request)
+    name = model_id.removeprefix("scripted.").removesuffix("-v1:0")
+    return SCENARIOS.get(name, _like_a_real_model)(request)
 
 
 def _like_a_real_model(request: ConverseRequest) -> Script:
@@ -37,21 +36,22 @@ def _like_a_real_model(request: ConverseRequest) -> Script:
     return tool_use.call_one(request) if config else plain_text.echo(request)
 
 
-_SCENARIOS: dict[str, Scenario] = {
+# in the order in which the control plane lists them
+SCENARIOS: dict[str, Scenario] = {
     "echo": plain_text.echo,
     "long": plain_text.long_answer,
-    "slow": plain_text.slow_echo,
-    "cached": plain_text.cached_echo,
-    "guarded": plain_text.blocked_by_guardrail,
-    "malformed": plain_text.malformed_tool_use,
     "tools": tool_use.call_one,
     "parallel": tool_use.call_in_parallel,
     "toolonly": tool_use.call_only,
-    "servertool": tool_use.call_server_tool,
     "thinking": reasoning.reason,
     "redacted": reasoning.reason_redacted,
-    "silent": reasoning.reason_only,
     "citations": sources.cite,
-    "media": sources.describe_media,
     "structured": structured_output.answer_by_schema,
+    "media": sources.describe_media,
+    "slow": plain_text.slow_echo,
+    "silent": reasoning.reason_only,
+    "guarded": plain_text.blocked_by_guardrail,
+    "malformed": plain_text.malformed_tool_use,
+    "cached": plain_text.cached_echo,
+    "servertool": tool_use.call_server_tool,
 }
