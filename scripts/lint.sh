@@ -42,6 +42,11 @@ lint_documents() {
   step "documents" scripts/build_docs.sh
 }
 
+lint_everything() {
+  prepare_apart linters
+  in_parallel lint lint_infrastructure lint_policies lint_documents
+}
+
 # audit: fails if a production package has a known vulnerability; passes with a message where nothing could be asked.
 audit() {
   local output
