@@ -222,6 +222,7 @@ def test_what_is_ignored_and_adjusted_is_told(client: openai.OpenAI) -> None:
     )
     assert answer.headers["x-outcrop-ignored"] == "seed, new"
     assert answer.headers["x-outcrop-adjusted"] == "temperature, top_p"
+    assert answer.headers["x-outcrop-repaired"] == answer.headers["x-outcrop-adjusted"], "the name until 1.0"
 
 
 def test_a_field_s_name_cannot_break_out_of_the_header(client: openai.OpenAI) -> None:

@@ -189,7 +189,9 @@ class Sender(Struct):
         if self.record.ignored:
             named.append(("x-outcrop-ignored", _listed(self.record.ignored)))
         if self.record.adjusted:
-            named.append(("x-outcrop-adjusted", _listed(self.record.adjusted)))
+            adjusted = _listed(self.record.adjusted)
+            # the second is the former name, sent until 1.0
+            named += [("x-outcrop-adjusted", adjusted), ("x-outcrop-repaired", adjusted)]
         raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in named]
         raw.append((REQUEST_ID, self.record.request_id.encode()))
         self._is_started = True
