@@ -24,9 +24,9 @@ def check_constraints(operation: str, values: JsonObject) -> None:
     Raises:
         ServiceError: SerializationException for a wrong type, ValidationException with every violated constraint.
     """
-    check = _Check()
-    check.value(_service_model().operation_model(operation).input_shape, values, "")
-    if violations := check.violations:
+    validator = _Validator()
+    validator.check(_service_model().operation_model(operation).input_shape, values, "")
+    if violations := validator.violations:
         plural = "s" if len(violations) > 1 else ""
         raise invalid(f"{len(violations)} validation error{plural} detected: {'; '.join(violations)}")
 
@@ -36,36 +36,24 @@ def _service_model() -> ServiceModel:
     return Session().get_service_model("bedrock-runtime")
 
 
-class _Check:
-    """One check; collects the violated constraints."""
+class _Validator:
+    """Collects the constraints that one input violates."""
 
     def __init__(self) -> None:
         self.violations: list[str] = []
-        self._by_type: dict[str, Callable[[Shape, object, str], None]] = {
-            "structure": self._structure,
-            "list": self._list,
-            "map": self._map,
-            "string": self._string,
-            "blob": self._blob,
-            "integer": self._integer,
-            "long": self._integer,
-            "float": self._float,
-            "double": self._float,
-            "boolean": self._boolean,
-        }
 
-    def value(self, shape: Shape, value: object, path: str) -> None:
+    def check(self, shape: Shape, value: object, path: str) -> None:
         """Check one value.
 
         Raises:
             ServiceError: SerializationException for a wrong type; ValidationException for a union with other than one
                 member.
         """
-        check = self._by_type.get(shape.type_name)
+        check = _CHECKS.get(shape.type_name)
         if check is not None:
-            check(shape, value, path)
+            check(self, shape, value, path)
 
-    def _structure(self, shape: Shape, value: object, path: str) -> None:
+    def check_structure(self, shape: Shape, value: object, path: str) -> None:
         if getattr(shape, "is_document_type", False):
             return
         if not isinstance(value, dict):
@@ -79,30 +67,30 @@ class _Check:
         if getattr(shape, "is_tagged_union", False) and len(known) != 1:
             raise invalid(f"The {shape.name} object at {path} must set exactly one of: {', '.join(shape.members)}.")
         for name in known:
-            self.value(shape.members[name], value[name], _join(path, name))
+            self.check(shape.members[name], value[name], _join(path, name))
 
-    def _list(self, shape: Shape, value: object, path: str) -> None:
+    def check_list(self, shape: Shape, value: object, path: str) -> None:
         if not isinstance(value, list):
             raise _wrong_type(value, "structure or map" if isinstance(value, dict) else "scalar")
         self._bounds(shape, len(value), "length", value, path)
         for position, item in enumerate(value, start=1):
-            self.value(shape.member, item, f"{path}.{position}.member")
+            self.check(shape.member, item, f"{path}.{position}.member")
 
-    def _map(self, shape: Shape, value: object, path: str) -> None:
+    def check_map(self, shape: Shape, value: object, path: str) -> None:
         if not isinstance(value, dict):
             raise _wrong_type(value, "list" if isinstance(value, list) else "scalar")
         self._bounds(shape, len(value), "length", value, path)
         for key, item in value.items():
-            entry = _Check()
-            entry.value(shape.key, key, path)
-            entry.value(shape.value, item, path)
+            entry = _Validator()
+            entry.check(shape.key, key, path)
+            entry.check(shape.value, item, path)
             if entry.violations:
                 rules = ", ".join(violation.partition("constraint: ")[2] for violation in entry.violations)
                 self.violations.append(
                     f"Value at '{path}' failed to satisfy constraint: Map value must satisfy constraint: [{rules}]"
                 )
 
-    def _string(self, shape: Shape, value: object, path: str) -> None:
+    def check_string(self, shape: Shape, value: object, path: str) -> None:
         if not isinstance(value, str):
             raise _wrong_type(value, _json_type(value))
         self._bounds(shape, len(value), "length", value, path)
@@ -112,7 +100,7 @@ class _Check:
         if pattern and not re.fullmatch(pattern, value):
             self._report(value, path, f"Member must satisfy regular expression pattern: {pattern}")
 
-    def _blob(self, shape: Shape, value: object, path: str) -> None:
+    def check_blob(self, shape: Shape, value: object, path: str) -> None:
         if not isinstance(value, str):
             raise _wrong_type(value, _json_type(value))
         try:
@@ -121,17 +109,17 @@ class _Check:
             raise _serialization_error("Invalid base64 value") from None
         self._bounds(shape, size, "length", value, path)
 
-    def _integer(self, shape: Shape, value: object, path: str) -> None:
+    def check_integer(self, shape: Shape, value: object, path: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or (shape.type_name == "integer" and value >= 2**31):
             raise _serialization_error(f"{_json_type(value)} can not be converted to an Integer")
         self._bounds(shape, value, "value", value, path)
 
-    def _float(self, shape: Shape, value: object, path: str) -> None:
+    def check_float(self, shape: Shape, value: object, path: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _serialization_error(f"{_json_type(value)} can not be converted to a Float")
         self._bounds(shape, value, "value", float(value), path)
 
-    def _boolean(self, _: Shape, value: object, __: str) -> None:
+    def check_boolean(self, _: Shape, value: object, __: str) -> None:
         if not isinstance(value, bool):
             raise _wrong_type(value, _json_type(value))
 
@@ -148,6 +136,20 @@ class _Check:
         )
         shown = f" '{value}'" if is_shown else ""
         self.violations.append(f"Value{shown} at '{path}' failed to satisfy constraint: {rule}")
+
+
+_CHECKS: dict[str, Callable[[_Validator, Shape, object, str], None]] = {
+    "structure": _Validator.check_structure,
+    "list": _Validator.check_list,
+    "map": _Validator.check_map,
+    "string": _Validator.check_string,
+    "blob": _Validator.check_blob,
+    "integer": _Validator.check_integer,
+    "long": _Validator.check_integer,
+    "float": _Validator.check_float,
+    "double": _Validator.check_float,
+    "boolean": _Validator.check_boolean,
+}
 
 
 def _join(path: str, name: str) -> str:
