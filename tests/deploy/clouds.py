@@ -1,4 +1,4 @@
-"""A CloudFormation and its kin that do as they are told, for the decisions of deploy.sh. The rehearsal has the real talk."""
+"""Fake AWS services for tests of the decisions of deploy.sh. The rehearsal uses an emulator of the real APIs."""
 
 import datetime
 from typing import Any
@@ -9,12 +9,12 @@ ACCOUNT = "123456789012"
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/outcrop-test"
 
 
-def refusal(code: str, words: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": words}}, "Operation")
+def refusal(code: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
 
 
 class Registry:
-    """Images' registry of one region."""
+    """The image registry of one region."""
 
     def __init__(self, region: str) -> None:
         self._region = region
@@ -26,7 +26,7 @@ class Registry:
 class FakeCloud:
     """All services in one object.
 
-    fates: how the next changes of the stack end, one each; UPDATE_COMPLETE when none is left.
+    results: the stack status after each of the next changes; UPDATE_COMPLETE for all later ones.
     """
 
     def __init__(self, url: str, account: str = ACCOUNT) -> None:
@@ -36,7 +36,7 @@ class FakeCloud:
         self.parameters: dict[str, str] = {}
         self.template = ""
         self.outputs = {"Url": url, "SmokeApiKeySecret": "arn:smoke"}
-        self.fates: list[str] = []
+        self.results: list[str] = []
         self.busy = 0
         self.digests: set[str] = set()
         self.proposals: list[dict[str, Any]] = []
@@ -47,16 +47,16 @@ class FakeCloud:
     def __call__(self, service: str, region: str = "") -> Any:
         return Registry(region) if region else self
 
-    def _ask(self, operation: str) -> None:
+    def _raise_if_refused(self, operation: str) -> None:
         if operation in self.refuses:
             raise self.refuses[operation]
 
     def get_caller_identity(self) -> Any:
-        self._ask("get_caller_identity")
+        self._raise_if_refused("get_caller_identity")
         return {"Account": self.account, "Arn": f"arn:aws:iam::{self.account}:role/me"}
 
     def describe_images(self, repositoryName: str, imageIds: list[dict[str, str]]) -> Any:
-        self._ask("describe_images")
+        self._raise_if_refused("describe_images")
         (wanted,) = imageIds
         if wanted.get("imageDigest") not in self.digests:
             raise refusal("ImageNotFoundException", "no such image")
@@ -81,19 +81,19 @@ class FakeCloud:
             ]
         }
 
-    def create_change_set(self, **asked: Any) -> Any:
-        self._ask("create_change_set")
-        assert asked["StackName"] == "outcrop-test"
-        self.proposals.append(asked)
+    def create_change_set(self, **request: Any) -> Any:
+        self._raise_if_refused("create_change_set")
+        assert request["StackName"] == "outcrop-test"
+        self.proposals.append(request)
         return {"Id": "arn:change-set"}
 
     def get_template(self, StackName: str, TemplateStage: str) -> Any:
         return {"TemplateBody": self.template}
 
-    # By name and stack: the role may do this on the stack, and a change set's own ARN does not lie in it.
+    # named by stack and change set: the deploy role has permissions on the stack, not on ARNs of change sets
     def describe_change_set(self, StackName: str, ChangeSetName: str) -> Any:
-        asked, template = self._asked(ChangeSetName)
-        if self.status and (asked, template) == (self.parameters, self.template):
+        parameters, template = self._change_set(ChangeSetName)
+        if self.status and (parameters, template) == (self.parameters, self.template):
             return {"Status": "FAILED", "StatusReason": "The submitted information didn't contain changes."}
         change = {"Action": "Modify", "ResourceType": "T", "LogicalResourceId": "Service", "Replacement": "True"}
         return {"Status": "CREATE_COMPLETE", "Changes": [{"ResourceChange": change}]}
@@ -102,15 +102,15 @@ class FakeCloud:
         self.discarded += 1
 
     def execute_change_set(self, StackName: str, ChangeSetName: str) -> None:
-        asked, template = self._asked(ChangeSetName)
-        self.executed.append(asked)
-        fate = self.fates.pop(0) if self.fates else "UPDATE_COMPLETE" if self.status else "CREATE_COMPLETE"
-        self.status = fate
-        self.busy = 1 if fate else 0
-        if fate in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            self.parameters, self.template = asked, template
+        parameters, template = self._change_set(ChangeSetName)
+        self.executed.append(parameters)
+        result = self.results.pop(0) if self.results else "UPDATE_COMPLETE" if self.status else "CREATE_COMPLETE"
+        self.status = result
+        self.busy = 1 if result else 0
+        if result in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            self.parameters, self.template = parameters, template
 
-    def _asked(self, name: str) -> tuple[dict[str, str], str]:
+    def _change_set(self, name: str) -> tuple[dict[str, str], str]:
         (proposal,) = [each for each in self.proposals if each["ChangeSetName"] == name]
         parameters = {each["ParameterKey"]: each["ParameterValue"] for each in proposal["Parameters"]}
         return parameters, proposal["TemplateBody"]
@@ -127,7 +127,7 @@ class FakeCloud:
         return [{"StackEvents": [cancelled, failed, old]}]
 
     def list_tasks(self, **_: Any) -> Any:
-        self._ask("list_tasks")
+        self._raise_if_refused("list_tasks")
         return {"taskArns": ["a"]}
 
     def describe_tasks(self, **_: Any) -> Any:
@@ -147,6 +147,6 @@ class FakeCloud:
         return {"services": [{"runningCount": 2, "desiredCount": 2, "deployments": deployments}]}
 
     def get_secret_value(self, SecretId: str) -> Any:
-        self._ask("get_secret_value")
+        self._raise_if_refused("get_secret_value")
         assert SecretId == "arn:smoke"
         return {"SecretString": "test-key"}

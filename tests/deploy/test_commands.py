@@ -117,7 +117,7 @@ def test_deploying_the_same_image_changes_nothing_and_tests_again(terminal: Term
 
 def test_change_that_aws_rolls_back_is_explained(terminal: Terminal) -> None:
     terminal.deploy(ONE)
-    terminal.cloud.fates = ["UPDATE_ROLLBACK_COMPLETE"]
+    terminal.cloud.results = ["UPDATE_ROLLBACK_COMPLETE"]
     with pytest.raises(DeployError, match="the previous version is running") as failure:
         terminal.deploy(TWO)
     assert "aws logs tail /outcrop/outcrop-test" in failure.value.remedy
@@ -130,7 +130,7 @@ def test_change_that_aws_rolls_back_is_explained(terminal: Terminal) -> None:
 
 
 def test_failed_first_deployment_is_deleted(terminal: Terminal) -> None:
-    terminal.cloud.fates = [""]
+    terminal.cloud.results = [""]
     with pytest.raises(DeployError, match="the first deployment failed, and AWS deleted its resources"):
         terminal.deploy(ONE)
     assert "Service: Circuit Breaker was triggered" in terminal.text
@@ -139,7 +139,7 @@ def test_failed_first_deployment_is_deleted(terminal: Terminal) -> None:
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
 def test_stack_in_a_failed_state_is_not_reported_as_rolled_back(terminal: Terminal, status: str) -> None:
     terminal.deploy(ONE)
-    terminal.cloud.fates = [status]
+    terminal.cloud.results = [status]
     with pytest.raises(DeployError, match=f"the stack is in {status}"):
         terminal.deploy(TWO)
 

@@ -1,4 +1,4 @@
-"""Runs the rehearsal, and prints how long each act took. Exit code 1 where something is not as it should be."""
+"""Rehearses a deployment, prints the time of each step, and exits with code 1 if a check fails."""
 
 import json
 import os
@@ -24,15 +24,17 @@ BUILD_OPTIONS = (
     "--isolation chroot --pull=never -v /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro"
 )
 SELF_ROLLBACK_SECONDS = 120.0
-# what ministack refuses in a template; tests/infra reads these, cfn-lint and checkov check them
+# resources that ministack refuses in a template; tests/infra, cfn-lint and checkov check them
 NOT_EMULATED = ("LoadBalancerToTasks", "ScalableTarget", "ScaleOnInFlight", "ScaleOnCpu", "ErrorsAlarm")
 
 
 class Rehearsal:
-    """One run.
+    """One rehearsal.
 
     Args:
-        cloud: where it plays. folder: for its files. tree: a copy of the project, with a history of its own.
+        cloud: the emulated AWS.
+        folder: directory for its files.
+        tree: a copy of the project, with a Git history of its own.
     """
 
     def __init__(self, cloud: Cloud, folder: Path, tree: Path) -> None:
@@ -44,10 +46,10 @@ class Rehearsal:
         self._promoted = folder / f"{PROMOTED}.json"
         self._template = folder / "service.json"
         self._url = f"{cloud.endpoint}/_alb/{STACK}"
-        self.faults: list[str] = []
+        self.failures: list[str] = []
 
-    def play(self) -> None:
-        """All acts."""
+    def run(self) -> None:
+        """Run all steps."""
         self._bootstrap()
         self._refuse_another_account()
         self._deploy_twice()
@@ -55,14 +57,14 @@ class Rehearsal:
             self._second_version()
             self._version_that_does_not_start()
             self._manual_rollback()
-        print(f"a client called {traffic.sent} times throughout; slowest {traffic.slowest:.1f} s")
+        print(f"a client sent {traffic.sent} requests during the deployments; the slowest took {traffic.slowest:.1f} s")
         self._expect(not traffic.lost, f"no request was lost ({traffic.lost[:5]})")
-        self._expect(traffic.sent > 200, "the client called all the time")
-        # Between its coming into service and the smoke test's end, callers meet such a version: no client runs here.
+        self._expect(traffic.sent > 200, "the client sent requests all the time")
+        # until the smoke test ends, such a version gets requests, so no client runs here
         self._version_that_does_not_serve()
-        self._expect(self._deploy_sh("status") == 0, "status says that it serves")
+        self._expect(self._deploy_sh("status") == 0, "status reports a working gateway")
         self._promotion()
-        self._nothing_secret_was_printed()
+        self._check_that_no_secret_was_printed()
 
     def _bootstrap(self) -> None:
         iam, cloudformation = self._cloud.client("iam"), self._cloud.client("cloudformation")
@@ -83,7 +85,7 @@ class Rehearsal:
             (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
             outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
             self._write_environment(name, path, outputs)
-        self._told("two environments bootstrapped", started)
+        self._report("two environments bootstrapped", started)
         self._template.write_text(json.dumps(rehearsable_template(self._cloud.bedrock)))
 
     def _write_environment(self, name: str, path: Path, outputs: dict[str, str]) -> None:
@@ -99,7 +101,7 @@ class Rehearsal:
                     "stack_role": outputs["StackRoleArn"],
                     "url": f"{self._cloud.endpoint}/_alb/outcrop-{name}",
                     "registry": self._cloud.endpoint.removeprefix("http://"),
-                    "images_from": [self._elsewhere()] if name == PROMOTED else [],
+                    "images_from": [self._first_repository()] if name == PROMOTED else [],
                     "parameters": {
                         "RepositoryArn": outputs["RepositoryArn"],
                         "PermissionsBoundaryArn": outputs["PermissionsBoundaryArn"],
@@ -125,33 +127,33 @@ class Rehearsal:
         ended = self._deploy_sh("deploy", "--dry-run")
         self._expect(ended == 0 and "AWS::ECS::Service" in self._printed[-1], "a dry run shows the change set")
         started = time.monotonic()
-        self._expect(self._deploy_sh("deploy") == 0, "version 1 comes into service")
-        self._told("version 1, built and deployed", started)
-        # as autoscaling does on AWS
+        self._expect(self._deploy_sh("deploy") == 0, "version 1 is deployed")
+        self._report("version 1: built and deployed", started)
+        # autoscaling would do this on AWS
         self._cloud.client("ecs").update_service(cluster=STACK, service=STACK, desiredCount=2)
         self._wait_for_tasks(2)
         started = time.monotonic()
-        self._expect(self._deploy_sh("deploy") == 0, "the same again changes nothing")
-        self._expect("nothing to change" in self._printed[-1], "and says so")
-        self._told("version 1 again", started)
+        self._expect(self._deploy_sh("deploy") == 0, "deploying it again changes nothing")
+        self._expect("nothing to change" in self._printed[-1], "the output says so")
+        self._report("version 1 again", started)
 
     def _second_version(self) -> None:
         self._commit("app/__init__.py", '__version__ = "', '__version__ = "2.0.0-')
         started = time.monotonic()
-        self._expect(self._deploy_sh("deploy") == 0, "version 2 comes into service")
-        self._told("version 2, built and deployed", started)
-        self._expect(self._version().startswith("2.0.0-"), "version 2 answers")
+        self._expect(self._deploy_sh("deploy") == 0, "version 2 is deployed")
+        self._report("version 2: built and deployed", started)
+        self._expect(self._version().startswith("2.0.0-"), "version 2 responds")
 
     def _version_that_does_not_start(self) -> None:
         self._commit("app/cli/serve.py", "settings = load_settings()", "raise SystemExit(3)")
         started = time.monotonic()
-        self._expect(self._deploy_sh("deploy") == 1, "version 3, which does not start, is refused")
-        seconds = self._told("version 3, built, failed and rolled back by itself", started)
-        self._expect("UPDATE_ROLLBACK_COMPLETE" in self._printed[-1], "the stack went back")
-        self._expect("gateway exited with code 3" in self._printed[-1], "why its tasks ended is told")
-        self._expect("what to do: " in self._printed[-1], "what to do is told")
+        self._expect(self._deploy_sh("deploy") == 1, "the deployment of version 3, which does not start, fails")
+        seconds = self._report("version 3: built, failed, rolled back", started)
+        self._expect("UPDATE_ROLLBACK_COMPLETE" in self._printed[-1], "the stack was rolled back")
+        self._expect("gateway exited with code 3" in self._printed[-1], "the reason is printed")
+        self._expect("what to do: " in self._printed[-1], "what to do is printed")
         self._expect(seconds < SELF_ROLLBACK_SECONDS, f"the rollback took under {SELF_ROLLBACK_SECONDS:.0f} s")
-        self._expect(self._version().startswith("2.0.0-"), "version 2 still answers")
+        self._expect(self._version().startswith("2.0.0-"), "version 2 still responds")
         self._revert()
 
     def _version_that_does_not_serve(self) -> None:
@@ -159,40 +161,44 @@ class Rehearsal:
             "app/governance/identity/authenticator.py", 'scheme.lower() == "bearer"', 'scheme.lower() == "bear"'
         )
         started = time.monotonic()
-        self._expect(self._deploy_sh("deploy") == 1, "version 4, which starts and does not serve, is refused")
-        seconds = self._told("version 4, built, deployed, found wanting and rolled back by itself", started)
-        self._expect("chat call: status 401" in self._printed[-1], "what failed is told")
-        self._expect("the previous version is running again" in self._printed[-1], "how it stands is told")
+        self._expect(
+            self._deploy_sh("deploy") == 1, "the deployment of version 4, which starts but fails the smoke test, fails"
+        )
+        seconds = self._report("version 4: built, deployed, tested, rolled back", started)
+        self._expect("chat call: status 401" in self._printed[-1], "the failed check is printed")
+        self._expect("the previous version is running again" in self._printed[-1], "the state is printed")
         self._expect(seconds < SELF_ROLLBACK_SECONDS, f"the rollback took under {SELF_ROLLBACK_SECONDS:.0f} s")
         self._revert()
 
     def _manual_rollback(self) -> None:
         started = time.monotonic()
-        self._expect(self._deploy_sh("rollback") == 0, "a rollback by hand comes into service")
-        self._told("rollback by hand", started)
-        self._expect(not self._version().startswith("2.0.0-"), "version 1 answers again")
+        self._expect(self._deploy_sh("rollback") == 0, "a manual rollback is deployed")
+        self._report("manual rollback", started)
+        self._expect(not self._version().startswith("2.0.0-"), "version 1 responds again")
 
     def _promotion(self) -> None:
         digest = self._image().partition("@")[2]
-        image = f"{self._elsewhere()}@{digest}"
-        strange = f"127.0.0.1/anybody@{digest}"
-        ended = self._deploy_sh("deploy", "--image", strange, environment=self._promoted)
-        self._expect(ended == 1 and "does not trust" in self._printed[-1], "an image from elsewhere is refused")
+        image = f"{self._first_repository()}@{digest}"
+        untrusted = f"127.0.0.1/anybody@{digest}"
+        ended = self._deploy_sh("deploy", "--image", untrusted, environment=self._promoted)
+        self._expect(
+            ended == 1 and "does not trust" in self._printed[-1], "an image from an untrusted repository is refused"
+        )
         started = time.monotonic()
         ended = self._deploy_sh("deploy", "--image", image, environment=self._promoted)
         self._expect(ended == 0, "an image is promoted to another environment")
-        self._told("promotion", started)
+        self._report("promotion", started)
         self._expect(f"outcrop-{PROMOTED}@{digest}" in self._printed[-1], "with the same digest")
 
-    def _elsewhere(self) -> str:
-        """The first environment's repository, as the second one reaches it."""
+    def _first_repository(self) -> str:
+        """Return the repository of the first environment, as the second one names it."""
         return f"{self._cloud.endpoint.removeprefix('http://')}/{STACK}"
 
     def _image(self) -> str:
         (stack,) = self._cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         return next(each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "Image")
 
-    def _nothing_secret_was_printed(self) -> None:
+    def _check_that_no_secret_was_printed(self) -> None:
         text = "".join(self._printed)
         hidden = [self._secret("api-keys"), self._secret("smoke-api-key"), "ministack-auth-token"]
         self._expect(not any(each in text for each in hidden), "no secret was printed")
@@ -218,7 +224,7 @@ class Rehearsal:
         path = self._tree / name
         text = path.read_text()
         if old not in text:
-            raise AssertionError(f"{name} no longer holds {old!r}")
+            raise AssertionError(f"{name} no longer contains {old!r}")
         path.write_text(text.replace(old, new, 1))
         git(self._tree, "commit", "--all", "--message", f"Rehearse {name}")
 
@@ -242,20 +248,20 @@ class Rehearsal:
         with urllib.request.urlopen(f"{self._url}/health", timeout=10) as answer:
             return str(json.load(answer)["version"])
 
-    def _told(self, act: str, started: float) -> float:
+    def _report(self, step: str, started: float) -> float:
         seconds = time.monotonic() - started
-        print(f"{seconds:7.1f} s  {act}", flush=True)
+        print(f"{seconds:7.1f} s  {step}", flush=True)
         return seconds
 
-    def _expect(self, holds: bool, words: str) -> None:
-        print(f"           {'ok  ' if holds else 'FAIL'} {words}", flush=True)
+    def _expect(self, holds: bool, message: str) -> None:
+        print(f"           {'ok  ' if holds else 'FAIL'} {message}", flush=True)
         if not holds:
-            self.faults.append(words)
+            self.failures.append(message)
             print("".join(f"             | {line}\n" for line in self._printed[-1].splitlines()[-40:]), flush=True)
 
 
 def rehearsable_template(bedrock: str) -> dict[str, Any]:
-    """service.yml without what ministack refuses, and with the embedded Bedrock and its keys for the tasks."""
+    """Load service.yml without what ministack refuses, and configure the tasks for the embedded Bedrock."""
     template = load_template("service.yml")
     for name in NOT_EMULATED:
         del template["Resources"][name]
@@ -263,13 +269,13 @@ def rehearsable_template(bedrock: str) -> dict[str, Any]:
     service["DependsOn"] = [name for name in service["DependsOn"] if name not in NOT_EMULATED]
     (container,) = template["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
     settings = {
-        # the general variable is set by ministack itself, to itself
+        # ministack sets AWS_ENDPOINT_URL to its own URL
         "AWS_ENDPOINT_URL_BEDROCK": bedrock,
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
     }
-    # ministack makes up punctuation although it is told not to, and a comma would end a key
+    # ministack ignores ExcludePunctuation, and a comma would end a key
     for name in ("ApiKeys", "MetricsKey", "SmokeApiKey"):
         properties = template["Resources"][name]["Properties"]
         del properties["GenerateSecretString"]
@@ -279,13 +285,13 @@ def rehearsable_template(bedrock: str) -> dict[str, Any]:
 
 
 def git(tree: Path, *arguments: str) -> None:
-    """Run git in a tree, as nobody in particular."""
+    """Run git in a tree, with an author of its own."""
     identity = ["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost"]
     subprocess.run(["git", *identity, *arguments], cwd=tree, check=True, stdout=subprocess.DEVNULL)
 
 
 def copy_tree(target: Path) -> None:
-    """This tree, what is not committed included, as a repository of one commit; its environment is shared."""
+    """Copy this tree, with uncommitted changes, into a repository with one commit; .venv is linked."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -304,7 +310,7 @@ def copy_tree(target: Path) -> None:
 
 
 def main() -> int:
-    """Run the rehearsal; returns 1 where something failed. The first argument is an image to run Bedrock from."""
+    """Run the rehearsal; return 1 if a check failed. The first argument is the image of the embedded Bedrock."""
     with tempfile.TemporaryDirectory(prefix="outcrop-rehearsal-") as name:
         folder = Path(name)
         tree = folder / "tree"
@@ -312,12 +318,12 @@ def main() -> int:
         with running_cloud(sys.argv[1], folder) as cloud:
             rehearsal = Rehearsal(cloud, folder, tree)
             try:
-                rehearsal.play()
+                rehearsal.run()
             finally:
                 if keep := os.environ.get("REHEARSAL_LOGS"):
                     for log in folder.glob("*.log"):
                         shutil.copy2(log, keep)
-    return 1 if rehearsal.faults else 0
+    return 1 if rehearsal.failures else 0
 
 
 if __name__ == "__main__":

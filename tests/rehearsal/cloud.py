@@ -1,4 +1,4 @@
-"""A small AWS on this machine: ministack, containers under podman, and a Bedrock that they can reach."""
+"""Emulates AWS on this machine: ministack, containers in podman, and an embedded Bedrock."""
 
 import contextlib
 import json
@@ -28,13 +28,13 @@ BEDROCK_NAME = "outcrop-rehearsal-bedrock"
 
 @dataclass(frozen=True)
 class Cloud:
-    """A running cloud. endpoint: where it is reached. bedrock: where containers reach Bedrock."""
+    """A running emulation. endpoint: URL of AWS. bedrock: URL of Bedrock for containers."""
 
     endpoint: str
     bedrock: str
 
     def environment(self) -> dict[str, str]:
-        """What a program needs to take it for AWS."""
+        """Return the environment variables with which a program uses it as AWS."""
         return {
             "AWS_ACCESS_KEY_ID": "rehearsal",
             "AWS_SECRET_ACCESS_KEY": "rehearsal",
@@ -43,7 +43,7 @@ class Cloud:
         }
 
     def client(self, service: str) -> Any:
-        """A boto3 client."""
+        """Return a boto3 client."""
         return boto3.client(
             service,
             region_name=REGION,
@@ -55,14 +55,14 @@ class Cloud:
 
 
 def podman_options() -> list[str]:
-    """What podman needs where the control groups are not unified, as in many containers."""
+    """Return the options that podman needs without cgroup v2, as in many containers."""
     if Path("/sys/fs/cgroup/cgroup.controllers").exists():
         return []
     return ["--runtime", "/usr/sbin/runc", "--cgroup-manager", "cgroupfs"]
 
 
 def podman(*arguments: str, check: bool = True) -> str:
-    """Run podman; returns what it printed."""
+    """Run podman; return its output."""
     ended = subprocess.run(
         ["podman", *podman_options(), *arguments], capture_output=True, text=True, check=False, timeout=120
     )
@@ -73,11 +73,11 @@ def podman(*arguments: str, check: bool = True) -> str:
 
 @contextlib.contextmanager
 def running_cloud(image: str, folder: Path) -> Iterator[Cloud]:
-    """Start everything, and end it again. `image` is where the embedded Bedrock runs from."""
+    """Start everything, and stop it at the end. `image` contains the embedded Bedrock."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     with contextlib.ExitStack() as stack:
-        # pulls of the registry's name come here, as DNS would have it on AWS
+        # resolves the name of the registry to this machine, as DNS does on AWS
         registries = folder / "registries.conf"
         registries.write_text(
             "unqualified-search-registries = []\n"

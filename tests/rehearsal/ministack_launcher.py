@@ -1,8 +1,10 @@
-"""Starts ministack with what a rehearsal needs and it does not do. Runs in ministack's own environment.
+"""Starts ministack with three additions. Runs in .venv-ministack.
 
-CloudFormation on AWS waits for a service to become steady, and fails with the circuit breaker; ministack's does not wait.
-It does not pass secrets of a task definition on, and its load balancer sends to targets that do not listen yet, or no
-longer. The registry, the containers, the circuit breaker and the proxy are its own.
+| ministack | this launcher |
+|---|---|
+| does not wait until a service is steady | waits, and fails the change if the circuit breaker stops the deployment |
+| does not pass secrets of a task definition to containers | passes them |
+| its load balancer sends requests to targets that do not listen | sends them to listening targets only |
 """
 
 import random
@@ -16,12 +18,12 @@ from ministack.services.cloudformation import provisioners, stacks
 
 STEADY_SECONDS = 90.0
 DEREGISTRATION_SECONDS = 1.0
-# a task that will not start may need longer than ministack's second to say so: the first from a new image on a slow disk
+# a task of a new image may take longer than ministack's 1 s to fail on a slow disk
 SETTLING_SECONDS = 4.0
 
 
 def pass_secrets() -> None:
-    """Spell the members of `Secrets` as the ECS API does."""
+    """Rename the members of `Secrets` as in the ECS API, so that ministack passes them to containers."""
     normalize = provisioners._normalize_container_defs
 
     def normalized(definitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -37,7 +39,7 @@ def pass_secrets() -> None:
 
 
 def wait_for_services() -> None:
-    """Let a change of a service end when its deployment does, and fail when that fails."""
+    """Make a change of a service end with its deployment, and fail if that fails."""
     handler = provisioners._RESOURCE_HANDLERS["AWS::ECS::Service"]
     create, update = handler["create"], handler["update"]
 
@@ -57,7 +59,7 @@ def wait_for_services() -> None:
 
 
 def wait(arn: str, properties: dict[str, Any]) -> None:
-    """Wait until the service runs the task definition asked for, and only that."""
+    """Wait until the service runs only the requested task definition."""
     wanted = ecs._task_defs[ecs._resolve_td_key(properties["TaskDefinition"])]["taskDefinitionArn"]
     key = "/".join(arn.split("/")[-2:])
     deadline = time.monotonic() + STEADY_SECONDS
@@ -73,7 +75,7 @@ def wait(arn: str, properties: dict[str, Any]) -> None:
 
 
 def balance_over_listeners() -> None:
-    """Send to targets that listen, and let one that is taken out end what it has begun before it is stopped."""
+    """Send requests to listening targets only, and let a removed target finish its requests before it is stopped."""
 
     class Chooser:
         def __getattr__(self, name: str) -> Any:
@@ -95,7 +97,7 @@ def balance_over_listeners() -> None:
 
 
 def listens(target: dict[str, Any]) -> bool:
-    """True when a connection is accepted."""
+    """Tell whether a target accepts connections."""
     try:
         socket.create_connection((target["Id"], int(target["Port"])), timeout=0.5).close()
     except OSError:

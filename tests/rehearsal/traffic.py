@@ -1,4 +1,4 @@
-"""A client that calls all the time, and counts what it loses."""
+"""A client that sends requests all the time and records failed ones."""
 
 import threading
 import time
@@ -10,10 +10,11 @@ _PAUSE_SECONDS = 0.04
 
 
 class Traffic:
-    """Calls a gateway from two threads, streamed and not, without a single retry.
+    """Sends requests to a gateway from two threads, streamed and not, without retries.
 
     Args:
-        url: its base. key: an API key.
+        url: base URL of the gateway.
+        key: API key.
     """
 
     def __init__(self, url: str, key: str) -> None:
@@ -60,5 +61,5 @@ class Traffic:
         if answer.status_code != 200:
             return f"status {answer.status_code}: {answer.text[:200]}"
         if streamed:
-            return "" if answer.text.rstrip().endswith("data: [DONE]") else "a stream without its end"
-        return "" if answer.json()["choices"][0]["message"]["content"] == "all the time" else "another answer"
+            return "" if answer.text.rstrip().endswith("data: [DONE]") else "an incomplete stream"
+        return "" if answer.json()["choices"][0]["message"]["content"] == "all the time" else "an unexpected response"
