@@ -124,11 +124,11 @@ class _Validator:
             raise _wrong_type(value, _json_type(value))
 
     def _bounds(self, shape: Shape, size: float, what: str, value: object, path: str) -> None:
-        least, most = shape.metadata.get("min"), shape.metadata.get("max")
-        if least is not None and size < least:
-            self._report(value, path, f"Member must have {what} greater than or equal to {least}")
-        if most is not None and size > most:
-            self._report(value, path, f"Member must have {what} less than or equal to {most}")
+        minimum, maximum = shape.metadata.get("min"), shape.metadata.get("max")
+        if minimum is not None and size < minimum:
+            self._report(value, path, f"Member must have {what} greater than or equal to {minimum}")
+        if maximum is not None and size > maximum:
+            self._report(value, path, f"Member must have {what} less than or equal to {maximum}")
 
     def _report(self, value: object, path: str, rule: str) -> None:
         is_shown = isinstance(value, str | int | float) and (

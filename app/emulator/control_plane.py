@@ -160,9 +160,9 @@ def _system_profiles() -> Iterator[InferenceProfile]:
             }
 
 
-def _number(text: str | None, least: int, most: int, *, default: int) -> int:
+def _number(text: str | None, minimum: int, maximum: int, *, default: int) -> int:
     if not text:
         return default
-    if not text.isdigit() or not least <= int(text) <= most:
-        raise invalid(f"Value '{text}' failed to satisfy constraint: Member must be a number of {least} to {most}")
+    if not text.isdigit() or not minimum <= int(text) <= maximum:
+        raise invalid(f"Value '{text}' failed to satisfy constraint: Member must be a number of {minimum} to {maximum}")
     return int(text)

@@ -23,7 +23,7 @@ from app.emulator.rerank import rerank
 from app.emulator.responses import (
     GARBAGE,
     CompleteResponse,
-    StreamingResponse,
+    Response,
     chunk_frames,
     event_frames,
     open_stream,
@@ -50,7 +50,7 @@ class Operations:
         reply = fold([event async for event in self.runner.run(model, request)])
         return CompleteResponse(json.dumps(reply))
 
-    async def converse_stream(self, model_name: str, body: bytes) -> CompleteResponse | StreamingResponse:
+    async def converse_stream(self, model_name: str, body: bytes) -> Response:
         """ConverseStream."""
         model, fault, request = await self._admit_converse(model_name, "ConverseStream", "converse-stream", body)
         return await open_stream(fault, body, lambda writer: event_frames(self.runner.run(model, request), writer))
@@ -69,7 +69,7 @@ class Operations:
         message, metrics = await gather_message(self.runner.run_anthropic(model, document))
         return CompleteResponse(json.dumps(message), token_headers(metrics))
 
-    async def invoke_stream(self, model_name: str, body: bytes) -> CompleteResponse | StreamingResponse:
+    async def invoke_stream(self, model_name: str, body: bytes) -> Response:
         """InvokeModelWithResponseStream."""
         model, fault = await self.runner.admit(model_name, "invoke-with-response-stream", body)
         if model.kind != "chat":

@@ -31,12 +31,14 @@ class StreamingResponse:
     content_type: str = eventstream.CONTENT_TYPE
 
 
+Response = CompleteResponse | StreamingResponse
+
 GARBAGE = CompleteResponse(b"<html>not what you expect</html>", {"content-type": "text/html"})
 
 
 async def open_stream(
     fault: Fault, seed: bytes, frames: Callable[[FrameWriter], AsyncGenerator[bytes, None]]
-) -> CompleteResponse | StreamingResponse:
+) -> Response:
     """Open an event stream. An error before its first frame is raised here, since it has an HTTP status.
 
     Args:

@@ -11,10 +11,8 @@ from app.emulator.guardrails import check_guardrail
 from app.emulator.model_runner import ModelRunner
 from app.emulator.openai_api.operation import create
 from app.emulator.operations import Operations
-from app.emulator.responses import CompleteResponse, StreamingResponse
+from app.emulator.responses import CompleteResponse, Response
 from app.wire import json
-
-Response = CompleteResponse | StreamingResponse
 
 _MODEL = re.compile(r"/model/(.+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)\Z")
 _OPENAI = re.compile(r"(/openai)?/v1/(responses|chat/completions)\Z")

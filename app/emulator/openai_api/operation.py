@@ -9,14 +9,12 @@ from app.emulator.openai_api.errors import unsupported_model
 from app.emulator.openai_api.responses_request import responses_to_converse
 from app.emulator.openai_api.responses_stream import gather_response, to_responses
 from app.emulator.request_bodies import parse_body
-from app.emulator.responses import GARBAGE, CompleteResponse, StreamingResponse, sse_frames, with_first_frame
+from app.emulator.responses import GARBAGE, CompleteResponse, Response, StreamingResponse, sse_frames, with_first_frame
 from app.emulator.stream_writers import SseWriter
 from app.wire import json
 
 
-async def create(
-    runner: ModelRunner, path: str, *, is_mantle: bool | None, body: bytes
-) -> CompleteResponse | StreamingResponse:
+async def create(runner: ModelRunner, path: str, *, is_mantle: bool | None, body: bytes) -> Response:
     """Create a chat completion or a response.
 
     Args:
