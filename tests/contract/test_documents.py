@@ -1,6 +1,7 @@
 """The documents say what the code does."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,10 @@ def test_every_metric_is_in_its_table() -> None:
         if family.name.startswith("outcrop_")
     }
     assert names | {"outcrop_processes"} == documented  # the one that no process counts by itself
+
+
+def test_the_picture_of_the_layers_is_that_of_the_import_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["id"] == "layers")
+    texts = re.findall(r"<text [^>]*>([^<]*)</text>", (ROOT / "docs/images/architecture.svg").read_text())
+    assert texts[-len(layers) :] == [" | ".join(name.strip() for name in layer.split("|")) for layer in layers]
