@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "app"
@@ -260,3 +261,10 @@ def test_npm_programs_have_exact_versions() -> None:
     package = json.loads((ROOT / "requirements/clients-npm/package.json").read_text())
     assert package["dependencies"]
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in package["dependencies"].values())
+
+
+def test_dependabot_reads_every_directory_of_pins() -> None:
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    directories = {(each["package-ecosystem"], each["directory"]) for each in updates}
+    sources = {("pip", f"/{source.parent.relative_to(ROOT)}".removesuffix(".")) for source in SOURCES}
+    assert sources | {("npm", "/requirements/clients-npm")} <= directories

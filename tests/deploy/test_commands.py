@@ -236,7 +236,7 @@ def test_deploy_waits_for_a_running_change(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "mend"),
+    ("status", "command"),
     [
         ("ROLLBACK_COMPLETE", "delete-stack"),
         ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
@@ -244,11 +244,13 @@ def test_deploy_waits_for_a_running_change(terminal: Terminal) -> None:
         ("DELETE_FAILED", "describe-stack-events"),  # it may work
     ],
 )
-def test_stack_that_cannot_be_changed_is_reported_with_its_remedy(terminal: Terminal, status: str, mend: str) -> None:
+def test_stack_that_cannot_be_changed_is_reported_with_its_remedy(
+    terminal: Terminal, status: str, command: str
+) -> None:
     terminal.cloud.status = status
     with pytest.raises(DeployError, match=f"is in {status}: because") as failure:
         terminal.deploy(ONE)
-    assert f"as an administrator: aws cloudformation {mend} --stack-name arn:stack, then" in failure.value.remedy
+    assert f"as an administrator: aws cloudformation {command} --stack-name arn:stack, then" in failure.value.remedy
 
 
 @pytest.mark.parametrize("status", ["IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"])

@@ -92,7 +92,7 @@ def test_image_of_any_other_repository_is_refused(copies: Copies, repository: st
         (f"docker://{RELEASES}", False),
     ],
 )
-def test_a_trusted_repository_is_named_in_full(tmp_path: Path, repository: str, fits: bool) -> None:
+def test_images_from_accepts_full_repository_names_only(tmp_path: Path, repository: str, fits: bool) -> None:
     example = json.loads((ROOT / "infra/environments/example.json").read_text())
     path = tmp_path / "example.json"
     path.write_text(json.dumps({**example, "images_from": [repository]}))
@@ -103,8 +103,8 @@ def test_a_trusted_repository_is_named_in_full(tmp_path: Path, repository: str, 
             load_environment(str(path))
 
 
-def test_workflows_deploy_environments_of_the_checkout_alone() -> None:
-    """What is trusted stands in a file that was reviewed, and nothing that whoever starts a workflow says."""
+def test_workflows_deploy_only_environments_of_the_checkout() -> None:
+    """Only reviewed files decide what is trusted, never the input of a workflow."""
     text = "".join(path.read_text() for path in sorted((ROOT / ".github/workflows").glob("*.yml")))
     calls = re.findall(r"\./deploy\.sh (.*)", text)
     assert [re.sub(r'"\$\{?IMAGE.*"', "IMAGE", call) for call in calls] == [
