@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from app.models.families import FAMILIES
 from app.models.ids import ModelId
-from app.process.bounded_cache import remembered
+from app.process.bounded_cache import bounded_cache
 
 Prefill = Literal["free", "trimmed", "refused"]
 Reasoning = Literal["none", "budget", "adaptive", "max_effort", "effort", "nested", "config"]
@@ -117,7 +117,7 @@ def capabilities_of(model: ModelId) -> Capabilities:
     return _capabilities_of_base(model.base)
 
 
-@remembered(1024)
+@bounded_cache(1024)
 def _capabilities_of_base(base: str) -> Capabilities:
     for row in FAMILIES:
         if row.pattern.match(base):

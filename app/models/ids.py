@@ -10,7 +10,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from app.errors import InvalidRequest
-from app.process.bounded_cache import remembered
+from app.process.bounded_cache import bounded_cache
 
 # from the narrowest to the widest
 GEOGRAPHIES = ("jp", "au", "in", "ca", "us-gov", "us", "eu", "apac", "global")
@@ -58,7 +58,7 @@ class ModelId(Struct, frozen=True):
         return _quoted(self.raw)
 
 
-@remembered(4096)
+@bounded_cache(4096)
 def _quoted(raw: str) -> str:
     return quote(raw, safe="")
 
@@ -68,7 +68,7 @@ def is_model_name(raw: str) -> bool:
     return _NAME.match(raw) is not None and not _DOTS & set(raw.split("/"))
 
 
-@remembered(4096)
+@bounded_cache(4096)
 def parse_model_id(raw: str) -> ModelId:
     """Take a name apart.
 

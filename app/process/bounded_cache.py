@@ -1,24 +1,36 @@
-"""What was worked out of a short text, kept: callers choose many texts, and long ones of theirs are not kept."""
+"""A bounded cache of what is computed from a short text."""
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
 from typing import TypeVar
 
 T = TypeVar("T")
 
-_LONGEST = 512
+_MAX_KEY_LENGTH = 512
 
 
-def remembered(limit: int) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
-    """Keep what a function makes of the texts that it was asked for last, up to so many of at most 512 letters."""
+class _BoundedCache(dict[str, T]):
+    """Computes what is missing. Callers choose the keys, so long ones are not kept, and a full cache is emptied."""
 
-    def around(function: Callable[[str], T]) -> Callable[[str], T]:
-        kept = lru_cache(limit)(function)
+    __slots__ = ("_compute", "_limit")
 
-        @wraps(function)
-        def called(text: str) -> T:
-            return kept(text) if len(text) <= _LONGEST else function(text)
+    def __init__(self, compute: Callable[[str], T], limit: int) -> None:
+        super().__init__()
+        self._compute = compute
+        self._limit = limit
 
-        return called
+    def __missing__(self, key: str) -> T:
+        value = self._compute(key)
+        if len(key) <= _MAX_KEY_LENGTH:
+            if len(self) >= self._limit:
+                self.clear()
+            self[key] = value
+        return value
 
-    return around
+
+def bounded_cache(limit: int) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+    """Cache a function's results for at most `limit` texts, each of at most 512 characters."""
+
+    def decorate(function: Callable[[str], T]) -> Callable[[str], T]:
+        return _BoundedCache(function, limit).__getitem__
+
+    return decorate

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from urllib.parse import quote, unquote_to_bytes
 
-from app.process.bounded_cache import remembered
+from app.process.bounded_cache import bounded_cache
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 _DATE, _TIME = len("20260131"), len("235959Z")
@@ -22,7 +22,7 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@remembered(1024)
+@bounded_cache(1024)
 def canonical_path(path: str) -> str:
     """The path as it is signed; `path` is the raw, already percent-encoded path of the request line."""
     segments: list[str] = []
