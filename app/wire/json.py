@@ -1,13 +1,8 @@
-"""The one door to JSON.
-
-`msgspec` stands behind it: as fast as the fastest, and exact where `orjson` is not (an integer beyond 64 bits keeps
-every digit; `orjson` turns it into a float). Measured and compared on 2026-11-24.
-"""
+"""JSON, by msgspec: integers beyond 64 bits keep every digit, where orjson would turn them into floats."""
 
 import json as stdlib
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,10 +12,10 @@ JsonObject = dict[str, Any]  # an object of a document that has not been checked
 
 _decode = msgspec.json.Decoder().decode
 dumps = msgspec.json.Encoder().encode
-# members by name, so that what is equal is written alike
+# keys in order, so that equal documents have equal bytes
 dumps_sorted = msgspec.json.Encoder(order="sorted").encode
 
-# what a stranger's document may hold: a value costs the parser up to 30 times the bytes that it takes to write
+# bounds of a caller's document: a parsed value takes up to 30 times the bytes of its text
 _MAX_VALUES = 200_000
 _MAX_DEPTH = 100
 _PIECE_BYTES = 64 * 1024
@@ -28,7 +23,7 @@ _LONGEST_PATH = 1000
 
 
 class JsonError(ValueError):
-    """The bytes are not JSON. The message is public: it never quotes the input, but for the names in `path`."""
+    """The bytes are not JSON. The message is public: it quotes nothing of the input but the keys in `path`."""
 
     def __init__(self, message: str, path: str = "") -> None:
         super().__init__(message)
@@ -38,7 +33,7 @@ class JsonError(ValueError):
 _FAULTS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-def _told(error: Exception) -> JsonError:
+def _json_error(error: Exception) -> JsonError:
     if isinstance(error, UnicodeError):
         return JsonError("the text is not valid UTF-8")
     if isinstance(error, RecursionError):
@@ -47,66 +42,65 @@ def _told(error: Exception) -> JsonError:
 
 
 def loads(data: bytes | str) -> Any:
-    """Parse one JSON document. Halves of surrogate pairs, which are no characters, become U+FFFD.
+    """Parse one JSON document. Unpaired surrogates become U+FFFD.
 
     Raises:
         JsonError: not JSON, not UTF-8, or nested deeper than the interpreter's recursion limit.
     """
-    return _read_by(_decode, data)
-
-
-def _read_by(decode: Callable[[bytes | str], T], data: bytes | str) -> T:
     try:
-        return decode(data)
+        return _decode(data)
     except _FAULTS as error:
-        mended = _ESCAPES.sub(_whole_pair, data.encode() if isinstance(data, str) else data)
-        if mended == data:
-            raise _told(error) from None
+        return _decode_replacing_surrogates(_decode, data, error)
+
+
+def _decode_replacing_surrogates(decode: Callable[[bytes | str], T], data: bytes | str, error: Exception) -> T:
+    """Decode once more without unpaired surrogates. Raises JsonError: for `error` where there are none."""
+    replaced = _ESCAPES.sub(_replace_unpaired, data.encode() if isinstance(data, str) else data)
+    if replaced == data:
+        raise _json_error(error) from None
     try:
-        return decode(mended)
-    except _FAULTS as error:
-        raise _told(error) from None
+        return decode(replaced)
+    except _FAULTS as another:
+        raise _json_error(another) from None
 
 
-# JavaScript cuts texts between the halves, and writes what it has (claude-code#12631, #72995)
+# JavaScript clients cut texts within a surrogate pair (claude-code#12631, #72995)
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.", re.DOTALL
 )
-_HALF = 6
+_ESCAPE_BYTES = 6
 
 
-def _whole_pair(escape: re.Match[bytes]) -> bytes:
-    return b"\\ufffd" if len(escape[0]) == _HALF else escape[0]
+def _replace_unpaired(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if len(escape[0]) == _ESCAPE_BYTES else escape[0]
 
 
 def loads_strictly(data: bytes) -> Any:
-    """Parse a stranger's document: no name twice in one object, since two readers may not read the same of it.
+    """Parse a caller's document. Duplicate keys are refused: two parsers may keep different ones.
 
     Raises:
-        JsonError: as `loads` does; a name stands twice, with its path; or it holds more, or is nested deeper, than
-            any request needs.
+        JsonError: as `loads` does; a duplicate key, with its path; too many values or levels.
     """
-    quotes = _count_quotes(data)
+    if len(data) <= _MAX_VALUES and b'\\"' not in data:
+        quotes = len(data) - len(data.replace(b'"', b""))  # twice as fast as `count`
+    else:
+        quotes = _count_quotes(data)
     document = loads(data)
-    # where a name stands twice, one of the two is gone with all that it named
-    if type(document) in _CONTAINERS and 2 * _count_strings(document, _MAX_DEPTH) != quotes:
-        steps = _first_twice(stdlib.loads(data, object_pairs_hook=_Pairs))
+    # a duplicate key is missing from the parsed document, with all that its first value held
+    if type(document) in _CONTAINERS and 2 * _count_strings(document) != quotes:
+        steps = _find_duplicate(stdlib.loads(data, object_pairs_hook=_Pairs))
         raise JsonError("this name stands twice", path=_path(steps))
     return document
 
 
 def _count_quotes(data: bytes) -> int:
-    """How many quotes begin and end the strings of a document.
-
-    Raises:
-        JsonError: it holds too many values.
-    """
+    """Count the quotes that begin and end the strings of a document. Raises JsonError: too many values."""
     if len(data) <= _MAX_VALUES:
-        written = _without_escapes(data)
-        return len(written) - len(written.replace(b'"', b""))  # twice as quick as `count`
+        unescaped = _without_escapes(data)
+        return len(unescaped) - len(unescaped.replace(b'"', b""))
     values = quotes = 0
     for piece in _pieces(data):
-        if quotes % 2 and b'"' not in piece:  # of a long string; to look for one takes a fortieth of splitting
+        if quotes % 2 and b'"' not in piece:  # within a long string; splitting takes 40 times as long as this
             continue
         parts = _without_escapes(piece).split(b'"')
         outside = b"".join(parts[quotes % 2 :: 2])
@@ -118,14 +112,14 @@ def _count_quotes(data: bytes) -> int:
 
 
 def _without_escapes(data: bytes) -> bytes:
-    """A document without the quotes that stand within its strings."""
+    """Remove escaped quotes and backslashes."""
     if b"\\" not in data or b'\\"' not in data:
         return data
     return data.replace(b"\\\\", b"").replace(b'\\"', b"")
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
-    """A document in pieces, so that no more than one of a large document is held twice; none ends within an escape."""
+    """Split a document into pieces, none of which ends within an escape; only one piece is copied at a time."""
     start = 0
     while start < len(data):
         piece = data[start : start + _PIECE_BYTES]
@@ -135,44 +129,50 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         yield piece
 
 
-def _count_strings(value: Any, room: int) -> int:
-    """How many strings stand in a document, names included."""
-    if not room:
-        raise JsonError("the document is nested too deeply")
-    if type(value) is dict:
-        count, inside = len(value), value.values()
-    else:
-        count, inside = 0, value
-    for each in inside:
-        kind = type(each)
-        if kind is str:
-            count += 1
-        elif kind in _CONTAINERS:
-            count += _count_strings(each, room - 1)
-    return count
+def _count_strings(document: Any) -> int:
+    """Count the strings of a document, keys included, level by level. Raises JsonError: nested too deeply."""
+    count, level = 0, [document]
+    for _ in range(_MAX_DEPTH):
+        next_level: list[Any] = []
+        for container in level:
+            if type(container) is dict:
+                count += len(container)
+                values: Iterable[Any] = container.values()
+            else:
+                values = container
+            for value in values:
+                kind = type(value)
+                if kind is str:
+                    count += 1
+                elif kind is dict or kind is list:
+                    next_level.append(value)
+        if not next_level:
+            return count
+        level = next_level
+    raise JsonError("the document is nested too deeply")
 
 
 _CONTAINERS = frozenset({dict, list})
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The members of an object, all of them."""
+    """All members of an object, duplicates included."""
 
 
-def _first_twice(value: list[Any]) -> list[str | int]:
-    """The steps to the first name that stands twice in an object, the last one first."""
+def _find_duplicate(value: list[Any]) -> list[str | int]:
+    """Find the first duplicate key: the steps to it, innermost first."""
     seen: set[str | int] = set()
     for step, inside in value if isinstance(value, _Pairs) else enumerate(value):
         if step in seen:
             return [step]
         seen.add(step)
-        if isinstance(inside, list) and (steps := _first_twice(inside)):
+        if isinstance(inside, list) and (steps := _find_duplicate(inside)):
             return [*steps, step]
     return []
 
 
 def _path(steps: list[str | int]) -> str:
-    """The path of steps that are told from the last to the first, as `messages[0].content`."""
+    """Spell steps, innermost first, as a path such as `messages[0].content`."""
     path = ""
     for step in reversed(steps):
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
@@ -180,7 +180,7 @@ def _path(steps: list[str | int]) -> str:
 
 
 def loads_as(data: bytes | str, kind: type[T]) -> T:
-    """Parse only what a type declares; the rest is passed over without becoming objects.
+    """Parse what a type declares; other members are skipped without becoming objects.
 
     Raises:
         JsonError: as `loads` does, or the document is not of this type.
@@ -189,12 +189,18 @@ def loads_as(data: bytes | str, kind: type[T]) -> T:
 
 
 def reader_of(kind: type[T]) -> Callable[[bytes | str], T]:
-    """What does the same for one type, ready to be called often. Where a type declares bytes, they stand in base64."""
+    """Make a reusable `loads_as` for one type. Members declared as bytes are read from base64."""
     decode: Callable[[bytes | str], T] = msgspec.json.Decoder(kind).decode
 
-    return partial(_read_by, decode)
+    def read(data: bytes | str) -> T:
+        try:
+            return decode(data)
+        except _FAULTS as error:
+            return _decode_replacing_surrogates(decode, data, error)
+
+    return read
 
 
 def dumps_text(value: Any) -> str:
-    """Serialise to compact JSON text, as tool arguments and schemas travel inside other JSON."""
+    """Serialise to compact JSON text, for JSON within JSON such as tool arguments."""
     return dumps(value).decode()
