@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -10,16 +11,16 @@ from app.bedrock.credentials import CredentialsProvider, Identity
 from app.bedrock.endpoints import Endpoint, Service
 from app.bedrock.errors import error_of_reply
 from app.bedrock.retry import RetryPolicy
-from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer
+from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer, SigningTarget
 from app.bedrock.transport import NO_WAITS, Headers, HttpRequest, HttpResponse, Transport, Waits
 from app.errors import ConnectTimeout, GatewayError, IdentityRefused, UpstreamUnreachable
 from app.observability.observer import Attempt
 from app.process.deadline import Deadline
-from app.process.off_loop import off_loop
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 
 T = TypeVar("T")
 
-_MAX_REFUSAL_BYTES = 1024 * 1024
+_MAX_ERROR_BYTES = 1024 * 1024
 
 
 class BedrockRequest(Struct, frozen=True):
@@ -51,16 +52,9 @@ class AttemptListener(Protocol):
 
 
 class Reachability(Struct):
-    """Whether Bedrock could be reached, as last seen by any request. `problem` is empty when it could."""
+    """Why the last attempt of any request had no connection to Bedrock; empty where it had one."""
 
     problem: str = "not contacted yet"
-
-    def note(self, error: GatewayError | None) -> None:
-        """Take the outcome of an attempt: only a missing connection counts against it, not a slow or odd answer."""
-        if isinstance(error, UpstreamUnreachable | ConnectTimeout):
-            self.problem = error.message
-        else:
-            self.problem = ""
 
 
 class BedrockClient(Struct):
@@ -123,15 +117,17 @@ class BedrockClient(Struct):
         take: Callable[[HttpResponse], Awaitable[T]],
         waits: Waits,
     ) -> T:
-        listener.upstream_request_id = ""  # of an answer before
-        identity = await self.credentials.get()
+        listener.upstream_request_id = ""
+        identity = self.credentials.identity or await self.credentials.get()
+        prepare = partial(self._prepare, request, identity, trace, waits)
+        size = len(request.body)
         try:
-            prepared = await off_loop(len(request.body), lambda: self._prepare(request, identity, trace, waits))
+            prepared = prepare() if size <= MAX_LOOP_BYTES else await off_loop(size, prepare)
             response = await self.transport.open(prepared)
             request_id = listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
             try:
                 if response.status >= 300:
-                    raise error_of_reply(response.status, response.headers, await _read_refusal(response))
+                    raise error_of_reply(response.status, response.headers, await _read_error_body(response))
                 taken = await take(response)
             except BaseException as error:
                 response.close()
@@ -141,38 +137,40 @@ class BedrockClient(Struct):
         except IdentityRefused:
             await self.credentials.renew(identity)
             raise
-        except GatewayError as error:
-            self._note(request, error)
+        except (UpstreamUnreachable, ConnectTimeout) as error:
+            self._note_reachability(request.service, error.message)
             raise
-        self._note(request, None)
+        except GatewayError:
+            self._note_reachability(request.service, "")
+            raise
+        self._note_reachability(request.service, "")
         return taken
 
-    def _note(self, request: BedrockRequest, error: GatewayError | None) -> None:
-        """Only the runtime counts: the control plane may lie behind another way, and calls do not need it."""
-        if request.service == "bedrock-runtime":
-            self.reachability.note(error)
+    def _note_reachability(self, service: Service, problem: str) -> None:
+        """Only the runtime counts: requests do not need the control plane, whose network path may differ."""
+        if service == "bedrock-runtime":
+            self.reachability.problem = problem
 
     def _prepare(self, request: BedrockRequest, identity: Identity, trace: Headers, waits: Waits) -> HttpRequest:
         endpoint = self.endpoints[request.service]
         path = endpoint.path + request.path
-        headers = self.signer.sign(
-            identity,
+        target = SigningTarget(
             request.method,
             endpoint.host,
             path,
             request.query,
-            [*request.headers],
-            request.body,
+            request.headers,
             MANTLE if request.service == MANTLE else SIGNING_NAME,
         )
-        headers += trace  # what stands between here and Bedrock may change these: they are not signed
-        query = f"?{request.query}" if request.query else ""
-        return HttpRequest(request.method, f"{endpoint.origin}{path}{query}", headers, request.body, waits)
+        headers = self.signer.sign(identity, target, request.body)
+        headers += trace  # not signed: proxies on the way may change them
+        url = f"{endpoint.origin}{path}?{request.query}" if request.query else endpoint.origin + path
+        return HttpRequest(request.method, url, headers, request.body, waits)
 
 
-async def _read_refusal(response: HttpResponse) -> bytes:
+async def _read_error_body(response: HttpResponse) -> bytes:
     """The body of a refusal; where it breaks off, or is too large, its status still says enough."""
     try:
-        return await response.read(_MAX_REFUSAL_BYTES)
+        return await response.read(_MAX_ERROR_BYTES)
     except GatewayError:
         return b""

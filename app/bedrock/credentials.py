@@ -83,6 +83,7 @@ class CredentialsProvider:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
         self._known: Known | None = None
+        self.identity: Identity | None = None
         self._renew_at = 0.0
         self._resolving = asyncio.Lock()
         self._tried = asyncio.Event()
@@ -160,7 +161,8 @@ class CredentialsProvider:
             _log.warning(self.problem)
         elif known != self._known:
             left = max(known.ends_at - time.time(), 0.0)
-            self._known, self._renew_at = known, known.ends_at - min(_AHEAD_SECONDS, left * _AHEAD_SHARE)
+            self._known, self.identity = known, known.identity
+            self._renew_at = known.ends_at - min(_AHEAD_SECONDS, left * _AHEAD_SHARE)
         self._tried.set()
 
 

@@ -1,6 +1,7 @@
 """Where Bedrock answers: a base URL for the runtime and one for the control plane."""
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from app.config.settings import Settings, SettingsError
 Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle"]
 
 
-class UpstreamLocation(Struct, frozen=True):
+class UpstreamLocation(Struct, frozen=True, dict=True):
     """A region and an account; what is empty is the gateway's own.
 
     role: the ARN of a role in another account, which is assumed. endpoint_url: base URL of its runtime, if not AWS's.
@@ -22,9 +23,9 @@ class UpstreamLocation(Struct, frozen=True):
     role: str = ""
     endpoint_url: str = ""
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """How the log tells of it: region, account and URL, as far as they are not the gateway's own."""
+        """Its name in the log: region, account and URL, as far as they are not the gateway's own."""
         account = self.role.split(":")[4] if self.role else ""
         return " ".join(part for part in (self.region, account, self.endpoint_url) if part)
 

@@ -1,4 +1,4 @@
-"""Work that would hold everybody up is done aside."""
+"""Runs heavy work in a thread, so that the event loop goes on."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,12 +7,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# what takes less than a few tens of milliseconds, whatever is in it, and more than a thread costs
-_HEAVY_BYTES = 64 * 1024
-# one thread: several would only take turns with each other, and the event loop would have to wait for all of them
-_aside = ThreadPoolExecutor(1, "aside")
+# work on fewer bytes takes less than a few tens of milliseconds, whatever they hold; a thread would cost more
+MAX_LOOP_BYTES = 64 * 1024
+# one thread: several would share the interpreter's lock, and the event loop would wait for all of them
+_executor = ThreadPoolExecutor(1, "off-loop")
 
 
 async def off_loop(size: int, work: Callable[[], T]) -> T:
-    """What `work` makes of so many bytes: in a thread where they are many, so that the event loop goes on."""
-    return await asyncio.get_running_loop().run_in_executor(_aside, work) if size > _HEAVY_BYTES else work()
+    """Run `work` on `size` bytes: in the thread where they exceed MAX_LOOP_BYTES, else at once.
+
+    On the request path, call small work directly: `work() if size <= MAX_LOOP_BYTES else await off_loop(size, work)`.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_executor, work) if size > MAX_LOOP_BYTES else work()
