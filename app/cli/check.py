@@ -16,10 +16,10 @@ from app.converse.request import ConverseRequest
 from app.errors import GatewayError
 from app.execution.embeddings import embed
 from app.execution.request_context import RequestContext
-from app.governance.identity.authenticator import RequestHead
 from app.governance.identity.caller import ANONYMOUS
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
+from app.server.request_head import RequestHead
 from app.server.worker_context import WorkerContext
 from app.wire import json
 
@@ -141,7 +141,7 @@ async def _embed(gateway: Gateway, model: str) -> str:
 
 def _context() -> RequestContext:
     record = RequestRecord(request_id="check", method="POST")
-    return RequestContext(RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(_STEP_SECONDS), record)
+    return RequestContext(RequestHead("POST", "/", "", {}), {}, b"", ANONYMOUS, Deadline.after(_STEP_SECONDS), record)
 
 
 def _report(out: TextIO, name: str, started: float, succeeded: bool, words: str) -> None:

@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from app.errors import BodyTooLarge
 from app.governance.admission import HeldBody
-from app.governance.identity.authenticator import RequestHead
 from app.governance.identity.caller import Caller
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
+from app.server.request_head import RequestHead
 
 
 class RequestContext(Struct):

@@ -21,13 +21,13 @@ from app.converse.reply import Reply
 from app.execution.executor import Pipeline
 from app.execution.operations.operation import Operation, take_forwarded, take_forwarded_stream
 from app.execution.request_context import RequestContext
-from app.governance.identity.authenticator import RequestHead
 from app.governance.identity.caller import ANONYMOUS
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
 from app.routing.circuit_breakers import Breakers
 from app.routing.failover import Failover
 from app.routing.planner import Choice, Planner, Route, Target
+from app.server.request_head import RequestHead
 from app.wire import json
 from tests.bedrock.test_stream_decoding import DECODED, STREAM, event_frame
 from tests.stream_helpers import pieces_of
@@ -119,7 +119,7 @@ async def stream_over(transport: Memory, made: RequestContext) -> AsyncGenerator
 
 def context() -> RequestContext:
     return RequestContext(
-        RequestHead("POST", "/", "", ()), {}, b"", ANONYMOUS, Deadline.after(5), RequestRecord("r", "POST")
+        RequestHead("POST", "/", "", {}), {}, b"", ANONYMOUS, Deadline.after(5), RequestRecord("r", "POST")
     )
 
 

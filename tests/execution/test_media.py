@@ -15,10 +15,10 @@ from app.execution import media
 from app.execution.media import Media, MediaFetcher, NotPublic, PublicNames, Room, is_public, public_transport
 from app.execution.request_context import RequestContext
 from app.governance.admission import Bodies, HeldBody
-from app.governance.identity.authenticator import RequestHead
 from app.governance.identity.caller import Caller
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
+from app.server.request_head import RequestHead
 from tests.bedrock.http1.servers import saying, serve
 
 pytestmark = pytest.mark.loopback
@@ -28,7 +28,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n" 
 
 
 def context(held: HeldBody | None = None, caller: str = "c") -> RequestContext:
-    head = RequestHead("POST", "/", "", ())
+    head = RequestHead("POST", "/", "", {})
     return RequestContext(head, {}, b"", Caller(caller), Deadline.after(9), RequestRecord("r", "POST"), held)
 
 

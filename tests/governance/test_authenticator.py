@@ -9,8 +9,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from app.errors import AuthenticationFailed, SignatureRefused
-from app.governance.identity.authenticator import Authenticator, RequestHead, SignedClaim
+from app.governance.identity.authenticator import Authenticator, SignedClaim
 from app.governance.identity.caller import ANONYMOUS, Caller
+from app.server.request_head import RequestHead
 
 KEYS = {"team": "s3cret", "other": "an0ther"}
 NOW = datetime.datetime(2026, 11, 24, 12, 0, 0, tzinfo=datetime.UTC)
@@ -18,8 +19,7 @@ PATH = "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profil
 
 
 def head(**headers: str) -> RequestHead:
-    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return RequestHead("POST", PATH, "", named)
+    return RequestHead("POST", PATH, "", {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def authenticator(skew: float = 0) -> Authenticator:
@@ -81,7 +81,7 @@ def signed(
 
     with mock.patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
         SigV4Auth(Credentials(name, secret), "bedrock", "eu-central-1").add_auth(request)
-    return RequestHead("POST", PATH, query, tuple((key.lower(), value) for key, value in request.headers.items()))
+    return RequestHead("POST", PATH, query, {key.lower(): value for key, value in request.headers.items()})
 
 
 def claim(request: RequestHead, skew: float = 0) -> SignedClaim:
@@ -120,12 +120,8 @@ def test_a_payload_hash_must_be_that_of_the_body() -> None:
 
 
 def replaced(request: RequestHead, name: str, change: Any) -> RequestHead:
-    return RequestHead(
-        request.method,
-        request.path,
-        request.query,
-        tuple((key, change(value)) if key == name else (key, value) for key, value in request.headers),
-    )
+    headers = {**request.headers, name: change(request.headers[name])}
+    return RequestHead(request.method, request.path, request.query, headers)
 
 
 @pytest.mark.parametrize(

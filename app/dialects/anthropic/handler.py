@@ -167,9 +167,9 @@ def _budget(document: dict[str, Any]) -> int:
 
 def _native_call(pipeline: Pipeline, context: RequestContext, document: dict[str, Any]) -> NativeCall:
     betas = _betas(context, pipeline.betas)
-    return NativeCall(name_of(document), document, context.head.header("anthropic-version"), betas)
+    return NativeCall(name_of(document), document, context.head.headers.get("anthropic-version", ""), betas)
 
 
 def _betas(context: RequestContext, passed: frozenset[str]) -> list[str]:
-    asked = [beta.strip() for beta in context.head.header("anthropic-beta").split(",")]
+    asked = [beta.strip() for beta in context.head.headers.get("anthropic-beta", "").split(",")]
     return [beta for beta in asked if beta and (beta not in OBSOLETE_BETAS or beta in passed)]

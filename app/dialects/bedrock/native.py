@@ -86,10 +86,10 @@ def _renamed(path: str, model: ModelId) -> str:
     return "/".join(("", root, model.quoted, *rest))
 
 
-def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+def _forwarded_headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
     """The headers of the caller that Bedrock must see; its credentials and connection are ours alone."""
     forwarded = tuple(
-        (name, value) for name, value in headers if name in _REQUEST_HEADERS or name.startswith(_REQUEST_PREFIX)
+        (name, value) for name, value in headers.items() if name in _REQUEST_HEADERS or name.startswith(_REQUEST_PREFIX)
     )
     for name, value in forwarded:
         if not value.isascii():
@@ -100,7 +100,7 @@ def _forwarded_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str,
 def _tier_wanted(operation: Operation, context: RequestContext) -> str:
     """What a call is to be paid by where its answer does not tell."""
     if operation.surface != "converse":
-        return tier_of_headers(context.head.headers)
+        return tier_of_headers(tuple(context.head.headers.items()))
     if b'"serviceTier"' in context.body or b'"performanceConfig"' in context.body:
         with contextlib.suppress(json.JsonError):
             return tier_of(json.loads(context.body))

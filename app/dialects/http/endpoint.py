@@ -18,7 +18,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from app.dialects.http.request_body import CallerGone, head_of, read_body
+from app.dialects.http.request_body import CallerGone, read_body
 from app.dialects.http.response_sender import DisconnectGuard, Sender
 from app.dialects.http.responses import Answer, ErrorRenderer
 from app.errors import (
@@ -32,12 +32,13 @@ from app.errors import (
 )
 from app.execution.request_context import RequestContext
 from app.governance.admission import Admission, Bodies, HeldBody
-from app.governance.identity.authenticator import Authenticator, RequestHead, SignedClaim
+from app.governance.identity.authenticator import Authenticator, SignedClaim
 from app.governance.identity.caller import Caller
 from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline
 from app.process.off_loop import off_loop
 from app.server.asgi_extensions import ABORT, ARRIVED, CUT, WRITE
+from app.server.request_head import RequestHead, head_of
 
 _log = logging.getLogger(__name__)
 
@@ -199,7 +200,7 @@ class EndpointHandler(Struct, frozen=True):
     async def _handle(self, scope: Scope, receive: Receive, sender: Sender, deadline: Deadline) -> None:
         head, ingress_limits, record = head_of(scope), self.ingress_limits, sender.record
         claim = ingress_limits.authenticator.authenticate(head)
-        if wanted := head.header(TIMEOUT):
+        if wanted := head.headers.get(TIMEOUT):
             deadline.shorten(_seconds(wanted), TIMEOUT)
         is_proven = not isinstance(claim, SignedClaim)
         held = HeldBody(ingress_limits.bodies if is_proven else ingress_limits.unverified_bodies, claim.name)

@@ -1,27 +1,20 @@
-"""Requests on their way in: the head, and the body, whose size and pace are enforced while it is read."""
+"""Reads request bodies, and limits their size and pace."""
 
 import asyncio
 import math
 from collections.abc import Callable
 from io import BytesIO
 
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
 from app.errors import BodyTooLarge, CallerTooSlow, InvalidRequest
 from app.governance.admission import HeldBody
-from app.governance.identity.authenticator import RequestHead
 from app.process.memory import buffer_for, contents_of
+from app.server.request_head import RequestHead
 
 
 class CallerGone(Exception):
     """The caller closed the connection."""
-
-
-def head_of(scope: Scope) -> RequestHead:
-    """The head of a request, from its ASGI scope."""
-    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-    return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
 
 
 async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_seconds: float, held: HeldBody) -> bytes:
@@ -37,9 +30,9 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_sec
         BodyTooLarge, CallerTooSlow, InvalidRequest: it is too large, too slow or compressed. GatewayBusy: there are
             too many bodies already. CallerGone.
     """
-    if head.header("content-encoding").lower() not in ("", "identity"):
+    if head.headers.get("content-encoding", "").lower() not in ("", "identity"):
         raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
-    said = head.header("content-length")
+    said = head.headers.get("content-length", "")
     length = int(said) if said.isdigit() else 0
     if length > limit:
         raise _too_large(limit)

@@ -17,10 +17,10 @@ from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS, ModelList, ModelOut
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.execution.request_context import RequestContext
-from app.governance.identity.authenticator import RequestHead
 from app.models.catalog import CatalogEntry
 from app.models.ids import parse_model_id
 from app.routing.planner import DEFAULT_ALIAS, Planner
+from app.server.request_head import RequestHead
 from app.wire import json
 
 DIALECT = "models"
@@ -118,7 +118,7 @@ def _headers(context: RequestContext) -> Headers:
 
 
 def _is_anthropic(head: RequestHead) -> bool:
-    return bool(head.header("anthropic-version"))
+    return bool(head.headers.get("anthropic-version"))
 
 
 def _renderer(head: RequestHead) -> Any:

@@ -1,7 +1,7 @@
-"""Proof of who calls: a bearer key, an `x-api-key`, or a SigV4 signature made with the key as secret.
+"""Authenticates callers: a bearer key, an `x-api-key`, or a SigV4 signature made with the key as secret.
 
 boto3 refuses bearer keys over plain http, so a key is also a pair for signing: access key id = its name, secret access
-key = its secret (contracts 0.2 and 4.2). A signature always covers the body, and is good for five minutes.
+key = its secret (contracts 0.2 and 4.2). A signature must cover the body and is valid for five minutes.
 """
 
 import hashlib
@@ -10,11 +10,13 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.errors import AuthenticationFailed, SignatureRefused
 from app.governance.identity.caller import ANONYMOUS, Caller
+from app.server.request_head import RequestHead
 from app.wire import sigv4
 
 _MAX_SIGNED = 128
@@ -26,37 +28,18 @@ _AUTHORIZATION = re.compile(
 )
 
 
-class RequestHead(Struct):
-    """The head of a request: `path` and `query` as they travelled, header names in lower case."""
-
-    method: str
-    path: str
-    query: str
-    headers: tuple[tuple[str, str], ...]
-    _values: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        values = self._values
-        for name, value in self.headers:
-            values[name] = f"{values[name]},{value}" if name in values else value
-
-    def header(self, name: str) -> str:
-        """The values of a header, joined by commas; empty if there is none."""
-        return self._values.get(name, "")
-
-
 class SignedClaim(Struct, frozen=True):
-    """A claim that only the body can prove. name: the caller that it would prove."""
+    """A SigV4 signature that is checked once the body has been read. name: the caller that it claims."""
 
     name: str
     verify: Callable[[bytes], Caller]
 
 
 class Authenticator:
-    """Knows the keys.
+    """Finds the caller of a request by its credentials.
 
     Args:
-        keys: secrets by name. disabled: everybody passes, whatever they bring.
+        keys: secrets by name. disabled: accept every request, whatever its credentials.
         clock: seconds since the epoch.
     """
 
@@ -64,43 +47,43 @@ class Authenticator:
         self._keys = dict(keys)
         self._disabled = disabled
         self._clock = clock
-        # A digest under a key that dies with the process: looking it up tells nobody how much of a guess was right.
-        self._blind = secrets.token_bytes(32)
-        self._names = {self._digest(secret): name for name, secret in keys.items()}
+        # keys are looked up by a keyed digest, so that the time of a lookup reveals nothing about a guess
+        self._digest = partial(hashlib.blake2s, key=secrets.token_bytes(32))
+        self._callers = {self._digest(secret.encode()).digest(): Caller(name) for name, secret in keys.items()}
 
     def authenticate(self, head: RequestHead) -> Caller | SignedClaim:
-        """Who calls, or a claim to verify once the body has been read.
+        """Return the caller, or a claim to verify once the body has been read.
 
         Raises:
             AuthenticationFailed: no key, an unknown one, or two different ones.
-            SignatureRefused: a signature that is malformed or out of time.
+            SignatureRefused: a signature that is malformed, or out of time.
         """
         if self._disabled:
             return ANONYMOUS
-        authorization = head.header("authorization")
+        authorization = head.headers.get("authorization", "")
         if authorization.startswith(sigv4.ALGORITHM):
             return self._read_claim(head, authorization)
-        offered = {key for key in (_bearer(authorization), head.header("x-api-key").strip()) if key}
-        if not offered:
+        scheme, _, rest = authorization.partition(" ")
+        bearer = rest.strip() if scheme.lower() == "bearer" else ""
+        api_key = head.headers.get("x-api-key", "").strip()
+        secret = bearer or api_key
+        if not secret:
             raise AuthenticationFailed(
                 "no API key: send it as 'Authorization: Bearer <key>', as 'x-api-key: <key>', or sign with SigV4"
             )
-        if len(offered) > 1:
+        if api_key and api_key != secret:
             raise AuthenticationFailed("two different API keys: 'Authorization' and 'x-api-key' disagree")
-        name = self._names.get(self._digest(offered.pop()))
-        if name is None:
+        caller = self._callers.get(self._digest(secret.encode("utf-8", "surrogateescape")).digest())
+        if caller is None:
             raise AuthenticationFailed("incorrect API key")
-        return Caller(name)
-
-    def _digest(self, secret: str) -> bytes:
-        return hashlib.blake2s(secret.encode("utf-8", "surrogateescape"), key=self._blind).digest()
+        return caller
 
     def _read_claim(self, head: RequestHead, authorization: str) -> SignedClaim:
         match = _AUTHORIZATION.match(authorization)
         if match is None:
             raise SignatureRefused("the Authorization header is not a SigV4 signature")
         name, date, region, service, signed_names, signature = match.groups()
-        timestamp = head.header("x-amz-date")
+        timestamp = head.headers.get("x-amz-date", "")
         names = signed_names.split(";")
         if len(names) > _MAX_SIGNED:
             raise SignatureRefused("the signature covers too many headers")
@@ -113,9 +96,9 @@ class Authenticator:
 
         def verify(body: bytes) -> Caller:
             payload_hash = sigv4.sha256_hex(body)
-            if head.header("x-amz-content-sha256") not in ("", payload_hash):
+            if head.headers.get("x-amz-content-sha256") not in (None, "", payload_hash):
                 raise SignatureRefused("x-amz-content-sha256 is not the hash of the body")
-            headers = [(key, head.header(key)) for key in names]
+            headers = [(key, head.headers.get(key, "")) for key in names]
             canonical, _ = sigv4.canonical_request(head.method, head.path, head.query, headers, payload_hash)
             key = sigv4.signing_key(secret, date, region, service)
             scope = f"{date}/{region}/{service}/aws4_request"
@@ -139,8 +122,3 @@ class Authenticator:
             raise SignatureRefused(
                 f"signature expired: {timestamp} is more than 5 minutes away from this gateway's clock"
             )
-
-
-def _bearer(authorization: str) -> str:
-    scheme, _, key = authorization.partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""

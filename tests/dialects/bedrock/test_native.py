@@ -12,7 +12,7 @@ from app.dialects.bedrock.operations import OPERATIONS
 from app.dialects.http.responses import StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound, PermissionRefused, UpstreamTimeout
 from app.execution.operations.operation import Forwarded
-from app.governance.identity.authenticator import RequestHead
+from app.server.request_head import RequestHead
 from app.wire import json
 from app.wire.eventstream import FrameDecoder
 from tests.bedrock.test_stream_decoding import STREAM, chunk, event_frame
@@ -23,10 +23,10 @@ BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
 
 def test_only_what_bedrock_must_see_is_forwarded() -> None:
-    headers = (("accept", "a"), ("authorization", "b"), ("x-amzn-bedrock-trace", "c"), ("cookie", "d"))
+    headers = {"accept": "a", "authorization": "b", "x-amzn-bedrock-trace": "c", "cookie": "d"}
     assert _forwarded_headers(headers) == (("accept", "a"), ("x-amzn-bedrock-trace", "c"))
     with pytest.raises(InvalidRequest, match="ASCII"):
-        _forwarded_headers((("x-amzn-bedrock-request-metadata", "\u00e9"),))
+        _forwarded_headers({"x-amzn-bedrock-request-metadata": "\u00e9"})
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"usage":5}'])
@@ -78,7 +78,7 @@ async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_as
     answer.headers = told  # type: ignore[assignment]
     made = context()
     head = RequestHead(
-        "POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", (("x-amzn-bedrock-service-tier", "flex"),)
+        "POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", {"x-amzn-bedrock-service-tier": "flex"}
     )
     made = replace(made, head=head, params={"modelId": "a.b"})
     forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(answer)), made)
@@ -105,7 +105,7 @@ async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
         answer = json.dumps({**REPLY, **told})
     else:
         answer = STREAM + event_frame("metadata", {"usage": REPLY["usage"], **told})
-    head = RequestHead("POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", ())
+    head = RequestHead("POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", {})
     made = replace(context(), head=head, params={"modelId": "a.b"}, body=asked)
     forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(Response(200, [answer]))), made)
     if isinstance(forwarded, StreamingResponse):
@@ -115,7 +115,7 @@ async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
 
 async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewhere() -> None:
     refused = Response(403, [b'{"message":"this guardrail is not yours"}'])
-    head = RequestHead("POST", "/model/a.b/converse", "", ())
+    head = RequestHead("POST", "/model/a.b/converse", "", {})
     made = replace(context(), head=head, params={"modelId": "a.b"})
     pipeline = await pipeline_over(Memory(refused, refused))
     with pytest.raises(PermissionRefused):
@@ -136,7 +136,7 @@ async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewh
     ],
 )
 async def test_a_path_that_leads_elsewhere_is_refused(path: str, refusal: type[GatewayError]) -> None:
-    made = replace(context(), head=RequestHead("POST", path, "", ()), params={"modelId": "a.b"})
+    made = replace(context(), head=RequestHead("POST", path, "", {}), params={"modelId": "a.b"})
     with pytest.raises(refusal):
         await forward(BY_NAME["Converse"], await pipeline_over(Memory()), made)
 
