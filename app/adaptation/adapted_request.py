@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from app.adaptation.response_mapping import ResponseMapping
 from app.adaptation.schemas import Inliner
-from app.converse.call import Intent, ModelCall
+from app.converse.call import Intent
 from app.converse.content import ContentBlock
 from app.converse.request import ConverseRequest
 from app.models.capabilities import Capabilities
@@ -36,13 +36,6 @@ class AdaptedRequest(Struct):
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     grammars: list[Any] = field(default_factory=list)
     inliner: Inliner = field(default_factory=Inliner)
-
-    @classmethod
-    def of(cls, call: ModelCall, capabilities: Capabilities) -> "AdaptedRequest":
-        """The untouched draft of a call."""
-        body = call.converse.copy()
-        body.setdefault("messages", [])
-        return cls(body, call.intent, capabilities, names=call.names)
 
     def adjust(self, what: str) -> None:
         """Name a repair, once."""

@@ -10,11 +10,9 @@ think (CLIProxyAPI#4070); `xhigh` begins with Opus 4.7 (arc-kit#577).
 
 from typing import Any
 
-from app.adaptation.adapted_request import AdaptedRequest, Role
+from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.tool_loops import beginning_of_loop
 from app.adaptation.tools import unforce
-from app.converse.content import ContentBlock
-from app.converse.request import Message
 from app.models.capabilities import Capabilities
 
 _MIN_BUDGET = 1024
@@ -22,28 +20,6 @@ _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh"
 _THREE_STEPS = {"minimal": "low", "xhigh": "high", "max": "high"}
 _FOUR_STEPS = {"minimal": "low", "xhigh": "high"}
 _FIVE_STEPS = {"minimal": "low"}
-
-
-def adapt_reasoning_history(adapted: AdaptedRequest) -> None:
-    """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none."""
-    messages: list[Message] = []
-    for message in adapted.body["messages"]:
-        kept = [block for block in message["content"] if _is_welcome(block, message["role"], adapted)]
-        if adapted.capabilities.prefill == "refused" and all("reasoningContent" in block for block in kept):
-            kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
-        if len(kept) < len(message["content"]):
-            adapted.adjust("reasoning")
-        messages.append({**message, "content": kept})
-    adapted.body["messages"] = messages
-
-
-def _is_welcome(block: ContentBlock, role: Role, adapted: AdaptedRequest) -> bool:
-    reasoning = block.get("reasoningContent")
-    if reasoning is None:
-        return True
-    is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
-    # "User messages cannot contain reasoning content"
-    return role == "assistant" and adapted.capabilities.reasoning_history == "signed" and is_whole
 
 
 def adapt_reasoning(adapted: AdaptedRequest) -> None:
@@ -159,6 +135,7 @@ def _is_tool_forced(adapted: AdaptedRequest) -> bool:
 def _leave_out(adapted: AdaptedRequest, **members: str) -> None:
     """Leave members of inferenceConfig out, and name them as callers call them."""
     config: Any = adapted.body.get("inferenceConfig", {})
-    for member in members.keys() & config.keys():
-        adapted.adjust(members[member])
+    for member, name in members.items():
+        if member in config:
+            adapted.adjust(name)
     adapted.body["inferenceConfig"] = {name: value for name, value in config.items() if name not in members}  # type: ignore[typeddict-item]

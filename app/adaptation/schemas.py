@@ -5,6 +5,8 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
+from msgspec import Struct
+
 from app.wire import json
 from app.wire.documents import listed, text_in
 
@@ -68,14 +70,13 @@ def plain(reference: str) -> str:
     )
 
 
-class Inliner:
+class Inliner(Struct):
     """Gives schemas of objects that hold nothing at their top but members, and what they refer to in its place.
 
     A definition that holds itself is of anything, and so are all that would be too much for one call together.
     """
 
-    def __init__(self) -> None:
-        self._room = _MAX_INLINED
+    room: int = _MAX_INLINED
 
     def bare(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The schema by itself."""
@@ -101,8 +102,8 @@ class Inliner:
         if reference not in definitions:
             return rest
         del rest["$ref"]
-        self._room -= sizes[reference]
-        if reference in within or self._room < 0:
+        self.room -= sizes[reference]
+        if reference in within or self.room < 0:
             return rest
         return _both(self._inlined(definitions[reference], definitions, sizes, within | {reference}), rest)
 

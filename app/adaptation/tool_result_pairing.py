@@ -8,22 +8,26 @@ from collections import deque
 from itertools import accumulate
 
 from app.adaptation.adapted_request import AdaptedRequest, Role
+from app.adaptation.turn_alternation import alternate_turns
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 
 
-def bring_together(turns: list[Message], adapted: AdaptedRequest) -> list[Message]:
-    """The turns, in which each turn of calls stands right before what they gave, and what stood between before it.
+def pair_tool_results(adapted: AdaptedRequest) -> None:
+    """Move each turn of calls directly before its results, after what stood between.
 
-    Args:
-        turns: no two neighbours of one role, each of the system between the user's and the assistant's. That these
-            still are where they may stand is for the caller to see to.
+    Turns alternate already. They are made to alternate again after a move.
     """
+    turns = adapted.body["messages"]
     callers = _callers(turns)
     moved = _moved(turns, callers)
-    if not moved:
-        return turns
-    adapted.adjust("tool_results")
+    if moved:
+        adapted.adjust("tool_results")
+        adapted.body["messages"] = _paired(turns, callers, moved)
+        alternate_turns(adapted)
+
+
+def _paired(turns: list[Message], callers: dict[tuple[int, int], int], moved: dict[int, int]) -> list[Message]:
     together: list[Message] = []
     calling: dict[int, list[ContentBlock]] = {index: [] for index in moved.values()}
     given: dict[int, list[ContentBlock]] = {index: [] for index in moved.values()}

@@ -17,15 +17,14 @@ from app.converse.request import Message
 _MEDIA = ("image", "document", "video")
 
 
-def part(turns: list[Message], adapted: AdaptedRequest) -> list[Message]:
-    """The turns, with a turn of one `.` between what this model takes only apart, and media beside their result.
+def split_turns(adapted: AdaptedRequest) -> None:
+    """Put a turn of one `.` between blocks that this model does not take in one turn, and media beside their result.
 
-    Args:
-        turns: results first in theirs.
+    Tool results are the first blocks of their turn.
     """
     parted: list[Message] = []
     numbers = count(1)
-    for turn in turns:
+    for turn in adapted.body["messages"]:
         kinds = {kind for block in turn["content"] for kind in block}
         content = turn["content"]
         if "toolResult" in kinds:
@@ -45,7 +44,7 @@ def part(turns: list[Message], adapted: AdaptedRequest) -> list[Message]:
                 {"role": other, "content": [{"text": PLACEHOLDER}]},
                 {"role": turn["role"], "content": second},
             ]
-    return parted
+    adapted.body["messages"] = parted
 
 
 def _split(

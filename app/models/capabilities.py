@@ -6,11 +6,11 @@ Claude, which refuses them. Every unusual value stands in `families/` with its e
 """
 
 import sys
-from collections.abc import Mapping
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
+from app.models.capability_groups import NativeSurfaces, Surface
 from app.models.families import FAMILIES
 from app.models.ids import ModelId
 from app.process.bounded_cache import bounded_cache
@@ -22,10 +22,9 @@ ReasoningHistory = Literal["signed", "none"]
 Structured = Literal["native", "tool", "prompt"]
 Embedding = Literal["", "inputText", "texts", "singleEmbeddingParams"]
 TopK = Literal["none", "field", "nested"]
-Surface = Literal["invoke", "openai", "mantle"]
 
 
-class Capabilities(Struct, frozen=True):
+class Capabilities(Struct, frozen=True, cache_hash=True):
     """Capability facts of one model.
 
     family: a name for people to read; nothing compares it.
@@ -100,7 +99,7 @@ class Capabilities(Struct, frozen=True):
     thinking_tokens: str = ""
     reasoning_history: ReasoningHistory = "signed"
     structured: Structured = "tool"
-    native: Mapping[str, Surface] = field(default_factory=dict)
+    native: NativeSurfaces = NativeSurfaces()
     mantle_path: str = "/openai/v1"
     mantle_drops: str = ""
     encrypted_reasoning: bool = False
@@ -123,3 +122,6 @@ def _capabilities_of_base(base: str) -> Capabilities:
         if row.pattern.match(base):
             return Capabilities(family=row.family, **row.values)
     return Capabilities()
+
+
+__all__ = ["Capabilities", "NativeSurfaces", "Surface", "capabilities_of"]

@@ -59,14 +59,13 @@ class Target(Struct, frozen=True):
 
         Only InvokeModel knows ARNs that hide their model (AWS user guide, Responses API, 2026-11).
         """
-        surface = self.capabilities.native.get(body_format, "")
+        surface = getattr(self.capabilities.native, body_format, "")
         return surface if surface == "invoke" or not self.model.is_opaque else ""
 
     @property
     def on_mantle(self) -> str:
         """The formats in which mantle has the model, in words; Converse need not have it. Empty if there are none."""
-        formats = (body_format for body_format, surface in self.capabilities.native.items() if surface == "mantle")
-        return ", ".join(sorted(formats)).replace("_", " ")
+        return ", ".join(sorted(self.capabilities.native.formats("mantle"))).replace("_", " ")
 
 
 class Choice(Struct, frozen=True):

@@ -13,6 +13,7 @@ from app.converse.call import ModelCall
 from app.errors import InvalidRequest
 from app.models.capabilities import Capabilities
 from app.models.families import FAMILIES
+from tests.adaptation.selection import assert_selection_equals_all_passes
 
 SHAPE = Session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
 CAPABILITIES = [Capabilities(), *(Capabilities(family=row.family, **row.values) for row in FAMILIES)]
@@ -39,6 +40,7 @@ def _assert_adapted(call: ModelCall, again: ModelCall, capabilities: Capabilitie
     first = adapt(call, capabilities)
     second = adapt(call, capabilities)
     assert first.body == second.body, capabilities.family
+    assert_selection_equals_all_passes(call, capabilities)
     assert call == again, capabilities.family
     report = ParamValidator().validate({**with_bytes(first.body), "modelId": "a.b"}, SHAPE)
     assert not report.has_errors(), f"{capabilities.family}: {report.generate_report()}"

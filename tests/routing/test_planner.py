@@ -2,7 +2,7 @@ import pytest
 
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.errors import InvalidRequest, ModelDiffers
-from app.models.capabilities import Capabilities, capabilities_of
+from app.models.capabilities import Capabilities, NativeSurfaces, capabilities_of
 from app.models.ids import parse_model_id
 from app.routing import planner as plan
 from app.routing.planner import Choice, Planner, Route
@@ -52,7 +52,7 @@ def test_the_model_behind_an_arn_gives_its_capabilities() -> None:
     planner.behind[arn] = parse_model_id("anthropic.claude-3-haiku-20240307-v1:0")
     target = planner.plan(arn)[0]
     assert (target.model.raw, target.known.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
-    assert target.capabilities.native == {"anthropic": "invoke"}
+    assert target.capabilities.native == NativeSurfaces(anthropic="invoke")
 
 
 def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytest.MonkeyPatch) -> None:

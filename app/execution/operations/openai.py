@@ -48,7 +48,7 @@ def ask_for_stream(
 
 
 def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, AdaptedBody, operations.Ask, str]:
-    surface, capabilities = target.capabilities.native[api], target.capabilities
+    surface, capabilities = getattr(target.capabilities.native, api), target.capabilities
     adapted = _ADAPTERS[api](call, surface, capabilities)
     # a model has no geography on mantle; and neither surface knows it by an ARN
     on_mantle = target.known.base.removesuffix(capabilities.mantle_drops)

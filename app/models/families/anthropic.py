@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.models.capability_groups import NativeSurfaces
 from app.models.families.row import row
 
 # every Claude since 3 takes Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
@@ -15,7 +16,7 @@ _COMMON: dict[str, Any] = {
     "top_level_unions": False,
     # pydantic-ai#6098, live: a document beside a result hides the result; PDF alone passed, which nobody promises
     "apart_from_results": frozenset({"document", "video"}),
-    "native": {"anthropic": "invoke"},
+    "native": NativeSurfaces(anthropic="invoke"),
     "top_k": "field",
     # contracts 5.4 (litellm, 2026-11): TokenUsage does not count thoughts, Claude's own usage does
     "thinking_tokens": "/usage/output_tokens_details",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.models.capability_groups import NativeSurfaces
 from app.models.families.row import row
 
 _UNSIGNED = {"reasoning_history": "none"}
@@ -55,7 +56,7 @@ ROWS = (
         r"openai\.gpt-(5\.6-cyber|daybreak)",
         "AWS user guide, models by endpoint (2026-11): on mantle only, Responses",
         **_COMMON,
-        native={"openai_responses": "mantle"},
+        native=NativeSurfaces(openai_responses="mantle"),
         encrypted_reasoning=True,
     ),
     row(
@@ -69,7 +70,7 @@ ROWS = (
         reasoning="nested",
         thinks_unasked="yes",
         structured="native",
-        native={"openai_responses": "openai"},
+        native=NativeSurfaces(openai_responses="openai"),
         encrypted_reasoning=True,
     ),
     row(
@@ -77,7 +78,7 @@ ROWS = (
         r"openai\.gpt-5",
         "recording bedrock_mantle reused_tool_call_ids_gpt_5_5; AWS user guide, card of GPT-5.5: Responses on mantle",
         **_COMMON,
-        native={"openai_responses": "mantle"},
+        native=NativeSurfaces(openai_responses="mantle"),
         encrypted_reasoning=True,
     ),
     row(
@@ -93,7 +94,7 @@ ROWS = (
         "recording bedrock_mantle gpt_oss_responses. Its Chat Completions, which hide its thoughts in the text and "
         "ignore schemas (litellm, 2026-11), are not used",
         **_GPT_OSS,
-        native={"openai_responses": "mantle"},
+        native=NativeSurfaces(openai_responses="mantle"),
         mantle_path="/v1",
         mantle_drops="-1:0",
     ),
@@ -104,28 +105,28 @@ ROWS = (
         "contracts 6: it refuses stop sequences",
         **_COMMON,
         max_stop_sequences=0,
-        native={"openai_responses": "openai"},
+        native=NativeSurfaces(openai_responses="openai"),
     ),
     row(
         "grok-4.3",
         r"xai\.grok-4\.3",
         "AWS user guide, models by API (2026-11): on mantle only, Chat Completions and Responses",
         **_COMMON,
-        native={"openai_responses": "mantle", "openai_chat": "mantle"},
+        native=NativeSurfaces(openai_responses="mantle", openai_chat="mantle"),
     ),
     row(
         "kimi-k3",
         r"moonshotai\.kimi-k3",
         "AWS user guide, card of Kimi K3 (2026-11): Converse, and Responses at the runtime, by profile ids",
         **_COMMON,
-        native={"openai_responses": "openai"},
+        native=NativeSurfaces(openai_responses="openai"),
     ),
     row(
         "gemma-4",
         r"google\.gemma-4",
         "AWS user guide, card of Gemma 4 (2026-11): on mantle only, Chat Completions and Responses",
         **_COMMON,
-        native={"openai_responses": "mantle", "openai_chat": "mantle"},
+        native=NativeSurfaces(openai_responses="mantle", openai_chat="mantle"),
     ),
     row(
         "qwen3",

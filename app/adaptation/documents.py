@@ -18,7 +18,7 @@ _MAX_NAME = 200
 _SUFFIX_ROOM = 8
 
 
-def adapt_media(adapted: AdaptedRequest) -> None:
+def adapt_documents(adapted: AdaptedRequest) -> None:
     """Repair the names of documents, and give a turn of documents its text."""
     names = Unused("{} ({})")
     messages: list[Message] = []

@@ -1,0 +1,99 @@
+"""What a call contains, as a set of flags: a pass of adaptation runs only if a call contains what it works on."""
+
+from collections.abc import Mapping, Sequence
+from enum import IntFlag, auto
+from typing import Any
+
+from app.converse.call import Intent
+from app.converse.request import ConverseRequest
+
+
+class Contents(IntFlag):
+    """Parts of a call that some model does not take as they are."""
+
+    ADJACENT_TURNS = auto()  # two turns of one role in a row
+    SYSTEM_TURNS = auto()
+    OTHER_START = auto()  # no turn, or the first is not the user's
+    PREFILL = auto()  # the last turn is the assistant's
+    BLANK_TEXT = auto()  # white space as a text, or an empty turn, system prompt or tool result
+    CACHE_POINTS = auto()
+    DOCUMENTS = auto()
+    REASONING = auto()  # of earlier turns
+    TOOLS = auto()
+    TOOL_CALLS = auto()
+    TOOL_RESULTS = auto()
+    OUTPUT_FORMAT = auto()
+    EFFORT = auto()
+    MODEL_FIELDS = auto()
+    MAX_TOKENS = auto()
+    SAMPLING = auto()  # parameters of inference other than the length
+    TOP_K = auto()
+
+
+# plain integers: one operation of an IntFlag costs as much as all of this module's for a short call
+_BLANK_TEXT, _CACHE_POINTS = Contents.BLANK_TEXT.value, Contents.CACHE_POINTS.value
+_BLOCKS = {
+    "cachePoint": _CACHE_POINTS,
+    "document": Contents.DOCUMENTS.value,
+    "reasoningContent": Contents.REASONING.value,
+    "toolUse": Contents.TOOL_CALLS.value,
+    "toolResult": Contents.TOOL_RESULTS.value,
+}
+_MEMBERS = {
+    "toolConfig": Contents.TOOLS.value,
+    "outputConfig": Contents.OUTPUT_FORMAT.value,
+    "additionalModelRequestFields": Contents.MODEL_FIELDS.value,
+}
+_MAX_TOKENS, _SAMPLING = Contents.MAX_TOKENS.value, Contents.SAMPLING.value
+
+
+def contents_of(body: ConverseRequest, intent: Intent) -> int:
+    """Return the `Contents` of a call."""
+    contents, before = _of_settings(body, intent), ""
+    for message in body.get("messages", ()):
+        role = message["role"]
+        if role == before:
+            contents |= Contents.ADJACENT_TURNS.value
+        if role == "system":
+            contents |= Contents.SYSTEM_TURNS.value
+        if not before and role != "user":
+            contents |= Contents.OTHER_START.value
+        contents |= _of_blocks(message["content"])
+        before = role
+    if not before:
+        contents |= Contents.OTHER_START.value
+    return contents | Contents.PREFILL.value if before == "assistant" else contents
+
+
+def _of_blocks(blocks: Sequence[Mapping[str, Any]]) -> int:
+    contents = 0 if blocks else _BLANK_TEXT
+    for block in blocks:
+        text = block.get("text")
+        if text is None:
+            for kind in block:
+                contents |= _BLOCKS.get(kind, 0)
+            if (result := block.get("toolResult")) is not None:
+                contents |= _of_blocks(result["content"])
+        elif not text or text.isspace():
+            contents |= _BLANK_TEXT
+    return contents
+
+
+def _of_settings(body: ConverseRequest, intent: Intent) -> int:
+    contents = 0
+    for member in body:
+        contents |= _MEMBERS.get(member, 0)
+    if (config := body.get("inferenceConfig")) is not None:
+        contents |= _MAX_TOKENS if "maxTokens" in config else 0
+        contents |= _SAMPLING if config.keys() != {"maxTokens"} else 0
+    if (system := body.get("system")) is not None:
+        contents |= _of_blocks(system)
+    if (tools := body.get("toolConfig")) is not None and any("cachePoint" in tool for tool in tools["tools"]):
+        contents |= _CACHE_POINTS
+    if intent.json_object:
+        contents |= Contents.OUTPUT_FORMAT.value
+    if intent.effort is not None:
+        contents |= Contents.EFFORT.value
+    if intent.top_k is not None:
+        contents |= Contents.TOP_K.value
+    return contents

@@ -1,0 +1,30 @@
+"""Reasoning of earlier turns is sent back only to models that take it.
+
+A thought without its signature is refused (strands#2704).
+"""
+
+from app.adaptation.adapted_request import AdaptedRequest, Role
+from app.converse.content import ContentBlock
+from app.converse.request import Message
+
+
+def adapt_reasoning_history(adapted: AdaptedRequest) -> None:
+    """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none."""
+    messages: list[Message] = []
+    for message in adapted.body["messages"]:
+        kept = [block for block in message["content"] if _is_welcome(block, message["role"], adapted)]
+        if adapted.capabilities.prefill == "refused" and all("reasoningContent" in block for block in kept):
+            kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
+        if len(kept) < len(message["content"]):
+            adapted.adjust("reasoning")
+        messages.append({**message, "content": kept})
+    adapted.body["messages"] = messages
+
+
+def _is_welcome(block: ContentBlock, role: Role, adapted: AdaptedRequest) -> bool:
+    reasoning = block.get("reasoningContent")
+    if reasoning is None:
+        return True
+    is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
+    # "User messages cannot contain reasoning content"
+    return role == "assistant" and adapted.capabilities.reasoning_history == "signed" and is_whole
