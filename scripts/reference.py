@@ -8,12 +8,13 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from app import errors
+from app.config import config_file
 from app.config.settings import Settings
 from app.dialects.anthropic import errors as anthropic_errors
 from app.dialects.bedrock import errors as bedrock_errors
@@ -26,8 +27,14 @@ from scripts.templates import load_template
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 MEASURED = {"fields": "tests.end_to_end.test_matrix", "faults": "tests.end_to_end.test_fault_matrix"}
 _TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "`true`, `false`", "Path": "path"}
-_BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
-_LENGTHS = {"min_length": "at least {} characters", "max_length": "at most {} characters"}
+_BOUNDS = {
+    "ge": "at least {}",
+    "gt": "above {}",
+    "le": "at most {}",
+    "lt": "below {}",
+    "min_length": "length at least {}",
+    "max_length": "length at most {}",
+}
 
 _SETTINGS = """\
 The gateway reads these environment variables once, at start. An empty variable counts as not set. If a value is wrong,
@@ -37,6 +44,13 @@ Bedrock.
 _STACK = """\
 `deploy.sh` reads the parameters of `service.yml` from the environment's file in `infra/environments`. An administrator
 gives those of `bootstrap.yml` once.
+"""
+_CONFIGURATION = """\
+`CONFIG_FILE` names a TOML file with these tables; `CONFIG_TOML` holds the same text. Every table is optional, and an
+unknown key is refused. The tables are explained under [configuration](../configuration.md), [routing](../routing.md)
+and [costs](../costs.md).
+
+`[aliases]` has one entry for each alias: a name of letters, digits, `.`, `_` and `-`, and the model that it stands for.
 """
 _ERRORS = """\
 Every failure is one of these classes of `app/errors.py`. An indented class is a special case of the one above it.
@@ -94,6 +108,18 @@ def stack() -> str:
     return text
 
 
+def configuration_file() -> str:
+    """Return the page of the configuration file's tables."""
+    text = header("Configuration file") + _CONFIGURATION
+    for title, model in _TABLES.items():
+        rows = (
+            (f"`{name}`", _type(field), _default(field), _constraints(field), field.description or "")
+            for name, field in model.model_fields.items()
+        )
+        text += f"\n## {title}\n\n" + table(("key", "type", "default", "bounds", "meaning"), rows)
+    return text
+
+
 def error_pages() -> str:
     """Return the page of the error tree, and of each dialect's words for it."""
     tree = list(_tree(GatewayError, 0))
@@ -118,10 +144,26 @@ def error_pages() -> str:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"settings": settings, "stack-parameters": stack, "errors": error_pages}
+PAGES: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "configuration-file": configuration_file,
+    "stack-parameters": stack,
+    "errors": error_pages,
+}
+_TABLES: dict[str, type[BaseModel]] = {
+    "`[routes.NAME]`": config_file.RouteRow,
+    "Targets of a route": config_file.TargetRow,
+    '`[models."ARN"]`': config_file.ModelRow,
+    '`[limits."MODEL"]`': config_file.LimitsRow,
+    '`[prices."MODEL"]`': config_file.PriceRow,
+}
 
 
 def _type(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+    if get_origin(field.annotation) is list:
+        return "list"
     text = str(field.annotation if not isinstance(field.annotation, type) else field.annotation.__name__)
     text = text.removesuffix(" | None").rpartition(".")[2]
     return "secret" if text == SecretStr.__name__ else _TYPES[text]
@@ -138,10 +180,10 @@ def _default(field: FieldInfo) -> str:
 def _constraints(field: FieldInfo) -> str:
     found = []
     for each in field.metadata:
-        found += [form.format(getattr(each, name)) for name, form in _BOUNDS.items() if hasattr(each, name)]
-        found += [form.format(getattr(each, name)) for name, form in _LENGTHS.items() if hasattr(each, name)]
+        values = {name: getattr(each, name, None) for name in _BOUNDS}
+        found += [_BOUNDS[name].format(value) for name, value in values.items() if value is not None]
         if pattern := getattr(each, "pattern", None):
-            found.append(f"`{pattern.removeprefix('^').removesuffix(_END_OF_TEXT)}`")
+            found.append(f"`{pattern.removeprefix('^').removesuffix('$').removesuffix(_END_OF_TEXT)}`")
     return ", ".join(found)
 
 

@@ -1,7 +1,9 @@
 """Anthropic's beta features, as Bedrock knows them: data, by name or by the beginning of a name.
 
-Sources: AWS user guide, Anthropic Claude Messages API; litellm's and Claude Code's lists, 2026-11 (contracts 3.5).
+Sources: AWS user guide, Anthropic Claude Messages API; litellm's and Claude Code's lists, 2026-11.
 A name in neither table is dropped, because Bedrock refuses a call with an unknown name (claude-code#49370).
+
+Source: docs/reference/contracts/anthropic-on-invokemodel.md#betas
 """
 
 PASSED = (

@@ -2,8 +2,10 @@
 
 Evidence: "You invoked an unsupported model or your request did not allow prompt caching", a 403 (litellm#39210);
 "A maximum of 4 blocks with cache_control may be provided" (twenty#26217); on Nova "extraneous key [cachePoint] is not
-permitted" among the tools (LibreChat#13838); contracts 6: 1h only on Claude 4.5 and later.
-See bifrost#1935 and litellm#29432.
+permitted" among the tools (LibreChat#13838). One hour is for Claude 4.5 and later only. See
+bifrost#1935 and litellm#29432.
+
+Source: docs/reference/contracts/converse-rules.md#cache-points
 """
 
 from typing import Any

@@ -1,6 +1,7 @@
 """Fit a body of Anthropic's format to one model's InvokeModel, changing nothing but what Bedrock refuses.
 
-Contracts 3.5, whose table this is. A field of the body itself that Bedrock is not known to take is left out and named:
+The table is docs/reference/contracts/anthropic-on-invokemodel.md#body.
+A field of the body itself that Bedrock is not known to take is left out and named:
 it would refuse the whole call for one. What messages, blocks and tools hold crosses as it came, so that what Anthropic
 adds there needs no release of ours, and so that Bedrock's own words reach the caller where it refuses something.
 """

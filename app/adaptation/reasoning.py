@@ -2,10 +2,14 @@
 
 Evidence: recordings bedrock_model_thinking_part_anthropic (budget), …_adaptive_effort (adaptive with
 `output_config.effort`), bedrock_thinking_true_openai_variant (`reasoning_effort`), bedrock_thinking_high_qwen_variant
-(`reasoning_config`); contracts 5.2 and 6: with thinking neither temperature nor a forced tool, and 1024 <= budget <
-maxTokens; Nova 2 at its highest wants maxTokens, temperature and topP unset (inspect_ai#3767). A thought without its
-signature is refused (strands#2704). A Claude that thinks unasked can be made to call a tool only if it is told not to
-think (CLIProxyAPI#4070); `xhigh` begins with Opus 4.7 (arc-kit#577).
+(`reasoning_config`). With thinking neither temperature nor a forced tool, and 1024 <= budget < maxTokens. Nova 2 at its
+highest wants maxTokens, temperature and topP unset (inspect_ai#3767). A thought without its signature is refused
+(strands#2704). A Claude that thinks unasked can be made to call a tool only if it is told not to think
+(CLIProxyAPI#4070); `xhigh` begins with Opus 4.7 (arc-kit#577).
+
+Sources:
+- docs/reference/contracts/mapping.md#reasoning
+- docs/reference/contracts/converse-rules.md#thinking
 """
 
 from typing import Any

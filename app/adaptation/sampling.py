@@ -61,7 +61,10 @@ def adapt_sampling(adapted: AdaptedRequest) -> None:
 
 
 def _choose_from(adapted: AdaptedRequest, top_k: int) -> None:
-    """Say top_k in the model's own words; a model that thinks takes none (contracts 6)."""
+    """Say top_k in the model's own words; a model that thinks takes none.
+
+    Source: docs/reference/contracts/converse-rules.md#thinking
+    """
     fields: Any = adapted.body.get("additionalModelRequestFields", {})
     thinking = fields.get("thinking", {}).get("type", "disabled")
     match adapted.capabilities.top_k:

@@ -1,7 +1,9 @@
 """What a tool gave stands right behind the turn that called it.
 
-On Converse all results belong in the next turn of the user (contracts 6). OpenAI's Responses pair calls and outputs by
+On Converse all results belong in the next turn of the user. OpenAI's Responses pair calls and outputs by
 `call_id`, wherever these stand (ogx#3224), and semantic-kernel 1.45 sends a message between them.
+
+Source: docs/reference/contracts/converse-rules.md#tools
 """
 
 from collections import deque

@@ -98,7 +98,7 @@ def _choose(adapted: AdaptedRequest) -> None:
     unforce(adapted, adapted.capabilities.tool_choices)
     if adapted.intent.single_tool_call:
         if adapted.capabilities.single_tool_field:
-            # Without `type`: with it the field collides with toolConfig.toolChoice (contracts 5.2).
+            # with `type` it would collide with toolConfig.toolChoice: docs/reference/contracts/mapping.md#parameters
             adapted.add_field("tool_choice", {"disable_parallel_tool_use": True})
         else:
             adapted.mapping.first_tool_only = True

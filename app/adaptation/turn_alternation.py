@@ -1,7 +1,8 @@
 """Turns alternate between the user and the assistant.
 
-Evidence: "A conversation must alternate between user and assistant roles" (langchain-aws#130); contracts 3.5 for turns
-of the system.
+Evidence: "A conversation must alternate between user and assistant roles" (langchain-aws#130).
+
+Source: docs/reference/contracts/anthropic-on-invokemodel.md#system-turns
 """
 
 from itertools import groupby

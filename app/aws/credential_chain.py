@@ -2,8 +2,8 @@
 
     credential_chain.py profiles | endpoints SERVICE REGION [SERVICE REGION]... | identity REGION | role REGION ARN
 
-botocore takes 8 MB for the life of the process that loads it (measured on 2026-11-26), is needed at the start and once
-in hours, and a provider of its chain that hangs can be ended only with its process.
+botocore keeps its memory for the life of the process that loads it, is needed rarely, and a provider of its chain that
+hangs can be ended only with its process: docs/adr/0002-boto3-off-the-request-path.md.
 """
 
 import json

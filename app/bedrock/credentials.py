@@ -193,10 +193,12 @@ def make_resolver(
 ) -> Resolver:
     """The resolver for a place: its role if it has one, else the bearer token if one is set, else botocore's chain.
 
-    A bearer token wins over everything else at home, as it does in AWS's own SDKs (contracts 0.3).
+    A bearer token wins over everything else at home, as it does in AWS's own SDKs.
 
     Args:
         turns: bounds how many ask botocore at once.
+
+    Source: docs/reference/contracts/authentication.md#precedence-of-the-bearer-token
     """
     region = location.region or settings.aws_region
     turns = turns or asyncio.Semaphore(_AT_ONCE)

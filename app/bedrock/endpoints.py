@@ -92,7 +92,7 @@ def _named(settings: Settings, location: UpstreamLocation) -> dict[Service, str 
         or (home.aws_endpoint_url_bedrock_runtime if home else None)
         or general,
         "bedrock": (home.aws_endpoint_url_bedrock if home else None) or general,
-        # botocore 1.44.8 has no rules for it (contracts 0.1)
+        # botocore 1.44.8 has no rules for it: docs/reference/contracts/bedrock-endpoints.md#mantle
         "bedrock-mantle": (home.aws_endpoint_url_bedrock_mantle if home else None)
         or general
         or f"https://bedrock-mantle.{region}.api.aws",

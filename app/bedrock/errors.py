@@ -1,6 +1,6 @@
 """AWS's errors become ours here, by one table, and nowhere else.
 
-Sources: contracts 4.5 and 5.6 for statuses and meaning; public issue threads for the wording that is matched
+Sources: docs/reference/contracts/errors.md#bedrock-exceptions for statuses; public issue threads for wording
 (langchain-aws, litellm, agentgateway and others, collected 2026-11). The name of an error stands in
 `x-amzn-ErrorType` before a colon, in a body's `__type` after a `#`, or in a stream's `:exception-type`, camelCase.
 """
@@ -224,7 +224,8 @@ _BY_STATUS: dict[int, Callable[[str, dict[str, Any]], GatewayError]] = {
     529: _plain(Overloaded),
 }
 
-# codes and types of OpenAI's errors (contracts 1.4 and 2.1; mantle's own, seen by litellm#33027 and others)
+# codes and types of OpenAI's errors: docs/reference/contracts/errors.md#openai-error-body and
+# docs/reference/contracts/openai-responses.md#event-order; mantle's own, seen by litellm#33027 and others
 _BY_OPENAI_WORD: dict[str, Callable[[str, dict[str, Any]], GatewayError]] = {
     "access_denied": _permission,
     "context_length_exceeded": _plain(ContextTooLong),

@@ -17,7 +17,7 @@ from app.bedrock.transport import Headers
 from app.wire import sigv4
 
 SIGNING_NAME = "bedrock"
-# the one service whose signatures have a name of their own (contracts 0.1)
+# the one service whose signatures have a name of their own: docs/reference/contracts/bedrock-endpoints.md#mantle
 MANTLE = "bedrock-mantle"
 
 _MAX_TEMPLATES = 1024

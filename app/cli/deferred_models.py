@@ -1,8 +1,8 @@
-"""Imported ahead of FastAPI: models of pydantic are built when they are first used, the libraries' own too.
+"""Have pydantic build models when they are first used, those of libraries too. Import this module before FastAPI.
 
-FastAPI builds 36 models of an OpenAPI document while it is imported: 1.3 MB for good (2026-11-26), for a page that most
-processes never show. What requests are read by says for itself that it is built at once. And pydantic imports zoneinfo,
-which reads the 900 variables of Python's build to learn where zones are, unless it is told: 0.14 MB (2026-11-27).
+FastAPI would build the models of the OpenAPI page at import, for a page that most processes never show. Models that
+read requests are built at import all the same, because they say so. pydantic imports zoneinfo, which reads Python's
+build variables unless PYTHONTZPATH is set. Memory: docs/adr/0006-build-openapi-models-on-demand.md.
 """
 
 import os

@@ -31,6 +31,11 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,2047}$")]
 
 
+_Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$")]
+_Role = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$")]
+_Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")]
+
+
 class _Row(BaseModel):
     # most deployments have no file
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -39,20 +44,20 @@ class _Row(BaseModel):
 class TargetRow(_Row):
     """A target of a route. What is left out is the gateway's own."""
 
-    model: ModelName
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$")] = ""
-    role: Annotated[
-        str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$")
-    ] = ""
-    endpoint_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")] = ""
-    weight: int = Field(1, ge=1, le=1000)
+    model: ModelName = Field(description="A model id, an inference profile id or an ARN.")
+    region: _Region = Field("", description="Another AWS region.")
+    role: _Role = Field("", description="A role to assume, in this or another account.")
+    endpoint_url: _Url = Field("", description="Another base URL of the Bedrock runtime.")
+    weight: int = Field(1, ge=1, le=1000, description='Share of the requests, with `order = "weighted"`.')
 
 
 class RouteRow(_Row):
     """A name for several targets."""
 
-    targets: list[TargetRow] = Field(min_length=1, max_length=16)
-    order: Literal["first", "weighted"] = "first"
+    targets: list[TargetRow] = Field(min_length=1, max_length=16, description="The targets, see below.")
+    order: Literal["first", "weighted"] = Field(
+        "first", description="Try targets in the order of the list, or draw the first one by weight."
+    )
 
     @model_validator(mode="after")
     def _weights_are_heeded(self) -> "RouteRow":
@@ -64,16 +69,18 @@ class RouteRow(_Row):
 class ModelRow(_Row):
     """What is known of a model's name."""
 
-    stands_for: ModelName
+    stands_for: ModelName = Field(description="The base id of the model that the ARN stands for.")
 
 
 class LimitsRow(_Row):
     """How many seconds a model may take, where the gateway's own limits do not suit it; `total` only shortens."""
 
-    connect: float | None = Field(None, gt=0, le=300)
-    first_byte: float | None = Field(None, gt=0, le=3600)
-    idle: float | None = Field(None, gt=0, le=3600)
-    total: float | None = Field(None, gt=0, le=7200)
+    connect: float | None = Field(None, gt=0, le=300, description="Seconds to connect.")
+    first_byte: float | None = Field(None, gt=0, le=3600, description="Seconds to the first byte.")
+    idle: float | None = Field(None, gt=0, le=3600, description="Seconds between bytes.")
+    total: float | None = Field(
+        None, gt=0, le=7200, description="Seconds for the whole request. Only shortens BEDROCK_TOTAL_TIMEOUT."
+    )
 
 
 class PriceRow(_Row):
@@ -81,12 +88,12 @@ class PriceRow(_Row):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-    cache_read: float | None = Field(None, ge=0)
-    cache_write: float | None = Field(None, ge=0)
-    cache_write_1h: float | None = Field(None, ge=0)
-    regional: float = Field(1.0, ge=0)
+    input: float = Field(ge=0, description="USD per million input tokens.")
+    output: float = Field(ge=0, description="USD per million output tokens.")
+    cache_read: float | None = Field(None, ge=0, description="USD per million tokens read from the cache.")
+    cache_write: float | None = Field(None, ge=0, description="USD per million tokens written to it for 5 minutes.")
+    cache_write_1h: float | None = Field(None, ge=0, description="USD per million tokens written to it for 1 hour.")
+    regional: float = Field(1.0, ge=0, description="Factor of all prices, except for calls of global profiles.")
 
 
 class ConfigFile(_Row):

@@ -37,14 +37,14 @@ class Settings(BaseSettings):
     # a pattern of Rust's takes 90 KB for good, and each of these is used once; Python's `$` lets a line's end pass
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, regex_engine="python-re")
 
-    aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service, AWS's own variable.")
+    aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service. AWS's own variable.")
     aws_endpoint_url_bedrock_runtime: str | None = Field(None, description="Base URL of the Bedrock runtime.")
     aws_endpoint_url_bedrock: str | None = Field(None, description="Base URL of Bedrock's control plane.")
     aws_endpoint_url_bedrock_mantle: str | None = Field(
-        None, description="Base URL of Bedrock's OpenAI surface, mantle."
+        None, description="Base URL of mantle, Bedrock's OpenAI endpoint."
     )
     aws_config_file: str | None = Field(
-        None, validate_default=True, description="AWS's configuration file, where it is not in its usual place."
+        None, validate_default=True, description="AWS's configuration file, if it is not at its default path."
     )
     aws_region: str = Field(description="The AWS region whose Bedrock is called. Required.")
     bedrock_model_id: str = Field(
@@ -56,35 +56,40 @@ class Settings(BaseSettings):
         None,
         max_length=2048,
         pattern=r"^[A-Za-z0-9._-][A-Za-z0-9._:/-]*\Z",
-        description="The model of embeddings for which none is named; BEDROCK_MODEL_ID if unset.",
+        description="The default model of embeddings. BEDROCK_MODEL_ID if unset.",
     )
     model_aliases: str = Field(
         "", description="Names that callers may use for models: a comma-separated list of `name=model`."
     )
-    config_file: Path | None = Field(None, description="A TOML file with aliases, routes and models, described below.")
-    config_toml: str = Field("", description="What CONFIG_FILE would hold, where no file can be had.")
+    config_file: Path | None = Field(None, description="A TOML file with aliases, routes, models, limits and prices.")
+    config_toml: str = Field("", description="The text of CONFIG_FILE, where no file can be mounted.")
     bedrock_connect_timeout: float = Field(10, gt=0, le=300, description="Seconds to connect to Bedrock, TLS included.")
     bedrock_read_timeout: float = Field(
-        120, gt=0, le=3600, description="Seconds that Bedrock may be silent, before its first byte and between bytes."
+        120, gt=0, le=3600, description="Seconds that Bedrock may be silent, before the first byte and between bytes."
     )
     bedrock_total_timeout: float = Field(
-        3600, gt=0, le=7200, description="Seconds that one request may take, all its attempts and waits included."
+        3600, gt=0, le=7200, description="Seconds that one request may take, with all attempts and waits."
     )
     bedrock_max_attempts: int = Field(3, ge=1, le=10, description="Attempts for one request, the first included.")
     bedrock_retry_max_wait: float = Field(
         20,
         ge=0,
         le=300,
-        description="The longest wait in seconds before a retry; a longer Retry-After ends the retries.",
+        description="Longest wait in seconds before a retry. A longer Retry-After is passed to the caller instead.",
     )
     retry_budget: float = Field(
-        0.1, ge=0, le=10, description="Retries a call, on average, that all calls of one target together may use."
+        0.1, ge=0, le=10, description="Retries per call to a target, on average over its calls."
     )
     breaker_failures: int = Field(
-        10, ge=0, le=1000, description="Outages in a row after which a target is left alone for a while; 0 for never."
+        10,
+        ge=0,
+        le=1000,
+        description="Consecutive failures after which the circuit breaker of a target opens. 0 disables it.",
     )
-    breaker_seconds: float = Field(5, gt=0, le=300, description="Seconds for which it is left alone before a probe.")
-    aws_profile: str | None = Field(None, description="A profile of AWS's own configuration files.")
+    breaker_seconds: float = Field(
+        5, gt=0, le=300, description="Seconds that an open circuit breaker waits before it lets one call through."
+    )
+    aws_profile: str | None = Field(None, description="A profile of AWS's configuration files.")
     aws_ca_bundle: Path | None = Field(None, description="Certificates (PEM) to trust instead of the system's.")
     aws_bearer_token_bedrock: SecretStr | None = Field(
         None, description="A Bedrock API key, used instead of AWS credentials."
@@ -93,84 +98,96 @@ class Settings(BaseSettings):
         None, description="The callers' keys: a comma-separated list of `secret` or `name=secret`."
     )
     smoke_api_key: SecretStr | None = Field(
-        None, description="One more key, of the caller `smoke`, for the check that follows a deployment."
+        None, description="One more key, of the caller `smoke`, for the smoke test after a deployment."
     )
     anthropic_betas: str = Field(
-        "", description="Names of `anthropic-beta` that reach Bedrock beside those that are known, comma-separated."
+        "",
+        description="Names of `anthropic-beta` to pass to Bedrock in addition to the known ones, comma-separated.",
     )
     native_surfaces: str = Field(
         "invoke,openai,mantle",
         pattern=r"^(none|(invoke|openai|mantle)(,(invoke|openai|mantle))*)\Z",
-        description="Surfaces that take a dialect's bodies as they are, or `none`; all else is translated by Converse.",
+        description="Surfaces on which native mode is used, or `none`. Everything else is translated to Converse.",
     )
-    auth_disabled: bool = Field(False, validate_default=True, description="Serve callers without keys.")
+    auth_disabled: bool = Field(False, validate_default=True, description="Serve everyone without a key.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    web_concurrency: int = Field(1, ge=1, le=64, description="Processes that serve: one for each core is enough.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 takes a free one.")
+    web_concurrency: int = Field(1, ge=1, le=64, description="Worker processes. One for each core is enough.")
     tls_certfile: Path | None = Field(None, description="Certificate chain (PEM), to serve HTTPS.")
     tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
-    log_level: str = Field("INFO", description="Least severe level that is logged: debug, info, warning, error.")
+    log_level: str = Field("INFO", description="Lowest level that is logged: debug, info, warning, error.")
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
-    fetch_media: bool = Field(False, description="Fetch images and documents that callers name by URL, public ones.")
-    fetch_media_bytes: int = Field(10_000_000, ge=1024, le=100_000_000, description="Bytes of all that one names.")
-    fetch_media_timeout: float = Field(10, gt=0, le=120, description="Seconds to fetch one.")
+    fetch_media: bool = Field(
+        False, description="Fetch images and documents that callers name by URL, from public addresses."
+    )
+    fetch_media_bytes: int = Field(
+        10_000_000, ge=1024, le=100_000_000, description="Bytes of all media that one request names."
+    )
+    fetch_media_timeout: float = Field(10, gt=0, le=120, description="Seconds to fetch one image or document.")
     max_bodies_bytes: int = Field(
         268_435_456,
         validate_default=True,
         ge=1024,
         le=100_000_000_000,
-        description="Bytes of all bodies and fetched media, and half as many of who signs; half for one key of many.",
+        description="Bytes of all request bodies and fetched media. Unverified requests have half as many besides.",
     )
     guardrail_id: str | None = Field(
         None,
         max_length=2048,
         pattern=r"^([a-z0-9]+|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+)\Z",
-        description="Id or ARN of a guardrail for every call; a call that cannot have it is refused.",
+        description="Id or ARN of a guardrail for every call. A call that it cannot be applied to is refused.",
     )
-    guardrail_version: str = Field("DRAFT", pattern=r"^([1-9][0-9]{0,7}|DRAFT)\Z", description="Its version.")
+    guardrail_version: str = Field(
+        "DRAFT", pattern=r"^([1-9][0-9]{0,7}|DRAFT)\Z", description="Version of the guardrail."
+    )
     max_in_flight: int = Field(5000, ge=1, le=100_000, description="Requests that may run at once.")
     max_waiting: int = Field(
-        500, ge=0, le=100_000, description="Requests that may wait for one of those to end; more are told to come back."
+        500,
+        ge=0,
+        le=100_000,
+        description="Requests that may wait for a permit. Further ones get 429 (529 for Anthropic clients).",
     )
-    max_wait: float = Field(1, ge=0, le=60, description="Seconds that a request waits for its turn.")
+    max_wait: float = Field(1, ge=0, le=60, description="Seconds that a request may wait for a permit.")
     caller_timeout: float = Field(
         30,
         gt=0,
         le=600,
-        description="Seconds for a head to arrive, and for a body, and one more for each 16 KB (signed: 128 KB).",
+        description="Seconds to receive a head, and a body, plus one for each 16 KB of body (signed: 128 KB).",
     )
     heartbeat_interval: float = Field(
         15,
         ge=0,
         le=300,
-        description="Seconds of silence in a stream after which callers hear a comment or a ping; 0 for never.",
+        description="Seconds of silence after which a stream sends a comment or ping. 0 disables it.",
     )
     responses_store: str = Field(
         "memory",
         pattern=r"^(memory|sqlite:///.+)\Z",
-        description="Where answers of `/v1/responses` are kept: `memory`, of one process, or `sqlite:///` and a path.",
+        description="Store of responses of `/v1/responses`: `memory`, for one process, or `sqlite:///` and a path.",
     )
     responses_lifetime: float = Field(
-        3600, gt=0, le=2_592_000, description="Seconds for which answers of `/v1/responses` are kept."
+        3600, gt=0, le=2_592_000, description="Seconds for which responses of `/v1/responses` are stored."
     )
     seal_secret: SecretStr | None = Field(
         None,
         min_length=16,
-        description="Signs the thoughts that callers of `/v1/responses` carry; each by its caller's key if unset.",
+        description="Signs reasoning that callers of `/v1/responses` send back. Each caller's key signs if unset.",
     )
     load_log_interval: float = Field(
-        60, ge=0, le=3600, description="Seconds between two log lines that tell the requests in flight; 0 for none."
+        60, ge=0, le=3600, description="Seconds between log lines that report requests in flight. 0 disables them."
     )
     metrics_key: SecretStr | None = Field(
-        None, min_length=8, description="A bearer token that `/metrics` asks for; nobody is asked if it is unset."
+        None, min_length=8, description="Bearer token for `/metrics`. Without it, `/metrics` is open."
     )
     keep_alive_timeout: int = Field(
         75,
         ge=1,
         le=4000,
-        description="Seconds that a caller's idle connection stays open; above a load balancer's idle timeout.",
+        description="Seconds that a caller's idle connection stays open. Must exceed a load balancer's idle timeout.",
     )
-    shutdown_grace: float = Field(30, ge=0, le=3600, description="Seconds that open requests get to end on SIGTERM.")
+    shutdown_grace: float = Field(
+        30, ge=0, le=3600, description="Seconds that open requests may continue after SIGTERM."
+    )
 
     @field_validator(
         "aws_endpoint_url",

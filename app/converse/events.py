@@ -1,7 +1,9 @@
 """The answer of ConverseStream: events, each a dict with exactly one key.
 
 Text, reasoning and citations start with their first delta; only tool uses, tool results and images have a
-`contentBlockStart` (contracts 4.3; every recorded stream agrees).
+`contentBlockStart` (every recorded stream agrees).
+
+Source: docs/reference/contracts/bedrock-wire.md#converse-stream
 """
 
 from typing import Literal, Required

@@ -1,4 +1,7 @@
-"""A model's own words, out of what Bedrock wraps around them when the model refuses or fails. Contracts 3.5."""
+"""A model's own words, out of what Bedrock wraps around them when the model refuses or fails.
+
+Source: docs/reference/contracts/anthropic-on-invokemodel.md#reply-differences
+"""
 
 from typing import Any
 

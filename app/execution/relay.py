@@ -20,8 +20,8 @@ T = TypeVar("T")
 class Relay(Generic[T]):
     """A stream whose reads are heard as they come. It is closed by whoever has it, or when nobody has it any more.
 
-    What is heard can go out from within the read that brought it: to wake a task for it, through the generators that
-    stood between, took 4 us of the CPU that a chunk cost (2026-11-27).
+    A chunk can go out from within the read that brought it, which costs less than waking a task:
+    docs/adr/0023-drive-streams-from-the-read.md.
 
     Args:
         note: called once, when nothing more is heard.

@@ -152,7 +152,10 @@ class TappedReader:
 
 
 def refuse_failed(response: Any) -> None:
-    """Raises what a response that failed tells of: it has no other status than 200 (contracts 2.1)."""
+    """Raises what a response that failed tells of: it has no other status than 200.
+
+    Source: docs/reference/contracts/openai-responses.md#event-order
+    """
     if isinstance(response, dict) and response.get("status") == "failed" and isinstance(response.get("error"), dict):
         raise error_of_openai(response["error"])
 

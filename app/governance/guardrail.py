@@ -89,7 +89,7 @@ class Guardrail(Struct, frozen=True):
     version: str
 
     def guard(self, request: BedrockRequest) -> tuple[BedrockRequest, list[Shown]]:
-        """The request with the guardrail on it, in the way of its operation (contracts 4.2), and what it would not see.
+        """The request with the guardrail on it, in the way of its operation, and what it would not see.
 
         Converse's guardrails do not look at the results of tools, nor at their arguments and definitions (AWS user
         guide, guardrails with Converse, 2026-11), nor at thoughts (the same, guardrails); of what else is no message's
@@ -99,6 +99,8 @@ class Guardrail(Struct, frozen=True):
             PermissionRefused: the operation cannot apply it. InvalidRequest: the caller wants another one, or marks
                 what it is to look at: Bedrock then lets the rest pass (AWS user guide, guardrails with Converse; tags);
                 or there is something that no guardrail can look at, or that could be read in two ways.
+
+        Source: docs/reference/contracts/bedrock-wire.md#invokemodel-headers
         """
         operation = request.path.rpartition("/")[2] if request.path.startswith("/model/") else ""
         if operation in _CONVERSE:
@@ -142,7 +144,7 @@ class Guardrail(Struct, frozen=True):
         for name, value in headers:
             if name in (_IDENTIFIER, _VERSION) and (name, value) not in ours:
                 raise InvalidRequest("is not the guardrail of this deployment", param=name)
-        # without it InvokeModel refuses a guardrail (contracts 6), and boto3 sends none unless it is told to
+        # without it InvokeModel refuses a guardrail: docs/reference/contracts/converse-rules.md#guardrails
         kinds = () if any(name == _JSON[0] for name, _ in headers) else (_JSON,)
         return (*(header for header in headers if header not in ours), *kinds, *ours)
 

@@ -1,7 +1,9 @@
 """Names of models, parsed once and for everybody.
 
 A name is a base id (`provider.model`), the same behind a geography (`us.provider.model`, an inference profile), or an
-ARN. Only here does anybody look inside one. Source: the modelId pattern of botocore's service model; contracts 7.
+ARN. Only here does anybody look inside one. Source: the modelId pattern of botocore's service model.
+
+Source: docs/reference/contracts/models-and-prices.md#identifiers
 """
 
 import re

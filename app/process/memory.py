@@ -16,11 +16,10 @@ _trimmed_at = -_TRIM_SECONDS
 
 
 def give_large_blocks_back() -> None:
-    """Have the C library give what is large back to the system as soon as it is free.
+    """Have the C library return large blocks to the system as soon as they are freed.
 
-    Left to itself glibc takes each large block that is freed for a reason to keep the next, up to 32 MB: after one body
-    of 20 MB a process held 20 MB more, and while the next was read, parsed and written, three times its size in place
-    of twice (2026-11-26). Below 4 MB giving back costs more than it saves: a fifth of a request with a picture of 1 MB.
+    glibc would keep blocks of up to 32 MB for reuse. Below 4 MB, returning a block costs more than it saves:
+    docs/adr/0026-large-blocks-of-memory.md.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
@@ -29,17 +28,17 @@ def give_large_blocks_back() -> None:
 
 
 def buffer_for(size: int) -> BytesIO:
-    """A buffer for so many bytes that are still to come, with nothing written to it; 0 where nobody knows how many.
+    """Return an empty buffer for `size` bytes that are still to come; 0 if the size is unknown.
 
-    A large one has its room from the start, of which the system gives what is written to. If it grew up to there, 5 MB
-    would stay behind in blocks too small to be given back (2026-11-26).
+    A large one is allocated at once; the system provides pages as they are written. A buffer that grows leaves blocks
+    that are too small to be returned: docs/adr/0026-large-blocks-of-memory.md.
     """
     return BytesIO(bytes(size) if size >= _LARGE_BYTES else b"")
 
 
 def contents_of(buffer: BytesIO) -> bytes:
-    """What has been written to a buffer. If that is much, the small blocks through which it came are given back: 1.5 MB
-    in a third of a millisecond, once a second at the most.
+    """Return what has been written to a buffer. If that is much, return the small blocks it came through to the system,
+    at most once a second.
     """
     buffer.truncate()
     if buffer.tell() >= _LARGE_BYTES:

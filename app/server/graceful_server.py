@@ -1,4 +1,4 @@
-"""uvicorn's server, which lets nobody down who was at the door when it was told to end."""
+"""Drains accepted and half-open connections on shutdown."""
 
 import asyncio
 import contextlib
@@ -24,11 +24,10 @@ class PortTaken(OSError):
 
 
 class Server(uvicorn.Server):
-    """Ends as uvicorn's own does, but takes in who has connected, or begun to, and was not let in yet.
+    """uvicorn's server, which accepts established and half-open connections before it closes its listeners.
 
-    The system would tell them that their connection is reset, and a proxy does not send a POST again that it has sent:
-    27 of 400 restarts behind nginx lost one so where who had connected was taken in, but the door was closed a moment
-    later (2026-11-27). So it is shut first, which sends who comes next elsewhere.
+    The system would reset them, and a proxy does not send a POST again. The listeners first stop taking new
+    connections, which then go elsewhere: docs/adr/0027-accept-before-closing.md.
 
     Args:
         all_end: tells whether those who listen at the same address end as well.

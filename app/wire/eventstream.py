@@ -4,7 +4,9 @@
 
 A header is u8 name length, name, u8 type, value. AWS's Bedrock sends only type 7 (u16 length, UTF-8 text), as every
 recorded reply shows; the other types are read so that a future frame does not end a stream.
-Source: the event stream specification of Smithy, botocore.eventstream, and contracts 4.3.
+Source: the event stream specification of Smithy, botocore.eventstream, and
+
+Source: docs/reference/contracts/bedrock-wire.md#event-stream-frames
 """
 
 import struct

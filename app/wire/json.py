@@ -1,4 +1,7 @@
-"""JSON, by msgspec: integers beyond 64 bits keep every digit, where orjson would turn them into floats."""
+"""JSON, by msgspec: integers beyond 64 bits keep every digit, where orjson would turn them into floats.
+
+Why msgspec: docs/adr/0004-msgspec-behind-the-json-codec.md.
+"""
 
 import json as stdlib
 import re

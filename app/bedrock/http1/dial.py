@@ -20,7 +20,8 @@ Addresses = list[tuple[int, int, int, str, tuple[Any, ...]]]
 Resolve = Callable[[str, int], Awaitable[Addresses]]
 Spoken = TypeVar("Spoken", bound=asyncio.Protocol)
 
-_KEEPALIVE_IDLE_SECONDS = 45  # NAT gateways and load balancers forget a silent connection after 350 s (contracts 8)
+# NAT gateways and load balancers forget a silent connection after 350 s: docs/reference/contracts/limits.md#timeouts
+_KEEPALIVE_IDLE_SECONDS = 45
 _SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305
 _RESOLVED_SECONDS = 10.0
 _MAX_NAMES = 1024

@@ -1,7 +1,9 @@
-"""Citations, in both directions. Contracts 5.1.
+"""Citations, in both directions.
 
 Anthropic names a place by the kind of its numbers: characters and pages of a document, pieces of one, blocks of a
 search result. Converse says the same with a union. Pages count from 1 on both sides, and ends are beyond the last.
+
+Source: docs/reference/contracts/mapping.md#messages-and-content
 """
 
 from typing import Any

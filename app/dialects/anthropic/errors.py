@@ -1,4 +1,9 @@
-"""Errors as Anthropic's clients read them. Contracts 3.3 and 5.6."""
+"""Errors as Anthropic's clients read them.
+
+Sources:
+- docs/reference/contracts/errors.md#anthropic-error-body
+- docs/reference/errors.md#by-dialect
+"""
 
 import re
 from typing import Any

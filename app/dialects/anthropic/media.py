@@ -1,4 +1,7 @@
-"""Blocks that carry media; their base64 stays text all the way. Contracts 5.1."""
+"""Blocks that carry media; their base64 stays text all the way.
+
+Source: docs/reference/contracts/mapping.md#messages-and-content
+"""
 
 from typing import Any
 

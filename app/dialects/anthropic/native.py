@@ -1,8 +1,10 @@
 """Answers of InvokeModel in Anthropic's own format: passed on, under the caller's name for the model.
 
-Contracts 3.5, Reply differences: Bedrock's own members (`amazon-bedrock-*`) are taken off, and counts of the cache that
+Bedrock's own members (`amazon-bedrock-*`) are taken off, and counts of the cache that
 only its last event tells are put where Anthropic's clients look for them. An event without any of these is passed on
 as it came, byte for byte.
+
+Source: docs/reference/contracts/anthropic-on-invokemodel.md#reply-differences
 """
 
 from typing import Any
@@ -36,8 +38,10 @@ _COUNTS = {**_CACHE_COUNTS, "input_tokens": "inputTokenCount", "output_tokens": 
 class UsageOfMessages:
     """Reads the tokens that a message, or the events of one, tell of; the last word on each count holds.
 
-    What only Bedrock's metrics tell, which end a stream, is heard too (contracts 3.5). The event that begins a message
+    What only Bedrock's metrics tell, which end a stream, is heard too. The event that begins a message
     cannot know how long it will be.
+
+    Source: docs/reference/contracts/anthropic-on-invokemodel.md#reply-differences
     """
 
     def __init__(self) -> None:

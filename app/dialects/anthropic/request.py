@@ -1,4 +1,9 @@
-"""A request for a message becomes a call: pure, and blind to models. Contracts 5.1 and 5.2."""
+"""A request for a message becomes a call: pure, and blind to models.
+
+Sources:
+- docs/reference/contracts/mapping.md#messages-and-content
+- docs/reference/contracts/mapping.md#parameters
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

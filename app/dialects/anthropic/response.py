@@ -1,4 +1,9 @@
-"""A reply becomes a message. Contracts 3.3 and 5."""
+"""A reply becomes a message.
+
+Sources:
+- docs/reference/contracts/anthropic-messages.md#reply
+- docs/reference/contracts/mapping.md
+"""
 
 from typing import Any
 

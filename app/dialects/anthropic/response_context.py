@@ -29,8 +29,10 @@ class MessageFacts(Struct, frozen=True):
 
 
 def stop_reason(reason: str, *, has_calls: bool) -> str:
-    """Anthropic's stop_reason. A stop for tools that only the provider ran ends the turn (contracts 5.3); where there
+    """Anthropic's stop_reason. A stop for tools that only the provider ran ends the turn; where there
     are calls, some models say so too (see `finish_reason` of chat).
+
+    Source: docs/reference/contracts/mapping.md#stop-reasons
     """
     if reason in ("tool_use", "end_turn"):
         return "tool_use" if has_calls else "end_turn"
@@ -38,7 +40,10 @@ def stop_reason(reason: str, *, has_calls: bool) -> str:
 
 
 def usage_body(raw: dict[str, Any] | None, tier: str | None = None) -> dict[str, Any]:
-    """Anthropic's usage: `input_tokens` excludes the cached ones, as Converse's does. Contracts 5.4."""
+    """Anthropic's usage: `input_tokens` excludes the cached ones, as Converse's does.
+
+    Source: docs/reference/contracts/mapping.md#usage
+    """
     usage = Usage.of(raw)
     body: dict[str, Any] = {
         "input_tokens": usage.input,

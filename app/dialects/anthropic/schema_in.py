@@ -1,6 +1,8 @@
-"""What a caller may send: anthropic 2.14's request, field by field. Contracts 3.2.
+"""What a caller may send: anthropic 2.14's request, field by field.
 
 Read only where a call is translated: where Bedrock serves this format itself, the body crosses and Bedrock judges it.
+
+Source: docs/reference/contracts/anthropic-messages.md#request-fields
 """
 
 from typing import Annotated, Any, Literal

@@ -1,4 +1,7 @@
-"""What a caller gets, for the OpenAPI page and the tests. Contracts 3.3."""
+"""What a caller gets, for the OpenAPI page and the tests.
+
+Source: docs/reference/contracts/anthropic-messages.md#reply
+"""
 
 from typing import Any, Literal
 

@@ -1,7 +1,11 @@
-"""Events become Anthropic's events. Contracts 3.3 and 5.5.
+"""Events become Anthropic's events.
 
 Converse starts no text and no thought, so a block begins here with its first delta. Its last event is the usage, which
 Anthropic's last but one carries: `message_delta` waits for it.
+
+Sources:
+- docs/reference/contracts/anthropic-messages.md#stream
+- docs/reference/contracts/mapping.md#streams
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,9 @@
-"""Errors as AWS's SDKs read them: Bedrock's own word for word, ours in its shape. Contracts 4.3 and 4.5."""
+"""Errors as AWS's SDKs read them: Bedrock's own word for word, ours in its shape.
+
+Sources:
+- docs/reference/contracts/bedrock-wire.md#error-replies
+- docs/reference/contracts/errors.md#bedrock-exceptions
+"""
 
 from app.dialects.http.responses import CompleteResponse, retry_after
 from app.errors import (

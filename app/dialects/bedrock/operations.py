@@ -1,4 +1,7 @@
-"""The operations of Bedrock that cross in the passthrough mode, as data. Paths: contracts 4.1."""
+"""The operations of Bedrock that cross in the passthrough mode, as data.
+
+Source: docs/reference/contracts/bedrock-endpoints.md#paths
+"""
 
 from typing import Any, Literal
 

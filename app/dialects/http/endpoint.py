@@ -2,7 +2,7 @@
 
 It authenticates, reads the body once, runs the handler under the request's deadline, sends what the handler answers,
 stops everything when the caller goes, and renders every error in its dialect. FastAPI only routes and documents:
-its own dependency and response machinery would be 40 % of the CPU of a request (design, measured decisions).
+its own dependency and response machinery costs too much CPU: docs/adr/0005-raw-asgi-endpoints.md.
 """
 
 import asyncio
@@ -128,7 +128,7 @@ class Endpoint(APIRoute):
         render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None,
         **options: Any,
     ) -> None:
-        # only the OpenAPI page needs the schemas of documented routes: 1.3 MB for all doors, measured on 2026-11-25
+        # only the OpenAPI page needs these schemas: docs/adr/0006-build-openapi-models-on-demand.md
         self.documented = partial(APIRoute, path, documented, **options)
         super().__init__(path, _undocumented, methods=options["methods"], response_model=None)
         # those of every route of this path, once `set_allowed_methods` knows them all

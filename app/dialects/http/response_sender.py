@@ -18,7 +18,7 @@ from app.server.asgi_extensions import DISCONNECTED
 # the header of every answer by which its request is found in the log
 REQUEST_ID = b"x-request-id"
 _MAX_LISTED = 2000
-# OpenAI's and Anthropic's SDKs obey it, so that their retries do not multiply the gateway's (contracts 1.4)
+# tells SDKs not to multiply the gateway's retries: docs/reference/contracts/errors.md#retry-advice
 _ADVICE = (("x-should-retry", "false"),)
 
 
@@ -200,7 +200,10 @@ class Sender(Struct):
 
 
 def _is_retried_by_sdks(status: int) -> bool:
-    """True for what callers' SDKs try again by themselves (contracts 1.4)."""
+    """True for what callers' SDKs try again by themselves.
+
+    Source: docs/reference/contracts/errors.md#retry-advice
+    """
     return status in (408, 409, 429) or status >= 500
 
 

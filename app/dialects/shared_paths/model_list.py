@@ -135,10 +135,12 @@ def _anthropic_model(entry: CatalogEntry) -> dict[str, Any]:
 
 
 def _page(entries: list[CatalogEntry], query: dict[str, str]) -> dict[str, Any]:
-    """A page of Anthropic's list. Contracts 3.3.
+    """A page of Anthropic's list.
 
     Raises:
         InvalidRequest: `limit` is no number from 1 to 1000.
+
+    Source: docs/reference/contracts/anthropic-messages.md#models
     """
     limit = query.get("limit", str(_PAGE))
     if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= _MAX:

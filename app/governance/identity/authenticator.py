@@ -1,7 +1,11 @@
 """Authenticates callers: a bearer key, an `x-api-key`, or a SigV4 signature made with the key as secret.
 
 boto3 refuses bearer keys over plain http, so a key is also a pair for signing: access key id = its name, secret access
-key = its secret (contracts 0.2 and 4.2). A signature must cover the body and is valid for five minutes.
+key = its secret. A signature must cover the body and is valid for five minutes.
+
+Sources:
+- docs/reference/contracts/authentication.md#bearer-keys-over-plain-http
+- docs/reference/contracts/authentication.md#signed-headers
 """
 
 import hashlib

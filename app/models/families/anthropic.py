@@ -18,7 +18,7 @@ _COMMON: dict[str, Any] = {
     "apart_from_results": frozenset({"document", "video"}),
     "native": NativeSurfaces(anthropic="invoke"),
     "top_k": "field",
-    # contracts 5.4 (litellm, 2026-11): TokenUsage does not count thoughts, Claude's own usage does
+    # TokenUsage does not count reasoning, Claude's own usage does: docs/reference/contracts/mapping.md#usage
     "thinking_tokens": "/usage/output_tokens_details",
 }
 # "User messages cannot contain reasoning content" (vercel/ai#7034, #17591 of Claude 3 Haiku)
@@ -27,7 +27,7 @@ _WITHOUT_REASONING: dict[str, Any] = {"reasoning_history": "none"}
 # Sonnet 5 (vercel/ai#14773, anthropic-sdk-python#1759; 2026-07)
 _CLAUDE_5: dict[str, Any] = {
     **_COMMON,
-    # contracts 3.1: on Bedrock only from 4.7 on
+    # on Bedrock only from 4.7 on: docs/reference/contracts/anthropic-messages.md#versions
     "newest_version": True,
     "system_turns": True,
     "sampling": False,
@@ -54,8 +54,8 @@ ROWS = (
     row(
         "claude-5.5",
         r"anthropic\.claude-([a-z]+-5-5|(fable|mythos)-5-1)",
-        "contracts 6, 2026-11: the 5.5 line always thinks, so no tool can be forced; lobehub#19876: nor can it on "
-        "Fable 5.1; the rest as Claude 5",
+        "docs/reference/contracts/converse-rules.md#tools: the 5.5 line always thinks, so no tool can be forced; "
+        "lobehub#19876: nor can it on Fable 5.1; the rest as Claude 5",
         **_CLAUDE_5,
         structured="prompt",
         tool_choices=frozenset(),
@@ -72,9 +72,9 @@ ROWS = (
     row(
         "claude-5",
         r"anthropic\.claude-(opus|sonnet|haiku|fable|mythos)-[5-9]",
-        "AWS user guide and contracts 6, 2026-11: no sampling, adaptive thinking, system turns; promptfoo#10631 and "
-        "lobehub#17620: it thinks unless told not to, and hides its thoughts unless asked; langchain-aws#1141: a "
-        "tool can be forced all the same",
+        "docs/reference/contracts/converse-rules.md#thinking and #sampling: no sampling, adaptive "
+        "thinking; AWS user guide: system turns; promptfoo#10631 and lobehub#17620: it thinks unless told not to, and "
+        "hides its thoughts unless asked; langchain-aws#1141: a tool can be forced all the same",
         **_CLAUDE_5,
         forced_with_reasoning=True,
         thinks_unasked="yes",
@@ -83,14 +83,15 @@ ROWS = (
         "claude-opus-4.8",
         r"anthropic\.claude-opus-4-(8|9)",
         "recording anthropic_mid_conversation_system (Opus 4.8): a system turn is accepted; langchain-aws#1141: a "
-        "tool can be forced while it thinks; contracts 6 for the rest",
+        "tool can be forced while it thinks; the rest: docs/reference/contracts/converse-rules.md#thinking",
         **_CLAUDE_5,
         forced_with_reasoning=True,
     ),
     row(
         "claude-opus-4.7",
         r"anthropic\.claude-opus-4-7",
-        "openclaw#73663, promptfoo#10307 (2026): no temperature; contracts 6: no `enabled` thinking, no prefill",
+        "openclaw#73663, promptfoo#10307 (2026): no temperature; docs/reference/contracts/converse-rules.md#thinking: "
+        "no `enabled` thinking; docs/reference/contracts/converse-rules.md#turns: no prefill",
         **{name: value for name, value in _CLAUDE_5.items() if name != "system_turns"},
     ),
     row(
@@ -116,13 +117,14 @@ ROWS = (
     row(
         "claude-4.5",
         r"anthropic\.claude-(opus|sonnet|haiku)-4-5",
-        "BoltAI#399, contracts 6: temperature or top_p; recordings native_output and strict_tool_calls (Sonnet 4.5)",
+        "BoltAI#399, docs/reference/contracts/converse-rules.md#sampling: temperature or top_p; recordings "
+        "native_output and strict_tool_calls (Sonnet 4.5)",
         **_CLAUDE_45,
     ),
     row(
         "claude-4.1",
         r"anthropic\.claude-opus-4-1",
-        "contracts 6, mem0#4147: newer Claude refuses temperature beside top_p",
+        "docs/reference/contracts/converse-rules.md#sampling, mem0#4147: newer Claude refuses temperature beside top_p",
         **_COMMON,
         temperature_with_top_p=False,
         prefill="trimmed",

@@ -26,7 +26,8 @@ ROWS = (
     row(
         "nova-2",
         r"amazon\.nova-(2|premier-2)",
-        "recordings bedrock_model_code_execution_tool (Nova 2 Lite); toolChoice `any` recorded; contracts 5.2",
+        "recordings bedrock_model_code_execution_tool (Nova 2 Lite); toolChoice `any` recorded; "
+        "docs/reference/contracts/mapping.md#reasoning",
         **_UNSIGNED,
         reasoning="max_effort",
         top_k="nested",
@@ -102,7 +103,7 @@ ROWS = (
         "grok-4.6",
         r"xai\.grok-4\.[6-9]",
         "AWS user guide, card of Grok 4.6 (2026-11): Converse, and Responses at the runtime, by profile ids; "
-        "contracts 6: it refuses stop sequences",
+        "docs/reference/contracts/converse-rules.md#text: it refuses stop sequences",
         **_COMMON,
         max_stop_sequences=0,
         native=NativeSurfaces(openai_responses="openai"),
@@ -162,7 +163,7 @@ ROWS = (
     row(
         "deepseek-r1",
         r"deepseek\.r1",
-        "AWS user guide: no tools on Converse; contracts 5.2: no switch for its thinking",
+        "AWS user guide: no tools on Converse; docs/reference/contracts/mapping.md#reasoning: no control of thinking",
         **_COMMON,
         tools=False,
         thinks_unasked="always",
@@ -171,7 +172,7 @@ ROWS = (
     row(
         "deepseek-v3",
         r"deepseek\.v3",
-        "contracts 5.2: reasoning_effort",
+        "docs/reference/contracts/mapping.md#reasoning: reasoning_effort",
         **_COMMON,
         **_AUTO_ONLY,
         reasoning="effort",

@@ -1,4 +1,7 @@
-"""Parts that carry media become blocks. Contracts 5.1."""
+"""Parts that carry media become blocks.
+
+Source: docs/reference/contracts/mapping.md#messages-and-content
+"""
 
 from app.converse.content import AudioBlock, DocumentBlock, ImageBlock
 from app.dialects.openai.chat.schema_in import AudioPart, FilePart, ImagePart

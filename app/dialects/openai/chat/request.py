@@ -1,4 +1,9 @@
-"""A chat request becomes a call: pure, and blind to models. Contracts 5.1 and 5.2."""
+"""A chat request becomes a call: pure, and blind to models.
+
+Sources:
+- docs/reference/contracts/mapping.md#messages-and-content
+- docs/reference/contracts/mapping.md#parameters
+"""
 
 from typing import Any
 

@@ -1,4 +1,9 @@
-"""A reply becomes a chat completion. Contracts 1.2 and 5."""
+"""A reply becomes a chat completion.
+
+Sources:
+- docs/reference/contracts/openai-chat.md#reply
+- docs/reference/contracts/mapping.md#stop-reasons
+"""
 
 from typing import Any
 

@@ -33,9 +33,11 @@ class ChatFacts(Struct, frozen=True):
 
 
 def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
-    """OpenAI's finish_reason. A stop for tools that only the provider ran is a plain stop (contracts 5.3); where there
+    """OpenAI's finish_reason. A stop for tools that only the provider ran is a plain stop; where there
     are calls, some models say that their turn is over, and agents would not carry them out (strands-agents/harness-sdk
     #644 for gpt-oss, #767 for Claude).
+
+    Source: docs/reference/contracts/mapping.md#stop-reasons
     """
     if stop_reason in ("tool_use", "end_turn"):
         return "tool_calls" if has_calls else "stop"
@@ -43,7 +45,10 @@ def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
-    """OpenAI's usage: prompt tokens include the cached ones. Contracts 5.4."""
+    """OpenAI's usage: prompt tokens include the cached ones.
+
+    Source: docs/reference/contracts/mapping.md#usage
+    """
     return {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.output,

@@ -1,6 +1,8 @@
-"""What a caller may send: openai 3.57's request, field by field. Contracts 1.1.
+"""What a caller may send: openai 3.57's request, field by field.
 
 Unknown values are refused; unknown fields are kept by pydantic and reported as ignored.
+
+Source: docs/reference/contracts/openai-chat.md#request-fields
 """
 
 from typing import Annotated, Any, Literal

@@ -1,6 +1,10 @@
-"""Events become chunks. Contracts 1.3 and 5.5.
+"""Events become chunks.
 
 A batch of events becomes one run of bytes: what arrived together leaves together, and nothing waits for more.
+
+Sources:
+- docs/reference/contracts/openai-chat.md#stream
+- docs/reference/contracts/mapping.md#streams
 """
 
 from collections import defaultdict

@@ -1,4 +1,9 @@
-"""Tools, the choice among them, and calls of them. Contracts 5.1 and 5.2."""
+"""Tools, the choice among them, and calls of them.
+
+Sources:
+- docs/reference/contracts/mapping.md#messages-and-content
+- docs/reference/contracts/mapping.md#parameters
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,9 @@
-"""Where a prompt may be cached, as OpenAI's clients mark it in a part, and those of others. Contracts 1.1 and 5.1."""
+"""Where a prompt may be cached, as OpenAI's clients mark it in a part, and those of others.
+
+Sources:
+- docs/reference/contracts/openai-chat.md#messages-and-parts
+- docs/reference/contracts/mapping.md#messages-and-content
+"""
 
 from typing import Any, Literal, cast
 

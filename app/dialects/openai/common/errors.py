@@ -1,4 +1,9 @@
-"""Errors as OpenAI's clients read them. Contracts 1.4 and 5.6."""
+"""Errors as OpenAI's clients read them.
+
+Sources:
+- docs/reference/contracts/errors.md#openai-error-body
+- docs/reference/errors.md#by-dialect
+"""
 
 from app.dialects.http.responses import JSON, CompleteResponse, retry_after
 from app.errors import (

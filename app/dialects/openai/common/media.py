@@ -1,4 +1,7 @@
-"""Media as OpenAI's clients send it, as Converse's blocks; base64 stays text all the way. Contracts 5.1."""
+"""Media as OpenAI's clients send it, as Converse's blocks; base64 stays text all the way.
+
+Source: docs/reference/contracts/mapping.md#messages-and-content
+"""
 
 from app.converse.content import DocumentBlock, ImageBlock
 from app.converse.media import DOCUMENT_EXTENSIONS, DOCUMENT_FORMATS, IMAGE_FORMATS, image_format

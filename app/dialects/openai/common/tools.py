@@ -1,7 +1,11 @@
-"""Tools as OpenAI's clients declare and call them, as Converse's. Contracts 5.1 and 5.2.
+"""Tools as OpenAI's clients declare and call them, as Converse's.
 
 A custom tool takes free text, which Converse has not: it is declared as a tool with one member, `input`, and unwrapped
 on the way back.
+
+Sources:
+- docs/reference/contracts/mapping.md#messages-and-content
+- docs/reference/contracts/mapping.md#parameters
 """
 
 from app.converse.content import ToolUseBlock

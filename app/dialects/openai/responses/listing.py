@@ -1,4 +1,7 @@
-"""The items that led to a kept answer, as a list of OpenAI's: `GET /v1/responses/{id}/input_items`. Contracts 2.2."""
+"""The items that led to a kept answer, as a list of OpenAI's: `GET /v1/responses/{id}/input_items`.
+
+Source: docs/reference/contracts/openai-responses.md#objects
+"""
 
 import re
 from typing import Any

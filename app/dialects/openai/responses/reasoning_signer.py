@@ -1,7 +1,9 @@
 """Thoughts on their way through stateless callers: OpenAI's `encrypted_content`, which only this gateway can have made.
 
 What a model thought crosses as it is, beside a signature over it, the caller's name and the model: whoever sends it
-back as another caller, to another model, or changed, sends nothing. Contracts 2.4.
+back as another caller, to another model, or changed, sends nothing.
+
+Source: docs/reference/contracts/openai-responses.md#state
 """
 
 import hmac

@@ -1,4 +1,9 @@
-"""A request for a response becomes a call: pure, and blind to models. Contracts 2 and 5."""
+"""A request for a response becomes a call: pure, and blind to models.
+
+Sources:
+- docs/reference/contracts/openai-responses.md
+- docs/reference/contracts/mapping.md
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

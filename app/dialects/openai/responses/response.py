@@ -1,4 +1,9 @@
-"""A reply becomes a response. Contracts 2.2 and 5."""
+"""A reply becomes a response.
+
+Sources:
+- docs/reference/contracts/openai-responses.md#objects
+- docs/reference/contracts/mapping.md
+"""
 
 from typing import Any
 

@@ -132,7 +132,10 @@ def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any]
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
-    """OpenAI's usage: input tokens include the cached ones. Contracts 5.4."""
+    """OpenAI's usage: input tokens include the cached ones.
+
+    Source: docs/reference/contracts/mapping.md#usage
+    """
     return {
         "input_tokens": usage.prompt,
         "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},

@@ -1,4 +1,7 @@
-"""What a caller may send: openai 3.57's request for a response, field by field. Contracts 2.2."""
+"""What a caller may send: openai 3.57's request for a response, field by field.
+
+Source: docs/reference/contracts/openai-responses.md#request-fields
+"""
 
 from typing import Annotated, Any, Literal
 

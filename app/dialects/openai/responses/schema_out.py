@@ -1,4 +1,7 @@
-"""What a caller gets, for the OpenAPI page and the tests. Contracts 2.2."""
+"""What a caller gets, for the OpenAPI page and the tests.
+
+Source: docs/reference/contracts/openai-responses.md#objects
+"""
 
 from typing import Any, Literal
 

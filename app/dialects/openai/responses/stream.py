@@ -1,4 +1,7 @@
-"""Events become OpenAI's events of a response, in the order that its SDK and Codex need. Contracts 2.1."""
+"""Events become OpenAI's events of a response, in the order that its SDK and Codex need.
+
+Source: docs/reference/contracts/openai-responses.md#event-order
+"""
 
 from base64 import b64decode, b64encode
 from collections import defaultdict
