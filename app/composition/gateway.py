@@ -29,11 +29,11 @@ from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.metrics import Metrics
 from app.observability.trace import PassingTracer, Tracer, collects_spans
-from app.process.shared_counter import SharedCounter
 from app.routing.circuit_breakers import Breakers
 from app.routing.failover import Failover
 from app.routing.planner import Target
-from app.server.worker_context import COUNTERS_OF_EACH_CALLER, WorkerContext
+from app.server.worker_context import WorkerContext
+from app.server.worker_counters import CallerCounters, WorkerCounters
 from app.storage.responses import MemoryResponses, ResponseStore
 
 _PROBE_SECONDS = 5.0
@@ -180,9 +180,6 @@ def _in(location: UpstreamLocation) -> str:
 def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     """Put the parts together. Nothing runs, and nothing is connected, before `start`.
 
-    Args:
-        share: what this process has in common with others.
-
     Raises:
         SettingsError: what the configuration says of names cannot be, the environment names a proxy that is none, or
             Bedrock is not to be had as the environment asks for it.
@@ -209,7 +206,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
     ingress_limits = _ingress_limits(settings, worker_context.counters, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
-    metrics.watch("waiting", "Requests that wait for a place.", lambda: ingress_limits.admission.waiting.own)
+    metrics.watch("waiting", "Requests that wait for a place.", lambda: ingress_limits.admission.counters.waiting.own)
     gateway = Gateway(
         clients=clients,
         transport=transport,
@@ -242,34 +239,29 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     return gateway
 
 
-def _ingress_limits(settings: Settings, counters: list[SharedCounter], metrics: Metrics) -> IngressLimits:
-    # every process of a gateway takes the tallies in this order
-    held, held_unverified, inside, waiting, first, unverified_inside, unverified_waiting, unverified_first, *others = (
-        counters
-    )
+def _ingress_limits(settings: Settings, counters: WorkerCounters, metrics: Metrics) -> IngressLimits:
     unverified_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
     unverified_permits = max(settings.max_in_flight // 10, 1)
-    by_name = _by_name(settings, others)
+    by_name = _by_name(settings, counters.callers)
     queue = settings.max_waiting, settings.max_wait
     return IngressLimits(
         authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
-        admission=Admission(settings.max_in_flight, *queue, inside, waiting, first),
-        unverified=Admission(unverified_permits, *queue, unverified_inside, unverified_waiting, unverified_first),
+        admission=Admission(settings.max_in_flight, *queue, counters.gateway.admission),
+        unverified=Admission(unverified_permits, *queue, counters.gateway.unverified),
         unverified_of_each={
-            name: Admission(max(unverified_permits // 2, 1), *queue, its_inside, its_waiting, its_first)
-            for name, (_, _, its_inside, its_waiting, its_first) in by_name.items()
+            name: Admission(max(unverified_permits // 2, 1), *queue, each.unverified) for name, each in by_name.items()
         },
         bodies=Bodies(
             settings.max_bodies_bytes,
-            held,
+            counters.gateway.body_bytes,
             _half(settings, settings.max_bodies_bytes),
-            {name: its[0] for name, its in by_name.items()},
+            {name: each.body_bytes for name, each in by_name.items()},
         ),
         unverified_bodies=Bodies(
             unverified_bytes,
-            held_unverified,
+            counters.gateway.unverified_body_bytes,
             _half(settings, unverified_bytes),
-            {name: its[1] for name, its in by_name.items()},
+            {name: each.unverified_body_bytes for name, each in by_name.items()},
             _UNVERIFIED_PACE,
         ),
         max_body_bytes=settings.max_body_bytes,
@@ -284,13 +276,12 @@ def _half(settings: Settings, limit: int) -> int:
     return max(limit // 2, settings.max_body_bytes)
 
 
-def _by_name(settings: Settings, counters: list[SharedCounter]) -> dict[str, tuple[SharedCounter, ...]]:
-    """What is counted of each name; of the only caller's nothing, since it need not leave half to others."""
+def _by_name(settings: Settings, counters: list[CallerCounters]) -> dict[str, CallerCounters]:
+    """Return the counters of the callers that must leave half of each limit to others; a single caller need not."""
     names = [*settings.keys()]
     if len(names) < 2:
         return {}
-    all_of_them = iter(counters or [SharedCounter() for _ in range(COUNTERS_OF_EACH_CALLER * len(names))])
-    by_name = dict(zip(names, zip(*[all_of_them] * COUNTERS_OF_EACH_CALLER, strict=True), strict=True))
+    by_name = dict(zip(names, counters or [CallerCounters() for _ in names], strict=True))
     callers = [name for name in names if name != SMOKE]
     if len(callers) == 1:
         del by_name[callers[0]]

@@ -1,6 +1,7 @@
-"""How many requests may run at once: so many, and a short queue; everybody else is told at once to come back.
+"""Limits how many requests run at once, and how many bytes of request bodies are held at once.
 
-What is counted may be shared with other processes: then the limits hold for all of them together.
+A request that gets no permit waits in a short queue; beyond that, it is refused and may be sent again. The counters may
+be shared by several processes: the limits then hold for all of them together.
 """
 
 import asyncio
@@ -11,92 +12,92 @@ from msgspec import Struct, field
 
 from app.errors import GatewayBusy
 from app.process.shared_counter import SharedCounter
+from app.server.worker_counters import AdmissionCounters
 
-# nobody tells a process that another has freed a place
-_LOOK_SECONDS = 0.005
+# a process is not notified when another one releases a permit
+_POLL_SECONDS = 0.005
+_BUSY = "the gateway is busy: try again in a moment"
 
 
 class Admission(Struct):
-    """Lets requests in: a context in which a request has its place.
+    """Limits the number of parallel requests: a context in which a request holds a permit.
 
-    most: at once. most_waiting: in the queue. patience: seconds in the queue. inside, waiting: how many there are.
-    first: since when whoever is first in the queue waits, in ns of the monotonic clock, or 0.
+    limit: permits. max_waiting: requests in the queue. timeout: seconds that a request waits for a permit.
     """
 
     limit: int
     max_waiting: int = 0
     timeout: float = 1.0
-    inside: SharedCounter = field(default_factory=SharedCounter)
-    waiting: SharedCounter = field(default_factory=SharedCounter)
-    first: SharedCounter = field(default_factory=SharedCounter)
+    counters: AdmissionCounters = field(default_factory=AdmissionCounters)
     _line: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _freed: asyncio.Event = field(default_factory=asyncio.Event)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> None:
-        """A place, for as long as the context lasts.
+        """Take a permit.
 
         Raises:
-            GatewayBusy: there is none, and none became free.
+            GatewayBusy: no permit is free, and none became free in time.
         """
-        if self.waiting.total or not self._enter():
+        if sum(self.counters.waiting.cells) or not self._try_enter():
             await self._wait()
 
     async def __aexit__(self, *_: object) -> None:
-        """Give the place to the first who waits."""
-        self.inside.add(-1)
-        self._freed.set()
+        """Release the permit, for the first request in the queue."""
+        inside = self.counters.inside
+        inside.cells[inside.index] -= 1
+        self._released.set()
 
-    def _enter(self) -> bool:
-        self.inside.add(1)
-        if self.inside.total <= self.limit:
+    def _try_enter(self) -> bool:
+        inside = self.counters.inside
+        inside.cells[inside.index] += 1
+        if sum(inside.cells) <= self.limit:
             return True
-        self.inside.add(-1)
+        inside.cells[inside.index] -= 1
         return False
 
     async def _wait(self) -> None:
         since = time.monotonic_ns()
-        self.waiting.add(1)
+        waiting = self.counters.waiting
+        waiting.add(1)
         try:
-            if self.waiting.total > self.max_waiting:
-                # those of a process that has stopped are counted, and take no place
-                if not self._is_another_first(since) and self._enter():
+            if waiting.total > self.max_waiting:
+                # the queue also counts the requests of a process that is stopped, which take no permit
+                if not self._is_another_first(since) and self._try_enter():
                     return
-                raise GatewayBusy(
-                    "the gateway is busy: try again in a moment", detail="no place, and the queue is full"
-                )
+                raise GatewayBusy(_BUSY, detail="no permit, and the queue is full")
             async with asyncio.timeout(self.timeout), self._line:
                 await self._wait_as_first(since)
         except TimeoutError:
-            raise GatewayBusy("the gateway is busy: try again in a moment", detail="no place became free") from None
+            raise GatewayBusy(_BUSY, detail="no permit became free") from None
         finally:
-            self.waiting.add(-1)
+            waiting.add(-1)
 
     async def _wait_as_first(self, since: int) -> None:
-        """Of those who are first in the queues of all processes, whoever has waited longest gets in."""
-        self.first.put(since)
+        """Wait for a permit. Of the first requests of all processes, the one that has waited longest gets it."""
+        self.counters.first_since.put(since)
         try:
-            while self._is_another_first(since) or not self._enter():
-                await self._wait_for_change()
+            while self._is_another_first(since) or not self._try_enter():
+                await self._wait_for_release()
         finally:
-            self.first.put(0)
+            self.counters.first_since.put(0)
 
     def _is_another_first(self, since: int) -> bool:
-        # who has waited for longer than anybody does has stopped, and not said so
-        longest = time.monotonic_ns() - int(self.timeout * 1e9)
-        return any(longest < other < since for other in self.first.each)
+        # a time before `earliest` was left by a process that is stopped: its request would have timed out
+        earliest = time.monotonic_ns() - int(self.timeout * 1e9)
+        return any(earliest < other < since for other in self.counters.first_since.each)
 
-    async def _wait_for_change(self) -> None:
-        self._freed.clear()
+    async def _wait_for_release(self) -> None:
+        self._released.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS if self.inside.is_shared else None):
-                await self._freed.wait()
+            async with asyncio.timeout(_POLL_SECONDS if self.counters.inside.is_shared else None):
+                await self._released.wait()
 
 
 class Bodies(Struct):
-    """How many bytes of callers' bodies are held at once.
+    """Counts the bytes of request bodies that are held at once.
 
-    most: no more than these. most_of_one: nor these for one name. of_each: what is held for each name that has a limit.
-    slowest: bytes a second; a caller that sends no faster, on average, is taken for one that only holds a place.
+    limit: bytes of all bodies. max_of_one: bytes of one caller's. of_each: counters of the callers that have a limit.
+    slowest: bytes a second that a caller must send on average; a slower one is disconnected.
     """
 
     limit: int
@@ -105,44 +106,39 @@ class Bodies(Struct):
     of_each: dict[str, SharedCounter] = field(default_factory=dict)
     slowest: int = 16 * 1024
 
-    def count(self, name: str, count: int) -> None:
-        """Count so many more for a name, or, if it is negative, fewer."""
-        self.held.add(count)
-        if name in self.of_each:
-            self.of_each[name].add(count)
-
-    def excess(self, name: str) -> str:
-        """What is too much of what is held; nothing where nothing is."""
-        if self.held.total > self.limit:
-            return "too many bytes of bodies"
-        is_over = name in self.of_each and self.of_each[name].total > self.max_of_one
-        return "too many bytes of one caller's bodies" if is_over else ""
-
 
 class HeldBody(Struct):
-    """The bytes of one body, which are held until it is released. name: the caller's, or what it claims to be."""
+    """The bytes of one body, counted until it is released. name: the caller, or the caller that is claimed."""
 
     bodies: Bodies
     name: str = ""
     size: int = 0
 
     def add(self, count: int) -> None:
-        """Hold more of it.
+        """Count more bytes of this body.
 
         Raises:
-            GatewayBusy: all bodies together are too many bytes, or all of one caller.
+            GatewayBusy: the bodies of all callers, or of this caller, exceed their limit.
         """
-        self.bodies.count(self.name, count)
-        if excess := self.bodies.excess(self.name):
-            self.bodies.count(self.name, -count)
-            raise GatewayBusy("the gateway is busy: try again in a moment", detail=excess)
+        bodies, held, own = self.bodies, self.bodies.held, self.bodies.of_each.get(self.name)
+        held.cells[held.index] += count
+        excess = "too many bytes of bodies" if sum(held.cells) > bodies.limit else ""
+        if own is not None:
+            own.add(count)
+            if not excess and own.total > bodies.max_of_one:
+                excess = "too many bytes of one caller's bodies"
+        if excess:
+            held.add(-count)
+            if own is not None:
+                own.add(-count)
+            raise GatewayBusy(_BUSY, detail=excess)
         self.size += count
 
     def move(self, bodies: Bodies) -> None:
-        """Hold it among others from now on.
+        """Count this body among others from now on.
 
         Raises:
-            GatewayBusy: those are too many bytes with it.
+            GatewayBusy: as `add` does.
         """
         size = self.size
         self.release()
@@ -150,6 +146,9 @@ class HeldBody(Struct):
         self.add(size)
 
     def release(self) -> None:
-        """Hold no more of it."""
-        self.bodies.count(self.name, -self.size)
+        """Count this body no more."""
+        held, own = self.bodies.held, self.bodies.of_each.get(self.name)
+        held.cells[held.index] -= self.size
+        if own is not None:
+            own.add(-self.size)
         self.size = 0

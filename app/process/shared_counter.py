@@ -1,4 +1,4 @@
-"""Numbers that several processes add to: each writes only what is its own, and everybody reads them all."""
+"""Counters over several processes: each process writes only its own cell, and any process reads all of them."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ _WORD = 8
 
 
 class SharedCounter:
-    """A number, the sum of what each process counts.
+    """The sum of what each process counts.
 
     Args:
-        cells: what each process counts, in memory that all of them see. own: the place of this process among them.
+        cells: one count for each process, in memory that all of them map. index: the cell of this process.
     """
 
-    __slots__ = ("_cells", "_own")
+    __slots__ = ("cells", "index")
 
-    def __init__(self, cells: memoryview[int] | None = None, own: int = 0) -> None:
-        self._cells = memoryview(bytearray(_WORD)).cast("q") if cells is None else cells
-        self._own = own
+    def __init__(self, cells: memoryview[int] | None = None, index: int = 0) -> None:
+        self.cells = memoryview(bytearray(_WORD)).cast("q") if cells is None else cells
+        self.index = index
 
     def add(self, count: int) -> None:
-        """Count so many more, or, if it is negative, fewer."""
-        self._cells[self._own] += count
+        """Add to the count of this process; a negative count is subtracted."""
+        self.cells[self.index] += count
 
     def put(self, count: int) -> None:
-        """Count so many, whatever was counted before."""
-        self._cells[self._own] = count
+        """Set the count of this process."""
+        self.cells[self.index] = count
 
     @property
     def each(self) -> list[int]:
-        """What each process counts."""
-        return self._cells.tolist()
+        """The count of each process."""
+        return self.cells.tolist()
 
     @property
     def own(self) -> int:
-        """What this process counts."""
-        return self._cells[self._own]
+        """The count of this process."""
+        return self.cells[self.index]
 
     @property
     def total(self) -> int:
-        """What all processes count. Whoever adds first and looks then never sees less than there is."""
-        return sum(self._cells)
+        """The count of all processes. A process that adds before it reads never sees less than the real sum."""
+        return sum(self.cells)
 
     @property
     def is_shared(self) -> bool:
         """True if there are other processes."""
-        return len(self._cells) > 1
+        return len(self.cells) > 1
 
 
 class SharedCounterArray:
-    """Memory for some tallies, which processes share that were forked since.
+    """Memory for counters, shared with the processes that are forked after it is made.
 
     Args:
-        processes, tallies: how many.
+        processes, counters: how many.
     """
 
     def __init__(self, processes: int, counters: int) -> None:
         self._processes = processes
         self._cells = memoryview(mmap.mmap(-1, _WORD * processes * counters)).cast("q")
 
-    def counters(self, own: int) -> list[SharedCounter]:
-        """All tallies, for one of the processes."""
+    def counters(self, index: int) -> list[SharedCounter]:
+        """Return all counters, for the process of this index."""
         starts = range(0, len(self._cells), self._processes)
-        return [SharedCounter(self._cells[start : start + self._processes], own) for start in starts]
+        return [SharedCounter(self._cells[start : start + self._processes], index) for start in starts]
 
-    def forget(self, process: int) -> None:
-        """A process has ended, and counts nothing any more."""
-        for index in range(process, len(self._cells), self._processes):
-            self._cells[index] = 0
+    def forget(self, index: int) -> None:
+        """Set the counts of a process that has ended to zero."""
+        for cell in range(index, len(self._cells), self._processes):
+            self._cells[cell] = 0

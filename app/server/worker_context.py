@@ -1,4 +1,4 @@
-"""What one of several processes has in common with the others; of a process alone, nothing."""
+"""What a worker process shares with its peers: counters, metrics and the shutdown pipe."""
 
 import asyncio
 import os
@@ -8,34 +8,33 @@ from collections.abc import Callable
 
 from msgspec import Struct, field
 
-from app.process.shared_counter import SharedCounter
+from app.server.worker_counters import WorkerCounters
 from app.server.worker_peers import WorkerPeers
-
-COUNTERS = 8
-# and of each caller
-COUNTERS_OF_EACH_CALLER = 5
 
 
 class WorkerContext(Struct, frozen=True):
-    """A process's part.
+    """What one worker process shares with its peers; by default, the context of a process without peers.
 
-    processes: how many there are. tallies: what is counted by all of them together. siblings: the others, if any.
-    lifeline: a file descriptor that can be read, to its end, once all are told to end, or nobody watches over them.
+    processes: how many there are. peers: answers and queries metrics.
+    shutdown_pipe: a file descriptor that is at its end once all workers shall stop, or their supervisor has died.
     """
 
     processes: int = 1
-    counters: list[SharedCounter] = field(default_factory=lambda: [SharedCounter() for _ in range(COUNTERS)])
+    counters: WorkerCounters = field(default_factory=WorkerCounters)
     peers: WorkerPeers | None = None
     shutdown_pipe: int | None = None
 
     def begin(self, render: Callable[[], bytes]) -> Callable[[], None]:
-        """Answer the others with what `render` makes, and end with whoever watches, until the result is called."""
+        """Serve what `render` returns to the peers, and stop with the supervisor.
+
+        Returns a function that ends both.
+        """
         if self.peers is None or self.shutdown_pipe is None:
             return lambda: None
         loop, shutdown_pipe = asyncio.get_running_loop(), self.shutdown_pipe
 
         def end() -> None:
-            loop.remove_reader(shutdown_pipe)  # it can be read for ever
+            loop.remove_reader(shutdown_pipe)  # it stays readable
             os.kill(os.getpid(), signal.SIGTERM)
 
         loop.add_reader(shutdown_pipe, end)
@@ -48,9 +47,9 @@ class WorkerContext(Struct, frozen=True):
         return stop
 
     def all_end(self) -> bool:
-        """True if the others end as well, should this process end now."""
+        """True if all workers are stopping."""
         return self.shutdown_pipe is None or bool(select.select([self.shutdown_pipe], [], [], 0)[0])
 
     def render(self, own: Callable[[], bytes]) -> bytes:
-        """What all processes tell, where `own` renders what this one does."""
+        """Return the metrics of all processes. own: renders those of this process."""
         return own() if self.peers is None else self.peers.render(own)

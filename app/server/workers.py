@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from app.process.shared_counter import SharedCounterArray
-from app.server.worker_context import COUNTERS, COUNTERS_OF_EACH_CALLER, WorkerContext
+from app.server.worker_context import WorkerContext
+from app.server.worker_counters import WorkerCounters
 from app.server.worker_peers import Channel, WorkerPeers
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ class Processes:
         self._serve = serve
         self._grace = grace
         self._slots = [_WorkerSlot(number) for number in range(count)]
-        self._counters = SharedCounterArray(count, COUNTERS + COUNTERS_OF_EACH_CALLER * callers)
+        self._callers = callers
+        self._counters = SharedCounterArray(count, WorkerCounters.size(callers))
         self._channels = [Channel() for _ in range(count)]
         self._shutdown_pipe, self._held = os.pipe()
         self._began = time.monotonic()
@@ -121,7 +123,8 @@ class Processes:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a terminal's; the watcher tells what it means
         os.close(self._held)
-        counters, peers = self._counters.counters(slot.number), WorkerPeers(self._channels, slot.number)
+        counters = WorkerCounters.of(self._counters.counters(slot.number), self._callers)
+        peers = WorkerPeers(self._channels, slot.number)
         worker_context = WorkerContext(len(self._slots), counters, peers, self._shutdown_pipe)
         raise SystemExit(self._serve(listener, worker_context))
 

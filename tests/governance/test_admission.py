@@ -1,4 +1,4 @@
-"""So many at once, a short queue, and nobody who waits for nothing."""
+"""Limits of parallel requests and of held bytes."""
 
 import asyncio
 import time
@@ -8,25 +8,26 @@ import pytest
 from app.errors import GatewayBusy
 from app.governance.admission import Admission, Bodies, HeldBody
 from app.process.shared_counter import SharedCounterArray
+from app.server.worker_counters import AdmissionCounters
 
 pytestmark = pytest.mark.waits
 
 
 class Visit:
-    """Somebody inside."""
+    """A request that holds a permit."""
 
     def __init__(self, admission: Admission) -> None:
-        self._place = admission
+        self._admission = admission
 
     async def enter(self) -> "Visit":
-        await self._place.__aenter__()
+        await self._admission.__aenter__()
         return self
 
     async def leave(self) -> None:
-        await self._place.__aexit__(None, None, None)
+        await self._admission.__aexit__(None, None, None)
 
 
-async def test_so_many_get_in_and_the_rest_is_turned_away_at_once() -> None:
+async def test_a_request_beyond_the_limit_is_refused_at_once() -> None:
     admission = Admission(2)
     first = await Visit(admission).enter()
     second = await Visit(admission).enter()
@@ -35,13 +36,13 @@ async def test_so_many_get_in_and_the_rest_is_turned_away_at_once() -> None:
     assert refusal.value.default_retry_after == 1.0
     await first.leave()
     third = await Visit(admission).enter()
-    assert (admission.inside.total, admission.waiting.total) == (2, 0)
+    assert (admission.counters.inside.total, admission.counters.waiting.total) == (2, 0)
     for each in (second, third):
         await each.leave()
-    assert admission.inside.total == 0
+    assert admission.counters.inside.total == 0
 
 
-async def test_those_who_wait_get_in_as_they_came() -> None:
+async def test_waiting_requests_get_permits_in_order_of_arrival() -> None:
     admission = Admission(1, max_waiting=2, timeout=5)
     order = []
     first = await Visit(admission).enter()
@@ -52,45 +53,45 @@ async def test_those_who_wait_get_in_as_they_came() -> None:
 
     waiting = [asyncio.create_task(visit(name)) for name in "ab"]
     await asyncio.sleep(0)
-    assert admission.waiting.total == 2
+    assert admission.counters.waiting.total == 2
     with pytest.raises(GatewayBusy):
         await Visit(admission).enter()
     await first.leave()
     await asyncio.gather(*waiting)
-    assert (order, admission.waiting.total, admission.inside.total) == (["a", "b"], 0, 0)
+    assert (order, admission.counters.waiting.total, admission.counters.inside.total) == (["a", "b"], 0, 0)
 
 
-async def test_nobody_waits_for_long() -> None:
+async def test_a_waiting_request_is_refused_after_its_timeout() -> None:
     admission = Admission(1, max_waiting=1, timeout=0.02)
     first = await Visit(admission).enter()
     with pytest.raises(GatewayBusy):
         await Visit(admission).enter()
-    assert (admission.waiting.total, admission.inside.total) == (0, 1)
+    assert (admission.counters.waiting.total, admission.counters.inside.total) == (0, 1)
     await first.leave()
 
 
-async def test_whoever_stops_waiting_takes_no_place() -> None:
+async def test_a_cancelled_waiting_request_takes_no_permit() -> None:
     admission = Admission(1, max_waiting=9, timeout=5)
     first = await Visit(admission).enter()
     waiting = [asyncio.create_task(Visit(admission).enter()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
-    await first.leave()  # the place may already have been given to somebody who is just leaving
+    await first.leave()  # the permit may already have been given to a request that is being cancelled
     waiting[1].cancel()
     await asyncio.wait(waiting)
-    assert (admission.waiting.total, admission.inside.total) == (0, 1)
+    assert (admission.counters.waiting.total, admission.counters.inside.total) == (0, 1)
     assert waiting[2].exception() is None
 
 
-async def test_a_place_is_given_back_whatever_happens_in_it() -> None:
+async def test_a_permit_is_released_after_an_exception() -> None:
     admission = Admission(1)
     with pytest.raises(ZeroDivisionError):
         async with admission:
             raise ZeroDivisionError
-    assert admission.inside.total == 0
+    assert admission.counters.inside.total == 0
 
 
-def test_bodies_are_held_within_a_bound() -> None:
+def test_the_bytes_of_all_bodies_are_limited() -> None:
     bodies = Bodies(100)
     first, second = HeldBody(bodies), HeldBody(bodies)
     first.add(60)
@@ -105,30 +106,32 @@ def test_bodies_are_held_within_a_bound() -> None:
 
 
 def shared(limit: int = 2, max_waiting: int = 1, timeout: float = 5) -> tuple[Admission, Admission]:
-    """The same limit as two processes have it."""
+    """One limit, as two processes see it."""
     array = SharedCounterArray(2, 3)
-    first, second = (Admission(limit, max_waiting, timeout, *array.counters(process)) for process in range(2))
+    first, second = (
+        Admission(limit, max_waiting, timeout, AdmissionCounters(*array.counters(process))) for process in range(2)
+    )
     return first, second
 
 
-async def test_the_limit_is_that_of_all_processes_together() -> None:
+async def test_the_limit_of_permits_and_the_queue_hold_for_all_processes_together() -> None:
     here, there = shared()
     first = await Visit(here).enter()
     second = await Visit(there).enter()
     waiting = asyncio.create_task(Visit(there).enter())
     await asyncio.sleep(0)
-    assert (here.inside.total, here.waiting.total) == (2, 1)
-    with pytest.raises(GatewayBusy):  # the queue is that of all, too
+    assert (here.counters.inside.total, here.counters.waiting.total) == (2, 1)
+    with pytest.raises(GatewayBusy):  # the queue is shared too
         await Visit(here).enter()
-    await first.leave()  # nobody tells the other process
+    await first.leave()  # the other process is not notified
     third = await asyncio.wait_for(waiting, 1)
-    assert (there.inside.own, there.inside.total, there.waiting.total) == (2, 2, 0)
+    assert (there.counters.inside.own, there.counters.inside.total, there.counters.waiting.total) == (2, 2, 0)
     for each in (second, third):
         await each.leave()
-    assert here.inside.total == 0
+    assert here.counters.inside.total == 0
 
 
-def test_bodies_of_all_processes_are_held_within_a_bound() -> None:
+def test_the_bytes_of_the_bodies_of_all_processes_are_limited() -> None:
     array = SharedCounterArray(2, 1)
     here, there = (HeldBody(Bodies(100, *array.counters(process))) for process in range(2))
     here.add(60)
@@ -139,7 +142,7 @@ def test_bodies_of_all_processes_are_held_within_a_bound() -> None:
     assert there.bodies.held.total == 40
 
 
-def test_no_name_holds_more_than_its_share_of_the_bodies_of_all_processes() -> None:
+def test_one_caller_cannot_hold_more_than_its_limit_of_bytes_in_all_processes() -> None:
     array = SharedCounterArray(2, 3)
     here, there = (
         Bodies(100, held, 50, {"a": of_a, "b": of_b})
@@ -153,7 +156,7 @@ def test_no_name_holds_more_than_its_share_of_the_bodies_of_all_processes() -> N
     assert refusal.value.detail == "too many bytes of one caller's bodies"
     other.add(50)
     with pytest.raises(GatewayBusy):
-        HeldBody(here, "of no share").add(1)
+        HeldBody(here, "without a limit").add(1)
     first.release()
     second.add(30)
     second.move(Bodies(100))
@@ -161,7 +164,7 @@ def test_no_name_holds_more_than_its_share_of_the_bodies_of_all_processes() -> N
     assert (here.held.total, [counter.total for counter in here.of_each.values()]) == (0, [0, 0])
 
 
-async def test_processes_take_turns_as_their_callers_came() -> None:
+async def test_processes_get_permits_in_the_order_in_which_their_requests_arrived() -> None:
     here, there = shared(limit=2, max_waiting=12)
     let_in: dict[int, int] = {}
 
@@ -174,34 +177,34 @@ async def test_processes_take_turns_as_their_callers_came() -> None:
     end = asyncio.get_running_loop().time() + 1
     await asyncio.gather(
         *(
-            call_again_and_again(admission, permit, end)
-            for permit, admission in enumerate((here, there))
+            call_again_and_again(admission, process, end)
+            for process, admission in enumerate((here, there))
             for _ in range(5)
         )
     )
     assert min(let_in.values()) > max(let_in.values()) / 2, let_in
-    assert (here.inside.total, here.waiting.total, here.first.each) == (0, 0, [0, 0])
+    assert (here.counters.inside.total, here.counters.waiting.total, here.counters.first_since.each) == (0, 0, [0, 0])
 
 
-async def test_a_process_that_has_stopped_holds_nobody_up() -> None:
+async def test_a_stopped_process_at_the_head_of_the_queue_is_passed_over_after_the_timeout() -> None:
     here, there = shared(limit=1, max_waiting=3, timeout=0.3)
-    there.waiting.add(1)
-    there.first.put(time.monotonic_ns())  # and is never heard of again
+    there.counters.waiting.add(1)
+    there.counters.first_since.put(time.monotonic_ns())  # of a process that is stopped now
     waiting = asyncio.create_task(Visit(here).enter())
     await asyncio.sleep(0.1)
-    assert not waiting.done()  # the other came first
+    assert not waiting.done()  # the stopped process's request came first
     waiting.cancel()
-    await asyncio.sleep(0.25)  # nobody waits for longer than that
+    await asyncio.sleep(0.25)  # the other request would have timed out
     async with asyncio.timeout(0.1):
         await Visit(here).enter()
 
 
-async def test_the_waiters_of_a_stopped_process_close_the_queue_to_nobody() -> None:
+async def test_a_queue_full_of_requests_of_a_stopped_process_lets_others_enter() -> None:
     here, there = shared(limit=1, max_waiting=3, timeout=0.2)
-    there.waiting.add(3)
-    there.first.put(time.monotonic_ns())
+    there.counters.waiting.add(3)
+    there.counters.first_since.put(time.monotonic_ns())
     with pytest.raises(GatewayBusy):
         await Visit(here).enter()
     await asyncio.sleep(0.25)
     await Visit(here).enter()
-    assert (here.inside.total, here.waiting.own) == (1, 0)
+    assert (here.counters.inside.total, here.counters.waiting.own) == (1, 0)
