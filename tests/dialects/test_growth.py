@@ -16,7 +16,7 @@ from app.adaptation.invoke import adapt_invoke
 from app.adaptation.schemas import without_unions
 from app.bedrock.client import BedrockRequest
 from app.converse.call import Intent, ModelCall, NativeCall
-from app.dialects.http.replies import in_batches
+from app.dialects.http.replies import translate_batch
 from app.dialects.openai.chat.response import from_reply as to_completion
 from app.dialects.openai.chat.response_context import ChatFacts
 from app.dialects.openai.chat.stream import ChunkStream
@@ -148,7 +148,7 @@ def response_facts() -> ResponseFacts:
 
 
 def streamed(events: list[Any], make: Callable[[Any], bytes]) -> Work:
-    return lambda: in_batches(make)(events)
+    return lambda: translate_batch(make, events)
 
 
 def as_response(events: list[Any]) -> Work:

@@ -11,7 +11,6 @@ from app.bedrock.stream_decoding import tier_of_headers, usage_of_headers
 from app.converse.usage import Usage, tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
-from app.dialects.http.replies import at_once
 from app.dialects.http.responses import Answer, CompleteResponse, StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.execution.executor import Pipeline
@@ -66,8 +65,11 @@ async def forward(operation: Operation, pipeline: Pipeline, context: RequestCont
         is_invoked = operation.surface == "invoke"
         return exception_frame(error, is_invoked=is_invoked) if stream.tap.is_at_boundary else None
 
+    async def finish() -> bytes:
+        return b""
+
     headers = end_to_end(stream.headers)
-    return StreamingResponse(stream.status, headers, stream.relay, lambda data: (data, None), at_once(bytes), fail)
+    return StreamingResponse(stream.status, headers, stream.relay, lambda data: (data, None), finish, fail)
 
 
 def _check_path(operation: Operation, path: str) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from app.dialects.http.replies import at_once
 from app.dialects.http.response_sender import Sender
 from app.dialects.http.responses import StreamingResponse
 from app.dialects.openai.common.errors import render_error
@@ -59,7 +58,10 @@ def translate(batch: bytes) -> tuple[bytes, GatewayError | None]:
 
 
 def streamed(received: Heard, last: bytes = b"last") -> StreamingResponse:
-    return StreamingResponse(200, (), received, translate, at_once(lambda: last), lambda error: error.kind.encode())
+    async def finish() -> bytes:
+        return last
+
+    return StreamingResponse(200, (), received, translate, finish, lambda error: error.kind.encode())
 
 
 async def sent(server: Server, received: Heard, *, writes: bool = True) -> list[Any]:

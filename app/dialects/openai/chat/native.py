@@ -49,7 +49,7 @@ class NativeChunks:
         self._include_usage = include_usage
         self._is_finished = False
 
-    def from_document(self, document: dict[str, Any]) -> bytes:
+    def from_event(self, document: dict[str, Any]) -> bytes:
         """The frames for a chunk."""
         return b"".join(self._frames(document))
 

@@ -242,7 +242,7 @@ class NativeResponseStream:
         self._response: dict[str, Any] = {"object": "response", "output": []}
         self._last: dict[str, Any] | None = None
 
-    def from_document(self, document: dict[str, Any]) -> bytes:
+    def from_event(self, document: dict[str, Any]) -> bytes:
         """The frames for one of OpenAI's events; the one that ends the response waits for it to be kept."""
         return b"".join(self._frames(document))
 

@@ -197,7 +197,7 @@ DOCUMENTS: list[Any] = [
 
 def streamed(*batches: list[Any]) -> bytes:
     stream = NativeResponseStream(FACTS)
-    data = b"".join(joined(stream.from_document, batch) for batch in batches)
+    data = b"".join(joined(stream.from_event, batch) for batch in batches)
     return data + stream.last(stream.ended())
 
 
@@ -214,29 +214,29 @@ def test_a_stream_is_the_same_however_its_documents_were_batched(first: int, sec
 
 def test_a_stream_that_ends_too_early_or_makes_no_sense() -> None:
     stream = NativeResponseStream(FACTS)
-    joined(stream.from_document, DOCUMENTS[:2])
+    joined(stream.from_event, DOCUMENTS[:2])
     with pytest.raises(UpstreamFailed):
         stream.ended()
     assert b'"sequence_number":2' in stream.fail(UpstreamFailed("broke"))
     with pytest.raises(TypeError):
-        joined(stream.from_document, [{"type": "a\nb"}])
+        joined(stream.from_event, [{"type": "a\nb"}])
     for odd in ({**RESPONSE, "id": None}, {**RESPONSE, "status": "in_progress"}):
         stream = NativeResponseStream(FACTS)
-        joined(stream.from_document, [{"type": "response.completed", "response": odd}])
+        joined(stream.from_event, [{"type": "response.completed", "response": odd}])
         with pytest.raises(UpstreamFailed):
             stream.ended()
 
 
 def test_events_are_numbered_here_whatever_their_own_numbers_are() -> None:
     odd = [{**document, "sequence_number": number} for document, number in zip(DOCUMENTS, (None, "x", 7), strict=False)]
-    data = joined(NativeResponseStream(FACTS).from_document, odd)
+    data = joined(NativeResponseStream(FACTS).from_event, odd)
     assert [data.count(b'"sequence_number":%d' % number) for number in range(4)] == [1, 1, 1, 0]
 
 
 def test_a_model_that_failed_says_so_itself() -> None:
     stream = NativeResponseStream(FACTS)
     failed = {**RESPONSE, "status": "failed", "error": {"code": "invalid_prompt", "message": "no"}}
-    joined(stream.from_document, [{"type": "response.failed", "response": failed}])
+    joined(stream.from_event, [{"type": "response.failed", "response": failed}])
     with pytest.raises(UpstreamFailed, match="no") as caught:
         stream.ended()
     last = stream.fail(caught.value)
@@ -266,14 +266,14 @@ def test_tokens() -> None:
 def test_a_chat_stream_without_a_finished_choice_did_not_end() -> None:
     chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "x"}}]}
     chunks = chat.NativeChunks("m", include_usage=False)
-    assert b'"x"' in joined(chunks.from_document, [chunk])
+    assert b'"x"' in joined(chunks.from_event, [chunk])
     with pytest.raises(UpstreamFailed):
         chunks.finish()
     done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    assert joined(chunks.from_document, [done, {"choices": [], "usage": {}}]).count(b"data: ") == 1
+    assert joined(chunks.from_event, [done, {"choices": [], "usage": {}}]).count(b"data: ") == 1
     assert b"[DONE]" in chunks.finish()
     # only the usage that nobody asked for stays here
-    assert b"filtered" in joined(chunks.from_document, [{"choices": [], "prompt_filter_results": "filtered"}])
+    assert b"filtered" in joined(chunks.from_event, [{"choices": [], "prompt_filter_results": "filtered"}])
 
 
 def test_the_end_of_a_chat_stream_that_broke() -> None:

@@ -1,0 +1,81 @@
+"""One request for a message, and its translation to calls and back."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import Any, ClassVar
+
+from app.converse.call import NativeCall
+from app.dialects.anthropic.native import NativeStream, UsageOfMessages, from_document
+from app.dialects.anthropic.normalization import OBSOLETE_BETAS, has_schema
+from app.dialects.anthropic.request import to_call
+from app.dialects.anthropic.response import from_reply
+from app.dialects.anthropic.response_context import MessageFacts
+from app.dialects.anthropic.schema_in import MessagesRequest
+from app.dialects.anthropic.stream import PING, EventStream
+from app.dialects.http.dialect_adapter import DialectAdapter, NativeRequest, TranslatedRequest
+from app.dialects.http.documents import name_of, validate
+from app.execution.executor import Pipeline
+from app.execution.operations.openai import Api
+from app.execution.request_context import RequestContext
+from app.routing.planner import Target
+
+
+class MessagesAdapter(DialectAdapter):
+    """One request for a message; see `DialectAdapter`."""
+
+    body_format: ClassVar[str] = "anthropic"
+    openai_api: ClassVar[Api | None] = None
+    last_events: ClassVar[frozenset[str]] = frozenset({"message_stop"})
+    idle: ClassVar[bytes] = PING
+
+    def __init__(self, pipeline: Pipeline, context: RequestContext, document: dict[str, Any]) -> None:
+        self.document = document
+        self.model = name_of(document)
+        self.needs_schema = has_schema(document)
+        self.headers = (("request-id", context.record.request_id),)
+        self._version = context.head.headers.get("anthropic-version", "")
+        named = [beta.strip() for beta in context.head.headers.get("anthropic-beta", "").split(",")]
+        passed = pipeline.betas
+        self._betas = [beta for beta in named if beta and (beta not in OBSOLETE_BETAS or beta in passed)]
+        self._facts = MessageFacts(
+            "msg_" + secrets.token_hex(12), pipeline.planner.known_as(self.model), context.record.request_id
+        )
+
+    def to_call(self, _target: Target) -> TranslatedRequest:
+        return self._translate(self.document)
+
+    def to_native(self, _target: Target) -> NativeRequest:
+        return self._pass_on(self.document)
+
+    async def complete(self, response: dict[str, Any]) -> dict[str, Any]:
+        return response
+
+    async def finish(self, stream: NativeStream | EventStream) -> bytes:
+        return stream.finish()
+
+    def _translate(self, document: dict[str, Any]) -> TranslatedRequest:
+        call = to_call(validate(document, MessagesRequest), self._betas)
+        return TranslatedRequest(call, partial(from_reply, facts=self._facts), partial(EventStream, self._facts))
+
+    def _pass_on(self, document: dict[str, Any]) -> NativeRequest:
+        return NativeRequest(
+            NativeCall(self.model, document, self._version, self._betas),
+            partial(from_document, facts=self._facts),
+            partial(NativeStream, self._facts),
+            UsageOfMessages(),
+        )
+
+
+class CountedMessagesAdapter(MessagesAdapter):
+    """A request whose tokens are counted, which need not limit the tokens of a response."""
+
+    def to_call(self, _target: Target) -> TranslatedRequest:
+        return self._translate({**self.document, "max_tokens": 1})
+
+    def to_native(self, _target: Target) -> NativeRequest:
+        # the thinking budget must be less than max_tokens
+        thinking = self.document.get("thinking")
+        budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+        return self._pass_on({**self.document, "max_tokens": (budget if isinstance(budget, int) else 0) + 1})

@@ -1,0 +1,115 @@
+"""Handles the requests of every translating dialect: complete, streamed and counted ones."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from app.dialects.http.dialect_adapter import DialectAdapter, StreamTranslator
+from app.dialects.http.documents import is_streamed, read_object
+from app.dialects.http.media_urls import fetch_media
+from app.dialects.http.replies import SSE, translate_batch, understood
+from app.dialects.http.responses import JSON, Answer, CompleteResponse, StreamingResponse
+from app.dialects.http.token_counting import Uncounted, counted
+from app.execution.executor import Pipeline
+from app.execution.operations import openai
+from app.execution.operations.operation import Operation
+from app.execution.relay import Relay
+from app.execution.request_context import RequestContext
+from app.routing.planner import Target
+from app.wire import json
+
+
+class DialectHandler(Struct, frozen=True):
+    """Handles the requests of one dialect.
+
+    open_adapter: makes the adapter of a request from its document. normalize: applied to the document first.
+    count_members: members of the document that answers a count, besides the count.
+    """
+
+    pipeline: Pipeline
+    open_adapter: Callable[[RequestContext, dict[str, Any]], Awaitable[DialectAdapter]]
+    normalize: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    count_members: Mapping[str, str] = {}
+
+    async def handle(self, context: RequestContext) -> Answer:
+        """Answer a request, complete or streamed. Raises GatewayError."""
+        adapter = await self._adapter(context)
+        context.record.streamed = is_streamed(adapter.document)
+        if context.record.streamed:
+            return await self.pipeline.run(context, adapter.model, partial(self._streaming_operation, context, adapter))
+        response = await self.pipeline.run(context, adapter.model, partial(self._complete_operation, context, adapter))
+        body = understood(json.dumps)(await adapter.complete(response))
+        return CompleteResponse(200, (*JSON, *adapter.headers), body)
+
+    async def count(self, context: RequestContext) -> Answer:
+        """Count the tokens of a request; estimate them where Bedrock does not count for the model."""
+        adapter = await self._adapter(context)
+        operation_for = partial(self._counting_operation, adapter)
+        tokens, estimated = await counted(self.pipeline, context, adapter.model, operation_for, adapter.document)
+        body = json.dumps({**self.count_members, "input_tokens": tokens})
+        return CompleteResponse(200, (*JSON, *adapter.headers, *estimated), body)
+
+    async def _adapter(self, context: RequestContext) -> DialectAdapter:
+        document = await read_object(context.take_body())
+        if self.normalize is not None:
+            document = self.normalize(document)
+        if self.pipeline.media is not None:
+            await fetch_media(self.pipeline.media, document, context)
+        return await self.open_adapter(context, document)
+
+    def _complete_operation(
+        self, context: RequestContext, adapter: DialectAdapter, target: Target
+    ) -> Operation[dict[str, Any]]:
+        if not self._is_native(adapter, target):
+            translated = adapter.to_call(target)
+            return self.pipeline.converse(context, translated.call, target).then(understood(translated.from_reply))
+        request = adapter.to_native(target)
+        if adapter.openai_api is None:
+            operation = self.pipeline.invoke(context, request.call, target, request.usage_of)
+        else:
+            operation = openai.ask(context, adapter.openai_api, request.call, target, request.usage_of)
+        return operation.noting(request.ignored).then(understood(request.from_document))
+
+    def _streaming_operation(
+        self, context: RequestContext, adapter: DialectAdapter, target: Target
+    ) -> Operation[Answer]:
+        if not self._is_native(adapter, target):
+            translated = adapter.to_call(target)
+            events = self.pipeline.converse_stream(context, translated.call, target)
+            return events.then(partial(_streaming_response, adapter, translated.open_stream()))
+        request = adapter.to_native(target)
+        call, usage_of, api = request.call, request.usage_of, adapter.openai_api
+        operation: Operation[Any]
+        if api is None:
+            (last_event,) = adapter.last_events
+            operation = self.pipeline.invoke_stream(context, call, target, usage_of, last_event)
+        else:
+            operation = openai.ask_for_stream(context, api, call, target, usage_of, adapter.last_events)
+        return operation.noting(request.ignored).then(partial(_streaming_response, adapter, request.open_stream()))
+
+    def _counting_operation(self, adapter: DialectAdapter, target: Target) -> Operation[int]:
+        if not self._is_native(adapter, target):
+            return self.pipeline.count(adapter.to_call(target).call, target)
+        if adapter.openai_api is not None:
+            # CountTokens takes bodies of Converse and InvokeModel only
+            raise Uncounted("tokens of this format are not counted")
+        return self.pipeline.count_natively(adapter.to_native(target).call, target)
+
+    def _is_native(self, adapter: DialectAdapter, target: Target) -> bool:
+        return self.pipeline.takes_natively(target, adapter.body_format, with_schema=adapter.needs_schema)
+
+
+def _streaming_response(adapter: DialectAdapter, stream: StreamTranslator, relay: Relay[Any]) -> Answer:
+    return StreamingResponse(
+        200,
+        (*SSE, *adapter.headers),
+        relay,
+        partial(translate_batch, stream.from_event),
+        partial(adapter.finish, stream),
+        stream.fail,
+        adapter.idle,
+    )

@@ -1,0 +1,72 @@
+"""One chat request, and its translation to calls and back."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from functools import partial
+from typing import Any, ClassVar
+
+from app.converse.call import NativeCall
+from app.dialects.http.dialect_adapter import DialectAdapter, NativeRequest, TranslatedRequest
+from app.dialects.http.documents import name_of, validate
+from app.dialects.http.responses import Headers
+from app.dialects.openai.chat import native
+from app.dialects.openai.chat.request import to_call
+from app.dialects.openai.chat.response import from_reply
+from app.dialects.openai.chat.response_context import ChatFacts
+from app.dialects.openai.chat.schema_in import ChatRequest
+from app.dialects.openai.chat.stream import ChunkStream
+from app.dialects.openai.chat.tools import custom_names
+from app.execution.operations.openai import Api
+from app.routing.planner import Planner, Target
+from app.wire import sse
+
+
+class ChatAdapter(DialectAdapter):
+    """One chat request; see `DialectAdapter`."""
+
+    body_format: ClassVar[str] = "openai_chat"
+    openai_api: ClassVar[Api | None] = "openai_chat"
+    last_events: ClassVar[frozenset[str]] = frozenset()
+    idle: ClassVar[bytes] = sse.COMMENT
+    needs_schema = False
+    headers: Headers = ()
+
+    def __init__(self, planner: Planner, document: dict[str, Any]) -> None:
+        self.document = document
+        self.model = name_of(document)
+        self._shown_model = planner.known_as(self.model)
+        self._translated: TranslatedRequest | None = None
+
+    def to_call(self, _target: Target) -> TranslatedRequest:
+        """See `DialectAdapter`. The translation is the same for every target."""
+        if self._translated is None:
+            request = validate(self.document, ChatRequest)
+            facts = ChatFacts(
+                "chatcmpl-" + secrets.token_hex(12),
+                int(time.time()),
+                self._shown_model,
+                custom_names(request),
+                include_usage=bool(request.stream_options and request.stream_options.include_usage),
+            )
+            self._translated = TranslatedRequest(
+                to_call(request), partial(from_reply, facts=facts), partial(ChunkStream, facts)
+            )
+        return self._translated
+
+    def to_native(self, _target: Target) -> NativeRequest:
+        options = self.document.get("stream_options")
+        include_usage = isinstance(options, dict) and options.get("include_usage") is True
+        return NativeRequest(
+            NativeCall(self.model, self.document),
+            partial(native.from_document, model=self._shown_model),
+            partial(native.NativeChunks, self._shown_model, include_usage=include_usage),
+            native.usage_of,
+        )
+
+    async def complete(self, response: dict[str, Any]) -> dict[str, Any]:
+        return response
+
+    async def finish(self, stream: native.NativeChunks | ChunkStream) -> bytes:
+        return stream.finish()

@@ -1,0 +1,172 @@
+"""One request for a response, and its translation to calls and back."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+from app.converse.call import NativeCall
+from app.dialects.http.dialect_adapter import DialectAdapter, NativeRequest, TranslatedRequest
+from app.dialects.http.documents import validate
+from app.dialects.http.replies import understood
+from app.dialects.http.responses import Headers
+from app.dialects.openai.responses.native import (
+    LAST,
+    NativeFacts,
+    NativeResponseStream,
+    from_document,
+    to_native,
+    usage_of,
+)
+from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
+from app.dialects.openai.responses.request import KEPT, SIGNED, refuse, to_call
+from app.dialects.openai.responses.response import from_reply
+from app.dialects.openai.responses.response_context import ResponseFacts
+from app.dialects.openai.responses.schema_in import Item, ResponseHead, ResponseRequest, is_reference
+from app.dialects.openai.responses.stored import KeptResponses
+from app.dialects.openai.responses.stream import ResponseStream
+from app.dialects.openai.responses.tools import custom_names, namespaces
+from app.errors import InvalidRequest
+from app.execution.operations.openai import Api
+from app.execution.request_context import RequestContext
+from app.routing.planner import Planner, Target
+from app.storage.responses import ResponseStore
+from app.wire import sse
+
+
+class ResponsesAdapter(DialectAdapter):
+    """One request for a response; see `DialectAdapter`.
+
+    earlier: the items of the stored response that it continues. sent: its own items, references resolved.
+    """
+
+    body_format: ClassVar[str] = "openai_responses"
+    openai_api: ClassVar[Api | None] = "openai_responses"
+    last_events: ClassVar[frozenset[str]] = LAST
+    idle: ClassVar[bytes] = sse.COMMENT
+    needs_schema = False
+    headers: Headers = ()
+
+    def __init__(
+        self,
+        head: ResponseHead,
+        document: dict[str, Any],
+        earlier: list[Any],
+        sent: list[Any],
+        shown_model: str,
+        kept: KeptResponses,
+        signer_for: Callable[[Target], ReasoningSigner],
+    ) -> None:
+        self.model = head.model
+        self.document = {**document, "input": [*earlier, *sent]}
+        self._sent_document = document
+        self._earlier, self._sent = earlier, sent
+        self._kept = kept
+        self._signer_for = signer_for
+        self._is_kept = head.store is not False
+        # a stored response must hold its reasoning, so that the conversation can continue from it
+        self._is_signed = self._is_kept or SIGNED in (head.include or ())
+        self._response_head = "resp_" + secrets.token_hex(12), int(time.time()), shown_model
+        self._validated: tuple[ResponseRequest, list[Item], list[Item]] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        planner: Planner,
+        store: ResponseStore,
+        secret_of: Callable[[str], bytes],
+        context: RequestContext,
+        document: dict[str, Any],
+    ) -> ResponsesAdapter:
+        """Read what the request refers to from the store.
+
+        Raises:
+            InvalidRequest: it refers to what is not stored, or needs OpenAI's own servers. Overloaded.
+        """
+        head = validate(document, ResponseHead)
+        refuse(head)
+        kept = KeptResponses(store, context)
+        earlier = await _earlier(kept, head.previous_response_id)
+        sent = await _resolved(kept, head.input)
+        caller = context.caller.name
+
+        def signer_for(target: Target) -> ReasoningSigner:
+            return ReasoningSigner(secret_of(caller), caller, target.known.base)
+
+        return cls(head, document, earlier, sent, planner.known_as(head.model), kept, signer_for)
+
+    def to_call(self, target: Target) -> TranslatedRequest:
+        if self._validated is None:
+            request = validate(self._sent_document, ResponseRequest)
+            self._validated = request, _items(self._sent, "input"), _items(self._earlier, KEPT)
+        request, sent, earlier = self._validated
+        signer = self._signer_for(target)
+        shown_signer = signer if self._is_signed else None
+        names = custom_names(request), namespaces(request)
+        facts = ResponseFacts(*self._response_head, request, self._sent_document, shown_signer, *names)
+        call = to_call(request, signer, sent, earlier)
+        return TranslatedRequest(call, partial(from_reply, facts=facts), partial(ResponseStream, facts))
+
+    def to_native(self, target: Target) -> NativeRequest:
+        signer, document = self._signer_for(target), self._sent_document
+        items = [(KEPT, item) for item in self._earlier]
+        items += [(f"input[{index}]", item) for index, item in enumerate(self._sent)]
+        body, spaces, paths, ignored = to_native(document, items, signer)
+        facts = NativeFacts(self._response_head[2], document, signer, spaces, self._is_kept)
+        return NativeRequest(
+            NativeCall(self.model, body, keep_reasoning=self._is_signed, tool_paths=paths),
+            partial(from_document, facts=facts),
+            partial(NativeResponseStream, facts),
+            usage_of,
+            ignored,
+        )
+
+    async def complete(self, response: dict[str, Any]) -> dict[str, Any]:
+        return await self._kept.keep(response, [*self._earlier, *self._sent])
+
+    async def finish(self, stream: ResponseStream | NativeResponseStream) -> bytes:
+        response = understood(_ended)(stream)
+        # the caller may refer to the response as soon as it has read the end
+        return stream.last(await self.complete(response))
+
+
+def _ended(stream: ResponseStream | NativeResponseStream) -> dict[str, Any]:
+    return stream.ended()
+
+
+def _items(raw: list[Any], param: str) -> list[Item]:
+    """Items as the translated mode knows them; raises InvalidRequest for others, with where they came from."""
+    try:
+        items = validate({"input": raw}, ResponseRequest).input
+    except InvalidRequest as error:
+        if param == KEPT:
+            raise InvalidRequest(error.message, param=KEPT) from None
+        raise
+    return list(items) if not isinstance(items, str) else []
+
+
+async def _earlier(kept: KeptResponses, response_id: str | None) -> list[Any]:
+    items = [] if response_id is None else await kept.conversation(response_id)
+    if items is None:
+        reason = f"the response {response_id!r} is not kept here: send its items"
+        raise InvalidRequest(reason, param="previous_response_id")
+    return items
+
+
+async def _resolved(kept: KeptResponses, sent: Any) -> list[Any]:
+    """The items that were sent, as they came, and in the place of references what they refer to."""
+    if not isinstance(sent, list):
+        return [] if sent is None else [{"role": "user", "content": sent}]
+    items: list[Any] = []
+    for index, given in enumerate(sent):
+        item = given
+        if is_reference(item):
+            item = await kept.item(str(item.get("id")))
+            if item is None:
+                reason = f"the item {given.get('id')!r} is not kept here: send it whole, and store: false"
+                raise InvalidRequest(reason, param=f"input[{index}]")
+        items.append(item)
+    return items
