@@ -1,36 +1,36 @@
 """Every way in which a request can fail, for callers and for the retry policy.
 
     GatewayError
-    ├── AuthenticationFailed      401  the caller's key is missing or not ours
-    │   └── SignatureRefused      401  the caller's SigV4 signature does not match, or is too old
-    ├── PermissionRefused         403  AWS refuses the gateway's identity, or the caller may not
-    ├── InvalidRequest            400  the caller's request cannot be carried out as it stands
-    │   ├── ContextTooLong        400  more input than the model's context holds
-    │   ├── ModelDiffers          400  the model that was asked takes less than was thought
-    │   ├── BodyTooLarge          413  more bytes than MAX_BODY_BYTES
+    ├── AuthenticationFailed      401  the caller's key is missing or unknown
+    │   └── SignatureRefused      401  the caller's SigV4 signature does not match, or has expired
+    ├── PermissionRefused         403  AWS denies access to the gateway's identity, or the caller may not
+    ├── InvalidRequest            400  the request cannot be carried out
+    │   ├── ContextTooLong        400  the input exceeds the model's context
+    │   ├── ModelDiffers          400  the model accepts less than its capabilities say
+    │   ├── BodyTooLarge          413  the body exceeds MAX_BODY_BYTES
     │   ├── CallerTooSlow         408  the body did not arrive in time
-    │   ├── ThreadRefused         400  the conversation's beginning is kept where Outcrop does not reach
-    │   └── GuardrailIntervened   400  the deployment's guardrail blocks what it was shown before the call
+    │   ├── ThreadRefused         400  the thread is stored at Anthropic
+    │   └── GuardrailIntervened   400  the deployment's guardrail blocks the input
     ├── NotFound                  404  no such path or resource
     │   └── ModelNotFound         404  no such model, or none that this account can call
-    │       └── ProfileRequired   404  a model that is sold only by inference profile
+    │       └── ProfileRequired   404  the model is sold by inference profile only
     ├── MethodNotAllowed          405
-    ├── RateLimited               429  a throttle, of AWS or ours
-    │   └── QuotaExceeded         429  a quota that waiting does not mend
-    ├── InternalFailure           500  a fault of Outcrop, or Bedrock's InternalServerException
-    │   └── GuardrailMissing      500  the deployment's guardrail is not where it is asked for
-    ├── UpstreamFailed            502  the connection to Bedrock broke, or its answer made no sense
-    │   ├── ConnectionLost        502  there was one, and it broke
-    │   ├── UpstreamUnreachable   502  there was no connection at all
-    │   └── IdentityRefused       502  Bedrock does not accept the gateway's own credentials
+    ├── RateLimited               429  a throttle of AWS or of the gateway
+    │   └── QuotaExceeded         429  a quota that waiting does not restore
+    ├── InternalFailure           500  a defect of Outcrop, or Bedrock's InternalServerException
+    │   └── GuardrailMissing      500  the deployment's guardrail does not exist at the target
+    ├── UpstreamFailed            502  the connection to Bedrock broke, or its response is malformed
+    │   ├── ConnectionLost        502  an established connection broke
+    │   ├── UpstreamUnreachable   502  no connection could be established
+    │   └── IdentityRefused       502  Bedrock refuses the gateway's own credentials
     ├── Overloaded                503  Bedrock has no capacity, or the gateway is not ready
-    │   └── GatewayBusy           429  more requests at once than MAX_IN_FLIGHT, and no room to wait
-    └── UpstreamTimeout           504  Bedrock did not answer within the limits
-        ├── ConnectTimeout        504  nor did it take a connection
-        └── CallerDeadline        504  its caller wanted to wait for less
+    │   └── GatewayBusy           429  MAX_IN_FLIGHT requests run, and the queue is full
+    └── UpstreamTimeout           504  Bedrock did not respond within the limits
+        ├── ConnectTimeout        504  Bedrock did not accept a connection in time
+        └── CallerDeadline        504  Bedrock did not respond within the caller's own limit
 
-A message is public by construction; what is internal goes to `detail`, and to the log. `retry_here` and
-`retry_elsewhere` are the only things that retry and failover read: nobody else interprets a status.
+`message` is public. Internal text goes to `detail`, and to the log. Retry and failover read only `retry_here` and
+`retry_elsewhere`, never a status.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ from msgspec import Struct
 
 
 class UpstreamReply(Struct, frozen=True):
-    """What Bedrock answered, word for word, for callers that speak its language."""
+    """Bedrock's own response, for callers of the Bedrock runtime paths."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -48,7 +48,7 @@ class UpstreamReply(Struct, frozen=True):
 
 
 class GatewayError(Exception):
-    """The root of the tree. `kind` names the class of fault in logs; dialects choose their words by the class.
+    """The root of the tree. `kind` names the class in logs. Dialects choose status and type by class.
 
     Args:
         message: public text for the caller.
@@ -59,8 +59,8 @@ class GatewayError(Exception):
         detail: internal text, for the log only.
         upstream: Bedrock's own answer, if there was one.
 
-    `is_final` is set by failover where nobody should try again: it did, or it is not worth it. `upstream_request_id` is
-    set by whoever asked Bedrock, where it answered.
+    Failover sets `is_final` if no further attempt is worthwhile, by the gateway or by the caller. Whoever calls Bedrock sets
+    `upstream_request_id`, if there was a response.
     """
 
     kind: ClassVar[str] = "gateway"
@@ -96,37 +96,37 @@ class GatewayError(Exception):
 
 
 class AuthenticationFailed(GatewayError):
-    """The caller did not prove who it is."""
+    """The caller's key is missing or unknown."""
 
     kind, status = "authentication", 401
 
 
 class SignatureRefused(AuthenticationFailed):
-    """The caller's signature does not match, or is too old."""
+    """The caller's signature does not match, or has expired."""
 
     kind = "signature"
 
 
 class PermissionRefused(GatewayError):
-    """The caller, or the gateway's own identity at AWS, may not do this."""
+    """The caller, or the gateway's identity at AWS, lacks a permission."""
 
     kind, status = "permission", 403
 
 
 class InvalidRequest(GatewayError):
-    """The request cannot be carried out as it stands."""
+    """The request cannot be carried out."""
 
     kind, status = "invalid_request", 400
 
 
 class ContextTooLong(InvalidRequest):
-    """The input is longer than the model's context."""
+    """The input exceeds the model's context."""
 
     kind = "context_too_long"
 
 
 class ModelDiffers(InvalidRequest):
-    """The model takes less than was thought: `facts` are what it tells of its capabilities, by their names.
+    """The model accepts less than its capabilities say. `values` are the corrected capabilities, by name.
 
     `is_lasting` tells whether they hold for other calls too.
     """
@@ -137,23 +137,23 @@ class ModelDiffers(InvalidRequest):
 
 
 class BodyTooLarge(InvalidRequest):
-    """The body is larger than the gateway takes."""
+    """The body exceeds MAX_BODY_BYTES."""
 
     kind, status = "body_too_large", 413
 
 
 class CallerTooSlow(InvalidRequest):
-    """The caller's body did not arrive in time."""
+    """The body did not arrive in time."""
 
     kind, status = "caller_too_slow", 408
 
 
 class ThreadRefused(InvalidRequest):
-    """The conversation's beginning is kept where Outcrop does not reach."""
+    """The request continues a thread that is stored at Anthropic."""
 
 
 class GuardrailIntervened(InvalidRequest):
-    """The guardrail that this deployment has put on every call blocks the input."""
+    """The deployment's guardrail blocks the input."""
 
     kind = "guardrail_intervened"
 
@@ -172,7 +172,7 @@ class ModelNotFound(NotFound):
 
 
 class ProfileRequired(ModelNotFound):
-    """The model is there, and sold only by inference profile."""
+    """The model is sold by inference profile only."""
 
 
 class MethodNotAllowed(GatewayError):
@@ -182,7 +182,7 @@ class MethodNotAllowed(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """A throttle: the same call may succeed later."""
+    """A throttle. The same call may succeed later."""
 
     kind, status = "rate_limited", 429
     default_retry_here = True
@@ -191,7 +191,7 @@ class RateLimited(GatewayError):
 
 
 class QuotaExceeded(RateLimited):
-    """A quota that waiting does not mend."""
+    """A quota that waiting does not restore."""
 
     kind = "quota_exceeded"
     default_retry_here = False
@@ -199,47 +199,47 @@ class QuotaExceeded(RateLimited):
 
 
 class InternalFailure(GatewayError):
-    """A fault on our side, or one that Bedrock calls internal."""
+    """A defect of Outcrop, or an internal error of Bedrock."""
 
     kind, status = "internal", 500
 
 
 class GuardrailMissing(InternalFailure):
-    """The deployment's guardrail is not where it is asked for; it may be where another target is."""
+    """The deployment's guardrail does not exist at this target. It may exist at another."""
 
     default_retry_elsewhere = True
 
 
 class UpstreamFailed(GatewayError):
-    """The connection to Bedrock broke, or its answer made no sense."""
+    """The connection to Bedrock broke, or its response is malformed."""
 
     kind, status = "upstream_failed", 502
     default_retry_elsewhere = True
 
 
 class ConnectionLost(UpstreamFailed):
-    """The connection to Bedrock broke."""
+    """An established connection to Bedrock broke."""
 
     kind = "connection_lost"
     default_retry_here = True
 
 
 class UpstreamUnreachable(UpstreamFailed):
-    """There was no connection to Bedrock at all."""
+    """No connection to Bedrock could be established."""
 
     kind = "upstream_unreachable"
     default_retry_here = True
 
 
 class IdentityRefused(UpstreamFailed):
-    """Bedrock does not accept the gateway's own credentials: never the caller's fault."""
+    """Bedrock refuses the gateway's own credentials. Never the caller's fault."""
 
     kind = "identity_refused"
     default_retry_here = True
 
 
 class Overloaded(GatewayError):
-    """Nobody has capacity for this right now."""
+    """Bedrock has no capacity, or the gateway is not ready."""
 
     kind, status = "overloaded", 503
     default_retry_here = True
@@ -248,7 +248,7 @@ class Overloaded(GatewayError):
 
 
 class GatewayBusy(Overloaded):
-    """The gateway has as many requests as it may have at once."""
+    """MAX_IN_FLIGHT requests run, and the queue is full."""
 
     kind, status = "gateway_busy", 429
     default_retry_here = False
@@ -256,20 +256,20 @@ class GatewayBusy(Overloaded):
 
 
 class UpstreamTimeout(GatewayError):
-    """Bedrock did not answer within the limits."""
+    """Bedrock did not respond within the limits."""
 
     kind, status = "upstream_timeout", 504
     default_retry_elsewhere = True
 
 
 class CallerDeadline(UpstreamTimeout):
-    """Bedrock did not answer in the time that the caller gave."""
+    """Bedrock did not respond within `x-outcrop-timeout`."""
 
     kind = "caller_deadline"
 
 
 class ConnectTimeout(UpstreamTimeout):
-    """Bedrock did not take a connection in time."""
+    """Bedrock did not accept a connection in time."""
 
     kind = "connect_timeout"
     default_retry_here = True
