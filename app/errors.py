@@ -59,8 +59,8 @@ class GatewayError(Exception):
         detail: internal text, for the log only.
         upstream: Bedrock's own answer, if there was one.
 
-    Failover sets `is_final` if no further attempt is worthwhile, by the gateway or by the caller. Whoever calls Bedrock sets
-    `upstream_request_id`, if there was a response.
+    Failover sets `is_final` if no further attempt is worthwhile, by the gateway or by the caller. Whoever calls Bedrock
+    sets `upstream_request_id`, if there was a response.
     """
 
     kind: ClassVar[str] = "gateway"
