@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CODE = [
     path
-    for folder in ("app", "benchmarks", "docker", "infra", "scripts", "tests")
+    for folder in (".github", "app", "benchmarks", "docker", "infra", "scripts", "tests")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in (".py", ".sh", ".toml", ".yml")
 ]
@@ -53,6 +53,15 @@ def test_nothing_cites_a_document_outside_the_repository() -> None:
     outside = re.compile(r"(?i)\b(?:contracts?|pains?) \d|\.\./shared/\w*/?\w+\.md")
     found = {str(path.relative_to(ROOT)): outside.findall(path.read_text()) for path in (*CODE, *DOCUMENTS)}
     assert {name: cited for name, cited in found.items() if cited} == {}
+
+
+def test_decisions_are_numbered_listed_and_in_one_form() -> None:
+    pages = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+    assert [page.name[:4] for page in pages] == [f"{number:04d}" for number in range(1, len(pages) + 1)]
+    listed = _LINK.findall((ROOT / "docs" / "adr" / "README.md").read_text())
+    assert [page.name for page in pages if page.name not in listed] == []
+    form = r"# \d{4} .+\n\nDate: [\d-]{10}\. Status: .+\.\n\n## Context\n(?s:.)+\n## Decision\n(?s:.)+\n## Consequences\n(?s:.)+"
+    assert [page.name for page in pages if not re.fullmatch(form, page.read_text())] == []
 
 
 def test_hand_written_pages_are_small() -> None:
