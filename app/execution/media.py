@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct, field
 
-from app.bedrock.http1.dial import Addresses
+from app.bedrock.http1.connector import Addresses
 from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
 from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS

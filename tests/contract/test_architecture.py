@@ -18,7 +18,7 @@ FILES = sorted(APP.rglob("*.py"))
 
 # one door for each dependency: who may import what
 IMPORTERS = {
-    "aiohappyeyeballs": {"bedrock/http1/dial.py"},
+    "aiohappyeyeballs": {"bedrock/http1/connector.py"},
     "httptools": {"bedrock/http1/connection.py"},
     "opentelemetry": {"observability/tracing.py"},
     "prometheus_client": {"observability/metrics.py", "observability/metric_families.py"},

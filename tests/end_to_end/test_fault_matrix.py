@@ -19,7 +19,7 @@ from unittest import mock
 import httpx
 import pytest
 
-from app.bedrock.http1 import dial
+from app.bedrock.http1 import connector
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 from app.main import create_app
 from app.wire import json
@@ -100,7 +100,7 @@ def place_of(fault: Fault) -> Iterator[str]:
                 async def ask(host: str, port: int) -> Any:
                     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-                stack.enter_context(mock.patch.object(dial, "_ask", ask))
+                stack.enter_context(mock.patch.object(connector, "_look_up", ask))
                 yield "http://bedrock.test"
             case "full":
                 yield f"http://127.0.0.1:{stack.enter_context(taking_nobody())}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.bedrock.http1 import dial
+from app.bedrock.http1 import connector
 from app.dialects.http.media_urls import fetch_media
 from app.errors import GatewayBusy, InvalidRequest
 from app.execution import media
@@ -59,7 +59,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
     """Have each look-up of a name say the next of these addresses."""
     left = list(answers)
 
-    def ask(host: str, port: int, *, flags: int = 0, **_: Any) -> dial.Addresses:
+    def ask(host: str, port: int, *, flags: int = 0, **_: Any) -> connector.Addresses:
         if flags & socket.AI_NUMERICHOST:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         found = left.pop(0) if len(left) > 1 else left[0]
@@ -87,7 +87,7 @@ async def test_names_that_take_long_keep_few_threads_and_nobody_else(monkeypatch
     monkeypatch.setattr(socket, "getaddrinfo", ask)
     names = PublicNames()
 
-    async def resolve(name: str, caller: str) -> dial.Addresses:
+    async def resolve(name: str, caller: str) -> connector.Addresses:
         media._asker.set(caller)
         return await names.resolve(name, 443)
 
@@ -292,7 +292,7 @@ async def test_names_that_one_caller_has_asked_for_keep_no_other_waiting(
 ) -> None:
     may_answer = threading.Event()
 
-    def ask(host: str, port: int, *, flags: int = 0, **_: Any) -> dial.Addresses:
+    def ask(host: str, port: int, *, flags: int = 0, **_: Any) -> connector.Addresses:
         if host.startswith("slow") and not flags & socket.AI_NUMERICHOST:
             may_answer.wait(10)
         if host.startswith("slow") or flags & socket.AI_NUMERICHOST:

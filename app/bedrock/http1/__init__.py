@@ -1,7 +1,7 @@
-"""HTTP/1.1 behind the transport port, on asyncio and httptools' parser.
+"""HTTP/1.1 behind the `Transport` protocol, on asyncio and httptools' parser.
 
-transport   chooses a connection for a request: one that idles in the pool, or a new one that dial makes
-dial        name, addresses, proxy, TLS
-connection  writes a request, and feeds what comes back to its response
-response    what the caller of the port holds
+transport   sends a request on an idle connection of its pool, or on a new one
+connector   makes connections: name resolution, proxies, TLS
+connection  writes a request, and fills its response with what arrives
+response    what the caller of the transport reads
 """

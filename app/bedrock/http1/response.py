@@ -1,45 +1,50 @@
-"""The answer to one request, filled by its connection as bytes arrive."""
+"""The response to one request, filled by its connection as bytes arrive."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 from app.bedrock.transport import MAX_BYTES, Headers
 from app.errors import ConnectionLost, GatewayError, UpstreamFailed
 
-_HELD_BYTES = 64 * 1024
+_BUFFER_BYTES = 64 * 1024
 
 
 class StaleConnection(ConnectionLost):
-    """A connection that had idled ended as soon as it was used again, with nothing received."""
+    """A reused connection ended before it received anything."""
 
 
 class Source(Protocol):
-    """What fills a response."""
+    """The connection that fills a response."""
 
-    def hold(self, *, is_held: bool) -> None:
-        """Stop reading, or go on."""
+    def pause_reading(self) -> None:
+        """Read no more from the socket."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Read on."""
         ...
 
     def abort(self) -> None:
-        """Close without ceremony."""
+        """Close at once."""
         ...
 
 
 class Http1Response:
-    """An answer. See `HttpResponse`.
+    """A response. See `HttpResponse`.
 
-    Its source calls what stands under "filling", then `wake`; a reader sees everything that arrived, then the error.
+    The source sets `status` and `headers`, and calls `put`, `complete`, `fail` and then `wake`. A reader gets all
+    bytes that arrived before it gets the error.
     """
 
     __slots__ = (
+        "_buffered_bytes",
         "_error",
-        "_held",
         "_is_complete",
         "_limit",
         "_pieces",
         "_source",
-        "_take_now",
+        "_take",
         "_waiter",
         "headers",
         "status",
@@ -50,54 +55,59 @@ class Http1Response:
         self.headers: Headers = ()
         self._source: Source | None = source
         self._pieces: list[bytes] = []
-        self._held = 0
-        self._limit = _HELD_BYTES
+        self._buffered_bytes = 0
+        self._limit = _BUFFER_BYTES
         self._is_complete = False
         self._error: GatewayError | None = None
         self._waiter: asyncio.Future[bool] | None = None
-        self._take_now: Callable[[bytes], bool] | None = None
+        self._take: Callable[[bytes], bool] | None = None
 
-    async def head(self) -> None:
-        """Wait for status and headers; whoever is cancelled meanwhile leaves no connection behind."""
+    async def wait_for_head(self) -> Self:
+        """Return the response once its status and headers are there; on cancellation, close its connection."""
         try:
             while not self.status:
-                await self._more()
+                await self._wait()
         except BaseException:
             self.close()
             raise
+        return self
 
     async def read(self, limit: int = MAX_BYTES) -> bytes:
-        """The whole body, of so many bytes at the most."""
-        self._let_go()
+        """Read the whole body, of at most `limit` bytes."""
+        if self._buffered_bytes > self._limit and self._source is not None:
+            self._source.resume_reading()
         self._limit = limit
-        while not self._is_complete and self._held <= limit:
-            await self._more()
-        if self._held > limit:
+        while not self._is_complete and self._buffered_bytes <= limit:
+            await self._wait()
+        if self._buffered_bytes > limit:
             self.close()
             raise UpstreamFailed("Bedrock's answer is too large", detail=f"more than {limit} bytes")
-        return self._take()
+        return self._empty_buffer()
 
     async def deliver(self, take: Callable[[bytes], bool]) -> bool:
-        """Give the body to `take` as it arrives; while nobody takes it, no more than a buffer of it is read."""
+        """Call `take` with the body as it arrives. Without a reader, at most a buffer of the body is read."""
         while self._pieces or not self._is_complete:
             if self._pieces:
-                self._let_go()
-                is_wanted = take(self._take())
+                is_wanted = take(self._empty_buffer())
             else:
-                is_wanted = await self._given(take)
+                self._take = take
+                try:
+                    is_wanted = await self._wait()
+                finally:
+                    self._take = None
             if not is_wanted:
                 return False
         return True
 
     def close(self) -> None:
-        """Give the connection up unless the body was read to its end."""
+        """Abort the connection, unless the body was read to its end."""
         source, self._source = self._source, None
         if source is not None:
             source.abort()
             self.fail(ConnectionLost("the answer was given up"))
 
-    async def _more(self) -> bool:
-        """Wait until there is more, or, while it is poured, until whoever takes it has had enough: then it is False."""
+    async def _wait(self) -> bool:
+        """Wait for more bytes; within `deliver`, until the body ends (True) or `take` returns False."""
         if self._error is not None:
             raise self._error
         self._waiter = asyncio.get_running_loop().create_future()
@@ -106,58 +116,44 @@ class Http1Response:
         finally:
             self._waiter = None
 
-    async def _given(self, take: Callable[[bytes], bool]) -> bool:
-        self._take_now = take
-        try:
-            return await self._more()
-        finally:
-            self._take_now = None
-
-    def _take(self) -> bytes:
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+    def _empty_buffer(self) -> bytes:
+        if self._buffered_bytes > self._limit and self._source is not None:
+            self._source.resume_reading()
+        data = b"".join(self._pieces)
         self._pieces.clear()
-        self._held = 0
+        self._buffered_bytes = 0
         return data
 
-    def _let_go(self) -> None:
-        if self._held > self._limit and self._source is not None:
-            self._source.hold(is_held=False)
-
-    # filling
-
-    def put_head(self, status: int, headers: Headers) -> None:
-        """Take status and headers."""
-        self.status, self.headers = status, headers
+    # called by the source
 
     def put(self, data: bytes) -> None:
-        """Take a piece of the body, and hold the source where nobody reads it."""
+        """Buffer a piece of the body; pause the source when the buffer is full."""
         self._pieces.append(data)
-        before, self._held = self._held, self._held + len(data)
-        if self._held > self._limit >= before and self._source is not None:
-            self._source.hold(is_held=True)
+        before, self._buffered_bytes = self._buffered_bytes, self._buffered_bytes + len(data)
+        if self._buffered_bytes > self._limit >= before and self._source is not None:
+            self._source.pause_reading()
 
     def complete(self) -> None:
-        """The body has ended as it should."""
+        """Note that the body has ended."""
         self._is_complete, self._source = True, None
         self.wake()
 
     def fail(self, error: GatewayError) -> None:
-        """The body has ended as it should not."""
+        """Note that the body broke off."""
         self._error, self._source = error, None
         self.wake()
 
     def wake(self) -> None:
-        """Give what has arrived to whoever takes it, or let the reader look."""
+        """Deliver what has arrived, or wake the reader."""
         waiter, is_wanted = self._waiter, True
         if waiter is None or waiter.done():
             return
-        if self._take_now is not None and self._pieces:
-            self._let_go()
+        if self._take is not None and self._pieces:
             try:
-                is_wanted = self._take_now(self._take())
-            except Exception as error:  # noqa: BLE001 -- it is raised where the body is waited for
+                is_wanted = self._take(self._empty_buffer())
+            except Exception as error:  # noqa: BLE001 -- it is raised in `deliver`
                 waiter.set_exception(error)
-                del waiter  # the error holds this frame, which would hold it
+                del waiter  # the error references this frame, which would reference the error
                 return
-        if self._take_now is None or not is_wanted or self._is_complete or self._error is not None:
+        if self._take is None or not is_wanted or self._is_complete or self._error is not None:
             waiter.set_result(is_wanted)

@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from app.bedrock.http1 import dial
+from app.bedrock.http1 import connector
 from app.bedrock.transport import MAX_BYTES, Headers, HttpRequest
 from app.errors import (
     ConnectionLost,
@@ -53,7 +53,7 @@ class AiohttpTransport:
     def _make_session(self) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, ssl=self._trust, keepalive_timeout=_POOL_IDLE_SECONDS, socket_factory=dial._make_socket
+                limit=0, ssl=self._trust, keepalive_timeout=_POOL_IDLE_SECONDS, socket_factory=connector._make_socket
             ),
             timeout=aiohttp.ClientTimeout(connect=self._connect_timeout, sock_read=self._read_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),

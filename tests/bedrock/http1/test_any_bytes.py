@@ -86,7 +86,7 @@ async def told(pieces: list[bytes], *, then_ends: bool) -> tuple[Outcome, Wire]:
         connection.eof_received()
         connection.connection_lost(None)
     try:
-        await response.head()
+        await response.wait_for_head()
         found = Outcome(response.status, response.headers, await response.read())
     except GatewayError as error:
         found = Outcome(error=error.kind)

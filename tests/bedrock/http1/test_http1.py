@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.bedrock.http1 import dial, pool
+from app.bedrock.http1 import connector
 from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest
 from app.errors import ConnectionLost, ConnectTimeout, UpstreamUnreachable
@@ -171,7 +171,7 @@ async def test_a_chunk_has_a_size(transport: Http1Transport) -> None:
 
 
 async def test_a_connection_does_not_idle_for_ever(transport: Http1Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("app.bedrock.http1.transport._IDLE_SECONDS", 0.1)
     gone = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -189,7 +189,7 @@ async def test_a_connection_does_not_idle_for_ever(transport: Http1Transport, mo
 async def test_no_more_connections_idle_than_are_of_use(
     transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "_MAX_IDLE", 2)
+    monkeypatch.setattr("app.bedrock.http1.transport._MAX_IDLE", 2)
     left = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -341,7 +341,7 @@ async def test_a_url_is_asked_for_as_it_stands(transport: Http1Transport, url: s
 # names and addresses
 
 
-def addresses(*known: tuple[str, int]) -> dial.Addresses:
+def addresses(*known: tuple[str, int]) -> connector.Addresses:
     return [
         (socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
         for host, port in known
@@ -351,7 +351,7 @@ def addresses(*known: tuple[str, int]) -> dial.Addresses:
 async def test_one_address_of_several_is_enough() -> None:
     async with serve(saying(OK)) as port:
 
-        async def resolve(host: str, wanted: int) -> dial.Addresses:
+        async def resolve(host: str, wanted: int) -> connector.Addresses:
             return addresses(("::1", CLOSED_PORT), ("127.0.0.1", CLOSED_PORT), ("127.0.0.1", port))
 
         transport = Http1Transport(1.0, 0.5, resolve=resolve)
@@ -364,7 +364,7 @@ async def test_an_address_that_says_nothing_delays_a_little() -> None:
     with taking_nobody() as silent:
         async with serve(saying(OK)) as port:
 
-            async def resolve(host: str, wanted: int) -> dial.Addresses:
+            async def resolve(host: str, wanted: int) -> connector.Addresses:
                 return addresses(("127.0.0.1", silent), ("127.0.0.1", port))
 
             transport = Http1Transport(1.0, 0.5, resolve=resolve)
@@ -375,7 +375,7 @@ async def test_an_address_that_says_nothing_delays_a_little() -> None:
 
 
 async def test_a_name_without_an_address_is_unreachable() -> None:
-    async def resolve(host: str, port: int) -> dial.Addresses:
+    async def resolve(host: str, port: int) -> connector.Addresses:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     transport = Http1Transport(1.0, 0.5, resolve=resolve)
@@ -404,7 +404,7 @@ async def test_a_name_that_cannot_be_one_is_unreachable(transport: Http1Transpor
 
 
 async def test_a_name_without_an_address_that_may_be_used_is_unreachable() -> None:
-    async def resolve(host: str, port: int) -> dial.Addresses:
+    async def resolve(host: str, port: int) -> connector.Addresses:
         return []
 
     with pytest.raises(UpstreamUnreachable):
@@ -412,7 +412,7 @@ async def test_a_name_without_an_address_that_may_be_used_is_unreachable() -> No
 
 
 async def test_a_name_that_takes_too_long_is_a_timeout() -> None:
-    async def resolve(host: str, port: int) -> dial.Addresses:
+    async def resolve(host: str, port: int) -> connector.Addresses:
         await asyncio.sleep(9)
         return []
 
@@ -423,7 +423,7 @@ async def test_a_name_that_takes_too_long_is_a_timeout() -> None:
 async def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
 
-    async def ask(host: str, port: int) -> dial.Addresses:
+    async def ask(host: str, port: int) -> connector.Addresses:
         nonlocal asked
         asked += 1
         await asyncio.sleep(0.01)
@@ -431,9 +431,9 @@ async def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPat
             raise socket.gaierror
         return addresses((host, port))
 
-    monkeypatch.setattr(dial, "_ask", ask)
-    monkeypatch.setattr(dial, "_RESOLVED_SECONDS", 0.1)
-    names = dial.Names()
+    monkeypatch.setattr(connector, "_look_up", ask)
+    monkeypatch.setattr(connector, "_RESOLVED_SECONDS", 0.1)
+    names = connector.CachingResolver()
     found = await asyncio.gather(*(names.resolve("127.0.0.1", 80) for _ in range(9)))
     assert found == [addresses(("127.0.0.1", 80))] * 9
     assert asked == 1
@@ -452,12 +452,12 @@ async def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPat
 
 
 async def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def ask(host: str, port: int) -> dial.Addresses:
+    async def ask(host: str, port: int) -> connector.Addresses:
         if host.startswith("bad"):
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
         return addresses(("127.0.0.1", CLOSED_PORT))
 
-    monkeypatch.setattr(dial, "_ask", ask)
+    monkeypatch.setattr(connector, "_look_up", ask)
     transport = Http1Transport(1.0, 0.5)
     for number in range(3000):
         host = f"{'bad' if number % 2 else 'good'}-{number}.test"
@@ -469,7 +469,7 @@ async def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.Monkey
 
 
 async def test_a_name_of_the_system_is_resolved() -> None:
-    found = await dial.Names().resolve("localhost", 80)
+    found = await connector.CachingResolver().resolve("localhost", 80)
     assert {address[4][0] for address in found} & {b"127.0.0.1", b"::1"}
 
 
@@ -486,13 +486,13 @@ async def test_a_name_of_the_system_is_resolved() -> None:
     ],
 )
 def test_an_origin_is_read(url: str, server: tuple[str, int, bool], authority: str) -> None:
-    assert dial.parse_origin(url) == dial.Origin(dial.HostPort(*server), authority)
+    assert connector.parse_origin(url) == connector.Origin(connector.HostPort(*server), authority)
 
 
 @pytest.mark.parametrize("url", ["ftp://a.test", "a.test", "http://", "http://a.test:port"])
 def test_what_is_no_origin_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        dial.parse_origin(url)
+        connector.parse_origin(url)
 
 
 def test_a_proxy_that_is_none_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,12 +504,13 @@ def test_a_proxy_that_is_none_is_refused_at_the_start(monkeypatch: pytest.Monkey
 def test_a_proxy_is_one_without_its_scheme_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "localhost:3128")
     monkeypatch.setenv("ftp_proxy", "localhost:21")
-    assert dial.proxies() == {"https": "http://localhost:3128"}
+    assert connector.proxies() == {"https": "http://localhost:3128"}
 
 
 @pytest.mark.parametrize(("path", "kept"), [("x" * 400, 1), ("x" * 600, 0)])
-async def test_long_addresses_are_not_kept(transport: Http1Transport, path: str, kept: int) -> None:
+async def test_long_urls_are_not_kept(transport: Http1Transport, path: str, kept: int) -> None:
     for _ in range(2):
-        origin, target = transport._locate(f"http://127.0.0.1:1/{path}")
-        assert (origin.authority, target) == ("127.0.0.1:1", f"/{path}")
-    assert len(transport._located) == kept
+        destination = transport._locate(f"http://127.0.0.1:1/{path}")
+        assert destination.origin.authority == "127.0.0.1:1"
+        assert destination.start == f"/{path} HTTP/1.1\r\nhost: 127.0.0.1:1\r\n"
+    assert len(transport._destinations) == kept

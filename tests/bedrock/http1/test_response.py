@@ -14,14 +14,17 @@ from app.errors import ConnectionLost
 
 
 class Source:
-    """Whether it is held, each time that it was told."""
+    """Records the calls that pause and resume it."""
 
     def __init__(self) -> None:
-        self.told: list[bool] = []
+        self.calls: list[str] = []
         self.is_aborted = False
 
-    def hold(self, *, is_held: bool) -> None:
-        self.told.append(is_held)
+    def pause_reading(self) -> None:
+        self.calls.append("pause")
+
+    def resume_reading(self) -> None:
+        self.calls.append("resume")
 
     def abort(self) -> None:
         self.is_aborted = True
@@ -97,13 +100,13 @@ async def test_a_source_is_held_only_while_nobody_takes() -> None:
     poured = await pouring(response, lambda data: data != b"enough")
     response.put(bytes(100_000))
     response.wake()
-    assert source.told == [True, False]
+    assert source.calls == ["pause", "resume"]
     response.put(b"enough")
     response.wake()
     assert not await poured
     response.put(bytes(100_000))
     response.wake()
-    assert source.told == [True, False, True]
+    assert source.calls == ["pause", "resume", "pause"]
 
 
 async def test_who_is_cancelled_takes_no_more() -> None:

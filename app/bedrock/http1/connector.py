@@ -1,4 +1,4 @@
-"""Makes connections: a name's addresses, the proxy before it, TLS."""
+"""Makes connections: name resolution, proxies, TLS."""
 
 import asyncio
 import math
@@ -18,20 +18,20 @@ from app.errors import ConnectTimeout, UpstreamUnreachable
 
 Addresses = list[tuple[int, int, int, str, tuple[Any, ...]]]
 Resolve = Callable[[str, int], Awaitable[Addresses]]
-Spoken = TypeVar("Spoken", bound=asyncio.Protocol)
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
 
 # NAT gateways and load balancers forget a silent connection after 350 s: docs/reference/contracts/limits.md#timeouts
 _KEEPALIVE_IDLE_SECONDS = 45
-_SECOND_ADDRESS_SECONDS = 0.25  # RFC 8305
+_HAPPY_EYEBALLS_SECONDS = 0.25  # RFC 8305
 _RESOLVED_SECONDS = 10.0
 _MAX_NAMES = 1024
-_GOODBYE_SECONDS = 2.0
-_TUNNEL_HEAD_BYTES = 16 * 1024
+_TLS_SHUTDOWN_SECONDS = 2.0
+_MAX_TUNNEL_HEAD_BYTES = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
 
 
 class HostPort(NamedTuple):
-    """A server that is connected to."""
+    """The address of a server or a proxy."""
 
     host: str
     port: int
@@ -39,10 +39,7 @@ class HostPort(NamedTuple):
 
 
 class Origin(Struct, frozen=True):
-    """Where requests go.
-
-    authority: what stands between scheme and path. proxy: the URL of the proxy before it, or nothing.
-    """
+    """A server, and the URL of the proxy before it, if any. authority: host and port as the URL spells them."""
 
     server: HostPort
     authority: str
@@ -50,20 +47,20 @@ class Origin(Struct, frozen=True):
 
     @property
     def is_forwarded(self) -> bool:
-        """True if a proxy reads the requests itself, and wants to be told where they go."""
+        """True if a proxy forwards the requests, and needs absolute URLs in them."""
         return bool(self.proxy) and not self.server.is_tls
 
     @property
     def first_hop(self) -> HostPort:
-        """What is connected to: the proxy, or the server where there is none."""
+        """The proxy, or the server where there is none."""
         return _parse_host_port(self.proxy) if self.proxy else self.server
 
 
 def parse_origin(origin: str, *, uses_proxies: bool = True) -> Origin:
-    """What `scheme://authority` says, and, if proxies are to be used, what the environment says of one for it.
+    """Parse `scheme://authority`, and look its proxy up in the environment.
 
     Raises:
-        ValueError: it is no such thing, or its proxy is none.
+        ValueError: it is no URL of HTTP, or its proxy's is none.
     """
     server, parts = _parse_host_port(origin), urlsplit(origin)
     proxy = "" if not uses_proxies or proxy_bypass(parts.netloc) else proxies().get(parts.scheme, "")
@@ -71,7 +68,7 @@ def parse_origin(origin: str, *, uses_proxies: bool = True) -> Origin:
 
 
 def proxies() -> dict[str, str]:
-    """The proxies the environment names, by the scheme of what is behind them.
+    """Read the proxies that the environment names, by the scheme of the URLs they serve.
 
     Raises:
         ValueError: one is not reached by HTTP.
@@ -88,7 +85,7 @@ def proxies() -> dict[str, str]:
 
 
 def authorization_for(proxy: str) -> tuple[tuple[str, str], ...]:
-    """The header that shows a proxy the name and password in its URL, if it has any."""
+    """Make the `proxy-authorization` header from the name and password in a proxy's URL, if it has any."""
     parts = urlsplit(proxy)
     if not parts.username:
         return ()
@@ -96,53 +93,53 @@ def authorization_for(proxy: str) -> tuple[tuple[str, str], ...]:
     return (("proxy-authorization", f"Basic {b64encode(secret.encode()).decode()}"),)
 
 
-class Names:
-    """Resolves names, remembers the answers for a while, and asks once for all who ask at once."""
+class CachingResolver:
+    """Resolves names, and caches their addresses for some seconds. Concurrent lookups of one name share a query."""
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[str, int], tuple[float, asyncio.Future[Addresses]]] = {}
+        self._lookups: dict[tuple[str, int], tuple[float, asyncio.Future[Addresses]]] = {}
 
     async def resolve(self, host: str, port: int) -> Addresses:
-        """The addresses of a name.
+        """Return the addresses of a name.
 
         Raises:
             OSError: it has none.
         """
         loop = asyncio.get_running_loop()
-        expires, answer = self._answers.get((host, port), (0.0, None))
-        if answer is None or (answer.done() and (loop.time() >= expires or _has_failed(answer))):
-            answer = asyncio.ensure_future(_ask(host, port))
-            self._answers[host, port] = (math.inf, answer)
-            answer.add_done_callback(lambda done: self._note(host, port, done))
-        await asyncio.wait({answer})
-        return answer.result()
+        expires, lookup = self._lookups.get((host, port), (0.0, None))
+        if lookup is None or (lookup.done() and (loop.time() >= expires or _has_failed(lookup))):
+            lookup = asyncio.ensure_future(_look_up(host, port))
+            self._lookups[host, port] = (math.inf, lookup)
+            lookup.add_done_callback(lambda done: self._keep(host, port, done))
+        await asyncio.wait({lookup})
+        return lookup.result()
 
-    def _note(self, host: str, port: int, answer: "asyncio.Future[Addresses]") -> None:
-        if len(self._answers) > _MAX_NAMES:
-            self._answers.clear()
-        if _has_failed(answer):
-            self._answers.pop((host, port), None)
+    def _keep(self, host: str, port: int, lookup: "asyncio.Future[Addresses]") -> None:
+        if len(self._lookups) > _MAX_NAMES:
+            self._lookups.clear()
+        if _has_failed(lookup):
+            self._lookups.pop((host, port), None)
         else:
-            self._answers[host, port] = (answer.get_loop().time() + _RESOLVED_SECONDS, answer)
+            self._lookups[host, port] = (lookup.get_loop().time() + _RESOLVED_SECONDS, lookup)
 
 
-class Dialer:
+class Connector:
     """Makes connections.
 
     Args:
-        trust: whom TLS trusts.
-        resolve: the addresses of a name that may be connected to; raises OSError where there are none.
+        trust: the TLS context, with the trusted certificates.
+        resolve: returns the addresses of a name that may be connected to; raises OSError where there are none.
     """
 
     def __init__(self, trust: ssl.SSLContext, resolve: Resolve | None = None) -> None:
         self._trust = trust
-        self._resolve = resolve or Names().resolve
+        self._resolve = resolve or CachingResolver().resolve
 
     async def connect(self, origin: Origin, make: Callable[[], Connection], seconds: float) -> Connection:
-        """A connection to the origin, over its proxy if it has one, within so many seconds.
+        """Connect to the origin, through its proxy if it has one, within so many seconds.
 
         Raises:
-            ConnectTimeout, UpstreamUnreachable: there is none. What Bedrock or a proxy said is not told.
+            ConnectTimeout, UpstreamUnreachable: connecting failed. The message quotes nothing that was received.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -153,32 +150,32 @@ class Dialer:
             raise UpstreamUnreachable(
                 "the TLS connection to Bedrock failed", retry_here=False, detail=type(error).__name__
             ) from None
-        except (OSError, UnicodeError) as error:  # the latter where a name cannot be one
+        except (OSError, UnicodeError) as error:  # UnicodeError: a malformed name
             raise UpstreamUnreachable(
                 "Bedrock could not be reached", detail=f"{type(error).__name__}: {error}"
             ) from None
 
     async def probe(self, origin: Origin, seconds: float) -> str:
-        """Connect to the origin as calls do, TLS and proxy included, and hang up. Returns why it failed, or nothing."""
+        """Connect to the origin as requests do, and hang up. Returns why it failed, or an empty string."""
         host_port, server = origin.first_hop, origin.server
         try:
             async with asyncio.timeout(seconds):
-                made = await self._connect(origin, _Look)
+                connection = await self._connect(origin, _Probe)
         except (OSError, UnicodeError) as error:
-            way = "" if host_port is server else f" by {host_port.host}:{host_port.port}"
-            return f"cannot connect to {server.host}:{server.port}{way} ({type(error).__name__})"
-        made.hang_up()
+            through = "" if host_port is server else f" by {host_port.host}:{host_port.port}"
+            return f"cannot connect to {server.host}:{server.port}{through} ({type(error).__name__})"
+        connection.abort()
         return ""
 
-    async def _connect(self, origin: Origin, make: Callable[[], Spoken]) -> Spoken:
+    async def _connect(self, origin: Origin, make: Callable[[], ProtocolT]) -> ProtocolT:
         loop = asyncio.get_running_loop()
         host_port, server = origin.first_hop, origin.server
-        made = await self._socket(host_port)
+        connected = await self._connect_socket(host_port)
         options = self._tls(host_port) if host_port.is_tls else {}
         if host_port is server or origin.is_forwarded:
-            _, connection = await loop.create_connection(make, sock=made, **options)
+            _, connection = await loop.create_connection(make, sock=connected, **options)
             return connection
-        transport, tunnel = await loop.create_connection(_Tunnel, sock=made, **options)
+        transport, tunnel = await loop.create_connection(_ProxyTunnel, sock=connected, **options)
         try:
             host = f"[{server.host}]" if ":" in server.host else server.host
             await tunnel.open(f"{host}:{server.port}", authorization_for(origin.proxy))
@@ -197,75 +194,75 @@ class Dialer:
         return {
             "ssl": self._trust,
             "server_hostname": host_port.host,
-            "ssl_shutdown_timeout": _GOODBYE_SECONDS,
+            "ssl_shutdown_timeout": _TLS_SHUTDOWN_SECONDS,
         }
 
-    async def _socket(self, host_port: HostPort) -> socket.socket:
+    async def _connect_socket(self, host_port: HostPort) -> socket.socket:
         addresses = await self._resolve(host_port.host, host_port.port)
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address that may be connected to")
         return await aiohappyeyeballs.start_connection(
             addresses,
-            happy_eyeballs_delay=_SECOND_ADDRESS_SECONDS,
+            happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS,
             interleave=1,
             socket_factory=_make_socket,
         )
 
 
-class _Look(asyncio.Protocol):
-    """Says nothing."""
+class _Probe(asyncio.Protocol):
+    """Connects, and sends nothing."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The other side is there."""
+        """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
 
-    def hang_up(self) -> None:
-        """Leave."""
+    def abort(self) -> None:
+        """Close at once."""
         self._transport.abort()
 
 
-class _Tunnel(asyncio.Protocol):
-    """Asks a proxy for a way through (CONNECT), and reads what it says to that."""
+class _ProxyTunnel(asyncio.Protocol):
+    """Sends CONNECT to a proxy, and reads the head of its response."""
 
     def __init__(self) -> None:
-        self._heard = b""
+        self._received = b""
         self._transport: asyncio.Transport
-        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._answer.add_done_callback(_look_at)
+        self._status: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._status.add_done_callback(_retrieve_exception)
 
     async def open(self, authority: str, headers: tuple[tuple[str, str], ...]) -> None:
-        """Ask.
+        """Have the proxy connect to `authority`.
 
         Raises:
-            OSError: it does not want to, or says something else.
+            OSError: the proxy refuses, or its response is malformed.
         """
         lines = [f"CONNECT {authority} HTTP/1.1", f"host: {authority}", *(": ".join(header) for header in headers)]
         self._transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        status = await self._answer
+        status = await self._status
         if status != b"200":
             raise ConnectionRefusedError(f"the proxy answered {status.decode('latin-1')}")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The proxy is there."""
+        """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """It speaks; nothing may follow its head, for the other side has not been greeted yet."""
-        self._heard += data
-        head, end, rest = self._heard.partition(b"\r\n\r\n")
-        if self._answer.done():
+        """Read the head; bytes after it are refused, since the server behind the tunnel speaks second in TLS."""
+        self._received += data
+        head, end, rest = self._received.partition(b"\r\n\r\n")
+        if self._status.done():
             return
         is_open = head[9:12] == b"200"
-        if (end and rest and is_open) or len(head) > _TUNNEL_HEAD_BYTES:
-            self._answer.set_exception(ConnectionRefusedError("the proxy's answer made no sense"))
+        if (end and rest and is_open) or len(head) > _MAX_TUNNEL_HEAD_BYTES:
+            self._status.set_exception(ConnectionRefusedError("the proxy's answer made no sense"))
         elif end:
-            self._answer.set_result(head[9:12])
+            self._status.set_result(head[9:12])
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It hung up."""
+        """Fail the request for a tunnel, unless it was answered."""
         del exc
-        if not self._answer.done():
-            self._answer.set_exception(ConnectionResetError("the proxy hung up"))
+        if not self._status.done():
+            self._status.set_exception(ConnectionResetError("the proxy hung up"))
 
 
 def _parse_host_port(url: str) -> HostPort:
@@ -275,21 +272,21 @@ def _parse_host_port(url: str) -> HostPort:
     return HostPort(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme == "https")
 
 
-async def _ask(host: str, port: int) -> Addresses:
+async def _look_up(host: str, port: int) -> Addresses:
     name = host.encode() if host.isascii() else host
     found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    # of text uvloop would load the tables of internationalised names, 0.3 MB for good, which no address needs
+    # given str, uvloop would load the tables of internationalised names, 0.3 MB for good, which no address needs
     return [(*rest, (address.encode(), *more)) for *rest, (address, *more) in cast(Any, found)]
 
 
-def _has_failed(answer: "asyncio.Future[Any]") -> bool:
-    return answer.cancelled() or answer.exception() is not None
+def _has_failed(lookup: "asyncio.Future[Addresses]") -> bool:
+    return lookup.cancelled() or lookup.exception() is not None
 
 
-def _look_at(answer: "asyncio.Future[Any]") -> None:
-    """An error that nobody waited for is no news."""
-    if not answer.cancelled():
-        answer.exception()
+def _retrieve_exception(status: "asyncio.Future[bytes]") -> None:
+    """Keep asyncio from logging an exception that nobody waited for."""
+    if not status.cancelled():
+        status.exception()
 
 
 def _make_socket(address: Any) -> socket.socket:
