@@ -36,6 +36,19 @@ _BOUNDS = {
     "max_length": "length at most {}",
 }
 
+# the prefixes of the variables of a topic; the first topic that matches has a variable
+_TOPICS = {
+    "Models and names": ("bedrock_model_id", "embedding_model_id", "model_aliases", "config_"),
+    "AWS": ("aws_", "native_surfaces", "anthropic_betas"),
+    "Timeouts and retries": ("bedrock_", "retry_", "breaker_"),
+    "Callers": ("api_keys", "smoke_api_key", "auth_disabled"),
+    "Limits": ("max_", "caller_timeout"),
+    "Guardrail": ("guardrail_",),
+    "Media": ("fetch_",),
+    "Responses API": ("responses_", "seal_secret"),
+    "Server": ("host", "port", "web_concurrency", "tls_", "keep_alive_timeout", "heartbeat_interval", "shutdown_grace"),
+    "Observability": ("log_", "load_log_interval", "metrics_"),
+}
 _SETTINGS = """\
 The gateway reads these environment variables once, at start. An empty variable counts as not set. If a value is wrong,
 the gateway does not start, and names the variable. `python -m app check` tests the settings, then each step to
@@ -88,12 +101,15 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def settings() -> str:
-    """Return the page of environment variables."""
-    rows = (
-        (f"`{name.upper()}`", _type(field), _default(field), _constraints(field), field.description or "")
-        for name, field in Settings.model_fields.items()
-    )
-    return header("Settings") + _SETTINGS + "\n" + table(("variable", "type", "default", "bounds", "meaning"), rows)
+    """Return the page of environment variables, by topic."""
+    groups: dict[str, list[tuple[str, ...]]] = {title: [] for title in (*_TOPICS, "Other")}
+    for name, field in Settings.model_fields.items():
+        topic = next((title for title, prefixes in _TOPICS.items() if name.startswith(prefixes)), "Other")
+        meaning = field.description or ""
+        groups[topic].append((f"`{name.upper()}`", _type(field), _default(field), _constraints(field), meaning))
+    head = ("variable", "type", "default", "bounds", "meaning")
+    tables = [f"\n## {title}\n\n{table(head, rows)}" for title, rows in groups.items() if rows]
+    return header("Settings") + _SETTINGS + "".join(tables)
 
 
 def stack() -> str:
