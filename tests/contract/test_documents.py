@@ -1,5 +1,6 @@
 """The documents say what the code does."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -45,6 +46,28 @@ def test_every_kind_of_error_is_in_the_runbook() -> None:
     # what a caller did wrong needs nobody at night
     callers = {"gateway", "invalid_request", "context_too_long", "body_too_large", "not_found", "method_not_allowed"}
     assert [kind for kind in sorted(kinds - callers) if f"`{kind}`" not in document] == []
+
+
+def test_every_field_of_a_request_s_log_line_is_in_its_table() -> None:
+    from types import SimpleNamespace
+
+    from app.converse.usage import Usage
+    from app.observability.logs import LogObserver
+    from app.observability.observer import Attempt, RequestRecord
+
+    attempt = Attempt("target", "location", (), None)
+    record = RequestRecord(
+        "id", "POST", usage=Usage(), cost=0.1, ignored=["a"], adjusted=["b"], first_event_ms=1.0, streamed=True,
+        status=200, tries=[attempt, attempt], trace=SimpleNamespace(trace_id="trace"),
+    )  # fmt: skip
+    for name in RequestRecord.__struct_fields__:
+        if getattr(record, name) == "":
+            setattr(record, name, name)
+    lines: list[bytes] = []
+    LogObserver(write=lines.append).request_ended(record)
+    written = json.loads(lines[0]).keys() - {"time", "level", "logger", "message"}
+    section = (ROOT / "docs/operate/logs.md").read_text().partition("## The line of a request")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(\w+)`", " ".join(re.findall(r"(?m)^\| (`[^|]*) \|", section)))) == written
 
 
 def test_settings_named_in_documents_exist() -> None:
