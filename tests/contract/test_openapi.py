@@ -92,7 +92,7 @@ def test_the_examples_run() -> None:
 @pytest.mark.loopback
 def test_the_root_leads_to_the_page() -> None:
     with gateway("http://127.0.0.1:9") as base:
-        answer = httpx.get(base, follow_redirects=True)
+        answer = httpx.get(base, follow_redirects=True, timeout=30)
         assert answer.url.path == "/docs"
         assert "swagger" in answer.text.lower()
-        assert httpx.get(f"{base}/openapi.json").json()["info"]["title"] == "Outcrop"
+        assert httpx.get(f"{base}/openapi.json", timeout=30).json()["info"]["title"] == "Outcrop"
