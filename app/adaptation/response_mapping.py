@@ -1,4 +1,4 @@
-"""What adaptation changed comes back here as the caller expects it, in events and in replies alike."""
+"""Restores the caller's names and shapes in replies and events."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -11,13 +11,13 @@ from app.converse.reply import Reply
 
 
 class ResponseMapping(Struct):
-    """How to give a reply back in the caller's terms.
+    """What to restore in a reply.
 
-    tool_names: the caller's name of a tool, by the name that was sent. document_names: that of a document likewise.
-    answer_tool: the tool that was forced to carry a structured answer: its input becomes the reply's text, in
-        the place of what the model said before it.
+    tool_names: the caller's name of a tool, by the name that was sent.
+    document_names: the caller's name of a document, by the name that was sent.
+    answer_tool: the tool that was forced to carry a structured answer. Its input replaces the text of the reply.
     drop_tool_calls: the caller forbade calls, but the tools had to stay declared.
-    first_tool_only: the caller wants one call, and the model cannot be told so.
+    first_tool_only: the caller wants one call, and the model has no parameter for that.
     """
 
     tool_names: dict[str, str] = field(default_factory=dict)
@@ -28,17 +28,19 @@ class ResponseMapping(Struct):
 
     @property
     def is_needed(self) -> bool:
-        """False if replies are right as they come."""
-        changes = self.tool_names, self.document_names, self.answer_tool, self.drop_tool_calls, self.first_tool_only
-        return any(changes)
+        """Tell whether replies need any change."""
+        return self != _NOTHING
 
     def reply(self, reply: Reply) -> Reply:
-        """The reply in the caller's terms."""
-        return fold(EventMapping(self).feed(unfold(reply))) if self.is_needed else reply
+        """Return the reply with the caller's names and shapes."""
+        return reply if self == _NOTHING else fold(EventMapping(self).feed(unfold(reply)))
+
+
+_NOTHING = ResponseMapping()
 
 
 class EventMapping:
-    """Undoes one stream, event by event."""
+    """Maps the events of one stream."""
 
     def __init__(self, mapping: ResponseMapping) -> None:
         self._mapping = mapping
@@ -46,16 +48,15 @@ class EventMapping:
         self._has_answered = False
         self._dropped_blocks: set[int] = set()
         self._calls = 0
-        # text beside a forced answer: a preamble if the answer comes, the answer itself if it does not
+        # text beside a forced answer: a preamble if the answer follows, otherwise the answer itself
         self._held: list[Event] = []
         self._held_blocks: set[int] = set()
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
-        """The events in the caller's terms. Some vanish; only text beside a forced answer is held back."""
-        return [restored for event in events for restored in self._restored(self._with_own_title(event))]
+        """Return the events with the caller's names and shapes. Only text beside a forced answer is delayed."""
+        return [restored for event in events for restored in self._restored(self._with_callers_title(event))]
 
-    def _with_own_title(self, event: Event) -> Event:
-        """A citation of a document by the name that the caller gave it."""
+    def _with_callers_title(self, event: Event) -> Event:
         match cast(dict[str, Any], event):
             case {"contentBlockDelta": {"delta": {"citation": {"title": str(title)} as citation}} as delta} if (
                 title in self._mapping.document_names
@@ -87,7 +88,7 @@ class EventMapping:
             case {"contentBlockStop": {"contentBlockIndex": index}} if (
                 index == self._answer_block and not self._has_answered
             ):
-                # an input of nothing at all comes in no piece
+                # an empty input has no delta
                 return [{"contentBlockDelta": {"delta": {"text": "{}"}, "contentBlockIndex": index}}, event]
             case {"messageStop": stop}:
                 held, self._held = self._held, []

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 _MAX = 10**12
+_CONVERSE_COUNTS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")
 
 
@@ -89,14 +90,11 @@ class Usage(Struct, frozen=True):
             more: `additionalModelResponseFields`, where Claude tells how many tokens its thoughts took.
         """
         usage = usage or {}
-        return cls(
-            input=count_in(usage, "inputTokens"),
-            output=count_in(usage, "outputTokens"),
-            cache_read=count_in(usage, "cacheReadInputTokens"),
-            cache_write=count_in(usage, "cacheWriteInputTokens"),
-            reasoning=_thinking_tokens(more),
-            cache_write_1h=written_in(usage).get("1h", 0),
-        )
+        sent, given, read, written = [
+            count if type(count) is int and 0 <= count <= _MAX else 0 for count in map(usage.get, _CONVERSE_COUNTS)
+        ]
+        hour = written_in(usage).get("1h", 0) if "cacheDetails" in usage else 0
+        return cls(sent, given, read, written, _reasoning_tokens(more) if more else 0, hour)
 
     @classmethod
     def of_message(cls, usage: dict[str, Any], *, is_final: bool = True) -> "Usage":
@@ -148,7 +146,7 @@ def _rounds_in(usage: dict[str, Any]) -> tuple[Usage, ...]:
     return tuple(_counted_in(each) for each in rounds) if is_right else ()
 
 
-def _thinking_tokens(more: dict[str, Any] | None) -> int:
+def _reasoning_tokens(more: dict[str, Any] | None) -> int:
     match more:
         case {"usage": {"output_tokens_details": {"thinking_tokens": int(tokens)}}}:
             return tokens

@@ -1,4 +1,4 @@
-"""Streams of events as translators may rely on them, whatever a model's runtime leaves out or splits."""
+"""Completes streams of events: adds what a model's runtime leaves out, and joins what it splits."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from app.converse.events import ContentBlockDelta, ContentBlockDeltaEvent, Event
 
 
 class WellFormed:
-    """Puts one stream right.
+    """Completes one stream.
 
-    A block has ended before its message has, once: some models tell only of the latter, and what waits for a block's
-    end would be lost (pi#8314, opencode#38712). Encrypted thoughts come in one piece (inspect_ai#5299). Tokens are told
-    behind the end of the message, and metadata without any, which some send besides, not at all.
+    - Each block ends once, before its message ends. Some models send only the latter (pi#8314, opencode#38712).
+    - Encrypted reasoning is one delta (inspect_ai#5299).
+    - Metadata follows the end of the message. Metadata without tokens, which some models send besides, is dropped.
     """
 
     def __init__(self) -> None:
@@ -22,36 +22,33 @@ class WellFormed:
         self._early: list[Event] = []
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
-        """The next events, as far as they can be told."""
-        told: list[Event] = []
+        """Return the events that are complete."""
+        complete: list[Event] = []
         for event in events:
             if (delta := event.get("contentBlockDelta")) is not None:
-                if self._is_told(delta):
-                    told.append(event)
+                piece = delta["delta"]
+                if delta["contentBlockIndex"] != self._newest and not self._begin(delta["contentBlockIndex"], piece):
+                    continue
+                if "reasoningContent" not in piece or not self._is_held(delta):
+                    complete.append(event)
             elif (start := event.get("contentBlockStart")) is not None:
                 self._open.setdefault(start["contentBlockIndex"], [])
-                told.append(event)
+                complete.append(event)
             elif (stop := event.get("contentBlockStop")) is not None:
-                told += self._end(stop["contentBlockIndex"])
+                complete += self._end(stop["contentBlockIndex"])
             elif "messageStop" in event:
                 for index in [*self._open]:
-                    told += self._end(index)
-                told += event, *self._early
+                    complete += self._end(index)
+                complete += event, *self._early
                 self._has_stopped, self._early = True, []
             elif (metadata := event.get("metadata")) is None:
-                told.append(event)
+                complete.append(event)
             elif metadata.get("usage") is not None:
-                (told if self._has_stopped else self._early).append(event)
-        return told
+                (complete if self._has_stopped else self._early).append(event)
+        return complete
 
-    def _is_told(self, delta: ContentBlockDeltaEvent) -> bool:
-        index = delta["contentBlockIndex"]
-        if index != self._newest and not self._is_begun(index, delta["delta"]):
-            return False
-        return "reasoningContent" not in delta["delta"] or not self._is_held(delta)
-
-    def _is_begun(self, index: int, delta: ContentBlockDelta) -> bool:
-        """True if a block is open. Only calls have a beginning of their own: a late piece of one belongs nowhere."""
+    def _begin(self, index: int, delta: ContentBlockDelta) -> bool:
+        """Open a block, unless it is open. A tool call opens only with its start: a later piece of it is dropped."""
         if index not in self._open:
             if "toolUse" in delta:
                 return False
@@ -78,7 +75,7 @@ class WellFormed:
 
 
 def _joined(pieces: list[str]) -> str:
-    """One text in base64 for several, each of which is whole in its own."""
+    """Join texts in base64, each of which is complete."""
     if len(pieces) == 1:
         return pieces[0]
     try:

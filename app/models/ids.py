@@ -1,7 +1,7 @@
-"""Names of models, parsed once and for everybody.
+"""Model names. No other module looks inside one.
 
-A name is a base id (`provider.model`), the same behind a geography (`us.provider.model`, an inference profile), or an
-ARN. Only here does anybody look inside one. Source: the modelId pattern of botocore's service model.
+A name is a base id (`provider.model`), a base id after a geography (`us.provider.model`, an inference profile), or an
+ARN. Source of the pattern: botocore's service model.
 
 Source: docs/reference/contracts/models-and-prices.md#identifiers
 """
@@ -23,50 +23,33 @@ _ARN = re.compile(
     r"(?P<kind>[a-z-]+)/(?P<id>[A-Za-z0-9._:/-]+)\Z"
 )
 _DOTS = frozenset({"", ".", ".."})
-_HIDDEN = frozenset(
+_OPAQUE = frozenset(
     {"application-inference-profile", "provisioned-model", "custom-model-deployment", "imported-model", "endpoint"}
 )
 
 
 class ModelId(Struct, frozen=True):
-    """A model's name, taken apart.
+    """A parsed model name.
 
     raw: as it was given. base: `provider.model`, or the raw name where an ARN hides the model.
     geography: of a cross-region profile, or empty. arn_kind: of an ARN, or empty.
+    quoted: the name as one segment of a path, as boto3 encodes it.
+    is_opaque: the name does not say which model it is.
+    is_billed_as_model: an opaque name whose tokens cost what those of the model behind it cost. Provisioned capacity is
+        billed by time, and a deployment of a custom model has its own price (Amazon Bedrock pricing, 2026-11).
     """
 
     raw: str
     base: str
-    geography: str = ""
-    arn_kind: str = ""
-
-    @property
-    def is_opaque(self) -> bool:
-        """True if the name does not tell which model it is."""
-        return self.arn_kind in _HIDDEN
-
-    @property
-    def costs_as_behind(self) -> bool:
-        """True if an opaque name is only another one for a model: its tokens cost what that one's do.
-
-        Capacity of one's own is paid by the minute or the hour, whatever its tokens, and a deployment of a custom model
-        at a price that is its own (Amazon Bedrock pricing, 2026-11).
-        """
-        return self.arn_kind == "application-inference-profile"
-
-    @property
-    def quoted(self) -> str:
-        """The name as one segment of a path, as boto3 encodes it."""
-        return _quoted(self.raw)
-
-
-@bounded_cache(4096)
-def _quoted(raw: str) -> str:
-    return quote(raw, safe="")
+    geography: str
+    arn_kind: str
+    quoted: str
+    is_opaque: bool
+    is_billed_as_model: bool
 
 
 def is_model_name(raw: str) -> bool:
-    """True if `raw` could name a model: it may be logged, and put into a path without leading elsewhere."""
+    """Tell whether `raw` could name a model: it is safe to log, and safe as a segment of a path."""
     return _NAME.match(raw) is not None and not _DOTS & set(raw.split("/"))
 
 
@@ -80,19 +63,26 @@ def parse_model_id(raw: str) -> ModelId:
     if not is_model_name(raw):
         raise InvalidRequest("the model's name must be a model id, an inference profile id or an ARN", param="model")
     if not raw.startswith("arn:"):
-        return _with_geography(raw, raw)
+        return _model_id(raw, raw)
     match = _ARN.match(raw)
     if match is None:
         raise InvalidRequest("the model's ARN is not one of Amazon Bedrock", param="model")
-    kind = match["kind"]
-    if kind in _HIDDEN:
-        return ModelId(raw, raw, arn_kind=kind)
-    inside = _with_geography(raw, match["id"])
-    return ModelId(raw, inside.base, inside.geography, kind)
+    return _model_id(raw, match["id"], match["kind"])
 
 
-def _with_geography(raw: str, name: str) -> ModelId:
+def _model_id(raw: str, name: str, kind: str = "") -> ModelId:
+    is_opaque, geography = kind in _OPAQUE, ""
     head, _, rest = name.partition(".")
-    if head in GEOGRAPHIES and "." in rest:
-        return ModelId(raw, rest, head)
-    return ModelId(raw, name)
+    if is_opaque:
+        name = raw
+    elif head in GEOGRAPHIES and "." in rest:
+        name, geography = rest, head
+    return ModelId(
+        raw,
+        base=name,
+        geography=geography,
+        arn_kind=kind,
+        quoted=quote(raw, safe=""),
+        is_opaque=is_opaque,
+        is_billed_as_model=kind == "application-inference-profile",
+    )

@@ -1,11 +1,13 @@
-"""What calls cost: on-demand prices by model, from a file that says where its figures are from.
+"""On-demand prices by model.
 
-`prices.json`: USD per million tokens. Where a model is sold by a global profile, its figures are those of that profile,
-and `regional` multiplies them for every other way of calling it. `beyond` are the figures for a whole call whose input
-has more `tokens`. What is not known is left out, never 0. A deployment's own figures come before the file's.
+`prices.json` holds USD per million tokens, and the source of its figures. Where a model has a global profile, its
+figures are those of that profile, and `regional` multiplies them for every other profile. `beyond` are the figures for
+a whole call whose input has more `tokens`. An unknown price is left out, never 0. A deployment's own figures come
+before the file's.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from msgspec import Struct
 
 from app.converse.usage import Usage
 from app.errors import InvalidRequest
-from app.models.ids import ModelId, parse_model_id
+from app.models.ids import parse_model_id
 from app.wire import json
 
 _FILE = Path(__file__).with_name("prices.json")
@@ -48,9 +50,9 @@ class Price(Struct, frozen=True):
         )
 
     def of_tokens(self, usage: Usage) -> float | None:
-        """USD for these tokens at a global profile, or None where the price of some of them is not known.
+        """Return USD for tokens at a global profile, or None where the price of some of them is not known.
 
-        Each round has a price of its own, since `beyond` is a matter of one run of the model.
+        Each round has its own price, since `beyond` applies to one run of the model.
         """
         if usage.rounds:
             costs = [cost for each in usage.rounds if (cost := self.of_tokens(each)) is not None]
@@ -64,17 +66,17 @@ class Price(Struct, frozen=True):
             (usage.cache_write - usage.cache_write_1h, self.cache_write),
             (usage.cache_write_1h, self.cache_write_1h),
         )
-        if any(tokens and price is None for tokens, price in parts):
+        if None in [price for tokens, price in parts if tokens]:
             return None
-        return sum(tokens * (price or 0.0) for tokens, price in parts) / _MILLION
+        return sum([tokens * (price or 0.0) for tokens, price in parts]) / _MILLION
 
 
 class Prices:
     """All prices.
 
     Args:
-        own: a deployment's figures by base id, or by an ARN that hides its model, as rows of the file; each takes the
-            place of a whole row. version: where the file's are from.
+        own: a deployment's figures by base id, or by an ARN that hides its model, as rows of the file. Each replaces a
+            whole row. version: the source of the file's figures.
     """
 
     def __init__(self, own: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -82,33 +84,32 @@ class Prices:
         self.version: str = document["version"]
         rows = {**document["models"], **(own or {})}
         self._prices = {base: Price.of(row) for base, row in rows.items()}
+        self._price_of = lru_cache(1024)(self._find_price)
 
-    def of_call(self, called: str, behind: str, usage: Usage, tier: str) -> float | None:
-        """USD for a call by the names that it was made under; None where nobody knows.
+    def of_call(self, called: str, behind: str, usage: Usage | None, tier: str) -> float | None:
+        """Return USD for the tokens of a call; None where the price or the number of tokens is not known.
 
         Args:
-            called: the model as it was called. behind: the model that an ARN hides, where `called` is one.
+            called: the model as it was called: a global profile has another price than a regional one.
+            behind: the model that an ARN hides, where `called` is one. tier: the service tier.
         """
+        if usage is None or not usage.is_final or tier not in _STANDARD:
+            return None
         try:
-            model = parse_model_id(called)
-            is_by_behind = model.costs_as_behind and model.base not in self._prices and behind
-            return self.cost(parse_model_id(behind) if is_by_behind else model, usage, tier)
+            price, factor = self._price_of(called, behind)
         except InvalidRequest:
-            # the passthrough mode passes names on that nobody here knows
+            # the passthrough mode accepts names that are not known here
             return None
-
-    def cost(self, model: ModelId, usage: Usage | None, tier: str = "") -> float | None:
-        """USD for the tokens of a call of a model, or None where nobody knows, or where no tokens were told.
-
-        Args:
-            model: as it was called, which says whether it was by a global profile. tier: the service tier.
-        """
-        price = self._prices.get(model.base)
-        if price is None or usage is None or not usage.is_final or tier not in _STANDARD:
-            return None
-        if not any(usage.counts().values()):
+        counts = usage.input, usage.output, usage.cache_read, usage.cache_write, usage.cache_write_1h, usage.reasoning
+        if price is None or not any(counts):
             return None
         dollars = price.of_tokens(usage)
-        if dollars is None or model.geography == "global":
-            return dollars
-        return dollars * price.regional
+        return None if dollars is None else dollars * factor
+
+    def _find_price(self, called: str, behind: str) -> tuple[Price | None, float]:
+        """Return the price of a model, and what multiplies it for the profile that was called."""
+        model = parse_model_id(called)
+        if model.is_billed_as_model and model.base not in self._prices and behind:
+            model = parse_model_id(behind)
+        price = self._prices.get(model.base)
+        return price, 1.0 if price is None or model.geography == "global" else price.regional

@@ -31,34 +31,34 @@ PRICES = Prices()
     ],
 )
 def test_what_a_call_costs(model: str, usage: Usage, dollars: float) -> None:
-    assert PRICES.cost(parse_model_id(model), usage) == pytest.approx(dollars, rel=1e-9)
+    assert PRICES.of_call(model, "", usage, "") == pytest.approx(dollars, rel=1e-9)
 
 
 def test_what_nobody_knows_costs_nothing_that_is_said() -> None:
-    nova = parse_model_id("amazon.nova-lite-v1:0")
-    assert PRICES.cost(parse_model_id("scripted.echo-v1:0"), Usage(5)) is None
-    assert PRICES.cost(nova, None) is None
-    assert PRICES.cost(nova, Usage(5), "flex") is None
-    assert PRICES.cost(nova, Usage(5), "default") is not None
+    nova = "amazon.nova-lite-v1:0"
+    assert PRICES.of_call("scripted.echo-v1:0", "", Usage(5), "") is None
+    assert PRICES.of_call(nova, "", None, "") is None
+    assert PRICES.of_call(nova, "", Usage(5), "flex") is None
+    assert PRICES.of_call(nova, "", Usage(5), "default") is not None
     # neither what an answer will have taken in the end
-    assert PRICES.cost(nova, Usage(5, 5, is_final=False)) is None
+    assert PRICES.of_call(nova, "", Usage(5, 5, is_final=False), "") is None
     # nor what one took that tells of no tokens at all
-    assert PRICES.cost(nova, Usage()) is None
+    assert PRICES.of_call(nova, "", Usage(), "") is None
     # nobody says what a cached token of this one costs
-    assert PRICES.cost(parse_model_id("meta.llama3-3-70b-instruct-v1:0"), Usage(5, 5, 1)) is None
+    assert PRICES.of_call("meta.llama3-3-70b-instruct-v1:0", "", Usage(5, 5, 1), "") is None
 
 
 def test_a_deployment_s_own_figures_come_first() -> None:
     own = Prices({"amazon.nova-lite-v1:0": {"input": 1.0, "output": 2.0}, "my.model": {"input": 5.0, "output": 5.0}})
-    assert own.cost(parse_model_id("amazon.nova-lite-v1:0"), Usage(1_000_000)) == 1.0
-    assert own.cost(parse_model_id("my.model"), Usage(1_000_000)) == 5.0
+    assert own.of_call("amazon.nova-lite-v1:0", "", Usage(1_000_000), "") == 1.0
+    assert own.of_call("my.model", "", Usage(1_000_000), "") == 5.0
 
 
 def test_each_round_is_priced_by_itself() -> None:
-    haiku, rounds = parse_model_id("global.anthropic.claude-haiku-5-5"), (Usage(100_000), Usage(100_000))
-    assert PRICES.cost(haiku, Usage.of_rounds(rounds)) == pytest.approx(0.02)
-    llama = parse_model_id("meta.llama3-3-70b-instruct-v1:0")
-    assert PRICES.cost(llama, Usage.of_rounds((Usage(5), Usage(5, 5, 1)))) is None
+    haiku, rounds = "global.anthropic.claude-haiku-5-5", (Usage(100_000), Usage(100_000))
+    assert PRICES.of_call(haiku, "", Usage.of_rounds(rounds), "") == pytest.approx(0.02)
+    llama = "meta.llama3-3-70b-instruct-v1:0"
+    assert PRICES.of_call(llama, "", Usage.of_rounds((Usage(5), Usage(5, 5, 1))), "") is None
 
 
 def test_every_figure_has_two_sources_and_a_date() -> None:
