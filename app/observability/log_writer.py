@@ -1,4 +1,4 @@
-"""The log's way out: stderr, behind which may be a pipe that nobody reads."""
+"""Writes log lines to stderr without blocking, even if stderr is a full pipe."""
 
 import asyncio
 import contextlib
@@ -10,20 +10,20 @@ from collections import deque
 
 from app.wire import json
 
-# a pipe that is ready has room for so many bytes, and takes them at once (POSIX, PIPE_BUF)
+# a pipe that is ready for writing accepts so many bytes in one atomic write (POSIX, PIPE_BUF)
 _PIECE = 4096
 
 
 class NonBlockingLogWriter:
-    """Writes lines to stderr, and waits for nobody: what cannot be written now is lost, and counted.
+    """Writes lines to stderr without waiting; lines that cannot be written at once are dropped and counted.
 
-    A write to a full pipe would stop the whole process, and with it every request, until somebody reads. Of several
-    processes that share a pipe one may still fill it in the moment between another's look and its write.
+    A blocking write to a full pipe would stop the process, and with it every request, until the pipe is read. If
+    several processes share a pipe, another one may fill it between `poll` and `write`: then this process blocks.
     """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        # what is still to be written; garbage collection may add to it while a line is written, by the same thread
+        # pending lines; a finalizer may add one, in the same thread, while another is written
         self._lines: deque[bytes] = deque()
         self._due: asyncio.AbstractEventLoop | None = None
         self._rest = b""
@@ -31,12 +31,12 @@ class NonBlockingLogWriter:
         self._is_writing = False
 
     def write(self, line: str) -> None:
-        """Write one line, or lose it."""
+        """Write one line, or drop it."""
         self._lines.append(line.encode(errors="backslashreplace"))
         self.flush()
 
     def write_soon(self, line: bytes) -> None:
-        """The same, together with what else is said until the event loop comes to it."""
+        """Write one line, together with others of the same iteration of the event loop."""
         self._lines.append(line)
         try:
             loop = asyncio.get_running_loop()
@@ -48,11 +48,11 @@ class NonBlockingLogWriter:
             loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write what is still to be written."""
+        """Write the pending lines."""
         self._due = None
         try:
             file = sys.stderr.fileno()
-        except (AttributeError, OSError, ValueError):  # none, a closed one, or somebody's own
+        except (AttributeError, OSError, ValueError):  # no stderr, a closed one, or one without a descriptor
             with contextlib.suppress(AttributeError, ValueError):
                 while self._lines:
                     sys.stderr.write(self._lines.popleft().decode())
@@ -68,12 +68,12 @@ class NonBlockingLogWriter:
                 self._is_writing = False
 
     def _write(self, file: int) -> None:
-        """Write as many lines as go out as one piece, which no other process's can come into."""
+        """Write as many lines as fit into one atomic write, which another process's lines cannot split."""
         data, lines = self._lines.popleft(), 1
         while self._lines and len(data) + len(self._lines[0]) <= _PIECE:
             data, lines = data + self._lines.popleft(), lines + 1
         self._rest = _written(file, self._rest)
-        if self._rest:  # of a line whose beginning stands there already
+        if self._rest:  # of a line that is written in part
             self._lost += lines
             return
         if self._lost:
@@ -85,11 +85,11 @@ class NonBlockingLogWriter:
             self._rest, self._lost = rest, 0
 
     def _loss(self) -> dict[str, object]:
-        return {"level": "WARNING", "message": "lines of the log were lost: nobody read them", "lines": self._lost}
+        return {"level": "WARNING", "message": "log lines were dropped: stderr was not read", "lines": self._lost}
 
 
 def _written(file: int, data: bytes) -> bytes:
-    """Write as much as is taken without waiting; returns the rest."""
+    """Write as much as is accepted without waiting; returns the rest."""
     ready = select.poll()
     ready.register(file, select.POLLOUT)
     with contextlib.suppress(OSError):

@@ -1,13 +1,13 @@
-"""What the process counts and measures, for Prometheus.
+"""The metrics of a process, for Prometheus.
 
-Every label has a bounded set of values: routes are templates, and a model has a name here once it has answered. Callers
-have none: whoever may read the metrics need not know them.
+Every label has a bounded set of values: routes are templates, and the name of a model is a label once the model has
+answered. Callers are no label, since readers of the metrics need not know them.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, Metric, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
@@ -17,6 +17,8 @@ from app.observability.observer import RequestRecord
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _OTHER = "other"
 _MAX_MODELS = 200
+# the names by which callers may reach those models: ARNs differ by account
+_MAX_NAMES = 1000
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 _GAPS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _LAGS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
@@ -25,15 +27,17 @@ _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Metrics:
-    """An observer that counts.
+    """An observer that counts requests, attempts, tokens and cost.
 
     Args:
-        model_of: a model's name, without what tells accounts and regions apart.
+        model_of: returns a model's name without account and region.
     """
 
     def __init__(self, model_of: Callable[[str], str] = str) -> None:
         self._model_of = model_of
         self._models: set[str] = set()
+        # labels of models by the names that were called
+        self._labels: dict[str, str] = {}
         self.registry = CollectorRegistry()
         self._requests = self._counts("requests", "Requests that have ended.", "dialect", "route", "status")
         self._errors = self._counts("errors", "Requests that have failed, by kind of error.", "dialect", "kind")
@@ -53,37 +57,38 @@ class Metrics:
     def request_ended(self, record: RequestRecord) -> None:
         """Count one request."""
         dialect = record.dialect or "none"
-        self._requests.add(dialect, record.route or "none", str(record.status))
+        self._requests.values[dialect, record.route or "none", str(record.status)] += 1
         if record.error:
-            self._errors.add(dialect, record.error)
-        if record.is_broken:
-            self._broken.add(dialect)
+            self._errors.values[dialect, record.error] += 1
+            if record.is_broken:
+                self._broken.values[(dialect,)] += 1
         if record.dialect:
-            self._duration.note(record.elapsed_ms() / 1000, dialect, "true" if record.streamed else "false")
+            self._duration.note(time.monotonic() - record.started, dialect, "true" if record.streamed else "false")
         if record.first_event_ms is not None:
             self._first_event.note(record.first_event_ms / 1000, dialect)
         if record.tries:
             self._count_call(record)
 
     def _count_call(self, record: RequestRecord) -> None:
+        labels = self._labels
         for attempt in record.tries:
-            model = self._label(attempt.target, has_answered=not attempt.error)
-            self._attempts.add(model, attempt.error or "ok")
-        model = self._label(record.model_behind or record.target, has_answered=not record.tries[-1].error)
+            model = labels.get(attempt.target) or self._label(attempt.target, has_answered=not attempt.error)
+            self._attempts.values[model, attempt.error or "ok"] += 1
+        last, called = record.tries[-1], record.model_behind or record.target
+        model = labels.get(called) or self._label(called, has_answered=not last.error)
         if record.has_moved:
-            # of those that all failed, the record may tell of another
-            last = record.tries[-1].target
-            is_last = last == record.target
-            self._failovers.add(model if is_last else self._label(last, has_answered=False))
+            # if all attempts failed, the record may be of another than the last
+            is_last = last.target == record.target
+            self._failovers.values[(model if is_last else self._label(last.target, has_answered=False),)] += 1
         if usage := record.usage:
             for kind in ("input", "output", "cache_read", "cache_write"):
                 if (count := getattr(usage, kind)) > 0:
-                    self._tokens.add(model, kind, by=count)
+                    self._tokens.values[model, kind] += count
         if record.cost and record.cost > 0:
-            self._cost.add(model, by=record.cost)
+            self._cost.values[(model,)] += record.cost
 
     def _label(self, model: str, *, has_answered: bool) -> str:
-        """A model's name where it is known to be one: callers may ask for any."""
+        """Return a model's name, or `other` for a name that no model has answered to: callers may send any."""
         if not model:
             return "none"
         name = self._model_of(model)
@@ -91,18 +96,20 @@ class Metrics:
             if not has_answered or len(self._models) >= _MAX_MODELS:
                 return _OTHER
             self._models.add(name)
+        if len(self._labels) < _MAX_NAMES:
+            self._labels[model] = name
         return name
 
     def watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
-        """Tell of a value that is looked up when somebody asks."""
+        """Add a gauge that is read when the metrics are rendered."""
         Gauge(f"outcrop_{name}", help_, registry=self.registry).set_function(value)
 
     def watch_breakers(self, states: Callable[[], Mapping[str, str]]) -> None:
-        """Tell of breakers that are not closed."""
+        """Add the circuit breakers that are not closed."""
         self.registry.register(_Breakers(states))
 
     def render(self) -> bytes:
-        """Everything, in Prometheus's text format. Takes some tens of milliseconds where there are many models."""
+        """Return all metrics in Prometheus's text format. Takes tens of milliseconds if there are many models."""
         return generate_latest(self.registry)
 
     def _counts(self, name: str, help_: str, *labels: str) -> Counts:
@@ -120,8 +127,8 @@ class _Breakers:
     def __init__(self, states: Callable[[], Mapping[str, str]]) -> None:
         self._states = states
 
-    def collect(self) -> Iterator[Any]:
-        """What Prometheus's client calls."""
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauge for a `CollectorRegistry`."""
         family = GaugeMetricFamily(
             "outcrop_breaker_state", "Breakers that are not closed: 1 half open, 2 open.", labels=["target"]
         )

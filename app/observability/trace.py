@@ -1,16 +1,17 @@
-"""The port of tracing, and what stands behind it where nobody collects spans: W3C trace context, passed on."""
+"""The interface of tracing, and the tracer that only passes W3C trace context on."""
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from app.observability.observer import RequestRecord
 
 Headers = tuple[tuple[str, str], ...]
-Span = Any
+# a span of the tracer that made it; nothing else looks inside
+Span = object
 
-# W3C Trace Context, version 00; ids of zeros are none
+# W3C Trace Context, version 00; an id of zeros is invalid
 _PARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -23,15 +24,15 @@ class Trace(Protocol):
         ...
 
     def begin_attempt(self, record: "RequestRecord", host: str) -> tuple[Headers, Span]:
-        """Bedrock is asked: the headers that tell it of the trace, and what `end_attempt` is given."""
+        """Begin the span of an attempt; returns the headers to send upstream, and the span for `end_attempt`."""
         ...
 
     def end_attempt(self, record: "RequestRecord", span: Span, error: str) -> None:
-        """The attempt has ended."""
+        """End the span of an attempt."""
         ...
 
     def end(self, record: "RequestRecord") -> None:
-        """The request has ended."""
+        """End the span of the request."""
         ...
 
 
@@ -39,16 +40,16 @@ class Tracer(Protocol):
     """Begins traces."""
 
     def begin(self, record: "RequestRecord", headers: list[tuple[bytes, bytes]]) -> Trace:
-        """The trace of a request, which goes on with that of its headers, if they have one."""
+        """Begin the trace of a request, or continue the trace of its headers."""
         ...
 
     async def close(self, seconds: float) -> None:
-        """Send what is left, for so many seconds."""
+        """Send the remaining spans, within so many seconds."""
         ...
 
 
 class PassedOn:
-    """The caller's own trace context, as it came."""
+    """The caller's trace context, sent upstream unchanged."""
 
     __slots__ = ("_headers", "trace_id")
 
@@ -72,24 +73,27 @@ NO_TRACE = PassedOn()
 
 
 class PassingTracer:
-    """Collects nothing."""
+    """Passes the callers' trace context on, and collects no spans."""
 
     def begin(self, record: "RequestRecord", headers: list[tuple[bytes, bytes]]) -> Trace:
         """See `Tracer`."""
         del record
-        found = trace_headers(headers)
-        match = _PARENT.fullmatch(found.get("traceparent", ""))
-        return PassedOn(match[1], tuple(found.items())) if match else NO_TRACE
+        for name, _ in headers:
+            if name == b"traceparent":
+                found = trace_headers(headers)
+                match = _PARENT.fullmatch(found.get("traceparent", ""))
+                return PassedOn(match[1], tuple(found.items())) if match else NO_TRACE
+        return NO_TRACE
 
     async def close(self, seconds: float) -> None:
         """See `Tracer`."""
 
 
 def collects_spans(environment: Mapping[str, str]) -> bool:
-    """True if OpenTelemetry's variables say whom to send spans to.
+    """Return whether OpenTelemetry's variables name a collector.
 
     Raises:
-        ValueError: by a way that is not there.
+        ValueError: a variable asks for an exporter or a protocol that is not supported.
     """
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
@@ -106,7 +110,7 @@ def collects_spans(environment: Mapping[str, str]) -> bool:
 
 
 def trace_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """What of a request's headers tells of its trace, as far as it can be passed on."""
+    """Return the trace context headers of a request that may be passed on: ASCII, and at most 512 bytes each."""
     return {
         name.decode("latin-1"): value.decode("latin-1")
         for name, value in headers

@@ -1,7 +1,7 @@
-"""OpenTelemetry behind the port of tracing: a span for each request, and one for each attempt at Bedrock.
+"""Traces requests with OpenTelemetry: a span for each request, and one for each attempt at Bedrock.
 
-Loaded only where OpenTelemetry's own variables say whom to send spans to. Names and attributes are those of its
-semantic conventions for HTTP servers and for clients of generative AI (2026-11, `gen_ai.*` in development). No content.
+This module is imported only if OpenTelemetry's variables name a collector. Names and attributes follow its semantic
+conventions for HTTP servers and for clients of generative AI (2026-11, `gen_ai.*` in development). No content is sent.
 """
 
 import asyncio
@@ -25,16 +25,17 @@ from requests.adapters import HTTPAdapter
 import app
 from app.observability.observer import RequestRecord
 from app.observability.trace import Headers, trace_headers
+from app.observability.trace import Span as AnySpan
 
-_MAX_ANSWERED = 16_384
+_MAX_RESPONSE_BYTES = 16_384
 _OPERATIONS = {"openai_embeddings": "embeddings", "cohere_rerank": "rerank"}
 
 
 class OpenTelemetryTracer:
-    """Sends spans by OTLP over HTTP, from a thread of its own. Its settings are OpenTelemetry's variables."""
+    """Sends spans by OTLP over HTTP from a thread. OpenTelemetry's variables configure it."""
 
     def __init__(self) -> None:
-        logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)  # its warnings quote callers' headers
+        logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)  # its warnings quote headers of callers
         named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "outcrop"}
         self._provider = TracerProvider(
             resource=Resource.create({**named, "service.version": app.__version__}), shutdown_on_exit=False
@@ -49,15 +50,15 @@ class OpenTelemetryTracer:
         return OpenTelemetryTrace(self._tracer, span)
 
     async def close(self, seconds: float) -> None:
-        """Send what is left, for so many seconds; what is not sent by then is lost."""
+        """See `Tracer`. Spans that are not sent in time are lost."""
         loop, is_done = asyncio.get_running_loop(), asyncio.Event()
 
         def send() -> None:
             self._provider.shutdown()
-            with contextlib.suppress(RuntimeError):  # nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(is_done.set)
 
-        # no thread of the loop's own: those are waited for at the end, for however long
+        # not a thread of the loop's executor: the loop waits for those without a limit when it closes
         threading.Thread(target=send, name="last spans", daemon=True).start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -81,7 +82,7 @@ class OpenTelemetryTrace:
         """See `Trace`."""
         name, _, port = host.partition(":")
         operation = _OPERATIONS.get(record.dialect, "chat")
-        attributes: dict[str, Any] = {
+        attributes: dict[str, str | int] = {
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": "aws.bedrock",
             "gen_ai.request.model": record.target,
@@ -95,9 +96,9 @@ class OpenTelemetryTrace:
         propagate.inject(carrier, set_span_in_context(span))
         return tuple(carrier.items()), span
 
-    def end_attempt(self, record: RequestRecord, span: Span, error: str) -> None:
-        """See `Trace`. One that has begun to stream ends with its request."""
-        if error or not record.streamed:
+    def end_attempt(self, record: RequestRecord, span: AnySpan, error: str) -> None:
+        """See `Trace`. The span of an attempt that streams its response ends with the request."""
+        if isinstance(span, Span) and (error or not record.streamed):
             self._close(record, span, error)
 
     def end(self, record: RequestRecord) -> None:
@@ -105,7 +106,7 @@ class OpenTelemetryTrace:
         for span in [*self._open]:
             self._close(record, span, record.error)
         self._span.update_name(f"{record.method} {record.route}".strip())
-        known: dict[str, Any] = {
+        known: dict[str, str | int | float] = {
             "http.request.method": record.method,
             "http.route": record.route,
             "http.response.status_code": record.status,
@@ -122,15 +123,15 @@ class OpenTelemetryTrace:
         self._span.end()
 
     def _close(self, record: RequestRecord, span: Span, error: str) -> None:
-        if span not in self._open:  # of a probe whose caller has left
+        if span not in self._open:  # the request of a probe has ended already
             return
         self._open.remove(span)
-        known: dict[str, Any] = {
+        known: dict[str, str | int | float] = {
             "gen_ai.request.stream": record.streamed,
             "gen_ai.response.model": record.model_behind,
             "aws.request_id": record.upstream_request_id,
         }
-        # of several calls the record has the sum, which is none of theirs
+        # for embeddings and rerank the record holds the sum of several calls
         if (usage := record.usage) and record.dialect not in _OPERATIONS:
             known |= {
                 "gen_ai.usage.input_tokens": usage.prompt,
@@ -148,14 +149,14 @@ class OpenTelemetryTrace:
         span.end()
 
 
-class _Unheard(HTTPAdapter):
-    """Reads of a collector's answers only what a connection must have read to be used again: nobody looks at it."""
+class _LimitedResponses(HTTPAdapter):
+    """Reads at most 16 KB of a collector's response, enough to reuse the connection; nothing uses its content."""
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)
-        response.raw.read(_MAX_ANSWERED, decode_content=False)
+        response.raw.read(_MAX_RESPONSE_BYTES, decode_content=False)
         response.close()
-        # a session reads the rest of redirections, followed or not
+        # a session reads the body of a redirection to its end
         response.raw = BytesIO()
         return response
 
@@ -163,5 +164,5 @@ class _Unheard(HTTPAdapter):
 def _session() -> requests.Session:
     session = requests.Session()
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _Unheard())
+        session.mount(scheme, _LimitedResponses())
     return session

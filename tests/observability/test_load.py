@@ -10,15 +10,15 @@ from app.observability.load import Load
 def test_mean_and_peak_since_the_last_look() -> None:
     now = 100.0
     load = Load(clock=lambda: now)
-    load.enter()
-    load.enter()
+    load.add(1)
+    load.add(1)
     now = 103.0
-    load.leave()
+    load.add(-1)
     now = 104.0
     assert load.take() == (7 / 4, 2)
     now = 108.0
     assert load.take() == (1.0, 1)
-    load.leave()
+    load.add(-1)
     assert load.take() == (0.0, 1)
     now = 109.0
     assert load.take() == (0.0, 0)
@@ -26,7 +26,7 @@ def test_mean_and_peak_since_the_last_look() -> None:
 
 async def test_it_is_logged_at_the_pace_asked_for(caplog: pytest.LogCaptureFixture) -> None:
     load = Load()
-    load.enter()
+    load.add(1)
     with caplog.at_level(logging.INFO):
         task = asyncio.create_task(load.report(0.02))
         while len(caplog.records) < 2:

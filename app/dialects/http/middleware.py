@@ -11,7 +11,7 @@ from app.dialects.http.route_table import RouteTable
 from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.observer import Observer, RequestRecord
-from app.observability.trace import Tracer
+from app.observability.trace import NO_TRACE, Tracer
 
 
 class RequestMiddleware:
@@ -44,7 +44,7 @@ class RequestMiddleware:
         record = RequestRecord(request_id=_request_id(scope), method=scope["method"])
         record.trace = self._tracer.begin(record, scope["headers"])
         scope[RECORD] = record
-        self._load.enter()
+        self._load.add(1)
         try:
             found = self._route_table.find(scope["path"])
             if found is None:
@@ -53,13 +53,14 @@ class RequestMiddleware:
                 endpoint, scope["path_params"] = found
                 await endpoint.handle(scope, receive, send)
         finally:
-            self._load.leave()
+            self._load.add(-1)
             if not record.route:
                 record.route = getattr(scope.get("route"), "path_format", "")
             if record.usage is not None:
                 with contextlib.suppress(TypeError, ArithmeticError):  # of counts that are no numbers, or too large
                     record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
-            record.trace.end(record)
+            if record.trace is not NO_TRACE:
+                record.trace.end(record)
             self._observer.request_ended(record)
 
 
