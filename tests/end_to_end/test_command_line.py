@@ -166,7 +166,7 @@ def test_what_does_not_end_in_time_is_told_so(emulator_url: str) -> None:
 def test_https_with_boto3_and_a_bearer_key(emulator_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import boto3
 
-    from tests.test_settings import write_certificate
+    from tests.config.test_settings import write_certificate
 
     file = tmp_path / "both.pem"
     write_certificate(file)
