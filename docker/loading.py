@@ -57,8 +57,8 @@ def main() -> None:
     for path in ("/health/ready", "/v1/models", "/openapi.json"):
         send(gateway + path)
     # the gateway runs this program in another process
-    credential_chain.answer("endpoints", "bedrock-runtime", "us-east-1")
-    credential_chain.answer("identity", "us-east-1")
+    credential_chain.run("endpoints", "bedrock-runtime", "us-east-1")
+    credential_chain.run("identity", "us-east-1")
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     sys.stdout.write(json.dumps(sorted(file for file in files if file)))
     sys.stdout.flush()

@@ -1,1 +1,1 @@
-"""Reads what botocore and AWS's configuration files say, without keeping botocore in the serving process."""
+"""Reads botocore's data and AWS's configuration files without keeping botocore in the serving process."""

@@ -1,7 +1,7 @@
-"""What botocore's own data and AWS's configuration files say, at no cost that lasts."""
+"""Reads botocore's data and AWS's configuration files, in a subprocess or in part."""
 
 import os
-import subprocess  # our own program, with words of our own  # nosec B404
+import subprocess  # our own program, with our own arguments  # nosec B404
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -32,10 +32,10 @@ class _Endpoints(TypedDict):
     partitions: list[_Partition]
 
 
-class _Said(TypedDict, total=False):
+class _Output(TypedDict, total=False):
     profiles: list[str]
     endpoints: list[str]
-    words: str
+    message: str
 
 
 _CHAIN = Path(__file__).with_name("credential_chain.py")
@@ -44,10 +44,10 @@ _FILES = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/
 
 @cache
 def bedrock_regions() -> tuple[str, ...]:
-    """The regions of all partitions where botocore's own data has Bedrock.
+    """Return the regions of all partitions where botocore's data lists Bedrock.
 
-    It lists the service as `bedrock`; under `bedrock-runtime` it lists none (botocore 1.44.8). Only that is read: the
-    whole file would take 11 MB for the life of the process.
+    It lists the service as `bedrock`, and none as `bedrock-runtime` (botocore 1.44.8). Only that part is decoded: all
+    of the file would take 11 MB for the life of the process.
     """
     import botocore
 
@@ -62,44 +62,44 @@ def bedrock_regions() -> tuple[str, ...]:
     return tuple(sorted(regions))
 
 
-def chain_command(*question: str) -> list[str]:
-    """The command that asks botocore; see `app/aws/credential_chain.py`."""
-    return [sys.executable or "python3", "-P", str(_CHAIN), *question]
+def chain_command(*arguments: str) -> list[str]:
+    """Make the command line of `app/aws/credential_chain.py`."""
+    return [sys.executable or "python3", "-P", str(_CHAIN), *arguments]
 
 
 def available_profiles() -> list[str]:
-    """The profiles of AWS's configuration files.
+    """Return the profiles of AWS's configuration files.
 
     Raises:
-        ValueError: they cannot be read.
+        ValueError: the files cannot be read.
     """
-    files = (os.path.expandvars(os.environ.get(name) or usual) for name, usual in _FILES.items())
-    # `Path` raises where a home cannot be found, or may not be looked into
+    files = (os.path.expandvars(os.environ.get(name) or default) for name, default in _FILES.items())
+    # unlike these, `Path` raises if the home directory is unknown or unreadable
     is_there = any(os.path.exists(os.path.expanduser(file)) for file in files)  # noqa: PTH110, PTH111
-    return _said("profiles")["profiles"] if is_there else []
+    return _run("profiles")["profiles"] if is_there else []
 
 
 def endpoints(locations: Sequence[tuple[str, str]]) -> list[str]:
-    """Where botocore would send what is for a service in a region.
+    """Return the base URLs that botocore would use, in the order of `locations`.
 
-    It knows FIPS and dual-stack switches, partitions, and `endpoint_url` of a profile.
+    FIPS and dual-stack switches, partitions, and a profile's `endpoint_url` are respected.
 
     Args:
-        places: services and regions.
+        locations: services and regions.
 
     Raises:
         ValueError: there is no such endpoint, or AWS's configuration files cannot be read.
     """
-    return _said("endpoints", *(name for location in locations for name in location))["endpoints"] if locations else []
+    return _run("endpoints", *(name for location in locations for name in location))["endpoints"] if locations else []
 
 
-def _said(*question: str) -> _Said:
+def _run(*arguments: str) -> _Output:
     try:
-        command = chain_command(*question)
-        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)  # noqa: S603 # nosec B603
-        said = json.loads_as(asked.stdout, _Said)
+        command = chain_command(*arguments)
+        process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)  # noqa: S603 # nosec B603
+        output = json.loads_as(process.stdout, _Output)
     except (OSError, subprocess.SubprocessError, json.JsonError) as error:
         raise ValueError(f"botocore cannot be asked ({type(error).__name__})") from None
-    if "words" in said:
-        raise ValueError(said["words"])
-    return said
+    if "message" in output:
+        raise ValueError(output["message"])
+    return output

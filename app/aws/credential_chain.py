@@ -1,29 +1,28 @@
-"""Asks botocore in a process of its own, started by its path with its caller's environment; prints one JSON object.
+"""Runs botocore in a process of its own, with the caller's environment, and prints one JSON object.
 
     credential_chain.py profiles | endpoints SERVICE REGION [SERVICE REGION]... | identity REGION | role REGION ARN
 
-botocore keeps its memory for the life of the process that loads it, is needed rarely, and a provider of its chain that
-hangs can be ended only with its process: docs/adr/0002-boto3-off-the-request-path.md.
+botocore is needed rarely, and its memory is freed only with its process; so is a credential provider that hangs:
+docs/adr/0002-boto3-off-the-request-path.md.
 """
 
 import json
 import sys
-from typing import Any
 
 
-def answer(question: str, *arguments: str) -> dict[str, Any]:
-    """What botocore says.
+def run(command: str, *arguments: str) -> dict[str, object]:
+    """Run a command.
 
     Returns:
-        `profiles`: their names. `endpoints`: their base URLs, in the order of the question. Else the members of an
-        identity, none where nobody is known; `ends_at` in seconds since the epoch, None where no end is known.
+        `profiles`: their names. `endpoints`: their base URLs, in the order of the arguments. Else the members of an
+        identity, or none without credentials; `ends_at`: seconds since the epoch, None if they do not expire.
     """
-    match question:
+    match command:
         case "profiles":
             return {"profiles": _profiles()}
         case "endpoints":
-            asked = zip(arguments[::2], arguments[1::2], strict=True)
-            return {"endpoints": [_endpoint(service, region) for service, region in asked]}
+            pairs = zip(arguments[::2], arguments[1::2], strict=True)
+            return {"endpoints": [_endpoint(service, region) for service, region in pairs]}
         case "identity":
             return _identity(*arguments)
         case _:
@@ -33,13 +32,13 @@ def answer(question: str, *arguments: str) -> dict[str, Any]:
 def _profiles() -> list[str]:
     import botocore.session
 
-    # a session without the user's profile, which may be wrong
+    # a session without the user's profile, which may not exist
     session = botocore.session.Session({"profile": (None, [], None, None)}, include_builtin_handlers=False)
     return sorted(session.available_profiles)
 
 
 def _endpoint(service: str, region: str) -> str:
-    """What a client of botocore would be given, without the 20 MB that the models of two services take."""
+    """Resolve an endpoint as a client of botocore does, without the 20 MB of two service models."""
     from botocore.configprovider import ConfiguredEndpointProvider
     from botocore.endpoint_provider import EndpointProvider
     from botocore.session import Session
@@ -62,7 +61,7 @@ def _endpoint(service: str, region: str) -> str:
     return str(endpoint.url)
 
 
-def _identity(region: str) -> dict[str, Any]:
+def _identity(region: str) -> dict[str, object]:
     import botocore.session
 
     session = botocore.session.Session()
@@ -71,7 +70,7 @@ def _identity(region: str) -> dict[str, Any]:
     frozen = credentials.get_frozen_credentials() if credentials is not None else None
     if frozen is None or not frozen.access_key or not frozen.secret_key:
         return {}
-    # only credentials that are refreshed have it, and nothing public tells of it
+    # only credentials that are refreshed have it; there is no public attribute
     end = getattr(credentials, "_expiry_time", None)
     return {
         "access_key": frozen.access_key,
@@ -81,7 +80,7 @@ def _identity(region: str) -> dict[str, Any]:
     }
 
 
-def _role(region: str, role: str) -> dict[str, Any]:
+def _role(region: str, role: str) -> dict[str, object]:
     import botocore.session
     from botocore.config import Config
 
@@ -97,12 +96,12 @@ def _role(region: str, role: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer the question of the command line. Where botocore raises something, its kind and its words are told."""
+    """Run the command of the command line. Of an exception, print the type and the message."""
     try:
-        said = answer(*sys.argv[1:])
-    except Exception as error:  # noqa: BLE001 -- botocore's providers raise what they like
-        said = {"fault": type(error).__name__, "words": str(error)}
-    json.dump(said, sys.stdout)
+        output = run(*sys.argv[1:])
+    except Exception as error:  # noqa: BLE001 -- botocore's providers raise any exception
+        output = {"fault": type(error).__name__, "message": str(error)}
+    json.dump(output, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where Bedrock answers: a base URL for the runtime and one for the control plane."""
+"""Resolves the base URLs of Bedrock's services by region."""
 
 from collections.abc import Collection
 from functools import cached_property
@@ -16,7 +16,7 @@ Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle"]
 class UpstreamLocation(Struct, frozen=True, dict=True):
     """A region and an account; what is empty is the gateway's own.
 
-    role: the ARN of a role in another account, which is assumed. endpoint_url: base URL of its runtime, if not AWS's.
+    role: the ARN of a role to assume in another account. endpoint_url: the base URL of its runtime, if not AWS's.
     """
 
     region: str = ""
@@ -34,7 +34,7 @@ DEFAULT_LOCATION = UpstreamLocation()
 
 
 class Endpoint(Struct, frozen=True):
-    """A service's base URL, taken apart once; `path` is its prefix, without a trailing slash."""
+    """The parts of a service's base URL. path: its prefix, without a trailing slash."""
 
     origin: str
     host: str
@@ -42,7 +42,7 @@ class Endpoint(Struct, frozen=True):
 
     @classmethod
     def parse(cls, url: str) -> "Endpoint":
-        """Take a base URL apart; `host` is as the Host header says it, without the scheme's default port."""
+        """Parse a base URL. `host` is spelled as in the Host header, without the scheme's default port."""
         parts = urlsplit(url)
         default_port = {"http": 80, "https": 443}[parts.scheme]
         host = parts.hostname or ""
@@ -56,35 +56,35 @@ class Endpoint(Struct, frozen=True):
 def resolve_endpoints(
     settings: Settings, locations: Collection[UpstreamLocation] = (DEFAULT_LOCATION,)
 ) -> dict[UpstreamLocation, dict[Service, Endpoint]]:
-    """The base URLs of all services: those of a place, AWS's own variables, then botocore's rules for the region.
+    """Resolve the base URLs of all services: a location's own, AWS's variables, then botocore's rules for the region.
 
     Raises:
-        SettingsError: botocore has none.
+        SettingsError: botocore has no endpoint for a service.
     """
-    named = {location: _named(settings, location) for location in locations}
-    asked = {
+    configured = {location: _configured(settings, location) for location in locations}
+    missing = {
         (service, location.region or settings.aws_region): ""
-        for location, urls in named.items()
+        for location, urls in configured.items()
         for service, url in urls.items()
         if url is None
     }
     try:
-        asked = dict(zip(asked, endpoints([*asked]), strict=True))
+        resolved = dict(zip(missing, endpoints([*missing]), strict=True))
     except ValueError as error:
         raise SettingsError([f"botocore knows no endpoint of Bedrock: {error}"]) from None
     return {
         location: {
-            service: Endpoint.parse(url or asked[service, location.region or settings.aws_region])
+            service: Endpoint.parse(url or resolved[service, location.region or settings.aws_region])
             for service, url in urls.items()
         }
-        for location, urls in named.items()
+        for location, urls in configured.items()
     }
 
 
-def _named(settings: Settings, location: UpstreamLocation) -> dict[Service, str | None]:
-    """The base URLs that somebody has named; what is None is botocore's to say."""
+def _configured(settings: Settings, location: UpstreamLocation) -> dict[Service, str | None]:
+    """Return the configured base URLs; None for those that botocore resolves."""
     region = location.region or settings.aws_region
-    # AWS's own variables name endpoints of the gateway's region
+    # AWS's own variables apply to the gateway's region
     home = settings if region == settings.aws_region else None
     general = home.aws_endpoint_url if home else None
     return {

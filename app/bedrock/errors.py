@@ -1,14 +1,13 @@
-"""AWS's errors become ours here, by one table, and nowhere else.
+"""Maps AWS's errors to the gateway's, by one table.
 
 Sources: docs/reference/contracts/errors.md#bedrock-exceptions for statuses; public issue threads for wording
-(langchain-aws, litellm, agentgateway and others, collected 2026-11). The name of an error stands in
-`x-amzn-ErrorType` before a colon, in a body's `__type` after a `#`, or in a stream's `:exception-type`, camelCase.
+(langchain-aws, litellm, agentgateway and others). The name of an error is in `x-amzn-ErrorType` before a colon, in a
+body's `__type` after a `#`, or in a stream's `:exception-type`, in camelCase.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import takewhile
-from typing import Any
 
 from app.bedrock.transport import Headers
 from app.errors import (
@@ -41,12 +40,12 @@ _TOO_LONG = (
     "too many input tokens",
     "expected maxlength:",
 )
-_ONLY_BY_PROFILE = "on-demand throughput isn"
+_PROFILE_REQUIRED = "on-demand throughput isn"
 _NO_SUCH_MODEL = ("model identifier is invalid", "at 'modelid' failed to satisfy")
 _PRINCIPAL = re.compile(r"User: \S+ is")
-# how Bedrock refuses a bearer token; under another name the words may be its caller's own, which it repeats
+# a refused bearer token; under another name, the message may quote the caller's own text
 _DENIED = "AccessDeniedException"
-_MAX_WORDS, _LONGEST_WORD = 30, 20
+_MAX_WORDS, _MAX_WORD_LENGTH = 30, 20
 _BAD_API_KEY = "Please make sure your API Key is valid"
 _OUR_IDENTITY = frozenset(
     {
@@ -59,9 +58,12 @@ _OUR_IDENTITY = frozenset(
     }
 )
 
+_Document = Mapping[str, object]
+_MakeError = Callable[[str, _Document], GatewayError]
+
 
 def error_of_reply(status: int, headers: Headers, body: bytes) -> GatewayError:
-    """The error that Bedrock's answer with a status of 300 or more means."""
+    """Make the error for a response with a status of 300 or more."""
     fields = dict(headers)
     document = _document(body)
     if "error" in document:
@@ -84,28 +86,28 @@ def error_of_reply(status: int, headers: Headers, body: bytes) -> GatewayError:
 
 
 def error_of_openai(
-    error: Any, status: int = 0, upstream: UpstreamReply | None = None, retry_after: float | None = None
+    error: object, status: int = 0, upstream: UpstreamReply | None = None, retry_after: float | None = None
 ) -> GatewayError:
-    """The error that OpenAI's own words mean, as the surfaces that speak them use them.
+    """Make the error for an error of the OpenAI-compatible surfaces.
 
     Args:
-        error: `{"message", "type", "code", "param"}`, or a text. status: of the answer; 0 within a stream.
+        error: `{"message", "type", "code", "param"}`, or a text. status: of the response; 0 within a stream.
     """
-    words = error if isinstance(error, dict) else {"message": error}
-    said = [str(words.get(name) or "").lower() for name in ("code", "type")]
-    make = next((_BY_OPENAI_WORD[word] for word in said if word in _BY_OPENAI_WORD), None)
-    numbers = [int(word) for word in said if word.isdigit()]
+    fields: _Document = error if isinstance(error, dict) else {"message": error}
+    codes = [str(fields.get(name) or "").lower() for name in ("code", "type")]
+    make = next((_BY_OPENAI_CODE[code] for code in codes if code in _BY_OPENAI_CODE), None)
+    numbers = [int(code) for code in codes if code.isdigit()]
     make = make or _BY_STATUS.get(next(iter(numbers), status)) or _unknown
-    made = make(str(words.get("message") or "Bedrock gave no reason"), {})
-    if isinstance(words.get("param"), str) and isinstance(made, InvalidRequest | NotFound):
-        made.param = words["param"]
+    made = make(str(fields.get("message") or "Bedrock gave no reason"), {})
+    if isinstance(param := fields.get("param"), str) and isinstance(made, InvalidRequest | NotFound):
+        made.param = param
     made.upstream, made.retry_after = upstream, retry_after
-    made.detail = next(filter(None, said), f"status {status}")
+    made.detail = next(filter(None, codes), f"status {status}")
     return made
 
 
-def error_name(headers: dict[str, str], document: dict[str, Any]) -> str:
-    """The error's name without its namespace: `ThrottlingException`; empty if the answer has none."""
+def error_name(headers: dict[str, str], document: _Document) -> str:
+    """Return the error's name without its namespace: `ThrottlingException`; empty if the response has none."""
     raw = headers.get("x-amzn-errortype") or document.get("__type") or document.get("code") or ""
     return str(raw).partition(":")[0].rpartition("#")[2]
 
@@ -117,9 +119,9 @@ def error_of_name(
     status: int = 0,
     upstream: UpstreamReply | None = None,
     retry_after: float | None = None,
-    extra: dict[str, Any] | None = None,
+    extra: _Document | None = None,
 ) -> GatewayError:
-    """The error for a name of AWS's, in a reply or in a stream (`throttlingException`)."""
+    """Make the error for one of AWS's names, of a response or of a stream (`throttlingException`)."""
     if name in _OUR_IDENTITY or (name == _DENIED and _BAD_API_KEY in message):
         return IdentityRefused(
             "Bedrock refused the gateway's AWS credentials", detail=f"{name}: {_plain_words(message)}"
@@ -133,14 +135,14 @@ def error_of_name(
 
 
 def _plain_words(message: str) -> str:
-    """How a message begins, up to what may be a header or a key that it repeats."""
+    """Return the beginning of a message, up to what may be a header or a key that it quotes."""
     words = takewhile(
-        lambda word: len(word) <= _LONGEST_WORD and word.strip("().,:").isalpha(), message.split()[:_MAX_WORDS]
+        lambda word: len(word) <= _MAX_WORD_LENGTH and word.strip("().,:").isalpha(), message.split()[:_MAX_WORDS]
     )
     return " ".join(words)
 
 
-def _document(body: bytes) -> dict[str, Any]:
+def _document(body: bytes) -> _Document:
     try:
         document = json.loads(body) if body else {}
     except json.JsonError:
@@ -148,20 +150,20 @@ def _document(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _validation(message: str, _: dict[str, Any]) -> GatewayError:
+def _validation(message: str, _: _Document) -> GatewayError:
     text = message.lower()
     if any(phrase in text for phrase in _TOO_LONG):
         return ContextTooLong(message)
-    if lesson := override_from_message(message):
-        return ModelDiffers(message, lesson.values, is_lasting=lesson.is_lasting)
-    if _ONLY_BY_PROFILE in text:
+    if override := override_from_message(message):
+        return ModelDiffers(message, override.values, is_lasting=override.is_lasting)
+    if _PROFILE_REQUIRED in text:
         return ProfileRequired(message)
     if any(phrase in text for phrase in _NO_SUCH_MODEL):
         return ModelNotFound(message)
     return InvalidRequest(message)
 
 
-def _model_error(message: str, extra: dict[str, Any]) -> GatewayError:
+def _model_error(message: str, extra: _Document) -> GatewayError:
     original = extra.get("originalStatusCode")
     if not isinstance(original, int):
         return UpstreamFailed(message)
@@ -170,28 +172,28 @@ def _model_error(message: str, extra: dict[str, Any]) -> GatewayError:
     return UpstreamFailed(message, retry_here=original >= 429)
 
 
-def _permission(message: str, _: dict[str, Any]) -> GatewayError:
-    """AWS names the role and the account of whoever was refused; callers need not know the gateway's."""
+def _permission(message: str, _: _Document) -> GatewayError:
+    """Hide the gateway's role and account, which AWS names in the message."""
     return PermissionRefused(_PRINCIPAL.sub("the gateway's identity is", message), retry_elsewhere=True)
 
 
-def _internal(message: str, _: dict[str, Any]) -> GatewayError:
+def _internal(message: str, _: _Document) -> GatewayError:
     return InternalFailure(message, retry_here=True, retry_elsewhere=True)
 
 
-def _refused(_: str, __: dict[str, Any]) -> GatewayError:
+def _refused(_: str, __: _Document) -> GatewayError:
     return IdentityRefused("Bedrock refused the gateway's AWS credentials")
 
 
-def _unknown(message: str, _: dict[str, Any]) -> GatewayError:
+def _unknown(message: str, _: _Document) -> GatewayError:
     return UpstreamFailed(message)
 
 
-def _plain(kind: type[GatewayError]) -> Callable[[str, dict[str, Any]], GatewayError]:
+def _plain(kind: type[GatewayError]) -> _MakeError:
     return lambda message, _: kind(message)
 
 
-_BY_NAME: dict[str, Callable[[str, dict[str, Any]], GatewayError]] = {
+_BY_NAME: dict[str, _MakeError] = {
     "AccessDeniedException": _permission,
     "InternalServerException": _internal,
     "ModelErrorException": _model_error,
@@ -206,7 +208,7 @@ _BY_NAME: dict[str, Callable[[str, dict[str, Any]], GatewayError]] = {
     "ValidationException": _validation,
 }
 
-_BY_STATUS: dict[int, Callable[[str, dict[str, Any]], GatewayError]] = {
+_BY_STATUS: dict[int, _MakeError] = {
     400: _validation,
     401: _refused,
     409: _plain(UpstreamFailed),
@@ -226,7 +228,7 @@ _BY_STATUS: dict[int, Callable[[str, dict[str, Any]], GatewayError]] = {
 
 # codes and types of OpenAI's errors: docs/reference/contracts/errors.md#openai-error-body and
 # docs/reference/contracts/openai-responses.md#event-order; mantle's own, seen by litellm#33027 and others
-_BY_OPENAI_WORD: dict[str, Callable[[str, dict[str, Any]], GatewayError]] = {
+_BY_OPENAI_CODE: dict[str, _MakeError] = {
     "access_denied": _permission,
     "context_length_exceeded": _plain(ContextTooLong),
     "insufficient_quota": _plain(QuotaExceeded),

@@ -1,4 +1,4 @@
-"""The port through which HTTP requests leave, and nothing of how."""
+"""The protocol of an HTTP transport, and its request and response."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 Headers = tuple[tuple[str, str], ...]
 
-# of a whole answer. Bedrock's own limit for one of InvokeModel is 25 MB (its service model, botocore 1.44)
+# of a complete response. Bedrock's own limit for InvokeModel is 25 MB (its service model, botocore 1.44)
 MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -26,7 +26,7 @@ NO_WAITS = Waits()
 
 
 class HttpRequest(Struct, frozen=True):
-    """A request as it goes on the wire. `url` is absolute and encoded already: it is sent as it stands."""
+    """A request. `url` is absolute and percent-encoded: it is sent unchanged."""
 
     method: str
     url: str
@@ -36,7 +36,7 @@ class HttpRequest(Struct, frozen=True):
 
 
 class HttpResponse(Protocol):
-    """An answer whose head has come. It must be closed; a body read to its end keeps the connection alive."""
+    """A response whose head has arrived. It must be closed; a body read to its end keeps the connection alive."""
 
     @property
     def status(self) -> int:
@@ -49,28 +49,27 @@ class HttpResponse(Protocol):
         ...
 
     async def read(self, limit: int = MAX_BYTES) -> bytes:
-        """The whole body, of so many bytes at the most.
+        """Read the whole body, of at most `limit` bytes.
 
         Raises:
             UpstreamFailed: the connection broke before the end, or the body is larger.
-            UpstreamTimeout: no byte came within the read timeout.
+            UpstreamTimeout: no byte arrived within the read timeout.
         """
         ...
 
     async def deliver(self, take: Callable[[bytes], bool]) -> bool:
-        """Give the body to `take` as it arrives, a piece for each read of the socket, from within that read: nobody
-        has to be woken for it.
+        """Call `take` with the body as it arrives, a piece for each read of the socket, from within that read.
 
         Returns:
-            True once the body has ended; False as soon as `take` says so, and what arrives from then on is kept.
+            True once the body has ended; False as soon as `take` returns False, and the rest of the body is kept.
 
         Raises:
-            As `read` does; and whatever `take` does.
+            As `read` does; and whatever `take` raises.
         """
         ...
 
     def close(self) -> None:
-        """Give the connection up unless the body was read to its end. Does nothing twice."""
+        """Abort the connection, unless the body was read to its end. Closing twice is allowed."""
         ...
 
 
@@ -78,16 +77,16 @@ class Transport(Protocol):
     """Sends requests."""
 
     async def open(self, request: HttpRequest) -> HttpResponse:
-        """Send, and wait for the head of the answer, whatever its status.
+        """Send a request, and wait for the head of the response, whatever its status.
 
         Raises:
-            UpstreamFailed: no connection, or it broke.
+            UpstreamFailed: connecting failed, or the connection broke.
             UpstreamTimeout: connecting, or the first byte, took longer than its limit.
         """
         ...
 
     async def probe(self, url: str) -> str:
-        """Connect to `url`'s host and hang up. Returns why it failed, or nothing."""
+        """Connect to `url`'s host and hang up. Returns why it failed, or an empty string."""
         ...
 
     async def close(self) -> None:

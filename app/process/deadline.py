@@ -1,4 +1,4 @@
-"""Time, and the moment after which nobody waits any more."""
+"""Deadlines, and the `Retry-After` header."""
 
 import asyncio
 import math
@@ -12,7 +12,7 @@ from msgspec import Struct
 class Deadline(Struct):
     """A point on the monotonic clock, in seconds, which the event loop's clock shares.
 
-    limit: what is cancelled then, if anything is. by: the name of what has shortened it.
+    limit: the timeout that cancels the request then, if any. by: the name of the setting that has shortened it.
     """
 
     at: float
@@ -21,19 +21,15 @@ class Deadline(Struct):
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
-        """The deadline `seconds` from now."""
+        """Make the deadline `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
     def remaining(self) -> float:
-        """Seconds left; negative when it has passed."""
+        """Return the seconds left; negative when it has passed."""
         return self.at - time.monotonic()
 
     def shorten(self, seconds: float, by: str) -> None:
-        """Come no later than so many seconds from now.
-
-        Args:
-            by: the name of whatever wants it so.
-        """
+        """Bring the deadline forward to `seconds` from now, if it is later. `by` is the name of the setting."""
         sooner = time.monotonic() + seconds
         if sooner < self.at:
             self.at, self.by = sooner, by
@@ -42,7 +38,7 @@ class Deadline(Struct):
 
 
 def seconds_until(retry_after: str, now: Callable[[], float] = time.time) -> float | None:
-    """Read a `Retry-After` value, seconds or an HTTP date; None if it is neither. Never negative."""
+    """Parse a `Retry-After` value, seconds or an HTTP date; None if it is neither. Never negative."""
     text = retry_after.strip()
     if not text:
         return None

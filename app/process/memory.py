@@ -1,4 +1,4 @@
-"""How the process takes large blocks of memory, and gives them back."""
+"""Returns large blocks of freed memory to the system."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,7 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
 _LARGE_BYTES = 4 * 1024 * 1024
-# to look through all that is free takes 2 ms where a process holds 100 MB
+# malloc_trim takes 2 ms in a process of 100 MB
 _TRIM_SECONDS = 1.0
 _trimmed_at = -_TRIM_SECONDS
 
@@ -47,7 +47,7 @@ def contents_of(buffer: BytesIO) -> bytes:
 
 
 def _give_small_blocks_back(now: float) -> None:
-    global _trimmed_at  # noqa: PLW0603 -- the heap is the process's, too
+    global _trimmed_at  # noqa: PLW0603 -- the heap is global, too
     if now - _trimmed_at < _TRIM_SECONDS:
         return
     _trimmed_at = now

@@ -1,17 +1,17 @@
-"""Ending on a signal."""
+"""Handles SIGINT and SIGTERM."""
 
 import signal
 from collections.abc import Callable
 
 
 def exit_normally_on_signals(is_ending: Callable[[], bool]) -> None:
-    """Have SIGINT and SIGTERM end the process with code 0: at once, or, once uvicorn serves, when it has drained.
+    """Exit with code 0 on SIGINT and SIGTERM: at once, or, while uvicorn serves, when it has drained.
 
-    uvicorn handles both while it serves, and raises them again when it is done; without this, that would look to a
-    supervisor like being killed.
+    uvicorn handles both while it serves, and raises them again afterwards; a supervisor would report the process as
+    killed.
 
     Args:
-        is_ending: True if uvicorn has heard of it, and has nothing left to do.
+        is_ending: returns True if uvicorn has handled the signal and has drained.
     """
 
     def end(*_: object) -> None:

@@ -1,14 +1,14 @@
-"""Members of documents that nobody has checked."""
+"""Reads members of unvalidated JSON documents."""
 
 from typing import Any
 
 
-def text_in(document: Any, name: str) -> str:
-    """The text that an object has under a name; nothing where it is no object, or no text stands there."""
+def text_in(document: object, name: str) -> str:
+    """Return a member if it is a string, else an empty string."""
     value = document.get(name) if isinstance(document, dict) else None
     return value if isinstance(value, str) else ""
 
 
-def listed(value: Any) -> list[Any]:
-    """The very list that a value is; an empty one where it is none."""
+def listed(value: object) -> list[Any]:
+    """Return the same object if it is a list, else an empty list."""
     return value if isinstance(value, list) else []

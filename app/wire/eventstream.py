@@ -2,8 +2,8 @@
 
     u32 total length | u32 headers length | u32 CRC of these eight bytes | headers | payload | u32 CRC of all before it
 
-A header is u8 name length, name, u8 type, value. AWS's Bedrock sends only type 7 (u16 length, UTF-8 text), as every
-recorded reply shows; the other types are read so that a future frame does not end a stream.
+A header is u8 name length, name, u8 type, value. All recorded frames of Bedrock have only type 7 (u16 length, UTF-8
+text); the other types are read so that a future frame does not end a stream.
 Source: the event stream specification of Smithy, botocore.eventstream, and
 
 Source: docs/reference/contracts/bedrock-wire.md#event-stream-frames
@@ -32,18 +32,18 @@ HeaderValue = str | bytes | int | bool
 
 
 class FrameError(ValueError):
-    """The bytes are not a sound frame: a checksum or a length is wrong."""
+    """The bytes are no valid frame: a checksum or a length is wrong."""
 
 
 class Frame(Struct, frozen=True):
-    """One message: its headers by name, and its payload as it came."""
+    """One message: its headers by name, and its payload."""
 
     headers: Mapping[str, HeaderValue]
     payload: bytes
 
 
 def encode_frame(headers: Mapping[str, str], payload: bytes) -> bytes:
-    """Serialise a frame whose headers are all text."""
+    """Encode a frame whose headers are all text."""
     head = b"".join(
         bytes([len(name)]) + name.encode() + b"\x07" + _U16.pack(len(value.encode())) + value.encode()
         for name, value in headers.items()
@@ -54,7 +54,7 @@ def encode_frame(headers: Mapping[str, str], payload: bytes) -> bytes:
 
 
 class FrameDecoder:
-    """Cuts a byte stream into frames, however its reads were split."""
+    """Splits a byte stream into frames, however its reads are split."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -62,16 +62,16 @@ class FrameDecoder:
 
     @property
     def is_at_boundary(self) -> bool:
-        """True if no part of a frame is waiting for its rest: a stream may end here."""
+        """True if no partial frame is buffered: a stream may end here."""
         return not self._buffer and not self._failure
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take the next bytes; return the frames that they complete.
+        """Parse the next bytes; return the frames that they complete.
 
-        A broken frame behind good ones is raised by the next call, so that those are not lost.
+        A broken frame after valid ones is raised by the next call, so that those are not lost.
 
         Raises:
-            FrameError: a checksum does not match, or a length cannot be right.
+            FrameError: a checksum does not match, or a length is impossible.
         """
         if self._failure:
             raise FrameError(self._failure)
@@ -79,9 +79,9 @@ class FrameDecoder:
         if self._buffer:
             self._buffer += data
         try:
-            end = _cut(self._buffer or data, frames)
+            end = _split(self._buffer or data, frames)
         except FrameError as error:
-            self._failure = str(error)  # the error itself holds frames, and by them all that is under way
+            self._failure = str(error)  # not the error itself: its traceback would keep the frames of the call alive
             if not frames:
                 raise
             return frames
@@ -92,8 +92,8 @@ class FrameDecoder:
         return frames
 
 
-def _cut(data: bytes | bytearray, frames: list[Frame]) -> int:
-    """Cut off the frames that are whole, up to one that is broken; returns where the last of them ends."""
+def _split(data: bytes | bytearray, frames: list[Frame]) -> int:
+    """Append the complete frames to `frames`, up to a broken one; return where the last of them ends."""
     start = 0
     while len(data) - start >= _PRELUDE_BYTES:
         total, headers_length, prelude_crc = _unpack_prelude(data, start)
@@ -114,7 +114,7 @@ def _cut(data: bytes | bytearray, frames: list[Frame]) -> int:
 
 @lru_cache(maxsize=64)
 def _read_headers(data: bytes) -> Mapping[str, HeaderValue]:
-    """Nearly all frames of a stream have one of a few blocks of headers, so reading one anew is mostly waste."""
+    """Parse a block of headers; nearly all frames of a stream have one of a few blocks."""
     return MappingProxyType(dict(_iter_headers(data)))
 
 

@@ -1,8 +1,8 @@
-"""Signature Version 4: the parts that signing and verifying share.
+"""Signature Version 4: the parts that signing and verification share.
 
-Source: the AWS guide "Create a signed AWS API request"; checked byte for byte against botocore's signer over
-generated requests (tests/bedrock/test_signing.py). Paths are encoded once more than they travel, as for every service
-but S3, so an ARN's `%2F` becomes `%252F`.
+Source: the AWS guide "Create a signed AWS API request"; tests/bedrock/test_signing.py compares it with botocore's
+signer over generated requests. As for every service but S3, the path is percent-encoded once more than on the wire: an
+ARN's `%2F` becomes `%252F`.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ _DATE, _TIME = len("20260131"), len("235959Z")
 
 
 def sha256_hex(data: bytes) -> str:
-    """The hexadecimal SHA-256 of `data`."""
+    """Return the hexadecimal SHA-256 of `data`."""
     return hashlib.sha256(data).hexdigest()
 
 
 @bounded_cache(1024)
 def canonical_path(path: str) -> str:
-    """The path as it is signed; `path` is the raw, already percent-encoded path of the request line."""
+    """Return the path as it is signed. `path` is the percent-encoded path of the request line."""
     segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
@@ -37,7 +37,7 @@ def canonical_path(path: str) -> str:
 
 
 def canonical_query(query: str) -> str:
-    """The query string as it is signed: pairs sorted, a missing value written as empty."""
+    """Return the query string as it is signed: pairs sorted, a missing value written as empty."""
     if not query:
         return ""
     pairs = sorted(tuple(pair.partition("=")[::2]) for pair in query.split("&"))
@@ -45,8 +45,8 @@ def canonical_query(query: str) -> str:
 
 
 def spelt_as_signed(query: str) -> str:
-    """A query that says the same, spelt as AWS spells it before it looks at the signature: `a+b` as `a%20b`, `%c3` as
-    `%C3`, and whatever is not unreserved in RFC 3986 in percent signs."""
+    """Return an equivalent query in the spelling that AWS verifies: `a+b` as `a%20b`, `%c3` as `%C3`, and every
+    character that is not unreserved in RFC 3986 percent-encoded."""
     if not query:
         return ""
     pairs = (pair.partition("=") for pair in query.split("&"))
@@ -60,10 +60,10 @@ def _spelt(text: str) -> str:
 def canonical_request(
     method: str, path: str, query: str, headers: Iterable[tuple[str, str]], payload_hash: str
 ) -> tuple[str, str]:
-    """The canonical request and the list of signed headers.
+    """Return the canonical request and the list of signed headers.
 
-    `headers` are the ones to sign, names in lower case; a value's inner runs of spaces count as one, and the values
-    of a name that comes twice are joined by a comma.
+    `headers` are the ones to sign, names in lower case. Runs of spaces within a value count as one; the values of a
+    repeated name are joined by a comma.
     """
     folded: dict[str, str] = {}
     for name, value in headers:
@@ -75,21 +75,21 @@ def canonical_request(
 
 
 def moment_of(timestamp: str) -> float:
-    """The time, in seconds since the epoch, that AWS's headers write as `20260131T235959Z`.
+    """Parse a timestamp of AWS's headers, `20260131T235959Z`, into seconds since the epoch.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is malformed.
     """
     date, _, time = timestamp.partition("T")
     if not (
         timestamp.isascii() and date.isdigit() and len(date) == _DATE and time[:-1].isdigit() and len(time) == _TIME
     ):
         raise ValueError
-    return datetime.fromisoformat(timestamp).timestamp()  # a twentieth of what strptime takes
+    return datetime.fromisoformat(timestamp).timestamp()  # 20 times as fast as strptime
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """The key for one day (`YYYYMMDD`), region and service."""
+    """Derive the signing key for one day (`YYYYMMDD`), region and service."""
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -97,6 +97,6 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def signature(key: bytes, timestamp: str, scope: str, canonical: str) -> str:
-    """The signature of a canonical request at `timestamp` (`YYYYMMDDTHHMMSSZ`) in `scope`."""
+    """Sign a canonical request at `timestamp` (`YYYYMMDDTHHMMSSZ`) in `scope`."""
     to_sign = f"{ALGORITHM}\n{timestamp}\n{scope}\n{sha256_hex(canonical.encode())}"
     return hmac.digest(key, to_sign.encode(), "sha256").hex()

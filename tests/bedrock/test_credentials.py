@@ -205,7 +205,7 @@ async def test_keys_in_the_environment_are_what_botocore_finds(
 
 async def botocore_says() -> Known | None:
     try:
-        said = credential_chain.answer("identity", "us-east-1")
+        said = credential_chain.run("identity", "us-east-1")
     except Exception as error:
         raise ChainFailed(type(error).__name__) from error
     if not said:
@@ -386,7 +386,7 @@ def test_the_chain_takes_a_web_identity_to_sts(monkeypatch: pytest.MonkeyPatch, 
     with mock_aws(), monkeypatch.context() as without_keys:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"):
             without_keys.delenv(name, raising=False)
-        said = credential_chain.answer("identity", "us-east-1")
+        said = credential_chain.run("identity", "us-east-1")
     assert said["access_key"].startswith("ASIA")
     assert said["token"]
     assert said["ends_at"] > time.time()

@@ -207,7 +207,7 @@ def test_a_role_in_another_account_is_assumed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     with mock_aws():
-        said = credential_chain.answer("role", "us-west-2", "arn:aws:iam::111122223333:role/outcrop")
+        said = credential_chain.run("role", "us-west-2", "arn:aws:iam::111122223333:role/outcrop")
         assert said["access_key"].startswith("ASIA")
         assert 0 < said["ends_at"] - time.time() <= 3600
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
