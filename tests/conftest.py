@@ -1,4 +1,4 @@
-"""No test has a network, unless it says `loopback`; no test sees the AWS settings of whoever runs it."""
+"""Tests have no network unless they are marked `loopback`, and do not see the AWS settings of the environment."""
 
 import gc
 import os
@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, settings
 
 from tests.bedrock.http1.certificates import Authority
 
-# how long an example takes says more of the machine than of the code
+# the duration of an example depends on the machine more than on the code
 settings.register_profile("steady", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("brief", settings.get_profile("steady"), max_examples=25)
 settings.load_profile("steady")
 
-gc.disable()  # nothing of what the tests are read from is garbage
+gc.disable()  # during collection there is nothing to free
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -31,7 +31,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Let pytest look for what nobody awaited or closed; its own five looks see nothing more."""
+    """Collect once, so that pytest reports what was not awaited or closed; its own five collections then cost nothing."""
     gc.collect()
     gc.freeze()
 
@@ -44,13 +44,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One authority that nobody uses: each client of httpx reads all that the system trusts, for 20 ms of CPU."""
+    """A bundle of one unused authority. Reading the system's trust store takes 20 ms of CPU for each httpx client."""
     return Authority(tmp_path_factory.mktemp("trusted")).bundle
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, trusted: Path) -> None:
-    """An environment without AWS, without a home whose files botocore would read, and without proxies."""
+    """Remove AWS settings, AWS configuration files and proxies from the environment."""
     ours = ("AWS_", "BEDROCK_", "TLS_", "API_KEYS", "AUTH_DISABLED", "MAX_BODY_BYTES")
     for name in list(os.environ):
         if name.startswith(ours) or name.lower().endswith("_proxy"):

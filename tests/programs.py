@@ -1,4 +1,4 @@
-"""The programs as people start them, in processes of their own."""
+"""Runs the programs of this project as processes."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ def environment(**settings: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in ("PATH", "DEFAULT_LOCATION", "LANG") or name.startswith("COVERAGE")
+        if name in ("PATH", "HOME", "LANG") or name.startswith("COVERAGE")
     }
     return {
         **kept,
@@ -69,7 +69,7 @@ def wait_for(url: str, process: subprocess.Popen[str]) -> None:
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    raise AssertionError("it did not start")
+    raise AssertionError("the process did not start")
 
 
 def aws(upstream: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Real servers on free ports, for tests: ASGI applications in threads, and upstreams that do as they are told."""
+"""Servers on free ports, for tests: ASGI applications in threads, processes, and raw TCP upstreams."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from app.server.protocol import GuardedProtocol
 
 KEY = "test-key"
 KEY_NAME = "tests"
-# of the discard protocol: nobody listens there, and nobody gets it by chance, as one that is free now may be got
+# port of the discard protocol: nothing listens on it, and no other test can be assigned it as a free port
 CLOSED_PORT = 9
 NOWHERE = f"http://127.0.0.1:{CLOSED_PORT}"
 
@@ -36,10 +36,7 @@ def free_port() -> int:
 
 
 class _Server(uvicorn.Server):
-    """Ends as uvicorn's own does, but is told that it is to, and waits for nobody who is not there.
-
-    uvicorn looks each 100 ms, and waits 100 ms more: hundreds of servers in a run of the tests, a minute and more.
-    """
+    """uvicorn's server, stopped by an event. uvicorn polls every 100 ms, which adds a minute to a run of the tests."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -47,18 +44,18 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self.is_ready.set()
 
-    def end(self) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
 
     async def main_loop(self) -> None:
-        while not self._end.is_set():
+        while not self._stop.is_set():
             await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
-                    await self._end.wait()
+                    await self._stop.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -74,15 +71,15 @@ class _Server(uvicorn.Server):
         await self.lifespan.shutdown()
 
 
-class Hasty(GuardedProtocol):
-    """Waits for nobody who has no request when the server ends."""
+class ImmediateShutdownProtocol(GuardedProtocol):
+    """On shutdown, closes connections without a request at once."""
 
     last_call_seconds = 0.0
 
 
 @contextlib.contextmanager
 def serving(application: Any, **options: Any) -> Iterator[str]:
-    """Serve an ASGI application in a thread; yields its base URL."""
+    """Serve an ASGI application in a thread; yield its base URL."""
     settings = {"port": 0, "log_config": None, "access_log": False, "timeout_graceful_shutdown": 1, **options}
     server = _Server(uvicorn.Config(application, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -95,7 +92,7 @@ def serving(application: Any, **options: Any) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.end()
+        server.stop()
         thread.join(10)
 
 
@@ -116,8 +113,10 @@ def gateway_settings(upstream: str, **changes: Any) -> Settings:
 
 
 @contextlib.contextmanager
-def gateway(upstream: str, observer: Any = None, http: Any = Hasty, **changes: Any) -> Iterator[str]:
-    """A gateway before `upstream`, with AWS credentials that the embedded Bedrock knows; yields its base URL."""
+def gateway(
+    upstream: str, observer: Any = None, http: Any = ImmediateShutdownProtocol, **changes: Any
+) -> Iterator[str]:
+    """Run a gateway in front of `upstream`, with AWS credentials that the embedded Bedrock accepts; yield its base URL."""
     from unittest import mock
 
     credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
@@ -130,7 +129,7 @@ def gateway(upstream: str, observer: Any = None, http: Any = Hasty, **changes: A
 
 
 def _wait_for_credentials(url: str) -> None:
-    """Wait until they are resolved: only now does the environment hold them."""
+    """Wait until the credentials are resolved, because the environment holds them only for now."""
     while True:
         try:
             with urllib.request.urlopen(f"{url}/health/ready", timeout=10):
@@ -144,8 +143,8 @@ def _wait_for_credentials(url: str) -> None:
 
 @contextlib.contextmanager
 def process(module: str, *arguments: str, path: str, port: int, **environment: str) -> Iterator[str]:
-    """Run a module of this project in a process of its own; yields its base URL once it answers there."""
-    known = {name: os.environ[name] for name in ("PATH", "DEFAULT_LOCATION") if name in os.environ}
+    """Run a module of this project as a process; yield its base URL once `path` returns a response."""
+    known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     command = [sys.executable, "-m", module, *arguments]
     url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(
@@ -174,13 +173,13 @@ Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[No
 
 @contextlib.contextmanager
 def upstream(handle: Connection) -> Iterator[str]:
-    """A raw TCP server whose every connection is handled by `handle`; yields its base URL."""
+    """Run a raw TCP server that handles each connection with `handle`; yield its base URL."""
     ready: threading.Event = threading.Event()
     state: dict[str, Any] = {}
 
     async def run() -> None:
         stop = asyncio.Event()
-        server = await asyncio.start_server(_quietly(handle), "127.0.0.1", 0)
+        server = await asyncio.start_server(_without_connection_errors(handle), "127.0.0.1", 0)
         state.update(loop=asyncio.get_running_loop(), stop=stop, port=server.sockets[0].getsockname()[1])
         ready.set()
         async with server:
@@ -198,7 +197,7 @@ def upstream(handle: Connection) -> Iterator[str]:
         thread.join(10)
 
 
-def _quietly(handle: Connection) -> Connection:
+def _without_connection_errors(handle: Connection) -> Connection:
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -210,7 +209,7 @@ def _quietly(handle: Connection) -> Connection:
 
 
 async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """The head and the body of one HTTP request."""
+    """Read one HTTP request; return its head and its body."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = 0
     for line in head.lower().split(b"\r\n"):
@@ -234,7 +233,7 @@ def chunk(data: bytes) -> bytes:
 
 
 class HoldingBedrock:
-    """Answers nobody until it is let; counts who has asked."""
+    """An upstream that holds every response until `may_answer` is set. `asked` is released once for each request."""
 
     REPLY = http_reply(
         b'{"output":{"message":{"role":"assistant","content":[{"text":"late"}]}},"stopReason":"end_turn",'
@@ -246,7 +245,7 @@ class HoldingBedrock:
         self.may_answer = threading.Event()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """Handle one connection."""
         await read_request(reader)
         self.asked.release()
         while not self.may_answer.is_set():

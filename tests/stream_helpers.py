@@ -5,14 +5,14 @@ from contextlib import closing
 from typing import Any
 
 
-async def pieces_of(poured: Any) -> AsyncGenerator[Any, None]:
-    """Iterate over the pieces of a stream; the next one is read when it is asked for, and the stream is closed at the end."""
+async def pieces_of(relay: Any) -> AsyncGenerator[Any, None]:
+    """Iterate over the pieces of a relayed stream: read each piece only when it is needed, and close the stream at the end."""
     taken: list[Any] = []
 
     def take(piece: Any) -> bool:
         taken.append(piece)
         return False
 
-    with closing(poured):
-        while not await poured.deliver(take):
+    with closing(relay):
+        while not await relay.deliver(take):
             yield taken.pop()

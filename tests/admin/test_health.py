@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from app.admin.health import health_router
 
 
-async def ask(reasons: list[str], path: str, method: str = "GET") -> httpx.Response:
+async def request(reasons: list[str], path: str, method: str = "GET") -> httpx.Response:
     application = FastAPI()
     application.include_router(health_router(lambda: reasons, lambda: {"a.b@here": "open"}))
     transport = httpx.ASGITransport(application)
@@ -12,19 +12,19 @@ async def ask(reasons: list[str], path: str, method: str = "GET") -> httpx.Respo
         return await client.request(method, path)
 
 
-async def test_alive_whatever_the_state() -> None:
-    answer = await ask(["bedrock: gone"], "/health")
+async def test_health_is_200_while_the_gateway_is_not_ready() -> None:
+    answer = await request(["bedrock: gone"], "/health")
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-    assert (await ask([], "/health", "HEAD")).status_code == 200
+    assert (await request([], "/health", "HEAD")).status_code == 200
 
 
-async def test_ready_or_why_not() -> None:
-    assert (await ask([], "/health/ready")).json() == {
+async def test_readiness_reports_the_reasons_and_the_breakers() -> None:
+    assert (await request([], "/health/ready")).json() == {
         "status": "ready",
         "reasons": [],
         "breakers": {"a.b@here": "open"},
     }
-    answer = await ask(["bedrock: gone", "credentials: none"], "/health/ready")
+    answer = await request(["bedrock: gone", "credentials: none"], "/health/ready")
     assert (answer.status_code, answer.json()) == (
         503,
         {"status": "not ready", "reasons": ["bedrock: gone", "credentials: none"], "breakers": {"a.b@here": "open"}},

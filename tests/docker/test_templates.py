@@ -1,4 +1,4 @@
-"""The templates in docker/, filled in with the values of this project, give the files of this project."""
+"""The templates in docker/ produce the files of this project when filled in with its values."""
 
 import subprocess
 import sys
@@ -80,7 +80,7 @@ def test_missing_and_unknown_names_are_refused() -> None:
 
 def test_command_line_reports_errors_with_code_2(tmp_path: Path) -> None:
     template = tmp_path / "x.template"
-    template.write_text("#| PORT: where it listens\nEXPOSE @PORT@\n")
+    template.write_text("#| PORT: the port to listen on\nEXPOSE @PORT@\n")
 
     def run(*arguments: str) -> tuple[int, str, str]:
         command = [sys.executable, str(ROOT / "docker/fill.py"), *arguments]

@@ -1,6 +1,6 @@
-"""A real embedded Bedrock and a real gateway before it, one of each for a whole run.
+"""Fixtures: an embedded Bedrock and a gateway in front of it, one of each for the session.
 
-The SDKs are imported where they are used: it takes them half a second, in each of the processes that run tests.
+The SDKs are imported where they are used: importing them takes half a second in each test process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Records:
-    """Keeps what a gateway reports."""
+    """An observer that keeps the request records of a gateway."""
 
     def __init__(self) -> None:
         self.all: list[Any] = []
@@ -31,7 +31,7 @@ class Records:
         self.all.append(record)
 
     def by_id(self, request_id: str) -> Any:
-        """What is told of a request, which may come a moment after the last byte of its answer."""
+        """Return the record of a request. It may arrive shortly after the last byte of the response."""
         deadline = time.monotonic() + 2
         while True:
             for record in self.all:
@@ -55,7 +55,7 @@ def records() -> Records:
 
 @pytest.fixture(scope="session")
 def gateway_url(emulator_url: str, records: Records) -> Iterator[str]:
-    # many tests make it retry, all at once
+    # many concurrent tests cause retries
     with gateway(emulator_url, records, retry_budget=10) as url:
         yield url
 
@@ -82,7 +82,7 @@ def boto_client(
 
 @cache
 def _boto_session() -> boto3.Session:
-    """One for all clients: each session reads the models of its services anew, for 100 ms of CPU."""
+    """Return one session for all clients: each new session parses the service models again, for 100 ms of CPU."""
     import boto3
 
     return boto3.Session(region_name="us-east-1")

@@ -14,14 +14,14 @@ from app.emulator.guardrails import GUARDRAIL
 from app.emulator.protocol import BreakableProtocol
 from app.wire import json
 from tests.end_to_end.conftest import Records
-from tests.end_to_end.watching import RequestContext, Watched
+from tests.end_to_end.recording import RecordedRequest, RecordingBedrock
 from tests.servers import KEY, NOWHERE, emulator_app, gateway, http_reply, read_request, serving, upstream
 
 ECHO, CLAUDE, GPT = "scripted.echo-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0"
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
-def is_guarded(asked: RequestContext) -> bool:
+def is_guarded(asked: RecordedRequest) -> bool:
     """True if the guardrail is on a request."""
     if asked.path.rpartition("/")[2].startswith("converse"):
         config = asked.body.get("guardrailConfig", {})
@@ -31,8 +31,8 @@ def is_guarded(asked: RequestContext) -> bool:
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[tuple[str, Watched]]:
-    seen = Watched()
+def guarded() -> Iterator[tuple[str, RecordingBedrock]]:
+    seen = RecordingBedrock()
     with (
         serving(seen, http=BreakableProtocol) as url,
         gateway(url, guardrail_id=GUARDRAIL, guardrail_version="7") as base,
@@ -66,18 +66,18 @@ def endpoints(text: str) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("index", range(len(endpoints(""))))
-def test_it_is_on_every_call(guarded: tuple[str, Watched], index: int) -> None:
+def test_it_is_on_every_call(guarded: tuple[str, RecordingBedrock], index: int) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     path, body = endpoints("hello")[index]
     assert ask(base, path, body).status_code == 200
-    assert seen.exchanges
-    for request in seen.exchanges:
+    assert seen.requests
+    for request in seen.requests:
         assert is_guarded(request), request.path
 
 
 @pytest.mark.parametrize("index", [index for index, (path, _) in enumerate(endpoints("")) if "invoke" not in path])
-def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Watched], index: int) -> None:
+def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, RecordingBedrock], index: int) -> None:
     path, body = endpoints("this is forbidden")[index]
     if body.get("model") == CLAUDE and path == "/v1/messages":
         return  # the embedded Bedrock has no guardrail on InvokeModel; that it was asked for one is tested above
@@ -93,13 +93,13 @@ def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, Watched], ind
         ("/v1/rerank", {"model": "cohere.rerank-v3-5:0", "query": "x", "documents": ["fine", "this is forbidden"]}),
     ],
 )
-def test_what_cannot_have_one_is_looked_at_before(guarded: tuple[str, Watched], path: str, body: Any) -> None:
+def test_what_cannot_have_one_is_looked_at_before(guarded: tuple[str, RecordingBedrock], path: str, body: Any) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     answer = ask(base, path, body)
     assert answer.status_code == 400
     assert "guardrail" in answer.text
-    assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert [request.path for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
     fine = json.loads(json.dumps(body).replace(b"forbidden", b"allowed"))
     assert ask(base, path, fine).status_code == 200
 
@@ -117,12 +117,12 @@ PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile"
         (f"{PROFILE}/amazon.titan-embed-text-v2:0", {"inputText": "this is forbidden"}),
     ],
 )
-def test_nor_may_its_own_body_pass_unseen(guarded: tuple[str, Watched], model: str, body: Any) -> None:
+def test_nor_may_its_own_body_pass_unseen(guarded: tuple[str, RecordingBedrock], model: str, body: Any) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     answer = ask(base, f"/model/{model}/invoke", body)
     assert (answer.status_code, "guardrail" in answer.text) == (400, True)
-    assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert [request.path for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
     fine = json.loads(json.dumps(body).replace(b"forbidden", b"allowed"))
     assert ask(base, f"/model/{model}/invoke", fine).status_code == 200
     for unseen in (
@@ -133,12 +133,12 @@ def test_nor_may_its_own_body_pass_unseen(guarded: tuple[str, Watched], model: s
         assert (answer.status_code, "cannot look at this" in answer.text) == (400, True)
 
 
-def test_a_conversation_behind_an_arn_is_left_to_bedrock_s_own_guardrail(guarded: tuple[str, Watched]) -> None:
+def test_a_conversation_behind_an_arn_is_left_to_bedrock_s_own_guardrail(guarded: tuple[str, RecordingBedrock]) -> None:
     base, seen = guarded
     for model in (f"{PROFILE}/{CLAUDE}", quote(f"{PROFILE}/{CLAUDE}", safe="")):
-        seen.exchanges.clear()
+        seen.requests.clear()
         assert ask(base, f"/model/{model}/invoke", NATIVE).status_code == 200
-        (request,) = seen.exchanges
+        (request,) = seen.requests
         assert is_guarded(request)
 
 
@@ -187,23 +187,23 @@ PLAIN_BYTES = encoded(FORBIDDEN)
         {"json": {FORBIDDEN: 1}},
     ],
 )
-def test_what_a_tool_tells_is_shown_to_it_too(guarded: tuple[str, Watched], content: dict[str, Any]) -> None:
+def test_what_a_tool_tells_is_shown_to_it_too(guarded: tuple[str, RecordingBedrock], content: dict[str, Any]) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     answer = ask(base, f"/model/{ECHO}/converse", told([content]))
     assert answer.status_code == 400
     assert "guardrail" in answer.text
-    assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert [request.path for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
     assert ask(base, f"/model/{ECHO}/converse", told([{"text": "this is fine"}])).status_code == 200
 
 
-def test_a_picture_that_a_tool_tells_is_shown_to_it(guarded: tuple[str, Watched]) -> None:
+def test_a_picture_that_a_tool_tells_is_shown_to_it(guarded: tuple[str, RecordingBedrock]) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     picture = {"format": "png", "source": {"bytes": "aGk="}}
     ask(base, f"/model/{ECHO}/converse", told([{"image": picture}]))
-    assert seen.exchanges[0].path == f"/guardrail/{GUARDRAIL}/version/7/apply"
-    assert seen.exchanges[0].body == {"source": "INPUT", "content": [{"image": picture}]}
+    assert seen.requests[0].path == f"/guardrail/{GUARDRAIL}/version/7/apply"
+    assert seen.requests[0].body == {"source": "INPUT", "content": [{"image": picture}]}
 
 
 @pytest.mark.parametrize(
@@ -224,11 +224,11 @@ def test_a_picture_that_a_tool_tells_is_shown_to_it(guarded: tuple[str, Watched]
         {"somethingNew": {}},
     ],
 )
-def test_what_it_cannot_look_at_is_refused(guarded: tuple[str, Watched], content: dict[str, Any]) -> None:
+def test_what_it_cannot_look_at_is_refused(guarded: tuple[str, RecordingBedrock], content: dict[str, Any]) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     answer = ask(base, f"/model/{ECHO}/converse", told([content]))
-    assert (answer.status_code, seen.exchanges) == (400, [])
+    assert (answer.status_code, seen.requests) == (400, [])
     assert "cannot look at this" in answer.json()["message"]
 
 
@@ -262,20 +262,20 @@ PDF = {"format": "pdf", "name": "d", "source": {"bytes": "JVBERi0="}}
     ],
 )
 def test_what_converse_s_own_guardrail_overlooks_is_shown_to_it(
-    guarded: tuple[str, Watched], body: dict[str, Any]
+    guarded: tuple[str, RecordingBedrock], body: dict[str, Any]
 ) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     answer = ask(base, f"/model/{ECHO}/converse", body)
     assert (answer.status_code, "blocked the input" in answer.text) == (400, True)
-    assert [request.path for request in seen.exchanges] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert [request.path for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
 
 
-def test_a_word_in_a_document_of_json_is_shown_as_a_word(guarded: tuple[str, Watched]) -> None:
+def test_a_word_in_a_document_of_json_is_shown_as_a_word(guarded: tuple[str, RecordingBedrock]) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     ask(base, f"/model/{ECHO}/converse", told([{"json": {"a": ["b\tc", {"d": 5}], "e": None}}]))
-    assert seen.exchanges[0].body["content"] == [{"text": {"text": "a\nb\tc\nd: 5\ne: null"}}]
+    assert seen.requests[0].body["content"] == [{"text": {"text": "a\nb\tc\nd: 5\ne: null"}}]
 
 
 @pytest.mark.parametrize(
@@ -301,16 +301,16 @@ def test_a_word_in_a_document_of_json_is_shown_as_a_word(guarded: tuple[str, Wat
         {**asked(), "additionalModelRequestFields": [FORBIDDEN]},
     ],
 )
-def test_what_could_be_read_past_it_is_refused(guarded: tuple[str, Watched], body: dict[str, Any]) -> None:
+def test_what_could_be_read_past_it_is_refused(guarded: tuple[str, RecordingBedrock], body: dict[str, Any]) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     answer = ask(base, f"/model/{ECHO}/converse", body)
-    assert (answer.status_code, seen.exchanges) == (400, [])
+    assert (answer.status_code, seen.requests) == (400, [])
 
 
-def test_what_says_nothing_passes_and_is_not_shown(guarded: tuple[str, Watched]) -> None:
+def test_what_says_nothing_passes_and_is_not_shown(guarded: tuple[str, RecordingBedrock]) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     use = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}}}
     body = {
         **said({"reasoningContent": {"redactedContent": "aGk="}}, use),
@@ -318,19 +318,19 @@ def test_what_says_nothing_passes_and_is_not_shown(guarded: tuple[str, Watched])
         "additionalModelRequestFields": {"top_k": 5, "safe": True, "thinking": {"type": "disabled"}},
     }
     ask(base, f"/model/{ECHO}/converse", body)
-    assert [request.path for request in seen.exchanges] == [f"/model/{ECHO}/converse"]
+    assert [request.path for request in seen.requests] == [f"/model/{ECHO}/converse"]
 
 
-def test_invoke_model_says_what_it_sends(guarded: tuple[str, Watched]) -> None:
+def test_invoke_model_says_what_it_sends(guarded: tuple[str, RecordingBedrock]) -> None:
     base, seen = guarded
     for given, sent in (({}, "application/json"), ({"content-type": "application/x"}, "application/x")):
-        seen.exchanges.clear()
+        seen.requests.clear()
         httpx.post(f"{base}/model/{CLAUDE}/invoke", content=json.dumps(NATIVE), headers={**HEADERS, **given})
-        assert seen.exchanges[0].headers["content-type"] == sent
+        assert seen.requests[0].headers["content-type"] == sent
 
 
 @pytest.mark.parametrize("messages", [5, "x", [5], [{"content": 5}], [{"content": [5, {"toolResult": 5}]}]])
-def test_what_cannot_be_read_is_bedrocks_to_refuse(guarded: tuple[str, Watched], messages: Any) -> None:
+def test_what_cannot_be_read_is_bedrocks_to_refuse(guarded: tuple[str, RecordingBedrock], messages: Any) -> None:
     assert ask(guarded[0], f"/model/{ECHO}/converse", {"messages": messages}).status_code == 400
 
 
@@ -350,26 +350,26 @@ def test_what_cannot_be_read_is_bedrocks_to_refuse(guarded: tuple[str, Watched],
     ],
 )
 def test_there_is_no_way_around_it(
-    guarded: tuple[str, Watched], path: str, body: Any, headers: dict[str, str], status: int
+    guarded: tuple[str, RecordingBedrock], path: str, body: Any, headers: dict[str, str], status: int
 ) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     assert ask(base, path, body, **headers).status_code == status
-    assert seen.exchanges == []
+    assert seen.requests == []
 
 
-def test_a_body_that_could_be_read_in_two_ways_is_no_way_around_it(guarded: tuple[str, Watched]) -> None:
+def test_a_body_that_could_be_read_in_two_ways_is_no_way_around_it(guarded: tuple[str, RecordingBedrock]) -> None:
     twice = b'{"messages":[{"role":"user","content":[{"text":"x"}]}],"guardrailConfig":{},"guardrailConfig":{}}'
     answer = httpx.post(f"{guarded[0]}/model/{ECHO}/converse", content=twice, headers=HEADERS)
     assert answer.status_code == 400
 
 
-def test_the_same_guardrail_may_be_named_and_traced(guarded: tuple[str, Watched]) -> None:
+def test_the_same_guardrail_may_be_named_and_traced(guarded: tuple[str, RecordingBedrock]) -> None:
     base, seen = guarded
-    seen.exchanges.clear()
+    seen.requests.clear()
     config = {"guardrailIdentifier": GUARDRAIL, "guardrailVersion": "7", "trace": "enabled"}
     assert ask(base, f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": config}).status_code == 200
-    assert seen.exchanges[0].body["guardrailConfig"] == config
+    assert seen.requests[0].body["guardrailConfig"] == config
 
 
 def test_to_ask_it_is_no_attempt_at_the_model() -> None:
@@ -450,13 +450,13 @@ def test_what_the_guardrail_cannot_do_is_not_said_of_the_model(status: str, name
     ],
 )
 def test_a_caller_who_speaks_of_guardrails_is_told_what_is_wrong(
-    guarded: tuple[str, Watched], path: str, body: Any
+    guarded: tuple[str, RecordingBedrock], path: str, body: Any
 ) -> None:
     assert ask(guarded[0], path, body).status_code == 400
 
 
 def test_a_region_without_the_guardrail_is_left_alone_for_a_while(tmp_path: Path) -> None:
-    seen = Watched()
+    seen = RecordingBedrock()
     path = tmp_path / "outcrop.toml"
 
     async def lacks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

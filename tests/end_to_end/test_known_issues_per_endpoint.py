@@ -10,7 +10,7 @@ import pytest
 
 from app.wire import json
 from tests.end_to_end.conftest import Records
-from tests.end_to_end.watching import Watched
+from tests.end_to_end.recording import RecordingBedrock
 from tests.servers import KEY, gateway, http_reply, read_request, serving, upstream
 
 pytestmark = pytest.mark.waits
@@ -77,11 +77,11 @@ def test_no_output_limit_is_sent_unless_the_caller_sets_one(
 ) -> None:
     path, body = endpoint
     thinking = {"reasoning_effort": effort} if path == CHAT[0] else {"reasoning": {"effort": effort}}
-    watched = Watched()
+    watched = RecordingBedrock()
     with serving(watched) as url, gateway(url) as base:
         asked = {**body(model), **(thinking if effort else {})}
         assert httpx.post(base + path, json=asked, headers=HEADERS, timeout=20).status_code == 200
-    sent = watched.exchanges[-1].body
+    sent = watched.requests[-1].body
     assert not {"maxTokens", "max_tokens", "max_output_tokens"} & {*sent, *sent.get("inferenceConfig", {})}
 
 

@@ -23,7 +23,7 @@ from app.dialects.openai.embeddings.schema import EmbeddingRequest
 from app.dialects.openai.responses.schema_in import ResponseRequest
 from scripts.reference import header
 from tests.end_to_end.matrix import DIALECTS, Dialect, Row
-from tests.end_to_end.watching import Watched
+from tests.end_to_end.recording import RecordingBedrock
 from tests.servers import KEY, gateway, serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "fields.md"
@@ -55,7 +55,7 @@ CELLS = [(dialect, row, mode) for dialect in DIALECTS for row in dialect.rows fo
 class Bench:
     """A gateway before a watched Bedrock."""
 
-    def __init__(self, bedrock: Watched, url: str) -> None:
+    def __init__(self, bedrock: RecordingBedrock, url: str) -> None:
         self._bedrock = bedrock
         self._client = httpx.Client(base_url=url, headers={"x-api-key": KEY})
         self._plain: dict[str, Any] = {}
@@ -83,9 +83,9 @@ class Bench:
         return f"supported ({', '.join(f'`{name}`' for name in sorted(adjusted))})" if adjusted else "supported"
 
     def _ask(self, dialect: Dialect, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
-        self._bedrock.exchanges.clear()
+        self._bedrock.requests.clear()
         answer = self._client.post(dialect.path, json=body, headers=dialect.headers)
-        return answer, [(context.path, context.body) for context in self._bedrock.exchanges]
+        return answer, [(context.path, context.body) for context in self._bedrock.requests]
 
 
 def _stable(answer: httpx.Response) -> Any:
@@ -105,7 +105,7 @@ def _without(value: Any) -> Any:
 
 @contextlib.contextmanager
 def bench() -> Iterator[Bench]:
-    bedrock = Watched()
+    bedrock = RecordingBedrock()
     with serving(bedrock) as upstream, gateway(upstream) as url:
         made = Bench(bedrock, url)
         try:

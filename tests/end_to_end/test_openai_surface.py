@@ -12,7 +12,7 @@ import pytest
 
 from app.emulator.openai_api.encrypted_reasoning import encrypt
 from app.wire import json
-from tests.end_to_end.watching import Watched
+from tests.end_to_end.recording import RecordingBedrock
 from tests.servers import KEY, gateway, http_reply, read_request, serving, upstream
 
 HEADERS = {"x-api-key": KEY}
@@ -26,19 +26,19 @@ WEATHER: Any = {
 
 
 @pytest.fixture(scope="module")
-def seen() -> Watched:
-    return Watched()
+def seen() -> RecordingBedrock:
+    return RecordingBedrock()
 
 
 @pytest.fixture(scope="module")
-def url(seen: Watched) -> Iterator[str]:
+def url(seen: RecordingBedrock) -> Iterator[str]:
     with serving(seen) as bedrock, gateway(bedrock, retry_budget=10) as base:
         yield base
 
 
 @pytest.fixture
-def client(url: str, seen: Watched) -> Iterator[openai.OpenAI]:
-    seen.exchanges.clear()
+def client(url: str, seen: RecordingBedrock) -> Iterator[openai.OpenAI]:
+    seen.requests.clear()
     with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as made:
         yield made
 
@@ -53,11 +53,11 @@ def client(url: str, seen: Watched) -> Iterator[openai.OpenAI]:
     ],
 )
 def test_each_model_is_asked_where_it_is_served(
-    client: openai.OpenAI, seen: Watched, model: str, service: str, path: str, called: str
+    client: openai.OpenAI, seen: RecordingBedrock, model: str, service: str, path: str, called: str
 ) -> None:
     answer = client.responses.create(model=model, input="hi", metadata={"a": "b"}, extra_body={"novel": [1.0]})
     assert (answer.model, answer.output_text, answer.status, answer.store) == (model, "hi", "completed", True)
-    (asked,) = seen.exchanges
+    (asked,) = seen.requests
     body = asked.body
     assert (asked.service, asked.path, body["model"]) == (service, path, called)
     # what nobody here knows crosses; where the answer is kept is this gateway's business
@@ -76,20 +76,22 @@ def test_each_model_is_asked_where_it_is_served(
     )
 
 
-def test_a_base_id_is_asked_by_its_profile_and_the_choice_is_reported(url: str, seen: Watched) -> None:
-    seen.exchanges.clear()
+def test_a_base_id_is_asked_by_its_profile_and_the_choice_is_reported(url: str, seen: RecordingBedrock) -> None:
+    seen.requests.clear()
     for _ in range(2):
         answer = httpx.post(f"{url}/v1/responses", json={"model": GPT56, "input": "hi"}, headers=HEADERS)
         assert (answer.status_code, answer.headers["x-outcrop-adjusted"]) == (200, "inference_profile")
         assert answer.json()["model"] == GPT56
-    assert [each.body["model"] for each in seen.exchanges if each.path.endswith("/responses")] == [
+    assert [each.body["model"] for each in seen.requests if each.path.endswith("/responses")] == [
         GPT56,
         f"us.{GPT56}",
         f"us.{GPT56}",
     ]
 
 
-def test_a_loop_of_calls_with_reasoning_that_come_back_byte_equal(client: openai.OpenAI, seen: Watched) -> None:
+def test_a_loop_of_calls_with_reasoning_that_come_back_byte_equal(
+    client: openai.OpenAI, seen: RecordingBedrock
+) -> None:
     model = f"us.{GPT56}"
     history: list[Any] = [{"role": "user", "content": "What is the weather in Bern?"}]
     ids = []
@@ -116,7 +118,7 @@ def test_a_loop_of_calls_with_reasoning_that_come_back_byte_equal(client: openai
             history.append({"role": "user", "content": "And tomorrow?"})
     assert len(set(ids)) == len(ids) == 2
     assert all(call_id.startswith("call_0_") for call_id in ids)
-    sent = [item["encrypted_content"] for item in seen.exchanges[-1].body["input"] if item.get("type") == "reasoning"]
+    sent = [item["encrypted_content"] for item in seen.requests[-1].body["input"] if item.get("type") == "reasoning"]
     assert sent[0].startswith("rsn_")
     assert signed.startswith("oc1.")
     # what reached Bedrock is what Bedrock gave out, and the embedded one checked that it is unchanged
@@ -129,8 +131,8 @@ def _inside(encrypted: str) -> bytes:
     return b64decode(encrypted.partition(".")[2])
 
 
-def test_a_reasoning_that_was_sealed_for_somebody_else_goes_nowhere(url: str, seen: Watched) -> None:
-    seen.exchanges.clear()
+def test_a_reasoning_that_was_sealed_for_somebody_else_goes_nowhere(url: str, seen: RecordingBedrock) -> None:
+    seen.requests.clear()
     ask = {"model": GPT55, "input": "x", "reasoning": {"effort": "low"}, "store": False}
     first = httpx.post(
         f"{url}/v1/responses", json={**ask, "include": ["reasoning.encrypted_content"]}, headers=HEADERS
@@ -145,14 +147,14 @@ def test_a_reasoning_that_was_sealed_for_somebody_else_goes_nowhere(url: str, se
         answer = httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS)
         assert answer.status_code == 200
         assert answer.headers["x-outcrop-ignored"] == "input[0].encrypted_content"
-    assert all("rsn_" not in str(body) for body in [each.body for each in seen.exchanges[1:]])
+    assert all("rsn_" not in str(body) for body in [each.body for each in seen.requests[1:]])
 
 
-def test_a_conversation_goes_on_from_an_answer_that_is_kept_here(client: openai.OpenAI, seen: Watched) -> None:
+def test_a_conversation_goes_on_from_an_answer_that_is_kept_here(client: openai.OpenAI, seen: RecordingBedrock) -> None:
     first = client.responses.create(model=GPT55, input="My name is Ada.", reasoning={"effort": "low"})
     second = client.responses.create(model=GPT55, input="And?", previous_response_id=first.id)
     assert second.previous_response_id == first.id
-    body = seen.exchanges[-1].body
+    body = seen.requests[-1].body
     assert "previous_response_id" not in body
     assert [item.get("role") or item["type"] for item in body["input"]] == ["user", "reasoning", "assistant", "user"]
     assert body["input"][1]["encrypted_content"].startswith("rsn_")
@@ -164,13 +166,15 @@ def test_a_conversation_goes_on_from_an_answer_that_is_kept_here(client: openai.
         client.responses.create(model=GPT55, input="x", background=True)
 
 
-def test_namespaces_are_flat_for_bedrock_and_restored_for_the_caller(client: openai.OpenAI, seen: Watched) -> None:
+def test_namespaces_are_flat_for_bedrock_and_restored_for_the_caller(
+    client: openai.OpenAI, seen: RecordingBedrock
+) -> None:
     tools: Any = [{"type": "namespace", "name": "sky", "tools": [WEATHER]}, {"type": "web_search"}]
     answer = client.responses.with_raw_response.create(model=f"us.{GPT56}", input="weather?", tools=tools)
     assert answer.headers["x-outcrop-ignored"] == "tools[1]"
     (call,) = [item for item in answer.parse().output if item.type == "function_call"]
     assert (call.name, call.model_dump()["namespace"]) == ("get_weather", "sky")
-    assert [tool["name"] for tool in seen.exchanges[-1].body["tools"]] == ["sky__get_weather"]
+    assert [tool["name"] for tool in seen.requests[-1].body["tools"]] == ["sky__get_weather"]
     history: Any = [
         {"role": "user", "content": "weather?"},
         call.model_dump(exclude_none=True),
@@ -178,21 +182,21 @@ def test_namespaces_are_flat_for_bedrock_and_restored_for_the_caller(client: ope
     ]
     events = list(client.responses.create(model=f"us.{GPT56}", input=history, tools=tools, stream=True))
     assert events[-1].type == "response.completed"
-    assert seen.exchanges[-1].body["input"][1]["name"] == "sky__get_weather"
+    assert seen.requests[-1].body["input"][1]["name"] == "sky__get_weather"
     choice: Any = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "namespace", "name": "sky"}]}
     client.responses.create(model=GPT55, input="x", tools=tools, tool_choice=choice)
-    sent = seen.exchanges[-1].body
+    sent = seen.requests[-1].body
     assert sent["tool_choice"]["tools"] == [{"type": "function", "name": "sky__get_weather"}]
     # on mantle tools of its own servers run
     assert [tool["type"] for tool in sent["tools"]] == ["function", "web_search"]
 
 
-def test_chat_completions_where_only_mantle_serves_the_model(client: openai.OpenAI, seen: Watched) -> None:
+def test_chat_completions_where_only_mantle_serves_the_model(client: openai.OpenAI, seen: RecordingBedrock) -> None:
     messages: Any = [{"role": "user", "content": "hi"}]
     chat = client.chat.completions.create(model=GEMMA, messages=messages)
     assert (chat.model, chat.choices[0].message.content, chat.choices[0].finish_reason) == (GEMMA, "hi", "stop")
     assert chat.usage is not None
-    assert (seen.exchanges[-1].service, seen.exchanges[-1].path) == ("bedrock-mantle", "/openai/v1/chat/completions")
+    assert (seen.requests[-1].service, seen.requests[-1].path) == ("bedrock-mantle", "/openai/v1/chat/completions")
     chunks = list(client.chat.completions.create(model=GEMMA, messages=messages, stream=True))
     assert "".join(each.choices[0].delta.content or "" for each in chunks) == "hi"
     assert all(each.usage is None for each in chunks)
@@ -210,19 +214,19 @@ def test_chat_completions_where_only_mantle_serves_the_model(client: openai.Open
 
 
 def test_chat_completions_of_gpt_oss_go_by_converse_which_keeps_reasoning_apart(
-    client: openai.OpenAI, seen: Watched
+    client: openai.OpenAI, seen: RecordingBedrock
 ) -> None:
     chat = client.chat.completions.create(model=OSS, messages=[{"role": "user", "content": "hi"}])
     assert chat.choices[0].message.content == "hi"
-    assert seen.exchanges[-1].path.endswith("/converse")
+    assert seen.requests[-1].path.endswith("/converse")
 
 
-def test_a_deployment_may_keep_to_converse(seen: Watched) -> None:
-    seen.exchanges.clear()
+def test_a_deployment_may_keep_to_converse(seen: RecordingBedrock) -> None:
+    seen.requests.clear()
     with serving(seen) as bedrock, gateway(bedrock, native_surfaces="invoke") as base:
         answer = httpx.post(f"{base}/v1/responses", json={"model": OSS, "input": "hi"}, headers=HEADERS)
     assert answer.json()["status"] == "completed"
-    assert seen.exchanges[-1].path.endswith("/converse")
+    assert seen.requests[-1].path.endswith("/converse")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from app.bedrock.stream_decoding import EventDecoder, NativeDecoder
 from app.converse.fold import fold
 from app.wire import json
 from tests.end_to_end.conftest import boto_client
-from tests.end_to_end.watching import RequestContext, Watched
+from tests.end_to_end.recording import RecordedRequest, RecordingBedrock
 from tests.servers import KEY, gateway, serving
 
 SCENES = ("scripted.thinking-v1:0", "scripted.redacted-v1:0")
@@ -22,26 +22,26 @@ QUESTIONS = ("What is the weather in Bern?", "And in Basel?", "And in ZÃ¼rich, Â
 
 
 @pytest.fixture(scope="module")
-def bedrock() -> Watched:
-    return Watched()
+def bedrock() -> RecordingBedrock:
+    return RecordingBedrock()
 
 
 @pytest.fixture(scope="module")
-def url(bedrock: Watched) -> Iterator[str]:
+def url(bedrock: RecordingBedrock) -> Iterator[str]:
     with serving(bedrock) as upstream, gateway(upstream) as base:
         yield base
 
 
-def reasoning_given(context: RequestContext) -> list[str]:
+def reasoning_given(context: RecordedRequest) -> list[str]:
     """The proofs in Bedrock's answer: the signatures of its thoughts, and what it redacted."""
     operation = context.path.rpartition("/")[2]
     if operation == "converse":
-        return of_blocks(json.loads(context.answer)["output"]["message"]["content"])
+        return of_blocks(json.loads(context.response)["output"]["message"]["content"])
     if operation == "converse-stream":
-        return of_blocks(fold(EventDecoder().feed(context.answer))["output"]["message"]["content"])
+        return of_blocks(fold(EventDecoder().feed(context.response))["output"]["message"]["content"])
     if operation == "invoke":
-        return of_blocks(json.loads(context.answer)["content"])
-    events = NativeDecoder("message_stop").feed(context.answer)
+        return of_blocks(json.loads(context.response)["content"])
+    events = NativeDecoder("message_stop").feed(context.response)
     return [delta["signature"] for event in events if "signature" in (delta := event.document.get("delta", {}))]
 
 
@@ -211,12 +211,12 @@ CONVERSATIONS: list[tuple[Caller, str]] = [
 @pytest.mark.parametrize(
     ("caller", "model"), CONVERSATIONS, ids=[f"{caller.__name__}-{model}" for caller, model in CONVERSATIONS]
 )
-def test_three_turns(bedrock: Watched, url: str, caller: Caller, model: str, is_streamed: bool) -> None:
-    bedrock.exchanges.clear()
+def test_three_turns(bedrock: RecordingBedrock, url: str, caller: Caller, model: str, is_streamed: bool) -> None:
+    bedrock.requests.clear()
     caller(url, model, is_streamed)
-    assert len(bedrock.exchanges) == 6
+    assert len(bedrock.requests) == 6
     given: list[str] = []
-    for context in bedrock.exchanges:
+    for context in bedrock.requests:
         sent = [proof for message in context.body["messages"] for proof in of_blocks(message["content"])]
         assert sent == given
         given += reasoning_given(context)
