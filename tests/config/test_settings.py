@@ -20,10 +20,10 @@ GOOD = {"AWS_REGION": "eu-central-1", "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0
 
 @pytest.mark.parametrize("home", ["", "/home/nobody/may/look", "/nowhere"])
 def test_no_home_is_no_fault(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "DEFAULT_LOCATION"):
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "HOME"):
         monkeypatch.delenv(name, raising=False)
     if home:
-        monkeypatch.setenv("DEFAULT_LOCATION", home)
+        monkeypatch.setenv("HOME", home)
 
     def nobody(_: int) -> None:
         raise KeyError

@@ -36,7 +36,7 @@ def test_frameworks(gateway_url: str, tmp_path: Path, program: str) -> None:
     assert PYTHON.exists(), "run_tests.sh installs the frameworks into .venv-clients"
     ended = subprocess.run(
         [str(PYTHON), str(ROOT / "tests/end_to_end/clients" / f"{program}.py"), gateway_url, KEY, KEY_NAME],
-        env={"PATH": os.environ["PATH"], "DEFAULT_LOCATION": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -68,7 +68,7 @@ def test_claude_code(
         [str(CLAUDE_CODE), "-p", "Say hello.", "--output-format", "json"],
         env={
             "PATH": os.environ["PATH"],
-            "DEFAULT_LOCATION": str(tmp_path),
+            "HOME": str(tmp_path),
             "ANTHROPIC_BASE_URL": gateway_url,
             "ANTHROPIC_BEDROCK_BASE_URL": gateway_url,
             "ANTHROPIC_MODEL": model,
@@ -111,7 +111,7 @@ def test_codex(gateway_url: str, records: Any, tmp_path: Path, scene: str, steps
             f"scripted.{scene}-v1:0",
             "Hi.",
         ],
-        env={"PATH": os.environ["PATH"], "DEFAULT_LOCATION": str(tmp_path), "OUTCROP_KEY": KEY},
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OUTCROP_KEY": KEY},
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -31,9 +31,7 @@ def run_local(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Pop
     spoilt = ("AWS_PROFILE=nobody", "AWS_CA_BUNDLE=/nowhere.pem", "http_proxy=ftp://x", "MAX_WAIT=never")
     (folder / ".env").write_text("\n".join(spoilt))
     kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ("PATH", "DEFAULT_LOCATION") or name.startswith("COVERAGE")
+        name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("COVERAGE")
     }
     # a trap for settings of the shell: they must not leak in
     trap = {
@@ -89,7 +87,7 @@ def test_the_printed_calls_work_as_they_are_pasted(tmp_path: Path, options: list
         for call in calls:
             said = subprocess.run(
                 ["bash", "-c", call],
-                env={"PATH": paths, "DEFAULT_LOCATION": "/nowhere"},
+                env={"PATH": paths, "HOME": "/nowhere"},
                 capture_output=True,
                 text=True,
                 timeout=60,

@@ -34,7 +34,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "TMPDIR": home,
-        "DEFAULT_LOCATION": home,
+        "HOME": home,
         "SERVICES": "bedrock,bedrock-runtime,sts",
     }
     process = subprocess.Popen(

@@ -42,7 +42,7 @@ class Gateway:
     def __init__(self, port: int, upstream: str) -> None:
         self._port = port
         self._settings = {
-            **{name: os.environ[name] for name in ("PATH", "DEFAULT_LOCATION") if name in os.environ},
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
