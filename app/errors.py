@@ -34,7 +34,7 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -131,7 +131,7 @@ class ModelDiffers(InvalidRequest):
     `is_lasting` tells whether they hold for other calls too.
     """
 
-    def __init__(self, message: str, values: Mapping[str, Any] | None = None, *, is_lasting: bool = False) -> None:
+    def __init__(self, message: str, values: Mapping[str, object] | None = None, *, is_lasting: bool = False) -> None:
         super().__init__(message)
         self.values, self.is_lasting = values or {}, is_lasting
 

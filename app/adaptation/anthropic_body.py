@@ -33,9 +33,9 @@ def fit_to_claude(adapted: AdaptedBody) -> None:
         _fit_thinking(adapted)
     if text_in(body.get("tool_choice"), "type") in _FORCED:
         _fit_choice(adapted)
-    if not capabilities.sampling:
+    if not capabilities.sampling.accepted:
         _leave_out(adapted, *_SAMPLING)
-    elif not capabilities.temperature_with_top_p and "temperature" in body:
+    elif not capabilities.sampling.temperature_with_top_p and "temperature" in body:
         _leave_out(adapted, "top_p")
 
 
@@ -55,17 +55,17 @@ def _fit_thinking(adapted: AdaptedBody) -> None:
     body, capabilities = adapted.body, adapted.capabilities
     effort = _fit_effort(adapted)
     thinking: Any = body.get("thinking")
-    match text_in(thinking, "type"), capabilities.reasoning:
+    match text_in(thinking, "type"), capabilities.reasoning.request:
         case "disabled", "none":
             del body["thinking"]
             return
         case (("enabled" | "adaptive" | "between_tools"), "none"):
             del body["thinking"]
-        case "disabled", _ if capabilities.thinks_unasked == "always":
+        case "disabled", _ if capabilities.reasoning.by_default == "always":
             del body["thinking"]
-        case "between_tools", _ if capabilities.thinks_unasked != "always":
+        case "between_tools", _ if capabilities.reasoning.by_default != "always":
             body["thinking"] = {"type": "disabled"}
-        case "enabled", "adaptive" if capabilities.adaptive_only:
+        case "enabled", "adaptive" if capabilities.reasoning.adaptive_only:
             body["thinking"] = {"type": "adaptive", "display": text_in(thinking, "display") or "summarized"}
             budget = thinking.get("budget_tokens")
             if not effort and isinstance(budget, int):
@@ -105,7 +105,7 @@ def _calm(adapted: AdaptedBody) -> None:
     supported when thinking is disabled on this model" (claude-code#83364, of Opus 5).
     """
     is_told_not_to = text_in(adapted.body.get("thinking"), "type") in ("disabled", "between_tools")
-    if adapted.capabilities.thinks_unasked == "no" or not is_told_not_to:
+    if adapted.capabilities.reasoning.by_default == "no" or not is_told_not_to:
         return
     if text_in(adapted.body.get("output_config"), "effort") in ("xhigh", "max"):
         _put_effort(adapted, "high")
@@ -116,8 +116,9 @@ def _fit_choice(adapted: AdaptedBody) -> None:
     """Force no tool where the model takes none, and have it not think where it would unasked and then take none."""
     body, capabilities = adapted.body, adapted.capabilities
     choice: Any = body["tool_choice"]
-    if capabilities.tool_choices.issuperset(_FORCED):
-        if capabilities.thinks_unasked == "yes" and not capabilities.forced_with_reasoning and "thinking" not in body:
+    if capabilities.tools.choices.issuperset(_FORCED):
+        reasons = capabilities.reasoning.by_default == "yes" and "thinking" not in body
+        if reasons and not capabilities.reasoning.with_forced_tool:
             body["thinking"] = {"type": "disabled"}
             _calm(adapted)
             adapted.adjust("reasoning_effort")
@@ -195,7 +196,9 @@ def _is_refused_as_prefill(blocks: list[Any], adapted: AdaptedBody) -> bool:
     """True of thoughts alone, which a Claude that goes on from no message takes for one, whatever stands behind them
     (hermes-agent#105780).
     """
-    return adapted.capabilities.prefill == "refused" and all(text_in(block, "type") in REASONING for block in blocks)
+    return adapted.capabilities.turns.prefill == "refused" and all(
+        text_in(block, "type") in REASONING for block in blocks
+    )
 
 
 def _without_images(blocks: list[Any], path: str, adapted: AdaptedBody) -> list[Any]:
@@ -213,7 +216,7 @@ def _is_no_reasoning_or_welcome(block: Any, role: str, adapted: AdaptedBody) -> 
     if kind not in REASONING:
         return True
     is_whole = kind != "thinking" or bool(block.get("signature"))
-    return role == "assistant" and adapted.capabilities.reasoning != "none" and is_whole
+    return role == "assistant" and adapted.capabilities.reasoning.request != "none" and is_whole
 
 
 def without_blanks(blocks: list[Any], adapted: AdaptedBody) -> list[Any]:

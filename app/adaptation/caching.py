@@ -20,16 +20,16 @@ def adapt_caching(adapted: AdaptedRequest) -> None:
 
     Of too many, the last stay: each covers all that stands before it.
     """
-    if not adapted.capabilities.caching:
+    if not adapted.capabilities.caching.accepted:
         _map_points(adapted, lambda _: None)
         return
-    if not adapted.capabilities.tool_caching and "toolConfig" in adapted.body:
+    if not adapted.capabilities.caching.tools and "toolConfig" in adapted.body:
         config = adapted.body["toolConfig"]
         tools = [tool for tool in config["tools"] if "cachePoint" not in tool]
         if len(tools) < len(config["tools"]):
             adapted.body["toolConfig"] = {**config, "tools": tools}
             adapted.adjust("cache_points")
-    _map_points(adapted, _Shortening(adapted.capabilities.cache_ttl))
+    _map_points(adapted, _Shortening(adapted.capabilities.caching.ttl))
     surplus = _count(adapted) - _MAX_POINTS
 
     def without_surplus(point: Any) -> Any:

@@ -44,20 +44,20 @@ def adapt_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> Adapted
     Raises:
         InvalidRequest: the model embeds nothing, or not with so many dimensions.
     """
-    if not capabilities.embedding:
+    if not capabilities.embeddings.member:
         raise InvalidRequest(
             "this model makes no embeddings: name one that does, or have EMBEDDING_MODEL_ID set", param="model"
         )
-    if call.dimensions is not None and call.dimensions not in capabilities.embedding_sizes:
-        sizes = ", ".join(map(str, sorted(capabilities.embedding_sizes)))
+    if call.dimensions is not None and call.dimensions not in capabilities.embeddings.sizes:
+        sizes = ", ".join(map(str, sorted(capabilities.embeddings.sizes)))
         raise InvalidRequest(f"this model's vectors have {sizes} dimensions", param="dimensions")
     # a model with one size knows no field for it
-    size = call.dimensions if len(capabilities.embedding_sizes) > 1 else None
+    size = call.dimensions if len(capabilities.embeddings.sizes) > 1 else None
     batches = [
-        call.texts[start : start + capabilities.embedding_batch]
-        for start in range(0, len(call.texts), capabilities.embedding_batch)
+        call.texts[start : start + capabilities.embeddings.batch]
+        for start in range(0, len(call.texts), capabilities.embeddings.batch)
     ]
-    match capabilities.embedding:
+    match capabilities.embeddings.member:
         case "texts":
             return AdaptedEmbeddings([_cohere(batch, size, call.purpose or "search_document") for batch in batches])
         case "singleEmbeddingParams":

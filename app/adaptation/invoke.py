@@ -78,7 +78,7 @@ def adapt_invoke(
         adapted.ignored.append("anthropic_beta")
     _adapt_edits(adapted)
     fit_to_claude(adapted)
-    if capabilities.budget_and_effort and text_in(body.get("output_config"), "effort"):
+    if capabilities.reasoning.budget_and_effort and text_in(body.get("output_config"), "effort"):
         _add_beta(adapted, EFFORT)
     _adapt_messages(adapted, document.get("cache_control"))
     _adapt_tools(adapted)
@@ -88,7 +88,7 @@ def adapt_invoke(
     if "system" in body and (body["system"] == [] or is_blank(body["system"])):
         del body["system"]
         adapted.adjust("blank_text")
-    is_newest = version == _NEWEST_VERSION and capabilities.newest_version
+    is_newest = version == _NEWEST_VERSION and capabilities.native.newest_anthropic_version
     body["anthropic_version"] = _NEWEST_VERSION if is_newest else _VERSION
     if adapted.betas:
         body["anthropic_beta"] = adapted.betas
@@ -119,7 +119,7 @@ def _adapt_messages(adapted: AdaptedInvokeBody, cache_control: Any) -> None:
     fitted = [_message(message, index, adapted, takes_output) for index, message in enumerate(messages)]
     if _NOTHING in fitted:  # neighbours of one role are one turn to Claude
         fitted = [message for message in fitted if message is not _NOTHING]
-    if not adapted.capabilities.system_turns:
+    if not adapted.capabilities.turns.system:
         fitted = _without_system_turns(fitted, adapted)
     if cache_control is not None:
         _cache_last_block(fitted, cache_control, adapted)
@@ -205,7 +205,7 @@ def _cacheable(block: Any, path: str, adapted: AdaptedInvokeBody) -> Any:
 
 
 def _control(control: dict[str, Any], path: str, adapted: AdaptedInvokeBody) -> dict[str, Any]:
-    known = {"type", "ttl"} if adapted.capabilities.cache_ttl else {"type"}
+    known = {"type", "ttl"} if adapted.capabilities.caching.ttl else {"type"}
     given = {name: value for name, value in control.items() if value is not None}
     if "ttl" in given and "ttl" not in known:
         adapted.adjust("cache_ttl")
@@ -285,10 +285,10 @@ def _tool(tool: Any, path: str, adapted: AdaptedInvokeBody) -> Any:
         tool = {**custom, **{name: value for name, value in tool.items() if name != "custom"}}
     tool = _cacheable(tool, path, adapted).copy()
     tool.pop("eager_input_streaming", None)
-    if not adapted.capabilities.strict_tools and tool.pop("strict", False):
+    if not adapted.capabilities.schemas.strict_tools and tool.pop("strict", False):
         adapted.adjust("strict")
     schema = tool.get("input_schema")
-    if isinstance(schema, dict) and not adapted.capabilities.top_level_unions:
+    if isinstance(schema, dict) and not adapted.capabilities.schemas.top_level_unions:
         tool["input_schema"] = without_unions(schema)
         if tool["input_schema"] is not schema:
             adapted.adjust("tool_schema")

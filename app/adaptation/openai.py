@@ -20,7 +20,7 @@ def adapt_responses(call: NativeCall, surface: Surface, capabilities: Capabiliti
     tools = adapted.body.get("tools")
     if surface == "openai" and isinstance(tools, list):
         _leave_out_hosted(adapted, tools, call.tool_paths)
-    if call.keep_reasoning and capabilities.encrypted_reasoning:
+    if call.keep_reasoning and capabilities.reasoning.encrypted:
         wanted = adapted.body.get("include")
         given: list[Any] = wanted if isinstance(wanted, list) else []
         adapted.body["include"] = given if _SEALED in given else [*given, _SEALED]

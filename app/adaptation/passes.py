@@ -60,7 +60,7 @@ PASSES = (
     Pass(
         adapt_reasoning,
         Contents.EFFORT | Contents.MODEL_FIELDS,
-        is_always_for=lambda model: model.thinks_unasked != "no",
+        is_always_for=lambda model: model.reasoning.by_default != "no",
     ),
     Pass(adapt_sampling, Contents.SAMPLING | Contents.TOP_K | Contents.EFFORT),
 )

@@ -31,29 +31,31 @@ def adapt_reasoning(adapted: AdaptedRequest) -> None:
     _ask_to_think(adapted)
     fields: Any = adapted.body.get("additionalModelRequestFields", {})
     asked = fields.get("thinking")
-    thinks = adapted.capabilities.thinks_unasked != "no" if asked is None else asked["type"] != "disabled"
-    if thinks and adapted.capabilities.thinking_tokens:
-        adapted.ask_for(adapted.capabilities.thinking_tokens)
+    thinks = adapted.capabilities.reasoning.by_default != "no" if asked is None else asked["type"] != "disabled"
+    if thinks and adapted.capabilities.reasoning.tokens_pointer:
+        adapted.ask_for(adapted.capabilities.reasoning.tokens_pointer)
 
 
 def _ask_to_think(adapted: AdaptedRequest) -> None:
     effort = adapted.intent.effort
     if effort is None:
-        thinks_unasked = adapted.capabilities.reasoning == "adaptive" and adapted.capabilities.thinks_unasked == "yes"
-        if thinks_unasked and not adapted.capabilities.forced_with_reasoning and _is_tool_forced(adapted):
+        thinks_unasked = (
+            adapted.capabilities.reasoning.request == "adaptive" and adapted.capabilities.reasoning.by_default == "yes"
+        )
+        if thinks_unasked and not adapted.capabilities.reasoning.with_forced_tool and _is_tool_forced(adapted):
             adapted.add_field("thinking", {"type": "disabled"})
             adapted.adjust("reasoning_effort")
         return
     if effort == "none":
         _think_not(adapted)
         return
-    match adapted.capabilities.reasoning:
+    match adapted.capabilities.reasoning.request:
         case "none":
             adapted.ignore("reasoning_effort")
         case "budget":
             _think_by_budget(adapted, adapted.intent.thinking_budget or _BUDGETS[effort])
         case "adaptive":
-            shown = {"display": "summarized"} if adapted.capabilities.thinking_display else {}
+            shown = {"display": "summarized"} if adapted.capabilities.reasoning.display_field else {}
             adapted.add_field("thinking", {"type": "adaptive", **shown})
             adapted.add_field("output_config", {"effort": effort_known(effort, adapted.capabilities)})
             _make_room(adapted)
@@ -71,8 +73,8 @@ def _ask_to_think(adapted: AdaptedRequest) -> None:
 
 
 def _think_not(adapted: AdaptedRequest) -> None:
-    match adapted.capabilities.thinks_unasked:
-        case "yes" if adapted.capabilities.reasoning == "nested":
+    match adapted.capabilities.reasoning.by_default:
+        case "yes" if adapted.capabilities.reasoning.request == "nested":
             adapted.add_field("reasoning", {"effort": "none"})
         case "yes":
             adapted.add_field("thinking", {"type": "disabled"})
@@ -104,11 +106,11 @@ def budget_for(effort: str, limit: int | None) -> int:
 
 def effort_known(effort: str, capabilities: Capabilities) -> str:
     """The effort of Anthropic's that a model knows, no higher than the one that is wanted; nothing if it knows none."""
-    if capabilities.budget_and_effort:
+    if capabilities.reasoning.budget_and_effort:
         return _THREE_STEPS.get(effort, effort)
-    if capabilities.reasoning != "adaptive":
+    if capabilities.reasoning.request != "adaptive":
         return ""
-    return (_FIVE_STEPS if capabilities.extra_high_effort else _FOUR_STEPS).get(effort, effort)
+    return (_FIVE_STEPS if capabilities.reasoning.extra_high_effort else _FOUR_STEPS).get(effort, effort)
 
 
 def _is_amid_loop_without_reasoning(adapted: AdaptedRequest) -> bool:
@@ -127,7 +129,7 @@ def _is_amid_loop_without_reasoning(adapted: AdaptedRequest) -> bool:
 def _make_room(adapted: AdaptedRequest) -> None:
     """Thinking goes with no temperature, with no topP below 0.95 (forgecode#3472), and with no forced tool."""
     _leave_out(adapted, temperature="temperature", topP="top_p")
-    if "toolConfig" in adapted.body and not adapted.capabilities.forced_with_reasoning:
+    if "toolConfig" in adapted.body and not adapted.capabilities.reasoning.with_forced_tool:
         unforce(adapted)
 
 

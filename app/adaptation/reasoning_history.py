@@ -13,7 +13,7 @@ def adapt_reasoning_history(adapted: AdaptedRequest) -> None:
     messages: list[Message] = []
     for message in adapted.body["messages"]:
         kept = [block for block in message["content"] if _is_welcome(block, message["role"], adapted)]
-        if adapted.capabilities.prefill == "refused" and all("reasoningContent" in block for block in kept):
+        if adapted.capabilities.turns.prefill == "refused" and all("reasoningContent" in block for block in kept):
             kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
         if len(kept) < len(message["content"]):
             adapted.adjust("reasoning")
@@ -27,4 +27,4 @@ def _is_welcome(block: ContentBlock, role: Role, adapted: AdaptedRequest) -> boo
         return True
     is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
     # "User messages cannot contain reasoning content"
-    return role == "assistant" and adapted.capabilities.reasoning_history == "signed" and is_whole
+    return role == "assistant" and adapted.capabilities.reasoning.history == "signed" and is_whole

@@ -25,13 +25,13 @@ def adapt_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]
     Raises:
         InvalidRequest: the model sorts nothing.
     """
-    if not capabilities.rerank:
+    if not capabilities.rerank.accepted:
         raise InvalidRequest("this model does not rerank: name one that does", param="model")
     body: dict[str, Any] = {"query": call.query, "documents": call.documents}
     # an answer with none left out is asked for by number: not every model gives all unasked
     body["top_n"] = len(call.documents) if call.top is None else min(call.top, len(call.documents))
-    if capabilities.rerank_version:
-        body["api_version"] = capabilities.rerank_version
+    if capabilities.rerank.api_version:
+        body["api_version"] = capabilities.rerank.api_version
     return body
 
 

@@ -33,12 +33,12 @@ def adapt_sampling(adapted: AdaptedRequest) -> None:
     if config.get("temperature", 0.0) > 1:
         config["temperature"] = 1.0
         adapted.adjust("temperature")
-    if not adapted.capabilities.sampling:
+    if not adapted.capabilities.sampling.accepted:
         if config.pop("temperature", None) is not None:
             adapted.adjust("temperature")
         if config.pop("topP", None) is not None:
             adapted.adjust("top_p")
-    if not adapted.capabilities.temperature_with_top_p and "temperature" in config and "topP" in config:
+    if not adapted.capabilities.sampling.temperature_with_top_p and "temperature" in config and "topP" in config:
         del config["topP"]
         adapted.adjust("top_p")
     stops = config.get("stopSequences")
@@ -46,8 +46,8 @@ def adapt_sampling(adapted: AdaptedRequest) -> None:
         kept = [stop for stop in stops if stop.strip()]
         if len(kept) < len(stops):
             adapted.adjust("stop")
-        if len(kept) > adapted.capabilities.max_stop_sequences:
-            limit = adapted.capabilities.max_stop_sequences
+        if len(kept) > adapted.capabilities.sampling.max_stop_sequences:
+            limit = adapted.capabilities.sampling.max_stop_sequences
             words = f"at most {limit}" if limit else "no"
             raise InvalidRequest(f"this model takes {words} stop sequences", param=adapted.path("stop"))
         if kept:
@@ -67,8 +67,8 @@ def _choose_from(adapted: AdaptedRequest, top_k: int) -> None:
     """
     fields: Any = adapted.body.get("additionalModelRequestFields", {})
     thinking = fields.get("thinking", {}).get("type", "disabled")
-    match adapted.capabilities.top_k:
-        case "field" if adapted.capabilities.sampling and thinking == "disabled":
+    match adapted.capabilities.sampling.top_k:
+        case "field" if adapted.capabilities.sampling.accepted and thinking == "disabled":
             adapted.add_field("top_k", top_k)
         case "field":
             adapted.adjust("top_k")

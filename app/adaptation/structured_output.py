@@ -30,8 +30,8 @@ def adapt_output(adapted: AdaptedRequest) -> None:
     except json.JsonError:
         where = adapted.path("response_format.json_schema.schema")
         raise InvalidRequest("the schema is nested too deeply", param=where) from None
-    grammar = grammar_of(schema) if adapted.capabilities.structured == "native" else None
-    match adapted.capabilities.structured:
+    grammar = grammar_of(schema) if adapted.capabilities.schemas.structured_output == "native" else None
+    match adapted.capabilities.schemas.structured_output:
         case "native" if grammar is not None and _fits(adapted, grammar):
             if grammar != schema:
                 _put_grammar(adapted, definition, grammar)
@@ -43,7 +43,9 @@ def adapt_output(adapted: AdaptedRequest) -> None:
 
 def _fits(adapted: AdaptedRequest, grammar: Any) -> bool:
     """True if the grammar goes with those of the tools, where the model takes only so much of all."""
-    return not adapted.capabilities.bounded_grammar or fit_together([grammar, *adapted.grammars], len(adapted.grammars))
+    return not adapted.capabilities.schemas.bounded_grammar or fit_together(
+        [grammar, *adapted.grammars], len(adapted.grammars)
+    )
 
 
 def _put_grammar(adapted: AdaptedRequest, definition: JsonSchemaDefinition, grammar: Any) -> None:
@@ -56,10 +58,10 @@ def _put_grammar(adapted: AdaptedRequest, definition: JsonSchemaDefinition, gram
 
 
 def _may_force_tool(adapted: AdaptedRequest, schema: Any) -> bool:
-    is_thinking = adapted.intent.effort not in (None, "none") and adapted.capabilities.reasoning != "none"
-    can_be_forced = adapted.capabilities.tools and bool(adapted.capabilities.tool_choices)
+    is_thinking = adapted.intent.effort not in (None, "none") and adapted.capabilities.reasoning.request != "none"
+    can_be_forced = adapted.capabilities.tools.accepted and bool(adapted.capabilities.tools.choices)
     is_object = isinstance(schema, dict) and schema.get("type") == "object"
-    is_object = is_object and (adapted.capabilities.top_level_unions or without_unions(schema) is schema)
+    is_object = is_object and (adapted.capabilities.schemas.top_level_unions or without_unions(schema) is schema)
     return can_be_forced and is_object and not is_thinking and "toolConfig" not in adapted.body
 
 
@@ -72,12 +74,12 @@ def _force_answer_tool(adapted: AdaptedRequest, definition: JsonSchemaDefinition
                     "name": ANSWER_TOOL,
                     "description": description,
                     "inputSchema": {
-                        "json": adapted.inliner.bare(schema) if adapted.capabilities.bare_schemas else schema
+                        "json": adapted.inliner.bare(schema) if adapted.capabilities.schemas.bare else schema
                     },
                 }
             }
         ],
-        "toolChoice": {"tool": {"name": ANSWER_TOOL}} if "tool" in adapted.capabilities.tool_choices else {"any": {}},
+        "toolChoice": {"tool": {"name": ANSWER_TOOL}} if "tool" in adapted.capabilities.tools.choices else {"any": {}},
     }
     adapted.mapping.answer_tool = ANSWER_TOOL
     adapted.adjust("response_format")

@@ -34,7 +34,7 @@ def adapt_tools(adapted: AdaptedRequest) -> None:
     if adapted.intent.forbid_tools:
         _forbid(adapted, is_needed=bool(names) or _has_results(adapted))
     if "toolConfig" in adapted.body:
-        if not adapted.capabilities.tools:
+        if not adapted.capabilities.tools.accepted:
             raise InvalidRequest("this model takes no tools", param="tools")
         _choose(adapted)
         _complete_schemas(adapted)
@@ -95,9 +95,9 @@ def _only(tools: list[Tool], name: str) -> list[Tool]:
 
 
 def _choose(adapted: AdaptedRequest) -> None:
-    unforce(adapted, adapted.capabilities.tool_choices)
+    unforce(adapted, adapted.capabilities.tools.choices)
     if adapted.intent.single_tool_call:
-        if adapted.capabilities.single_tool_field:
+        if adapted.capabilities.tools.single_call_field:
             # with `type` it would collide with toolConfig.toolChoice: docs/reference/contracts/mapping.md#parameters
             adapted.add_field("tool_choice", {"disable_parallel_tool_use": True})
         else:
@@ -114,7 +114,7 @@ def _complete_schemas(adapted: AdaptedRequest) -> None:
     tools = [_with_object_schema(tool, adapted) for tool in config["tools"]]
     grammars = [_grammar(tool, given, adapted) for tool, given in zip(tools, config["tools"], strict=True)]
     adapted.grammars = [grammar for grammar in grammars if grammar is not None]
-    if adapted.capabilities.bounded_grammar and not fit_together(adapted.grammars, len(adapted.grammars)):
+    if adapted.capabilities.schemas.bounded_grammar and not fit_together(adapted.grammars, len(adapted.grammars)):
         adapted.grammars, grammars = [], [None for _ in tools]
     fitted = [_as_strict_as_can_be(tool, grammar, adapted) for tool, grammar in zip(tools, grammars, strict=True)]
     if fitted != config["tools"]:
@@ -130,8 +130,8 @@ def _with_object_schema(tool: Tool, adapted: AdaptedRequest) -> Tool:
     if any(name in whole and whole[name] is None for name in _NEVER_NULL):
         # "$.properties: null found, object expected" (maximhq/bifrost#1720)
         whole = {name: value for name, value in whole.items() if value is not None or name not in _NEVER_NULL}
-    fitted = whole if adapted.capabilities.top_level_unions else without_unions(whole)
-    fitted = adapted.inliner.bare(fitted) if adapted.capabilities.bare_schemas else fitted
+    fitted = whole if adapted.capabilities.schemas.top_level_unions else without_unions(whole)
+    fitted = adapted.inliner.bare(fitted) if adapted.capabilities.schemas.bare else fitted
     return tool if fitted == schema else _with_schema(tool, fitted, adapted)
 
 
@@ -147,7 +147,7 @@ def _is_strict(tool: Tool) -> bool:
 
 def _grammar(tool: Tool, given: Tool, adapted: AdaptedRequest) -> dict[str, Any] | None:
     """The grammar of a strict tool, if it has one; what was made looser on the way is enforced by nobody."""
-    if not adapted.capabilities.strict_tools or not _is_strict(tool):
+    if not adapted.capabilities.schemas.strict_tools or not _is_strict(tool):
         return None
     schema, before = (cast(Any, each)["toolSpec"]["inputSchema"]["json"] for each in (tool, given))
     return grammar_of(schema) if has_unions(schema) == has_unions(before) else None
@@ -194,7 +194,7 @@ def _legal_name(name: str) -> str:
 
 
 def _adjust_ids(adapted: AdaptedRequest) -> None:
-    ids = CallIds(CLAUDES if adapted.capabilities.plain_ids else CONVERSES)
+    ids = CallIds(CLAUDES if adapted.capabilities.tools.plain_ids else CONVERSES)
 
     def adjusted(kind: str, block: Any) -> Any:
         given = block["toolUseId"]

@@ -34,7 +34,7 @@ def _with_accepted_roles(turns: list[Message], adapted: AdaptedRequest) -> list[
         if role == "system":
             before = turns[index - 1]["role"] if index else None
             after = turns[index + 1]["role"] if index + 1 < len(turns) else None
-            if not (adapted.capabilities.system_turns and before == "user" and after in (None, "assistant")):
+            if not (adapted.capabilities.turns.system and before == "user" and after in (None, "assistant")):
                 role = "user"
                 adapted.adjust("system_turn")
         accepted.append({"role": role, "content": turn["content"]})

@@ -25,13 +25,13 @@ def adapt_ends(adapted: AdaptedRequest) -> None:
 
 
 def _continued(last: Message, adapted: AdaptedRequest) -> Message:
-    if adapted.capabilities.prefill == "refused":
+    if adapted.capabilities.turns.prefill == "refused":
         reason = "this model does not continue a message: end with the user's"
         raise InvalidRequest(reason, param=adapted.path("messages"))
     content = last["content"]
     index = max(index for index, block in enumerate(content) if "cachePoint" not in block)
     text = content[index].get("text")
-    if adapted.capabilities.prefill != "trimmed" or text is None or text == text.rstrip():
+    if adapted.capabilities.turns.prefill != "trimmed" or text is None or text == text.rstrip():
         return last
     adapted.adjust("prefill")
     return {"role": last["role"], "content": [*content[:index], {"text": text.rstrip()}, *content[index + 1 :]]}

@@ -23,17 +23,20 @@ def split_turns(adapted: AdaptedRequest) -> None:
     Tool results are the first blocks of their turn.
     """
     parted: list[Message] = []
-    numbers = count(1)
+    numbers, accepted = count(1), adapted.capabilities.turns
     for turn in adapted.body["messages"]:
         kinds = {kind for block in turn["content"] for kind in block}
         content = turn["content"]
         if "toolResult" in kinds:
             content = _with_media_beside(content, adapted, numbers)
             first, second = _split(
-                content, "toolResult", adapted.capabilities.tools_apart, adapted.capabilities.apart_from_results
+                content,
+                "toolResult",
+                adapted.capabilities.turns.tools_apart,
+                adapted.capabilities.turns.apart_from_results,
             )
         elif "toolUse" in kinds:
-            second, first = _split(content, "toolUse", adapted.capabilities.tools_apart)
+            second, first = _split(content, "toolUse", accepted.tools_apart)
         else:
             first, second = content, []
         parted.append({"role": turn["role"], "content": first or second})
@@ -66,7 +69,7 @@ def _with_media_beside(
     content: list[ContentBlock], adapted: AdaptedRequest, numbers: "count[int]"
 ) -> list[ContentBlock]:
     """The blocks, in which media that no result may hold stand behind the results, each under the name it has there."""
-    inside = adapted.capabilities.media_in_results
+    inside = adapted.capabilities.turns.media_in_results
     beside: list[ContentBlock] = []
     kept: list[ContentBlock] = []
     for block in content:

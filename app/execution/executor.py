@@ -320,7 +320,7 @@ class Pipeline(Struct, frozen=True):
             with_schema: the answer has to be of a JSON schema, which the model itself may not know how to keep to.
         """
         surface = target.native_surface(body_format)
-        takes_all = not with_schema or target.capabilities.structured == "native"
+        takes_all = not with_schema or target.capabilities.schemas.structured_output == "native"
         return takes_all and surface in self.native_surfaces and (self.guardrail is None or surface == "invoke")
 
     def invoke(
@@ -353,7 +353,7 @@ class Pipeline(Struct, frozen=True):
 
     def count_natively(self, call: NativeCall, target: Target) -> Operation[int]:
         """The way to have the tokens of a body of the target's own format counted; it need not leave room to answer."""
-        adapted = adapt_invoke(call, replace(target.capabilities, max_output=sys.maxsize), self.betas)
+        adapted = adapt_invoke(call, target.capabilities.with_values({"max_output": sys.maxsize}), self.betas)
         operation = operations.count_tokens(
             target.known, {"invokeModel": {"body": b64encode(json.dumps(adapted.body)).decode()}}
         )

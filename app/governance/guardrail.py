@@ -155,7 +155,7 @@ def _makes_text(path: str, document: dict[str, Any]) -> bool | None:
     Only of text does AWS say that InvokeModel has a guardrail look at it (user guide, guardrails with InvokeModel).
     """
     capabilities = capabilities_of(parse_model_id(unquote(path.removeprefix("/model/").rpartition("/")[0])))
-    if capabilities.embedding or capabilities.rerank:
+    if capabilities.embeddings.member or capabilities.rerank.accepted:
         return False
     is_known = capabilities != Capabilities()
     is_conversation = any(isinstance(each, dict) and "role" in each for each in listed(document.get("messages")))

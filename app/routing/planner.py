@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.bedrock.transport import NO_WAITS, Waits
 from app.errors import InvalidRequest, ModelDiffers
 from app.models.capabilities import Capabilities, capabilities_of
+from app.models.capability_values import CapabilityValues, merged, names_in
 from app.models.ids import ModelId, parse_model_id
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Target(Struct, frozen=True):
 
         Only InvokeModel knows ARNs that hide their model (AWS user guide, Responses API, 2026-11).
         """
-        surface = getattr(self.capabilities.native, body_format, "")
+        surface = self.capabilities.native.surface(body_format)
         return surface if surface == "invoke" or not self.model.is_opaque else ""
 
     @property
@@ -108,7 +109,7 @@ class Planner(Struct, frozen=True):
     limits: Mapping[str, Limits] = field(default_factory=dict)
     behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
-    overrides: dict[tuple[str, UpstreamLocation], tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    overrides: dict[tuple[str, UpstreamLocation], tuple[float, CapabilityValues]] = field(default_factory=dict)
 
     def plan(self, name: str) -> list[Target]:
         """The targets for a name, in the order in which they are to be tried.
@@ -163,15 +164,16 @@ class Planner(Struct, frozen=True):
 
     def record_override(self, target: Target, error: ModelDiffers) -> Target | None:
         """The target with the capabilities that its model's refusal tells of; nothing where that was known already."""
-        capabilities = replace(target.capabilities, **error.values)
+        values = cast(CapabilityValues, error.values)
+        capabilities = target.capabilities.with_values(values)
         if capabilities == target.capabilities:
             return None
         key, now = self._key(target.model, target.known, target.location), time.monotonic()
         if error.is_lasting and (key in self.overrides or len(self.overrides) < _MAX_OVERRIDES):
             until, known = self.overrides.get(key, (0.0, {}))
             until, known = (until, known) if now < until else (now + _OVERRIDE_SECONDS, {})
-            self.overrides[key] = until, {**known, **error.values}
-            told = {"model": target.known.base, "capabilities": sorted(error.values)}
+            self.overrides[key] = until, merged(known, values)
+            told = {"model": target.known.base, "capabilities": names_in(values)}
             _log.info("a model differs from what was thought", extra={"fields": told})
         return replace(target, capabilities=capabilities)
 
@@ -191,7 +193,7 @@ class Planner(Struct, frozen=True):
         capabilities = capabilities_of(known)
         if self.overrides:
             until, values = self.overrides.get(self._key(model, known, choice.location), (0.0, {}))
-            capabilities = replace(capabilities, **values) if time.monotonic() < until else capabilities
+            capabilities = capabilities.with_values(values) if time.monotonic() < until else capabilities
         return Target(model, known, capabilities, choice.location, limits=limits)
 
     @staticmethod

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from app.adaptation import AdaptedRequest, adapt
 from app.adaptation.response_mapping import EventMapping, ResponseMapping
@@ -207,18 +206,18 @@ class TestTools:
     def test_of_a_named_tool_alone_the_choice_is_left(self, cache: list[Any]) -> None:
         config = {"tools": [spec("a"), spec("b"), *cache], "toolChoice": {"tool": {"name": "b"}}}
         only = [spec("b"), *cache]
-        any_only = replace(CLAUDE_45, tool_choices=frozenset({"any"}))
+        any_only = CLAUDE_45.with_values({"tools": {"choices": frozenset({"any"})}})
         adapted = adapt_call(any_only, toolConfig=config)
         assert adapted.body["toolConfig"] == {"tools": only, "toolChoice": {"any": {}}}
         assert adapted.adjusted == []
-        adapted = adapt_call(replace(CLAUDE_45, tool_choices=frozenset()), toolConfig=config)
+        adapted = adapt_call(CLAUDE_45.with_values({"tools": {"choices": frozenset()}}), toolConfig=config)
         assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": only}, ["tool_choice"])
         adapted = adapt_call(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
         assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": only}, ["tool_choice"])
 
     def test_a_name_that_no_tool_has_forces_none(self) -> None:
         config = {"tools": [spec("a")], "toolChoice": {"tool": {"name": "b"}}}
-        adapted = adapt_call(replace(CLAUDE_45, tool_choices=frozenset({"any"})), toolConfig=config)
+        adapted = adapt_call(CLAUDE_45.with_values({"tools": {"choices": frozenset({"any"})}}), toolConfig=config)
         assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": [spec("a")]}, ["tool_choice"])
 
     def test_one_call_at_a_time(self) -> None:
@@ -302,7 +301,10 @@ class TestTools:
         }
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": schema}}}
         assert adapt_call(PLAIN, toolConfig={"tools": [tool]}).body["toolConfig"]["tools"] == [tool]
-        adapted = adapt_call(Capabilities(top_level_unions=False), toolConfig={"tools": [tool, spec("u")]})
+        adapted = adapt_call(
+            Capabilities().with_values({"schemas": {"top_level_unions": False}}),
+            toolConfig={"tools": [tool, spec("u")]},
+        )
         assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
             "type": "object",
             "properties": {"a": {"type": "integer"}, "b": {"enum": [1]}},
@@ -477,7 +479,9 @@ class TestTools:
 
     def test_alternatives_that_name_nothing_leave_nothing(self) -> None:
         tool = {"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object", "anyOf": []}}}}
-        adapted = adapt_call(Capabilities(top_level_unions=False), toolConfig={"tools": [tool]})
+        adapted = adapt_call(
+            Capabilities().with_values({"schemas": {"top_level_unions": False}}), toolConfig={"tools": [tool]}
+        )
         assert adapted.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {"type": "object"}
 
     def test_a_schema_says_that_it_is_an_object(self) -> None:
@@ -591,7 +595,7 @@ class TestReasoning:
         assert adapt_call(capabilities, intent=Intent(effort=effort)).body["additionalModelRequestFields"] == fields
 
     def test_who_thinks_unasked_does_not_where_a_tool_is_forced_and_cannot_be_meanwhile(self) -> None:
-        either = replace(CLAUDE_5, forced_with_reasoning=False)
+        either = CLAUDE_5.with_values({"reasoning": {"with_forced_tool": False}})
         for choice in ({"any": {}}, {"tool": {"name": "t"}}):
             config = {"tools": [spec("t")], "toolChoice": choice}
             adapted = adapt_call(either, toolConfig=config)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from app.adaptation.invoke import AdaptedInvokeBody, adapt_invoke
 from app.converse.call import NativeCall
@@ -121,7 +120,7 @@ def test_a_choice_of_tools() -> None:
 
 
 def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
-    told = replace(claude("opus-5"), forced_with_reasoning=False)
+    told = claude("opus-5").with_values({"reasoning": {"with_forced_tool": False}})
     for effort, sent in (("low", "low"), ("max", "high")):
         body = {"max_tokens": 9, "messages": [HELLO], "tools": [TOOL], "tool_choice": NAMED}
         config = {"output_config": {"effort": effort}}
@@ -167,7 +166,7 @@ def test_an_effort_beside_a_budget_needs_its_beta() -> None:
     ("wished", "budget", "sent"), [(100_000, 80_000, 51_200), (100_000, 2048, 2048), (100_000, 200_000, 200_000)]
 )
 def test_a_shorter_answer_leaves_room_for_the_reasoning_that_had_some(wished: int, budget: int, sent: int) -> None:
-    told = replace(claude("sonnet-4-20250514-v1:0"), max_output=64_000)
+    told = claude("sonnet-4-20250514-v1:0").with_values({"max_output": 64_000})
     thinking = {"type": "enabled", "budget_tokens": budget}
     adapted = adapt_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
     assert (adapted.body["max_tokens"], adapted.body["thinking"]["budget_tokens"]) == (64_000, sent)

@@ -97,6 +97,6 @@ def test_an_answer_without_vectors_is_a_failure(document: Any) -> None:
 def test_every_family_that_embeds_says_with_which_sizes() -> None:
     from app.models.families import FAMILIES
 
-    embedding = [Capabilities(**row.values) for row in FAMILIES if "embedding" in row.values]
+    embedding = [Capabilities().with_values(row.values) for row in FAMILIES if "embeddings" in row.values]
     assert len(embedding) == 5
-    assert all(capabilities.embedding_sizes for capabilities in embedding)
+    assert all(capabilities.embeddings.sizes for capabilities in embedding)

@@ -13,8 +13,16 @@ from app.adaptation.invoke import adapt_invoke
 from app.converse.call import NativeCall
 from app.models.capabilities import Capabilities
 
-NEW = Capabilities(newest_version=True, cache_ttl=True, system_turns=True, strict_tools=True, reasoning="adaptive")
-OLD = Capabilities(reasoning="budget")
+NEW = Capabilities().with_values(
+    {
+        "native": {"newest_anthropic_version": True},
+        "caching": {"ttl": True},
+        "turns": {"system": True},
+        "schemas": {"strict_tools": True},
+        "reasoning": {"request": "adaptive"},
+    }
+)
+OLD = Capabilities().with_values({"reasoning": {"request": "budget"}})
 BODY: dict[str, Any] = {"model": "m", "stream": True, "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
 
 

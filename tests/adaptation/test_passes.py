@@ -14,7 +14,10 @@ from app.models.families import FAMILIES
 from app.models.ids import parse_model_id
 from tests.adaptation.selection import assert_selection_equals_all_passes
 
-CAPABILITIES = [Capabilities(max_output=9), *(Capabilities(family=row.family, **row.values) for row in FAMILIES)]
+CAPABILITIES = [
+    Capabilities().with_values({"max_output": 9}),
+    *(Capabilities(family=row.family).with_values(row.values) for row in FAMILIES),
+]
 POINT: Any = {"cachePoint": {"type": "default"}}
 DOCUMENT: Any = {"document": {"format": "pdf", "name": "a!", "source": {"bytes": "QQ=="}}}
 PIECES = st.sampled_from([{"text": "a"}, {"text": " "}, {"json": {}}, DOCUMENT, {"image": {"format": "png"}}])

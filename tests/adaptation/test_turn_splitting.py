@@ -116,5 +116,5 @@ def test_where_nothing_stands_beside_a_result_its_pictures_have_a_turn_of_their_
 @pytest.mark.parametrize("name", ["moonshotai.kimi-k2.5", "nvidia.nemotron-super-3-120b", "cohere.command-r-v1:0"])
 def test_models_of_known_providers_get_no_cache_point(name: str) -> None:
     capabilities = capabilities_of(parse_model_id(name))
-    assert not capabilities.caching
+    assert not capabilities.caching.accepted
     assert adapt_call(capabilities, [user("hi", POINT)]).body["messages"] == [user("hi")]

@@ -16,14 +16,14 @@ from app.models.families import FAMILIES
 from tests.adaptation.selection import assert_selection_equals_all_passes
 
 SHAPE = Session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
-CAPABILITIES = [Capabilities(), *(Capabilities(family=row.family, **row.values) for row in FAMILIES)]
+CAPABILITIES = [Capabilities(), *(Capabilities(family=row.family).with_values(row.values) for row in FAMILIES)]
 
 
 def assert_adapted_for_every_family(call_of: Callable[[], ModelCall]) -> None:
     """Adaptation a call twice gives the same valid body, and leaves the call as it was, for each family that takes it."""
     uses_tools = _uses_tools(call_of())
     for capabilities in CAPABILITIES:
-        if capabilities.tools or not uses_tools:
+        if capabilities.tools.accepted or not uses_tools:
             _assert_adapted(call_of(), call_of(), capabilities)
 
 
@@ -33,7 +33,7 @@ def _uses_tools(call: ModelCall) -> bool:
 
 
 def _assert_adapted(call: ModelCall, again: ModelCall, capabilities: Capabilities) -> None:
-    if capabilities.max_stop_sequences == 0 and "stopSequences" in call.converse.get("inferenceConfig", {}):
+    if capabilities.sampling.max_stop_sequences == 0 and "stopSequences" in call.converse.get("inferenceConfig", {}):
         with pytest.raises(InvalidRequest, match="no stop sequences"):
             adapt(call, capabilities)
         return

@@ -421,7 +421,7 @@ async def test_what_bedrock_refused_is_told_where_what_was_learned_leads_nowhere
     made = context()
 
     def operation_for(target: Target) -> Operation[Reply]:
-        if target.capabilities.structured != "native":
+        if target.capabilities.schemas.structured_output != "native":
             raise errors.InvalidRequest("only Anthropic's own models know this tool", param="tools[0]")
         return pipeline.converse(made, CALL, target)
 
@@ -434,4 +434,4 @@ async def test_counting_learns_too() -> None:
     pipeline, made = await pipeline_over(transport), context()
     claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
     assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
-    assert [values for _, values in pipeline.planner.overrides.values()] == [{"sampling": False}]
+    assert [values for _, values in pipeline.planner.overrides.values()] == [{"sampling": {"accepted": False}}]

@@ -1,11 +1,15 @@
-"""Traits: each row of the tables is reached, and says what it is known from."""
+"""Capabilities: every row of the tables applies to a real id and names its evidence; every field is documented."""
 
-import re
+import ast
+import inspect
+from itertools import pairwise
+from typing import get_type_hints
 
 import pytest
-from msgspec.structs import asdict, fields
+from msgspec import Struct
 
 from app.models.capabilities import Capabilities, capabilities_of
+from app.models.capability_values import CapabilityValues, merged, names_in
 from app.models.families import FAMILIES
 from app.models.ids import parse_model_id
 
@@ -72,12 +76,45 @@ def test_every_row_is_reached_and_has_evidence() -> None:
     assert all(len(row.evidence) > 20 for row in FAMILIES)
 
 
-def test_a_row_names_only_what_differs() -> None:
-    defaults = asdict(Capabilities())
+def test_a_row_names_only_values_that_differ_from_the_defaults() -> None:
     for row in FAMILIES:
-        assert all(defaults[name] != value for name, value in row.values.items()), row.family
+        for group, values in row.values.items():
+            assert isinstance(values, dict)
+            for name, value in values.items():
+                assert getattr(getattr(Capabilities(), group), name) != value, (row.family, group, name)
 
 
-def test_every_trait_is_documented() -> None:
-    documented = set(re.findall(r"(\w+)(?=(?:, \w+)*: )", Capabilities.__doc__ or ""))
-    assert {field.name for field in fields(Capabilities)} <= documented
+GROUPS = [
+    Capabilities,
+    *(type(getattr(Capabilities(), name)) for name in get_type_hints(CapabilityValues) if name != "max_output"),
+]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_capability_has_a_docstring(group: type[Struct]) -> None:
+    (node,) = ast.parse(inspect.getsource(group)).body
+    assert isinstance(node, ast.ClassDef)
+    documented = [
+        before.target.id
+        for before, after in pairwise(node.body)
+        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name)
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+    ]
+    assert documented == list(group.__struct_fields__)
+
+
+def test_values_have_the_fields_of_capabilities() -> None:
+    groups = get_type_hints(CapabilityValues)
+    assert {*groups, "family"} == set(Capabilities.__struct_fields__)
+    for name, values in groups.items():
+        if name != "max_output":
+            assert list(get_type_hints(values)) == list(getattr(Capabilities(), name).__struct_fields__)
+
+
+def test_values_of_one_group_are_merged_field_by_field() -> None:
+    values = merged({"tools": {"accepted": False}, "max_output": 5}, {"tools": {"plain_ids": True}}, {"max_output": 6})
+    assert values == {"tools": {"accepted": False, "plain_ids": True}, "max_output": 6}
+    assert names_in(values) == ["max_output", "tools.accepted", "tools.plain_ids"]
+    changed = Capabilities().with_values(values)
+    assert (changed.tools.accepted, changed.tools.plain_ids, changed.max_output) == (False, True, 6)
+    assert changed.tools.choices == Capabilities().tools.choices

@@ -2,7 +2,7 @@ import pytest
 
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.errors import InvalidRequest, ModelDiffers
-from app.models.capabilities import Capabilities, NativeSurfaces, capabilities_of
+from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 from app.routing import planner as plan
 from app.routing.planner import Choice, Planner, Route
@@ -52,7 +52,7 @@ def test_the_model_behind_an_arn_gives_its_capabilities() -> None:
     planner.behind[arn] = parse_model_id("anthropic.claude-3-haiku-20240307-v1:0")
     target = planner.plan(arn)[0]
     assert (target.model.raw, target.known.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
-    assert target.capabilities.native == NativeSurfaces(anthropic="invoke")
+    assert target.capabilities.native.formats("invoke") == ["anthropic"]
 
 
 def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +72,12 @@ def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch
     overridden = planner.record_override(target, ModelDiffers("no", {"max_output": 9}, is_lasting=True))
     assert overridden is not None
     assert (overridden.key, overridden.capabilities.max_output) == (target.key, 9)
-    assert planner.record_override(overridden, ModelDiffers("no", {"strict_tools": True}, is_lasting=True)) is not None
+    assert (
+        planner.record_override(overridden, ModelDiffers("no", {"schemas": {"strict_tools": True}}, is_lasting=True))
+        is not None
+    )
     (again,), (there,) = planner.plan(model), planner.plan("there")
-    assert (again.capabilities.max_output, again.capabilities.strict_tools) == (9, True)
+    assert (again.capabilities.max_output, again.capabilities.schemas.strict_tools) == (9, True)
     assert there.capabilities == target.capabilities
     own = "arn:aws:bedrock:us-east-1:111122223333:custom-model-deployment/abcdefghijkl"
     planner.behind[own] = parse_model_id(model)
@@ -82,18 +85,24 @@ def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch
     now = plan.time.monotonic()
     monkeypatch.setattr(plan.time, "monotonic", lambda: now + 3600)
     assert planner.plan(model) == [target]
-    assert planner.record_override(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
-    assert [values for _, values in planner.overrides.values()] == [{"tools": False}]
+    assert (
+        planner.record_override(target, ModelDiffers("no", {"tools": {"accepted": False}}, is_lasting=True)) is not None
+    )
+    assert [values for _, values in planner.overrides.values()] == [{"tools": {"accepted": False}}]
 
 
 def test_what_is_known_of_a_model_or_holds_for_one_call_only_is_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     planner = Planner("anthropic.claude-sonnet-5")
     (target,) = planner.plan("")
-    assert planner.record_override(target, ModelDiffers("no", {"sampling": False}, is_lasting=True)) is None
+    assert (
+        planner.record_override(target, ModelDiffers("no", {"sampling": {"accepted": False}}, is_lasting=True)) is None
+    )
     assert planner.record_override(target, ModelDiffers("no")) is None
-    for_once = planner.record_override(target, ModelDiffers("no", {"structured": "native"}))
+    for_once = planner.record_override(target, ModelDiffers("no", {"schemas": {"structured_output": "native"}}))
     assert for_once is not None
-    assert (for_once.capabilities.structured, planner.plan("")) == ("native", [target])
+    assert (for_once.capabilities.schemas.structured_output, planner.plan("")) == ("native", [target])
     monkeypatch.setattr(plan, "_MAX_OVERRIDES", 0)
-    assert planner.record_override(target, ModelDiffers("no", {"tools": False}, is_lasting=True)) is not None
+    assert (
+        planner.record_override(target, ModelDiffers("no", {"tools": {"accepted": False}}, is_lasting=True)) is not None
+    )
     assert planner.overrides == {}

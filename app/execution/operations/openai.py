@@ -51,13 +51,13 @@ def _prepared(api: Api, call: NativeCall, target: Target) -> tuple[Surface, Adap
     surface, capabilities = getattr(target.capabilities.native, api), target.capabilities
     adapted = _ADAPTERS[api](call, surface, capabilities)
     # a model has no geography on mantle; and neither surface knows it by an ARN
-    on_mantle = target.known.base.removesuffix(capabilities.mantle_drops)
+    on_mantle = target.known.base.removesuffix(capabilities.native.mantle_dropped_suffix)
 
     def request(model: ModelId) -> BedrockRequest:
         if surface == "mantle":
             body = json.dumps({**adapted.body, "model": on_mantle})
             return BedrockRequest(
-                "bedrock-mantle", "POST", capabilities.mantle_path + _PATHS[api], headers=JSON, body=body
+                "bedrock-mantle", "POST", capabilities.native.mantle_path + _PATHS[api], headers=JSON, body=body
             )
         names = {"inference-profile": f"{model.geography}.{model.base}", "foundation-model": model.base}
         body = json.dumps({**adapted.body, "model": names.get(model.arn_kind, model.raw)})

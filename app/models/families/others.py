@@ -1,26 +1,24 @@
-"""Everybody but Claude. None of them signs its thoughts, so none is sent one back."""
+"""Models other than Claude. None of them signs its reasoning, so none gets reasoning back."""
 
-from typing import Any
-
-from app.models.capability_groups import NativeSurfaces
+from app.models.capability_values import CapabilityValues, merged
 from app.models.families.row import row
 
-_UNSIGNED = {"reasoning_history": "none"}
+_UNSIGNED: CapabilityValues = {"reasoning": {"history": "none"}}
 # "doesn't support the image field" (opencode#50272, 2026-09): of all families but Claude, Nova and Llama
-_COMMON: dict[str, Any] = {**_UNSIGNED, "caching": False, "media_in_results": frozenset()}
+_COMMON: CapabilityValues = merged(
+    _UNSIGNED, {"turns": {"media_in_results": frozenset()}, "caching": {"accepted": False}}
+)
 # pydantic-ai#6098 and langchain-aws#1118, live on Converse, 2026-06
-_TOOLS_APART: dict[str, Any] = {"tools_apart": True}
-_AUTO_ONLY: dict[str, Any] = {"tool_choices": frozenset()}
+_TOOLS_APART: CapabilityValues = {"turns": {"tools_apart": True}}
+_AUTO_ONLY: CapabilityValues = {"tools": {"choices": frozenset()}}
 # botocore's documentation of SpecificToolChoice: Claude 3 and later, Nova, and Mistral Large
-_ANY_ONLY: dict[str, Any] = {"tool_choices": frozenset({"any"})}
-# recording bedrock_thinking_true_openai_variant: thoughts for one word
-_GPT_OSS: dict[str, Any] = {
-    **_COMMON,
-    **_AUTO_ONLY,
-    "reasoning": "effort",
-    "thinks_unasked": "always",
-    "structured": "native",
-}
+_ANY_ONLY: CapabilityValues = {"tools": {"choices": frozenset({"any"})}}
+# recording bedrock_thinking_true_openai_variant: reasoning for one word
+_GPT_OSS: CapabilityValues = merged(
+    _COMMON,
+    _AUTO_ONLY,
+    {"schemas": {"structured_output": "native"}, "reasoning": {"request": "effort", "by_default": "always"}},
+)
 
 ROWS = (
     row(
@@ -28,65 +26,60 @@ ROWS = (
         r"amazon\.nova-(2|premier-2)",
         "recordings bedrock_model_code_execution_tool (Nova 2 Lite); toolChoice `any` recorded; "
         "docs/reference/contracts/mapping.md#reasoning",
-        **_UNSIGNED,
-        reasoning="max_effort",
-        top_k="nested",
-        tool_caching=False,
+        _UNSIGNED,
+        {"reasoning": {"request": "max_effort"}, "sampling": {"top_k": "nested"}, "caching": {"tools": False}},
     ),
     row(
         "nova",
         r"amazon\.nova",
         "AWS user guide: `any` and `tool` choices, prompt caching on text, topK inside inferenceConfig; no cache point "
         "among its tools (LibreChat#13838); no `$defs` or `title` in a tool's schema (zed#28521, bedrock-chat#645)",
-        **_UNSIGNED,
-        bare_schemas=True,
-        top_level_unions=False,
-        top_k="nested",
-        tool_caching=False,
+        _UNSIGNED,
+        {
+            "schemas": {"bare": True, "top_level_unions": False},
+            "sampling": {"top_k": "nested"},
+            "caching": {"tools": False},
+        },
     ),
     row(
         "titan-text",
         r"amazon\.titan-(text|tg1)",
         "AWS user guide, supported models and features: no tools, no cache",
-        **_COMMON,
-        tools=False,
-        structured="prompt",
+        _COMMON,
+        {"tools": {"accepted": False}, "schemas": {"structured_output": "prompt"}},
     ),
     row(
         "gpt-on-mantle",
         r"openai\.gpt-(5\.6-cyber|daybreak)",
         "AWS user guide, models by endpoint (2026-11): on mantle only, Responses",
-        **_COMMON,
-        native=NativeSurfaces(openai_responses="mantle"),
-        encrypted_reasoning=True,
+        _COMMON,
+        {"native": {"openai_responses": "mantle"}, "reasoning": {"encrypted": True}},
     ),
     row(
         "gpt",
         r"openai\.gpt-(5\.([6-9]|\d\d)|[6-9]|\d\d)",
         "AWS user guide, cards of GPT-5.6 and GPT-6 (2026-11): Converse, and Responses at the runtime, by profile; "
         "litellm's live tests (2026-11): no sampling, no stop, effort inside `reasoning`, thoughts never shown",
-        **_COMMON,
-        sampling=False,
-        max_stop_sequences=0,
-        reasoning="nested",
-        thinks_unasked="yes",
-        structured="native",
-        native=NativeSurfaces(openai_responses="openai"),
-        encrypted_reasoning=True,
+        _COMMON,
+        {
+            "sampling": {"accepted": False, "max_stop_sequences": 0},
+            "reasoning": {"request": "nested", "by_default": "yes", "encrypted": True},
+            "schemas": {"structured_output": "native"},
+            "native": {"openai_responses": "openai"},
+        },
     ),
     row(
         "gpt-5",
         r"openai\.gpt-5",
         "recording bedrock_mantle reused_tool_call_ids_gpt_5_5; AWS user guide, card of GPT-5.5: Responses on mantle",
-        **_COMMON,
-        native=NativeSurfaces(openai_responses="mantle"),
-        encrypted_reasoning=True,
+        _COMMON,
+        {"native": {"openai_responses": "mantle"}, "reasoning": {"encrypted": True}},
     ),
     row(
         "gpt-oss-safeguard",
         r"openai\.gpt-oss-safeguard",
         "AWS user guide, models by API (2026-11): as gpt-oss; whether mantle serves Responses for it, sources disagree",
-        **_GPT_OSS,
+        _GPT_OSS,
     ),
     row(
         "gpt-oss",
@@ -94,104 +87,120 @@ ROWS = (
         "recording bedrock_thinking_true_openai_variant: reasoning_effort accepted; harness-sdk#1241 for toolChoice; "
         "recording bedrock_mantle gpt_oss_responses. Its Chat Completions, which hide its thoughts in the text and "
         "ignore schemas (litellm, 2026-11), are not used",
-        **_GPT_OSS,
-        native=NativeSurfaces(openai_responses="mantle"),
-        mantle_path="/v1",
-        mantle_drops="-1:0",
+        _GPT_OSS,
+        {"native": {"openai_responses": "mantle", "mantle_path": "/v1", "mantle_dropped_suffix": "-1:0"}},
     ),
     row(
         "grok-4.6",
         r"xai\.grok-4\.[6-9]",
         "AWS user guide, card of Grok 4.6 (2026-11): Converse, and Responses at the runtime, by profile ids; "
         "docs/reference/contracts/converse-rules.md#text: it refuses stop sequences",
-        **_COMMON,
-        max_stop_sequences=0,
-        native=NativeSurfaces(openai_responses="openai"),
+        _COMMON,
+        {"sampling": {"max_stop_sequences": 0}, "native": {"openai_responses": "openai"}},
     ),
     row(
         "grok-4.3",
         r"xai\.grok-4\.3",
         "AWS user guide, models by API (2026-11): on mantle only, Chat Completions and Responses",
-        **_COMMON,
-        native=NativeSurfaces(openai_responses="mantle", openai_chat="mantle"),
+        _COMMON,
+        {"native": {"openai_responses": "mantle", "openai_chat": "mantle"}},
     ),
     row(
         "kimi-k3",
         r"moonshotai\.kimi-k3",
         "AWS user guide, card of Kimi K3 (2026-11): Converse, and Responses at the runtime, by profile ids",
-        **_COMMON,
-        native=NativeSurfaces(openai_responses="openai"),
+        _COMMON,
+        {"native": {"openai_responses": "openai"}},
     ),
     row(
         "gemma-4",
         r"google\.gemma-4",
         "AWS user guide, card of Gemma 4 (2026-11): on mantle only, Chat Completions and Responses",
-        **_COMMON,
-        native=NativeSurfaces(openai_responses="mantle", openai_chat="mantle"),
+        _COMMON,
+        {"native": {"openai_responses": "mantle", "openai_chat": "mantle"}},
     ),
     row(
         "qwen3",
         r"qwen\.qwen3",
         "recordings bedrock_native_output_qwen, bedrock_thinking_high_qwen_variant: reasoning_config `high` accepted",
-        **_COMMON,
-        **_ANY_ONLY,
-        reasoning="config",
-        structured="native",
+        _COMMON,
+        _ANY_ONLY,
+        {"reasoning": {"request": "config"}, "schemas": {"structured_output": "native"}},
     ),
     row(
         "gemma-3",
         r"google\.gemma-3",
         "recording bedrock_native_output_google",
-        **_COMMON,
-        **_ANY_ONLY,
-        structured="native",
+        _COMMON,
+        _ANY_ONLY,
+        {"schemas": {"structured_output": "native"}},
     ),
     row(
-        "minimax", r"minimax\.", "recording bedrock_native_output_minimax", **_COMMON, **_ANY_ONLY, structured="native"
+        "minimax",
+        r"minimax\.",
+        "recording bedrock_native_output_minimax",
+        _COMMON,
+        _ANY_ONLY,
+        {"schemas": {"structured_output": "native"}},
     ),
-    row("glm", r"zai\.glm", "recording bedrock_zai_native_output", **_COMMON, **_ANY_ONLY, structured="native"),
-    row("mistral", r"mistral\.", "AWS user guide: toolChoice any and tool; no prompt cache", **_COMMON, **_TOOLS_APART),
+    row(
+        "glm",
+        r"zai\.glm",
+        "recording bedrock_zai_native_output",
+        _COMMON,
+        _ANY_ONLY,
+        {"schemas": {"structured_output": "native"}},
+    ),
+    row(
+        "mistral",
+        r"mistral\.",
+        "AWS user guide: toolChoice any and tool; no prompt cache",
+        _COMMON,
+        _TOOLS_APART,
+    ),
     row(
         "llama",
         r"meta\.llama",
         "harness-sdk#1241: no toolChoice but auto; AWS user guide: no prompt cache",
-        **{**_COMMON, "media_in_results": frozenset({"image"})},
-        **_AUTO_ONLY,
-        **_TOOLS_APART,
-        structured="prompt",
+        _COMMON,
+        {"turns": {"media_in_results": frozenset({"image"})}},
+        _AUTO_ONLY,
+        _TOOLS_APART,
+        {"schemas": {"structured_output": "prompt"}},
     ),
     row(
         "deepseek-r1",
         r"deepseek\.r1",
         "AWS user guide: no tools on Converse; docs/reference/contracts/mapping.md#reasoning: no control of thinking",
-        **_COMMON,
-        tools=False,
-        thinks_unasked="always",
-        structured="prompt",
+        _COMMON,
+        {
+            "tools": {"accepted": False},
+            "reasoning": {"by_default": "always"},
+            "schemas": {"structured_output": "prompt"},
+        },
     ),
     row(
         "deepseek-v3",
         r"deepseek\.v3",
         "docs/reference/contracts/mapping.md#reasoning: reasoning_effort",
-        **_COMMON,
-        **_AUTO_ONLY,
-        reasoning="effort",
+        _COMMON,
+        _AUTO_ONLY,
+        {"reasoning": {"request": "effort"}},
     ),
     row(
         "others",
         r"(ai21|cohere|moonshot(ai)?|nvidia|writer)\.",
         'botocore\'s documentation of SpecificToolChoice; "did not allow prompt caching" (litellm#39210 of nemotron, '
         "portkey's docs-core#1025 of kimi-k2.5)",
-        **_COMMON,
-        **_ANY_ONLY,
-        structured="prompt",
+        _COMMON,
+        _ANY_ONLY,
+        {"schemas": {"structured_output": "prompt"}},
     ),
     row(
         "smollm2",
         r"local\.smollm2",
         "the embedded Bedrock's own model: 135 million parameters follow no schema and call no tools",
-        **_COMMON,
-        tools=False,
-        structured="prompt",
+        _COMMON,
+        {"tools": {"accepted": False}, "schemas": {"structured_output": "prompt"}},
     ),
 )

@@ -7,13 +7,12 @@ ROWS = (
         "cohere-rerank",
         r"cohere\.rerank",
         "AWS model card, Rerank 3.5: Invoke; cohere-python issue 613: api_version 2 is required",
-        rerank=True,
-        rerank_version=2,
+        {"rerank": {"accepted": True, "api_version": 2}},
     ),
     row(
         "amazon-rerank",
         r"amazon\.rerank",
         "AWS user guide, rerank; the body of InvokeModel as public programs send it, 2026-11-25, no recording",
-        rerank=True,
+        {"rerank": {"accepted": True}},
     ),
 )

@@ -1,23 +1,24 @@
 """A row of a family's table."""
 
 import re
-from typing import Any
 
 from msgspec import Struct
 
+from app.models.capability_values import CapabilityValues, merged
+
 
 class Row(Struct, frozen=True):
-    """The facts for the models whose base id matches `pattern`.
+    """Capabilities of the models whose base id matches `pattern`.
 
-    facts: fields of `Capabilities`, by name. evidence: where they are known from, and when.
+    values: those that differ from the defaults. evidence: the source of the values, and its date.
     """
 
     family: str
     pattern: re.Pattern[str]
-    values: dict[str, Any]
+    values: CapabilityValues
     evidence: str
 
 
-def row(family: str, pattern: str, evidence: str, **values: Any) -> Row:
-    """A row, its pattern compiled."""
-    return Row(family, re.compile(pattern), values, evidence)
+def row(family: str, pattern: str, evidence: str, *values: CapabilityValues) -> Row:
+    """Return a row; a later part of the values comes before an earlier one."""
+    return Row(family, re.compile(pattern), merged(*values), evidence)

@@ -129,17 +129,17 @@ def test_how_hard_to_think(members: Any, effort: str | None) -> None:
 
 def test_a_budget_reaches_models_that_are_told_a_number() -> None:
     made = call(request(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 3000}))
-    adapted = adapt(made, Capabilities(reasoning="budget"))
+    adapted = adapt(made, Capabilities().with_values({"reasoning": {"request": "budget"}}))
     assert adapted.body["additionalModelRequestFields"]["thinking"] == {"type": "enabled", "budget_tokens": 3000}
 
 
 @pytest.mark.parametrize(
     ("capabilities", "fields", "ignored", "adjusted"),
     [
-        (Capabilities(top_k="field"), {"top_k": 5}, [], []),
-        (Capabilities(top_k="nested"), {"inferenceConfig": {"topK": 5}}, [], []),
+        (Capabilities().with_values({"sampling": {"top_k": "field"}}), {"top_k": 5}, [], []),
+        (Capabilities().with_values({"sampling": {"top_k": "nested"}}), {"inferenceConfig": {"topK": 5}}, [], []),
         (Capabilities(), None, ["top_k"], []),
-        (Capabilities(top_k="field", sampling=False), None, [], ["top_k"]),
+        (Capabilities().with_values({"sampling": {"top_k": "field", "accepted": False}}), None, [], ["top_k"]),
     ],
 )
 def test_top_k_in_each_model_s_words(
@@ -155,7 +155,9 @@ def test_top_k_in_each_model_s_words(
 
 def test_with_thinking_there_is_no_top_k() -> None:
     made = call(request(top_k=5, max_tokens=9000, thinking={"type": "adaptive"}))
-    adapted = adapt(made, Capabilities(top_k="field", reasoning="adaptive"))
+    adapted = adapt(
+        made, Capabilities().with_values({"sampling": {"top_k": "field"}, "reasoning": {"request": "adaptive"}})
+    )
     assert "top_k" not in adapted.body["additionalModelRequestFields"]
     assert "top_k" in adapted.adjusted
 
@@ -439,7 +441,7 @@ def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
         return
     for row in FAMILIES[::4]:
         try:
-            adapt(made, Capabilities(**row.values))
+            adapt(made, Capabilities().with_values(row.values))
         except errors.GatewayError:
             continue
 

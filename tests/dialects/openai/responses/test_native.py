@@ -281,7 +281,7 @@ def test_the_end_of_a_chat_stream_that_broke() -> None:
 
 
 def test_what_the_surfaces_are_given() -> None:
-    capabilities = Capabilities(encrypted_reasoning=True)
+    capabilities = Capabilities().with_values({"reasoning": {"encrypted": True}})
     document = {"tools": [{"type": "web_search"}, 5], "tool_choice": "auto", "include": ["a"], "user": None}
     adapted = adapt_responses(NativeCall("m", document, keep_reasoning=True), "openai", capabilities)
     assert adapted.body == {"include": ["a", "reasoning.encrypted_content"]}
