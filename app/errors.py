@@ -81,6 +81,7 @@ class GatewayError(Exception):
         detail: str = "",
         upstream: UpstreamReply | None = None,
         headers: Mapping[str, str] | None = None,
+        is_final: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -91,7 +92,7 @@ class GatewayError(Exception):
         self.detail = detail
         self.upstream = upstream
         self.headers = headers or {}
-        self.is_final = False
+        self.is_final = is_final
         self.upstream_request_id = ""
 
 

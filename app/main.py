@@ -14,19 +14,20 @@ from starlette.exceptions import HTTPException
 from app import __version__
 from app.admin.health import health_router
 from app.admin.metrics import metrics_router
-from app.composition.gateway import build_gateway
+from app.composition.gateway import Gateway, build_gateway
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.settings import Settings
-from app.dialects.anthropic.handler import message_routes
-from app.dialects.bedrock.handler import bedrock_routes
-from app.dialects.cohere.handler import rerank_routes
+from app.dialects.anthropic.endpoints import message_endpoints
+from app.dialects.bedrock.endpoints import bedrock_endpoints
+from app.dialects.cohere.endpoints import rerank_endpoints
+from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.middleware import RequestMiddleware
 from app.dialects.http.openapi import DESCRIPTION, TAGS, openapi_document
-from app.dialects.http.route_table import RouteTable, set_allowed_methods
-from app.dialects.openai.chat.handler import chat_routes
-from app.dialects.openai.embeddings.handler import embedding_routes
-from app.dialects.openai.responses.handler import response_routes
-from app.dialects.shared_paths.model_list import model_routes
+from app.dialects.http.route_table import RouteTable
+from app.dialects.openai.chat.endpoints import chat_endpoints
+from app.dialects.openai.embeddings.endpoints import embedding_endpoints
+from app.dialects.openai.responses.endpoints import response_endpoints
+from app.dialects.shared_paths.model_list import model_endpoints
 from app.dialects.shared_paths.unknown_routes import answer_unknown_route
 from app.observability.logs import LogObserver, configure_logging
 from app.observability.metrics import CONTENT_TYPE
@@ -66,19 +67,7 @@ def create_app(
         redirect_slashes=False,
         telemetry=_NO_TELEMETRY,
     )
-    embedding_model = settings.embedding_model_id or ""
-    for prefix in OPENAI_PREFIXES:
-        application.router.routes += [
-            *chat_routes(gateway.pipeline, gateway.ingress_limits, prefix),
-            *embedding_routes(gateway.pipeline, gateway.ingress_limits, embedding_model, prefix),
-            *model_routes(gateway.directory, gateway.pipeline.planner, gateway.ingress_limits, prefix),
-        ]
-    application.router.routes += [
-        *response_routes(gateway.pipeline, gateway.ingress_limits, gateway.responses, settings.signing_secrets()),
-        *rerank_routes(gateway.pipeline, gateway.ingress_limits),
-        *message_routes(gateway.pipeline, gateway.ingress_limits),
-        *bedrock_routes(gateway.pipeline, gateway.ingress_limits),
-    ]
+    specs = endpoints_of(settings, gateway)
     application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
     application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
 
@@ -86,7 +75,6 @@ def create_app(
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    set_allowed_methods(application.routes)
     application.add_exception_handler(HTTPException, answer_unknown_route)
     application.middleware_stack = RequestMiddleware(
         application.build_middleware_stack(),
@@ -94,10 +82,22 @@ def create_app(
         load=gateway.load,
         prices=gateway.prices,
         tracer=gateway.tracer,
-        route_table=RouteTable(application.routes),
+        route_table=RouteTable(specs, gateway.ingress_limits),
     )
-    application.openapi = lambda: openapi_document(application)  # type: ignore[method-assign]
+    application.openapi = lambda: openapi_document(application, specs)  # type: ignore[method-assign]
     return application
+
+
+def endpoints_of(settings: Settings, gateway: Gateway) -> list[EndpointSpec]:
+    """Return the endpoints of all dialects."""
+    pipeline = gateway.pipeline
+    specs: list[EndpointSpec] = []
+    for prefix in OPENAI_PREFIXES:
+        specs += chat_endpoints(pipeline, prefix)
+        specs += embedding_endpoints(pipeline, settings.embedding_model_id or "", prefix)
+        specs += model_endpoints(gateway.directory, pipeline.planner, prefix)
+    specs += response_endpoints(pipeline, gateway.responses, settings.signing_secrets())
+    return [*specs, *rerank_endpoints(pipeline), *message_endpoints(pipeline), *bedrock_endpoints(pipeline)]
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -279,7 +279,7 @@ def test_bodies_are_held_within_a_bound(bedrock: tuple[HoldingBedrock, str]) -> 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/model/a.b/converse-stream"])
 def test_whoever_reads_no_more_is_cut_off_in_the_end(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.dialects.http.endpoint._LAST_WORD_SECONDS", 0.3)
+    monkeypatch.setattr("app.dialects.http.endpoint._ERROR_SECONDS", 0.3)
     records = Records()
     frame = chunk(
         encode_frame(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from msgspec import Struct
 
 from app.converse.call import NativeCall
 from app.dialects.anthropic.native import NativeStream, UsageOfMessages, from_document
@@ -14,15 +16,16 @@ from app.dialects.anthropic.response import from_reply
 from app.dialects.anthropic.response_context import MessageFacts
 from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.anthropic.stream import PING, EventStream
-from app.dialects.http.dialect_adapter import DialectAdapter, NativeRequest, TranslatedRequest
+from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import name_of, validate
+from app.dialects.http.responses import Headers
 from app.execution.executor import Pipeline
 from app.execution.operations.openai import Api
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 
 
-class MessagesAdapter(DialectAdapter):
+class MessagesAdapter(Struct):
     """One request for a message; see `DialectAdapter`."""
 
     body_format: ClassVar[str] = "anthropic"
@@ -30,17 +33,27 @@ class MessagesAdapter(DialectAdapter):
     last_events: ClassVar[frozenset[str]] = frozenset({"message_stop"})
     idle: ClassVar[bytes] = PING
 
-    def __init__(self, pipeline: Pipeline, context: RequestContext, document: dict[str, Any]) -> None:
-        self.document = document
-        self.model = name_of(document)
-        self.needs_schema = has_schema(document)
-        self.headers = (("request-id", context.record.request_id),)
-        self._version = context.head.headers.get("anthropic-version", "")
+    model: str
+    document: dict[str, Any]
+    headers: Headers
+    needs_schema: bool
+    _version: str
+    _betas: list[str]
+    _facts: MessageFacts
+
+    @classmethod
+    async def open(cls, pipeline: Pipeline, context: RequestContext, document: dict[str, Any]) -> Self:
+        """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
+        model, request_id = name_of(document), context.record.request_id
         named = [beta.strip() for beta in context.head.headers.get("anthropic-beta", "").split(",")]
-        passed = pipeline.betas
-        self._betas = [beta for beta in named if beta and (beta not in OBSOLETE_BETAS or beta in passed)]
-        self._facts = MessageFacts(
-            "msg_" + secrets.token_hex(12), pipeline.planner.known_as(self.model), context.record.request_id
+        return cls(
+            model,
+            document,
+            (("request-id", request_id),),
+            has_schema(document),
+            context.head.headers.get("anthropic-version", ""),
+            [beta for beta in named if beta and (beta not in OBSOLETE_BETAS or beta in pipeline.betas)],
+            MessageFacts("msg_" + secrets.token_hex(12), pipeline.planner.known_as(model), request_id),
         )
 
     def to_call(self, _target: Target) -> TranslatedRequest:

@@ -62,10 +62,18 @@ class DialectAdapter(Protocol):
     openai_api: ClassVar[Api | None]
     last_events: ClassVar[frozenset[str]]
     idle: ClassVar[bytes]
-    model: str
-    document: dict[str, Any]
-    needs_schema: bool
-    headers: Headers
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def document(self) -> dict[str, Any]: ...
+
+    @property
+    def needs_schema(self) -> bool: ...
+
+    @property
+    def headers(self) -> Headers: ...
 
     def to_call(self, target: Target) -> TranslatedRequest:
         """Translate the request for Converse. Raises InvalidRequest."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from app.dialects.http.dialect_adapter import DialectAdapter, StreamTranslator
 from app.dialects.http.documents import is_streamed, read_object
 from app.dialects.http.media_urls import fetch_media
-from app.dialects.http.replies import SSE, translate_batch, understood
-from app.dialects.http.responses import JSON, Answer, CompleteResponse, StreamingResponse
+from app.dialects.http.responses import JSON, SSE, Answer, CompleteResponse, StreamingResponse
 from app.dialects.http.token_counting import Uncounted, counted
+from app.errors import GatewayError, UpstreamFailed
 from app.execution.executor import Pipeline
 from app.execution.operations import openai
 from app.execution.operations.operation import Operation
@@ -21,6 +21,12 @@ from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 from app.wire import json
+
+Received = TypeVar("Received")
+Made = TypeVar("Made")
+
+# raised by translators where a document is not as Bedrock's service model says
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 class DialectHandler(Struct, frozen=True):
@@ -42,7 +48,7 @@ class DialectHandler(Struct, frozen=True):
         if context.record.streamed:
             return await self.pipeline.run(context, adapter.model, partial(self._streaming_operation, context, adapter))
         response = await self.pipeline.run(context, adapter.model, partial(self._complete_operation, context, adapter))
-        body = understood(json.dumps)(await adapter.complete(response))
+        body = translate(json.dumps, await adapter.complete(response))
         return CompleteResponse(200, (*JSON, *adapter.headers), body)
 
     async def count(self, context: RequestContext) -> Answer:
@@ -66,13 +72,15 @@ class DialectHandler(Struct, frozen=True):
     ) -> Operation[dict[str, Any]]:
         if not self._is_native(adapter, target):
             translated = adapter.to_call(target)
-            return self.pipeline.converse(context, translated.call, target).then(understood(translated.from_reply))
+            return self.pipeline.converse(context, translated.call, target).then(
+                partial(translate, translated.from_reply)
+            )
         request = adapter.to_native(target)
         if adapter.openai_api is None:
             operation = self.pipeline.invoke(context, request.call, target, request.usage_of)
         else:
             operation = openai.ask(context, adapter.openai_api, request.call, target, request.usage_of)
-        return operation.noting(request.ignored).then(understood(request.from_document))
+        return operation.noting(request.ignored).then(partial(translate, request.from_document))
 
     def _streaming_operation(
         self, context: RequestContext, adapter: DialectAdapter, target: Target
@@ -113,3 +121,31 @@ def _streaming_response(adapter: DialectAdapter, stream: StreamTranslator, relay
         stream.fail,
         adapter.idle,
     )
+
+
+def translate(translator: Callable[[Received], Made], received: Received) -> Made:
+    """Apply a translator to what the upstream sent. Raises UpstreamFailed if that is malformed."""
+    try:
+        return translator(received)
+    except _MALFORMED as error:
+        raise _malformed(error) from None
+
+
+def translate_batch(
+    translator: Callable[[Received], bytes], batch: list[Received]
+) -> tuple[bytes, GatewayError | None]:
+    """Translate the items of a batch. Returns the bytes of those before the first error, and the error, if any."""
+    pieces: list[bytes] = []
+    failure = None
+    try:
+        for item in batch:
+            pieces.append(translator(item))
+    except GatewayError as error:
+        failure = error
+    except _MALFORMED as error:
+        failure = _malformed(error)
+    return b"".join(pieces), failure
+
+
+def _malformed(error: BaseException) -> UpstreamFailed:
+    return UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__)

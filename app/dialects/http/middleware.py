@@ -1,10 +1,12 @@
-"""What surrounds every request, whatever its path: an id, a record, and the line that is logged of it."""
+"""Surrounds every request: gives it an id and a record, finds its endpoint, and reports the record at the end."""
 
 import contextlib
+import re
+import secrets
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.dialects.http import identifiers as ids
 from app.dialects.http.endpoint import RECORD
 from app.dialects.http.response_sender import REQUEST_ID
 from app.dialects.http.route_table import RouteTable
@@ -13,21 +15,17 @@ from app.observability.load import Load
 from app.observability.observer import Observer, RequestRecord
 from app.observability.trace import NO_TRACE, Tracer
 
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
+
 
 class RequestMiddleware:
     """Gives each request its id and its record, counts it while it runs, and reports the record when it ends.
 
-    doors: those that need no router.
+    app: serves the paths that are not in the route table.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        observer: Observer,
-        load: Load,
-        prices: Prices,
-        tracer: Tracer,
-        route_table: RouteTable,
+        self, app: ASGIApp, observer: Observer, load: Load, prices: Prices, tracer: Tracer, route_table: RouteTable
     ) -> None:
         self._app = app
         self._route_table = route_table
@@ -37,16 +35,16 @@ class RequestMiddleware:
         self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Surround one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(request_id=_request_id(scope), method=scope["method"])
-        record.trace = self._tracer.begin(record, scope["headers"])
+        headers, method = scope["headers"], scope["method"]
+        record = RequestRecord(request_id=request_id_of(headers), method=method)
+        record.trace = self._tracer.begin(record, headers)
         scope[RECORD] = record
         self._load.add(1)
         try:
-            found = self._route_table.find(scope["path"])
+            found = self._route_table.find(scope["path"], method)
             if found is None:
                 await self._app(scope, receive, _noting(record, send))
             else:
@@ -64,8 +62,19 @@ class RequestMiddleware:
             self._observer.request_ended(record)
 
 
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the caller's `x-request-id` if it is safe in headers and logs, else a new UUID, as AWS's own ids are."""
+    for name, value in headers:
+        if name == REQUEST_ID:
+            given: str = value.decode("latin-1")
+            if _SAFE_ID.match(given):
+                return given
+    digits = secrets.token_hex(16)  # faster than the uuid module
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
 def _noting(record: RequestRecord, send: Send) -> Send:
-    """`send` for those who know nothing of the record: its status is noted, and its id told."""
+    """Wrap `send` for responses that do not pass ResponseSender: note the status, and add the request's id."""
 
     async def noting(message: Message) -> None:
         if message["type"] == "http.response.start" and not record.status:
@@ -74,13 +83,3 @@ def _noting(record: RequestRecord, send: Send) -> Send:
         await send(message)
 
     return noting
-
-
-def _request_id(scope: Scope) -> str:
-    """The caller's own id where it is safe to repeat, else a new one."""
-    for name, value in scope["headers"]:
-        if name == REQUEST_ID:
-            given: str = value.decode("latin-1")
-            if ids.is_request_id(given):
-                return given
-    return ids.new_request_id()

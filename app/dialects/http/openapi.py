@@ -1,11 +1,16 @@
-"""The OpenAPI document: what it says beyond what FastAPI gathers from the routes."""
+"""Builds the OpenAPI document from the specs of the endpoints."""
 
+from collections.abc import Iterable
+from functools import partial
+from inspect import Parameter, Signature
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.routing import compile_path
 
-from app.dialects.http.endpoint import Endpoint
+from app.dialects.http.endpoint_spec import EndpointSpec
 
 DESCRIPTION = """
 One HTTP address for Amazon Bedrock: for programs that speak OpenAI, for programs that speak Anthropic, and for
@@ -35,14 +40,17 @@ TAGS = [
 ]
 
 
-def openapi_document(application: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the security schemes on every path that needs a key."""
+def openapi_document(application: FastAPI, specs: Iterable[EndpointSpec]) -> dict[str, Any]:
+    """Return the OpenAPI document of the endpoints and of FastAPI's own routes, made at the first call.
+
+    Each endpoint that needs a key has the security schemes.
+    """
     if application.openapi_schema is None:
         document = get_openapi(
             title=application.title,
             version=application.version,
             description=application.description,
-            routes=[route.documented() if isinstance(route, Endpoint) else route for route in application.routes],
+            routes=[*(_route(spec) for spec in specs), *application.routes],
             tags=application.openapi_tags,
         )
         document.setdefault("components", {})["securitySchemes"] = _SECURITY
@@ -53,3 +61,32 @@ def openapi_document(application: FastAPI) -> dict[str, Any]:
                     operation["responses"].pop("422", None)
         application.openapi_schema = document
     return application.openapi_schema
+
+
+def _route(spec: EndpointSpec) -> APIRoute:
+    """Make the route that documents an endpoint. It serves no request: FastAPI reads parameters from its signature."""
+    _, _, names = compile_path(spec.path)
+    parameters = [Parameter(name, Parameter.KEYWORD_ONLY, annotation=str) for name in names]
+    if spec.request is not None:
+        parameters.append(Parameter("body", Parameter.KEYWORD_ONLY, annotation=spec.request))
+    parameters += [
+        Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+        for name, (kind, default) in spec.query.items()
+    ]
+    documented: Any = partial(spec.handler)
+    documented.__signature__ = Signature(parameters)
+    extra = None if spec.body_examples is None else {"content": {"application/json": {**spec.body_examples}}}
+    return APIRoute(
+        spec.path,
+        documented,
+        methods=[spec.method],
+        name=spec.name,
+        tags=[*spec.tags],
+        summary=spec.summary,
+        description=spec.description,
+        operation_id=spec.operation_id,
+        response_model=spec.response,
+        responses={**spec.responses},
+        include_in_schema=spec.in_schema,
+        openapi_extra=extra and {"requestBody": extra},
+    )

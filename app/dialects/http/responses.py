@@ -1,4 +1,4 @@
-"""What a handler answers with, before it becomes ASGI messages."""
+"""What a handler returns, before it becomes ASGI messages."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -7,44 +7,45 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from app.errors import GatewayError
+from app.wire import sse
 
 Headers = tuple[tuple[str, str], ...]
 
 JSON: Headers = (("content-type", "application/json"),)
+SSE: Headers = (("content-type", sse.CONTENT_TYPE), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 
 class CompleteResponse(Struct, frozen=True):
-    """An answer in one piece."""
+    """A response in one piece."""
 
     status: int
     headers: Headers
     body: bytes
 
 
-class Heard(Protocol):
-    """What is heard of a stream; see `Relay`."""
+class StreamSource(Protocol):
+    """What a stream is read from; see `Relay`."""
 
     async def deliver(self, take: Callable[[Any], bool]) -> bool:
-        """Give it to `take` as it comes, until that is False; True once all has been heard. Raises GatewayError."""
+        """Call `take` with each batch until it returns False. Returns True at the end. Raises GatewayError."""
         ...
 
     def close(self) -> None:
-        """Stop."""
+        """Stop reading."""
         ...
 
 
 class StreamingResponse(Struct, frozen=True):
-    """An answer in pieces.
+    """A response in pieces.
 
-    relay: closed by whoever sends it. translate: the bytes of what is heard at once, and what makes no sense behind
-    them. finish: the last bytes for a stream that ended well. fail: and for one that broke, in the caller's dialect;
-    None where nothing that is understood can be appended, so that the connection must be cut. idle: what is said where
-    nothing else was for a while, so that nobody on the way hangs up; empty for nothing.
+    relay: closed by the sender. translate: the bytes for a batch, and the error after them, if any. finish: the last
+    bytes of a stream that succeeded. fail: the last bytes after an error, in the caller's dialect; None if the
+    connection must be cut. idle: sent when the stream is silent, so that no proxy closes it; empty for nothing.
     """
 
     status: int
     headers: Headers
-    relay: Heard
+    relay: StreamSource
     translate: Callable[[Any], tuple[bytes, GatewayError | None]]
     finish: Callable[[], Awaitable[bytes]]
     fail: Callable[[GatewayError], bytes | None]
@@ -56,6 +57,6 @@ ErrorRenderer = Callable[[GatewayError, str], CompleteResponse]
 
 
 def retry_after(error: GatewayError) -> Headers:
-    """The `Retry-After` of an error in whole seconds: what Bedrock asked for, or our own where it asked for nothing."""
+    """Return the `Retry-After` of an error in whole seconds: Bedrock's, or else the default of the error's class."""
     seconds = error.default_retry_after if error.retry_after is None else error.retry_after
     return () if seconds is None else (("retry-after", str(math.ceil(seconds))),)

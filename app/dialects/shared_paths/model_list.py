@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from app.bedrock.control_plane import ModelDirectory
 from app.dialects.anthropic.errors import render_error as render_for_anthropic
-from app.dialects.http.endpoint import Endpoint, IngressLimits
-from app.dialects.http.responses import JSON, Answer, CompleteResponse, Headers
+from app.dialects.http.endpoint_spec import EndpointSpec
+from app.dialects.http.responses import JSON, Answer, CompleteResponse, ErrorRenderer, Headers
 from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS, ModelList, ModelOut
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
@@ -28,17 +29,36 @@ _log = logging.getLogger(__name__)
 _PAGE, _MAX = 20, 1000
 
 
-def model_routes(
-    directory: ModelDirectory, planner: Planner, ingress_limits: IngressLimits, prefix: str = "/v1"
-) -> Sequence[Endpoint]:
-    """The routes that list models: aliases, what the account can call, and the default model even if AWS is silent."""
-    aliases = [CatalogEntry(name, "outcrop") for name in planner.names()]
-    named = {entry.id for entry in aliases}
-    default = planner.known_as("")
+class _ModelHandler(Struct, frozen=True):
+    """Lists models: aliases, what the account can call, and the default model even if AWS does not respond."""
 
-    async def entries() -> list[CatalogEntry]:
+    directory: ModelDirectory
+    planner: Planner
+
+    async def list_all(self, context: RequestContext) -> Answer:
+        entries = await self._entries()
+        if _is_anthropic(context.head):
+            page = _page(entries, dict(parse_qsl(context.head.query)))
+            return CompleteResponse(200, _headers(context), json.dumps(page))
+        body = {"object": "list", "data": [_openai_model(entry) for entry in entries]}
+        return CompleteResponse(200, JSON, json.dumps(body))
+
+    async def retrieve_one(self, context: RequestContext) -> Answer:
+        name = context.params["model"]
+        to_body = _anthropic_model if _is_anthropic(context.head) else _openai_model
+        entries = await self._entries()
+        found = next((entry for entry in entries if entry.id == name), None)
+        found = found or _called(name, self.planner.known_as(""), entries)
+        if found is None:
+            raise ModelNotFound(f"the model {name!r} does not exist, or this account cannot call it", param="model")
+        return CompleteResponse(200, _headers(context), json.dumps(to_body(found)))
+
+    async def _entries(self) -> list[CatalogEntry]:
+        aliases = [CatalogEntry(name, "outcrop") for name in self.planner.names()]
+        named = {entry.id for entry in aliases}
+        default = self.planner.known_as("")
         try:
-            listed = [entry for entry in await directory.entries() if entry.id not in named]
+            listed = [entry for entry in await self.directory.entries() if entry.id not in named]
         except GatewayError as error:
             _log.warning("only the default model is listed: %s", error.message)
             listed = []
@@ -47,55 +67,36 @@ def model_routes(
         owner = parse_model_id(default).base.partition(".")[0]
         return [*aliases, CatalogEntry(default, owner), *listed]
 
-    async def list_all(context: RequestContext) -> Answer:
-        listed = await entries()
-        if _is_anthropic(context.head):
-            return CompleteResponse(
-                200, _headers(context), json.dumps(_page(listed, dict(parse_qsl(context.head.query))))
-            )
-        return CompleteResponse(
-            200, JSON, json.dumps({"object": "list", "data": [_openai_model(entry) for entry in listed]})
-        )
 
-    async def retrieve_one(context: RequestContext) -> Answer:
-        wanted = context.params["model"]
-        shape = _anthropic_model if _is_anthropic(context.head) else _openai_model
-        listed = await entries()
-        found = next((entry for entry in listed if entry.id == wanted), None) or _called(wanted, default, listed)
-        if found is None:
-            raise ModelNotFound(f"the model {wanted!r} does not exist, or this account cannot call it", param="model")
-        return CompleteResponse(200, _headers(context), json.dumps(shape(found)))
-
-    async def list_models() -> ModelList:
-        """List the models and inference profiles that the account can call. With a header `anthropic-version` in
-        Anthropic's shape, which is paged by `limit`, `after_id` and `before_id`."""
-        raise AssertionError
-
-    async def retrieve_model(model: str) -> ModelOut:
-        """Describe one model by its id."""
-        raise AssertionError(model)
-
-    routes = (
-        (f"{prefix}/models", list_models, list_all, "List models"),
-        (f"{prefix}/models/{{model:path}}", retrieve_model, retrieve_one, "Retrieve a model"),
+def model_endpoints(directory: ModelDirectory, planner: Planner, prefix: str = "/v1") -> Sequence[EndpointSpec]:
+    """Return the endpoints that list models, under a prefix."""
+    handler = _ModelHandler(directory, planner)
+    list_models = EndpointSpec(
+        method="GET",
+        path=f"{prefix}/models",
+        dialect=DIALECT,
+        handler=handler.list_all,
+        render_error=render_for_openai,
+        render_by_head=_renderer,
+        name="list_models",
+        summary="List models",
+        description="List the models and inference profiles that the account can call. With a header "
+        "`anthropic-version` in\nAnthropic's shape, which is paged by `limit`, `after_id` and `before_id`.",
+        tags=("OpenAI", "Anthropic"),
+        response=ModelList,
+        responses=ERRORS,
+        in_schema=prefix == "/v1",
     )
-    return [
-        Endpoint(
-            path,
-            documented,
-            dialect=DIALECT,
-            handler=handler,
-            render_error=render_for_openai,
-            render_by_head=_renderer,
-            ingress_limits=ingress_limits,
-            methods=["GET"],
-            tags=["OpenAI", "Anthropic"],
-            summary=summary,
-            responses=ERRORS,
-            include_in_schema=prefix == "/v1",
-        )
-        for path, documented, handler, summary in routes
-    ]
+    retrieve_model = replace(
+        list_models,
+        path=f"{prefix}/models/{{model:path}}",
+        handler=handler.retrieve_one,
+        name="retrieve_model",
+        summary="Retrieve a model",
+        description="Describe one model by its id.",
+        response=ModelOut,
+    )
+    return [list_models, retrieve_model]
 
 
 def _called(wanted: str, default: str, listed: list[CatalogEntry]) -> CatalogEntry | None:
@@ -121,7 +122,7 @@ def _is_anthropic(head: RequestHead) -> bool:
     return bool(head.headers.get("anthropic-version"))
 
 
-def _renderer(head: RequestHead) -> Any:
+def _renderer(head: RequestHead) -> ErrorRenderer:
     return render_for_anthropic if _is_anthropic(head) else render_for_openai
 
 

@@ -4,7 +4,8 @@ import gc
 import weakref
 from typing import Any
 
-from app.dialects.http.endpoint import RECORD, EndpointHandler, IngressLimits
+from app.dialects.http.endpoint import RECORD, Endpoint, IngressLimits
+from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.responses import Answer
 from app.dialects.openai.common.errors import render_error
 from app.errors import InvalidRequest
@@ -37,8 +38,19 @@ async def test_a_refused_request_leaves_nothing_for_the_garbage() -> None:
     scope = {"method": "POST", "path": "/", "query_string": b"", "headers": [], "path_params": {}}
     gc.disable()
     try:
-        entrance = EndpointHandler("/", "openai", refuse, render_error, ingress_limits)
-        await entrance.enter({**scope, RECORD: RequestRecord("r", "POST")}, receive, send, {"POST"}, {"POST"})
+        spec = EndpointSpec(
+            method="POST",
+            path="/",
+            dialect="openai",
+            handler=refuse,
+            render_error=render_error,
+            name="",
+            summary="",
+            description="",
+            tags=(),
+        )
+        endpoint = Endpoint(spec, "/", ("POST",), ingress_limits)
+        await endpoint.handle({**scope, RECORD: RequestRecord("r", "POST")}, receive, send)
         assert [each() for each in held] == [None]
     finally:
         gc.enable()

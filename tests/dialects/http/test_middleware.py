@@ -4,11 +4,13 @@ import pytest
 
 from app.converse.usage import Usage
 from app.dialects.http.endpoint import RECORD
-from app.dialects.http.middleware import RequestMiddleware
+from app.dialects.http.middleware import RequestMiddleware, request_id_of
 from app.dialects.http.route_table import RouteTable
 from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.trace import PassingTracer
+
+NO_ROUTES: Any = RouteTable((), None)  # type: ignore[arg-type]
 
 
 class Seen:
@@ -32,7 +34,7 @@ async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -
         sent.append(message)
 
     seen, load = Seen(), Load()
-    await RequestMiddleware(application, seen, load, Prices(), PassingTracer(), RouteTable())(
+    await RequestMiddleware(application, seen, load, Prices(), PassingTracer(), NO_ROUTES)(
         {"type": kind, "method": "GET", "path": "/", "headers": headers}, None, send
     )  # type: ignore[arg-type]
     return sent, seen
@@ -51,6 +53,14 @@ async def test_a_caller_s_own_id_is_kept_where_it_is_safe() -> None:
     for unsafe in (b"a b", b"a\r\nx: y", b"", b"x" * 129):
         _, seen = await pass_through([(b"x-request-id", unsafe)])
         assert seen.records[0].request_id != unsafe.decode()
+
+
+def test_request_ids_are_new_and_safe() -> None:
+    made = request_id_of(())
+    assert made != request_id_of(())
+    assert request_id_of([(b"x-request-id", made.encode())]) == made
+    for unsafe in ("a\nb", "\N{LATIN SMALL LETTER E WITH ACUTE}", 'a"b'):
+        assert request_id_of([(b"x-request-id", unsafe.encode("latin-1"))]) != unsafe
 
 
 async def test_what_is_no_request_passes_by() -> None:
@@ -81,7 +91,7 @@ async def test_what_is_known_in_part_has_no_price(members: dict[str, Any], is_pr
             setattr(record, name, value)
 
     seen = Seen()
-    surrounded: Any = RequestMiddleware(application, seen, Load(), Prices(), PassingTracer(), RouteTable())
+    surrounded: Any = RequestMiddleware(application, seen, Load(), Prices(), PassingTracer(), NO_ROUTES)
     await surrounded({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None)
     (record,) = seen.records
     assert (record.cost is not None) is is_priced

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.dialects.http.response_sender import Sender
+from app.dialects.http.response_sender import ResponseSender
 from app.dialects.http.responses import StreamingResponse
 from app.dialects.openai.common.errors import render_error
 from app.errors import GatewayError, UpstreamFailed
@@ -46,9 +46,9 @@ class Server:
         self.said.append(f"at once: {data.decode()}")
         return sum(isinstance(each, str) for each in self.said) % self.limit != 0
 
-    def sender(self, *, writes: bool) -> Sender:
+    def sender(self, *, writes: bool) -> ResponseSender:
         write = self.write if writes else None
-        return Sender(self.send, RequestRecord("r", "POST"), render_error, 0.0, self.gaps.append, write)
+        return ResponseSender(self.send, RequestRecord("r", "POST"), render_error, 0.0, self.gaps.append, write)
 
 
 def translate(batch: bytes) -> tuple[bytes, GatewayError | None]:
@@ -68,7 +68,7 @@ async def sent(server: Server, received: Heard, *, writes: bool = True) -> list[
     """What goes out, the end of what broke included."""
     sender = server.sender(writes=writes)
     try:
-        await sender.send_answer(streamed(received))
+        await sender.send_stream(streamed(received))
     except GatewayError as error:
         await sender.send_error(error)
     assert received.is_closed
@@ -84,7 +84,7 @@ async def test_what_comes_later_goes_out_at_once() -> None:
 
 async def test_an_end_that_says_nothing_is_no_gap() -> None:
     server = Server()
-    await server.sender(writes=True).send_answer(streamed(Heard(b"a", b"b", b"c"), b""))
+    await server.sender(writes=True).send_stream(streamed(Heard(b"a", b"b", b"c"), b""))
     assert len(server.gaps) == 2
 
 

@@ -7,8 +7,10 @@ import time
 from functools import partial
 from typing import Any, ClassVar
 
+from msgspec import Struct
+
 from app.converse.call import NativeCall
-from app.dialects.http.dialect_adapter import DialectAdapter, NativeRequest, TranslatedRequest
+from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import name_of, validate
 from app.dialects.http.responses import Headers
 from app.dialects.openai.chat import native
@@ -19,25 +21,31 @@ from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.stream import ChunkStream
 from app.dialects.openai.chat.tools import custom_names
 from app.execution.operations.openai import Api
+from app.execution.request_context import RequestContext
 from app.routing.planner import Planner, Target
 from app.wire import sse
 
 
-class ChatAdapter(DialectAdapter):
-    """One chat request; see `DialectAdapter`."""
+class ChatAdapter(Struct):
+    """One chat request; see `DialectAdapter`. known_as: the model's name in responses."""
 
     body_format: ClassVar[str] = "openai_chat"
     openai_api: ClassVar[Api | None] = "openai_chat"
     last_events: ClassVar[frozenset[str]] = frozenset()
     idle: ClassVar[bytes] = sse.COMMENT
-    needs_schema = False
-    headers: Headers = ()
+    needs_schema: ClassVar[bool] = False
+    headers: ClassVar[Headers] = ()
 
-    def __init__(self, planner: Planner, document: dict[str, Any]) -> None:
-        self.document = document
-        self.model = name_of(document)
-        self._shown_model = planner.known_as(self.model)
-        self._translated: TranslatedRequest | None = None
+    model: str
+    document: dict[str, Any]
+    known_as: str
+    _translated: TranslatedRequest | None = None
+
+    @classmethod
+    async def open(cls, planner: Planner, _context: RequestContext, document: dict[str, Any]) -> ChatAdapter:
+        """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
+        model = name_of(document)
+        return cls(model, document, planner.known_as(model))
 
     def to_call(self, _target: Target) -> TranslatedRequest:
         """See `DialectAdapter`. The translation is the same for every target."""
@@ -46,8 +54,8 @@ class ChatAdapter(DialectAdapter):
             facts = ChatFacts(
                 "chatcmpl-" + secrets.token_hex(12),
                 int(time.time()),
-                self._shown_model,
-                custom_names(request),
+                self.known_as,
+                custom_names(request) if request.tools else frozenset(),
                 include_usage=bool(request.stream_options and request.stream_options.include_usage),
             )
             self._translated = TranslatedRequest(
@@ -60,8 +68,8 @@ class ChatAdapter(DialectAdapter):
         include_usage = isinstance(options, dict) and options.get("include_usage") is True
         return NativeRequest(
             NativeCall(self.model, self.document),
-            partial(native.from_document, model=self._shown_model),
-            partial(native.NativeChunks, self._shown_model, include_usage=include_usage),
+            partial(native.from_document, model=self.known_as),
+            partial(native.NativeChunks, self.known_as, include_usage=include_usage),
             native.usage_of,
         )
 

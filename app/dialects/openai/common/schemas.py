@@ -3,7 +3,7 @@
 from typing import Literal
 
 from app.dialects.http.documents import Shown
-from app.dialects.http.endpoint import MEANINGS, error_responses
+from app.dialects.http.endpoint_spec import ERROR_DESCRIPTIONS, error_responses
 
 
 class ErrorDetail(Shown):
@@ -37,4 +37,4 @@ class ModelList(Shown):
     data: list[ModelOut]
 
 
-ERRORS = error_responses(ErrorOut, MEANINGS)
+ERRORS = error_responses(ErrorOut, ERROR_DESCRIPTIONS)

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from app.converse.call import NativeCall
-from app.dialects.http.dialect_adapter import DialectAdapter, NativeRequest, TranslatedRequest
+from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import validate
-from app.dialects.http.replies import understood
+from app.dialects.http.handler import translate
 from app.dialects.http.responses import Headers
 from app.dialects.openai.responses.native import (
     LAST,
@@ -37,7 +37,7 @@ from app.storage.responses import ResponseStore
 from app.wire import sse
 
 
-class ResponsesAdapter(DialectAdapter):
+class ResponsesAdapter:
     """One request for a response; see `DialectAdapter`.
 
     earlier: the items of the stored response that it continues. sent: its own items, references resolved.
@@ -47,8 +47,8 @@ class ResponsesAdapter(DialectAdapter):
     openai_api: ClassVar[Api | None] = "openai_responses"
     last_events: ClassVar[frozenset[str]] = LAST
     idle: ClassVar[bytes] = sse.COMMENT
-    needs_schema = False
-    headers: Headers = ()
+    needs_schema: ClassVar[bool] = False
+    headers: ClassVar[Headers] = ()
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class ResponsesAdapter(DialectAdapter):
         document: dict[str, Any],
         earlier: list[Any],
         sent: list[Any],
-        shown_model: str,
+        known_as: str,
         kept: KeptResponses,
         signer_for: Callable[[Target], ReasoningSigner],
     ) -> None:
@@ -69,7 +69,7 @@ class ResponsesAdapter(DialectAdapter):
         self._is_kept = head.store is not False
         # a stored response must hold its reasoning, so that the conversation can continue from it
         self._is_signed = self._is_kept or SIGNED in (head.include or ())
-        self._response_head = "resp_" + secrets.token_hex(12), int(time.time()), shown_model
+        self._response_head = "resp_" + secrets.token_hex(12), int(time.time()), known_as
         self._validated: tuple[ResponseRequest, list[Item], list[Item]] | None = None
 
     @classmethod
@@ -104,9 +104,9 @@ class ResponsesAdapter(DialectAdapter):
             self._validated = request, _items(self._sent, "input"), _items(self._earlier, KEPT)
         request, sent, earlier = self._validated
         signer = self._signer_for(target)
-        shown_signer = signer if self._is_signed else None
+        reasoning_signer = signer if self._is_signed else None
         names = custom_names(request), namespaces(request)
-        facts = ResponseFacts(*self._response_head, request, self._sent_document, shown_signer, *names)
+        facts = ResponseFacts(*self._response_head, request, self._sent_document, reasoning_signer, *names)
         call = to_call(request, signer, sent, earlier)
         return TranslatedRequest(call, partial(from_reply, facts=facts), partial(ResponseStream, facts))
 
@@ -128,7 +128,7 @@ class ResponsesAdapter(DialectAdapter):
         return await self._kept.keep(response, [*self._earlier, *self._sent])
 
     async def finish(self, stream: ResponseStream | NativeResponseStream) -> bytes:
-        response = understood(_ended)(stream)
+        response = translate(_ended, stream)
         # the caller may refer to the response as soon as it has read the end
         return stream.last(await self.complete(response))
 

@@ -1,14 +1,15 @@
-"""`POST /v1/rerank`, and `/v2/rerank` for Cohere's newer clients."""
+"""The endpoint `POST /v1/rerank`, and `/v2/rerank` for Cohere's newer clients."""
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from app.adaptation.rerank import RerankCall
 from app.dialects.cohere.schema import DocumentIn, RerankError, RerankOut, RerankRequest
 from app.dialects.http import identifiers as ids
 from app.dialects.http.documents import read_as, unknown_fields
-from app.dialects.http.endpoint import MEANINGS, Endpoint, Handler, IngressLimits, error_responses
+from app.dialects.http.endpoint_spec import ERROR_DESCRIPTIONS, EndpointSpec, error_responses
 from app.dialects.http.responses import JSON, Answer, CompleteResponse, retry_after
 from app.errors import GatewayError
 from app.execution.executor import Pipeline
@@ -30,34 +31,28 @@ _EXAMPLES = {
     }
 }
 _ERRORS = error_responses(
-    RerankError, {**MEANINGS, 400: "The request cannot be carried out; the message names the field."}
+    RerankError, {**ERROR_DESCRIPTIONS, 400: "The request cannot be carried out; the message names the field."}
 )
 
 
-def rerank_routes(pipeline: Pipeline, ingress_limits: IngressLimits) -> Sequence[Endpoint]:
-    """The routes of this dialect."""
-
-    def handler(version: str) -> Handler:
-        return lambda context: _rerank(pipeline, context, version)
-
-    async def create_rerank(body: RerankRequest) -> RerankOut:
-        """Sort documents by what they have to do with a question, with Cohere Rerank or Amazon Rerank."""
-        raise AssertionError(body)
-
+def rerank_endpoints(pipeline: Pipeline) -> Sequence[EndpointSpec]:
+    """Return the endpoints of this dialect."""
     return [
-        Endpoint(
-            f"/v{version}/rerank",
-            create_rerank,
+        EndpointSpec(
+            method="POST",
+            path=f"/v{version}/rerank",
             dialect=DIALECT,
-            handler=handler(version),
+            handler=partial(_rerank, pipeline, version),
             render_error=render_error,
-            ingress_limits=ingress_limits,
-            methods=["POST"],
-            tags=["Cohere"],
+            name="create_rerank",
             summary="Rerank documents",
+            description="Sort documents by what they have to do with a question, with Cohere Rerank or Amazon Rerank.",
+            tags=("Cohere",),
+            request=RerankRequest,
+            response=RerankOut,
             responses=_ERRORS,
-            include_in_schema=version == "1",
-            openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
+            body_examples={"examples": _EXAMPLES},
+            in_schema=version == "1",
         )
         for version in ("1", "2")
     ]
@@ -70,7 +65,7 @@ def render_error(error: GatewayError, _request_id: str) -> CompleteResponse:
     return CompleteResponse(error.status, (*JSON, *retry_after(error)), json.dumps({"message": message}))
 
 
-async def _rerank(pipeline: Pipeline, context: RequestContext, version: str) -> Answer:
+async def _rerank(pipeline: Pipeline, version: str, context: RequestContext) -> Answer:
     request = await read_as(context.take_body(), RerankRequest)
     context.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     texts = [each.text if isinstance(each, DocumentIn) else each for each in request.documents]

@@ -1,13 +1,14 @@
-"""`POST /v1/embeddings`."""
+"""The endpoint `POST /v1/embeddings`."""
 
 import struct
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from app.adaptation.embeddings import EmbeddingCall
 from app.dialects.http.documents import read_as, unknown_fields
-from app.dialects.http.endpoint import Endpoint, IngressLimits
+from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
@@ -35,40 +36,30 @@ _EXAMPLES = {
 }
 
 
-def embedding_routes(
-    pipeline: Pipeline, ingress_limits: IngressLimits, default_model: str, prefix: str = "/v1"
-) -> Sequence[Endpoint]:
-    """The route of this dialect. `default_model` makes the embeddings for which no model is named."""
-
-    async def handle(context: RequestContext) -> Answer:
-        return await _embed(pipeline, context, default_model)
-
-    async def create_embedding(body: EmbeddingRequest) -> EmbeddingList:
-        """Turn texts into vectors, with Titan, Cohere or Nova.
-
-        Many are split into what the family takes at once, and asked for side by side.
-        """
-        raise AssertionError(body)
-
+def embedding_endpoints(pipeline: Pipeline, default_model: str, prefix: str = "/v1") -> Sequence[EndpointSpec]:
+    """Return the endpoint of this dialect. default_model: used if a request names no model."""
     return [
-        Endpoint(
-            f"{prefix}/embeddings",
-            create_embedding,
+        EndpointSpec(
+            method="POST",
+            path=f"{prefix}/embeddings",
             dialect=DIALECT,
-            handler=handle,
+            handler=partial(_embed, pipeline, default_model),
             render_error=render_error,
-            ingress_limits=ingress_limits,
-            methods=["POST"],
-            tags=["OpenAI"],
+            name="create_embedding",
             summary="Create embeddings",
+            description="Turn texts into vectors, with Titan, Cohere or Nova.\n\n"
+            "Many are split into what the family takes at once, and asked for side by side.",
+            tags=("OpenAI",),
+            request=EmbeddingRequest,
+            response=EmbeddingList,
             responses=ERRORS,
-            include_in_schema=prefix == "/v1",
-            openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
+            body_examples={"examples": _EXAMPLES},
+            in_schema=prefix == "/v1",
         )
     ]
 
 
-async def _embed(pipeline: Pipeline, context: RequestContext, default_model: str) -> Answer:
+async def _embed(pipeline: Pipeline, default_model: str, context: RequestContext) -> Answer:
     request = await read_as(context.take_body(), EmbeddingRequest)
     context.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     name = default_model if request.model in ("", DEFAULT_ALIAS) else request.model

@@ -1,11 +1,10 @@
-"""`POST /v1/chat/completions`."""
-
-from __future__ import annotations
+"""The endpoint `POST /v1/chat/completions`."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from app.dialects.http.endpoint import Endpoint, IngressLimits
+from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.handler import DialectHandler
 from app.dialects.openai.chat.adapter import ChatAdapter
 from app.dialects.openai.chat.schema_in import ChatRequest
@@ -13,7 +12,6 @@ from app.dialects.openai.chat.schema_out import ChatCompletion, ChatCompletionCh
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
 from app.execution.executor import Pipeline
-from app.execution.request_context import RequestContext
 
 DIALECT = "openai_chat"
 _EXAMPLES = {
@@ -45,30 +43,25 @@ _EXAMPLES = {
 }
 
 
-def chat_routes(pipeline: Pipeline, ingress_limits: IngressLimits, prefix: str = "/v1") -> Sequence[Endpoint]:
-    """The routes of this dialect."""
-
-    async def open_adapter(_: RequestContext, document: dict[str, Any]) -> ChatAdapter:
-        return ChatAdapter(pipeline.planner, document)
-
-    async def create_chat_completion(body: ChatRequest) -> ChatCompletion:
-        """Answer a conversation, in one piece or, with `stream`, as server-sent events that end with `[DONE]`."""
-        raise AssertionError(body)
-
+def chat_endpoints(pipeline: Pipeline, prefix: str = "/v1") -> Sequence[EndpointSpec]:
+    """Return the endpoints of this dialect under a prefix."""
     return [
-        Endpoint(
-            f"{prefix}/chat/completions",
-            create_chat_completion,
+        EndpointSpec(
+            method="POST",
+            path=f"{prefix}/chat/completions",
             dialect=DIALECT,
-            handler=DialectHandler(pipeline, open_adapter).handle,
+            handler=DialectHandler(pipeline, partial(ChatAdapter.open, pipeline.planner)).handle,
             render_error=render_error,
-            ingress_limits=ingress_limits,
-            methods=["POST"],
-            tags=["OpenAI"],
+            name="create_chat_completion",
             summary="Create a chat completion",
+            description="Answer a conversation, in one piece or, with `stream`, as server-sent events that end with "
+            "`[DONE]`.",
+            tags=("OpenAI",),
+            request=ChatRequest,
+            response=ChatCompletion,
             responses={200: {"content": {"text/event-stream": {"schema": _chunk_schema()}}}, **ERRORS},
-            include_in_schema=prefix == "/v1",
-            openapi_extra={"requestBody": {"content": {"application/json": {"examples": _EXAMPLES}}}},
+            body_examples={"examples": _EXAMPLES},
+            in_schema=prefix == "/v1",
         )
     ]
 

@@ -1,0 +1,72 @@
+"""The endpoints of the Bedrock dialect, made from the table of operations."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from app.dialects.bedrock.errors import render_error
+from app.dialects.bedrock.native import forward
+from app.dialects.bedrock.operations import OPERATIONS, Operation
+from app.dialects.http.documents import Shown
+from app.dialects.http.endpoint_spec import EndpointSpec, error_responses
+from app.execution.executor import Pipeline
+from app.wire import eventstream
+
+DIALECT = "bedrock"
+
+
+class AwsError(Shown):
+    """An error; its name is in the header `x-amzn-errortype`."""
+
+    message: str
+
+
+_ERRORS = error_responses(
+    AwsError,
+    {
+        400: "ValidationException, ServiceQuotaExceededException",
+        403: "AccessDeniedException, UnrecognizedClientException, InvalidSignatureException",
+        404: "ResourceNotFoundException",
+        405: "UnknownOperationException",
+        408: "ModelTimeoutException: Bedrock did not answer within the limits; or RequestTimeoutException: "
+        "the body did not arrive in time",
+        413: "ValidationException: the body is too large",
+        424: "ModelErrorException",
+        429: "ThrottlingException, ModelNotReadyException",
+        500: "InternalServerException",
+        502: "ServiceUnavailableException: Bedrock could not be reached",
+        503: "ServiceUnavailableException",
+        504: "ServiceUnavailableException: Bedrock took no connection in time",
+    },
+)
+
+
+def bedrock_endpoints(pipeline: Pipeline) -> Sequence[EndpointSpec]:
+    """Return the endpoints of this dialect, one for each operation."""
+    return [
+        EndpointSpec(
+            method=operation.method,
+            path=operation.path,
+            dialect=DIALECT,
+            handler=partial(forward, operation, pipeline),
+            render_error=render_error,
+            name=operation.name,
+            operation_id=operation.name,
+            summary=operation.summary,
+            description=f"AWS's own {operation.name}: request and answer cross byte for byte, signed anew. "
+            "SDKs of AWS work with this gateway as their endpoint URL.",
+            tags=("Bedrock",),
+            request=operation.request,
+            response=operation.response,
+            responses=_responses(operation),
+            body_examples=None if operation.example is None else {"example": operation.example},
+        )
+        for operation in OPERATIONS
+    ]
+
+
+def _responses(operation: Operation) -> dict[int | str, dict[str, Any]]:
+    if not operation.is_streamed:
+        return _ERRORS
+    stream = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"content": {eventstream.CONTENT_TYPE: stream}}, **_ERRORS}

@@ -1,0 +1,72 @@
+"""Describes an endpoint: what serves it, and what the OpenAPI page shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+from pydantic import BaseModel
+
+from app.dialects.http.responses import Answer, ErrorRenderer
+from app.execution.request_context import RequestContext
+from app.server.request_head import RequestHead
+
+Handler = Callable[[RequestContext], Awaitable[Answer]]
+
+# the description of each status of an error, for dialects without a text of their own
+ERROR_DESCRIPTIONS = {
+    400: "The request cannot be carried out; `param` names the field.",
+    401: "No key, or one that is not known.",
+    403: "AWS refuses the gateway's identity.",
+    404: "No such model.",
+    405: "Another method is wanted.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    429: "Throttled, or the gateway is busy; `retry-after` says for how long, where that is known.",
+    500: "A fault of the gateway, or Bedrock's InternalServerException.",
+    502: "Bedrock could not be reached, or its answer made no sense.",
+    503: "Bedrock has no capacity.",
+    504: "Bedrock did not answer within the limits.",
+}
+EVENT_STREAM: Mapping[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
+
+
+class EndpointSpec(Struct, frozen=True, kw_only=True):
+    """One endpoint.
+
+    path: a template, with parameters as `{name}`, or `{name:path}` for one that may hold slashes. name: in
+    `operationId`, unless `operation_id` is set. request, response: types of the bodies; None for none. query: type and
+    default of each query parameter. responses: further responses by status, as OpenAPI has them. body_examples: members
+    of the media type of the request body. render_by_head: chooses the renderer of errors, for a path that several
+    dialects share. in_schema: the OpenAPI page shows the endpoint.
+    """
+
+    method: str
+    path: str
+    dialect: str
+    handler: Handler
+    render_error: ErrorRenderer
+    name: str
+    summary: str
+    description: str
+    tags: tuple[str, ...]
+    request: Any = None
+    response: Any = None
+    query: Mapping[str, tuple[Any, Any]] = {}
+    responses: Mapping[int | str, dict[str, Any]] = {}
+    body_examples: Mapping[str, Any] | None = None
+    operation_id: str | None = None
+    render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None
+    in_schema: bool = True
+
+
+def error_responses(model: type[BaseModel], descriptions: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses for a dialect's errors, by status.
+
+    Args:
+        model: the body of an error. descriptions: by status.
+    """
+    return {status: {"model": model, "description": text} for status, text in descriptions.items()}

@@ -1,0 +1,133 @@
+"""The endpoints `/v1/responses`: create and count, and the responses that are stored."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+from urllib.parse import parse_qs
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.dialects.http.endpoint_spec import EVENT_STREAM, EndpointSpec
+from app.dialects.http.handler import DialectHandler
+from app.dialects.http.responses import JSON, Answer, CompleteResponse
+from app.dialects.openai.common.errors import render_error
+from app.dialects.openai.common.schemas import ERRORS
+from app.dialects.openai.responses.adapter import ResponsesAdapter
+from app.dialects.openai.responses.listing import page_of
+from app.dialects.openai.responses.schema_in import ResponseRequest
+from app.dialects.openai.responses.schema_out import DeletedOut, ItemsOut, ResponseOut, TokensOut
+from app.dialects.openai.responses.stored import KeptResponses
+from app.errors import InvalidRequest, NotFound
+from app.execution.executor import Pipeline
+from app.execution.request_context import RequestContext
+from app.storage.responses import ResponseStore
+from app.wire import json
+
+DIALECT = "openai_responses"
+_EXAMPLES = {
+    "plain": {"summary": "A question", "value": {"input": "Say hello."}},
+    "streamed": {"summary": "A stream", "value": {"input": "Say hello.", "stream": True}},
+}
+_ONE = "/v1/responses/{response_id}"
+
+
+class _StoredResponses(Struct, frozen=True):
+    """Handles the requests for stored responses."""
+
+    store: ResponseStore
+
+    async def retrieve(self, context: RequestContext) -> Answer:
+        response_id = context.params["response_id"]
+        if "true" in parse_qs(context.head.query).get("stream", ()):
+            raise InvalidRequest("a kept response is not streamed again", param="stream")
+        response = await KeptResponses(self.store, context).response(response_id)
+        if response is None:
+            raise _unknown(response_id)
+        return CompleteResponse(200, JSON, json.dumps(response))
+
+    async def delete(self, context: RequestContext) -> Answer:
+        response_id = context.params["response_id"]
+        if not await KeptResponses(self.store, context).forget(response_id):
+            raise _unknown(response_id)
+        return CompleteResponse(200, JSON, json.dumps({"id": response_id, "object": "response", "deleted": True}))
+
+    async def list_items(self, context: RequestContext) -> Answer:
+        response_id = context.params["response_id"]
+        items = await KeptResponses(self.store, context).led_to(response_id)
+        if items is None:
+            raise _unknown(response_id)
+        return CompleteResponse(200, JSON, json.dumps(page_of(items, response_id, context.head.query)))
+
+
+def _unknown(response_id: str) -> NotFound:
+    return NotFound(f"the response {response_id!r} is not kept here", param="response_id")
+
+
+def response_endpoints(
+    pipeline: Pipeline, store: ResponseStore, secret_of: Callable[[str], bytes]
+) -> Sequence[EndpointSpec]:
+    """Return the endpoints of this dialect. secret_of: the secret that signs a caller's reasoning, by name."""
+    open_adapter = partial(ResponsesAdapter.open, pipeline.planner, store, secret_of)
+    handler = DialectHandler(pipeline, open_adapter, count_members={"object": "response.input_tokens"})
+    stored = _StoredResponses(store)
+    create = EndpointSpec(
+        method="POST",
+        path="/v1/responses",
+        dialect=DIALECT,
+        handler=handler.handle,
+        render_error=render_error,
+        name="create_response",
+        summary="Create a response",
+        description="Answer a conversation, in one piece or, with `stream`, as the events of a response.",
+        tags=("OpenAI",),
+        request=ResponseRequest,
+        response=ResponseOut,
+        responses={**EVENT_STREAM, **ERRORS},
+        body_examples={"examples": _EXAMPLES},
+    )
+    retrieve = replace(
+        create,
+        method="GET",
+        path=_ONE,
+        handler=stored.retrieve,
+        name="retrieve_response",
+        summary="Retrieve a response",
+        description="An answer that is kept, by the caller who got it.",
+        request=None,
+        responses=ERRORS,
+        body_examples=None,
+    )
+    delete = replace(
+        retrieve,
+        method="DELETE",
+        handler=stored.delete,
+        name="delete_response",
+        summary="Delete a response",
+        description="Forget an answer.",
+        response=DeletedOut,
+    )
+    list_items = replace(
+        retrieve,
+        path=f"{_ONE}/input_items",
+        handler=stored.list_items,
+        name="list_input_items",
+        summary="List the items that led to a response",
+        description="The items that led to an answer that is kept, a page of them, the newest first unless asked "
+        "otherwise.",
+        response=ItemsOut,
+        query={"limit": (int, 20), "order": (Literal["desc", "asc"], "desc"), "after": (str | None, None)},
+    )
+    count = replace(
+        create,
+        path="/v1/responses/input_tokens",
+        handler=handler.count,
+        name="count_input_tokens",
+        summary="Count the tokens of a request",
+        description="Count the tokens of a request without sending it. Where Bedrock does not count for the model, the "
+        "count is\nan estimate, and `x-outcrop-estimated` says so.",
+        response=TokensOut,
+        responses=ERRORS,
+        body_examples=None,
+    )
+    return [create, retrieve, delete, list_items, count]
