@@ -1,4 +1,4 @@
-"""Who the gateway is at AWS: botocore's chain, asked in a process of its own, ahead of need, never during a request.
+"""The gateway's AWS credentials: resolved by botocore's chain in a subprocess, ahead of need, never during a request.
 
 The chain covers environment, profiles, SSO, web identity, container and instance credentials.
 Resolving credentials on the event loop would stall every request (litellm#40165).
@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from subprocess import DEVNULL, PIPE  # only numbers  # nosec B404
+from subprocess import DEVNULL, PIPE  # constants  # nosec B404
 from typing import Any, TypedDict
 
 from msgspec import Struct
@@ -30,16 +30,16 @@ _log = logging.getLogger(__name__)
 _REFRESH_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
 _RENEWAL_SECONDS = 5.0
-# how long a request waits for the chain, whatever that is doing
+# how long a request waits for the chain
 _TIMEOUT_SECONDS = 15.0
-# how long the chain may take: somebody may have to confirm something
+# how long the chain may take: a user may have to confirm a login
 _CHAIN_SECONDS = 60.0
-# botocore refreshes what ends as long before that; what lives shorter, when a quarter of its life is left
-_AHEAD_SECONDS = 900.0
-_AHEAD_SHARE = 0.25
-_LOOKS, _LOOK_SECONDS = 50, 0.01
-# processes that ask botocore at once: each holds 35 MB for a tenth of a second
-_AT_ONCE = 2
+# as botocore: renew this long before the expiry, or when a quarter of a shorter life is left
+_RENEW_BEFORE_SECONDS = 900.0
+_RENEW_BEFORE_SHARE = 0.25
+_REAP_TRIES, _REAP_SECONDS = 50, 0.01
+# of the chain at once: each takes 35 MB for a tenth of a second
+_MAX_PROCESSES = 2
 
 
 class Credentials(Struct, frozen=True):
@@ -51,7 +51,7 @@ class Credentials(Struct, frozen=True):
 
 
 class BearerToken(Struct, frozen=True):
-    """A Bedrock API key, which needs no signature."""
+    """A Bedrock API key, which is sent instead of a signature."""
 
     token: str
 
@@ -59,30 +59,32 @@ class BearerToken(Struct, frozen=True):
 Identity = Credentials | BearerToken
 
 
-class Known(Struct, frozen=True):
-    """An identity, and when it ends, in seconds since the epoch."""
+class Resolved(Struct, frozen=True):
+    """An identity, and when it expires, in seconds since the epoch."""
 
     identity: Identity
     ends_at: float = math.inf
 
 
-Resolver = Callable[[], Awaitable[Known | None]]
+Resolver = Callable[[], Awaitable[Resolved | None]]
 
 
 class ChainFailed(Exception):
-    """The chain gave no answer; the message names what was raised, and quotes nothing."""
+    """Resolving failed. The message names the type of the error, and quotes nothing."""
 
 
 class CredentialsProvider:
-    """Holds the present identity, and renews it in the background.
+    """Holds the current identity, and renews it in the background.
+
+    identity: None until it is resolved. problem: why there is no new identity, or an empty string.
 
     Args:
-        resolver: asks from the start, whoever it was that was known before; returns None if nobody is known.
+        resolver: resolves the identity anew; returns None if there are no credentials.
     """
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._known: Known | None = None
+        self._resolved: Resolved | None = None
         self.identity: Identity | None = None
         self._renew_at = 0.0
         self._resolving = asyncio.Lock()
@@ -93,7 +95,7 @@ class CredentialsProvider:
         self.problem = "not resolved yet"
 
     def start(self) -> None:
-        """Begin to resolve, in the background, unless that has begun."""
+        """Start to resolve in the background, once."""
         if self._task is not None:
             return
         self._task = asyncio.create_task(self._keep_fresh(), name="credentials")
@@ -107,25 +109,24 @@ class CredentialsProvider:
         self._task = self._renewal = None
 
     async def get(self) -> Identity:
-        """The present identity; waits only while the very first resolution is under way.
+        """Return the current identity; waits while the first resolution is under way.
 
         Raises:
-            Overloaded: the chain knows no credentials.
+            Overloaded: there are no credentials.
         """
-        if self._known is not None:
-            return self._known.identity
+        if self._resolved is not None:
+            return self._resolved.identity
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await self._tried.wait()
-        if self._known is None:
+        if self._resolved is None:
             raise Overloaded("the gateway has no AWS credentials", retry_here=False, detail=self.problem)
-        return self._known.identity
+        return self._resolved.identity
 
     async def renew(self, refused: Identity) -> None:
-        """Bedrock refused this identity: ask the chain afresh, unless somebody just did; returns when that is done, or
-        hangs for too long, and then it goes on without its caller.
+        """Resolve anew after Bedrock refused an identity, and wait for that; a resolution that hangs goes on alone.
 
-        However many requests are refused, the chain is asked once in some seconds: its source may be a remote service.
+        However many requests are refused, there is one resolution in some seconds: it may call a remote service.
         """
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(refused))
@@ -134,7 +135,7 @@ class CredentialsProvider:
     async def _renew(self, refused: Identity) -> None:
         async with self._resolving:
             is_due = time.monotonic() - self._renewed_at >= _RENEWAL_SECONDS
-            if self._known is not None and self._known.identity == refused and is_due:
+            if self._resolved is not None and self._resolved.identity == refused and is_due:
                 self._renewed_at = time.monotonic()
                 await self._resolve()
 
@@ -143,26 +144,26 @@ class CredentialsProvider:
             async with self._resolving:
                 if self.problem or time.time() >= self._renew_at:
                     await self._resolve()
-            await asyncio.sleep(_RETRY_SECONDS if self._known is None else _REFRESH_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS if self._resolved is None else _REFRESH_SECONDS)
 
     async def _resolve(self) -> None:
         try:
-            known = await self._resolver()
-            if known is not None and not _can_be_sent(known.identity):
-                raise ChainFailed("a key or a token has a space, a line's end, or what is not ASCII in it")
-            self.problem = "" if known else "no AWS credentials found in the environment, profile or metadata"
+            resolved = await self._resolver()
+            if resolved is not None and not _can_be_sent(resolved.identity):
+                raise ChainFailed("a key or a token contains a space, a line break or a character that is not ASCII")
+            self.problem = "" if resolved else "no AWS credentials found in the environment, profile or metadata"
         except ChainFailed as error:
-            known = None
+            resolved = None
             self.problem = f"resolving AWS credentials failed: {error}"
-        except Exception as error:  # noqa: BLE001 -- nothing may end the asking
-            known = None
+        except Exception as error:  # noqa: BLE001 -- the background task must go on
+            resolved = None
             self.problem = f"resolving AWS credentials failed: {type(error).__name__}"
-        if known is None:
+        if resolved is None:
             _log.warning(self.problem)
-        elif known != self._known:
-            left = max(known.ends_at - time.time(), 0.0)
-            self._known, self.identity = known, known.identity
-            self._renew_at = known.ends_at - min(_AHEAD_SECONDS, left * _AHEAD_SHARE)
+        elif resolved != self._resolved:
+            left = max(resolved.ends_at - time.time(), 0.0)
+            self._resolved, self.identity = resolved, resolved.identity
+            self._renew_at = resolved.ends_at - min(_RENEW_BEFORE_SECONDS, left * _RENEW_BEFORE_SHARE)
         self._tried.set()
 
 
@@ -175,57 +176,57 @@ def _can_be_sent(identity: Identity) -> bool:
 def make_providers(
     settings: Settings, locations: Iterable[UpstreamLocation]
 ) -> dict[UpstreamLocation, CredentialsProvider]:
-    """Who the gateway is in each place: places without a role are asked of as one, and so are those of one role.
+    """Make the provider of each location. Locations without a role share one, and so do those with the same role.
 
-    However slow the roles are, the gateway's own credentials do not wait for them.
+    The gateway's own credentials do not wait for those of roles.
     """
     providers: dict[str, CredentialsProvider] = {}
-    turns = asyncio.Semaphore(_AT_ONCE)
+    processes = asyncio.Semaphore(_MAX_PROCESSES)
     for location in locations:
         if location.role not in providers:
-            resolver = make_resolver(settings, location, turns) if location.role else make_resolver(settings)
+            resolver = make_resolver(settings, location, processes) if location.role else make_resolver(settings)
             providers[location.role] = CredentialsProvider(resolver)
     return {location: providers[location.role] for location in locations}
 
 
 def make_resolver(
-    settings: Settings, location: UpstreamLocation = DEFAULT_LOCATION, turns: asyncio.Semaphore | None = None
+    settings: Settings, location: UpstreamLocation = DEFAULT_LOCATION, processes: asyncio.Semaphore | None = None
 ) -> Resolver:
-    """The resolver for a place: its role if it has one, else the bearer token if one is set, else botocore's chain.
+    """Make the resolver of a location: its role if it has one, else the bearer token if one is set, else the chain.
 
-    A bearer token wins over everything else at home, as it does in AWS's own SDKs.
+    A bearer token precedes all other credentials of the gateway's own, as in AWS's SDKs.
 
     Args:
-        turns: bounds how many ask botocore at once.
+        processes: bounds the subprocesses at once.
 
     Source: docs/reference/contracts/authentication.md#precedence-of-the-bearer-token
     """
     region = location.region or settings.aws_region
-    turns = turns or asyncio.Semaphore(_AT_ONCE)
+    processes = processes or asyncio.Semaphore(_MAX_PROCESSES)
     if location.role:
-        return lambda: _asked(turns, "role", region, location.role)
+        return lambda: _run_chain(processes, "role", region, location.role)
     if settings.aws_bearer_token_bedrock is not None:
-        bearer = Known(BearerToken(settings.aws_bearer_token_bedrock.get_secret_value()))
-        return lambda: _at_once(bearer)
-    if (known := _in_environment(os.environ)) is not None:
-        return lambda: _at_once(known)
-    return lambda: _asked(turns, "identity", region)
+        bearer = Resolved(BearerToken(settings.aws_bearer_token_bedrock.get_secret_value()))
+        return lambda: _immediately(bearer)
+    if (resolved := _in_environment(os.environ)) is not None:
+        return lambda: _immediately(resolved)
+    return lambda: _run_chain(processes, "identity", region)
 
 
-async def _at_once(known: Known) -> Known:
-    return known
+async def _immediately(resolved: Resolved) -> Resolved:
+    return resolved
 
 
-def _in_environment(environment: Mapping[str, str]) -> Known | None:
-    """The keys that botocore finds first, where they are whole and have no end; all else is for botocore to say."""
+def _in_environment(environment: Mapping[str, str]) -> Resolved | None:
+    """Return the keys in the environment, which botocore looks up first, if they are complete and do not expire."""
     access_key, secret_key = (environment.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
     if not access_key or not secret_key or environment.get("AWS_CREDENTIAL_EXPIRATION"):
         return None
     token = environment.get("AWS_SECURITY_TOKEN", environment.get("AWS_SESSION_TOKEN"))
-    return Known(Credentials(access_key, secret_key, token or None))
+    return Resolved(Credentials(access_key, secret_key, token or None))
 
 
-class _Said(TypedDict, total=False):
+class _Output(TypedDict, total=False):
     access_key: str
     secret_key: str
     token: str | None
@@ -233,38 +234,38 @@ class _Said(TypedDict, total=False):
     fault: str
 
 
-async def _asked(turns: asyncio.Semaphore, *question: str) -> Known | None:
-    """What botocore's chain says. Raises ChainFailed."""
+async def _run_chain(processes: asyncio.Semaphore, *arguments: str) -> Resolved | None:
+    """Run botocore's chain. Raises ChainFailed."""
     try:
-        async with turns:
-            output = await _output_of(chain_command(*question))
-        said = json.loads_as(output, _Said)
+        async with processes:
+            output = await _output_of(chain_command(*arguments))
+        found = json.loads_as(output, _Output)
     except json.JsonError:
         raise ChainFailed("it ended without an answer") from None
-    if "fault" in said:
-        raise ChainFailed(said["fault"])
-    if "access_key" not in said:
+    if "fault" in found:
+        raise ChainFailed(found["fault"])
+    if "access_key" not in found:
         return None
-    end = said["ends_at"]
-    return Known(
-        Credentials(said["access_key"], said["secret_key"], said["token"] or None), math.inf if end is None else end
+    end = found["ends_at"]
+    return Resolved(
+        Credentials(found["access_key"], found["secret_key"], found["token"] or None), math.inf if end is None else end
     )
 
 
-async def _bury(group: int) -> None:
-    """Take note of the end of those who are this process's own now, as all orphans are the first process's."""
-    with contextlib.suppress(ChildProcessError):  # none of them is
-        for _ in range(_LOOKS):
-            pid, _ = os.waitpid(-group, os.WNOHANG)  # noqa: ASYNC222 -- it waits for nobody
+async def _reap(group: int) -> None:
+    """Reap the processes of a group that are children of this one: the first process of a container adopts orphans."""
+    with contextlib.suppress(ChildProcessError):  # there are none
+        for _ in range(_REAP_TRIES):
+            pid, _ = os.waitpid(-group, os.WNOHANG)  # noqa: ASYNC222 -- it does not block
             if not pid:
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_REAP_SECONDS)
 
 
 async def _output_of(command: list[str]) -> bytes:
-    """What a command prints. Raises ChainFailed where it takes too long or cannot be started."""
-    # a profile may ask for a code of whoever sits there
-    is_asked = sys.stdin is not None and sys.stdin.isatty()
-    options: dict[str, Any] = {} if is_asked else {"stdin": DEVNULL, "stderr": DEVNULL, "start_new_session": True}
+    """Return what a command prints. Raises ChainFailed: it takes too long or cannot be started."""
+    # on a terminal, a profile may ask the user for a code
+    is_interactive = sys.stdin is not None and sys.stdin.isatty()
+    options: dict[str, Any] = {} if is_interactive else {"stdin": DEVNULL, "stderr": DEVNULL, "start_new_session": True}
     try:
         process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, **options)
     except OSError as error:
@@ -277,8 +278,8 @@ async def _output_of(command: list[str]) -> bytes:
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                # with all that it has started itself
-                os.kill(process.pid if is_asked else -process.pid, signal.SIGKILL)
+                # the process and all its children
+                os.kill(process.pid if is_interactive else -process.pid, signal.SIGKILL)
             await process.wait()
-            await _bury(process.pid)
+            await _reap(process.pid)
     return output

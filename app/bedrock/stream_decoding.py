@@ -1,7 +1,7 @@
-"""Bytes of an event stream become events; a stream that breaks off becomes an error.
+"""Decodes the bytes of a stream into events; a stream that breaks off becomes an error.
 
-`EventDecoder` reads Converse's for translation, `NativeDecoder` the documents of a model's own format. `UsageTap`
-only listens while bytes pass through untouched.
+`EventDecoder` reads ConverseStream, `NativeDecoder` the documents of a model's own format, `ServerSentDecoder` the
+OpenAI-compatible surfaces. `UsageTap` reads the usage of a stream that passes through unchanged.
 """
 
 import re
@@ -23,7 +23,7 @@ from app.wire.sse import SseParser
 _COUNT = re.compile(r"[0-9]{1,12}\Z")
 _GARBLED = "Bedrock's stream was garbled"
 
-# what translation relies on, by event; everything else may be missing
+# the members that translation relies on, by event; all others may be missing
 _REQUIRED = {
     "messageStart": ("role",),
     "contentBlockStart": ("start", "contentBlockIndex"),
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class _Decoder(ABC, Generic[T]):
-    """Decodes frames, however their reads were split; what a frame says is its heirs' business."""
+    """Decodes frames, however their reads are split; subclasses decode what a frame holds."""
 
     def __init__(self) -> None:
         self._frames = FrameDecoder()
@@ -46,12 +46,12 @@ class _Decoder(ABC, Generic[T]):
         self._failure: GatewayError | None = None
 
     def feed(self, data: bytes) -> list[T]:
-        """Take the next bytes; return the events that they complete.
+        """Decode the next bytes; return the events that they complete.
 
-        An error frame behind good events is raised by the next call, so that those events are not lost.
+        An error after valid events is raised by the next call, so that those events are not lost.
 
         Raises:
-            GatewayError: an exception frame, as the table of errors says; UpstreamFailed for bytes that are no frames.
+            GatewayError: an exception frame, mapped by `errors`; UpstreamFailed: the bytes are no frames.
         """
         if self._failure is not None:
             raise self._failure
@@ -70,7 +70,7 @@ class _Decoder(ABC, Generic[T]):
         return events
 
     def finish(self) -> None:
-        """Say that the bytes have ended.
+        """Check that the stream has ended as it should.
 
         Raises:
             GatewayError: an error frame came last, or the stream broke off before its message was complete.
@@ -82,7 +82,7 @@ class _Decoder(ABC, Generic[T]):
 
     @abstractmethod
     def _event(self, frame: Frame) -> T:
-        """What a frame says; may find that it completes the message."""
+        """Decode the payload of a frame; set `_is_complete` if it completes the message."""
 
 
 class EventDecoder(_Decoder[Event]):
@@ -131,10 +131,10 @@ class NativeDecoder(_Decoder[NativeEvent]):
 
 
 class ServerSentDecoder:
-    """Decodes the documents of a stream of server-sent events, however its reads were split.
+    """Decodes the documents of a stream of server-sent events, however its reads are split.
 
     Args:
-        last: the `type` of the documents that complete an answer; `[DONE]` completes one too.
+        last: the `type` of the documents that complete a response; `[DONE]` completes one, too.
     """
 
     def __init__(self, last: frozenset[str] = frozenset()) -> None:
@@ -144,12 +144,12 @@ class ServerSentDecoder:
         self._failure: GatewayError | None = None
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """Take the next bytes; return the documents that they complete.
+        """Decode the next bytes; return the documents that they complete.
 
-        An error behind good documents is raised by the next call, so that those are not lost.
+        An error after valid documents is raised by the next call, so that those are not lost.
 
         Raises:
-            GatewayError: an error that the stream tells of; UpstreamFailed for what is no document.
+            GatewayError: an error that the stream reports; UpstreamFailed: the data of an event is no document.
         """
         if self._failure is not None:
             raise self._failure
@@ -169,10 +169,10 @@ class ServerSentDecoder:
         return documents
 
     def finish(self) -> None:
-        """Say that the bytes have ended.
+        """Check that the stream has ended as it should.
 
         Raises:
-            GatewayError: an error came last, or the stream broke off before its answer was complete.
+            GatewayError: an error came last, or the stream broke off before its response was complete.
         """
         if self._failure is not None:
             raise self._failure
@@ -181,7 +181,7 @@ class ServerSentDecoder:
 
     @property
     def is_complete(self) -> bool:
-        """True once the answer has come to its end; nothing follows that anybody needs."""
+        """True once the response is complete; what follows is not needed."""
         return self._is_complete
 
     def _document(self, document: Any) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class ServerSentDecoder:
 
 
 def error_of_frame(frame: Frame) -> GatewayError:
-    """The error that a frame of type `exception` or `error` means."""
+    """Make the error for a frame of type `exception` or `error`."""
     headers = frame.headers
     if headers.get(":message-type") == "error":
         name = str(headers.get(":error-code", ""))
@@ -210,9 +210,9 @@ def error_of_frame(frame: Frame) -> GatewayError:
 
 
 class UsageTap:
-    """Listens to a passing event stream for the tokens it reports, and for how it ends.
+    """Reads the tokens that a passing event stream reports, and how it ends.
 
-    `is_deaf` once bytes came that are no frames: from then on nothing is known.
+    has_failed: bytes came that are no frames; nothing is known from then on.
     """
 
     def __init__(self) -> None:
@@ -221,74 +221,74 @@ class UsageTap:
         self._usage: Usage | None = None
         self._first_chunk: Frame | None = None
         self._last_chunks: tuple[Frame | None, Frame | None] = (None, None)
-        self._has_begun = self._is_open = False
-        self._more: Any = None
+        self._has_started = self._is_open = False
+        self._model_fields: dict[str, Any] | None = None
         self.error: GatewayError | None = None
         self.tier = ""
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens, as far as they were told: by Converse's metadata, or in the last chunk of an invocation."""
+        """The tokens as reported: by Converse's metadata, or by the last chunk of an invocation."""
         before, last = map(_document_in, self._last_chunks)
         counted = usage_of_invocation(last)
         return counted.as_told_in(_document_in(self._first_chunk), before) if counted is not None else self._usage
 
     @property
     def is_at_boundary(self) -> bool:
-        """True if the bytes so far are whole frames, so that one more may follow."""
+        """True if the bytes so far are complete frames, so that another may follow."""
         return not self.has_failed and self._frames.is_at_boundary
 
     @property
     def is_cut_short(self) -> bool:
-        """True if more must follow: no event at all has come, or Converse's message, or Anthropic's, is not at its end.
+        """True if there was no event, or if a message of Converse or Anthropic is not complete.
 
-        How another model's last chunk looks is its own affair.
+        The last chunk of other models has no known format.
         """
         if self.has_failed or self.error is not None:
             return False
         is_message_open = (
             _kind_of(self._first_chunk) == "message_start" and _kind_of(self._last_chunks[1]) != "message_stop"
         )
-        return self._is_open or not self._has_begun or is_message_open
+        return self._is_open or not self._has_started or is_message_open
 
     def feed(self, data: bytes) -> None:
-        """Listen to the next bytes. What it does not understand it lets pass; it never raises."""
+        """Read the next bytes. Never raises: what cannot be read is skipped."""
         if self.has_failed:
             return
         try:
             for frame in self._frames.feed(data):
-                self._listen(frame)
+                self._note(frame)
         except (ValueError, LookupError, AttributeError, TypeError) as error:
             self.has_failed = True
             self.error = self.error or UpstreamFailed(_GARBLED, detail=type(error).__name__)
 
-    def _listen(self, frame: Frame) -> None:
+    def _note(self, frame: Frame) -> None:
         if frame.headers.get(":message-type") != "event":
             self.error = error_of_frame(frame)
             return
-        self._has_begun = True
+        self._has_started = True
         match frame.headers.get(":event-type"):
             case "messageStart":
                 self._is_open = True
             case "messageStop":
                 self._is_open = False
-                self._more = json.loads(frame.payload).get("additionalModelResponseFields")
+                self._model_fields = json.loads(frame.payload).get("additionalModelResponseFields")
             case "metadata":
                 metadata = json.loads(frame.payload)
                 usage, self.tier = metadata.get("usage"), tier_of(metadata)
-                self._usage = Usage.of(usage, self._more) if isinstance(usage, dict) else None
+                self._usage = Usage.of(usage, self._model_fields) if isinstance(usage, dict) else None
             case "chunk":
                 self._first_chunk = self._first_chunk or frame
                 self._last_chunks = self._last_chunks[1], frame
 
 
-def _kind_of(chunk: Frame | None) -> Any:
+def _kind_of(chunk: Frame | None) -> object:
     document = _document_in(chunk)
     return document.get("type") if isinstance(document, dict) else None
 
 
 def _document_in(chunk: Frame | None) -> Any:
-    """What a chunk of an invocation holds, if it can be read."""
+    """Return the document in a chunk of an invocation, if it can be read."""
     try:
         return json.loads(b64decode(json.loads(chunk.payload)["bytes"])) if chunk else None
     except (ValueError, LookupError, TypeError):
@@ -296,7 +296,7 @@ def _document_in(chunk: Frame | None) -> Any:
 
 
 def usage_of_headers(headers: tuple[tuple[str, str], ...]) -> Usage | None:
-    """The tokens that a whole answer of InvokeModel tells of in its headers, which every recorded one has."""
+    """Read the tokens in the headers of a complete response of InvokeModel; every recorded one has them."""
     prefix, suffix = "x-amzn-bedrock-", "-token-count"
     counts = {
         name.removeprefix(prefix).removesuffix(suffix): int(value)
@@ -314,18 +314,19 @@ def usage_of_headers(headers: tuple[tuple[str, str], ...]) -> Usage | None:
 
 
 def tier_of_headers(headers: tuple[tuple[str, str], ...]) -> str:
-    """What an invocation is paid by: a service tier, or `optimized`; as its answer's headers tell, or its request's,
-    which have the same names (botocore's service model, InvokeModel).
+    """Read the service tier, or `optimized`, in the headers of an invocation's response or request.
+
+    Both have the same names (botocore's service model, InvokeModel).
     """
-    told = dict(headers)
-    latency = told.get("x-amzn-bedrock-performanceconfig-latency", "")
+    fields = dict(headers)
+    latency = fields.get("x-amzn-bedrock-performanceconfig-latency", "")
     if latency == "optimized":
         return latency
-    return told.get("x-amzn-bedrock-service-tier", "default" if latency else "")
+    return fields.get("x-amzn-bedrock-service-tier", "default" if latency else "")
 
 
-def usage_of_invocation(document: Any) -> Usage | None:
-    """The tokens that a chunk of InvokeModelWithResponseStream reports in its invocation metrics, if it does."""
+def usage_of_invocation(document: object) -> Usage | None:
+    """Read the tokens in the invocation metrics of a chunk of InvokeModelWithResponseStream, if it has any."""
     metrics = document.get("amazon-bedrock-invocationMetrics") if isinstance(document, dict) else None
     if not isinstance(metrics, dict):
         return None

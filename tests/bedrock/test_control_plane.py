@@ -1,4 +1,4 @@
-"""What the control plane is asked, and who waits for it."""
+"""Requests to the control plane, and which callers wait for them."""
 
 import asyncio
 import time
@@ -17,12 +17,12 @@ ARN = parse_model_id("arn:aws:bedrock:us-east-1:123456789012:application-inferen
     [
         (["us-east-1"], "arn:aws:bedrock:us-east-1::foundation-model/a.b"),
         (["us-east-1", "us-west-2"], "arn:aws:bedrock:us-east-1::foundation-model/a.b"),
-        # it leads everywhere, and that has a price of its own
+        # a global profile, which has its own price
         (["us-east-1", ""], "global.a.b"),
         ([""], "global.a.b"),
     ],
 )
-async def test_what_stands_behind_a_profile_of_an_application(
+async def test_model_behind_an_application_profile_is_found(
     monkeypatch: pytest.MonkeyPatch, locations: list[str], behind: str
 ) -> None:
     async def get(*_: Any, **__: Any) -> Any:
@@ -35,7 +35,7 @@ async def test_what_stands_behind_a_profile_of_an_application(
 
 
 @pytest.mark.timed
-async def test_only_the_first_callers_wait_for_what_stands_behind_an_arn(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_first_callers_wait_for_the_model_behind_an_arn(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, may_tell = [], asyncio.Event()
 
     async def get(_: Any, path: str, **__: Any) -> Any:

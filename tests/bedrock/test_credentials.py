@@ -1,4 +1,4 @@
-"""Credentials: asked for off the event loop, renewed ahead, asked for afresh when Bedrock refuses them."""
+"""Credentials: resolved in a subprocess, renewed before they expire and when Bedrock refuses them."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from app.bedrock.credentials import (
     ChainFailed,
     Credentials,
     CredentialsProvider,
-    Known,
+    Resolved,
     Resolver,
     make_providers,
     make_resolver,
@@ -43,15 +43,15 @@ def settings(**values: Any) -> Settings:
     return Settings(aws_region="us-east-1", bedrock_model_id="m", auth_disabled=True, **values)
 
 
-def known(name: str, ends_in: float = math.inf) -> Known:
-    return Known(Credentials(name, "s"), time.time() + ends_in)
+def known(name: str, ends_in: float = math.inf) -> Resolved:
+    return Resolved(Credentials(name, "s"), time.time() + ends_in)
 
 
-def telling(*answers: Any) -> tuple[Resolver, list[Any]]:
-    """A resolver that gives one answer after another, and goes on with the last; and those that it has given."""
+def resolver_of(*answers: Any) -> tuple[Resolver, list[Any]]:
+    """Make a resolver that returns each of `answers` in turn, then the last again; return it and what it returned."""
     given: list[Any] = []
 
-    async def resolver() -> Known | None:
+    async def resolver() -> Resolved | None:
         answer = answers[min(len(given), len(answers) - 1)]
         given.append(answer)
         if isinstance(answer, Exception):
@@ -77,10 +77,10 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_request_waits_for_the_very_first_answer() -> None:
+async def test_request_waits_for_the_first_resolution() -> None:
     may_go_on = asyncio.Event()
 
-    async def resolver() -> Known:
+    async def resolver() -> Resolved:
         await may_go_on.wait()
         return known("a")
 
@@ -94,9 +94,9 @@ async def test_a_request_waits_for_the_very_first_answer() -> None:
         assert provider.problem == ""
 
 
-async def test_nobody_is_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_credentials_are_reported_and_resolved_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
-    resolver, _ = telling(None, ChainFailed("ProfileNotFound"), RuntimeError("odd"), known("late"))
+    resolver, _ = resolver_of(None, ChainFailed("ProfileNotFound"), RuntimeError("odd"), known("late"))
     async with running(resolver) as provider:
         with pytest.raises(errors.Overloaded, match="no AWS credentials") as caught:
             await provider.get()
@@ -106,17 +106,17 @@ async def test_nobody_is_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("identity", [Credentials("AKIA\n", "s"), Credentials("AKIA", "s", "t\n"), BearerToken("b\n")])
-async def test_what_no_header_can_carry_is_told_before_a_request_fails(identity: Any) -> None:
-    resolver, _ = telling(Known(identity))
+async def test_credentials_that_no_header_can_carry_are_refused(identity: Any) -> None:
+    resolver, _ = resolver_of(Resolved(identity))
     async with running(resolver) as provider:
         with pytest.raises(errors.Overloaded, match="no AWS credentials") as caught:
             await provider.get()
-        assert "a line's end" in caught.value.detail
+        assert "a line break" in caught.value.detail
         assert provider.problem == caught.value.detail
 
 
-async def test_a_refused_identity_is_renewed_once_for_everybody() -> None:
-    resolver, given = telling(known("key1"), known("key2"))
+async def test_refused_identity_is_renewed_once_for_all_requests() -> None:
+    resolver, given = resolver_of(known("key1"), known("key2"))
     async with running(resolver) as provider:
         old = await provider.get()
         await asyncio.gather(*(provider.renew(old) for _ in range(20)))
@@ -127,11 +127,11 @@ async def test_a_refused_identity_is_renewed_once_for_everybody() -> None:
     assert len(given) == 2
 
 
-async def test_nobody_waits_for_long_where_the_chain_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hanging_chain_delays_requests_by_the_timeout_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TIMEOUT_SECONDS", 0.05)
     may_go_on, asked = asyncio.Event(), 0
 
-    async def resolver() -> Known:
+    async def resolver() -> Resolved:
         nonlocal asked
         asked += 1
         if asked > 1:
@@ -146,15 +146,15 @@ async def test_nobody_waits_for_long_where_the_chain_hangs(monkeypatch: pytest.M
         assert await provider.get() == first
 
 
-async def test_credentials_are_renewed_ahead_of_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_credentials_are_renewed_before_they_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REFRESH_SECONDS", 0.01)
     short = known("short", ends_in=0.4)
-    resolver, given = telling(short, short, ChainFailed("ConnectTimeoutError"), known("long", ends_in=3600))
+    resolver, given = resolver_of(short, short, ChainFailed("ConnectTimeoutError"), known("long", ends_in=3600))
     started = time.time()
     async with running(resolver) as provider:
         assert await provider.get() == Credentials("short", "s")
         await until(lambda: len(given) == 2)
-        # three quarters of its life, though the source has nothing new yet
+        # at three quarters of its life, although the source has nothing new yet
         assert time.time() - started >= 0.3
         await until(lambda: len(given) == 4 and not provider.problem)
         assert await provider.get() == Credentials("long", "s")
@@ -162,9 +162,9 @@ async def test_credentials_are_renewed_ahead_of_their_end(monkeypatch: pytest.Mo
     assert len(given) == 4
 
 
-async def test_a_failed_renewal_leaves_what_is_known_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_renewal_keeps_the_identity_and_reports_the_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REFRESH_SECONDS", 0.01)
-    resolver, given = telling(known("short", ends_in=0), ChainFailed("ConnectTimeoutError"))
+    resolver, given = resolver_of(known("short", ends_in=0), ChainFailed("ConnectTimeoutError"))
     async with running(resolver) as provider:
         await until(lambda: len(given) > 2)
         assert provider.problem == "resolving AWS credentials failed: ConnectTimeoutError"
@@ -176,9 +176,9 @@ def keys(monkeypatch: pytest.MonkeyPatch, **more: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-async def test_a_bearer_token_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bearer_token_precedes_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     keys(monkeypatch)
-    assert await make_resolver(settings(aws_bearer_token_bedrock="tok"))() == Known(BearerToken("tok"))
+    assert await make_resolver(settings(aws_bearer_token_bedrock="tok"))() == Resolved(BearerToken("tok"))
 
 
 @pytest.mark.parametrize(
@@ -196,49 +196,49 @@ async def test_a_bearer_token_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=str,
 )
-async def test_keys_in_the_environment_are_what_botocore_finds(
+async def test_keys_in_the_environment_equal_what_botocore_finds(
     monkeypatch: pytest.MonkeyPatch, more: dict[str, str]
 ) -> None:
     keys(monkeypatch, **more)
-    assert await outcome(make_resolver(settings())()) == await outcome(botocore_says())
+    assert await outcome(make_resolver(settings())()) == await outcome(resolve_by_botocore())
 
 
-async def botocore_says() -> Known | None:
+async def resolve_by_botocore() -> Resolved | None:
     try:
         said = credential_chain.run("identity", "us-east-1")
     except Exception as error:
         raise ChainFailed(type(error).__name__) from error
     if not said:
         return None
-    return Known(
+    return Resolved(
         Credentials(said["access_key"], said["secret_key"], said["token"] or None), said["ends_at"] or math.inf
     )
 
 
-async def outcome(answer: Awaitable[Known | None]) -> Any:
+async def outcome(answer: Awaitable[Resolved | None]) -> Any:
     try:
         return await answer
     except ChainFailed as error:
         return str(error)
 
 
-async def test_the_chain_reads_profiles_each_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_chain_reads_profiles_each_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert await make_resolver(settings())() is None
     file = tmp_path / "credentials"
     file.write_text("[team]\naws_access_key_id = AKIATEAM\naws_secret_access_key = one\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     monkeypatch.setenv("AWS_PROFILE", "team")
     resolver = make_resolver(settings(aws_profile="team"))
-    assert await resolver() == Known(Credentials("AKIATEAM", "one"))
+    assert await resolver() == Resolved(Credentials("AKIATEAM", "one"))
     file.write_text("[team]\naws_access_key_id = AKIATEAM\naws_secret_access_key = two\n")
-    assert await resolver() == Known(Credentials("AKIATEAM", "two"))
+    assert await resolver() == Resolved(Credentials("AKIATEAM", "two"))
     file.write_text("nonsense")
     with pytest.raises(ChainFailed, match=r"\AConfigParseError\Z"):
         await resolver()
 
 
 @pytest.mark.loopback
-async def test_the_chain_asks_the_container_and_hears_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_chain_reads_container_credentials_and_their_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"AccessKeyId": "ASIA", "SecretAccessKey": "s", "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -250,12 +250,10 @@ async def test_the_chain_asks_the_container_and_hears_of_the_end(monkeypatch: py
     with upstream(handle) as container:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container}/credentials")
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let-me-in")
-        assert await make_resolver(settings())() == Known(Credentials("ASIA", "s", "t"), 32472144000)
+        assert await make_resolver(settings())() == Resolved(Credentials("ASIA", "s", "t"), 32472144000)
 
 
-async def test_a_chain_that_hangs_ends_with_all_that_it_started(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_hanging_chain_is_killed_with_its_children(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "_CHAIN_SECONDS", 4)
     pids, hanging = tmp_path / "pids", tmp_path / "hanging.py"
     hanging.write_text(
@@ -271,7 +269,7 @@ async def test_a_chain_that_hangs_ends_with_all_that_it_started(
     await until(lambda: not any(map(runs, started)))
 
 
-async def test_it_ends_with_the_gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_chain_is_killed_when_the_provider_closes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pids, hanging = tmp_path / "pids", tmp_path / "hanging.py"
     hanging.write_text(f"import os, time\nopen({str(pids)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)")
     file = tmp_path / "config"
@@ -287,7 +285,7 @@ async def test_it_ends_with_the_gateway(monkeypatch: pytest.MonkeyPatch, tmp_pat
 ORPHANS = """
 import asyncio, ctypes, os, sys
 from app.bedrock import credentials
-ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans are this process's, as they are the first's in a container
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: adopt orphans, as the first process of a container does
 credentials._CHAIN_SECONDS = 1
 for _ in range(2):
     try:
@@ -299,15 +297,15 @@ assert children == "", children
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to whoever asks for them")
-def test_who_was_orphaned_by_it_is_buried() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
+def test_orphans_of_the_chain_are_reaped() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", ORPHANS], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-async def test_places_are_asked_for_as_one_unless_they_have_a_role_of_their_own() -> None:
+async def test_locations_share_a_provider_unless_their_roles_differ() -> None:
     locations = [
         UpstreamLocation(),
         UpstreamLocation("us-west-2"),
@@ -325,10 +323,10 @@ async def test_places_are_asked_for_as_one_unless_they_have_a_role_of_their_own(
 
 
 @pytest.mark.parametrize("has_keys", [True, False])
-async def test_roles_that_take_long_keep_nobody_waiting_who_is_none(
+async def test_slow_roles_do_not_delay_the_gateways_own_credentials(
     monkeypatch: pytest.MonkeyPatch, has_keys: bool
 ) -> None:
-    """Neither whose keys are known at once, nor who has to ask the chain."""
+    """Both with keys in the environment and with the chain."""
     if has_keys:
         keys(monkeypatch)
 
@@ -354,7 +352,7 @@ async def test_roles_that_take_long_keep_nobody_waiting_who_is_none(
 
 
 def runs(pid: int) -> bool:
-    """True if there is such a process, and it is not one that has ended and that nobody asked after yet."""
+    """True if there is such a process, and it is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -369,7 +367,7 @@ def runs(pid: int) -> bool:
         ([os.devnull], "PermissionError"),
     ],
 )
-async def test_a_chain_that_does_not_answer_is_told(
+async def test_chain_without_output_is_reported(
     monkeypatch: pytest.MonkeyPatch, command: list[str], words: str
 ) -> None:
     monkeypatch.setattr(module, "chain_command", lambda *_: command)
@@ -377,7 +375,7 @@ async def test_a_chain_that_does_not_answer_is_told(
         await make_resolver(settings())()
 
 
-def test_the_chain_takes_a_web_identity_to_sts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_chain_exchanges_a_web_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("header.payload.signature")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
@@ -392,7 +390,7 @@ def test_the_chain_takes_a_web_identity_to_sts(monkeypatch: pytest.MonkeyPatch, 
     assert said["ends_at"] > time.time()
 
 
-async def test_a_place_with_a_role_asks_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_location_with_a_role_assumes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
 
     def command(*question: str) -> list[str]:

@@ -14,7 +14,7 @@ def resolve(**values: Any) -> dict[str, Endpoint]:
     return {**resolve_endpoints(settings)[DEFAULT_LOCATION]}
 
 
-def test_the_region_decides_by_default() -> None:
+def test_endpoint_follows_the_region_by_default() -> None:
     found = resolve()
     assert found["bedrock-runtime"].origin == "https://bedrock-runtime.eu-central-1.amazonaws.com"
     assert found["bedrock"].host == "bedrock.eu-central-1.amazonaws.com"
@@ -33,14 +33,14 @@ endpoint_url = https://everything.example
 
 @cache
 def models() -> Any:
-    """One loader for all sessions: each would read the models of its services anew, for 100 ms of CPU."""
+    """One loader for all sessions, which would each spend 100 ms on the service models."""
     import botocore.session
 
     return botocore.session.Session().get_component("data_loader")
 
 
 def by_botocore(service: str, region: str) -> str:
-    """Where a client really sends, which is not always what its `meta.endpoint_url` says."""
+    """Return the URL that a client sends to, which may differ from its `meta.endpoint_url`."""
     import botocore.config
     import botocore.session
     from botocore.awsrequest import AWSResponse
@@ -78,7 +78,7 @@ def by_botocore(service: str, region: str) -> str:
     ],
     ids=lambda environment: " ".join(environment.values()) or "nothing set",
 )
-def test_it_is_what_botocore_s_own_client_would_call(
+def test_endpoint_equals_that_of_botocores_client(
     region: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     profiles = tmp_path / "config"
@@ -89,12 +89,12 @@ def test_it_is_what_botocore_s_own_client_would_call(
     assert endpoints(locations) == [by_botocore(*location) for location in locations]
 
 
-def test_fips_and_dual_stack_are_botocore_s_business(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fips_and_dual_stack_switches_are_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
     assert resolve()["bedrock-runtime"].host == "bedrock-runtime-fips.eu-central-1.amazonaws.com"
 
 
-def test_a_service_s_own_variable_wins() -> None:
+def test_variable_of_a_service_precedes_the_general_one() -> None:
     found = resolve(
         aws_endpoint_url="https://all.example/aws",
         aws_endpoint_url_bedrock_runtime="http://runtime.example:8080/prefix",
@@ -107,11 +107,11 @@ def test_a_service_s_own_variable_wins() -> None:
     ("url", "host"),
     [("https://a:443", "a"), ("http://a:80/", "a"), ("http://a:443", "a:443"), ("http://[::1]:90/x/", "[::1]:90")],
 )
-def test_the_host_is_as_the_header_says_it(url: str, host: str) -> None:
+def test_host_is_spelled_as_in_the_host_header(url: str, host: str) -> None:
     assert Endpoint.parse(url).host == host
 
 
-def test_places_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_botocore_resolves_all_locations_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
     def noted(locations: Any) -> list[str]:
@@ -135,7 +135,7 @@ def test_places_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [[(service, region) for region in ("eu-central-1", "us-east-1") for service in services]]
 
 
-def test_where_botocore_cannot_tell_the_start_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_endpoint_is_a_settings_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = Settings(aws_region="us-east-1", bedrock_model_id="m", auth_disabled=True)
     broken = tmp_path / "config"
     broken.write_text("nonsense")
@@ -144,7 +144,7 @@ def test_where_botocore_cannot_tell_the_start_ends(monkeypatch: pytest.MonkeyPat
         resolve_endpoints(settings)
 
 
-def test_a_place_is_told_by_what_is_not_the_gateways_own() -> None:
+def test_location_name_omits_what_is_the_gateways_own() -> None:
     role = "arn:aws:iam::111122223333:role/x"
     locations = [
         DEFAULT_LOCATION,

@@ -1,4 +1,4 @@
-"""AWS's errors become ours, by name first, then by status."""
+"""AWS's errors are mapped by name first, then by status."""
 
 import json
 from typing import Any
@@ -64,7 +64,7 @@ from app.bedrock.errors import error_of_name, error_of_reply
         (301, "", "moved", errors.UpstreamFailed, False, True),
     ],
 )
-def test_table(
+def test_name_and_status_select_the_error(
     status: int, name: str, message: str, expected: type[errors.GatewayError], retry_here: bool, retry_elsewhere: bool
 ) -> None:
     headers = (("x-amzn-errortype", f"{name}:http://internal.amazon.com/coral/com.amazon.bedrock/"),) if name else ()
@@ -90,7 +90,7 @@ def test_table(
         ("word " * 50, "word " * 29 + "word"),
     ],
 )
-def test_what_refused_our_identity_is_told_without_what_it_repeats_of_the_request(message: str, told: str) -> None:
+def test_refused_identity_quotes_no_secret(message: str, told: str) -> None:
     error = error_of_name("IncompleteSignatureException", message)
     assert isinstance(error, errors.IdentityRefused)
     assert error.detail == f"IncompleteSignatureException: {told}"
@@ -100,7 +100,7 @@ def test_what_refused_our_identity_is_told_without_what_it_repeats_of_the_reques
     ("original", "expected", "retried"),
     [(400, errors.InvalidRequest, False), (429, errors.UpstreamFailed, True), (500, errors.UpstreamFailed, True)],
 )
-def test_a_model_error_carries_the_model_s_own_status(
+def test_model_error_follows_the_original_status(
     original: int, expected: type[errors.GatewayError], retried: bool
 ) -> None:
     body = b'{"message": "m", "originalStatusCode": %d}' % original
@@ -109,30 +109,30 @@ def test_a_model_error_carries_the_model_s_own_status(
     assert error.retry_here is retried
 
 
-def test_the_name_may_stand_in_the_body_and_the_message_be_capital() -> None:
+def test_error_name_is_read_from_the_body() -> None:
     error = error_of_reply(400, (), b'{"__type": "com.amazon#ThrottlingException", "Message": "m"}')
     assert isinstance(error, errors.RateLimited)
     assert error.message == "m"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"'])
-def test_a_body_without_a_message_is_borne(body: bytes) -> None:
+def test_body_without_a_message_is_accepted(body: bytes) -> None:
     error = error_of_reply(503, (("retry-after", "3"),), body)
     assert isinstance(error, errors.Overloaded)
     assert (error.retry_after, error.message) == (3.0, "Bedrock answered with status 503")
 
 
-def test_names_of_streams_are_camel_case() -> None:
+def test_error_names_of_streams_are_camel_case() -> None:
     assert isinstance(error_of_name("throttlingException", "m"), errors.RateLimited)
 
 
-def test_our_own_credentials_are_never_the_caller_s_fault() -> None:
+def test_refused_gateway_credentials_are_502() -> None:
     error = error_of_reply(403, (("x-amzn-errortype", "InvalidSignatureException"),), b'{"message":"secret detail"}')
     assert (error.status, error.upstream) == (502, None)
     assert "secret detail" not in error.message
 
 
-def test_the_gateway_s_role_is_not_told_to_callers() -> None:
+def test_role_of_the_gateway_is_hidden() -> None:
     said = "User: arn:aws:sts::123456789012:assumed-role/gw/i-1 is not authorized to perform: bedrock:InvokeModel"
     error = error_of_reply(403, (("x-amzn-errortype", "AccessDeniedException"),), b'{"Message":"%s"}' % said.encode())
     assert error.message == "the gateway's identity is not authorized to perform: bedrock:InvokeModel"
@@ -156,7 +156,9 @@ def test_the_gateway_s_role_is_not_told_to_callers() -> None:
         (400, "a text", errors.InvalidRequest, None),
     ],
 )
-def test_errors_in_openai_s_words(status: int, error: Any, kind: type[errors.GatewayError], param: str | None) -> None:
+def test_openai_error_codes_select_the_error(
+    status: int, error: Any, kind: type[errors.GatewayError], param: str | None
+) -> None:
     body = json.dumps({"error": {"message": "why", **error} if isinstance(error, dict) else error}).encode()
     made = error_of_reply(status, (("retry-after", "3"),), body)
     assert type(made) is kind
@@ -166,5 +168,5 @@ def test_errors_in_openai_s_words(status: int, error: Any, kind: type[errors.Gat
     assert made.upstream is not None
 
 
-def test_a_detail_is_a_message_too() -> None:
+def test_detail_is_used_as_the_message() -> None:
     assert error_of_reply(400, (), b'{"detail":"no such field"}').message == "no such field"

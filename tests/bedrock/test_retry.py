@@ -1,4 +1,4 @@
-"""Retries: only what the error allows, bounded by attempts and by the deadline, never sooner than asked."""
+"""Retries: as the error allows, limited by attempts and the deadline, never before Retry-After."""
 
 from unittest import mock
 
@@ -10,7 +10,7 @@ from app.process.deadline import Deadline
 
 
 class Attempts:
-    """Fails with each of `outcomes` in turn, then succeeds; notes how long was slept between."""
+    """Fails with each of `outcomes` in turn, then succeeds; records the waits."""
 
     def __init__(self, *outcomes: Exception) -> None:
         self.outcomes = list(outcomes)
@@ -43,7 +43,7 @@ async def test_succeeds_after_failures_that_may_be_retried() -> None:
     assert all(0 <= seconds <= cap for seconds, cap in zip(attempts.sleeps, (0.5, 1.0), strict=True))
 
 
-async def test_the_last_error_is_raised_when_attempts_are_spent() -> None:
+async def test_last_error_is_raised_after_the_last_attempt() -> None:
     attempts = Attempts(throttle(), throttle(), errors.Overloaded("last"))
     with pytest.raises(errors.Overloaded, match="last"):
         await attempts.run(RetryPolicy(3))
@@ -51,7 +51,7 @@ async def test_the_last_error_is_raised_when_attempts_are_spent() -> None:
 
 
 @pytest.mark.parametrize("error", [errors.InvalidRequest("bad"), errors.UpstreamTimeout("slow"), ValueError("bug")])
-async def test_what_may_not_be_retried_is_raised_at_once(error: Exception) -> None:
+async def test_errors_that_may_not_be_retried_are_raised_at_once(error: Exception) -> None:
     attempts = Attempts(error)
     with pytest.raises(type(error)):
         await attempts.run(RetryPolicy(3))
@@ -64,7 +64,7 @@ async def test_retry_after_is_honoured() -> None:
     assert attempts.sleeps == [3.0]
 
 
-async def test_a_retry_after_beyond_the_longest_wait_ends_the_retries() -> None:
+async def test_retry_after_beyond_the_longest_wait_ends_the_retries() -> None:
     attempts = Attempts(throttle(30.0))
     with pytest.raises(errors.RateLimited):
         await attempts.run(RetryPolicy(3, max_wait=20))
@@ -78,7 +78,7 @@ async def test_no_wait_outlasts_the_deadline() -> None:
     assert (attempts.count, attempts.sleeps) == (1, [])
 
 
-async def test_jitter_is_full_and_its_cap_doubles() -> None:
+async def test_jitter_is_full_and_its_limit_doubles() -> None:
     caps = []
     with mock.patch("random.uniform", side_effect=lambda low, high: caps.append((low, high)) or high):
         await Attempts(*[throttle() for _ in range(4)]).run(RetryPolicy(5, first_wait=1, max_wait=5))

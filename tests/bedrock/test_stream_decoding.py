@@ -1,4 +1,4 @@
-"""Event streams: any split of the bytes gives the same events, and a broken one never ends well."""
+"""Event streams: any split of the bytes gives the same events, and a broken stream is an error."""
 
 from base64 import b64encode
 from typing import Any
@@ -40,7 +40,7 @@ DECODED = [{kind: {key: value for key, value in payload.items() if key != "p"}} 
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=10))
-def test_any_split_gives_the_same_events(cuts: list[int]) -> None:
+def test_events_are_the_same_however_bytes_are_split(cuts: list[int]) -> None:
     decoder = EventDecoder()
     got: list[Any] = []
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(STREAM)], strict=True):
@@ -59,14 +59,14 @@ def test_any_split_gives_the_same_events(cuts: list[int]) -> None:
         len(STREAM) - 1,
     ],
 )
-def test_a_stream_that_breaks_off_is_an_error(length: int) -> None:
+def test_truncated_stream_is_an_error(length: int) -> None:
     decoder = EventDecoder()
     decoder.feed(STREAM[:length])
     with pytest.raises(errors.UpstreamFailed):
         decoder.finish()
 
 
-def test_an_exception_behind_good_events_comes_after_them() -> None:
+def test_exception_frame_is_raised_after_the_events_before_it() -> None:
     decoder = EventDecoder()
     data = event_frame(*EVENTS[0]) + exception_frame("throttlingException", {"message": "slow"})
     assert decoder.feed(data) == DECODED[:1]
@@ -76,20 +76,20 @@ def test_an_exception_behind_good_events_comes_after_them() -> None:
         decoder.finish()
 
 
-def test_an_exception_alone_is_raised_at_once() -> None:
+def test_lone_exception_frame_is_raised_at_once() -> None:
     with pytest.raises(errors.UpstreamFailed, match="It broke"):
         EventDecoder().feed(
             exception_frame("modelStreamErrorException", {"message": "m", "originalMessage": "It broke"})
         )
 
 
-def test_an_error_message_is_an_error() -> None:
+def test_error_frame_is_raised() -> None:
     headers = {":message-type": "error", ":error-code": "InternalServerException", ":error-message": "oops"}
     with pytest.raises(errors.InternalFailure, match="oops"):
         EventDecoder().feed(encode_frame(headers, b""))
 
 
-def test_the_tap_hears_that_a_message_of_anthropic_s_is_not_at_its_end() -> None:
+def test_tap_reports_an_incomplete_message_of_anthropic() -> None:
     start, stop, delta = ({"type": f"message_{name}"} for name in ("start", "stop", "delta"))
     for documents, is_cut in (
         ((start,), True),
@@ -116,7 +116,7 @@ def test_the_tap_hears_that_a_message_of_anthropic_s_is_not_at_its_end() -> None
         encode_frame({":message-type": "exception"}, b"<"),
     ],
 )
-def test_garbage_is_an_error(data: bytes) -> None:
+def test_garbage_is_upstream_failed(data: bytes) -> None:
     with pytest.raises(errors.GatewayError, match="garbled"):
         EventDecoder().feed(data)
 
@@ -125,7 +125,7 @@ def chunk(document: dict[str, Any]) -> bytes:
     return event_frame("chunk", {"bytes": b64encode(json.dumps(document)).decode(), "p": "abc"})
 
 
-def test_the_tap_hears_usage_of_converse_and_of_invoke() -> None:
+def test_tap_reads_usage_of_converse_and_of_invoke() -> None:
     tap = UsageTap()
     for byte in STREAM:
         tap.feed(bytes([byte]))
@@ -164,7 +164,7 @@ def test_the_tap_hears_usage_of_converse_and_of_invoke() -> None:
         encode_frame({":message-type": "event", ":event-type": "metadata"}, b"[]"),
     ],
 )
-def test_the_tap_never_raises(data: bytes) -> None:
+def test_tap_never_raises(data: bytes) -> None:
     tap = UsageTap()
     tap.feed(data)
     tap.feed(STREAM)
@@ -174,7 +174,7 @@ def test_the_tap_never_raises(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("metadata", [{}, {"usage": None}, {"usage": [1]}])
-def test_a_stream_without_counts_is_whole_all_the_same(metadata: dict[str, Any]) -> None:
+def test_stream_without_usage_is_complete(metadata: dict[str, Any]) -> None:
     tap = UsageTap()
     for event in EVENTS[:-1]:
         tap.feed(event_frame(*event))
@@ -182,7 +182,7 @@ def test_a_stream_without_counts_is_whole_all_the_same(metadata: dict[str, Any])
     assert (tap.usage, tap.error, tap.is_cut_short) == (None, None, False)
 
 
-def test_the_tap_hears_what_reasoning_took() -> None:
+def test_tap_reads_reasoning_tokens() -> None:
     tap = UsageTap()
     more = {"usage": {"output_tokens_details": {"thinking_tokens": 12}}}
     tap.feed(event_frame("messageStop", {"stopReason": "end_turn", "additionalModelResponseFields": more}))
@@ -191,13 +191,13 @@ def test_the_tap_hears_what_reasoning_took() -> None:
 
 
 @pytest.mark.parametrize("count", ["", "-1", "1" * 13, "²", "1.0"])
-def test_a_header_that_is_no_count_is_passed_over(count: str) -> None:
+def test_malformed_count_header_is_skipped(count: str) -> None:
     headers = (("x-amzn-bedrock-input-token-count", count), ("x-amzn-bedrock-output-token-count", "5"))
     assert usage_of_headers(headers) == Usage(output=5)
     assert usage_of_headers(headers[:1]) is None
 
 
-def test_the_tap_notes_an_exception_and_where_frames_end() -> None:
+def test_tap_reports_an_exception_and_frame_boundaries() -> None:
     tap = UsageTap()
     tap.feed(STREAM[:20])
     assert not tap.is_at_boundary
@@ -208,7 +208,7 @@ def test_the_tap_notes_an_exception_and_where_frames_end() -> None:
 SSE = b'data: {"type":"a"}\nevent: a\n\ndata: {"type":"b"}\nevent: b\n\n'
 
 
-def test_documents_of_server_sent_events() -> None:
+def test_server_sent_documents_are_decoded() -> None:
     decoder = ServerSentDecoder(frozenset({"b"}))
     assert [document for byte in SSE for document in decoder.feed(bytes([byte]))] == [{"type": "a"}, {"type": "b"}]
     decoder.finish()
@@ -237,7 +237,9 @@ def test_documents_of_server_sent_events() -> None:
         (b"data: []\n\n", errors.UpstreamFailed),
     ],
 )
-def test_an_error_in_a_stream_waits_for_what_came_before_it(data: bytes, kind: type[errors.GatewayError]) -> None:
+def test_error_in_a_stream_is_raised_after_the_documents_before_it(
+    data: bytes, kind: type[errors.GatewayError]
+) -> None:
     with pytest.raises(kind):
         ServerSentDecoder().feed(data)
     decoder = ServerSentDecoder()

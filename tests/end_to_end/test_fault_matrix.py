@@ -24,7 +24,7 @@ from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 from app.main import create_app
 from app.wire import json
 from scripts.reference import header
-from tests.bedrock.http1.servers import taking_nobody
+from tests.bedrock.http1.servers import full_backlog
 from tests.end_to_end.conftest import Records
 from tests.end_to_end.faults import FAULTS, Fault, handler
 from tests.servers import KEY, NOWHERE, gateway_settings, serving, upstream
@@ -103,7 +103,7 @@ def place_of(fault: Fault) -> Iterator[str]:
                 stack.enter_context(mock.patch.object(connector, "_look_up", ask))
                 yield "http://bedrock.test"
             case "full":
-                yield f"http://127.0.0.1:{stack.enter_context(taking_nobody())}"
+                yield f"http://127.0.0.1:{stack.enter_context(full_backlog())}"
             case other:
                 url = stack.enter_context(upstream(handler(fault)))
                 yield url.replace("http:", "https:") if other == "no TLS" else url

@@ -31,7 +31,7 @@ HERE, PER_ENDPOINT = "end_to_end/test_known_issues.py", "end_to_end/test_known_i
 # the tests of each issue, by file below tests/
 KNOWN_ISSUES = {
     "resolving credentials blocks the event loop: litellm#40165": [
-        "bedrock/test_credentials.py::test_a_request_waits_for_the_very_first_answer"
+        "bedrock/test_credentials.py::test_request_waits_for_the_first_resolution"
     ],
     "a disconnect does not cancel the upstream request: litellm#37140": [
         "end_to_end/test_failures.py::test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_second"

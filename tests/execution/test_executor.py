@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from app import errors
 from app.bedrock.client import BedrockClient, BedrockRequest
-from app.bedrock.credentials import BearerToken, CredentialsProvider, Known
+from app.bedrock.credentials import BearerToken, CredentialsProvider, Resolved
 from app.bedrock.endpoints import DEFAULT_LOCATION, Endpoint
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
@@ -95,8 +95,8 @@ class Memory:
 
 
 async def pipeline_over(transport: Memory) -> Pipeline:
-    async def bearer() -> Known:
-        return Known(BearerToken("t"))
+    async def bearer() -> Resolved:
+        return Resolved(BearerToken("t"))
 
     provider = CredentialsProvider(bearer)
     await provider._resolve()

@@ -1,4 +1,4 @@
-"""Memory that is free goes back to the system."""
+"""Freed memory is returned to the system."""
 
 import platform
 import subprocess
@@ -26,14 +26,14 @@ print(taken - before > 19, held() - before < 2)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has what is set")
-def test_a_large_block_is_given_back_when_it_is_free() -> None:
+def test_large_block_is_returned_when_freed() -> None:
     ended = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=30, check=True)
     assert ended.stdout.split() == ["True", "True"]
 
 
 @pytest.mark.parametrize("expected", [0, 10, 5 * 2**20])
 @pytest.mark.parametrize("written", [3, 10, 5 * 2**20, 6 * 2**20])
-def test_a_buffer_holds_what_was_written_whatever_was_expected(expected: int, written: int) -> None:
+def test_buffer_holds_what_was_written(expected: int, written: int) -> None:
     buffer = buffer_for(expected)
     for _ in range(2):
         buffer.write(b"x" * (written // 2))

@@ -5,14 +5,14 @@ import os
 from app.process.shared_counter import SharedCounter, SharedCounterArray
 
 
-def test_a_counter_of_one_process_is_not_shared() -> None:
+def test_counter_of_one_process_is_not_shared() -> None:
     counter = SharedCounter()
     counter.add(3)
     counter.add(-1)
     assert (counter.own, counter.total, counter.is_shared) == (2, 2, False)
 
 
-def test_the_count_of_a_forked_process_is_part_of_the_total_until_it_is_forgotten() -> None:
+def test_total_includes_a_forked_process_until_it_is_forgotten() -> None:
     array = SharedCounterArray(processes=2, counters=3)
     here = array.counters(0)
     here[1].add(4)

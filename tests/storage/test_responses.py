@@ -1,4 +1,4 @@
-"""Where answers are kept: the same contract, whoever keeps them."""
+"""The contract of `ResponseStore`, in memory and in SQLite."""
 
 import asyncio
 import re
@@ -43,7 +43,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
     return lambda clock: SqliteResponses(tmp_path / "responses.db", 10, clock=clock)
 
 
-def test_what_is_kept_is_there_for_its_owner_alone(make: Maker) -> None:
+def test_entries_are_visible_to_their_owner_only(make: Maker) -> None:
     async def run() -> None:
         store = make(Clock())
         await store.put("a", "1", {"1": b"one"})
@@ -56,7 +56,7 @@ def test_what_is_kept_is_there_for_its_owner_alone(make: Maker) -> None:
     asyncio.run(run())
 
 
-def test_what_is_forgotten_is_gone_once(make: Maker) -> None:
+def test_deleted_group_is_gone(make: Maker) -> None:
     async def run() -> None:
         store = make(Clock())
         await store.put("a", "1", {"1": b"one"})
@@ -68,7 +68,7 @@ def test_what_is_forgotten_is_gone_once(make: Maker) -> None:
     asyncio.run(run())
 
 
-def test_groups_come_and_go_whole(make: Maker) -> None:
+def test_groups_are_stored_and_deleted_as_one(make: Maker) -> None:
     async def run() -> None:
         store = make(Clock())
         await store.put("a", "group", {"1": b"one", "2": b"two"})
@@ -82,7 +82,7 @@ def test_groups_come_and_go_whole(make: Maker) -> None:
     asyncio.run(run())
 
 
-def test_what_is_too_old_is_gone(make: Maker) -> None:
+def test_expired_entries_are_gone(make: Maker) -> None:
     async def run() -> None:
         clock = Clock()
         store = make(clock)
@@ -98,7 +98,7 @@ def test_what_is_too_old_is_gone(make: Maker) -> None:
     asyncio.run(run())
 
 
-def test_memory_is_bounded_and_whoever_has_most_loses_the_oldest() -> None:
+def test_full_memory_drops_the_oldest_group_of_the_largest_owner() -> None:
     async def run() -> None:
         store = MemoryResponses(10, max_bytes=80, clock=Clock())
         await store.put("small", "1", {"1": b"x"})
@@ -119,7 +119,7 @@ def test_memory_is_bounded_and_whoever_has_most_loses_the_oldest() -> None:
     asyncio.run(run())
 
 
-def test_a_file_is_bounded_whoever_writes_it_and_whoever_has_most_loses_the_oldest(tmp_path: Path) -> None:
+def test_full_file_drops_the_oldest_group_of_the_largest_owner(tmp_path: Path) -> None:
     path, clock = tmp_path / "responses.db", Clock()
 
     async def run() -> None:
@@ -142,7 +142,7 @@ def test_a_file_is_bounded_whoever_writes_it_and_whoever_has_most_loses_the_olde
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 1_100_000
 
 
-def test_a_file_of_an_older_version_is_bounded_from_then_on(tmp_path: Path) -> None:
+def test_file_of_an_older_version_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "responses.db"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
@@ -157,7 +157,7 @@ def test_a_file_of_an_older_version_is_bounded_from_then_on(tmp_path: Path) -> N
         assert await store.get("large", "0") == bytes(30_000)
         assert await store.put("small", "1", {"1": bytes(20_000)})
         assert (await store.get("large", "0"), await store.get("large", "49")) == (None, bytes(30_000))
-        # as that version writes, while both run
+        # as that version writes, while both versions run
         with closing(sqlite3.connect(path)) as connection, connection:
             row = ("large", "49", "another", 2000, bytes(10))
             connection.execute("insert or replace into responses values (?, ?, ?, ?, ?)", row)
@@ -170,7 +170,7 @@ def test_a_file_of_an_older_version_is_bounded_from_then_on(tmp_path: Path) -> N
         assert counted == connection.execute(there).fetchall()
 
 
-def test_no_request_reads_all_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_use_indexes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "responses.db"
     statements: list[str] = []
 
@@ -203,9 +203,7 @@ def test_no_request_reads_all_of_a_file(tmp_path: Path, monkeypatch: pytest.Monk
     ]
 
 
-def test_what_has_ended_goes_in_portions_so_that_no_put_waits_for_all_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_expired_entries_are_dropped_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, clock, ticks = tmp_path / "responses.db", Clock(), count()
 
     def left() -> int:
@@ -228,7 +226,7 @@ def test_what_has_ended_goes_in_portions_so_that_no_put_waits_for_all_of_it(
     asyncio.run(run())
 
 
-def test_a_file_that_was_taken_away_is_made_again(tmp_path: Path) -> None:
+def test_deleted_file_is_created_again(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "responses.db"
     path.parent.mkdir()
 
@@ -248,7 +246,7 @@ def test_a_file_that_was_taken_away_is_made_again(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_locked_file_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
+def test_locked_file_is_overloaded_after_the_timeout(tmp_path: Path) -> None:
     path = tmp_path / "responses.db"
 
     async def run() -> float:
@@ -267,7 +265,7 @@ def test_a_locked_file_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
     assert asyncio.run(run()) < 2
 
 
-def test_a_file_is_shared_outlives_its_process_and_is_its_user_s_alone(tmp_path: Path) -> None:
+def test_file_is_shared_persistent_and_private(tmp_path: Path) -> None:
     path = tmp_path / "responses.db"
 
     async def run() -> None:
@@ -282,7 +280,7 @@ def test_a_file_is_shared_outlives_its_process_and_is_its_user_s_alone(tmp_path:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_was_told_not_to_be_kept_is_not_kept_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timed_out_put_is_not_done_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         store = SqliteResponses(tmp_path / "responses.db", 10, timeout=0.1)
         put = store._put
@@ -302,7 +300,7 @@ def test_what_was_told_not_to_be_kept_is_not_kept_later(tmp_path: Path, monkeypa
     asyncio.run(run())
 
 
-def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:
+def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no database, and long enough to be told from an empty one" * 100)
     with pytest.raises(OSError, match="not a database"):
@@ -314,7 +312,7 @@ def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:
         build_gateway(lasting, WorkerContext())
 
 
-async def test_an_entry_of_the_same_key_belongs_to_the_later_group(tmp_path: Path) -> None:
+async def test_entry_of_an_equal_key_belongs_to_the_later_group(tmp_path: Path) -> None:
     for store in (MemoryResponses(60), SqliteResponses(tmp_path / "kept.db", 60)):
         await store.put("ada", "one", {"item/msg_0": b"1", "response/one": b"1"})
         await store.put("ada", "two", {"item/msg_0": b"2", "response/two": b"2"})

@@ -1,4 +1,4 @@
-"""Frames: equal to botocore's reading of them, and independent of how the bytes were split."""
+"""Frames: decoded as by botocore, however the bytes are split."""
 
 import contextlib
 import struct
@@ -16,7 +16,9 @@ frames = st.tuples(st.dictionaries(names, st.text(max_size=40), max_size=4), st.
 
 
 @given(st.lists(frames, min_size=1, max_size=5), st.data())
-def test_any_split_gives_the_same_frames(wanted: list[tuple[dict[str, str], bytes]], data: st.DataObject) -> None:
+def test_frames_are_the_same_however_bytes_are_split(
+    wanted: list[tuple[dict[str, str], bytes]], data: st.DataObject
+) -> None:
     stream = b"".join(encode_frame(headers, payload) for headers, payload in wanted)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     decoder = FrameDecoder()
@@ -27,7 +29,7 @@ def test_any_split_gives_the_same_frames(wanted: list[tuple[dict[str, str], byte
     assert decoder.is_at_boundary
 
 
-def test_one_byte_at_a_time() -> None:
+def test_frames_arrive_byte_by_byte() -> None:
     decoder = FrameDecoder()
     stream = encode_frame({"a": "b"}, b"payload") * 3
     got = [frame for byte in stream for frame in decoder.feed(bytes([byte]))]
@@ -35,7 +37,7 @@ def test_one_byte_at_a_time() -> None:
 
 
 @given(frames)
-def test_botocore_reads_what_we_write(wanted: tuple[dict[str, str], bytes]) -> None:
+def test_botocore_decodes_encoded_frames(wanted: tuple[dict[str, str], bytes]) -> None:
     buffer = EventStreamBuffer()
     buffer.add_data(encode_frame(*wanted))
     (message,) = list(buffer)
@@ -48,7 +50,7 @@ def raw_frame(head: bytes, payload: bytes = b"") -> bytes:
     return body + struct.pack(">I", crc32(body))
 
 
-def test_every_header_type_is_read() -> None:
+def test_all_header_types_are_read() -> None:
     head = b"".join(
         [
             b"\x01a\x00",
@@ -70,7 +72,7 @@ def test_every_header_type_is_read() -> None:
 
 
 @pytest.mark.parametrize("index", [0, 5, 9, 13, 20, -1])
-def test_a_flipped_bit_is_an_error(index: int) -> None:
+def test_flipped_bit_is_an_error(index: int) -> None:
     frame = bytearray(encode_frame({"name": "value"}, b"payload"))
     frame[index] ^= 1
     with pytest.raises(FrameError):
@@ -78,7 +80,7 @@ def test_a_flipped_bit_is_an_error(index: int) -> None:
 
 
 @pytest.mark.parametrize(("total", "headers"), [(15, 0), (16, 1), (MAX_FRAME_BYTES + 1, 0), (2**32 - 1, 0)])
-def test_an_impossible_length_is_an_error_at_once(total: int, headers: int) -> None:
+def test_impossible_length_is_an_error_at_once(total: int, headers: int) -> None:
     lengths = struct.pack(">II", total, headers)
     with pytest.raises(FrameError, match="impossible"):
         FrameDecoder().feed(lengths + struct.pack(">I", crc32(lengths)))
@@ -87,13 +89,13 @@ def test_an_impossible_length_is_an_error_at_once(total: int, headers: int) -> N
 @pytest.mark.parametrize(
     "head", [b"\x01a", b"\x09a", b"\x01a\x07\x00\x09hi", b"\x01a\x0c", b"\x01a\x04\x00", b"\x01\xff\x00"]
 )
-def test_a_malformed_header_is_an_error(head: bytes) -> None:
+def test_malformed_header_is_an_error(head: bytes) -> None:
     with pytest.raises(FrameError):
         FrameDecoder().feed(raw_frame(head))
 
 
 @given(st.binary(max_size=200))
-def test_noise_never_does_worse_than_an_error(noise: bytes) -> None:
+def test_random_bytes_raise_only_frame_errors(noise: bytes) -> None:
     decoder = FrameDecoder()
     with contextlib.suppress(FrameError):
         assert decoder.feed(noise) == []

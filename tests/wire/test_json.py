@@ -21,13 +21,13 @@ def test_floats_and_text_survive() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"nope", b'"\xff"', b"[" * 100_000, b'{"a":1}x', b"NaN", b"1e999"])
-def test_what_is_not_json_is_a_json_error_that_quotes_nothing(data: bytes) -> None:
+def test_malformed_json_is_an_error_that_quotes_nothing(data: bytes) -> None:
     with pytest.raises(json.JsonError) as caught:
         json.loads(data)
     assert "nope" not in str(caught.value)
 
 
-def test_text_is_compact() -> None:
+def test_dumps_text_is_compact() -> None:
     assert json.dumps_text({"a": [1, "b"]}) == '{"a":[1,"b"]}'
 
 
@@ -46,7 +46,7 @@ def test_text_is_compact() -> None:
         ('{"%s":[{"a":1,"a":2}]}' % ("n" * 999), f"{'n' * 999}[…"),
     ],
 )
-def test_a_name_that_stands_twice_is_found(text: str, path: str) -> None:
+def test_duplicate_key_is_found(text: str, path: str) -> None:
     with pytest.raises(json.JsonError, match="twice") as refusal:
         json.loads_strictly(text.encode())
     assert refusal.value.path == path
@@ -56,7 +56,7 @@ def test_a_name_that_stands_twice_is_found(text: str, path: str) -> None:
     "text",
     ['{"a":"\\\\\\":\\\\","b":":,[{"}', '["a:b",":"]', '"a:b"', "1", '{"\\\\":{"\\"":"\\\\"}}', "[]", "{}", "null"],
 )
-def test_what_stands_in_strings_is_no_structure(text: str) -> None:
+def test_punctuation_within_strings_is_no_structure(text: str) -> None:
     assert json.loads_strictly(text.encode()) == json.loads(text)
 
 
@@ -68,13 +68,13 @@ DOCUMENTS = st.recursive(
 
 
 @given(DOCUMENTS, st.booleans(), st.sampled_from([None, 1]))
-def test_every_document_with_each_name_once_is_read(document: Any, is_ascii: bool, indent: int | None) -> None:
+def test_documents_without_duplicate_keys_are_read(document: Any, is_ascii: bool, indent: int | None) -> None:
     text = stdlib.dumps(document, ensure_ascii=is_ascii, indent=indent)
     assert json.loads_strictly(text.encode()) == document
 
 
 @given(DOCUMENTS.filter(lambda document: isinstance(document, dict) and document), DOCUMENTS)
-def test_no_document_with_a_name_twice_is_read(document: Any, other: Any) -> None:
+def test_documents_with_a_duplicate_key_are_refused(document: Any, other: Any) -> None:
     name = next(iter(document))
     text = stdlib.dumps(document)[:-1] + "," + stdlib.dumps({name: other})[1:]
     with pytest.raises(json.JsonError, match="twice") as refusal:
@@ -83,7 +83,7 @@ def test_no_document_with_a_name_twice_is_read(document: Any, other: Any) -> Non
 
 
 @given(st.binary(max_size=60) | st.text('{}[]":,\\1 ', max_size=60).map(str.encode))
-def test_bytes_that_are_no_document_are_refused_as_ever(data: bytes) -> None:
+def test_random_bytes_are_read_or_refused_as_by_loads(data: bytes) -> None:
     try:
         expected = json.loads(data)
     except json.JsonError:
@@ -109,19 +109,19 @@ def test_bytes_that_are_no_document_are_refused_as_ever(data: bytes) -> None:
         ("[" + "1," * 200_001 + "1]", "too many"),
     ],
 )
-def test_a_document_may_hold_only_so_much(text: str, reason: str) -> None:
+def test_number_and_depth_of_values_are_limited(text: str, reason: str) -> None:
     with pytest.raises(json.JsonError, match=reason):
         json.loads_strictly(text.encode())
 
 
-def test_a_long_text_with_much_that_looks_like_structure_is_one_value() -> None:
+def test_punctuation_in_a_long_string_is_one_value() -> None:
     text = stdlib.dumps({"a": '[{:,"' * 500_000})
     assert json.loads_strictly(text.encode()) == {"a": '[{:,"' * 500_000}
     assert json.loads_strictly(("[" * 99 + "]" * 99).encode()) is not None
 
 
 @given(DOCUMENTS, st.integers(1, 40))
-def test_a_large_document_is_looked_at_in_pieces_that_may_end_anywhere(document: Any, size: int) -> None:
+def test_quotes_are_counted_in_pieces_of_any_size(document: Any, size: int) -> None:
     data = stdlib.dumps(document).encode()
     whole = json._count_quotes(data)
     with pytest.MonkeyPatch.context() as patch:
@@ -131,7 +131,7 @@ def test_a_large_document_is_looked_at_in_pieces_that_may_end_anywhere(document:
         assert json._count_quotes(data) == whole
 
 
-def test_a_name_that_stands_twice_among_long_strings_is_found() -> None:
+def test_duplicate_key_among_long_strings_is_found() -> None:
     text = stdlib.dumps({"a": ["x:," * 5000], "b": {"c": "y" * 9000}})
     assert json.loads_strictly(text.encode())["b"] == {"c": "y" * 9000}
     with pytest.raises(json.JsonError, match="twice") as refusal:
@@ -151,24 +151,24 @@ def test_a_name_that_stands_twice_among_long_strings_is_found() -> None:
         (rb'{"\ud83d":["\ud83d\ude00"]}', {"\ufffd": ["😀"]}),
     ],
 )
-def test_half_a_pair_is_no_character(text: bytes, read: Any) -> None:
+def test_unpaired_surrogate_becomes_a_replacement_character(text: bytes, read: Any) -> None:
     assert json.loads(text) == json.loads(text.decode()) == json.loads_strictly(text) == read
     assert json.reader_of(Any)(text) == read  # type: ignore[arg-type]
     assert json.loads(json.dumps(read)) == read
 
 
 @pytest.mark.parametrize("text", [rb'"\ud83d', rb'["\ud83d",]', b'"\xed\xa0\xbd"', rb'"\ud83"', rb'"\ud83dx', b"["])
-def test_what_is_malformed_besides_stays_so(text: bytes) -> None:
+def test_malformed_text_with_unpaired_surrogates_is_refused(text: bytes) -> None:
     with pytest.raises(json.JsonError):
         json.loads(text)
 
 
-def test_names_that_are_one_without_their_halves_stand_twice() -> None:
+def test_keys_that_are_equal_after_replacement_are_duplicates() -> None:
     with pytest.raises(json.JsonError, match="twice"):
         json.loads_strictly(rb'{"\ud83d":1,"\ud83e":2}')
 
 
 @given(st.text(st.characters(), max_size=9) | st.text('a\\\ud83d\ude00"', max_size=9))
-def test_every_text_that_javascript_writes_is_read(text: str) -> None:
+def test_texts_of_javascript_are_read(text: str) -> None:
     well_formed = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     assert json.loads(stdlib.dumps(text).encode()) == well_formed

@@ -24,7 +24,7 @@ _MAY_SIGN = x509.KeyUsage(
 
 
 class Authority:
-    """Signs certificates, and is trusted by whoever trusts `bundle`."""
+    """Signs certificates; clients that trust `bundle` trust them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -41,7 +41,7 @@ class Authority:
         self.bundle.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
     def context(self, host: str, *, days: int = 1) -> ssl.SSLContext:
-        """How a server speaks TLS as `host`, with a certificate that ends in some days."""
+        """Make the TLS context of a server `host`, whose certificate expires in some days."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())

@@ -1,4 +1,4 @@
-"""aiohttp behind the transport port: what another mind makes of the same bytes."""
+"""`Transport` on aiohttp: an independent implementation to compare with."""
 
 import asyncio
 import ssl
@@ -45,7 +45,7 @@ class AiohttpTransport:
 
     @property
     def _session(self) -> aiohttp.ClientSession:
-        """The session, made at first use: aiohttp wants a running event loop for it."""
+        """The session, made at first use because it needs a running event loop."""
         if self._opened is None:
             self._opened = self._make_session()
         return self._opened
@@ -60,12 +60,12 @@ class AiohttpTransport:
             auto_decompress=False,
             skip_auto_headers=_SKIPPED,
         )
-        # aiohttp would send a GET twice over a stale connection by itself; attempts are counted in `retry` alone.
+        # aiohttp would send a GET again over a stale connection by itself
         session._retry_connection = False
         return session
 
     async def open(self, request: HttpRequest) -> "AiohttpResponse":
-        """Send, and wait for the head of the answer. See `Transport.open`."""
+        """See `Transport.open`."""
         headers = [*request.headers]
         data: Any = request.body or None
         if len(request.body) > _PIECE_BYTES:
@@ -109,7 +109,7 @@ class AiohttpTransport:
 
 
 class AiohttpResponse:
-    """An answer whose head has come. See `HttpResponse`."""
+    """A response whose head has arrived. See `HttpResponse`."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -119,7 +119,7 @@ class AiohttpResponse:
         )
 
     async def read(self, limit: int = MAX_BYTES) -> bytes:
-        """The whole body, of so many bytes at the most."""
+        """Read the whole body, of at most `limit` bytes."""
         body = bytearray()
 
         def take(data: bytes) -> bool:
@@ -132,7 +132,7 @@ class AiohttpResponse:
         return bytes(body)
 
     async def deliver(self, take: Callable[[bytes], bool]) -> bool:
-        """Give the body to `take` as it arrives."""
+        """Call `take` with the body as it arrives."""
         try:
             while data := await self._response.content.readany():
                 if not take(data):
@@ -142,7 +142,7 @@ class AiohttpResponse:
         return True
 
     def close(self) -> None:
-        """Give the connection up unless the body was read to its end."""
+        """Close the connection, unless the body was read to its end."""
         if not self._response.content.at_eof():
             self._response.close()
 
@@ -153,7 +153,7 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
 
 
 def _translate(error: Exception) -> GatewayError:
-    """Aiohttp's exceptions as ours. Their texts may quote what came over the wire, so only their types are told."""
+    """Map aiohttp's exceptions. Their texts may quote received bytes, so only their types are kept."""
     detail = type(error).__name__
     match error:
         case aiohttp.ConnectionTimeoutError():

@@ -7,7 +7,7 @@ from tests.servers import read_request
 
 
 class Proxy:
-    """Remembers what it was asked for. `refusal`: what it says to every CONNECT instead of opening a tunnel."""
+    """Records its requests. `refusal`: the response to every CONNECT, instead of a tunnel."""
 
     def __init__(self, refusal: str = "") -> None:
         self._refusal = refusal

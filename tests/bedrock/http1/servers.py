@@ -1,4 +1,4 @@
-"""Servers inside the test's own event loop, and what a request made of what they said."""
+"""Servers inside the test's own event loop, and the outcomes of requests."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ async def serve(handle: Handle, host: str = "127.0.0.1", **options: Any) -> Asyn
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)  # or the kernel takes megabytes for everybody
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)  # the default would buffer megabytes
     listener.bind((host, 0))
     server = await asyncio.start_server(run, sock=listener, **options)
     try:
@@ -41,12 +41,12 @@ async def serve(handle: Handle, host: str = "127.0.0.1", **options: Any) -> Asyn
         for task in handling:
             task.cancel()
         await asyncio.gather(*handling, return_exceptions=True)
-        await asyncio.sleep(0)  # asyncio closes a socket one turn after it was told to
+        await asyncio.sleep(0)  # asyncio closes a socket one iteration later
 
 
 @contextlib.contextmanager
-def taking_nobody() -> Iterator[int]:
-    """A port that is listened on, and where no connection is ever taken: the queue before it is full. Yields it."""
+def full_backlog() -> Iterator[int]:
+    """Yield a port that is listened on but accepts no connection: its backlog is full."""
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
@@ -88,7 +88,7 @@ def saying(*answers: bytes, then_close: bool = False) -> Handle:
 
 @dataclass
 class Outcome:
-    """What became of a request."""
+    """The outcome of a request."""
 
     status: int = 0
     headers: Headers = ()

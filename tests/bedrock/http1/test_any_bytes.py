@@ -1,4 +1,4 @@
-"""Answers in any pieces, and answers of any bytes: the outcome is one that the oracle shares."""
+"""Fuzz tests: responses in any pieces, mutated responses, and random bytes, compared with aiohttp."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ BODY = st.lists(st.binary(min_size=1, max_size=300), max_size=6)
 
 
 class Wire(asyncio.Transport):
-    """A connection to nobody."""
+    """A transport that sends nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Wire(asyncio.Transport):
 
 @st.composite
 def answers(draw: Any) -> tuple[bytes, Outcome, bool]:
-    """The bytes of an answer, what it says, and whether its connection ends with it."""
+    """The bytes of a response, its content, and whether its connection ends with it."""
     headers = [(name, draw(VALUE)) for name in draw(st.lists(TOKEN, max_size=4))]
     pieces, frame = draw(BODY), draw(st.sampled_from(["length", "chunks", "end"]))
     said = b"".join(
@@ -72,8 +72,8 @@ def answers(draw: Any) -> tuple[bytes, Outcome, bool]:
     return said, Outcome(status, tuple(headers), b"".join(pieces)), frame == "end"
 
 
-async def told(pieces: list[bytes], *, then_ends: bool) -> tuple[Outcome, Wire]:
-    """What a request makes of an answer that arrives in these pieces."""
+async def received(pieces: list[bytes], *, then_ends: bool) -> tuple[Outcome, Wire]:
+    """The outcome of a request whose response arrives in these pieces."""
     wire, freed = Wire(), []
     connection = Connection(freed.append)
     connection.connection_made(wire)
@@ -100,24 +100,24 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 @given(answers(), st.lists(st.integers(0, 5000), max_size=12), st.booleans())
 @settings(max_examples=300)
-def test_an_answer_is_the_same_in_any_pieces(
+def test_response_is_the_same_however_it_is_split(
     answer: tuple[bytes, Outcome, bool], places: list[int], by_byte: bool
 ) -> None:
     said, expected, ends = answer
     pieces = [bytes([byte]) for byte in said] if by_byte else cut(said, places)
-    found, wire = asyncio.run(told(pieces, then_ends=ends))
+    found, wire = asyncio.run(received(pieces, then_ends=ends))
     assert found == expected
     assert wire.is_aborted == ends
 
 
 @given(answers(), st.integers(1, 5000))
 @settings(max_examples=200)
-def test_an_answer_that_is_cut_anywhere_is_an_error(answer: tuple[bytes, Outcome, bool], left: int) -> None:
+def test_truncated_response_is_an_error(answer: tuple[bytes, Outcome, bool], left: int) -> None:
     said, expected, ends = answer
     kept = said[: len(said) - 1 - left % len(said)]
-    found, wire = asyncio.run(told([kept], then_ends=True))
+    found, wire = asyncio.run(received([kept], then_ends=True))
     if ends and b" Fine\r\n" in kept and b"\r\n\r\n" in kept.partition(b" Fine")[2]:
-        assert expected.body.startswith(found.body)  # such an answer is as long as it is
+        assert expected.body.startswith(found.body)  # a response without length ends anywhere
     else:
         assert found == Outcome(error="connection_lost")
     assert wire.is_aborted or found.error
@@ -125,14 +125,14 @@ def test_an_answer_that_is_cut_anywhere_is_an_error(answer: tuple[bytes, Outcome
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=4))
 @settings(max_examples=300)
-def test_no_bytes_are_a_crash(said: bytes, places: list[int]) -> None:
-    found, _ = asyncio.run(told(cut(b"HTTP/1.1 " + said, places), then_ends=True))
+def test_random_bytes_raise_only_gateway_errors(said: bytes, places: list[int]) -> None:
+    found, _ = asyncio.run(received(cut(b"HTTP/1.1 " + said, places), then_ends=True))
     assert found.error in ("", "connection_lost")
 
 
 @st.composite
-def spoilt(draw: Any) -> bytes:
-    """An answer with a few bytes changed, inserted or left out."""
+def mutated(draw: Any) -> bytes:
+    """A response with a few bytes changed, inserted or removed."""
     said = bytearray(draw(answers())[0])
     for _ in range(draw(st.integers(1, 3))):
         index = draw(st.integers(0, len(said) - 1))
@@ -143,8 +143,8 @@ def spoilt(draw: Any) -> bytes:
     return bytes(said)
 
 
-def shortest_whole(said: bytes) -> bytes:
-    """As much of it as our connection needs to call the answer whole."""
+def shortest_complete(said: bytes) -> bytes:
+    """The shortest prefix that the connection accepts as a complete response."""
 
     async def run() -> int:
         ended: list[Connection] = []
@@ -160,12 +160,12 @@ def shortest_whole(said: bytes) -> bytes:
     return said[: asyncio.run(run())]
 
 
-@given(st.lists(spoilt(), min_size=10, max_size=10))
+@given(st.lists(mutated(), min_size=10, max_size=10))
 @settings(max_examples=20, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
-def test_spoilt_answers_are_whole_only_where_the_oracle_agrees(batch: list[bytes]) -> None:
+def test_mutated_responses_are_accepted_only_where_aiohttp_agrees(batch: list[bytes]) -> None:
     for said, our in zip(batch, asyncio.run(outcomes(Http1Transport, batch)), strict=True):
         assert our.error in ("", "connection_lost"), said
-    whole = [shortest_whole(said) for said in batch]  # aiohttp also minds what follows an answer
+    whole = [shortest_complete(said) for said in batch]  # aiohttp also parses what follows a response
     found = zip(
         whole,
         asyncio.run(outcomes(Http1Transport, whole)),

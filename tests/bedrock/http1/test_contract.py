@@ -1,4 +1,4 @@
-"""What the port promises, held against both transports: ours, and aiohttp as the oracle."""
+"""The contract of `Transport`, tested with `Http1Transport` and with aiohttp as the oracle."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from app.errors import ConnectionLost, ConnectTimeout, UpstreamFailed, UpstreamT
 from tests.bedrock.http1.certificates import Authority
 from tests.bedrock.http1.oracle import AiohttpTransport
 from tests.bedrock.http1.proxies import Proxy
-from tests.bedrock.http1.servers import Counting, Outcome, get, outcome, post, saying, serve, taking_nobody
+from tests.bedrock.http1.servers import Counting, Outcome, full_backlog, get, outcome, post, saying, serve
 from tests.servers import CLOSED_PORT, read_request
 from tests.stream_helpers import pieces_of
 
@@ -73,14 +73,14 @@ ANSWERS = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("in_chunks", [False, True])
-async def test_an_answer_is_read_whatever_its_frame(transport: Transport, name: str, in_chunks: bool) -> None:
+async def test_response_is_read_with_any_framing(transport: Transport, name: str, in_chunks: bool) -> None:
     said, expected = ANSWERS[name]
     async with serve(saying(said)) as port:
         for _ in range(3):
             assert await outcome(transport, get(port), in_chunks=in_chunks) == expected
 
 
-async def test_an_answer_without_a_length_ends_with_its_connection(transport: Transport) -> None:
+async def test_response_without_length_ends_with_its_connection(transport: Transport) -> None:
     async with serve(saying(b"HTTP/1.1 200 OK\r\n\r\nall of it", then_close=True)) as port:
         assert await outcome(transport, get(port)) == Outcome(200, (), b"all of it")
 
@@ -104,21 +104,21 @@ CUT = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_what_is_no_answer_is_an_error(transport: Transport, name: str) -> None:
+async def test_malformed_response_is_an_error(transport: Transport, name: str) -> None:
     async with serve(saying(BROKEN[name], then_close=True)) as port:
         assert await outcome(transport, get(port)) == Outcome(error="connection_lost")
 
 
 @pytest.mark.parametrize("name", CUT)
 @pytest.mark.parametrize("in_chunks", [False, True])
-async def test_an_answer_that_is_cut_is_never_a_whole_one(transport: Transport, name: str, in_chunks: bool) -> None:
+async def test_truncated_body_is_an_error(transport: Transport, name: str, in_chunks: bool) -> None:
     async with serve(saying(CUT[name], then_close=True)) as port:
         found = await outcome(transport, get(port), in_chunks=in_chunks)
     assert (found.status, found.error) == (200, "connection_lost")
     assert found.body == (b"ok" if in_chunks else b"")
 
 
-async def test_what_arrived_before_a_cut_is_handed_on_first(transport: Transport) -> None:
+async def test_bytes_before_a_broken_connection_are_delivered_first(transport: Transport) -> None:
     release = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,7 +136,7 @@ async def test_what_arrived_before_a_cut_is_handed_on_first(transport: Transport
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 300000", b"transfer-encoding: chunked"])
-async def test_a_whole_answer_has_an_end(transport: Transport, framing: bytes) -> None:
+async def test_read_refuses_a_body_larger_than_the_limit(transport: Transport, framing: bytes) -> None:
     body = bytes(300_000) if b"length" in framing else b"493e0\r\n" + bytes(300_000) + b"\r\n0\r\n\r\n"
     counting = Counting(saying(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + body))
     async with serve(counting.handle) as port:
@@ -149,7 +149,7 @@ async def test_a_whole_answer_has_an_end(transport: Transport, framing: bytes) -
     assert (failure.value.retry_here, failure.value.retry_elsewhere) == (False, True)
 
 
-async def test_what_is_poured_comes_as_it_arrives_and_waits_when_it_is_too_much(transport: Transport) -> None:
+async def test_body_is_delivered_as_it_arrives_and_kept_after_take_returns_false(transport: Transport) -> None:
     taken: list[bytes] = []
     is_enough, goes_on = asyncio.Event(), asyncio.Event()
 
@@ -180,7 +180,7 @@ async def test_what_is_poured_comes_as_it_arrives_and_waits_when_it_is_too_much(
         response.close()
 
 
-async def test_what_whoever_takes_it_raises_comes_out_where_it_is_poured(transport: Transport) -> None:
+async def test_exception_of_take_is_raised_by_deliver(transport: Transport) -> None:
     first = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -203,7 +203,7 @@ async def test_what_whoever_takes_it_raises_comes_out_where_it_is_poured(transpo
         response.close()
 
 
-async def test_an_answer_without_an_end_is_left(transport: Transport) -> None:
+async def test_connection_of_an_endless_response_is_closed(transport: Transport) -> None:
     gone = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -222,7 +222,7 @@ async def test_an_answer_without_an_end_is_left(transport: Transport) -> None:
         await asyncio.wait_for(gone.wait(), 1)
 
 
-async def test_a_connection_is_used_again(transport: Transport) -> None:
+async def test_connection_is_reused(transport: Transport) -> None:
     counting = Counting(saying(OK))
     async with serve(counting.handle) as port:
         for _ in range(5):
@@ -237,7 +237,7 @@ async def test_a_connection_is_used_again(transport: Transport) -> None:
         b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
     ],
 )
-async def test_a_connection_that_will_close_is_not(transport: Transport, said: bytes) -> None:
+async def test_connection_that_the_server_closes_is_not_reused(transport: Transport, said: bytes) -> None:
     counting = Counting(saying(said))
     async with serve(counting.handle) as port:
         for _ in range(3):
@@ -245,7 +245,7 @@ async def test_a_connection_that_will_close_is_not(transport: Transport, said: b
         assert counting.connections == 3
 
 
-async def test_requests_at_once_have_a_connection_each(transport: Transport) -> None:
+async def test_concurrent_requests_have_a_connection_each(transport: Transport) -> None:
     connections = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -263,7 +263,7 @@ async def test_requests_at_once_have_a_connection_each(transport: Transport) -> 
         assert len(connections) == 50
 
 
-async def test_the_request_arrives_as_it_was_given(transport: Transport) -> None:
+async def test_request_is_sent_unchanged(transport: Transport) -> None:
     received = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -283,7 +283,7 @@ async def test_the_request_arrives_as_it_was_given(transport: Transport) -> None
     assert f"127.0.0.1:{port}".encode() in head
 
 
-async def test_a_body_of_nothing_has_a_length(transport: Transport) -> None:
+async def test_empty_body_of_a_post_has_a_content_length(transport: Transport) -> None:
     received = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -299,13 +299,13 @@ async def test_a_body_of_nothing_has_a_length(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize("header", [("a", "b\r\nc: d"), ("a", "b\nc: d"), ("a\r\nb", "c")])
-async def test_a_header_cannot_break_out_of_its_line(transport: Transport, header: tuple[str, str]) -> None:
+async def test_line_breaks_in_headers_are_refused(transport: Transport, header: tuple[str, str]) -> None:
     async with serve(saying(OK)) as port:
         with pytest.raises(ValueError, match=r"."):
             await transport.open(HttpRequest("GET", f"http://127.0.0.1:{port}/", [header], b""))
 
 
-async def test_silence_before_the_head_is_a_timeout(transport: Transport) -> None:
+async def test_no_byte_before_the_head_is_a_timeout(transport: Transport) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -314,7 +314,7 @@ async def test_silence_before_the_head_is_a_timeout(transport: Transport) -> Non
             await transport.open(get(port))
 
 
-async def test_silence_within_the_body_is_a_timeout(transport: Transport) -> None:
+async def test_no_byte_within_the_body_is_a_timeout(transport: Transport) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
@@ -325,7 +325,7 @@ async def test_silence_within_the_body_is_a_timeout(transport: Transport) -> Non
         assert (found.body, found.error) == (b"ok", "upstream_timeout")
 
 
-async def test_a_slow_answer_that_moves_is_none(transport: Transport) -> None:
+async def test_slow_response_that_goes_on_is_no_timeout(transport: Transport) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n")
@@ -337,7 +337,7 @@ async def test_a_slow_answer_that_moves_is_none(transport: Transport) -> None:
         assert (await outcome(transport, get(port))).body == b"slow"
 
 
-async def test_a_reader_who_takes_long_is_no_timeout(transport: Transport) -> None:
+async def test_slow_reader_is_no_timeout(transport: Transport) -> None:
     async with serve(saying(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % MB + bytes(MB))) as port:
         response = await transport.open(get(port))
         total = 0
@@ -348,7 +348,7 @@ async def test_a_reader_who_takes_long_is_no_timeout(transport: Transport) -> No
     assert total == MB
 
 
-async def test_a_server_sends_no_faster_than_it_is_read(transport: Transport) -> None:
+async def test_server_sends_no_faster_than_the_body_is_read(transport: Transport) -> None:
     sent = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -377,7 +377,7 @@ async def test_a_server_sends_no_faster_than_it_is_read(transport: Transport) ->
         assert total > 60 * MB
 
 
-async def test_nothing_is_read_of_an_answer_that_was_given_up(transport: Transport) -> None:
+async def test_closed_response_is_not_read_further(transport: Transport) -> None:
     gone = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -395,7 +395,7 @@ async def test_nothing_is_read_of_an_answer_that_was_given_up(transport: Transpo
 
 
 @pytest.mark.parametrize("index", ["head", "body", "whole body"])
-async def test_whoever_is_cancelled_closes_the_connection(transport: Transport, index: str) -> None:
+async def test_cancelled_request_closes_its_connection(transport: Transport, index: str) -> None:
     received, gone = asyncio.Event(), asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -417,7 +417,7 @@ async def test_whoever_is_cancelled_closes_the_connection(transport: Transport, 
             await task
 
 
-async def test_an_answer_before_the_request_was_read_counts(transport: Transport) -> None:
+async def test_response_before_the_end_of_the_request_is_accepted(transport: Transport) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
@@ -429,20 +429,20 @@ async def test_an_answer_before_the_request_was_read_counts(transport: Transport
         assert (await outcome(transport, post(port, bytes(20 * MB)))).status == 413
 
 
-async def test_a_closed_port_is_unreachable(transport: Transport) -> None:
+async def test_closed_port_is_unreachable(transport: Transport) -> None:
     with pytest.raises(UpstreamUnreachable):
         await transport.open(get(CLOSED_PORT))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_connecting_has_a_limit(kind: type[Http1Transport | AiohttpTransport]) -> None:
+async def test_connecting_times_out(kind: type[Http1Transport | AiohttpTransport]) -> None:
     transport = kind(0.2, 5)
-    with taking_nobody() as port, pytest.raises(ConnectTimeout):
+    with full_backlog() as port, pytest.raises(ConnectTimeout):
         await transport.open(get(port))
     await transport.close()
 
 
-async def test_a_probe_says_what_is_wrong(transport: Transport) -> None:
+async def test_probe_returns_why_connecting_failed(transport: Transport) -> None:
     async with serve(saying(OK)) as port:
         assert await transport.probe(f"http://127.0.0.1:{port}/x") == ""
         assert (
@@ -465,7 +465,7 @@ def secure(port: int, host: str = "localhost") -> HttpRequest:
     return HttpRequest("POST", f"https://{host}:{port}/x", [], b"{}")
 
 
-async def test_tls_is_spoken_to_whom_the_bundle_trusts(trusting: Transport, authority: Authority) -> None:
+async def test_certificate_of_the_bundle_is_trusted(trusting: Transport, authority: Authority) -> None:
     asked: list[str] = []
     context = authority.context("localhost")
     context.sni_callback = lambda _socket, name, _context: asked.append(name)
@@ -476,7 +476,7 @@ async def test_tls_is_spoken_to_whom_the_bundle_trusts(trusting: Transport, auth
 
 
 @pytest.mark.parametrize("fault", ["another's name", "another authority", "past its time", "no TLS"])
-async def test_tls_is_not_spoken_to_anybody_else(
+async def test_unknown_certificates_are_refused(
     trusting: Transport, authority: Authority, tmp_path: Path, fault: str
 ) -> None:
     context: ssl.SSLContext | None = {
@@ -497,7 +497,7 @@ async def test_tls_is_not_spoken_to_anybody_else(
     assert failure.value.retry_here is False
 
 
-async def test_a_system_that_trusts_nobody_like_that(authority: Authority) -> None:
+async def test_authority_is_refused_without_the_bundle(authority: Authority) -> None:
     for kind in KINDS:
         transport = kind(1.0, 0.5)
         async with serve(saying(OK), ssl=authority.context("localhost")) as port:
@@ -506,7 +506,7 @@ async def test_a_system_that_trusts_nobody_like_that(authority: Authority) -> No
         await transport.close()
 
 
-async def test_a_large_answer_over_tls_is_held_back_too(trusting: Transport, authority: Authority) -> None:
+async def test_server_sends_no_faster_than_the_body_is_read_over_tls(trusting: Transport, authority: Authority) -> None:
     said = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (8 * MB) + bytes(8 * MB)
     async with serve(saying(said), ssl=authority.context("localhost")) as port:
         response = await trusting.open(secure(port))
@@ -522,7 +522,7 @@ async def test_a_large_answer_over_tls_is_held_back_too(trusting: Transport, aut
 
 @pytest.mark.parametrize("is_secure", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_proxy_forwards_what_is_plain(
+async def test_proxy_forwards_plain_http(
     kind: type[Transport], is_secure: bool, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = Proxy()
@@ -540,7 +540,7 @@ async def test_a_proxy_forwards_what_is_plain(
 
 @pytest.mark.parametrize("is_secure", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_proxy_is_a_tunnel_for_what_is_secret(
+async def test_https_goes_through_a_tunnel(
     kind: type[Transport], is_secure: bool, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = Proxy()
@@ -560,7 +560,7 @@ async def test_a_proxy_is_a_tunnel_for_what_is_secret(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_tunnel_may_lead_to_an_address(
+async def test_tunnel_to_an_ip_address(
     kind: type[Transport], authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = Proxy()
@@ -577,7 +577,7 @@ async def test_a_tunnel_may_lead_to_an_address(
 
 @pytest.mark.parametrize("answer", ["HTTP/1.1 407 Proxy Authentication Required", "HTTP/1.1 502 Bad Gateway", "what?"])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_proxy_that_refuses_is_unreachable(
+async def test_refused_tunnel_is_unreachable(
     kind: type[Transport], answer: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve(Proxy(answer).handle) as proxy_port:
@@ -589,7 +589,7 @@ async def test_a_proxy_that_refuses_is_unreachable(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_no_proxy_is_asked_for_whom_it_is_not(kind: type[Transport], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_is_respected(kind: type[Transport], monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = Proxy()
     async with serve(saying(OK)) as port, serve(proxy.handle) as proxy_port:
         monkeypatch.setenv("http_proxy", f"http://localhost:{proxy_port}")

@@ -1,4 +1,4 @@
-"""What only our own transport promises."""
+"""What `Http1Transport` guarantees beyond `Transport`."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest
 from app.errors import ConnectionLost, ConnectTimeout, UpstreamUnreachable
 from tests.bedrock.http1.certificates import Authority
-from tests.bedrock.http1.servers import Outcome, get, outcome, post, saying, serve, taking_nobody
+from tests.bedrock.http1.servers import Outcome, full_backlog, get, outcome, post, saying, serve
 from tests.servers import CLOSED_PORT, read_request
 
 pytestmark = [pytest.mark.loopback, pytest.mark.waits]
@@ -33,7 +33,7 @@ async def transport() -> AsyncIterator[Http1Transport]:
 
 
 class Server:
-    """Answers the first request of each connection, and treats the second as it is told."""
+    """Answers the first request of each connection, and calls `second` for the second."""
 
     def __init__(self, second: Any) -> None:
         self.connections = self.requests = 0
@@ -72,7 +72,7 @@ async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 @pytest.mark.parametrize("second", [hang_up_at_once, hang_up_unread])
 @pytest.mark.parametrize("pause", [0, 0.05])
-async def test_a_connection_that_went_stale_costs_no_attempt(
+async def test_request_on_a_stale_connection_is_sent_again(
     transport: Http1Transport, second: Any, pause: float
 ) -> None:
     server = Server(second)
@@ -84,7 +84,7 @@ async def test_a_connection_that_went_stale_costs_no_attempt(
 
 
 @pytest.mark.parametrize("second", [hang_up_late, break_off])
-async def test_a_request_that_was_perhaps_heard_is_not_sent_again(
+async def test_request_that_may_have_been_received_is_not_sent_again(
     transport: Http1Transport, second: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.bedrock.http1.connection._STALE_SECONDS", 0.05)
@@ -95,7 +95,7 @@ async def test_a_request_that_was_perhaps_heard_is_not_sent_again(
     assert server.connections == 1
 
 
-async def test_a_new_connection_is_never_stale(transport: Http1Transport) -> None:
+async def test_new_connection_is_never_stale(transport: Http1Transport) -> None:
     connections = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,7 +108,7 @@ async def test_a_new_connection_is_never_stale(transport: Http1Transport) -> Non
     assert connections == 1
 
 
-async def test_what_a_server_says_unasked_answers_nothing(transport: Http1Transport) -> None:
+async def test_unsolicited_response_is_dropped(transport: Http1Transport) -> None:
     async def second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil")
@@ -123,13 +123,13 @@ async def test_what_a_server_says_unasked_answers_nothing(transport: Http1Transp
 
 
 @pytest.mark.parametrize("rest", [OK, b"x", b"HTTP/1.1 200 OK\r\n"])
-async def test_what_follows_an_answer_is_no_part_of_it_nor_of_the_next(transport: Http1Transport, rest: bytes) -> None:
+async def test_bytes_after_a_response_belong_to_no_response(transport: Http1Transport, rest: bytes) -> None:
     async with serve(saying(OK + rest, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nnot")) as port:
         for _ in range(3):
             assert (await outcome(transport, get(port))).body == b"ok"
 
 
-async def test_a_head_has_an_end(transport: Http1Transport) -> None:
+async def test_size_of_the_head_is_limited(transport: Http1Transport) -> None:
     received = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,7 +147,7 @@ async def test_a_head_has_an_end(transport: Http1Transport) -> None:
 
 
 @pytest.mark.parametrize("endless", [b"v" * 1000, b"n" * 1000])
-async def test_a_header_has_an_end(transport: Http1Transport, endless: bytes) -> None:
+async def test_size_of_a_header_is_limited(transport: Http1Transport, endless: bytes) -> None:
     sent = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -164,13 +164,13 @@ async def test_a_header_has_an_end(transport: Http1Transport, endless: bytes) ->
     assert sent < 20_000_000
 
 
-async def test_a_chunk_has_a_size(transport: Http1Transport) -> None:
+async def test_chunk_without_a_size_is_an_error(transport: Http1Transport) -> None:
     said = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n"
     async with serve(saying(said)) as port:
         assert (await outcome(transport, get(port), in_chunks=True)).error == "connection_lost"
 
 
-async def test_a_connection_does_not_idle_for_ever(transport: Http1Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connection_is_closed(transport: Http1Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.bedrock.http1.transport._IDLE_SECONDS", 0.1)
     gone = asyncio.Event()
 
@@ -186,7 +186,7 @@ async def test_a_connection_does_not_idle_for_ever(transport: Http1Transport, mo
         await asyncio.wait_for(gone.wait(), 1)
 
 
-async def test_no_more_connections_idle_than_are_of_use(
+async def test_number_of_idle_connections_is_limited(
     transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.bedrock.http1.transport._MAX_IDLE", 2)
@@ -204,7 +204,7 @@ async def test_no_more_connections_idle_than_are_of_use(
         assert left == 3
 
 
-async def test_where_no_connection_is_kept_each_ends_with_its_answer() -> None:
+async def test_connections_close_after_their_response_if_none_is_kept() -> None:
     gone = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -221,7 +221,7 @@ async def test_where_no_connection_is_kept_each_ends_with_its_answer() -> None:
             assert gone == number + 1
 
 
-async def test_closing_leaves_no_connection(transport: Http1Transport) -> None:
+async def test_close_leaves_no_connection(transport: Http1Transport) -> None:
     gone = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -252,7 +252,7 @@ async def serving(handle: Any, authority: Authority, *, is_tls: bool) -> AsyncIt
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-async def test_a_body_that_goes_out_slowly_is_no_silence(authority: Authority, is_tls: bool) -> None:
+async def test_slow_upload_is_no_timeout(authority: Authority, is_tls: bool) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(16):
@@ -266,7 +266,7 @@ async def test_a_body_that_goes_out_slowly_is_no_silence(authority: Authority, i
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-async def test_a_server_that_takes_no_more_is_a_silence(authority: Authority, is_tls: bool) -> None:
+async def test_stalled_upload_is_a_timeout(authority: Authority, is_tls: bool) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(5)
@@ -277,7 +277,7 @@ async def test_a_server_that_takes_no_more_is_a_silence(authority: Authority, is
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-async def test_a_connection_with_half_a_request_in_it_is_not_used_again(authority: Authority, is_tls: bool) -> None:
+async def test_connection_with_an_unfinished_request_is_not_reused(authority: Authority, is_tls: bool) -> None:
     connections = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -295,13 +295,13 @@ async def test_a_connection_with_half_a_request_in_it_is_not_used_again(authorit
     assert connections == 2
 
 
-async def test_by_tls_only_an_answer_that_tells_its_length_is_whole(authority: Authority) -> None:
+async def test_response_without_length_is_an_error_over_tls(authority: Authority) -> None:
     said = b"HTTP/1.1 200 OK\r\n\r\nperhaps all of it"
     async with serving(saying(said, then_close=True), authority, is_tls=True) as (transport, origin):
         assert (await outcome(transport, HttpRequest("GET", f"{origin}/x", [], b""))).error == "connection_lost"
 
 
-async def test_whoever_reads_an_answer_that_is_given_up_is_told(transport: Http1Transport) -> None:
+async def test_reading_a_closed_response_raises(transport: Http1Transport) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
@@ -317,7 +317,7 @@ async def test_whoever_reads_an_answer_that_is_given_up_is_told(transport: Http1
                 await asyncio.wait_for(attempt, 1)
 
 
-async def test_an_answer_to_head_cannot_be_told_from_half_a_one(transport: Http1Transport) -> None:
+async def test_head_requests_are_refused(transport: Http1Transport) -> None:
     with pytest.raises(ValueError, match="HEAD"):
         await transport.open(HttpRequest("HEAD", "http://127.0.0.1:1/", [], b""))
 
@@ -326,7 +326,7 @@ async def test_an_answer_to_head_cannot_be_told_from_half_a_one(transport: Http1
     ("url", "target"),
     [("", "/"), ("?a=/b", "/?a=/b"), ("/p#f", "/p"), ("/p?q#f/g", "/p?q"), ("/a%20b/?c=/d?e", "/a%20b/?c=/d?e")],
 )
-async def test_a_url_is_asked_for_as_it_stands(transport: Http1Transport, url: str, target: str) -> None:
+async def test_request_target_is_that_of_the_url(transport: Http1Transport, url: str, target: str) -> None:
     received = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -348,7 +348,7 @@ def addresses(*known: tuple[str, int]) -> connector.Addresses:
     ]
 
 
-async def test_one_address_of_several_is_enough() -> None:
+async def test_one_reachable_address_is_enough() -> None:
     async with serve(saying(OK)) as port:
 
         async def resolve(host: str, wanted: int) -> connector.Addresses:
@@ -360,8 +360,8 @@ async def test_one_address_of_several_is_enough() -> None:
 
 
 @pytest.mark.timed
-async def test_an_address_that_says_nothing_delays_a_little() -> None:
-    with taking_nobody() as silent:
+async def test_unresponsive_address_delays_by_the_happy_eyeballs_delay() -> None:
+    with full_backlog() as silent:
         async with serve(saying(OK)) as port:
 
             async def resolve(host: str, wanted: int) -> connector.Addresses:
@@ -374,7 +374,7 @@ async def test_an_address_that_says_nothing_delays_a_little() -> None:
             await transport.close()
 
 
-async def test_a_name_without_an_address_is_unreachable() -> None:
+async def test_name_without_addresses_is_unreachable() -> None:
     async def resolve(host: str, port: int) -> connector.Addresses:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -384,7 +384,7 @@ async def test_a_name_without_an_address_is_unreachable() -> None:
     assert await transport.probe("https://nowhere.test") == "cannot connect to nowhere.test:443 (gaierror)"
 
 
-async def test_a_probe_looks_as_far_as_calls_go(tmp_path: Path) -> None:
+async def test_probe_includes_tls_and_proxy(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     tls = authority.context("localhost")
     async with serve(saying(OK), ssl=tls) as port, serve(saying(OK)) as plain:
@@ -397,13 +397,13 @@ async def test_a_probe_looks_as_far_as_calls_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".test"])
-async def test_a_name_that_cannot_be_one_is_unreachable(transport: Http1Transport, host: str) -> None:
+async def test_malformed_name_is_unreachable(transport: Http1Transport, host: str) -> None:
     with pytest.raises(UpstreamUnreachable):
         await transport.open(HttpRequest("GET", f"http://{host}/", [], b""))
     assert (await transport.probe(f"http://{host}")).startswith("cannot connect")
 
 
-async def test_a_name_without_an_address_that_may_be_used_is_unreachable() -> None:
+async def test_name_without_permitted_addresses_is_unreachable() -> None:
     async def resolve(host: str, port: int) -> connector.Addresses:
         return []
 
@@ -411,7 +411,7 @@ async def test_a_name_without_an_address_that_may_be_used_is_unreachable() -> No
         await Http1Transport(1.0, 0.5, resolve=resolve).open(get(1))
 
 
-async def test_a_name_that_takes_too_long_is_a_timeout() -> None:
+async def test_slow_name_resolution_is_a_connect_timeout() -> None:
     async def resolve(host: str, port: int) -> connector.Addresses:
         await asyncio.sleep(9)
         return []
@@ -420,7 +420,7 @@ async def test_a_name_that_takes_too_long_is_a_timeout() -> None:
         await Http1Transport(0.05, 0.5, resolve=resolve).open(get(1))
 
 
-async def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_lookups_share_a_query_and_results_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
 
     async def ask(host: str, port: int) -> connector.Addresses:
@@ -437,7 +437,7 @@ async def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPat
     found = await asyncio.gather(*(names.resolve("127.0.0.1", 80) for _ in range(9)))
     assert found == [addresses(("127.0.0.1", 80))] * 9
     assert asked == 1
-    with pytest.raises(TimeoutError):  # one who leaves takes nothing from those who stay
+    with pytest.raises(TimeoutError):  # a cancelled lookup does not cancel the others
         async with asyncio.timeout(0.001):
             await names.resolve("127.0.0.2", 80)
     assert await names.resolve("127.0.0.2", 80) == addresses(("127.0.0.2", 80))
@@ -451,7 +451,7 @@ async def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPat
     assert asked == 5
 
 
-async def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_of_cached_names_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask(host: str, port: int) -> connector.Addresses:
         if host.startswith("bad"):
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
@@ -468,7 +468,7 @@ async def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.Monkey
     await transport.close()
 
 
-async def test_a_name_of_the_system_is_resolved() -> None:
+async def test_localhost_is_resolved() -> None:
     found = await connector.CachingResolver().resolve("localhost", 80)
     assert {address[4][0] for address in found} & {b"127.0.0.1", b"::1"}
 
@@ -485,23 +485,23 @@ async def test_a_name_of_the_system_is_resolved() -> None:
         ("http://u:p@a.test:81", ("a.test", 81, False), "a.test:81"),
     ],
 )
-def test_an_origin_is_read(url: str, server: tuple[str, int, bool], authority: str) -> None:
+def test_origin_is_parsed(url: str, server: tuple[str, int, bool], authority: str) -> None:
     assert connector.parse_origin(url) == connector.Origin(connector.HostPort(*server), authority)
 
 
 @pytest.mark.parametrize("url", ["ftp://a.test", "a.test", "http://", "http://a.test:port"])
-def test_what_is_no_origin_is_refused(url: str) -> None:
+def test_malformed_origin_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         connector.parse_origin(url)
 
 
-def test_a_proxy_that_is_none_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_of_another_scheme_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "socks5://localhost:1080")
     with pytest.raises(ValueError, match="proxy"):
         Http1Transport(1.0, 0.5)
 
 
-def test_a_proxy_is_one_without_its_scheme_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_without_a_scheme_is_http(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "localhost:3128")
     monkeypatch.setenv("ftp_proxy", "localhost:21")
     assert connector.proxies() == {"https": "http://localhost:3128"}

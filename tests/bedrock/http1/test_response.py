@@ -1,4 +1,4 @@
-"""How an answer is filled and poured, without a connection."""
+"""`Http1Response` without a connection."""
 
 import asyncio
 import contextlib
@@ -30,16 +30,16 @@ class Source:
         self.is_aborted = True
 
 
-async def pouring(response: Http1Response, take: Callable[[bytes], bool]) -> asyncio.Task[bool]:
+async def delivering(response: Http1Response, take: Callable[[bytes], bool]) -> asyncio.Task[bool]:
     task = asyncio.create_task(response.deliver(take))
     await asyncio.sleep(0)
     return task
 
 
-async def test_a_piece_is_given_from_within_the_read_that_brought_it() -> None:
+async def test_body_is_delivered_from_within_the_read() -> None:
     taken: list[bytes] = []
     response = Http1Response(Source())
-    poured = await pouring(response, lambda data: not taken.append(data))
+    delivery = await delivering(response, lambda data: not taken.append(data))
     for pieces in ((b"a",), (b"b", b"c")):
         for piece in pieces:
             response.put(piece)
@@ -48,41 +48,41 @@ async def test_a_piece_is_given_from_within_the_read_that_brought_it() -> None:
     response.put(b"d")
     response.complete()
     assert taken == [b"a", b"bc", b"d"]
-    assert await poured
+    assert await delivery
 
 
-async def test_what_arrives_behind_enough_is_kept() -> None:
+async def test_body_after_take_returned_false_is_kept() -> None:
     taken: list[bytes] = []
     response = Http1Response(Source())
-    poured = await pouring(response, lambda data: bool(taken.append(data)))
+    delivery = await delivering(response, lambda data: bool(taken.append(data)))
     for piece in (b"a", b"b"):
         response.put(piece)
         response.wake()
     response.complete()
-    assert (await poured, taken) == (False, [b"a"])
+    assert (await delivery, taken) == (False, [b"a"])
     assert not await response.deliver(lambda data: bool(taken.append(data)))
     assert await response.deliver(lambda data: bool(taken.append(data)))
     assert taken == [b"a", b"b"]
 
 
-async def test_an_end_that_is_none_comes_behind_what_arrived_with_it() -> None:
+async def test_error_is_raised_after_the_bytes_before_it() -> None:
     taken: list[bytes] = []
     response = Http1Response(Source())
-    poured = await pouring(response, lambda data: not taken.append(data))
+    delivery = await delivering(response, lambda data: not taken.append(data))
     response.put(b"a")
     response.fail(ConnectionLost("broke"))
     with pytest.raises(ConnectionLost, match="broke"):
-        await poured
+        await delivery
     assert taken == [b"a"]
 
 
 @pytest.mark.parametrize("is_complete", [True, False])
-async def test_what_is_raised_is_raised_where_it_is_poured(*, is_complete: bool) -> None:
+async def test_exception_of_take_is_raised_by_deliver(*, is_complete: bool) -> None:
     def refuse(data: bytes) -> bool:
         raise KeyError(data)
 
     response = Http1Response(Source())
-    poured = await pouring(response, refuse)
+    delivery = await delivering(response, refuse)
     response.put(b"a")
     response.wake()
     response.put(b"b")
@@ -91,61 +91,61 @@ async def test_what_is_raised_is_raised_where_it_is_poured(*, is_complete: bool)
     else:
         response.wake()
     with pytest.raises(KeyError, match="a"):
-        await poured
+        await delivery
 
 
-async def test_a_source_is_held_only_while_nobody_takes() -> None:
+async def test_source_is_paused_only_without_a_reader() -> None:
     source = Source()
     response = Http1Response(source)
-    poured = await pouring(response, lambda data: data != b"enough")
+    delivery = await delivering(response, lambda data: data != b"enough")
     response.put(bytes(100_000))
     response.wake()
     assert source.calls == ["pause", "resume"]
     response.put(b"enough")
     response.wake()
-    assert not await poured
+    assert not await delivery
     response.put(bytes(100_000))
     response.wake()
     assert source.calls == ["pause", "resume", "pause"]
 
 
-async def test_who_is_cancelled_takes_no_more() -> None:
+async def test_cancelled_delivery_takes_no_more() -> None:
     taken: list[bytes] = []
     source = Source()
     response = Http1Response(source)
-    poured = await pouring(response, lambda data: not taken.append(data))
-    poured.cancel()
+    delivery = await delivering(response, lambda data: not taken.append(data))
+    delivery.cancel()
     response.put(b"a")
     response.wake()
     response.close()
     with pytest.raises(asyncio.CancelledError):
-        await poured
+        await delivery
     assert (source.is_aborted, taken) == (True, [])
 
 
-class Odd(Exception):
-    """One that can be watched."""
+class WeaklyReferenced(Exception):
+    """An exception that allows weak references."""
 
 
-async def test_what_is_raised_is_free_once_it_has_been_told() -> None:
-    held: list[weakref.ref[Odd]] = []
+async def test_raised_exception_is_freed() -> None:
+    held: list[weakref.ref[WeaklyReferenced]] = []
 
-    def made() -> Odd:
-        error = Odd()
+    def make() -> WeaklyReferenced:
+        error = WeaklyReferenced()
         held.append(weakref.ref(error))
         return error
 
     def refuse(_: bytes) -> bool:
-        raise made()
+        raise make()
 
     gc.disable()
     try:
         response = Http1Response(Source())
         for fill in (partial(response.put, b"a"), response.wake):
             asyncio.get_running_loop().call_soon(fill)
-        with contextlib.suppress(Odd):
+        with contextlib.suppress(WeaklyReferenced):
             await response.deliver(refuse)
-        await asyncio.sleep(0)  # the event loop still has hold of what woke this task
+        await asyncio.sleep(0)  # the event loop still references what woke this task
         assert held[0]() is None
     finally:
         gc.enable()
