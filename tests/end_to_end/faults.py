@@ -1,4 +1,4 @@
-"""Bedrock on a bad day: everything that can go wrong, byte by byte, whatever it was asked for."""
+"""Faults of Bedrock, byte by byte, for each operation."""
 
 import asyncio
 import struct
@@ -75,8 +75,8 @@ RESPONSE_EVENTS: list[Any] = [
 
 
 @dataclass
-class Answer:
-    """A good answer, in the pieces of which it is made: the whole body, or the events of a stream."""
+class Response:
+    """A valid response in pieces: the complete body, or the events of a stream."""
 
     content_type: str
     pieces: list[bytes]
@@ -84,22 +84,22 @@ class Answer:
 
     @property
     def head(self) -> bytes:
-        """The head that announces it."""
+        """The head of the response."""
         frame = "transfer-encoding: chunked" if self.is_stream else f"content-length: {len(self.pieces[0])}"
         return f"HTTP/1.1 200 OK\r\ncontent-type: {self.content_type}\r\n{frame}\r\n\r\n".encode()
 
     def framed(self, piece: bytes) -> bytes:
-        """A piece as it goes on the wire."""
+        """Frame a piece for the wire."""
         return chunk(piece) if self.is_stream else piece
 
     @property
     def end(self) -> bytes:
-        """What ends it."""
+        """The bytes after the last piece."""
         return b"0\r\n\r\n" if self.is_stream else b""
 
     @property
     def wire(self) -> bytes:
-        """All of it."""
+        """The complete response."""
         return self.head + b"".join(map(self.framed, self.pieces)) + self.end
 
 
@@ -107,45 +107,45 @@ def event(kind: str, payload: bytes, name: str = ":event-type", message: str = "
     return encode_frame({name: kind, ":content-type": "application/json", ":message-type": message}, payload)
 
 
-def answer_to(path: str) -> Answer:
-    """The good answer to a path of Bedrock's."""
+def response_to(path: str) -> Response:
+    """Return the valid response for a path of Bedrock."""
     stream = "application/vnd.amazon.eventstream"
     if path.endswith("/converse"):
-        return Answer("application/json", [json.dumps(CONVERSE)])
+        return Response("application/json", [json.dumps(CONVERSE)])
     if path.endswith("/converse-stream"):
-        return Answer(stream, [event(kind, json.dumps(payload)) for kind, payload in EVENTS], True)
+        return Response(stream, [event(kind, json.dumps(payload)) for kind, payload in EVENTS], True)
     if path.endswith("/invoke"):
-        return Answer("application/json", [json.dumps(CLAUDE)])
+        return Response("application/json", [json.dumps(CLAUDE)])
     if path.endswith("/invoke-with-response-stream"):
         frames = [event("chunk", json.dumps({"bytes": b64encode(json.dumps(each)).decode()})) for each in CLAUDE_EVENTS]
-        return Answer(stream, frames, True)
+        return Response(stream, frames, True)
     if path.endswith("/responses"):
-        return Answer("application/json", [json.dumps(RESPONSE)])
+        return Response("application/json", [json.dumps(RESPONSE)])
     frames = [f"event: {each['type']}\ndata: ".encode() + json.dumps(each) + b"\n\n" for each in RESPONSE_EVENTS]
-    return Answer("text/event-stream", frames, True)
+    return Response("text/event-stream", frames, True)
 
 
 @dataclass
-class Conversation:
-    """One request on a connection, and the means to answer it."""
+class UpstreamCall:
+    """One request on a connection, with the methods that send its response."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    answer: Answer
+    response: Response
     number: int
 
-    async def say(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         """Send bytes."""
         self.writer.write(data)
         await self.writer.drain()
 
     async def begin(self) -> None:
-        """Send the head and the first piece, and give them the time to be read by themselves."""
-        await self.say(self.answer.head + self.answer.framed(self.answer.pieces[0]))
+        """Send the head and the first piece, and wait so that the gateway reads them separately."""
+        await self.send(self.response.head + self.response.framed(self.response.pieces[0]))
         await asyncio.sleep(0.05)
 
     def reset(self) -> None:
-        """End the connection without a word."""
+        """Reset the connection."""
         linger = struct.pack("ii", 1, 0)
         import socket
 
@@ -153,16 +153,20 @@ class Conversation:
         self.writer.transport.abort()
 
 
-Play = Callable[[Conversation], Awaitable[None]]
+Play = Callable[[UpstreamCall], Awaitable[None]]
 
 
 @dataclass
 class Fault:
-    """Something that goes wrong.
+    """A fault.
 
-    name: what the table calls it. kind: of the error that must come of it; nothing where none may. play: what Bedrock
-    does with each request. only: "stream" or "whole" where it can only happen to those. begun: the caller has heard
-    something before it. is_content: who speaks Bedrock gets it as it came. place: where Bedrock is then, if it is not where it should be.
+    name: in the table.
+    kind: of the resulting error; empty if there is none.
+    play: what the upstream does with each request.
+    only: "stream" or "complete", if the fault occurs only in those responses.
+    begun: the caller has received an event before the fault.
+    upstream: which upstream replaces the usual one.
+    is_content: callers of the Bedrock dialect receive the response unchanged.
     """
 
     name: str
@@ -170,133 +174,133 @@ class Fault:
     play: Play
     only: str = ""
     begun: bool = False
-    index: str = ""
+    upstream: str = ""
     is_content: bool = False
 
 
 def refusal(name: str, status: str, **headers: str) -> Play:
-    async def play(talk: Conversation) -> None:
+    async def play(call: UpstreamCall) -> None:
         body = json.dumps({"message": f"{name} of a test"})
         extra = "".join(f"{key.replace('_', '-')}: {value}\r\n" for key, value in headers.items())
         head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-amzn-errortype: {name}\r\n{extra}"
-        await talk.say(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        await call.send(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
 
     return play
 
 
-def saying(data: bytes) -> Play:
-    async def play(talk: Conversation) -> None:
-        await talk.say(data)
-        talk.writer.close()
+def sending(data: bytes) -> Play:
+    async def play(call: UpstreamCall) -> None:
+        await call.send(data)
+        call.writer.close()
 
     return play
 
 
 def body_of(data: bytes, content_type: str = "", status: str = "200 OK") -> Play:
-    async def play(talk: Conversation) -> None:
-        kind = content_type or talk.answer.content_type
+    async def play(call: UpstreamCall) -> None:
+        kind = content_type or call.response.content_type
         head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(data)}\r\n\r\n"
-        await talk.say(head.encode() + data)
+        await call.send(head.encode() + data)
 
     return play
 
 
-async def hang_up(talk: Conversation) -> None:
-    talk.writer.close()
+async def hang_up(call: UpstreamCall) -> None:
+    call.writer.close()
 
 
-async def reset(talk: Conversation) -> None:
-    talk.reset()
+async def reset(call: UpstreamCall) -> None:
+    call.reset()
 
 
-async def say_nothing(talk: Conversation) -> None:
-    await talk.reader.read()
+async def send_nothing(call: UpstreamCall) -> None:
+    await call.reader.read()
 
 
-async def break_head(talk: Conversation) -> None:
-    await talk.say(talk.answer.head[:40])
-    talk.writer.close()
+async def break_head(call: UpstreamCall) -> None:
+    await call.send(call.response.head[:40])
+    call.writer.close()
 
 
-async def oversize_head(talk: Conversation) -> None:
-    await talk.say(b"HTTP/1.1 200 OK\r\n" + b"x-long: %s\r\n" % bytes(400_000).replace(b"\0", b"v") + b"\r\n")
-    await talk.reader.read()
+async def oversize_head(call: UpstreamCall) -> None:
+    await call.send(b"HTTP/1.1 200 OK\r\n" + b"x-long: %s\r\n" % bytes(400_000).replace(b"\0", b"v") + b"\r\n")
+    await call.reader.read()
 
 
-async def stall_in_body(talk: Conversation) -> None:
-    await talk.say(talk.answer.head + talk.answer.pieces[0][:10])
-    await talk.reader.read()
+async def stall_in_body(call: UpstreamCall) -> None:
+    await call.send(call.response.head + call.response.pieces[0][:10])
+    await call.reader.read()
 
 
-async def break_body(talk: Conversation) -> None:
-    await talk.say(talk.answer.head + talk.answer.pieces[0][:10])
-    talk.writer.close()
+async def break_body(call: UpstreamCall) -> None:
+    await call.send(call.response.head + call.response.pieces[0][:10])
+    call.writer.close()
 
 
-async def stale(talk: Conversation) -> None:
-    """Answer well; but whoever comes again on the same connection finds it gone."""
-    if talk.number:
-        talk.reset()
+async def stale(call: UpstreamCall) -> None:
+    """Respond to the first request of a connection; reset the connection on the second."""
+    if call.number:
+        call.reset()
     else:
-        await talk.say(talk.answer.wire)
+        await call.send(call.response.wire)
 
 
-async def stall(talk: Conversation) -> None:
-    await talk.begin()
-    await talk.reader.read()
+async def stall(call: UpstreamCall) -> None:
+    await call.begin()
+    await call.reader.read()
 
 
-async def cut_between(talk: Conversation) -> None:
-    await talk.begin()
-    talk.writer.close()
+async def cut_between(call: UpstreamCall) -> None:
+    await call.begin()
+    call.writer.close()
 
 
-async def reset_between(talk: Conversation) -> None:
-    await talk.begin()
-    talk.reset()
+async def reset_between(call: UpstreamCall) -> None:
+    await call.begin()
+    call.reset()
 
 
-async def cut_inside(talk: Conversation) -> None:
-    await talk.begin()
-    await talk.say(talk.answer.framed(talk.answer.pieces[1])[:20])
-    talk.writer.close()
+async def cut_inside(call: UpstreamCall) -> None:
+    await call.begin()
+    await call.send(call.response.framed(call.response.pieces[1])[:20])
+    call.writer.close()
 
 
-async def end_early(talk: Conversation) -> None:
-    await talk.begin()
-    await talk.say(talk.answer.end)
+async def end_early(call: UpstreamCall) -> None:
+    await call.begin()
+    await call.send(call.response.end)
 
 
-async def end_inside(talk: Conversation) -> None:
-    await talk.begin()
-    await talk.say(talk.answer.framed(talk.answer.pieces[1][:-5]) + talk.answer.end)
+async def end_inside(call: UpstreamCall) -> None:
+    await call.begin()
+    await call.send(call.response.framed(call.response.pieces[1][:-5]) + call.response.end)
 
 
-async def bad_crc(talk: Conversation) -> None:
-    await talk.begin()
-    piece = bytearray(talk.answer.pieces[1])
+async def bad_crc(call: UpstreamCall) -> None:
+    await call.begin()
+    piece = bytearray(call.response.pieces[1])
     piece[-1] ^= 1
-    await talk.say(talk.answer.framed(bytes(piece)) + talk.answer.end)
+    await call.send(call.response.framed(bytes(piece)) + call.response.end)
 
 
-async def oversize_frame(talk: Conversation) -> None:
-    await talk.begin()
-    await talk.say(talk.answer.framed(struct.pack(">II", 0x7FFFFFFF, 10) + bytes(4096)) + talk.answer.end)
+async def oversize_frame(call: UpstreamCall) -> None:
+    await call.begin()
+    await call.send(call.response.framed(struct.pack(">II", 0x7FFFFFFF, 10) + bytes(4096)) + call.response.end)
 
 
-async def garbage_event(talk: Conversation) -> None:
-    await talk.begin()
-    is_frames = "eventstream" in talk.answer.content_type
-    kind = "chunk" if b"bytes" in talk.answer.pieces[0] else "contentBlockDelta"
+async def garbage_event(call: UpstreamCall) -> None:
+    await call.begin()
+    is_frames = "eventstream" in call.response.content_type
+    kind = "chunk" if b"bytes" in call.response.pieces[0] else "contentBlockDelta"
     piece = event(kind, b"{garbage") if is_frames else b"event: response.output_text.delta\ndata: {garbage\n\n"
-    await talk.say(talk.answer.framed(piece) + talk.answer.end)
+    await call.send(call.response.framed(piece) + call.response.end)
 
 
 def exception(kind: str) -> Play:
-    async def play(talk: Conversation) -> None:
-        await talk.begin()
+    async def play(call: UpstreamCall) -> None:
+        await call.begin()
         payload = json.dumps({"message": f"{kind} of a test"})
-        if "eventstream" in talk.answer.content_type:
+        if "eventstream" in call.response.content_type:
             piece = event(kind, payload, ":exception-type", "exception")
         else:
             words = {"throttlingException": "rate_limit_exceeded", "validationException": "invalid_request_error"}
@@ -304,22 +308,22 @@ def exception(kind: str) -> Play:
             piece = (
                 b"event: error\ndata: " + json.dumps({"type": "error", "code": code, "message": "of a test"}) + b"\n\n"
             )
-        await talk.say(talk.answer.framed(piece) + talk.answer.end)
+        await call.send(call.response.framed(piece) + call.response.end)
 
     return play
 
 
 HTML = b"<html><body>Bad gateway</body></html>"
 FAULTS = [
-    Fault("connection refused", "upstream_unreachable", hang_up, index="refused"),
-    Fault("host name not found", "upstream_unreachable", hang_up, index="nameless"),
-    Fault("plain text instead of TLS", "upstream_unreachable", hang_up, index="no TLS"),
-    Fault("connection never accepted", "connect_timeout", hang_up, index="full"),
-    Fault("reset before the request", "connection_lost", reset, index="early"),
+    Fault("connection refused", "upstream_unreachable", hang_up, upstream="refused"),
+    Fault("host name not found", "upstream_unreachable", hang_up, upstream="nameless"),
+    Fault("plain text instead of TLS", "upstream_unreachable", hang_up, upstream="no TLS"),
+    Fault("connection never accepted", "connect_timeout", hang_up, upstream="full"),
+    Fault("reset before the request", "connection_lost", reset, upstream="early"),
     Fault("reset after the request", "connection_lost", reset),
     Fault("connection closed without a response", "connection_lost", hang_up),
-    Fault("no response", "upstream_timeout", say_nothing),
-    Fault("response that is not HTTP", "connection_lost", saying(b"SSH-2.0-OpenSSH_9.6\r\n")),
+    Fault("no response", "upstream_timeout", send_nothing),
+    Fault("response that is not HTTP", "connection_lost", sending(b"SSH-2.0-OpenSSH_9.6\r\n")),
     Fault("response head cut off", "connection_lost", break_head),
     Fault("response head too large", "connection_lost", oversize_head),
     Fault("stale pooled connection", "", stale),
@@ -340,11 +344,11 @@ FAULTS = [
     Fault("`ResourceNotFoundException`", "model_not_found", refusal("ResourceNotFoundException", "404 Not Found")),
     Fault("`ExpiredTokenException`", "identity_refused", refusal("ExpiredTokenException", "403 Forbidden")),
     Fault("502 from a load balancer", "upstream_failed", body_of(HTML, "text/html", "502 Bad Gateway")),
-    Fault("200 with malformed JSON", "upstream_failed", body_of(b'{"output":'), only="whole", is_content=True),
+    Fault("200 with malformed JSON", "upstream_failed", body_of(b'{"output":'), only="complete", is_content=True),
     Fault("200 with HTML", "upstream_failed", body_of(HTML, "text/html"), is_content=True),
     Fault("200 without a body", "upstream_failed", body_of(b""), is_content=True),
-    Fault("body cut off", "connection_lost", break_body, only="whole"),
-    Fault("body stalls", "upstream_timeout", stall_in_body, only="whole"),
+    Fault("body cut off", "connection_lost", break_body, only="complete"),
+    Fault("body stalls", "upstream_timeout", stall_in_body, only="complete"),
     Fault("stream stalls", "upstream_timeout", stall, only="stream", begun=True),
     Fault("stream closed between events", "connection_lost", cut_between, only="stream", begun=True),
     Fault("stream reset between events", "connection_lost", reset_between, only="stream", begun=True),
@@ -378,21 +382,21 @@ FAULTS = [
 
 
 def handler(fault: Fault) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    """Bedrock, with this fault."""
+    """Return a connection handler with this fault."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if fault.index == "early":
+        if fault.upstream == "early":
             await asyncio.sleep(0.02)
-            Conversation(reader, writer, Answer("", []), 0).reset()
+            UpstreamCall(reader, writer, Response("", []), 0).reset()
             return
-        if fault.index == "no TLS":
+        if fault.upstream == "no TLS":
             writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
             return
         for number in range(1000):
             head, body = await read_request(reader)
             path = head.split(b" ")[1].decode().partition("?")[0]
             is_stream = path.endswith("/responses") and b'"stream":true' in body
-            await fault.play(Conversation(reader, writer, answer_to(f"{path}-stream" if is_stream else path), number))
+            await fault.play(UpstreamCall(reader, writer, response_to(f"{path}-stream" if is_stream else path), number))
             if writer.is_closing():
                 return
 

@@ -1,4 +1,4 @@
-"""Anthropic's own client against a real gateway before the embedded Bedrock, in both modes."""
+"""Anthropic's SDK against a gateway in front of the embedded Bedrock, in native and translated mode."""
 
 import asyncio
 from base64 import b64decode, b64encode
@@ -24,7 +24,7 @@ WEATHER: Any = {
 }
 
 
-def ask(text: str = "hello") -> Any:
+def user_turn(text: str = "hello") -> Any:
     return [{"role": "user", "content": text}]
 
 
@@ -35,8 +35,10 @@ def claude(gateway_url: str) -> Iterator[anthropic.Anthropic]:
 
 
 @pytest.mark.parametrize(("model", "mode"), [(CLAUDE, "native"), (ECHO, "translated")])
-def test_plain_and_streamed(claude: anthropic.Anthropic, records: Any, model: str, mode: str) -> None:
-    raw = claude.messages.with_raw_response.create(model=model, max_tokens=50, messages=ask("Grüezi"))
+def test_complete_and_streamed_responses_have_the_same_text_and_usage(
+    claude: anthropic.Anthropic, records: Any, model: str, mode: str
+) -> None:
+    raw = claude.messages.with_raw_response.create(model=model, max_tokens=50, messages=user_turn("Grüezi"))
     message = raw.parse()
     assert message.content[0].text == "Grüezi"  # type: ignore[union-attr]
     assert (message.model, message.stop_reason, message.role) == (model, "end_turn", "assistant")
@@ -48,7 +50,7 @@ def test_plain_and_streamed(claude: anthropic.Anthropic, records: Any, model: st
         "anthropic_messages",
         message.usage.output_tokens,
     )
-    with claude.messages.stream(model=model, max_tokens=50, messages=ask("Grüezi")) as stream:
+    with claude.messages.stream(model=model, max_tokens=50, messages=user_turn("Grüezi")) as stream:
         assert "".join(stream.text_stream) == "Grüezi"
         final = stream.get_final_message()
     assert (final.model, final.usage.output_tokens) == (model, message.usage.output_tokens)
@@ -57,14 +59,18 @@ def test_plain_and_streamed(claude: anthropic.Anthropic, records: Any, model: st
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("scene", ["tools", "parallel", "toolonly"])
-def test_tools_make_a_round_trip(claude: anthropic.Anthropic, scene: str, streamed: bool) -> None:
+def test_tool_results_are_accepted_after_tool_calls(claude: anthropic.Anthropic, scene: str, streamed: bool) -> None:
     request: Any = {"model": f"scripted.{scene}-v1:0", "max_tokens": 200, "tools": [WEATHER]}
-    first = create(claude, streamed, messages=ask("Weather?"), **request)
+    first = create(claude, streamed, messages=user_turn("Weather?"), **request)
     uses = [block for block in first.content if block.type == "tool_use"]
     assert first.stop_reason == "tool_use"
     assert uses
     results = [{"type": "tool_result", "tool_use_id": use.id, "content": "sunny"} for use in uses]
-    history = [*ask("Weather?"), {"role": "assistant", "content": first.content}, {"role": "user", "content": results}]
+    history = [
+        *user_turn("Weather?"),
+        {"role": "assistant", "content": first.content},
+        {"role": "user", "content": results},
+    ]
     second = create(claude, streamed, messages=history, **request)
     assert second.stop_reason == "end_turn"
     assert second.content[0].type == "text"
@@ -79,8 +85,8 @@ def create(client: anthropic.Anthropic, streamed: bool, **request: Any) -> Any:
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("scene", ["thinking", "redacted"])
-def test_three_turns_with_reasoning_and_tools(claude: anthropic.Anthropic, scene: str, streamed: bool) -> None:
-    history = ask("Think.")
+def test_reasoning_blocks_are_accepted_in_later_turns(claude: anthropic.Anthropic, scene: str, streamed: bool) -> None:
+    history = user_turn("Think.")
     for turn in range(3):
         answer = create(
             claude, streamed, model=f"scripted.{scene}-v1:0", max_tokens=3000, messages=history,
@@ -92,16 +98,16 @@ def test_three_turns_with_reasoning_and_tools(claude: anthropic.Anthropic, scene
 
 
 REASONING = {"type": "thinking", "thinking": "Zürich…", "signature": "EqQBCkgIBRABGAIqQP/+=="}
-HIDDEN = {"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix/LafPsn4a=="}
+REDACTED = {"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix/LafPsn4a=="}
 TURNS: Any = [
-    *ask("When?"),
+    *user_turn("When?"),
     {
         "role": "assistant",
-        "content": [REASONING, HIDDEN, {"type": "tool_use", "id": "toolu_1", "name": "clock", "input": {}}],
+        "content": [REASONING, REDACTED, {"type": "tool_use", "id": "toolu_1", "name": "clock", "input": {}}],
     },
     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "noon"}]},
     {"role": "assistant", "content": [REASONING, {"type": "text", "text": "Noon."}]},
-    *ask("Sure?"),
+    *user_turn("Sure?"),
 ]
 
 
@@ -112,7 +118,7 @@ TURNS: Any = [
         "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc",
     ],
 )
-def test_signatures_and_hidden_reasoning_arrive_byte_equal(model: str) -> None:
+def test_signatures_and_redacted_reasoning_are_sent_unchanged(model: str) -> None:
     seen: list[tuple[bytes, Any]] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -129,27 +135,29 @@ def test_signatures_and_hidden_reasoning_arrive_byte_equal(model: str) -> None:
     (path, body), *_ = seen
     first, last = body["messages"][1]["content"], body["messages"][3]["content"]
     if path.endswith(b"/invoke"):
-        assert (first[0], first[1], last[0]) == (REASONING, HIDDEN, REASONING)
+        assert (first[0], first[1], last[0]) == (REASONING, REDACTED, REASONING)
     else:
         signed = {"reasoningText": {"text": REASONING["thinking"], "signature": REASONING["signature"]}}
         assert [first[0]["reasoningContent"], last[0]["reasoningContent"]] == [signed, signed]
-        assert first[1]["reasoningContent"] == {"redactedContent": HIDDEN["data"]}
+        assert first[1]["reasoningContent"] == {"redactedContent": REDACTED["data"]}
 
 
-def test_counting(claude: anthropic.Anthropic, gateway_url: str) -> None:
+def test_token_counts_are_exact_or_marked_as_estimated(claude: anthropic.Anthropic, gateway_url: str) -> None:
     by_profile = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
     for model in (CLAUDE, ECHO, by_profile, by_profile.removeprefix("us.")):
-        assert claude.messages.count_tokens(model=model, messages=ask("one two three")).input_tokens == 7
-    raw = claude.messages.with_raw_response.count_tokens(model="us.amazon.nova-pro-v1:0", messages=ask("one two three"))
+        assert claude.messages.count_tokens(model=model, messages=user_turn("one two three")).input_tokens == 7
+    raw = claude.messages.with_raw_response.count_tokens(
+        model="us.amazon.nova-pro-v1:0", messages=user_turn("one two three")
+    )
     assert raw.headers["x-outcrop-estimated"] == "input_tokens"
     assert raw.parse().input_tokens > 0
     with pytest.raises(anthropic.NotFoundError):
-        claude.messages.count_tokens(model="scripted.nothing-v1:0", messages=ask())
+        claude.messages.count_tokens(model="scripted.nothing-v1:0", messages=user_turn())
     with pytest.raises(anthropic.BadRequestError):
         claude.messages.count_tokens(model=ECHO, messages=[{"role": "wizard", "content": "x"}])  # type: ignore[typeddict-item]
 
 
-def test_models(claude: anthropic.Anthropic, gateway_url: str) -> None:
+def test_models_are_listed_in_pages_and_retrieved(claude: anthropic.Anthropic, gateway_url: str) -> None:
     listed = [model.id for model in claude.models.list(limit=7)]
     everything = claude.models.list(limit=1000)
     assert not everything.has_more
@@ -186,8 +194,10 @@ def test_models(claude: anthropic.Anthropic, gateway_url: str) -> None:
         ({"model": CLAUDE, "messages": "x"}, anthropic.BadRequestError, "invalid_request_error"),
     ],
 )
-def test_errors(claude: anthropic.Anthropic, change: Any, kind: Any, words: str) -> None:
-    request: Any = {"model": ECHO, "max_tokens": 5, "messages": ask(), **change}
+def test_errors_raise_the_exception_of_their_type(
+    claude: anthropic.Anthropic, change: Any, kind: Any, words: str
+) -> None:
+    request: Any = {"model": ECHO, "max_tokens": 5, "messages": user_turn(), **change}
     with pytest.raises(kind, match=words):
         claude.messages.create(**request)
 
@@ -196,7 +206,7 @@ def test_errors(claude: anthropic.Anthropic, change: Any, kind: Any, words: str)
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'{"model": 5}', b'{"messages": [{"role": "user", "content": "x"}]}']
 )
-def test_what_is_no_request(gateway_url: str, model: str, body: bytes) -> None:
+def test_malformed_bodies_return_invalid_request_error(gateway_url: str, model: str, body: bytes) -> None:
     content = body.replace(b'{"messages"', b'{"model": "%s", "messages"' % model.encode())
     answer = httpx.post(f"{gateway_url}/v1/messages", content=content, headers={"x-api-key": KEY})
     assert answer.status_code == 400
@@ -205,21 +215,21 @@ def test_what_is_no_request(gateway_url: str, model: str, body: bytes) -> None:
         assert answer.json()["error"]["message"] == "max_tokens: Field required"
 
 
-def test_a_wrong_key(gateway_url: str) -> None:
+def test_wrong_key_is_refused_and_a_bearer_token_is_accepted(gateway_url: str) -> None:
     with anthropic.Anthropic(base_url=gateway_url, api_key="wrong", max_retries=0) as client:
         with pytest.raises(anthropic.AuthenticationError, match="authentication_error"):
-            client.messages.create(model=ECHO, max_tokens=5, messages=ask())
+            client.messages.create(model=ECHO, max_tokens=5, messages=user_turn())
     with anthropic.Anthropic(base_url=gateway_url, auth_token=KEY, max_retries=0) as client:
-        assert client.messages.create(model=ECHO, max_tokens=5, messages=ask("x")).content
+        assert client.messages.create(model=ECHO, max_tokens=5, messages=user_turn("x")).content
 
 
-BREAKS = ["exception-2", "throttlemid-2", "modelstream-2", "cut-2", "stop-2", "badcrc-2"]
+MID_STREAM_FAULTS = ["exception-2", "throttlemid-2", "modelstream-2", "cut-2", "stop-2", "badcrc-2"]
 
 
-@pytest.mark.parametrize("fault", BREAKS)
+@pytest.mark.parametrize("fault", MID_STREAM_FAULTS)
 @pytest.mark.parametrize("model", ["scripted.long-v1:0", CLAUDE])
-def test_a_stream_that_breaks_ends_in_an_error(claude: anthropic.Anthropic, model: str, fault: str) -> None:
-    request: Any = {"model": f"{model}.{fault}", "max_tokens": 200, "messages": ask("a b c d e f g h")}
+def test_broken_stream_ends_with_an_error_event(claude: anthropic.Anthropic, model: str, fault: str) -> None:
+    request: Any = {"model": f"{model}.{fault}", "max_tokens": 200, "messages": user_turn("a b c d e f g h")}
     seen: list[Any] = []
     with pytest.raises(anthropic.APIStatusError) as caught:
         seen.extend(claude.messages.create(**request, stream=True))
@@ -235,28 +245,28 @@ def test_a_stream_that_breaks_ends_in_an_error(claude: anthropic.Anthropic, mode
     ("fault", "kind"), [("throttle", anthropic.RateLimitError), ("exception-0", anthropic.InternalServerError)]
 )
 @pytest.mark.parametrize("model", [ECHO, CLAUDE])
-def test_what_fails_before_its_first_event_has_a_status(
+def test_failure_before_the_first_event_has_its_own_status(
     claude: anthropic.Anthropic, model: str, fault: str, kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):
-        claude.messages.create(model=f"{model}.{fault}", max_tokens=9, messages=ask(), stream=True)
+        claude.messages.create(model=f"{model}.{fault}", max_tokens=9, messages=user_turn(), stream=True)
 
 
 @pytest.mark.parametrize("model", [ECHO, CLAUDE])
-def test_silence_is_filled_with_pings(emulator_url: str, model: str) -> None:
-    body = {"model": f"{model}.drip-100", "max_tokens": 9, "messages": ask("a"), "stream": True}
+def test_silent_streams_get_heartbeats(emulator_url: str, model: str) -> None:
+    body = {"model": f"{model}.drip-100", "max_tokens": 9, "messages": user_turn("a"), "stream": True}
     with gateway(emulator_url, heartbeat_interval=0.025) as url:
         text = httpx.post(f"{url}/v1/messages", json=body, headers={"x-api-key": KEY}, timeout=20).text
         assert text.count("event: ping") > 4
         chat = {**body, "model": f"{ECHO}.drip-100"}
-        told = httpx.post(f"{url}/v1/chat/completions", json=chat, headers={"x-api-key": KEY}, timeout=20).text
-        assert told.count(": still here") > 3
-        assert told.endswith("data: [DONE]\n\n")
+        chunks = httpx.post(f"{url}/v1/chat/completions", json=chat, headers={"x-api-key": KEY}, timeout=20).text
+        assert chunks.count(": still here") > 3
+        assert chunks.endswith("data: [DONE]\n\n")
 
 
-def test_the_default_model_may_be_a_claude(emulator_url: str) -> None:
+def test_default_model_can_be_a_native_model(emulator_url: str) -> None:
     with gateway(emulator_url, bedrock_model_id=CLAUDE) as url:
-        body = {"max_tokens": 9, "messages": ask("hi")}
+        body = {"max_tokens": 9, "messages": user_turn("hi")}
         for model in ({}, {"model": "default"}):
             answer = httpx.post(f"{url}/v1/messages", json={**body, **model}, headers={"x-api-key": KEY}).json()
             assert answer["id"].startswith("msg_bdrk_")
@@ -265,13 +275,13 @@ def test_the_default_model_may_be_a_claude(emulator_url: str) -> None:
 
 @pytest.mark.parametrize("model", [ECHO, CLAUDE])
 @pytest.mark.parametrize("streamed", ["yes", 1, "false"])
-def test_a_stream_is_asked_for_by_true(gateway_url: str, model: str, streamed: Any) -> None:
-    body = {"model": model, "max_tokens": 9, "messages": ask(), "stream": streamed}
+def test_stream_must_be_a_boolean(gateway_url: str, model: str, streamed: Any) -> None:
+    body = {"model": model, "max_tokens": 9, "messages": user_turn(), "stream": streamed}
     answer = httpx.post(f"{gateway_url}/v1/messages", json=body, headers={"x-api-key": KEY})
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, "stream: must be true or false")
 
 
-def test_tokens_are_noted_where_only_the_events_tell_them() -> None:
+def test_usage_is_recorded_from_native_responses_without_count_headers() -> None:
     records = Records()
     events: list[Any] = [
         {"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1}}},
@@ -292,13 +302,13 @@ def test_tokens_are_noted_where_only_the_events_tell_them() -> None:
 
     with upstream(handle) as url, gateway(url, records) as base:
         for streamed in (False, True):
-            body = {"model": CLAUDE, "max_tokens": 9, "messages": ask(), "stream": streamed}
+            body = {"model": CLAUDE, "max_tokens": 9, "messages": user_turn(), "stream": streamed}
             assert httpx.post(f"{base}/v1/messages", json=body, headers={"x-api-key": KEY}).status_code == 200
-    told = [record.usage for record in records.all if record.route == "/v1/messages"]
-    assert [(usage.input, usage.output) for usage in told] == [(2, 5), (3, 7)]
+    usages = [record.usage for record in records.all if record.route == "/v1/messages"]
+    assert [(usage.input, usage.output) for usage in usages] == [(2, 5), (3, 7)]
 
 
-def test_counting_leaves_room_for_the_answer_and_weighs_pictures() -> None:
+def test_token_count_sets_max_tokens_above_the_budget_and_estimates_images() -> None:
     seen = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -324,9 +334,9 @@ def test_counting_leaves_room_for_the_answer_and_weighs_pictures() -> None:
     assert answer.headers["x-outcrop-ignored"] == "speed"
 
 
-def test_what_is_ignored_and_adjusted_is_told(claude: anthropic.Anthropic) -> None:
+def test_headers_name_ignored_and_adjusted_fields(claude: anthropic.Anthropic) -> None:
     raw = claude.messages.with_raw_response.create(
-        model=CLAUDE, max_tokens=5, messages=ask(), extra_body={"speed": "fast"},
+        model=CLAUDE, max_tokens=5, messages=user_turn(), extra_body={"speed": "fast"},
         system=[{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
         extra_headers={"anthropic-beta": "claude-code-20250219,effort-2025-11-24"},
     )  # fmt: skip
@@ -334,19 +344,19 @@ def test_what_is_ignored_and_adjusted_is_told(claude: anthropic.Anthropic) -> No
     assert raw.headers["x-outcrop-adjusted"] == "cache_ttl"
 
 
-def test_the_bedrock_client_of_anthropic_works_as_it_is(gateway_url: str, records: Any) -> None:
+def test_anthropic_bedrock_client_is_passed_through(gateway_url: str, records: Any) -> None:
     with anthropic.AnthropicBedrock(
         aws_access_key=KEY_NAME, aws_secret_key=KEY, aws_region="us-east-1", base_url=gateway_url, max_retries=0
     ) as client:
-        assert client.messages.create(model=CLAUDE, max_tokens=5, messages=ask("hi")).content[0].text == "hi"  # type: ignore[union-attr]
-        with client.messages.stream(model=CLAUDE, max_tokens=5, messages=ask("hi")) as stream:
+        assert client.messages.create(model=CLAUDE, max_tokens=5, messages=user_turn("hi")).content[0].text == "hi"  # type: ignore[union-attr]
+        with client.messages.stream(model=CLAUDE, max_tokens=5, messages=user_turn("hi")) as stream:
             assert stream.get_final_text() == "hi"
     assert [record.mode for record in records.all[-2:]] == ["passthrough", "passthrough"]
 
 
-async def test_the_asynchronous_client(gateway_url: str) -> None:
+async def test_asynchronous_client_streams(gateway_url: str) -> None:
     async with anthropic.AsyncAnthropic(base_url=gateway_url, api_key=KEY, max_retries=0) as client:
-        async with client.messages.stream(model=ECHO, max_tokens=50, messages=ask("hello")) as stream:
+        async with client.messages.stream(model=ECHO, max_tokens=50, messages=user_turn("hello")) as stream:
             assert [text async for text in stream.text_stream] != []
 
 
@@ -358,7 +368,7 @@ async def test_the_asynchronous_client(gateway_url: str) -> None:
         ("DELETE", "/v1/files", 404, "not_found_error"),
     ],
 )
-def test_unknown_paths_answer_in_anthropic_s_words(
+def test_unknown_paths_return_errors_of_anthropic(
     gateway_url: str, method: str, path: str, status: int, kind: str
 ) -> None:
     headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
@@ -368,11 +378,11 @@ def test_unknown_paths_answer_in_anthropic_s_words(
 
 @pytest.mark.parametrize("model", [CLAUDE, ECHO])
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
-def test_a_thread_is_refused_in_words_that_clients_know(gateway_url: str, path: str, model: str) -> None:
+def test_thread_is_refused_with_the_error_code_that_clients_expect(gateway_url: str, path: str, model: str) -> None:
     body = {
         "model": model,
         "max_tokens": 5,
-        "messages": ask(),
+        "messages": user_turn(),
         "thread": {"type": "continue", "previous_message_id": "m"},
     }
     answer = httpx.post(gateway_url + path, json=body, headers={"x-api-key": KEY})
@@ -383,7 +393,7 @@ def test_a_thread_is_refused_in_words_that_clients_know(gateway_url: str, path: 
     assert httpx.post(gateway_url + path, json={**body, "thread": None}, headers={"x-api-key": KEY}).status_code == 200
 
 
-def test_the_tool_runner_sends_the_whole_conversation(claude: anthropic.Anthropic) -> None:
+def test_tool_runner_completes_the_conversation(claude: anthropic.Anthropic) -> None:
     @anthropic.beta_tool
     def get_weather(city: str) -> str:
         """The weather.
@@ -394,14 +404,14 @@ def test_the_tool_runner_sends_the_whole_conversation(claude: anthropic.Anthropi
         return f"sunny in {city}"
 
     runner = claude.beta.messages.tool_runner(
-        model="scripted.tools-v1:0", max_tokens=200, tools=[get_weather], messages=ask("Weather?")
+        model="scripted.tools-v1:0", max_tokens=200, tools=[get_weather], messages=user_turn("Weather?")
     )
     last = runner.until_done()
     assert (last.stop_reason, last.content[0].type) == ("end_turn", "text")
 
 
 @pytest.mark.parametrize("model", ["us.anthropic.claude-sonnet-4-6", "us.amazon.nova-2-lite-v1:0"])
-def test_the_older_name_of_a_format_is_heard(model: str) -> None:
+def test_output_format_is_an_alias_of_output_config_format(model: str) -> None:
     seen = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -410,11 +420,11 @@ def test_the_older_name_of_a_format_is_heard(model: str) -> None:
         await writer.drain()
 
     wanted = {"type": "json_schema", "schema": {"type": "object", "properties": {}, "additionalProperties": False}}
-    body = {"model": model, "max_tokens": 5, "messages": ask()}
+    body = {"model": model, "max_tokens": 5, "messages": user_turn()}
     headers = {"x-api-key": KEY, "anthropic-beta": "structured-outputs-2025-11-13"}
     with upstream(handle) as url, gateway(url) as base:
-        for asked in ({"output_config": {"format": wanted}}, {"output_format": wanted}):
-            answer = httpx.post(f"{base}/v1/messages", json={**body, **asked}, headers=headers)
+        for format_field in ({"output_config": {"format": wanted}}, {"output_format": wanted}):
+            answer = httpx.post(f"{base}/v1/messages", json={**body, **format_field}, headers=headers)
             assert "x-outcrop-ignored" not in answer.headers
         both = {"output_config": {"format": wanted, "effort": "low"}, "output_format": {"type": "novel"}}
         httpx.post(f"{base}/v1/messages", json={**body, **both}, headers=headers)
@@ -433,8 +443,10 @@ class City(BaseModel):
 @pytest.mark.parametrize(
     "model", ["us.anthropic.claude-sonnet-5", "us.anthropic.claude-opus-4-8", "us.anthropic.claude-sonnet-4-6", CLAUDE]
 )
-def test_a_schema_is_kept_to_by_every_claude(claude: anthropic.Anthropic, model: str, streamed: bool) -> None:
-    request: Any = {"model": model, "max_tokens": 90, "messages": ask("Where?"), "output_format": City}
+def test_every_claude_returns_output_that_matches_the_schema(
+    claude: anthropic.Anthropic, model: str, streamed: bool
+) -> None:
+    request: Any = {"model": model, "max_tokens": 90, "messages": user_turn("Where?"), "output_format": City}
     if streamed:
         with claude.messages.stream(**request) as stream:
             message: Any = stream.get_final_message()

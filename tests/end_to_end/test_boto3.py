@@ -1,4 +1,4 @@
-"""An unmodified boto3 against a running gateway, signing with a key of ours."""
+"""An unmodified boto3 against a gateway, signing with a gateway key."""
 
 import json
 from contextlib import closing
@@ -27,7 +27,7 @@ ANTHROPIC = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_converse(runtime: Any, records: Any, model: str) -> None:
+def test_converse_returns_the_reply_and_is_recorded(runtime: Any, records: Any, model: str) -> None:
     reply = runtime.converse(modelId=model, messages=MESSAGES)
     assert reply["output"]["message"]["content"] == [{"text": "Hello, Bedrock"}]
     record = records.by_id(reply["ResponseMetadata"]["HTTPHeaders"]["x-request-id"])
@@ -36,7 +36,7 @@ def test_converse(runtime: Any, records: Any, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_converse_stream(runtime: Any, records: Any, model: str) -> None:
+def test_converse_stream_returns_all_events(runtime: Any, records: Any, model: str) -> None:
     with closing(runtime.converse_stream(modelId=model, messages=MESSAGES)["stream"]) as stream:
         events = list(stream)
     assert (
@@ -46,7 +46,7 @@ def test_converse_stream(runtime: Any, records: Any, model: str) -> None:
     assert [next(iter(event)) for event in (events[0], *events[-2:])] == ["messageStart", "messageStop", "metadata"]
 
 
-def test_usage_of_a_stream_is_heard(gateway_url: str, runtime: Any, records: Any) -> None:
+def test_usage_of_a_stream_is_recorded(gateway_url: str, runtime: Any, records: Any) -> None:
     stream = runtime.converse_stream(modelId=MODELS[0], messages=MESSAGES)
     with closing(stream["stream"]) as events:
         usage = [event for event in events if "metadata" in event].pop()["metadata"]["usage"]
@@ -54,7 +54,7 @@ def test_usage_of_a_stream_is_heard(gateway_url: str, runtime: Any, records: Any
     assert (record.usage.input, record.usage.output) == (usage["inputTokens"], usage["outputTokens"])
 
 
-def test_invoke_model(runtime: Any, records: Any) -> None:
+def test_invoke_model_returns_the_body_and_is_recorded(runtime: Any, records: Any) -> None:
     reply = runtime.invoke_model(modelId=MODELS[1], body=json.dumps(ANTHROPIC))
     message = json.loads(reply["body"].read())
     assert message["content"] == [{"type": "text", "text": "Hello"}]
@@ -66,7 +66,7 @@ def test_invoke_model(runtime: Any, records: Any) -> None:
     assert len(json.loads(embedding["body"].read())["embedding"]) == 256
 
 
-def test_invoke_model_with_response_stream(runtime: Any, records: Any) -> None:
+def test_invoke_model_with_response_stream_returns_all_events(runtime: Any, records: Any) -> None:
     stream = runtime.invoke_model_with_response_stream(modelId=MODELS[1], body=json.dumps(ANTHROPIC))
     with closing(stream["body"]) as body:
         kinds = [json.loads(event["chunk"]["bytes"])["type"] for event in body]
@@ -82,12 +82,12 @@ def test_invoke_model_with_response_stream(runtime: Any, records: Any) -> None:
     assert record.usage.input > 0
 
 
-def test_count_tokens(runtime: Any) -> None:
+def test_count_tokens_equals_the_usage_of_converse(runtime: Any) -> None:
     counted = runtime.count_tokens(modelId=MODELS[0], input={"converse": {"messages": MESSAGES}})["inputTokens"]
     assert counted == runtime.converse(modelId=MODELS[0], messages=MESSAGES)["usage"]["inputTokens"]
 
 
-def test_the_control_plane_reads(control: Any) -> None:
+def test_control_plane_read_operations_succeed(control: Any) -> None:
     names = {
         model["providerName"] for model in control.list_foundation_models(byProvider="Anthropic")["modelSummaries"]
     }
@@ -115,7 +115,9 @@ def test_the_control_plane_reads(control: Any) -> None:
         ),
     ],
 )
-def test_bedrock_s_own_errors_pass_word_for_word(runtime: Any, call: Any, code: str, status: int, words: str) -> None:
+def test_bedrock_errors_are_passed_through_unchanged(
+    runtime: Any, call: Any, code: str, status: int, words: str
+) -> None:
     with pytest.raises(ClientError, match=words) as caught:
         runtime.converse(**{"modelId": "scripted.echo-v1:0", "messages": MESSAGES, **call})
     assert caught.value.response["Error"]["Code"] == code
@@ -126,7 +128,7 @@ def test_bedrock_s_own_errors_pass_word_for_word(runtime: Any, call: Any, code: 
     ("pair", "code"),
     [({"secret": "wrong"}, "InvalidSignatureException"), ({"name": "nobody"}, "UnrecognizedClientException")],
 )
-def test_our_own_errors_have_bedrock_s_shape(gateway_url: str, pair: dict[str, str], code: str) -> None:
+def test_authentication_errors_have_the_format_of_bedrock(gateway_url: str, pair: dict[str, str], code: str) -> None:
     with boto_client(gateway_url, **pair) as stranger, pytest.raises(ClientError) as caught:
         stranger.converse(modelId="scripted.echo-v1:0", messages=MESSAGES)
     assert caught.value.response["Error"]["Code"] == code
@@ -135,7 +137,7 @@ def test_our_own_errors_have_bedrock_s_shape(gateway_url: str, pair: dict[str, s
 
 
 @pytest.mark.parametrize("mode", ["legacy", "standard"])
-def test_a_silent_model_is_not_paid_for_again(emulator_url: str, mode: str) -> None:
+def test_timeout_is_not_retried_by_boto3(emulator_url: str, mode: str) -> None:
     retries = {"mode": mode, "total_max_attempts": 3}
     with (
         gateway(emulator_url, bedrock_read_timeout=0.3) as url,
@@ -147,13 +149,13 @@ def test_a_silent_model_is_not_paid_for_again(emulator_url: str, mode: str) -> N
     assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0
 
 
-def test_an_exception_in_a_stream_arrives_as_one(runtime: Any) -> None:
+def test_exception_in_a_stream_raises_event_stream_error(runtime: Any) -> None:
     stream = runtime.converse_stream(modelId="scripted.long-v1:0.throttlemid-3", messages=MESSAGES)["stream"]
     with closing(stream), pytest.raises(EventStreamError, match="throttlingException"):
         list(stream)
 
 
-def test_a_parameter_that_comes_twice_reaches_bedrock_as_it_is_signed(gateway_url: str) -> None:
+def test_repeated_query_parameter_is_signed_and_sent(gateway_url: str) -> None:
     twice = f"{gateway_url}/foundation-models?byProvider=b%20c&byProvider=a"
     answer = httpx.get(twice, headers={"authorization": f"Bearer {KEY}"})
     assert answer.status_code == 200, answer.text

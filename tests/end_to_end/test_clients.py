@@ -1,6 +1,6 @@
-"""Frameworks and programs of others, unmodified, against a real gateway before the embedded Bedrock.
+"""Unmodified third-party frameworks and programs against a gateway in front of the embedded Bedrock.
 
-The frameworks run in .venv-clients with every full run; the programs that npm brings only in `./run_tests.sh clients`.
+The frameworks run from .venv-clients in every full run, the programs from npm only in `./run_tests.sh clients`.
 """
 
 import json
@@ -32,7 +32,7 @@ SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 
 
 @pytest.mark.parametrize("program", ["langchain", "pydantic_ai_models"])
-def test_frameworks(gateway_url: str, tmp_path: Path, program: str) -> None:
+def test_framework_program_succeeds(gateway_url: str, tmp_path: Path, program: str) -> None:
     assert PYTHON.exists(), "run_tests.sh installs the frameworks into .venv-clients"
     ended = subprocess.run(
         [str(PYTHON), str(ROOT / "tests/end_to_end/clients" / f"{program}.py"), gateway_url, KEY, KEY_NAME],
@@ -59,7 +59,7 @@ def test_frameworks(gateway_url: str, tmp_path: Path, program: str) -> None:
     ],
     ids=["translated", "native", "Bedrock mode"],
 )
-def test_claude_code(
+def test_claude_code_completes_in_each_mode(
     gateway_url: str, records: Any, tmp_path: Path, model: str, settings: dict[str, str], mode: str
 ) -> None:
     assert CLAUDE_CODE.exists(), "run_tests.sh clients installs it into .npm-clients"
@@ -86,14 +86,16 @@ def test_claude_code(
     result = json.loads(ended.stdout[ended.stdout.index("{") :])
     assert (result["subtype"], result["is_error"], result["stop_reason"]) == ("success", False, "end_turn"), result
     assert result["result"]
-    called = [record for record in records.all[before:] if record.streamed]
-    assert {record.mode for record in called} == {mode}
-    assert all(record.status == 200 and not record.error for record in called)
+    recorded = [record for record in records.all[before:] if record.streamed]
+    assert {record.mode for record in recorded} == {mode}
+    assert all(record.status == 200 and not record.error for record in recorded)
 
 
 @pytest.mark.npm
 @pytest.mark.parametrize(("scene", "steps"), [("echo", 1), ("thinking", 2)])
-def test_codex(gateway_url: str, records: Any, tmp_path: Path, scene: str, steps: int) -> None:
+def test_codex_completes_and_sends_its_reasoning_back(
+    gateway_url: str, records: Any, tmp_path: Path, scene: str, steps: int
+) -> None:
     assert CODEX.exists(), "run_tests.sh clients installs it into .npm-clients"
     before = len(records.all)
     settings = tmp_path / ".codex" / "config.toml"
@@ -125,17 +127,17 @@ def test_codex(gateway_url: str, records: Any, tmp_path: Path, scene: str, steps
     assert events[-1]["usage"]["output_tokens"] > 0
     items = [event["item"] for event in events if event["type"] == "item.completed"]
     assert [item["type"] for item in items].count("agent_message") == steps
-    called = [record for record in records.all[before:] if record.route == "/v1/responses"]
-    assert [record.status for record in called] == [200] * steps
-    assert all(not record.error for record in called)
-    # a thought that came back as it was is not among what was ignored
-    assert not [path for record in called for path in record.ignored if "encrypted_content" in path]
+    recorded = [record for record in records.all[before:] if record.route == "/v1/responses"]
+    assert [record.status for record in recorded] == [200] * steps
+    assert all(not record.error for record in recorded)
+    # reasoning that is sent back unchanged is not ignored
+    assert not [path for record in recorded for path in record.ignored if "encrypted_content" in path]
     if scene == "thinking":
         assert "reasoning" in [item["type"] for item in items]
 
 
 @pytest.mark.npm
-def test_ai_sdk(gateway_url: str) -> None:
+def test_ai_sdk_program_succeeds(gateway_url: str) -> None:
     assert (PACKAGES / "node_modules" / "ai").exists(), "run_tests.sh clients installs it into .npm-clients"
     ended = subprocess.run(
         ["node", str(ROOT / "tests/end_to_end/clients/ai_sdk.mjs"), str(PACKAGES), gateway_url, KEY, KEY_NAME],

@@ -1,4 +1,4 @@
-"""Embeddings by OpenAI's own client, from every family, and what happens when one of many calls fails."""
+"""Embeddings with OpenAI's SDK for every model family, and one failure among many upstream calls."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,9 @@ MODELS = [
 
 
 @pytest.mark.parametrize(("model", "size"), MODELS)
-def test_every_family_in_both_encodings(client: openai.OpenAI, records: Any, model: str, size: int) -> None:
+def test_base64_and_float_encodings_agree_for_every_family(
+    client: openai.OpenAI, records: Any, model: str, size: int
+) -> None:
     texts = [f"text number {number}" for number in range(20)]
     raw = client.embeddings.with_raw_response.create(model=model, input=texts)
     packed, plain = raw.parse(), client.embeddings.create(model=model, input=texts, encoding_format="float")
@@ -36,7 +38,7 @@ def test_every_family_in_both_encodings(client: openai.OpenAI, records: Any, mod
     assert (record.mode, record.surface, record.usage.input) == ("native", "invoke", packed.usage.prompt_tokens)
 
 
-def test_dimensions(client: openai.OpenAI) -> None:
+def test_dimensions_sets_the_length_of_the_vector(client: openai.OpenAI) -> None:
     for model, size in (("amazon.titan-embed-text-v2:0", 256), ("cohere.embed-v4:0", 512)):
         made = client.embeddings.create(model=model, input="x", dimensions=size)
         assert len(made.data[0].embedding) == size
@@ -58,20 +60,20 @@ def test_dimensions(client: openai.OpenAI) -> None:
         ({}, "input"),
     ],
 )
-def test_refusals_name_the_field(gateway_url: str, request_: Any, param: str) -> None:
+def test_errors_name_the_field(gateway_url: str, request_: Any, param: str) -> None:
     body = {"model": "amazon.titan-embed-text-v2:0", **request_}
     answer = httpx.post(f"{gateway_url}/v1/embeddings", json=body, headers={"x-api-key": KEY})
     assert answer.status_code == 400
     assert answer.json()["error"]["param"].partition(".")[0] == param
 
 
-def test_what_is_ignored_is_told(gateway_url: str) -> None:
+def test_header_names_ignored_fields(gateway_url: str) -> None:
     body = {"model": "amazon.titan-embed-text-v2:0", "input": "x", "user": "u", "input_type": "clustering"}
     answer = httpx.post(f"{gateway_url}/v1/embeddings", json=body, headers={"x-api-key": KEY})
     assert answer.headers["x-outcrop-ignored"] == "user, input_type"
 
 
-def test_many_calls_are_bounded_keep_their_order_and_end_together() -> None:
+def test_upstream_calls_are_limited_to_8_keep_their_order_and_fail_together() -> None:
     running, limit, ended = 0, 0, 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,19 +93,19 @@ def test_many_calls_are_bounded_keep_their_order_and_end_together() -> None:
             writer.write(http_reply(json.dumps(answer), status))
             await writer.drain()
 
-    def ask(base: str, texts: list[str]) -> httpx.Response:
+    def embed(base: str, texts: list[str]) -> httpx.Response:
         body = {"model": "amazon.titan-embed-text-v2:0", "input": texts}
         return httpx.post(f"{base}/v1/embeddings", json=body, headers={"x-api-key": KEY}, timeout=10)
 
     with upstream(handle) as url, gateway(url) as base:
-        made = ask(base, ["x" * length for length in range(1, 41)]).json()
+        made = embed(base, ["x" * length for length in range(1, 41)]).json()
         assert [each["embedding"] for each in made["data"]] == [[float(length)] for length in range(1, 41)]
         assert made["usage"]["total_tokens"] == 40
         assert limit == 8
-        assert ask(base, ["slow", "bad", *["x"] * 30]).status_code == 400
+        assert embed(base, ["slow", "bad", *["x"] * 30]).status_code == 400
 
 
-def test_an_answer_with_too_few_vectors_is_a_failure() -> None:
+def test_too_few_vectors_return_502() -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(http_reply(b'{"embeddings": [[1.0]]}'))

@@ -1,6 +1,7 @@
-"""Every fault, in every dialect and mode, complete and streamed: what comes of it, as docs/reference/faults.md says.
+"""Every fault has its documented result (docs/reference/faults.md) in every dialect and mode, complete and streamed.
 
-Each cell ends in the right kind of error, in its dialect's words, within its deadline, and leaves nothing behind.
+Each result is an error of the right kind in the format of the dialect, arrives before the deadline, and leaves no task,
+permit or socket.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ GPT = "openai.gpt-oss-20b-1:0"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One way to ask: by a dialect and a mode."""
+    """A dialect in a mode."""
 
     title: str
     path: str
@@ -60,14 +61,14 @@ class Endpoint:
     stream_path: str = ""
 
     def request(self, *, is_streamed: bool) -> tuple[str, dict[str, Any]]:
-        """Path and body."""
+        """Return the path and the body."""
         if self.stream_path:
             return self.stream_path if is_streamed else self.path, self.body
         return self.path, {**self.body, "stream": is_streamed}
 
 
 CONVERSE_BODY = {"messages": [{"role": "user", "content": [{"text": "x"}]}]}
-IMPORTERS = [
+ENDPOINTS = [
     Endpoint("Chat Completions", "/v1/chat/completions", {"model": "a.b", "messages": MESSAGES}),
     Endpoint("Responses", "/v1/responses", {"model": "a.b", "input": "x"}),
     Endpoint("Responses, native", "/v1/responses", {"model": GPT, "input": "x"}),
@@ -76,8 +77,8 @@ IMPORTERS = [
     Endpoint("Converse", "/model/a.b/converse", CONVERSE_BODY, "/model/a.b/converse-stream"),
     Endpoint("InvokeModel", f"/model/{CLAUDE}/invoke", {}, f"/model/{CLAUDE}/invoke-with-response-stream"),
 ]
-# what a stream in OpenAI's words calls all by one name: server_error
-IN_OPENAIS_WORDS = frozenset({"overloaded", "upstream_failed", "upstream_timeout"})
+# kinds that a stream in OpenAI's format reports as server_error
+OPENAI_SERVER_ERRORS = frozenset({"overloaded", "upstream_failed", "upstream_timeout"})
 LIMITS: dict[str, Any] = {
     "bedrock_connect_timeout": 1.0,
     "bedrock_read_timeout": 0.8,
@@ -89,18 +90,18 @@ LIMITS: dict[str, Any] = {
 
 
 @contextlib.contextmanager
-def place_of(fault: Fault) -> Iterator[str]:
-    """Where Bedrock is, or is not."""
+def upstream_of(fault: Fault) -> Iterator[str]:
+    """Start an upstream with the fault; yield its URL."""
     with contextlib.ExitStack() as stack:
-        match fault.index:
+        match fault.upstream:
             case "refused":
                 yield NOWHERE
             case "nameless":
 
-                async def ask(host: str, port: int) -> Any:
+                async def fail_lookup(host: str, port: int) -> Any:
                     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-                stack.enter_context(mock.patch.object(connector, "_look_up", ask))
+                stack.enter_context(mock.patch.object(connector, "_look_up", fail_lookup))
                 yield "http://bedrock.test"
             case "full":
                 yield f"http://127.0.0.1:{stack.enter_context(full_backlog())}"
@@ -109,8 +110,8 @@ def place_of(fault: Fault) -> Iterator[str]:
                 yield url.replace("http:", "https:") if other == "no TLS" else url
 
 
-class Watched:
-    """The gateway, and its event loop."""
+class ObservedGateway:
+    """The gateway, with access to its event loop."""
 
     def __init__(self, url: str, records: Records) -> None:
         self._app = create_app(gateway_settings(url, **LIMITS), records)
@@ -121,26 +122,26 @@ class Watched:
         await self._app(scope, receive, send)
 
     def tasks(self) -> set[str]:
-        """The names of what runs in it, requests' own tasks aside."""
+        """Return the names of the running tasks."""
         assert self.loop is not None
         return {task.get_name() for task in asyncio.all_tasks(self.loop)}
 
 
 @contextlib.contextmanager
-def bench(fault: Fault) -> Iterator[tuple[str, Records, Watched]]:
+def bench(fault: Fault) -> Iterator[tuple[str, Records, ObservedGateway]]:
     credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
     records = Records()
-    with place_of(fault) as url, mock.patch.dict(os.environ, credentials):
-        watched = Watched(url, records)
-        with serving(watched) as base:
+    with upstream_of(fault) as url, mock.patch.dict(os.environ, credentials):
+        observed = ObservedGateway(url, records)
+        with serving(observed) as base:
             deadline = time.monotonic() + 5
             while "credentials" in httpx.get(f"{base}/health/ready").text and time.monotonic() < deadline:
                 time.sleep(0.005)
-            yield base, records, watched
+            yield base, records, observed
 
 
-def ask(base: str, endpoint: Endpoint, *, is_streamed: bool) -> tuple[httpx.Response, bytes, bool, float]:
-    """The answer, its body, whether it was cut, and the seconds that it took."""
+def send(base: str, endpoint: Endpoint, *, is_streamed: bool) -> tuple[httpx.Response, bytes, bool, float]:
+    """Send a request; return the response, its body, whether it was cut, and the seconds that it took."""
     path, body = endpoint.request(is_streamed=is_streamed)
     headers = {"authorization": f"Bearer {KEY}"}
     started, data, is_cut = time.monotonic(), b"", False
@@ -154,35 +155,35 @@ def ask(base: str, endpoint: Endpoint, *, is_streamed: bool) -> tuple[httpx.Resp
 
 
 def ending_of(endpoint: Endpoint, data: bytes, *, is_cut: bool) -> str:
-    """How a stream ends that has begun: with a typed error, as a whole one does, or cut."""
+    """Return how a started stream ends: "typed" error, "complete", "unchanged" or "cut"."""
     if is_cut:
         return "cut"
     if endpoint.stream_path:
-        return "typed" if b":exception-type" in data else "as it came"
+        return "typed" if b":exception-type" in data else "unchanged"
     text = data.decode()
     if endpoint.path == "/v1/chat/completions":
-        is_typed, is_whole = '"error":{' in text.rpartition("data:")[2], "[DONE]" in text
+        is_typed, is_complete = '"error":{' in text.rpartition("data:")[2], "[DONE]" in text
     elif endpoint.path == "/v1/messages":
-        is_typed, is_whole = "event: error" in text, "event: message_stop" in text
+        is_typed, is_complete = "event: error" in text, "event: message_stop" in text
     else:
         is_typed = "event: response.failed" in text or "event: error" in text
-        is_whole = "event: response.completed" in text
-    assert is_typed != is_whole, text
-    return "typed" if is_typed else "whole"
+        is_complete = "event: response.completed" in text
+    assert is_typed != is_complete, text
+    return "typed" if is_typed else "complete"
 
 
 def cell(base: str, records: Records, fault: Fault, endpoint: Endpoint, *, is_streamed: bool) -> str:
-    """What comes of a fault."""
+    """Return the result of a fault at an endpoint; empty if the fault cannot occur there."""
     if fault.only and (fault.only == "stream") != is_streamed:
         return ""
-    answer, data, is_cut, seconds = ask(base, endpoint, is_streamed=is_streamed)
+    answer, data, is_cut, seconds = send(base, endpoint, is_streamed=is_streamed)
     if fault.name == "stale pooled connection":
-        answer, data, is_cut, seconds = ask(base, endpoint, is_streamed=is_streamed)
+        answer, data, is_cut, seconds = send(base, endpoint, is_streamed=is_streamed)
     assert seconds < DEADLINE - 0.5
     kind = records.by_id(answer.headers["x-request-id"]).error
     if answer.status_code == 200:
-        ending = ending_of(endpoint, data, is_cut=is_cut) if is_streamed else "whole"
-        if ending in ("whole", "as it came") and not kind:
+        ending = ending_of(endpoint, data, is_cut=is_cut) if is_streamed else "complete"
+        if ending in ("complete", "unchanged") and not kind:
             return "200"
         return f"200, then `{kind}`" + (", cut" if ending == "cut" else "")
     assert not is_cut
@@ -192,11 +193,11 @@ def cell(base: str, records: Records, fault: Fault, endpoint: Endpoint, *, is_st
 
 
 def row(fault: Fault) -> list[str]:
-    """What comes of a fault in each column; nothing that it needed stays behind: no task, no place, no socket."""
+    """Return the results of a fault in each column; assert that no task, permit or socket is left."""
     sockets = count_of_sockets()
-    with bench(fault) as (base, records, watched):
-        before = watched.tasks()
-        cells = [(endpoint, is_streamed) for endpoint in IMPORTERS for is_streamed in (False, True)]
+    with bench(fault) as (base, records, observed):
+        before = observed.tasks()
+        cells = [(endpoint, is_streamed) for endpoint in ENDPOINTS for is_streamed in (False, True)]
         with ThreadPoolExecutor(len(cells)) as pool:
             found = [
                 each.result()
@@ -206,9 +207,9 @@ def row(fault: Fault) -> list[str]:
                 ]
             ]
         deadline = time.monotonic() + 3
-        while watched.tasks() - before and time.monotonic() < deadline:
+        while observed.tasks() - before and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert {re.sub(r"\d+", "", name) for name in watched.tasks() - before} == set()
+        assert {re.sub(r"\d+", "", name) for name in observed.tasks() - before} == set()
         gauges = httpx.get(f"{base}/metrics").text
         assert "\noutcrop_in_flight 1.0\n" in gauges
         assert "\noutcrop_waiting 0.0\n" in gauges
@@ -220,7 +221,7 @@ def row(fault: Fault) -> list[str]:
 
 
 def count_of_sockets() -> int:
-    """The sockets that this process, in which the gateway runs, has open."""
+    """Count the open sockets of this process, in which the gateway runs."""
     count = 0
     for each in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -229,20 +230,20 @@ def count_of_sockets() -> int:
 
 
 def line_of(fault: Fault, found: list[str]) -> str:
-    """A fault's row: what comes of it in most columns, and which columns differ."""
-    columns = [(endpoint.title, streamed) for endpoint in IMPORTERS for streamed in ("", ", streamed")]
-    told = [text for text in found if text]
-    usual = max(dict.fromkeys(told), key=told.count)
+    """Return the table row of a fault: its most frequent result, and the columns with another one."""
+    columns = [(endpoint.title, streamed) for endpoint in ENDPOINTS for streamed in ("", ", streamed")]
+    results = [text for text in found if text]
+    usual = max(dict.fromkeys(results), key=results.count)
     others: dict[str, list[str]] = {}
     for (title, streamed), text in zip(columns, found, strict=True):
         if text not in ("", usual):
             others.setdefault(text, []).append(title + streamed)
-    exceptions = [f"{_joined(titles)}: {text}" for text, titles in others.items()]
+    exceptions = [f"{_column_names(titles)}: {text}" for text, titles in others.items()]
     return f"| {fault.name} | {usual} | {'; '.join(exceptions)} |"
 
 
-def _joined(titles: list[str]) -> str:
-    """The titles of columns; a dialect is named once where its complete and its streaming responses agree."""
+def _column_names(titles: list[str]) -> str:
+    """Join column titles; a dialect is named once if its complete and its streaming responses agree."""
     both = {title for title in titles if f"{title}, streamed" in titles}
     left = [title for title in titles if title.removesuffix(", streamed") not in both or title in both]
     return " and ".join(re.sub(r", (.*)", r" (\1)", title) for title in left)
@@ -253,21 +254,21 @@ def written() -> list[str]:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-def test_a_fault_ends_as_the_table_says(fault: Fault) -> None:
+def test_fault_has_the_documented_result(fault: Fault) -> None:
     found = row(fault)
     for index, text in enumerate(found):
-        endpoint = IMPORTERS[index // 2]
+        endpoint = ENDPOINTS[index // 2]
         kinds = {fault.kind}
-        if fault.kind in IN_OPENAIS_WORDS and "in a stream" in fault.name and endpoint.title == "Responses, native":
+        if fault.kind in OPENAI_SERVER_ERRORS and "in a stream" in fault.name and endpoint.title == "Responses, native":
             kinds = {"internal"}
-        is_as_it_came = fault.is_content and bool(endpoint.stream_path)
-        if text and not (is_as_it_came and text == "200"):
+        is_unchanged = fault.is_content and bool(endpoint.stream_path)
+        if text and not (is_unchanged and text == "200"):
             assert text.partition("`")[2].partition("`")[0] in kinds
-            assert is_as_it_came or text.startswith("200") == (fault.begun or not fault.kind)
+            assert is_unchanged or text.startswith("200") == (fault.begun or not fault.kind)
     assert line_of(fault, found) in written(), "run: python -m scripts.reference faults"
 
 
-def test_the_table_has_a_row_for_each_fault() -> None:
+def test_table_has_a_row_for_each_fault() -> None:
     assert len(FAULTS) >= 24
     assert len(written()) == len(FAULTS)
 

@@ -1,4 +1,4 @@
-"""Documents that are almost right, and bytes that are almost frames: no crash, no hang, whatever they hold."""
+"""Mutated request documents and mutated upstream streams cause no crash and no hang."""
 
 import copy
 import itertools
@@ -18,7 +18,7 @@ from app.bedrock.stream_decoding import EventDecoder, NativeDecoder, ServerSentD
 from app.converse.call import NativeEvent
 from app.wire import json
 from tests.bedrock.test_stream_decoding import STREAM
-from tests.end_to_end.faults import RESPONSE_EVENTS, answer_to
+from tests.end_to_end.faults import RESPONSE_EVENTS, response_to
 from tests.servers import KEY
 
 CLAUDE, GPT, ECHO = "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0", "scripted.echo-v1:0"
@@ -131,7 +131,7 @@ RESPONSES: dict[str, Any] = {
 }
 EMBEDDINGS: dict[str, Any] = {"input": ["x", "y"], "dimensions": 256, "encoding_format": "float", "user": "u"}
 RERANK: dict[str, Any] = {"query": "x", "documents": ["y", "z"], "top_n": 1, "return_documents": True}
-IMPORTERS: list[tuple[str, dict[str, Any], list[str]]] = [
+ENDPOINTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("/v1/chat/completions", CHAT, [ECHO, CLAUDE, GPT]),
     ("/v1/messages", MESSAGES, [ECHO, CLAUDE, GPT]),
     ("/v1/messages/count_tokens", MESSAGES, [ECHO, CLAUDE]),
@@ -145,17 +145,17 @@ ODD: list[Any] = [
 ]  # fmt: skip
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a document."""
+def paths_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Iterate over the paths of all values in a document."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, each in inside:
         yield (*path, name)
-        yield from places(each, (*path, name))
+        yield from paths_of(each, (*path, name))
 
 
-def spoil(document: dict[str, Any], chance: random.Random) -> None:
-    """Change something somewhere: put in something odd, leave something out, or double it."""
-    *path, last = chance.choice([*places(document)])
+def mutate(document: dict[str, Any], chance: random.Random) -> None:
+    """Change a random value of a document: replace it with an odd one, delete it, or duplicate it."""
+    *path, last = chance.choice([*paths_of(document)])
     holder: Any = document
     for step in path:
         holder = holder[step]
@@ -170,8 +170,8 @@ def spoil(document: dict[str, Any], chance: random.Random) -> None:
             holder[chance.choice(["type", "x", "name"])] = copy.deepcopy(holder[last])
 
 
-@pytest.mark.parametrize(("path", "document", "models"), IMPORTERS, ids=[endpoint[0] for endpoint in IMPORTERS])
-def test_a_document_that_is_almost_right_is_no_crash(
+@pytest.mark.parametrize(("path", "document", "models"), ENDPOINTS, ids=[endpoint[0] for endpoint in ENDPOINTS])
+def test_mutated_documents_cause_no_internal_error(
     gateway_url: str, path: str, document: dict[str, Any], models: list[str]
 ) -> None:
     seed = random.randrange(2**32)
@@ -180,23 +180,23 @@ def test_a_document_that_is_almost_right_is_no_crash(
         for number in range(250):
             body = copy.deepcopy(document)
             for _ in range(chance.randint(1, 3)):
-                spoil(body, chance)
+                mutate(body, chance)
             body |= {"model": chance.choice(models)} | ({"stream": True} if chance.random() < 0.3 else {})
             started = time.monotonic()
             answer = client.post(path, content=json.dumps(body))
-            told = f"seed {seed}, number {number}: {json.dumps_text(body)}"
-            assert answer.status_code in (200, 400, 403, 404, 429, 502), told
-            assert b"an internal error occurred" not in answer.content, told
-            assert time.monotonic() - started < 5, told
+            sample = f"seed {seed}, number {number}: {json.dumps_text(body)}"
+            assert answer.status_code in (200, 400, 403, 404, 429, 502), sample
+            assert b"an internal error occurred" not in answer.content, sample
+            assert time.monotonic() - started < 5, sample
 
 
-# what Bedrock sends
+# streams from Bedrock
 
 
 DECODERS: list[tuple[Callable[[], Any], bytes]] = [
     (EventDecoder, STREAM),
     (UsageTap, STREAM),
-    (lambda: NativeDecoder("message_stop"), b"".join(answer_to("/invoke-with-response-stream").pieces)),
+    (lambda: NativeDecoder("message_stop"), b"".join(response_to("/invoke-with-response-stream").pieces)),
     (
         lambda: ServerSentDecoder(frozenset({"response.completed"})),
         b"".join(b"data: " + json.dumps(each) + b"\n\n" for each in RESPONSE_EVENTS),
@@ -218,14 +218,14 @@ def flipped(stream: bytes, changes: list[tuple[int, int]]) -> bytes:
     cuts=st.lists(st.integers(0, 5000), max_size=6),
 )
 @settings(max_examples=300, suppress_health_check=list(HealthCheck))
-def test_a_stream_that_is_almost_right_is_no_crash(
+def test_mutated_streams_raise_only_gateway_errors(
     index: int, changes: list[tuple[int, int]], tail: bytes, cuts: list[int]
 ) -> None:
     make, stream = DECODERS[index]
     data, decoder = flipped(stream, changes) + tail, make()
     ends = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     found: list[Any] = []
-    outcome = "whole"
+    outcome = "complete"
     try:
         for start, end in itertools.pairwise(ends):
             found += decoder.feed(data[start:end]) or ()
@@ -233,19 +233,19 @@ def test_a_stream_that_is_almost_right_is_no_crash(
             decoder.finish()
     except errors.GatewayError as error:
         outcome = error.kind
-    assert outcome in ("whole", "upstream_failed") or changes
+    assert outcome in ("complete", "upstream_failed") or changes
     assert all(isinstance(each.document if isinstance(each, NativeEvent) else each, dict) for each in found)
 
 
 @pytest.mark.parametrize("index", range(len(DECODERS)))
-def test_a_stream_without_an_end_is_held_within_bounds(index: int) -> None:
+def test_endless_streams_use_bounded_memory(index: int) -> None:
     make, _ = DECODERS[index]
     decoder = make()
     tracemalloc.start()
     try:
         fed = 0
         try:
-            # a frame that says that it is as long as frames may be, and never ends
+            # a frame that declares the maximum length and never ends
             decoder.feed((24 * 1024 * 1024).to_bytes(4, "big") + bytes(8))
             while fed < 64 * 1024 * 1024:
                 decoder.feed(b"x" * 65536)

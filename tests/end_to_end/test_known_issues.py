@@ -34,19 +34,21 @@ KNOWN_ISSUES = {
         "bedrock/test_credentials.py::test_request_waits_for_the_first_resolution"
     ],
     "a disconnect does not cancel the upstream request: litellm#37140": [
-        "end_to_end/test_failures.py::test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_second"
+        "end_to_end/test_upstream_failures.py::test_disconnect_closes_the_upstream_connection_within_100_ms"
     ],
     "memory leaks: litellm#12685, litellm#38193": [
-        "end_to_end/test_failures.py::test_a_caller_who_leaves_is_logged_and_nothing_stays_behind"
+        "end_to_end/test_upstream_failures.py::test_disconnects_are_logged_and_leave_no_upstream_connection"
     ],
     "silent streams are cut by load balancers: litellm#34374, bifrost#5010": [
-        "end_to_end/test_anthropic_sdk.py::test_silence_is_filled_with_pings",
+        "end_to_end/test_anthropic_sdk.py::test_silent_streams_get_heartbeats",
         f"{PER_ENDPOINT}::test_silence_in_a_stream_is_filled_with_heartbeats",
     ],
     "errors in mid-stream are lost or reported as success: litellm#24608, bifrost#4679": [
         f"{HERE}::test_failure_in_mid_stream_is_an_error_in_every_dialect"
     ],
-    "streams are buffered: litellm#38569": ["end_to_end/test_failures.py::test_a_slow_reader_slows_the_upstream_down"],
+    "streams are buffered: litellm#38569": [
+        "end_to_end/test_upstream_failures.py::test_slow_reader_applies_backpressure_to_the_upstream"
+    ],
     "throttling is not a 429 with Retry-After: litellm#589, RooCode#5050": [
         f"{HERE}::test_throttling_is_a_429_with_retry_after",
         f"{PER_ENDPOINT}::test_throttling_says_when_to_retry",

@@ -1,4 +1,4 @@
-"""Media by URL through every dialect, and the refusal of what is inside."""
+"""Media by URL in every dialect, and the refusal of internal addresses."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -38,12 +38,12 @@ def picture() -> Iterator[str]:
 
 @pytest.mark.parametrize("model", ["scripted.media-v1:0", "anthropic.claude-3-haiku-20240307-v1:0"])
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_a_public_picture_is_seen(
+def test_public_image_is_fetched_and_sent(
     emulator_url: str, picture: str, monkeypatch: pytest.MonkeyPatch, model: str, index: int
 ) -> None:
     monkeypatch.setattr(media, "is_public", lambda address: True)
     port = int(picture.split(":")[2].partition("/")[0])
-    monkeypatch.setitem(media._PORTS, "of the picture", port)
+    monkeypatch.setitem(media._PORTS, "of the image", port)
     with gateway(emulator_url, fetch_media=True) as base:
         path, body = endpoints(picture, model)[index]
         answer = httpx.post(base + path, json=body, headers=HEADERS)
@@ -54,7 +54,7 @@ def test_a_public_picture_is_seen(
 
 @pytest.mark.parametrize("fetch_media", [False, True])
 @pytest.mark.parametrize("url", ["http://127.0.0.1/x", "http://169.254.169.254/latest/meta-data/", "http://[::1]/"])
-def test_what_is_inside_is_not_fetched(emulator_url: str, url: str, fetch_media: bool) -> None:
+def test_internal_addresses_are_refused(emulator_url: str, url: str, fetch_media: bool) -> None:
     with gateway(emulator_url, fetch_media=fetch_media) as base:
         for model in ("scripted.media-v1:0", "anthropic.claude-3-haiku-20240307-v1:0"):
             for path, body in endpoints(url, model):

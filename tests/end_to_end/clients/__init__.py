@@ -1,4 +1,4 @@
-"""Programs that use other people's frameworks, unmodified, against a gateway: `python -m ... URL KEY KEY_NAME`.
+"""Programs that use unmodified third-party frameworks against a gateway: `python -m ... URL KEY KEY_NAME`.
 
-They run in an environment of their own, since the frameworks pin what they like. Each asserts what it sees.
+They run in their own environment, because the frameworks pin their dependencies. Each program asserts its results.
 """

@@ -1,4 +1,4 @@
-// Vercel's AI SDK: the gateway's address, key and key's name come as arguments; an assertion that fails ends it with 1.
+// Vercel's AI SDK against a gateway. Arguments: package folder, base URL, key, key name. A failed assertion exits with 1.
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ const { createAmazonBedrock } = await load('@ai-sdk/amazon-bedrock')
 const openai = createOpenAI({ baseURL: `${base}/v1`, apiKey: key })
 const anthropic = createAnthropic({ baseURL: `${base}/v1`, apiKey: key })
 const bedrock = createAmazonBedrock({ baseURL: base, region: 'us-east-1', accessKeyId: keyName, secretAccessKey: key })
-const speakers = {
+const providers = {
   'openai chat': (model) => openai.chat(model),
   'openai responses': (model) => openai.responses(model),
   anthropic: (model) => anthropic(model),
@@ -27,25 +27,25 @@ const getWeather = tool({
   execute: async ({ city }) => `rain in ${city}`,
 })
 
-for (const [name, speak] of Object.entries(speakers)) {
-  const plain = await generateText({ model: speak('scripted.echo-v1:0'), prompt: 'Grüezi', maxRetries: 0 })
+for (const [name, modelOf] of Object.entries(providers)) {
+  const plain = await generateText({ model: modelOf('scripted.echo-v1:0'), prompt: 'Grüezi', maxRetries: 0 })
   assert.equal(plain.text, 'Grüezi', name)
   assert.equal(plain.finishReason, 'stop', name)
   assert.ok(plain.usage.outputTokens > 0, name)
 
-  const streamed = streamText({ model: speak('scripted.echo-v1:0'), prompt: 'Grüezi', maxRetries: 0 })
+  const stream = streamText({ model: modelOf('scripted.echo-v1:0'), prompt: 'Grüezi', maxRetries: 0 })
   let text = ''
-  for await (const piece of streamed.textStream) text += piece
+  for await (const piece of stream.textStream) text += piece
   assert.equal(text, 'Grüezi', name)
 
   const loop = { prompt: 'Weather?', tools: { get_weather: getWeather }, stopWhen: stepCountIs(3), maxRetries: 0 }
   for (const scene of ['tools', 'thinking']) {
-    const whole = await generateText({ model: speak(`scripted.${scene}-v1:0`), ...loop })
-    assert.equal(whole.steps.length, 2, `${name} ${scene}`)
-    assert.match(whole.text, /rain in sample/, `${name} ${scene}`)
-    const flowing = streamText({ model: speak(`scripted.${scene}-v1:0`), ...loop })
-    assert.match(await flowing.text, /rain in sample/, `${name} ${scene} streamed`)
-    assert.equal((await flowing.steps).length, 2, `${name} ${scene} streamed`)
+    const complete = await generateText({ model: modelOf(`scripted.${scene}-v1:0`), ...loop })
+    assert.equal(complete.steps.length, 2, `${name} ${scene}`)
+    assert.match(complete.text, /rain in sample/, `${name} ${scene}`)
+    const streamedLoop = streamText({ model: modelOf(`scripted.${scene}-v1:0`), ...loop })
+    assert.match(await streamedLoop.text, /rain in sample/, `${name} ${scene} stream`)
+    assert.equal((await streamedLoop.steps).length, 2, `${name} ${scene} stream`)
   }
 }
 

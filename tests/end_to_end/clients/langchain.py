@@ -1,4 +1,4 @@
-"""langchain-openai and langchain-aws: a question, a stream, tools, an object, vectors."""
+"""langchain-openai and langchain-aws: a completion, a stream, a tool call, structured output, embeddings."""
 
 import sys
 
@@ -48,11 +48,11 @@ for make in (openai, bedrock):
     assert sum((piece.usage_metadata or {}).get("output_tokens", 0) for piece in pieces) > 0
     model = make("tools").bind_tools([get_weather])
     question = HumanMessage("What is the weather in Bern?")
-    asked = model.invoke([question])
-    (call,) = asked.tool_calls
+    answer = model.invoke([question])
+    (call,) = answer.tool_calls
     assert call["name"] == "get_weather"
-    told = ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"])
-    assert "sunny" in model.invoke([question, asked, told]).text
+    result = ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"])
+    assert "sunny" in model.invoke([question, answer, result]).text
 
 assert isinstance(openai("structured").with_structured_output(Person).invoke("Who?"), Person)
 vectors = OpenAIEmbeddings(

@@ -1,4 +1,4 @@
-"""pydantic-ai over its OpenAI, Anthropic and Bedrock models: a question, a stream, a tool, an object."""
+"""pydantic-ai with its OpenAI, Anthropic and Bedrock models: a completion, a stream, a tool call, structured output."""
 
 import asyncio
 import sys

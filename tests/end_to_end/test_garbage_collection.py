@@ -1,4 +1,4 @@
-"""What a request held is free once it has ended, and need not be found by looking for garbage."""
+"""A finished request leaves no reference cycles: its memory is freed without the garbage collector."""
 
 import contextlib
 import gc
@@ -45,11 +45,11 @@ def base() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_request_leaves_no_garbage(base: str, name: str) -> None:
+def test_finished_request_leaves_no_reference_cycles(base: str, name: str) -> None:
     path, document = CALLS[name]
     body = json.dumps(document)
     with httpx.Client(base_url=base, headers={"authorization": f"Bearer {KEY}"}) as client:
-        for _ in range(3):  # what is made once is no garbage
+        for _ in range(3):  # objects that are created once are not garbage
             with contextlib.suppress(httpx.RemoteProtocolError):
                 client.post(path, content=body)
         gc.collect()
@@ -58,7 +58,7 @@ def test_a_request_leaves_no_garbage(base: str, name: str) -> None:
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             for number in range(10):
-                with contextlib.suppress(httpx.RemoteProtocolError):  # of an answer that was cut
+                with contextlib.suppress(httpx.RemoteProtocolError):  # the response is cut
                     client.post(path, content=body.replace(b'"hi"', b'"hi %d"' % number))
             gc.collect()
             kinds = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage)

@@ -1,4 +1,4 @@
-"""What clients send that know another Claude than the one that answers, or another model altogether."""
+"""Requests that clients write for another generation of Claude, or for another model."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,25 +23,31 @@ UNION: Any = {"name": "pick", "input_schema": {"type": "object", "oneOf": [{"req
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
 
-def call(given: str) -> Any:
-    return {"type": "tool_use", "id": given, "name": "look", "input": {}}
+def call(call_id: str) -> Any:
+    return {"type": "tool_use", "id": call_id, "name": "look", "input": {}}
 
 
-def result(given: str) -> Any:
-    return {"type": "tool_result", "tool_use_id": given, "content": "seen"}
+def result(call_id: str) -> Any:
+    return {"type": "tool_result", "tool_use_id": call_id, "content": "seen"}
 
 
-SAID: dict[str, dict[str, Any]] = {
-    "a budget": {"thinking": {"type": "enabled", "budget_tokens": 2048}},
-    "a budget of all": {"thinking": {"type": "enabled", "budget_tokens": 32_000}, "max_tokens": 64_001},
-    "adaptively": {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "xhigh"}},
-    "no thoughts": {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}},
-    "between tools": {"thinking": {"type": "between_tools"}},
+REQUESTS: dict[str, dict[str, Any]] = {
+    "thinking budget": {"thinking": {"type": "enabled", "budget_tokens": 2048}},
+    "large thinking budget and max_tokens": {
+        "thinking": {"type": "enabled", "budget_tokens": 32_000},
+        "max_tokens": 64_001,
+    },
+    "adaptive thinking": {
+        "thinking": {"type": "adaptive", "display": "summarized"},
+        "output_config": {"effort": "xhigh"},
+    },
+    "thinking disabled": {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}},
+    "thinking between tools": {"thinking": {"type": "between_tools"}},
     "sampling": {"temperature": 0.3, "top_p": 0.9, "top_k": 20},
-    "a forced tool": {"tools": [TOOL, UNION], "tool_choice": {"type": "tool", "name": "look"}},
-    "alternatives": {"tools": [UNION], "tool_choice": {"type": "any"}},
-    "a long answer": {"max_tokens": 128_000},
-    "ids of another": {
+    "forced tool": {"tools": [TOOL, UNION], "tool_choice": {"type": "tool", "name": "look"}},
+    "tool schema with alternatives": {"tools": [UNION], "tool_choice": {"type": "any"}},
+    "high max_tokens": {"max_tokens": 128_000},
+    "tool call ids of another model": {
         "tools": [TOOL],
         "messages": [
             HELLO,
@@ -49,7 +55,7 @@ SAID: dict[str, dict[str, Any]] = {
             {"role": "user", "content": [result("functions.look:0"), result("functions.look:0")]},
         ],
     },
-    "a picture that was drawn": {
+    "image of the assistant": {
         "messages": [
             HELLO,
             {
@@ -72,15 +78,15 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("model", CLAUDES)
-@pytest.mark.parametrize("said", SAID)
-def test_every_claude_answers(url: str, model: str, said: str) -> None:
-    body = {"model": model, "max_tokens": 4000, "messages": [HELLO], **SAID[said]}
+@pytest.mark.parametrize("request_name", REQUESTS)
+def test_every_claude_accepts_the_request(url: str, model: str, request_name: str) -> None:
+    body = {"model": model, "max_tokens": 4000, "messages": [HELLO], **REQUESTS[request_name]}
     answer = httpx.post(f"{url}/v1/messages", json=body, headers={"x-api-key": KEY})
     assert answer.status_code == 200, answer.text
     assert answer.json()["type"] == "message"
 
 
-def test_what_a_model_has_told_is_known_to_every_dialect(url: str) -> None:
+def test_learned_capabilities_apply_to_every_dialect(url: str) -> None:
     model = "anthropic.claude-sonnet-4-5-20250929-v1:0"
     headers = {"x-api-key": KEY, "authorization": f"Bearer {KEY}"}
     for path, limit in (("messages", "max_tokens"), ("chat/completions", "max_completion_tokens")):

@@ -1,4 +1,4 @@
-"""Slow, silent, refusing and vanishing upstreams; callers who leave; and what readiness makes of it."""
+"""Slow, silent, refusing and disconnecting upstreams, disconnecting callers, and the resulting readiness."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 MESSAGES: Any = {"model": "a.b", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
-IMPORTERS: list[tuple[str, Any]] = [
+REQUESTS: list[tuple[str, Any]] = [
     ("/v1/chat/completions", CHAT),
     ("/v1/chat/completions", {**CHAT, "stream": True}),
     ("/model/a.b/converse", {}),
@@ -56,7 +56,7 @@ def post(base: str, path: str, body: Any, timeout: float = 20) -> httpx.Response
     return httpx.post(base + path, json=body, headers=HEADERS, timeout=timeout)
 
 
-def connected(base: str) -> socket.socket:
+def connect(base: str) -> socket.socket:
     return socket.create_connection(("127.0.0.1", urlsplit(base).port or 0))
 
 
@@ -70,8 +70,8 @@ async def read_then_wait(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     await reader.read()
 
 
-@pytest.mark.parametrize(("path", "body"), IMPORTERS)
-def test_one_that_never_answers_is_not_waited_for_beyond_the_limit(path: str, body: Any) -> None:
+@pytest.mark.parametrize(("path", "body"), REQUESTS)
+def test_missing_response_returns_a_timeout_after_the_read_timeout(path: str, body: Any) -> None:
     with upstream(read_then_wait) as url, gateway(url, bedrock_read_timeout=0.4) as base:
         started = time.monotonic()
         answer = post(base, path, body)
@@ -80,8 +80,8 @@ def test_one_that_never_answers_is_not_waited_for_beyond_the_limit(path: str, bo
         assert message_of(answer) == "Bedrock was silent for too long"
 
 
-@pytest.mark.parametrize(("path", "body"), [IMPORTERS[0], IMPORTERS[2]])
-def test_one_that_is_slow_with_its_first_byte_is_waited_for(path: str, body: Any) -> None:
+@pytest.mark.parametrize(("path", "body"), [REQUESTS[0], REQUESTS[2]])
+def test_slow_first_byte_within_the_read_timeout_succeeds(path: str, body: Any) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         await asyncio.sleep(0.9)
@@ -93,8 +93,8 @@ def test_one_that_is_slow_with_its_first_byte_is_waited_for(path: str, body: Any
         assert (answer.status_code, "late" in answer.text) == (200, True)
 
 
-@pytest.mark.parametrize(("path", "body"), IMPORTERS)
-def test_one_that_refuses_connections_ends_in_a_502_after_bounded_retries(path: str, body: Any) -> None:
+@pytest.mark.parametrize(("path", "body"), REQUESTS)
+def test_refused_connections_return_502_after_the_maximum_of_attempts(path: str, body: Any) -> None:
     records = Records()
     with gateway(NOWHERE, records, bedrock_max_attempts=4) as base:
         started = time.monotonic()
@@ -106,8 +106,8 @@ def test_one_that_refuses_connections_ends_in_a_502_after_bounded_retries(path: 
         assert (record.attempts, record.error, record.status) == (4, "upstream_unreachable", 502)
 
 
-@pytest.mark.parametrize(("path", "body"), IMPORTERS)
-def test_one_that_hangs_up_is_tried_again(path: str, body: Any) -> None:
+@pytest.mark.parametrize(("path", "body"), REQUESTS)
+def test_closed_connections_are_retried_and_then_return_502(path: str, body: Any) -> None:
     count = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -132,27 +132,27 @@ def test_one_that_hangs_up_is_tried_again(path: str, body: Any) -> None:
         REPLY.replace(b'{"text":"late"}', b'{"image":{}}'),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_a_502(body: bytes) -> None:
+def test_malformed_reply_returns_502(body: bytes) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(http_reply(body))
         await writer.drain()
 
     with upstream(handle) as url, gateway(url) as base:
-        answer = post(base, *IMPORTERS[0])
+        answer = post(base, *REQUESTS[0])
         assert (answer.status_code, message_of(answer)) == (502, "Bedrock's reply made no sense")
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])
-def test_an_answer_that_breaks_off_before_anything_was_said_is_asked_for_again(is_streamed: bool) -> None:
+def test_response_cut_off_before_any_content_is_retried(is_streamed: bool) -> None:
     count = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
         await read_request(reader)
         count += 1
-        whole = CHUNKED_STREAM + chunk(STREAM) + b"0\r\n\r\n" if is_streamed else http_reply(REPLY)
-        writer.write(whole if count > 2 else whole[: len(whole) - len(STREAM if is_streamed else REPLY)])
+        response = CHUNKED_STREAM + chunk(STREAM) + b"0\r\n\r\n" if is_streamed else http_reply(REPLY)
+        writer.write(response if count > 2 else response[: len(response) - len(STREAM if is_streamed else REPLY)])
         await writer.drain()
 
     with upstream(handle) as url, gateway(url) as base:
@@ -167,7 +167,7 @@ BAD_EVENTS = [b"null", b"[]", b"{", b'{"start":{},"contentBlockIndex":"x"}', b'{
 
 @pytest.mark.parametrize("payload", BAD_EVENTS)
 @pytest.mark.parametrize("is_first", [True, False])
-def test_an_event_that_makes_no_sense(payload: bytes, is_first: bool) -> None:
+def test_malformed_event_ends_the_stream_with_an_error(payload: bytes, is_first: bool) -> None:
     bad = encode_frame({":event-type": "contentBlockStart", ":message-type": "event"}, payload)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -181,7 +181,7 @@ def test_an_event_that_makes_no_sense(payload: bytes, is_first: bool) -> None:
         await writer.drain()
 
     with upstream(handle) as url, gateway(url) as base:
-        answer = post(base, *IMPORTERS[1])
+        answer = post(base, *REQUESTS[1])
         assert answer.status_code == (502 if is_first else 200)
         assert "Bedrock's stream was garbled" in answer.text
         assert "[DONE]" not in answer.text
@@ -192,7 +192,7 @@ def test_an_event_that_makes_no_sense(payload: bytes, is_first: bool) -> None:
     [("/v1/chat/completions", b'"code":"timeout"'), ("/model/a.b/converse-stream", b"modelStreamErrorException")],
 )
 @pytest.mark.parametrize("limit", [{"bedrock_read_timeout": 0.4}, {"bedrock_total_timeout": 0.4}])
-def test_a_stream_that_falls_silent_ends_with_a_word(path: str, ending: bytes, limit: Any) -> None:
+def test_stalled_stream_ends_with_a_timeout_error(path: str, ending: bytes, limit: Any) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(CHUNKED_STREAM + chunk(START))
@@ -205,8 +205,8 @@ def test_a_stream_that_falls_silent_ends_with_a_word(path: str, ending: bytes, l
         assert ending in answer.content
 
 
-def test_the_total_limit_holds_while_the_body_is_read() -> None:
-    with gateway("http://127.0.0.1:9", bedrock_total_timeout=0.3) as base, connected(base) as client:
+def test_total_timeout_applies_while_the_body_is_read() -> None:
+    with gateway("http://127.0.0.1:9", bedrock_total_timeout=0.3) as base, connect(base) as client:
         client.sendall(
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n"
             + f"authorization: Bearer {KEY}\r\n\r\n".encode()
@@ -217,17 +217,17 @@ def test_the_total_limit_holds_while_the_body_is_read() -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-outcrop-timeout": "0.3"}])
-def test_who_has_waited_for_all_that_there_is_does_not_begin_anew(headers: dict[str, str]) -> None:
-    waiting = WaitingBedrock()
-    with upstream(waiting.handle) as url, gateway(url, bedrock_total_timeout=0.3 if not headers else 60) as base:
+def test_total_timeout_tells_clients_not_to_retry(headers: dict[str, str]) -> None:
+    bedrock = SilentBedrock()
+    with upstream(bedrock.handle) as url, gateway(url, bedrock_total_timeout=0.3 if not headers else 60) as base:
         answer = httpx.post(
             f"{base}/v1/chat/completions", json=CHAT, headers={"authorization": f"Bearer {KEY}", **headers}
         )
     assert (answer.status_code, answer.headers["x-should-retry"]) == (504, "false")
 
 
-class WaitingBedrock:
-    """Says no more than its greeting, and notes when its caller hangs up."""
+class SilentBedrock:
+    """Sends only `greeting`, and records when the gateway closes the connection."""
 
     def __init__(self, greeting: bytes = b"") -> None:
         self.received = threading.Event()
@@ -243,23 +243,21 @@ class WaitingBedrock:
             await reader.read()
         self._closed.append(time.monotonic())
 
-    def seconds_to_its_end(self, leave: Callable[[], object]) -> float:
-        """How long after `leave` the connection was closed."""
-        left = time.monotonic()
-        leave()
-        while not self._closed and time.monotonic() < left + 2:
+    def seconds_until_closed(self, disconnect: Callable[[], object]) -> float:
+        """Call `disconnect`; return the seconds until the gateway closed the upstream connection."""
+        started = time.monotonic()
+        disconnect()
+        while not self._closed and time.monotonic() < started + 2:
             time.sleep(0.005)
         assert self._closed
-        return self._closed[0] - left
+        return self._closed[0] - started
 
 
 @pytest.mark.timed
-@pytest.mark.parametrize(("path", "body"), IMPORTERS)
+@pytest.mark.parametrize(("path", "body"), REQUESTS)
 @pytest.mark.parametrize("has_begun", [False, True])
-def test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_second(
-    path: str, body: Any, has_begun: bool
-) -> None:
-    bedrock = WaitingBedrock(CHUNKED_STREAM + chunk(START) if has_begun else b"")
+def test_disconnect_closes_the_upstream_connection_within_100_ms(path: str, body: Any, has_begun: bool) -> None:
+    bedrock = SilentBedrock(CHUNKED_STREAM + chunk(START) if has_begun else b"")
     with upstream(bedrock.handle) as url, gateway(url) as base:
         connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=10)
         connection.request("POST", path, __import__("json").dumps(body), HEADERS)
@@ -269,23 +267,23 @@ def test_when_the_caller_leaves_the_upstream_is_closed_within_a_tenth_of_a_secon
             response.read1(10)
             response.close()
         time.sleep(0.05)
-        assert bedrock.seconds_to_its_end(connection.close) < 0.1
+        assert bedrock.seconds_until_closed(connection.close) < 0.1
 
 
 @pytest.mark.timed
 @pytest.mark.parametrize("size", [100, 300_000, 1_000_000, 5_000_000])
-def test_a_caller_with_a_large_body_who_leaves_is_noticed_as_soon(size: int) -> None:
-    bedrock = WaitingBedrock()
+def test_disconnect_after_a_large_body_closes_the_upstream_connection_within_100_ms(size: int) -> None:
+    bedrock = SilentBedrock()
     with upstream(bedrock.handle) as url, gateway(url) as base:
         connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=10)
         body = {**CHAT, "messages": [{"role": "user", "content": "x" * size}]}
         connection.request("POST", "/v1/chat/completions", __import__("json").dumps(body), HEADERS)
         assert bedrock.received.wait(5)
         time.sleep(0.1)
-        assert bedrock.seconds_to_its_end(connection.close) < 0.1
+        assert bedrock.seconds_until_closed(connection.close) < 0.1
 
 
-def test_a_caller_who_leaves_is_logged_and_nothing_stays_behind() -> None:
+def test_disconnects_are_logged_and_leave_no_upstream_connection() -> None:
     records = Records()
     opened: list[int] = []
 
@@ -299,7 +297,7 @@ def test_a_caller_who_leaves_is_logged_and_nothing_stays_behind() -> None:
     with upstream(handle) as url, gateway(url, records) as base:
         for _ in range(20):
             with contextlib.suppress(httpx.ReadTimeout):
-                post(base, *IMPORTERS[1], timeout=0.05)
+                post(base, *REQUESTS[1], timeout=0.05)
         deadline = time.monotonic() + 3
         while (opened or len(records.all) < 21) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -309,7 +307,7 @@ def test_a_caller_who_leaves_is_logged_and_nothing_stays_behind() -> None:
         assert opened == []
 
 
-def test_a_slow_reader_slows_the_upstream_down() -> None:
+def test_slow_reader_applies_backpressure_to_the_upstream() -> None:
     sent = 0
     frame = chunk(encode_frame({":event-type": "x", ":message-type": "event"}, bytes(60_000)))
 
@@ -322,7 +320,7 @@ def test_a_slow_reader_slows_the_upstream_down() -> None:
             await writer.drain()
             sent += len(frame)
 
-    with upstream(handle) as url, gateway(url) as base, connected(base) as client:
+    with upstream(handle) as url, gateway(url) as base, connect(base) as client:
         client.sendall(
             f"POST /model/a.b/converse-stream HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nauthorization: Bearer {KEY}\r\n\r\n{{}}".encode()
         )
@@ -333,7 +331,7 @@ def test_a_slow_reader_slows_the_upstream_down() -> None:
         assert first == sent < 60_000_000
 
 
-def test_readiness_follows_what_was_last_seen() -> None:
+def test_readiness_follows_the_last_upstream_result() -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(http_reply(REPLY))
@@ -350,11 +348,11 @@ def test_readiness_follows_what_was_last_seen() -> None:
         assert httpx.get(f"{base}/health").json()["status"] == "ok"
     with upstream(handle) as url, gateway(url, bedrock_read_timeout=0.3) as base:
         wait_until_ready(base)
-        assert post(base, *IMPORTERS[0]).status_code == 200
+        assert post(base, *REQUESTS[0]).status_code == 200
         assert httpx.get(f"{base}/health/ready").json() == {"status": "ready", "reasons": [], "breakers": {}}
     with upstream(read_then_wait) as url, gateway(url, bedrock_read_timeout=0.2) as base:
         wait_until_ready(base)
-        assert post(base, *IMPORTERS[0]).status_code == 504
+        assert post(base, *REQUESTS[0]).status_code == 504
         assert httpx.get(f"{base}/health/ready").status_code == 200
 
 
@@ -379,12 +377,12 @@ def wait_until_ready(base: str) -> None:
         time.sleep(0.01)
 
 
-def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_return_503_and_are_reported_by_readiness(monkeypatch: pytest.MonkeyPatch) -> None:
     from app.main import create_app
     from tests.servers import gateway_settings, serving
 
     with serving(create_app(gateway_settings("http://127.0.0.1:9"))) as base:
-        answer = post(base, *IMPORTERS[0])
+        answer = post(base, *REQUESTS[0])
         assert (answer.status_code, message_of(answer)) == (503, "the gateway has no AWS credentials")
         ready = httpx.get(f"{base}/health/ready")
         assert ready.status_code == 503
@@ -394,7 +392,7 @@ def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_rotated_credentials_lose_no_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """Bedrock refuses the old key; the new one is in the file already."""
+    """Bedrock refuses the old key when the file already holds the new one."""
     file = tmp_path / "credentials"
 
     def write(name: str) -> None:
@@ -419,9 +417,9 @@ def test_rotated_credentials_lose_no_request(monkeypatch: pytest.MonkeyPatch, tm
     from tests.servers import gateway_settings, serving
 
     with upstream(handle) as url, serving(create_app(gateway_settings(url))) as base:
-        assert post(base, *IMPORTERS[0]).status_code == 200
+        assert post(base, *REQUESTS[0]).status_code == 200
         write("NEWKEY")
-        assert [post(base, *IMPORTERS[0]).status_code for _ in range(10)] == [200] * 10
+        assert [post(base, *REQUESTS[0]).status_code for _ in range(10)] == [200] * 10
 
 
 @pytest.mark.parametrize(
@@ -435,7 +433,7 @@ def test_rotated_credentials_lose_no_request(monkeypatch: pytest.MonkeyPatch, tm
         "/foundation-models/",
     ],
 )
-def test_no_path_leads_elsewhere(path: str) -> None:
+def test_paths_that_leave_their_prefix_are_refused(path: str) -> None:
     seen: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -452,5 +450,5 @@ def test_no_path_leads_elsewhere(path: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["..", "a/../b", ".", "a//b"])
-def test_no_model_s_name_leads_elsewhere(gateway_url: str, model: str) -> None:
+def test_model_names_with_path_traversal_are_refused(gateway_url: str, model: str) -> None:
     assert post(gateway_url, "/v1/chat/completions", {**CHAT, "model": model}).status_code == 400

@@ -1,4 +1,4 @@
-"""What `python -m app check` says; that it is a program like any other is told in test_command_line.py."""
+"""The output of `python -m app check`. test_command_line.py tests it as a process."""
 
 import asyncio
 import io
@@ -15,7 +15,7 @@ Check = Callable[[dict[str, str]], Awaitable[tuple[int, str]]]
 
 @pytest.fixture
 def check(monkeypatch: pytest.MonkeyPatch) -> Check:
-    """Runs every step in an environment of those settings; returns the exit code, and what was printed."""
+    """Return a function that runs every step with environment variables, and returns the exit code and the output."""
 
     async def run(settings: dict[str, str]) -> tuple[int, str]:
         for name, value in settings.items():
@@ -27,7 +27,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "expected"),
     [
         ({"BEDROCK_MODEL_ID": ""}, ["FAIL  settings", "BEDROCK_MODEL_ID is not set"]),
         (
@@ -56,22 +56,22 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
         ({"BEDROCK_MODEL_ID": "scripted.echo-v1:0.throttle"}, ["FAIL  one-token call", "remedy: Bedrock is there"]),
     ],
 )
-async def test_what_fails_is_told_and_how_to_mend_it(
-    check: Check, emulator_url: str, change: dict[str, str], words: list[str]
+async def test_failed_steps_are_reported_with_a_remedy(
+    check: Check, emulator_url: str, change: dict[str, str], expected: list[str]
 ) -> None:
-    code, told = await check(aws(emulator_url) | change)
+    code, output = await check(aws(emulator_url) | change)
     assert code == 1
-    assert [each for each in words if each not in told] == []
+    assert [each for each in expected if each not in output] == []
 
 
 @pytest.mark.parametrize("answer", ["[]", "{}", "<html>"])
-async def test_answers_that_make_no_sense_are_borne(check: Check, answer: str) -> None:
+async def test_malformed_bedrock_responses_are_reported_as_a_failure(check: Check, answer: str) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(http_reply(answer.encode()))
         await writer.drain()
 
     with upstream(handle) as url:
-        code, told = await check(aws(url))
+        code, output = await check(aws(url))
     assert code == 1
-    assert "FAIL  one-token call" in told
+    assert "FAIL  one-token call" in output

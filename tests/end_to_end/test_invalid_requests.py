@@ -1,4 +1,4 @@
-"""Bodies that are wrong: a clear 400 in the dialect, with the path of the field, and never a 500."""
+"""Invalid request bodies: a 400 in the format of the dialect with the path of the field, never a 500."""
 
 import json
 from typing import Any
@@ -8,9 +8,9 @@ import pytest
 
 from tests.servers import KEY
 
-PREFILLS_NOT = "us.anthropic.claude-sonnet-4-6"
+WITHOUT_PREFILL = "us.anthropic.claude-sonnet-4-6"
 HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-IMPORTERS = {
+BODIES = {
     "/v1/chat/completions": '{"model":"scripted.echo-v1:0","messages":[{"role":"user","content":"x"}]%s}',
     "/v1/responses": '{"model":"scripted.echo-v1:0","input":[{"role":"user","content":"x"}]%s}',
     "/v1/messages": '{"model":"scripted.echo-v1:0","max_tokens":9,"messages":[{"role":"user","content":"x"}]%s}',
@@ -24,22 +24,22 @@ def post(base: str, path: str, body: bytes) -> httpx.Response:
     return httpx.post(base + path, content=body, headers=HEADERS, timeout=20)
 
 
-def words(answer: httpx.Response) -> str:
+def message_of(answer: httpx.Response) -> str:
     document: Any = answer.json()
     error = document.get("error", document)
     return f"{error.get('param') or ''} {error['message']}"
 
 
-@pytest.mark.parametrize("path", IMPORTERS)
-def test_a_name_that_stands_twice_is_refused_with_its_path(gateway_url: str, path: str) -> None:
+@pytest.mark.parametrize("path", BODIES)
+def test_duplicate_keys_are_refused_with_their_path(gateway_url: str, path: str) -> None:
     for twice, where in ((',"model":"other.model"', "model"), (',"x":{"y":[0,{"z":1,"z":2}]}', "y")):
-        answer = post(gateway_url, path, (IMPORTERS[path] % twice).encode())
+        answer = post(gateway_url, path, (BODIES[path] % twice).encode())
         assert answer.status_code == 400, answer.text
-        assert "twice" in words(answer)
-        assert where in words(answer)
+        assert "twice" in message_of(answer)
+        assert where in message_of(answer)
 
 
-@pytest.mark.parametrize("path", IMPORTERS)
+@pytest.mark.parametrize("path", BODIES)
 @pytest.mark.parametrize(
     "body",
     [
@@ -58,10 +58,10 @@ def test_a_name_that_stands_twice_is_refused_with_its_path(gateway_url: str, pat
     ],
     ids=lambda body: body[:16].decode("latin-1"),
 )
-def test_what_cannot_be_read_is_refused(gateway_url: str, path: str, body: bytes) -> None:
+def test_malformed_bodies_return_400(gateway_url: str, path: str, body: bytes) -> None:
     answer = post(gateway_url, path, body)
     assert answer.status_code == 400, answer.text
-    assert words(answer).strip()
+    assert message_of(answer).strip()
 
 
 @pytest.mark.parametrize(
@@ -77,33 +77,33 @@ def test_what_cannot_be_read_is_refused(gateway_url: str, path: str, body: bytes
         ("/v1/messages", {"max_tokens": "many", "messages": []}, "max_tokens"),
     ],
 )
-def test_what_is_wrong_is_named(gateway_url: str, path: str, body: dict[str, Any], where: str) -> None:
+def test_invalid_fields_are_named_with_their_path(
+    gateway_url: str, path: str, body: dict[str, Any], where: str
+) -> None:
     answer = httpx.post(gateway_url + path, json={"model": "scripted.echo-v1:0", **body}, headers=HEADERS)
     assert answer.status_code == 400, answer.text
-    assert where in words(answer), answer.text
+    assert where in message_of(answer), answer.text
 
 
-@pytest.mark.parametrize("path", IMPORTERS)
-def test_whoever_is_lost_is_told_where_to_look(gateway_url: str, path: str) -> None:
-    assert "the body is empty" in words(post(gateway_url, path, b""))
-    assert "must be a JSON object" in words(post(gateway_url, path, b"[]"))
+@pytest.mark.parametrize("path", BODIES)
+def test_empty_bodies_non_objects_and_unknown_paths_have_clear_errors(gateway_url: str, path: str) -> None:
+    assert "the body is empty" in message_of(post(gateway_url, path, b""))
+    assert "must be a JSON object" in message_of(post(gateway_url, path, b"[]"))
     answer = post(gateway_url, path + "/", b"{}")
-    assert (answer.status_code, "/docs" in words(answer)) == (404, True)
+    assert (answer.status_code, "/docs" in message_of(answer)) == (404, True)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
 @pytest.mark.parametrize("more", ["", ',"stream":true'])
-def test_whoever_names_no_model_that_there_is_learns_where_they_are_listed(
-    gateway_url: str, path: str, more: str
-) -> None:
+def test_unknown_model_returns_404_that_refers_to_the_model_list(gateway_url: str, path: str, more: str) -> None:
     for name in ("no.such-model", "anthropic.claude-nope-v1:0"):
-        answer = post(gateway_url, path, (IMPORTERS[path] % more).replace("scripted.echo-v1:0", name).encode())
-        assert (answer.status_code, "GET /v1/models lists" in words(answer)) == (404, True), answer.text
+        answer = post(gateway_url, path, (BODIES[path] % more).replace("scripted.echo-v1:0", name).encode())
+        assert (answer.status_code, "GET /v1/models lists" in message_of(answer)) == (404, True), answer.text
 
 
-def ask_more(base: str, path: str, members: dict[str, Any]) -> httpx.Response:
-    """The plain request of a door, with more members or others."""
-    return httpx.post(base + path, json={**json.loads(IMPORTERS[path] % ""), **members}, headers=HEADERS)
+def post_with(base: str, path: str, members: dict[str, Any]) -> httpx.Response:
+    """Send the minimal body of a path with other or additional members."""
+    return httpx.post(base + path, json={**json.loads(BODIES[path] % ""), **members}, headers=HEADERS)
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def ask_more(base: str, path: str, members: dict[str, Any]) -> httpx.Response:
         ),
     ],
 )
-def test_what_no_model_can_be_asked_is_named_as_its_caller_calls_it(
+def test_ignored_reasoning_fields_have_the_names_of_the_dialect(
     gateway_url: str, path: str, body: dict[str, Any], names: str
 ) -> None:
-    answer = ask_more(gateway_url, path, body)
+    answer = post_with(gateway_url, path, body)
     assert (answer.status_code, answer.headers["x-outcrop-ignored"]) == (200, names)
 
 
@@ -132,25 +132,25 @@ def test_what_no_model_can_be_asked_is_named_as_its_caller_calls_it(
     [
         ("/v1/chat/completions", {"model": "openai.gpt-5.6-sol", "stop": ["x"]}, "stop"),
         ("/v1/messages", {"model": "openai.gpt-5.6-sol", "stop_sequences": ["x"]}, "stop_sequences"),
-        ("/v1/responses", {"model": PREFILLS_NOT, "input": [{"role": "assistant", "content": "x"}]}, "input"),
+        ("/v1/responses", {"model": WITHOUT_PREFILL, "input": [{"role": "assistant", "content": "x"}]}, "input"),
         (
             "/v1/chat/completions",
-            {"model": PREFILLS_NOT, "messages": [{"role": "assistant", "content": "x"}]},
+            {"model": WITHOUT_PREFILL, "messages": [{"role": "assistant", "content": "x"}]},
             "messages",
         ),
     ],
 )
-def test_what_one_model_refuses_is_named_as_its_caller_calls_it(
+def test_fields_that_a_model_refuses_have_the_names_of_the_dialect(
     gateway_url: str, path: str, body: dict[str, Any], where: str
 ) -> None:
-    answer = ask_more(gateway_url, path, body)
+    answer = post_with(gateway_url, path, body)
     assert answer.status_code == 400, answer.text
     error = answer.json()["error"]
     assert error.get("param", error["message"].partition(":")[0]) == where
 
 
 @pytest.mark.parametrize("model", ["scripted.echo-v1:0", "openai.gpt-5.5"])
-def test_a_namespace_with_too_long_a_name_is_named_by_its_path(gateway_url: str, model: str) -> None:
+def test_too_long_namespace_names_are_refused_with_their_path(gateway_url: str, model: str) -> None:
     name, call = "n" * 257, {"call_id": "a", "name": "f"}
     for body, where in (
         (
@@ -166,22 +166,22 @@ def test_a_namespace_with_too_long_a_name_is_named_by_its_path(gateway_url: str,
 
 
 @pytest.mark.parametrize("path", ["/v1/messages/count_tokens", "/v1/responses/input_tokens"])
-def test_what_is_refused_is_not_estimated(gateway_url: str, path: str) -> None:
-    said = {"messages": [{"role": "user", "content": "x"}]} if "messages" in path else {"input": "x"}
-    profile = {"type": "tool" if "messages" in path else "function", "name": "inference profile"}
+def test_token_count_of_an_invalid_request_returns_400(gateway_url: str, path: str) -> None:
+    content = {"messages": [{"role": "user", "content": "x"}]} if "messages" in path else {"input": "x"}
+    choice = {"type": "tool" if "messages" in path else "function", "name": "missing"}
     tool = {"type": "custom", "name": "f", "input_schema": {"type": "object"}}
     for body, where in (
         ({"model": " scripted.echo-v1:0"}, "model"),
         ({"model": "../x"}, "model"),
-        ({"model": "scripted.echo-v1:0", "tools": [tool], "tool_choice": profile}, "tool_choice"),
+        ({"model": "scripted.echo-v1:0", "tools": [tool], "tool_choice": choice}, "tool_choice"),
     ):
-        answer = httpx.post(gateway_url + path, json={**said, **body}, headers=HEADERS)
+        answer = httpx.post(gateway_url + path, json={**content, **body}, headers=HEADERS)
         assert answer.status_code == 400, answer.text
-        assert where in words(answer)
+        assert where in message_of(answer)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
-def test_half_an_emoji_bricks_no_conversation(gateway_url: str, path: str) -> None:
-    """claude-code#12631 and #72995: clients cut texts between the halves, and the rest of a session repeats it."""
-    answer = post(gateway_url, path, (IMPORTERS[path] % "").encode().replace(b'"x"', rb'"cut \ud83d"'))
+def test_lone_surrogate_is_replaced_instead_of_refused(gateway_url: str, path: str) -> None:
+    """claude-code#12631 and #72995: clients split surrogate pairs, and then send the text again in every turn."""
+    answer = post(gateway_url, path, (BODIES[path] % "").encode().replace(b'"x"', rb'"cut \ud83d"'))
     assert (answer.status_code, "cut \ufffd" in json.dumps(answer.json(), ensure_ascii=False)) == (200, True)
