@@ -25,7 +25,7 @@ _SECONDS = 0.001
 LOOP = "event loop and kernel"
 # by the beginning of a module's name; the first that fits
 STAGES = {
-    "app.server.protocol": "HTTP with the caller",
+    "app.server": "HTTP with the caller",
     "uvicorn.": "HTTP with the caller",
     "app.dialects.http.middleware": "log, metrics, trace",
     "app.observability": "log, metrics, trace",

@@ -74,7 +74,7 @@ class _Server(uvicorn.Server):
 class ImmediateShutdownProtocol(GuardedProtocol):
     """On shutdown, closes connections without a request at once."""
 
-    last_call_seconds = 0.0
+    drain_seconds = 0.0
 
 
 @contextlib.contextmanager

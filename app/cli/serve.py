@@ -1,6 +1,6 @@
 """`python -m app serve`: validates the settings, listens, and serves in one or several processes.
 
-`python -m app check` tries each step of the way to Bedrock and reports what fails.
+`python -m app check` tries each step of a call to Bedrock and reports what fails.
 """
 
 import argparse
@@ -24,10 +24,10 @@ from app.observability.logs import configure_logging
 from app.process.memory import give_large_blocks_back
 from app.process.signals import exit_normally_on_signals
 from app.server.graceful_server import PortTaken, Server
-from app.server.listening import bound, held
+from app.server.listening import bind, reserve_port
 from app.server.protocol import guarded
 from app.server.worker_context import WorkerContext
-from app.server.workers import Processes
+from app.server.workers import WorkerSupervisor
 
 _BACKLOG = 2048
 
@@ -43,28 +43,28 @@ def main() -> int:
         return asyncio.run(run_check())
     with faults_end_the_start():
         settings = load_settings()
-        planner_of(settings)  # what is wrong with names is told once, and not by each process
+        planner_of(settings)  # so that an error in names is reported once, and not by each worker
     try:
-        place, family = (settings.host, settings.port), _family(settings.host)
-        # the system spreads connections over several listeners; from one, one process might take all of a few
-        listener = held(place, family) if settings.web_concurrency > 1 else bound(place, family)
+        address, family = (settings.host, settings.port), _family(settings.host)
+        # each worker gets its own listener: from a shared one, one worker might accept all of a few connections
+        listener = reserve_port(address, family) if settings.web_concurrency > 1 else bind(address, family)
     except OSError as error:
         return _cannot_listen(settings, error)
     configure_logging(settings.log_level)
-    address, port = listener.getsockname()[:2]
-    logging.getLogger(__name__).info("listening", extra={"fields": {"address": address, "port": port}})
+    host, port = listener.getsockname()[:2]
+    logging.getLogger(__name__).info("listening", extra={"fields": {"address": host, "port": port}})
     give_large_blocks_back()
     serve = partial(_serve, settings)
     if settings.web_concurrency == 1:
         return serve(listener, WorkerContext())
-    _look_for_garbage_less_often()
-    listen = partial(bound, listener.getsockname(), listener.family, is_shared=True)
+    _collect_garbage_less_often()
+    listen = partial(bind, listener.getsockname(), listener.family, is_shared=True)
     callers = len(settings.keys())
-    return Processes(settings.web_concurrency, listen, settings.shutdown_grace, serve, callers).run()
+    return WorkerSupervisor(settings.web_concurrency, listen, settings.shutdown_grace, serve, callers).run()
 
 
 def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerContext) -> int:
-    """Serve until told to end; returns the exit code."""
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
     with faults_end_the_start():
         application = create_app(settings, worker_context=worker_context)
     config = uvicorn.Config(
@@ -82,7 +82,7 @@ def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerCo
     )
     server = Server(config, worker_context.all_end)
     exit_normally_on_signals(lambda: server.should_exit)
-    _look_for_garbage_less_often()
+    _collect_garbage_less_often()
     try:
         server.run(sockets=[listener])
     except PortTaken as error:
@@ -97,8 +97,8 @@ def _cannot_listen(settings: Settings, error: OSError) -> int:
     return 1
 
 
-def _look_for_garbage_less_often() -> None:
-    """What has been loaded stays, and requests leave few cycles: together a twentieth of a request's CPU."""
+def _collect_garbage_less_often() -> None:
+    """Save a twentieth of a request's CPU time: loaded modules stay, and requests leave few reference cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(5000, 20, 100)

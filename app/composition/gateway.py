@@ -206,7 +206,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
     ingress_limits = _ingress_limits(settings, worker_context.counters, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
-    metrics.watch("waiting", "Requests that wait for a place.", lambda: ingress_limits.admission.counters.waiting.own)
+    metrics.watch("waiting", "Requests that wait for a permit.", lambda: ingress_limits.admission.counters.waiting.own)
     gateway = Gateway(
         clients=clients,
         transport=transport,

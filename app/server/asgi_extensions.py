@@ -1,12 +1,12 @@
 """Names of the extensions that this server adds to the ASGI scope. Each is absent under another server."""
 
-# cuts the connection at once: `() -> None`
+# closes the connection at once, without sending what is buffered: `() -> None`
 ABORT = "outcrop.abort"
-# ends a response that has no end of its own, and closes the connection behind it: `() -> None`
+# ends a response that is incomplete, and closes the connection after what was written: `() -> None`
 CUT = "outcrop.cut"
-# tells whether the whole request body has arrived: `() -> bool`
+# returns whether the whole request body has arrived: `() -> bool`
 ARRIVED = "outcrop.arrived"
-# registers a callback for the moment at which the caller disconnects: `(callback | None) -> None`
+# registers a function to call when the caller disconnects: `(callback | None) -> None`
 DISCONNECTED = "outcrop.disconnected"
-# writes a piece of a response body at once, and tells whether more may follow at once: `(bytes) -> bool`
+# writes a piece of a response body, and returns whether more may be written at once: `(bytes) -> bool`
 WRITE = "outcrop.write"

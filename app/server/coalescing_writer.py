@@ -1,44 +1,53 @@
-"""What stands between uvicorn's answer to one request and the connection."""
+"""The transport to which uvicorn writes the response of one request."""
 
-from typing import Any
+from __future__ import annotations
+
+import asyncio
+
+from app.server.connection_close import ConnectionClose
+from app.server.unread_response import UnreadResponseTimeout
+from app.server.uvicorn_interface import Connection
 
 
-class CoalescingWriter:
-    """Writes the head of an answer together with what follows it, which comes at once: one send instead of two.
+class CoalescingWriter(asyncio.Transport):
+    """Writes the head of a response together with the first piece of its body: one system call instead of two.
 
     Args:
-        protocol: counts in `written` what is written, and closes by `leave`. is_in_chunks: how a body without a length
-            is framed, if not by the end of the connection, as for a caller of HTTP/1.0.
+        unread: counts the bytes that are written. close: closes the connection.
+        is_in_chunks: a body without a length is sent in chunks, and not up to the end of the connection.
     """
 
-    __slots__ = ("_head", "_is_first", "_is_in_chunks", "_loop", "_protocol", "_transport")
+    __slots__ = ("_close", "_connection", "_head", "_is_first", "_is_in_chunks", "_transport", "_unread")
 
-    def __init__(self, protocol: Any, *, is_in_chunks: bool) -> None:
-        self._protocol = protocol
+    def __init__(
+        self, connection: Connection, unread: UnreadResponseTimeout, close: ConnectionClose, *, is_in_chunks: bool
+    ) -> None:
+        super().__init__()
+        self._connection = connection
+        self._transport = connection.transport
+        self._unread = unread
+        self._close = close
         self._is_in_chunks = is_in_chunks
-        self._transport = protocol.transport
-        self._loop = protocol.loop
         self._head = b""
         self._is_first = True
 
-    def write(self, data: bytes) -> None:
-        """Write, or, at first, wait for more until everybody else has had their turn."""
-        self._protocol.written += len(data)
+    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
+        """Write; the first write waits for the second, or for the next iteration of the event loop."""
+        self._unread.written += len(data)
         if self._is_first:
-            self._is_first, self._head = False, data
-            self._loop.call_soon(self._flush)
+            self._is_first, self._head = False, bytes(data)
+            self._connection.loop.call_soon(self._flush)
         elif self._head:
             joined, self._head = self._head + data, b""
             self._transport.write(joined)
         else:
             self._transport.write(data)
 
-    def write_on(self, data: bytes) -> bool:
-        """Write a piece of a body that has begun, and whose length nobody has told; True if more may follow at once."""
+    def write_piece(self, data: bytes) -> bool:
+        """Write a piece of a body without a length that has begun; returns whether more may be written at once."""
         if not self._transport.is_closing():
             self.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_in_chunks else data)
-        is_full: bool = self._protocol.flow.write_paused
-        return not is_full
+        return not self._connection.flow.write_paused
 
     def _flush(self) -> None:
         head, self._head = self._head, b""
@@ -46,11 +55,10 @@ class CoalescingWriter:
             self._transport.write(head)
 
     def close(self) -> None:
-        """Close behind what was written."""
+        """Close the connection after what was written."""
         self._flush()
-        self._protocol.leave()
+        self._close.begin()
 
     def is_closing(self) -> bool:
-        """True if nothing can be written any more."""
-        is_leaving: bool = self._protocol.is_leaving()
-        return is_leaving
+        """Return whether the connection is closing."""
+        return self._close.is_closing

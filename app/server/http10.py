@@ -1,32 +1,33 @@
-"""Answers to who speaks HTTP/1.0, which knows neither chunks nor `100 Continue` (RFC 9112 6.1, RFC 9110 10.1.1).
+"""Responses to HTTP/1.0, which has neither chunks nor `100 Continue` (RFC 9112 6.1, RFC 9110 10.1.1).
 
-uvicorn frames an answer without a length in chunks for everybody: their lengths would be read as part of the answer.
+uvicorn sends every response without a length in chunks, whose sizes a client of HTTP/1.0 would read as content.
 """
 
-from typing import Any
+from app.server.uvicorn_interface import RequestResponseCycle, SendEvent
 
 
-def answer_plainly(cycle: Any) -> None:
-    """Have an answer of HTTP/1.0 come as it is: one that tells no length ends with its connection, as all there do.
+def frame_for_http10(cycle: RequestResponseCycle) -> None:
+    """Send the response of an HTTP/1.0 request unchunked: without a length, the end of the connection ends it.
 
     Args:
-        cycle: uvicorn's `RequestResponseCycle`, of a request that has not begun to run.
+        cycle: a request that has not reached the application.
     """
     if cycle.scope["http_version"] != "1.0":
         return
     send = cycle.send
     cycle.waiting_for_100_continue = False
-    is_endless = False
+    has_length = True
 
-    async def send_plainly(message: Any) -> None:
-        nonlocal is_endless
+    async def send_unchunked(message: SendEvent) -> None:
+        nonlocal has_length
         if message["type"] == "http.response.start":
-            is_endless = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
-            cycle.chunked_encoding = False if is_endless else None
-        elif is_endless:  # whatever is said was expected
+            has_length = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+            cycle.chunked_encoding = None if has_length else False
+        elif message["type"] == "http.response.body" and not has_length:
+            # uvicorn refuses more bytes than it expects
             cycle.expected_content_length = len(message.get("body", b""))
         await send(message)
         if message["type"] == "http.response.body" and not message.get("more_body"):
-            del cycle.send  # which holds the request, as it holds this
+            del cycle.send  # this function refers to the cycle: end the reference cycle
 
-    cycle.send = send_plainly
+    cycle.send = send_unchunked  # type: ignore[method-assign]  # uvicorn has no other hook for a response

@@ -1,63 +1,66 @@
-"""Sockets that listen, and how they end without anybody being reset who believed to be connected."""
+"""Listening sockets: how they are bound, shared by processes, and closed without resetting connections."""
 
 import contextlib
 import socket
 import sys
 
 _SO_BINDTOIFINDEX = 62
-# Linux asks nobody whether there is an interface of this number
-_NOWHERE = 2**31 - 1
+# an interface index that no interface has; Linux does not check that it exists
+_NO_INTERFACE = 2**31 - 1
 
 
-def bound(address: tuple[str, int], family: socket.AddressFamily, *, is_shared: bool = False) -> socket.socket:
-    """A socket at an address, where nobody is taken before it listens: who comes earlier is refused, and not kept
-    waiting, nor reset if the start ends there.
+def bind(address: tuple[str, int], family: socket.AddressFamily, *, is_shared: bool = False) -> socket.socket:
+    """Bind a socket to an address. Until it listens, connections are refused.
 
     Args:
-        is_shared: several may listen there, among whom the system divides who comes.
+        is_shared: several sockets may listen at the address; the kernel spreads connections over them.
 
     Raises:
-        OSError: somebody listens there, who does not share, or nobody may.
+        OSError: the address is taken by a socket that is not shared, or may not be bound.
     """
-    made = socket.socket(family)
+    bound = socket.socket(family)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if is_shared:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made.bind(address)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(address)
     except OSError:
-        made.close()
+        bound.close()
         raise
-    return made
+    return bound
 
 
 class PortReservation(socket.socket):
-    """Holds an address for several, and never listens itself; on Linux under a name that nobody else can have too."""
+    """Keeps an address bound for the listeners of worker processes. It never listens itself.
 
-    name: socket.socket | None = None
+    On Linux it also binds an abstract Unix socket named after the address: a second gateway, whose sockets could share
+    the address, fails to bind that name.
+    """
 
-    def take_name(self) -> None:
-        """Take the name. Raises OSError where somebody has it."""
+    _name: socket.socket | None = None
+
+    def bind_name(self) -> None:
+        """Bind the name. Raises OSError if it is taken."""
         if sys.platform == "linux":
-            self.name = socket.socket(socket.AF_UNIX)
-            self.name.bind(f"\0outcrop {self.getsockname()[:2]}")
+            self._name = socket.socket(socket.AF_UNIX)
+            self._name.bind(f"\0outcrop {self.getsockname()[:2]}")
 
     def close(self) -> None:
-        """Give up the address, and the name."""
+        """Release the address and the name."""
         super().close()
-        if self.name is not None:
-            self.name.close()
+        if self._name is not None:
+            self._name.close()
 
 
-def held(address: tuple[str, int], family: socket.AddressFamily) -> PortReservation:
-    """The holder of an address. Raises as `bound` does."""
-    with bound(address, family) as first:
+def reserve_port(address: tuple[str, int], family: socket.AddressFamily) -> PortReservation:
+    """Reserve an address for several listeners. Raises OSError as `bind` does, or if it is reserved."""
+    with bind(address, family) as first:
         reservation = PortReservation(fileno=first.detach())
     try:
-        reservation.take_name()
-        # behind the bind, which would let it in beside others who share
+        reservation.bind_name()
+        # after the bind, which would otherwise succeed beside other sockets that share the address
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError:
         reservation.close()
@@ -65,28 +68,28 @@ def held(address: tuple[str, int], family: socket.AddressFamily) -> PortReservat
     return reservation
 
 
-def shut(listener: socket.socket) -> bool:
-    """Have every handshake that begins refused, as where nobody listens, while those that have begun go on.
+def refuse_new_connections(listener: socket.socket) -> bool:
+    """Have the kernel refuse new TCP handshakes, while those that have begun go on; False if it cannot.
 
-    So it is for a listener that is bound to an interface which there is not; but beside one that is still open, the
-    system forgets who is sent to it. False where the system cannot do so.
+    A listener that is bound to an interface that does not exist gets no new handshakes. If another listener at the same
+    address still accepts connections, this must not be used: the kernel would drop connections that it assigned here.
     """
     with contextlib.suppress(OSError):
         if sys.platform == "linux":
-            # to bind it again takes a privilege
-            if listener.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX) != _NOWHERE:
-                listener.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NOWHERE)
+            # binding it a second time would take a privilege
+            if listener.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX) != _NO_INTERFACE:
+                listener.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_INTERFACE)
             return True
     return False
 
 
-def accepted(listener: socket.socket) -> list[socket.socket]:
-    """Everybody who has connected to a listener and has not been let in."""
-    found = []
-    with contextlib.suppress(OSError):  # BlockingIOError: nobody is left
+def accept_pending(listener: socket.socket) -> list[socket.socket]:
+    """Accept every established connection of a listener, without waiting for more."""
+    accepted = []
+    with contextlib.suppress(OSError):  # BlockingIOError: no connection is left
         listener.setblocking(False)
         while True:
             connection, _ = listener.accept()
             connection.setblocking(False)
-            found.append(connection)
-    return found
+            accepted.append(connection)
+    return accepted

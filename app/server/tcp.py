@@ -1,4 +1,4 @@
-"""What the system knows of a TCP connection."""
+"""Queries and changes the state of a TCP connection in the kernel."""
 
 import contextlib
 import fcntl
@@ -16,42 +16,42 @@ _INFO = struct.Struct("=24xI92xQ16xI")
 
 
 class Descriptor(Protocol):
-    """Whatever stands for a socket of the system."""
+    """An object with the file descriptor of a socket."""
 
     def fileno(self) -> int:
-        """Its number."""
+        """Return the file descriptor."""
         ...
 
 
-class Taken(Struct, frozen=True):
-    """How far the other side of a connection has come: bytes that it has taken, and whether there are more for it."""
+class Delivery(Struct, frozen=True):
+    """What the peer has acknowledged: the number of bytes, and whether the kernel holds bytes that it has not."""
 
     count: int
-    is_behind: bool
+    is_pending: bool
 
 
 def has_unread(connection: Descriptor) -> bool:
-    """True if the other side has said something that has not been read yet; False where the system does not tell."""
-    told = array("i", [0])
+    """Return whether bytes have arrived that were not read yet; False if the system cannot tell."""
+    unread = array("i", [0])
     try:
-        fcntl.ioctl(connection.fileno(), termios.FIONREAD, told)
+        fcntl.ioctl(connection.fileno(), termios.FIONREAD, unread)
     except (AttributeError, OSError, ValueError):
         return False
-    return told[0] > 0
+    return unread[0] > 0
 
 
-def say_no_more(connection: Descriptor) -> None:
-    """Tell the other side at once that nothing more is said here, though it may be."""
+def shut_down_writing(connection: Descriptor) -> None:
+    """Send the end of the stream at once; the connection can still be read."""
     with contextlib.suppress(AttributeError, OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
         same.shutdown(socket.SHUT_WR)
 
 
-def taken_of(connection: Descriptor) -> Taken | None:
-    """How far the other side has come; None where the system does not tell."""
+def delivery_of(connection: Descriptor) -> Delivery | None:
+    """Return what the peer has acknowledged; None if the system cannot tell."""
     try:
         with socket.socket(fileno=os.dup(connection.fileno())) as same:
-            told = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
-        unacknowledged, acknowledged, unsent = _INFO.unpack(told)
+            info = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+        unacknowledged, acknowledged, unsent = _INFO.unpack(info)
     except (AttributeError, OSError, struct.error):
         return None
-    return Taken(acknowledged, bool(unacknowledged or unsent))
+    return Delivery(acknowledged, bool(unacknowledged or unsent))

@@ -1,4 +1,4 @@
-"""What several processes tell, told by any one of them: each answers through a channel that all were forked with."""
+"""Collects the metrics of all worker processes in any one of them, over sockets that are made before the fork."""
 
 import asyncio
 import contextlib
@@ -10,28 +10,28 @@ from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
 
-_SECONDS = 2.0
-_QUESTION = b"?"
-# of a text, before it
-_LENGTH = 8
-_PIECE = 64 * 1024
-_ANSWERING = "# HELP outcrop_processes Processes that told of themselves here.\n# TYPE outcrop_processes gauge\n"
+_TIMEOUT_SECONDS = 2.0
+_QUERY = b"?"
+# of the length that is sent before the text
+_LENGTH_BYTES = 8
+_PIECE_BYTES = 64 * 1024
+_PROCESSES = "# HELP outcrop_processes Processes whose metrics are included.\n# TYPE outcrop_processes gauge\n"
 
 
 class Channel:
-    """Questions to one process; whoever asks sends along where to answer. Made before anybody is forked."""
+    """Carries queries to one worker, each with a socket to which it answers. Made before the workers are forked."""
 
     def __init__(self) -> None:
-        self.asked, self._ask = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.asked.setblocking(False)
-        self._ask.setblocking(False)
+        self.receiver, self._sender = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.receiver.setblocking(False)
+        self._sender.setblocking(False)
 
-    def ask(self) -> socket.socket | None:
-        """Ask; where the answer will come, until its end, or nothing where the process takes no more questions."""
+    def query(self) -> socket.socket | None:
+        """Send a query; returns the socket that will receive the answer, or None if the worker's queue is full."""
         here, there = socket.socketpair()
         with there:
             try:
-                socket.send_fds(self._ask, [_QUESTION], [there.fileno()])
+                socket.send_fds(self._sender, [_QUERY], [there.fileno()])
             except OSError:
                 here.close()
                 return None
@@ -39,49 +39,50 @@ class Channel:
         return here
 
     def close(self) -> None:
-        """Nobody asks any more, and nobody answers."""
-        self.asked.close()
-        self._ask.close()
+        """Close both ends."""
+        self.receiver.close()
+        self._sender.close()
 
 
 class WorkerPeers(Struct, frozen=True):
-    """The processes of one gateway. channels: of all of them. own: the place of this one."""
+    """The workers of one gateway. channels: one for each worker. own: the index of this one."""
 
     channels: list[Channel]
     own: int
 
     def answer(self, render: Callable[[], bytes]) -> Callable[[], None]:
-        """Answer every question with what `render` makes, in a thread, until what is returned is called."""
+        """Answer every query with what `render` returns, in a thread; returns a function that ends this."""
         loop = asyncio.get_running_loop()
-        thread = ThreadPoolExecutor(1, "siblings")
-        asked = self.channels[self.own].asked
+        thread = ThreadPoolExecutor(1, "worker-peers")
+        receiver = self.channels[self.own].receiver
 
-        def look() -> None:
+        def on_query() -> None:
             with contextlib.suppress(OSError):
-                _, descriptors, *_ = socket.recv_fds(asked, len(_QUESTION), 1)
+                _, descriptors, *_ = socket.recv_fds(receiver, len(_QUERY), 1)
                 for descriptor in descriptors:
-                    loop.run_in_executor(thread, _say, socket.socket(fileno=descriptor), render)
+                    loop.run_in_executor(thread, _send_answer, socket.socket(fileno=descriptor), render)
 
         def stop() -> None:
-            loop.remove_reader(asked)
+            loop.remove_reader(receiver)
             thread.shutdown(wait=False)
 
-        loop.add_reader(asked, look)
+        loop.add_reader(receiver, on_query)
         return stop
 
     def render(self, own: Callable[[], bytes]) -> bytes:
-        """What all processes tell, in Prometheus's text format, each sample with its `process`; takes a while.
+        """Return the metrics of all workers in Prometheus's text format, each sample with its `process`.
 
-        One that does not answer in time is left out.
+        Blocks for up to two seconds. A worker that does not answer in time is left out.
         """
-        answers = {index: channel.ask() for index, channel in enumerate(self.channels) if index != self.own}
-        texts = {self.own: own(), **_listen({index: answer for index, answer in answers.items() if answer is not None})}
-        told = together({str(index): text.decode() for index, text in sorted(texts.items())})
-        return f"{told}{_ANSWERING}outcrop_processes {len(texts)}\n".encode()
+        sockets = {index: channel.query() for index, channel in enumerate(self.channels) if index != self.own}
+        answers = _receive_answers({index: answer for index, answer in sockets.items() if answer is not None})
+        texts = {self.own: own(), **answers}
+        merged = merge_metrics({str(index): text.decode() for index, text in sorted(texts.items())})
+        return f"{merged}{_PROCESSES}outcrop_processes {len(texts)}\n".encode()
 
 
-def together(texts: dict[str, str]) -> str:
-    """Texts in Prometheus's format as one: each metric told of once, each sample with the name of its `process`."""
+def merge_metrics(texts: dict[str, str]) -> str:
+    """Merge texts in Prometheus's format, by process: each metric is described once, each sample has its `process`."""
     families: dict[str, list[str]] = {}
     for process, text in texts.items():
         samples: list[str] = []
@@ -97,7 +98,7 @@ def together(texts: dict[str, str]) -> str:
 
 
 def _labelled(sample: str, process: str) -> str:
-    """A sample with one more label; the name before its labels holds neither brace nor space."""
+    """Add the label `process` to a sample. The name before its labels contains neither brace nor space."""
     head, brace, rest = sample.partition("{")
     if brace and " " not in head:
         return f'{head}{{process="{process}",{rest}'
@@ -105,30 +106,30 @@ def _labelled(sample: str, process: str) -> str:
     return f'{name}{{process="{process}"}} {value}'
 
 
-def _say(answer: socket.socket, render: Callable[[], bytes]) -> None:
+def _send_answer(answer: socket.socket, render: Callable[[], bytes]) -> None:
     with answer, contextlib.suppress(OSError):
-        answer.settimeout(_SECONDS)
+        answer.settimeout(_TIMEOUT_SECONDS)
         text = render()
-        answer.sendall(len(text).to_bytes(_LENGTH) + text)
+        answer.sendall(len(text).to_bytes(_LENGTH_BYTES) + text)
 
 
-def _listen(answers: dict[int, socket.socket]) -> dict[int, bytes]:
-    """What each says, of those who have said all of it in time; closes the sockets."""
-    said = {index: bytearray() for index in answers}
-    deadline = time.monotonic() + _SECONDS
+def _receive_answers(sockets: dict[int, socket.socket]) -> dict[int, bytes]:
+    """Return the answers that arrive complete and in time, and close the sockets."""
+    received = {index: bytearray() for index in sockets}
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     with contextlib.ExitStack() as opened, selectors.DefaultSelector() as selector:
-        for index, answer in answers.items():
+        for index, answer in sockets.items():
             selector.register(opened.enter_context(answer), selectors.EVENT_READ, index)
         while selector.get_map() and (left := deadline - time.monotonic()) > 0:
             for key, _ in selector.select(left):
                 piece = b""
                 with contextlib.suppress(OSError):
-                    piece = answers[key.data].recv(_PIECE)
-                said[key.data] += piece
+                    piece = sockets[key.data].recv(_PIECE_BYTES)
+                received[key.data] += piece
                 if not piece:
                     selector.unregister(key.fileobj)
     return {
-        index: bytes(text[_LENGTH:])
-        for index, text in said.items()
-        if len(text) >= _LENGTH and len(text) == _LENGTH + int.from_bytes(text[:_LENGTH])
+        index: bytes(text[_LENGTH_BYTES:])
+        for index, text in received.items()
+        if len(text) >= _LENGTH_BYTES and len(text) == _LENGTH_BYTES + int.from_bytes(text[:_LENGTH_BYTES])
     }

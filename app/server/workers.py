@@ -1,7 +1,7 @@
-"""Several processes behind one port: forked, watched, replaced when they die, and ended together.
+"""Worker processes behind one port: forked, supervised, replaced when they die, and stopped together.
 
-They are forked once everything is imported, so that they share its memory. What they count together, and how one tells
-what all have measured, is in `app.server.worker_context`.
+They are forked after everything is imported, so that they share that memory. `app.server.worker_context` holds what
+they have in common.
 """
 
 import contextlib
@@ -22,98 +22,104 @@ from app.server.worker_peers import Channel, WorkerPeers
 
 _log = logging.getLogger(__name__)
 
-_ENDING = (signal.SIGTERM, signal.SIGINT)
-# who ends with an error before all have stood for so long cannot start, and nor could another
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# a worker that exits with an error so soon after the start of the gateway cannot start: the gateway exits too
 _START_SECONDS = 5.0
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 30.0
-_LAST_SECONDS = 5.0
-_LOOK_SECONDS = 1.0
+_FIRST_RESTART_DELAY = 0.5
+_MAX_RESTART_DELAY = 30.0
+# after the grace period, before workers are killed
+_KILL_AFTER_SECONDS = 5.0
+_POLL_SECONDS = 1.0
 
 Listen = Callable[[], socket.socket]
 Serve = Callable[[socket.socket, WorkerContext], int]
 
 
 class _WorkerSlot(Struct):
-    """Where a process runs, or none. due: when one is to be forked. failures: how many in a row died young."""
+    """A slot for a worker process. pid: 0 if none runs. due: when the next one is forked, in monotonic seconds.
 
-    number: int
+    failures: how many workers in a row died within `_START_SECONDS`.
+    """
+
+    index: int
     pid: int = 0
-    born: float = 0.0
+    started: float = 0.0
     due: float = 0.0
     failures: int = 0
 
 
-class Processes:
-    """A fixed number of processes.
+class WorkerSupervisor:
+    """Supervises a fixed number of worker processes.
 
     Args:
-        count: how many. listen: makes a listener, at the same port each time, which one process has for itself: where
-            it dies or drains, the system gives its callers to the others. grace: seconds that it may take to end.
-        serve: what each runs, given its listener and its share; returns its exit code when told to end by SIGTERM.
-        callers: how many names of callers there are, of each of which something is counted.
+        count: workers. grace: seconds that a worker may take to stop.
+        listen: makes the listener of one worker, at the same port each time. The kernel spreads connections over the
+            listeners that are open.
+        serve: runs in each worker, with its listener and context; returns the exit code after SIGTERM.
+        callers: the number of callers for which the workers count together.
     """
 
     def __init__(self, count: int, listen: Listen, grace: float, serve: Serve, callers: int = 0) -> None:
         self._listen = listen
         self._serve = serve
         self._grace = grace
-        self._slots = [_WorkerSlot(number) for number in range(count)]
+        self._slots = [_WorkerSlot(index) for index in range(count)]
         self._callers = callers
         self._counters = SharedCounterArray(count, WorkerCounters.size(callers))
         self._channels = [Channel() for _ in range(count)]
-        self._shutdown_pipe, self._held = os.pipe()
-        self._began = time.monotonic()
-        self._ends_at = 0.0
+        # readable once the write end is closed, by a shutdown or by the death of this process
+        self._shutdown_pipe, self._shutdown_pipe_end = os.pipe()
+        self._started = time.monotonic()
+        self._kill_at = 0.0
         self._code = 0
 
     def run(self) -> int:
-        """Run them until SIGTERM or SIGINT, or until they cannot start; returns the exit code.
+        """Run the workers until SIGTERM or SIGINT, or until they cannot start; returns the exit code.
 
-        In the processes themselves it does not return, but raises SystemExit when they end.
+        In a worker it does not return, but raises SystemExit.
         """
-        awake, wake = socket.socketpair()
-        for end in (awake, wake):
+        woken, wake = socket.socketpair()
+        for end in (woken, wake):
             end.setblocking(False)
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-        for number in _ENDING:
-            signal.signal(number, self._end)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # so that the wait below ends
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_ENDING, signal.SIGCHLD))
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler is needed to wake the select below
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_STOP_SIGNALS, signal.SIGCHLD))
         while True:
-            self._bury()
-            self._fork_what_is_due()
-            if self._ends_at and not any(slot.pid for slot in self._slots):
+            self._reap()
+            self._fork_due()
+            if self._kill_at and not any(slot.pid for slot in self._slots):
                 return self._code
-            self._hurry()
-            select.select([awake], [], [], self._pause())
+            self._kill_late_workers()
+            select.select([woken], [], [], self._pause())
             with contextlib.suppress(BlockingIOError):
-                awake.recv(4096)
+                woken.recv(4096)
 
-    def _fork_what_is_due(self) -> None:
+    def _fork_due(self) -> None:
         for slot in self._slots:
-            if not slot.pid and not self._ends_at and slot.due <= time.monotonic():
+            if not slot.pid and not self._kill_at and slot.due <= time.monotonic():
                 self._fork(slot)
 
     def _fork(self, slot: _WorkerSlot) -> None:
-        with _deferred():
-            if self._ends_at:
+        with _stop_signals_blocked():
+            if self._kill_at:
                 return
             try:
                 listener = self._listen()
             except OSError as error:
-                self._put_off(slot, error)
-                if time.monotonic() - self._began < _START_SECONDS:
+                self._delay_restart(slot, error)
+                if time.monotonic() - self._started < _START_SECONDS:
                     self._code = 1
-                    self._end()
+                    self._stop()
                 return
             try:
                 slot.pid = os.fork()
             except OSError as error:
                 listener.close()
-                self._put_off(slot, error)
+                self._delay_restart(slot, error)
                 return
-            slot.born = time.monotonic()
+            slot.started = time.monotonic()
             if slot.pid:
                 listener.close()
                 return
@@ -121,62 +127,64 @@ class Processes:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             for number in (signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a terminal's; the watcher tells what it means
-        os.close(self._held)
-        counters = WorkerCounters.of(self._counters.counters(slot.number), self._callers)
-        peers = WorkerPeers(self._channels, slot.number)
+        # a terminal sends SIGINT to all processes; the supervisor handles it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        os.close(self._shutdown_pipe_end)
+        counters = WorkerCounters.of(self._counters.counters(slot.index), self._callers)
+        peers = WorkerPeers(self._channels, slot.index)
         worker_context = WorkerContext(len(self._slots), counters, peers, self._shutdown_pipe)
         raise SystemExit(self._serve(listener, worker_context))
 
-    def _bury(self) -> None:
-        """Take note of all who have died."""
+    def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
-            while (dead := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 for slot in self._slots:
-                    if slot.pid == dead[0]:
-                        self._note_death(slot, os.waitstatus_to_exitcode(dead[1]))
+                    if slot.pid == ended[0]:
+                        self._on_exit(slot, os.waitstatus_to_exitcode(ended[1]))
 
-    def _note_death(self, slot: _WorkerSlot, code: int) -> None:
+    def _on_exit(self, slot: _WorkerSlot, code: int) -> None:
         now = time.monotonic()
         slot.pid = 0
-        self._counters.forget(slot.number)
-        if self._ends_at:
+        self._counters.forget(slot.index)
+        if self._kill_at:
             return
-        if code > 0 and now - self._began < _START_SECONDS:
+        if code > 0 and now - self._started < _START_SECONDS:
             self._code = code
-            self._end()
+            self._stop()
             return
-        _log.error("a process has died, and is replaced", extra={"fields": {"process": slot.number, "code": code}})
-        if now - slot.born >= _START_SECONDS:
+        fields = {"process": slot.index, "code": code}
+        _log.error("a worker process has exited and is replaced", extra={"fields": fields})
+        if now - slot.started >= _START_SECONDS:
             slot.failures = 0
-        self._put_off(slot)
+        self._delay_restart(slot)
 
-    def _put_off(self, slot: _WorkerSlot, error: OSError | None = None) -> None:
+    def _delay_restart(self, slot: _WorkerSlot, error: OSError | None = None) -> None:
         if error is not None:
-            _log.error("no process can be made", extra={"fields": {"error": os.strerror(error.errno or 0)}})
-        slot.due = time.monotonic() + min(_FIRST_PAUSE * 2**slot.failures, _LONGEST_PAUSE)
+            _log.error("cannot start a worker process", extra={"fields": {"error": os.strerror(error.errno or 0)}})
+        slot.due = time.monotonic() + min(_FIRST_RESTART_DELAY * 2**slot.failures, _MAX_RESTART_DELAY)
         slot.failures += 1
 
     def _pause(self) -> float:
-        """Seconds until there is something to do that no signal tells of."""
-        if self._ends_at:
-            return _LOOK_SECONDS
+        """Return the seconds until something is due that no signal announces."""
+        if self._kill_at:
+            return _POLL_SECONDS
         now = time.monotonic()
-        return max(min((slot.due - now for slot in self._slots if not slot.pid), default=_LONGEST_PAUSE), 0.0)
+        return max(min((slot.due - now for slot in self._slots if not slot.pid), default=_MAX_RESTART_DELAY), 0.0)
 
-    def _end(self, number: int = signal.SIGTERM, _: object = None) -> None:
-        """Tell all to end; at a second SIGINT, at once."""
-        is_impatient = self._ends_at and number == signal.SIGINT
-        if not self._ends_at:
-            self._ends_at = time.monotonic() + self._grace + _LAST_SECONDS
-            os.close(self._held)  # ahead of the signal, which one alone may get too
-        self._tell_all(signal.SIGKILL if is_impatient else signal.SIGTERM)
+    def _stop(self, number: int = signal.SIGTERM, _: object = None) -> None:
+        """Stop all workers; a second SIGINT kills them."""
+        is_repeated = self._kill_at and number == signal.SIGINT
+        if not self._kill_at:
+            self._kill_at = time.monotonic() + self._grace + _KILL_AFTER_SECONDS
+            # before the signal, so that a worker can tell a shutdown from a signal to itself alone
+            os.close(self._shutdown_pipe_end)
+        self._signal_all(signal.SIGKILL if is_repeated else signal.SIGTERM)
 
-    def _hurry(self) -> None:
-        if 0 < self._ends_at <= time.monotonic():
-            self._tell_all(signal.SIGKILL)
+    def _kill_late_workers(self) -> None:
+        if 0 < self._kill_at <= time.monotonic():
+            self._signal_all(signal.SIGKILL)
 
-    def _tell_all(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: signal.Signals) -> None:
         for slot in self._slots:
             if slot.pid:
                 with contextlib.suppress(ProcessLookupError):
@@ -184,10 +192,10 @@ class Processes:
 
 
 @contextlib.contextmanager
-def _deferred() -> Iterator[None]:
-    """Signals that end come afterwards: none between the decision to fork and the note of who was forked."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+def _stop_signals_blocked() -> Iterator[None]:
+    """Defer stop signals: one between the fork and the record of its pid would miss the worker."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)

@@ -30,7 +30,13 @@ IMPORTERS = {
     "json": {"aws/credential_chain.py", "wire/json.py"},
     "dotenv": {"config/environment.py"},
     "pydantic_settings": {"config/settings.py"},
-    "uvicorn": {"cli/serve.py", "server/protocol.py", "server/graceful_server.py"},
+    "uvicorn": {
+        "cli/serve.py",
+        "server/connection_registry.py",
+        "server/graceful_server.py",
+        "server/protocol.py",
+        "server/uvicorn_interface.py",
+    },
     "xllamacpp": set(),
 }
 VENDORS = re.compile(

@@ -18,10 +18,11 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from app.server.connection_close import ConnectionClose
 from app.server.graceful_server import PortTaken, Server
-from app.server.listening import accepted, bound, held
+from app.server.listening import accept_pending, bind, reserve_port
 from app.server.protocol import GuardedProtocol, guarded
-from app.server.tcp import Taken, has_unread, say_no_more
+from app.server.tcp import Delivery, has_unread, shut_down_writing
 from tests.bedrock.http1.certificates import Authority
 
 pytestmark = pytest.mark.waits
@@ -213,13 +214,15 @@ def test_a_connection_is_not_closed_under_a_request(monkeypatch: pytest.MonkeyPa
     """One that has come is answered; and who would send one knows at once that it is too late."""
     said: list[str] = []
     unread = [True, False, True]
-    monkeypatch.setattr("app.server.protocol.has_unread", lambda _: unread.pop(0))
-    monkeypatch.setattr("app.server.protocol.say_no_more", lambda _: said.append("no more"))
+    monkeypatch.setattr("app.server.connection_close.has_unread", lambda _: unread.pop(0))
+    monkeypatch.setattr("app.server.connection_close.shut_down_writing", lambda _: said.append("no more"))
     transport, loop = mock.Mock(), mock.Mock()
     transport.get_write_buffer_size.return_value = 0
+    transport.get_extra_info.return_value = None
     transport.close.side_effect = lambda: said.append("closed")
     protocol = GuardedProtocol.__new__(GuardedProtocol)
-    protocol.transport, protocol.loop, protocol._is_tls = transport, loop, False
+    protocol.transport, protocol.loop = transport, loop
+    protocol._close = ConnectionClose(transport, loop, 1.0)
     protocol._overhead, protocol._cycles, protocol._is_in_body = 0, [], False
     protocol._close_if_idle()
     assert (said, loop.call_later.call_args.args) == ([], (1.0, protocol._close_if_idle))
@@ -238,11 +241,11 @@ def test_what_the_system_knows_of_a_connection() -> None:
             caller.sendall(b"x")
             while not has_unread(side):
                 time.sleep(0.005)
-            say_no_more(side)
+            shut_down_writing(side)
             assert caller.recv(1) == b""
             assert side.recv(1) == b"x"
         assert not has_unread(side)
-        say_no_more(side)
+        shut_down_writing(side)
 
 
 @only_linux
@@ -253,7 +256,7 @@ def test_who_comes_behind_the_last_look_is_sent_elsewhere(monkeypatch: pytest.Mo
         callers: list[socket.socket] = []
 
         def looked(listener: socket.socket) -> list[socket.socket]:
-            found = accepted(listener)
+            found = accept_pending(listener)
             try:
                 callers.append(stack.enter_context(connected(port)))
                 callers[-1].sendall(REQUEST)
@@ -261,7 +264,7 @@ def test_who_comes_behind_the_last_look_is_sent_elsewhere(monkeypatch: pytest.Mo
                 refused.append(port)
             return found
 
-        monkeypatch.setattr("app.server.graceful_server.accepted", looked)
+        monkeypatch.setattr("app.server.graceful_server.accept_pending", looked)
         server.may_end.set()
         server.thread.join(5)
         assert refused
@@ -272,7 +275,9 @@ def test_who_comes_behind_the_last_look_is_sent_elsewhere(monkeypatch: pytest.Mo
 @only_linux
 def test_who_has_begun_to_connect_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """From far away: the caller believes to be connected, and its last word of the handshake is still on its way."""
-    monkeypatch.setattr("app.server.graceful_server._HANDSHAKE_SECONDS", 2.0)  # Linux says a lost word again after one
+    monkeypatch.setattr(
+        "app.server.graceful_server._TCP_HANDSHAKE_SECONDS", 2.0
+    )  # Linux says a lost word again after one
     with serving() as (server, port), contextlib.ExitStack() as stack:
         callers: list[socket.socket] = []
         listeners: list[socket.socket] = []
@@ -284,7 +289,7 @@ def test_who_has_begun_to_connect_is_served(monkeypatch: pytest.MonkeyPatch) -> 
             callers[-1].sendall(REQUEST)
 
         def looked(listener: socket.socket) -> list[socket.socket]:
-            found = accepted(listener)
+            found = accept_pending(listener)
             if not listeners:
                 assert not found
                 listeners.append(listener)
@@ -292,7 +297,7 @@ def test_who_has_begun_to_connect_is_served(monkeypatch: pytest.MonkeyPatch) -> 
             return found
 
         server.last = last
-        monkeypatch.setattr("app.server.graceful_server.accepted", looked)
+        monkeypatch.setattr("app.server.graceful_server.accept_pending", looked)
         server.may_end.set()
         server.thread.join(8)
         assert answer(callers[0]).endswith(b"ok")
@@ -325,19 +330,19 @@ def hear_only_who_begins(listener: socket.socket) -> None:
 
 
 def test_a_port_that_is_held_takes_nobody_and_is_shared() -> None:
-    with held(("127.0.0.1", 0), socket.AF_INET) as holding:
+    with reserve_port(("127.0.0.1", 0), socket.AF_INET) as holding:
         address = holding.getsockname()
         with pytest.raises(ConnectionRefusedError):
             connected(address[1])
         with socket.create_server(address, reuse_port=True), socket.create_server(address, reuse_port=True):
             connected(address[1]).close()
             with pytest.raises(OSError, match="in use"):
-                held(address, socket.AF_INET)
+                reserve_port(address, socket.AF_INET)
 
 
 def test_of_two_who_start_at_one_port_one_ends() -> None:
     """Both may be bound there before one listens; uvloop would let the other live, and serve nobody."""
-    with bound(("127.0.0.1", 0), socket.AF_INET) as first, bound(first.getsockname(), socket.AF_INET) as second:
+    with bind(("127.0.0.1", 0), socket.AF_INET) as first, bind(first.getsockname(), socket.AF_INET) as second:
         first.listen()
         server = Server(uvicorn.Config(application, http=guarded(30), log_config=None, lifespan="off"))
         with pytest.raises(PortTaken, match="in use"):
@@ -347,37 +352,35 @@ def test_of_two_who_start_at_one_port_one_ends() -> None:
 @only_linux
 def test_an_address_is_held_once() -> None:
     """Though two sockets may be bound there before one of them listens."""
-    with held(("127.0.0.1", 0), socket.AF_INET) as holding:
+    with reserve_port(("127.0.0.1", 0), socket.AF_INET) as holding:
         address = holding.getsockname()
         with pytest.raises(OSError, match="in use"):
-            held(address, socket.AF_INET)
-    held(address, socket.AF_INET).close()
+            reserve_port(address, socket.AF_INET)
+    reserve_port(address, socket.AF_INET).close()
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 def test_nobody_is_taken_before_anybody_listens(family: socket.AddressFamily, host: str) -> None:
-    with bound((host, 0), family, is_shared=True) as first:
+    with bind((host, 0), family, is_shared=True) as first:
         address = first.getsockname()[:2]
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, timeout=5)
         first.listen()
         socket.create_connection(address, timeout=5).close()
-        with bound(address, family, is_shared=True) as second:
+        with bind(address, family, is_shared=True) as second:
             second.listen()
         with pytest.raises(OSError, match="in use"):
-            bound(address, family)
+            bind(address, family)
 
 
 def test_nobody_is_left_before_the_system_and_the_server_have_nothing_more_for_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """That the system has nothing means little where the event loop stood still: it may have been about to get more."""
-    looks = [Taken(5, False), Taken(9, True), Taken(9, True), Taken(12, False), Taken(12, False), None]
-    monkeypatch.setattr("app.server.protocol.taken_of", lambda _: looks.pop(0))
+    looks = [Delivery(5, False), Delivery(9, True), Delivery(9, True), Delivery(12, False), Delivery(12, False), None]
+    monkeypatch.setattr("app.server.connection_close.delivery_of", lambda _: looks.pop(0))
     transport, loop = mock.Mock(), mock.Mock()
-    protocol = GuardedProtocol.__new__(GuardedProtocol)
-    protocol.transport, protocol.loop, protocol._is_tls = transport, loop, True
-    protocol.leave()
+    ConnectionClose(transport, loop, 1.0).begin()
     for _ in range(4):
         assert not transport.close.called
         seconds, again, *arguments = loop.call_later.call_args.args

@@ -82,7 +82,7 @@ def test_any_of_them_tells_of_all_and_a_dead_one_is_replaced() -> None:
         watcher.send_signal(signal.SIGTERM)
         assert watcher.wait(20) == 0
         assert watcher.stderr is not None
-        assert "a process has died, and is replaced" in watcher.stderr.read()
+        assert "a worker process has exited and is replaced" in watcher.stderr.read()
 
 
 def test_the_limit_is_that_of_all_and_the_places_of_a_dead_one_are_free() -> None:

@@ -1,12 +1,12 @@
-"""Answers to HTTP/1.0, message by message; over sockets they are tried in end_to_end."""
+"""Responses to HTTP/1.0, message by message; tests/end_to_end/test_heads.py tests them over sockets."""
 
 from typing import Any
 
-from app.server.http10 import answer_plainly
+from app.server.http10 import frame_for_http10
 
 
 class Cycle:
-    """As much of uvicorn's as is touched."""
+    """The part of uvicorn's cycle that is used."""
 
     def __init__(self, version: str) -> None:
         self.scope = {"http_version": version}
@@ -17,9 +17,9 @@ class Cycle:
         self.said.append(message)
 
 
-async def test_a_request_that_has_ended_holds_itself_no_longer() -> None:
+async def test_a_response_leaves_no_reference_cycle() -> None:
     cycle = Cycle("1.0")
-    answer_plainly(cycle)
+    frame_for_http10(cycle)
     for message in (
         {"type": "http.response.start", "status": 200, "headers": []},
         {"type": "http.response.body", "body": b"a", "more_body": True},
@@ -33,7 +33,7 @@ async def test_a_request_that_has_ended_holds_itself_no_longer() -> None:
     )
 
 
-async def test_what_is_newer_is_left_alone() -> None:
+async def test_http_1_1_is_not_changed() -> None:
     cycle = Cycle("1.1")
-    answer_plainly(cycle)
+    frame_for_http10(cycle)
     assert "send" not in vars(cycle)

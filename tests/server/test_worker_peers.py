@@ -1,4 +1,4 @@
-"""One process tells what all have measured."""
+"""The metrics of all workers, collected by one."""
 
 import asyncio
 import contextlib
@@ -11,12 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.observability.metrics import Metrics
 from app.observability.observer import RequestRecord
-from app.server.worker_peers import Channel, WorkerPeers, together
+from app.server.worker_peers import Channel, WorkerPeers, merge_metrics
 
 pytestmark = [pytest.mark.loopback, pytest.mark.waits]
 
 PROCESSES = (
-    b"# HELP outcrop_processes Processes that told of themselves here.\n"
+    b"# HELP outcrop_processes Processes whose metrics are included.\n"
     b"# TYPE outcrop_processes gauge\noutcrop_processes %d\n"
 )
 
@@ -28,8 +28,8 @@ def measured(requests: int) -> Metrics:
     return metrics
 
 
-def test_each_sample_tells_its_process_and_each_metric_stands_once() -> None:
-    text = together({str(index): measured(index + 1).render().decode() for index in range(2)})
+def test_merged_samples_have_their_process_and_each_metric_is_described_once() -> None:
+    text = merge_metrics({str(index): measured(index + 1).render().decode() for index in range(2)})
     families = [family.name for family in text_string_to_metric_families(text)]
     assert len(families) == len(set(families))
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -41,7 +41,7 @@ def test_each_sample_tells_its_process_and_each_metric_stands_once() -> None:
     }
     assert counts == {"0": (1, '/v1/{odd "name"}'), "1": (2, '/v1/{odd "name"}')}
     assert text.count("# TYPE outcrop_request_seconds histogram") == 1
-    one = together({"0": measured(1).render().decode()})
+    one = merge_metrics({"0": measured(1).render().decode()})
     assert len(one.splitlines()) == len(measured(1).render().splitlines())
 
 
@@ -53,7 +53,7 @@ def channels() -> Iterator[list[Channel]]:
         channel.close()
 
 
-async def test_any_process_answers_for_all(channels: list[Channel]) -> None:
+async def test_a_worker_renders_the_metrics_of_all(channels: list[Channel]) -> None:
     stops = [
         WorkerPeers(channels, index).answer(lambda index=index: f"# HELP a b\na {index}\n".encode())  # type: ignore[misc]
         for index in (1, 2)
@@ -65,28 +65,28 @@ async def test_any_process_answers_for_all(channels: list[Channel]) -> None:
         stop()
 
 
-async def test_a_process_that_does_not_answer_is_left_out(channels: list[Channel]) -> None:
+async def test_a_worker_that_does_not_answer_is_left_out(channels: list[Channel]) -> None:
     stop = WorkerPeers(channels, 1).answer(lambda: b"a 1\n")
-    channels[2].asked.close()  # it has gone, and nobody has come in its place
+    channels[2].receiver.close()  # it has exited, and was not replaced
     told = await asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n")
     assert b'process="2"' not in told
     stop()
 
 
-def test_a_process_takes_no_more_questions_than_it_may_answer(channels: list[Channel]) -> None:
+def test_a_worker_s_queue_of_queries_is_limited(channels: list[Channel]) -> None:
     with contextlib.ExitStack() as answers:
         for _ in range(10_000):
-            answer = channels[1].ask()
+            answer = channels[1].query()
             if answer is None:
                 break
             answers.enter_context(answer)
         assert answer is None
 
 
-async def test_what_is_not_whole_is_left_out_and_nobody_waits_for_each_in_turn(channels: list[Channel]) -> None:
+async def test_incomplete_answers_are_left_out_and_all_answers_share_one_timeout(channels: list[Channel]) -> None:
     long = b"# HELP a b\n" + b"".join(b'a{n="%d"} 1\n' % number for number in range(100_000))
     stop = WorkerPeers(channels, 1).answer(lambda: long)
-    started = time.monotonic()  # the third does not answer, and its place keeps the question
+    started = time.monotonic()  # the third does not answer; the query stays in its queue
     told = await asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n")
     assert time.monotonic() - started < 3
     assert told.count(b'process="1"') == 100_000
@@ -94,7 +94,7 @@ async def test_what_is_not_whole_is_left_out_and_nobody_waits_for_each_in_turn(c
     stop()
     asking = asyncio.create_task(asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n"))
     await asyncio.sleep(0.2)
-    _, (descriptor,), *_ = socket.recv_fds(channels[1].asked, 1, 1)
+    _, (descriptor,), *_ = socket.recv_fds(channels[1].receiver, 1, 1)
     with socket.socket(fileno=descriptor) as answer:
         answer.sendall((1000).to_bytes(8) + b"# HELP a b\na 1\n")
     assert await asking == b'# HELP a b\na{process="0"} 0\n' + PROCESSES % 1

@@ -1,4 +1,4 @@
-"""Forked processes and who watches over them, with something simpler than a gateway in them."""
+"""The supervisor of worker processes, with a program simpler than a gateway in them."""
 
 import contextlib
 import os
@@ -18,11 +18,12 @@ import os, pathlib, signal, socket, sys, time
 from app.server import workers
 from app.observability.logs import configure_logging
 
-workers._START_SECONDS, workers._LAST_SECONDS = 0.4, 0.2
 folder = pathlib.Path(sys.argv[1])
+workers._START_SECONDS = 20 if (folder / "fail").exists() else 0.4
+workers._KILL_AFTER_SECONDS = 0.2
 configure_logging("INFO")
 
-def serve(listener, share):
+def serve(listener, worker_context):
     if (folder / "fail").exists():
         return 3
     if (folder / "stubborn").exists():
@@ -38,24 +39,24 @@ if (folder / "no fork").exists():
             raise error
         return fork()
     os.fork = fail_first
-sys.exit(workers.Processes(int(sys.argv[2]), socket.socket, 0.3, serve).run())
+sys.exit(workers.WorkerSupervisor(int(sys.argv[2]), socket.socket, 0.3, serve).run())
 """
 
 
-class Watched:
-    """A watcher, and the processes that it has forked so far."""
+class Supervised:
+    """A supervisor and its workers."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self._folder = folder
         command = [sys.executable, "-c", _PROGRAM, str(folder), str(count)]
-        self.watcher = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.supervisor = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
     def begun(self) -> set[int]:
-        """All that have ever begun to serve."""
+        """Return the pids of all workers that have ever begun to serve."""
         return {int(file.name) for file in self._folder.iterdir() if file.name.isdigit()}
 
     def alive(self) -> set[int]:
-        """Those that still do."""
+        """Return the pids of the workers that are alive."""
         return {pid for pid in self.begun() if _is_alive(pid)}
 
 
@@ -68,41 +69,43 @@ def _is_alive(pid: int) -> bool:
 def until(holds: Callable[[], bool], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Callable[[int], Watched]]:
-    made: list[Watched] = []
+def supervised(tmp_path: Path) -> Iterator[Callable[[int], Supervised]]:
+    made: list[Supervised] = []
 
-    def make(count: int) -> Watched:
-        made.append(Watched(tmp_path, count))
+    def make(count: int) -> Supervised:
+        made.append(Supervised(tmp_path, count))
         return made[-1]
 
     yield make
     for each in made:
         for pid in each.alive():
             os.kill(pid, signal.SIGKILL)
-        each.watcher.kill()
-        each.watcher.communicate()
+        each.supervisor.kill()
+        each.supervisor.communicate()
 
 
-def test_all_who_die_at_once_are_replaced_at_once(watched: Callable[[int], Watched]) -> None:
-    several = watched(4)
+def test_workers_that_die_are_replaced_at_once(supervised: Callable[[int], Supervised]) -> None:
+    several = supervised(4)
     until(lambda: len(several.begun()) == 4)
     started = time.monotonic()
     for pid in several.begun():
         os.kill(pid, signal.SIGKILL)
     until(lambda: len(several.begun()) == 8)
     assert time.monotonic() - started < 1.5
-    several.watcher.send_signal(signal.SIGTERM)
-    assert several.watcher.wait(5) == 0
+    several.supervisor.send_signal(signal.SIGTERM)
+    assert several.supervisor.wait(5) == 0
     assert not several.alive()
 
 
-def test_a_successor_that_cannot_start_ends_nobody_else(watched: Callable[[int], Watched], tmp_path: Path) -> None:
-    several = watched(2)
+def test_a_replacement_that_cannot_start_does_not_stop_the_other_workers(
+    supervised: Callable[[int], Supervised], tmp_path: Path
+) -> None:
+    several = supervised(2)
     until(lambda: len(several.begun()) == 2)
     time.sleep(0.5)
     (tmp_path / "fail").touch()
@@ -110,41 +113,43 @@ def test_a_successor_that_cannot_start_ends_nobody_else(watched: Callable[[int],
     os.kill(victim, signal.SIGKILL)
     time.sleep(1.2)
     assert several.alive() == {healthy}
-    assert several.watcher.poll() is None
+    assert several.supervisor.poll() is None
     (tmp_path / "fail").unlink()
     until(lambda: len(several.alive()) == 2)
 
 
-def test_who_cannot_start_at_first_ends_all(watched: Callable[[int], Watched], tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_at_first_ends_the_supervisor(
+    supervised: Callable[[int], Supervised], tmp_path: Path
+) -> None:
     (tmp_path / "fail").touch()
-    assert watched(3).watcher.wait(5) == 3
+    assert supervised(3).supervisor.wait(5) == 3
 
 
-def test_where_no_process_can_be_made_it_is_tried_again(watched: Callable[[int], Watched], tmp_path: Path) -> None:
+def test_a_failed_fork_is_tried_again(supervised: Callable[[int], Supervised], tmp_path: Path) -> None:
     (tmp_path / "no fork").touch()
-    several = watched(2)
+    several = supervised(2)
     until(lambda: len(several.alive()) == 2)
-    several.watcher.send_signal(signal.SIGINT)
-    _, said = several.watcher.communicate(timeout=5)
-    assert said.count("no process can be made") == 2
+    several.supervisor.send_signal(signal.SIGINT)
+    _, said = several.supervisor.communicate(timeout=5)
+    assert said.count("cannot start a worker process") == 2
 
 
-def test_who_does_not_end_is_killed(watched: Callable[[int], Watched], tmp_path: Path) -> None:
+def test_a_worker_that_does_not_stop_is_killed(supervised: Callable[[int], Supervised], tmp_path: Path) -> None:
     (tmp_path / "stubborn").touch()
-    several = watched(2)
+    several = supervised(2)
     until(lambda: len(several.begun()) == 2)
     started = time.monotonic()
-    several.watcher.send_signal(signal.SIGTERM)
-    assert several.watcher.wait(5) == 0
+    several.supervisor.send_signal(signal.SIGTERM)
+    assert several.supervisor.wait(5) == 0
     assert 0.4 < time.monotonic() - started < 3
     assert not several.alive()
 
 
 @pytest.mark.parametrize("index", range(6))
-def test_it_ends_whenever_it_is_told_to(watched: Callable[[int], Watched], index: int) -> None:
-    several = watched(3)
+def test_the_supervisor_stops_at_any_moment_of_its_start(supervised: Callable[[int], Supervised], index: int) -> None:
+    several = supervised(3)
     until(lambda: bool(several.begun()))
     time.sleep(index * 0.002)
-    several.watcher.send_signal(signal.SIGTERM)
-    assert several.watcher.wait(5) == 0
+    several.supervisor.send_signal(signal.SIGTERM)
+    assert several.supervisor.wait(5) == 0
     assert not several.alive()
