@@ -57,9 +57,10 @@ def loads(data: bytes | str) -> Any:
 
 
 def _decode_replacing_surrogates(decode: Callable[[bytes | str], T], data: bytes | str, error: Exception) -> T:
-    """Decode once more without unpaired surrogates. Raises JsonError: for `error` where there are none."""
-    replaced = _ESCAPES.sub(_replace_unpaired, data.encode() if isinstance(data, str) else data)
-    if replaced == data:
+    """Decode once more without unpaired surrogates. Raises JsonError: for `error` where they are not its cause."""
+    data = data.encode() if isinstance(data, str) else data
+    replaced = _replace_unpaired(data) if _is_about_surrogates(error, data) else b""
+    if not replaced:
         raise _json_error(error) from None
     try:
         return decode(replaced)
@@ -67,15 +68,32 @@ def _decode_replacing_surrogates(decode: Callable[[bytes | str], T], data: bytes
         raise _json_error(another) from None
 
 
-# JavaScript clients cut texts within a surrogate pair (claude-code#12631, #72995)
-_ESCAPES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.", re.DOTALL
+# escaped surrogates, a pair as one match; JavaScript clients cut texts within a pair (claude-code#12631, #72995)
+_SURROGATES = re.compile(
+    rb"(?<!\\)(?:\\\\)*+(\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2}))"
 )
+_MAX_SURROGATES = 250_000
 _ESCAPE_BYTES = 6
 
 
-def _replace_unpaired(escape: re.Match[bytes]) -> bytes:
-    return b"\\ufffd" if len(escape[0]) == _ESCAPE_BYTES else escape[0]
+def _is_about_surrogates(error: Exception, data: bytes) -> bool:
+    """True if msgspec refused an unpaired surrogate; in the last bytes of the data it calls that truncated."""
+    message = str(error)
+    return "surrogate" in message or ("truncated" in message and b"\\u" in data[-2 * _ESCAPE_BYTES :])
+
+
+def _replace_unpaired(data: bytes) -> bytes:
+    """Replace unpaired surrogates by U+FFFD; empty where there are none. Raises JsonError: too many surrogates."""
+    replaced, end, rest = bytearray(), 0, memoryview(data)
+    for number, match in enumerate(_SURROGATES.finditer(data)):
+        if number == _MAX_SURROGATES:
+            raise JsonError("the document holds too many surrogates")
+        start = match.start(1)
+        if match.end() - start == _ESCAPE_BYTES:
+            replaced += rest[end:start]
+            replaced += b"\\ufffd"
+            end = match.end()
+    return bytes(replaced + rest[end:]) if replaced else b""
 
 
 def loads_strictly(data: bytes) -> Any:

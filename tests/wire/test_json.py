@@ -1,4 +1,6 @@
+import contextlib
 import json as stdlib
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -172,3 +174,43 @@ def test_keys_that_are_equal_after_replacement_are_duplicates() -> None:
 def test_texts_of_javascript_are_read(text: str) -> None:
     well_formed = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     assert json.loads(stdlib.dumps(text).encode()) == well_formed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(rb'{"messages":[{"role":"user","content":"' + rb"\n" * 4_000_000, id="truncated"),
+        pytest.param(rb'["\ud800' + rb"\n" * 4_000_000 + rb'"]', id="an unpaired surrogate among escapes"),
+        pytest.param(rb'["' + rb"\\" * 4_000_000 + rb'\ud800"]', id="an unpaired surrogate behind backslashes"),
+        pytest.param(b'["' + rb"\ud800" * 1_300_000 + b'"]', id="unpaired surrogates"),
+        pytest.param(b'["' + rb"\ud83d\ude00" * 600_000 + rb'\ud800"]', id="paired surrogates"),
+    ],
+)
+def test_replacing_surrogates_takes_a_small_multiple_of_the_text(text: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(json.JsonError):
+            json.loads(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (rb'"\ud800"', "\N{REPLACEMENT CHARACTER}"),
+        (rb'"a\udc00b"', "a\N{REPLACEMENT CHARACTER}b"),
+        (rb'"\ud83d\ude00\ud83d"', "\N{GRINNING FACE}\N{REPLACEMENT CHARACTER}"),
+        (rb'"\\ud83d\ude00 "', "\\ud83d\N{REPLACEMENT CHARACTER} "),
+        (rb'"\\\ud83d\\ud83d "', "\\\N{REPLACEMENT CHARACTER}\\ud83d "),
+    ],
+)
+def test_only_unpaired_surrogates_are_replaced(text: bytes, value: str) -> None:
+    assert json.loads(text) == value
+
+
+def test_more_surrogates_than_the_bound_are_refused() -> None:
+    with pytest.raises(json.JsonError, match="too many surrogates"):
+        json.loads(b'["' + rb"\ud83d\ude00" * 250_000 + rb'\ud800 "]')
