@@ -24,10 +24,8 @@ def metrics() -> dict[str, set[str]]:
     made.watch("waiting", "Now.", float)
     made.watch_breakers(dict)
     found = {"up": {"job", "instance"}}
-    for collector, family in (
-        (each, family) for each in made.registry._collector_to_names for family in each.collect()
-    ):
-        labels = {*getattr(collector, "label_names", ()), "job", "instance"}
+    for family in (family for each in made.registry._collector_to_names for family in each.collect()):
+        labels = {*getattr(family, "_labelnames", ()), "job", "instance"}
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [""])
         for suffix in suffixes:
             found[family.name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
