@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
-from app.adaptation.betas import filter_betas
 from app.adaptation.invoke import adapt_invoke
+from app.adaptation.invoke.betas import filter_betas
 from app.converse.call import NativeCall
 from app.models.capabilities import Capabilities
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.adaptation.betas import PASSED, RENAMED
+from app.adaptation.invoke.betas import PASSED, RENAMED
 from app.config.settings import Settings
 from scripts.reference import PAGES
 

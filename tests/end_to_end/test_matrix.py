@@ -15,7 +15,7 @@ from anthropic.types.message_create_params import MessageCreateParamsBase
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
-from app.adaptation.betas import PASSED, RENAMED
+from app.adaptation.invoke.betas import PASSED, RENAMED
 from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.cohere.schema import RerankRequest
 from app.dialects.openai.chat.schema_in import ChatRequest

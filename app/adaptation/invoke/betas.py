@@ -32,15 +32,15 @@ PER_MESSAGE_OUTPUT = "mid-conversation-output-config-2026-07-01"
 EDITS = {"clear_tool_uses_20250919": "context-management-2025-06-27", "compact_20260112": "compact-2026-01-12"}
 
 
-def filter_betas(asked: list[str], also_passed: frozenset[str] = frozenset()) -> tuple[list[str], list[str]]:
-    """What goes to Bedrock of the features asked for, and what is dropped; both in order and without repetition.
+def filter_betas(requested: list[str], also_passed: frozenset[str] = frozenset()) -> tuple[list[str], list[str]]:
+    """Return the features that are sent to Bedrock, and those that are dropped, in order and without repetition.
 
     Args:
-        also_passed: names that this deployment lets pass beside the table's.
+        also_passed: names that this deployment passes beside the table's.
     """
     kept: dict[str, None] = {}
     dropped: dict[str, None] = {}
-    for beta in asked:
+    for beta in requested:
         if beta in RENAMED:
             kept.update(dict.fromkeys(RENAMED[beta]))
         elif beta in also_passed or any(_fits(beta, known) for known in PASSED):

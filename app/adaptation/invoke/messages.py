@@ -1,0 +1,105 @@
+"""The messages of a body of Anthropic's Messages."""
+
+from typing import Any
+
+from app.adaptation.adapted_request import PLACEHOLDER
+from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
+from app.adaptation.invoke.betas import PER_MESSAGE_OUTPUT
+from app.adaptation.invoke.blocks import REASONING, adapt_blocks, adapt_content, is_blank
+from app.adaptation.invoke.cache_control import cache_last_block, content_blocks
+from app.adaptation.tool_loops import beginning_of_loop
+from app.wire.documents import listed, text_in
+from app.wire.json import JsonObject
+
+_NOTHING: JsonObject = {}
+
+
+def adapt_messages(adapted: AdaptedInvokeBody, cache_control: object) -> None:
+    """Change messages into those that the model accepts.
+
+    Args:
+        cache_control: that of the whole body; None if it has none.
+    """
+    messages = adapted.body.get("messages")
+    if not isinstance(messages, list):
+        return
+    takes_output = PER_MESSAGE_OUTPUT in adapted.betas
+    made = [_message(message, index, adapted, takes_output) for index, message in enumerate(messages)]
+    if _NOTHING in made:  # Claude reads adjacent messages of one role as one turn
+        made = [message for message in made if message is not _NOTHING]
+    if not adapted.capabilities.turns.system:
+        made = _without_system_turns(made, adapted)
+    if cache_control is not None:
+        cache_last_block(made, cache_control, adapted)
+    adapted.body["messages"] = made
+    _reason_only_after_reasoning(adapted)
+
+
+def _message(message: Any, index: int, adapted: AdaptedInvokeBody, takes_output: bool) -> Any:
+    """Return the message that the model accepts; `_NOTHING` for a turn of the assistant's without content."""
+    if not isinstance(message, dict):
+        return message
+    content = message.get("content")
+    if type(content) is str and "output_config" not in message and not is_blank(content):
+        return message
+    path, role = f"messages[{index}]", text_in(message, "role")
+    if "output_config" in message and not takes_output:
+        message = {name: value for name, value in message.items() if name != "output_config"}
+        adapted.ignored.append(f"{path}.output_config")
+    if isinstance(content, list):
+        content = adapt_content(adapt_blocks(content, path, adapted), role, path, adapted)
+    elif is_blank(content):
+        adapted.adjust("blank_text")
+        content = "" if role == "assistant" else PLACEHOLDER
+    if role == "assistant" and content in ([], ""):
+        return _NOTHING
+    return {**message, "content": content} if "content" in message else message
+
+
+def _reason_only_after_reasoning(adapted: AdaptedInvokeBody) -> None:
+    """Turn reasoning off inside a tool loop that began without it.
+
+    A loop must begin with reasoning, and another model may have begun it: "Expected `thinking` or `redacted_thinking`,
+    but found `tool_use`".
+    """
+    if text_in(adapted.body.get("thinking"), "type") != "enabled":
+        return
+    beginning = beginning_of_loop(
+        adapted.body["messages"], lambda turn: text_in(turn, "role") == "assistant", _has_results
+    )
+    if beginning is not None and text_in(content_blocks(beginning.get("content"))[0], "type") not in REASONING:
+        del adapted.body["thinking"]
+        adapted.adjust("reasoning_effort")
+
+
+def _has_results(turn: Any) -> bool:
+    return isinstance(turn, dict) and any(_is_result(block) for block in listed(turn.get("content")))
+
+
+def _is_result(block: object) -> bool:
+    return text_in(block, "type") == "tool_result"
+
+
+def _without_system_turns(messages: list[Any], adapted: AdaptedInvokeBody) -> list[Any]:
+    """Return the system's turns as the user's, and adjacent turns of one role as one, tool results first."""
+    if "system" not in [message.get("role") for message in messages if isinstance(message, dict)]:
+        return messages
+    adapted.adjust("system_turn")
+    groups: list[list[Any]] = []
+    for index, message in enumerate(messages):
+        turn = {**message, "role": "user"} if text_in(message, "role") == "system" else message
+        if groups and _are_of_one_role(groups[-1][0], turn):
+            adapted.ignored += [f"messages[{index}].{name}" for name in turn if name not in ("role", "content")]
+            groups[-1].append(turn)
+        else:
+            groups.append([turn])
+    return [_merged(group) if len(group) > 1 else group[0] for group in groups]
+
+
+def _are_of_one_role(turn: Any, other: Any) -> bool:
+    return isinstance(turn, dict) and isinstance(other, dict) and turn.get("role") == other.get("role")
+
+
+def _merged(turns: list[JsonObject]) -> JsonObject:
+    blocks = [block for turn in turns for block in content_blocks(turn.get("content"))]
+    return {**turns[0], "content": sorted(blocks, key=lambda block: not _is_result(block))}
