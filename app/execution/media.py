@@ -6,7 +6,6 @@ something else. One address that is not public refuses the name. No proxy is ask
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import threading
 from base64 import b64encode
@@ -25,6 +24,7 @@ from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
 from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS
 from app.errors import GatewayBusy, GatewayError, InvalidRequest, UpstreamTimeout
+from app.execution.public_addresses import is_public
 from app.execution.request_context import RequestContext
 from app.process.memory import buffer_for, contents_of
 
@@ -36,7 +36,6 @@ _NAMES_AT_ONCE = 32
 _NAMES_OF_ONE_CALLER = 4
 _KNOWN = {**IMAGE_FORMATS, **DOCUMENT_FORMATS}
 # what carries an IPv4 address within: NAT64 (RFC 6052), 6to4 (RFC 3056)
-_NAT64, _SIX_TO_FOUR = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16")
 _HEADERS = [("accept", ", ".join(_KNOWN)), ("user-agent", "outcrop"), ("connection", "close")]
 # for whom a name is looked up: the transport between asks only for the name
 _asker: ContextVar[str] = ContextVar("asker", default="")
@@ -85,20 +84,6 @@ class Fetcher(Protocol):
     async def close(self) -> None:
         """Close every connection."""
         ...
-
-
-def is_public(address: str) -> bool:
-    """True if an IP address is one of the public Internet, by whichever way it is written."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            found = found.ipv4_mapped
-        elif found in _NAT64:
-            found = ipaddress.IPv4Address(found.packed[-4:])
-        elif found in _SIX_TO_FOUR:
-            found = ipaddress.IPv4Address(found.packed[2:6])
-    is_site = isinstance(found, ipaddress.IPv6Address) and found.is_site_local
-    return found.is_global and not (found.is_multicast or found.is_reserved or is_site)
 
 
 class PublicNames:
