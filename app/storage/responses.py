@@ -1,45 +1,46 @@
-"""Where answers are kept that a caller may refer to later. A port, and the memory of one process behind it."""
+"""Stores responses that a caller may refer to later: the protocol, and the store in memory."""
 
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
-_LARGEST_SHARE = 8
+# no group may have more than this part of the room
+_MAX_GROUP_SHARE = 1 / 8
 
 
 class ResponseStore(Protocol):
-    """Keeps entries, as bytes, by owner and key, for a while. What another owner stored is not there.
+    """Stores entries, as bytes, by owner and key, for a limited time. An owner sees only its own entries.
 
-    Entries come and go in groups, each whole or not at all. Each operation raises `Overloaded` where it cannot be done
-    now; it is then not done later.
+    A group of entries is stored and deleted as one. Each operation raises `Overloaded` if it cannot be done now; it is
+    not done later then.
     """
 
     async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
-        """Keep a group; False if it is too large for that."""
+        """Store a group. Returns False if it is too large."""
 
     async def get(self, owner: str, key: str) -> bytes | None:
-        """An entry, if it is there."""
+        """Return an entry, if there is one."""
 
     async def delete(self, owner: str, group: str) -> bool:
-        """Forget a group; False if it was not there."""
+        """Delete a group. Returns False if there was none."""
 
     def close(self) -> None:
-        """Let go of what is held."""
+        """Release all resources."""
 
 
 class _Group(NamedTuple):
-    until: float
+    expires_at: float
     size: int
     entries: Mapping[str, bytes]
 
 
 class MemoryResponses:
-    """Keeps the newest groups of one process. Where there is too much, whoever has most loses the oldest.
+    """Stores groups in the memory of one process. When it is full, the largest owner's oldest group is dropped.
 
     Args:
-        lifetime: seconds. most_bytes: of all groups together; one may have an eighth of it. clock: seconds that never
-            go back.
+        lifetime: seconds. max_bytes: of all groups together; one may have an eighth of it. clock: a monotonic clock, in
+            seconds.
     """
 
     def __init__(
@@ -53,12 +54,12 @@ class MemoryResponses:
         self._entries: dict[tuple[str, str], tuple[str, bytes]] = {}
 
     async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
-        """Keep a group; False if it is too large for that."""
+        """Store a group. Returns False if it is too large."""
         size = sum(map(len, entries.values()))
-        if size > self._max_bytes / _LARGEST_SHARE:
+        if size > self._max_bytes * _MAX_GROUP_SHARE:
             return False
         self._drop(owner, group)
-        self._drop_old()
+        self._drop_expired()
         while self._bytes.total() + size > self._max_bytes:
             ((largest, _),) = self._bytes.most_common(1)
             self._drop(largest, next(iter(self._groups[largest])))
@@ -68,24 +69,24 @@ class MemoryResponses:
         return True
 
     async def get(self, owner: str, key: str) -> bytes | None:
-        """An entry, if it is there and not too old."""
-        self._drop_old()
+        """Return an entry, if there is one that has not expired."""
+        self._drop_expired()
         return self._entries.get((owner, key), (None, None))[1]
 
     async def delete(self, owner: str, group: str) -> bool:
-        """Forget a group; False if it was not there."""
-        self._drop_old()
+        """Delete a group. Returns False if there was none."""
+        self._drop_expired()
         return self._drop(owner, group)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         for kept in (self._groups, self._bytes, self._entries):
             kept.clear()
 
-    def _drop_old(self) -> None:
+    def _drop_expired(self) -> None:
         now = self._clock()
         for owner, groups in self._groups.items():
-            while groups and next(iter(groups.values())).until <= now:
+            while groups and next(iter(groups.values())).expires_at <= now:
                 self._drop(owner, next(iter(groups)))
 
     def _drop(self, owner: str, group: str) -> bool:

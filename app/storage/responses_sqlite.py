@@ -1,4 +1,4 @@
-"""Answers in a file of SQLite's, which all processes of one machine share and which outlives them."""
+"""Stores responses in an SQLite file, which all processes of one machine share."""
 
 import asyncio
 import logging
@@ -16,10 +16,10 @@ _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# smaller than in memory: what one caller writes keeps the one thread of all others busy
-_LARGEST_SHARE = 32
+# no group may have more than this part of the room; less than in memory, since one thread writes for all callers
+_MAX_GROUP_SHARE = 1 / 32
 
-# in one file for several processes, some of an older version at times: the triggers keep `held` right whoever writes
+# processes of an older version may write to the same file: triggers keep `held` correct for all of them
 _VERSION = 1
 _LAYOUT = (
     """create table if not exists responses (
@@ -43,29 +43,29 @@ _LAYOUT = (
     end""",
     f"pragma user_version = {_VERSION}",
 )
-_ENDED = "select owner, grouped from responses where until <= ? order by until limit 1"
+_EXPIRED = "select owner, grouped from responses where until <= ? order by until limit 1"
 _OLDEST_OF_LARGEST = """
 select owner, grouped from responses where owner = (select owner from held order by bytes desc limit 1)
 order by until limit 1
 """
 _DROP = "delete from responses where owner = ? and grouped = ?"
-# the first start after an upgrade may find a large file without indexes, and several processes that want to make them
-_LAYOUT_PATIENCE = 60.0
+# after an upgrade, several processes may wait for the indexes of a large file
+_LAYOUT_TIMEOUT = 60.0
 
 
 class SqliteResponses:
-    """Keeps answers in a file that only its user may read. Where there is too much, whoever has most loses the oldest.
+    """Stores groups in a file that only its user may read. A full file drops the largest owner's oldest group.
 
-    One thread does all of it, so that a locked or slow file keeps nothing waiting but this. A file that has grown keeps
-    its size: pages that come free are used again.
+    All operations run in one thread, so that a locked or slow file blocks nothing else. The file does not shrink: free
+    pages are used again.
 
     Args:
-        path: of the file, made where it is missing. lifetime: seconds. patience: seconds that an operation may take.
-        most_bytes: of all groups of all processes together, on the disk; one may have a 32nd of it.
+        path: of the file, which is created if it is missing. lifetime: seconds. timeout: seconds of one operation.
+        max_bytes: of all groups of all processes together, on disk; one may have a 32nd of it.
         clock: seconds since the epoch.
 
     Raises:
-        OSError: the file cannot be made, or is not a database.
+        OSError: the file cannot be created, or is not a database.
     """
 
     def __init__(
@@ -83,39 +83,39 @@ class SqliteResponses:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "responses")
         try:
-            with self._connected(_LAYOUT_PATIENCE):
+            with self._connected(_LAYOUT_TIMEOUT):
                 pass
         except sqlite3.Error as error:
             raise OSError(f"SQLite says: {error}") from None
 
     async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
-        """Keep a group; False if it is too large for that, or if what must go for it could not go in time."""
-        return await self._soon(lambda connection: self._put(connection, owner, group, entries))
+        """Store a group. Returns False if it is too large, or if there was no time to make room for it."""
+        return await self._run(lambda connection: self._put(connection, owner, group, entries))
 
     async def get(self, owner: str, key: str) -> bytes | None:
-        """An entry, if it is there and not too old."""
-        return await self._soon(lambda connection: self._get(connection, owner, key))
+        """Return an entry, if there is one that has not expired."""
+        return await self._run(lambda connection: self._get(connection, owner, key))
 
     async def delete(self, owner: str, group: str) -> bool:
-        """Forget a group; False if it was not there."""
-        return await self._soon(lambda connection: self._delete(connection, owner, group))
+        """Delete a group. Returns False if there was none."""
+        return await self._run(lambda connection: self._delete(connection, owner, group))
 
     def close(self) -> None:
-        """End the thread, when it has done what it is doing."""
+        """End the thread after the operation that runs."""
         self._thread.shutdown(cancel_futures=True)
 
-    async def _soon(self, operation: Callable[[sqlite3.Connection], Result]) -> Result:
-        last_moment = time.monotonic() + self._timeout
+    async def _run(self, operation: Callable[[sqlite3.Connection], Result]) -> Result:
+        deadline = time.monotonic() + self._timeout
 
-        def in_time() -> Result:
+        def transaction() -> Result:
             with self._connected(self._timeout / 2) as connection:
                 result = operation(connection)
-                # nobody waits any more: what was told not to be done must not be done
-                if time.monotonic() >= last_moment:
+                # the caller has got an error, so the operation must not be committed
+                if time.monotonic() >= deadline:
                     raise TimeoutError
                 return result
 
-        running = asyncio.get_running_loop().run_in_executor(self._thread, in_time)
+        running = asyncio.get_running_loop().run_in_executor(self._thread, transaction)
         try:
             return await asyncio.wait_for(running, self._timeout)
         except (sqlite3.Error, OSError) as error:
@@ -124,7 +124,7 @@ class SqliteResponses:
 
     def _put(self, connection: sqlite3.Connection, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
         size = sum(map(len, entries.values()))
-        if size > self._max_bytes / _LARGEST_SHARE:
+        if size > self._max_bytes * _MAX_GROUP_SHARE:
             return False
         now = self._clock()
         connection.execute(_DROP, (owner, group))
@@ -135,14 +135,14 @@ class SqliteResponses:
         return True
 
     def _make_room(self, connection: sqlite3.Connection, size: int, now: float) -> bool:
-        # what has gone by then is gone: the next put goes on from there, where one without an end would never get done
-        last_moment = time.monotonic() + self._timeout / 10
+        # deletions until then are committed, and the next put continues: one long transaction would time out each time
+        deadline = time.monotonic() + self._timeout / 10
         while True:
             fits = _used(connection) + size <= self._max_bytes
-            oldest = connection.execute(_ENDED, (now,)).fetchone()
+            oldest = connection.execute(_EXPIRED, (now,)).fetchone()
             if oldest is None and not fits:
                 oldest = connection.execute(_OLDEST_OF_LARGEST).fetchone()
-            if oldest is None or time.monotonic() >= last_moment:
+            if oldest is None or time.monotonic() >= deadline:
                 return fits
             connection.execute(_DROP, oldest)
 
@@ -156,7 +156,7 @@ class SqliteResponses:
 
     @contextmanager
     def _connected(self, timeout: float) -> Iterator[sqlite3.Connection]:
-        """One transaction on a connection of its own, which finds a file that was taken away made again."""
+        """Open a connection with one transaction; the file is created again if it was deleted."""
         is_new = not self._path.exists()
         if is_new:
             self._path.touch(mode=0o600)
