@@ -25,7 +25,7 @@ from app.wire import json
 from scripts.templates import load_template
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
-MEASURED = {"fields": "tests.end_to_end.test_matrix", "faults": "tests.end_to_end.test_fault_matrix"}
+MEASURED = {"fields": "tests.end_to_end.test_field_matrix", "faults": "tests.end_to_end.test_fault_matrix"}
 _TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "`true`, `false`", "Path": "path"}
 _BOUNDS = {
     "ge": "at least {}",

@@ -274,6 +274,6 @@ def test_table_has_a_row_for_each_fault() -> None:
 
 
 def page() -> str:
-    """Return docs/reference/faults.md, measured anew."""
+    """Measure and return docs/reference/faults.md."""
     lines = ["| fault | result | except |", "|---|---|---|", *(line_of(fault, row(fault)) for fault in FAULTS)]
     return header("Faults") + INTRODUCTION + "\n".join(lines) + "\n"

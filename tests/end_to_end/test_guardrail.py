@@ -1,4 +1,4 @@
-"""A guardrail of the deployment is on every call that runs a model, in every dialect and mode, or there is no call."""
+"""A guardrail of the deployment applies to every call of a model, in every dialect and mode; otherwise no call is made."""
 
 import asyncio
 import base64
@@ -21,30 +21,30 @@ ECHO, CLAUDE, GPT = "scripted.echo-v1:0", "anthropic.claude-3-haiku-20240307-v1:
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
-def is_guarded(asked: RecordedRequest) -> bool:
-    """True if the guardrail is on a request."""
-    if asked.path.rpartition("/")[2].startswith("converse"):
-        config = asked.body.get("guardrailConfig", {})
+def is_guarded(request: RecordedRequest) -> bool:
+    """Return whether a request to Bedrock has the guardrail."""
+    if request.path.rpartition("/")[2].startswith("converse"):
+        config = request.body.get("guardrailConfig", {})
         return (config.get("guardrailIdentifier"), config.get("guardrailVersion")) == (GUARDRAIL, "7")
     names = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")
-    return "/invoke" in asked.path and [asked.headers.get(name) for name in names] == [GUARDRAIL, "7"]
+    return "/invoke" in request.path and [request.headers.get(name) for name in names] == [GUARDRAIL, "7"]
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[tuple[str, RecordingBedrock]]:
-    seen = RecordingBedrock()
+    recorder = RecordingBedrock()
     with (
-        serving(seen, http=BreakableProtocol) as url,
+        serving(recorder, http=BreakableProtocol) as url,
         gateway(url, guardrail_id=GUARDRAIL, guardrail_version="7") as base,
     ):
-        yield base, seen
+        yield base, recorder
 
 
-def ask(base: str, path: str, body: Any, **headers: str) -> httpx.Response:
+def send(base: str, path: str, body: Any, **headers: str) -> httpx.Response:
     return httpx.post(base + path, json=body, headers={**HEADERS, **headers}, timeout=20)
 
 
-def endpoints(text: str) -> list[tuple[str, Any]]:
+def requests_with(text: str) -> list[tuple[str, Any]]:
     messages = [{"role": "user", "content": text}]
     converse = {"messages": [{"role": "user", "content": [{"text": text}]}]}
     native = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": messages}
@@ -65,23 +65,23 @@ def endpoints(text: str) -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("index", range(len(endpoints(""))))
-def test_it_is_on_every_call(guarded: tuple[str, RecordingBedrock], index: int) -> None:
-    base, seen = guarded
-    seen.requests.clear()
-    path, body = endpoints("hello")[index]
-    assert ask(base, path, body).status_code == 200
-    assert seen.requests
-    for request in seen.requests:
+@pytest.mark.parametrize("index", range(len(requests_with(""))))
+def test_guardrail_is_set_on_every_call(guarded: tuple[str, RecordingBedrock], index: int) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
+    path, body = requests_with("hello")[index]
+    assert send(base, path, body).status_code == 200
+    assert recorder.requests
+    for request in recorder.requests:
         assert is_guarded(request), request.path
 
 
-@pytest.mark.parametrize("index", [index for index, (path, _) in enumerate(endpoints("")) if "invoke" not in path])
-def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, RecordingBedrock], index: int) -> None:
-    path, body = endpoints("this is forbidden")[index]
+@pytest.mark.parametrize("index", [index for index, (path, _) in enumerate(requests_with("")) if "invoke" not in path])
+def test_blocked_input_has_the_stop_reason_of_the_dialect(guarded: tuple[str, RecordingBedrock], index: int) -> None:
+    path, body = requests_with("this is forbidden")[index]
     if body.get("model") == CLAUDE and path == "/v1/messages":
-        return  # the embedded Bedrock has no guardrail on InvokeModel; that it was asked for one is tested above
-    text = ask(guarded[0], path, body).text
+        return  # the embedded Bedrock has no guardrail on InvokeModel; the test above checks the headers
+    text = send(guarded[0], path, body).text
     words = ("content_filter", "refusal", "guardrail_intervened")
     assert any(word in text for word in words), text
 
@@ -93,15 +93,17 @@ def test_what_it_blocks_is_told_in_the_dialect(guarded: tuple[str, RecordingBedr
         ("/v1/rerank", {"model": "cohere.rerank-v3-5:0", "query": "x", "documents": ["fine", "this is forbidden"]}),
     ],
 )
-def test_what_cannot_have_one_is_looked_at_before(guarded: tuple[str, RecordingBedrock], path: str, body: Any) -> None:
-    base, seen = guarded
-    seen.requests.clear()
-    answer = ask(base, path, body)
+def test_embeddings_and_rerank_are_checked_by_apply_guardrail_first(
+    guarded: tuple[str, RecordingBedrock], path: str, body: Any
+) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
+    answer = send(base, path, body)
     assert answer.status_code == 400
     assert "guardrail" in answer.text
-    assert [request.path for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert [request.path for request in recorder.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
     fine = json.loads(json.dumps(body).replace(b"forbidden", b"allowed"))
-    assert ask(base, path, fine).status_code == 200
+    assert send(base, path, fine).status_code == 200
 
 
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile"
@@ -117,42 +119,46 @@ PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile"
         (f"{PROFILE}/amazon.titan-embed-text-v2:0", {"inputText": "this is forbidden"}),
     ],
 )
-def test_nor_may_its_own_body_pass_unseen(guarded: tuple[str, RecordingBedrock], model: str, body: Any) -> None:
-    base, seen = guarded
-    seen.requests.clear()
-    answer = ask(base, f"/model/{model}/invoke", body)
+def test_invoke_model_of_embeddings_and_rerank_is_checked_by_apply_guardrail_first(
+    guarded: tuple[str, RecordingBedrock], model: str, body: Any
+) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
+    answer = send(base, f"/model/{model}/invoke", body)
     assert (answer.status_code, "guardrail" in answer.text) == (400, True)
-    assert [request.path for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert [request.path for request in recorder.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
     fine = json.loads(json.dumps(body).replace(b"forbidden", b"allowed"))
-    assert ask(base, f"/model/{model}/invoke", fine).status_code == 200
-    for unseen in (
+    assert send(base, f"/model/{model}/invoke", fine).status_code == 200
+    for unchecked in (
         {"images": ["data:image/png;base64,aGk="]},
         {"text": {"source": {"s3Location": {"uri": "s3://b/c"}}}},
     ):
-        answer = ask(base, f"/model/{model}/invoke", {**fine, **unseen})
+        answer = send(base, f"/model/{model}/invoke", {**fine, **unchecked})
         assert (answer.status_code, "cannot look at this" in answer.text) == (400, True)
 
 
-def test_a_conversation_behind_an_arn_is_left_to_bedrock_s_own_guardrail(guarded: tuple[str, RecordingBedrock]) -> None:
-    base, seen = guarded
+def test_invoke_model_of_a_chat_model_by_arn_has_the_guardrail_headers(guarded: tuple[str, RecordingBedrock]) -> None:
+    base, recorder = guarded
     for model in (f"{PROFILE}/{CLAUDE}", quote(f"{PROFILE}/{CLAUDE}", safe="")):
-        seen.requests.clear()
-        assert ask(base, f"/model/{model}/invoke", NATIVE).status_code == 200
-        (request,) = seen.requests
+        recorder.requests.clear()
+        assert send(base, f"/model/{model}/invoke", NATIVE).status_code == 200
+        (request,) = recorder.requests
         assert is_guarded(request)
 
 
 CONVERSE = {"messages": [{"role": "user", "content": [{"text": "hello"}]}]}
 NATIVE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
-MARKED = {"messages": [{"role": "user", "content": [{"text": "a"}, {"guardContent": {"text": {"text": "b"}}}]}]}
+WITH_GUARD_CONTENT = {
+    "messages": [{"role": "user", "content": [{"text": "a"}, {"guardContent": {"text": {"text": "b"}}}]}]
+}
 
 
-def told(content: list[Any]) -> dict[str, Any]:
-    """A conversation in which a tool has told this."""
+def with_tool_result(content: list[Any]) -> dict[str, Any]:
+    """A conversation with this tool result."""
     use = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}}}
     return {
         "messages": [
-            {"role": "user", "content": [{"text": "ask the tool"}]},
+            {"role": "user", "content": [{"text": "send the tool"}]},
             {"role": "assistant", "content": [use]},
             {"role": "user", "content": [{"toolResult": {"toolUseId": "t1", "content": content}}]},
         ],
@@ -167,7 +173,7 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-PLAIN_BYTES = encoded(FORBIDDEN)
+FORBIDDEN_BYTES = encoded(FORBIDDEN)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +185,7 @@ PLAIN_BYTES = encoded(FORBIDDEN)
         {"searchResult": {"source": "s", "title": FORBIDDEN, "content": [{"text": "x"}]}},
         {"document": {"format": "txt", "name": "d", "source": {"text": FORBIDDEN}}},
         {"document": {"format": "txt", "name": "d", "source": {"content": [{"text": FORBIDDEN}]}}},
-        {"document": {"format": "txt", "name": "d", "source": {"bytes": PLAIN_BYTES}}},
+        {"document": {"format": "txt", "name": "d", "source": {"bytes": FORBIDDEN_BYTES}}},
         {"document": {"format": "txt", "name": "d", "context": FORBIDDEN, "source": {"bytes": "aGk="}}},
         {"document": {"format": "html", "name": "d", "source": {"bytes": encoded("for&#98;idd&#x65;n")}}},
         {"document": {"format": "html", "name": "d", "source": {"bytes": encoded("for<b>bid</b>den")}}},
@@ -187,35 +193,37 @@ PLAIN_BYTES = encoded(FORBIDDEN)
         {"json": {FORBIDDEN: 1}},
     ],
 )
-def test_what_a_tool_tells_is_shown_to_it_too(guarded: tuple[str, RecordingBedrock], content: dict[str, Any]) -> None:
-    base, seen = guarded
-    seen.requests.clear()
-    answer = ask(base, f"/model/{ECHO}/converse", told([content]))
+def test_tool_results_are_checked_by_apply_guardrail(
+    guarded: tuple[str, RecordingBedrock], content: dict[str, Any]
+) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
+    answer = send(base, f"/model/{ECHO}/converse", with_tool_result([content]))
     assert answer.status_code == 400
     assert "guardrail" in answer.text
-    assert [request.path for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
-    assert ask(base, f"/model/{ECHO}/converse", told([{"text": "this is fine"}])).status_code == 200
+    assert [request.path for request in recorder.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert send(base, f"/model/{ECHO}/converse", with_tool_result([{"text": "this is fine"}])).status_code == 200
 
 
-def test_a_picture_that_a_tool_tells_is_shown_to_it(guarded: tuple[str, RecordingBedrock]) -> None:
-    base, seen = guarded
-    seen.requests.clear()
+def test_images_in_tool_results_are_checked_by_apply_guardrail(guarded: tuple[str, RecordingBedrock]) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
     picture = {"format": "png", "source": {"bytes": "aGk="}}
-    ask(base, f"/model/{ECHO}/converse", told([{"image": picture}]))
-    assert seen.requests[0].path == f"/guardrail/{GUARDRAIL}/version/7/apply"
-    assert seen.requests[0].body == {"source": "INPUT", "content": [{"image": picture}]}
+    send(base, f"/model/{ECHO}/converse", with_tool_result([{"image": picture}]))
+    assert recorder.requests[0].path == f"/guardrail/{GUARDRAIL}/version/7/apply"
+    assert recorder.requests[0].body == {"source": "INPUT", "content": [{"image": picture}]}
 
 
 @pytest.mark.parametrize(
     "content",
     [
         {"document": {"format": "pdf", "name": "d", "source": {"bytes": "/w=="}}},
-        {"document": {"format": "pdf", "name": "d", "source": {"bytes": PLAIN_BYTES}}},
+        {"document": {"format": "pdf", "name": "d", "source": {"bytes": FORBIDDEN_BYTES}}},
         {"document": {"format": "txt", "name": "d", "source": {"bytes": "no base64"}}},
         {"document": {"format": "txt", "name": "d", "source": {"bytes": "\u00e9"}}},
         {"document": {"format": "txt", "name": "d", "source": {"bytes": "YQBiAA=="}}},
-        {"document": {"format": "txt", "name": "d", "source": {"bytes": f"eA=={PLAIN_BYTES}"}}},
-        {"document": {"format": "pdf", "name": "d", "source": {"text": "ok", "bytes": PLAIN_BYTES}}},
+        {"document": {"format": "txt", "name": "d", "source": {"bytes": f"eA=={FORBIDDEN_BYTES}"}}},
+        {"document": {"format": "pdf", "name": "d", "source": {"text": "ok", "bytes": FORBIDDEN_BYTES}}},
         {"image": {"format": "png", "source": {"bytes": "aGk=", "s3Location": {"uri": "s3://a/b"}}}},
         {"image": {"format": "png", "source": {"bytes": "aGk="}, "error": {"message": FORBIDDEN}}},
         {"document": {"format": "pdf", "name": "d", "source": {"s3Location": {"uri": "s3://a/b"}}}},
@@ -224,21 +232,23 @@ def test_a_picture_that_a_tool_tells_is_shown_to_it(guarded: tuple[str, Recordin
         {"somethingNew": {}},
     ],
 )
-def test_what_it_cannot_look_at_is_refused(guarded: tuple[str, RecordingBedrock], content: dict[str, Any]) -> None:
-    base, seen = guarded
-    seen.requests.clear()
-    answer = ask(base, f"/model/{ECHO}/converse", told([content]))
-    assert (answer.status_code, seen.requests) == (400, [])
+def test_content_that_a_guardrail_cannot_check_is_refused(
+    guarded: tuple[str, RecordingBedrock], content: dict[str, Any]
+) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
+    answer = send(base, f"/model/{ECHO}/converse", with_tool_result([content]))
+    assert (answer.status_code, recorder.requests) == (400, [])
     assert "cannot look at this" in answer.json()["message"]
 
 
-def said(*blocks: dict[str, Any]) -> dict[str, Any]:
-    """A conversation in which the model is said to have said this."""
+def with_assistant_turn(*blocks: dict[str, Any]) -> dict[str, Any]:
+    """A conversation with this assistant turn."""
     turns = [{"role": "assistant", "content": [*blocks]}, {"role": "user", "content": [{"text": "go on"}]}]
     return {"messages": [{"role": "user", "content": [{"text": "hello"}]}, *turns]}
 
 
-def asked(*blocks: dict[str, Any]) -> dict[str, Any]:
+def with_user_content(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": [{"text": "hello"}, *blocks]}]}
 
 
@@ -248,90 +258,92 @@ PDF = {"format": "pdf", "name": "d", "source": {"bytes": "JVBERi0="}}
 @pytest.mark.parametrize(
     "body",
     [
-        said({"toolUse": {"toolUseId": "t", "name": "f", "input": {"a": ["b", FORBIDDEN]}}}),
-        said({"toolUse": {"toolUseId": "t", "name": "f", "input": "this is\nforbidden"}}),
-        said({"reasoningContent": {"reasoningText": {"text": FORBIDDEN, "signature": "s"}}}),
-        said({"citationsContent": {"content": [{"text": FORBIDDEN}], "citations": []}}),
-        said({"citationsContent": {"content": [{"text": "x"}], "citations": [{"title": FORBIDDEN}]}}),
-        asked({"toolResult": {"toolUseId": "t", "type": FORBIDDEN, "content": [{"text": "x"}]}}),
-        asked({"document": {**PDF, "name": FORBIDDEN}}),
-        asked({"document": {**PDF, "context": FORBIDDEN}}),
-        asked({"document": {**PDF, "format": "txt", "source": {"text": FORBIDDEN}}}),
-        asked({"searchResult": {"source": "s", "title": FORBIDDEN, "content": [{"text": "x"}]}}),
+        with_assistant_turn({"toolUse": {"toolUseId": "t", "name": "f", "input": {"a": ["b", FORBIDDEN]}}}),
+        with_assistant_turn({"toolUse": {"toolUseId": "t", "name": "f", "input": "this is\nforbidden"}}),
+        with_assistant_turn({"reasoningContent": {"reasoningText": {"text": FORBIDDEN, "signature": "s"}}}),
+        with_assistant_turn({"citationsContent": {"content": [{"text": FORBIDDEN}], "citations": []}}),
+        with_assistant_turn({"citationsContent": {"content": [{"text": "x"}], "citations": [{"title": FORBIDDEN}]}}),
+        with_user_content({"toolResult": {"toolUseId": "t", "type": FORBIDDEN, "content": [{"text": "x"}]}}),
+        with_user_content({"document": {**PDF, "name": FORBIDDEN}}),
+        with_user_content({"document": {**PDF, "context": FORBIDDEN}}),
+        with_user_content({"document": {**PDF, "format": "txt", "source": {"text": FORBIDDEN}}}),
+        with_user_content({"searchResult": {"source": "s", "title": FORBIDDEN, "content": [{"text": "x"}]}}),
         {"promptVariables": {"a": {"text": FORBIDDEN}}},
     ],
 )
-def test_what_converse_s_own_guardrail_overlooks_is_shown_to_it(
+def test_content_that_converse_does_not_check_is_checked_by_apply_guardrail(
     guarded: tuple[str, RecordingBedrock], body: dict[str, Any]
 ) -> None:
-    base, seen = guarded
-    seen.requests.clear()
-    answer = ask(base, f"/model/{ECHO}/converse", body)
+    base, recorder = guarded
+    recorder.requests.clear()
+    answer = send(base, f"/model/{ECHO}/converse", body)
     assert (answer.status_code, "blocked the input" in answer.text) == (400, True)
-    assert [request.path for request in seen.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
+    assert [request.path for request in recorder.requests] == [f"/guardrail/{GUARDRAIL}/version/7/apply"]
 
 
-def test_a_word_in_a_document_of_json_is_shown_as_a_word(guarded: tuple[str, RecordingBedrock]) -> None:
-    base, seen = guarded
-    seen.requests.clear()
-    ask(base, f"/model/{ECHO}/converse", told([{"json": {"a": ["b\tc", {"d": 5}], "e": None}}]))
-    assert seen.requests[0].body["content"] == [{"text": {"text": "a\nb\tc\nd: 5\ne: null"}}]
+def test_json_in_tool_results_is_checked_as_text(guarded: tuple[str, RecordingBedrock]) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
+    send(base, f"/model/{ECHO}/converse", with_tool_result([{"json": {"a": ["b\tc", {"d": 5}], "e": None}}]))
+    assert recorder.requests[0].body["content"] == [{"text": {"text": "a\nb\tc\nd: 5\ne: null"}}]
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        told([{"text": "ok", "json": {"a": FORBIDDEN}}]),
-        told([{"text": "ok", "document": PDF}]),
-        told([{"text": None, "image": {"format": "gif", "source": {"bytes": "aGk="}}}]),
-        told({"text": FORBIDDEN}),  # type: ignore[arg-type]
-        told([{"toolResult": {"toolUseId": "t2", "content": [{"text": FORBIDDEN}]}}]),
+        with_tool_result([{"text": "ok", "json": {"a": FORBIDDEN}}]),
+        with_tool_result([{"text": "ok", "document": PDF}]),
+        with_tool_result([{"text": None, "image": {"format": "gif", "source": {"bytes": "aGk="}}}]),
+        with_tool_result({"text": FORBIDDEN}),  # type: ignore[arg-type]
+        with_tool_result([{"toolResult": {"toolUseId": "t2", "content": [{"text": FORBIDDEN}]}}]),
         {"messages": [{"role": "user", "content": {"toolResult": {"content": [{"text": FORBIDDEN}]}}}]},
         {"messages": {"role": "user", "content": [{"text": FORBIDDEN}]}},
-        asked({"text": "ok", "toolResult": {"toolUseId": "t", "content": [{"text": FORBIDDEN}]}}),
-        asked({"ToolResult": {"toolUseId": "t", "content": [{"text": FORBIDDEN}]}}),
-        asked({"toolResult": [{"text": FORBIDDEN}]}),
-        asked({"document": {**PDF, "source": {"text": "ok", "bytes": "JVBERi0="}}}),
-        said({"reasoningContent": {"redactedContent": "aGk=", "reasoningText": {"text": FORBIDDEN}}}),
-        {**asked(), "system": {"text": FORBIDDEN}},
-        {**asked(), "system": [{"text": "ok", "cachePoint": {"type": "default"}}]},
-        {**asked(), "system": [{"somethingNew": FORBIDDEN}]},
-        {**asked(), "additionalModelRequestFields": {"system": FORBIDDEN}},
-        {**asked(), "additionalModelRequestFields": {"messages": [{"role": "user", "content": FORBIDDEN}]}},
-        {**asked(), "additionalModelRequestFields": [FORBIDDEN]},
+        with_user_content({"text": "ok", "toolResult": {"toolUseId": "t", "content": [{"text": FORBIDDEN}]}}),
+        with_user_content({"ToolResult": {"toolUseId": "t", "content": [{"text": FORBIDDEN}]}}),
+        with_user_content({"toolResult": [{"text": FORBIDDEN}]}),
+        with_user_content({"document": {**PDF, "source": {"text": "ok", "bytes": "JVBERi0="}}}),
+        with_assistant_turn({"reasoningContent": {"redactedContent": "aGk=", "reasoningText": {"text": FORBIDDEN}}}),
+        {**with_user_content(), "system": {"text": FORBIDDEN}},
+        {**with_user_content(), "system": [{"text": "ok", "cachePoint": {"type": "default"}}]},
+        {**with_user_content(), "system": [{"somethingNew": FORBIDDEN}]},
+        {**with_user_content(), "additionalModelRequestFields": {"system": FORBIDDEN}},
+        {**with_user_content(), "additionalModelRequestFields": {"messages": [{"role": "user", "content": FORBIDDEN}]}},
+        {**with_user_content(), "additionalModelRequestFields": [FORBIDDEN]},
     ],
 )
-def test_what_could_be_read_past_it_is_refused(guarded: tuple[str, RecordingBedrock], body: dict[str, Any]) -> None:
-    base, seen = guarded
-    seen.requests.clear()
-    answer = ask(base, f"/model/{ECHO}/converse", body)
-    assert (answer.status_code, seen.requests) == (400, [])
+def test_ambiguous_content_is_refused_without_a_call(
+    guarded: tuple[str, RecordingBedrock], body: dict[str, Any]
+) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
+    answer = send(base, f"/model/{ECHO}/converse", body)
+    assert (answer.status_code, recorder.requests) == (400, [])
 
 
-def test_what_says_nothing_passes_and_is_not_shown(guarded: tuple[str, RecordingBedrock]) -> None:
-    base, seen = guarded
-    seen.requests.clear()
+def test_content_without_text_is_not_checked(guarded: tuple[str, RecordingBedrock]) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
     use = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}}}
     body = {
-        **said({"reasoningContent": {"redactedContent": "aGk="}}, use),
+        **with_assistant_turn({"reasoningContent": {"redactedContent": "aGk="}}, use),
         "system": [{"text": "x"}, {"cachePoint": {"type": "default"}}],
         "additionalModelRequestFields": {"top_k": 5, "safe": True, "thinking": {"type": "disabled"}},
     }
-    ask(base, f"/model/{ECHO}/converse", body)
-    assert [request.path for request in seen.requests] == [f"/model/{ECHO}/converse"]
+    send(base, f"/model/{ECHO}/converse", body)
+    assert [request.path for request in recorder.requests] == [f"/model/{ECHO}/converse"]
 
 
-def test_invoke_model_says_what_it_sends(guarded: tuple[str, RecordingBedrock]) -> None:
-    base, seen = guarded
+def test_invoke_model_sends_a_content_type(guarded: tuple[str, RecordingBedrock]) -> None:
+    base, recorder = guarded
     for given, sent in (({}, "application/json"), ({"content-type": "application/x"}, "application/x")):
-        seen.requests.clear()
+        recorder.requests.clear()
         httpx.post(f"{base}/model/{CLAUDE}/invoke", content=json.dumps(NATIVE), headers={**HEADERS, **given})
-        assert seen.requests[0].headers["content-type"] == sent
+        assert recorder.requests[0].headers["content-type"] == sent
 
 
 @pytest.mark.parametrize("messages", [5, "x", [5], [{"content": 5}], [{"content": [5, {"toolResult": 5}]}]])
-def test_what_cannot_be_read_is_bedrocks_to_refuse(guarded: tuple[str, RecordingBedrock], messages: Any) -> None:
-    assert ask(guarded[0], f"/model/{ECHO}/converse", {"messages": messages}).status_code == 400
+def test_malformed_messages_return_400(guarded: tuple[str, RecordingBedrock], messages: Any) -> None:
+    assert send(guarded[0], f"/model/{ECHO}/converse", {"messages": messages}).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -340,56 +352,56 @@ def test_what_cannot_be_read_is_bedrocks_to_refuse(guarded: tuple[str, Recording
         (f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": {"guardrailIdentifier": "other"}}, {}, 400),
         (f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": {"guardrailVersion": "1"}}, {}, 400),
         (f"/model/{ECHO}/converse-stream", {**CONVERSE, "guardrailConfig": {"streamProcessingMode": "async"}}, {}, 400),
-        (f"/model/{ECHO}/converse", MARKED, {}, 400),
+        (f"/model/{ECHO}/converse", WITH_GUARD_CONTENT, {}, 400),
         (f"/model/{CLAUDE}/invoke", NATIVE, {"x-amzn-bedrock-guardrailidentifier": "other"}, 400),
         (f"/model/{CLAUDE}/invoke", {**NATIVE, "amazon-bedrock-guardrailConfig": {"tagSuffix": "x"}}, {}, 400),
         (f"/model/{ECHO}/converse", {**CONVERSE, "system": [{"guardContent": {"text": {"text": "b"}}}]}, {}, 400),
-        (f"/model/{ECHO}/converse", told([{"guardContent": {"text": {"text": "b"}}}]), {}, 400),
+        (f"/model/{ECHO}/converse", with_tool_result([{"guardContent": {"text": {"text": "b"}}}]), {}, 400),
         (f"/model/{ECHO}/converse", [], {}, 400),
         ("/async-invoke", {"modelId": ECHO, "modelInput": {}, "outputDataConfig": {}}, {}, 403),
     ],
 )
-def test_there_is_no_way_around_it(
+def test_callers_cannot_replace_or_avoid_the_guardrail(
     guarded: tuple[str, RecordingBedrock], path: str, body: Any, headers: dict[str, str], status: int
 ) -> None:
-    base, seen = guarded
-    seen.requests.clear()
-    assert ask(base, path, body, **headers).status_code == status
-    assert seen.requests == []
+    base, recorder = guarded
+    recorder.requests.clear()
+    assert send(base, path, body, **headers).status_code == status
+    assert recorder.requests == []
 
 
-def test_a_body_that_could_be_read_in_two_ways_is_no_way_around_it(guarded: tuple[str, RecordingBedrock]) -> None:
+def test_duplicate_guardrail_config_is_refused(guarded: tuple[str, RecordingBedrock]) -> None:
     twice = b'{"messages":[{"role":"user","content":[{"text":"x"}]}],"guardrailConfig":{},"guardrailConfig":{}}'
     answer = httpx.post(f"{guarded[0]}/model/{ECHO}/converse", content=twice, headers=HEADERS)
     assert answer.status_code == 400
 
 
-def test_the_same_guardrail_may_be_named_and_traced(guarded: tuple[str, RecordingBedrock]) -> None:
-    base, seen = guarded
-    seen.requests.clear()
+def test_callers_can_name_the_same_guardrail_and_request_a_trace(guarded: tuple[str, RecordingBedrock]) -> None:
+    base, recorder = guarded
+    recorder.requests.clear()
     config = {"guardrailIdentifier": GUARDRAIL, "guardrailVersion": "7", "trace": "enabled"}
-    assert ask(base, f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": config}).status_code == 200
-    assert seen.requests[0].body["guardrailConfig"] == config
+    assert send(base, f"/model/{ECHO}/converse", {**CONVERSE, "guardrailConfig": config}).status_code == 200
+    assert recorder.requests[0].body["guardrailConfig"] == config
 
 
-def test_to_ask_it_is_no_attempt_at_the_model() -> None:
+def test_apply_guardrail_is_not_recorded_as_an_attempt() -> None:
     records = Records()
     with (
         serving(emulator_app(), http=BreakableProtocol) as url,
         gateway(url, records, guardrail_id=GUARDRAIL, guardrail_version="7") as base,
     ):
         body = {"model": "amazon.titan-embed-text-v2:0", "input": "hello"}
-        assert ask(base, "/v1/embeddings", body).status_code == 200
-        assert ask(base, "/v1/embeddings", {**body, "input": "blocked"}).status_code in (200, 400)
+        assert send(base, "/v1/embeddings", body).status_code == 200
+        assert send(base, "/v1/embeddings", {**body, "input": "blocked"}).status_code in (200, 400)
     embedded = next(record for record in records.all if record.dialect)
     assert ([attempt.target for attempt in embedded.tries], embedded.has_moved) == ([body["model"]], False)
 
 
-def test_a_guardrail_that_does_not_answer_lets_nothing_pass() -> None:
+def test_unreachable_guardrail_returns_502() -> None:
 
     with gateway(NOWHERE, guardrail_id=GUARDRAIL) as base:
         body = {"model": "amazon.titan-embed-text-v2:0", "input": "x"}
-        assert ask(base, "/v1/embeddings", body).status_code == 502
+        assert send(base, "/v1/embeddings", body).status_code == 502
 
 
 @pytest.fixture(scope="module")
@@ -399,15 +411,14 @@ def unguarded(emulator_url: str) -> Iterator[tuple[str, Records]]:
 
 
 @pytest.mark.parametrize(
-    ("path", "body"), [*endpoints("hi"), ("/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})]
+    ("path", "body"),
+    [*requests_with("hi"), ("/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})],
 )
-def test_a_guardrail_that_is_not_there_is_nobodys_fault_but_ours(
-    unguarded: tuple[str, Records], path: str, body: Any
-) -> None:
+def test_missing_guardrail_returns_500_internal(unguarded: tuple[str, Records], path: str, body: Any) -> None:
     base, records = unguarded
-    answer = ask(base, path, body)
+    answer = send(base, path, body)
     record = records.by_id(answer.headers["x-request-id"])
-    if record.error == "permission":  # the operation cannot have one, and is refused before that
+    if record.error == "permission":  # the operation accepts no guardrail, and is refused first
         return
     assert (answer.status_code, record.error, record.detail) == (500, "internal", "GUARDRAIL_ID")
 
@@ -420,17 +431,17 @@ def test_a_guardrail_that_is_not_there_is_nobodys_fault_but_ours(
         ("503 Service Unavailable", "ServiceUnavailableException", "overloaded"),
     ],
 )
-def test_what_the_guardrail_cannot_do_is_not_said_of_the_model(status: str, name: str, error: str) -> None:
-    async def fails(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def test_errors_of_apply_guardrail_are_recorded_with_its_name(status: str, name: str, error: str) -> None:
+    async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(http_reply(b'{"message":"no"}', status, "application/json", f"x-amzn-errortype: {name}\r\n"))
         await writer.drain()
 
     with (
-        upstream(fails) as url,
+        upstream(fail) as url,
         gateway(url, records := Records(), guardrail_id=GUARDRAIL, bedrock_max_attempts=1) as base,
     ):
-        answer = ask(base, "/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})
+        answer = send(base, "/v1/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "x"})
         record = records.by_id(answer.headers["x-request-id"])
     assert (record.error, record.detail) == (error, f"ApplyGuardrail: {name}")
 
@@ -449,29 +460,29 @@ def test_what_the_guardrail_cannot_do_is_not_said_of_the_model(status: str, name
         ),
     ],
 )
-def test_a_caller_who_speaks_of_guardrails_is_told_what_is_wrong(
+def test_invalid_requests_that_mention_guardrails_return_400(
     guarded: tuple[str, RecordingBedrock], path: str, body: Any
 ) -> None:
-    assert ask(guarded[0], path, body).status_code == 400
+    assert send(guarded[0], path, body).status_code == 400
 
 
-def test_a_region_without_the_guardrail_is_left_alone_for_a_while(tmp_path: Path) -> None:
-    seen = RecordingBedrock()
+def test_region_without_the_guardrail_is_called_once(tmp_path: Path) -> None:
+    recorder = RecordingBedrock()
     path = tmp_path / "outcrop.toml"
 
-    async def lacks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await read_request(reader))
+    async def refuse_guardrail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.append(await read_request(reader))
         refusal = b'{"message":"The provided guardrail identifier is invalid."}'
         extra = "x-amzn-errortype: ValidationException\r\nconnection: close\r\n"
         writer.write(http_reply(refusal, "400 Bad Request", "application/json", extra))
         await writer.drain()
         writer.close()
 
-    asked: list[Any] = []
-    with upstream(lacks) as elsewhere, serving(seen, http=BreakableProtocol) as bedrock:
-        first = f'{{ model = "{ECHO}", region = "us-west-2", endpoint_url = "{elsewhere}" }}'
+    calls: list[Any] = []
+    with upstream(refuse_guardrail) as other_region, serving(recorder, http=BreakableProtocol) as bedrock:
+        first = f'{{ model = "{ECHO}", region = "us-west-2", endpoint_url = "{other_region}" }}'
         path.write_text(f'[routes.smart]\ntargets = [{first}, {{ model = "{ECHO}" }}]\n')
         with gateway(bedrock, config_file=path, guardrail_id=GUARDRAIL) as base:
             body = {"model": "smart", "messages": [{"role": "user", "content": "hi"}]}
-            assert [ask(base, "/v1/chat/completions", body).status_code for _ in range(3)] == [200] * 3
-    assert len(asked) == 1
+            assert [send(base, "/v1/chat/completions", body).status_code for _ in range(3)] == [200] * 3
+    assert len(calls) == 1

@@ -37,15 +37,15 @@ def answering(status: str, body: bytes, extra: str = "") -> Any:
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize(("endpoint", "model"), [(CHAT, NOVA), (RESPONSES, NOVA), (MESSAGES, NOVA), (MESSAGES, CLAUDE)])
-@pytest.mark.parametrize(("asked", "told"), [("retry-after: 7\r\n", "7"), ("", "1")])
+@pytest.mark.parametrize(("header", "expected"), [("retry-after: 7\r\n", "7"), ("", "1")])
 def test_throttling_says_when_to_retry(
-    endpoint: tuple[str, Body], model: str, streamed: bool, asked: str, told: str
+    endpoint: tuple[str, Body], model: str, streamed: bool, header: str, expected: str
 ) -> None:
     path, body = endpoint
-    extra = f"x-amzn-errortype: ThrottlingException\r\n{asked}"
+    extra = f"x-amzn-errortype: ThrottlingException\r\n{header}"
     with answering("429 Too Many Requests", b'{"message":"slow down"}', extra) as url, gateway(url) as base:
         answer = httpx.post(base + path, json={**body(model), "stream": streamed}, headers=HEADERS, timeout=20)
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, told)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, expected)
     assert "slow down" in answer.text
 
 
@@ -64,9 +64,9 @@ def test_silence_in_a_stream_is_filled_with_heartbeats(
     path, body = endpoint
     asked = {**body(f"{model}.drip-200"), "stream": True}
     with gateway(emulator_url, heartbeat_interval=0.05) as base:
-        told = httpx.post(base + path, json=asked, headers=HEADERS, timeout=20).text
-    first = told.index("event: message_start" if path == MESSAGES[0] else "data: ")
-    assert told[first:].count(sign) > 3
+        frames = httpx.post(base + path, json=asked, headers=HEADERS, timeout=20).text
+    first = frames.index("event: message_start" if path == MESSAGES[0] else "data: ")
+    assert frames[first:].count(sign) > 3
 
 
 @pytest.mark.parametrize("model", [NOVA, LLAMA, CLAUDE, GPT])
@@ -77,11 +77,11 @@ def test_no_output_limit_is_sent_unless_the_caller_sets_one(
 ) -> None:
     path, body = endpoint
     thinking = {"reasoning_effort": effort} if path == CHAT[0] else {"reasoning": {"effort": effort}}
-    watched = RecordingBedrock()
-    with serving(watched) as url, gateway(url) as base:
+    recorder = RecordingBedrock()
+    with serving(recorder) as url, gateway(url) as base:
         asked = {**body(model), **(thinking if effort else {})}
         assert httpx.post(base + path, json=asked, headers=HEADERS, timeout=20).status_code == 200
-    sent = watched.requests[-1].body
+    sent = recorder.requests[-1].body
     assert not {"maxTokens", "max_tokens", "max_output_tokens"} & {*sent, *sent.get("inferenceConfig", {})}
 
 
@@ -165,8 +165,8 @@ def test_embeddings_by_application_profile_are_handled_as_their_model() -> None:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head, _ = await read_request(reader)
-        told = {"models": [{"modelArn": titan}]} if b"/inference-profiles/" in head else {"embedding": [0.5]}
-        writer.write(http_reply(json.dumps(told)))
+        reply = {"models": [{"modelArn": titan}]} if b"/inference-profiles/" in head else {"embedding": [0.5]}
+        writer.write(http_reply(json.dumps(reply)))
         await writer.drain()
 
     with upstream(handle) as url, gateway(url) as base:

@@ -1,6 +1,6 @@
-"""What each dialect does with each field and feature, as data: what is sent, to which model, and in which mode.
+"""The request fields and features to test in each dialect, for which models and in which modes.
 
-`test_matrix.py` sends it all to the emulator and compares the result with docs/reference/fields.md, which
+`test_field_matrix.py` sends them to the emulator and compares the results with docs/reference/fields.md, which
 `python -m scripts.reference fields` writes.
 """
 
@@ -16,9 +16,10 @@ CLOSED: Any = {**SCHEMA, "additionalProperties": False}
 
 @dataclass(frozen=True)
 class Row:
-    """A field or a feature of one.
+    """A field, or a feature of one.
 
-    change: members of the body. named: how an ignored one is called in the header. remark: what the page adds.
+    change: members of the body. named: how the header names the field if it is ignored. field: the member that is
+    tested, if it is not the last one. remark: text in the page.
     """
 
     name: str
@@ -30,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Dialect:
-    """A path. modes: a model for each. base: the body that the rows change. fields: every field that has to have a row."""
+    """A dialect's path. modes: the model for each. base: the body that the rows change."""
 
     title: str
     path: str

@@ -1,4 +1,4 @@
-"""The native dialect changes no byte, in either direction; and streams are streams."""
+"""Passthrough mode changes no byte in either direction, and does not buffer streams."""
 
 import asyncio
 import http.client
@@ -31,7 +31,7 @@ class Answer:
 
 
 @contextmanager
-def opened(
+def open_response(
     url: str, path: str, body: Any = b"{}", method: str = "POST", headers: dict[str, str] | None = None, **options: Any
 ) -> Iterator[http.client.HTTPResponse]:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
@@ -42,7 +42,7 @@ def opened(
 
 
 def call(*arguments: Any, **options: Any) -> Answer:
-    with opened(*arguments, **options) as response:
+    with open_response(*arguments, **options) as response:
         return Answer(response.status, response.headers, response.read())
 
 
@@ -50,13 +50,13 @@ def call(*arguments: Any, **options: Any) -> Answer:
 @pytest.mark.parametrize(
     "body", [b"", b'{ "a" : 1.0,\n "a": "\\u00fc" }', bytes(range(256)) * 5000], ids=["empty", "json", "binary"]
 )
-def test_a_whole_exchange(path: str, body: bytes) -> None:
+def test_request_and_response_pass_unchanged(path: str, body: bytes) -> None:
     seen: list[tuple[bytes, bytes]] = []
     answer = bytes(random.Random(1).randbytes(3000))
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await read_request(reader)
-        if request[0].startswith(b"POST "):  # not what asks which model an ARN hides
+        if request[0].startswith(b"POST "):  # not the lookup of the model of an ARN
             seen.append(request)
         writer.write(
             http_reply(
@@ -90,7 +90,7 @@ def test_a_whole_exchange(path: str, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "403 Forbidden", "424 Failed", "400 Weird"])
-def test_an_error_passes_untouched(status: str) -> None:
+def test_error_passes_unchanged(status: str) -> None:
     body = b'{"Message" : "as is","x":1}'
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -112,7 +112,7 @@ def frames(count: int) -> list[bytes]:
     ]
 
 
-def test_a_stream_passes_byte_for_byte_however_it_is_split() -> None:
+def test_stream_passes_unchanged_however_it_is_split() -> None:
     data = b"".join(frames(40))
     pieces, made = [], random.Random(3)
     rest = data
@@ -137,7 +137,7 @@ def test_a_stream_passes_byte_for_byte_however_it_is_split() -> None:
 
 
 @pytest.mark.parametrize("path", ["/model/a.b/converse-stream", "/v1/chat/completions"])
-def test_the_first_event_arrives_before_the_second_has_left(path: str) -> None:
+def test_first_event_arrives_before_the_second_is_sent(path: str) -> None:
     first = encode_frame({":event-type": "messageStart", ":message-type": "event"}, b'{"role":"assistant","p":"a"}')
     rest = encode_frame({":event-type": "messageStop", ":message-type": "event"}, b'{"stopReason":"end_turn"}')
     may_go_on = threading.Event()
@@ -152,7 +152,7 @@ def test_the_first_event_arrives_before_the_second_has_left(path: str) -> None:
         await writer.drain()
 
     body = b'{"messages":[{"role":"user","content":"x"}],"stream":true}'
-    with upstream(handle) as url, gateway(url) as base, opened(base, path, body) as response:
+    with upstream(handle) as url, gateway(url) as base, open_response(base, path, body) as response:
         assert response.read1(65536)
         may_go_on.set()
         response.read()
@@ -160,7 +160,7 @@ def test_the_first_event_arrives_before_the_second_has_left(path: str) -> None:
 
 
 @pytest.mark.parametrize("at_boundary", [True, False])
-def test_a_broken_stream_ends_in_an_exception_frame_or_a_cut_connection(
+def test_broken_stream_ends_with_an_exception_frame_or_a_cut_connection(
     at_boundary: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = frames(2)
@@ -181,7 +181,7 @@ def test_a_broken_stream_ends_in_an_exception_frame_or_a_cut_connection(
     assert "ASGI" not in caplog.text
 
 
-def test_the_authorization_of_a_caller_never_leaves(gateway_url: str, emulator_url: str) -> None:
+def test_authorization_of_the_caller_is_not_sent_upstream(gateway_url: str, emulator_url: str) -> None:
     seen: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -197,13 +197,13 @@ def test_the_authorization_of_a_caller_never_leaves(gateway_url: str, emulator_u
 
 
 @pytest.mark.parametrize("query", ["byProvider=a%2fb", "byProvider=a+b", "x=a=b", "x=~!'()*", "x=%c3%a9", "x", "x=%"])
-def test_a_query_may_be_spelt_in_any_way(gateway_url: str, query: str) -> None:
+def test_query_is_accepted_in_any_encoding(gateway_url: str, query: str) -> None:
     assert call(gateway_url, f"/foundation-models?{query}", method="GET", body=None).status == 200
     body = b'{"messages":[{"role":"user","content":[{"text":"x"}]}]}'
     assert call(gateway_url, f"/model/scripted.echo-v1:0/converse?{query}", body).status == 200
 
 
-def test_head_and_unknown_paths_answer_in_the_dialect_of_the_path(gateway_url: str) -> None:
+def test_unknown_paths_and_methods_return_errors_of_their_dialect(gateway_url: str) -> None:
     cases: list[tuple[str, str, int, str]] = [
         ("GET", "/model/a.b/converse", 405, "UnknownOperationException"),
         ("POST", "/model/a.b/nothing", 404, "ResourceNotFoundException"),
@@ -223,7 +223,7 @@ def test_head_and_unknown_paths_answer_in_the_dialect_of_the_path(gateway_url: s
         assert b'"error":{"message"' in response.body
 
 
-def test_a_body_that_is_too_large_is_refused_while_it_is_read(emulator_url: str) -> None:
+def test_too_large_body_is_refused_while_it_is_read(emulator_url: str) -> None:
     with gateway(emulator_url, max_body_bytes=2048) as base:
         for path, words in (
             ("/v1/chat/completions", b'"code":"request_too_large"'),
@@ -240,6 +240,6 @@ def test_a_body_that_is_too_large_is_refused_while_it_is_read(emulator_url: str)
             assert call(base, path, pieces(), encode_chunked=True).status == 413
 
 
-def test_a_compressed_body_is_refused(gateway_url: str) -> None:
+def test_compressed_body_is_refused(gateway_url: str) -> None:
     response = call(gateway_url, "/v1/chat/completions", b"x", headers={"Content-Encoding": "gzip"})
     assert (response.status, b"content-encoding" in response.body) == (400, True)

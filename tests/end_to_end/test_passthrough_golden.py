@@ -1,6 +1,6 @@
-"""The golden situations in Bedrock's own language: a Converse body, its reply and its frames, byte for byte, over sockets.
+"""The golden cases in Bedrock's dialect: a Converse body, its reply and its frames pass unchanged over sockets.
 
-The bodies and replies are those that OpenAI chat's cases become; they are written here as no serialiser of ours would.
+The bodies and replies are those of the cases of OpenAI chat, in a JSON format that the gateway never writes.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from tests.servers import CHUNKED_STREAM, KEY, chunk, gateway, http_reply, read_
 HEADERS = {"x-api-key": KEY, "content-type": "application/json"}
 
 
-class Script:
-    """An upstream that answers every request with what it holds, and keeps what it got."""
+class ScriptedUpstream:
+    """An upstream that sends `answer` to each request, and keeps the body of the last one."""
 
     def __init__(self) -> None:
         self.answer = b""
@@ -34,18 +34,18 @@ class Script:
 
 
 @pytest.fixture(scope="module")
-def script() -> Script:
-    return Script()
+def script() -> ScriptedUpstream:
+    return ScriptedUpstream()
 
 
 @pytest.fixture(scope="module")
-def url(script: Script) -> Iterator[str]:
+def url(script: ScriptedUpstream) -> Iterator[str]:
     with upstream(script.handle) as bedrock, gateway(bedrock) as base:
         yield base
 
 
-def odd(document: Any) -> bytes:
-    """JSON as nobody here writes it: what comes out the same was not read and written again."""
+def unusual_json(document: Any) -> bytes:
+    """Serialize JSON unlike the gateway: if it arrives unchanged, it was not parsed and serialized again."""
     return json.dumps(document, indent=3, ensure_ascii=True).replace(": ", " : ").encode()
 
 
@@ -54,21 +54,21 @@ def read(situation: str, name: str) -> Any:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_a_whole_exchange_crosses_byte_for_byte(script: Script, url: str, situation: str) -> None:
-    body, reply = odd(read(situation, "call.json")["converse"]), odd(read(situation, "reply.json"))
+def test_golden_request_and_reply_pass_unchanged(script: ScriptedUpstream, url: str, situation: str) -> None:
+    body, reply = unusual_json(read(situation, "call.json")["converse"]), unusual_json(read(situation, "reply.json"))
     script.answer = http_reply(reply)
     answer = httpx.post(f"{url}/model/a.b/converse", content=body, headers=HEADERS)
     assert (answer.status_code, answer.content, script.body) == (200, reply, body)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_a_stream_crosses_frame_for_frame_however_it_was_split(script: Script, url: str, situation: str) -> None:
-    body = odd(read(situation, "call.json")["converse"])
+def test_golden_stream_passes_unchanged(script: ScriptedUpstream, url: str, situation: str) -> None:
+    body = unusual_json(read(situation, "call.json")["converse"])
     frames = b""
     for event in unfold(read(situation, "reply.json")):
         ((kind, payload),) = event.items()
         headers = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
-        frames += encode_frame(headers, odd(payload))
+        frames += encode_frame(headers, unusual_json(payload))
     pieces = [frames[start : start + 61] for start in range(0, len(frames), 61)]
     script.answer = CHUNKED_STREAM + b"".join(map(chunk, pieces)) + b"0\r\n\r\n"
     answer = httpx.post(f"{url}/model/a.b/converse-stream", content=body, headers=HEADERS)

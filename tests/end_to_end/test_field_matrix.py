@@ -22,7 +22,7 @@ from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.embeddings.schema import EmbeddingRequest
 from app.dialects.openai.responses.schema_in import ResponseRequest
 from scripts.reference import header
-from tests.end_to_end.matrix import DIALECTS, Dialect, Row
+from tests.end_to_end.field_matrix import DIALECTS, Dialect, Row
 from tests.end_to_end.recording import RecordingBedrock
 from tests.servers import KEY, gateway, serving
 
@@ -52,8 +52,8 @@ FIELDS: dict[str, set[str]] = {
 CELLS = [(dialect, row, mode) for dialect in DIALECTS for row in dialect.rows for mode in dialect.modes]
 
 
-class Bench:
-    """A gateway before a watched Bedrock."""
+class FieldProbe:
+    """A gateway in front of a recording Bedrock, to which single fields are sent."""
 
     def __init__(self, bedrock: RecordingBedrock, url: str) -> None:
         self._bedrock = bedrock
@@ -64,32 +64,32 @@ class Bench:
         self._client.close()
 
     def outcome(self, dialect: Dialect, row: Row, mode: str) -> str:
-        """What comes of a row in a mode."""
+        """Return what becomes of a row in a mode: supported, ignored or refused."""
         base = {**dialect.base, "model": dialect.modes[mode]}
-        # what else a row needs is there without its own field too
+        # compare with a request that has the other members of the row, but not its field
         own = row.field or next(reversed(row.change))
-        around = {name: value for name, value in row.change.items() if name != own}
-        answer, seen = self._ask(dialect, {**base, **row.change})
+        other_members = {name: value for name, value in row.change.items() if name != own}
+        answer, seen = self._send(dialect, {**base, **row.change})
         if answer.status_code == 400:
             return "refused"
         assert answer.status_code == 200, answer.text
         ignored = answer.headers.get("x-outcrop-ignored", "").split(", ")
         if any(name.startswith(row.named or own) for name in ignored if name):
             return "ignored"
-        plain, seen_plain = self._ask(dialect, {**base, **around})
+        plain, seen_plain = self._send(dialect, {**base, **other_members})
         assert (seen, _stable(answer)) != (seen_plain, _stable(plain)), "neither supported, ignored nor refused"
         adjusted = set(answer.headers.get("x-outcrop-adjusted", "").split(", "))
         adjusted -= {*plain.headers.get("x-outcrop-adjusted", "").split(", "), "", "inference_profile"}
         return f"supported ({', '.join(f'`{name}`' for name in sorted(adjusted))})" if adjusted else "supported"
 
-    def _ask(self, dialect: Dialect, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
+    def _send(self, dialect: Dialect, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
         self._bedrock.requests.clear()
         answer = self._client.post(dialect.path, json=body, headers=dialect.headers)
-        return answer, [(context.path, context.body) for context in self._bedrock.requests]
+        return answer, [(request.path, request.body) for request in self._bedrock.requests]
 
 
 def _stable(answer: httpx.Response) -> Any:
-    """An answer without what is new in each."""
+    """Return the part of a response that is the same for identical requests."""
     if "json" not in answer.headers["content-type"]:
         return "a stream", "usage" in answer.text
     return _without(answer.json())
@@ -104,20 +104,20 @@ def _without(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def bench() -> Iterator[Bench]:
+def open_probe() -> Iterator[FieldProbe]:
     bedrock = RecordingBedrock()
     with serving(bedrock) as upstream, gateway(upstream) as url:
-        made = Bench(bedrock, url)
+        probe = FieldProbe(bedrock, url)
         try:
-            yield made
+            yield probe
         finally:
-            made.close()
+            probe.close()
 
 
 @pytest.fixture(scope="module")
-def tried() -> Iterator[Bench]:
-    with bench() as made:
-        yield made
+def probe() -> Iterator[FieldProbe]:
+    with open_probe() as opened:
+        yield opened
 
 
 def table_of(dialect: Dialect, outcomes: dict[str, list[str]]) -> Iterator[str]:
@@ -131,29 +131,31 @@ def table_of(dialect: Dialect, outcomes: dict[str, list[str]]) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("dialect", "row", "mode"), CELLS, ids=[f"{dialect.path}-{row.name}-{mode}" for dialect, row, mode in CELLS]
 )
-def test_a_cell_of_the_matrix(tried: Bench, dialect: Dialect, row: Row, mode: str) -> None:
+def test_field_has_the_documented_result(probe: FieldProbe, dialect: Dialect, row: Row, mode: str) -> None:
     section = PAGE.read_text().partition(f"## {dialect.title}\n")[2].partition("\n## ")[0]
     (line,) = [line for line in section.splitlines() if line.startswith(f"| {row.name} |")]
     index = list(dialect.modes).index(mode)
     cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
-    assert cells[1 + index] == tried.outcome(dialect, row, mode), "run: python -m scripts.reference fields"
+    assert cells[1 + index] == probe.outcome(dialect, row, mode), "run: python -m scripts.reference fields"
     assert cells[-1] == row.remark
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=[dialect.path for dialect in DIALECTS])
-def test_every_field_has_its_row(dialect: Dialect) -> None:
-    told = {name for row in dialect.rows for name in row.change}
-    told |= {"model", *dialect.base}
-    assert sorted(FIELDS[dialect.path] - told) == []
+def test_every_field_has_a_row(dialect: Dialect) -> None:
+    tested = {name for row in dialect.rows for name in row.change}
+    tested |= {"model", *dialect.base}
+    assert sorted(FIELDS[dialect.path] - tested) == []
 
 
 def page() -> str:
-    """Return docs/reference/fields.md, measured anew."""
+    """Measure and return docs/reference/fields.md."""
     lines = []
-    with bench() as made:
+    with open_probe() as opened:
         for dialect in DIALECTS:
-            outcomes = {row.name: [made.outcome(dialect, row, mode) for mode in dialect.modes] for row in dialect.rows}
-            assert len(outcomes) == len(dialect.rows), "two rows of one name"
+            outcomes = {
+                row.name: [opened.outcome(dialect, row, mode) for mode in dialect.modes] for row in dialect.rows
+            }
+            assert len(outcomes) == len(dialect.rows), "two rows have the same name"
             lines += table_of(dialect, outcomes)
     return header("Request fields") + INTRODUCTION + "\n".join([*lines, *betas()]) + "\n"
 

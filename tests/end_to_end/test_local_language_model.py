@@ -1,4 +1,4 @@
-"""A real language model behind the real wire: streamed, counted, limited, and stopped when nobody listens."""
+"""A real language model in the embedded Bedrock: streaming, token counts, limits and cancellation."""
 
 import time
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from app.emulator.server import Emulator
 from tests.end_to_end.conftest import boto_client
 from tests.servers import KEY, gateway, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cores")]  # two of these at once wait for each other
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cores")]  # two of these at once compete for the cores
 
 MODEL = "local.smollm2-135m-instruct-v1:0"
-ASK: Any = [{"role": "user", "content": "Count from 1 to 5."}]
+MESSAGES: Any = [{"role": "user", "content": "Count from 1 to 5."}]
 CONVERSE: Any = [{"role": "user", "content": [{"text": "Count from 1 to 5."}]}]
 
 
@@ -40,32 +40,32 @@ def client(base: str) -> Iterator[openai.OpenAI]:
         yield made
 
 
-def test_it_answers_the_same_streamed_and_not(client: openai.OpenAI) -> None:
-    request: Any = {"model": MODEL, "messages": ASK, "temperature": 0, "max_tokens": 40}
-    whole = client.chat.completions.create(**request)
+def test_complete_and_streamed_responses_are_equal(client: openai.OpenAI) -> None:
+    request: Any = {"model": MODEL, "messages": MESSAGES, "temperature": 0, "max_tokens": 40}
+    complete = client.chat.completions.create(**request)
     chunks = list(client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}))
     assert (
         "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-        == whole.choices[0].message.content
+        == complete.choices[0].message.content
     )
     assert len(chunks) > 20
-    assert "1" in (whole.choices[0].message.content or "")
+    assert "1" in (complete.choices[0].message.content or "")
     usage = chunks[-1].usage
     assert usage is not None
-    assert whole.usage is not None
-    assert usage.completion_tokens == whole.usage.completion_tokens <= 40
-    assert usage.prompt_tokens == whole.usage.prompt_tokens > 20
+    assert complete.usage is not None
+    assert usage.completion_tokens == complete.usage.completion_tokens <= 40
+    assert usage.prompt_tokens == complete.usage.prompt_tokens > 20
 
 
-def test_limits_and_stop_sequences(client: openai.OpenAI) -> None:
-    short = client.chat.completions.create(model=MODEL, messages=ASK, max_tokens=3, temperature=0)
+def test_max_tokens_and_stop_sequences_end_the_response(client: openai.OpenAI) -> None:
+    short = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=3, temperature=0)
     assert (short.choices[0].finish_reason, short.usage.completion_tokens) == ("length", 3)  # type: ignore[union-attr]
-    stopped = client.chat.completions.create(model=MODEL, messages=ASK, stop=["2"], temperature=0)
+    stopped = client.chat.completions.create(model=MODEL, messages=MESSAGES, stop=["2"], temperature=0)
     assert "2" not in (stopped.choices[0].message.content or "")
     assert stopped.choices[0].finish_reason == "stop"
 
 
-def test_tokens_are_counted_as_they_are_spent(base: str) -> None:
+def test_count_tokens_equals_the_usage_of_converse(base: str) -> None:
     with boto_client(base) as client:
         counted = client.count_tokens(modelId=MODEL, input={"converse": {"messages": CONVERSE}})["inputTokens"]
         reply = client.converse(
@@ -77,7 +77,7 @@ def test_tokens_are_counted_as_they_are_spent(base: str) -> None:
     assert plain["stopReason"] == "max_tokens"
 
 
-def test_what_does_not_fit_is_refused_with_a_status(base: str) -> None:
+def test_too_long_input_and_images_are_refused_with_a_status(base: str) -> None:
     long: Any = [{"role": "user", "content": [{"text": "word " * 6000}]}]
     image: Any = [{"role": "user", "content": [{"image": {"format": "png", "source": {"bytes": b"x"}}}]}]
     with boto_client(base) as client:
@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_refused_with_a_status(base: str) -> None:
 
 
 @pytest.mark.timed
-def test_it_stops_when_nobody_listens(client: openai.OpenAI) -> None:
+def test_generation_stops_when_the_client_disconnects(client: openai.OpenAI) -> None:
     for _ in range(3):
         stream = client.chat.completions.create(
             model=MODEL,
@@ -100,5 +100,5 @@ def test_it_stops_when_nobody_listens(client: openai.OpenAI) -> None:
         next(iter(stream))
         stream.close()
     started = time.monotonic()
-    client.chat.completions.create(model=MODEL, messages=ASK, max_tokens=3)
+    client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=3)
     assert time.monotonic() - started < 5

@@ -1,4 +1,4 @@
-"""Names that a deployment gives to models, in every dialect; and the names of a gateway that went before."""
+"""Aliases and the default model in every dialect, the names of bedrock-access-gateway, and other runtime operations."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ HEADERS = {"x-api-key": KEY}
 HELLO: Any = [{"role": "user", "content": "hi"}]
 
 
-def test_every_dialect_knows_them() -> None:
+def test_aliases_work_in_every_dialect() -> None:
     with serving(emulator_app()) as bedrock, gateway(bedrock, model_aliases=ALIASES) as url:
         with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as client:
             messages: Any = [{"role": "user", "content": "hi"}]
@@ -34,14 +34,14 @@ def test_every_dialect_knows_them() -> None:
             assert (message.model, message.id[:9]) == ("claude", "msg_bdrk_")
         with boto_client(url) as runtime:
             for name in ("gpt-4o", "default", "scripted.echo-v1:0"):
-                asked = [{"role": "user", "content": [{"text": "hi"}]}]
-                reply = runtime.converse(modelId=name, messages=asked)
+                question = [{"role": "user", "content": [{"text": "hi"}]}]
+                reply = runtime.converse(modelId=name, messages=question)
                 assert reply["output"]["message"]["content"][0]["text"] == "hi"
-                stream = runtime.converse_stream(modelId=name, messages=asked)["stream"]
+                stream = runtime.converse_stream(modelId=name, messages=question)["stream"]
                 assert "messageStop" in [next(iter(event)) for event in stream]
 
 
-def test_an_alias_may_stand_for_an_arn() -> None:
+def test_alias_of_an_arn_is_resolved() -> None:
     seen = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -53,19 +53,19 @@ def test_an_alias_may_stand_for_an_arn() -> None:
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
     with upstream(handle) as url, gateway(url, model_aliases=f"mine={arn}") as base:
         httpx.post(f"{base}/model/mine/converse", json={}, headers=HEADERS)
-    # which model that is, is asked beside it
+    # the gateway also looks up the model of the ARN
     assert [path for path in seen if path.startswith(b"/model/")] == [
         b"/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc/converse"
     ]
 
 
 @pytest.mark.parametrize("text", ["a", "a=", "=b", "a b=c", "a=b,a=c", "a/b=c", "a=b c"])
-def test_an_alias_that_makes_no_sense_is_refused(text: str) -> None:
+def test_malformed_alias_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="entry"):
         parse_aliases(text)
 
 
-def test_paths_of_the_gateway_that_went_before() -> None:
+def test_paths_of_bedrock_access_gateway_work() -> None:
     with serving(emulator_app()) as bedrock, gateway(bedrock, embedding_model_id="cohere.embed-english-v3") as url:
         with openai.OpenAI(base_url=f"{url}/api/v1", api_key=KEY) as client:
             messages: Any = [{"role": "user", "content": "hi"}]
@@ -75,11 +75,11 @@ def test_paths_of_the_gateway_that_went_before() -> None:
         assert "/api/v1/models" not in httpx.get(f"{url}/openapi.json").json()["paths"]
 
 
-def test_variables_of_the_gateway_that_went_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    theirs = {"API_KEY": "s3cret", "DEFAULT_MODEL": "a.b", "DEFAULT_EMBEDDING_MODEL": "c.d", "AWS_REGION": "us-west-2"}
+def test_variables_of_bedrock_access_gateway_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    legacy = {"API_KEY": "s3cret", "DEFAULT_MODEL": "a.b", "DEFAULT_EMBEDDING_MODEL": "c.d", "AWS_REGION": "us-west-2"}
     for name in ("API_KEYS", "BEDROCK_MODEL_ID", "EMBEDDING_MODEL_ID"):
         monkeypatch.setenv(name, "")
-    for name, value in theirs.items():
+    for name, value in legacy.items():
         monkeypatch.setenv(name, value)
     settings = load_settings(tmp_path / ".env")
     assert settings.keys() == {"key-1ec1c26b": "s3cret"}
@@ -88,7 +88,7 @@ def test_variables_of_the_gateway_that_went_before(monkeypatch: pytest.MonkeyPat
     assert load_settings(tmp_path / ".env").bedrock_model_id == "our.own"
 
 
-def test_wrong_aliases_end_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_malformed_aliases_fail_the_startup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {
         "AWS_REGION": "us-east-1",
         "BEDROCK_MODEL_ID": "a.b",
@@ -110,7 +110,7 @@ def test_wrong_aliases_end_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("GET", "/async-invoke/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aasync-invoke%2Fabc"),
     ],
 )
-def test_what_else_bedrock_s_runtime_does_crosses_byte_for_byte(method: str, path: str) -> None:
+def test_other_runtime_operations_pass_unchanged(method: str, path: str) -> None:
     seen = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -126,7 +126,7 @@ def test_what_else_bedrock_s_runtime_does_crosses_byte_for_byte(method: str, pat
     assert (answer.content, answer.headers["x-amzn-requestid"]) == (b'{ "odd":  [1.0] }', "r-1")
 
 
-def test_boto3_applies_guardrails_and_starts_calls() -> None:
+def test_boto3_applies_guardrails_and_starts_async_invokes() -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head, _ = await read_request(reader)
         answer = (
@@ -156,7 +156,7 @@ def test_boto3_applies_guardrails_and_starts_calls() -> None:
         ("/v1/embeddings", {"input": "hi", "encoding_format": None}),
     ],
 )
-def test_null_is_no_name(emulator_url: str, path: str, body: Any) -> None:
+def test_null_model_uses_the_default_model(emulator_url: str, path: str, body: Any) -> None:
     model = "amazon.titan-embed-text-v2:0" if "input" in body and "encoding_format" in body else "scripted.echo-v1:0"
     with gateway(emulator_url, bedrock_model_id=model) as url:
         answer = httpx.post(url + path, json={**body, "model": None}, headers={"authorization": f"Bearer {KEY}"})
