@@ -53,8 +53,3 @@ class RequestContext(Struct):
         if self.size + count > self.limit:
             raise BodyTooLarge(f"the body and what it refers to have more than {self.limit} bytes")
         self.grow(count)
-
-    def take_body(self) -> bytes:
-        """The body, which is whoever's takes it from now on: what has been read is not held twice."""
-        body, self.body = self.body, b""
-        return body

@@ -17,13 +17,13 @@ from app.adaptation.schemas import without_unions
 from app.bedrock.client import BedrockRequest
 from app.converse.call import Intent, ModelCall, NativeCall
 from app.dialects.http.handler import translate_batch
+from app.dialects.openai.chat.response import ChatResponseContext
 from app.dialects.openai.chat.response import from_reply as to_completion
-from app.dialects.openai.chat.response_context import ChatFacts
 from app.dialects.openai.chat.stream import ChunkStream
 from app.dialects.openai.responses.native import to_native
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.response import from_reply as to_response
-from app.dialects.openai.responses.response_context import ResponseFacts
+from app.dialects.openai.responses.response_context import ResponseContext
 from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import tool_config
@@ -143,8 +143,8 @@ def blocks(count: int) -> list[Any]:
     return [each for index in range(count) for each in (delta(index, {"text": "x"}), stop(index))]
 
 
-def response_facts() -> ResponseFacts:
-    return ResponseFacts("resp_1", 1, "m", ResponseRequest())
+def response_facts() -> ResponseContext:
+    return ResponseContext("resp_1", 1, "m", ResponseRequest())
 
 
 def streamed(events: list[Any], make: Callable[[Any], bytes]) -> Work:
@@ -162,7 +162,7 @@ def as_response(events: list[Any]) -> Work:
 
 def as_chunks(events: list[Any]) -> Work:
     def translate() -> None:
-        stream = ChunkStream(ChatFacts("i", 1, "m"))
+        stream = ChunkStream(ChatResponseContext("i", 1, "m"))
         for event in events:
             stream.from_event(event)
 
@@ -210,7 +210,10 @@ CASES: dict[str, tuple[int, Callable[[int], Work]]] = {
     "thoughts in chunks": (1000, lambda count: as_chunks(reasoning(count))),
     "a stream that breaks": (500, broken),
     "a reply of many citations": (500, lambda count: lambda: to_response(reply(count), response_facts())),
-    "a completion of many citations": (500, lambda count: lambda: to_completion(reply(count), ChatFacts("i", 1, "m"))),
+    "a completion of many citations": (
+        500,
+        lambda count: lambda: to_completion(reply(count), ChatResponseContext("i", 1, "m")),
+    ),
 }
 TIMES = 8
 

@@ -13,7 +13,7 @@ from app.dialects.anthropic.native import NativeStream, UsageOfMessages, from_do
 from app.dialects.anthropic.normalization import OBSOLETE_BETAS, has_schema
 from app.dialects.anthropic.request import to_call
 from app.dialects.anthropic.response import from_reply
-from app.dialects.anthropic.response_context import MessageFacts
+from app.dialects.anthropic.response_context import MessageResponseContext
 from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.anthropic.stream import PING, EventStream
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
@@ -32,6 +32,7 @@ class MessagesAdapter(Struct):
     openai_api: ClassVar[Api | None] = None
     last_events: ClassVar[frozenset[str]] = frozenset({"message_stop"})
     idle: ClassVar[bytes] = PING
+    complete: ClassVar[None] = None
 
     model: str
     document: dict[str, Any]
@@ -39,7 +40,7 @@ class MessagesAdapter(Struct):
     needs_schema: bool
     _version: str
     _betas: list[str]
-    _facts: MessageFacts
+    _response_context: MessageResponseContext
 
     @classmethod
     async def open(cls, pipeline: Pipeline, context: RequestContext, document: dict[str, Any]) -> Self:
@@ -53,7 +54,7 @@ class MessagesAdapter(Struct):
             has_schema(document),
             context.head.headers.get("anthropic-version", ""),
             [beta for beta in named if beta and (beta not in OBSOLETE_BETAS or beta in pipeline.betas)],
-            MessageFacts("msg_" + secrets.token_hex(12), pipeline.planner.known_as(model), request_id),
+            MessageResponseContext("msg_" + secrets.token_hex(12), pipeline.planner.known_as(model), request_id),
         )
 
     def to_call(self, _target: Target) -> TranslatedRequest:
@@ -62,21 +63,22 @@ class MessagesAdapter(Struct):
     def to_native(self, _target: Target) -> NativeRequest:
         return self._pass_on(self.document)
 
-    async def complete(self, response: dict[str, Any]) -> dict[str, Any]:
-        return response
-
     async def finish(self, stream: NativeStream | EventStream) -> bytes:
         return stream.finish()
 
     def _translate(self, document: dict[str, Any]) -> TranslatedRequest:
         call = to_call(validate(document, MessagesRequest), self._betas)
-        return TranslatedRequest(call, partial(from_reply, facts=self._facts), partial(EventStream, self._facts))
+        return TranslatedRequest(
+            call,
+            partial(from_reply, response_context=self._response_context),
+            partial(EventStream, self._response_context),
+        )
 
     def _pass_on(self, document: dict[str, Any]) -> NativeRequest:
         return NativeRequest(
             NativeCall(self.model, document, self._version, self._betas),
-            partial(from_document, facts=self._facts),
-            partial(NativeStream, self._facts),
+            partial(from_document, response_context=self._response_context),
+            partial(NativeStream, self._response_context),
             UsageOfMessages(),
         )
 

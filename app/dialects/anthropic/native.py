@@ -12,7 +12,7 @@ from typing import Any
 from app.converse.call import NativeEvent
 from app.converse.usage import Usage
 from app.dialects.anthropic.errors import error_body, error_of
-from app.dialects.anthropic.response_context import MessageFacts
+from app.dialects.anthropic.response_context import MessageResponseContext
 from app.dialects.anthropic.stream import PING
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
@@ -69,7 +69,7 @@ class UsageOfMessages:
         return Usage.of_message(self._told, is_final=self._is_final)
 
 
-def from_document(document: dict[str, Any], facts: MessageFacts) -> dict[str, Any]:
+def from_document(document: dict[str, Any], response_context: MessageResponseContext) -> dict[str, Any]:
     """The message as its caller knows it.
 
     Raises:
@@ -78,15 +78,15 @@ def from_document(document: dict[str, Any], facts: MessageFacts) -> dict[str, An
     if document.get("type") != "message":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no message")
     passed_on = _without_own(document)
-    passed_on["model"] = facts.model
+    passed_on["model"] = response_context.model
     return passed_on
 
 
 class NativeStream:
     """Passes one stream on."""
 
-    def __init__(self, facts: MessageFacts) -> None:
-        self._facts = facts
+    def __init__(self, response_context: MessageResponseContext) -> None:
+        self._response_context = response_context
         self._held: dict[str, Any] | None = None
 
     def from_event(self, event: NativeEvent) -> bytes:
@@ -100,7 +100,7 @@ class NativeStream:
             return before + named_frame(kind, text)
         match kind:
             case "message_start":
-                message = {**document["message"], "model": self._facts.model}
+                message = {**document["message"], "model": self._response_context.model}
                 return before + _frame({**document, "message": message}) + PING
             case "message_delta":
                 self._held = document
@@ -116,7 +116,7 @@ class NativeStream:
 
     def fail(self, error: GatewayError) -> bytes:
         """The end of a stream that broke."""
-        return named_frame("error", error_body(error, self._facts.request_id))
+        return named_frame("error", error_body(error, self._response_context.request_id))
 
     def _release(self, metrics: dict[str, Any]) -> bytes:
         if self._held is None:

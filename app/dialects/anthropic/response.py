@@ -9,11 +9,11 @@ from typing import Any
 
 from app.converse.reply import Reply
 from app.dialects.anthropic.citations import from_converse
-from app.dialects.anthropic.response_context import MALFORMED, MessageFacts, stop_reason, usage_body
+from app.dialects.anthropic.response_context import MALFORMED, MessageResponseContext, stop_reason, usage_body
 from app.errors import UpstreamFailed
 
 
-def from_reply(reply: Reply, facts: MessageFacts) -> dict[str, Any]:
+def from_reply(reply: Reply, response_context: MessageResponseContext) -> dict[str, Any]:
     """The `message` object.
 
     Raises:
@@ -24,10 +24,10 @@ def from_reply(reply: Reply, facts: MessageFacts) -> dict[str, Any]:
     content = [block for each in reply["output"]["message"]["content"] for block in _blocks(each)]
     usage: Any = reply["usage"]
     return {
-        "id": facts.id,
+        "id": response_context.id,
         "type": "message",
         "role": "assistant",
-        "model": facts.model,
+        "model": response_context.model,
         "content": content,
         "stop_reason": stop_reason(reply["stopReason"], has_calls=any(each["type"] == "tool_use" for each in content)),
         "stop_sequence": None,

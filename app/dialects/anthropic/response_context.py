@@ -20,7 +20,7 @@ STOP_REASONS = {
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
-class MessageFacts(Struct, frozen=True):
+class MessageResponseContext(Struct, frozen=True):
     """The answer's id, the model as the caller named it, and the request's id, which errors repeat."""
 
     id: str

@@ -15,7 +15,7 @@ from app.converse.events import Event
 from app.dialects.anthropic.citations import from_converse
 from app.dialects.anthropic.errors import error_body
 from app.dialects.anthropic.response import image_block, thinking_block
-from app.dialects.anthropic.response_context import MALFORMED, MessageFacts, stop_reason, usage_body
+from app.dialects.anthropic.response_context import MALFORMED, MessageResponseContext, stop_reason, usage_body
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
 from app.wire.sse import named_frame
@@ -27,8 +27,8 @@ PING = named_frame("ping", b'{"type":"ping"}')
 class EventStream:
     """Translates one stream."""
 
-    def __init__(self, facts: MessageFacts) -> None:
-        self._facts = facts
+    def __init__(self, response_context: MessageResponseContext) -> None:
+        self._response_context = response_context
         # Converse numbers all blocks, of which some have no words here; Anthropic numbers those that it sends
         self._numbers: dict[int, int] = {}
         self._images: dict[int, str] = {}
@@ -51,7 +51,7 @@ class EventStream:
 
     def fail(self, error: GatewayError) -> bytes:
         """The end of a stream that broke."""
-        return named_frame("error", error_body(error, self._facts.request_id))
+        return named_frame("error", error_body(error, self._response_context.request_id))
 
     def _frames(self, event: Any) -> Iterable[bytes]:
         match event:
@@ -73,10 +73,10 @@ class EventStream:
 
     def _empty_message(self) -> dict[str, Any]:
         return {
-            "id": self._facts.id,
+            "id": self._response_context.id,
             "type": "message",
             "role": "assistant",
-            "model": self._facts.model,
+            "model": self._response_context.model,
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,

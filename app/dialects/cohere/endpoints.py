@@ -66,7 +66,7 @@ def render_error(error: GatewayError, _request_id: str) -> CompleteResponse:
 
 
 async def _rerank(pipeline: Pipeline, version: str, context: RequestContext) -> Answer:
-    request = await read_as(context.take_body(), RerankRequest)
+    request = await read_as(context, RerankRequest)
     context.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     texts = [each.text if isinstance(each, DocumentIn) else each for each in request.documents]
     scores = await rerank(pipeline, context, RerankCall(request.model, request.query, texts, request.top_n))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct, field
@@ -56,6 +56,7 @@ class DialectAdapter(Protocol):
     None where InvokeModel does. last_events: types of the native events that complete a response. idle: sent when a
     stream is silent. model: as the caller named it. document: the whole request, of which tokens are estimated.
     needs_schema: the response must match a JSON schema. headers: added to every response.
+    complete: finishes a complete response before it is sent; None if there is nothing to do.
     """
 
     body_format: ClassVar[str]
@@ -75,16 +76,15 @@ class DialectAdapter(Protocol):
     @property
     def headers(self) -> Headers: ...
 
+    @property
+    def complete(self) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]] | None: ...
+
     def to_call(self, target: Target) -> TranslatedRequest:
         """Translate the request for Converse. Raises InvalidRequest."""
         ...
 
     def to_native(self, target: Target) -> NativeRequest:
         """Prepare the request for a surface that takes the dialect's own format. Raises InvalidRequest."""
-        ...
-
-    async def complete(self, response: dict[str, Any]) -> dict[str, Any]:
-        """Finish a complete response before it is sent."""
         ...
 
     async def finish(self, stream: Any) -> bytes:

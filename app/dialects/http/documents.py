@@ -1,4 +1,4 @@
-"""What callers send as JSON: read strictly where a value is known, kept and reported where a field is not."""
+"""Reads JSON bodies: known fields are validated strictly, unknown ones are kept and reported."""
 
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -6,79 +6,95 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, ValidationError
 
 from app.errors import InvalidRequest
-from app.process.off_loop import off_loop
+from app.execution.request_context import RequestContext
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.wire import json
 
 T = TypeVar("T")
 
 
 class _First(FailFast):
-    """Python 3.11 puts what annotates a type into a set."""
+    """Hashable, as Python 3.11 needs of what annotates a type."""
 
     __hash__ = object.__hash__
 
 
-# the first member that is wrong is told of; looking for all of them takes seconds where there are many
+# stops at the first wrong member: validating many wrong ones takes seconds
 Listed = Annotated[list[T], _First()]
 
 
-# whoever has no model to name may say so with null
+# the name of a model; null is none
 Name = Annotated[str, BeforeValidator(lambda name: "" if name is None else name)]
 
 
 class Shown(BaseModel):
-    """What only the OpenAPI page shows: nothing is built of it before somebody looks."""
+    """A schema that only the OpenAPI page shows, built when the page is first requested."""
 
     model_config = ConfigDict(defer_build=True)
 
 
 class Open(BaseModel):
-    """Keeps fields that it does not know, so that they can be reported."""
+    """A schema of requests. It keeps unknown fields, so that they can be reported."""
 
-    # no request waits for it to be built
+    # built at start-up, so that no request waits for it
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=False)
 
 
 Document = TypeVar("Document", bound=Open)
 
 
-def load_document(body: bytes) -> Any:
-    """The JSON of a body.
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a body as a JSON object.
 
     Raises:
-        InvalidRequest: it is none, or one that could be read in two ways.
+        InvalidRequest: it is none, or could be read in two ways.
     """
     if not body:
         raise InvalidRequest("the body is empty: a JSON object is wanted")
     try:
-        return json.loads_strictly(body)
+        document = json.loads_strictly(body)
     except json.JsonError as error:
         if error.path:
             raise InvalidRequest(str(error), param=error.path) from None
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return document
+
+
+async def read_object(context: RequestContext) -> dict[str, Any]:
+    """Take the body of a request, and parse it; in a thread if it is large. Raises as `parse_object` does."""
+    body, context.body = context.body, b""  # it is not held beside the document
+    return parse_object(body) if len(body) <= MAX_LOOP_BYTES else await off_loop(len(body), partial(parse_object, body))
+
+
+async def read_as(context: RequestContext, schema: type[Document]) -> Document:
+    """Take the body of a request, and validate it; in a thread if it is large. Raises InvalidRequest."""
+    body, context.body = context.body, b""
+    return await off_loop(len(body), lambda: validate(parse_object(body), schema))
 
 
 def validate(document: Any, schema: type[Document]) -> Document:
-    """What a document says, by its schema.
+    """Validate a document by its schema.
 
     Raises:
-        InvalidRequest: it does not fit, with the path of the first field that is wrong.
+        InvalidRequest: it does not match, with the path of the first field that is wrong.
     """
     try:
         return schema.model_validate(document)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
-        # Of a union's faults the deepest belongs to the member that was meant.
+        # of the errors of a union, the deepest belongs to the member that was meant
         fault = max(faults, key=lambda each: len(each["loc"]))
         path = _path(document, fault["loc"], is_missing=fault["type"] == "missing")
         raise InvalidRequest(f"{path or 'the body'}: {fault['msg']}", param=path or None) from None
 
 
 def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> str:
-    """`messages[0].content` from pydantic's location, which also names the members of unions on the way.
+    """Return the path of pydantic's location, as `messages[0].content`.
 
-    What is a field is told by walking the document along: a member's name leads nowhere in it. A member may be called
-    like a field of its own, as the type `text` is; then what comes behind it is a field of the same object.
+    A location also holds the names of union members, which are no fields: they are not found in the document. A member
+    may have the name of a field of its own, as the type `text` does; then the next step is a field of the same object.
     """
     path = ""
     for index, step in enumerate(location, start=1):
@@ -94,7 +110,7 @@ def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> s
 
 
 def unknown_fields(document: Open) -> list[tuple[str, Any]]:
-    """Every field that no schema knows, at any depth, as its path and its value."""
+    """Return the path and value of every field that no schema names, at any depth."""
     found = [*document.model_extra.items()] if document.model_extra else []
     for name, value in document.__dict__.items():
         if value is None:
@@ -108,30 +124,8 @@ def unknown_fields(document: Open) -> list[tuple[str, Any]]:
     return found
 
 
-def object_of(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body is.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
-    document = load_document(body)
-    if not isinstance(document, dict):
-        raise InvalidRequest("the body must be a JSON object")
-    return document
-
-
-async def read_object(body: bytes) -> dict[str, Any]:
-    """The same, aside if the body is large. Raises as `object_of` does."""
-    return await off_loop(len(body), partial(object_of, body))
-
-
-async def read_as(body: bytes, schema: type[Document]) -> Document:
-    """What a body says, by its schema; aside if it is large. Raises as `object_of` and `validate` do."""
-    return await off_loop(len(body), lambda: validate(object_of(body), schema))
-
-
 def name_of(document: dict[str, Any]) -> str:
-    """The model that a request names, or nothing. Raises InvalidRequest where that is no text."""
+    """Return the model that a request names, or an empty string. Raises InvalidRequest if it is no string."""
     name = document.get("model") or ""
     if not isinstance(name, str):
         raise InvalidRequest("must be a string", param="model")
@@ -139,7 +133,7 @@ def name_of(document: dict[str, Any]) -> str:
 
 
 def is_streamed(document: dict[str, Any]) -> bool:
-    """True if a request asks for a stream. Raises InvalidRequest where it says neither."""
+    """Tell whether a request asks for a stream. Raises InvalidRequest if `stream` is no boolean."""
     streamed = document.get("stream")
     if streamed is not None and not isinstance(streamed, bool):
         raise InvalidRequest("must be true or false", param="stream")

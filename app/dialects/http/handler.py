@@ -43,24 +43,26 @@ class DialectHandler(Struct, frozen=True):
 
     async def handle(self, context: RequestContext) -> Answer:
         """Answer a request, complete or streamed. Raises GatewayError."""
-        adapter = await self._adapter(context)
+        adapter = await self._open(context)
         context.record.streamed = is_streamed(adapter.document)
         if context.record.streamed:
             return await self.pipeline.run(context, adapter.model, partial(self._streaming_operation, context, adapter))
         response = await self.pipeline.run(context, adapter.model, partial(self._complete_operation, context, adapter))
-        body = translate(json.dumps, await adapter.complete(response))
+        if adapter.complete is not None:
+            response = await adapter.complete(response)
+        body = translate(json.dumps, response)
         return CompleteResponse(200, (*JSON, *adapter.headers), body)
 
     async def count(self, context: RequestContext) -> Answer:
         """Count the tokens of a request; estimate them where Bedrock does not count for the model."""
-        adapter = await self._adapter(context)
+        adapter = await self._open(context)
         operation_for = partial(self._counting_operation, adapter)
         tokens, estimated = await counted(self.pipeline, context, adapter.model, operation_for, adapter.document)
         body = json.dumps({**self.count_members, "input_tokens": tokens})
         return CompleteResponse(200, (*JSON, *adapter.headers, *estimated), body)
 
-    async def _adapter(self, context: RequestContext) -> DialectAdapter:
-        document = await read_object(context.take_body())
+    async def _open(self, context: RequestContext) -> DialectAdapter:
+        document = await read_object(context)
         if self.normalize is not None:
             document = self.normalize(document)
         if self.pipeline.media is not None:
@@ -70,7 +72,7 @@ class DialectHandler(Struct, frozen=True):
     def _complete_operation(
         self, context: RequestContext, adapter: DialectAdapter, target: Target
     ) -> Operation[dict[str, Any]]:
-        if not self._is_native(adapter, target):
+        if not self.pipeline.takes_natively(target, adapter.body_format, with_schema=adapter.needs_schema):
             translated = adapter.to_call(target)
             return self.pipeline.converse(context, translated.call, target).then(
                 partial(translate, translated.from_reply)
@@ -85,7 +87,7 @@ class DialectHandler(Struct, frozen=True):
     def _streaming_operation(
         self, context: RequestContext, adapter: DialectAdapter, target: Target
     ) -> Operation[Answer]:
-        if not self._is_native(adapter, target):
+        if not self.pipeline.takes_natively(target, adapter.body_format, with_schema=adapter.needs_schema):
             translated = adapter.to_call(target)
             events = self.pipeline.converse_stream(context, translated.call, target)
             return events.then(partial(_streaming_response, adapter, translated.open_stream()))
@@ -100,15 +102,12 @@ class DialectHandler(Struct, frozen=True):
         return operation.noting(request.ignored).then(partial(_streaming_response, adapter, request.open_stream()))
 
     def _counting_operation(self, adapter: DialectAdapter, target: Target) -> Operation[int]:
-        if not self._is_native(adapter, target):
+        if not self.pipeline.takes_natively(target, adapter.body_format, with_schema=adapter.needs_schema):
             return self.pipeline.count(adapter.to_call(target).call, target)
         if adapter.openai_api is not None:
             # CountTokens takes bodies of Converse and InvokeModel only
             raise Uncounted("tokens of this format are not counted")
         return self.pipeline.count_natively(adapter.to_native(target).call, target)
-
-    def _is_native(self, adapter: DialectAdapter, target: Target) -> bool:
-        return self.pipeline.takes_natively(target, adapter.body_format, with_schema=adapter.needs_schema)
 
 
 def _streaming_response(adapter: DialectAdapter, stream: StreamTranslator, relay: Relay[Any]) -> Answer:

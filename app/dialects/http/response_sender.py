@@ -85,7 +85,8 @@ class ResponseSender(Struct):
         """Send a complete response."""
         length = ("content-length", str(len(response.body)))
         await self._start(response.status, (*response.headers, *more_headers, length))
-        await self._end(response.body)
+        self.is_done = True
+        await self.send({"type": "http.response.body", "body": response.body})
 
     async def send_stream(self, response: StreamingResponse) -> None:
         """Send a stream to its end, and close its relay. Raises GatewayError; then `send_error` ends the stream."""

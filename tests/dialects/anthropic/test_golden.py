@@ -23,7 +23,7 @@ from app.converse.call import NativeCall
 from app.converse.fold import unfold
 from app.dialects.anthropic.request import to_call
 from app.dialects.anthropic.response import from_reply
-from app.dialects.anthropic.response_context import MessageFacts
+from app.dialects.anthropic.response_context import MessageResponseContext
 from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.anthropic.schema_out import MessageOut
 from app.dialects.anthropic.stream import EventStream
@@ -36,7 +36,7 @@ from tests.dialects.validation import assert_adapted_for_every_family
 
 HERE = Path(__file__).parent / "golden"
 CASES = sorted(path.name for path in HERE.iterdir())
-FACTS = MessageFacts("msg_1", "the-model", "request-1")
+RESPONSE_CONTEXT = MessageResponseContext("msg_1", "the-model", "request-1")
 CLAUDES = ("anthropic.claude-sonnet-5", "anthropic.claude-3-haiku-20240307-v1:0")
 
 
@@ -65,7 +65,7 @@ def invoked(case: str) -> Any:
 
 
 def streamed(case: str) -> list[Any]:
-    translator = EventStream(FACTS)
+    translator = EventStream(RESPONSE_CONTEXT)
     data = joined(translator.from_event, unfold(read(case, "reply.json"))) + translator.finish()
     events = []
     for frame in data.decode().removesuffix("\n\n").split("\n\n"):
@@ -90,7 +90,7 @@ def test_native_request(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_reply(case: str) -> None:
-    message = from_reply(read(case, "reply.json"), FACTS)
+    message = from_reply(read(case, "reply.json"), RESPONSE_CONTEXT)
     assert message == read(case, "message.json")
     MessageOut.model_validate(message, strict=True)
     Message.model_validate(message)
@@ -155,7 +155,7 @@ def write_expectations() -> None:
         expected = {
             "call.json": described_call(case),
             "invoke.json": invoked(case),
-            "message.json": from_reply(read(case, "reply.json"), FACTS),
+            "message.json": from_reply(read(case, "reply.json"), RESPONSE_CONTEXT),
             "events.json": streamed(case),
         }
         for name, value in expected.items():

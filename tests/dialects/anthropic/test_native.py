@@ -13,13 +13,13 @@ from app.bedrock.stream_decoding import NativeDecoder
 from app.converse.call import NativeEvent
 from app.converse.usage import Usage
 from app.dialects.anthropic.native import NativeStream, UsageOfMessages, from_document
-from app.dialects.anthropic.response_context import MessageFacts
+from app.dialects.anthropic.response_context import MessageResponseContext
 from app.wire import json
 from app.wire.eventstream import encode_frame
 from tests.bedrock.test_stream_decoding import event_frame, exception_frame
 from tests.dialects.streams import joined
 
-FACTS = MessageFacts("msg_1", "my-name", "r")
+RESPONSE_CONTEXT = MessageResponseContext("msg_1", "my-name", "r")
 METRICS = {"inputTokenCount": 3, "outputTokenCount": 4, "cacheReadInputTokenCount": 9}
 DOCUMENTS: list[dict[str, Any]] = [
     {"type": "message_start", "message": {"id": "msg_bdrk_1", "model": "claude", "usage": {"input_tokens": 3}}},
@@ -43,7 +43,7 @@ def events_of(*documents: Any) -> list[NativeEvent]:
 
 
 def frames(*pieces: bytes) -> bytes:
-    decoder, stream = NativeDecoder("message_stop"), NativeStream(FACTS)
+    decoder, stream = NativeDecoder("message_stop"), NativeStream(RESPONSE_CONTEXT)
     out = b"".join(joined(stream.from_event, decoder.feed(piece)) for piece in pieces)
     decoder.finish()
     return out + stream.finish()
@@ -70,7 +70,7 @@ def test_what_a_caller_sees() -> None:
 
 
 def passed_on(text: bytes) -> bytes:
-    return joined(NativeStream(FACTS).from_event, [NativeEvent(json.loads(text), text)])
+    return joined(NativeStream(RESPONSE_CONTEXT).from_event, [NativeEvent(json.loads(text), text)])
 
 
 def test_an_event_that_nobody_changes_is_passed_on_byte_for_byte() -> None:
@@ -103,9 +103,14 @@ def test_any_split_gives_the_same_frames(cuts: list[int]) -> None:
 
 def test_a_whole_answer_keeps_everything_but_bedrock_s_own() -> None:
     document = {"type": "message", "id": "x", "model": "claude", "amazon-bedrock-trace": {}, "novelty": [1]}
-    assert from_document(document, FACTS) == {"type": "message", "id": "x", "model": "my-name", "novelty": [1]}
+    assert from_document(document, RESPONSE_CONTEXT) == {
+        "type": "message",
+        "id": "x",
+        "model": "my-name",
+        "novelty": [1],
+    }
     with pytest.raises(errors.UpstreamFailed):
-        from_document({"Output": {"__type": "UnknownOperationException"}}, FACTS)
+        from_document({"Output": {"__type": "UnknownOperationException"}}, RESPONSE_CONTEXT)
 
 
 def test_tokens_are_read_event_by_event() -> None:
@@ -130,17 +135,17 @@ def test_tokens_are_read_event_by_event() -> None:
 def test_an_error_inside_the_stream_is_its_failure(kind: str, cls: type[errors.GatewayError]) -> None:
     document = {"type": "error", "error": {"type": kind, "message": "Overloaded"}}
     with pytest.raises(cls, match="Overloaded"):
-        joined(NativeStream(FACTS).from_event, events_of(document))
+        joined(NativeStream(RESPONSE_CONTEXT).from_event, events_of(document))
 
 
 @pytest.mark.parametrize("kind", [None, 5, "", "a\nevent: b"])
 def test_an_event_s_name_cannot_break_out_of_its_line(kind: Any) -> None:
     with pytest.raises((TypeError, KeyError)):
-        joined(NativeStream(FACTS).from_event, events_of({"type": kind}))
+        joined(NativeStream(RESPONSE_CONTEXT).from_event, events_of({"type": kind}))
 
 
 def test_usage_may_be_missing_in_the_last_event_but_one() -> None:
-    stream = NativeStream(FACTS)
+    stream = NativeStream(RESPONSE_CONTEXT)
     joined(stream.from_event, events_of({"type": "message_delta", "delta": {}, "usage": None}))
     assert json.loads(stream.finish().split(b"data: ")[1]) == {"type": "message_delta", "delta": {}, "usage": {}}
 
@@ -164,7 +169,7 @@ def test_a_stream_that_breaks_off_never_ends_well(data: bytes) -> None:
 
 
 def test_a_break_ends_in_an_event_of_its_own() -> None:
-    last = NativeStream(FACTS).fail(errors.UpstreamFailed("broken"))
+    last = NativeStream(RESPONSE_CONTEXT).fail(errors.UpstreamFailed("broken"))
     assert last.startswith(b"event: error\ndata: ")
     assert json.loads(last.split(b"data: ")[1])["error"] == {"type": "api_error", "message": "broken"}
 
@@ -176,7 +181,7 @@ def test_a_break_ends_in_an_event_of_its_own() -> None:
 )
 def test_documents_without_sense_raise_what_the_door_understands(documents: list[Any]) -> None:
     with contextlib.suppress(LookupError, TypeError, AttributeError):
-        joined(NativeStream(FACTS).from_event, events_of(*documents))
+        joined(NativeStream(RESPONSE_CONTEXT).from_event, events_of(*documents))
 
 
 def test_what_is_kept_for_an_hour_is_counted_apart() -> None:

@@ -14,16 +14,16 @@ from app.dialects.anthropic.citations import from_converse, to_converse
 from app.dialects.anthropic.errors import render_error
 from app.dialects.anthropic.request import to_call
 from app.dialects.anthropic.response import from_reply
-from app.dialects.anthropic.response_context import MessageFacts, stop_reason
+from app.dialects.anthropic.response_context import MessageResponseContext, stop_reason
 from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.anthropic.stream import EventStream
-from app.dialects.http.documents import load_document, validate
+from app.dialects.http.documents import parse_object, validate
 from app.models.capabilities import Capabilities
 from app.models.families import FAMILIES
 from app.wire import json
 from tests.dialects.streams import joined
 
-FACTS = MessageFacts("msg_1", "m", "r")
+RESPONSE_CONTEXT = MessageResponseContext("msg_1", "m", "r")
 USER = {"role": "user", "content": "hi"}
 USAGE = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
 
@@ -107,7 +107,7 @@ def test_refusals_name_the_field(body: Any, param: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"5", b'"x"'])
 def test_what_is_no_request_at_all(body: bytes) -> None:
     with pytest.raises(errors.InvalidRequest):
-        validate(load_document(body), MessagesRequest)
+        validate(parse_object(body), MessagesRequest)
 
 
 @pytest.mark.parametrize(
@@ -254,8 +254,8 @@ def test_blocks_without_words_here_stay_silent() -> None:
         "stopReason": "tool_use",
         "usage": USAGE,
     }
-    assert from_reply(reply, FACTS)["content"] == [{"type": "text", "text": "x"}]
-    assert from_reply(reply, FACTS)["stop_reason"] == "end_turn"
+    assert from_reply(reply, RESPONSE_CONTEXT)["content"] == [{"type": "text", "text": "x"}]
+    assert from_reply(reply, RESPONSE_CONTEXT)["stop_reason"] == "end_turn"
     events: Any = [
         {"contentBlockStart": {"start": unheard, "contentBlockIndex": 0}},
         {"contentBlockDelta": {"delta": {"toolUse": {"input": "{}"}}, "contentBlockIndex": 0}},
@@ -264,7 +264,7 @@ def test_blocks_without_words_here_stay_silent() -> None:
         {"contentBlockDelta": {"delta": {"reasoningContent": {}}, "contentBlockIndex": 2}},
         {"internalServerException": {}},
     ]
-    assert joined(EventStream(FACTS).from_event, events).count(b"event: ") == 1
+    assert joined(EventStream(RESPONSE_CONTEXT).from_event, events).count(b"event: ") == 1
 
 
 def test_empty_contents() -> None:
@@ -288,9 +288,9 @@ def test_empty_contents() -> None:
 def test_a_model_that_broke_its_own_format_is_a_failure(reason: str) -> None:
     reply: Any = {"output": {"message": {"role": "assistant", "content": []}}, "stopReason": reason, "usage": USAGE}
     with pytest.raises(errors.UpstreamFailed):
-        from_reply(reply, FACTS)
+        from_reply(reply, RESPONSE_CONTEXT)
     with pytest.raises(errors.UpstreamFailed):
-        joined(EventStream(FACTS).from_event, unfold(reply))
+        joined(EventStream(RESPONSE_CONTEXT).from_event, unfold(reply))
 
 
 def test_pictures_come_back_as_blocks() -> None:
@@ -301,18 +301,18 @@ def test_pictures_come_back_as_blocks() -> None:
         "stopReason": "end_turn",
         "usage": USAGE,
     }
-    sources = [block["source"] for block in from_reply(reply, FACTS)["content"]]
+    sources = [block["source"] for block in from_reply(reply, RESPONSE_CONTEXT)["content"]]
     assert sources == [
         {"type": "base64", "media_type": "image/png", "data": "AA=="},
         {"type": "url", "url": "s3://b/k"},
     ]
-    streamed = joined(EventStream(FACTS).from_event, unfold(reply)).decode()
+    streamed = joined(EventStream(RESPONSE_CONTEXT).from_event, unfold(reply)).decode()
     assert '"media_type":"image/png"' in streamed
     assert '"url":"s3://b/k"' in streamed
 
 
 def test_a_stream_without_its_usage_still_ends() -> None:
-    stream = EventStream(FACTS)
+    stream = EventStream(RESPONSE_CONTEXT)
     joined(stream.from_event, [{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "end_turn"}}])
     assert stream.finish().decode().count("event: ") == 2
     assert stream.finish() == b""
@@ -326,7 +326,7 @@ def test_the_cache_s_lives_and_the_tier_are_told() -> None:
         "usage": {**USAGE, "cacheWriteInputTokens": 10, "cacheDetails": details},
         "serviceTier": {"type": "default"},
     }
-    usage = from_reply(reply, FACTS)["usage"]
+    usage = from_reply(reply, RESPONSE_CONTEXT)["usage"]
     assert usage["cache_creation"] == {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 7}
     assert usage["service_tier"] == "standard"
 
@@ -415,9 +415,9 @@ def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], 
     }
     events = list(unfold(reply))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
-    at_once = EventStream(FACTS)
+    at_once = EventStream(RESPONSE_CONTEXT)
     whole = joined(at_once.from_event, events) + at_once.finish()
-    in_pieces = EventStream(FACTS)
+    in_pieces = EventStream(RESPONSE_CONTEXT)
     pieces = b"".join(
         joined(in_pieces.from_event, events[start:end])
         for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
@@ -503,7 +503,7 @@ def test_blocks_that_the_model_leaves_open_are_closed() -> None:
     message = {"role": "assistant", "content": [{"text": "a"}, call_of_a_tool]}
     reply: Any = {"output": {"message": message}, "stopReason": "tool_use", "usage": {}}
     left_open = [event for event in unfold(reply) if "contentBlockStop" not in event]
-    told, stream = [], EventStream(MessageFacts("msg_1", "m"))
+    told, stream = [], EventStream(MessageResponseContext("msg_1", "m"))
     for line in joined(stream.from_event, WellFormed().feed(left_open)).decode().splitlines():
         if line.startswith("event: "):
             told.append(line.removeprefix("event: "))

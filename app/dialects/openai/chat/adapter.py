@@ -15,8 +15,7 @@ from app.dialects.http.documents import name_of, validate
 from app.dialects.http.responses import Headers
 from app.dialects.openai.chat import native
 from app.dialects.openai.chat.request import to_call
-from app.dialects.openai.chat.response import from_reply
-from app.dialects.openai.chat.response_context import ChatFacts
+from app.dialects.openai.chat.response import ChatResponseContext, from_reply
 from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.stream import ChunkStream
 from app.dialects.openai.chat.tools import custom_names
@@ -35,6 +34,7 @@ class ChatAdapter(Struct):
     idle: ClassVar[bytes] = sse.COMMENT
     needs_schema: ClassVar[bool] = False
     headers: ClassVar[Headers] = ()
+    complete: ClassVar[None] = None
 
     model: str
     document: dict[str, Any]
@@ -51,7 +51,7 @@ class ChatAdapter(Struct):
         """See `DialectAdapter`. The translation is the same for every target."""
         if self._translated is None:
             request = validate(self.document, ChatRequest)
-            facts = ChatFacts(
+            response_context = ChatResponseContext(
                 "chatcmpl-" + secrets.token_hex(12),
                 int(time.time()),
                 self.known_as,
@@ -59,7 +59,9 @@ class ChatAdapter(Struct):
                 include_usage=bool(request.stream_options and request.stream_options.include_usage),
             )
             self._translated = TranslatedRequest(
-                to_call(request), partial(from_reply, facts=facts), partial(ChunkStream, facts)
+                to_call(request),
+                partial(from_reply, response_context=response_context),
+                partial(ChunkStream, response_context),
             )
         return self._translated
 
@@ -72,9 +74,6 @@ class ChatAdapter(Struct):
             partial(native.NativeChunks, self.known_as, include_usage=include_usage),
             native.usage_of,
         )
-
-    async def complete(self, response: dict[str, Any]) -> dict[str, Any]:
-        return response
 
     async def finish(self, stream: native.NativeChunks | ChunkStream) -> bytes:
         return stream.finish()

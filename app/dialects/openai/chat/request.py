@@ -23,6 +23,7 @@ from app.dialects.openai.chat.schema_in import (
     JsonObjectFormat,
     JsonSchema,
     JsonSchemaFormat,
+    Part,
     RefusalPart,
     SystemMessage,
     TextPart,
@@ -30,7 +31,7 @@ from app.dialects.openai.chat.schema_in import (
     ToolMessage,
     UserMessage,
 )
-from app.dialects.openai.common.cache import cache_point, cache_points_last, controlled
+from app.dialects.openai.common.cache import CacheControl, cache_point, cache_points_last, controlled
 from app.errors import InvalidRequest
 from app.wire import json
 
@@ -51,11 +52,11 @@ def to_call(request: ChatRequest) -> ModelCall:
     """
     _refuse(request)
     body: ConverseRequest = {"messages": []}
-    ignored = _ignored(request)
+    ignored = [path for path, value in unknown_fields(request) if value not in _HARMLESS.get(path, (None,))]
     _add_messages(request, body, ignored)
     if inference := _inference(request):
         body["inferenceConfig"] = inference
-    if config := tools.tool_config(request):
+    if (request.tools or request.tool_choice) and (config := tools.tool_config(request)):
         body["toolConfig"] = config
     if request.service_tier is not None and request.service_tier != "auto":
         body["serviceTier"] = {"type": _TIERS[request.service_tier]}  # type: ignore[typeddict-item]
@@ -68,11 +69,13 @@ def to_call(request: ChatRequest) -> ModelCall:
         single_tool_call=request.parallel_tool_calls is False,
         json_object=isinstance(request.response_format, JsonObjectFormat),
     )
-    people = {"user": request.user, "safety_identifier": request.safety_identifier}
-    labels, unfit = request_metadata(people, request.metadata)
-    if labels:
-        body["requestMetadata"] = labels
-    return ModelCall(request.model, body, intent, [*ignored, *(f"metadata.{name}" for name in unfit)])
+    if request.metadata or request.user or request.safety_identifier:
+        people = {"user": request.user, "safety_identifier": request.safety_identifier}
+        labels, unfit = request_metadata(people, request.metadata)
+        if labels:
+            body["requestMetadata"] = labels
+        ignored += [f"metadata.{name}" for name in unfit]
+    return ModelCall(request.model, body, intent, ignored)
 
 
 def _refuse(request: ChatRequest) -> None:
@@ -90,11 +93,6 @@ def _refuse(request: ChatRequest) -> None:
     for name in ("functions", "function_call"):
         if request.__dict__[name] is not None:
             raise InvalidRequest(f"{name} is no longer supported: use tools and tool_choice", param=name)
-
-
-def _ignored(request: ChatRequest) -> list[str]:
-    """The paths of all fields that are not known here, and that would matter if they were."""
-    return [path for path, value in unknown_fields(request) if value not in _HARMLESS.get(path, (None,))]
 
 
 def _inference(request: ChatRequest) -> InferenceConfiguration:
@@ -133,9 +131,14 @@ def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str
             case SystemMessage() if not messages:
                 system += _system_blocks(message, path)
             case SystemMessage():
-                messages.append({"role": "system", "content": _text_only(_content(message, path), path)})
+                messages.append(
+                    {
+                        "role": "system",
+                        "content": _text_only(_blocks(message.content, path, message.cache_control), path),
+                    }
+                )
             case UserMessage():
-                messages.append({"role": "user", "content": _content(message, path)})
+                messages.append({"role": "user", "content": _blocks(message.content, path, message.cache_control)})
             case _:
                 messages.append(_assistant(message, path, ignored))
     if system:
@@ -150,7 +153,9 @@ def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Mess
         content.append({"text": message.refusal})
     for index, call in enumerate(message.tool_calls or ()):
         content.append({"toolUse": tools.tool_use(call, f"{path}.tool_calls[{index}]", ignored)})
-    return {"role": "assistant", "content": [*content, *controlled(message)]}
+    if message.cache_control is not None:
+        content.append(controlled(message.cache_control))
+    return {"role": "assistant", "content": content}
 
 
 def _reasoning(message: AssistantMessage) -> list[ContentBlock]:
@@ -169,7 +174,7 @@ def _reasoning_block(block: Any) -> ContentBlock:
 
 
 def _system_blocks(message: SystemMessage, path: str) -> list[SystemContentBlock]:
-    blocks: Any = _text_only(_content(message, path), path)
+    blocks: Any = _text_only(_blocks(message.content, path, message.cache_control), path)
     return list(blocks)
 
 
@@ -182,23 +187,27 @@ def _text_only(blocks: list[ContentBlock], path: str) -> list[ContentBlock]:
 
 def _tool_result(message: ToolMessage, path: str) -> list[ContentBlock]:
     """The result, and the cache points of its parts behind it: a result cannot hold any."""
-    content, points = cache_points_last(_content(message, path))
+    content, points = cache_points_last(_blocks(message.content, path, message.cache_control))
     for index, block in enumerate(content):
         if "audio" in block:
             raise InvalidRequest("a tool's result holds no audio", param=f"{path}.content[{index}]")
     return [{"toolResult": {"toolUseId": message.tool_call_id, "content": content}}, *points]
 
 
-def _content(message: SystemMessage | UserMessage | ToolMessage, path: str) -> list[ContentBlock]:
-    return [*_blocks(message.content, path), *controlled(message)]
-
-
-def _blocks(content: Content, path: str) -> list[ContentBlock]:
-    if content is None:
-        return []
-    if isinstance(content, str):
-        return [{"text": content}] if content else []
+def _blocks(content: Content, path: str, control: CacheControl | None = None) -> list[ContentBlock]:
+    """Return the blocks of a message's content, and the cache point of the message after them."""
     blocks: list[ContentBlock] = []
+    if isinstance(content, str):
+        if content:
+            blocks.append({"text": content})
+    elif content is not None:
+        _add_parts(content, path, blocks)
+    if control is not None:
+        blocks.append(controlled(control))
+    return blocks
+
+
+def _add_parts(content: list[Part], path: str, blocks: list[ContentBlock]) -> None:
     for index, part in enumerate(content):
         here = f"{path}.content[{index}]"
         match part:
@@ -216,6 +225,5 @@ def _blocks(content: Content, path: str) -> list[ContentBlock]:
             continue
         if part.prompt_cache_breakpoint is not None:
             blocks.append(cache_point(part.prompt_cache_breakpoint))
-        else:
-            blocks += controlled(part)
-    return blocks
+        elif part.cache_control is not None:
+            blocks.append(controlled(part.cache_control))

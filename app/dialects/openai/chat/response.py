@@ -7,22 +7,83 @@ Sources:
 
 from typing import Any
 
+from msgspec import Struct
+
 from app.converse.reply import Reply
 from app.converse.usage import Usage
-from app.dialects.openai.chat.response_context import (
-    MALFORMED,
-    ChatFacts,
-    annotation,
-    finish_reason,
-    image_part,
-    usage_body,
-)
 from app.dialects.openai.common.tools import custom_input
 from app.errors import UpstreamFailed
 from app.wire import json
 
+FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "guardrail_intervened": "content_filter",
+    "content_filtered": "content_filter",
+    "refusal": "content_filter",
+}
+MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
-def from_reply(reply: Reply, facts: ChatFacts) -> dict[str, Any]:
+
+class ChatResponseContext(Struct, frozen=True):
+    """id and created (seconds since the epoch) of the answer, the model as the caller named it, and what was asked.
+
+    custom_tools: names of tools whose input is free text. include_usage: a stream ends with its usage.
+    """
+
+    id: str
+    created: int
+    model: str
+    custom_tools: frozenset[str] = frozenset()
+    include_usage: bool = False
+
+
+def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
+    """OpenAI's finish_reason. A stop for tools that only the provider ran is a plain stop; where there
+    are calls, some models say that their turn is over, and agents would not carry them out (strands-agents/harness-sdk
+    #644 for gpt-oss, #767 for Claude).
+
+    Source: docs/reference/contracts/mapping.md#stop-reasons
+    """
+    if stop_reason in ("tool_use", "end_turn"):
+        return "tool_calls" if has_calls else "stop"
+    return FINISH_REASONS.get(stop_reason, "stop")
+
+
+def usage_body(usage: Usage) -> dict[str, Any]:
+    """OpenAI's usage: prompt tokens include the cached ones.
+
+    Source: docs/reference/contracts/mapping.md#usage
+    """
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.prompt + usage.output,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any] | None:
+    """OpenAI's annotation for a citation of the web, by the span of the text that it bears out; others have none."""
+    web = citation.get("location", {}).get("web")
+    if web is None:
+        return None
+    cited = {"url": web.get("url", ""), "title": citation.get("title", ""), "start_index": start, "end_index": end}
+    return {"type": "url_citation", "url_citation": cited}
+
+
+def image_part(image_format: str, source: dict[str, Any]) -> dict[str, Any]:
+    """A picture that the model made, as OpenAI's own parts carry pictures; one in S3 keeps its address."""
+    location = source.get("s3Location", {}).get("uri", "")
+    url = f"data:image/{image_format};base64,{source['bytes']}" if "bytes" in source else location
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def from_reply(reply: Reply, response_context: ChatResponseContext) -> dict[str, Any]:
     """The `chat.completion` object.
 
     What OpenAI's own format cannot say travels beside it, where its clients let it pass: `reasoning_content`,
@@ -33,17 +94,17 @@ def from_reply(reply: Reply, facts: ChatFacts) -> dict[str, Any]:
     """
     if reply["stopReason"] in MALFORMED:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
-    gathered = _Gathered(facts)
+    message = _Message()
     for block in reply["output"]["message"]["content"]:
-        gathered.add(block)
-    reason = finish_reason(reply["stopReason"], has_calls=bool(gathered.calls))
+        message.add(block, response_context.custom_tools)
+    reason = finish_reason(reply["stopReason"], has_calls=bool(message.calls))
     usage: Any = reply["usage"]
     completion = {
-        "id": facts.id,
+        "id": response_context.id,
         "object": "chat.completion",
-        "created": facts.created,
-        "model": facts.model,
-        "choices": [{"index": 0, "message": gathered.message(), "logprobs": None, "finish_reason": reason}],
+        "created": response_context.created,
+        "model": response_context.model,
+        "choices": [{"index": 0, "message": message.document(), "logprobs": None, "finish_reason": reason}],
         "usage": usage_body(Usage.of(usage, reply.get("additionalModelResponseFields"))),
     }
     if "serviceTier" in reply:
@@ -51,56 +112,47 @@ def from_reply(reply: Reply, facts: ChatFacts) -> dict[str, Any]:
     return completion
 
 
-class _Gathered:
+class _Message(Struct):
     """The members of the message, gathered block by block."""
 
-    def __init__(self, facts: ChatFacts) -> None:
-        self._facts = facts
-        self.texts: list[str] = []
-        self.length = 0
-        self.calls: list[dict[str, Any]] = []
-        self.reasoning: list[str] = []
-        self.thinking_blocks: list[dict[str, Any]] = []
-        self.citations: list[Any] = []
-        self.annotations: list[dict[str, Any]] = []
-        self.images: list[dict[str, Any]] = []
+    texts: list[str] = []
+    length: int = 0
+    calls: list[dict[str, Any]] = []
+    reasoning: list[str] = []
+    thinking_blocks: list[dict[str, Any]] = []
+    citations: list[Any] = []
+    annotations: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
 
-    def add(self, block: Any) -> None:
+    def add(self, block: Any, custom_tools: frozenset[str]) -> None:
+        """Add a content block. custom_tools: names of tools whose input is free text."""
         match block:
             case {"text": text}:
-                self._say(text)
+                self.texts.append(text)
+                self.length += len(text)
             case {"toolUse": tool} if tool.get("type") != "server_tool_use":
-                self.calls.append(self._call(tool))
+                self.calls.append(_call(tool, is_custom=tool["name"] in custom_tools))
             case {"reasoningContent": {"reasoningText": reasoning}}:
-                said = reasoning.get("text", "")
-                self.reasoning.append(said)
-                self.thinking_blocks.append(
-                    {"type": "thinking", "thinking": said, "signature": reasoning.get("signature")}
-                )
+                text, signature = reasoning.get("text", ""), reasoning.get("signature")
+                self.reasoning.append(text)
+                self.thinking_blocks.append({"type": "thinking", "thinking": text, "signature": signature})
             case {"reasoningContent": {"redactedContent": data}}:
                 self.thinking_blocks.append({"type": "redacted_thinking", "data": data})
             case {"image": image}:
                 self.images.append(image_part(image["format"], image["source"]))
             case {"citationsContent": cited}:
-                start = self.length
-                for piece in cited.get("content", []):
-                    self._say(piece.get("text", ""))
-                self.citations += cited.get("citations", [])
-                made = (annotation(citation, start, self.length) for citation in cited.get("citations", []))
-                self.annotations += [each for each in made if each is not None]
+                self._add_cited(cited)
 
-    def _say(self, text: str) -> None:
-        self.texts.append(text)
-        self.length += len(text)
+    def _add_cited(self, cited: Any) -> None:
+        start, texts = self.length, [piece.get("text", "") for piece in cited.get("content", [])]
+        self.texts += texts
+        self.length += sum(map(len, texts))
+        self.citations += cited.get("citations", [])
+        made = (annotation(citation, start, self.length) for citation in cited.get("citations", []))
+        self.annotations += [each for each in made if each is not None]
 
-    def _call(self, tool: Any) -> dict[str, Any]:
-        if tool["name"] in self._facts.custom_tools:
-            custom = {"name": tool["name"], "input": custom_input(json.dumps_text(tool["input"]))}
-            return {"id": tool["toolUseId"], "type": "custom", "custom": custom}
-        function = {"name": tool["name"], "arguments": json.dumps_text(tool["input"])}
-        return {"id": tool["toolUseId"], "type": "function", "function": function}
-
-    def message(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
+        """Return the message as OpenAI's clients read it."""
         text = "".join(self.texts)
         message: dict[str, Any] = {
             "role": "assistant",
@@ -119,3 +171,11 @@ class _Gathered:
         if self.images:
             message["images"] = self.images
         return message
+
+
+def _call(tool: Any, *, is_custom: bool) -> dict[str, Any]:
+    arguments = json.dumps_text(tool["input"])
+    if is_custom:
+        custom = {"name": tool["name"], "input": custom_input(arguments)}
+        return {"id": tool["toolUseId"], "type": "custom", "custom": custom}
+    return {"id": tool["toolUseId"], "type": "function", "function": {"name": tool["name"], "arguments": arguments}}

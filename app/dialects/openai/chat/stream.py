@@ -8,15 +8,13 @@ Sources:
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
 from io import StringIO
 from typing import Any
 
-from app.converse.events import Event
 from app.converse.usage import Usage
-from app.dialects.openai.chat.response_context import (
+from app.dialects.openai.chat.response import (
     MALFORMED,
-    ChatFacts,
+    ChatResponseContext,
     finish_reason,
     image_part,
     usage_body,
@@ -33,12 +31,17 @@ _DONE = data_frame(b"[DONE]")
 class ChunkStream:
     """Translates one stream."""
 
-    def __init__(self, facts: ChatFacts) -> None:
-        self._facts = facts
+    def __init__(self, response_context: ChatResponseContext) -> None:
+        self._response_context = response_context
         head = json.dumps_text(
-            {"id": facts.id, "object": "chat.completion.chunk", "created": facts.created, "model": facts.model}
+            {
+                "id": response_context.id,
+                "object": "chat.completion.chunk",
+                "created": response_context.created,
+                "model": response_context.model,
+            }
         )[:-1]
-        usage = ',"usage":null' if facts.include_usage else ""
+        usage = ',"usage":null' if response_context.include_usage else ""
         self._head = f'{head}{usage},"choices":'.encode()
         self._usage_head = f"{head},".encode()
         self._calls: dict[int, _Call] = {}
@@ -48,101 +51,104 @@ class ChunkStream:
         self._listed: dict[str, int] = {}
         self._more: Any = None
 
-    def from_event(self, event: Event) -> bytes:
-        """The frames for an event; empty if it says nothing that a caller sees.
+    def from_event(self, event: Any) -> bytes:
+        """Return the frames for an event; empty if it holds nothing for the caller.
 
         Raises:
             UpstreamFailed: the model broke its own format, as the stop reason tells.
         """
-        return b"".join(self._frames(event))
-
-    def finish(self) -> bytes:
-        """The end of a stream that ended well."""
-        return _DONE
-
-    def fail(self, error: GatewayError) -> bytes:
-        """The end of a stream that broke: the error, and no `[DONE]`."""
-        return data_frame(error_body(error))
-
-    def _frames(self, event: Any) -> Iterable[bytes]:
         match event:
             case {"contentBlockDelta": {"delta": {"text": text}}}:
-                if text:
-                    yield self._delta({"content": text})
-            case {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": index}}:
-                yield from self._call_piece(index, piece)
-            case {"contentBlockDelta": {"delta": {"reasoningContent": piece}, "contentBlockIndex": index}}:
-                yield from self._reasoning_piece(index, piece)
-            case {"contentBlockDelta": {"delta": {"citation": citation}}}:
-                yield self._entry("citations", citation)
-            case {"contentBlockDelta": {"delta": {"image": {"source": source}}, "contentBlockIndex": index}}:
-                yield self._entry("images", image_part(self._images.get(index, "png"), source))
-            case {"contentBlockStart": {"start": {"image": image}, "contentBlockIndex": index}}:
-                self._images[index] = image["format"]
-            case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index}}:
-                yield from self._call_start(index, tool)
+                return self._delta({"content": text}) if text else b""
+            case {"contentBlockDelta": {"delta": delta, "contentBlockIndex": index}}:
+                return self._piece(index, delta)
+            case {"contentBlockStart": {"start": start, "contentBlockIndex": index}}:
+                return self._block_start(index, start)
             case {"contentBlockStop": {"contentBlockIndex": index}}:
-                yield from self._block_stop(index)
+                return self._block_stop(index) if index in self._calls or index in self._reasoning else b""
             case {"messageStart": _}:
-                yield self._delta({"role": "assistant", "content": ""})
+                return self._delta({"role": "assistant", "content": ""})
             case {"messageStop": {"stopReason": reason, **more}}:
                 self._more = more.get("additionalModelResponseFields")
                 if reason in MALFORMED:
                     raise UpstreamFailed("the model's output was malformed", detail=reason)
-                yield self._delta({}, finish_reason(reason, has_calls=self._called > 0))
-            case {"metadata": {"usage": usage} as metadata} if self._facts.include_usage:
+                return self._delta({}, finish_reason(reason, has_calls=self._called > 0))
+            case {"metadata": {"usage": usage} as metadata} if self._response_context.include_usage:
                 tier = {"service_tier": metadata["serviceTier"]["type"]} if "serviceTier" in metadata else {}
                 body = json.dumps({"choices": [], "usage": usage_body(Usage.of(usage, self._more)), **tier})
-                yield data_frame(self._usage_head + body[1:])
+                return data_frame(self._usage_head + body[1:])
+        return b""
+
+    def finish(self) -> bytes:
+        """Return the end of a stream that succeeded."""
+        return _DONE
+
+    def fail(self, error: GatewayError) -> bytes:
+        """Return the end of a stream that failed: the error, and no `[DONE]`."""
+        return data_frame(error_body(error))
 
     def _delta(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         return data_frame(self._head + json.dumps([choice]) + b"}")
 
-    def _call_start(self, index: int, tool: Any) -> Iterable[bytes]:
-        if tool.get("type") == "server_tool_use":
-            return
-        is_custom = tool["name"] in self._facts.custom_tools
-        call = self._calls[index] = _Call(self._called, is_custom=is_custom)
-        self._called += 1
-        named = {"name": tool["name"], "input" if is_custom else "arguments": ""}
-        kind = "custom" if is_custom else "function"
-        start = {"index": call.number, "id": tool["toolUseId"], "type": kind, kind: named}
-        yield self._delta({"tool_calls": [start]})
+    def _block_start(self, index: int, start: Any) -> bytes:
+        match start:
+            case {"image": image}:
+                self._images[index] = image["format"]
+            case {"toolUse": tool} if tool.get("type") != "server_tool_use":
+                is_custom = tool["name"] in self._response_context.custom_tools
+                call = self._calls[index] = _Call(self._called, is_custom=is_custom)
+                self._called += 1
+                named = {"name": tool["name"], "input" if is_custom else "arguments": ""}
+                kind = "custom" if is_custom else "function"
+                begun = {"index": call.number, "id": tool["toolUseId"], "type": kind, kind: named}
+                return self._delta({"tool_calls": [begun]})
+        return b""
 
-    def _call_piece(self, index: int, piece: str) -> Iterable[bytes]:
+    def _piece(self, index: int, delta: Any) -> bytes:
+        """Return the frame for a delta that is no text."""
+        match delta:
+            case {"toolUse": {"input": piece}}:
+                return self._call_piece(index, piece)
+            case {"reasoningContent": piece}:
+                return self._reasoning_piece(index, piece)
+            case {"citation": citation}:
+                return self._entry("citations", citation)
+            case {"image": {"source": source}}:
+                return self._entry("images", image_part(self._images.get(index, "png"), source))
+        return b""
+
+    def _call_piece(self, index: int, piece: str) -> bytes:
         call = self._calls.get(index)
         if call is None or not piece:
-            return
+            return b""
         call.pieces.append(piece)
-        if not call.is_custom:
-            yield self._arguments(call, piece)
+        return b"" if call.is_custom else self._arguments(call, piece)
 
-    def _reasoning_piece(self, index: int, piece: dict[str, str]) -> Iterable[bytes]:
+    def _reasoning_piece(self, index: int, piece: dict[str, str]) -> bytes:
         if "redactedContent" in piece:
-            yield self._entry("thinking_blocks", {"type": "redacted_thinking", "data": piece["redactedContent"]})
-            return
+            return self._entry("thinking_blocks", {"type": "redacted_thinking", "data": piece["redactedContent"]})
         reasoning = self._reasoning[index]
         for member, value in piece.items():
             reasoning[member].write(value)
-        if piece.get("text"):
-            yield self._delta({"reasoning_content": piece["text"]})
+        return self._delta({"reasoning_content": piece["text"]}) if piece.get("text") else b""
 
-    def _block_stop(self, index: int) -> Iterable[bytes]:
-        call = self._calls.pop(index, None)
+    def _block_stop(self, index: int) -> bytes:
+        call, pieces = self._calls.pop(index, None), self._reasoning.pop(index, None)
+        frames = b""
         if call is not None and call.is_custom:
             text = custom_input("".join(call.pieces))
-            yield self._delta({"tool_calls": [{"index": call.number, "custom": {"input": text}}]})
+            frames = self._delta({"tool_calls": [{"index": call.number, "custom": {"input": text}}]})
         elif call is not None and not call.pieces:
-            yield self._arguments(call, "{}")
-        pieces = self._reasoning.pop(index, None)
+            frames = self._arguments(call, "{}")
         if pieces is not None:
             reasoning = {member: text.getvalue() for member, text in pieces.items()}
             block = {"type": "thinking", "thinking": reasoning.get("text", ""), "signature": reasoning.get("signature")}
-            yield self._entry("thinking_blocks", block)
+            frames += self._entry("thinking_blocks", block)
+        return frames
 
     def _entry(self, name: str, entry: dict[str, Any]) -> bytes:
-        """One more entry of a list. The openai package wants an index in every entry of a list in a delta."""
+        """Return the frame for one more entry of a list. The openai package requires an index in every entry."""
         index = self._listed.get(name, 0)
         self._listed[name] = index + 1
         return self._delta({name: [{"index": index, **entry}]})
@@ -152,7 +158,7 @@ class ChunkStream:
 
 
 class _Call:
-    """A call under way. OpenAI numbers calls from 0 without gaps; Converse numbers all blocks."""
+    """An unfinished call. OpenAI numbers calls from 0 without gaps; Converse numbers all blocks."""
 
     __slots__ = ("is_custom", "number", "pieces")
 

@@ -84,7 +84,8 @@ def _declared(tools: Sequence[FunctionTool | CustomTool]) -> list[Tool]:
     declared: list[Tool] = []
     for tool in tools:
         declared.append(_declaration(tool))
-        declared += [{"cachePoint": block["cachePoint"]} for block in controlled(tool)]
+        if tool.cache_control is not None:
+            declared.append({"cachePoint": controlled(tool.cache_control)["cachePoint"]})
     return declared
 
 

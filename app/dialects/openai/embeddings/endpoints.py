@@ -60,7 +60,7 @@ def embedding_endpoints(pipeline: Pipeline, default_model: str, prefix: str = "/
 
 
 async def _embed(pipeline: Pipeline, default_model: str, context: RequestContext) -> Answer:
-    request = await read_as(context.take_body(), EmbeddingRequest)
+    request = await read_as(context, EmbeddingRequest)
     context.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     name = default_model if request.model in ("", DEFAULT_ALIAS) else request.model
     call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "")

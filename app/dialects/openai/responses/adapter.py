@@ -15,7 +15,7 @@ from app.dialects.http.handler import translate
 from app.dialects.http.responses import Headers
 from app.dialects.openai.responses.native import (
     LAST,
-    NativeFacts,
+    NativeResponseContext,
     NativeResponseStream,
     from_document,
     to_native,
@@ -24,7 +24,7 @@ from app.dialects.openai.responses.native import (
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.request import KEPT, SIGNED, refuse, to_call
 from app.dialects.openai.responses.response import from_reply
-from app.dialects.openai.responses.response_context import ResponseFacts
+from app.dialects.openai.responses.response_context import ResponseContext
 from app.dialects.openai.responses.schema_in import Item, ResponseHead, ResponseRequest, is_reference
 from app.dialects.openai.responses.stored import KeptResponses
 from app.dialects.openai.responses.stream import ResponseStream
@@ -106,20 +106,22 @@ class ResponsesAdapter:
         signer = self._signer_for(target)
         reasoning_signer = signer if self._is_signed else None
         names = custom_names(request), namespaces(request)
-        facts = ResponseFacts(*self._response_head, request, self._sent_document, reasoning_signer, *names)
+        response_context = ResponseContext(*self._response_head, request, self._sent_document, reasoning_signer, *names)
         call = to_call(request, signer, sent, earlier)
-        return TranslatedRequest(call, partial(from_reply, facts=facts), partial(ResponseStream, facts))
+        return TranslatedRequest(
+            call, partial(from_reply, response_context=response_context), partial(ResponseStream, response_context)
+        )
 
     def to_native(self, target: Target) -> NativeRequest:
         signer, document = self._signer_for(target), self._sent_document
         items = [(KEPT, item) for item in self._earlier]
         items += [(f"input[{index}]", item) for index, item in enumerate(self._sent)]
         body, spaces, paths, ignored = to_native(document, items, signer)
-        facts = NativeFacts(self._response_head[2], document, signer, spaces, self._is_kept)
+        response_context = NativeResponseContext(self._response_head[2], document, signer, spaces, self._is_kept)
         return NativeRequest(
             NativeCall(self.model, body, keep_reasoning=self._is_signed, tool_paths=paths),
-            partial(from_document, facts=facts),
-            partial(NativeResponseStream, facts),
+            partial(from_document, response_context=response_context),
+            partial(NativeResponseStream, response_context),
             usage_of,
             ignored,
         )

@@ -32,7 +32,7 @@ _MAX_CALL_ID = 64
 _SIGNED = "encryptedContent"
 
 
-class NativeFacts(Struct, frozen=True):
+class NativeResponseContext(Struct, frozen=True):
     """What an answer must be told by that its caller knows and Bedrock does not.
 
     model: as the caller named it. document: the request. seal: closes thoughts. namespaces: of tools, by flat names.
@@ -214,7 +214,7 @@ def usage_of(document: dict[str, Any]) -> Usage | None:
     )
 
 
-def from_document(document: dict[str, Any], facts: NativeFacts) -> dict[str, Any]:
+def from_document(document: dict[str, Any], response_context: NativeResponseContext) -> dict[str, Any]:
     """The response as its caller knows it.
 
     Raises:
@@ -224,7 +224,7 @@ def from_document(document: dict[str, Any], facts: NativeFacts) -> dict[str, Any
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no response")
     if document.get("status") not in _ENDED:
         raise _failure(document)
-    return facts.response(document)
+    return response_context.response(document)
 
 
 def _failure(response: dict[str, Any]) -> UpstreamFailed:
@@ -236,8 +236,8 @@ def _failure(response: dict[str, Any]) -> UpstreamFailed:
 class NativeResponseStream:
     """Passes one stream on."""
 
-    def __init__(self, facts: NativeFacts) -> None:
-        self._facts = facts
+    def __init__(self, response_context: NativeResponseContext) -> None:
+        self._response_context = response_context
         self._number = 0
         self._response: dict[str, Any] = {"object": "response", "output": []}
         self._last: dict[str, Any] | None = None
@@ -271,12 +271,12 @@ class NativeResponseStream:
     def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
         match document:
             case {"response": dict(response)}:
-                self._response = self._facts.response(response)
+                self._response = self._response_context.response(response)
                 document = {**document, "response": self._response}
             case {"item": dict(item)}:
-                document = {**document, "item": self._facts.item(item)}
-            case {"name": str(name)} if name in self._facts.namespaces:
-                document = {**document, "name": self._facts.namespaces[name][1]}
+                document = {**document, "item": self._response_context.item(item)}
+            case {"name": str(name)} if name in self._response_context.namespaces:
+                document = {**document, "name": self._response_context.namespaces[name][1]}
         if document["type"] in LAST:
             self._last = document
         else:

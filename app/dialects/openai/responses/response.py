@@ -13,7 +13,7 @@ from app.dialects.openai.responses.response_context import (
     IMAGE,
     INCOMPLETE,
     MALFORMED,
-    ResponseFacts,
+    ResponseContext,
     annotation,
     image_item,
     message_item,
@@ -23,7 +23,7 @@ from app.errors import UpstreamFailed
 from app.wire import json
 
 
-def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
+def from_reply(reply: Reply, response_context: ResponseContext) -> dict[str, Any]:
     """The response object.
 
     Raises:
@@ -31,7 +31,7 @@ def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
     """
     if reply["stopReason"] in MALFORMED:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
-    gathered = _Gathered(facts)
+    gathered = _Gathered(response_context)
     for block in reply["output"]["message"]["content"]:
         gathered.add(block)
     output = gathered.items()
@@ -39,14 +39,14 @@ def from_reply(reply: Reply, facts: ResponseFacts) -> dict[str, Any]:
         output[-1]["status"] = "incomplete"
     usage: Any = reply["usage"]
     more = reply.get("additionalModelResponseFields")
-    return facts.ended(reply["stopReason"], output, Usage.of(usage, more), reply.get("serviceTier"))
+    return response_context.ended(reply["stopReason"], output, Usage.of(usage, more), reply.get("serviceTier"))
 
 
 class _Gathered:
     """The items, gathered block by block."""
 
-    def __init__(self, facts: ResponseFacts) -> None:
-        self._facts = facts
+    def __init__(self, response_context: ResponseContext) -> None:
+        self._response_context = response_context
         self._items: list[dict[str, Any]] = []
         self._messages: list[_Message] = []
 
@@ -59,13 +59,15 @@ class _Gathered:
                 text = "".join(piece.get("text", "") for piece in cited.get("content", []))
                 self._message().say(text, cited.get("citations", []))
             case {"reasoningContent": reasoning}:
-                self._items.append(self._facts.reasoning_item(new_item_id("reasoning"), reasoning))
+                self._items.append(self._response_context.reasoning_item(new_item_id("reasoning"), reasoning))
             case {"image": {"source": {"bytes": image}}}:
                 self._items.append(image_item(new_item_id(IMAGE), image, "completed"))
             case {"toolUse": tool} if tool.get("type") != "server_tool_use":
-                kind = "custom_tool_call" if tool["name"] in self._facts.custom_tools else "function_call"
+                kind = "custom_tool_call" if tool["name"] in self._response_context.custom_tools else "function_call"
                 arguments = json.dumps_text(tool["input"])
-                call = self._facts.call_item(new_item_id(kind), tool["toolUseId"], tool["name"], arguments, "completed")
+                call = self._response_context.call_item(
+                    new_item_id(kind), tool["toolUseId"], tool["name"], arguments, "completed"
+                )
                 self._items.append(call)
 
     def _message(self) -> "_Message":

@@ -25,7 +25,7 @@ IMAGE = "image_generation_call"
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
-class ResponseFacts(Struct, frozen=True):
+class ResponseContext(Struct, frozen=True):
     """id and created_at (seconds since the epoch) of the answer, the model as the caller named it, and the request.
 
     echo: the request's document, of which some members are given back as they came. seal: closes thoughts; None where

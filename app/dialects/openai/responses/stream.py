@@ -17,7 +17,7 @@ from app.dialects.openai.responses.response_context import (
     IMAGE,
     INCOMPLETE,
     MALFORMED,
-    ResponseFacts,
+    ResponseContext,
     annotation,
     image_item,
     message_item,
@@ -32,8 +32,8 @@ from app.wire.sse import named_frame
 class ResponseStream:
     """Translates one stream."""
 
-    def __init__(self, facts: ResponseFacts) -> None:
-        self._facts = facts
+    def __init__(self, response_context: ResponseContext) -> None:
+        self._response_context = response_context
         self._number = 0
         self._open: dict[int, _Item] = {}
         self._output: dict[int, dict[str, Any]] = {}
@@ -56,7 +56,7 @@ class ResponseStream:
         """
         if not self._stop or self._stop in MALFORMED:
             raise UpstreamFailed("the model's output was malformed", detail=self._stop)
-        return self._facts.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more), self._tier)
+        return self._response_context.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more), self._tier)
 
     def last(self, response: dict[str, Any]) -> bytes:
         """The frame that ends a stream which ended well."""
@@ -70,7 +70,7 @@ class ResponseStream:
         for index in [index for index, item in self._open.items() if item.kind == "message"]:
             self._closing = self._ended(index)
             closing += self._close("incomplete")
-        response = {**self._facts.response("failed", output=self._in_order(), error=detail), "store": False}
+        response = {**self._response_context.response("failed", output=self._in_order(), error=detail), "store": False}
         return b"".join((*closing, self._event("response.failed", response=response)))
 
     def _in_order(self) -> list[dict[str, Any]]:
@@ -87,14 +87,16 @@ class ResponseStream:
                 yield from self._delta(index, delta)
             case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index}}:
                 if tool.get("type") != "server_tool_use":
-                    kind = "custom_tool_call" if tool["name"] in self._facts.custom_tools else "function_call"
+                    kind = (
+                        "custom_tool_call" if tool["name"] in self._response_context.custom_tools else "function_call"
+                    )
                     yield from self._begin(index, _Item(kind, new_item_id(kind), tool["toolUseId"], tool["name"]))
             case {"contentBlockStop": {"contentBlockIndex": index}}:
                 if index in self._open:
                     yield from self._close("completed")
                     self._closing = self._ended(index)
             case {"messageStart": _}:
-                response = self._facts.response("in_progress")
+                response = self._response_context.response("in_progress")
                 yield self._event("response.created", response=response)
                 yield self._event("response.in_progress", response=response)
             case {"messageStop": {"stopReason": reason, **more}}:
@@ -165,7 +167,7 @@ class ResponseStream:
         elif item.kind == IMAGE:
             shown = image_item(item.id, None, "in_progress")
         else:
-            shown = self._facts.call_item(item.id, item.call_id, item.name, "", "in_progress")
+            shown = self._response_context.call_item(item.id, item.call_id, item.name, "", "in_progress")
         yield self._event("response.output_item.added", output_index=item.index, item=shown)
         if item.kind == "message":
             yield self._piece("response.content_part.added", item, content_index=0, part=text_part("", []))
@@ -188,13 +190,13 @@ class ResponseStream:
                     part = {"type": "summary_text", "text": text}
                     yield self._piece("response.reasoning_summary_text.done", item, summary_index=0, text=text)
                     yield self._piece("response.reasoning_summary_part.done", item, summary_index=0, part=part)
-                done = self._facts.reasoning_item(item.id, item.block())
+                done = self._response_context.reasoning_item(item.id, item.block())
             case kind if kind == IMAGE:
                 # each piece is whole in its own base64
                 image = b64encode(b"".join(map(b64decode, item.pieces))).decode()
                 done = image_item(item.id, image, "completed")
             case _:
-                done = self._facts.call_item(item.id, item.call_id, item.name, text or "{}", status)
+                done = self._response_context.call_item(item.id, item.call_id, item.name, text or "{}", status)
                 if item.kind == "function_call":
                     name = done["name"]
                     if not text:

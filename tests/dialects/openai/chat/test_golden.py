@@ -18,8 +18,7 @@ import pytest
 from app.converse.fold import unfold
 from app.dialects.http.documents import validate
 from app.dialects.openai.chat.request import to_call
-from app.dialects.openai.chat.response import from_reply
-from app.dialects.openai.chat.response_context import ChatFacts
+from app.dialects.openai.chat.response import ChatResponseContext, from_reply
 from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.schema_out import ChatCompletion, ChatCompletionChunk
 from app.dialects.openai.chat.stream import ChunkStream
@@ -36,9 +35,9 @@ def read(case: str, name: str) -> Any:
     return json.loads((HERE / case / name).read_bytes())
 
 
-def facts_of(case: str) -> ChatFacts:
+def facts_of(case: str) -> ChatResponseContext:
     request = validate(read(case, "request.json"), ChatRequest)
-    return ChatFacts(
+    return ChatResponseContext(
         "chatcmpl-1", 1764000000, request.model or "the-default", custom_names(request), include_usage=True
     )
 

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from app.converse.fold import unfold
 from app.converse.well_formed import WellFormed
-from app.dialects.http.documents import object_of, validate
+from app.dialects.http.documents import parse_object, validate
 from app.dialects.openai.chat.request import to_call
-from app.dialects.openai.chat.response import from_reply
-from app.dialects.openai.chat.response_context import ChatFacts, finish_reason
+from app.dialects.openai.chat.response import ChatResponseContext, finish_reason, from_reply
 from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.stream import ChunkStream
 from app.errors import InvalidRequest, UpstreamFailed
@@ -22,7 +21,7 @@ from tests.dialects.streams import joined
 
 USER = {"role": "user", "content": "x"}
 TOOL = {"type": "function", "function": {"name": "f"}}
-FACTS = ChatFacts("id", 1, "m", frozenset({"custom"}))
+RESPONSE_CONTEXT = ChatResponseContext("id", 1, "m", frozenset({"custom"}))
 
 
 def call(**body: Any) -> Any:
@@ -140,7 +139,7 @@ def test_refusals_name_the_field(body: Any, param: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"5", b"\xff", b'{"messages":'])
 def test_what_is_no_request_at_all(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        validate(object_of(body), ChatRequest)
+        validate(parse_object(body), ChatRequest)
     assert caught.value.param is None
 
 
@@ -272,12 +271,12 @@ IN_S3 = {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://bucke
 
 
 def test_images_come_back_as_parts() -> None:
-    message = from_reply(reply(IMAGE, IN_S3), FACTS)["choices"][0]["message"]
+    message = from_reply(reply(IMAGE, IN_S3), RESPONSE_CONTEXT)["choices"][0]["message"]
     assert [image["image_url"]["url"] for image in message["images"]] == [
         "data:image/jpeg;base64,/9j/",
         "s3://bucket/key",
     ]
-    frames = joined(ChunkStream(FACTS).from_event, unfold(reply(IMAGE, IN_S3))).decode()
+    frames = joined(ChunkStream(RESPONSE_CONTEXT).from_event, unfold(reply(IMAGE, IN_S3))).decode()
     assert '"images":[{"index":0,"type":"image_url","image_url":{"url":"data:image/jpeg;base64,/9j/"}}]' in frames
     assert '"images":[{"index":1,' in frames
 
@@ -285,22 +284,24 @@ def test_images_come_back_as_parts() -> None:
 @pytest.mark.parametrize("stop", ["malformed_model_output", "malformed_tool_use"])
 def test_a_model_that_broke_its_own_format_is_a_failure(stop: str) -> None:
     with pytest.raises(UpstreamFailed, match="malformed"):
-        from_reply(reply(stop=stop), FACTS)
+        from_reply(reply(stop=stop), RESPONSE_CONTEXT)
     with pytest.raises(UpstreamFailed, match="malformed"):
-        joined(ChunkStream(FACTS).from_event, unfold(reply(stop=stop)))
+        joined(ChunkStream(RESPONSE_CONTEXT).from_event, unfold(reply(stop=stop)))
 
 
 def test_a_reasoning_may_be_hidden() -> None:
     hidden = {"reasoningContent": {"reasoningText": {"signature": "s"}}}
-    message = from_reply(reply(hidden, {"text": "a"}), FACTS)["choices"][0]["message"]
+    message = from_reply(reply(hidden, {"text": "a"}), RESPONSE_CONTEXT)["choices"][0]["message"]
     assert message["thinking_blocks"] == [{"type": "thinking", "thinking": "", "signature": "s"}]
     assert "reasoning_content" not in message
 
 
 def test_an_unknown_stop_reason_and_unknown_blocks_are_borne() -> None:
-    choice = from_reply(reply({"video": {}}, {"text": "a"}, stop="brand_new"), FACTS)["choices"][0]
+    choice = from_reply(reply({"video": {}}, {"text": "a"}, stop="brand_new"), RESPONSE_CONTEXT)["choices"][0]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "a")
-    assert b'"content":"a"' in joined(ChunkStream(FACTS).from_event, [{"brandNew": {}}, *unfold(reply({"text": "a"}))])  # type: ignore[list-item]
+    assert b'"content":"a"' in joined(
+        ChunkStream(RESPONSE_CONTEXT).from_event, [{"brandNew": {}}, *unfold(reply({"text": "a"}))]
+    )  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("arguments", ['{"city":"Par', "[1]", "null", "1e400"])
@@ -314,7 +315,7 @@ def test_arguments_that_broke_off_are_named_and_go_back_as_none(arguments: str) 
 @pytest.mark.parametrize("arguments", [{"wrong": 1}, {"input": 5}, [1], "text"])
 def test_a_custom_tool_s_input_of_another_shape_is_given_as_it_came(arguments: Any) -> None:
     block = {"toolUse": {"toolUseId": "t", "name": "custom", "input": arguments}}
-    (made,) = from_reply(reply(block, stop="tool_use"), FACTS)["choices"][0]["message"]["tool_calls"]
+    (made,) = from_reply(reply(block, stop="tool_use"), RESPONSE_CONTEXT)["choices"][0]["message"]["tool_calls"]
     assert made["custom"]["input"] == json.dumps_text(arguments)
 
 
@@ -324,7 +325,7 @@ def test_a_custom_tool_s_input_that_was_cut_off_is_given_as_it_came() -> None:
     }
     piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": '{"input": "hal'}}}}
     frames = joined(
-        ChunkStream(FACTS).from_event, [start, piece, {"contentBlockStop": {"contentBlockIndex": 0}}]
+        ChunkStream(RESPONSE_CONTEXT).from_event, [start, piece, {"contentBlockStop": {"contentBlockIndex": 0}}]
     ).decode()
     assert json.dumps_text('{"input": "hal') in frames
 
@@ -332,14 +333,14 @@ def test_a_custom_tool_s_input_that_was_cut_off_is_given_as_it_came() -> None:
 def test_a_call_whose_first_piece_is_empty_says_nothing_yet() -> None:
     start: Any = {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "f"}}}}
     piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": ""}}}}
-    translator = ChunkStream(FACTS)
+    translator = ChunkStream(RESPONSE_CONTEXT)
     assert b'"arguments":""' in joined(translator.from_event, [start])
     assert joined(translator.from_event, [piece]) == b""
     assert b'"arguments":"{}"' in joined(translator.from_event, [{"contentBlockStop": {"contentBlockIndex": 0}}])
 
 
 def test_the_error_of_a_stream_has_openai_s_shape() -> None:
-    frame = ChunkStream(FACTS).fail(UpstreamFailed("words"))
+    frame = ChunkStream(RESPONSE_CONTEXT).fail(UpstreamFailed("words"))
     assert json.loads(frame.removeprefix(b"data: "))["error"] == {
         "message": "words",
         "type": "api_error",
@@ -360,12 +361,12 @@ blocks = st.one_of(
 def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], data: st.DataObject) -> None:
     events = list(unfold(reply(*content)))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
-    in_batches = ChunkStream(FACTS)
+    in_batches = ChunkStream(RESPONSE_CONTEXT)
     frames = b"".join(
         joined(in_batches.from_event, events[start:end])
         for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
     )
-    assert frames == joined(ChunkStream(FACTS).from_event, events)
+    assert frames == joined(ChunkStream(RESPONSE_CONTEXT).from_event, events)
 
 
 @given(
@@ -454,7 +455,7 @@ def test_blocks_that_the_model_leaves_open_are_whole_all_the_same() -> None:
         {"contentBlockDelta": {"contentBlockIndex": 2, "delta": {"toolUse": {"input": '{"input":"ls"}'}}}},
         {"messageStop": {"stopReason": "tool_use"}},
     ]
-    stream = ChunkStream(ChatFacts("c", 1, "m", custom_tools=frozenset({"g"})))
+    stream = ChunkStream(ChatResponseContext("c", 1, "m", custom_tools=frozenset({"g"})))
     told = joined(stream.from_event, WellFormed().feed(events)).decode()
     for said in ('"signature":"s"', '"arguments":"{}"', '"input":"ls"'):
         assert told.count(said) == 1

@@ -24,7 +24,7 @@ from app.dialects.http.documents import validate
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.request import SIGNED, to_call
 from app.dialects.openai.responses.response import from_reply
-from app.dialects.openai.responses.response_context import ResponseFacts
+from app.dialects.openai.responses.response_context import ResponseContext
 from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.dialects.openai.responses.schema_out import ResponseOut
 from app.dialects.openai.responses.stream import ResponseStream
@@ -61,10 +61,10 @@ def described_call(case: str) -> Any:
     return {"converse": call.converse, "intent": intent, "ignored": call.ignored}
 
 
-def facts_of(case: str) -> ResponseFacts:
+def facts_of(case: str) -> ResponseContext:
     request = request_of(case)
     is_signed = request.store is not False or SIGNED in (request.include or ())
-    return ResponseFacts(
+    return ResponseContext(
         "resp_1",
         1764000000,
         request.model or "the-default",

@@ -11,7 +11,7 @@ from app.converse.call import NativeCall
 from app.converse.usage import Usage
 from app.dialects.openai.chat import native as chat
 from app.dialects.openai.responses.native import (
-    NativeFacts,
+    NativeResponseContext,
     NativeResponseStream,
     from_document,
     to_native,
@@ -138,7 +138,9 @@ def test_a_call_that_was_cut_off_goes_back_to_nobody() -> None:
     assert (body["input"][0]["arguments"], ignored) == ("{}", ["input[0].arguments"])
 
 
-FACTS = NativeFacts("mine", {"tools": [SKY], "previous_response_id": "resp_0"}, SEAL, {"sky__look": ("sky", "look")})
+RESPONSE_CONTEXT = NativeResponseContext(
+    "mine", {"tools": [SKY], "previous_response_id": "resp_0"}, SEAL, {"sky__look": ("sky", "look")}
+)
 ITEMS: list[Any] = [
     {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "rsn_1"},
     {"type": "reasoning", "id": "rs_2", "summary": []},
@@ -150,7 +152,7 @@ RESPONSE = {"object": "response", "id": "resp_1", "status": "completed", "model"
 
 
 def test_an_answer_as_its_caller_knows_it() -> None:
-    answer = from_document(RESPONSE, FACTS)
+    answer = from_document(RESPONSE, RESPONSE_CONTEXT)
     assert (answer["model"], answer["store"], answer["previous_response_id"]) == ("mine", True, "resp_0")
     assert answer["tools"] == [SKY]
     first, second, call, other, message = answer["output"]
@@ -165,10 +167,13 @@ LONG = "fc_" + "0" * 80
 
 def test_ids_of_calls_that_repeat_are_told_apart_by_their_items() -> None:
     for kind in ("function_call", "shell_call"):
-        made = [FACTS.item({"type": kind, "call_id": "call_0", "id": LONG + end})["call_id"] for end in ("1", "2")]
+        made = [
+            RESPONSE_CONTEXT.item({"type": kind, "call_id": "call_0", "id": LONG + end})["call_id"]
+            for end in ("1", "2")
+        ]
         assert len(set(made)) == 2
         assert {len(call_id) for call_id in made} == {64}
-    assert FACTS.item({"type": "function_call", "call_id": "call_0"})["call_id"] == "call_0"
+    assert RESPONSE_CONTEXT.item({"type": "function_call", "call_id": "call_0"})["call_id"] == "call_0"
 
 
 @pytest.mark.parametrize(
@@ -183,7 +188,7 @@ def test_ids_of_calls_that_repeat_are_told_apart_by_their_items() -> None:
 )
 def test_what_is_no_answer(document: dict[str, Any]) -> None:
     with pytest.raises(UpstreamFailed):
-        from_document(document, FACTS)
+        from_document(document, RESPONSE_CONTEXT)
 
 
 DOCUMENTS: list[Any] = [
@@ -196,7 +201,7 @@ DOCUMENTS: list[Any] = [
 
 
 def streamed(*batches: list[Any]) -> bytes:
-    stream = NativeResponseStream(FACTS)
+    stream = NativeResponseStream(RESPONSE_CONTEXT)
     data = b"".join(joined(stream.from_event, batch) for batch in batches)
     return data + stream.last(stream.ended())
 
@@ -213,7 +218,7 @@ def test_a_stream_is_the_same_however_its_documents_were_batched(first: int, sec
 
 
 def test_a_stream_that_ends_too_early_or_makes_no_sense() -> None:
-    stream = NativeResponseStream(FACTS)
+    stream = NativeResponseStream(RESPONSE_CONTEXT)
     joined(stream.from_event, DOCUMENTS[:2])
     with pytest.raises(UpstreamFailed):
         stream.ended()
@@ -221,7 +226,7 @@ def test_a_stream_that_ends_too_early_or_makes_no_sense() -> None:
     with pytest.raises(TypeError):
         joined(stream.from_event, [{"type": "a\nb"}])
     for odd in ({**RESPONSE, "id": None}, {**RESPONSE, "status": "in_progress"}):
-        stream = NativeResponseStream(FACTS)
+        stream = NativeResponseStream(RESPONSE_CONTEXT)
         joined(stream.from_event, [{"type": "response.completed", "response": odd}])
         with pytest.raises(UpstreamFailed):
             stream.ended()
@@ -229,12 +234,12 @@ def test_a_stream_that_ends_too_early_or_makes_no_sense() -> None:
 
 def test_events_are_numbered_here_whatever_their_own_numbers_are() -> None:
     odd = [{**document, "sequence_number": number} for document, number in zip(DOCUMENTS, (None, "x", 7), strict=False)]
-    data = joined(NativeResponseStream(FACTS).from_event, odd)
+    data = joined(NativeResponseStream(RESPONSE_CONTEXT).from_event, odd)
     assert [data.count(b'"sequence_number":%d' % number) for number in range(4)] == [1, 1, 1, 0]
 
 
 def test_a_model_that_failed_says_so_itself() -> None:
-    stream = NativeResponseStream(FACTS)
+    stream = NativeResponseStream(RESPONSE_CONTEXT)
     failed = {**RESPONSE, "status": "failed", "error": {"code": "invalid_prompt", "message": "no"}}
     joined(stream.from_event, [{"type": "response.failed", "response": failed}])
     with pytest.raises(UpstreamFailed, match="no") as caught:

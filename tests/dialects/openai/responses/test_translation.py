@@ -17,7 +17,7 @@ from app.dialects.http.documents import validate
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.request import to_call
 from app.dialects.openai.responses.response import from_reply
-from app.dialects.openai.responses.response_context import ResponseFacts
+from app.dialects.openai.responses.response_context import ResponseContext
 from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import custom_names, namespaces
@@ -54,9 +54,9 @@ def user(*parts: Any) -> Any:
     return {"input": [{"role": "user", "content": list(parts)}]}
 
 
-def facts(signer: ReasoningSigner | None = SEAL, **body: Any) -> ResponseFacts:
+def response_context(signer: ReasoningSigner | None = SEAL, **body: Any) -> ResponseContext:
     request = validate({"input": "x", **body}, ResponseRequest)
-    return ResponseFacts("resp_1", 1, "m", request, body, signer, custom_names(request), namespaces(request))
+    return ResponseContext("resp_1", 1, "m", request, body, signer, custom_names(request), namespaces(request))
 
 
 def reply(*content: Any, stop: str = "end_turn") -> Any:
@@ -412,7 +412,7 @@ def without_ids(items: list[Any]) -> list[Any]:
 
 
 def test_an_answer_in_one_piece() -> None:
-    response = from_reply(reply(*EVERYTHING), facts(metadata={"a": "b"}, temperature=0.5, **TOOLS))
+    response = from_reply(reply(*EVERYTHING), response_context(metadata={"a": "b"}, temperature=0.5, **TOOLS))
     assert without_ids(response["output"]) == ITEMS
     assert [item["id"].partition("_")[0] for item in response["output"]] == [
         "rs",
@@ -436,7 +436,7 @@ def test_an_answer_in_one_piece() -> None:
 
 
 def test_reasoning_are_sealed_only_where_asked_for() -> None:
-    response = from_reply(reply({"reasoningContent": REASONING}), facts(None))
+    response = from_reply(reply({"reasoningContent": REASONING}), response_context(None))
     assert "encrypted_content" not in response["output"][0]
 
 
@@ -455,8 +455,8 @@ def test_reasoning_are_sealed_only_where_asked_for() -> None:
     ],
 )
 def test_how_an_answer_ended(stop: str, status: str, reason: Any) -> None:
-    whole = from_reply(reply({"text": "a"}, stop=stop), facts())
-    streamed = ended(ResponseStream(facts()), list(unfold(reply({"text": "a"}, stop=stop))))[-1]
+    whole = from_reply(reply({"text": "a"}, stop=stop), response_context())
+    streamed = ended(ResponseStream(response_context()), list(unfold(reply({"text": "a"}, stop=stop))))[-1]
     assert (whole["status"], whole["incomplete_details"]) == (status, reason)
     assert streamed["type"] == f"response.{status}"
     assert (streamed["response"]["status"], streamed["response"]["incomplete_details"]) == (status, reason)
@@ -467,8 +467,8 @@ def test_how_an_answer_ended(stop: str, status: str, reason: Any) -> None:
 @pytest.mark.parametrize("stop", ["malformed_model_output", "malformed_tool_use"])
 def test_malformed_output_is_a_failure(stop: str) -> None:
     with pytest.raises(UpstreamFailed):
-        from_reply(reply({"text": "a"}, stop=stop), facts())
-    stream = ResponseStream(facts())
+        from_reply(reply({"text": "a"}, stop=stop), response_context())
+    stream = ResponseStream(response_context())
     told = events_of(joined(stream.from_event, list(unfold(reply({"text": "a"}, stop=stop)))))
     with pytest.raises(UpstreamFailed) as caught:
         stream.ended()
@@ -480,7 +480,7 @@ def test_malformed_output_is_a_failure(stop: str) -> None:
 
 
 def test_a_stream_tells_the_same_in_the_order_that_clients_need() -> None:
-    stream = ResponseStream(facts(**TOOLS))
+    stream = ResponseStream(response_context(**TOOLS))
     told = ended(stream, list(unfold(reply(*EVERYTHING))))
     for number, event in enumerate(told):
         assert event["sequence_number"] == number
@@ -506,7 +506,7 @@ def test_a_stream_tells_the_same_in_the_order_that_clients_need() -> None:
 
 
 def test_a_call_without_input_says_so_in_its_pieces_too() -> None:
-    stream = ResponseStream(facts())
+    stream = ResponseStream(response_context())
     call = {"toolUse": {"toolUseId": "1", "name": "f", "input": {}}}
     events = [event for event in unfold(reply(call)) if "contentBlockDelta" not in event]
     told = events_of(joined(stream.from_event, events))
@@ -516,7 +516,7 @@ def test_a_call_without_input_says_so_in_its_pieces_too() -> None:
 
 
 def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
-    stream = ResponseStream(facts())
+    stream = ResponseStream(response_context())
     events = list(unfold(reply({"text": "a"}, {"text": "b"})))
     joined(stream.from_event, events[:3])
     for error, code in (
@@ -536,7 +536,7 @@ def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
 
 
 def test_a_text_that_was_whole_before_the_break_is_told() -> None:
-    stream = ResponseStream(facts())
+    stream = ResponseStream(response_context())
     *before, _, _, _ = unfold(reply({"text": "a"}, {"text": "b"}))
     joined(stream.from_event, before)
     *_, done, failed = events_of(stream.fail(UpstreamFailed("gone")))
@@ -547,24 +547,24 @@ def test_a_text_that_was_whole_before_the_break_is_told() -> None:
 
 def test_a_stream_without_usage_still_has_its_end() -> None:
     events = [event for event in unfold(reply({"text": "a"})) if "metadata" not in event]
-    last = ended(ResponseStream(facts()), events)[-1]
+    last = ended(ResponseStream(response_context()), events)[-1]
     assert (last["type"], last["response"]["usage"]["total_tokens"]) == ("response.completed", 0)
 
 
 def test_only_what_is_last_was_cut_off() -> None:
     use = {"toolUse": {"toolUseId": "a", "name": "f", "input": {}}}
-    whole = from_reply(reply({"text": "a"}, use, stop="max_tokens"), facts())
-    streamed = ended(ResponseStream(facts()), list(unfold(reply({"text": "a"}, use, stop="max_tokens"))))[-1]
+    whole = from_reply(reply({"text": "a"}, use, stop="max_tokens"), response_context())
+    streamed = ended(ResponseStream(response_context()), list(unfold(reply({"text": "a"}, use, stop="max_tokens"))))[-1]
     for response in (whole, streamed["response"]):
         assert [item["status"] for item in response["output"]] == ["completed", "incomplete"]
-    only_reasoning = from_reply(reply({"reasoningContent": REASONING}, stop="max_tokens"), facts())
+    only_reasoning = from_reply(reply({"reasoningContent": REASONING}, stop="max_tokens"), response_context())
     assert "status" not in only_reasoning["output"][0]
 
 
 def test_pictures_are_items_of_their_own() -> None:
     picture = {"image": {"format": "png", "source": {"bytes": "aGk="}}}
-    whole = from_reply(reply({"text": "here"}, picture, stop="max_tokens"), facts())
-    translator = ResponseStream(facts())
+    whole = from_reply(reply({"text": "here"}, picture, stop="max_tokens"), response_context())
+    translator = ResponseStream(response_context())
     events: list[Any] = [
         {"messageStart": {"role": "assistant"}},
         {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "here"}}},
@@ -612,13 +612,13 @@ def test_items_are_in_the_order_in_which_they_began_and_all_of_them_end() -> Non
         {"contentBlockStop": {"contentBlockIndex": 0}},
         {"messageStop": {"stopReason": "end_turn"}},
     ]
-    response = ended(ResponseStream(facts()), events)[-1]["response"]
+    response = ended(ResponseStream(response_context()), events)[-1]["response"]
     assert [item["content"][0]["text"] for item in response["output"]] == ["first", "second"]
-    stream = ResponseStream(facts())
+    stream = ResponseStream(response_context())
     joined(stream.from_event, events[2:3])
     assert joined(stream.from_event, events[:1])
     joined(stream.from_event, [{"contentBlockStop": {"contentBlockIndex": 0}}])
-    unended = ended(ResponseStream(facts()), WellFormed().feed([*events[:2], STOPPED_SHORT]))
+    unended = ended(ResponseStream(response_context()), WellFormed().feed([*events[:2], STOPPED_SHORT]))
     assert [item["status"] for item in unended[-1]["response"]["output"]] == ["completed", "incomplete"]
     *closing, failed = events_of(stream.fail(UpstreamFailed("gone")))
     assert closing[-1]["type"] == "response.output_item.done"
@@ -639,7 +639,7 @@ def test_what_was_kept_has_no_place_in_the_input() -> None:
 
 
 def test_signatures_in_pieces_and_empty_pieces() -> None:
-    stream = ResponseStream(facts())
+    stream = ResponseStream(response_context())
     deltas: list[Any] = [
         {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"ofTomorrow": {}}}},
         {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": ""}}},
@@ -669,13 +669,13 @@ blocks = st.one_of(
 def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], data: st.DataObject) -> None:
     events = list(unfold(reply(*content)))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
-    in_batches = ResponseStream(facts())
+    in_batches = ResponseStream(response_context())
     frames = b"".join(
         joined(in_batches.from_event, events[start:end])
         for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
     )
     fresh_ids = re.compile(rb'"(rs|msg|fc|ctc)_[0-9a-f]{24}"')
-    whole = joined(ResponseStream(facts()).from_event, events)
+    whole = joined(ResponseStream(response_context()).from_event, events)
     assert fresh_ids.sub(b"id", frames) == fresh_ids.sub(b"id", whole)
 
 
@@ -703,5 +703,5 @@ def test_what_is_nested_deeply_is_given_back() -> None:
     for _ in range(300):
         schema = {"properties": {"a": schema}}
     tools = [{"type": "function", "name": "f", "parameters": schema}]
-    response = from_reply(reply({"text": "a"}), facts(tools=tools))
+    response = from_reply(reply({"text": "a"}), response_context(tools=tools))
     assert response["tools"] == tools
