@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._response: Http1Response | None = None
         self._headers: list[tuple[str, str]] = []
+        self._body: list[bytes] = []
         self._overhead_bytes = 0
         self._has_received = False
         self._is_in_body = False
@@ -130,18 +131,20 @@ class Connection(asyncio.Protocol):
             return
         self._has_received, self._active_at = True, self._loop.time()
         self._overhead_bytes += len(data)
+        failure = ""
         try:
             self._parser.feed_data(data)
             if self._overhead_bytes > _MAX_OVERHEAD_BYTES:
                 raise _UnexpectedMessage
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _UnexpectedMessage) as error:
-            if self._is_complete:  # bytes after the response are no part of it
-                self._end_response(is_reusable=False)
-            else:
-                self._fail(ConnectionLost("Bedrock's answer is not HTTP", detail=type(error).__name__))
-            return
-        if self._is_complete:
-            self._end_response(is_reusable=self._is_kept_alive)
+            failure = type(error).__name__
+        if self._body:
+            response.put(self._body)
+            self._body.clear()
+        if self._is_complete:  # bytes after the response are no part of it
+            self._end_response(is_reusable=self._is_kept_alive and not failure)
+        elif failure:
+            self._fail(ConnectionLost("Bedrock's answer is not HTTP", detail=failure))
         else:
             response.wake()
 
@@ -195,11 +198,9 @@ class Connection(asyncio.Protocol):
         self._response.status, self._response.headers = status, tuple(self._headers)
 
     def on_body(self, data: bytes) -> None:
-        """Hand a piece of the body to the response."""
+        """Collect a piece of the body."""
         self._overhead_bytes = 0
-        if self._response is None:
-            raise _UnexpectedMessage
-        self._response.put(data)
+        self._body.append(data)
 
     def on_message_complete(self) -> None:
         """Note that a response is complete, unless it was an interim one."""

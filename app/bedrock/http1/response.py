@@ -126,10 +126,10 @@ class Http1Response:
 
     # called by the source
 
-    def put(self, data: bytes) -> None:
-        """Buffer a piece of the body; pause the source when the buffer is full."""
-        self._pieces.append(data)
-        before, self._buffered_bytes = self._buffered_bytes, self._buffered_bytes + len(data)
+    def put(self, pieces: list[bytes]) -> None:
+        """Buffer pieces of the body; pause the source when the buffer is full."""
+        self._pieces += pieces
+        before, self._buffered_bytes = self._buffered_bytes, self._buffered_bytes + sum(map(len, pieces))
         if self._buffered_bytes > self._limit >= before and self._source is not None:
             self._source.pause_reading()
 

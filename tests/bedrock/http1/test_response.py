@@ -42,10 +42,10 @@ async def test_body_is_delivered_from_within_the_read() -> None:
     delivery = await delivering(response, lambda data: not taken.append(data))
     for pieces in ((b"a",), (b"b", b"c")):
         for piece in pieces:
-            response.put(piece)
+            response.put([piece])
         response.wake()
     assert taken == [b"a", b"bc"]
-    response.put(b"d")
+    response.put([b"d"])
     response.complete()
     assert taken == [b"a", b"bc", b"d"]
     assert await delivery
@@ -56,7 +56,7 @@ async def test_body_after_take_returned_false_is_kept() -> None:
     response = Http1Response(Source())
     delivery = await delivering(response, lambda data: bool(taken.append(data)))
     for piece in (b"a", b"b"):
-        response.put(piece)
+        response.put([piece])
         response.wake()
     response.complete()
     assert (await delivery, taken) == (False, [b"a"])
@@ -69,7 +69,7 @@ async def test_error_is_raised_after_the_bytes_before_it() -> None:
     taken: list[bytes] = []
     response = Http1Response(Source())
     delivery = await delivering(response, lambda data: not taken.append(data))
-    response.put(b"a")
+    response.put([b"a"])
     response.fail(ConnectionLost("broke"))
     with pytest.raises(ConnectionLost, match="broke"):
         await delivery
@@ -83,9 +83,9 @@ async def test_exception_of_take_is_raised_by_deliver(*, is_complete: bool) -> N
 
     response = Http1Response(Source())
     delivery = await delivering(response, refuse)
-    response.put(b"a")
+    response.put([b"a"])
     response.wake()
-    response.put(b"b")
+    response.put([b"b"])
     if is_complete:
         response.complete()
     else:
@@ -98,13 +98,13 @@ async def test_source_is_paused_only_without_a_reader() -> None:
     source = Source()
     response = Http1Response(source)
     delivery = await delivering(response, lambda data: data != b"enough")
-    response.put(bytes(100_000))
+    response.put([bytes(100_000)])
     response.wake()
     assert source.calls == ["pause", "resume"]
-    response.put(b"enough")
+    response.put([b"enough"])
     response.wake()
     assert not await delivery
-    response.put(bytes(100_000))
+    response.put([bytes(100_000)])
     response.wake()
     assert source.calls == ["pause", "resume", "pause"]
 
@@ -115,7 +115,7 @@ async def test_cancelled_delivery_takes_no_more() -> None:
     response = Http1Response(source)
     delivery = await delivering(response, lambda data: not taken.append(data))
     delivery.cancel()
-    response.put(b"a")
+    response.put([b"a"])
     response.wake()
     response.close()
     with pytest.raises(asyncio.CancelledError):
@@ -141,7 +141,7 @@ async def test_raised_exception_is_freed() -> None:
     gc.disable()
     try:
         response = Http1Response(Source())
-        for fill in (partial(response.put, b"a"), response.wake):
+        for fill in (partial(response.put, [b"a"]), response.wake):
             asyncio.get_running_loop().call_soon(fill)
         with contextlib.suppress(WeaklyReferenced):
             await response.deliver(refuse)
