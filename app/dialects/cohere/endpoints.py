@@ -8,8 +8,9 @@ from typing import Any
 from app.adaptation.rerank import RerankCall
 from app.dialects.cohere.schema import DocumentIn, RerankError, RerankOut, RerankRequest
 from app.dialects.http import identifiers as ids
-from app.dialects.http.documents import read_as, unknown_fields
+from app.dialects.http.documents import unknown_fields
 from app.dialects.http.endpoint_spec import ERROR_DESCRIPTIONS, EndpointSpec, error_responses
+from app.dialects.http.request_body import read_as
 from app.dialects.http.responses import JSON, Answer, CompleteResponse, retry_after
 from app.errors import GatewayError
 from app.execution.executor import Pipeline

@@ -1,13 +1,10 @@
 """Reads JSON bodies: known fields are validated strictly, unknown ones are kept and reported."""
 
-from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, ValidationError
 
 from app.errors import InvalidRequest
-from app.execution.request_context import RequestContext
-from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.wire import json
 
 T = TypeVar("T")
@@ -60,18 +57,6 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidRequest("the body must be a JSON object")
     return document
-
-
-async def read_object(context: RequestContext) -> dict[str, Any]:
-    """Take the body of a request, and parse it; in a thread if it is large. Raises as `parse_object` does."""
-    body, context.body = context.body, b""  # it is not held beside the document
-    return parse_object(body) if len(body) <= MAX_LOOP_BYTES else await off_loop(len(body), partial(parse_object, body))
-
-
-async def read_as(context: RequestContext, schema: type[Document]) -> Document:
-    """Take the body of a request, and validate it; in a thread if it is large. Raises InvalidRequest."""
-    body, context.body = context.body, b""
-    return await off_loop(len(body), lambda: validate(parse_object(body), schema))
 
 
 def validate(document: Any, schema: type[Document]) -> Document:

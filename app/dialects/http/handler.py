@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from app.dialects.http.dialect_adapter import DialectAdapter, StreamTranslator
-from app.dialects.http.documents import is_streamed, read_object
+from app.dialects.http.documents import is_streamed
 from app.dialects.http.media_urls import fetch_media
+from app.dialects.http.request_body import read_object
 from app.dialects.http.responses import JSON, SSE, Answer, CompleteResponse, StreamingResponse
 from app.dialects.http.token_counting import Uncounted, counted
 from app.errors import GatewayError, UpstreamFailed

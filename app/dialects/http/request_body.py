@@ -3,13 +3,18 @@
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
+from typing import Any
 
 from starlette.types import Receive
 
+from app.dialects.http.documents import Document, parse_object, validate
 from app.errors import BodyTooLarge, CallerTooSlow, InvalidRequest
+from app.execution.request_context import RequestContext
 from app.governance.admission import HeldBody
 from app.process.memory import buffer_for, contents_of
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.server.request_head import RequestHead
 
 
@@ -18,13 +23,13 @@ class CallerGone(Exception):
 
 
 async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_seconds: float, held: HeldBody) -> bytes:
-    """The whole body.
+    """Read the whole body.
 
     Args:
         limit: bytes.
-        patience: seconds in which it must arrive, and as many more as its bytes take at a slow pace, but never so
-            many without a byte; infinite where it has arrived.
-        held: is told of its bytes.
+        timeout_seconds: for the first bytes, and between any two pieces; all of it gets as many more as its bytes take
+            at the slowest allowed pace. Infinite if the body has arrived.
+        held: counts its bytes.
 
     Raises:
         BodyTooLarge, CallerTooSlow, InvalidRequest: it is too large, too slow or compressed. GatewayBusy: there are
@@ -55,7 +60,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_sec
 
 
 async def _read_pieces(receive: Receive, length: int, limit: int, go_on: Callable[[], None], held: HeldBody) -> bytes:
-    read: BytesIO | None = None  # grows in place, where pieces that were joined would be held twice
+    read: BytesIO | None = None  # joining a list of pieces would hold them twice
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -76,3 +81,15 @@ async def _read_pieces(receive: Receive, length: int, limit: int, go_on: Callabl
 
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is larger than {limit} bytes, the limit of this gateway")
+
+
+async def read_object(context: RequestContext) -> dict[str, Any]:
+    """Take the body of a request, and parse it; in a thread if it is large. Raises as `parse_object` does."""
+    body, context.body = context.body, b""  # it is not held beside the document
+    return parse_object(body) if len(body) <= MAX_LOOP_BYTES else await off_loop(len(body), partial(parse_object, body))
+
+
+async def read_as(context: RequestContext, schema: type[Document]) -> Document:
+    """Take the body of a request, and validate it; in a thread if it is large. Raises InvalidRequest."""
+    body, context.body = context.body, b""
+    return await off_loop(len(body), lambda: validate(parse_object(body), schema))

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from app.adaptation.embeddings import EmbeddingCall
-from app.dialects.http.documents import read_as, unknown_fields
+from app.dialects.http.documents import unknown_fields
 from app.dialects.http.endpoint_spec import EndpointSpec
+from app.dialects.http.request_body import read_as
 from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
