@@ -104,7 +104,7 @@ KNOWN_ISSUES = {
         f"{HERE}::test_native_clients_and_unknown_fields_are_passed_through"
     ],
     "a failed region is not left for another one: opencode#30940, stdapi#21": [
-        "end_to_end/test_routes.py::test_a_dead_region_goes_unnoticed_in_every_dialect"
+        "end_to_end/test_routes.py::test_failover_from_an_unreachable_region_succeeds_in_every_dialect"
     ],
 }
 

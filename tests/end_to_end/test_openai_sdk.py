@@ -1,4 +1,4 @@
-"""An unmodified OpenAI client against a running gateway."""
+"""Chat Completions, models and errors with OpenAI's SDK."""
 
 import asyncio
 import json
@@ -25,50 +25,50 @@ CLOCK: Any = {"type": "function", "function": {"name": "clock.now"}}
 PNG = b64encode(b"\x89PNG\r\n\x1a\n" + bytes(40)).decode()
 
 
-def ask(text: str = "Say hello.") -> Any:
+def user_turn(text: str = "Say hello.") -> Any:
     return [{"role": "user", "content": text}]
 
 
-def test_plain(client: openai.OpenAI) -> None:
-    completion = client.chat.completions.create(model="scripted.echo-v1:0", messages=ask("Grüezi \N{SNOWMAN}"))
+def test_chat_completion_returns_text_and_usage(client: openai.OpenAI) -> None:
+    completion = client.chat.completions.create(model="scripted.echo-v1:0", messages=user_turn("Grüezi \N{SNOWMAN}"))
     assert completion.choices[0].message.content == "Grüezi \N{SNOWMAN}"
     assert completion.choices[0].finish_reason == "stop"
     assert completion.usage is not None
     assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens > 0
 
 
-def test_the_default_model_answers_where_none_is_named(client: openai.OpenAI) -> None:
-    assert client.chat.completions.create(model="default", messages=ask("a")).model == "default"
-    unnamed = client.chat.completions.create(model="", messages=ask("a"))
+def test_default_model_is_used_if_none_is_named(client: openai.OpenAI) -> None:
+    assert client.chat.completions.create(model="default", messages=user_turn("a")).model == "default"
+    unnamed = client.chat.completions.create(model="", messages=user_turn("a"))
     assert (unnamed.model, unnamed.choices[0].message.content) == ("scripted.echo-v1:0", "a")
 
 
-def test_streamed(client: openai.OpenAI) -> None:
+def test_streamed_chunks_equal_the_complete_response(client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(
-        model="scripted.long-v1:0", messages=ask(), stream=True, stream_options={"include_usage": True}
+        model="scripted.long-v1:0", messages=user_turn(), stream=True, stream_options={"include_usage": True}
     )
     chunks = list(stream)
-    whole = client.chat.completions.create(model="scripted.long-v1:0", messages=ask())
+    complete = client.chat.completions.create(model="scripted.long-v1:0", messages=user_turn())
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    assert text == whole.choices[0].message.content
+    assert text == complete.choices[0].message.content
     assert len(chunks) > 100
     assert chunks[-1].choices == []
-    assert chunks[-1].usage == whole.usage
+    assert chunks[-1].usage == complete.usage
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
-def test_limits_and_stop_sequences(client: openai.OpenAI) -> None:
-    short = client.chat.completions.create(model="scripted.long-v1:0", messages=ask(), max_completion_tokens=5)
+def test_max_completion_tokens_and_stop_end_the_response(client: openai.OpenAI) -> None:
+    short = client.chat.completions.create(model="scripted.long-v1:0", messages=user_turn(), max_completion_tokens=5)
     assert (short.choices[0].finish_reason, short.usage.completion_tokens) == ("length", 5)  # type: ignore[union-attr]
-    stopped = client.chat.completions.create(model="scripted.long-v1:0", messages=ask(), stop=["answer"])
+    stopped = client.chat.completions.create(model="scripted.long-v1:0", messages=user_turn(), stop=["answer"])
     assert stopped.choices[0].message.content == "Sentence 1 of a long "
     assert stopped.choices[0].finish_reason == "stop"
 
 
 @pytest.mark.parametrize("scene", ["tools", "parallel", "toolonly"])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_tools_make_a_round_trip(client: openai.OpenAI, scene: str, streamed: bool) -> None:
-    request: Any = {"model": f"scripted.{scene}-v1:0", "messages": ask("Weather?"), "tools": [WEATHER, CLOCK]}
+def test_tool_results_are_accepted_after_tool_calls(client: openai.OpenAI, scene: str, streamed: bool) -> None:
+    request: Any = {"model": f"scripted.{scene}-v1:0", "messages": user_turn("Weather?"), "tools": [WEATHER, CLOCK]}
     if streamed:
         with client.chat.completions.stream(**request) as stream:
             for _ in stream:
@@ -91,9 +91,9 @@ def test_tools_make_a_round_trip(client: openai.OpenAI, scene: str, streamed: bo
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_thinking_goes_round_with_its_signature(client: openai.OpenAI, streamed: bool) -> None:
+def test_reasoning_is_accepted_with_its_signature_and_refused_if_changed(client: openai.OpenAI, streamed: bool) -> None:
     model = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
-    request: Any = {"model": model, "messages": ask("Weather?"), "tools": [WEATHER], "reasoning_effort": "low"}
+    request: Any = {"model": model, "messages": user_turn("Weather?"), "tools": [WEATHER], "reasoning_effort": "low"}
     if streamed:
         deltas = [
             chunk.choices[0].delta.model_dump() for chunk in client.chat.completions.create(**request, stream=True)
@@ -124,7 +124,7 @@ def test_thinking_goes_round_with_its_signature(client: openai.OpenAI, streamed:
         again([{**blocks[0], "thinking": "something else"}])
 
 
-def test_images_and_documents_arrive(client: openai.OpenAI) -> None:
+def test_images_and_documents_are_sent(client: openai.OpenAI) -> None:
     file = {
         "filename": "my report (final).pdf",
         "file_data": "data:application/pdf;base64," + b64encode(b"%PDF-1.4").decode(),
@@ -158,12 +158,14 @@ class Person(BaseModel):
 @pytest.mark.parametrize("streamed", [False, True])
 def test_structured_output_is_parsed(client: openai.OpenAI, model: str, streamed: bool) -> None:
     if streamed:
-        with client.chat.completions.stream(model=model, messages=ask("A person"), response_format=Person) as stream:
+        with client.chat.completions.stream(
+            model=model, messages=user_turn("A person"), response_format=Person
+        ) as stream:
             for _ in stream:
                 pass
             parsed = stream.get_final_completion()
     else:
-        parsed = client.chat.completions.parse(model=model, messages=ask("A person"), response_format=Person)
+        parsed = client.chat.completions.parse(model=model, messages=user_turn("A person"), response_format=Person)
     assert parsed.choices[0].message.parsed == Person(name="sample", age=7)
     assert parsed.choices[0].finish_reason == "stop"
 
@@ -179,30 +181,32 @@ def test_structured_output_is_parsed(client: openai.OpenAI, model: str, streamed
         ("cached", "hi", "stop"),
     ],
 )
-def test_other_scenes(client: openai.OpenAI, scene: str, content: str, reason: str) -> None:
-    choice = client.chat.completions.create(model=f"scripted.{scene}-v1:0", messages=ask("hi")).choices[0]
+def test_other_responses_have_their_content_and_finish_reason(
+    client: openai.OpenAI, scene: str, content: str, reason: str
+) -> None:
+    choice = client.chat.completions.create(model=f"scripted.{scene}-v1:0", messages=user_turn("hi")).choices[0]
     assert (choice.message.content, choice.finish_reason) == (content, reason)
 
 
-def test_cached_tokens_are_told(client: openai.OpenAI) -> None:
-    usage = client.chat.completions.create(model="scripted.cached-v1:0", messages=ask("hi")).usage
+def test_usage_includes_cached_tokens(client: openai.OpenAI) -> None:
+    usage = client.chat.completions.create(model="scripted.cached-v1:0", messages=user_turn("hi")).usage
     assert usage is not None
     assert usage.prompt_tokens_details is not None
     assert usage.prompt_tokens_details.cached_tokens == 1200
     assert usage.prompt_tokens > 1500
 
 
-def test_forbidden_tools_are_not_called(client: openai.OpenAI) -> None:
+def test_tool_choice_none_prevents_tool_calls(client: openai.OpenAI) -> None:
     first = client.chat.completions.create(
-        model="scripted.tools-v1:0", messages=ask(), tools=[WEATHER], tool_choice="none"
+        model="scripted.tools-v1:0", messages=user_turn(), tools=[WEATHER], tool_choice="none"
     )
     assert first.choices[0].message.tool_calls is None
     call = {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
     history: Any = [
-        *ask(),
+        *user_turn(),
         {"role": "assistant", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "a", "content": "x"},
-        *ask("and?"),
+        *user_turn("and?"),
     ]
     second = client.chat.completions.create(
         model="scripted.toolonly-v1:0", messages=history, tools=[WEATHER], tool_choice="none"
@@ -211,10 +215,10 @@ def test_forbidden_tools_are_not_called(client: openai.OpenAI) -> None:
     assert second.choices[0].finish_reason == "stop"
 
 
-def test_what_is_ignored_and_adjusted_is_told(client: openai.OpenAI) -> None:
+def test_headers_name_ignored_and_adjusted_fields(client: openai.OpenAI) -> None:
     answer = client.chat.completions.with_raw_response.create(
         model="us.anthropic.claude-sonnet-4-5-20250929-v1:0",
-        messages=ask(),
+        messages=user_turn(),
         temperature=2,
         top_p=0.5,
         seed=1,
@@ -222,12 +226,14 @@ def test_what_is_ignored_and_adjusted_is_told(client: openai.OpenAI) -> None:
     )
     assert answer.headers["x-outcrop-ignored"] == "seed, new"
     assert answer.headers["x-outcrop-adjusted"] == "temperature, top_p"
-    assert answer.headers["x-outcrop-repaired"] == answer.headers["x-outcrop-adjusted"], "the name until 1.0"
+    assert answer.headers["x-outcrop-repaired"] == answer.headers["x-outcrop-adjusted"], (
+        "the former name is sent until 1.0"
+    )
 
 
-def test_a_field_s_name_cannot_break_out_of_the_header(client: openai.OpenAI) -> None:
+def test_field_names_are_sanitized_and_truncated_in_the_header(client: openai.OpenAI) -> None:
     extra = {"bad\r\nx-evil: 1\N{SNOWMAN}": 1, "x" * 3000: 2}
-    answer = client.chat.completions.with_raw_response.create(model="", messages=ask(), extra_body=extra)
+    answer = client.chat.completions.with_raw_response.create(model="", messages=user_turn(), extra_body=extra)
     assert "x-evil" not in answer.headers
     assert answer.headers["x-outcrop-ignored"].startswith("bad??x-evil: 1?, xxx")
     assert len(answer.headers["x-outcrop-ignored"]) < 2100
@@ -261,18 +267,20 @@ def test_a_field_s_name_cannot_break_out_of_the_header(client: openai.OpenAI) ->
         ({"model": "scripted.malformed-v1:0"}, openai.InternalServerError, None, None),
     ],
 )
-def test_errors(
+def test_errors_raise_the_exception_of_their_type(
     client: openai.OpenAI, change: Any, kind: type[openai.APIStatusError], code: str | None, param: str | None
 ) -> None:
     with pytest.raises(kind) as caught:
-        client.chat.completions.create(**{"model": "scripted.echo-v1:0", "messages": ask(), **change})
+        client.chat.completions.create(**{"model": "scripted.echo-v1:0", "messages": user_turn(), **change})
     assert (caught.value.code, caught.value.param) == (code, param)
     assert uuid.UUID(caught.value.request_id)
 
 
 @pytest.mark.parametrize("depth", [300, 600, 900, 950, 990, 3000, 100_000])
 @pytest.mark.parametrize("index", ["response_format", "tools", "new"])
-def test_no_depth_is_a_fault_of_ours(client: openai.OpenAI, gateway_url: str, depth: int, index: str) -> None:
+def test_deeply_nested_body_is_accepted_or_returns_400(
+    client: openai.OpenAI, gateway_url: str, depth: int, index: str
+) -> None:
     deep = '{"not":' * depth + "{}" + "}" * depth
     bodies = {
         "response_format": '"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":%s}}',
@@ -288,24 +296,24 @@ def test_no_depth_is_a_fault_of_ours(client: openai.OpenAI, gateway_url: str, de
     assert answer.status_code == 200 or (answer.status_code == 400 and "nested" in answer.text)
 
 
-def test_a_throttle_tells_when_to_come_back(client: openai.OpenAI) -> None:
+def test_throttling_returns_retry_after(client: openai.OpenAI) -> None:
     with pytest.raises(openai.RateLimitError) as caught:
-        client.chat.completions.create(model="scripted.echo-v1:0.retryafter-7", messages=ask())
+        client.chat.completions.create(model="scripted.echo-v1:0.retryafter-7", messages=user_turn())
     assert caught.value.response.headers["retry-after"] == "7"
 
 
-def test_a_wrong_key(gateway_url: str) -> None:
+def test_wrong_key_raises_authentication_error(gateway_url: str) -> None:
     with (
-        openai.OpenAI(base_url=f"{gateway_url}/v1", api_key="wrong", max_retries=0) as stranger,
+        openai.OpenAI(base_url=f"{gateway_url}/v1", api_key="wrong", max_retries=0) as client,
         pytest.raises(openai.AuthenticationError) as caught,
     ):
-        stranger.models.list()
+        client.models.list()
     assert (caught.value.code, caught.value.type) == ("invalid_api_key", "authentication_error")
 
 
 @pytest.mark.parametrize("fault", ["exception-2", "throttlemid-2", "modelstream-2", "cut-2", "stop-2", "badcrc-2"])
-def test_a_stream_that_breaks_ends_in_an_error_not_in_done(client: openai.OpenAI, fault: str) -> None:
-    stream = client.chat.completions.create(model=f"scripted.long-v1:0.{fault}", messages=ask(), stream=True)
+def test_broken_stream_ends_with_an_error(client: openai.OpenAI, fault: str) -> None:
+    stream = client.chat.completions.create(model=f"scripted.long-v1:0.{fault}", messages=user_turn(), stream=True)
     seen = []
     with pytest.raises(openai.APIError) as caught:
         seen.extend(stream)
@@ -317,18 +325,18 @@ def test_a_stream_that_breaks_ends_in_an_error_not_in_done(client: openai.OpenAI
 @pytest.mark.parametrize(
     ("fault", "kind"), [("exception-0", openai.InternalServerError), ("throttlemid-0", openai.RateLimitError)]
 )
-def test_a_stream_that_fails_before_its_first_event_has_a_status(
+def test_failure_before_the_first_event_has_its_own_status(
     client: openai.OpenAI, fault: str, kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):
-        client.chat.completions.create(model=f"scripted.echo-v1:0.{fault}", messages=ask(), stream=True)
+        client.chat.completions.create(model=f"scripted.echo-v1:0.{fault}", messages=user_turn(), stream=True)
 
 
 @pytest.mark.parametrize("fault", ["throttle-2", "unavailable-1", "notready-2", "internal-1"])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_what_passes_is_waited_for(client: openai.OpenAI, records: Any, fault: str, streamed: bool) -> None:
+def test_transient_failures_are_retried(client: openai.OpenAI, records: Any, fault: str, streamed: bool) -> None:
     answer = client.chat.completions.with_raw_response.create(
-        model=f"scripted.echo-v1:0.{fault}", messages=ask(str(uuid.uuid4())), stream=streamed
+        model=f"scripted.echo-v1:0.{fault}", messages=user_turn(str(uuid.uuid4())), stream=streamed
     )
     assert answer.status_code == 200
     if streamed:
@@ -336,7 +344,7 @@ def test_what_passes_is_waited_for(client: openai.OpenAI, records: Any, fault: s
     assert records.by_id(answer.headers["x-request-id"]).attempts == int(fault[-1]) + 1
 
 
-def test_models(client: openai.OpenAI) -> None:
+def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
     listed = [model.id for model in client.models.list()]
     assert "scripted.echo-v1:0" in listed
     assert "us.anthropic.claude-sonnet-4-5-20250929-v1:0" in listed
@@ -363,14 +371,16 @@ def test_models(client: openai.OpenAI) -> None:
     assert caught.value.code == "model_not_found"
 
 
-async def test_the_asynchronous_client(gateway_url: str) -> None:
+async def test_asynchronous_client_streams(gateway_url: str) -> None:
     async with openai.AsyncOpenAI(base_url=f"{gateway_url}/v1", api_key=KEY) as client:
-        stream = await client.chat.completions.create(model="scripted.echo-v1:0", messages=ask("hello"), stream=True)
+        stream = await client.chat.completions.create(
+            model="scripted.echo-v1:0", messages=user_turn("hello"), stream=True
+        )
         assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "hello"
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(429, 3), (503, 3), (400, 1), (504, 1)])
-def test_a_caller_s_sdk_does_not_multiply_the_attempts(status: int, attempts: int) -> None:
+def test_retries_of_the_sdk_do_not_multiply_the_attempts(status: int, attempts: int) -> None:
     count = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -385,5 +395,5 @@ def test_a_caller_s_sdk_does_not_multiply_the_attempts(status: int, attempts: in
     with upstream(handle) as url, gateway(url, bedrock_read_timeout=0.3) as base:
         with openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=2) as client:
             with pytest.raises(openai.APIStatusError) as caught:
-                client.chat.completions.create(model="a.b", messages=ask())
+                client.chat.completions.create(model="a.b", messages=user_turn())
         assert (caught.value.status_code, count) == (status, attempts)

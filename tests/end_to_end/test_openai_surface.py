@@ -1,4 +1,4 @@
-"""Models that Bedrock serves in OpenAI's own words, at the runtime and on mantle: the SDK over sockets, every byte seen."""
+"""Models that Bedrock serves by OpenAI's API, on the runtime and on mantle, called with OpenAI's SDK."""
 
 import asyncio
 import contextlib
@@ -26,19 +26,19 @@ WEATHER: Any = {
 
 
 @pytest.fixture(scope="module")
-def seen() -> RecordingBedrock:
+def recorder() -> RecordingBedrock:
     return RecordingBedrock()
 
 
 @pytest.fixture(scope="module")
-def url(seen: RecordingBedrock) -> Iterator[str]:
-    with serving(seen) as bedrock, gateway(bedrock, retry_budget=10) as base:
+def url(recorder: RecordingBedrock) -> Iterator[str]:
+    with serving(recorder) as bedrock, gateway(bedrock, retry_budget=10) as base:
         yield base
 
 
 @pytest.fixture
-def client(url: str, seen: RecordingBedrock) -> Iterator[openai.OpenAI]:
-    seen.requests.clear()
+def client(url: str, recorder: RecordingBedrock) -> Iterator[openai.OpenAI]:
+    recorder.requests.clear()
     with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as made:
         yield made
 
@@ -52,15 +52,15 @@ def client(url: str, seen: RecordingBedrock) -> Iterator[openai.OpenAI]:
         (f"us.{GPT56}", "bedrock", "/openai/v1/responses", f"us.{GPT56}"),
     ],
 )
-def test_each_model_is_asked_where_it_is_served(
-    client: openai.OpenAI, seen: RecordingBedrock, model: str, service: str, path: str, called: str
+def test_each_model_is_called_on_its_service_and_path(
+    client: openai.OpenAI, recorder: RecordingBedrock, model: str, service: str, path: str, called: str
 ) -> None:
     answer = client.responses.create(model=model, input="hi", metadata={"a": "b"}, extra_body={"novel": [1.0]})
     assert (answer.model, answer.output_text, answer.status, answer.store) == (model, "hi", "completed", True)
-    (asked,) = seen.requests
-    body = asked.body
-    assert (asked.service, asked.path, body["model"]) == (service, path, called)
-    # what nobody here knows crosses; where the answer is kept is this gateway's business
+    (request,) = recorder.requests
+    body = request.body
+    assert (request.service, request.path, body["model"]) == (service, path, called)
+    # unknown fields are passed on; `store` is not, because the gateway stores the response
     assert (body["novel"], body["metadata"], body["store"]) == ([1.0], {"a": "b"}, False)
     with client.responses.stream(model=model, input="hi") as stream:
         kinds = [event.type for event in stream]
@@ -76,21 +76,21 @@ def test_each_model_is_asked_where_it_is_served(
     )
 
 
-def test_a_base_id_is_asked_by_its_profile_and_the_choice_is_reported(url: str, seen: RecordingBedrock) -> None:
-    seen.requests.clear()
+def test_base_id_is_called_by_its_profile_and_reported(url: str, recorder: RecordingBedrock) -> None:
+    recorder.requests.clear()
     for _ in range(2):
         answer = httpx.post(f"{url}/v1/responses", json={"model": GPT56, "input": "hi"}, headers=HEADERS)
         assert (answer.status_code, answer.headers["x-outcrop-adjusted"]) == (200, "inference_profile")
         assert answer.json()["model"] == GPT56
-    assert [each.body["model"] for each in seen.requests if each.path.endswith("/responses")] == [
+    assert [each.body["model"] for each in recorder.requests if each.path.endswith("/responses")] == [
         GPT56,
         f"us.{GPT56}",
         f"us.{GPT56}",
     ]
 
 
-def test_a_loop_of_calls_with_reasoning_that_come_back_byte_equal(
-    client: openai.OpenAI, seen: RecordingBedrock
+def test_encrypted_reasoning_is_sent_back_unchanged_in_a_tool_loop(
+    client: openai.OpenAI, recorder: RecordingBedrock
 ) -> None:
     model = f"us.{GPT56}"
     history: list[Any] = [{"role": "user", "content": "What is the weather in Bern?"}]
@@ -118,24 +118,26 @@ def test_a_loop_of_calls_with_reasoning_that_come_back_byte_equal(
             history.append({"role": "user", "content": "And tomorrow?"})
     assert len(set(ids)) == len(ids) == 2
     assert all(call_id.startswith("call_0_") for call_id in ids)
-    sent = [item["encrypted_content"] for item in seen.requests[-1].body["input"] if item.get("type") == "reasoning"]
+    sent = [
+        item["encrypted_content"] for item in recorder.requests[-1].body["input"] if item.get("type") == "reasoning"
+    ]
     assert sent[0].startswith("rsn_")
     assert signed.startswith("oc1.")
-    # what reached Bedrock is what Bedrock gave out, and the embedded one checked that it is unchanged
-    assert sent[0] == encrypt(json.loads(_inside(sent[0])))
+    # Bedrock received what it had returned; the embedded Bedrock verified that it is unchanged
+    assert sent[0] == encrypt(json.loads(_payload_of(sent[0])))
 
 
-def _inside(encrypted: str) -> bytes:
+def _payload_of(encrypted: str) -> bytes:
     from base64 import b64decode
 
     return b64decode(encrypted.partition(".")[2])
 
 
-def test_a_reasoning_that_was_sealed_for_somebody_else_goes_nowhere(url: str, seen: RecordingBedrock) -> None:
-    seen.requests.clear()
-    ask = {"model": GPT55, "input": "x", "reasoning": {"effort": "low"}, "store": False}
+def test_reasoning_not_signed_for_the_model_is_ignored(url: str, recorder: RecordingBedrock) -> None:
+    recorder.requests.clear()
+    question = {"model": GPT55, "input": "x", "reasoning": {"effort": "low"}, "store": False}
     first = httpx.post(
-        f"{url}/v1/responses", json={**ask, "include": ["reasoning.encrypted_content"]}, headers=HEADERS
+        f"{url}/v1/responses", json={**question, "include": ["reasoning.encrypted_content"]}, headers=HEADERS
     ).json()
     reasoning = first["output"][0]
     for model, item in (
@@ -147,14 +149,16 @@ def test_a_reasoning_that_was_sealed_for_somebody_else_goes_nowhere(url: str, se
         answer = httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS)
         assert answer.status_code == 200
         assert answer.headers["x-outcrop-ignored"] == "input[0].encrypted_content"
-    assert all("rsn_" not in str(body) for body in [each.body for each in seen.requests[1:]])
+    assert all("rsn_" not in str(body) for body in [each.body for each in recorder.requests[1:]])
 
 
-def test_a_conversation_goes_on_from_an_answer_that_is_kept_here(client: openai.OpenAI, seen: RecordingBedrock) -> None:
+def test_conversation_continues_from_a_response_stored_by_the_gateway(
+    client: openai.OpenAI, recorder: RecordingBedrock
+) -> None:
     first = client.responses.create(model=GPT55, input="My name is Ada.", reasoning={"effort": "low"})
     second = client.responses.create(model=GPT55, input="And?", previous_response_id=first.id)
     assert second.previous_response_id == first.id
-    body = seen.requests[-1].body
+    body = recorder.requests[-1].body
     assert "previous_response_id" not in body
     assert [item.get("role") or item["type"] for item in body["input"]] == ["user", "reasoning", "assistant", "user"]
     assert body["input"][1]["encrypted_content"].startswith("rsn_")
@@ -166,15 +170,15 @@ def test_a_conversation_goes_on_from_an_answer_that_is_kept_here(client: openai.
         client.responses.create(model=GPT55, input="x", background=True)
 
 
-def test_namespaces_are_flat_for_bedrock_and_restored_for_the_caller(
-    client: openai.OpenAI, seen: RecordingBedrock
+def test_namespaces_are_flattened_for_bedrock_and_restored_for_the_caller(
+    client: openai.OpenAI, recorder: RecordingBedrock
 ) -> None:
     tools: Any = [{"type": "namespace", "name": "sky", "tools": [WEATHER]}, {"type": "web_search"}]
     answer = client.responses.with_raw_response.create(model=f"us.{GPT56}", input="weather?", tools=tools)
     assert answer.headers["x-outcrop-ignored"] == "tools[1]"
     (call,) = [item for item in answer.parse().output if item.type == "function_call"]
     assert (call.name, call.model_dump()["namespace"]) == ("get_weather", "sky")
-    assert [tool["name"] for tool in seen.requests[-1].body["tools"]] == ["sky__get_weather"]
+    assert [tool["name"] for tool in recorder.requests[-1].body["tools"]] == ["sky__get_weather"]
     history: Any = [
         {"role": "user", "content": "weather?"},
         call.model_dump(exclude_none=True),
@@ -182,21 +186,24 @@ def test_namespaces_are_flat_for_bedrock_and_restored_for_the_caller(
     ]
     events = list(client.responses.create(model=f"us.{GPT56}", input=history, tools=tools, stream=True))
     assert events[-1].type == "response.completed"
-    assert seen.requests[-1].body["input"][1]["name"] == "sky__get_weather"
+    assert recorder.requests[-1].body["input"][1]["name"] == "sky__get_weather"
     choice: Any = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "namespace", "name": "sky"}]}
     client.responses.create(model=GPT55, input="x", tools=tools, tool_choice=choice)
-    sent = seen.requests[-1].body
+    sent = recorder.requests[-1].body
     assert sent["tool_choice"]["tools"] == [{"type": "function", "name": "sky__get_weather"}]
-    # on mantle tools of its own servers run
+    # mantle runs server tools
     assert [tool["type"] for tool in sent["tools"]] == ["function", "web_search"]
 
 
-def test_chat_completions_where_only_mantle_serves_the_model(client: openai.OpenAI, seen: RecordingBedrock) -> None:
+def test_chat_completions_of_mantle_models_are_native(client: openai.OpenAI, recorder: RecordingBedrock) -> None:
     messages: Any = [{"role": "user", "content": "hi"}]
     chat = client.chat.completions.create(model=GEMMA, messages=messages)
     assert (chat.model, chat.choices[0].message.content, chat.choices[0].finish_reason) == (GEMMA, "hi", "stop")
     assert chat.usage is not None
-    assert (seen.requests[-1].service, seen.requests[-1].path) == ("bedrock-mantle", "/openai/v1/chat/completions")
+    assert (recorder.requests[-1].service, recorder.requests[-1].path) == (
+        "bedrock-mantle",
+        "/openai/v1/chat/completions",
+    )
     chunks = list(client.chat.completions.create(model=GEMMA, messages=messages, stream=True))
     assert "".join(each.choices[0].delta.content or "" for each in chunks) == "hi"
     assert all(each.usage is None for each in chunks)
@@ -213,27 +220,25 @@ def test_chat_completions_where_only_mantle_serves_the_model(client: openai.Open
     assert made.function.name == "get_weather"
 
 
-def test_chat_completions_of_gpt_oss_go_by_converse_which_keeps_reasoning_apart(
-    client: openai.OpenAI, seen: RecordingBedrock
-) -> None:
+def test_chat_completions_of_gpt_oss_use_converse(client: openai.OpenAI, recorder: RecordingBedrock) -> None:
     chat = client.chat.completions.create(model=OSS, messages=[{"role": "user", "content": "hi"}])
     assert chat.choices[0].message.content == "hi"
-    assert seen.requests[-1].path.endswith("/converse")
+    assert recorder.requests[-1].path.endswith("/converse")
 
 
-def test_a_deployment_may_keep_to_converse(seen: RecordingBedrock) -> None:
-    seen.requests.clear()
-    with serving(seen) as bedrock, gateway(bedrock, native_surfaces="invoke") as base:
+def test_native_surfaces_can_exclude_the_openai_surface(recorder: RecordingBedrock) -> None:
+    recorder.requests.clear()
+    with serving(recorder) as bedrock, gateway(bedrock, native_surfaces="invoke") as base:
         answer = httpx.post(f"{base}/v1/responses", json={"model": OSS, "input": "hi"}, headers=HEADERS)
     assert answer.json()["status"] == "completed"
-    assert seen.requests[-1].path.endswith("/converse")
+    assert recorder.requests[-1].path.endswith("/converse")
 
 
 @pytest.mark.parametrize(
     ("fault", "status", "code"),
     [("throttle", 429, "rate_limit_exceeded"), ("unavailable", 503, "overloaded"), ("garbage", 502, None)],
 )
-def test_what_goes_wrong_before_the_first_event(url: str, fault: str, status: int, code: str | None) -> None:
+def test_failure_before_the_first_event_has_its_own_status(url: str, fault: str, status: int, code: str | None) -> None:
     for path, body in (
         ("/v1/responses", {"input": "x", "model": f"{OSS}.{fault}"}),
         ("/v1/responses", {"input": "x", "model": f"{OSS}.{fault}", "stream": True}),
@@ -243,7 +248,7 @@ def test_what_goes_wrong_before_the_first_event(url: str, fault: str, status: in
 
 
 @pytest.mark.parametrize("fault", ["cut-3", "stop-3", "exception-3", "throttlemid-3"])
-def test_what_goes_wrong_on_the_way_is_told_at_the_end(client: openai.OpenAI, fault: str) -> None:
+def test_mid_stream_failure_ends_with_response_failed(client: openai.OpenAI, fault: str) -> None:
     events = list(client.responses.create(model=f"{OSS}.{fault}", input="x" * 200, stream=True))
     assert events[-1].type == "response.failed"
     assert events[-1].response.error.code in ("server_error", "rate_limit_exceeded")
@@ -252,13 +257,13 @@ def test_what_goes_wrong_on_the_way_is_told_at_the_end(client: openai.OpenAI, fa
     assert numbers == sorted(set(numbers))
 
 
-def test_what_passes_is_waited_for(client: openai.OpenAI) -> None:
+def test_transient_failures_are_retried(client: openai.OpenAI) -> None:
     assert client.responses.create(model=f"{OSS}.throttle-2", input="hi").output_text == "hi"
 
 
 @contextlib.contextmanager
 def answering(*answers: bytes) -> Iterator[str]:
-    """A gateway before an upstream that gives each of `answers` in turn."""
+    """Run a gateway in front of an upstream that sends one of `answers` for each connection; yield its base URL."""
     left = list(answers)
     lock = threading.Lock()
 
@@ -283,14 +288,14 @@ SSE = "content-type: text/event-stream\r\nconnection: close\r\n"
         (b'{"message":"no such parameter"}', None),
     ],
 )
-def test_refusals_in_either_shape_keep_their_words(body: bytes, message: None) -> None:
+def test_errors_in_both_formats_keep_their_message(body: bytes, message: None) -> None:
     with answering(http_reply(body, "400 Bad Request")) as url:
         answer = httpx.post(f"{url}/v1/responses", json={"model": GPT55, "input": "x"}, headers=HEADERS)
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, "no such parameter")
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_where_only_mantle_has_the_model_the_refusal_says_whom_it_serves(client: openai.OpenAI, url: str) -> None:
+def test_error_names_the_dialects_of_a_model_that_only_mantle_serves(client: openai.OpenAI, url: str) -> None:
     with pytest.raises(openai.NotFoundError, match=r"on mantle Bedrock has it for callers of: openai responses\)"):
         client.chat.completions.create(model=GPT55, messages=[{"role": "user", "content": "x"}])
     body = {"model": GEMMA, "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
@@ -299,7 +304,7 @@ def test_where_only_mantle_has_the_model_the_refusal_says_whom_it_serves(client:
     assert "has it for callers of: openai chat, openai responses)" in answer.json()["error"]["message"]
 
 
-def test_credentials_that_mantle_refuses_are_never_the_caller_s_fault() -> None:
+def test_credentials_that_mantle_refuses_return_502() -> None:
     refusal = http_reply(b'{"error":{"code":"invalid_api_key","message":"who?"}}', "401 Unauthorized")
     with answering(refusal, refusal, refusal) as url:
         answer = httpx.post(f"{url}/v1/responses", json={"model": GPT55, "input": "x"}, headers=HEADERS)
@@ -310,7 +315,7 @@ def test_credentials_that_mantle_refuses_are_never_the_caller_s_fault() -> None:
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"object":"response"}', b"<html>"])
-def test_an_answer_that_makes_no_sense(body: bytes) -> None:
+def test_malformed_response_returns_502(body: bytes) -> None:
     with answering(http_reply(body)) as url:
         answer = httpx.post(f"{url}/v1/responses", json={"model": GPT55, "input": "x"}, headers=HEADERS)
     assert answer.status_code == 502
@@ -322,7 +327,7 @@ def test_an_answer_that_makes_no_sense(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("code", "status"), [("server_error", 500), ("invalid_prompt", 400), ("rate_limit_exceeded", 429), ("novel", 502)]
 )
-def test_a_model_that_failed(code: str, status: int) -> None:
+def test_failed_response_has_the_status_of_its_code(code: str, status: int) -> None:
     failed = (
         b'{"object":"response","id":"resp_1","status":"failed","error":{"code":"%s","message":"it broke"}}'
         % code.encode()
@@ -334,7 +339,7 @@ def test_a_model_that_failed(code: str, status: int) -> None:
     with answering(http_reply(b"data: " + event + b"\n\n", extra=SSE)) as url:
         body = {"model": GPT55, "input": "x", "stream": True}
         answer = httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS)
-    # nothing had been said yet, so it has a status of its own
+    # the stream had not started, so the failure has its own status
     assert (answer.status_code, answer.json()["error"]["message"]) == (status, "it broke")
     created = b'data: {"type":"response.created","sequence_number":0,"response":{"id":"resp_1"}}\n\n'
     with answering(http_reply(created + b"data: " + event + b"\n\n", extra=SSE)) as url:
@@ -344,24 +349,24 @@ def test_a_model_that_failed(code: str, status: int) -> None:
     assert (last["sequence_number"], last["response"]["id"]) == (1, "resp_1")
 
 
-def test_an_answer_that_is_complete_does_not_depend_on_how_its_connection_ends() -> None:
+def test_complete_stream_succeeds_if_its_connection_breaks_afterwards() -> None:
     created = b'data: {"type":"response.created","response":{"id":"resp_1","object":"response"}}\n\n'
     ended = (
         b'data: {"type":"response.completed","response":{"id":"resp_1","object":"response","status":"completed"}}\n\n'
     )
     done = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
-    # more is announced than comes, and then nothing more is said
+    # the content length is larger than the body, and then the connection is closed
     for path, model, body in (("/v1/responses", GPT55, created + ended), ("/v1/chat/completions", GEMMA, done)):
         head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(body) + 9}\r\n\r\n"
         with answering(head.encode() + body) as url:
-            asked = {"model": model, "stream": True, "input": "x", "messages": [{"role": "user", "content": "x"}]}
-            answer = httpx.post(url + path, json=asked, headers=HEADERS)
+            body_sent = {"model": model, "stream": True, "input": "x", "messages": [{"role": "user", "content": "x"}]}
+            answer = httpx.post(url + path, json=body_sent, headers=HEADERS)
         assert "failed" not in answer.text
         assert "error" not in answer.text
         assert answer.text.strip().endswith("[DONE]") or "response.completed" in answer.text
 
 
-def test_a_caller_s_mistake_told_in_a_stream_is_the_caller_s() -> None:
+def test_invalid_request_error_in_a_stream_returns_400() -> None:
     event = b'data: {"type":"error","error":{"type":"invalid_request_error","code":"context_length_exceeded","message":"long"}}\n\n'
     with answering(*[http_reply(event, extra=SSE)] * 3) as url:
         body = {"model": GPT55, "input": "x", "stream": True}
@@ -369,10 +374,10 @@ def test_a_caller_s_mistake_told_in_a_stream_is_the_caller_s() -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
-def test_the_same_bytes_give_the_same_frames_however_they_were_split() -> None:
+def test_split_of_the_bytes_does_not_change_the_events() -> None:
     created = b'data: {"type":"response.created","response":{"id":"resp_1","object":"response"}}\n\n'
     data = created + b'data: {"type":"response.novel-2","x":1}\n\ndata: {"type":"not a kind"}\n\n'
-    told = set()
+    texts = set()
     for cut in (len(data), len(created), len(created) + 9):
         pieces = [data[:cut], data[cut:]]
 
@@ -387,8 +392,8 @@ def test_the_same_bytes_give_the_same_frames_however_they_were_split() -> None:
 
         with upstream(handle) as bedrock, gateway(bedrock, bedrock_max_attempts=1) as url:
             body = {"model": GPT55, "input": "x", "stream": True}
-            told.add(httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS).text)
-    (text,) = told
+            texts.add(httpx.post(f"{url}/v1/responses", json=body, headers=HEADERS).text)
+    (text,) = texts
     assert [line for line in text.splitlines() if line.startswith("event")] == [
         "event: response.created",
         "event: response.novel-2",
@@ -396,7 +401,7 @@ def test_the_same_bytes_give_the_same_frames_however_they_were_split() -> None:
     ]
 
 
-def test_a_native_conversation_that_another_mode_cannot_carry_is_a_400(client: openai.OpenAI) -> None:
+def test_stored_native_items_that_cannot_be_translated_return_400(client: openai.OpenAI) -> None:
     odd: Any = [{"role": "user", "content": [{"type": "input_odd", "text": "x"}]}, {"role": "user", "content": "hi"}]
     first = client.responses.create(model=GPT55, input=odd)
     with pytest.raises(openai.BadRequestError) as caught:
@@ -405,12 +410,12 @@ def test_a_native_conversation_that_another_mode_cannot_carry_is_a_400(client: o
 
 
 @pytest.mark.parametrize("change", [{"store": "false"}, {"store": 0}, {"stream": "true"}, {"input": 5}])
-def test_what_is_neither_is_refused(url: str, change: Any) -> None:
+def test_fields_of_the_wrong_type_return_400(url: str, change: Any) -> None:
     answer = httpx.post(f"{url}/v1/responses", json={"model": GPT55, "input": "x", **change}, headers=HEADERS)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, next(iter(change)))
 
 
-def test_what_an_sdk_dumps_of_an_answer_may_come_back(client: openai.OpenAI) -> None:
+def test_output_items_dumped_by_the_sdk_are_accepted_as_input(client: openai.OpenAI) -> None:
     first = client.responses.create(model=GPT55, input="weather?", tools=[WEATHER], store=False)
     items: Any = [{"role": "user", "content": "weather?"}, *(item.model_dump() for item in first.output)]
     items.append({"type": "function_call_output", "call_id": items[-1]["call_id"], "output": "rain"})

@@ -1,5 +1,8 @@
-"""Recorded traffic of the real Bedrock, where it lies beside the project: through the native dialect no byte changes,
-and OpenAI chat says the same text, calls, reason and tokens. Elsewhere, what it taught stands in the golden cases."""
+"""Recorded traffic of Bedrock, if `../shared/recordings` exists.
+
+Passthrough mode changes no byte of it, and OpenAI chat returns the same text, calls, finish reason and tokens. The golden
+cases cover what the recordings showed.
+"""
 
 import asyncio
 import json
@@ -15,25 +18,25 @@ from botocore.eventstream import EventStreamBuffer
 from tests.servers import CHUNKED_STREAM, KEY, chunk, gateway, http_reply, read_request, upstream
 
 FOLDER = Path(__file__).parents[3] / "shared" / "recordings"
-RECORDED: list[Any] = [
+RECORDED_CALLS: list[Any] = [
     pytest.param(each, id=f"{path.stem[:60]}-{number}")
     for path in sorted(FOLDER.glob("*.json"))
     for number, each in enumerate(json.loads(path.read_text())["interactions"])
     if "bedrock-runtime" in each["host"]
 ]
-CONVERSED = [
+CONVERSE_CALLS = [
     each
-    for each in RECORDED
+    for each in RECORDED_CALLS
     if each.values[0]["path"].endswith(("/converse", "/converse-stream")) and each.values[0]["status"] == 200
 ]
-if not RECORDED:
-    pytestmark = pytest.mark.skip("no recordings lie beside this checkout")
+if not RECORDED_CALLS:
+    pytestmark = pytest.mark.skip("../shared/recordings does not exist")
 
 REASONS = {"end_turn": "stop", "tool_use": "tool_calls", "max_tokens": "length", "stop_sequence": "stop"}
 
 
 class Replay:
-    """An upstream that answers every request with one recorded answer, a stream in small pieces."""
+    """An upstream that sends one recorded response to each request, a stream in small pieces."""
 
     def __init__(self) -> None:
         self.recorded: Any = None
@@ -69,14 +72,14 @@ def base(replay: Replay) -> Iterator[str]:
         yield made
 
 
-@pytest.mark.parametrize("recorded", RECORDED)
-def test_the_native_dialect_changes_no_byte(replay: Replay, base: str, recorded: Any) -> None:
+@pytest.mark.parametrize("recorded", RECORDED_CALLS)
+def test_passthrough_changes_no_byte(replay: Replay, base: str, recorded: Any) -> None:
     replay.recorded = recorded
     replay.seen.clear()
     sent = json.dumps(recorded["request"]).encode()
     url = httpx.URL(base, raw_path=recorded["path"].encode())
     answer = httpx.request(recorded["method"], url, content=sent, headers={"authorization": f"Bearer {KEY}"})
-    # which model an ARN hides, is asked beside it
+    # the gateway also looks up the model of an ARN
     head, received = next(request for request in replay.seen if b" /inference-profiles/" not in request[0])
     assert head.split(b" ")[1].decode() == recorded["path"]
     assert received == sent
@@ -86,7 +89,7 @@ def test_the_native_dialect_changes_no_byte(replay: Replay, base: str, recorded:
 
 
 def read_independently(recorded: Any) -> Any:
-    """Text, calls, stop reason and usage of a recorded answer, read without any of our code."""
+    """Return the text, calls, stop reason and usage of a recorded response, parsed without code of the gateway."""
     if not recorded.get("eventstream_base64"):
         reply = recorded["response"]
         blocks = reply["output"]["message"]["content"]
@@ -128,8 +131,8 @@ def read_independently(recorded: Any) -> Any:
     return text, calls, stop, usage
 
 
-@pytest.mark.parametrize("recorded", CONVERSED)
-def test_chat_says_the_same(replay: Replay, base: str, recorded: Any) -> None:
+@pytest.mark.parametrize("recorded", CONVERSE_CALLS)
+def test_chat_returns_the_recorded_content_and_usage(replay: Replay, base: str, recorded: Any) -> None:
     replay.recorded = recorded
     is_streamed = bool(recorded.get("eventstream_base64"))
     body = {
@@ -141,7 +144,9 @@ def test_chat_says_the_same(replay: Replay, base: str, recorded: Any) -> None:
     answer = httpx.post(f"{base}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {KEY}"})
     assert answer.status_code == 200
     text, calls, stop, usage = read_independently(recorded)
-    got_text, got_calls, reason, got_usage = streamed(answer.text) if is_streamed else whole(answer.json())
+    got_text, got_calls, reason, got_usage = (
+        parse_streamed(answer.text) if is_streamed else parse_complete(answer.json())
+    )
     assert got_text == text
     assert got_calls == calls
     assert reason == ("stop" if stop == "tool_use" and not calls else REASONS[stop])
@@ -152,7 +157,7 @@ def test_chat_says_the_same(replay: Replay, base: str, recorded: Any) -> None:
     assert got_usage["prompt_tokens_details"]["cached_tokens"] == cached
 
 
-def whole(completion: Any) -> Any:
+def parse_complete(completion: Any) -> Any:
     choice = completion["choices"][0]
     calls = [
         (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
@@ -161,7 +166,7 @@ def whole(completion: Any) -> Any:
     return choice["message"]["content"] or "", calls, choice["finish_reason"], completion["usage"]
 
 
-def streamed(frames: str) -> Any:
+def parse_streamed(frames: str) -> Any:
     lines = [line.removeprefix("data: ") for line in frames.split("\n\n") if line]
     assert lines.pop() == "[DONE]"
     text, calls, reason, usage = "", {}, None, None
@@ -178,7 +183,7 @@ def streamed(frames: str) -> Any:
     return text, [(call["id"], call["name"], json.loads(call["arguments"])) for call in calls.values()], reason, usage
 
 
-OF_MANTLE: list[Any] = [
+MANTLE_CALLS: list[Any] = [
     pytest.param(each, id=f"{path.stem[:60]}-{number}")
     for path in sorted(FOLDER.glob("*mantle*.json"))
     for number, each in enumerate(json.loads(path.read_text())["interactions"])
@@ -186,18 +191,18 @@ OF_MANTLE: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("recorded", OF_MANTLE)
-def test_answers_of_mantle_cross_with_nothing_lost(replay: Replay, base: str, recorded: Any) -> None:
+@pytest.mark.parametrize("recorded", MANTLE_CALLS)
+def test_native_responses_of_mantle_keep_every_field(replay: Replay, base: str, recorded: Any) -> None:
     replay.recorded = recorded
     replay.seen.clear()
     headers = {"authorization": f"Bearer {KEY}"}
-    asked = {**recorded["request"], "store": False}
-    answer = httpx.post(f"{base}/v1/responses", json=asked, headers=headers).json()
+    request = {**recorded["request"], "store": False}
+    answer = httpx.post(f"{base}/v1/responses", json=request, headers=headers).json()
     head, body = replay.seen[-1]
     assert head.split()[1].decode() == recorded["path"]
     sent = json.loads(body)
     include = {"include": ["reasoning.encrypted_content"]} if "include" in sent else {}
-    # a thought that was not sealed here is nobody's
+    # reasoning that this gateway did not sign is dropped
     items = [item for item in recorded["request"]["input"] if item.get("type") != "reasoning"]
     assert sent == {**recorded["request"], "input": items, "store": False, **include}
     for name, value in recorded["response"].items():

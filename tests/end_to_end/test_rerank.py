@@ -1,4 +1,4 @@
-"""Rerank in Cohere's shape, over both models that Bedrock has."""
+"""Rerank in Cohere's format, with both rerank models of Bedrock."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ QUERY = "What is the capital of Switzerland?"
 DOCUMENTS = ["Cheese has holes.", "Bern is the capital of Switzerland.", "Zurich is a city of Switzerland."]
 
 
-def ask(base: str, path: str = "/v1/rerank", **body: Any) -> httpx.Response:
+def rerank(base: str, path: str = "/v1/rerank", **body: Any) -> httpx.Response:
     body = {"model": MODELS[0], "query": QUERY, "documents": DOCUMENTS, **body}
     return httpx.post(
         base + path, json={name: value for name, value in body.items() if value is not ...}, headers=HEADERS
@@ -23,8 +23,8 @@ def ask(base: str, path: str = "/v1/rerank", **body: Any) -> httpx.Response:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_the_best_come_first(gateway_url: str, records: Any, model: str, version: str) -> None:
-    answer = ask(gateway_url, f"/v{version}/rerank", model=model, top_n=2)
+def test_results_are_ordered_by_relevance(gateway_url: str, records: Any, model: str, version: str) -> None:
+    answer = rerank(gateway_url, f"/v{version}/rerank", model=model, top_n=2)
     document = answer.json()
     assert [each["index"] for each in document["results"]] == [1, 2]
     assert document["results"][0]["relevance_score"] > document["results"][1]["relevance_score"] > 0
@@ -34,15 +34,15 @@ def test_the_best_come_first(gateway_url: str, records: Any, model: str, version
     assert (record.dialect, record.mode, record.target) == ("cohere_rerank", "native", model)
 
 
-def test_all_of_them_and_their_texts(gateway_url: str) -> None:
+def test_all_documents_are_returned_with_their_texts(gateway_url: str) -> None:
     documents = [{"text": text} for text in DOCUMENTS] * 50
-    answer = ask(gateway_url, documents=documents, return_documents=True, max_chunks_per_doc=3)
+    answer = rerank(gateway_url, documents=documents, return_documents=True, max_chunks_per_doc=3)
     results = answer.json()["results"]
     assert sorted(each["index"] for each in results) == list(range(150))
     assert all(each["document"] == {"text": DOCUMENTS[each["index"] % 3]} for each in results)
     assert answer.json()["meta"]["billed_units"] == {"search_units": 2}
     assert answer.headers["x-outcrop-ignored"] == "max_chunks_per_doc"
-    assert len(ask(gateway_url, top_n=99).json()["results"]) == 3
+    assert len(rerank(gateway_url, top_n=99).json()["results"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_all_of_them_and_their_texts(gateway_url: str) -> None:
         ),
     ],
 )
-def test_refusals_name_the_field_in_cohere_s_shape(
+def test_errors_name_the_field_in_the_format_of_cohere(
     gateway_url: str, body: dict[str, Any], status: int, message: str
 ) -> None:
-    answer = ask(gateway_url, **body)
+    answer = rerank(gateway_url, **body)
     assert (answer.status_code, answer.json()) == (status, {"message": message})
 
 
@@ -85,19 +85,19 @@ def test_refusals_name_the_field_in_cohere_s_shape(
         '{"results":[{"index":0,"relevance_score":1},{"index":0,"relevance_score":1}]}',
     ],
 )
-def test_an_answer_that_makes_no_sense_is_bedrock_s_failure(reply: str) -> None:
+def test_malformed_response_returns_502(reply: str) -> None:
     async def answer(reader: Any, writer: Any) -> None:
         await read_request(reader)
         writer.write(http_reply(reply.encode()))
         await writer.drain()
 
     with upstream(answer) as url, gateway(url) as base:
-        failed = ask(base)
+        failed = rerank(base)
     assert failed.status_code == 502
     assert failed.json().keys() == {"message"}
 
 
-def test_an_answer_out_of_order_is_put_in_order() -> None:
+def test_unordered_results_are_sorted() -> None:
     async def answer(reader: Any, writer: Any) -> None:
         await read_request(reader)
         results = [{"index": index, "relevance_score": index / 10} for index in range(3)]
@@ -105,4 +105,4 @@ def test_an_answer_out_of_order_is_put_in_order() -> None:
         await writer.drain()
 
     with upstream(answer) as url, gateway(url) as base:
-        assert [each["index"] for each in ask(base, top_n=2).json()["results"]] == [2, 1]
+        assert [each["index"] for each in rerank(base, top_n=2).json()["results"]] == [2, 1]

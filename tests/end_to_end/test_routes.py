@@ -1,4 +1,4 @@
-"""Routes over real sockets: two Bedrocks, failover between them in every dialect, and models behind ARNs."""
+"""Routes over sockets: failover between two upstreams in every dialect, and models behind ARNs."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,10 @@ PROFILE = f"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile
 
 @contextlib.contextmanager
 def routed(tmp_path: Path, *targets: str, records: Records | None = None, **settings: Any) -> Iterator[str]:
-    """A gateway before the embedded Bedrock with a route `smart` over `targets`, the members of TOML tables."""
+    """Run a gateway with a route `smart`; yield its base URL.
+
+    targets: members of TOML tables, in which BEDROCK stands for the URL of the embedded Bedrock.
+    """
     path = tmp_path / "outcrop.toml"
     with serving(emulator_app()) as bedrock:
         rows = ", ".join(f"{{ {target.replace('BEDROCK', bedrock)} }}" for target in targets)
@@ -50,13 +53,13 @@ def routed(tmp_path: Path, *targets: str, records: Records | None = None, **sett
             yield url
 
 
-DEAD = f'endpoint_url = "{NOWHERE}"'
+UNREACHABLE = f'endpoint_url = "{NOWHERE}"'
 
 
 @pytest.mark.parametrize("model", [ECHO, CLAUDE])
-def test_a_dead_region_goes_unnoticed_in_every_dialect(tmp_path: Path, model: str) -> None:
+def test_failover_from_an_unreachable_region_succeeds_in_every_dialect(tmp_path: Path, model: str) -> None:
     records = Records()
-    targets = f'model = "{model}", region = "us-west-2", {DEAD}', f'model = "{model}"'
+    targets = f'model = "{model}", region = "us-west-2", {UNREACHABLE}', f'model = "{model}"'
     with routed(tmp_path, *targets, records=records, breaker_failures=0) as url:
         with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
             chat = client.chat.completions.create(model="smart", messages=HELLO)
@@ -70,15 +73,15 @@ def test_a_dead_region_goes_unnoticed_in_every_dialect(tmp_path: Path, model: st
             with claude.messages.stream(model="smart", max_tokens=9, messages=HELLO) as stream:
                 assert stream.get_final_text() == "hi"
         with boto_client(url) as runtime:
-            asked = [{"role": "user", "content": [{"text": "hi"}]}]
-            reply = runtime.converse(modelId="smart", messages=asked)
+            question = [{"role": "user", "content": [{"text": "hi"}]}]
+            reply = runtime.converse(modelId="smart", messages=question)
             assert reply["output"]["message"]["content"][0]["text"] == "hi"
-            events = list(runtime.converse_stream(modelId="smart", messages=asked)["stream"])
+            events = list(runtime.converse_stream(modelId="smart", messages=question)["stream"])
             assert "metadata" in events[-1]
     assert [(record.status, record.attempts) for record in records.all if record.dialect] == [(200, 2)] * 7
 
 
-def test_a_native_call_fails_over_to_a_translated_one_unless_that_would_lose_something(tmp_path: Path) -> None:
+def test_native_call_fails_over_to_a_translated_target_unless_content_would_be_lost(tmp_path: Path) -> None:
     records = Records()
     targets = f'model = "{CLAUDE}.throttle-99"', f'model = "{ECHO}"'
     server_tool: Any = {"type": "bash_20250124", "name": "bash"}
@@ -94,9 +97,7 @@ def test_a_native_call_fails_over_to_a_translated_one_unless_that_would_lose_som
 
 
 @pytest.mark.parametrize("hint", ["eager_input_streaming", "defer_loading", "title"])
-def test_what_is_said_of_a_tool_and_has_no_effect_elsewhere_keeps_no_call_from_going_there(
-    tmp_path: Path, hint: str
-) -> None:
+def test_native_tool_hints_are_ignored_after_failover(tmp_path: Path, hint: str) -> None:
     targets = f'model = "{CLAUDE}.throttle-99"', f'model = "{ECHO}"'
     tool = {"name": "look_up", "input_schema": {"type": "object"}, hint: "x" if hint == "title" else True}
     with routed(tmp_path, *targets) as url:
@@ -105,7 +106,7 @@ def test_what_is_said_of_a_tool_and_has_no_effect_elsewhere_keeps_no_call_from_g
     assert (answer.status_code, answer.headers["x-outcrop-ignored"]) == (200, f"tools[0].{hint}")
 
 
-def test_content_that_only_the_second_target_carries_goes_there(tmp_path: Path) -> None:
+def test_content_that_only_the_second_target_accepts_is_sent_there(tmp_path: Path) -> None:
     server_tool: Any = {"type": "bash_20250124", "name": "bash"}
     with routed(tmp_path, f'model = "{ECHO}"', f'model = "{CLAUDE}"') as url:
         with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:
@@ -115,7 +116,7 @@ def test_content_that_only_the_second_target_carries_goes_there(tmp_path: Path) 
             assert message.content
 
 
-def test_vectors_come_of_one_model_only(tmp_path: Path) -> None:
+def test_embeddings_do_not_fail_over_to_another_model(tmp_path: Path) -> None:
     titan, cohere = "amazon.titan-embed-text-v2:0", "cohere.embed-english-v3"
     with routed(tmp_path, f'model = "{titan}.throttle-99"', f'model = "{cohere}"') as url:
         with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
@@ -123,21 +124,21 @@ def test_vectors_come_of_one_model_only(tmp_path: Path) -> None:
                 client.embeddings.create(model="smart", input="x")
 
 
-def test_a_target_that_keeps_failing_is_left_alone_and_readiness_tells_of_it(tmp_path: Path) -> None:
+def test_failing_target_is_skipped_and_its_breaker_is_in_readiness(tmp_path: Path) -> None:
     records = Records()
-    targets = f'model = "{ECHO}", region = "us-west-2", {DEAD}', f'model = "{ECHO}"'
+    targets = f'model = "{ECHO}", region = "us-west-2", {UNREACHABLE}', f'model = "{ECHO}"'
     with routed(tmp_path, *targets, records=records, breaker_failures=2, breaker_seconds=30) as url:
         body = {"model": "smart", "messages": HELLO}
         for _ in range(4):
             assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
         ready = httpx.get(f"{url}/health/ready")
         assert (ready.status_code, ready.json()["breakers"]) == (200, {f"{ECHO} in us-west-2": "open"})
-    told = [(each.attempts, each.has_moved) for each in records.all if each.route == "/v1/chat/completions"]
-    assert told == [(2, True), (2, True), (1, True), (1, True)]
+    recorded = [(each.attempts, each.has_moved) for each in records.all if each.route == "/v1/chat/completions"]
+    assert recorded == [(2, True), (2, True), (1, True), (1, True)]
 
 
 @pytest.mark.timed
-def test_when_nothing_is_left_the_refusal_comes_at_once() -> None:
+def test_open_breaker_of_the_only_target_refuses_at_once() -> None:
     with gateway(NOWHERE, breaker_failures=3, breaker_seconds=30) as url:
         body = {"model": ECHO, "messages": HELLO}
         statuses = []
@@ -150,48 +151,48 @@ def test_when_nothing_is_left_the_refusal_comes_at_once() -> None:
         assert 1 < float(answer.headers["retry-after"]) <= 30
 
 
-def test_an_application_profile_is_found_out_before_it_is_asked() -> None:
+def test_model_of_an_application_profile_is_looked_up_before_the_call() -> None:
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:
-            # a Claude stands behind it, which gets its own format
+            # the profile is one of a Claude, which is called in its native format
             assert client.messages.create(model=PROFILE, max_tokens=9, messages=HELLO).id.startswith("msg_bdrk_")
 
 
-def test_what_stands_behind_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_lookup_of_an_application_profile_does_not_delay_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.execution.executor._BEHIND_SECONDS", 0.1)
-    told, asked = asyncio.Event(), []
-    behind = json.dumps({"models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"}]})
+    is_answered, called = asyncio.Event(), []
+    profile = json.dumps({"models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"}]})
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head, _ = await read_request(reader)
-        asked.append(head.split()[1].decode().rpartition("/")[2])
-        match asked[-1]:
+        called.append(head.split()[1].decode().rpartition("/")[2])
+        match called[-1]:
             case "converse":
-                told.set()
+                is_answered.set()
                 writer.write(HoldingBedrock.REPLY)
             case "invoke":
                 writer.write(http_reply(b'{"type":"message","content":[]}'))
             case _:
-                await told.wait()
-                writer.write(http_reply(behind))
+                await is_answered.wait()
+                writer.write(http_reply(profile))
         await writer.drain()
 
     body = {"model": PROFILE, "max_tokens": 9, "messages": HELLO}
     with upstream(handle) as bedrock, gateway(bedrock) as url:
         deadline = time.monotonic() + 5
-        while "invoke" not in asked and time.monotonic() < deadline:
+        while "invoke" not in called and time.monotonic() < deadline:
             assert httpx.post(f"{url}/v1/messages", json=body, headers=HEADERS).status_code == 200
-    lookup, first, *_, last = asked
-    assert (asked.count(lookup), first, last) == (1, "converse", "invoke")
+    lookup, first, *_, last = called
+    assert (called.count(lookup), first, last) == (1, "converse", "invoke")
 
 
-def test_a_model_named_in_the_file_needs_no_asking(tmp_path: Path) -> None:
+def test_configured_model_of_a_profile_needs_no_lookup(tmp_path: Path) -> None:
     arn = f"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/{CLAUDE}"
-    asked = []
+    called = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head, _ = await read_request(reader)
-        asked.append(head.split()[1].decode())
+        called.append(head.split()[1].decode())
         writer.write(http_reply(b'{"type":"message","content":[]}'))
         await writer.drain()
 
@@ -200,23 +201,25 @@ def test_a_model_named_in_the_file_needs_no_asking(tmp_path: Path) -> None:
     with upstream(handle) as bedrock, gateway(bedrock, config_file=path) as url:
         body = {"model": arn, "max_tokens": 9, "messages": HELLO}
         assert httpx.post(f"{url}/v1/messages", json=body, headers=HEADERS).status_code == 200
-    assert [path.rpartition("/")[2] for path in asked] == ["invoke"]
+    assert [path.rpartition("/")[2] for path in called] == ["invoke"]
 
 
-def test_a_role_in_another_account_is_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_role_in_another_account_is_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     with mock_aws():
-        said = credential_chain.run("role", "us-west-2", "arn:aws:iam::111122223333:role/outcrop")
-        assert said["access_key"].startswith("ASIA")
-        assert 0 < said["ends_at"] - time.time() <= 3600
+        credentials = credential_chain.run("role", "us-west-2", "arn:aws:iam::111122223333:role/outcrop")
+        assert credentials["access_key"].startswith("ASIA")
+        assert 0 < credentials["ends_at"] - time.time() <= 3600
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-        proof = dict(zip(names, (said["access_key"], said["secret_key"], said["token"]), strict=True))
-        with contextlib.closing(boto3.client("sts", region_name="us-west-2", **proof)) as sts:
+        keys = dict(
+            zip(names, (credentials["access_key"], credentials["secret_key"], credentials["token"]), strict=True)
+        )
+        with contextlib.closing(boto3.client("sts", region_name="us-west-2", **keys)) as sts:
             assert sts.get_caller_identity()["Arn"].startswith("arn:aws:sts::111122223333:assumed-role/outcrop/")
 
 
-def test_every_call_is_priced_by_what_was_really_called() -> None:
+def test_cost_depends_on_the_called_model_profile_and_tier() -> None:
     records = Records()
     sonnet, own = "anthropic.claude-sonnet-4-6", '[prices."scripted.echo-v1:0"]\ninput = 2.0\noutput = 3.0\n'
     with serving(emulator_app()) as bedrock, gateway(bedrock, records, config_toml=own) as url:
@@ -228,31 +231,31 @@ def test_every_call_is_priced_by_what_was_really_called() -> None:
             {"model": ECHO, "messages": HELLO, "service_tier": "flex"},
         ):
             assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
-        asked = {"max_tokens": 9, "messages": HELLO, "model": f"us.{sonnet}"}
-        assert httpx.post(f"{url}/v1/messages", json=asked, headers=HEADERS).status_code == 200
-        said: Any = [{"role": "user", "content": [{"text": "hi"}]}]
+        body = {"max_tokens": 9, "messages": HELLO, "model": f"us.{sonnet}"}
+        assert httpx.post(f"{url}/v1/messages", json=body, headers=HEADERS).status_code == 200
+        question: Any = [{"role": "user", "content": [{"text": "hi"}]}]
         with boto_client(url) as runtime:
-            runtime.converse(modelId=f"global.{sonnet}", messages=said)
-            runtime.converse(modelId=ECHO, messages=said, serviceTier={"type": "priority"})
-            list(runtime.converse_stream(modelId=ECHO, messages=said, serviceTier={"type": "flex"})["stream"])
+            runtime.converse(modelId=f"global.{sonnet}", messages=question)
+            runtime.converse(modelId=ECHO, messages=question, serviceTier={"type": "priority"})
+            list(runtime.converse_stream(modelId=ECHO, messages=question, serviceTier={"type": "flex"})["stream"])
             body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": HELLO})
             runtime.invoke_model(modelId=f"us.{sonnet}", body=body, serviceTier="priority")
             runtime.invoke_model(modelId=f"us.{sonnet}", body=body, performanceConfigLatency="optimized")
-    told = [record for record in records.all if record.dialect]
-    costs = [record.cost and record.cost * 1_000_000 for record in told]
-    tokens = [(record.usage.input, record.usage.output) for record in told]
-    regional, world = (3.3, 16.5), (3.0, 15.0)
-    rates = [regional, world, (2.0, 3.0), None, None, regional, world, None, None, None, None]
+    recorded = [record for record in records.all if record.dialect]
+    costs = [record.cost and record.cost * 1_000_000 for record in recorded]
+    tokens = [(record.usage.input, record.usage.output) for record in recorded]
+    regional, global_ = (3.3, 16.5), (3.0, 15.0)
+    rates = [regional, global_, (2.0, 3.0), None, None, regional, global_, None, None, None, None]
     expected = [
         rate and sum(map(float.__mul__, map(float, counts), rate)) for counts, rate in zip(tokens, rates, strict=True)
     ]
     assert costs == pytest.approx(expected)
-    assert [record.tier for record in told[4:]] == ["flex", "", "", "priority", "flex", "priority", "optimized"]
+    assert [record.tier for record in recorded[4:]] == ["flex", "", "", "priority", "flex", "priority", "optimized"]
 
 
-def test_an_application_profile_is_priced_where_callers_speak_bedrock() -> None:
+def test_passthrough_calls_of_an_application_profile_have_a_cost() -> None:
     records = Records()
-    said: Any = [{"role": "user", "content": [{"text": "hi"}]}]
+    question: Any = [{"role": "user", "content": [{"text": "hi"}]}]
     own = f'[prices."{CLAUDE}"]\ninput = 2.0\noutput = 3.0\n'
     deadline = time.monotonic() + 5
     with (
@@ -261,7 +264,7 @@ def test_an_application_profile_is_priced_where_callers_speak_bedrock() -> None:
         boto_client(url) as runtime,
     ):
         while not (records.all and records.all[-1].cost) and time.monotonic() < deadline:
-            runtime.converse(modelId=PROFILE, messages=said)
+            runtime.converse(modelId=PROFILE, messages=question)
     last = records.all[-1]
     assert (last.mode, last.target) == ("passthrough", PROFILE)
     assert last.model_behind.endswith(f"/{CLAUDE}")
@@ -269,40 +272,38 @@ def test_an_application_profile_is_priced_where_callers_speak_bedrock() -> None:
 
 
 @pytest.mark.parametrize("fault", ["throttle-9999", "denied-9999", "notfound-9999"])
-def test_a_target_that_keeps_refusing_costs_the_route_nothing(tmp_path: Path, fault: str) -> None:
+def test_refusing_target_is_skipped_and_no_request_fails(tmp_path: Path, fault: str) -> None:
     records = Records()
     with routed(tmp_path, f'model = "{ECHO}.{fault}"', f'model = "{ECHO}"', records=records) as url:
         body = {"model": "smart", "messages": HELLO}
         with httpx.Client(base_url=url, headers=HEADERS) as client:
             statuses = {client.post("/v1/chat/completions", json=body).status_code for _ in range(80)}
     assert statuses == {200}
-    # it rests, and the other one is asked first
+    # the open breaker moves it behind the other target
     assert sum(record.attempts == 2 for record in records.all) < 20
 
 
-def test_many_texts_close_a_breaker_that_failures_opened() -> None:
-    well: list[bool] = []
+def test_parallel_embedding_calls_close_an_open_breaker() -> None:
+    recovered: list[bool] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_request(reader)
-            body = b'{"embedding":[1.0],"inputTextTokenCount":1}' if well else b'{"message":"busy"}'
-            writer.write(http_reply(body, "200 OK" if well else "503 Busy"))
+            body = b'{"embedding":[1.0],"inputTextTokenCount":1}' if recovered else b'{"message":"busy"}'
+            writer.write(http_reply(body, "200 OK" if recovered else "503 Busy"))
             await writer.drain()
 
     settings = {"breaker_failures": 1, "breaker_seconds": 0.3, "bedrock_max_attempts": 1}
     with upstream(handle) as bedrock, gateway(bedrock, **settings) as url:
         texts = {"model": "amazon.titan-embed-text-v2:0", "input": ["a", "b", "c", "d"]}
         assert httpx.post(f"{url}/v1/embeddings", json=texts, headers=HEADERS).status_code == 503
-        well.append(True)
+        recovered.append(True)
         time.sleep(0.4)
         for _ in range(2):
             assert httpx.post(f"{url}/v1/embeddings", json=texts, headers=HEADERS).status_code == 200
 
 
-def test_a_role_that_cannot_be_assumed_leaves_the_work_to_the_next_target(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_target_whose_role_cannot_be_assumed_fails_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         body = b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
@@ -320,7 +321,7 @@ def test_a_role_that_cannot_be_assumed_leaves_the_work_to_the_next_target(
             assert (ready.status_code, ready.json()["reasons"]) == (200, [])
 
 
-def test_a_gateway_is_ready_where_another_region_can_be_asked(tmp_path: Path) -> None:
+def test_gateway_is_ready_if_one_region_is_reachable(tmp_path: Path) -> None:
     path = tmp_path / "outcrop.toml"
     with serving(emulator_app()) as bedrock:
         path.write_text(
@@ -335,9 +336,10 @@ def test_a_gateway_is_ready_where_another_region_can_be_asked(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("first", "locations"), [(f'region = "us-west-2", {DEAD}', [f"us-west-2 {NOWHERE}", ""]), (DEAD, [NOWHERE, ""])]
+    ("first", "locations"),
+    [(f'region = "us-west-2", {UNREACHABLE}', [f"us-west-2 {NOWHERE}", ""]), (UNREACHABLE, [NOWHERE, ""])],
 )
-def test_of_one_model_in_two_places_it_is_told_which_was_asked(
+def test_attempts_of_one_model_are_recorded_with_their_location(
     tmp_path: Path, first: str, locations: list[str]
 ) -> None:
     records = Records()
@@ -348,7 +350,7 @@ def test_of_one_model_in_two_places_it_is_told_which_was_asked(
     assert (record.location, [each.location for each in record.tries]) == ("", locations)
 
 
-def test_a_route_called_default_is_what_is_asked_and_told(tmp_path: Path) -> None:
+def test_route_named_default_replaces_the_default_model(tmp_path: Path) -> None:
     titan = "amazon.titan-embed-text-v2:0"
     for model, path, body in (
         (ECHO, "/v1/chat/completions", {"messages": HELLO}),
@@ -362,7 +364,7 @@ def test_a_route_called_default_is_what_is_asked_and_told(tmp_path: Path) -> Non
             assert (answer.status_code, answer.json()["model"]) == (200, model)
 
 
-def test_what_must_not_be_lost_does_not_fail_over(tmp_path: Path) -> None:
+def test_native_request_with_a_server_tool_does_not_fail_over(tmp_path: Path) -> None:
     targets = 'model = "openai.gpt-oss-120b-1:0.throttle-99"', f'model = "{ECHO}"'
     with routed(tmp_path, *targets) as url:
         body: Any = {"model": "smart", "input": "hi", "tools": [{"type": "web_search"}]}
@@ -403,7 +405,7 @@ PROFILE_OF_AWS = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.a.
         (f'[aliases]\n"scripted.echo-v1_0" = "b.c"\n[prices."{PROFILE}"]\n{PRICE}', ""),
     ],
 )
-def test_names_that_cannot_be_end_the_start_with_their_path(text: str, fault: str) -> None:
+def test_invalid_names_fail_the_startup_with_their_path(text: str, fault: str) -> None:
     settings = gateway_settings("http://127.0.0.1:1", config_toml=text)
     if not fault:
         assert planner_of(settings).names() in (["scripted.echo-v1_0"], ["b.c"])
@@ -413,12 +415,12 @@ def test_names_that_cannot_be_end_the_start_with_their_path(text: str, fault: st
     assert fault in caught.value.faults[0]
 
 
-def test_the_default_model_is_no_name_of_ours() -> None:
+def test_default_model_cannot_be_an_alias() -> None:
     with pytest.raises(SettingsError, match="BEDROCK_MODEL_ID is a name"):
         planner_of(gateway_settings("http://127.0.0.1:1", model_aliases="mine=a.b", bedrock_model_id="mine"))
 
 
-def test_the_model_of_embeddings_is_one_or_a_name_of_ours() -> None:
+def test_embedding_model_is_a_model_or_an_alias() -> None:
     with pytest.raises(SettingsError, match="EMBEDDING_MODEL_ID: the model's ARN is not one"):
         planner_of(gateway_settings("http://127.0.0.1:1", embedding_model_id="arn:aws:s3:::x"))
     names = {"model_aliases": "_mine=a.b", "embedding_model_id": "_mine"}

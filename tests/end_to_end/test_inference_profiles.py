@@ -1,4 +1,4 @@
-"""A model that is sold only by inference profile is asked by the region's own, whoever names it by its base id."""
+"""A model that needs an inference profile is called by the profile of the region when the caller names its base id."""
 
 import asyncio
 import dataclasses
@@ -21,7 +21,7 @@ HELLO: Any = [{"role": "user", "content": "hello"}]
 
 @pytest.mark.parametrize("model", [SONNET, NOVA])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_the_profile_is_found_said_and_remembered(model: str, streamed: bool) -> None:
+def test_profile_is_found_reported_and_cached(model: str, streamed: bool) -> None:
     records = Records()
     with serving(emulator_app()) as bedrock, gateway(bedrock, records) as url:
         with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
@@ -38,14 +38,14 @@ def test_the_profile_is_found_said_and_remembered(model: str, streamed: bool) ->
             assert "inference_profile" in raw.headers["x-outcrop-adjusted"]
 
 
-def test_native_calls_find_it_too() -> None:
+def test_native_calls_use_the_profile() -> None:
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as claude:
             raw = claude.messages.with_raw_response.create(model=SONNET, max_tokens=9, messages=HELLO)
         assert raw.headers["x-outcrop-adjusted"] == "inference_profile"
 
 
-def test_callers_who_speak_bedrock_get_bedrock_s_own_refusal() -> None:
+def test_bedrock_dialect_returns_the_error_of_bedrock() -> None:
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         body = {"messages": [{"role": "user", "content": [{"text": "x"}]}]}
         refused = httpx.post(f"{url}/model/{SONNET}/converse", json=body, headers=HEADERS)
@@ -54,8 +54,8 @@ def test_callers_who_speak_bedrock_get_bedrock_s_own_refusal() -> None:
 
 
 @pytest.mark.parametrize("lists", ["none", "broken", "narrowest"])
-def test_which_profile(lists: str) -> None:
-    asked: list[str] = []
+def test_narrowest_profile_is_called_and_without_one_the_error_is_returned(lists: str) -> None:
+    called: list[str] = []
     text_model = {"modelId": NOVA, "outputModalities": ["TEXT"], "inferenceTypesSupported": ["INFERENCE_PROFILE"]}
     profiles = [
         {
@@ -71,7 +71,7 @@ def test_which_profile(lists: str) -> None:
         head, _ = await read_request(reader)
         path = head.split()[1].decode()
         if path.startswith("/model/"):
-            asked.append(path)
+            called.append(path)
         if path.startswith("/model/jp"):
             message = {"role": "assistant", "content": [{"text": "hi"}]}
             usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
@@ -93,18 +93,18 @@ def test_which_profile(lists: str) -> None:
 
     with upstream(answer) as bedrock, gateway(bedrock) as url:
         body = {"model": NOVA, "messages": HELLO}
-        answered = httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS)
+        response = httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS)
     if lists == "narrowest":
-        assert answered.status_code == 200
-        assert [path.split("/")[2].partition(".")[0] for path in asked] == ["amazon", "jp"]
+        assert response.status_code == 200
+        assert [path.split("/")[2].partition(".")[0] for path in called] == ["amazon", "jp"]
     else:
-        assert (answered.status_code, answered.json()["error"]["code"]) == (404, "model_not_found")
-        assert "on-demand throughput" in answered.json()["error"]["message"]
-        assert len(asked) == 1
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
+        assert "on-demand throughput" in response.json()["error"]["message"]
+        assert len(called) == 1
 
 
-def test_a_profile_that_is_refused_is_forgotten_and_one_that_never_worked_not_remembered() -> None:
-    asked: list[str] = []
+def test_profile_is_cached_only_while_its_calls_succeed() -> None:
+    called: list[str] = []
     profile_works = [False, True, False, True]
 
     def reply(body: bytes | str, status: str = "200 OK", *, extra: str = "") -> bytes:
@@ -114,7 +114,7 @@ def test_a_profile_that_is_refused_is_forgotten_and_one_that_never_worked_not_re
         head, _ = await read_request(reader)
         path = head.split()[1].decode()
         if path.startswith("/model/"):
-            asked.append(path.split("/")[2].partition(".")[0])
+            called.append(path.split("/")[2].partition(".")[0])
         if path.startswith("/model/us") and profile_works.pop(0):
             message = {"role": "assistant", "content": [{"text": "hi"}]}
             usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
@@ -136,22 +136,22 @@ def test_a_profile_that_is_refused_is_forgotten_and_one_that_never_worked_not_re
         body = {"model": NOVA, "messages": HELLO}
         statuses = [httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS).status_code for _ in range(4)]
     assert statuses == [403, 200, 403, 200]
-    assert asked == ["amazon", "us", "amazon", "us", "us", "amazon", "us"]
+    assert called == ["amazon", "us", "amazon", "us", "us", "amazon", "us"]
 
 
-def test_many_calls_of_one_request_all_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_upstream_calls_of_a_request_use_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     titan = "amazon.titan-embed-text-v2:0"
     sold_by_profile = dataclasses.replace(catalog.MODELS[titan], profile_only=True)
     monkeypatch.setitem(catalog.MODELS, titan, sold_by_profile)
     with serving(emulator_app()) as bedrock, gateway(bedrock) as url:
         for _ in range(2):
-            body = {"model": titan, "input": [f"text {location}" for location in range(20)]}
+            body = {"model": titan, "input": [f"text {number}" for number in range(20)]}
             answer = httpx.post(f"{url}/v1/embeddings", json=body, headers=HEADERS)
             assert (answer.status_code, len(answer.json()["data"])) == (200, 20)
             assert answer.headers["x-outcrop-adjusted"] == "inference_profile"
 
 
-def test_lists_that_do_not_come_do_not_keep_the_refusal_back() -> None:
+def test_unresponsive_profile_list_does_not_replace_the_error() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head, _ = await read_request(reader)
         if b" /model/" not in head:
@@ -164,5 +164,5 @@ def test_lists_that_do_not_come_do_not_keep_the_refusal_back() -> None:
 
     with upstream(answer) as bedrock, gateway(bedrock, bedrock_total_timeout=2) as url:
         body = {"model": NOVA, "messages": HELLO}
-        answered = httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS)
-    assert (answered.status_code, answered.json()["error"]["code"]) == (404, "model_not_found")
+        response = httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS)
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
