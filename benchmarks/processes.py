@@ -14,7 +14,7 @@ from pathlib import Path
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 
 ROOT = Path(__file__).parents[1]
-KEY = "bench-secret"
+KEY = "bench-secret-of-24-letters"
 MODEL = "bench.whole"
 
 

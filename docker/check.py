@@ -85,7 +85,7 @@ class Checks:
         port = free_port()
         base = f"http://127.0.0.1:{port}"
         settings = {
-            "API_KEYS": "check=check-key",
+            "API_KEYS": "check=check-key-of-the-image",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": credentials,
             "AWS_ENDPOINT_URL_BEDROCK": upstream,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": upstream,
@@ -123,7 +123,7 @@ class Checks:
         seconds = wait_for(f"{base}/health", before)
         self.report(seconds < START_SECONDS, f"responds {seconds:.2f} s after the start (at most {START_SECONDS} s)")
         body = {"messages": [{"role": "user", "content": "hello from the container"}]}
-        answer = post(f"{base}/v1/chat/completions", body, "check-key")
+        answer = post(f"{base}/v1/chat/completions", body, "check-key-of-the-image")
         self.report("hello from the container" in answer, "serves a chat request on a read-only root")
         self.report("401" in post(f"{base}/v1/chat/completions", body, "wrong"), "refuses a wrong key")
         probe = self.call("exec", NAME, "/bin/python3", "-m", "app.cli.probe")
@@ -144,7 +144,7 @@ class Checks:
         self.report(code == "0", f"exits with code {code}, {time.monotonic() - before:.1f} s after SIGTERM")
         logged = self.call("logs", NAME)
         text = logged.stdout + logged.stderr
-        self.report("check-key" not in text and SECRET_KEY not in text, "logs no secret")
+        self.report("check-key-of-the-image" not in text and SECRET_KEY not in text, "logs no secret")
 
 
 @contextlib.contextmanager

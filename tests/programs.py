@@ -13,7 +13,7 @@ import httpx
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 
 ROOT = Path(__file__).parents[1]
-GOOD = {"AWS_REGION": "us-east-1", "BEDROCK_MODEL_ID": "scripted.echo-v1:0", "API_KEYS": "dev=secret"}
+GOOD = {"AWS_REGION": "us-east-1", "BEDROCK_MODEL_ID": "scripted.echo-v1:0", "API_KEYS": "dev=secret-of-a-developer"}
 
 
 def environment(**settings: str) -> dict[str, str]:

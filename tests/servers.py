@@ -22,7 +22,7 @@ from app.emulator.server import Emulator
 from app.main import create_app
 from app.server.protocol import GuardedProtocol
 
-KEY = "test-key"
+KEY = "test-key-of-24-letters"
 KEY_NAME = "tests"
 # port of the discard protocol: nothing listens on it, and no other test can be assigned it as a free port
 CLOSED_PORT = 9

@@ -6,32 +6,39 @@ import re
 _KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _ALIAS = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,2047}\Z")
-_MIN_PADDED = 16
+_MIN_SECRET = 16
 
 
-def parse_api_keys(text: str) -> dict[str, str]:
-    """Read `secret` and `name=secret` entries; one without a name is called `key-` and eight digits of its SHA-256.
+def parse_api_keys(text: str) -> dict[str, tuple[str, ...]]:
+    """Read `secret` and `name=secret` entries: the secrets of each name, in the order of the entries.
 
-    Its place would be no name: whoever came into that place would find what the one before had kept.
-
-    An `=` that only pads a secret, as base64 of sixteen letters or more may end, makes no name.
+    A name may have several secrets, so that a secret can be rotated: `a=old,a=new`. An entry without a name is called
+    `key-` and eight digits of its SHA-256, because a name by position would pass to another key when entries change.
+    An `=` that only pads a base64 secret makes no name.
 
     Raises:
-        ValueError: a name is malformed or used twice, or a secret is empty or used twice. Quotes no secret.
+        ValueError: a name is malformed, or a secret is too short, malformed or used twice. It quotes no secret.
     """
-    keys: dict[str, str] = {}
+    keys: dict[str, tuple[str, ...]] = {}
+    used: set[str] = set()
     for index, entry in enumerate((entry.strip() for entry in text.split(",") if entry.strip()), start=1):
         name, separator, secret = entry.partition("=")
-        is_padding = len(entry) % 4 == 0 and len(entry) >= _MIN_PADDED and not secret.strip("=")
+        is_padding = len(entry) % 4 == 0 and len(entry) >= _MIN_SECRET and not secret.strip("=")
         if not separator or is_padding:
             name, secret = f"key-{hashlib.sha256(entry.encode()).hexdigest()[:8]}", entry
         if not _KEY_NAME.match(name):
             raise ValueError(f"the name of entry {index} must be 1 to 64 of A-Z a-z 0-9 . _ -")
         if not is_secret(secret):
             raise ValueError(f"the secret of entry {index} must be printable ASCII without spaces")
-        if name in keys or secret in keys.values():
-            raise ValueError(f"entry {index} repeats a name or a secret")
-        keys[name] = secret
+        if len(secret) < _MIN_SECRET:
+            raise ValueError(
+                f"the secret of entry {index} has {len(secret)} characters and can be guessed: use {_MIN_SECRET} "
+                "or more, for example those of `openssl rand -hex 32`"
+            )
+        if secret in used:
+            raise ValueError(f"entry {index} repeats a secret")
+        used.add(secret)
+        keys[name] = (*keys.get(name, ()), secret)
     if not keys:
         raise ValueError("must hold at least one key")
     return keys

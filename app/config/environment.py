@@ -55,7 +55,7 @@ def _only_key(key: str) -> str:
     if "," in key:
         raise SettingsError(["API_KEY (value not shown): must be without a comma, which parts the entries of API_KEYS"])
     try:
-        is_understood = [*parse_api_keys(key).values()] == [key]
+        is_understood = [*parse_api_keys(key).values()] == [(key,)]
     except ValueError:
         is_understood = False
     return key if is_understood else f"api-key={key}"

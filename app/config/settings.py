@@ -95,7 +95,9 @@ class Settings(BaseSettings):
         None, description="A Bedrock API key, used instead of AWS credentials."
     )
     api_keys: SecretStr | None = Field(
-        None, description="The callers' keys: a comma-separated list of `secret` or `name=secret`."
+        None,
+        description="The callers' keys: a comma-separated list of `secret` or `name=secret`. A secret has at least 16 "
+        "characters. A name may have several secrets while they are rotated.",
     )
     smoke_api_key: SecretStr | None = Field(
         None, description="One more key, of the caller `smoke`, for the smoke test after a deployment."
@@ -336,11 +338,11 @@ class Settings(BaseSettings):
             )
         return value
 
-    def keys(self) -> dict[str, str]:
-        """The callers' keys, secret by name; empty if none are set."""
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """Return the secrets of each caller, by name; the newest last. Empty if none are set."""
         keys = parse_api_keys(self.api_keys.get_secret_value()) if self.api_keys else {}
         if self.smoke_api_key:
-            keys[SMOKE] = self.smoke_api_key.get_secret_value()
+            keys[SMOKE] = (*keys.get(SMOKE, ()), self.smoke_api_key.get_secret_value())
         return keys
 
     def config(self) -> ConfigFile:
@@ -354,14 +356,17 @@ class Settings(BaseSettings):
         """The names of NATIVE_SURFACES."""
         return frozenset(self.native_surfaces.split(",")) - {"none"}
 
-    def signing_secrets(self) -> Callable[[str], bytes]:
-        """What signs the thoughts of a caller, by name: the same wherever its key is, whoever else has one; without
-        keys, of one start."""
+    def signing_secrets(self) -> Callable[[str], tuple[bytes, ...]]:
+        """Return a function from a caller's name to the secrets that sign its reasoning; the newest, last, signs.
+
+        They are the same in every process and replica: SEAL_SECRET, else the caller's own keys. Without keys they hold
+        until the process ends.
+        """
         if self.seal_secret:
-            shared = self.seal_secret.get_secret_value().encode()
+            shared = (self.seal_secret.get_secret_value().encode(),)
             return lambda _: shared
-        keys = {name: secret.encode() for name, secret in self.keys().items()}
-        return lambda caller: keys.get(caller, _OWN_SECRET)
+        keys = {name: tuple(secret.encode() for secret in secrets) for name, secrets in self.keys().items()}
+        return lambda caller: keys.get(caller, (_OWN_SECRET,))
 
     def metrics_secret(self) -> str:
         """METRICS_KEY, or nothing."""

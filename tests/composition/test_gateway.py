@@ -12,9 +12,9 @@ from tests.servers import gateway_settings
 @pytest.mark.parametrize(
     ("keys", "smoke", "limited"),
     [
-        ("a=secret-of-a", None, set()),
-        ("a=secret-of-a", "secret-of-smoke", {"smoke"}),
-        ("a=secret-of-a,b=secret-of-b", "secret-of-smoke", {"a", "b", "smoke"}),
+        ("a=secret-of-caller-a", None, set()),
+        ("a=secret-of-caller-a", "secret-of-smoke-1", {"smoke"}),
+        ("a=secret-of-caller-a,b=secret-of-caller-b", "secret-of-smoke-1", {"a", "b", "smoke"}),
     ],
 )
 async def test_whoever_is_not_the_only_caller_has_a_share_of_the_bytes(

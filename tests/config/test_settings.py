@@ -1,6 +1,7 @@
 """Settings: refused early, all at once, and without telling a secret."""
 
 import datetime
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ from app.config.entries import parse_api_keys
 from app.config.environment import load_settings
 from app.config.settings import Settings, SettingsError
 
-GOOD = {"AWS_REGION": "eu-central-1", "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0", "API_KEYS": "team=s3cret"}
+GOOD = {
+    "AWS_REGION": "eu-central-1",
+    "BEDROCK_MODEL_ID": "amazon.nova-lite-v1:0",
+    "API_KEYS": "team=s3cret-of-team-0001",
+}
 
 
 @pytest.mark.parametrize("home", ["", "/home/nobody/may/look", "/nowhere"])
@@ -71,7 +76,7 @@ def test_the_defaults_are_those_that_were_promised(monkeypatch: pytest.MonkeyPat
         3,
     )
     assert (settings.max_body_bytes, settings.host, settings.port) == (25_000_000, "127.0.0.1", 8000)
-    assert settings.keys() == {"team": "s3cret"}
+    assert settings.keys() == {"team": ("s3cret-of-team-0001",)}
 
 
 def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -86,7 +91,7 @@ def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path:
         LOG_LEVEL="loud",
         AWS_ENDPOINT_URL_BEDROCK="ftp://x",
         TLS_CERTFILE="/nowhere",
-        API_KEYS="a b=hunter2",
+        API_KEYS="a b=hunter2-hunter2-hunter2",
         AUTH_DISABLED="perhaps",
     )
     named = [fault.partition("=")[0].partition(" ")[0] for fault in found]
@@ -103,7 +108,7 @@ def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path:
         "TLS_CERTFILE",
     ]
     text = "\n".join(found)
-    assert "hunter2" not in text
+    assert "hunter2-hunter2-hunter2" not in text
     assert "PORT='99999': Input should be less than or equal to 65535" in text
     assert "BEDROCK_MODEL_ID is not set" in text
 
@@ -226,35 +231,50 @@ def test_a_file_fills_what_the_environment_leaves_open(monkeypatch: pytest.Monke
         monkeypatch.delenv(name)
 
 
+ONE, TWO, PADDED = "one" * 6, "two" * 6, "YWJjZGVmZ2hpamtsbQ=="
+
+
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
-        ("one", {"key-7692c3ad": "one"}),
-        ("one, two ,", {"key-7692c3ad": "one", "key-3fc4ccfe": "two"}),
-        ("a=x,two", {"a": "x", "key-3fc4ccfe": "two"}),
-        ("a=x=y", {"a": "x=y"}),
-        ("YWJjZGVmZ2hpamtsbQ==", {"key-202aa91d": "YWJjZGVmZ2hpamtsbQ=="}),
-        ("a=YWJjZA==", {"a": "YWJjZA=="}),
+        (ONE, {"key-NAME": (ONE,)}),
+        (f"{ONE}, {TWO} ,", {"key-NAME": (ONE,), "key-OTHER": (TWO,)}),
+        (f"a={ONE},{TWO}", {"a": (ONE,), "key-OTHER": (TWO,)}),
+        (f"a={ONE}={TWO}", {"a": (f"{ONE}={TWO}",)}),
+        (PADDED, {"key-202aa91d": (PADDED,)}),
+        (f"a={PADDED}", {"a": (PADDED,)}),
+        (f"a={ONE},b={PADDED},a={TWO}", {"a": (ONE, TWO), "b": (PADDED,)}),
     ],
 )
-def test_keys(text: str, keys: dict[str, str]) -> None:
-    assert parse_api_keys(text) == keys
+def test_keys_are_the_secrets_of_each_name(text: str, keys: dict[str, tuple[str, ...]]) -> None:
+    names = {"key-NAME": f"key-{hashlib.sha256(ONE.encode()).hexdigest()[:8]}"}
+    names["key-OTHER"] = f"key-{hashlib.sha256(TWO.encode()).hexdigest()[:8]}"
+    assert parse_api_keys(text) == {names.get(name, name): secrets for name, secrets in keys.items()}
 
 
 @pytest.mark.parametrize(
     "text",
-    [",", "a=x,a=y", "a=x,b=x", "na me=x", "a=b c", "a=", "dev=", "n" * 65 + "=x", "/=x", "a=\x00", "a=schlüssel"],
-)
-def test_bad_keys(text: str) -> None:
+    [
+        ",", f"a={ONE},a={ONE}", f"a={ONE},b={ONE}", f"na me={ONE}", f"a={ONE} c", "a=", "dev=", f"{'n' * 65}={ONE}",
+        f"/={ONE}", f"a={ONE}\x00", "a=schlüsselschlüsselschlüssel",
+    ],
+)  # fmt: skip
+def test_malformed_keys_are_refused_without_quoting_them(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         parse_api_keys(text)
-    assert "b c" not in str(caught.value)
+    assert ONE not in str(caught.value)
+
+
+def test_secrets_that_can_be_guessed_are_refused_with_the_reason() -> None:
+    assert parse_api_keys("a=" + "x" * 16) == {"a": ("x" * 16,)}
+    with pytest.raises(ValueError, match="entry 2 has 15 characters and can be guessed: use 16 or more"):
+        parse_api_keys(f"a={ONE},b=" + "y" * 15)
 
 
 def test_the_smoke_key_is_one_more_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    settings = load(monkeypatch, tmp_path, SMOKE_API_KEY="fire")
-    assert settings.keys() == {"team": "s3cret", "smoke": "fire"}
-    for clash in ("s3cret", "two words", "two,keys"):
+    settings = load(monkeypatch, tmp_path, SMOKE_API_KEY="fire-fire-fire-fire")
+    assert settings.keys() == {"team": ("s3cret-of-team-0001",), "smoke": ("fire-fire-fire-fire",)}
+    for clash in ("s3cret-of-team-0001", "two words", "two,keys"):
         (fault,) = faults(monkeypatch, tmp_path, SMOKE_API_KEY=clash)
         assert fault.startswith("SMOKE_API_KEY (value not shown): ")
         assert clash not in fault
@@ -267,30 +287,35 @@ def test_where_answers_are_kept_must_be_a_place_for_files(monkeypatch: pytest.Mo
             load(monkeypatch, tmp_path, RESPONSES_STORE=store)
 
 
-def test_what_seals_a_caller_s_reasoning_is_its_own_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def secret(caller: str = "team", **changes: str) -> bytes:
+def test_reasoning_is_signed_by_the_caller_s_own_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def secrets(caller: str = "team", **changes: str) -> tuple[bytes, ...]:
         return load(monkeypatch, tmp_path, **changes).signing_secrets()(caller)
 
-    assert secret() == secret(API_KEYS="other=another-secret,team=s3cret")
-    assert secret() != secret(API_KEYS="team=another-secret")
-    assert secret(SEAL_SECRET="x" * 16) == secret("other", SEAL_SECRET="x" * 16) == b"x" * 16
+    assert secrets() == secrets(API_KEYS="other=another-secret-0002,team=s3cret-of-team-0001")
+    assert secrets() != secrets(API_KEYS="team=another-secret-0002")
+    rotated = secrets(API_KEYS="team=s3cret-of-team-0001,team=another-secret-0002")
+    assert rotated == (b"s3cret-of-team-0001", b"another-secret-0002")
+    assert secrets(SEAL_SECRET="x" * 16) == secrets("other", SEAL_SECRET="x" * 16) == (b"x" * 16,)
     with pytest.raises(SettingsError, match="SEAL_SECRET"):
-        secret(SEAL_SECRET="short")
+        secrets(SEAL_SECRET="short")
     open_to_all = {"API_KEYS": "", "AUTH_DISABLED": "true", "SEAL_SECRET": ""}
-    own = secret(**open_to_all)  # of this start, and of all processes that it forks
-    assert own == secret(**open_to_all)
+    (own,) = secrets(**open_to_all)  # of this start, and of all processes that it forks
+    assert (own,) == secrets(**open_to_all)
     assert len(own) == 32
 
 
-@pytest.mark.parametrize("key", ["plain", "pass=word", "$a=b", "c2VjcmV0LXNlY3JldA==", "a-line's-end\n"])
+@pytest.mark.parametrize(
+    "key",
+    ["plain-plain-plain", "pass=word=pass=word", "$a=b$a=b$a=b$a=b", "c2VjcmV0LXNlY3JldA==", "at-a-line's-end-it-is\n"],
+)
 def test_the_key_of_bedrock_access_gateway_is_one_whatever_is_in_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
 ) -> None:
-    assert [*load(monkeypatch, tmp_path, API_KEYS="", API_KEY=key).keys().values()] == [key.strip()]
+    assert [*load(monkeypatch, tmp_path, API_KEYS="", API_KEY=key).keys().values()] == [(key.strip(),)]
 
 
 def test_a_key_of_bedrock_access_gateway_that_would_be_two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (fault,) = faults(monkeypatch, tmp_path, API_KEYS="", API_KEY="CANARY,b")
+    (fault,) = faults(monkeypatch, tmp_path, API_KEYS="", API_KEY="CANARY-CANARY-CANARY,b")
     assert "without a comma" in fault
     assert "CANARY" not in fault
 

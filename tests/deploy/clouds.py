@@ -149,4 +149,4 @@ class FakeCloud:
     def get_secret_value(self, SecretId: str) -> Any:
         self._raise_if_refused("get_secret_value")
         assert SecretId == "arn:smoke"
-        return {"SecretString": "test-key"}
+        return {"SecretString": "test-key-of-24-letters"}

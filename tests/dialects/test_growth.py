@@ -32,7 +32,7 @@ from app.governance.guardrail import Guardrail
 from app.models.capabilities import Capabilities
 from app.wire import json
 
-SEAL = ReasoningSigner(b"secret", "ada", "m")
+SEAL = ReasoningSigner((b"secret",), "ada", "m")
 DOCUMENT = {"document": {"format": "txt", "name": "a", "source": {"bytes": "YQ=="}}}
 CITATION = {"title": "t", "location": {"web": {"url": "https://a.example"}}}
 LONG = "x" * 400

@@ -93,7 +93,7 @@ def test_it_serves_and_ends_cleanly(emulator_url: str, program: str) -> None:
     base = f"http://127.0.0.1:{port}"
     arguments = ["app"] if program == "app" else ["uvicorn", "app.main:app", "--port", str(port)]
     with running(*arguments, url=f"{base}/health", **aws(emulator_url), PORT=str(port), LOG_LEVEL="info") as process:
-        with openai.OpenAI(base_url=f"{base}/v1", api_key="secret") as client:
+        with openai.OpenAI(base_url=f"{base}/v1", api_key="secret-of-a-developer") as client:
             messages: Any = [{"role": "user", "content": "hello"}]
             assert client.chat.completions.create(model="", messages=messages).choices[0].message.content == "hello"
         process.send_signal(signal.SIGTERM)
@@ -131,7 +131,7 @@ def test_open_streams_end_before_it_does(emulator_url: str) -> None:
     body = {"model": "scripted.slow-v1:0", "messages": [{"role": "user", "content": "word " * 60}], "stream": True}
     with running("app", url=f"{base}/health", **aws(emulator_url), PORT=str(port)) as process:
         with httpx.stream(
-            "POST", f"{base}/v1/chat/completions", json=body, headers={"x-api-key": "secret"}, timeout=20
+            "POST", f"{base}/v1/chat/completions", json=body, headers={"x-api-key": "secret-of-a-developer"}, timeout=20
         ) as answer:
             chunks = answer.iter_text()
             next(chunks)
@@ -148,7 +148,7 @@ def test_what_does_not_end_in_time_is_told_so(emulator_url: str) -> None:
     body = {"model": "scripted.long-v1:0.stall-3", "messages": [{"role": "user", "content": "x"}], "stream": True}
     with running("app", url=f"{base}/health", **aws(emulator_url), PORT=str(port), SHUTDOWN_GRACE="1") as process:
         with httpx.stream(
-            "POST", f"{base}/v1/chat/completions", json=body, headers={"x-api-key": "secret"}, timeout=20
+            "POST", f"{base}/v1/chat/completions", json=body, headers={"x-api-key": "secret-of-a-developer"}, timeout=20
         ) as answer:
             chunks = answer.iter_text()
             next(chunks)

@@ -35,7 +35,10 @@ def test_peak_memory_of_a_large_body_is_bounded(word: str, limit: float) -> None
     def send(words: int) -> int:
         chat = {"model": "a.b", "messages": [{"role": "user", "content": word * words}]}
         answer = httpx.post(
-            f"{url}/v1/chat/completions", json=chat, headers={"authorization": "Bearer secret"}, timeout=30
+            f"{url}/v1/chat/completions",
+            json=chat,
+            headers={"authorization": "Bearer secret-of-a-developer"},
+            timeout=30,
         )
         assert answer.status_code == 200, answer.text
         return int(answer.request.headers["content-length"])

@@ -76,13 +76,18 @@ def test_paths_of_bedrock_access_gateway_work() -> None:
 
 
 def test_variables_of_bedrock_access_gateway_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    legacy = {"API_KEY": "s3cret", "DEFAULT_MODEL": "a.b", "DEFAULT_EMBEDDING_MODEL": "c.d", "AWS_REGION": "us-west-2"}
+    legacy = {
+        "API_KEY": "s3cret-of-team-0001",
+        "DEFAULT_MODEL": "a.b",
+        "DEFAULT_EMBEDDING_MODEL": "c.d",
+        "AWS_REGION": "us-west-2",
+    }
     for name in ("API_KEYS", "BEDROCK_MODEL_ID", "EMBEDDING_MODEL_ID"):
         monkeypatch.setenv(name, "")
     for name, value in legacy.items():
         monkeypatch.setenv(name, value)
     settings = load_settings(tmp_path / ".env")
-    assert settings.keys() == {"key-1ec1c26b": "s3cret"}
+    assert settings.keys() == {"key-3db84e8f": ("s3cret-of-team-0001",)}
     assert (settings.bedrock_model_id, settings.embedding_model_id) == ("a.b", "c.d")
     monkeypatch.setenv("BEDROCK_MODEL_ID", "our.own")
     assert load_settings(tmp_path / ".env").bedrock_model_id == "our.own"
@@ -92,7 +97,7 @@ def test_malformed_aliases_fail_the_startup(monkeypatch: pytest.MonkeyPatch, tmp
     for name, value in {
         "AWS_REGION": "us-east-1",
         "BEDROCK_MODEL_ID": "a.b",
-        "API_KEYS": "k",
+        "API_KEYS": "a-key-of-some-length",
         "MODEL_ALIASES": "x",
     }.items():
         monkeypatch.setenv(name, value)

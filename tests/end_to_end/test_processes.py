@@ -22,7 +22,7 @@ from tests.servers import HoldingBedrock, free_port, upstream
 
 pytestmark = pytest.mark.slow
 
-HEADERS = {"authorization": "Bearer secret"}
+HEADERS = {"authorization": "Bearer secret-of-caller-a"}
 CHAT = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
 
 
@@ -104,7 +104,11 @@ def test_the_limit_is_that_of_all_and_the_places_of_a_dead_one_are_free() -> Non
 
 
 def test_the_share_of_a_name_is_that_of_all() -> None:
-    limits = {"API_KEYS": "a=secret,b=other", "MAX_BODY_BYTES": "200000", "MAX_BODIES_BYTES": "800000"}
+    limits = {
+        "API_KEYS": "a=secret-of-caller-a,b=secret-of-caller-b",
+        "MAX_BODY_BYTES": "200000",
+        "MAX_BODIES_BYTES": "800000",
+    }
     head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: other\r\ncontent-length: 190000\r\n\r\n"
     with two_processes(**limits) as (bedrock, url, _), contextlib.ExitStack() as stack:
         bedrock.may_answer.set()

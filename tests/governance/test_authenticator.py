@@ -13,7 +13,7 @@ from app.governance.identity.authenticator import Authenticator, SignedClaim
 from app.governance.identity.caller import ANONYMOUS, Caller
 from app.server.request_head import RequestHead
 
-KEYS = {"team": "s3cret", "other": "an0ther"}
+KEYS = {"team": ("s3cret",), "other": ("an0ther",)}
 NOW = datetime.datetime(2026, 11, 24, 12, 0, 0, tzinfo=datetime.UTC)
 PATH = "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.x/converse"
 
@@ -67,6 +67,7 @@ def signed(
     name: str = "team",
     secret: str = "s3cret",
     query: str = "",
+    service: str = "bedrock",
     extra: dict[str, str] | None = None,
 ) -> RequestHead:
     request = AWSRequest(
@@ -80,7 +81,7 @@ def signed(
     from unittest import mock
 
     with mock.patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
-        SigV4Auth(Credentials(name, secret), "bedrock", "eu-central-1").add_auth(request)
+        SigV4Auth(Credentials(name, secret), service, "eu-central-1").add_auth(request)
     return RequestHead("POST", PATH, query, {key.lower(): value for key, value in request.headers.items()})
 
 
@@ -93,7 +94,7 @@ def claim(request: RequestHead, skew: float = 0) -> SignedClaim:
 @pytest.mark.parametrize("query", ["", "b=2&a=1"])
 def test_botocore_s_signature_is_verified_over_the_body(query: str) -> None:
     assert claim(signed(b"body", query=query)).verify(b"body") == Caller("team")
-    with pytest.raises(SignatureRefused, match="does not match"):
+    with pytest.raises(SignatureRefused, match="is wrong"):
         claim(signed(b"body", query=query)).verify(b"other")
 
 
@@ -102,9 +103,41 @@ def test_a_wrong_secret_is_refused() -> None:
         claim(signed(secret="guess")).verify(b"{}")
 
 
-def test_an_unknown_access_key_is_refused_before_the_body() -> None:
-    with pytest.raises(AuthenticationFailed, match="unknown access key"):
+def test_an_unknown_access_key_gets_the_answer_of_a_wrong_signature() -> None:
+    with pytest.raises(SignatureRefused) as unknown:
         authenticator().authenticate(signed(name="nobody"))
+    with pytest.raises(SignatureRefused) as wrong:
+        claim(signed(secret="guess")).verify(b"{}")
+    assert (unknown.value.kind, unknown.value.message) == (wrong.value.kind, wrong.value.message)
+
+
+def test_each_secret_of_a_name_authenticates_its_caller() -> None:
+    rotating = Authenticator({"team": ("old", "s3cret")}, disabled=False, clock=NOW.timestamp)
+    for secret in ("old", "s3cret"):
+        assert rotating.authenticate(head(x_api_key=secret)) == Caller("team")
+        found = rotating.authenticate(signed(secret=secret))
+        assert isinstance(found, SignedClaim)
+        assert found.verify(b"{}") == Caller("team")
+
+
+def test_a_signature_for_another_service_is_refused() -> None:
+    with pytest.raises(SignatureRefused, match="for the service s3"):
+        authenticator().authenticate(signed(service="s3"))
+
+
+@pytest.mark.parametrize("name", ["x-amz-security-token", "x-amzn-bedrock-guardrailidentifier"])
+def test_a_signature_must_cover_the_headers_that_change_a_request(name: str) -> None:
+    assert claim(signed(extra={name: "v"})).verify(b"{}") == Caller("team")
+    uncovered = signed()
+    uncovered.headers[name] = "v"
+    with pytest.raises(SignatureRefused, match=f"must cover the header {name}"):
+        authenticator().authenticate(uncovered)
+
+
+def test_headers_that_proxies_add_need_no_signature() -> None:
+    passed = signed()
+    passed.headers.update({"x-amzn-trace-id": "Root=1", "x-amz-cf-id": "x"})
+    assert claim(passed).verify(b"{}") == Caller("team")
 
 
 @pytest.mark.parametrize("skew", [301, -301])

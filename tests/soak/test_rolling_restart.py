@@ -19,7 +19,7 @@ from tests.servers import free_port, process
 
 pytestmark = [pytest.mark.soak, pytest.mark.loopback, pytest.mark.timeout(0)]
 
-KEY = "rolling-secret"
+KEY = "rolling-secret-of-24"
 ROUNDS = 3
 CONFIGURATION = """
 daemon off; pid {folder}/nginx.pid; error_log stderr warn; worker_processes 1;

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.loopback, pytest.mark.timeout(0)]
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "150"))
 CALLERS = 32
-KEY = "soak-secret"
+KEY = "soak-secret-of-24-letters"
 FAULTS = [
     "", "", "", "throttle-1", "throttle-2", "throttle", "internal-1", "unavailable", "notready-1", "timeout", "modelerror",
     "denied", "quota", "toolong", "notfound", "expired-1", "reset", "reset-1", "slow-300", "garbage", "exception-1",

@@ -25,6 +25,18 @@ from app.wire import sigv4
 
 _MAX_SIGNED = 128
 MAX_SKEW_SECONDS = 300
+# the service names with which clients of Bedrock sign
+_SERVICES = frozenset({"bedrock", "bedrock-mantle"})
+# headers of these prefixes change what a request does, so a signature must cover them
+_COVERED_PREFIXES = ("x-amz-", "x-amzn-bedrock-")
+# proxies add this one behind the signer
+_NOT_COVERED = frozenset({"x-amz-cf-id"})
+_WRONG_SIGNATURE = (
+    "the access key id or the request signature is wrong: the access key id is the name of a key of this gateway, and "
+    "the secret access key is its secret"
+)
+
+Clock = Callable[[], float]
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request *, *"
@@ -43,17 +55,23 @@ class Authenticator:
     """Finds the caller of a request by its credentials.
 
     Args:
-        keys: secrets by name. disabled: accept every request, whatever its credentials.
+        keys: the secrets of each name. disabled: accept every request, whatever its credentials.
         clock: seconds since the epoch.
     """
 
-    def __init__(self, keys: Mapping[str, str], *, disabled: bool, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, keys: Mapping[str, tuple[str, ...]], *, disabled: bool, clock: Callable[[], float] = time.time
+    ) -> None:
         self._keys = dict(keys)
         self._disabled = disabled
         self._clock = clock
         # keys are looked up by a keyed digest, so that the time of a lookup reveals nothing about a guess
         self._digest = partial(hashlib.blake2s, key=secrets.token_bytes(32))
-        self._callers = {self._digest(secret.encode()).digest(): Caller(name) for name, secret in keys.items()}
+        self._callers = {
+            self._digest(secret.encode()).digest(): Caller(name)
+            for name, secrets_ in keys.items()
+            for secret in secrets_
+        }
 
     def authenticate(self, head: RequestHead) -> Caller | SignedClaim:
         """Return the caller, or a claim to verify once the body has been read.
@@ -93,10 +111,15 @@ class Authenticator:
             raise SignatureRefused("the signature covers too many headers")
         if not {"host", "x-amz-date"} <= set(names):
             raise SignatureRefused("the signature must cover the headers host and x-amz-date")
+        if service not in _SERVICES:
+            raise SignatureRefused(f"the signature is for the service {service}, not for bedrock")
+        uncovered = {key for key in head.headers if key.startswith(_COVERED_PREFIXES)} - {*names, *_NOT_COVERED}
+        if uncovered:
+            raise SignatureRefused(f"the signature must cover the header {min(uncovered)}")
         self._check_time(timestamp, date)
-        secret = self._keys.get(name)
-        if secret is None:
-            raise AuthenticationFailed("the security token included in the request is invalid: unknown access key id")
+        known_secrets = self._keys.get(name)
+        if known_secrets is None:
+            raise SignatureRefused(_WRONG_SIGNATURE)  # as for a wrong signature, so that no name can be guessed
 
         def verify(body: bytes) -> Caller:
             payload_hash = sigv4.sha256_hex(body)
@@ -104,14 +127,12 @@ class Authenticator:
                 raise SignatureRefused("x-amz-content-sha256 is not the hash of the body")
             headers = [(key, head.headers.get(key, "")) for key in names]
             canonical, _ = sigv4.canonical_request(head.method, head.path, head.query, headers, payload_hash)
-            key = sigv4.signing_key(secret, date, region, service)
             scope = f"{date}/{region}/{service}/aws4_request"
-            if not hmac.compare_digest(signature, sigv4.signature(key, timestamp, scope, canonical)):
-                raise SignatureRefused(
-                    "the request signature we calculated does not match the signature you provided: "
-                    "check the secret access key and the signing method"
-                )
-            return Caller(name)
+            for secret in known_secrets:
+                key = sigv4.signing_key(secret, date, region, service)
+                if hmac.compare_digest(signature, sigv4.signature(key, timestamp, scope, canonical)):
+                    return Caller(name)
+            raise SignatureRefused(_WRONG_SIGNATURE)
 
         return SignedClaim(name, verify)
 

@@ -77,7 +77,7 @@ class ResponsesAdapter:
         cls,
         planner: Planner,
         store: ResponseStore,
-        secret_of: Callable[[str], bytes],
+        secrets_of: Callable[[str], tuple[bytes, ...]],
         context: RequestContext,
         document: dict[str, Any],
     ) -> ResponsesAdapter:
@@ -94,7 +94,7 @@ class ResponsesAdapter:
         caller = context.caller.name
 
         def signer_for(target: Target) -> ReasoningSigner:
-            return ReasoningSigner(secret_of(caller), caller, target.known.base)
+            return ReasoningSigner(secrets_of(caller), caller, target.known.base)
 
         return cls(head, document, earlier, sent, planner.known_as(head.model), kept, signer_for)
 

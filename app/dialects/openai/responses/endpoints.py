@@ -65,10 +65,10 @@ def _unknown(response_id: str) -> NotFound:
 
 
 def response_endpoints(
-    pipeline: Pipeline, store: ResponseStore, secret_of: Callable[[str], bytes]
+    pipeline: Pipeline, store: ResponseStore, secrets_of: Callable[[str], tuple[bytes, ...]]
 ) -> Sequence[EndpointSpec]:
-    """Return the endpoints of this dialect. secret_of: the secret that signs a caller's reasoning, by name."""
-    open_adapter = partial(ResponsesAdapter.open, pipeline.planner, store, secret_of)
+    """Return the endpoints of this dialect. secrets_of: the secrets that sign a caller's reasoning, by name."""
+    open_adapter = partial(ResponsesAdapter.open, pipeline.planner, store, secrets_of)
     handler = DialectHandler(pipeline, open_adapter, count_members={"object": "response.input_tokens"})
     stored = _StoredResponses(store)
     create = EndpointSpec(

@@ -1,7 +1,7 @@
-"""Thoughts on their way through stateless callers: OpenAI's `encrypted_content`, which only this gateway can have made.
+"""Signs reasoning that stateless callers keep: OpenAI's `encrypted_content`, which only this gateway can have made.
 
-What a model thought crosses as it is, beside a signature over it, the caller's name and the model: whoever sends it
-back as another caller, to another model, or changed, sends nothing.
+The reasoning itself is readable. The signature covers it, the caller's name and the model: reasoning that comes back
+changed, from another caller or for another model is left out.
 
 Source: docs/reference/contracts/openai-responses.md#state
 """
@@ -20,19 +20,20 @@ class ReasoningSigner:
     """Makes and reads `encrypted_content` for one caller and one model.
 
     Args:
-        secret: shared by all processes of a deployment.
+        secrets: shared by all processes of a deployment. The last signs; any of them may have signed what is read.
     """
 
-    def __init__(self, secret: bytes, owner: str, model: str) -> None:
-        self._key = hmac.digest(secret, f"{_VERSION}\0{owner}\0{model}".encode(), "sha256")
+    def __init__(self, secrets: tuple[bytes, ...], owner: str, model: str) -> None:
+        scope = f"{_VERSION}\0{owner}\0{model}".encode()
+        self._keys = [hmac.digest(secret, scope, "sha256") for secret in secrets]
 
     def close(self, block: ReasoningContentBlock) -> str:
-        """The sealed form of a thought."""
+        """Return the signed form of a block."""
         payload = json.dumps(block)
-        return f"{_VERSION}.{_text(payload)}.{_text(hmac.digest(self._key, payload, 'sha256'))}"
+        return f"{_VERSION}.{_text(payload)}.{_text(hmac.digest(self._keys[-1], payload, 'sha256'))}"
 
     def open(self, signed: str) -> ReasoningContentBlock | None:
-        """The thought inside, or None where it was not sealed here, for this caller and this model."""
+        """Return the block inside, or None where it was not signed here for this caller and this model."""
         version, _, rest = signed.partition(".")
         payload, _, signature = rest.partition(".")
         if version != _VERSION:
@@ -41,7 +42,7 @@ class ReasoningSigner:
             data, given = urlsafe_b64decode(payload), urlsafe_b64decode(signature)
         except ValueError:
             return None
-        if not hmac.compare_digest(given, hmac.digest(self._key, data, "sha256")):
+        if not any(hmac.compare_digest(given, hmac.digest(key, data, "sha256")) for key in self._keys):
             return None
         block: Any = json.loads(data)
         return block  # type: ignore[no-any-return]

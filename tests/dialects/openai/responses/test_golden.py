@@ -35,7 +35,7 @@ from tests.dialects.validation import assert_adapted_for_every_family
 
 HERE = Path(__file__).parent / "golden"
 CASES = sorted(path.name for path in HERE.iterdir())
-SEAL = ReasoningSigner(b"golden", "ada", "the.model")
+SEAL = ReasoningSigner((b"golden",), "ada", "the.model")
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 

@@ -22,7 +22,7 @@ from app.errors import InvalidRequest, UpstreamFailed
 from app.models.capabilities import Capabilities
 from tests.dialects.streams import joined
 
-SEAL = ReasoningSigner(b"secret", "ada", "openai.gpt-5.5")
+SEAL = ReasoningSigner((b"secret",), "ada", "openai.gpt-5.5")
 SKY: Any = {
     "type": "namespace",
     "name": "sky",
@@ -51,7 +51,7 @@ def test_what_is_not_ours_crosses_as_it_came() -> None:
 
 def test_reasoning_are_opened_and_others_are_left_out() -> None:
     signed = SEAL.close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
-    theirs = ReasoningSigner(b"secret", "eve", "openai.gpt-5.5").close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
+    theirs = ReasoningSigner((b"secret",), "eve", "openai.gpt-5.5").close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
     of_converse = SEAL.close({"reasoningText": {"text": "hm"}})
     items = [{"type": "reasoning", "encrypted_content": text} for text in (signed, theirs, "rsn_raw", of_converse)]
     plain = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}

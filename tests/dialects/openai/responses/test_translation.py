@@ -25,7 +25,7 @@ from app.errors import ContextTooLong, InvalidRequest, RateLimited, UpstreamFail
 from app.wire import json
 from tests.dialects.streams import joined
 
-SEAL = ReasoningSigner(b"secret", "tests", "scripted.echo")
+SEAL = ReasoningSigner((b"secret",), "tests", "scripted.echo")
 FUNCTION = {"type": "function", "name": "f"}
 CUSTOM = {"type": "custom", "name": "patch", "description": "Free text"}
 CLOCK: Any = {
@@ -306,15 +306,15 @@ def test_tools_and_the_choice_among_them(choice: Any, expected: Any, names: list
 @pytest.mark.parametrize("reasoning", [REASONING, REDACTED])
 def test_a_sealed_reasoning_comes_back_as_it_was(reasoning: Any) -> None:
     assert SEAL.open(SEAL.close(reasoning)) == reasoning
-    assert ReasoningSigner(b"secret", "tests", "scripted.echo").open(SEAL.close(reasoning)) == reasoning
+    assert ReasoningSigner((b"secret",), "tests", "scripted.echo").open(SEAL.close(reasoning)) == reasoning
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        ReasoningSigner(b"other", "tests", "scripted.echo"),
-        ReasoningSigner(b"secret", "x", "scripted.echo"),
-        ReasoningSigner(b"secret", "tests", "y"),
+        ReasoningSigner((b"other",), "tests", "scripted.echo"),
+        ReasoningSigner((b"secret",), "x", "scripted.echo"),
+        ReasoningSigner((b"secret",), "tests", "y"),
     ],
 )
 def test_a_reasoning_of_another_deployment_caller_or_model_stays_shut(other: ReasoningSigner) -> None:
