@@ -1,4 +1,4 @@
-"""`run_local.sh` as a newcomer runs it, and the three calls that it prints."""
+"""`run_local.sh`, and the three calls that it prints."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from app.emulator.llm import is_installed
 from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
-# it computes on every core, and two of these at once would wait for each other
+# the model uses every core; two of these tests at once would wait for each other
 WITH_MODEL = pytest.param([], marks=pytest.mark.xdist_group("cores"))
 
 ROOT = Path(__file__).parents[2]
@@ -24,17 +24,17 @@ ROOT = Path(__file__).parents[2]
 
 @contextlib.contextmanager
 def run_local(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The program behind run_local.sh, once its environment is made; yields what it printed, and the process.
+    """Start the program behind run_local.sh; yield its output and its process.
 
-    It starts in a folder whose `.env` would let no gateway start.
+    It runs in a folder with an invalid `.env`, which it must not read.
     """
-    spoilt = ("AWS_PROFILE=nobody", "AWS_CA_BUNDLE=/nowhere.pem", "http_proxy=ftp://x", "MAX_WAIT=never")
-    (folder / ".env").write_text("\n".join(spoilt))
-    kept = {
+    invalid = ("AWS_PROFILE=nobody", "AWS_CA_BUNDLE=/nowhere.pem", "http_proxy=ftp://x", "MAX_WAIT=never")
+    (folder / ".env").write_text("\n".join(invalid))
+    environment = {
         name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("COVERAGE")
     }
-    # a trap for settings of the shell: they must not leak in
-    trap = {
+    # settings of the shell, which the gateway must not inherit
+    shell_settings = {
         "AWS_REGION": "mars-1",
         "AWS_ACCESS_KEY_ID": "REAL",
         "BEDROCK_MODEL_ID": "real.model",
@@ -49,7 +49,7 @@ def run_local(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Pop
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts.run_local", *options],
-        env={**kept, **trap},
+        env={**environment, **shell_settings},
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -76,7 +76,7 @@ def children_of(process: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("options", [["--scripted"], WITH_MODEL] if is_installed() else [["--scripted"]])
-def test_the_printed_calls_work_as_they_are_pasted(tmp_path: Path, options: list[str]) -> None:
+def test_printed_calls_succeed_when_pasted(tmp_path: Path, options: list[str]) -> None:
     port = free_port()
     paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with run_local(tmp_path, "--port", str(port), *options) as (printed, process):
@@ -85,7 +85,7 @@ def test_the_printed_calls_work_as_they_are_pasted(tmp_path: Path, options: list
         calls = re.split(r"^# (?:curl|openai|boto3).*\n", printed.partition("Ctrl-C")[0], flags=re.MULTILINE)[1:]
         assert len(calls) == 3
         for call in calls:
-            said = subprocess.run(
+            ended = subprocess.run(
                 ["bash", "-c", call],
                 env={"PATH": paths, "HOME": "/nowhere"},
                 capture_output=True,
@@ -93,10 +93,10 @@ def test_the_printed_calls_work_as_they_are_pasted(tmp_path: Path, options: list
                 timeout=60,
                 check=False,
             )
-            assert said.returncode == 0, said.stderr
-            assert said.stdout.strip()
+            assert ended.returncode == 0, ended.stderr
+            assert ended.stdout.strip()
             if options:
-                assert "Say hello." in said.stdout
+                assert "Say hello." in ended.stdout
         children = children_of(process)
         assert len(children) == 2
         process.send_signal(signal.SIGINT)
@@ -104,17 +104,17 @@ def test_the_printed_calls_work_as_they_are_pasted(tmp_path: Path, options: list
         process.communicate(timeout=30)
         assert process.returncode == 0
         assert time.monotonic() - started < 8
-        assert not still_there(children)
+        assert not any_running(children)
 
 
-def still_there(children: list[str]) -> bool:
+def any_running(children: list[str]) -> bool:
     return any(Path(f"/proc/{child}").exists() for child in children)
 
 
 @pytest.mark.parametrize(
     "signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGHUP], [signal.SIGTERM], [signal.SIGKILL]]
 )
-def test_however_it_is_ended_no_process_is_left(tmp_path: Path, signals: list[int]) -> None:
+def test_no_process_is_left_after_a_signal(tmp_path: Path, signals: list[int]) -> None:
     with run_local(tmp_path, "--scripted", "--port", str(free_port())) as (_, process):
         children = children_of(process)
         for number in signals:
@@ -123,21 +123,21 @@ def test_however_it_is_ended_no_process_is_left(tmp_path: Path, signals: list[in
         process.communicate(timeout=30)
         assert process.returncode == (0 if signal.SIGKILL not in signals else -signal.SIGKILL)
         deadline = time.monotonic() + 10
-        while still_there(children) and time.monotonic() < deadline:
+        while any_running(children) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not still_there(children)
+        assert not any_running(children)
 
 
-def minds_signals(process: subprocess.Popen[str]) -> bool:
+def handles_signals(process: subprocess.Popen[str]) -> bool:
     caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
     return caught is not None and bool(int(caught[1], 16) >> (signal.SIGHUP - 1) & 1)
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3, 0.7])
-def test_ctrl_c_while_it_starts_leaves_nothing(seconds: float) -> None:
+def test_ctrl_c_during_startup_leaves_no_process(seconds: float) -> None:
     command = [sys.executable, "-m", "scripts.run_local", "--scripted", "--port", str(free_port())]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not minds_signals(process):
+    while not handles_signals(process):
         time.sleep(0.01)
     time.sleep(seconds)
     children = children_of(process)
@@ -145,10 +145,10 @@ def test_ctrl_c_while_it_starts_leaves_nothing(seconds: float) -> None:
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0, output
     assert "Traceback" not in output
-    assert not still_there(children)
+    assert not any_running(children)
 
 
-def test_a_port_in_use_is_said_in_one_line() -> None:
+def test_port_in_use_is_reported_in_one_line() -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -164,7 +164,7 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
     assert (ended.returncode, ended.stderr) == (1, f"port {port} is in use: choose another one with --port\n")
 
 
-def test_when_one_of_the_two_dies_so_does_the_other(tmp_path: Path) -> None:
+def test_death_of_one_process_ends_the_other(tmp_path: Path) -> None:
     with run_local(tmp_path, "--scripted", "--port", str(free_port())) as (_, process):
         first, second = children_of(process)
         os.kill(int(first), signal.SIGKILL)

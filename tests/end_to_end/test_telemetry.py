@@ -1,4 +1,4 @@
-"""Metrics as Prometheus fetches them, and spans as a collector gets them by OTLP."""
+"""Metrics in Prometheus format, and spans sent by OTLP."""
 
 import asyncio
 import os
@@ -45,7 +45,7 @@ def chat(base: str, model: str, timeout: float = 20, **changes: Any) -> httpx.Re
     return httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers, timeout=timeout)
 
 
-def test_metrics_tell_what_happened(emulator_url: str) -> None:
+def test_metrics_count_requests_errors_and_attempts(emulator_url: str) -> None:
     with gateway(emulator_url, bedrock_max_attempts=2) as base:
         assert chat(base, "scripted.echo-v1:0").status_code == 200
         assert chat(base, "scripted.echo-v1:0", stream=True).status_code == 200
@@ -62,14 +62,14 @@ def test_metrics_tell_what_happened(emulator_url: str) -> None:
     assert found["outcrop_first_event_seconds_count['openai_chat']"] == 1
     assert found["outcrop_event_gap_seconds_count[]"] >= 1
     assert found["outcrop_event_loop_lag_seconds_count[]"] >= 1
-    assert found["outcrop_in_flight[]"] == 1  # this very request
+    assert found["outcrop_in_flight[]"] == 1  # this request itself
     assert found["outcrop_waiting[]"] == 0
     assert found["process_resident_memory_bytes[]"] > 0
     assert "canary" not in str(found)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_an_error_is_told_with_the_target_that_it_came_from(emulator_url: str, streamed: bool) -> None:
+def test_error_is_recorded_with_its_target(emulator_url: str, streamed: bool) -> None:
     throttled, denied = "scripted.echo-v1:0.retryafter-100", "scripted.echo-v1:0.denied"
     records = Records()
     text = f'[routes.smart]\ntargets = [{{ model = "{throttled}" }}, {{ model = "{denied}" }}]\n'
@@ -86,10 +86,10 @@ def test_an_error_is_told_with_the_target_that_it_came_from(emulator_url: str, s
 @pytest.mark.parametrize(
     "path", ["/v1/chat/completions", "/v1/messages", "/model/scripted.long-v1:0.stop-3/converse-stream"]
 )
-def test_a_stream_that_ended_early_is_told_apart(emulator_url: str, path: str) -> None:
+def test_stream_that_ended_early_is_recorded_as_such(emulator_url: str, path: str) -> None:
     records, is_ours = Records(), path.startswith("/v1")
-    said: Any = MESSAGES if is_ours else [{"role": "user", "content": [{"text": "x"}]}]
-    body = {"messages": said} | (
+    messages: Any = MESSAGES if is_ours else [{"role": "user", "content": [{"text": "x"}]}]
+    body = {"messages": messages} | (
         {"model": "scripted.long-v1:0.stop-3", "stream": True, "max_tokens": 9} if is_ours else {}
     )
     with gateway(emulator_url, records) as base:
@@ -98,7 +98,7 @@ def test_a_stream_that_ended_early_is_told_apart(emulator_url: str, path: str) -
     assert (record.status, record.error, record.detail) == (200, "upstream_failed", "ended early")
 
 
-def test_metrics_may_ask_for_a_key(emulator_url: str) -> None:
+def test_metrics_can_require_a_key(emulator_url: str) -> None:
     with gateway(emulator_url, metrics_key="metrics-secret") as base:
         assert httpx.get(f"{base}/metrics").status_code == 401
         assert httpx.get(f"{base}/metrics", headers=HEADERS).status_code == 401
@@ -106,7 +106,7 @@ def test_metrics_may_ask_for_a_key(emulator_url: str) -> None:
         assert fetch(base, authorization="bearer metrics-secret")
 
 
-def test_a_path_that_is_not_there_is_told_by_its_kind(emulator_url: str) -> None:
+def test_unknown_path_and_method_are_recorded_by_kind(emulator_url: str) -> None:
     records = Records()
     with gateway(emulator_url, records) as base:
         for method, path, kind in (("GET", "/nowhere", "not_found"), ("PUT", "/health", "method_not_allowed")):
@@ -115,7 +115,7 @@ def test_a_path_that_is_not_there_is_told_by_its_kind(emulator_url: str) -> None
 
 
 class Collector:
-    """Takes spans by OTLP over HTTP."""
+    """Receives spans by OTLP over HTTP."""
 
     def __init__(self) -> None:
         self.spans: list[Any] = []
@@ -148,24 +148,24 @@ def value_of(value: Any) -> Any:
     return getattr(value, value.WhichOneof("value"))
 
 
-class Listening:
-    """The embedded Bedrock, and the trace contexts that reached it."""
+class TraceRecorder:
+    """The embedded Bedrock, which records the `traceparent` headers that it receives."""
 
     def __init__(self) -> None:
-        self._inside = emulator_app()
+        self._emulator = emulator_app()
         self.parents: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             self.parents.append(dict(scope["headers"]).get(b"traceparent", b"").decode())
-        await self._inside(scope, receive, send)
+        await self._emulator(scope, receive, send)
 
 
 @pytest.fixture
-def bedrock() -> Iterator[tuple[Listening, str]]:
-    listening = Listening()
-    with serving(listening, http=BreakableProtocol) as url:
-        yield listening, url
+def bedrock() -> Iterator[tuple[TraceRecorder, str]]:
+    recorder = TraceRecorder()
+    with serving(recorder, http=BreakableProtocol) as url:
+        yield recorder, url
 
 
 @contextmanager
@@ -177,16 +177,16 @@ def traced(upstream: str, **changes: Any) -> Iterator[tuple[str, Collector]]:
             yield base, collector
 
 
-def test_spans_tell_of_a_request_and_of_each_attempt(bedrock: tuple[Listening, str]) -> None:
+def test_request_and_each_attempt_have_spans(bedrock: tuple[TraceRecorder, str]) -> None:
     with traced(bedrock[1]) as (base, collector):
         assert chat(base, "scripted.echo-v1:0.throttle-1").status_code == 200
-        ((server, about),) = collector.named("POST /v1/chat/completions")
+        ((server, attributes),) = collector.named("POST /v1/chat/completions")
         first, second = collector.named("chat scripted.echo-v1:0.throttle-1")
     assert server.trace_id.hex() == TRACE_ID
     assert server.parent_span_id.hex() == "00f067aa0ba902b7"
-    assert about["http.response.status_code"] == 200
-    assert about["outcrop.caller"] == KEY_NAME
-    assert about["outcrop.attempts"] == 2
+    assert attributes["http.response.status_code"] == 200
+    assert attributes["outcrop.caller"] == KEY_NAME
+    assert attributes["outcrop.attempts"] == 2
     assert {first[0].parent_span_id, second[0].parent_span_id} == {server.span_id}
     assert first[1]["error.type"] == "rate_limited"
     assert first[0].status.code == 2
@@ -203,18 +203,18 @@ def test_spans_tell_of_a_request_and_of_each_attempt(bedrock: tuple[Listening, s
     assert "canary" not in str(collector.spans)
 
 
-def test_the_span_of_a_stream_lasts_as_long_as_the_stream(bedrock: tuple[Listening, str]) -> None:
+def test_span_of_a_stream_lasts_as_long_as_the_stream(bedrock: tuple[TraceRecorder, str]) -> None:
     with traced(bedrock[1]) as (base, collector):
         assert chat(base, "scripted.echo-v1:0.drip-20", stream=True).status_code == 200
         ((server, _),) = collector.named("POST /v1/chat/completions")
-        ((client, about),) = collector.named("chat scripted.echo-v1:0.drip-20")
-    assert about["gen_ai.request.stream"] is True
-    assert about["gen_ai.usage.output_tokens"] > 0
-    assert about["gen_ai.response.time_to_first_chunk"] > 0
+        ((client, attributes),) = collector.named("chat scripted.echo-v1:0.drip-20")
+    assert attributes["gen_ai.request.stream"] is True
+    assert attributes["gen_ai.usage.output_tokens"] > 0
+    assert attributes["gen_ai.response.time_to_first_chunk"] > 0
     assert server.end_time_unix_nano - client.end_time_unix_nano < 5_000_000
 
 
-def test_spans_that_are_left_are_sent_at_the_end(bedrock: tuple[Listening, str]) -> None:
+def test_pending_spans_are_sent_at_shutdown(bedrock: tuple[TraceRecorder, str]) -> None:
     with traced(bedrock[1]) as (base, collector):
         os.environ["OTEL_BSP_SCHEDULE_DELAY"] = "20"
         answer = httpx.post(f"{base}/v1/embeddings", json={"input": ["a", "b"], "model": "x.y"}, headers=HEADERS)
@@ -222,8 +222,8 @@ def test_spans_that_are_left_are_sent_at_the_end(bedrock: tuple[Listening, str])
     assert collector.named("POST /v1/embeddings")
 
 
-class Recovering:
-    """A Bedrock that is out of order, and then slow."""
+class RecoveringBedrock:
+    """An upstream that returns 503 while `is_down`, and is slow afterwards."""
 
     is_down = True
 
@@ -239,8 +239,8 @@ class Recovering:
         await send({"type": "http.response.body", "body": b"{}" if self.is_down else json.dumps(REPLY)})
 
 
-def test_a_probe_whose_caller_leaves_closes_the_breaker_and_is_no_success_of_the_callers() -> None:
-    upstream = Recovering()
+def test_cancelled_probe_closes_the_breaker_and_is_counted_as_cancelled() -> None:
+    upstream = RecoveringBedrock()
     with serving(upstream) as url, traced(url, breaker_failures=1, breaker_seconds=0.1) as (base, _):
         assert chat(base, "a.b").status_code == 503
         upstream.is_down = False
@@ -251,18 +251,18 @@ def test_a_probe_whose_caller_leaves_closes_the_breaker_and_is_no_success_of_the
         while httpx.get(f"{base}/health/ready").json()["breakers"] and time.monotonic() < deadline:
             time.sleep(0.02)
         assert httpx.get(f"{base}/health/ready").json()["breakers"] == {}
-        told = httpx.get(f"{base}/metrics").text
-    assert 'outcome="cancelled"' in told
-    assert 'outcome="ok"' not in told
+        metrics = httpx.get(f"{base}/metrics").text
+    assert 'outcome="cancelled"' in metrics
+    assert 'outcome="ok"' not in metrics
 
 
-def test_without_a_collector_the_context_is_passed_on(bedrock: tuple[Listening, str]) -> None:
+def test_trace_context_is_passed_on_without_a_collector(bedrock: tuple[TraceRecorder, str]) -> None:
     with gateway(bedrock[1]) as base:
         assert chat(base, "scripted.echo-v1:0").status_code == 200
     assert bedrock[0].parents == [PARENT]
 
 
-def test_a_collector_that_is_gone_harms_nobody(bedrock: tuple[Listening, str]) -> None:
+def test_unreachable_collector_does_not_delay_requests(bedrock: tuple[TraceRecorder, str]) -> None:
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "20"}
     with mock.patch.dict(os.environ, settings), gateway(bedrock[1]) as base:
         for _ in range(5):
@@ -271,8 +271,8 @@ def test_a_collector_that_is_gone_harms_nobody(bedrock: tuple[Listening, str]) -
             assert time.monotonic() - started < 2
 
 
-class Flooding:
-    """A collector whose answers have no end but the patience of whoever reads them, and 100 MB."""
+class FloodingCollector:
+    """A collector that sends up to 100 MB until the client disconnects."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -289,15 +289,15 @@ class Flooding:
         while not gone.done() and self.sent < 100_000_000:
             await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
             self.sent += 100_000
-            await asyncio.sleep(0)  # to a connection that broke uvicorn writes on, and does not wait: nobody was told
+            await asyncio.sleep(0)  # uvicorn does not report a broken connection to `send`; `receive` must run
         await send({"type": "http.response.body", "body": b""})
         gone.cancel()
         self.is_over.set()
 
 
 @pytest.mark.parametrize("status", [200, 307, 400])
-def test_what_a_collector_answers_is_not_read_to_its_end(bedrock: tuple[Listening, str], status: int) -> None:
-    collector = Flooding(status)
+def test_large_collector_response_is_not_read_to_its_end(bedrock: tuple[TraceRecorder, str], status: int) -> None:
+    collector = FloodingCollector(status)
     with serving(collector) as url:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": "20"}
         with mock.patch.dict(os.environ, settings), gateway(bedrock[1]) as base:
@@ -306,7 +306,7 @@ def test_what_a_collector_answers_is_not_read_to_its_end(bedrock: tuple[Listenin
     assert collector.sent < 50_000_000
 
 
-def test_spans_go_over_one_connection(bedrock: tuple[Listening, str]) -> None:
+def test_spans_are_sent_over_one_connection(bedrock: tuple[TraceRecorder, str]) -> None:
     with traced(bedrock[1]) as (base, collector):
         for target in ("scripted.echo-v1:0", "scripted.echo-v1:0.drip-20"):
             assert chat(base, target).status_code == 200

@@ -1,4 +1,4 @@
-"""Schemas as people write them, for answers and for tools: no model is asked what it does not take."""
+"""JSON schemas as people write them, for responses and tools: each model accepts them at the first attempt."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -33,7 +33,7 @@ class Size(Enum):
 
 
 class Shelter(BaseModel):
-    """A home for animals."""
+    """A shelter for animals."""
 
     animals: list[Annotated[Cat | Dog, Field(discriminator="kind")]] = Field(min_length=2, max_length=20)
     size: Size = Field(description="How large")
@@ -66,14 +66,14 @@ def records() -> Records:
 def url(records: Records) -> Iterator[str]:
     with serving(emulator_app()) as bedrock, gateway(bedrock, records) as base:
         client = openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0)
-        for model in (*CLAUDES, *OTHERS):  # which inference profile it has is found out once
+        for model in (*CLAUDES, *OTHERS):  # look up the inference profile of each model
             client.chat.completions.create(model=model, messages=HELLO)
         yield base
 
 
 @pytest.mark.parametrize("model", [*CLAUDES, *OTHERS])
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_an_answer_of_a_schema(url: str, records: Records, model: str, schema: str) -> None:
+def test_response_schema_is_accepted_at_the_first_attempt(url: str, records: Records, model: str, schema: str) -> None:
     wanted: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMAS[schema], "strict": True}}
     with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
         assert client.chat.completions.create(model=model, messages=HELLO, response_format=wanted).choices
@@ -83,7 +83,9 @@ def test_an_answer_of_a_schema(url: str, records: Records, model: str, schema: s
 @pytest.mark.parametrize("model", [*CLAUDES, *OTHERS])
 @pytest.mark.parametrize("count", [1, 25])
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_strict_tools(url: str, records: Records, model: str, schema: str, count: int) -> None:
+def test_strict_tools_are_accepted_at_the_first_attempt(
+    url: str, records: Records, model: str, schema: str, count: int
+) -> None:
     tools: Any = [
         {"type": "function", "function": {"name": f"t{number}", "parameters": SCHEMAS[schema], "strict": True}}
         for number in range(count)
@@ -95,7 +97,7 @@ def test_strict_tools(url: str, records: Records, model: str, schema: str, count
 
 @pytest.mark.parametrize("model", CLAUDES)
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_what_a_caller_of_anthropic_s_sends_is_tried_as_it_is_first(url: str, model: str, schema: str) -> None:
+def test_schemas_of_the_messages_dialect_are_accepted(url: str, model: str, schema: str) -> None:
     wanted: Any = {"format": {"type": "json_schema", "schema": SCHEMAS[schema]}}
     tool: Any = {"name": "t", "input_schema": SCHEMAS[schema], "strict": True}
     with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:

@@ -1,5 +1,7 @@
-"""A conversation with thinking and tools makes three turns through each dialect, its callers as they are in the wild:
-every signature and every redacted thought that Bedrock gave out comes back to it byte-equal, in its place."""
+"""Conversations with reasoning and tools over three turns, in each dialect, with the SDKs of the callers.
+
+Every signature and every redacted block that Bedrock returned is sent back to it unchanged and in order.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +17,7 @@ from tests.end_to_end.conftest import boto_client
 from tests.end_to_end.recording import RecordedRequest, RecordingBedrock
 from tests.servers import KEY, gateway, serving
 
-SCENES = ("scripted.thinking-v1:0", "scripted.redacted-v1:0")
+MODELS = ("scripted.thinking-v1:0", "scripted.redacted-v1:0")
 CLAUDE = "anthropic.claude-sonnet-4-20250514-v1:0"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
 QUESTIONS = ("What is the weather in Bern?", "And in Basel?", "And in Zürich, «morgen»?")
@@ -32,21 +34,21 @@ def url(bedrock: RecordingBedrock) -> Iterator[str]:
         yield base
 
 
-def reasoning_given(context: RecordedRequest) -> list[str]:
-    """The proofs in Bedrock's answer: the signatures of its thoughts, and what it redacted."""
-    operation = context.path.rpartition("/")[2]
+def reasoning_returned(request: RecordedRequest) -> list[str]:
+    """Return the signatures of reasoning and the redacted blocks in a response of Bedrock."""
+    operation = request.path.rpartition("/")[2]
     if operation == "converse":
-        return of_blocks(json.loads(context.response)["output"]["message"]["content"])
+        return proofs_in(json.loads(request.response)["output"]["message"]["content"])
     if operation == "converse-stream":
-        return of_blocks(fold(EventDecoder().feed(context.response))["output"]["message"]["content"])
+        return proofs_in(fold(EventDecoder().feed(request.response))["output"]["message"]["content"])
     if operation == "invoke":
-        return of_blocks(json.loads(context.response)["content"])
-    events = NativeDecoder("message_stop").feed(context.response)
+        return proofs_in(json.loads(request.response)["content"])
+    events = NativeDecoder("message_stop").feed(request.response)
     return [delta["signature"] for event in events if "signature" in (delta := event.document.get("delta", {}))]
 
 
-def of_blocks(blocks: Any) -> list[str]:
-    """The proofs in blocks of Converse's or of Anthropic's."""
+def proofs_in(blocks: Any) -> list[str]:
+    """Return the signatures and redacted content of blocks of Converse or of Anthropic."""
     found = []
     for block in blocks if isinstance(blocks, list) else ():
         match block:
@@ -64,7 +66,7 @@ def chat(url: str, model: str, is_streamed: bool) -> None:
     messages: list[Any] = []
     with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
 
-        def ask() -> Any:
+        def send() -> Any:
             tools: Any = [{"type": "function", "function": function}]
             if not is_streamed:
                 answer = client.chat.completions.create(model=model, messages=messages, tools=tools)
@@ -74,16 +76,16 @@ def chat(url: str, model: str, is_streamed: bool) -> None:
 
         for question in QUESTIONS:
             messages.append({"role": "user", "content": question})
-            while (message := ask()).tool_calls:
-                messages.append(sent_back(message))
+            while (message := send()).tool_calls:
+                messages.append(history_message(message))
                 messages += [
                     {"role": "tool", "tool_call_id": call.id, "content": "rain"} for call in message.tool_calls
                 ]
-            messages.append(sent_back(message))
+            messages.append(history_message(message))
 
 
-def sent_back(message: Any) -> Any:
-    """A message of the assistant as a caller keeps it; the SDK's helper for streams leaves its own parts on it."""
+def history_message(message: Any) -> Any:
+    """Return an assistant message for the history, without what the SDK's streaming helper adds to it."""
     kept = {name: value for name, value in message.model_dump(exclude_none=True).items() if name != "parsed"}
     for call in kept.get("tool_calls", ()):
         call.pop("index", None)
@@ -91,16 +93,16 @@ def sent_back(message: Any) -> Any:
     return kept
 
 
-def responses(url: str, model: str, is_streamed: bool, *, is_kept: bool = False) -> None:
+def responses(url: str, model: str, is_streamed: bool, *, is_stored: bool = False) -> None:
     tools: Any = [{"type": "function", "name": "get_weather", "parameters": CITY, "strict": False}]
     items: list[Any] = []
     previous: Any = None
     with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
 
-        def ask() -> Any:
-            kept: Any = {"previous_response_id": previous} if is_kept else {"store": False}
-            given: Any = {"model": model, "input": items, "tools": tools, **kept}
-            if not is_kept:
+        def send() -> Any:
+            storage: Any = {"previous_response_id": previous} if is_stored else {"store": False}
+            given: Any = {"model": model, "input": items, "tools": tools, **storage}
+            if not is_stored:
                 given["include"] = ["reasoning.encrypted_content"]
             if not is_streamed:
                 return client.responses.create(**given)
@@ -110,8 +112,8 @@ def responses(url: str, model: str, is_streamed: bool, *, is_kept: bool = False)
         for question in QUESTIONS:
             items.append({"role": "user", "content": question})
             while True:
-                answer = ask()
-                if is_kept:
+                answer = send()
+                if is_stored:
                     items, previous = [], answer.id
                 else:
                     items += [item.model_dump(exclude_none=True) for item in answer.output]
@@ -121,8 +123,8 @@ def responses(url: str, model: str, is_streamed: bool, *, is_kept: bool = False)
                     break
 
 
-def kept_responses(url: str, model: str, is_streamed: bool) -> None:
-    responses(url, model, is_streamed, is_kept=True)
+def stored_responses(url: str, model: str, is_streamed: bool) -> None:
+    responses(url, model, is_streamed, is_stored=True)
 
 
 def messages(url: str, model: str, is_streamed: bool) -> None:
@@ -130,7 +132,7 @@ def messages(url: str, model: str, is_streamed: bool) -> None:
     history: list[Any] = []
     with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as client:
 
-        def ask() -> Any:
+        def send() -> Any:
             given: Any = {"model": model, "max_tokens": 4000, "messages": history, "tools": tools}
             given["thinking"] = {"type": "enabled", "budget_tokens": 2000}
             if not is_streamed:
@@ -141,7 +143,7 @@ def messages(url: str, model: str, is_streamed: bool) -> None:
         for question in QUESTIONS:
             history.append({"role": "user", "content": question})
             while True:
-                answer = ask()
+                answer = send()
                 history.append({"role": "assistant", "content": answer.content})
                 calls = [block for block in answer.content if block.type == "tool_use"]
                 if not calls:
@@ -155,16 +157,16 @@ def converse(url: str, model: str, is_streamed: bool) -> None:
     history: list[Any] = []
     with boto_client(url) as client:
 
-        def ask() -> Any:
+        def send() -> Any:
             given: Any = {"modelId": model, "messages": history, "toolConfig": config}
             if not is_streamed:
                 return client.converse(**given)["output"]["message"]
-            return gathered(client.converse_stream(**given)["stream"])
+            return message_of(client.converse_stream(**given)["stream"])
 
         for question in QUESTIONS:
             history.append({"role": "user", "content": [{"text": question}]})
             while True:
-                message = ask()
+                message = send()
                 history.append(message)
                 calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
                 if not calls:
@@ -175,8 +177,8 @@ def converse(url: str, model: str, is_streamed: bool) -> None:
                 history.append({"role": "user", "content": results})
 
 
-def gathered(stream: Any) -> Any:
-    """A message of boto3's events, as its callers put them together: blobs are bytes there."""
+def message_of(stream: Any) -> Any:
+    """Build a message of boto3's events, in which blobs are bytes."""
     blocks: dict[int, Any] = {}
     for event in stream:
         match event:
@@ -202,23 +204,25 @@ def gathered(stream: Any) -> Any:
 
 Caller = Callable[[str, str, bool], None]
 CONVERSATIONS: list[tuple[Caller, str]] = [
-    *((caller, model) for caller in (chat, responses, kept_responses, messages, converse) for model in SCENES),
+    *((caller, model) for caller in (chat, responses, stored_responses, messages, converse) for model in MODELS),
     (messages, CLAUDE),
 ]
 
 
-@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["complete", "streamed"])
 @pytest.mark.parametrize(
     ("caller", "model"), CONVERSATIONS, ids=[f"{caller.__name__}-{model}" for caller, model in CONVERSATIONS]
 )
-def test_three_turns(bedrock: RecordingBedrock, url: str, caller: Caller, model: str, is_streamed: bool) -> None:
+def test_reasoning_is_sent_back_unchanged_over_three_turns(
+    bedrock: RecordingBedrock, url: str, caller: Caller, model: str, is_streamed: bool
+) -> None:
     bedrock.requests.clear()
     caller(url, model, is_streamed)
     assert len(bedrock.requests) == 6
-    given: list[str] = []
-    for context in bedrock.requests:
-        sent = [proof for message in context.body["messages"] for proof in of_blocks(message["content"])]
-        assert sent == given
-        given += reasoning_given(context)
-    assert len(given) >= 3
-    assert len(set(given)) >= 3
+    returned: list[str] = []
+    for request in bedrock.requests:
+        sent = [proof for message in request.body["messages"] for proof in proofs_in(message["content"])]
+        assert sent == returned
+        returned += reasoning_returned(request)
+    assert len(returned) >= 3
+    assert len(set(returned)) >= 3

@@ -1,7 +1,7 @@
-"""A Bedrock that somebody else wrote: ministack's, with its canned answers.
+"""The gateway in front of ministack's Bedrock, an independent implementation with canned responses.
 
-It knows no CountTokens, checks no request, and buffers its streams (seen in version 1.5.33), so it judges only what it
-can: that our requests are well formed for another reader, and that we read another writer's replies and frames.
+ministack 1.5.33 has no CountTokens, validates no request and buffers its streams. So these tests show only that it can
+read requests of the gateway, and that the gateway can read its replies and frames.
 """
 
 import contextlib
@@ -68,9 +68,9 @@ def test_chat_and_converse_agree(base: str) -> None:
     assert "ministack mock" in (completion.choices[0].message.content or "")
 
 
-def test_its_streams_are_read(base: str) -> None:
+def test_streams_of_ministack_are_read(base: str) -> None:
     with boto_client(base) as bedrock, openai.OpenAI(base_url=f"{base}/v1", api_key=KEY) as client:
-        whole = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}])
+        complete = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}])
         request: Any = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
         chunks = list(client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}))
         with contextlib.closing(
@@ -79,13 +79,13 @@ def test_its_streams_are_read(base: str) -> None:
             kinds = [next(iter(event)) for event in events]
     assert (
         "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-        == whole.choices[0].message.content
+        == complete.choices[0].message.content
     )
-    assert chunks[-1].usage == whole.usage
+    assert chunks[-1].usage == complete.usage
     assert (kinds[0], kinds[-1]) == ("messageStart", "metadata")
 
 
-def test_its_lists_and_invocations_pass(base: str) -> None:
+def test_model_lists_and_invocations_of_ministack_are_returned(base: str) -> None:
     body = b'{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
     with boto_client(base) as bedrock, boto_client(base, "bedrock") as control:
         assert b"ministack mock" in bedrock.invoke_model(modelId=MODEL, body=body)["body"].read()

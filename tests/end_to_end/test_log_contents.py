@@ -1,4 +1,4 @@
-"""Neither content nor secrets reach a log, whatever path they take."""
+"""The log contains neither content nor secrets, and describes each request."""
 
 import json
 import logging
@@ -56,7 +56,7 @@ CALLS: list[tuple[str, Any, dict[str, str]]] = [
 ]
 
 
-class Lines(logging.Handler):
+class LogLines(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
@@ -68,7 +68,7 @@ class Lines(logging.Handler):
 
 @pytest.fixture
 def lines() -> Any:
-    handler = Lines()
+    handler = LogLines()
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
@@ -78,7 +78,7 @@ def lines() -> Any:
     root.setLevel(before)
 
 
-def test_no_canary_is_logged(lines: list[str]) -> None:
+def test_content_and_keys_are_not_logged(lines: list[str]) -> None:
     with (
         serving(emulator_app()) as url,
         gateway(url, LogObserver(lambda line: lines.append(line.decode())), aws_bearer_token_bedrock=None) as base,
@@ -94,7 +94,7 @@ def test_no_canary_is_logged(lines: list[str]) -> None:
     assert leaks == []
 
 
-def test_a_line_tells_why_somebody_was_not_let_in(lines: list[str]) -> None:
+def test_authentication_failure_is_logged_with_a_reason(lines: list[str]) -> None:
     with serving(emulator_app()) as url, gateway(url, LogObserver(lambda line: lines.append(line.decode()))) as base:
         assert httpx.get(f"{base}/v1/models", headers={"authorization": "Bearer wrong"}).status_code == 401
     line = json.loads(next(line for line in lines if '"error":"authentication"' in line))
@@ -102,7 +102,7 @@ def test_a_line_tells_why_somebody_was_not_let_in(lines: list[str]) -> None:
     assert "wrong" not in line["detail"]
 
 
-def test_a_line_tells_what_happened(lines: list[str]) -> None:
+def test_log_line_describes_the_request(lines: list[str]) -> None:
     with serving(emulator_app()) as url, gateway(url, LogObserver(lambda line: lines.append(line.decode()))) as base:
         body = {"model": "scripted.echo-v1:0", "messages": [{"role": "user", "content": "hello"}], "seed": 1}
         headers = {"authorization": f"Bearer {KEY}", "x-request-id": "mine-1"}
@@ -133,7 +133,7 @@ def test_a_line_tells_what_happened(lines: list[str]) -> None:
     assert line["upstream_request_id"]
 
 
-def test_an_exception_is_logged_by_its_place_not_its_words() -> None:
+def test_exception_is_logged_with_its_location_without_its_message() -> None:
     try:
         raise RuntimeError(CANARY)
     except RuntimeError:
@@ -142,4 +142,4 @@ def test_an_exception_is_logged_by_its_place_not_its_words() -> None:
         record = logging.LogRecord("x", logging.ERROR, "f", 1, "oops", (), sys.exc_info())
     line = JsonFormatter().format(record)
     assert CANARY not in line
-    assert "test_secrets.py" in line
+    assert "test_log_contents.py" in line
