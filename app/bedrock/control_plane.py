@@ -1,4 +1,4 @@
-"""The control plane: which models and inference profiles the account has."""
+"""Reads the account's models and inference profiles from Bedrock's control plane."""
 
 import asyncio
 import logging
@@ -19,26 +19,24 @@ _log = logging.getLogger(__name__)
 
 _PAGE_SIZE = 1000
 _MAX_PAGES = 50
-_MAX_ASKED = 8
+_MAX_LOOKUPS = 8
 _MAX_KNOWN = 4096
-# what tells of the model behind an ARN, by the ARN's kind (AWS API: GetInferenceProfile, GetProvisionedModelThroughput)
-_TELLING = {
+# the path that returns the model behind an ARN, by the ARN's kind (GetInferenceProfile, GetProvisionedModelThroughput)
+_ARN_PATHS = {
     "application-inference-profile": "/inference-profiles/",
     "provisioned-model": "/provisioned-model-throughput/",
 }
-
-
-# where a global profile leads to, beside its regions (Amazon Bedrock user guide, Global cross-Region inference)
+# among the models of a global profile, beside those of its regions (Bedrock user guide, Global cross-Region inference)
 _NO_REGION = "arn:aws:bedrock:::"
 
 
 class ModelDirectory:
-    """The catalog, kept for a while; when a refresh fails, the last good copy stays.
+    """Caches the catalog of models; after a failed refresh, the last copy stays.
 
     Args:
-        client: reaches the control plane.
+        client: calls the control plane.
         lifetime: seconds for which a copy is fresh.
-        patience: seconds that one refresh may take.
+        timeout_seconds: of one refresh.
     """
 
     def __init__(self, client: BedrockClient, lifetime: float = 300.0, timeout_seconds: float = 30.0) -> None:
@@ -49,18 +47,18 @@ class ModelDirectory:
         self._profiles: list[ModelId] = []
         self._fresh_until = 0.0
         self._refreshing: asyncio.Task[list[CatalogEntry]] | None = None
-        self._asked: dict[str, float] = {}
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._looked_up: dict[str, float] = {}
+        self._lookups: dict[str, asyncio.Task[None]] = {}
 
     async def entries(self) -> list[CatalogEntry]:
-        """The catalog. A stale copy is returned at once and renewed in the background.
+        """Return the catalog. A stale copy is returned at once, and refreshed in the background.
 
         Raises:
-            GatewayError: there is no copy yet, and the control plane did not give one.
+            GatewayError: there is no copy yet, and the refresh failed.
         """
         if time.monotonic() >= self._fresh_until and self._refreshing is None:
             self._refreshing = asyncio.create_task(self._refresh(), name="model-directory")
-            self._refreshing.add_done_callback(self._settle)
+            self._refreshing.add_done_callback(self._on_refreshed)
         if self._entries is not None:
             return self._entries
         if self._refreshing is None:
@@ -68,7 +66,7 @@ class ModelDirectory:
         return await asyncio.shield(self._refreshing)
 
     async def profile_of(self, model: ModelId) -> str | None:
-        """The inference profile of a model, whatever it makes: of those that this region has, the narrowest.
+        """Return the narrowest inference profile of a model in this region, if there is one.
 
         Raises:
             GatewayError: as `entries` does.
@@ -83,54 +81,54 @@ class ModelDirectory:
     async def find_out(
         self, model: ModelId, known: dict[str, ModelId], client: BedrockClient, timeout_seconds: float
     ) -> None:
-        """Ask which model stands behind an ARN that hides it; what AWS tells is put into `known`.
+        """Look up the model behind an opaque ARN, and put it into `known`.
+
+        There is one lookup at a time for an ARN, and another after `lifetime` if nothing was found.
 
         Args:
-            client: that of the ARN's region and account. patience: seconds from the question on for which its
-                answer is waited for here; what takes longer goes on in the background.
-
-        Asked once at a time, and again after a while where nothing was found.
+            client: that of the ARN's region and account. timeout_seconds: how long a caller waits, from the start of
+                the lookup; a slower one goes on in the background.
         """
         now = time.monotonic()
-        age = now - self._asked.get(model.raw, -math.inf)
-        is_due = model.raw not in self._asking and age >= self._lifetime
-        if model.arn_kind in _TELLING and is_due and len(self._asking) < _MAX_ASKED:
-            self._asked[model.raw], age = now, 0.0
-            task = asyncio.create_task(self._find_out(model, known, client), name="model-behind")
-            self._asking[model.raw] = task
-            task.add_done_callback(lambda _: self._asking.pop(model.raw))
-        while len(self._asked) > _MAX_KNOWN:
-            self._asked.pop(next(iter(self._asked)))
-        asking = self._asking.get(model.raw)
-        if asking is not None and age < timeout_seconds:
-            await asyncio.wait({asking}, timeout=timeout_seconds - age)
+        age = now - self._looked_up.get(model.raw, -math.inf)
+        is_due = model.raw not in self._lookups and age >= self._lifetime
+        if model.arn_kind in _ARN_PATHS and is_due and len(self._lookups) < _MAX_LOOKUPS:
+            self._looked_up[model.raw], age = now, 0.0
+            task = asyncio.create_task(self._look_up(model, known, client), name="model-behind")
+            self._lookups[model.raw] = task
+            task.add_done_callback(lambda _: self._lookups.pop(model.raw))
+        while len(self._looked_up) > _MAX_KNOWN:
+            self._looked_up.pop(next(iter(self._looked_up)))
+        lookup = self._lookups.get(model.raw)
+        if lookup is not None and age < timeout_seconds:
+            await asyncio.wait({lookup}, timeout=timeout_seconds - age)
 
-    async def _find_out(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
+    async def _look_up(self, model: ModelId, known: dict[str, ModelId], client: BedrockClient) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                document = await self._get(f"{_TELLING[model.arn_kind]}{model.quoted}", client=client)
+                document = await self._get(f"{_ARN_PATHS[model.arn_kind]}{model.quoted}", client=client)
             arns = [each["modelArn"] for each in document.get("models", [document])]
-            # what is regional stands for the same model everywhere
+            # regional ARNs all name the same model
             behind = parse_model_id(arns[0])
             if any(arn.startswith(_NO_REGION) for arn in arns):
                 behind = parse_model_id(f"global.{behind.base}")
             if len(known) < _MAX_KNOWN:
                 known[model.raw] = behind
         except (GatewayError, TimeoutError, LookupError, TypeError, AttributeError, json.JsonError) as error:
-            _log.warning("which model stands behind an ARN could not be found out: %s", type(error).__name__)
+            _log.warning("the model behind an ARN could not be looked up: %s", type(error).__name__)
 
     async def close(self) -> None:
-        """Stop whatever is being asked."""
-        tasks = [*self._asking.values(), *([self._refreshing] if self._refreshing is not None else [])]
+        """Cancel all lookups."""
+        tasks = [*self._lookups.values(), *([self._refreshing] if self._refreshing is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def fetch(self) -> list[CatalogEntry]:
-        """Ask the control plane now.
+        """Read the catalog from the control plane now.
 
         Raises:
-            GatewayError: as `BedrockClient.run` does, or the lists took too long, or made no sense.
+            GatewayError: as `BedrockClient.run` does; UpstreamTimeout: too slow; UpstreamFailed: malformed lists.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -153,7 +151,7 @@ class ModelDirectory:
         self._fresh_until = time.monotonic() + self._lifetime
         return entries
 
-    def _settle(self, task: asyncio.Task[list[CatalogEntry]]) -> None:
+    def _on_refreshed(self, task: asyncio.Task[list[CatalogEntry]]) -> None:
         self._refreshing = None
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fresh_until = time.monotonic() + min(self._lifetime, 10.0)
