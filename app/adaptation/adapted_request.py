@@ -1,7 +1,7 @@
-"""What the passes work on."""
+"""The call, or the body, that the passes change."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -11,20 +11,23 @@ from app.converse.call import Intent
 from app.converse.content import ContentBlock
 from app.converse.request import ConverseRequest
 from app.models.capabilities import Capabilities
+from app.wire.json import JsonObject
 
 Role = Literal["user", "assistant", "system"]
 
-# what is said where something must be
+# a text where Bedrock requires one
 PLACEHOLDER = "."
 
 
 class AdaptedRequest(Struct):
-    """A call on its way to one model.
+    """A call for one model.
 
-    body: what will be sent; its members may be replaced, not written into.
+    body: the body that is sent. A pass replaces its members and does not write into them.
     adjusted: changes that the caller might notice, for `x-outcrop-adjusted`.
-    ignored: wishes that this model cannot fulfil and that change nothing else, for `x-outcrop-ignored`.
-    names: as those of the call. grammars: those that the tools' schemas became. inliner: of all schemas of the call.
+    ignored: the caller's fields that have no effect with this model, for `x-outcrop-ignored`.
+    mapping: what must be restored in the reply.
+    names: the caller's names of fields, as in `ModelCall`.
+    grammars: the compiled schemas of strict tools. inliner: limits what is inlined in all schemas of the call together.
     """
 
     body: ConverseRequest
@@ -34,36 +37,36 @@ class AdaptedRequest(Struct):
     ignored: list[str] = field(default_factory=list)
     mapping: ResponseMapping = field(default_factory=ResponseMapping)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    grammars: list[Any] = field(default_factory=list)
+    grammars: list[JsonObject] = field(default_factory=list)
     inliner: Inliner = field(default_factory=Inliner)
 
     def adjust(self, what: str) -> None:
-        """Name a repair, once."""
+        """Name a change, once."""
         if what not in self.adjusted:
             self.adjusted.append(what)
 
     def path(self, name: str) -> str:
-        """The field that OpenAI's chat calls `name`, as the caller's format calls it."""
+        """Return the caller's name of the field that OpenAI's chat calls `name`."""
         return self.names.get(name, (name,))[0]
 
     def ignore(self, name: str) -> None:
-        """Name what the caller said with the field that OpenAI's chat calls `name` as being without effect."""
+        """Name the caller's field that OpenAI's chat calls `name` as having no effect."""
         self.ignored += self.names.get(name, (name,))
 
     def blocks(self) -> Iterator[ContentBlock]:
-        """Every content block of the conversation."""
+        """Return every content block of the conversation."""
         for message in self.body["messages"]:
             yield from message["content"]
 
-    def add_field(self, name: str, value: Any) -> None:
+    def add_field(self, name: str, value: object) -> None:
         """Set a model's own field in additionalModelRequestFields."""
         self.body["additionalModelRequestFields"] = {
             **self.body.get("additionalModelRequestFields", {}),
             name: value,
         }
 
-    def ask_for(self, pointer: str) -> None:
-        """Have a member of the model's own reply sent back, by its JSON pointer."""
+    def request_response_field(self, pointer: str) -> None:
+        """Request a member of the model's own reply, by its JSON pointer."""
         paths = self.body.get("additionalModelResponseFieldPaths", [])
         self.body["additionalModelResponseFieldPaths"] = [*paths, pointer]
 
@@ -73,14 +76,14 @@ class AdaptedRequest(Struct):
 
 
 class AdaptedBody(Struct):
-    """A body of a model's own format on its way to it; `ignored` and `adjusted` as those of `AdaptedRequest`."""
+    """A body of a dialect for a model that accepts it; `ignored` and `adjusted` as in `AdaptedRequest`."""
 
-    body: dict[str, Any]
+    body: JsonObject
     capabilities: Capabilities
     ignored: list[str] = field(default_factory=list)
     adjusted: list[str] = field(default_factory=list)
 
     def adjust(self, what: str) -> None:
-        """Name a repair, once."""
+        """Name a change, once."""
         if what not in self.adjusted:
             self.adjusted.append(what)

@@ -1,4 +1,4 @@
-"""Cache points, only where the model caches, no more than four, and with a life only where it can be told.
+"""Cache points: only where the model accepts them, at most four, and with a `ttl` only where the model accepts one.
 
 Evidence: "You invoked an unsupported model or your request did not allow prompt caching", a 403 (litellm#39210);
 "A maximum of 4 blocks with cache_control may be provided" (twenty#26217); on Nova "extraneous key [cachePoint] is not
@@ -16,9 +16,9 @@ _MAX_POINTS = 4
 
 
 def adapt_caching(adapted: AdaptedRequest) -> None:
-    """Take out, or shorten, cache points that the model would refuse. It costs the caller money, not content.
+    """Remove cache points, or their `ttl`, that the model refuses. This changes the price, not the content.
 
-    Of too many, the last stay: each covers all that stands before it.
+    Of too many, the last ones are kept, since each covers everything before it.
     """
     if not adapted.capabilities.caching.accepted:
         _map_points(adapted, lambda _: None)
@@ -42,7 +42,7 @@ def adapt_caching(adapted: AdaptedRequest) -> None:
 
 
 class _Shortening:
-    """Takes a point's life away where it cannot be told, or behind a shorter one (Portkey gateway#1762)."""
+    """Removes a point's `ttl` where the model refuses it, or after a shorter one (Portkey gateway#1762)."""
 
     def __init__(self, may_be_long: bool) -> None:
         self._may_be_long = may_be_long
@@ -65,7 +65,7 @@ def _count(adapted: AdaptedRequest) -> int:
 
 
 def _map_points(adapted: AdaptedRequest, change: Any) -> None:
-    """Replace every cache point, in the order tools, system, messages, by what `change` makes of it; None drops it."""
+    """Replace every cache point, in the order tools, system, messages, by the result of `change`; None drops it."""
     body = adapted.body
 
     def changed(blocks: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The ids by which calls of tools and their results belong together, as one model takes them."""
+"""The ids of tool calls and results, as one model accepts them."""
 
 import hashlib
 import re
@@ -11,15 +11,15 @@ CONVERSES = re.compile(r"[a-zA-Z0-9_.:-]{1,64}\Z")
 # bifrost#5097; over Converse both must be satisfied (litellm#24210)
 CLAUDES_OWN = re.compile(r"[a-zA-Z0-9_-]+\Z")
 CLAUDES = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
-# which leaves room for a number
+# leaves room for a number
 _BEGINNING = 58
 
 
 class CallIds:
-    """Gives calls legal ids, each once; results get those of their id's calls, in the order of both.
+    """Makes the ids of calls legal and unique. Results get the ids of their calls, in the order of both.
 
     Args:
-        legal: what ids that are taken match.
+        legal: the pattern of accepted ids.
     """
 
     def __init__(self, legal: re.Pattern[str]) -> None:
@@ -28,13 +28,13 @@ class CallIds:
         self._waiting: dict[str, deque[str]] = {}
 
     def of_call(self, given: str) -> str:
-        """The id of the next call that has this one."""
+        """Return the id for the next call with a given id."""
         wanted = given if self._legal.match(given) else "id_" + hashlib.sha256(given.encode()).hexdigest()[:24]
         sent = self._ids.take(wanted, wanted[:_BEGINNING])
         self._waiting.setdefault(given, deque()).append(sent)
         return sent
 
     def of_result(self, given: str) -> str:
-        """The id of the next result for this one."""
+        """Return the id for the next result with a given id."""
         calls = self._waiting.get(given)
         return calls.popleft() if calls else given

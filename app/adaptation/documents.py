@@ -1,4 +1,4 @@
-"""Documents: named as Converse allows, each name once, and never without a text beside them.
+"""Documents: legal and unique names, and a text in the same turn.
 
 Evidence: "The document file name can only contain alphanumeric characters, whitespace characters, hyphens,
 parentheses, and square brackets …" (llm-bedrock#8, vercel/ai#20365), "Messages can't contain duplicate document names"
@@ -19,14 +19,14 @@ _SUFFIX_ROOM = 8
 
 
 def adapt_documents(adapted: AdaptedRequest) -> None:
-    """Repair the names of documents, and give a turn of documents its text."""
+    """Give documents legal and unique names, and a turn with documents a text."""
     names = Unused("{} ({})")
     messages: list[Message] = []
     for message in adapted.body["messages"]:
         content = [_named(block, names, adapted) for block in message["content"]]
         documents = [index for index, block in enumerate(content) if "document" in block]
         if documents and not any("text" in block for block in content):
-            # a cache point right behind a document that is no PDF is refused (harness-sdk#1966)
+            # a cache point directly after a document that is no PDF is refused (harness-sdk#1966)
             content.insert(documents[-1] + 1, {"text": PLACEHOLDER})
             adapted.adjust("document_text")
         messages.append({**message, "content": content})

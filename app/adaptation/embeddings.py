@@ -1,4 +1,4 @@
-"""Embeddings: one call becomes as many bodies as the model's family takes texts at a time.
+"""Embeddings: one call becomes as many bodies as the model needs for its texts.
 
 Shapes: the recordings of Titan v2, Cohere v3 and v4 and Nova; AWS user guide, inference parameters, for Titan v1.
 """
@@ -19,10 +19,10 @@ _NOVA_PURPOSES = {
 
 
 class EmbeddingCall(Struct, frozen=True):
-    """What a caller wants embedded.
+    """Texts to embed.
 
-    model: the name the caller used. texts: at least one. dimensions: numbers in a vector; None leaves it to the model.
-    purpose: what the vectors are for, in Cohere's words; empty for documents that will be searched.
+    model: the name the caller used. texts: at least one. dimensions: of a vector; None for the model's default.
+    purpose: a value of Cohere's `input_type`; empty for documents that will be searched.
     """
 
     model: str
@@ -32,17 +32,17 @@ class EmbeddingCall(Struct, frozen=True):
 
 
 class AdaptedEmbeddings(Struct):
-    """The bodies for InvokeModel, in the order of their texts, and wishes that this model cannot fulfil."""
+    """The bodies for InvokeModel, in the order of their texts, and the fields that this model has no equivalent for."""
 
     bodies: list[dict[str, Any]]
     ignored: list[str] = field(default_factory=list)
 
 
 def adapt_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> AdaptedEmbeddings:
-    """The bodies that this model's family takes.
+    """Return the bodies that a model accepts.
 
     Raises:
-        InvalidRequest: the model embeds nothing, or not with so many dimensions.
+        InvalidRequest: the model makes no embeddings, or none with these dimensions.
     """
     if not capabilities.embeddings.member:
         raise InvalidRequest(
@@ -51,7 +51,7 @@ def adapt_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> Adapted
     if call.dimensions is not None and call.dimensions not in capabilities.embeddings.sizes:
         sizes = ", ".join(map(str, sorted(capabilities.embeddings.sizes)))
         raise InvalidRequest(f"this model's vectors have {sizes} dimensions", param="dimensions")
-    # a model with one size knows no field for it
+    # a model with one size has no field for it
     size = call.dimensions if len(capabilities.embeddings.sizes) > 1 else None
     batches = [
         call.texts[start : start + capabilities.embeddings.batch]
@@ -68,10 +68,10 @@ def adapt_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> Adapted
 
 
 def vectors_of(document: dict[str, Any]) -> list[list[float]]:
-    """The vectors of one answer, whatever the family.
+    """Return the vectors of a response of any family.
 
     Raises:
-        UpstreamFailed: it holds none, or what are no vectors.
+        UpstreamFailed: it has none, or some that are no vectors.
     """
     vectors = _vectors_in(document)
     try:

@@ -1,10 +1,12 @@
 """JSON schemas as Bedrock compiles them into grammars, for structured output and strict tools.
 
-Anthropic's page on structured outputs lists what a grammar holds; everything else is refused, each word by its name
-("For 'array' type, property 'maxItems' is not supported", vercel/ai#17197; "Schema type 'oneOf' is not supported",
-#12876). So objects are closed, alternatives are `anyOf`, and bounds are said in the description, as recording
-native_output_numerical_constraints shows; lengths of strings are taken (recording native_output_profile_default). What
-recurs, or leaves its properties open on purpose, cannot be compiled at all (AWS user guide; cua#3303; Portkey#1547).
+Anthropic's page on structured outputs lists the keywords of a grammar. Every other keyword is refused by its name ("For
+'array' type, property 'maxItems' is not supported", vercel/ai#17197; "Schema type 'oneOf' is not supported", #12876).
+
+- Objects are closed, and alternatives are `anyOf`.
+- Bounds move to the description (recording native_output_numerical_constraints). Lengths of strings are accepted
+  (recording native_output_profile_default).
+- A recursive schema, or one with open properties, cannot be compiled (AWS user guide; cua#3303; Portkey#1547).
 """
 
 import re
@@ -21,10 +23,10 @@ _TAKEN = frozenset(
         "type",
     }
 )  # fmt: skip
-# these say nothing that the rest of a schema does not
-_SILENT = frozenset({"$anchor", "$comment", "$id", "$schema", "discriminator", "nullable"})
-_ANNOTATIONS = frozenset({*_SILENT, *DEFINITIONS, "default", "deprecated", "description", "examples", "title"})
-# what these describe would be forbidden if they were left out
+# these add nothing to the rest of a schema
+_WITHOUT_EFFECT = frozenset({"$anchor", "$comment", "$id", "$schema", "discriminator", "nullable"})
+_ANNOTATIONS = frozenset({*_WITHOUT_EFFECT, *DEFINITIONS, "default", "deprecated", "description", "examples", "title"})
+# without these, a closed schema would reject what they describe
 _NEEDED = frozenset(
     {
         "$dynamicRef", "dependencies", "dependentSchemas", "else", "patternProperties", "prefixItems", "then",
@@ -34,7 +36,7 @@ _NEEDED = frozenset(
 _FORMATS = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
 )  # fmt: skip
-# looking around and back, and edges of words ("\b is not supported", GoModel#963)
+# look-around, back references, and word boundaries ("\b is not supported", GoModel#963)
 _HARD_PATTERN = re.compile(r"\(\?|\\[1-9bBAZzGkpP]")
 _OF_KIND = {
     "object": ("properties", "required", "additionalProperties"),
@@ -51,7 +53,7 @@ class _NoGrammar(Exception):
 
 
 def grammar_of(schema: Any) -> dict[str, Any] | None:
-    """The schema in the words that can be compiled, closed wherever nothing is said; nothing where it cannot be."""
+    """Return the schema in the keywords that can be compiled; None if it cannot be compiled."""
     if not isinstance(schema, dict) or not _references(schema) <= definitions_of(schema).keys() or _recurs(schema):
         return None
     try:
@@ -61,7 +63,7 @@ def grammar_of(schema: Any) -> dict[str, Any] | None:
 
 
 def fit_together(grammars: list[Any], strict_tools: int) -> bool:
-    """True if one call may hold these grammars, of which some are of tools."""
+    """Tell whether one call may have these grammars; `strict_tools` of them are of tools."""
     optional = unions = 0
     for grammar in grammars:
         for part in schemas_in(grammar):
@@ -77,20 +79,20 @@ def _compiled(schema: Any) -> dict[str, Any]:
     if "$ref" in schema:
         reference = reference_in(schema)
         if not reference or not schema.keys() - _ANNOTATIONS <= {"$ref"}:
-            raise _NoGrammar  # what stands beside it would be lost
+            raise _NoGrammar  # keywords beside it would be lost
         return {"$ref": reference, **_definitions_of(schema)}
     if schema.keys() & _NEEDED or schema.get("additionalProperties", False) is not False:
         raise _NoGrammar
     made: dict[str, Any] = {}
-    unsaid: dict[str, Any] = {}
+    left_out: dict[str, Any] = {}
     for name, value in schema.items():
         if name in _TAKEN and _can_hold(name, value):
             made[name] = _compiled_member(name, value)
-        elif name not in _SILENT:
-            unsaid[name] = value
-    _say(made, unsaid)
+        elif name not in _WITHOUT_EFFECT:
+            left_out[name] = value
+    _describe(made, left_out)
     if "anyOf" in made and not made.keys().isdisjoint(_OF_KIND["object"]):
-        raise _NoGrammar  # each alternative would be closed for what stands beside it
+        raise _NoGrammar  # each closed alternative would reject the properties beside it
     if _is_of_object(made):
         _close(made)
     return _by_kind(made)
@@ -102,7 +104,7 @@ def _is_of_object(made: dict[str, Any]) -> bool:
 
 
 def _close(made: dict[str, Any]) -> None:
-    """Allow no members but those that are named; where none are, or elsewhere too, closing would forbid what may be."""
+    """Allow only the named members; refuse where that would reject what the schema allows."""
     properties = made.get("properties", {} if "additionalProperties" in made else None)
     if properties is None or "anyOf" in made or not set(made.get("required", ())) <= properties.keys():
         raise _NoGrammar
@@ -114,8 +116,9 @@ def _definitions_of(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_one_kind_of_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with `oneOf` as `anyOf`, and with what it is `allOf` in itself. That must be one thing: of several
-    each would be closed for what the others name.
+    """Return the schema with `oneOf` as `anyOf`, and the one schema of `allOf` merged into it.
+
+    Of several schemas in `allOf`, each closed one would reject the properties of the others.
     """
     if "oneOf" in schema:
         if "anyOf" in schema:
@@ -132,7 +135,7 @@ def _with_one_kind_of_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """What OpenAPI calls nullable, in words of JSON Schema."""
+    """Replace OpenAPI's `nullable` by keywords of JSON Schema."""
     if schema.get("nullable") is not True:
         return schema
     if isinstance(schema.get("type"), str) and "const" not in schema:
@@ -184,19 +187,20 @@ def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-def _say(made: dict[str, Any], unsaid: dict[str, Any]) -> None:
-    """Say in the description what the grammar cannot hold."""
-    if unsaid:
+def _describe(made: dict[str, Any], left_out: dict[str, Any]) -> None:
+    """Describe what the grammar cannot hold."""
+    if left_out:
         words = ", ".join(
-            f"{name}={value if isinstance(value, str) else json.dumps_text(value)}" for name, value in unsaid.items()
+            f"{name}={value if isinstance(value, str) else json.dumps_text(value)}" for name, value in left_out.items()
         )
         said = made.get("description")
         made["description"] = f"{said} ({words})" if isinstance(said, str) and said else words
 
 
 def _by_kind(made: dict[str, Any]) -> dict[str, Any]:
-    """The schema with a part for each of its types, where a member is not for all of them: "For 'object' type, property
-    'items' is not supported", though arrays are allowed too.
+    """Return the schema with an alternative for each of its types, where a keyword is not for all of them.
+
+    "For 'object' type, property 'items' is not supported", though arrays are allowed too.
     """
     kinds = made.get("type")
     if not isinstance(kinds, list) or not made.keys() & _OF_ANY_KIND:

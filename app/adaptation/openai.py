@@ -1,6 +1,6 @@
-"""Fit a body of OpenAI's to a surface that serves it for one model, changing nothing but what that surface refuses.
+"""Changes a body of OpenAI's APIs where the surface that serves it for a model refuses something.
 
-AWS user guide, inference with the Responses API (2026-11): the runtime runs no tools of its own servers; mantle does.
+AWS user guide, inference with the Responses API (2026-11): the runtime runs no tools on its servers, mantle does.
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ from app.converse.call import NativeCall
 from app.models.capabilities import Capabilities, Surface
 from app.wire.documents import text_in
 
-_OF_CALLERS = frozenset({"function", "custom"})
-_SEALED = "reasoning.encrypted_content"
+_RUN_BY_CALLER = frozenset({"function", "custom"})
+_ENCRYPTED = "reasoning.encrypted_content"
 
 
 def adapt_responses(call: NativeCall, surface: Surface, capabilities: Capabilities) -> AdaptedBody:
-    """The body that the surface takes for a response. The call's document is left alone."""
+    """Return the body that a surface accepts for a response. The call's document is not changed."""
     adapted = AdaptedBody({name: value for name, value in call.document.items() if value is not None}, capabilities)
     tools = adapted.body.get("tools")
     if surface == "openai" and isinstance(tools, list):
@@ -23,28 +23,20 @@ def adapt_responses(call: NativeCall, surface: Surface, capabilities: Capabiliti
     if call.keep_reasoning and capabilities.reasoning.encrypted:
         wanted = adapted.body.get("include")
         given: list[Any] = wanted if isinstance(wanted, list) else []
-        adapted.body["include"] = given if _SEALED in given else [*given, _SEALED]
+        adapted.body["include"] = given if _ENCRYPTED in given else [*given, _ENCRYPTED]
     return adapted
 
 
 def _leave_out_hosted(adapted: AdaptedBody, tools: list[Any], paths: list[str]) -> None:
-    """Name and leave out the tools that only servers run, and what of a choice means them."""
-    kept = [tool for tool in tools if _is_of_callers(tool)]
-    adapted.ignored += [
-        paths[index] if index < len(paths) else f"tools[{index}]"
-        for index, tool in enumerate(tools)
-        if not _is_of_callers(tool)
-    ]
+    """Leave out, and name, the tools that only a server runs, and a tool choice that means one of them."""
+    kept: list[Any] = []
+    for index, tool in enumerate(tools):
+        if _is_run_by_caller(tool):
+            kept.append(tool)
+        else:
+            adapted.ignored.append(paths[index] if index < len(paths) else f"tools[{index}]")
     adapted.body["tools"] = kept
-    choice = adapted.body.get("tool_choice")
-    if isinstance(choice, dict):
-        allowed = choice.get("tools")
-        if isinstance(allowed, list):
-            choice = {**choice, "tools": [tool for tool in allowed if _is_of_callers(tool)]}
-            adapted.body["tool_choice"] = choice
-        is_left = bool(choice.get("tools")) if isinstance(allowed, list) else _is_of_callers(choice)
-    else:
-        is_left = True
+    is_left = _adapt_choice(adapted)
     if not kept:
         del adapted.body["tools"]
     if "tool_choice" in adapted.body and (not kept or not is_left):
@@ -53,14 +45,27 @@ def _leave_out_hosted(adapted: AdaptedBody, tools: list[Any], paths: list[str]) 
         del adapted.body["tool_choice"]
 
 
-def _is_of_callers(tool: Any) -> bool:
-    return text_in(tool, "type") in _OF_CALLERS
+def _adapt_choice(adapted: AdaptedBody) -> bool:
+    """Leave a server's tools out of `tool_choice`; returns whether it still means a tool."""
+    choice = adapted.body.get("tool_choice")
+    if not isinstance(choice, dict):
+        return True
+    allowed = choice.get("tools")
+    if not isinstance(allowed, list):
+        return _is_run_by_caller(choice)
+    kept = [tool for tool in allowed if _is_run_by_caller(tool)]
+    adapted.body["tool_choice"] = {**choice, "tools": kept}
+    return bool(kept)
+
+
+def _is_run_by_caller(tool: object) -> bool:
+    return text_in(tool, "type") in _RUN_BY_CALLER
 
 
 def adapt_chat(call: NativeCall, _: Surface, capabilities: Capabilities) -> AdaptedBody:
-    """The body that the surface takes for a chat completion, asked to tell its tokens. The document is left alone.
+    """Return the body that a surface accepts for a chat completion. The call's document is not changed.
 
-    Nothing is kept at Bedrock, whose store is the account's.
+    A stream reports its tokens. Nothing is stored at Bedrock, where the store is the account's.
     """
     body = {name: value for name, value in call.document.items() if value is not None and name != "store"}
     if body.get("stream"):

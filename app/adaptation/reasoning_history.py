@@ -1,6 +1,6 @@
-"""Reasoning of earlier turns is sent back only to models that take it.
+"""Reasoning of earlier turns is sent back only to models that accept it.
 
-A thought without its signature is refused (strands#2704).
+Reasoning without its signature is refused (strands#2704).
 """
 
 from app.adaptation.adapted_request import AdaptedRequest, Role
@@ -9,22 +9,22 @@ from app.converse.request import Message
 
 
 def adapt_reasoning_history(adapted: AdaptedRequest) -> None:
-    """Drop thoughts that this model cannot take back: unsigned ones, or all where it signs none."""
+    """Drop reasoning that the model refuses: reasoning without a signature, or all where the model signs none."""
     messages: list[Message] = []
     for message in adapted.body["messages"]:
-        kept = [block for block in message["content"] if _is_welcome(block, message["role"], adapted)]
+        kept = [block for block in message["content"] if _is_accepted(block, message["role"], adapted)]
         if adapted.capabilities.turns.prefill == "refused" and all("reasoningContent" in block for block in kept):
-            kept = []  # taken for a message to go on from, whatever stands behind it (hermes-agent#105780)
+            kept = []  # refused as a prefill, at any position (hermes-agent#105780)
         if len(kept) < len(message["content"]):
             adapted.adjust("reasoning")
         messages.append({**message, "content": kept})
     adapted.body["messages"] = messages
 
 
-def _is_welcome(block: ContentBlock, role: Role, adapted: AdaptedRequest) -> bool:
+def _is_accepted(block: ContentBlock, role: Role, adapted: AdaptedRequest) -> bool:
     reasoning = block.get("reasoningContent")
     if reasoning is None:
         return True
-    is_whole = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
+    is_complete = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
     # "User messages cannot contain reasoning content"
-    return role == "assistant" and adapted.capabilities.reasoning.history == "signed" and is_whole
+    return role == "assistant" and adapted.capabilities.reasoning.history == "signed" and is_complete

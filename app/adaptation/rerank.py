@@ -1,4 +1,4 @@
-"""Rerank: the body for InvokeModel, and what came of it. Shapes: `app/models/families/rerankers.py` says whence."""
+"""Rerank: the body for InvokeModel, and its scores. `app/models/families/rerankers.py` names the sources."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from msgspec import Struct
 from app.errors import InvalidRequest, UpstreamFailed
 from app.models.capabilities import Capabilities
 
-_LARGEST_SCORE = 1e9  # scores are between 0 and 1; this bound tells nonsense, not a number and infinity
+_LARGEST_SCORE = 1e9  # scores are between 0 and 1; this excludes NaN and infinity
 
 
 class RerankCall(Struct, frozen=True):
-    """What a caller wants sorted. model: the name the caller used. top: how many of the best; None for all."""
+    """Documents to rank for a query. model: the name the caller used. top: how many of the best; None for all."""
 
     model: str
     query: str
@@ -20,15 +20,15 @@ class RerankCall(Struct, frozen=True):
 
 
 def adapt_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]:
-    """The body that this model takes.
+    """Return the body that a model accepts.
 
     Raises:
-        InvalidRequest: the model sorts nothing.
+        InvalidRequest: the model does not rerank.
     """
     if not capabilities.rerank.accepted:
         raise InvalidRequest("this model does not rerank: name one that does", param="model")
     body: dict[str, Any] = {"query": call.query, "documents": call.documents}
-    # an answer with none left out is asked for by number: not every model gives all unasked
+    # not every model returns all by default
     body["top_n"] = len(call.documents) if call.top is None else min(call.top, len(call.documents))
     if capabilities.rerank.api_version:
         body["api_version"] = capabilities.rerank.api_version
@@ -36,10 +36,10 @@ def adapt_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]
 
 
 def scores_of(document: dict[str, Any], call: RerankCall) -> list[tuple[int, float]]:
-    """Index and score of each document that was kept, the best first.
+    """Return the index and score of each document in the response, the best first.
 
     Raises:
-        UpstreamFailed: the answer makes no sense.
+        UpstreamFailed: the response is malformed.
     """
     scores: dict[int, float] = {}
     results = document.get("results")

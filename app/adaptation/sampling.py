@@ -1,17 +1,18 @@
-"""Temperature, topP and stop sequences, within what the model takes.
+"""Length, temperature, topP, top_k and stop sequences.
 
-Evidence: Converse takes 0 to 1 where OpenAI takes up to 2 (service model); "`temperature` and `top_p` cannot both be
-specified for this model" (BoltAI#399); "`temperature` is deprecated for this model" (openclaw#73663).
+Evidence: Converse accepts a temperature from 0 to 1, OpenAI one up to 2 (service model); "`temperature` and `top_p`
+cannot both be specified for this model" (BoltAI#399); "`temperature` is deprecated for this model" (openclaw#73663).
 """
 
 from typing import Any
 
 from app.adaptation.adapted_request import AdaptedRequest
+from app.converse.request import InferenceConfiguration
 from app.errors import InvalidRequest
 
 
 def adapt_length(adapted: AdaptedRequest) -> None:
-    """Ask for no more than the model gives, before anything is derived of it, such as a budget of thoughts."""
+    """Lower maxTokens to the model's limit, before a later pass derives a budget for reasoning from it."""
     config = adapted.body.get("inferenceConfig", {})
     if config.get("maxTokens", 0) > adapted.capabilities.max_output:
         adapted.body["inferenceConfig"] = {**config, "maxTokens": adapted.capabilities.max_output}
@@ -19,17 +20,26 @@ def adapt_length(adapted: AdaptedRequest) -> None:
 
 
 def adapt_sampling(adapted: AdaptedRequest) -> None:
-    """Clamp, or leave out, what the model refuses.
+    """Limit or leave out the parameters that the model refuses.
 
     Raises:
-        InvalidRequest: more stop sequences than the model takes.
+        InvalidRequest: more stop sequences than the model accepts.
     """
     if adapted.intent.top_k is not None:
-        _choose_from(adapted, adapted.intent.top_k)
-    config = adapted.body.get("inferenceConfig")
-    if config is None:
+        _add_top_k(adapted, adapted.intent.top_k)
+    given = adapted.body.get("inferenceConfig")
+    if given is None:
         return
-    config = config.copy()
+    config = given.copy()
+    _limit_randomness(config, adapted)
+    _limit_stops(config, adapted)
+    if config:
+        adapted.body["inferenceConfig"] = config
+    else:
+        del adapted.body["inferenceConfig"]
+
+
+def _limit_randomness(config: InferenceConfiguration, adapted: AdaptedRequest) -> None:
     if config.get("temperature", 0.0) > 1:
         config["temperature"] = 1.0
         adapted.adjust("temperature")
@@ -41,27 +51,27 @@ def adapt_sampling(adapted: AdaptedRequest) -> None:
     if not adapted.capabilities.sampling.temperature_with_top_p and "temperature" in config and "topP" in config:
         del config["topP"]
         adapted.adjust("top_p")
+
+
+def _limit_stops(config: InferenceConfiguration, adapted: AdaptedRequest) -> None:
     stops = config.get("stopSequences")
-    if stops is not None:
-        kept = [stop for stop in stops if stop.strip()]
-        if len(kept) < len(stops):
-            adapted.adjust("stop")
-        if len(kept) > adapted.capabilities.sampling.max_stop_sequences:
-            limit = adapted.capabilities.sampling.max_stop_sequences
-            words = f"at most {limit}" if limit else "no"
-            raise InvalidRequest(f"this model takes {words} stop sequences", param=adapted.path("stop"))
-        if kept:
-            config["stopSequences"] = kept
-        else:
-            del config["stopSequences"]
-    if config:
-        adapted.body["inferenceConfig"] = config
+    if stops is None:
+        return
+    kept = [stop for stop in stops if stop.strip()]
+    if len(kept) < len(stops):
+        adapted.adjust("stop")
+    limit = adapted.capabilities.sampling.max_stop_sequences
+    if len(kept) > limit:
+        words = f"at most {limit}" if limit else "no"
+        raise InvalidRequest(f"this model takes {words} stop sequences", param=adapted.path("stop"))
+    if kept:
+        config["stopSequences"] = kept
     else:
-        del adapted.body["inferenceConfig"]
+        del config["stopSequences"]
 
 
-def _choose_from(adapted: AdaptedRequest, top_k: int) -> None:
-    """Say top_k in the model's own words; a model that thinks takes none.
+def _add_top_k(adapted: AdaptedRequest, top_k: int) -> None:
+    """Add top_k in the model's own field. A model accepts none while it reasons.
 
     Source: docs/reference/contracts/converse-rules.md#thinking
     """

@@ -1,4 +1,4 @@
-"""JSON schemas: the schemas within a schema, and objects without alternatives at their top."""
+"""JSON schemas: the schemas inside a schema, and objects without alternatives or definitions."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from app.wire import json
 from app.wire.documents import listed, text_in
+from app.wire.json import JsonObject
 
 _MAX_NESTED, _MAX_ALTERNATIVES = 8, 500
 _MAX_INLINED = 250_000  # bytes
@@ -28,8 +29,8 @@ _SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
 
 
-def _parts(schema: dict[str, Any]) -> list[Any]:
-    """The schemas directly inside a schema."""
+def _parts(schema: JsonObject) -> list[Any]:
+    """Return the schemas directly inside a schema."""
     parts = [schema[keyword] for keyword in _SCHEMAS & schema.keys()]
     for keyword in _SCHEMA_MAPS & schema.keys():
         parts += schema[keyword].values() if isinstance(schema[keyword], dict) else []
@@ -38,8 +39,8 @@ def _parts(schema: dict[str, Any]) -> list[Any]:
     return parts
 
 
-def schemas_in(schema: Any) -> Iterator[dict[str, Any]]:
-    """A schema, and all that stand in it."""
+def schemas_in(schema: Any) -> Iterator[JsonObject]:
+    """Return a schema and all schemas inside it."""
     waiting = [schema]
     while waiting:
         part = waiting.pop()
@@ -49,12 +50,12 @@ def schemas_in(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def reference_in(schema: Any) -> str:
-    """What a schema refers to, if it does."""
+    """Return the reference of a schema; empty if it has none."""
     return text_in(schema, "$ref")
 
 
-def definitions_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The definitions of a schema, by what refers to them."""
+def definitions_of(schema: JsonObject) -> dict[str, JsonObject]:
+    """Return the definitions of a schema, by the reference to each."""
     return {
         f"#/{index}/{name}": each
         for index in DEFINITIONS
@@ -64,32 +65,32 @@ def definitions_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def plain(reference: str) -> str:
-    """A reference as definitions are named: `#/definitions/Partial%3CFoo%3E` without what is encoded in it."""
+    """Return a reference with its escapes decoded, as definitions are named: `#/definitions/Partial%3CFoo%3E`."""
     return (
         unquote(reference).replace("~1", "/").replace("~0", "~") if "%" in reference or "~" in reference else reference
     )
 
 
 class Inliner(Struct):
-    """Gives schemas of objects that hold nothing at their top but members, and what they refer to in its place.
+    """Makes schemas of objects that have only members at their top, with definitions inlined.
 
-    A definition that holds itself is of anything, and so are all that would be too much for one call together.
+    A recursive definition accepts anything. So do definitions beyond the limit of one call.
     """
 
     room: int = _MAX_INLINED
 
-    def bare(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """The schema by itself."""
+    def bare(self, schema: JsonObject) -> JsonObject:
+        """Return a schema without definitions, references and alternatives at its top."""
         definitions = definitions_of(schema)
         whole = {name: value for name, value in schema.items() if name not in DEFINITIONS}
         if definitions:
             sizes = {reference: len(json.dumps(each)) for reference, each in definitions.items()}
             whole = self._inlined(whole, definitions, sizes, frozenset())
-        taken = _BARE if "patternProperties" not in whole else _BARE[:-1]  # closed it would be for those
+        taken = _BARE if "patternProperties" not in whole else _BARE[:-1]  # a closed schema would reject those
         return {name: value for name, value in without_unions(whole).items() if name in taken}
 
     def _inlined(
-        self, value: Any, definitions: dict[str, dict[str, Any]], sizes: dict[str, int], within: frozenset[str]
+        self, value: Any, definitions: dict[str, JsonObject], sizes: dict[str, int], within: frozenset[str]
     ) -> Any:
         if not isinstance(value, dict):
             return value
@@ -109,7 +110,7 @@ class Inliner(Struct):
 
 
 def _mapped(keyword: str, value: Any, change: Callable[[Any], Any]) -> Any:
-    """What a keyword holds, with each schema in it changed."""
+    """Return the value of a keyword with each schema in it changed."""
     if keyword in _SCHEMA_MAPS and isinstance(value, dict):
         return {name: change(each) for name, each in value.items()}
     if keyword in _SCHEMAS | _SCHEMA_LISTS:
@@ -117,8 +118,8 @@ def _mapped(keyword: str, value: Any, change: Callable[[Any], Any]) -> Any:
     return value
 
 
-def _both(schema: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """What two schemas say together; closed the one would be for what the other names."""
+def _both(schema: JsonObject, other: JsonObject) -> JsonObject:
+    """Return one schema for two. It is not closed, since one schema would reject the properties of the other."""
     if not (_UNIONS | {"patternProperties"}).isdisjoint(schema.keys() & other.keys()):
         return {"allOf": [schema, other]}
     both = {**schema, **other}
@@ -126,46 +127,53 @@ def _both(schema: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     if required:
         both["required"] = required
     if isinstance(other.get("properties"), dict):
-        inside = schema.get("properties")
-        both["properties"] = {**(inside if isinstance(inside, dict) else {}), **other["properties"]}
+        both["properties"] = {**_properties(schema), **other["properties"]}
         both.pop("additionalProperties", None)
     return both
 
 
-def has_unions(schema: dict[str, Any]) -> bool:
-    """True of a schema with alternatives at its top."""
+def has_unions(schema: JsonObject) -> bool:
+    """Tell whether a schema has alternatives at its top."""
     return not _UNIONS.isdisjoint(schema)
 
 
-def without_unions(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an object without alternatives at its top: what one of them names may be there, and need not be.
+def without_unions(schema: JsonObject) -> JsonObject:
+    """Return the schema of an object without alternatives at its top.
 
-    A name that several give is what any of them says. What all of several ask for, `allOf`, is asked for still.
+    - Members of an alternative are optional.
+    - A member that several alternatives name is what any of them says.
+    - A member that `allOf` requires is still required.
     """
     if not has_unions(schema):
         return schema
     unions = _UNIONS & schema.keys()
     whole = {name: value for name, value in schema.items() if name not in unions}
-    own = schema.get("properties")
-    properties: dict[str, Any] = dict(own) if isinstance(own, dict) else {}
+    if properties := _with_members_of_alternatives(schema):
+        whole["properties"] = properties
+    definitions = definitions_of(schema)
+    demanding = [schema, *(definitions.get(plain(reference_in(part)), part) for part in listed(schema.get("allOf")))]
+    if required := [name for part in demanding if isinstance(part, dict) for name in listed(part.get("required"))]:
+        whole["required"] = _distinct(required)
+    return whole
+
+
+def _with_members_of_alternatives(schema: JsonObject) -> JsonObject:
+    properties: JsonObject = dict(_properties(schema))
     named: dict[str, list[Any]] = {}
     alternatives = {id(part): part for part in islice(_alternatives(schema), _MAX_ALTERNATIVES)}
     for part in alternatives.values():
-        theirs = part.get("properties")
-        for name, value in theirs.items() if isinstance(theirs, dict) else ():
+        for name, value in _properties(part).items():
             if name not in properties:
                 named.setdefault(name, []).append(value)
     for name, values in named.items():
         each = _distinct(values)
         properties[name] = each[0] if len(each) == 1 else {"anyOf": each}
-    definitions = definitions_of(schema)
-    demanding = [schema, *(definitions.get(plain(reference_in(part)), part) for part in listed(schema.get("allOf")))]
-    required = [name for part in demanding if isinstance(part, dict) for name in listed(part.get("required"))]
-    if properties:
-        whole["properties"] = properties
-    if required:
-        whole["required"] = _distinct(required)
-    return whole
+    return properties
+
+
+def _properties(schema: JsonObject) -> JsonObject:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, dict) else {}
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -177,11 +185,11 @@ def _distinct(values: list[Any]) -> list[Any]:
     return list(distinct.values())
 
 
-def _alternatives(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The schemas that stand in unions at the top of a schema, however deep, with what they refer to."""
-    choices: dict[int, list[dict[str, Any]]] = {}
+def _alternatives(root: JsonObject) -> Iterator[JsonObject]:
+    """Return the schemas in unions at the top of a schema, at any depth, and the definitions that they refer to."""
+    choices: dict[int, list[JsonObject]] = {}
 
-    def within(part: dict[str, Any], room: int) -> Iterator[dict[str, Any]]:
+    def within(part: JsonObject, room: int) -> Iterator[JsonObject]:
         if id(part) not in choices:
             choices[id(part)] = _choices(part, root)
         for each in choices[id(part)] if room else ():
@@ -191,7 +199,7 @@ def _alternatives(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return within(root, _MAX_NESTED)
 
 
-def _choices(part: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]]:
+def _choices(part: JsonObject, root: JsonObject) -> list[JsonObject]:
     choices = [each for keyword in sorted(_UNIONS & part.keys()) for each in listed(part[keyword])]
     if isinstance(part.get("$ref"), str):
         found: Any = root

@@ -1,4 +1,4 @@
-"""Structured answers: a schema enforced natively, by a forced tool, or by asking.
+"""Structured output: a JSON schema enforced by Bedrock, by a forced tool, or by an instruction.
 
 Evidence: recordings native_output (textFormat on Claude 4.5 and 4.6, Gemma 3, MiniMax, Qwen 3, GLM); AWS user guide:
 `additionalProperties: false` is required on every object. See Portkey#1547.
@@ -17,7 +17,7 @@ ANSWER_TOOL = "json_answer"
 
 
 def adapt_output(adapted: AdaptedRequest) -> None:
-    """Have the model answer in the shape that the caller asked for."""
+    """Request the output format that the caller wants as the model accepts it."""
     if adapted.intent.json_object:
         adapted.add_instruction("Answer with one JSON object and nothing else: no prose, no code fence.")
         adapted.adjust("response_format")
@@ -42,7 +42,7 @@ def adapt_output(adapted: AdaptedRequest) -> None:
 
 
 def _fits(adapted: AdaptedRequest, grammar: Any) -> bool:
-    """True if the grammar goes with those of the tools, where the model takes only so much of all."""
+    """Tell whether the model accepts the grammar together with those of the tools."""
     return not adapted.capabilities.schemas.bounded_grammar or fit_together(
         [grammar, *adapted.grammars], len(adapted.grammars)
     )

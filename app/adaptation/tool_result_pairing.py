@@ -1,7 +1,7 @@
-"""What a tool gave stands right behind the turn that called it.
+"""Tool results directly follow the turn that called the tools.
 
-On Converse all results belong in the next turn of the user. OpenAI's Responses pair calls and outputs by
-`call_id`, wherever these stand (ogx#3224), and semantic-kernel 1.45 sends a message between them.
+Converse requires all results in the next turn of the user. OpenAI's Responses pair calls and outputs by `call_id` at
+any position (ogx#3224), and semantic-kernel 1.45 sends a message between them.
 
 Source: docs/reference/contracts/converse-rules.md#tools
 """
@@ -40,7 +40,7 @@ def _paired(turns: list[Message], callers: dict[tuple[int, int], int], moved: di
         rest: list[ContentBlock] = []
         last = rest
         for number, block in enumerate(turn["content"]):
-            if "cachePoint" not in block:  # it goes with what it stands behind
+            if "cachePoint" not in block:  # it stays with the block before it
                 target = moved.get(callers.get((index, number), -1))
                 last = rest if target is None else given[target]
             last.append(block)
@@ -54,7 +54,10 @@ def _paired(turns: list[Message], callers: dict[tuple[int, int], int], moved: di
 
 
 def _callers(turns: list[Message]) -> dict[tuple[int, int], int]:
-    """For each result, by its turn and its place there, the turn of its call: those of one id in the order of both."""
+    """Return the turn of the call of each result, which is given by its turn and its index there.
+
+    Calls and results of one id are paired in their order.
+    """
     callers: dict[tuple[int, int], int] = {}
     waiting: dict[str, deque[int]] = {}
     for index, turn in enumerate(turns):
@@ -69,9 +72,9 @@ def _callers(turns: list[Message]) -> dict[tuple[int, int], int]:
 
 
 def _moved(turns: list[Message], callers: dict[tuple[int, int], int]) -> dict[int, int]:
-    """The turns of calls that do not stand right before the last of what they gave, and where that is.
+    """Return the turns of calls that are not directly before the last of their results, and the turn of that result.
 
-    Turns of the system do not count: they stand beside others.
+    Turns of the system do not count.
     """
     ranks = [*accumulate(turn["role"] != "system" for turn in turns)]
     lasts = {caller: index for (index, _), caller in callers.items()}
@@ -79,7 +82,7 @@ def _moved(turns: list[Message], callers: dict[tuple[int, int], int]) -> dict[in
 
 
 def _reasoning_first(said: list[ContentBlock], calling: list[ContentBlock]) -> list[ContentBlock]:
-    """One turn of what was said since the calls, and the calls; it begins with the thoughts that led to them."""
+    """Return one turn: the reasoning of the calls, what the assistant said since then, and the calls."""
     reasoning = [block for block in calling if "reasoningContent" in block]
     return [*reasoning, *said, *(block for block in calling if "reasoningContent" not in block)]
 

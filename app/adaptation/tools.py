@@ -1,4 +1,4 @@
-"""Tools: declared where the history needs them, named as Converse allows, chosen as the model understands.
+"""Tools: declarations that the history needs, names and ids that Converse accepts, the choice that a model accepts.
 
 Evidence: "The toolConfig field must be defined when using toolUse and toolResult content blocks" (pentagi#160);
 names and ids must match patterns of the service model (kibana#206487, openclaw#12892); duplicate
@@ -22,10 +22,10 @@ _NEVER_NULL = ("properties", "required")
 
 
 def adapt_tools(adapted: AdaptedRequest) -> None:
-    """Make toolConfig and the history's tool blocks fit.
+    """Change toolConfig and the tool blocks of the history into those that the model accepts.
 
     Raises:
-        InvalidRequest: there are tools, and the model takes none.
+        InvalidRequest: there are tools, and the model accepts none.
     """
     names = _called_names(adapted)
     if "toolConfig" not in adapted.body and not names and not _has_results(adapted):
@@ -52,7 +52,7 @@ def _has_results(adapted: AdaptedRequest) -> bool:
 
 
 def _declare(adapted: AdaptedRequest, names: list[str]) -> None:
-    """Stub declarations where the history has calls and the caller sent no tools any more."""
+    """Declare the tools that the history calls where the caller declares none any more."""
     if "toolConfig" in adapted.body:
         return
     stubs: list[Tool] = [
@@ -73,7 +73,7 @@ def _forbid(adapted: AdaptedRequest, *, is_needed: bool) -> None:
 
 
 def unforce(adapted: AdaptedRequest, allowed: frozenset[str] = frozenset()) -> None:
-    """Force no tool, or only as `toolChoice` may hold: where one tool was named, no other is offered any more."""
+    """Replace a forced choice that is not `allowed`. Where it named one tool, only that tool is offered."""
     config = adapted.body["toolConfig"]
     choice: Any = config.get("toolChoice", {})
     if "auto" in choice or choice.keys() <= allowed:
@@ -89,7 +89,7 @@ def unforce(adapted: AdaptedRequest, allowed: frozenset[str] = frozenset()) -> N
 
 
 def _only(tools: list[Tool], name: str) -> list[Tool]:
-    """The tool of a name, with the cache point that stood behind all of them; nothing if there is no such tool."""
+    """Return the tool of a name with the last cache point of all tools; nothing if there is no such tool."""
     named = [tool for tool in tools if "toolSpec" in tool and tool["toolSpec"]["name"] == name]
     return [*named, *[tool for tool in tools if "cachePoint" in tool][-1:]] if named else []
 
@@ -106,9 +106,9 @@ def _choose(adapted: AdaptedRequest) -> None:
 
 
 def _complete_schemas(adapted: AdaptedRequest) -> None:
-    """Every schema says at its top that it is of an object (goose#5064), and is strict only where it can be.
+    """Give every schema the type `object` (goose#5064), and remove `strict` where the model refuses it.
 
-    `strict` elsewhere is refused: "tools.0.custom.strict: Extra inputs are not permitted" (litellm#31582, #33193).
+    "tools.0.custom.strict: Extra inputs are not permitted" (litellm#31582, #33193).
     """
     config = adapted.body["toolConfig"]
     tools = [_with_object_schema(tool, adapted) for tool in config["tools"]]
@@ -146,7 +146,7 @@ def _is_strict(tool: Tool) -> bool:
 
 
 def _grammar(tool: Tool, given: Tool, adapted: AdaptedRequest) -> dict[str, Any] | None:
-    """The grammar of a strict tool, if it has one; what was made looser on the way is enforced by nobody."""
+    """Return the grammar of a strict tool; None where there is none, or where the schema was made looser before."""
     if not adapted.capabilities.schemas.strict_tools or not _is_strict(tool):
         return None
     schema, before = (cast(Any, each)["toolSpec"]["inputSchema"]["json"] for each in (tool, given))
@@ -164,7 +164,7 @@ def _as_strict_as_can_be(tool: Tool, grammar: dict[str, Any] | None, adapted: Ad
 
 
 def _rename(adapted: AdaptedRequest) -> None:
-    """Give tools with illegal names legal ones, everywhere, and note how to go back."""
+    """Replace illegal names of tools everywhere, and map them back in the reply."""
     config = adapted.body["toolConfig"]
     declared = [tool["toolSpec"]["name"] for tool in config["tools"] if "toolSpec" in tool]
     illegal = {name for name in (*declared, *_called_names(adapted)) if not _NAME.match(name)}
@@ -189,7 +189,7 @@ def _renamed(named: Any, legal: dict[str, str]) -> Any:
 
 
 def _legal_name(name: str) -> str:
-    """A legal name that no other name gets: what is legal of it, and eight digits of its hash."""
+    """Return a legal and unique name: the legal characters of a name, and eight digits of its hash."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:55] + "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
@@ -206,7 +206,7 @@ def _adjust_ids(adapted: AdaptedRequest) -> None:
 
 
 def _map_blocks(adapted: AdaptedRequest, change: Any) -> bool:
-    """Replace tool blocks by what `change(kind, block)` makes of them; tells whether anything changed."""
+    """Replace each tool block by the result of `change(kind, block)`; returns whether anything changed."""
     has_changed = False
     messages: list[Message] = []
     for message in adapted.body["messages"]:

@@ -1,4 +1,4 @@
-"""What may share a turn with calls of tools and with what they gave, and what a result may hold.
+"""Splits turns whose blocks a model does not accept together, and moves media out of tool results.
 
 Evidence: the tables of pydantic-ai#6098 (live, 2026-06: nothing beside a result on Llama 4 and Pixtral, no document on
 Claude, of which PDF alone passed), "Conversation blocks and tool use blocks cannot be provided in the same turn"
@@ -7,11 +7,12 @@ for all but Claude, Nova and Llama 4 (opencode#50272, llumiverse#655). Bedrock m
 (litellm#6053), so what must be apart has a turn of the other role between.
 """
 
+from collections.abc import Iterator
 from itertools import count
-from typing import Any, cast
+from typing import cast
 
-from app.adaptation.adapted_request import PLACEHOLDER, AdaptedRequest
-from app.converse.content import ContentBlock
+from app.adaptation.adapted_request import PLACEHOLDER, AdaptedRequest, Role
+from app.converse.content import ContentBlock, ToolResultContentBlock
 from app.converse.request import Message
 
 _MEDIA = ("image", "document", "video")
@@ -28,7 +29,7 @@ def split_turns(adapted: AdaptedRequest) -> None:
         kinds = {kind for block in turn["content"] for kind in block}
         content = turn["content"]
         if "toolResult" in kinds:
-            content = _with_media_beside(content, adapted, numbers)
+            content = _with_media_after_results(content, adapted, numbers)
             first, second = _split(
                 content,
                 "toolResult",
@@ -42,7 +43,7 @@ def split_turns(adapted: AdaptedRequest) -> None:
         parted.append({"role": turn["role"], "content": first or second})
         if first and second:
             adapted.adjust("tool_results")
-            other: Any = "assistant" if turn["role"] == "user" else "user"
+            other: Role = "assistant" if turn["role"] == "user" else "user"
             parted += [
                 {"role": other, "content": [{"text": PLACEHOLDER}]},
                 {"role": turn["role"], "content": second},
@@ -53,44 +54,55 @@ def split_turns(adapted: AdaptedRequest) -> None:
 def _split(
     content: list[ContentBlock], kind: str, are_all_apart: bool, apart: frozenset[str] = frozenset()
 ) -> tuple[list[ContentBlock], list[ContentBlock]]:
-    """The blocks of a kind, and what else there is, if anything of that must be apart; each with its cache points."""
-    those: list[ContentBlock] = []
+    """Return the blocks of a kind, and all others if one of them must be apart; each with its cache points."""
+    chosen: list[ContentBlock] = []
     others: list[ContentBlock] = []
-    last = those
+    last = chosen
     for block in content:
         if "cachePoint" not in block:
-            last = those if kind in block else others
+            last = chosen if kind in block else others
         last.append(block)
     is_apart = are_all_apart or any(each in apart for block in others for each in block)
-    return (those, others) if is_apart else (content, [])
+    return (chosen, others) if is_apart else (content, [])
 
 
-def _with_media_beside(
-    content: list[ContentBlock], adapted: AdaptedRequest, numbers: "count[int]"
+def _with_media_after_results(
+    content: list[ContentBlock], adapted: AdaptedRequest, numbers: Iterator[int]
 ) -> list[ContentBlock]:
-    """The blocks, in which media that no result may hold stand behind the results, each under the name it has there."""
-    inside = adapted.capabilities.turns.media_in_results
-    beside: list[ContentBlock] = []
+    """Return the blocks with media that no result may hold after the results, each with a name in both positions."""
     kept: list[ContentBlock] = []
+    moved: list[ContentBlock] = []
     for block in content:
         result = block.get("toolResult")
-        if result is None or all(kind in inside for piece in result["content"] for kind in _MEDIA if kind in piece):
+        if result is not None and any(_refused_media(piece, adapted) for piece in result["content"]):
+            pieces = _moved_out(result["content"], moved, adapted, numbers)
+            kept.append({"toolResult": {**result, "content": pieces}})
+        else:
             kept.append(block)
-            continue
-        pieces: list[Any] = []
-        for piece in result["content"]:
-            kind = next((each for each in _MEDIA if each in piece and each not in inside), None)
-            if kind is None:
-                pieces.append(piece)
-                continue
-            name = f"{kind} {next(numbers)} of the tools' results"
-            pieces.append({"text": f"({name}: below)"})
-            beside += cast(list[ContentBlock], [{"text": f"({name})"}, piece])
-        kept.append({"toolResult": {**result, "content": pieces}})
-    if not beside:
+    if not moved:
         return content
     adapted.adjust("tool_results")
     index = max(index for index, block in enumerate(kept) if "toolResult" in block) + 1
     while index < len(kept) and "cachePoint" in kept[index]:
         index += 1
-    return [*kept[:index], *beside, *kept[index:]]
+    return [*kept[:index], *moved, *kept[index:]]
+
+
+def _moved_out(
+    pieces: list[ToolResultContentBlock], moved: list[ContentBlock], adapted: AdaptedRequest, numbers: Iterator[int]
+) -> list[ToolResultContentBlock]:
+    kept: list[ToolResultContentBlock] = []
+    for piece in pieces:
+        kind = _refused_media(piece, adapted)
+        if not kind:
+            kept.append(piece)
+            continue
+        name = f"{kind} {next(numbers)} of the tools' results"
+        kept.append({"text": f"({name}: below)"})
+        moved += [{"text": f"({name})"}, cast(ContentBlock, piece)]
+    return kept
+
+
+def _refused_media(piece: ToolResultContentBlock, adapted: AdaptedRequest) -> str:
+    accepted = adapted.capabilities.turns.media_in_results
+    return next((kind for kind in _MEDIA if kind in piece and kind not in accepted), "")

@@ -1,11 +1,11 @@
-"""Names of which a model takes each only once."""
+"""Names that a model accepts only once each."""
 
 
 class Unused:
-    """Gives each name out once: as it is wanted, or where another has it with a number behind it.
+    """Makes names unique by a number at their end.
 
     Args:
-        numbered: how the beginning of a name and a number make one, as `{}-{}`.
+        numbered: the format of a name and a number, as `{}-{}`.
     """
 
     def __init__(self, numbered: str) -> None:
@@ -14,7 +14,7 @@ class Unused:
         self._last: dict[str, int] = {}
 
     def take(self, wanted: str, beginning: str) -> str:
-        """The name, which nobody gets again."""
+        """Return the name if it is not taken, else `beginning` with a number; the result is taken from then on."""
         unique = wanted
         while unique in self._taken:
             number = self._last[beginning] = self._last.get(beginning, 1) + 1

@@ -231,7 +231,7 @@ class UsageTap:
         """The tokens as reported: by Converse's metadata, or by the last chunk of an invocation."""
         before, last = map(_document_in, self._last_chunks)
         counted = usage_of_invocation(last)
-        return counted.as_told_in(_document_in(self._first_chunk), before) if counted is not None else self._usage
+        return counted.with_details_of(_document_in(self._first_chunk), before) if counted is not None else self._usage
 
     @property
     def is_at_boundary(self) -> bool:

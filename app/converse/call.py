@@ -1,10 +1,11 @@
-"""A call: what a dialect made of its caller's request, before any model is chosen."""
+"""A call: the internal form of a caller's request, before a target is chosen."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct, field
 
 from app.converse.request import ConverseRequest
+from app.wire.json import JsonObject
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -13,17 +14,17 @@ _MAX_TOKENS: tuple[tuple[int, Effort], ...] = ((2048, "low"), (8192, "medium"))
 
 
 def effort_of(budget: int | None) -> Effort:
-    """The effort that a budget of tokens to think with amounts to; high where there is none."""
+    """Return the effort that a budget of reasoning tokens is equivalent to; `high` without a budget."""
     if budget is None:
         return "high"
     return next((effort for limit, effort in _MAX_TOKENS if budget <= limit), "high")
 
 
 class Intent(Struct):
-    """What the caller wants and Converse cannot say; `adapt` says it in the words of one model, or reports it.
+    """What the caller wants and Converse has no member for. `adapt` translates it for one model, or reports it.
 
-    effort: how hard to think; None leaves it to the model.
-    thinking_budget: the most tokens to think with, for models that are told a number; None leaves it to `effort`.
+    effort: of reasoning; None leaves it to the model.
+    thinking_budget: the largest number of reasoning tokens, for models that accept one; None leaves it to `effort`.
     top_k: how many tokens to choose from.
     forbid_tools: the caller declared tools but wants no call of them now.
     single_tool_call: at most one tool call in the reply.
@@ -42,10 +43,10 @@ class ModelCall(Struct):
     """One call of a model.
 
     model: the name the caller used; `routing` resolves it.
-    converse: the body, model-blind.
-    intent: what does not fit into the body.
+    converse: the body, for any model.
+    intent: what the body has no member for.
     ignored: fields of the caller's request that have no effect, reported in `x-outcrop-ignored`.
-    names: the fields of the caller's that say what one of OpenAI's chat does, by its name, where that is not their own.
+    names: the caller's fields by the name of the equivalent field of OpenAI's chat, where the two differ.
     """
 
     model: str
@@ -56,16 +57,16 @@ class ModelCall(Struct):
 
 
 class NativeCall(Struct, frozen=True):
-    """One call in a format that the target's own surface may take, so that nothing is translated.
+    """One call in a format that a surface of the target may accept without translation.
 
-    model: the name the caller used. document: the caller's body, never written into.
-    version, betas: what its headers say of the format.
-    tool_paths: where each of the document's tools stood in the caller's own.
-    keep_thoughts: the answer's thoughts are to come back later, so they must be given out.
+    model: the name the caller used. document: the caller's body, which is never changed.
+    version, betas: of the format, from its headers.
+    tool_paths: the path of each of the document's tools in the caller's own body.
+    keep_reasoning: the reasoning of the answer is sent back later, so the model must return it.
     """
 
     model: str
-    document: dict[str, Any]
+    document: JsonObject
     version: str = ""
     betas: list[str] = field(default_factory=list)
     keep_reasoning: bool = False
@@ -73,7 +74,7 @@ class NativeCall(Struct, frozen=True):
 
 
 class NativeEvent(Struct, frozen=True):
-    """One event of the answer to a native call, and its text as it came."""
+    """One event of the answer to a native call. text: as it was received."""
 
-    document: dict[str, Any]
+    document: JsonObject
     text: bytes

@@ -1,4 +1,4 @@
-"""What a message holds: the content blocks of Converse, field for field as AWS names them.
+"""The content blocks of Converse, with AWS's names of their fields.
 
 JSON wire form: a blob is its base64 text, never bytes, so media crosses the gateway without being decoded.
 Source: botocore's service model of bedrock-runtime; tests/converse/test_shapes.py holds every member equal to it.

@@ -1,4 +1,4 @@
-"""Fold events into the reply they spell, and unfold a reply into events that spell it."""
+"""Folds events into a reply, and unfolds a reply into events."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -8,19 +8,20 @@ from app.converse.content import ContentBlock
 from app.converse.events import ContentBlockDelta, ContentBlockStart, Event
 from app.converse.reply import Reply
 from app.wire import json
+from app.wire.json import JsonObject
 
 
 def fold(events: Iterable[Event]) -> Reply:
-    """The reply that a complete stream of events amounts to.
+    """Return the reply that a complete stream of events describes.
 
-    A block's `json` tool input is parsed once its last piece has come; an input that never streamed is `{}`.
+    The input of a tool call is parsed after its last delta. An input without deltas is `{}`.
 
     Raises:
-        json.JsonError: the pieces of a tool's input are not JSON together.
+        json.JsonError: the deltas of a tool's input are not JSON together.
     """
     role: Any = "assistant"
-    blocks: dict[int, dict[str, Any]] = {}
-    reply: dict[str, Any] = {}
+    blocks: dict[int, JsonObject] = {}
+    reply: JsonObject = {}
     for event in events:
         if (start := event.get("messageStart")) is not None:
             role = start["role"]
@@ -36,15 +37,15 @@ def fold(events: Iterable[Event]) -> Reply:
     return cast(Reply, {"output": {"message": {"role": role, "content": content}}, **reply})
 
 
-def _open_block(start: ContentBlockStart) -> dict[str, Any]:
+def _open_block(start: ContentBlockStart) -> JsonObject:
     if "toolUse" in start:
         return {"toolUse": {**start["toolUse"], "input": []}}
     if "toolResult" in start:
         return {"toolResult": {**start["toolResult"], "content": []}}
-    return copy.deepcopy(cast(dict[str, Any], start))
+    return copy.deepcopy(cast(JsonObject, start))
 
 
-def _extend(block: dict[str, Any], delta: ContentBlockDelta) -> None:
+def _extend(block: JsonObject, delta: ContentBlockDelta) -> None:
     match delta:
         case {"text": text}:
             block.setdefault("text", []).append(text)
@@ -64,7 +65,7 @@ def _extend(block: dict[str, Any], delta: ContentBlockDelta) -> None:
             block.setdefault("image", {}).update(image)
 
 
-def _close_block(block: dict[str, Any]) -> ContentBlock:
+def _close_block(block: JsonObject) -> ContentBlock:
     if "text" in block:
         block["text"] = "".join(block["text"])
     reasoning = block.get("reasoningContent", {}).get("reasoningText", {})
@@ -80,11 +81,11 @@ def _close_block(block: dict[str, Any]) -> ContentBlock:
 
 
 def unfold(reply: Reply) -> Iterator[Event]:
-    """Events that spell `reply`, one delta a member: `fold(unfold(reply))` is `reply`."""
+    """Return events that describe a reply, one delta for each member: `fold(unfold(reply))` equals `reply`."""
     message = reply["output"]["message"]
     yield {"messageStart": {"role": message["role"]}}
     for index, block in enumerate(message["content"]):
-        start, deltas = _spell(cast(dict[str, Any], block))
+        start, deltas = _start_and_deltas(cast(JsonObject, block))
         if start is not None:
             yield {"contentBlockStart": {"start": cast(ContentBlockStart, start), "contentBlockIndex": index}}
         for delta in deltas:
@@ -96,14 +97,13 @@ def unfold(reply: Reply) -> Iterator[Event]:
     yield cast(Event, {"metadata": metadata})
 
 
-def _spell(block: dict[str, Any]) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+def _start_and_deltas(block: JsonObject) -> tuple[JsonObject | None, list[JsonObject]]:
     match block:
         case {"toolUse": tool}:
-            start = {key: value for key, value in tool.items() if key != "input"}
-            return {"toolUse": start}, [{"toolUse": {"input": json.dumps_text(tool["input"])}}]
+            return {"toolUse": _without(tool, "input")}, [{"toolUse": {"input": json.dumps_text(tool["input"])}}]
         case {"toolResult": result}:
-            start = {key: value for key, value in result.items() if key != "content"}
-            return {"toolResult": start}, [{"toolResult": [piece]} for piece in result["content"]]
+            deltas: list[JsonObject] = [{"toolResult": [piece]} for piece in result["content"]]
+            return {"toolResult": _without(result, "content")}, deltas
         case {"reasoningContent": {"reasoningText": text}}:
             return None, [{"reasoningContent": {member: value}} for member, value in text.items()]
         case {"reasoningContent": redacted}:
@@ -112,8 +112,10 @@ def _spell(block: dict[str, Any]) -> tuple[dict[str, Any] | None, list[dict[str,
             citations = [{"citation": citation} for citation in cited.get("citations", [])]
             return None, citations + [{"text": piece["text"]} for piece in cited.get("content", [])]
         case {"image": image}:
-            return {"image": {"format": image["format"]}}, [
-                {"image": {key: value for key, value in image.items() if key != "format"}}
-            ]
+            return {"image": {"format": image["format"]}}, [{"image": _without(image, "format")}]
         case _:
             return None, [block]
+
+
+def _without(members: JsonObject, name: str) -> JsonObject:
+    return {key: value for key, value in members.items() if key != name}

@@ -1,4 +1,4 @@
-"""What a guardrail reports in the trace of a reply. It passes through: nothing in Outcrop reads inside it."""
+"""The report of a guardrail in the trace of a reply. Outcrop passes it through unread."""
 
 from typing import Literal, Required
 

@@ -24,15 +24,15 @@ DOCUMENT_FORMATS = {
 
 DOCUMENT_EXTENSIONS = frozenset(DOCUMENT_FORMATS.values())
 
-# how images begin, by their format
+# the first bytes of images, by format
 _BEGINNINGS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8\xff", "gif": b"GIF8", "webp": b"RIFF"}
 
 
 def image_format(media_type: str, data: str) -> str | None:
-    """The format of an image: by how it begins, or else by what its sender calls it, if that is known.
+    """Return the format of an image by its first bytes, or else by its media type; None if neither is known.
 
-    Bedrock refuses one that is not what it is called ("The image was specified using the image/jpeg media type, but the
-    image appears to be a image/png image", SciLink#382), and clients call their screenshots by habit.
+    Bedrock refuses a wrong media type ("The image was specified using the image/jpeg media type, but the image appears
+    to be a image/png image", SciLink#382), and some clients send screenshots with one.
 
     Args:
         media_type: in lower case. data: in base64.

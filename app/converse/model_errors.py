@@ -1,9 +1,7 @@
-"""A model's own words, out of what Bedrock wraps around them when the model refuses or fails.
+"""Extracts a model's own error message from Bedrock's.
 
 Source: docs/reference/contracts/anthropic-on-invokemodel.md#reply-differences
 """
-
-from typing import Any
 
 from app.wire import json
 
@@ -11,7 +9,7 @@ _WRAPPING = "The model returned the following errors: "
 
 
 def words_of_model(message: str) -> tuple[str, str]:
-    """The kind that a model gives its error, if any, and its own words, out of what Bedrock has wrapped around them."""
+    """Return the kind and the message of a model's own error inside Bedrock's message; the kind may be empty."""
     if not message.startswith(_WRAPPING):
         return "", message
     inside = message.removeprefix(_WRAPPING)
@@ -22,8 +20,8 @@ def words_of_model(message: str) -> tuple[str, str]:
     return kind, words or inside
 
 
-def words_of_error(document: Any) -> tuple[str, str]:
-    """The kind and the words of one of Anthropic's own errors; empty where there are none."""
+def words_of_error(document: object) -> tuple[str, str]:
+    """Return the kind and the message of an error of Anthropic's; empty where it has none."""
     error = document.get("error", document) if isinstance(document, dict) else {}
     kind, words = (error.get("type"), error.get("message")) if isinstance(error, dict) else (None, None)
     return kind if isinstance(kind, str) else "", words if isinstance(words, str) else ""

@@ -1,25 +1,24 @@
-"""Labels of a call for the invocation logs of the AWS account: `requestMetadata`.
+"""`requestMetadata`: labels of a call for the invocation logs of the AWS account.
 
-At most 16 pairs, of letters that botocore's service model lists. Who a caller's user is stays unknown to the
-logs: ids of people go as the first 32 hexadecimal digits of their SHA-256, so that who knows an id finds its calls.
+AWS accepts at most 16 pairs, of the characters that botocore's service model lists. The id of a person is logged as the
+first 32 hexadecimal digits of its SHA-256: whoever has the id can find its calls.
 """
 
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any
 
 _LABEL = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}\Z", re.ASCII)
 _MAX = 16
 
 
 def request_metadata(
-    people: Mapping[str, str | None], labels: Mapping[str, Any] | None
+    people: Mapping[str, str | None], labels: Mapping[str, object] | None
 ) -> tuple[dict[str, str], list[str]]:
-    """The labels of a call, and the names of those in `labels` that AWS would refuse.
+    """Return the labels of a call, and the names of those in `labels` that AWS refuses.
 
     Args:
-        people: ids of people, by what they are called. labels: whatever else a caller wants noted.
+        people: ids of people, by the name of the label. labels: all other labels of the caller.
     """
     noted = {
         name: hashlib.sha256(person.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -28,8 +27,8 @@ def request_metadata(
     }
     unfit = []
     for name, value in (labels or {}).items():
-        fits = isinstance(value, str) and _LABEL.match(value) and name and _LABEL.match(name)
-        if fits and name not in noted and len(noted) < _MAX:
+        has_room = name not in noted and len(noted) < _MAX
+        if has_room and isinstance(value, str) and _LABEL.match(value) and name and _LABEL.match(name):
             noted[name] = value
         else:
             unfit.append(name)

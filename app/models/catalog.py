@@ -1,4 +1,4 @@
-"""What the account can call, read from the control plane's lists."""
+"""The models that the account can call, from the lists of the control plane."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class CatalogEntry(Struct, frozen=True):
-    """A name that a caller may use. `created` is seconds since the epoch, 0 where AWS tells no date."""
+    """A name that a caller may use. `created` is seconds since the epoch, 0 where AWS names no date."""
 
     id: str
     owner: str
@@ -16,7 +16,7 @@ class CatalogEntry(Struct, frozen=True):
 
 
 def merge_catalog(models: Iterable[dict[str, Any]], profiles: Iterable[dict[str, Any]]) -> list[CatalogEntry]:
-    """The text models that can be called by name, and the system's inference profiles over text models.
+    """Return the text models that can be called by id, and the system's inference profiles over text models.
 
     Args:
         models: `modelSummaries` of ListFoundationModels.
@@ -42,7 +42,7 @@ def merge_catalog(models: Iterable[dict[str, Any]], profiles: Iterable[dict[str,
 
 
 def system_profiles(profiles: Iterable[dict[str, Any]]) -> list[str]:
-    """The ids of the system's active inference profiles, over models of every kind."""
+    """Return the ids of the system's active inference profiles, over models of every kind."""
     return [
         profile["inferenceProfileId"]
         for profile in profiles

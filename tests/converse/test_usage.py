@@ -52,7 +52,7 @@ def test_several_rounds_are_counted_together_and_known_apart() -> None:
 def test_rounds_that_make_no_sense_are_passed_over(iterations: Any) -> None:
     told = {"input_tokens": 1, "output_tokens": 2, "iterations": iterations, "cache_creation": 5}
     assert Usage.of_message(told) == Usage(1, 2)
-    assert Usage(1, 2).as_told_in({"usage": told}) == Usage(1, 2)
+    assert Usage(1, 2).with_details_of({"usage": told}) == Usage(1, 2)
 
 
 def test_rounds_of_another_model_have_no_price_here() -> None:
@@ -69,10 +69,10 @@ def test_counts_of_a_round_that_are_none_are_nothing() -> None:
 def test_bedrock_s_own_counts_and_what_only_the_answer_tells() -> None:
     begun = {"message": {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": 3}}}}
     ended = {"usage": {"output_tokens": 2}}
-    assert Usage(1, 2, 0, 4).as_told_in(begun, ended, None, {"usage": 5}) == Usage(1, 2, 0, 4, cache_write_1h=3)
-    assert Usage(1, 2).as_told_in(begun) == Usage(1, 2, 0, 3, cache_write_1h=3)
+    assert Usage(1, 2, 0, 4).with_details_of(begun, ended, None, {"usage": 5}) == Usage(1, 2, 0, 4, cache_write_1h=3)
+    assert Usage(1, 2).with_details_of(begun) == Usage(1, 2, 0, 3, cache_write_1h=3)
     rounds = {"usage": {"iterations": [{"input_tokens": 5, "output_tokens": 6}] * 2}}
-    assert Usage(1, 2).as_told_in(rounds) == Usage(10, 12, rounds=(Usage(5, 6), Usage(5, 6)))
+    assert Usage(1, 2).with_details_of(rounds) == Usage(10, 12, rounds=(Usage(5, 6), Usage(5, 6)))
 
 
 def test_reasoning_are_counted_where_claude_tells() -> None:

@@ -117,7 +117,7 @@ def told_by(operation: Operation, answer: Forwarded) -> tuple[Usage | None, str]
         usage = usage_of_headers(answer.headers)
         if usage is not None and (usage.cache_write or b'"iterations"' in answer.body):
             with contextlib.suppress(json.JsonError):
-                usage = usage.as_told_in(json.loads(answer.body))
+                usage = usage.with_details_of(json.loads(answer.body))
         return usage, tier_of_headers(answer.headers)
     if operation.usage_in == "body":
         with contextlib.suppress(json.JsonError, KeyError, TypeError, AttributeError):

@@ -1,7 +1,7 @@
-"""Facts by family, as data: rows are tried from the top, so a narrower pattern stands above a wider one.
+"""Capabilities by family. The first row whose pattern matches applies, so a narrow pattern precedes a wide one.
 
-A row names only what differs from the defaults of `Capabilities`, and says how that is known. Patterns match from the
-start of the base id, after a geography has been taken off.
+A row names only values that differ from the defaults of `Capabilities`, and their evidence. A pattern matches from the
+start of the base id, which has no geography.
 """
 
 from app.models.families import anthropic, embeddings, others, rerankers

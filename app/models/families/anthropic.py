@@ -81,7 +81,7 @@ ROWS = (
         r"anthropic\.claude-(opus|sonnet|haiku|fable|mythos)-[5-9]",
         "docs/reference/contracts/converse-rules.md#thinking and #sampling: no sampling, adaptive "
         "thinking; AWS user guide: system turns; promptfoo#10631 and lobehub#17620: it thinks unless told not to, and "
-        "hides its thoughts unless asked; langchain-aws#1141: a tool can be forced all the same",
+        "hides its reasoning unless requested; langchain-aws#1141: a tool can be forced all the same",
         _CLAUDE_5,
         {"reasoning": {"with_forced_tool": True, "by_default": "yes"}},
     ),

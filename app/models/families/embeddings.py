@@ -1,4 +1,4 @@
-"""Models that make embeddings. Sizes: the first is what a model gives unasked."""
+"""Models that make embeddings. The first of the sizes is the default."""
 
 from app.models.families.row import row
 

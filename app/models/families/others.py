@@ -59,7 +59,7 @@ ROWS = (
         "gpt",
         r"openai\.gpt-(5\.([6-9]|\d\d)|[6-9]|\d\d)",
         "AWS user guide, cards of GPT-5.6 and GPT-6 (2026-11): Converse, and Responses at the runtime, by profile; "
-        "litellm's live tests (2026-11): no sampling, no stop, effort inside `reasoning`, thoughts never shown",
+        "litellm's live tests (2026-11): no sampling, no stop, effort inside `reasoning`, reasoning never shown",
         _COMMON,
         {
             "sampling": {"accepted": False, "max_stop_sequences": 0},
@@ -85,7 +85,7 @@ ROWS = (
         "gpt-oss",
         r"openai\.gpt-oss",
         "recording bedrock_thinking_true_openai_variant: reasoning_effort accepted; harness-sdk#1241 for toolChoice; "
-        "recording bedrock_mantle gpt_oss_responses. Its Chat Completions, which hide its thoughts in the text and "
+        "recording bedrock_mantle gpt_oss_responses. Its Chat Completions, which hide its reasoning in the text and "
         "ignore schemas (litellm, 2026-11), are not used",
         _GPT_OSS,
         {"native": {"openai_responses": "mantle", "mantle_path": "/v1", "mantle_dropped_suffix": "-1:0"}},

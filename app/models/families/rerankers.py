@@ -1,4 +1,4 @@
-"""Models that sort documents by what they have to do with a question."""
+"""Models that rerank documents."""
 
 from app.models.families.row import row
 
