@@ -34,7 +34,8 @@
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
 from msgspec import Struct
 
@@ -59,8 +60,7 @@ class GatewayError(Exception):
         detail: internal text, for the log only.
         upstream: Bedrock's own answer, if there was one.
 
-    Failover sets `is_final` if no further attempt is worthwhile, by the gateway or by the caller. Whoever calls Bedrock
-    sets `upstream_request_id`, if there was a response.
+    is_final: clients should not retry, since failover did, or since it is not worth it.
     """
 
     kind: ClassVar[str] = "gateway"
@@ -93,7 +93,12 @@ class GatewayError(Exception):
         self.upstream = upstream
         self.headers = headers or {}
         self.is_final = is_final
-        self.upstream_request_id = ""
+
+    def replaced(self, **members: object) -> Self:
+        """Return a copy with other members, without the traceback and causes, whose frames would keep bodies alive."""
+        copied = copy(self)
+        copied.__dict__.update(members)
+        return copied
 
 
 class AuthenticationFailed(GatewayError):

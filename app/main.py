@@ -90,14 +90,14 @@ def create_app(
 
 def endpoints_of(settings: Settings, gateway: Gateway) -> list[EndpointSpec]:
     """Return the endpoints of all dialects."""
-    pipeline = gateway.pipeline
+    executor = gateway.executor
     specs: list[EndpointSpec] = []
     for prefix in OPENAI_PREFIXES:
-        specs += chat_endpoints(pipeline, prefix)
-        specs += embedding_endpoints(pipeline, settings.embedding_model_id or "", prefix)
-        specs += model_endpoints(gateway.directory, pipeline.planner, prefix)
-    specs += response_endpoints(pipeline, gateway.responses, settings.signing_secrets())
-    return [*specs, *rerank_endpoints(pipeline), *message_endpoints(pipeline), *bedrock_endpoints(pipeline)]
+        specs += chat_endpoints(executor, prefix)
+        specs += embedding_endpoints(executor, settings.embedding_model_id or "", prefix)
+        specs += model_endpoints(gateway.directory, executor.planner, prefix)
+    specs += response_endpoints(executor, gateway.responses, settings.signing_secrets())
+    return [*specs, *rerank_endpoints(executor), *message_endpoints(executor), *bedrock_endpoints(executor)]
 
 
 def __getattr__(name: str) -> FastAPI:

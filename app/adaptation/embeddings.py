@@ -23,12 +23,14 @@ class EmbeddingCall(Struct, frozen=True):
 
     model: the name the caller used. texts: at least one. dimensions: of a vector; None for the model's default.
     purpose: a value of Cohere's `input_type`; empty for documents that will be searched.
+    ignored: paths of fields of the request that have no effect.
     """
 
     model: str
     texts: list[str]
     dimensions: int | None = None
     purpose: str = ""
+    ignored: list[str] = field(default_factory=list)
 
 
 class AdaptedEmbeddings(Struct):

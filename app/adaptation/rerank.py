@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from app.errors import InvalidRequest, UpstreamFailed
 from app.models.capabilities import Capabilities
@@ -11,12 +11,17 @@ _LARGEST_SCORE = 1e9  # scores are between 0 and 1; this excludes NaN and infini
 
 
 class RerankCall(Struct, frozen=True):
-    """Documents to rank for a query. model: the name the caller used. top: how many of the best; None for all."""
+    """Documents to rank for a query.
+
+    model: the name the caller used. top: how many of the best; None for all.
+    ignored: paths of fields of the request that have no effect.
+    """
 
     model: str
     query: str
     documents: list[str]
     top: int | None = None
+    ignored: list[str] = field(default_factory=list)
 
 
 def adapt_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]:

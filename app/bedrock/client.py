@@ -1,9 +1,8 @@
 """The client of Bedrock: it puts endpoint, identity, signature, transport and retry together, and adds nothing."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct, field
 
@@ -14,7 +13,7 @@ from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer, SigningTarget
 from app.bedrock.transport import NO_WAITS, Headers, HttpRequest, HttpResponse, Transport, Waits
 from app.errors import ConnectTimeout, GatewayError, IdentityRefused, UpstreamUnreachable
-from app.observability.observer import Attempt
+from app.observability.observer import AttemptRecord
 from app.process.deadline import Deadline
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 
@@ -37,20 +36,6 @@ class BedrockRequest(Struct, frozen=True):
     body: bytes = b""
 
 
-class AttemptListener(Protocol):
-    """Hears of each attempt: a record of the request keeps them."""
-
-    upstream_request_id: str
-
-    def begin_attempt(self, host: str) -> Attempt:
-        """An attempt begins, at a host."""
-        ...
-
-    def end_attempt(self, attempt: Attempt, error: str = "") -> None:
-        """It has ended, with what kind of error, if with one."""
-        ...
-
-
 class Reachability(Struct):
     """Why the last attempt of any request had no connection to Bedrock; empty where it had one."""
 
@@ -68,71 +53,47 @@ class BedrockClient(Struct):
     reachability: Reachability = field(default_factory=Reachability)
 
     async def run(
-        self,
-        request: BedrockRequest,
-        deadline: Deadline,
-        listener: AttemptListener,
-        take: Callable[[HttpResponse], Awaitable[T]],
+        self, request: BedrockRequest, deadline: Deadline, parse: Callable[[HttpResponse, AttemptRecord], Awaitable[T]]
     ) -> T:
-        """Send the request, again where that is worth it, and return what `take` makes of a successful answer.
-
-        For the control plane: the attempts of a call are `routing/failover`'s, each by `attempt`.
-
-        `take` is part of the attempt: what fails in it is tried again, so it reads as far as nothing has reached the
-        caller yet. It owns the answer once it has returned; when it raises, the answer is closed here.
+        """Send a request to the control plane, with retries, and return what `parse` returns.
 
         Raises:
-            GatewayError: the outcome of the last attempt, with Bedrock's own answer in `upstream` where there was one.
+            GatewayError: as `attempt` does, by the last attempt.
         """
         async for attempt in self.retry.retrying(deadline):
             with attempt:
-                return await self.attempt(request, listener, take)
+                return await self.attempt(request, AttemptRecord(), parse)
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def attempt(
         self,
         request: BedrockRequest,
-        listener: AttemptListener,
-        take: Callable[[HttpResponse], Awaitable[T]],
+        attempt: AttemptRecord,
+        parse: Callable[[HttpResponse, AttemptRecord], Awaitable[T]],
         waits: Waits = NO_WAITS,
     ) -> T:
-        """Send the request once. Arguments, result and errors are those of `run`."""
-        attempt = listener.begin_attempt(self.endpoints[request.service].host)
-        try:
-            taken = await self._attempt(request, attempt.headers, listener, take, waits)
-        except asyncio.CancelledError:  # the caller has gone, or its time is up
-            listener.end_attempt(attempt, "cancelled")
-            raise
-        except BaseException as error:
-            listener.end_attempt(attempt, error.kind if isinstance(error, GatewayError) else type(error).__name__)
-            raise
-        listener.end_attempt(attempt)
-        return taken
+        """Send a request once, and return what `parse` makes of a successful response.
 
-    async def _attempt(
-        self,
-        request: BedrockRequest,
-        trace: Headers,
-        listener: AttemptListener,
-        take: Callable[[HttpResponse], Awaitable[T]],
-        waits: Waits,
-    ) -> T:
-        listener.upstream_request_id = ""
+        Args:
+            attempt: its headers are sent, and the id of the response is noted in it.
+            parse: owns the response once it has returned; if it raises, the response is closed here.
+
+        Raises:
+            GatewayError: with Bedrock's own response in `upstream` if there was one. Also whatever `parse` raises.
+        """
         identity = self.credentials.identity or await self.credentials.get()
-        prepare = partial(self._prepare, request, identity, trace, waits)
+        prepare = partial(self._prepare, request, identity, attempt.headers, waits)
         size = len(request.body)
         try:
             prepared = prepare() if size <= MAX_LOOP_BYTES else await off_loop(size, prepare)
             response = await self.transport.open(prepared)
-            request_id = listener.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
+            attempt.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
             try:
                 if response.status >= 300:
                     raise error_of_reply(response.status, response.headers, await _read_error_body(response))
-                taken = await take(response)
-            except BaseException as error:
+                parsed = await parse(response, attempt)
+            except BaseException:
                 response.close()
-                if isinstance(error, GatewayError):
-                    error.upstream_request_id = request_id
                 raise
         except IdentityRefused:
             await self.credentials.renew(identity)
@@ -144,7 +105,7 @@ class BedrockClient(Struct):
             self._note_reachability(request.service, "")
             raise
         self._note_reachability(request.service, "")
-        return taken
+        return parsed
 
     def _note_reachability(self, service: Service, problem: str) -> None:
         """Only the runtime counts: requests do not need the control plane, whose network path may differ."""

@@ -11,7 +11,6 @@ from app.bedrock.client import BedrockClient, BedrockRequest
 from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
 from app.models.catalog import CatalogEntry, merge_catalog, system_profiles
 from app.models.ids import GEOGRAPHIES, ModelId, parse_model_id
-from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
 from app.wire import json
 
@@ -170,7 +169,6 @@ class ModelDirectory:
 
     async def _get(self, path: str, query: str = "", *, client: BedrockClient | None = None) -> Any:
         request = BedrockRequest("bedrock", "GET", path, query)
-        record = RequestRecord(request_id="", method="GET")
         deadline = Deadline.after(self._timeout)
         asked = client or self._client
-        return json.loads(await asked.run(request, deadline, record, lambda answer: answer.read()))
+        return json.loads(await asked.run(request, deadline, lambda response, _: response.read()))

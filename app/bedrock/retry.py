@@ -1,16 +1,18 @@
-"""Which failures are worth another attempt, and how long is waited before it: exponential backoff with full jitter.
+"""Which failures are retried, and after how long: exponential backoff with full jitter.
 
-Full jitter: a wait is drawn from 0 to the cap, which doubles with each attempt, so that callers who failed together
-do not return together (AWS Architecture Blog, "Exponential Backoff And Jitter").
+Full jitter draws a wait between 0 and a limit that doubles with each attempt, so that clients that failed together do
+not retry together (AWS Architecture Blog, "Exponential Backoff And Jitter").
 
-Two loops follow it: tenacity's own, here, asks one target again, which is all that the control plane needs;
-`routing/failover` asks the targets of a call, and has health and a budget to heed, but draws its waits here.
+The control plane has one target and uses tenacity's loop, here. `routing/failover` has its own loop over the targets of
+a call, and draws its waits here.
 """
 
 import math
+import random
+from collections.abc import Callable
 
 from msgspec import Struct
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from app.errors import GatewayError
 from app.process.deadline import Deadline
@@ -22,11 +24,13 @@ class RetryPolicy(Struct, frozen=True):
     max_attempts: attempts, the first included.
     first_wait: the cap of the first wait; it doubles from there.
     max_wait: no wait is longer; a Retry-After beyond it ends the retries.
+    uniform: draws a number between two others.
     """
 
     max_attempts: int = 3
     first_wait: float = 0.25
     max_wait: float = 20.0
+    uniform: Callable[[float, float], float] = random.uniform
 
     def retrying(self, deadline: Deadline) -> AsyncRetrying:
         """The attempts at one target: iterate over them, each a context manager. No wait outlasts the deadline."""
@@ -52,9 +56,8 @@ class RetryPolicy(Struct, frozen=True):
         asked = error.retry_after or 0.0 if isinstance(error, GatewayError) else 0.0
         if asked > self.max_wait:
             return math.inf
-        state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
-        state.attempt_number = failures
-        return max(wait_random_exponential(multiplier=self.first_wait, max=self.max_wait)(state), asked)
+        limit = min(self.first_wait * 2.0 ** (failures - 1), self.max_wait)
+        return max(self.uniform(0.0, limit), asked)
 
 
 def _is_worth_another(error: BaseException) -> bool:

@@ -54,7 +54,7 @@ class _Decoder(ABC, Generic[T]):
             GatewayError: an exception frame, mapped by `errors`; UpstreamFailed: the bytes are no frames.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.replaced()
         events: list[T] = []
         try:
             for frame in self._frames.feed(data):
@@ -62,11 +62,11 @@ class _Decoder(ABC, Generic[T]):
                     raise error_of_frame(frame)
                 events.append(self._event(frame))
         except GatewayError as error:
-            self._failure = error
+            self._failure = error.replaced()
         except (FrameError, ValueError, LookupError, AttributeError, TypeError) as error:
             self._failure = UpstreamFailed(_GARBLED, detail=str(error))
         if self._failure is not None and not events:
-            raise self._failure
+            raise self._failure.replaced()
         return events
 
     def finish(self) -> None:
@@ -76,7 +76,7 @@ class _Decoder(ABC, Generic[T]):
             GatewayError: an error frame came last, or the stream broke off before its message was complete.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.replaced()
         if not self._is_complete or not self._frames.is_at_boundary:
             raise UpstreamFailed("Bedrock's stream ended before its message was complete", detail="ended early")
 
@@ -152,7 +152,7 @@ class ServerSentDecoder:
             GatewayError: an error that the stream reports; UpstreamFailed: the data of an event is no document.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.replaced()
         documents: list[dict[str, Any]] = []
         try:
             for payload in self._events.feed(data):
@@ -161,11 +161,11 @@ class ServerSentDecoder:
                     continue
                 documents.append(self._document(json.loads(payload)))
         except GatewayError as error:
-            self._failure = error
+            self._failure = error.replaced()
         except (ValueError, AttributeError, TypeError) as error:
             self._failure = UpstreamFailed(_GARBLED, detail=type(error).__name__)
         if self._failure is not None and not documents:
-            raise self._failure
+            raise self._failure.replaced()
         return documents
 
     def finish(self) -> None:
@@ -175,7 +175,7 @@ class ServerSentDecoder:
             GatewayError: an error came last, or the stream broke off before its response was complete.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.replaced()
         if not self._is_complete:
             raise UpstreamFailed("Bedrock's stream ended before its message was complete", detail="ended early")
 

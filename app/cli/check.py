@@ -12,13 +12,16 @@ from app.composition.gateway import Gateway, build_gateway
 from app.config.environment import load_settings
 from app.config.settings import Settings, SettingsError
 from app.converse.call import ModelCall
+from app.converse.reply import Reply
 from app.converse.request import ConverseRequest
 from app.errors import GatewayError
 from app.execution.embeddings import embed
+from app.execution.operations.converse import ConverseOperation
 from app.execution.request_context import RequestContext
 from app.governance.identity.caller import ANONYMOUS
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
+from app.routing.planner import Target
 from app.server.request_head import RequestHead
 from app.server.worker_context import WorkerContext
 from app.wire import json
@@ -127,7 +130,12 @@ async def _call(gateway: Gateway) -> str:
         "inferenceConfig": {"maxTokens": 1},
     }
     context = _context()
-    reply = await gateway.pipeline.complete(context, ModelCall("", body))
+    call = ModelCall("", body)
+
+    def operation_for(target: Target) -> ConverseOperation[Reply]:
+        return ConverseOperation.of(call, target, lambda reply: reply)
+
+    reply = await gateway.executor.run(context, call.model, operation_for)
     tokens = reply["usage"]["totalTokens"]
     failed = [f"{each.target}: {each.error}" for each in context.record.tries if each.error]
     before = f"; before it {', '.join(failed)}" if failed else ""
@@ -135,7 +143,7 @@ async def _call(gateway: Gateway) -> str:
 
 
 async def _embed(gateway: Gateway, model: str) -> str:
-    (vector,) = await embed(gateway.pipeline, _context(), EmbeddingCall(model, ["Hi"]))
+    (vector,) = await embed(gateway.executor, _context(), EmbeddingCall(model, ["Hi"]))
     return f"{model}: {len(vector)} dimensions"
 
 

@@ -37,7 +37,17 @@ def planner_of(settings: Settings) -> Planner:
     limits = {
         name: Limits(Waits(row.connect, row.first_byte, row.idle), row.total) for name, row in config.limits.items()
     }
-    return Planner(settings.bedrock_model_id, config.aliases, routes, limits, behind)
+    # of the native surfaces only InvokeModel applies guardrails
+    surfaces = settings.surfaces() & {"invoke"} if settings.guardrail_id else settings.surfaces()
+    return Planner(
+        settings.bedrock_model_id,
+        config.aliases,
+        routes,
+        limits,
+        native_surfaces=surfaces,
+        betas=settings.betas(),
+        behind=behind,
+    )
 
 
 def _choice(row: TargetRow) -> Choice:

@@ -19,7 +19,7 @@ from app.composition.deployment import planner_of
 from app.config.settings import SMOKE, Settings, SettingsError
 from app.dialects.http.endpoint import IngressLimits
 from app.errors import InvalidRequest
-from app.execution.executor import Pipeline
+from app.execution.executor import Executor
 from app.execution.media import MediaFetcher, public_transport
 from app.governance.admission import Admission, Bodies
 from app.governance.guardrail import Guardrail
@@ -48,7 +48,7 @@ class Gateway(Struct):
     clients: Mapping[UpstreamLocation, BedrockClient]
     transport: Transport
     directory: ModelDirectory
-    pipeline: Pipeline
+    executor: Executor
     ingress_limits: IngressLimits
     responses: ResponseStore
     prices: Prices
@@ -86,8 +86,8 @@ class Gateway(Struct):
         for client in self.clients.values():
             await client.credentials.close()
         await self.transport.close()
-        if self.pipeline.media is not None:
-            await self.pipeline.media.close()
+        if self.executor.media is not None:
+            await self.executor.media.close()
         await self.tracer.close(_LAST_SPANS_SECONDS)
 
     def render_metrics(self) -> bytes:
@@ -111,9 +111,9 @@ class Gateway(Struct):
         Callers choose other names, and whoever asks needs no key: so only these are told. Of several by one name, such
         as a model's on two surfaces or in two accounts, the one that is open.
         """
-        ours = {target.model.raw for name in (*self.pipeline.planner.names(), "") for target in self._targets(name)}
+        ours = {target.model.raw for name in (*self.executor.planner.names(), "") for target in self._targets(name)}
         states: dict[str, str] = {}
-        for key, state in self.pipeline.failover.breakers.states().items():
+        for key, state in self.executor.failover.breakers.states().items():
             match key:
                 case (str(model), UpstreamLocation() as location, _) if model in ours:
                     name = f"{_short(model)}{_in(location)}"
@@ -121,7 +121,7 @@ class Gateway(Struct):
         return states
 
     def _targets(self, name: str) -> list[Target]:
-        return self.pipeline.planner.plan(name) + self.pipeline.planner.as_named(name)
+        return self.executor.planner.plan(name) + self.executor.planner.as_named(name)
 
     async def _probe(self) -> None:
         """Look again, by connecting and hanging up, for as long as a place was unreachable when last seen."""
@@ -211,19 +211,15 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         clients=clients,
         transport=transport,
         directory=directory,
-        pipeline=Pipeline(
-            clients=clients,
-            planner=planner,
-            failover=Failover(
-                retry, Breakers(settings.breaker_failures, settings.breaker_seconds, settings.retry_budget)
-            ),
-            betas=settings.betas(),
-            native_surfaces=settings.surfaces(),
+        executor=Executor.over(
+            clients,
+            planner,
+            Failover(retry, Breakers(settings.breaker_failures, settings.breaker_seconds, settings.retry_budget)),
+            guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
             find_profile=directory.profile_of,
             find_behind=lambda target, timeout: directory.find_out(
                 target.known, planner.behind, clients[target.location], timeout
             ),
-            guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
             media=_media(settings),
         ),
         ingress_limits=ingress_limits,

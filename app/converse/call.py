@@ -1,5 +1,6 @@
 """A call: the internal form of a caller's request, before a target is chosen."""
 
+from enum import StrEnum
 from typing import Literal
 
 from msgspec import Struct, field
@@ -8,6 +9,21 @@ from app.converse.request import ConverseRequest
 from app.wire.json import JsonObject
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+# the upstream API of a call, as it is logged; calls without a model have their AWS service
+Surface = Literal[
+    "converse", "invoke", "openai", "mantle", "count-tokens", "bedrock-runtime", "bedrock", "bedrock-mantle"
+]
+
+
+class Mode(StrEnum):
+    """How a call crosses the gateway.
+
+    PASSTHROUGH: byte for byte. NATIVE: in the caller's format, adapted to the model. TRANSLATED: by Converse.
+    """
+
+    PASSTHROUGH = "passthrough"
+    NATIVE = "native"
+    TRANSLATED = "translated"
 
 
 _MAX_TOKENS: tuple[tuple[int, Effort], ...] = ((2048, "low"), (8192, "medium"))
@@ -63,6 +79,7 @@ class NativeCall(Struct, frozen=True):
     version, betas: of the format, from its headers.
     tool_paths: the path of each of the document's tools in the caller's own body.
     keep_reasoning: the reasoning of the answer is sent back later, so the model must return it.
+    ignored: paths of the document's fields that have no effect.
     """
 
     model: str
@@ -71,6 +88,7 @@ class NativeCall(Struct, frozen=True):
     betas: list[str] = field(default_factory=list)
     keep_reasoning: bool = False
     tool_paths: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
 
 
 class NativeEvent(Struct, frozen=True):

@@ -18,28 +18,28 @@ T = TypeVar("T")
 
 
 class Relay(Generic[T]):
-    """A stream whose reads are heard as they come. It is closed by whoever has it, or when nobody has it any more.
-
-    A chunk can go out from within the read that brought it, which costs less than waking a task:
+    """A stream that delivers each chunk from within the read that brought it, which costs less than waking a task:
     docs/adr/0023-drive-streams-from-the-read.md.
 
+    Its owner closes it; it also closes when nothing refers to it any more.
+
     Args:
-        note: called once, when nothing more is heard.
+        on_end: called once, when the relay is closed.
     """
 
-    def __init__(self, response: HttpResponse, reader: Reader[T], note: Callable[[], None] | None = None) -> None:
+    def __init__(self, response: HttpResponse, reader: Reader[T], on_end: Callable[[], None] | None = None) -> None:
         self._response = response
         self._reader = reader
-        self._note = note
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._first: T | None = None
         self._has_ended = self._is_closed = False
 
     async def begun(self) -> Self:
-        """The relay itself, once something has been heard: what fails before that can still be asked for again.
+        """Wait for the first batch, and return the relay. Before it, failover may try another target.
 
         Raises:
-            GatewayError: the stream broke, tells of an error, or said nothing.
+            GatewayError: the stream broke, reported an error, or was empty.
         """
 
         def keep(data: bytes) -> bool:
@@ -56,13 +56,13 @@ class Relay(Generic[T]):
         return self
 
     async def deliver(self, take: Callable[[T], bool]) -> bool:
-        """Give what is heard to `take`, as it comes.
+        """Pass each batch to `take` as it arrives.
 
         Returns:
-            True once all has been heard; False as soon as `take` says so, and then the rest waits.
+            True at the end of the stream; False as soon as `take` returns False, and then the rest waits.
 
         Raises:
-            GatewayError: the stream broke, tells of an error, or ended too early. And whatever `take` does.
+            GatewayError: the stream broke, reported an error, or ended too early. Also whatever `take` raises.
         """
         reader, is_wanted = self._reader, True
 
@@ -86,24 +86,24 @@ class Relay(Generic[T]):
         return True
 
     async def _let_end(self) -> None:
-        """Read to its end a connection stays usable; but the answer does not depend on how it ends."""
+        # a connection whose response was read to its end can be used again; the answer does not depend on it
         self._has_ended = True
         with contextlib.suppress(GatewayError, TimeoutError):
             async with asyncio.timeout(_AFTER_THE_END):
                 await self._response.deliver(lambda _: True)
 
     def close(self) -> None:
-        """Stop, and give up what has not been read. Does nothing twice."""
+        """Stop, and discard what has not been read. A second call does nothing."""
         self._end(self._response.close)
 
     def __del__(self) -> None:
-        # by whichever thread happens to look for garbage
+        # runs in whichever thread collects garbage
         with contextlib.suppress(RuntimeError):  # the loop has ended, and all connections with it
             self._end(partial(self._loop.call_soon_threadsafe, self._response.close))
 
     def _end(self, give_up: Callable[[], object]) -> None:
         if not self._is_closed:
             self._is_closed = True
-            if self._note is not None:
-                self._note()
+            if self._on_end is not None:
+                self._on_end()
             give_up()

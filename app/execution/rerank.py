@@ -1,28 +1,38 @@
 """Rerank: one call of InvokeModel."""
 
-from msgspec.structs import replace
+from functools import partial
+from typing import Any
 
 from app.adaptation.rerank import RerankCall, adapt_rerank, scores_of
 from app.bedrock.stream_decoding import usage_of_headers
-from app.execution.executor import Pipeline
-from app.execution.operations import operation as operations
-from app.execution.operations.operation import Operation
+from app.bedrock.transport import HttpResponse
+from app.converse.usage import Usage
+from app.execution.executor import Executor
+from app.execution.operations.invoke import InvokeOperation
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
+from app.wire import json
 
 
-async def rerank(pipeline: Pipeline, context: RequestContext, call: RerankCall) -> list[tuple[int, float]]:
-    """Index and score of each document that was kept, the best first.
+async def rerank(executor: Executor, context: RequestContext, call: RerankCall) -> list[tuple[int, float]]:
+    """Return the index and the score of each document that was kept, the best first.
 
     Raises:
-        GatewayError: whatever went wrong.
+        GatewayError: as `Executor.run` does.
     """
 
-    def operation_for(target: Target) -> Operation[list[tuple[int, float]]]:
-        operation = operations.invoke(
-            adapt_rerank(call, target.capabilities), lambda answer, _: usage_of_headers(answer.headers), context.record
+    def operation_for(target: Target) -> InvokeOperation[list[tuple[int, float]]]:
+        return InvokeOperation(
+            body=json.dumps(adapt_rerank(call, target.capabilities)),
+            usage_of=_usage_of,
+            make=partial(scores_of, call=call),
+            ignored=call.ignored,
+            is_checked=True,
         )
-        return replace(operation, is_checked=True).then(lambda document: scores_of(document, call))
 
-    await pipeline.check(context, [call.query, *call.documents])
-    return await pipeline.run(context, call.model, operation_for)
+    await executor.check_texts(context, [call.query, *call.documents])
+    return await executor.run(context, call.model, operation_for)
+
+
+def _usage_of(response: HttpResponse, _: dict[str, Any]) -> Usage | None:
+    return usage_of_headers(response.headers)

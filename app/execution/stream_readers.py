@@ -1,4 +1,4 @@
-"""What a stream says, and what the request's record learns of it: a reader for each kind of stream."""
+"""Readers of streams: a reader for each kind, which notes usage and service tier in the record of the attempt."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from app.converse.events import Event
 from app.converse.usage import Usage, tier_of
 from app.converse.well_formed import WellFormed
 from app.errors import UpstreamFailed
-from app.observability.observer import RequestRecord
+from app.observability.observer import AttemptRecord
 
 UsageReader = Callable[[dict[str, Any]], Usage | None]
-Heard_co = TypeVar("Heard_co", covariant=True)
+Batch_co = TypeVar("Batch_co", covariant=True)
 
 
-class Reader(Protocol[Heard_co]):
-    """Makes sense of a stream's bytes, however its reads were split."""
+class Reader(Protocol[Batch_co]):
+    """Decodes the bytes of a stream, however they are split into reads."""
 
     @property
     def is_over(self) -> bool:
-        """True once all has been said, though more bytes may follow."""
+        """True once the answer is complete, though more bytes may follow."""
         ...
 
-    def feed(self, data: bytes) -> Heard_co:
-        """What the next bytes say; something empty where they say nothing yet. Raises GatewayError."""
+    def feed(self, data: bytes) -> Batch_co:
+        """Return what the next bytes complete, or something empty. Raises GatewayError."""
         ...
 
     def finish(self) -> None:
-        """The bytes have ended. Raises GatewayError where more had to follow."""
+        """Accept the end of the bytes. Raises GatewayError if the answer is incomplete."""
         ...
 
 
@@ -41,17 +41,16 @@ class EventReader:
 
     is_over = False
 
-    def __init__(self, mapping: ResponseMapping, record: RequestRecord) -> None:
+    def __init__(self, mapping: ResponseMapping, attempt: AttemptRecord) -> None:
         self._decoder = EventDecoder()
         self._well_formed = WellFormed()
         self._mapping = EventMapping(mapping) if mapping.is_needed else None
-        self._record = record
+        self._attempt = attempt
         self._metadata: Any = {}
         self._more: Any = None
         self.finish = self._decoder.finish
 
     def feed(self, data: bytes) -> list[Event]:
-        """See `Reader`."""
         events = self._decoder.feed(data)
         for event in events:
             if "metadata" in event:
@@ -64,33 +63,32 @@ class EventReader:
         return events if self._mapping is None else self._mapping.feed(events)
 
     def _note(self) -> None:
-        """What is told of tokens counts from then on, whatever becomes of the stream."""
+        # the usage so far counts even if the stream breaks afterwards
         if self._metadata.get("usage") is not None:
-            self._record.usage = Usage.of(self._metadata["usage"], self._more)
-        self._record.tier = tier_of(self._metadata) or self._record.tier
+            self._attempt.usage = Usage.of(self._metadata["usage"], self._more)
+        self._attempt.tier = tier_of(self._metadata) or self._attempt.tier
 
 
 class NativeReader:
     """Reads the events of an invocation, a batch for each read.
 
     Args:
-        last: the `type` of the document that completes a message. usage_of: reads the tokens that a document tells of.
+        last: the `type` of the document that completes a message. usage_of: reads the tokens from a document.
     """
 
     is_over = False
 
-    def __init__(self, last: str, usage_of: UsageReader, record: RequestRecord) -> None:
+    def __init__(self, last: str, usage_of: UsageReader, attempt: AttemptRecord) -> None:
         self._decoder = NativeDecoder(last)
         self._usage_of = usage_of
-        self._record = record
+        self._attempt = attempt
         self.finish = self._decoder.finish
 
     def feed(self, data: bytes) -> list[NativeEvent]:
-        """See `Reader`."""
-        events, record = self._decoder.feed(data), self._record
+        events, attempt = self._decoder.feed(data), self._attempt
         for event in events:
             document = event.document
-            record.usage = self._usage_of(document) or record.usage or usage_of_invocation(document)
+            attempt.usage = self._usage_of(document) or attempt.usage or usage_of_invocation(document)
         return events
 
 
@@ -98,39 +96,37 @@ class DocumentReader:
     """Reads the documents of a surface that speaks OpenAI, a batch for each read.
 
     Args:
-        last: the `type` of the documents that complete an answer. usage_of: as that of `NativeReader`.
+        last: the `type` of the documents that complete an answer. usage_of: reads the tokens from a document.
     """
 
-    def __init__(self, last: frozenset[str], usage_of: UsageReader, record: RequestRecord) -> None:
+    def __init__(self, last: frozenset[str], usage_of: UsageReader, attempt: AttemptRecord) -> None:
         self._decoder = ServerSentDecoder(last)
         self._usage_of = usage_of
-        self._record = record
+        self._attempt = attempt
         self._has_begun = False
         self.finish = self._decoder.finish
 
     @property
     def is_over(self) -> bool:
-        """See `Reader`."""
         return self._decoder.is_complete
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """See `Reader`."""
-        documents, record = self._decoder.feed(data), self._record
+        documents, attempt = self._decoder.feed(data), self._attempt
         for document in documents:
-            record.usage = told_by(self._usage_of, document) or record.usage
-            record.tier = tier_told(document) or record.tier
+            attempt.usage = read_usage(self._usage_of, document) or attempt.usage
+            attempt.tier = read_tier(document) or attempt.tier
         if documents and not self._has_begun:
-            # until something of an answer has come it can still be asked for again
+            # only before the first document may failover try another target
             self._has_begun = True
             refuse_failed(documents[0].get("response"))
         return documents
 
 
 class TappedReader:
-    """Lets bytes pass, and listens to them.
+    """Passes bytes on and shows them to a tap.
 
     Args:
-        tap: knows at any time what has been told of tokens, and how the stream stands.
+        tap: reads the usage, and knows whether the stream is complete.
     """
 
     is_over = False
@@ -139,12 +135,10 @@ class TappedReader:
         self._tap = tap
 
     def feed(self, data: bytes) -> bytes:
-        """See `Reader`."""
         self._tap.feed(data)
         return data
 
     def finish(self) -> None:
-        """See `Reader`."""
         if not self._tap.is_at_boundary and not self._tap.has_failed:
             raise UpstreamFailed("Bedrock's stream ended in the middle of an event", detail="ended early")
         if self._tap.is_cut_short:
@@ -152,7 +146,7 @@ class TappedReader:
 
 
 def refuse_failed(response: Any) -> None:
-    """Raises what a response that failed tells of: it has no other status than 200.
+    """Raise the error of a failed response, whose status is 200 all the same.
 
     Source: docs/reference/contracts/openai-responses.md#event-order
     """
@@ -160,8 +154,8 @@ def refuse_failed(response: Any) -> None:
         raise error_of_openai(response["error"])
 
 
-def tier_told(document: dict[str, Any]) -> str:
-    """The tier that a completion, a response, or an event with one, says it was served by; `auto` is none yet."""
+def read_tier(document: dict[str, Any]) -> str:
+    """Return the service tier in a completion, a response, or an event with one; empty where it is not decided yet."""
     match document:
         case {"response": {"service_tier": str(tier)}} | {"service_tier": str(tier)}:
             return "" if tier == "auto" else tier
@@ -169,8 +163,8 @@ def tier_told(document: dict[str, Any]) -> str:
             return ""
 
 
-def told_by(usage_of: UsageReader, document: dict[str, Any]) -> Usage | None:
-    """The tokens that a document tells of; one that tells of them oddly is still an answer."""
+def read_usage(usage_of: UsageReader, document: dict[str, Any]) -> Usage | None:
+    """Return the tokens of a document; None if they are malformed, since the answer is good all the same."""
     try:
         return usage_of(document)
     except (LookupError, TypeError, ValueError, AttributeError):

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, ClassVar
 
 from app.observability.log_writer import NonBlockingLogWriter
-from app.observability.observer import DOUBTS, FAILURES, Attempt, RequestRecord
+from app.observability.observer import DOUBTS, FAILURES, AttemptEntry, RequestRecord
 from app.wire import json
 
 _requests = logging.getLogger("outcrop.requests")
@@ -141,7 +141,7 @@ def _add_fields(fields: dict[str, Any], record: RequestRecord) -> None:
         fields["tokens"] = record.usage.counts()
 
 
-def _try(attempt: Attempt) -> dict[str, Any]:
+def _try(attempt: AttemptEntry) -> dict[str, Any]:
     location = {"location": attempt.location} if attempt.location else {}
     outcome = {"outcome": attempt.error or "ok", "ms": round(attempt.milliseconds, 2)}
     return {"target": attempt.target, **location, **outcome}

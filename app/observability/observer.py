@@ -2,13 +2,15 @@
 
 import logging
 import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct, field
 
+from app.converse.call import Mode, Surface
 from app.converse.usage import Usage
-from app.observability.trace import NO_TRACE, Headers, Span, Trace
+from app.errors import GatewayError
+from app.observability.trace import NO_TRACE, Headers, Trace
 
 _log = logging.getLogger(__name__)
 
@@ -26,46 +28,54 @@ DOUBTS = frozenset({"gateway_busy", "permission", "quota_exceeded", "rate_limite
 _CALLERS_OWN = ("", CALLER_GONE, "caller_deadline")
 
 
-class Attempt(Struct):
-    """One request to Bedrock: whom it asked, where, and what came of it. error: the kind of the failure, if it is one;
-    `cancelled` while nothing has come of it, and where nothing ever does.
+class AttemptEntry(Struct):
+    """One attempt at Bedrock in the log record of its request.
+
+    error: the kind of the failure, if it failed; `cancelled` until it has an outcome.
     """
 
     target: str
-    location: str
-    headers: Headers
-    span: Span
+    location: str = ""
     started: float = field(default_factory=time.monotonic)
     error: str = "cancelled"
     milliseconds: float = 0.0
 
 
-class Asked(Struct, frozen=True):
-    """Whom a record tells of, and what came of it; members as there."""
+class AttemptRecord(Struct):
+    """What is known of one attempt while it runs.
 
-    target: str
-    location: str
-    mode: str
-    surface: str
-    model_behind: str
-    tier: str
-    upstream_request_id: str
-    usage: Usage | None
-    ignored: list[str]
-    adjusted: list[str]
+    headers: sent with its request, for tracing. usage, tier: those that the response reported so far.
+    stream_error: what the stream of a successful attempt reported later.
+    on_stream_end: called when the stream of a successful attempt ends.
+    """
+
+    headers: Headers = ()
+    upstream_request_id: str = ""
+    usage: Usage | None = None
+    tier: str = ""
+    stream_error: GatewayError | None = None
+    on_stream_end: Callable[["AttemptRecord"], None] | None = None
+
+    def end_stream(self) -> None:
+        """Report what was learned of the response until the end of its stream."""
+        if self.on_stream_end is not None:
+            self.on_stream_end(self)
 
 
 class RequestRecord(Struct):
-    """Everything that is known of one HTTP request when it ends. It holds no content and no secret.
+    """What is logged and measured of one HTTP request. It holds no content and no secret.
+
+    `execution.attempt` alone writes what attempts determine: target, location, mode, surface, upstream_request_id,
+    usage, model_behind, tier, ignored, adjusted, tries and has_moved.
 
     route: the path's template, never the path, whose segments callers choose.
-    place: the region and account of the target, where they are not the gateway's own.
-    mode: identity, native or translated. surface: the Bedrock API that answered.
-    model_behind: the model that was called, where an ARN hides it. tier: the service tier, or `optimized`, that the
-    answer says it was served by, or else that was asked for.
-    cost: USD, where it is known.
     first_event_ms: from the first byte of the request to the first event sent, for streams.
-    tries: the attempts, in the order of their beginning. has_moved: another target was asked than the first.
+    cost: USD, if it is known.
+    model: as the caller named it. target: as it is called upstream.
+    location: the region and account of the target, if they are not the gateway's own.
+    model_behind: the model that was called, if an ARN hides it.
+    tier: the service tier, or `optimized`, that the response reports, or else that was requested.
+    tries: the attempts, in the order of their beginning. has_moved: a target after the first was tried.
     """
 
     request_id: str
@@ -77,8 +87,8 @@ class RequestRecord(Struct):
     model: str = ""
     target: str = ""
     location: str = ""
-    mode: str = ""
-    surface: str = ""
+    mode: Mode | Literal[""] = ""
+    surface: Surface | Literal[""] = ""
     streamed: bool = False
     status: int = 0
     error: str = ""
@@ -91,13 +101,13 @@ class RequestRecord(Struct):
     ignored: list[str] = field(default_factory=list)
     adjusted: list[str] = field(default_factory=list)
     first_event_ms: float | None = None
-    tries: list[Attempt] = field(default_factory=list)
+    tries: list[AttemptEntry] = field(default_factory=list)
     has_moved: bool = False
     trace: Trace = NO_TRACE
 
     @property
     def attempts(self) -> int:
-        """How often Bedrock was asked."""
+        """The number of attempts."""
         return len(self.tries)
 
     def elapsed_ms(self) -> float:
@@ -109,29 +119,10 @@ class RequestRecord(Struct):
         """True if its stream broke behind a status that had promised better."""
         return self.streamed and 0 < self.status < 400 and self.error not in _CALLERS_OWN
 
-    def tell_of(self, asked: Asked) -> None:
-        """Tell of one that was asked before."""
-        self.target, self.location, self.mode, self.surface = asked.target, asked.location, asked.mode, asked.surface
-        self.model_behind, self.tier = asked.model_behind, asked.tier
-        self.upstream_request_id, self.usage = asked.upstream_request_id, asked.usage
-        self.ignored, self.adjusted = asked.ignored, asked.adjusted
-
     def mark_first_event(self) -> None:
         """Note the moment of the first event, once."""
         if self.first_event_ms is None:
             self.first_event_ms = self.elapsed_ms()
-
-    def begin_attempt(self, host: str) -> Attempt:
-        """Bedrock is asked, at a host; the attempt's headers go with the request."""
-        headers, span = self.trace.begin_attempt(self, host)
-        attempt = Attempt(self.target, self.location, headers, span)
-        self.tries.append(attempt)
-        return attempt
-
-    def end_attempt(self, attempt: Attempt, error: str = "") -> None:
-        """It has answered, or, of a stream, begun to; or it has failed."""
-        attempt.error, attempt.milliseconds = error, (time.monotonic() - attempt.started) * 1000
-        self.trace.end_attempt(self, attempt.span, error)
 
 
 class Observer(Protocol):

@@ -1,17 +1,15 @@
-"""What is known of each target's health: a breaker that opens when it keeps failing, and a rest when it refuses.
+"""The health of each target: a circuit breaker that opens after outages, and a pause after throttles and refusals.
 
-Closed, all calls pass. After so many outages in a row the breaker opens, and nothing passes for some seconds; then one
-call is let through as a probe, and another each so many seconds while no probe has ended. Outages are: no connection,
-one that broke, no capacity, Bedrock's internal errors. An answer of any other kind says that the target is up. Silence
-says nothing, but of a probe: it is not an answer.
+A closed breaker lets all calls pass. It opens after a number of outages in a row, for some seconds. Then one call
+passes as a probe, and another each time those seconds have passed while no probe has ended. Outages are: no connection,
+a lost connection, no capacity, Bedrock's internal errors. Any other response closes the breaker. A timeout is no
+response: it neither opens nor closes a breaker, but a probe that times out keeps it open.
 
-A target that throttles, or that refuses for good, rests: where there is another one, that is asked first.
+A target that throttles or refuses a call is paused: failover tries other targets first.
 """
 
 import time
 from collections.abc import Callable, Hashable
-
-from msgspec import Struct
 
 from app.errors import (
     ConnectionLost,
@@ -29,45 +27,38 @@ from app.errors import (
 
 _NO_CONNECTION = (ConnectTimeout, ConnectionLost, UpstreamUnreachable)
 _NO_CAPACITY = (InternalFailure, Overloaded)
-_REFUSED_REST = 30.0
-_SILENT_REST = 5.0
-_MAX_KEYS = 4096
-
-
-class _Health(Struct):
-    failures: int = 0
-    open_until: float = 0.0
-    rest_until: float = 0.0
-    budget: "RetryBudget | None" = None
+_PAUSE_AFTER_REFUSAL = 30.0
+_PAUSE_AFTER_TIMEOUT = 5.0
+_MAX_BREAKERS = 4096
 
 
 class RetryBudget:
-    """Lets a bounded share of the calls be tried again, so that an outage is not amplified.
+    """Allows retries of a share of the calls only, so that retries do not amplify an outage.
 
-    Each call adds a share of a retry; so does each second, so that a quiet gateway retries too.
+    Each call adds a share of a retry; so does each second, so that an idle gateway retries too.
 
     Args:
-        share: retries a call. layer: retries a second. most: how many may be saved up.
+        share: retries a call. rate: retries a second. limit: how many may accumulate.
     """
 
     def __init__(
-        self, share: float = 0.1, layer: float = 1.0, limit: float = 20.0, clock: Callable[[], float] = time.monotonic
+        self, share: float = 0.1, rate: float = 1.0, limit: float = 20.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._share = share
-        self._layer = layer
+        self._rate = rate
         self._limit = max(limit, share * limit)
         self._clock = clock
         self._saved = self._limit
         self._seen = clock()
 
     def note_call(self) -> None:
-        """A call has come."""
+        """Add the share of one call."""
         self._saved = min(self._saved + self._share, self._limit)
 
     def take(self) -> bool:
         """Take one retry; False if none is left."""
         now = self._clock()
-        self._saved = min(self._saved + (now - self._seen) * self._layer, self._limit)
+        self._saved = min(self._saved + (now - self._seen) * self._rate, self._limit)
         self._seen = now
         if self._saved < 1:
             return False
@@ -75,113 +66,108 @@ class RetryBudget:
         return True
 
 
-class Breakers:
-    """The health of all targets, by their keys.
+class CircuitBreaker:
+    """The health of one target.
+
+    failures: outages in a row. open_until, paused_until: on the monotonic clock; 0 for never.
+    retry_budget: None until the first retry.
+    """
+
+    __slots__ = ("_limits", "failures", "open_until", "paused_until", "retry_budget")
+
+    def __init__(self, limits: "Breakers") -> None:
+        self._limits = limits
+        self.failures = 0
+        self.open_until = 0.0
+        self.paused_until = 0.0
+        self.retry_budget: RetryBudget | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """False while calls wait for a probe to succeed."""
+        return not 0 < self._limits.threshold <= self.failures
+
+    def wait(self) -> float:
+        """Return the seconds until a call may pass; 0 if one may pass now."""
+        return 0.0 if self.is_closed else max(self.open_until - self._limits.clock(), 0.0)
+
+    def is_paused(self) -> bool:
+        """True if the target asked for a pause that is not over, or refused a call lately."""
+        return self.paused_until > self._limits.clock()
+
+    def begin_probe(self) -> bool:
+        """Make a call the probe of an open breaker; False if the breaker is closed."""
+        if self.is_closed:
+            return False
+        self.open_until = self._limits.clock() + self._limits.seconds
+        return True
+
+    def note(self, error: GatewayError | None, *, is_probe: bool) -> None:
+        """Note the outcome of a call."""
+        now = self._limits.clock()
+        match error:
+            case RateLimited():
+                self.failures = 0
+                self.paused_until = now + (error.retry_after or error.default_retry_after or 0.0)
+            case PermissionRefused() | NotFound() | GuardrailMissing():
+                self.failures = 0
+                self.paused_until = now + _PAUSE_AFTER_REFUSAL
+            case _ if isinstance(error, _NO_CONNECTION) or (isinstance(error, _NO_CAPACITY) and error.retry_here):
+                self.failures += 1
+                if not self.is_closed:
+                    self.open_until = now + self._limits.seconds
+            case UpstreamTimeout():
+                self.paused_until = now + _PAUSE_AFTER_TIMEOUT
+                if is_probe:
+                    self.open_until = now + self._limits.seconds
+            case _:
+                self.failures, self.paused_until = 0, 0.0
+
+    def may_retry(self) -> bool:
+        """Take one retry of the target's budget; False if none is left."""
+        if self.retry_budget is None:
+            self.retry_budget = RetryBudget(self._limits.share, clock=self._limits.clock)
+        return self.retry_budget.take()
+
+
+class Breakers(dict[Hashable, CircuitBreaker]):
+    """The circuit breakers of all targets, by the targets' keys. A missing one is created, closed.
 
     Args:
-        threshold: outages in a row that open a breaker; 0 for never. seconds: for how long it stays open.
-        share: retries a call, of each target. clock: seconds, monotonic.
+        threshold: outages in a row that open a breaker; 0 for never. seconds: how long it stays open.
+        share: the retries a call of each target's budget. clock: monotonic seconds.
     """
 
     def __init__(
         self,
-        ingress_limits: int = 10,
+        threshold: int = 10,
         seconds: float = 5.0,
         share: float = 0.1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ingress_limits = ingress_limits
-        self._seconds = seconds
-        self._share = share
-        self._clock = clock
-        self._healths: dict[Hashable, _Health] = {}
+        super().__init__()
+        self.threshold = threshold
+        self.seconds = seconds
+        self.share = share
+        self.clock = clock
+
+    def __missing__(self, key: Hashable) -> CircuitBreaker:
+        if len(self) >= _MAX_BREAKERS:
+            closed = (key for key, breaker in self.items() if breaker.is_closed)
+            del self[next(closed, next(iter(self)))]
+        breaker = self[key] = CircuitBreaker(self)
+        return breaker
 
     @property
     def are_closed(self) -> bool:
         """True if no breaker is open."""
-        return not any(map(self._is_open, self._healths.values()))
-
-    def wait(self, key: Hashable) -> float:
-        """Seconds until a call of this target may be tried; 0 if it may now."""
-        health = self._healths.get(key)
-        return max(health.open_until - self._clock(), 0.0) if health is not None and self._is_open(health) else 0.0
-
-    def is_resting(self, key: Hashable) -> bool:
-        """True if the target asked for a pause that is not over, or has lately refused."""
-        health = self._healths.get(key)
-        return health is not None and health.rest_until > self._clock()
-
-    def start(self, key: Hashable) -> bool:
-        """A call goes to the target; True if it is a probe, since the target's breaker is open."""
-        health = self._healths.get(key)
-        if health is None:
-            return False
-        if health.budget is not None:
-            health.budget.note_call()
-        if not self._is_open(health):
-            return False
-        health.open_until = self._clock() + self._seconds
-        return True
-
-    def note(self, key: Hashable, error: GatewayError | None, *, is_probe: bool) -> None:
-        """The outcome of a call."""
-        now = self._clock()
-        match error:
-            case RateLimited():
-                self._is_up(key)
-                self._known(key).rest_until = now + (error.retry_after or error.default_retry_after or 0.0)
-            case PermissionRefused() | NotFound() | GuardrailMissing():
-                self._is_up(key)
-                self._known(key).rest_until = now + _REFUSED_REST
-            case _ if isinstance(error, _NO_CONNECTION) or (isinstance(error, _NO_CAPACITY) and error.retry_here):
-                health = self._known(key)
-                health.failures += 1
-                if self._is_open(health):
-                    health.open_until = now + self._seconds
-            case UpstreamTimeout():
-                health = self._known(key)
-                health.rest_until = now + _SILENT_REST
-                if is_probe:
-                    health.open_until = now + self._seconds
-            case _:
-                self._is_up(key)
-
-    def note_answer(self, key: Hashable) -> None:
-        """A call has been answered in a way that says no more than that the target is up."""
-        health = self._healths.get(key)
-        if health is not None:
-            health.failures = 0
-
-    def may_retry(self, key: Hashable) -> bool:
-        """Take one retry of the target's budget; False if none is left."""
-        health = self._known(key)
-        if health.budget is None:
-            health.budget = RetryBudget(self._share, clock=self._clock)
-        return health.budget.take()
+        return all(breaker.is_closed for breaker in self.values())
 
     def states(self) -> dict[Hashable, str]:
-        """The breakers that are not closed: `open`, or `half_open` where a probe may pass."""
-        now = self._clock()
+        """Return the breakers that are not closed: `open`, or `half_open` where a probe may pass."""
+        now = self.clock()
         return {
-            key: "open" if health.open_until > now else "half_open"
-            for key, health in self._healths.items()
-            if self._is_open(health)
+            key: "open" if breaker.open_until > now else "half_open"
+            for key, breaker in self.items()
+            if not breaker.is_closed
         }
-
-    def _is_up(self, key: Hashable) -> None:
-        health = self._healths.get(key)
-        if health is not None:
-            health.failures, health.rest_until = 0, 0.0
-
-    def _known(self, key: Hashable) -> _Health:
-        health = self._healths.setdefault(key, _Health())
-        if len(self._healths) > _MAX_KEYS:
-            self._forget_one()
-        return health
-
-    def _forget_one(self) -> None:
-        closed = (key for key, health in self._healths.items() if not self._is_open(health))
-        self._healths.pop(next(closed, next(iter(self._healths))))
-
-    def _is_open(self, health: _Health) -> bool:
-        return 0 < self._ingress_limits <= health.failures

@@ -1,8 +1,8 @@
-"""The one place that decides whether a call has another attempt, at which target, and when.
+"""Decides whether a call gets another attempt, at which target, and when.
 
-A throttle or a failure goes to the next target at once; when all have been asked, the one that may be asked again
-first is waited for, with backoff and never sooner than its `Retry-After`. An attempt ends where the first event has
-come: from then on nothing is tried again.
+After a throttle or a failure the next target is tried at once. When all have been tried, failover waits for the target
+that may be tried again first, with backoff and never less than its `Retry-After`. A streamed call is never tried again
+after its first event.
 """
 
 from __future__ import annotations
@@ -12,209 +12,261 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
+from operator import attrgetter, itemgetter
 from typing import Generic, TypeVar
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from app.bedrock.retry import RetryPolicy
+from app.converse.usage import Usage
 from app.errors import GatewayError, InvalidRequest, NotFound, Overloaded, PermissionRefused
 from app.process.deadline import Deadline
-from app.routing.circuit_breakers import Breakers
-
-T = TypeVar("T")
+from app.routing.circuit_breakers import Breakers, CircuitBreaker
 
 _REFUSALS = (PermissionRefused, NotFound)
-_LEFT_PROBE_SECONDS = 10.0
+_ABANDONED_PROBE_SECONDS = 10.0
+_BY_FAILURES = attrgetter("failures", "ready_at")
 
 
-class Candidate(Struct, Generic[T], frozen=True):
-    """One target of a call, ready to be asked.
+class FailoverCandidate(Struct, frozen=True, kw_only=True):
+    """A target that failover may try.
 
-    key: what its health is kept under. ask: makes one attempt. is_verbatim: it is asked in the caller's own words, so
-    that a refusal may be about these; it is not where another target takes them.
+    key: its circuit breaker's. is_verbatim: the call crosses in the caller's own words, so a refusal may be about them.
     """
 
     key: Hashable
-    ask: Callable[[], Awaitable[T]]
     is_verbatim: bool = False
 
 
-class _CandidateState(Struct, Generic[T]):
-    """A target in the course of one call. option: None while it is not prepared. ready_at: when it may be asked."""
+T = TypeVar("T")
+C = TypeVar("C", bound=FailoverCandidate)
+TargetT = TypeVar("TargetT")
 
-    prepare: Callable[[], Awaitable[Candidate[T]]]
-    candidate: Candidate[T] | None = None
+
+class AttemptResult(Struct, Generic[C, T], frozen=True):
+    """The outcome of one attempt: a value, an error, or neither while it runs.
+
+    candidate: with what the attempt learned of it; later attempts use it.
+    usage, tier: those that the response reported, even if the attempt failed after that.
+    """
+
+    candidate: C
+    value: T | None = None
+    error: GatewayError | None = None
+    upstream_request_id: str = ""
+    usage: Usage | None = None
+    tier: str = ""
+
+
+class _TargetState(Struct, Generic[TargetT, C]):
+    """A target in the course of a call. candidate: None until it is prepared. ready_at: when it may be tried again."""
+
+    target: TargetT
+    candidate: C | None = None
     failures: int = 0
     ready_at: float = 0.0
     is_over: bool = False
 
 
 class Failover(Struct, frozen=True):
-    """Makes the attempts of one call after the other."""
+    """Makes the attempts of a call in turn. clock: monotonic seconds. sleep: as that of asyncio."""
 
     retry: RetryPolicy
     breakers: Breakers = field(default_factory=Breakers)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def run(self, candidates: Sequence[Callable[[], Awaitable[Candidate[T]]]], deadline: Deadline) -> T:
-        """What the first target says that answers.
+    async def run(
+        self,
+        targets: Sequence[TargetT],
+        prepare: Callable[[TargetT], Awaitable[C]],
+        attempt: Callable[[C], Awaitable[AttemptResult[C, T]]],
+        deadline: Deadline,
+    ) -> AttemptResult[C, T]:
+        """Return the result of the first target that succeeds, or else of the one most likely to succeed later.
 
         Args:
-            options: makes each target ready, in the order in which they are to be tried; raises InvalidRequest where
-                it cannot carry the call, and then counts for nothing.
+            targets: in the order in which they are tried. prepare: makes a candidate of a target that is about to be
+                tried; raises InvalidRequest if the target cannot carry the call, which counts as no attempt.
+            attempt: makes one attempt.
 
         Raises:
-            GatewayError: the outcome of the target that could best have answered; `is_final` where the caller should
-                not try again. Overloaded, at once, where nobody may be asked because all have kept failing.
+            InvalidRequest: no target can carry the call. Overloaded: the circuit breakers of all targets are open.
         """
-        states = [_CandidateState(prepare) for prepare in candidates]
-        outcome = _Outcome()
-        refused: list[tuple[Hashable, GatewayError]] = []
+        states: list[_TargetState[TargetT, C]] = [_TargetState(target) for target in targets]
+        outcome: _Outcome[C, T] = _Outcome()
+        refusals: list[tuple[CircuitBreaker, GatewayError]] = []
+        # attempts at targets that may be tried again; others take none from these
         made = 0
-        # each may be asked once, whatever their number; who never will answer takes nothing from the others
-        while made < max(self.retry.max_attempts, sum(not state.is_over for state in states)):
-            state = await self._next(states, outcome)
+        while made < max(self.retry.max_attempts, sum([not state.is_over for state in states])):
+            state = await self._next(states, prepare, outcome)
             if state is None or state.candidate is None:
                 break
-            if self.breakers.wait(
-                state.candidate.key
-            ):  # another call has become its probe while targets were made ready
-                continue
-            if outcome.attempts and not await self._may_go_on(state, state.candidate, deadline, outcome):
+            breaker = self.breakers[state.candidate.key]
+            if breaker.failures and breaker.wait():
+                continue  # another call became the probe while this one prepared its target
+            if outcome.attempts and not await self._wait_for(state, breaker, deadline, outcome):
                 state.is_over = True
                 continue
-            made += 1
-            try:
-                taken = await self._attempt(state.candidate)
-            except GatewayError as error:
-                # its frames hold this one, which holds it, and with them the body
-                error.with_traceback(None).__context__ = None
-                outcome.note(state.candidate.key, error)
-                if state.candidate.is_verbatim and isinstance(error, _REFUSALS):
-                    refused.append((state.candidate.key, error))
-                state.failures += 1
-                state.is_over = not error.retry_here
-                made -= state.is_over
-                state.ready_at = time.monotonic() + self.retry.wait(state.failures, error)
-                if not (error.retry_here or error.retry_elsewhere):
-                    # nobody else is asked; but who has only failed gets no less than it would alone
-                    for other in states:
-                        other.is_over = other.is_over or not other.failures
-            else:
-                for key, refusal in refused:  # what one target takes was not why another did not
-                    self.breakers.note(key, refusal, is_probe=False)
-                return taken
-        raise outcome.error()
+            result = await self._attempt(state.candidate, breaker, attempt)
+            state.candidate, error = result.candidate, result.error
+            if error is None:
+                # another target accepts the call, so the refusals were not about the caller's own words
+                for refusing, refusal in refusals:
+                    refusing.note(refusal, is_probe=False)
+                return result
+            outcome.note(result, error, self.clock())
+            if state.candidate.is_verbatim and isinstance(error, _REFUSALS):
+                refusals.append((breaker, error))
+            self._note_failure(state, states, error)
+            if not state.is_over:
+                made += 1
+        return outcome.result()
 
-    async def _next(self, states: list[_CandidateState[T]], outcome: _Outcome) -> _CandidateState[T] | None:
-        """The target to ask next: of those that may be asked the least failed, then the first ready, in their order.
+    async def _next(
+        self,
+        states: list[_TargetState[TargetT, C]],
+        prepare: Callable[[TargetT], Awaitable[C]],
+        outcome: _Outcome[C, T],
+    ) -> _TargetState[TargetT, C] | None:
+        """Choose the target with the fewest failures, then the one that is ready first, then the first in order.
 
-        One that rests comes after those that failed as seldom. Only those that are looked at are made ready.
+        Of targets with as many failures, a paused one comes last. Only targets that are considered are prepared.
         """
-        resting: _CandidateState[T] | None = None
-        for state in sorted(
-            (state for state in states if not state.is_over), key=lambda state: (state.failures, state.ready_at)
-        ):
-            if resting is not None and state.failures > resting.failures:
+        paused: _TargetState[TargetT, C] | None = None
+        for state in sorted([state for state in states if not state.is_over], key=_BY_FAILURES):
+            if paused is not None and state.failures > paused.failures:
                 break
             if state.candidate is None:
                 try:
-                    state.candidate = await state.prepare()
+                    state.candidate = await prepare(state.target)
                 except InvalidRequest as error:
                     state.is_over = True
-                    outcome.unfit = outcome.unfit or error
+                    outcome.unfit = outcome.unfit or error.replaced()
                     continue
-            if wait := self.breakers.wait(state.candidate.key):
+            breaker = self.breakers[state.candidate.key]
+            if breaker.failures and (wait := breaker.wait()):
                 outcome.open_for = min(outcome.open_for, wait)
-            elif not self.breakers.is_resting(state.candidate.key):
+            elif not (breaker.paused_until and breaker.is_paused()):
                 return state
             else:
-                resting = resting or state
-        return resting
+                paused = paused or state
+        return paused
 
-    async def _may_go_on(
-        self, state: _CandidateState[T], candidate: Candidate[T], deadline: Deadline, outcome: _Outcome
+    async def _wait_for(
+        self,
+        state: _TargetState[TargetT, C],
+        breaker: CircuitBreaker,
+        deadline: Deadline,
+        outcome: _Outcome[C, T],
     ) -> bool:
-        """Wait until the target may be asked; False if that would be too long, or is more than its share of retries."""
-        wait = state.ready_at - time.monotonic() if state.failures else 0.0
-        if wait >= deadline.remaining() or math.isinf(wait):
+        """Wait until a target may be tried; False if that takes too long, or if its retry budget is spent."""
+        now = self.clock()
+        wait = state.ready_at - now if state.failures else 0.0
+        if wait >= deadline.at - now or math.isinf(wait):
             return False
-        if state.failures and not self.breakers.may_retry(candidate.key):
-            outcome.is_spent = True
+        if state.failures and not breaker.may_retry():
+            outcome.is_budget_spent = True
             return False
-        await asyncio.sleep(max(wait, 0.0))
-        return not self.breakers.wait(candidate.key)
+        await self.sleep(max(wait, 0.0))
+        return not breaker.wait()
 
-    async def _attempt(self, candidate: Candidate[T]) -> T:
-        if not self.breakers.start(candidate.key):
-            return await self._ask(candidate, is_probe=False)
-        probe = asyncio.create_task(self._ask(candidate, is_probe=True))
-        try:
-            return await asyncio.shield(probe)
-        except asyncio.CancelledError:
-            # what comes of it matters to all who wait for this target, not only to whoever has given it up
-            limit = asyncio.get_running_loop().call_later(_LEFT_PROBE_SECONDS, probe.cancel)
-            probe.add_done_callback(partial(_drop, limit))
-            raise
+    def _note_failure(
+        self, state: _TargetState[TargetT, C], states: list[_TargetState[TargetT, C]], error: GatewayError
+    ) -> None:
+        state.failures += 1
+        state.is_over = not error.retry_here
+        state.ready_at = self.clock() + self.retry.wait(state.failures, error)
+        if not (error.retry_here or error.retry_elsewhere):
+            # no other target is tried, except those that failed and may be tried again
+            for other in states:
+                other.is_over = other.is_over or not other.failures
 
-    async def _ask(self, candidate: Candidate[T], *, is_probe: bool) -> T:
-        try:
-            taken = await candidate.ask()
-        except GatewayError as error:
-            if candidate.is_verbatim and isinstance(error, _REFUSALS):
-                self.breakers.note_answer(candidate.key)
-            else:
-                self.breakers.note(candidate.key, error, is_probe=is_probe)
-            raise
-        self.breakers.note(candidate.key, None, is_probe=is_probe)
-        return taken
+    async def _attempt(
+        self, candidate: C, breaker: CircuitBreaker, attempt: Callable[[C], Awaitable[AttemptResult[C, T]]]
+    ) -> AttemptResult[C, T]:
+        if breaker.retry_budget is not None:
+            breaker.retry_budget.note_call()
+        if breaker.failures and breaker.begin_probe():
+            return await _probe(candidate, breaker, attempt)
+        result = await attempt(candidate)
+        if result.error is not None or breaker.failures or breaker.paused_until:
+            _note(breaker, result, is_probe=False)
+        return result
 
 
-def _drop(limit: asyncio.TimerHandle, probe: asyncio.Task[T]) -> None:
-    """Nobody wants what came of it; a stream is closed as soon as nothing holds it any more."""
-    limit.cancel()
+async def _probe(
+    candidate: C, breaker: CircuitBreaker, attempt: Callable[[C], Awaitable[AttemptResult[C, T]]]
+) -> AttemptResult[C, T]:
+    """Make the attempt in a task that goes on without its caller: all callers of the target wait for its outcome."""
+
+    async def probe() -> AttemptResult[C, T]:
+        result = await attempt(candidate)
+        _note(breaker, result, is_probe=True)
+        return result
+
+    task = asyncio.create_task(probe())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        timer = asyncio.get_running_loop().call_later(_ABANDONED_PROBE_SECONDS, task.cancel)
+        task.add_done_callback(partial(_drop, timer))
+        raise
+
+
+def _drop(timer: asyncio.TimerHandle, probe: asyncio.Task[AttemptResult[C, T]]) -> None:
+    """Retrieve the outcome that nobody waits for; a stream closes when nothing refers to it."""
+    timer.cancel()
     if not probe.cancelled():
         probe.exception()
 
 
-def _pause(error: GatewayError) -> float:
-    """The seconds that whoever asks again has to wait."""
-    return (error.default_retry_after if error.retry_after is None else error.retry_after) or 0.0
+def _note(breaker: CircuitBreaker, result: AttemptResult[C, T], *, is_probe: bool) -> None:
+    if result.candidate.is_verbatim and isinstance(result.error, _REFUSALS):
+        breaker.failures = 0  # the target is up; the refusal may be about the caller's own words
+    else:
+        breaker.note(result.error, is_probe=is_probe)
 
 
-class _Outcome:
-    """What to tell of a call that nobody answered."""
+class _Outcome(Generic[C, T]):
+    """The outcome of a call that no target has answered."""
 
     def __init__(self) -> None:
         self.unfit: InvalidRequest | None = None
         self.open_for = math.inf
-        self.is_spent = False
-        # and when that target may be asked again
-        self._last_of_each: dict[Hashable, tuple[GatewayError, float]] = {}
+        self.is_budget_spent = False
         self.attempts = 0
+        # the last failure of each target, the latest last, and when that target may be tried again
+        self._failures: dict[Hashable, tuple[AttemptResult[C, T], GatewayError, float]] = {}
 
-    def note(self, key: Hashable, error: GatewayError) -> None:
-        """A target has failed: what it said before is over, and it may know now that it never will answer."""
+    def note(self, result: AttemptResult[C, T], error: GatewayError, now: float) -> None:
+        """Note a failed attempt, in the place of an earlier one at the same target."""
         self.attempts += 1
-        self._last_of_each.pop(key, None)
-        self._last_of_each[key] = error, time.monotonic() + _pause(error)
+        pause = error.default_retry_after if error.retry_after is None else error.retry_after
+        self._failures.pop(result.candidate.key, None)
+        self._failures[result.candidate.key] = result, error, now + (pause or 0.0)
 
-    def error(self) -> GatewayError:
-        """The error for the caller: of a target that may yet answer rather than of one that never will; the latest, but
-        where several say the same, of the one that may be asked again first.
+    def result(self) -> AttemptResult[C, T]:
+        """Return the failure that the caller gets: one of a target that may succeed later rather than of one that never
+        will; the latest, but of several of one kind that of the target that may be tried again first.
+
+        Raises:
+            GatewayError: there was no attempt.
         """
-        if self._last_of_each:
-            latest = [*reversed(self._last_of_each.values())]
-            hopeful = [told for told in latest if told[0].retry_here] or latest
-            kind = type(hopeful[0][0])
-            best, _ = min((told for told in hopeful if type(told[0]) is kind), key=lambda told: told[1])
-            best.is_final = self.attempts > 1 or self.is_spent or not best.retry_here
-            return best
+        if self._failures:
+            latest = [*reversed(self._failures.values())]
+            retryable = [failure for failure in latest if failure[1].retry_here] or latest
+            kind = type(retryable[0][1])
+            result, error, _ = min([failure for failure in retryable if type(failure[1]) is kind], key=itemgetter(2))
+            is_final = self.attempts > 1 or self.is_budget_spent or not error.retry_here
+            return replace(result, error=error.replaced(is_final=is_final))
         if not math.isinf(self.open_for):
-            return Overloaded(
+            raise Overloaded(
                 "Bedrock has kept failing, and is given a rest",
                 retry_here=False,
                 retry_elsewhere=False,
                 retry_after=max(round(self.open_for, 1), 0.1),
                 detail="breaker open",
             )
-        return self.unfit or InvalidRequest("there is no target for this call")
+        raise self.unfit or InvalidRequest("there is no target for this call")

@@ -1,10 +1,10 @@
-"""From the name that a caller used to the targets that may get the call."""
+"""Resolves the name of a model that a caller used to the targets that may get the call."""
 
 import logging
 import random
 import time
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Literal, cast
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -13,15 +13,21 @@ from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.bedrock.transport import NO_WAITS, Waits
 from app.errors import InvalidRequest, ModelDiffers
 from app.models.capabilities import Capabilities, capabilities_of
+from app.models.capability_groups import NativeCapabilities
 from app.models.capability_values import CapabilityValues, merged, names_in
 from app.models.ids import ModelId, parse_model_id
 
 _log = logging.getLogger(__name__)
 
+BodyFormat = Literal["anthropic", "openai_responses", "openai_chat"]
+_BODY_FORMATS: tuple[BodyFormat, ...] = ("anthropic", "openai_responses", "openai_chat")
 DEFAULT_ALIAS = "default"
+NATIVE_SURFACES = frozenset({"invoke", "openai", "mantle"})
+_MAX_PLANS = 4096
+_MAX_PLANNED_NAME = 512
 _MAX_PROFILES = 4096
 _MAX_OVERRIDES = 1024
-# models change, and a lesson that is no longer true is told by nobody
+# models change, and nothing reports that an override is no longer true
 _OVERRIDE_SECONDS = 3600.0
 
 
@@ -36,32 +42,40 @@ NO_LIMITS = Limits()
 
 
 class Target(Struct, frozen=True):
-    """Where an attempt lands.
+    """A model at a location, and all that depends on nothing else.
 
-    model: as it is called. known: the model that it is, where `model` is an ARN that hides it; else `model` itself.
-    place: the region and account. limits: those of the model, where it has its own.
-    by_profile: the caller named the model, and the gateway its inference profile.
+    model: as it is called. known: the model itself, where `model` is an ARN that hides it; else the same.
+    location: the region and account; location_name: for logs. limits: those of the model, where it has its own.
+    native_formats: those whose bodies a surface takes as they are; all other calls use Converse.
+    betas: features of Anthropic's format that the deployment passes beside those that Outcrop knows.
+    by_profile: the caller named the model, and the gateway calls its inference profile.
     """
 
     model: ModelId
     known: ModelId
     capabilities: Capabilities
     location: UpstreamLocation = DEFAULT_LOCATION
-    by_profile: bool = False
+    location_name: str = ""
     limits: Limits = NO_LIMITS
+    native_formats: frozenset[BodyFormat] = frozenset()
+    betas: frozenset[str] = frozenset()
+    is_hidden: bool = False
+    by_profile: bool = False
 
     @property
     def key(self) -> tuple[str, UpstreamLocation]:
-        """What tells it from other targets, however its capabilities come to be known."""
+        """What distinguishes it from other targets, whatever becomes known of its capabilities."""
         return self.model.raw, self.location
 
-    def native_surface(self, body_format: str) -> str:
-        """The surface that takes bodies of this format as they are, or nothing.
+    def takes_natively(self, body_format: BodyFormat, *, needs_schema: bool = False) -> bool:
+        """True if a surface takes bodies of a format as they are.
 
-        Only InvokeModel knows ARNs that hide their model (AWS user guide, Responses API, 2026-11).
+        Args:
+            needs_schema: the answer must match a JSON schema, so the model itself must enforce it.
         """
-        surface = self.capabilities.native.surface(body_format)
-        return surface if surface == "invoke" or not self.model.is_opaque else ""
+        if needs_schema and self.capabilities.schemas.structured_output != "native":
+            return False
+        return body_format in self.native_formats
 
     @property
     def on_mantle(self) -> str:
@@ -78,17 +92,17 @@ class Choice(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """A name for several targets: tried in their order, or in one drawn anew for each request by their weights."""
+    """A name for several targets: tried in their order, or in an order drawn for each request by their weights."""
 
     choices: tuple[Choice, ...]
     is_weighted: bool = False
 
-    def ordered(self) -> list[Choice]:
-        """The choices in the order in which they are tried now."""
+    def ordered(self, uniform: Callable[[], float] = random.random) -> list[Choice]:
+        """Return the choices in the order in which they are tried now. uniform: draws a number between 0 and 1."""
         if not self.is_weighted:
             return list(self.choices)
-        # the first of a weighted draw without replacement is the choice with the greatest of these
-        return sorted(self.choices, key=lambda choice: random.random() ** (1 / choice.weight), reverse=True)  # noqa: S311  # nosec B311
+        # a weighted draw without replacement takes the greatest of these first
+        return sorted(self.choices, key=lambda choice: uniform() ** (1 / choice.weight), reverse=True)
 
 
 class Planner(Struct, frozen=True):
@@ -96,31 +110,47 @@ class Planner(Struct, frozen=True):
 
     default_model: what the alias `default`, or no name at all, stands for.
     aliases: names that this deployment gives to models. routes: names that it gives to several targets.
-    behind: the models behind ARNs that hide theirs, as configured, or as AWS told.
     limits: of models that have their own, by their names or their base ids.
-    profiles: inference profiles, by the base ids of models that were seen to be sold only so.
-    lessons: the capabilities by which models turned out to differ from what was thought, and until when that holds, by
-        base id and place.
+    native_surfaces: those that are used. betas: see `Target`.
+    behind: the models behind ARNs that hide theirs, as configured, or as AWS reported.
+    profiles: inference profiles, by the base ids of models that can only be called by one.
+    overrides: capabilities that models reported to differ from what is known, and until when they hold, by base id and
+        location.
     """
 
     default_model: str
     aliases: Mapping[str, str] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
     limits: Mapping[str, Limits] = field(default_factory=dict)
+    native_surfaces: frozenset[str] = NATIVE_SURFACES
+    betas: frozenset[str] = frozenset()
     behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
     overrides: dict[tuple[str, UpstreamLocation], tuple[float, CapabilityValues]] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    # what `plan` returns for a name, for as long as nothing is learned; callers choose the names, so it is bounded
+    _plans: dict[str, list[Target]] = field(default_factory=dict)
 
     def plan(self, name: str) -> list[Target]:
-        """The targets for a name, in the order in which they are to be tried.
+        """Return the targets for a name, in the order in which they are tried.
 
         Raises:
-            InvalidRequest: the name cannot be one of a model.
+            InvalidRequest: no model can have the name.
         """
-        return [self._by_profile(target) for target in self.as_named(name)]
+        if (planned := self._plans.get(name)) is not None:
+            return planned
+        targets = [self._by_profile(target) for target in self.as_named(name)]
+        route = self.routes.get(name or DEFAULT_ALIAS)
+        # weights are drawn anew for each request
+        is_lasting = all(map(self._is_lasting, targets)) and not (route is not None and route.is_weighted)
+        if is_lasting and len(name) <= _MAX_PLANNED_NAME:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            self._plans[name] = targets
+        return targets
 
     def as_named(self, name: str) -> list[Target]:
-        """The same, each by the very name that it has in the route, or that the caller used. Raises as `plan` does."""
+        """Return the same targets, without inference profiles that the caller did not name. Raises as `plan` does."""
         route = self.routes.get(name or DEFAULT_ALIAS)
         choices = [Choice(self.model_behind(name) or name)] if route is None else route.ordered()
         return [self._target(choice) for choice in choices]
@@ -137,48 +167,51 @@ class Planner(Struct, frozen=True):
             return False
 
     def known_as(self, name: str) -> str:
-        """What an answer calls its model: as the caller did, or else what is asked where nobody is named."""
+        """Return the model's name in an answer: the caller's, or that of the default model if the caller named none."""
         return name or self.model_behind("")
 
     def names(self) -> list[str]:
-        """The names that this deployment gives, in their order."""
+        """Return the names that this deployment gives, sorted."""
         return sorted({*self.aliases, *self.routes} - {DEFAULT_ALIAS})
 
     def known(self, called: str) -> ModelId:
-        """The model behind the name that one is called by, as far as it is known; most names hide nothing.
+        """Return the model behind a name, as far as it is known; most names hide nothing.
 
         Raises:
-            InvalidRequest: the name cannot be one of a model.
+            InvalidRequest: no model can have the name.
         """
         return self.behind.get(called) or parse_model_id(called)
 
     def remember(self, name: str, profile: str) -> None:
-        """A model that is called by a name is sold only by a profile."""
-        if len(self.profiles) < _MAX_PROFILES:
+        """Remember that a model can only be called by an inference profile."""
+        if len(self.profiles) < _MAX_PROFILES and self.profiles.get(name) != profile:
             self.profiles[name] = profile
+            self._plans.clear()
 
     def forget(self, name: str) -> None:
-        """Remember a profile no longer: it was refused."""
+        """Forget an inference profile that was refused."""
         for model in [model for model, profile in self.profiles.items() if profile == name]:
             del self.profiles[model]
+            self._plans.clear()
 
     def record_override(self, target: Target, error: ModelDiffers) -> Target | None:
-        """The target with the capabilities that its model's refusal tells of; nothing where that was known already."""
+        """Return a target with the capabilities that its model reported; None if they were known already."""
         values = cast(CapabilityValues, error.values)
         capabilities = target.capabilities.with_values(values)
         if capabilities == target.capabilities:
             return None
-        key, now = self._key(target.model, target.known, target.location), time.monotonic()
+        key, now = self._key(target.model, target.known, target.location), self.clock()
         if error.is_lasting and (key in self.overrides or len(self.overrides) < _MAX_OVERRIDES):
             until, known = self.overrides.get(key, (0.0, {}))
             until, known = (until, known) if now < until else (now + _OVERRIDE_SECONDS, {})
             self.overrides[key] = until, merged(known, values)
+            self._plans.clear()
             told = {"model": target.known.base, "capabilities": names_in(values)}
             _log.info("a model differs from what was thought", extra={"fields": told})
         return replace(target, capabilities=capabilities)
 
     def model_behind(self, name: str) -> str:
-        """The model that a name stands for, or nothing where it stands for itself; of a route, its first."""
+        """Return the model that a name stands for, of a route the first; empty if the name stands for itself."""
         name = name or DEFAULT_ALIAS
         if name in self.routes:
             return self.routes[name].choices[0].model
@@ -189,19 +222,36 @@ class Planner(Struct, frozen=True):
     def _target(self, choice: Choice) -> Target:
         model = parse_model_id(choice.model)
         known = self.known(model.raw)
-        limits = self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS)
         capabilities = capabilities_of(known)
         if self.overrides:
             until, values = self.overrides.get(self._key(model, known, choice.location), (0.0, {}))
-            capabilities = capabilities.with_values(values) if time.monotonic() < until else capabilities
-        return Target(model, known, capabilities, choice.location, limits=limits)
+            capabilities = capabilities.with_values(values) if self.clock() < until else capabilities
+        return Target(
+            model,
+            known,
+            capabilities,
+            choice.location,
+            choice.location.name,
+            limits=self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS),
+            native_formats=self._native_formats(model, capabilities.native),
+            betas=self.betas,
+            is_hidden=known.is_opaque,
+        )
+
+    def _is_lasting(self, target: Target) -> bool:
+        """False for a target whose model may become known, or whose overrides expire."""
+        return not target.is_hidden and self._key(target.model, target.known, target.location) not in self.overrides
+
+    def _native_formats(self, model: ModelId, native: NativeCapabilities) -> frozenset[BodyFormat]:
+        # only InvokeModel takes ARNs that hide their model (AWS user guide, Responses API, 2026-11)
+        used = self.native_surfaces & {"invoke"} if model.is_opaque else self.native_surfaces
+        return frozenset(body_format for body_format in _BODY_FORMATS if native.surface(body_format) in used)
 
     @staticmethod
     def _key(model: ModelId, known: ModelId, location: UpstreamLocation) -> tuple[str, UpstreamLocation]:
-        """What lessons hold for: a model by whichever profile it is called, but a deployment of its own apart."""
+        """Overrides hold for a model by whichever profile it is called, but for one deployment of a custom model."""
         return model.raw if model.is_opaque else known.base, location
 
     def _by_profile(self, target: Target) -> Target:
-        """The target, by the inference profile by which its model is known to be sold."""
         profile = self.profiles.get(target.model.raw) if target.location == DEFAULT_LOCATION else None
         return target if profile is None else replace(target, model=parse_model_id(profile), by_profile=True)

@@ -1,7 +1,5 @@
 """Retries: as the error allows, limited by attempts and the deadline, never before Retry-After."""
 
-from unittest import mock
-
 import pytest
 
 from app import errors
@@ -80,6 +78,11 @@ async def test_no_wait_outlasts_the_deadline() -> None:
 
 async def test_jitter_is_full_and_its_limit_doubles() -> None:
     caps = []
-    with mock.patch("random.uniform", side_effect=lambda low, high: caps.append((low, high)) or high):
-        await Attempts(*[throttle() for _ in range(4)]).run(RetryPolicy(5, first_wait=1, max_wait=5))
+
+    def uniform(low: float, high: float) -> float:
+        caps.append((low, high))
+        return high
+
+    policy = RetryPolicy(5, first_wait=1, max_wait=5, uniform=uniform)
+    await Attempts(*[throttle() for _ in range(4)]).run(policy)
     assert caps == [(0, 1), (0, 2), (0, 4), (0, 5)]

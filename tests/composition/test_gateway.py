@@ -29,15 +29,15 @@ async def test_of_two_breakers_by_one_name_the_open_one_is_told(monkeypatch: pyt
     now = 0.0
     settings = gateway_settings("http://127.0.0.1:1", bedrock_model_id="a.b", breaker_failures=1, breaker_seconds=5)
     gateway = build_gateway(settings, WorkerContext())
-    breakers = gateway.pipeline.failover.breakers
-    monkeypatch.setattr(breakers, "_clock", lambda: now)
-    breakers.note(("a.b", DEFAULT_LOCATION, "invoke"), Overloaded(""), is_probe=False)
+    breakers = gateway.executor.failover.breakers
+    monkeypatch.setattr(breakers, "clock", lambda: now)
+    breakers[("a.b", DEFAULT_LOCATION, "invoke")].note(Overloaded(""), is_probe=False)
     now = 4.0
-    breakers.note(("a.b", DEFAULT_LOCATION, "converse"), Overloaded(""), is_probe=False)
+    breakers[("a.b", DEFAULT_LOCATION, "converse")].note(Overloaded(""), is_probe=False)
     now = 6.0
     assert [*breakers.states().values()] == ["half_open", "open"]
     assert gateway.breakers() == {"a.b": "open"}
-    breakers.note(("a.b", DEFAULT_LOCATION, "invoke"), Overloaded(""), is_probe=True)
+    breakers[("a.b", DEFAULT_LOCATION, "invoke")].note(Overloaded(""), is_probe=True)
     now = 10.0
     assert [*breakers.states().values()] == ["open", "half_open"]
     assert gateway.breakers() == {"a.b": "open"}

@@ -1,9 +1,9 @@
-"""The pipeline over a transport that answers from memory: what goes out, what comes back, what is recorded, what is closed."""
+"""The executor over a transport that answers from memory: what goes out, what comes back, what is recorded, what is closed."""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace
@@ -18,8 +18,11 @@ from app.bedrock.transport import MAX_BYTES, HttpRequest
 from app.converse.call import Intent, ModelCall
 from app.converse.events import Event
 from app.converse.reply import Reply
-from app.execution.executor import Pipeline
-from app.execution.operations.operation import Operation, take_forwarded, take_forwarded_stream
+from app.execution.executor import Executor
+from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
+from app.execution.operations.count_tokens import CountTokensOperation
+from app.execution.operations.operation import Operation
+from app.execution.operations.passthrough import PassthroughOperation
 from app.execution.request_context import RequestContext
 from app.governance.identity.caller import ANONYMOUS
 from app.observability.observer import RequestRecord
@@ -32,6 +35,7 @@ from app.wire import json
 from tests.bedrock.test_stream_decoding import DECODED, STREAM, event_frame
 from tests.stream_helpers import pieces_of
 
+T = TypeVar("T")
 REPLY: Any = {
     "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
     "stopReason": "end_turn",
@@ -94,7 +98,7 @@ class Memory:
         pass
 
 
-async def pipeline_over(transport: Memory) -> Pipeline:
+async def executor_over(transport: Memory, planner: Planner | None = None) -> Executor:
     async def bearer() -> Resolved:
         return Resolved(BearerToken("t"))
 
@@ -108,12 +112,20 @@ async def pipeline_over(transport: Memory) -> Pipeline:
         transport,
         RetryPolicy(3, first_wait=0),
     )
-    return Pipeline({DEFAULT_LOCATION: client}, Planner("a.b"), Failover(RetryPolicy(3, first_wait=0)))
+    return Executor.over({DEFAULT_LOCATION: client}, planner or Planner("a.b"), Failover(RetryPolicy(3, first_wait=0)))
+
+
+async def complete(executor: Executor, made: RequestContext, call: ModelCall) -> Reply:
+    return await executor.run(made, call.model, lambda target: ConverseOperation.of(call, target, as_it_is))
+
+
+def as_it_is(parsed: T) -> T:
+    return parsed
 
 
 async def stream_over(transport: Memory, made: RequestContext) -> AsyncGenerator[list[Event], None]:
-    pipeline = await pipeline_over(transport)
-    relay = await pipeline.run(made, CALL.model, lambda target: pipeline.converse_stream(made, CALL, target))
+    executor = await executor_over(transport)
+    relay = await executor.run(made, CALL.model, lambda target: ConverseStreamOperation.of(CALL, target, as_it_is))
     return pieces_of(relay)
 
 
@@ -127,7 +139,7 @@ async def test_a_call_is_adapted_sent_and_recorded() -> None:
     answer = Response(200, [json.dumps(REPLY)])
     transport = Memory(answer)
     made = context()
-    assert await (await pipeline_over(transport)).complete(made, CALL) == REPLY
+    assert await complete(await executor_over(transport), made, CALL) == REPLY
     (sent,) = transport.sent
     assert sent.url == "http://bedrock/prefix/model/meta.llama3-8b-instruct-v1%3A0/converse"
     assert json.loads(sent.body) == CALL.converse
@@ -145,12 +157,12 @@ async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -
     made = context()
     broken = isinstance(first, Response) and first.breaks
     transport = Memory(first, Response(200, [json.dumps(REPLY)]))
-    pipeline = await pipeline_over(transport)
+    executor = await executor_over(transport)
     if broken:
         with pytest.raises(errors.UpstreamFailed, match="broke"):
-            await pipeline.complete(made, CALL)
+            await complete(executor, made, CALL)
     else:
-        assert await pipeline.complete(made, CALL) == REPLY
+        assert await complete(executor, made, CALL) == REPLY
         assert made.record.attempts == 2
     if isinstance(first, Response):
         assert first.is_closed
@@ -158,9 +170,9 @@ async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -
 
 async def test_who_was_not_answered_is_given_no_id_of_an_answer_before() -> None:
     made = context()
-    pipeline = await pipeline_over(Memory(Response(503, [b"{}"]), errors.UpstreamUnreachable("no")))
+    executor = await executor_over(Memory(Response(503, [b"{}"]), errors.UpstreamUnreachable("no")))
     with pytest.raises(errors.UpstreamUnreachable):
-        await pipeline.complete(made, CALL)
+        await complete(executor, made, CALL)
     assert made.record.attempts == 3
     assert made.record.upstream_request_id == ""
 
@@ -172,11 +184,11 @@ async def test_what_one_target_spent_is_not_laid_to_the_one_whose_error_is_told(
     made = context()
     throttled = Response(429, [b"{}"])
     throttled.headers = (("retry-after", "100"), ("x-amzn-requestid", "up-0"))
-    pipeline = await pipeline_over(Memory(throttled, Response(200, [json.dumps(REPLY)])))
     route = Route((Choice(CALL.model), Choice("openai.gpt-oss-20b-1:0")))
-    pipeline = replace(pipeline, planner=Planner("a.b", routes={"smart": route}))
+    planner = Planner("a.b", routes={"smart": route})
+    executor = await executor_over(Memory(throttled, Response(200, [json.dumps(REPLY)])), planner)
     with pytest.raises(errors.RateLimited):
-        await pipeline.run(made, "smart", lambda target: pipeline.converse(made, CALL, target).then(without_sense))
+        await executor.run(made, "smart", lambda target: ConverseOperation.of(CALL, target, without_sense))
     record = made.record
     assert (record.attempts, record.target, record.upstream_request_id) == (2, CALL.model, "up-0")
     assert record.usage is None
@@ -195,12 +207,12 @@ async def test_what_another_call_of_the_request_does_meanwhile_is_not_told_of_th
             raise errors.UpstreamUnreachable("no")
 
     made = context()
-    pipeline = await pipeline_over(Slow())
-    pipeline = replace(pipeline, failover=Failover(RetryPolicy(1, first_wait=0)))
+    executor = await executor_over(Slow())
+    executor = replace(executor, failover=Failover(RetryPolicy(1, first_wait=0)))
 
     async def ask(model: str) -> None:
-        targets = pipeline.planner.plan(model)
-        await pipeline.run(made, "x", lambda target: pipeline.converse(made, CALL, target), targets)
+        targets = executor.planner.plan(model)
+        await executor.run(made, "x", lambda target: ConverseOperation.of(CALL, target, as_it_is), targets)
 
     failing = asyncio.create_task(ask(CALL.model))
     await asyncio.sleep(0)
@@ -212,9 +224,9 @@ async def test_what_another_call_of_the_request_does_meanwhile_is_not_told_of_th
 
 
 async def test_a_refusal_without_an_end_is_one_by_its_status() -> None:
-    pipeline = await pipeline_over(Memory(Response(400, [bytes(1_100_000)])))
+    executor = await executor_over(Memory(Response(400, [bytes(1_100_000)])))
     with pytest.raises(errors.InvalidRequest) as refused:
-        await pipeline.complete(context(), CALL)
+        await complete(executor, context(), CALL)
     assert refused.value.upstream is not None
     assert refused.value.upstream.body == b""
 
@@ -245,39 +257,43 @@ async def test_the_stream_of_a_probe_that_nobody_waits_for_is_closed() -> None:
             return await super().open(request)
 
     answer, made = Response(200, [STREAM[:120], STREAM[120:]]), context()
-    pipeline = await pipeline_over(Late(answer))
+    executor = await executor_over(Late(answer))
     breakers = Breakers(1, 0.0)
-    pipeline = replace(pipeline, failover=replace(pipeline.failover, breakers=breakers))
-    (target,) = pipeline.planner.plan(CALL.model)
+    executor = replace(executor, failover=replace(executor.failover, breakers=breakers))
+    (target,) = executor.planner.plan(CALL.model)
     key = target.model.raw, target.location, "converse"
-    breakers.note(key, errors.UpstreamUnreachable("no"), is_probe=False)
+    breakers[key].note(errors.UpstreamUnreachable("no"), is_probe=False)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await pipeline.run(made, CALL.model, lambda target: pipeline.converse_stream(made, CALL, target))
+            await executor.run(made, CALL.model, lambda target: ConverseStreamOperation.of(CALL, target, as_it_is))
     arrived.set()
     await asyncio.sleep(0.02)
     assert (answer.is_closed, breakers.are_closed) == (True, True)
+
+
+def passthrough(request: BedrockRequest) -> PassthroughOperation:
+    return PassthroughOperation(surface=request.service, request=request)
 
 
 async def test_a_forwarded_answer_is_untouched() -> None:
     answer = Response(200, [b"any", b"thing"])
     transport = Memory(answer)
     request = BedrockRequest("bedrock", "GET", "/x", "q=1")
-    pipeline = await pipeline_over(transport)
-    forwarded = await pipeline.forward(context(), request, "", lambda _: request, take_forwarded)
+    executor = await executor_over(transport)
+    forwarded = await executor.forward(context(), "", passthrough(request))
     assert (forwarded.status, forwarded.body, forwarded.headers) == (200, b"anything", answer.headers)
     assert transport.sent[0].url == "http://bedrock/prefix/x?q=1"
     made, request = context(), BedrockRequest("bedrock-runtime", "POST", "/x")
-    pipeline = await pipeline_over(Memory(Response(200, [STREAM])))
-    stream = await pipeline.forward(made, request, "", lambda _: request, take_forwarded_stream(made.record))
+    executor = await executor_over(Memory(Response(200, [STREAM])))
+    stream = await executor.forward(made, "", passthrough(request).streamed())
     assert b"".join([piece async for piece in pieces_of(stream.relay)]) == STREAM
 
 
 async def test_tokens_are_counted_of_all_that_the_model_would_get() -> None:
     transport, made = Memory(Response(200, [b'{"inputTokens":7}'])), context()
-    pipeline = await pipeline_over(transport)
+    executor = await executor_over(transport)
     claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
-    assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
+    assert await executor.run(made, claude.model, lambda target: CountTokensOperation.of(claude, target)) == 7
     counted = json.loads(transport.sent[0].body)["input"]["converse"]
     assert set(counted) == {"messages", "additionalModelRequestFields"}
 
@@ -307,11 +323,11 @@ async def test_a_model_that_answers_less_is_asked_for_less() -> None:
     refusal.headers = (("x-amzn-errortype", "ValidationException"),)
     said = [Response(200, [json.dumps(REPLY)]) for _ in range(3)]
     transport = Memory(refusal, *said)
-    pipeline = await pipeline_over(transport)
+    executor = await executor_over(transport)
     made = [context() for _ in range(3)]
     for each, limit in zip(made, (128_000, 128_000, 100), strict=True):
         call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": limit}})
-        assert await pipeline.complete(each, call) == REPLY
+        assert await complete(executor, each, call) == REPLY
     asked = [json.loads(sent.body)["inferenceConfig"]["maxTokens"] for sent in transport.sent]
     assert asked == [128_000, 8192, 8192, 100]
     assert [each.record.adjusted for each in made] == [["max_tokens"], ["max_tokens"], []]
@@ -320,11 +336,11 @@ async def test_a_model_that_answers_less_is_asked_for_less() -> None:
 
 async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_reasoning() -> None:
     transport = Memory(Response(200, [json.dumps(REPLY)]))
-    pipeline = await pipeline_over(transport)
+    executor = await executor_over(transport)
     model = "anthropic.claude-sonnet-4-20250514-v1:0"
-    pipeline.planner.overrides[model, DEFAULT_LOCATION] = time.monotonic() + 9, {"max_output": 8192}
+    executor.planner.overrides[model, DEFAULT_LOCATION] = time.monotonic() + 9, {"max_output": 8192}
     body: Any = {**CALL.converse, "inferenceConfig": {"maxTokens": 128_000}}
-    await pipeline.complete(context(), replace(CALL, model=model, converse=body))
+    await complete(executor, context(), replace(CALL, model=model, converse=body))
     sent = json.loads(transport.sent[0].body)
     assert sent["inferenceConfig"]["maxTokens"] == 8192
     assert sent["additionalModelRequestFields"]["thinking"]["budget_tokens"] < 8192
@@ -334,10 +350,10 @@ async def test_what_a_caller_says_of_a_limit_is_none() -> None:
     words = "Value 'The maximum tokens you requested exceeds the model limit of 1' failed to satisfy constraint"
     refusal = Response(400, [json.dumps({"message": words})])
     refusal.headers = (("x-amzn-errortype", "ValidationException"),)
-    pipeline = await pipeline_over(Memory(refusal))
+    executor = await executor_over(Memory(refusal))
     with pytest.raises(errors.InvalidRequest, match="failed to satisfy"):
-        await pipeline.complete(context(), CALL)
-    assert pipeline.planner.overrides == {}
+        await complete(executor, context(), CALL)
+    assert executor.planner.overrides == {}
 
 
 async def test_a_model_that_refuses_what_it_asked_for_is_not_asked_for_ever() -> None:
@@ -347,7 +363,7 @@ async def test_a_model_that_refuses_what_it_asked_for_is_not_asked_for_ever() ->
         answer.headers = (("x-amzn-errortype", "ValidationException"),)
     transport, made = Memory(*answers), context()
     with pytest.raises(errors.ModelDiffers):
-        await (await pipeline_over(transport)).complete(made, CALL)
+        await complete(await executor_over(transport), made, CALL)
     assert len(transport.sent) == 2
 
 
@@ -363,10 +379,10 @@ async def test_a_model_tells_one_thing_after_another_and_is_known_by_all_of_them
         "The maximum tokens you requested exceeds the model limit of 9.",
     )
     transport = Memory(*map(refusal, told), *(Response(200, [json.dumps(REPLY)]) for _ in range(2)))
-    pipeline = await pipeline_over(transport)
+    executor = await executor_over(transport)
     call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 10, "temperature": 0.5}})
     for made, attempts in ((context(), 3), (context(), 1)):
-        assert await pipeline.complete(made, call) == REPLY
+        assert await complete(executor, made, call) == REPLY
         assert sorted(made.record.adjusted) == ["max_tokens", "temperature"]
         assert (len(made.record.tries), made.record.has_moved) == (attempts, False)
     assert json.loads(transport.sent[-1].body)["inferenceConfig"] == {"maxTokens": 9}
@@ -380,9 +396,9 @@ async def test_what_a_schema_of_one_call_is_refused_for_is_no_lesson_for_others(
     call = replace(call, intent=Intent())
     words = "The model returned the following errors: output_config.format.schema: Schema is too complex."
     transport = Memory(refusal(words), Response(200, [json.dumps(REPLY)]), Response(200, [json.dumps(REPLY)]))
-    pipeline, made = await pipeline_over(transport), context()
-    await pipeline.complete(made, call)
-    await pipeline.complete(context(), call)
+    executor, made = await executor_over(transport), context()
+    await complete(executor, made, call)
+    await complete(executor, context(), call)
     asked = [set(json.loads(sent.body)) for sent in transport.sent]
     assert ["outputConfig" in each for each in asked] == [True, False, True]
     assert ["toolConfig" in each for each in asked] == [False, True, False]
@@ -396,7 +412,7 @@ async def test_a_model_that_tells_ever_more_is_not_asked_for_ever() -> None:
     transport = Memory(*told)
     call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 100}})
     with pytest.raises(errors.ModelDiffers, match="limit of 87"):
-        await (await pipeline_over(transport)).complete(context(), call)
+        await complete(await executor_over(transport), context(), call)
     assert len(transport.sent) == 4
 
 
@@ -411,27 +427,27 @@ async def test_another_attempt_begins_with_what_was_learned() -> None:
     format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object","properties":{}}'}}}
     converse: Any = {**CALL.converse, "outputConfig": {"textFormat": format_}}
     call = replace(CALL, model="anthropic.claude-sonnet-4-6", converse=converse, intent=Intent())
-    await (await pipeline_over(transport)).complete(context(), call)
+    await complete(await executor_over(transport), context(), call)
     assert ["outputConfig" in json.loads(sent.body) for sent in transport.sent] == [True, False, False]
 
 
 async def test_what_bedrock_refused_is_told_where_what_was_learned_leads_nowhere() -> None:
     words = "output_config.format.schema: Schema is too complex for compilation."
-    pipeline = await pipeline_over(Memory(refusal(words)))
+    executor = await executor_over(Memory(refusal(words)))
     made = context()
 
     def operation_for(target: Target) -> Operation[Reply]:
         if target.capabilities.schemas.structured_output != "native":
             raise errors.InvalidRequest("only Anthropic's own models know this tool", param="tools[0]")
-        return pipeline.converse(made, CALL, target)
+        return ConverseOperation.of(CALL, target, as_it_is)
 
     with pytest.raises(errors.ModelDiffers, match="too complex"):
-        await pipeline.run(made, "anthropic.claude-sonnet-4-6", operation_for)
+        await executor.run(made, "anthropic.claude-sonnet-4-6", operation_for)
 
 
 async def test_counting_learns_too() -> None:
     transport = Memory(refusal("`temperature` is deprecated for this model."), Response(200, [b'{"inputTokens":7}']))
-    pipeline, made = await pipeline_over(transport), context()
+    executor, made = await executor_over(transport), context()
     claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
-    assert await pipeline.run(made, claude.model, lambda target: pipeline.count(claude, target)) == 7
-    assert [values for _, values in pipeline.planner.overrides.values()] == [{"sampling": {"accepted": False}}]
+    assert await executor.run(made, claude.model, lambda target: CountTokensOperation.of(claude, target)) == 7
+    assert [values for _, values in executor.planner.overrides.values()] == [{"sampling": {"accepted": False}}]

@@ -1,37 +1,36 @@
 """What is read of an answer beside what it says: what it was served by, and whose tokens are booked."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from app import errors
-from app.adaptation import adapt
-from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.embeddings import EmbeddingCall
-from app.converse.call import ModelCall
+from app.converse.call import ModelCall, NativeCall
 from app.converse.usage import Usage
 from app.dialects.openai.chat import native as chat
 from app.dialects.openai.responses import native as responses
 from app.execution import embeddings as embed
-from app.execution.executor import Pipeline
-from app.execution.operations import operation as operations
+from app.execution.executor import Executor
+from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
+from app.execution.operations.invoke import InvokeOperation, InvokeStreamOperation, usage_or_headers
+from app.execution.operations.openai import OpenAIOperation, OpenAIStreamOperation
 from app.execution.operations.operation import Operation
 from app.execution.request_context import RequestContext
-from app.observability.observer import RequestRecord
+from app.execution.stream_readers import UsageReader
+from app.observability.observer import AttemptRecord
 from app.routing.planner import Choice, Planner, Route, Target
 from app.wire import json
 from tests.bedrock.test_stream_decoding import EVENTS, chunk, event_frame
-from tests.execution.test_executor import REPLY, Memory, Response, context, pipeline_over
+from tests.execution.test_executor import REPLY, Memory, Response, as_it_is, context, executor_over
 from tests.stream_helpers import pieces_of
 
 FLEX, DEFAULT = "x-amzn-bedrock-service-tier: flex", "x-amzn-bedrock-service-tier: default"
 FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"
 
 
-def adapt_call(**members: Any) -> AdaptedRequest:
-    call = ModelCall("a.b", {"messages": [{"role": "user", "content": [{"text": "x"}]}], **members})  # type: ignore[typeddict-item]
-    return adapt(call, Planner("a.b").plan("a.b")[0].capabilities)
+def call(**members: Any) -> ModelCall:
+    return ModelCall("a.b", {"messages": [{"role": "user", "content": [{"text": "x"}]}], **members})  # type: ignore[typeddict-item]
 
 
 def answer(*pieces: bytes, headers: tuple[str, ...] = ()) -> Response:
@@ -50,89 +49,102 @@ def sse(*documents: Any) -> bytes:
     return b"".join(b"data: " + json.dumps(document) + b"\n\n" for document in documents) + b"data: [DONE]\n\n"
 
 
-def ask(_: Any) -> Any:
-    raise AssertionError
-
-
 MESSAGE = chunk({"type": "message_start"}) + chunk({"type": "message_stop"})
 LAST = frozenset({"response.completed"})
 CREATED = {"type": "response.created", "response": {"service_tier": "auto"}}
-WAYS: dict[str, tuple[Callable[[RequestRecord], Operation[Any]], Response, str]] = {
-    "converse": (
-        lambda record: operations.converse(adapt_call(), record),
-        answer(json.dumps({**REPLY, "serviceTier": {"type": "flex"}})),
-        "flex",
-    ),
-    "converse, silent": (lambda record: operations.converse(adapt_call(), record), answer(json.dumps(REPLY)), "asked"),
+
+
+def target(model: str = "a.b") -> Target:
+    return Planner("a.b").plan(model)[0]
+
+
+def converse(**members: Any) -> ConverseOperation[Any]:
+    return ConverseOperation.of(call(**members), target(), as_it_is)
+
+
+def converse_stream(**members: Any) -> ConverseStreamOperation[Any]:
+    return ConverseStreamOperation.of(call(**members), target(), as_it_is)
+
+
+def invoke() -> InvokeOperation[Any]:
+    return InvokeOperation(body=b"{}", usage_of=lambda *_: None, make=as_it_is)
+
+
+def invoke_stream() -> InvokeStreamOperation[Any]:
+    return InvokeStreamOperation(body=b"{}", usage_of=lambda _: None, last_event="message_stop", make=as_it_is)
+
+
+def openai(usage_of: UsageReader) -> OpenAIOperation[Any]:
+    native_call = NativeCall("openai.gpt-oss-20b-1:0", {})
+    return OpenAIOperation.of("openai_responses", native_call, target(native_call.model), usage_of, as_it_is)
+
+
+def openai_stream(usage_of: UsageReader) -> OpenAIStreamOperation[Any]:
+    native_call = NativeCall("openai.gpt-oss-20b-1:0", {})
+    return OpenAIStreamOperation.of(
+        "openai_responses", native_call, target(native_call.model), usage_of, as_it_is, LAST
+    )
+
+
+TIERS: dict[str, tuple[Operation[Any], Response, str]] = {
+    "converse": (converse(), answer(json.dumps({**REPLY, "serviceTier": {"type": "flex"}})), "flex"),
+    "converse, silent": (converse(), answer(json.dumps(REPLY)), ""),
     "converse, streamed": (
-        lambda record: operations.converse_stream(adapt_call(), record),
+        converse_stream(),
         answer(frames({"performanceConfig": {"latency": "optimized"}})),
         "optimized",
     ),
-    "converse, streamed, silent": (
-        lambda record: operations.converse_stream(adapt_call(), record),
-        answer(frames({})),
-        "asked",
-    ),
-    "invoke": (
-        lambda record: operations.invoke({}, lambda *_: None, record),
-        answer(b"{}", headers=(DEFAULT,)),
-        "default",
-    ),
-    "invoke, silent": (lambda record: operations.invoke({}, lambda *_: None, record), answer(b"{}"), "asked"),
-    "invoke, streamed": (
-        lambda record: operations.invoke_stream({}, lambda _: None, "message_stop", record),
-        answer(MESSAGE, headers=(DEFAULT, FAST)),
-        "optimized",
-    ),
-    "chat": (
-        lambda record: operations.openai("mantle", ask, chat.usage_of, record),
-        answer(b'{"service_tier":"default"}'),
-        "default",
-    ),
-    "chat, odd": (
-        lambda record: operations.openai("mantle", ask, chat.usage_of, record),
-        answer(b'{"service_tier":5,"response":5}'),
-        "asked",
-    ),
+    "converse, streamed, silent": (converse_stream(), answer(frames({})), ""),
+    "invoke": (invoke(), answer(b"{}", headers=(DEFAULT,)), "default"),
+    "invoke, silent": (invoke(), answer(b"{}"), ""),
+    "invoke, streamed": (invoke_stream(), answer(MESSAGE, headers=(DEFAULT, FAST)), "optimized"),
+    "chat": (openai(chat.usage_of), answer(b'{"service_tier":"default"}'), "default"),
+    "chat, odd": (openai(chat.usage_of), answer(b'{"service_tier":5,"response":5}'), ""),
     "chat, streamed": (
-        lambda record: operations.openai_stream("mantle", ask, chat.usage_of, LAST, record),
+        openai_stream(chat.usage_of),
         answer(sse({"service_tier": "flex"}, {"service_tier": None})),
         "flex",
     ),
     "responses, streamed": (
-        lambda record: operations.openai_stream("mantle", ask, responses.usage_of, LAST, record),
+        openai_stream(responses.usage_of),
         answer(sse(CREATED, {"type": "response.completed", "response": {"service_tier": "priority"}})),
         "priority",
     ),
-    "responses, streamed, silent": (
-        lambda record: operations.openai_stream("mantle", ask, responses.usage_of, LAST, record),
-        answer(sse(CREATED)),
-        "asked",
-    ),
+    "responses, streamed, silent": (openai_stream(responses.usage_of), answer(sse(CREATED)), ""),
 }
 
 
-@pytest.mark.parametrize("name", WAYS)
-async def test_the_tier_that_the_answer_tells_comes_before_the_one_that_was_asked_for(name: str) -> None:
-    make, response, tier = WAYS[name]
-    record = RequestRecord("r", "POST", tier="asked")
-    taken = await make(record).take(response)  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", TIERS)
+async def test_the_tier_in_a_response_is_noted_in_the_attempt(name: str) -> None:
+    operation, response, tier = TIERS[name]
+    attempt = AttemptRecord()
+    parsed = await operation.parse(response, attempt)  # type: ignore[arg-type]
     if "streamed" in name:
-        assert [batch async for batch in pieces_of(taken)]
-    assert record.tier == tier
+        assert [batch async for batch in pieces_of(parsed)]
+    assert attempt.tier == tier
 
 
-def test_the_tier_that_is_asked_for_by_converse() -> None:
-    record = RequestRecord("r", "POST")
-    assert operations.converse(adapt_call(serviceTier={"type": "flex"}), record).tier == "flex"
-    assert operations.converse_stream(adapt_call(), record).tier == ""
+@pytest.mark.parametrize(("reported", "tier"), [({"type": "priority"}, "priority"), (None, "flex")])
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_the_tier_in_a_response_replaces_the_requested_one_in_the_log_record(
+    reported: Any, tier: str, is_streamed: bool
+) -> None:
+    members = {} if reported is None else {"serviceTier": reported}
+    response = answer(frames(members) if is_streamed else json.dumps({**REPLY, **members}))
+    executor, made = await executor_over(Memory(response)), context()
+    make = converse_stream if is_streamed else converse
+    parsed = await executor.run(made, "a.b", lambda _: make(serviceTier={"type": "flex"}))
+    if is_streamed:
+        assert [batch async for batch in pieces_of(parsed)]
+    assert made.record.tier == tier
 
 
-async def route(*models: str, over: Memory) -> Pipeline:
-    made = await pipeline_over(over)
-    planner = Planner("a.b", routes={"mine": Route(tuple(map(Choice, models)))})
-    return Pipeline(made.clients, planner, made.failover)
+def test_the_tier_that_is_requested_by_converse() -> None:
+    assert (converse(serviceTier={"type": "flex"}).tier, converse_stream().tier) == ("flex", "")
+
+
+async def route(*models: str, over: Memory) -> Executor:
+    return await executor_over(over, Planner("a.b", routes={"mine": Route(tuple(map(Choice, models)))}))
 
 
 def tokens(count: int) -> tuple[str]:
@@ -145,15 +157,14 @@ def refused(_: Any) -> Any:
 
 async def test_what_one_target_spent_is_not_booked_on_another() -> None:
     useless = answer(b"{}", headers=tokens(5))
-    pipeline = await route("a.one", "a.two", over=Memory(useless, Response(400, [b'{"message":"no"}'])))
+    executor = await route("a.one", "a.two", over=Memory(useless, Response(400, [b'{"message":"no"}'])))
     made = context()
 
-    def operation_for(target: Target) -> Operation[Any]:
-        reads = operations.usage_or_headers(lambda _: None)
-        return operations.invoke({}, reads, made.record).then(refused)
+    def operation_for(_: Target) -> Operation[Any]:
+        return InvokeOperation(body=b"{}", usage_of=usage_or_headers(lambda _: None), make=refused)
 
     with pytest.raises(errors.GatewayError):
-        await pipeline.run(made, "mine", operation_for)
+        await executor.run(made, "mine", operation_for)
     assert (made.record.target, made.record.usage) == ("a.two", None)
 
 
@@ -174,8 +185,8 @@ async def test_the_tokens_of_several_calls(models: tuple[str, ...], answers: lis
     vector = b'{"embedding":[1.0]}'
     told = [Response(503, [b"{}"]) if headers is None else answer(vector, headers=headers) for headers in answers]
     made: RequestContext = context()
-    pipeline = await route(*models, over=Memory(*told))
-    assert await embed.embed(pipeline, made, EmbeddingCall("mine", ["a", "b"])) == [[1.0], [1.0]]
+    executor = await route(*models, over=Memory(*told))
+    assert await embed.embed(executor, made, EmbeddingCall("mine", ["a", "b"])) == [[1.0], [1.0]]
     assert made.record.usage == usage
 
 

@@ -7,7 +7,7 @@ import pytest
 from app import errors
 from app.converse.usage import Usage
 from app.observability.logs import LogObserver, configure_logging
-from app.observability.observer import DOUBTS, FAILURES, RequestRecord
+from app.observability.observer import DOUBTS, FAILURES, AttemptEntry, RequestRecord
 
 
 def record(**members: Any) -> RequestRecord:
@@ -51,9 +51,7 @@ def test_what_is_said_of_errors_by_their_kinds_is_said_of_kinds_that_there_are()
 
 
 def test_many_tries_do_not_make_a_line_without_end(caplog: pytest.LogCaptureFixture) -> None:
-    ended = record(status=200)
-    for _ in range(2048):
-        ended.end_attempt(ended.begin_attempt("host"))
+    ended = record(status=200, tries=[AttemptEntry("m")] * 2048)
     with caplog.at_level(logging.INFO):
         line = line_of(ended)
     assert (line["attempts"], len(line["tries"])) == (2048, 20)
@@ -61,9 +59,8 @@ def test_many_tries_do_not_make_a_line_without_end(caplog: pytest.LogCaptureFixt
 
 def test_a_place_is_told_where_it_is_not_the_gateways_own(caplog: pytest.LogCaptureFixture) -> None:
     ended = record(status=200, target="m", location="us-west-2 111122223333")
-    ended.end_attempt(ended.begin_attempt("host"), "rate_limited")
+    ended.tries = [AttemptEntry("m", ended.location, error="rate_limited"), AttemptEntry("m", error="")]
     ended.location = ""
-    ended.end_attempt(ended.begin_attempt("host"))
     with caplog.at_level(logging.INFO):
         line = line_of(ended)
     assert "location" not in line

@@ -1,81 +1,86 @@
 """The order of attempts: elsewhere at once, here after a wait, never beyond the budget, the breakers and the deadline."""
 
 import asyncio
-import random
-import threading
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
-from unittest import mock
 
 import pytest
+from msgspec.structs import replace
 
 from app import errors
 from app.bedrock.retry import RetryPolicy
 from app.process.deadline import Deadline
 from app.routing.circuit_breakers import Breakers
-from app.routing.failover import Candidate, Failover, _Outcome
+from app.routing.failover import AttemptResult, Failover, FailoverCandidate, _Outcome
 
 UNFIT = errors.InvalidRequest("cannot carry")
 
 
-def here(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
-    """Ours in this thread: gateways of other tests run in others."""
-    ident = threading.get_ident()
+async def run(
+    failover: Failover,
+    targets: Mapping[str, Callable[[], Awaitable[str]]],
+    deadline: Deadline | None = None,
+    *,
+    is_verbatim: bool = False,
+    prepare_seconds: float = 0.0,
+) -> str:
+    """Run a call over targets: the functions that make their attempts, by their keys."""
 
-    def either(*arguments: Any) -> Any:
-        return ours(*arguments) if threading.get_ident() == ident else theirs(*arguments)
+    async def prepare(name: str) -> FailoverCandidate:
+        await asyncio.sleep(prepare_seconds)
+        return FailoverCandidate(key=name, is_verbatim=is_verbatim)
 
-    return either
+    async def attempt(candidate: FailoverCandidate) -> AttemptResult[FailoverCandidate, str]:
+        try:
+            return AttemptResult(candidate, await targets[str(candidate.key)]())
+        except errors.GatewayError as error:
+            return AttemptResult(candidate, error=error)
+
+    return value_of(await failover.run([*targets], prepare, attempt, deadline or Deadline.after(9)))
+
+
+def value_of(result: AttemptResult[FailoverCandidate, str]) -> str:
+    if result.error is not None:
+        raise result.error
+    assert result.value is not None
+    return result.value
 
 
 class Attempts:
-    """Fails with each of `outcomes` in turn, then succeeds; notes who was asked, and how long was waited."""
+    """Fails with each of `outcomes` in turn, then succeeds; notes which targets were tried, and how long was waited."""
 
-    def __init__(self, *outcomes: BaseException) -> None:
+    def __init__(self, *outcomes: errors.GatewayError) -> None:
         self.outcomes = list(outcomes)
         self.prepared: list[str] = []
         self.asked: list[str] = []
         self.sleeps: list[float] = []
         self.now = 1000.0
 
-    def clock(self) -> float:
-        return self.now
+    async def sleep(self, wait: float) -> None:
+        self.sleeps.append(round(wait, 3))
+        self.now += wait
 
-    def candidate(self, name: str) -> Callable[[], Awaitable[Candidate[str]]]:
-        async def ask() -> str:
-            self.asked.append(name)
-            if self.outcomes:
-                raise self.outcomes.pop(0)
-            return name
+    async def prepare(self, name: str) -> FailoverCandidate:
+        if name.isupper():
+            raise UNFIT
+        self.prepared.append(name)
+        return FailoverCandidate(key=name)
 
-        async def prepare() -> Candidate[str]:
-            self.prepared.append(name)
-            return Candidate(name, ask)
-
-        return prepare
+    async def attempt(self, candidate: FailoverCandidate) -> AttemptResult[FailoverCandidate, str]:
+        name = str(candidate.key)
+        self.asked.append(name)
+        return AttemptResult(candidate, error=self.outcomes.pop(0)) if self.outcomes else AttemptResult(candidate, name)
 
     async def run(self, failover: Failover, names: str = "ab", seconds: float = 100) -> str:
-        """Ask the targets called by the letters of `names`; a capital one cannot carry the call."""
-
-        async def sleep(wait: float) -> None:
-            self.sleeps.append(round(wait, 3))
-            self.now += wait
-
-        async def unfit() -> Candidate[str]:
-            raise UNFIT
-
-        candidates = [unfit if name.isupper() else self.candidate(name) for name in names]
-        with (
-            mock.patch("asyncio.sleep", here(sleep, asyncio.sleep)),
-            mock.patch("time.monotonic", here(self.clock, time.monotonic)),
-            mock.patch("random.uniform", here(lambda _low, high: high, random.uniform)),
-        ):
-            return await failover.run(candidates, Deadline.after(seconds))
+        """Run a call over the targets called by the letters of `names`; a capital one cannot carry the call."""
+        retry = replace(failover.retry, uniform=lambda _low, high: high)
+        timed = replace(failover, retry=retry, clock=lambda: self.now, sleep=self.sleep)
+        return value_of(await timed.run([*names], self.prepare, self.attempt, Deadline(self.now + seconds)))
 
 
 def failover(attempts: int = 3, breakers: Any = None) -> Failover:
-    return Failover(RetryPolicy(attempts, first_wait=0.5), breakers or Breakers(0))
+    return Failover(RetryPolicy(attempts, first_wait=0.5), Breakers(0) if breakers is None else breakers)
 
 
 def throttle(seconds: float | None = None) -> errors.RateLimited:
@@ -169,16 +174,14 @@ async def test_nobody_is_asked_more_often_than_alone(
     assert attempts.asked == [*asked]
 
 
-async def test_of_those_that_throttle_a_pause_that_is_nearly_over_counts_for_less(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 100.0
-    monkeypatch.setattr("app.routing.failover.time.monotonic", lambda: now)
-    outcome = _Outcome()
-    outcome.note("a", throttle(25.0))
-    now += 20
-    outcome.note("b", throttle(24.0))
-    assert outcome.error().retry_after == 25.0
+def test_of_those_that_throttle_a_pause_that_is_nearly_over_counts_for_less() -> None:
+    outcome: _Outcome[FailoverCandidate, str] = _Outcome()
+    for key, pause, now in (("a", 25.0, 100.0), ("b", 24.0, 120.0)):
+        error = throttle(pause)
+        outcome.note(AttemptResult(FailoverCandidate(key=key), error=error), error, now)
+    told = outcome.result().error
+    assert told is not None
+    assert told.retry_after == 25.0
 
 
 async def test_who_refuses_the_call_takes_no_attempt_from_who_only_failed() -> None:
@@ -222,7 +225,7 @@ async def test_every_target_is_asked_once_even_where_there_are_more_than_attempt
 
 async def test_a_target_that_cannot_carry_the_call_counts_for_nothing() -> None:
     breakers = Breakers(1, 50.0)
-    breakers.note("A", errors.Overloaded("x"), is_probe=False)
+    breakers["A"].note(errors.Overloaded("x"), is_probe=False)
     attempts = Attempts()
     assert await attempts.run(failover(breakers=breakers), "Ab") == "b"
     assert (attempts.sleeps, breakers.states()) == ([], {"A": "open"})
@@ -237,20 +240,20 @@ async def test_that_no_target_can_carry_the_call_is_told_only_where_none_could()
     with pytest.raises(errors.Overloaded, match="busy"):
         await Attempts(errors.Overloaded("busy", retry_here=False)).run(failover(), "aB")
     breakers = Breakers(1, 50.0)
-    breakers.note("a", errors.Overloaded("x"), is_probe=False)
+    breakers["a"].note(errors.Overloaded("x"), is_probe=False)
     with pytest.raises(errors.Overloaded, match="kept failing"):
         await Attempts().run(failover(breakers=breakers), "aB")
 
 
 async def test_retries_of_a_target_keep_to_its_budget_and_going_elsewhere_costs_nothing() -> None:
     breakers = Breakers(0, share=0.0)
-    while breakers.may_retry("a"):
+    while breakers["a"].may_retry():
         pass
     attempts = Attempts(throttle(), throttle())
     with pytest.raises(errors.RateLimited) as caught:
         await attempts.run(failover(breakers=breakers), "a")
     assert (attempts.asked, caught.value.is_final) == (["a"], True)
-    while breakers.may_retry("c"):
+    while breakers["c"].may_retry():
         pass
     attempts = Attempts(throttle())
     assert await attempts.run(failover(breakers=breakers), "cd") == "d"
@@ -266,12 +269,12 @@ async def test_no_wait_outlasts_the_deadline_or_the_longest_wait() -> None:
 
 async def test_a_target_whose_breaker_is_open_is_passed_over_and_if_all_are_nobody_is_asked() -> None:
     breakers = Breakers(1, 50.0)
-    breakers.note("a", errors.UpstreamUnreachable("no"), is_probe=False)
+    breakers["a"].note(errors.UpstreamUnreachable("no"), is_probe=False)
     attempts = Attempts()
     assert await attempts.run(failover(breakers=breakers)) == "b"
     breakers = Breakers(1, 50.0, clock=lambda: attempts.now)
     for name in "ab":
-        breakers.note(name, errors.UpstreamUnreachable("no"), is_probe=False)
+        breakers[name].note(errors.UpstreamUnreachable("no"), is_probe=False)
     attempts = Attempts()
     with pytest.raises(errors.Overloaded, match="kept failing") as caught:
         await attempts.run(failover(breakers=breakers))
@@ -282,23 +285,17 @@ async def test_a_target_whose_breaker_is_open_is_passed_over_and_if_all_are_nobo
 async def test_a_half_open_breaker_lets_one_probe_through_however_long_targets_take_to_be_made_ready() -> None:
     breakers = Breakers(1, 0.0)
     for name in "ab":
-        breakers.note(name, errors.UpstreamUnreachable("no"), is_probe=False)
-    breakers._seconds = 50.0
+        breakers[name].note(errors.UpstreamUnreachable("no"), is_probe=False)
+    breakers.seconds = 50.0
     asked: list[str] = []
 
-    def candidate(name: str) -> Callable[[], Awaitable[Candidate[str]]]:
-        async def ask() -> str:
-            asked.append(name)
-            await asyncio.sleep(0.05)
-            return name
+    async def ask(name: str) -> str:
+        asked.append(name)
+        await asyncio.sleep(0.05)
+        return name
 
-        async def prepare() -> Candidate[str]:
-            await asyncio.sleep(0.02)
-            return Candidate(name, ask)
-
-        return prepare
-
-    calls = (failover(breakers=breakers).run([candidate("a"), candidate("b")], Deadline.after(9)) for _ in range(20))
+    targets = {name: partial(ask, name) for name in "ab"}
+    calls = (run(failover(breakers=breakers), targets, prepare_seconds=0.02) for _ in range(20))
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert sorted(asked) == ["a", "b"]
     assert sum(isinstance(outcome, errors.Overloaded) for outcome in outcomes) == 18
@@ -314,7 +311,7 @@ async def test_when_the_breaker_opens_on_the_way_the_refusal_comes_at_once_and_s
 async def test_one_that_rests_is_asked_last() -> None:
     attempts = Attempts()
     breakers = Breakers(clock=lambda: attempts.now)
-    breakers.note("a", throttle(60), is_probe=False)
+    breakers["a"].note(throttle(60), is_probe=False)
     assert await attempts.run(failover(breakers=breakers)) == "b"
     assert await attempts.run(failover(breakers=breakers), "a") == "a"
 
@@ -331,28 +328,23 @@ async def test_outcomes_reach_the_breakers() -> None:
 async def test_a_probe_goes_on_for_all_others_where_its_caller_gives_it_up(error: errors.GatewayError | None) -> None:
     breakers = Breakers(1, 0.0)
     for name in "ab":
-        breakers.note(name, errors.UpstreamUnreachable("no"), is_probe=False)
-    breakers._seconds = 50.0
+        breakers[name].note(errors.UpstreamUnreachable("no"), is_probe=False)
+    breakers.seconds = 50.0
     answer = asyncio.Event()
     asked: list[str] = []
 
-    def candidate(name: str) -> Callable[[], Awaitable[Candidate[str]]]:
-        async def ask() -> str:
-            asked.append(name)
-            await answer.wait()
-            if error is not None:
-                raise error
-            return name
+    async def ask(name: str) -> str:
+        asked.append(name)
+        await answer.wait()
+        if error is not None:
+            raise error
+        return name
 
-        async def prepare() -> Candidate[str]:
-            return Candidate(name, ask)
-
-        return prepare
-
+    targets = {name: partial(ask, name) for name in "ab"}
     for _ in range(3):  # who is as impatient goes to the next target, and then is told at once
         with pytest.raises((TimeoutError, errors.Overloaded)):
             async with asyncio.timeout(0.01):
-                await failover(breakers=breakers).run([candidate("a"), candidate("b")], Deadline.after(9))
+                await run(failover(breakers=breakers), targets)
     assert asked == ["a", "b"]
     answer.set()
     await asyncio.sleep(0.01)
@@ -360,9 +352,9 @@ async def test_a_probe_goes_on_for_all_others_where_its_caller_gives_it_up(error
 
 
 async def test_a_probe_that_was_given_up_does_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.routing.failover._LEFT_PROBE_SECONDS", 0.02)
+    monkeypatch.setattr("app.routing.failover._ABANDONED_PROBE_SECONDS", 0.02)
     breakers = Breakers(1, 0.0)
-    breakers.note("a", errors.UpstreamUnreachable("no"), is_probe=False)
+    breakers["a"].note(errors.UpstreamUnreachable("no"), is_probe=False)
     ended: list[bool] = []
 
     async def ask() -> str:
@@ -371,12 +363,9 @@ async def test_a_probe_that_was_given_up_does_not_last(monkeypatch: pytest.Monke
         finally:
             ended.append(True)
 
-    async def prepare() -> Candidate[str]:
-        return Candidate("a", ask)
-
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await failover(breakers=breakers).run([prepare], Deadline.after(9))
+            await run(failover(breakers=breakers), {"a": ask})
     assert not ended
     await asyncio.sleep(0.05)
     assert (ended, breakers.are_closed) == ([True], False)
@@ -392,46 +381,34 @@ async def test_a_refusal_of_what_a_caller_says_in_bedrocks_words_does_not_have_t
         raise error
 
     for is_verbatim in (True, False):
-
-        async def prepare(is_verbatim: bool = is_verbatim) -> Candidate[str]:
-            return Candidate("a", refuse, is_verbatim)
-
         with pytest.raises(type(error)):
-            await failover(breakers=breakers).run([prepare], Deadline.after(9))
-        assert breakers.is_resting("a") is not is_verbatim
+            await run(failover(breakers=breakers), {"a": refuse}, is_verbatim=is_verbatim)
+        assert breakers["a"].is_paused() is not is_verbatim
 
 
 async def test_who_refuses_what_the_next_target_takes_rests() -> None:
     breakers = Breakers()
     asked: list[str] = []
 
-    def candidate(name: str) -> Callable[[], Awaitable[Candidate[str]]]:
-        async def ask() -> str:
-            asked.append(name)
-            if name == "a":
-                raise errors.PermissionRefused("no", retry_elsewhere=True)
-            return name
+    async def ask(name: str) -> str:
+        asked.append(name)
+        if name == "a":
+            raise errors.PermissionRefused("no", retry_elsewhere=True)
+        return name
 
-        async def prepare() -> Candidate[str]:
-            return Candidate(name, ask, is_verbatim=True)
-
-        return prepare
-
+    targets = {name: partial(ask, name) for name in "ab"}
     for _ in range(2):
-        assert await failover(breakers=breakers).run([candidate("a"), candidate("b")], Deadline.after(9)) == "b"
+        assert await run(failover(breakers=breakers), targets, is_verbatim=True) == "b"
     assert asked == ["a", "b", "b"]
 
 
 async def test_a_refusal_of_a_callers_own_words_ends_no_rest() -> None:
     breakers = Breakers()
-    breakers.note("a", throttle(60.0), is_probe=False)
+    breakers["a"].note(throttle(60.0), is_probe=False)
 
     async def refuse() -> str:
         raise errors.PermissionRefused("no")
 
-    async def prepare() -> Candidate[str]:
-        return Candidate("a", refuse, is_verbatim=True)
-
     with pytest.raises(errors.PermissionRefused):
-        await failover(breakers=breakers).run([prepare], Deadline.after(9))
-    assert breakers.is_resting("a")
+        await run(failover(breakers=breakers), {"a": refuse}, is_verbatim=True)
+    assert breakers["a"].is_paused()

@@ -65,9 +65,10 @@ def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytes
     assert planner.profiles == {}
 
 
-def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while() -> None:
     model, elsewhere = "anthropic.claude-sonnet-5", UpstreamLocation("us-west-2")
-    planner = Planner(model, routes={"there": Route((Choice(model, elsewhere),))})
+    now = [100.0]
+    planner = Planner(model, routes={"there": Route((Choice(model, elsewhere),))}, clock=lambda: now[0])
     (target,) = planner.plan(model)
     overridden = planner.record_override(target, ModelDiffers("no", {"max_output": 9}, is_lasting=True))
     assert overridden is not None
@@ -82,8 +83,7 @@ def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while(monkeypatch
     own = "arn:aws:bedrock:us-east-1:111122223333:custom-model-deployment/abcdefghijkl"
     planner.behind[own] = parse_model_id(model)
     assert planner.plan(own)[0].capabilities == target.capabilities
-    now = plan.time.monotonic()
-    monkeypatch.setattr(plan.time, "monotonic", lambda: now + 3600)
+    now[0] += 3600
     assert planner.plan(model) == [target]
     assert (
         planner.record_override(target, ModelDiffers("no", {"tools": {"accepted": False}}, is_lasting=True)) is not None

@@ -19,17 +19,17 @@ from app.dialects.anthropic.stream import PING, EventStream
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import name_of, validate
 from app.dialects.http.responses import Headers
-from app.execution.executor import Pipeline
-from app.execution.operations.openai import Api
+from app.execution.executor import Executor
+from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
-from app.routing.planner import Target
+from app.routing.planner import BodyFormat, Target
 
 
 class MessagesAdapter(Struct):
     """One request for a message; see `DialectAdapter`."""
 
-    body_format: ClassVar[str] = "anthropic"
-    openai_api: ClassVar[Api | None] = None
+    body_format: ClassVar[BodyFormat] = "anthropic"
+    openai_api: ClassVar[OpenAIFormat | None] = None
     last_events: ClassVar[frozenset[str]] = frozenset({"message_stop"})
     idle: ClassVar[bytes] = PING
     complete: ClassVar[None] = None
@@ -43,7 +43,7 @@ class MessagesAdapter(Struct):
     _response_context: MessageResponseContext
 
     @classmethod
-    async def open(cls, pipeline: Pipeline, context: RequestContext, document: dict[str, Any]) -> Self:
+    async def open(cls, executor: Executor, context: RequestContext, document: dict[str, Any]) -> Self:
         """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
         model, request_id = name_of(document), context.record.request_id
         named = [beta.strip() for beta in context.head.headers.get("anthropic-beta", "").split(",")]
@@ -53,8 +53,8 @@ class MessagesAdapter(Struct):
             (("request-id", request_id),),
             has_schema(document),
             context.head.headers.get("anthropic-version", ""),
-            [beta for beta in named if beta and (beta not in OBSOLETE_BETAS or beta in pipeline.betas)],
-            MessageResponseContext("msg_" + secrets.token_hex(12), pipeline.planner.known_as(model), request_id),
+            [beta for beta in named if beta and (beta not in OBSOLETE_BETAS or beta in executor.planner.betas)],
+            MessageResponseContext("msg_" + secrets.token_hex(12), executor.planner.known_as(model), request_id),
         )
 
     def to_call(self, _target: Target) -> TranslatedRequest:

@@ -12,7 +12,7 @@ from app.dialects.anthropic.schema_in import CountTokensRequest, MessagesRequest
 from app.dialects.anthropic.schema_out import ErrorOut, MessageOut, TokenCount
 from app.dialects.http.endpoint_spec import ERROR_DESCRIPTIONS, EVENT_STREAM, EndpointSpec, error_responses
 from app.dialects.http.handler import DialectHandler
-from app.execution.executor import Pipeline
+from app.execution.executor import Executor
 
 DIALECT = "anthropic_messages"
 _DESCRIPTIONS = {
@@ -43,13 +43,13 @@ _EXAMPLES = {
 }
 
 
-def message_endpoints(pipeline: Pipeline) -> Sequence[EndpointSpec]:
+def message_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
     """Return the endpoints of this dialect."""
     create = EndpointSpec(
         method="POST",
         path="/v1/messages",
         dialect=DIALECT,
-        handler=DialectHandler(pipeline, partial(MessagesAdapter.open, pipeline), normalize).handle,
+        handler=DialectHandler(executor, partial(MessagesAdapter.open, executor), normalize).handle,
         render_error=render_error,
         name="create_message",
         summary="Create a message",
@@ -63,7 +63,7 @@ def message_endpoints(pipeline: Pipeline) -> Sequence[EndpointSpec]:
     count = replace(
         create,
         path="/v1/messages/count_tokens",
-        handler=DialectHandler(pipeline, partial(CountedMessagesAdapter.open, pipeline), normalize).count,
+        handler=DialectHandler(executor, partial(CountedMessagesAdapter.open, executor), normalize).count,
         name="count_tokens",
         summary="Count the tokens of a message",
         description="Count the tokens of a request without sending it. Where Bedrock does not count for the model, the "

@@ -9,7 +9,7 @@ from app.dialects.bedrock.native import forward
 from app.dialects.bedrock.operations import OPERATIONS, Operation
 from app.dialects.http.documents import Shown
 from app.dialects.http.endpoint_spec import EndpointSpec, error_responses
-from app.execution.executor import Pipeline
+from app.execution.executor import Executor
 from app.wire import eventstream
 
 DIALECT = "bedrock"
@@ -41,14 +41,14 @@ _ERRORS = error_responses(
 )
 
 
-def bedrock_endpoints(pipeline: Pipeline) -> Sequence[EndpointSpec]:
+def bedrock_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
     """Return the endpoints of this dialect, one for each operation."""
     return [
         EndpointSpec(
             method=operation.method,
             path=operation.path,
             dialect=DIALECT,
-            handler=partial(forward, operation, pipeline),
+            handler=partial(forward, operation, executor),
             render_error=render_error,
             name=operation.name,
             operation_id=operation.name,

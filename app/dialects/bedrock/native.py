@@ -4,20 +4,19 @@ import contextlib
 from functools import partial
 from urllib.parse import unquote
 
-from msgspec.structs import replace
-
 from app.bedrock.client import BedrockRequest
-from app.bedrock.stream_decoding import tier_of_headers, usage_of_headers
-from app.converse.usage import Usage, tier_of
+from app.bedrock.stream_decoding import tier_of_headers
+from app.converse.usage import tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.http.responses import Answer, CompleteResponse, StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound
-from app.execution.executor import Pipeline
-from app.execution.operations.operation import Forwarded, take_forwarded, take_forwarded_stream
+from app.execution.attempt import fold_passthrough
+from app.execution.executor import Executor
+from app.execution.operations.passthrough import PassthroughOperation
 from app.execution.request_context import RequestContext
-from app.models.ids import ModelId, is_model_name, parse_model_id
-from app.process.off_loop import off_loop
+from app.models.ids import is_model_name
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.wire import json
 from app.wire.sigv4 import spelt_as_signed
 
@@ -25,18 +24,15 @@ _REQUEST_HEADERS = frozenset({"accept", "content-type"})
 _REQUEST_PREFIX = "x-amzn-bedrock-"
 
 
-async def forward(operation: Operation, pipeline: Pipeline, context: RequestContext) -> Answer:
+async def forward(operation: Operation, executor: Executor, context: RequestContext) -> Answer:
     """Send the request on, and answer with what comes.
 
     Raises:
-        GatewayError: as `Pipeline.forward` does; InvalidRequest or NotFound for a path that would lead elsewhere.
+        GatewayError: as `Executor.forward` does; InvalidRequest or NotFound for a path that would lead elsewhere.
     """
-    record = context.record
     _check_path(operation, context.head.path)
-    record.mode, record.surface = "passthrough", operation.surface or operation.service
-    name = context.params.get("modelId", "")
-    if is_model_name(name):
-        record.model = record.target = name
+    name, surface = context.params.get("modelId", ""), operation.surface or operation.service
+    fold_passthrough(context.record, surface, name if is_model_name(name) else "")
     request = BedrockRequest(
         operation.service,
         operation.method,
@@ -45,21 +41,20 @@ async def forward(operation: Operation, pipeline: Pipeline, context: RequestCont
         _forwarded_headers(context.head.headers),
         context.body,
     )
-
-    def ask(model: ModelId) -> BedrockRequest:
-        # tokens are counted by base id only
-        called = parse_model_id(model.base) if operation.name == "CountTokens" else model
-        return replace(request, path=_renamed(request.path, called))
-
-    wanted = await off_loop(context.size, partial(_tier_wanted, operation, context))
+    tier = partial(_requested_tier, operation, context)
+    passthrough = PassthroughOperation(
+        surface=surface,
+        request=request,
+        is_renamed=executor.planner.is_ours(name),
+        counts_tokens=operation.name == "CountTokens",
+        requested_tier=tier() if context.size <= MAX_LOOP_BYTES else await off_loop(context.size, tier),
+        usage_in=operation.usage_in,
+    )
     if not operation.is_streamed:
-        forwarded = await pipeline.forward(context, request, name, ask, take_forwarded)
-        record.usage, record.tier = told_by(operation, forwarded)
-        record.tier = record.tier or wanted
+        forwarded = await executor.forward(context, name, passthrough)
         return CompleteResponse(forwarded.status, end_to_end(forwarded.headers), forwarded.body)
-    record.streamed = True
-    stream = await pipeline.forward(context, request, name, ask, take_forwarded_stream(record))
-    record.tier = tier_of_headers(stream.headers) or wanted
+    context.record.streamed = True
+    stream = await executor.forward(context, name, passthrough.streamed())
 
     def fail(error: GatewayError) -> bytes | None:
         is_invoked = operation.surface == "invoke"
@@ -82,12 +77,6 @@ def _check_path(operation: Operation, path: str) -> None:
         raise NotFound(f"there is no {operation.method} {path}")
 
 
-def _renamed(path: str, model: ModelId) -> str:
-    """The path of a call with the model that a name stands for; a name is one segment, as it travels too."""
-    _, root, _, *rest = path.split("/")
-    return "/".join(("", root, model.quoted, *rest))
-
-
 def _forwarded_headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
     """The headers of the caller that Bedrock must see; its credentials and connection are ours alone."""
     forwarded = tuple(
@@ -99,28 +88,11 @@ def _forwarded_headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return forwarded
 
 
-def _tier_wanted(operation: Operation, context: RequestContext) -> str:
-    """What a call is to be paid by where its answer does not tell."""
+def _requested_tier(operation: Operation, context: RequestContext) -> str:
+    """Return the service tier that is charged if the response reports none."""
     if operation.surface != "converse":
         return tier_of_headers(tuple(context.head.headers.items()))
     if b'"serviceTier"' in context.body or b'"performanceConfig"' in context.body:
         with contextlib.suppress(json.JsonError):
             return tier_of(json.loads(context.body))
     return ""
-
-
-def told_by(operation: Operation, answer: Forwarded) -> tuple[Usage | None, str]:
-    """The tokens that a whole answer tells of, if it does, and the tier that they are paid by: InvokeModel in its
-    headers, Converse in its body.
-    """
-    if operation.usage_in == "headers":
-        usage = usage_of_headers(answer.headers)
-        if usage is not None and (usage.cache_write or b'"iterations"' in answer.body):
-            with contextlib.suppress(json.JsonError):
-                usage = usage.with_details_of(json.loads(answer.body))
-        return usage, tier_of_headers(answer.headers)
-    if operation.usage_in == "body":
-        with contextlib.suppress(json.JsonError, KeyError, TypeError, AttributeError):
-            reply = json.loads(answer.body)
-            return Usage.of(reply["usage"], reply.get("additionalModelResponseFields")), tier_of(reply)
-    return None, ""

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from app.bedrock.endpoints import Service
+from app.converse.call import Surface
 from app.converse.reply import Reply
 from app.converse.request import ConverseRequest, ConverseStreamRequest
-
-UsageIn = Literal["", "body", "headers"]
+from app.execution.operations.passthrough import UsageIn
 
 
 class Operation(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Operation(Struct, frozen=True):
     summary: str
     is_streamed: bool = False
     usage_in: UsageIn = ""
-    surface: str = ""
+    surface: Surface | Literal[""] = ""
     request: Any = None
     response: Any = None
     example: Any = None

@@ -13,7 +13,7 @@ from app.dialects.http.endpoint_spec import ERROR_DESCRIPTIONS, EndpointSpec, er
 from app.dialects.http.request_body import read_as
 from app.dialects.http.responses import JSON, Answer, CompleteResponse, retry_after
 from app.errors import GatewayError
-from app.execution.executor import Pipeline
+from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
 from app.execution.rerank import rerank
 from app.wire import json
@@ -36,14 +36,14 @@ _ERRORS = error_responses(
 )
 
 
-def rerank_endpoints(pipeline: Pipeline) -> Sequence[EndpointSpec]:
+def rerank_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
     """Return the endpoints of this dialect."""
     return [
         EndpointSpec(
             method="POST",
             path=f"/v{version}/rerank",
             dialect=DIALECT,
-            handler=partial(_rerank, pipeline, version),
+            handler=partial(_rerank, executor, version),
             render_error=render_error,
             name="create_rerank",
             summary="Rerank documents",
@@ -66,11 +66,12 @@ def render_error(error: GatewayError, _request_id: str) -> CompleteResponse:
     return CompleteResponse(error.status, (*JSON, *retry_after(error)), json.dumps({"message": message}))
 
 
-async def _rerank(pipeline: Pipeline, version: str, context: RequestContext) -> Answer:
+async def _rerank(executor: Executor, version: str, context: RequestContext) -> Answer:
     request = await read_as(context, RerankRequest)
-    context.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
+    ignored = [path for path, value in unknown_fields(request) if value is not None]
     texts = [each.text if isinstance(each, DocumentIn) else each for each in request.documents]
-    scores = await rerank(pipeline, context, RerankCall(request.model, request.query, texts, request.top_n))
+    call = RerankCall(request.model, request.query, texts, request.top_n, ignored)
+    scores = await rerank(executor, context, call)
     results: list[dict[str, Any]] = [{"index": index, "relevance_score": score} for index, score in scores]
     if request.return_documents:
         results = [{**each, "document": {"text": texts[each["index"]]}} for each in results]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.converse.call import ModelCall, NativeCall
 from app.converse.reply import Reply
 from app.dialects.http.responses import Headers
 from app.errors import GatewayError
-from app.execution.operations.openai import Api
+from app.execution.operations.openai import OpenAIFormat
 from app.execution.stream_readers import UsageReader
-from app.routing.planner import Target
+from app.routing.planner import BodyFormat, Target
 
 
 class StreamTranslator(Protocol):
@@ -39,14 +39,13 @@ class TranslatedRequest(Struct, frozen=True):
 class NativeRequest(Struct, frozen=True):
     """A request in the format of the target's own surface, and the translators of its response.
 
-    usage_of: reads the tokens from a document of the response. ignored: paths of fields without effect.
+    usage_of: reads the tokens from a document of the response.
     """
 
     call: NativeCall
     from_document: Callable[[dict[str, Any]], dict[str, Any]]
     open_stream: Callable[[], StreamTranslator]
     usage_of: UsageReader
-    ignored: list[str] = field(default_factory=list)
 
 
 class DialectAdapter(Protocol):
@@ -59,8 +58,8 @@ class DialectAdapter(Protocol):
     complete: finishes a complete response before it is sent; None if there is nothing to do.
     """
 
-    body_format: ClassVar[str]
-    openai_api: ClassVar[Api | None]
+    body_format: ClassVar[BodyFormat]
+    openai_api: ClassVar[OpenAIFormat | None]
     last_events: ClassVar[frozenset[str]]
     idle: ClassVar[bytes]
 

@@ -15,8 +15,11 @@ from app.dialects.http.request_body import read_object
 from app.dialects.http.responses import JSON, SSE, Answer, CompleteResponse, StreamingResponse
 from app.dialects.http.token_counting import Uncounted, counted
 from app.errors import GatewayError, UpstreamFailed
-from app.execution.executor import Pipeline
-from app.execution.operations import openai
+from app.execution.executor import Executor
+from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
+from app.execution.operations.count_tokens import CountTokensOperation
+from app.execution.operations.invoke import InvokeOperation, InvokeStreamOperation
+from app.execution.operations.openai import OpenAIOperation, OpenAIStreamOperation
 from app.execution.operations.operation import Operation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
@@ -37,7 +40,7 @@ class DialectHandler(Struct, frozen=True):
     count_members: members of the document that answers a count, besides the count.
     """
 
-    pipeline: Pipeline
+    executor: Executor
     open_adapter: Callable[[RequestContext, dict[str, Any]], Awaitable[DialectAdapter]]
     normalize: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     count_members: Mapping[str, str] = {}
@@ -47,8 +50,8 @@ class DialectHandler(Struct, frozen=True):
         adapter = await self._open(context)
         context.record.streamed = is_streamed(adapter.document)
         if context.record.streamed:
-            return await self.pipeline.run(context, adapter.model, partial(self._streaming_operation, context, adapter))
-        response = await self.pipeline.run(context, adapter.model, partial(self._complete_operation, context, adapter))
+            return await self.executor.run(context, adapter.model, partial(_streaming_operation, adapter))
+        response = await self.executor.run(context, adapter.model, partial(_complete_operation, adapter))
         if adapter.complete is not None:
             response = await adapter.complete(response)
         body = translate(json.dumps, response)
@@ -57,8 +60,8 @@ class DialectHandler(Struct, frozen=True):
     async def count(self, context: RequestContext) -> Answer:
         """Count the tokens of a request; estimate them where Bedrock does not count for the model."""
         adapter = await self._open(context)
-        operation_for = partial(self._counting_operation, adapter)
-        tokens, estimated = await counted(self.pipeline, context, adapter.model, operation_for, adapter.document)
+        operation_for = partial(_counting_operation, adapter)
+        tokens, estimated = await counted(self.executor, context, adapter.model, operation_for, adapter.document)
         body = json.dumps({**self.count_members, "input_tokens": tokens})
         return CompleteResponse(200, (*JSON, *adapter.headers, *estimated), body)
 
@@ -66,49 +69,42 @@ class DialectHandler(Struct, frozen=True):
         document = await read_object(context)
         if self.normalize is not None:
             document = self.normalize(document)
-        if self.pipeline.media is not None:
-            await fetch_media(self.pipeline.media, document, context)
+        if self.executor.media is not None:
+            await fetch_media(self.executor.media, document, context)
         return await self.open_adapter(context, document)
 
-    def _complete_operation(
-        self, context: RequestContext, adapter: DialectAdapter, target: Target
-    ) -> Operation[dict[str, Any]]:
-        if not self.pipeline.takes_natively(target, adapter.body_format, with_schema=adapter.needs_schema):
-            translated = adapter.to_call(target)
-            return self.pipeline.converse(context, translated.call, target).then(
-                partial(translate, translated.from_reply)
-            )
-        request = adapter.to_native(target)
-        if adapter.openai_api is None:
-            operation = self.pipeline.invoke(context, request.call, target, request.usage_of)
-        else:
-            operation = openai.ask(context, adapter.openai_api, request.call, target, request.usage_of)
-        return operation.noting(request.ignored).then(partial(translate, request.from_document))
 
-    def _streaming_operation(
-        self, context: RequestContext, adapter: DialectAdapter, target: Target
-    ) -> Operation[Answer]:
-        if not self.pipeline.takes_natively(target, adapter.body_format, with_schema=adapter.needs_schema):
-            translated = adapter.to_call(target)
-            events = self.pipeline.converse_stream(context, translated.call, target)
-            return events.then(partial(_streaming_response, adapter, translated.open_stream()))
-        request = adapter.to_native(target)
-        call, usage_of, api = request.call, request.usage_of, adapter.openai_api
-        operation: Operation[Any]
-        if api is None:
-            (last_event,) = adapter.last_events
-            operation = self.pipeline.invoke_stream(context, call, target, usage_of, last_event)
-        else:
-            operation = openai.ask_for_stream(context, api, call, target, usage_of, adapter.last_events)
-        return operation.noting(request.ignored).then(partial(_streaming_response, adapter, request.open_stream()))
+def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[dict[str, Any]]:
+    if not target.takes_natively(adapter.body_format, needs_schema=adapter.needs_schema):
+        translated = adapter.to_call(target)
+        return ConverseOperation.of(translated.call, target, translated.from_reply)
+    request = adapter.to_native(target)
+    if adapter.openai_api is None:
+        return InvokeOperation.of(request.call, target, request.usage_of, request.from_document)
+    return OpenAIOperation.of(adapter.openai_api, request.call, target, request.usage_of, request.from_document)
 
-    def _counting_operation(self, adapter: DialectAdapter, target: Target) -> Operation[int]:
-        if not self.pipeline.takes_natively(target, adapter.body_format, with_schema=adapter.needs_schema):
-            return self.pipeline.count(adapter.to_call(target).call, target)
-        if adapter.openai_api is not None:
-            # CountTokens takes bodies of Converse and InvokeModel only
-            raise Uncounted("tokens of this format are not counted")
-        return self.pipeline.count_natively(adapter.to_native(target).call, target)
+
+def _streaming_operation(adapter: DialectAdapter, target: Target) -> Operation[Answer]:
+    if not target.takes_natively(adapter.body_format, needs_schema=adapter.needs_schema):
+        translated = adapter.to_call(target)
+        respond = partial(_streaming_response, adapter, translated.open_stream())
+        return ConverseStreamOperation.of(translated.call, target, respond)
+    request = adapter.to_native(target)
+    call, usage_of, api = request.call, request.usage_of, adapter.openai_api
+    respond = partial(_streaming_response, adapter, request.open_stream())
+    if api is None:
+        (last_event,) = adapter.last_events
+        return InvokeStreamOperation.of(call, target, usage_of, last_event, respond)
+    return OpenAIStreamOperation.of(api, call, target, usage_of, respond, adapter.last_events)
+
+
+def _counting_operation(adapter: DialectAdapter, target: Target) -> Operation[int]:
+    if not target.takes_natively(adapter.body_format, needs_schema=adapter.needs_schema):
+        return CountTokensOperation.of(adapter.to_call(target).call, target)
+    if adapter.openai_api is not None:
+        # CountTokens takes bodies of Converse and InvokeModel only
+        raise Uncounted("tokens of this format are not counted")
+    return CountTokensOperation.of_native(adapter.to_native(target).call, target)
 
 
 def _streaming_response(adapter: DialectAdapter, stream: StreamTranslator, relay: Relay[Any]) -> Answer:

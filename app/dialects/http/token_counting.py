@@ -5,7 +5,7 @@ from typing import Any
 
 from app.dialects.http.responses import Headers
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
-from app.execution.executor import Pipeline
+from app.execution.executor import Executor
 from app.execution.operations.operation import Operation
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
@@ -24,7 +24,7 @@ class Uncounted(InvalidRequest):
 
 
 async def counted(
-    pipeline: Pipeline,
+    executor: Executor,
     context: RequestContext,
     name: str,
     operation_for: Callable[[Target], Operation[int]],
@@ -37,10 +37,10 @@ async def counted(
         raises Uncounted where it cannot be asked. document: what is estimated.
 
     Raises:
-        GatewayError: as `Pipeline.run` does, except where Bedrock does not count for the model.
+        GatewayError: as `Executor.run` does, except where Bedrock does not count for the model.
     """
     try:
-        return await pipeline.run(context, name, operation_for), ()
+        return await executor.run(context, name, operation_for), ()
     except (InvalidRequest, ModelNotFound) as error:
         if not _does_not_count(error):
             raise

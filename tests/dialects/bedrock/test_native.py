@@ -7,16 +7,16 @@ from msgspec.structs import replace
 
 from app.converse.usage import Usage
 from app.dialects.bedrock.errors import exception_frame
-from app.dialects.bedrock.native import _forwarded_headers, forward, told_by
+from app.dialects.bedrock.native import _forwarded_headers, forward
 from app.dialects.bedrock.operations import OPERATIONS
 from app.dialects.http.responses import StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound, PermissionRefused, UpstreamTimeout
-from app.execution.operations.operation import Forwarded
+from app.execution.operations.passthrough import ForwardedResponse, read_usage_and_tier
 from app.server.request_head import RequestHead
 from app.wire import json
 from app.wire.eventstream import FrameDecoder
 from tests.bedrock.test_stream_decoding import STREAM, chunk, event_frame
-from tests.execution.test_executor import CALL, REPLY, Memory, Response, context, pipeline_over
+from tests.execution.test_executor import CALL, REPLY, Memory, Response, complete, context, executor_over
 from tests.stream_helpers import pieces_of
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
@@ -31,12 +31,15 @@ def test_only_what_bedrock_must_see_is_forwarded() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"usage":5}'])
 def test_an_answer_that_tells_no_usage(body: bytes) -> None:
-    assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] is None
+    assert read_usage_and_tier(BY_NAME["Converse"].usage_in, ForwardedResponse(200, (), body))[0] is None
     assert (
-        told_by(BY_NAME["InvokeModel"], Forwarded(200, (("x-amzn-bedrock-input-token-count", "many"),), body))[0]
+        read_usage_and_tier(
+            BY_NAME["InvokeModel"].usage_in,
+            ForwardedResponse(200, (("x-amzn-bedrock-input-token-count", "many"),), body),
+        )[0]
         is None
     )
-    assert told_by(BY_NAME["CountTokens"], Forwarded(200, (), body))[0] is None
+    assert read_usage_and_tier(BY_NAME["CountTokens"].usage_in, ForwardedResponse(200, (), body))[0] is None
 
 
 def test_usage_in_headers_and_in_bodies() -> None:
@@ -44,21 +47,27 @@ def test_usage_in_headers_and_in_bodies() -> None:
         (f"x-amzn-bedrock-{name}-token-count", count)
         for name, count in (("input", "1"), ("output", "2"), ("cache-read-input", "3"), ("cache-write-input", "4"))
     )
-    assert told_by(BY_NAME["InvokeModel"], Forwarded(200, headers, b""))[0] == Usage(1, 2, 3, 4)
+    assert read_usage_and_tier(BY_NAME["InvokeModel"].usage_in, ForwardedResponse(200, headers, b""))[0] == Usage(
+        1, 2, 3, 4
+    )
     # an hour costs more than five minutes, and only the body tells them apart
     body = b'{"usage":{"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":3}}}'
-    assert told_by(BY_NAME["InvokeModel"], Forwarded(200, headers, body))[0] == Usage(1, 2, 3, 4, cache_write_1h=3)
+    assert read_usage_and_tier(BY_NAME["InvokeModel"].usage_in, ForwardedResponse(200, headers, body))[0] == Usage(
+        1, 2, 3, 4, cache_write_1h=3
+    )
     body = b'{"usage":{"iterations":[{"input_tokens":7,"output_tokens":8},{"input_tokens":9,"output_tokens":1}]}}'
     both = Usage(16, 9, rounds=(Usage(7, 8), Usage(9, 1)))
-    assert told_by(BY_NAME["InvokeModel"], Forwarded(200, headers[:2], body))[0] == both
+    assert read_usage_and_tier(BY_NAME["InvokeModel"].usage_in, ForwardedResponse(200, headers[:2], body))[0] == both
     body = b'{"usage":{"inputTokens":1,"outputTokens":2}}'
-    assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] == Usage(1, 2)
+    assert read_usage_and_tier(BY_NAME["Converse"].usage_in, ForwardedResponse(200, (), body))[0] == Usage(1, 2)
 
 
 def test_reasoning_are_counted_in_whole_answers_too() -> None:
     more = b'{"usage":{"output_tokens_details":{"thinking_tokens":12}}}'
     body = b'{"usage":{"outputTokens":20},"additionalModelResponseFields":' + more + b"}"
-    assert told_by(BY_NAME["Converse"], Forwarded(200, (), body))[0] == Usage(output=20, reasoning=12)
+    assert read_usage_and_tier(BY_NAME["Converse"].usage_in, ForwardedResponse(200, (), body))[0] == Usage(
+        output=20, reasoning=12
+    )
 
 
 @pytest.mark.parametrize("name", ["InvokeModel", "InvokeModelWithResponseStream"])
@@ -81,7 +90,7 @@ async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_as
         "POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", {"x-amzn-bedrock-service-tier": "flex"}
     )
     made = replace(made, head=head, params={"modelId": "a.b"})
-    forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(answer)), made)
+    forwarded = await forward(BY_NAME[name], await executor_over(Memory(answer)), made)
     if isinstance(forwarded, StreamingResponse):
         assert [piece async for piece in pieces_of(forwarded.relay)]
     assert made.record.tier == tier
@@ -107,7 +116,7 @@ async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
         answer = STREAM + event_frame("metadata", {"usage": REPLY["usage"], **told})
     head = RequestHead("POST", BY_NAME[name].path.replace("{modelId:path}", "a.b"), "", {})
     made = replace(context(), head=head, params={"modelId": "a.b"}, body=asked)
-    forwarded = await forward(BY_NAME[name], await pipeline_over(Memory(Response(200, [answer]))), made)
+    forwarded = await forward(BY_NAME[name], await executor_over(Memory(Response(200, [answer]))), made)
     if isinstance(forwarded, StreamingResponse):
         assert [piece async for piece in pieces_of(forwarded.relay)]
     assert made.record.tier == tier
@@ -117,14 +126,14 @@ async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewh
     refused = Response(403, [b'{"message":"this guardrail is not yours"}'])
     head = RequestHead("POST", "/model/a.b/converse", "", {})
     made = replace(context(), head=head, params={"modelId": "a.b"})
-    pipeline = await pipeline_over(Memory(refused, refused))
+    executor = await executor_over(Memory(refused, refused))
     with pytest.raises(PermissionRefused):
-        await forward(BY_NAME["Converse"], pipeline, made)
-    (target,) = pipeline.planner.plan("a.b")
-    assert not pipeline.failover.breakers.is_resting((target.model.raw, target.location, "converse"))
+        await forward(BY_NAME["Converse"], executor, made)
+    (target,) = executor.planner.plan("a.b")
+    assert not executor.failover.breakers[(target.model.raw, target.location, "converse")].is_paused()
     with pytest.raises(PermissionRefused):
-        await pipeline.complete(context(), replace(CALL, model="a.b"))
-    assert pipeline.failover.breakers.is_resting((target.model.raw, target.location, "converse"))
+        await complete(executor, context(), replace(CALL, model="a.b"))
+    assert executor.failover.breakers[(target.model.raw, target.location, "converse")].is_paused()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +147,7 @@ async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewh
 async def test_a_path_that_leads_elsewhere_is_refused(path: str, refusal: type[GatewayError]) -> None:
     made = replace(context(), head=RequestHead("POST", path, "", {}), params={"modelId": "a.b"})
     with pytest.raises(refusal):
-        await forward(BY_NAME["Converse"], await pipeline_over(Memory()), made)
+        await forward(BY_NAME["Converse"], await executor_over(Memory()), made)
 
 
 def test_an_error_of_no_known_kind_is_internal() -> None:

@@ -19,17 +19,17 @@ from app.dialects.openai.chat.response import ChatResponseContext, from_reply
 from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.stream import ChunkStream
 from app.dialects.openai.chat.tools import custom_names
-from app.execution.operations.openai import Api
+from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
-from app.routing.planner import Planner, Target
+from app.routing.planner import BodyFormat, Planner, Target
 from app.wire import sse
 
 
 class ChatAdapter(Struct):
     """One chat request; see `DialectAdapter`. known_as: the model's name in responses."""
 
-    body_format: ClassVar[str] = "openai_chat"
-    openai_api: ClassVar[Api | None] = "openai_chat"
+    body_format: ClassVar[BodyFormat] = "openai_chat"
+    openai_api: ClassVar[OpenAIFormat | None] = "openai_chat"
     last_events: ClassVar[frozenset[str]] = frozenset()
     idle: ClassVar[bytes] = sse.COMMENT
     needs_schema: ClassVar[bool] = False

@@ -11,7 +11,7 @@ from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.schema_out import ChatCompletion, ChatCompletionChunk
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
-from app.execution.executor import Pipeline
+from app.execution.executor import Executor
 
 DIALECT = "openai_chat"
 _EXAMPLES = {
@@ -43,14 +43,14 @@ _EXAMPLES = {
 }
 
 
-def chat_endpoints(pipeline: Pipeline, prefix: str = "/v1") -> Sequence[EndpointSpec]:
+def chat_endpoints(executor: Executor, prefix: str = "/v1") -> Sequence[EndpointSpec]:
     """Return the endpoints of this dialect under a prefix."""
     return [
         EndpointSpec(
             method="POST",
             path=f"{prefix}/chat/completions",
             dialect=DIALECT,
-            handler=DialectHandler(pipeline, partial(ChatAdapter.open, pipeline.planner)).handle,
+            handler=DialectHandler(executor, partial(ChatAdapter.open, executor.planner)).handle,
             render_error=render_error,
             name="create_chat_completion",
             summary="Create a chat completion",

@@ -16,7 +16,7 @@ from app.dialects.openai.common.schemas import ERRORS
 from app.dialects.openai.embeddings.schema import EmbeddingList, EmbeddingRequest
 from app.errors import InvalidRequest
 from app.execution.embeddings import embed
-from app.execution.executor import Pipeline
+from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
 from app.routing.planner import DEFAULT_ALIAS
 from app.wire import json
@@ -37,14 +37,14 @@ _EXAMPLES = {
 }
 
 
-def embedding_endpoints(pipeline: Pipeline, default_model: str, prefix: str = "/v1") -> Sequence[EndpointSpec]:
+def embedding_endpoints(executor: Executor, default_model: str, prefix: str = "/v1") -> Sequence[EndpointSpec]:
     """Return the endpoint of this dialect. default_model: used if a request names no model."""
     return [
         EndpointSpec(
             method="POST",
             path=f"{prefix}/embeddings",
             dialect=DIALECT,
-            handler=partial(_embed, pipeline, default_model),
+            handler=partial(_embed, executor, default_model),
             render_error=render_error,
             name="create_embedding",
             summary="Create embeddings",
@@ -60,12 +60,12 @@ def embedding_endpoints(pipeline: Pipeline, default_model: str, prefix: str = "/
     ]
 
 
-async def _embed(pipeline: Pipeline, default_model: str, context: RequestContext) -> Answer:
+async def _embed(executor: Executor, default_model: str, context: RequestContext) -> Answer:
     request = await read_as(context, EmbeddingRequest)
-    context.record.ignored += [path for path, value in unknown_fields(request) if value is not None]
     name = default_model if request.model in ("", DEFAULT_ALIAS) else request.model
-    call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "")
-    vectors = await embed(pipeline, context, call)
+    ignored = [path for path, value in unknown_fields(request) if value is not None]
+    call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "", ignored)
+    vectors = await embed(executor, context, call)
     usage = context.record.usage
     tokens = usage.input if usage is not None else 0
     encode = _as_base64 if request.encoding_format == "base64" else list
@@ -79,7 +79,7 @@ async def _embed(pipeline: Pipeline, default_model: str, context: RequestContext
                     {"object": "embedding", "index": index, "embedding": encode(vector)}
                     for index, vector in enumerate(vectors)
                 ],
-                "model": pipeline.planner.known_as(name),
+                "model": executor.planner.known_as(name),
                 "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             }
         ),

@@ -30,9 +30,9 @@ from app.dialects.openai.responses.stored import KeptResponses
 from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import custom_names, namespaces
 from app.errors import InvalidRequest
-from app.execution.operations.openai import Api
+from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
-from app.routing.planner import Planner, Target
+from app.routing.planner import BodyFormat, Planner, Target
 from app.storage.responses import ResponseStore
 from app.wire import sse
 
@@ -43,8 +43,8 @@ class ResponsesAdapter:
     earlier: the items of the stored response that it continues. sent: its own items, references resolved.
     """
 
-    body_format: ClassVar[str] = "openai_responses"
-    openai_api: ClassVar[Api | None] = "openai_responses"
+    body_format: ClassVar[BodyFormat] = "openai_responses"
+    openai_api: ClassVar[OpenAIFormat | None] = "openai_responses"
     last_events: ClassVar[frozenset[str]] = LAST
     idle: ClassVar[bytes] = sse.COMMENT
     needs_schema: ClassVar[bool] = False
@@ -119,11 +119,10 @@ class ResponsesAdapter:
         body, spaces, paths, ignored = to_native(document, items, signer)
         response_context = NativeResponseContext(self._response_head[2], document, signer, spaces, self._is_kept)
         return NativeRequest(
-            NativeCall(self.model, body, keep_reasoning=self._is_signed, tool_paths=paths),
+            NativeCall(self.model, body, keep_reasoning=self._is_signed, tool_paths=paths, ignored=ignored),
             partial(from_document, response_context=response_context),
             partial(NativeResponseStream, response_context),
             usage_of,
-            ignored,
         )
 
     async def complete(self, response: dict[str, Any]) -> dict[str, Any]:

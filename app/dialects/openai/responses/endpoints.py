@@ -19,7 +19,7 @@ from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.dialects.openai.responses.schema_out import DeletedOut, ItemsOut, ResponseOut, TokensOut
 from app.dialects.openai.responses.stored import KeptResponses
 from app.errors import InvalidRequest, NotFound
-from app.execution.executor import Pipeline
+from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
 from app.storage.responses import ResponseStore
 from app.wire import json
@@ -65,11 +65,11 @@ def _unknown(response_id: str) -> NotFound:
 
 
 def response_endpoints(
-    pipeline: Pipeline, store: ResponseStore, secrets_of: Callable[[str], tuple[bytes, ...]]
+    executor: Executor, store: ResponseStore, secrets_of: Callable[[str], tuple[bytes, ...]]
 ) -> Sequence[EndpointSpec]:
     """Return the endpoints of this dialect. secrets_of: the secrets that sign a caller's reasoning, by name."""
-    open_adapter = partial(ResponsesAdapter.open, pipeline.planner, store, secrets_of)
-    handler = DialectHandler(pipeline, open_adapter, count_members={"object": "response.input_tokens"})
+    open_adapter = partial(ResponsesAdapter.open, executor.planner, store, secrets_of)
+    handler = DialectHandler(executor, open_adapter, count_members={"object": "response.input_tokens"})
     stored = _StoredResponses(store)
     create = EndpointSpec(
         method="POST",

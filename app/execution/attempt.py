@@ -1,0 +1,179 @@
+"""One attempt at one target, and the only place that writes its outcome into the log record of the request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from app.bedrock.client import BedrockClient, BedrockRequest
+from app.bedrock.endpoints import UpstreamLocation
+from app.converse.call import Mode, Surface
+from app.converse.usage import Usage
+from app.errors import GatewayError, InvalidRequest
+from app.execution.operations.operation import Operation, ignored_tools
+from app.execution.request_context import RequestContext
+from app.models.ids import ModelId
+from app.observability.observer import AttemptEntry, AttemptRecord, RequestRecord
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
+from app.routing.failover import AttemptResult, FailoverCandidate
+from app.routing.planner import Target
+
+T = TypeVar("T")
+
+
+class Candidate(FailoverCandidate, Generic[T], frozen=True, kw_only=True):
+    """A target with the operation that calls it.
+
+    model: as it is called: the target's, or an inference profile of that.
+    request: built already; None if the operation builds it.
+    """
+
+    target: Target
+    operation: Operation[T]
+    model: ModelId
+    request: BedrockRequest | None = None
+
+
+class Call(Struct, Generic[T]):
+    """One call of a model: what all its attempts share.
+
+    operation_for: makes the operation for a target; raises InvalidRequest if the target cannot carry the call.
+    first: the operation of the first target.
+    """
+
+    context: RequestContext
+    targets: list[Target]
+    operation_for: Callable[[Target], Operation[T]]
+    first: Operation[T] | None = None
+
+    async def prepare(self, target: Target) -> Candidate[T]:
+        """Make the candidate of a target.
+
+        Raises:
+            InvalidRequest: the target cannot carry the call, or would ignore a tool that the first target accepts.
+        """
+        operation = await self.operation(target)
+        if self.first is None:
+            self.first = operation
+        elif operation.ignored and (lost := ignored_tools(operation.ignored) - ignored_tools(self.first.ignored)):
+            raise InvalidRequest("no other target can carry this", param=min(lost))
+        return Candidate(
+            key=(target.model.raw, target.location, operation.surface),
+            is_verbatim=operation.mode is Mode.PASSTHROUGH,
+            target=target,
+            operation=operation,
+            model=target.model,
+        )
+
+    async def operation(self, target: Target) -> Operation[T]:
+        """Make the operation for a target, in a thread if the request is large. Raises InvalidRequest."""
+        if self.context.size <= MAX_LOOP_BYTES:
+            return self.operation_for(target)
+        return await off_loop(self.context.size, partial(self.operation_for, target))
+
+
+Result = AttemptResult[Candidate[T], T]
+
+
+class Attempt(Protocol):
+    """Makes an attempt, or several at one target, and returns the result of the last."""
+
+    async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
+        """Try a candidate. A failure is in the result, and no GatewayError is raised."""
+        ...
+
+
+class UpstreamAttempt(Struct, frozen=True):
+    """One request to Bedrock. clients: by location."""
+
+    clients: Mapping[UpstreamLocation, BedrockClient]
+
+    async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
+        """See `Attempt`."""
+        record, operation, target = call.context.record, candidate.operation, candidate.target
+        request = candidate.request
+        if request is None:
+            request = await build(call.context, candidate)
+        client = self.clients[target.location]
+        fold(call, AttemptResult(candidate))
+        headers, span = record.trace.begin_attempt(record, client.endpoints[request.service].host)
+        attempt = AttemptRecord(headers, on_stream_end=partial(_fold_stream, record))
+        entry = AttemptEntry(candidate.model.raw, target.location_name)
+        record.tries.append(entry)
+        outcome = "cancelled"
+        error: GatewayError | None = None
+        value: T | None = None
+        try:
+            value = await client.attempt(request, attempt, operation.parse, target.limits.waits)
+            outcome = ""
+        except GatewayError as failure:
+            # a copy: the frames of the error itself hold the body of the request
+            error, outcome = failure.replaced(), failure.kind
+        except asyncio.CancelledError:
+            raise
+        except BaseException as failure:
+            outcome = type(failure).__name__
+            raise
+        finally:
+            entry.error, entry.milliseconds = outcome, (time.monotonic() - entry.started) * 1000
+            result = AttemptResult(candidate, value, error, attempt.upstream_request_id, attempt.usage, attempt.tier)
+            fold(call, result)
+            record.trace.end_attempt(record, span, outcome)
+        return result
+
+
+async def build(context: RequestContext, candidate: Candidate[T]) -> BedrockRequest:
+    """Build the request of a candidate, in a thread if it is large."""
+    if context.size <= MAX_LOOP_BYTES:
+        return candidate.operation.build(candidate.model)
+    return await off_loop(context.size, partial(candidate.operation.build, candidate.model))
+
+
+def fold(call: Call[T], result: Result[T]) -> None:
+    """Write the result of an attempt, or the beginning of one, into the log record."""
+    record, candidate, targets = call.context.record, result.candidate, call.targets
+    target, operation = candidate.target, candidate.operation
+    record.target, record.location = candidate.model.raw, target.location_name
+    record.mode, record.surface = operation.mode, operation.surface
+    record.model_behind = target.known.raw
+    record.upstream_request_id = result.upstream_request_id
+    record.usage, record.tier = result.usage, result.tier or operation.tier
+    record.ignored = operation.ignored
+    record.adjusted = operation.adjusted
+    if target.by_profile or candidate.model is not target.model:
+        record.adjusted = [*operation.adjusted, "inference_profile"]
+    if len(targets) > 1 and target.key != targets[0].key:
+        record.has_moved = True
+
+
+def fold_plan(record: RequestRecord, name: str, target: Target) -> None:
+    """Write the first target of a call that has not begun into the log record."""
+    record.model, record.target = name, target.model.raw
+
+
+def fold_passthrough(record: RequestRecord, surface: Surface, model: str) -> None:
+    """Write a request that crosses byte for byte into the log record, before its targets are known."""
+    record.mode, record.surface = Mode.PASSTHROUGH, surface
+    record.model = record.target = model
+
+
+def fold_usage(record: RequestRecord, usage: Usage | None) -> None:
+    """Write the tokens of several calls that answer one request into the log record."""
+    record.usage = usage
+
+
+def fold_check(record: RequestRecord, upstream_request_id: str) -> None:
+    """Write the id of a guardrail's check into the log record; the next attempt writes its own."""
+    record.upstream_request_id = upstream_request_id
+
+
+def _fold_stream(record: RequestRecord, attempt: AttemptRecord) -> None:
+    """Write what a stream reported after its attempt had succeeded."""
+    record.usage, record.tier = attempt.usage, attempt.tier or record.tier
+    if attempt.stream_error is not None:
+        record.error, record.detail = attempt.stream_error.kind, attempt.stream_error.detail

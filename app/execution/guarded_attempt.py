@@ -1,0 +1,109 @@
+"""Applies the deployment's guardrail to every call."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import partial
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.bedrock.client import BedrockClient
+from app.bedrock.endpoints import DEFAULT_LOCATION
+from app.bedrock.transport import NO_WAITS, HttpResponse
+from app.errors import GatewayError, GuardrailIntervened, GuardrailMissing, InvalidRequest, NotFound
+from app.execution.attempt import Attempt, Call, Candidate, Result, build, fold, fold_check
+from app.execution.operations.operation import read_document
+from app.execution.request_context import RequestContext
+from app.governance.guardrail import Guardrail, Shown, as_text, is_missing
+from app.observability.observer import AttemptRecord
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
+from app.routing.failover import AttemptResult, Failover, FailoverCandidate
+
+T = TypeVar("T")
+
+
+class GuardrailCheck(Struct, frozen=True):
+    """Has a guardrail look at content by ApplyGuardrail. client: that of the gateway's own region and account."""
+
+    guardrail: Guardrail
+    client: BedrockClient
+
+    async def run(self, failover: Failover, context: RequestContext, texts: list[str]) -> None:
+        """Check texts that go to a model which cannot have a guardrail itself.
+
+        Raises:
+            GuardrailIntervened: the guardrail blocks them. GatewayError: it could not be applied.
+        """
+        content = [as_text(text) for text in texts]
+
+        async def prepare(key: Hashable) -> FailoverCandidate:
+            return FailoverCandidate(key=key)
+
+        async def attempt(candidate: FailoverCandidate) -> AttemptResult[FailoverCandidate, None]:
+            return AttemptResult(candidate, error=await self.apply(context, content))
+
+        key = ("guardrail", DEFAULT_LOCATION, self.guardrail.identifier)
+        result = await failover.run([key], prepare, attempt, context.deadline)
+        if result.error is not None:
+            raise result.error
+
+    async def apply(self, context: RequestContext, content: list[Shown]) -> GatewayError | None:
+        """Check content once; return why it may not be sent."""
+        record, request = context.record, self.guardrail.check(content)
+        headers, span = record.trace.begin_attempt(record, self.client.endpoints[request.service].host)
+        # it is no attempt at the model, so it is not among the tries of the log record
+        attempt, outcome = AttemptRecord(headers), "cancelled"
+        try:
+            outcome = await self.client.attempt(request, attempt, _parse, NO_WAITS)
+        except GatewayError as error:
+            outcome = error.kind
+            if isinstance(error, NotFound) or (isinstance(error, InvalidRequest) and is_missing(error)):
+                return _missing()
+            return error.replaced(detail=f"ApplyGuardrail: {error.detail or error.kind}")
+        finally:
+            fold_check(record, attempt.upstream_request_id)
+            record.trace.end_attempt(record, span, outcome)
+        return None
+
+
+async def _parse(response: HttpResponse, _: AttemptRecord) -> str:
+    document = await read_document(response)
+    if document.get("action") != "NONE":
+        raise GuardrailIntervened("the guardrail of this deployment blocked the input")
+    return ""
+
+
+def _missing() -> GuardrailMissing:
+    return GuardrailMissing("the guardrail of this deployment is not there", detail="GUARDRAIL_ID")
+
+
+class GuardedAttempt(Struct, frozen=True):
+    """Makes the attempt with the guardrail in its request; what the guardrail would not see there is checked first."""
+
+    attempt: Attempt
+    check: GuardrailCheck
+
+    async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
+        """See `Attempt`."""
+        guarded = candidate
+        if not candidate.operation.is_checked:
+            fold(call, AttemptResult(candidate))
+            try:
+                guarded = await self._guarded(call.context, candidate)
+            except GatewayError as error:
+                upstream_request_id = call.context.record.upstream_request_id
+                return AttemptResult(candidate, error=error.replaced(), upstream_request_id=upstream_request_id)
+        result = await self.attempt(call, guarded)
+        if isinstance(result.error, InvalidRequest) and is_missing(result.error):
+            return replace(result, candidate=candidate, error=_missing())
+        return replace(result, candidate=candidate)
+
+    async def _guarded(self, context: RequestContext, candidate: Candidate[T]) -> Candidate[T]:
+        request = await build(context, candidate)
+        guard, size = partial(self.check.guardrail.guard, request), len(request.body)
+        guarded, unseen = guard() if size <= MAX_LOOP_BYTES else await off_loop(size, guard)
+        if unseen and (error := await self.check.apply(context, unseen)) is not None:
+            raise error
+        return replace(candidate, request=guarded)

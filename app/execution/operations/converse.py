@@ -1,0 +1,94 @@
+"""Calls of Converse and ConverseStream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from app.adaptation import adapt
+from app.adaptation.response_mapping import ResponseMapping
+from app.bedrock.client import BedrockRequest
+from app.bedrock.transport import HttpResponse
+from app.converse.call import Mode, ModelCall, Surface
+from app.converse.events import Event
+from app.converse.reply import Reply
+from app.converse.usage import Usage, tier_of
+from app.execution.operations.operation import JSON, MALFORMED, Operation, malformed
+from app.execution.relay import Relay
+from app.execution.stream_readers import EventReader
+from app.models.ids import ModelId
+from app.observability.observer import AttemptRecord
+from app.routing.planner import Target
+from app.wire import json
+
+T = TypeVar("T")
+Parsed = TypeVar("Parsed")
+
+
+class _AdaptedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
+    """A call that was adapted for one model.
+
+    body: the request's. mapping: restores the caller's terms in the response.
+    make: turns the parsed response, in the caller's terms, into the result.
+    """
+
+    api: ClassVar[str]
+    mode: Mode = Mode.TRANSLATED
+    surface: Surface = "converse"
+    body: bytes
+    mapping: ResponseMapping
+    make: Callable[[Parsed], T]
+
+    @classmethod
+    def of(cls, call: ModelCall, target: Target, make: Callable[[Parsed], T]) -> Self:
+        """Adapt a call for the model of a target. Raises InvalidRequest."""
+        adapted = adapt(call, target.capabilities)
+        return cls(
+            body=json.dumps(adapted.body),
+            mapping=adapted.mapping,
+            make=make,
+            ignored=[*call.ignored, *adapted.ignored],
+            adjusted=adapted.adjusted,
+            tier=tier_of(adapted.body),
+        )
+
+    def build(self, model: ModelId) -> BedrockRequest:
+        path = f"/model/{model.quoted}/{self.api}"
+        return BedrockRequest("bedrock-runtime", "POST", path, headers=JSON, body=self.body)
+
+
+class ConverseOperation(_AdaptedCall[Reply, T], frozen=True, kw_only=True):
+    """A complete reply by Converse."""
+
+    api: ClassVar[str] = "converse"
+
+    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+        body = await response.read()
+        try:
+            reply = json.loads(body)
+            _check(reply)
+            attempt.usage = Usage.of(reply["usage"], reply.get("additionalModelResponseFields"))
+            attempt.tier = tier_of(reply)
+            return self.make(self.mapping.reply(reply) if self.mapping.is_needed else reply)
+        except MALFORMED as error:
+            raise malformed(error) from None
+
+
+class ConverseStreamOperation(_AdaptedCall[Relay[list[Event]], T], frozen=True, kw_only=True):
+    """The events of ConverseStream, a batch for each read."""
+
+    api: ClassVar[str] = "converse-stream"
+
+    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+        relay = Relay(response, EventReader(self.mapping, attempt), attempt.end_stream)
+        return self.make(await relay.begun())
+
+
+def _check(reply: Any) -> None:
+    """Raise LookupError or TypeError if the reply lacks what translation relies on."""
+    if not isinstance(reply["stopReason"], str) or not isinstance(reply["usage"], dict):
+        raise TypeError
+    for block in reply["output"]["message"]["content"]:
+        if "toolUse" in block:
+            tool = block["toolUse"]
+            tool["toolUseId"], tool["name"], tool["input"]

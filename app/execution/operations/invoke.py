@@ -1,0 +1,111 @@
+"""Calls of InvokeModel and InvokeModelWithResponseStream, with bodies of the model's own format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+from app.adaptation.invoke import adapt_invoke
+from app.bedrock.client import BedrockRequest
+from app.bedrock.stream_decoding import tier_of_headers, usage_of_headers
+from app.bedrock.transport import HttpResponse
+from app.converse.call import Mode, NativeCall, NativeEvent, Surface
+from app.converse.usage import Usage
+from app.execution.operations.operation import JSON, MALFORMED, Operation, malformed, read_document
+from app.execution.relay import Relay
+from app.execution.stream_readers import NativeReader, UsageReader
+from app.models.ids import ModelId
+from app.observability.observer import AttemptRecord
+from app.routing.planner import Target
+from app.wire import json
+
+T = TypeVar("T")
+
+
+class InvokeOperation(Operation[T], frozen=True, kw_only=True):
+    """A complete document by InvokeModel.
+
+    body: the request's. usage_of: reads the tokens from the response and its document.
+    make: turns the document into the result.
+    """
+
+    mode: Mode = Mode.NATIVE
+    surface: Surface = "invoke"
+    body: bytes
+    usage_of: Callable[[HttpResponse, dict[str, Any]], Usage | None]
+    make: Callable[[dict[str, Any]], T]
+
+    @classmethod
+    def of(cls, call: NativeCall, target: Target, usage_of: UsageReader, make: Callable[[dict[str, Any]], T]) -> Self:
+        """Adapt a call in Anthropic's format for the model of a target. Raises InvalidRequest."""
+        adapted = adapt_invoke(call, target.capabilities, target.betas)
+        return cls(
+            body=json.dumps(adapted.body),
+            usage_of=usage_or_headers(usage_of),
+            make=make,
+            ignored=[*call.ignored, *adapted.ignored],
+            adjusted=adapted.adjusted,
+        )
+
+    def build(self, model: ModelId) -> BedrockRequest:
+        return _request(model, "invoke", self.body)
+
+    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+        document = await read_document(response)
+        attempt.usage, attempt.tier = self.usage_of(response, document), tier_of_headers(response.headers)
+        try:
+            return self.make(document)
+        except MALFORMED as error:
+            raise malformed(error) from None
+
+
+class InvokeStreamOperation(Operation[T], frozen=True, kw_only=True):
+    """The events of InvokeModelWithResponseStream, a batch for each read.
+
+    body: the request's. usage_of: reads the tokens from the document of an event.
+    last_event: the type of the document that completes a message. make: turns the relay into the result.
+    """
+
+    mode: Mode = Mode.NATIVE
+    surface: Surface = "invoke"
+    body: bytes
+    usage_of: UsageReader
+    last_event: str
+    make: Callable[[Relay[list[NativeEvent]]], T]
+
+    @classmethod
+    def of(
+        cls,
+        call: NativeCall,
+        target: Target,
+        usage_of: UsageReader,
+        last_event: str,
+        make: Callable[[Relay[list[NativeEvent]]], T],
+    ) -> Self:
+        """Adapt a call in Anthropic's format for the model of a target. Raises InvalidRequest."""
+        adapted = adapt_invoke(call, target.capabilities, target.betas)
+        return cls(
+            body=json.dumps(adapted.body),
+            usage_of=usage_of,
+            last_event=last_event,
+            make=make,
+            ignored=[*call.ignored, *adapted.ignored],
+            adjusted=adapted.adjusted,
+        )
+
+    def build(self, model: ModelId) -> BedrockRequest:
+        return _request(model, "invoke-with-response-stream", self.body)
+
+    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+        attempt.tier = tier_of_headers(response.headers)
+        reader = NativeReader(self.last_event, self.usage_of, attempt)
+        return self.make(await Relay(response, reader, attempt.end_stream).begun())
+
+
+def usage_or_headers(usage_of: UsageReader) -> Callable[[HttpResponse, dict[str, Any]], Usage | None]:
+    """Read the tokens from the document of a response, or else from its headers, which omit details of the cache."""
+    return lambda response, document: usage_of(document) or usage_of_headers(response.headers)
+
+
+def _request(model: ModelId, api: str, body: bytes) -> BedrockRequest:
+    return BedrockRequest("bedrock-runtime", "POST", f"/model/{model.quoted}/{api}", headers=JSON, body=body)

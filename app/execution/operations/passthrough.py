@@ -1,0 +1,117 @@
+"""A caller's own request to Bedrock, whose response crosses byte for byte."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import Literal, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.bedrock.client import BedrockRequest
+from app.bedrock.stream_decoding import UsageTap, tier_of_headers, usage_of_headers
+from app.bedrock.transport import HttpResponse
+from app.converse.call import Mode
+from app.converse.usage import Usage, tier_of
+from app.execution.operations.operation import Operation
+from app.execution.relay import Relay
+from app.execution.stream_readers import TappedReader
+from app.models.ids import ModelId, parse_model_id
+from app.observability.observer import AttemptRecord
+from app.wire import json
+
+T = TypeVar("T")
+
+UsageIn = Literal["", "body", "headers"]
+
+
+class ForwardedResponse(Struct, frozen=True):
+    """Bedrock's complete response, byte for byte."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class ForwardedStream(Struct, frozen=True):
+    """Bedrock's streamed response: its bytes as they arrive, and the tap that reads them."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    relay: Relay[bytes]
+    tap: UsageTap
+
+
+class Passthrough(Operation[T], frozen=True, kw_only=True):
+    """A caller's own request.
+
+    request: as it came. is_renamed: the deployment gave the name in its path, so the model replaces it.
+    counts_tokens: it is CountTokens, which takes base ids only.
+    requested_tier: the service tier that applies if the response reports none.
+    """
+
+    mode: Mode = Mode.PASSTHROUGH
+    request: BedrockRequest
+    is_renamed: bool = False
+    counts_tokens: bool = False
+    requested_tier: str = ""
+
+    def build(self, model: ModelId) -> BedrockRequest:
+        if not self.is_renamed:
+            return self.request
+        called = parse_model_id(model.base) if self.counts_tokens else model
+        # a name is one segment of the path
+        _, root, _, *rest = self.request.path.split("/")
+        return replace(self.request, path="/".join(("", root, called.quoted, *rest)))
+
+
+class PassthroughOperation(Passthrough[ForwardedResponse], frozen=True, kw_only=True):
+    """A request with a complete response. usage_in: where the response reports its tokens."""
+
+    usage_in: UsageIn = ""
+
+    def streamed(self) -> PassthroughStreamOperation:
+        """Return the operation for the same request with a streamed response."""
+        return PassthroughStreamOperation(
+            surface=self.surface,
+            request=self.request,
+            is_renamed=self.is_renamed,
+            requested_tier=self.requested_tier,
+        )
+
+    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> ForwardedResponse:
+        forwarded = ForwardedResponse(response.status, response.headers, await response.read())
+        attempt.usage, tier = read_usage_and_tier(self.usage_in, forwarded)
+        attempt.tier = tier or self.requested_tier
+        return forwarded
+
+
+class PassthroughStreamOperation(Passthrough[ForwardedStream], frozen=True, kw_only=True):
+    """A request with a streamed response."""
+
+    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> ForwardedStream:
+        attempt.tier = tier_of_headers(response.headers) or self.requested_tier
+        tap = UsageTap()
+        relay = await Relay(response, TappedReader(tap), partial(_end, attempt, tap)).begun()
+        return ForwardedStream(response.status, response.headers, relay, tap)
+
+
+def _end(attempt: AttemptRecord, tap: UsageTap) -> None:
+    attempt.usage, attempt.tier, attempt.stream_error = tap.usage, tap.tier or attempt.tier, tap.error
+    attempt.end_stream()
+
+
+def read_usage_and_tier(usage_in: UsageIn, response: ForwardedResponse) -> tuple[Usage | None, str]:
+    """Read the tokens of a response and the tier that they are charged by, as far as it reports them."""
+    if usage_in == "headers":
+        usage = usage_of_headers(response.headers)
+        if usage is not None and (usage.cache_write or b'"iterations"' in response.body):
+            with contextlib.suppress(json.JsonError):
+                usage = usage.with_details_of(json.loads(response.body))
+        return usage, tier_of_headers(response.headers)
+    if usage_in == "body":
+        with contextlib.suppress(json.JsonError, KeyError, TypeError, AttributeError):
+            reply = json.loads(response.body)
+            return Usage.of(reply["usage"], reply.get("additionalModelResponseFields")), tier_of(reply)
+    return None, ""

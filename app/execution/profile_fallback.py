@@ -1,0 +1,78 @@
+"""Calls a model by an inference profile, when Bedrock refuses its own id."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.bedrock.endpoints import DEFAULT_LOCATION
+from app.converse.call import Mode
+from app.errors import GatewayError, ModelNotFound, PermissionRefused, ProfileRequired
+from app.execution.attempt import Attempt, Call, Candidate, Result
+from app.models.ids import ModelId, parse_model_id
+from app.process.deadline import Deadline
+from app.routing.planner import Planner
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_MAX_SECONDS = 3.0
+
+
+class ProfileFallback(Struct, frozen=True):
+    """Makes the attempt; when Bedrock has the model only by inference profile, makes it again by one of the region.
+
+    A call that crosses byte for byte gets Bedrock's refusal, since its path must not change.
+
+    planner: remembers the profile once it has worked. find_profile: the narrowest profile of a model, if there is one.
+    """
+
+    attempt: Attempt
+    planner: Planner
+    find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None
+
+    async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
+        """See `Attempt`."""
+        result = await self.attempt(call, candidate)
+        if candidate.model is not candidate.target.model:
+            self._remember(result)
+            return result
+        error = result.error
+        if isinstance(error, ProfileRequired):
+            profile = await self._profile_of(candidate, call.context.deadline)
+            if profile is not None:
+                result = await self.attempt(call, replace(candidate, model=parse_model_id(profile)))
+                self._remember(result)
+        elif isinstance(error, ModelNotFound | PermissionRefused):
+            self.planner.forget(candidate.model.raw)
+            if isinstance(error, ModelNotFound):
+                return replace(result, error=error.replaced(message=error.message + _advice(candidate)))
+        return result
+
+    def _remember(self, result: Result[T]) -> None:
+        if result.error is None:
+            self.planner.remember(result.candidate.target.model.raw, result.candidate.model.raw)
+
+    async def _profile_of(self, candidate: Candidate[T], deadline: Deadline) -> str | None:
+        is_verbatim = candidate.operation.mode is Mode.PASSTHROUGH
+        if self.find_profile is None or is_verbatim or candidate.target.location != DEFAULT_LOCATION:
+            return None
+        try:
+            async with asyncio.timeout(min(_MAX_SECONDS, deadline.remaining() / 2)):
+                return await self.find_profile(candidate.target.model)
+        except (GatewayError, TimeoutError) as error:
+            _log.warning("no inference profile could be found: %s", type(error).__name__)
+            return None
+
+
+def _advice(candidate: Candidate[T]) -> str:
+    """Return what helps a caller whose model was not found."""
+    if candidate.operation.mode is Mode.TRANSLATED and candidate.target.on_mantle:
+        return f" (on mantle Bedrock has it for callers of: {candidate.target.on_mantle})"
+    return " (GET /v1/models lists the text models that can be called)"
