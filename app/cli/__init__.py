@@ -1,1 +1,1 @@
-"""The command line, `python -m app`: serve, check the way to Bedrock, and probe a running gateway."""
+"""The command line, `python -m app`: serve, check the connection to Bedrock, and probe a running gateway."""

@@ -1,4 +1,4 @@
-"""The smoke test: each step of the way to Bedrock, with its time, and its remedy where it fails."""
+"""`python -m app check`: tries each step of a call to Bedrock, and prints its time, or a remedy if it fails."""
 
 import asyncio
 import sys
@@ -27,24 +27,24 @@ from app.server.worker_context import WorkerContext
 from app.wire import json
 
 _STEP_SECONDS = 60.0
-# what helps, by the kind of error, where that says more than the step
+# remedies by the kind of error; of other kinds, the step names the remedy
 _REMEDIES = {
-    "connect_timeout": "the network needs a way there: HTTPS_PROXY, NO_PROXY, security groups, VPC endpoints",
-    "identity_refused": "the keys, their session's end, and this machine's clock; or the Bedrock API key",
-    "model_not_found": "a model or an inference profile of this region must be named: "
+    "connect_timeout": "check the network: HTTPS_PROXY, NO_PROXY, security groups, VPC endpoints",
+    "identity_refused": "check the keys, the end of their session, and this machine's clock; or the Bedrock API key",
+    "model_not_found": "name a model or an inference profile of this region: "
     "aws bedrock list-foundation-models, aws bedrock list-inference-profiles",
-    "overloaded": "Bedrock is there, and has no capacity now: try again",
-    "quota_exceeded": "Bedrock is there, and throttles this account: its quotas in the console",
-    "rate_limited": "Bedrock is there, and throttles this account: try again; its quotas in the console",
-    "upstream_failed": "what answers there is not Bedrock, or has failed: the endpoint's URL, a proxy between",
-    "upstream_unreachable": "the network needs a way there: names, HTTPS_PROXY, NO_PROXY; for TLS, AWS_CA_BUNDLE",
+    "overloaded": "Bedrock has no capacity now: try again",
+    "quota_exceeded": "Bedrock throttles this account: check its quotas in the console",
+    "rate_limited": "Bedrock throttles this account: try again, or check its quotas in the console",
+    "upstream_failed": "the server is not Bedrock, or it has failed: check the endpoint's URL, and proxies",
+    "upstream_unreachable": "check the network: DNS, HTTPS_PROXY, NO_PROXY; for TLS, AWS_CA_BUNDLE",
 }
 
 Step = Callable[[], Awaitable[str]]
 
 
 async def run_check(out: TextIO = sys.stdout) -> int:
-    """Run every step, print each as it ends, and return the exit code: 0 when all succeeded, 1 otherwise."""
+    """Run and print every step; returns the exit code: 0 if all succeeded, 1 otherwise."""
     started = time.monotonic()
     try:
         settings = load_settings()
@@ -91,7 +91,7 @@ async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
     failures = 0
     for name, step, remedy in steps:
         if gateway.client.credentials.problem and name != "credentials":
-            out.write(f"skip  {name:<15} without credentials there is nothing to try\n")
+            out.write(f"skip  {name:<15} needs credentials\n")
             continue
         started = time.monotonic()
         try:
@@ -105,7 +105,7 @@ async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
         except TimeoutError:
             words = f"took longer than {_STEP_SECONDS:.0f} s"
         except (json.JsonError, LookupError, TypeError) as error:
-            words = f"the answer made no sense ({type(error).__name__})"
+            words = f"the response cannot be read ({type(error).__name__})"
         failures += 1
         _report(out, name, started, False, words)
         out.write(f"      remedy: {remedy}\n")
@@ -124,7 +124,7 @@ async def _list(gateway: Gateway) -> str:
 
 
 async def _call(gateway: Gateway) -> str:
-    """A call as callers who name no model make it: by the default route, with the guardrail."""
+    """Call the default model, by its route and with the guardrail."""
     body: ConverseRequest = {
         "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
         "inferenceConfig": {"maxTokens": 1},

@@ -1,21 +1,21 @@
-"""`python -m app.cli.probe`: the health check of an image that has no shell. Exit code 0 when the gateway is alive."""
+"""`python -m app.cli.probe`: the health check of an image without a shell. Exit code 0 if the gateway is alive."""
 
 import http.client
 import os
 import ssl
 
 _TIMEOUT_SECONDS = 2.5
-_EVERYWHERE = "0.0.0.0"  # noqa: S104 -- it is only compared  # nosec B104
+_ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 -- it is only compared  # nosec B104
 
 
 def probe() -> int:
-    """Ask the gateway on this machine whether it is alive; 0 if it is, 1 otherwise."""
+    """Request the health of the gateway on this machine; returns 0 if it is alive, 1 otherwise."""
     port = int(os.environ.get("PORT") or 8000)
-    host = os.environ.get("HOST") or _EVERYWHERE
-    host = "127.0.0.1" if host == _EVERYWHERE else host
+    host = os.environ.get("HOST") or _ALL_ADDRESSES
+    host = "127.0.0.1" if host == _ALL_ADDRESSES else host
     connection: http.client.HTTPConnection
     if os.environ.get("TLS_CERTFILE"):
-        # The certificate names the service, not the loopback address; nobody else can answer there.
+        # the certificate names the service and not the loopback address, where no other host can answer
         context = ssl._create_unverified_context()  # noqa: S323  # nosec B323
         connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=context)
     else:

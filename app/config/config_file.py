@@ -1,4 +1,4 @@
-"""The configuration file (TOML): what a list of variables cannot say. Names for models, routes over several targets.
+"""The configuration file (TOML): aliases, routes over several targets, and settings of models.
 
 [aliases]
 fast = "us.amazon.nova-lite-v1:0"
@@ -23,7 +23,7 @@ output = 0.70
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -42,7 +42,7 @@ class _Row(BaseModel):
 
 
 class TargetRow(_Row):
-    """A target of a route. What is left out is the gateway's own."""
+    """A target of a route. The defaults are the gateway's own region, role and endpoint."""
 
     model: ModelName = Field(description="A model id, an inference profile id or an ARN.")
     region: _Region = Field("", description="Another AWS region.")
@@ -60,20 +60,20 @@ class RouteRow(_Row):
     )
 
     @model_validator(mode="after")
-    def _weights_are_heeded(self) -> "RouteRow":
+    def _check_weights(self) -> "RouteRow":
         if self.order == "first" and any(target.weight != 1 for target in self.targets):
             raise ValueError('a weight has no effect without order = "weighted"')
         return self
 
 
 class ModelRow(_Row):
-    """What is known of a model's name."""
+    """Names the model behind an ARN."""
 
     stands_for: ModelName = Field(description="The base id of the model that the ARN stands for.")
 
 
 class LimitsRow(_Row):
-    """How many seconds a model may take, where the gateway's own limits do not suit it; `total` only shortens."""
+    """Timeouts of a model in seconds, instead of the gateway's. `total` can only shorten."""
 
     connect: float | None = Field(None, gt=0, le=300, description="Seconds to connect.")
     first_byte: float | None = Field(None, gt=0, le=3600, description="Seconds to the first byte.")
@@ -84,7 +84,7 @@ class LimitsRow(_Row):
 
 
 class PriceRow(_Row):
-    """What a model costs, in USD per million tokens; see `models/prices.py`."""
+    """Prices of a model, in USD per million tokens; see `models/prices.py`."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -97,7 +97,7 @@ class PriceRow(_Row):
 
 
 class ConfigFile(_Row):
-    """The whole file."""
+    """The configuration file."""
 
     aliases: dict[Name, ModelName] = Field(default_factory=dict)
     routes: dict[Name, RouteRow] = Field(default_factory=dict)
@@ -106,31 +106,31 @@ class ConfigFile(_Row):
     prices: dict[ModelName, PriceRow] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _each_name_once(self) -> "ConfigFile":
+    def _check_names(self) -> "ConfigFile":
         if twice := self.aliases.keys() & self.routes.keys():
             raise ValueError(f"{min(twice)} is an alias and a route")
         return self
 
 
 def load_config(path: Path) -> ConfigFile:
-    """Read the file.
+    """Read and parse a file.
 
     Raises:
-        ValueError: it cannot be read, or as `parse_config` does.
+        ValueError: the file cannot be read, or `parse_config` raises it.
     """
     try:
         return parse_config(path.read_text())
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"is no TOML: {error}") from None
+        raise ValueError(f"is not valid TOML: {error}") from None
 
 
 def parse_config(text: str) -> ConfigFile:
-    """What the text of a file says.
+    """Parse the text of a configuration file.
 
     Raises:
-        ValueError: it is no TOML, or holds what is not known, with the path of the first such thing.
+        ValueError: it is not TOML, or a field is unknown or invalid; names the path of the first one.
     """
     if not text:
         return ConfigFile.model_construct()
@@ -139,8 +139,8 @@ def parse_config(text: str) -> ConfigFile:
     try:
         return ConfigFile.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"is no TOML: {error}") from None
+        raise ValueError(f"is not valid TOML: {error}") from None
     except ValidationError as error:
-        fault: Any = error.errors()[0]
+        fault = error.errors()[0]
         where = ".".join(str(step) for step in fault["loc"] if step != "[key]")
         raise ValueError(f"{where}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from None

@@ -10,7 +10,7 @@ _MIN_SECRET = 16
 
 
 def parse_api_keys(text: str) -> dict[str, tuple[str, ...]]:
-    """Read `secret` and `name=secret` entries: the secrets of each name, in the order of the entries.
+    """Parse `secret` and `name=secret` entries: the secrets of each name, in the order of the entries.
 
     A name may have several secrets, so that a secret can be rotated: `a=old,a=new`. An entry without a name is called
     `key-` and eight digits of its SHA-256, because a name by position would pass to another key when entries change.
@@ -45,12 +45,12 @@ def parse_api_keys(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def is_secret(text: str) -> bool:
-    """True if a header can carry it as it is."""
+    """Return whether a header can contain the text as it is."""
     return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def parse_aliases(text: str) -> dict[str, str]:
-    """Read `name=model` entries.
+    """Parse `name=model` entries.
 
     Raises:
         ValueError: an entry is malformed, or a name is used twice.

@@ -1,4 +1,4 @@
-"""Settings as the environment, and an optional `.env`, give them: refused early, and all at once."""
+"""Reads the settings from the environment and an optional `.env`, and reports all errors at once."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dotenv import load_dotenv
 from pydantic import ValidationError
@@ -14,9 +14,12 @@ from pydantic import ValidationError
 from app.config.entries import parse_api_keys
 from app.config.settings import Settings, SettingsError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 _USERINFO = re.compile(r"//[^/@]*@")
 _SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "seal_secret", "metrics_key", "aws_bearer_token_bedrock"})
-# what bedrock-access-gateway called it
+# names of bedrock-access-gateway
 PREDECESSORS = {
     "API_KEYS": "API_KEY",
     "BEDROCK_MODEL_ID": "DEFAULT_MODEL",
@@ -25,12 +28,13 @@ PREDECESSORS = {
 
 
 def load_settings(env_file: str | Path = ".env") -> Settings:
-    """Read the environment; what `env_file` holds is added to it where it is unset, for botocore too.
+    """Read the settings.
 
-    Where a variable of ours is unset, the one that bedrock-access-gateway had for it counts.
+    Variables of `env_file` are added to the environment, for botocore too; those that are set already stay. A variable
+    that is unset is read under its name in bedrock-access-gateway.
 
     Raises:
-        SettingsError: with every fault at once.
+        SettingsError: with all errors.
     """
     try:
         load_dotenv(env_file, override=False)
@@ -46,33 +50,33 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
 
 
 def _only_key(key: str) -> str:
-    """API_KEY, which is one key whatever is in it, as an entry of API_KEYS.
+    """Return API_KEY, which holds one key, as an entry of API_KEYS.
 
     Raises:
-        SettingsError: no entry can hold it.
+        SettingsError: an entry cannot hold it.
     """
     key = key.strip()
     if "," in key:
-        raise SettingsError(["API_KEY (value not shown): must be without a comma, which parts the entries of API_KEYS"])
+        raise SettingsError(["API_KEY (value not shown): must be one key, without a comma"])
     try:
-        is_understood = [*parse_api_keys(key).values()] == [(key,)]
+        is_entry = [*parse_api_keys(key).values()] == [(key,)]
     except ValueError:
-        is_understood = False
-    return key if is_understood else f"api-key={key}"
+        is_entry = False
+    return key if is_entry else f"api-key={key}"
 
 
 @contextmanager
 def faults_end_the_start() -> Iterator[None]:
-    """Where settings are found wrong inside, every fault is printed and the process ends with code 2."""
+    """Print the faults of a SettingsError that is raised inside, and end the process with code 2."""
     try:
         yield
     except SettingsError as error:
         lines = "".join(f"  - {fault}\n" for fault in error.faults)
-        sys.stderr.write(f"Outcrop cannot start: its environment is wrong.\n{lines}See DEPLOYMENT.md.\n")
+        sys.stderr.write(f"Outcrop cannot start: its settings are invalid.\n{lines}See DEPLOYMENT.md.\n")
         raise SystemExit(2) from None
 
 
-def _describe(fault: Any) -> str:
+def _describe(fault: "ErrorDetails") -> str:
     field = str(fault["loc"][0])
     variable = field.upper()
     reason = fault["msg"].removeprefix("Value error, ")

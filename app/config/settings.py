@@ -1,4 +1,4 @@
-"""What can be set, and what of it cannot be."""
+"""The settings, and the checks of their values."""
 
 import os
 import re
@@ -19,12 +19,12 @@ _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
 _URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SMOKE = "smoke"
-# the same in all processes that are forked from this one
+# shared by the worker processes, which are forked from this one
 _OWN_SECRET = secrets.token_bytes(32)
 
 
 class SettingsError(Exception):
-    """The environment is wrong. `faults` has one readable line for each fault; a secret's value is in none."""
+    """The settings are invalid. faults: one line for each error; none contains the value of a secret."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -32,9 +32,9 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. A field's name in upper case is its variable."""
+    """All settings. The environment variable of a field is its name in upper case."""
 
-    # a pattern of Rust's takes 90 KB for good, and each of these is used once; Python's `$` lets a line's end pass
+    # a compiled pattern of Rust's takes 90 KB, and each is used once; Python's `$` would match before a line end
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, regex_engine="python-re")
 
     aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service. AWS's own variable.")
@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     def _check_profile(cls, value: str | None, info: ValidationInfo) -> str | None:
         profiles = available_profiles() if "aws_config_file" in info.data else [value or ""]
         if value is not None and value not in profiles:
-            raise ValueError(f"no such profile; there are {', '.join(profiles) or 'none'}")
+            raise ValueError(f"no such profile; the profiles are {', '.join(profiles) or 'none'}")
         return value
 
     @field_validator("aws_ca_bundle")
@@ -243,8 +243,8 @@ class Settings(BaseSettings):
             return value
         if "aws_config_file" in info.data and value not in bedrock_regions():
             raise ValueError(
-                f"Bedrock is not known there; known are {', '.join(bedrock_regions())}; "
-                "for another one give AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
+                f"no known region of Bedrock; known are {', '.join(bedrock_regions())}; "
+                "for another region, set AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
             )
         return value
 
@@ -260,7 +260,7 @@ class Settings(BaseSettings):
     def _check_config_toml(cls, value: str, info: ValidationInfo) -> str:
         parse_config(value)
         if value and info.data.get("config_file") is not None:
-            raise ValueError("CONFIG_FILE is set too: give one of them")
+            raise ValueError("CONFIG_FILE is set too: set only one of them")
         return value
 
     @field_validator("model_aliases")
@@ -278,10 +278,10 @@ class Settings(BaseSettings):
 
     @field_validator("responses_store")
     @classmethod
-    def _is_where_files_can_be(cls, value: str) -> str:
+    def _check_responses_store(cls, value: str) -> str:
         path = Path(value.partition(":///")[2])
         if value != "memory" and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-            raise ValueError(f"{path} is not a file in a folder that can be written to")
+            raise ValueError(f"{path} is not a file in a writable folder")
         return value
 
     @field_validator("api_keys")
@@ -298,13 +298,13 @@ class Settings(BaseSettings):
             others = info.data.get("api_keys")
             smoke = f"{SMOKE}={value.get_secret_value()}"
             if "," in smoke:
-                raise ValueError("must be one key: without a comma")
+                raise ValueError("must be one key, without a comma")
             parse_api_keys(f"{others.get_secret_value()},{smoke}" if others else smoke)
         return value
 
     @field_validator("aws_bearer_token_bedrock", "metrics_key")
     @classmethod
-    def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_header_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not is_secret(value.get_secret_value()):
             raise ValueError("must be printable ASCII without spaces")
         return value
@@ -320,7 +320,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_auth(cls, value: bool, info: ValidationInfo) -> bool:
         if not value and "api_keys" in info.data and info.data["api_keys"] is None:
-            raise ValueError("API_KEYS is not set: give keys, or say AUTH_DISABLED=true to serve everyone")
+            raise ValueError("API_KEYS is not set: set keys, or AUTH_DISABLED=true to serve everyone")
         return value
 
     @field_validator("tls_certfile", "tls_keyfile")
@@ -330,7 +330,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a readable file")
         is_half = info.field_name == "tls_keyfile" and (info.data.get("tls_certfile", value) is None) != (value is None)
         if is_half:
-            raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together: give both or neither")
+            raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together: set both or neither")
         certificate = info.data.get("tls_certfile")
         if info.field_name == "tls_keyfile" and certificate is not None and value is not None:
             _try_pem(
@@ -346,14 +346,14 @@ class Settings(BaseSettings):
         return keys
 
     def config(self) -> ConfigFile:
-        """What CONFIG_FILE says; nothing where there is none. MODEL_ALIASES come to its aliases, and win."""
+        """Return the configuration file, with MODEL_ALIASES, which take precedence over its aliases and routes."""
         file = load_config(self.config_file) if self.config_file is not None else parse_config(self.config_toml)
         own = parse_aliases(self.model_aliases)
         routes = {name: route for name, route in file.routes.items() if name not in own}
         return file.model_copy(update={"aliases": {**file.aliases, **own}, "routes": routes})
 
     def surfaces(self) -> frozenset[str]:
-        """The names of NATIVE_SURFACES."""
+        """Return the names of NATIVE_SURFACES."""
         return frozenset(self.native_surfaces.split(",")) - {"none"}
 
     def signing_secrets(self) -> Callable[[str], tuple[bytes, ...]]:
@@ -369,16 +369,16 @@ class Settings(BaseSettings):
         return lambda caller: keys.get(caller, (_OWN_SECRET,))
 
     def metrics_secret(self) -> str:
-        """METRICS_KEY, or nothing."""
+        """Return METRICS_KEY, or an empty string."""
         return self.metrics_key.get_secret_value() if self.metrics_key else ""
 
     def betas(self) -> frozenset[str]:
-        """The names of ANTHROPIC_BETAS."""
+        """Return the names of ANTHROPIC_BETAS."""
         return frozenset(name.strip() for name in self.anthropic_betas.split(",") if name.strip())
 
 
 def _refuse_password() -> str:
-    """No terminal is asked for the password of an encrypted key."""
+    """Return no password for an encrypted key, so that OpenSSL does not ask for one on the terminal."""
     return ""
 
 
@@ -387,4 +387,4 @@ def _try_pem(load: Callable[[], object]) -> None:
         load()
     except OSError as error:
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-        raise ValueError(f"must hold what PEM says it does: {reason or error}") from None
+        raise ValueError(f"must be a valid PEM file: {reason or error}") from None

@@ -41,7 +41,7 @@ def test_what_it_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[aliases", "is no TOML"),
+        ("[aliases", "is not valid TOML"),
         ("[alias]", "alias: Extra inputs"),
         ("[aliases]\na = 5", "aliases.a: Input should be a valid string"),
         ('[aliases]\n"a b" = "c.d"', "aliases.a b: String should match"),
@@ -75,7 +75,7 @@ def test_the_variable_wins_over_the_file(tmp_path: Path) -> None:
 def test_it_may_be_a_variable(tmp_path: Path) -> None:
     settings = gateway_settings("http://127.0.0.1:1", config_toml=WHOLE)
     assert list(settings.config().routes) == ["smart"]
-    with pytest.raises(ValueError, match="is no TOML"):
+    with pytest.raises(ValueError, match="is not valid TOML"):
         gateway_settings("http://127.0.0.1:1", config_toml="[")
     with pytest.raises(ValueError, match="CONFIG_FILE is set too"):
         gateway_settings("http://127.0.0.1:1", config_toml=WHOLE, config_file=written(tmp_path, WHOLE))

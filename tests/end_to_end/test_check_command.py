@@ -46,14 +46,17 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
         ({"EMBEDDING_MODEL_ID": "scripted.echo-v1:0"}, ["ok    one-token call", "FAIL  embedding"]),
         (
             {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
-            ["FAIL  list models", "Bedrock could not be reached", "remedy: the network needs a way there"],
+            ["FAIL  list models", "Bedrock could not be reached", "remedy: check the network"],
         ),
         (
             {"AWS_SECRET_ACCESS_KEY": "wrong"},
-            ["FAIL  list models", "InvalidSignatureException: ", "remedy: the keys, their session's end"],
+            ["FAIL  list models", "InvalidSignatureException: ", "remedy: check the keys"],
         ),
-        ({"BEDROCK_MODEL_ID": "scripted.nobody-v1:0"}, ["FAIL  one-token call", "remedy: a model or an inference"]),
-        ({"BEDROCK_MODEL_ID": "scripted.echo-v1:0.throttle"}, ["FAIL  one-token call", "remedy: Bedrock is there"]),
+        (
+            {"BEDROCK_MODEL_ID": "scripted.nobody-v1:0"},
+            ["FAIL  one-token call", "remedy: name a model or an inference"],
+        ),
+        ({"BEDROCK_MODEL_ID": "scripted.echo-v1:0.throttle"}, ["FAIL  one-token call", "remedy: Bedrock throttles"]),
     ],
 )
 async def test_failed_steps_are_reported_with_a_remedy(
