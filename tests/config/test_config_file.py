@@ -1,4 +1,4 @@
-"""The configuration file: what it says, and the words for what is wrong in it."""
+"""The configuration file: its content, and the errors of an invalid one."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from app.config.config_file import ConfigFile, load_config
 from tests.servers import gateway_settings
 
-WHOLE = """
+COMPLETE = """
 [aliases]
 fast = "us.amazon.nova-lite-v1:0"
 
@@ -29,8 +29,8 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_what_it_says(tmp_path: Path) -> None:
-    config = load_config(written(tmp_path, WHOLE))
+def test_a_complete_file_is_parsed(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, COMPLETE))
     assert config.aliases == {"fast": "us.amazon.nova-lite-v1:0"}
     assert [target.weight for target in config.routes["smart"].targets] == [3, 1]
     (model,) = config.models.values()
@@ -52,30 +52,30 @@ def test_what_it_says(tmp_path: Path) -> None:
         ('[aliases]\na = "b.c"\n[routes.a]\ntargets = [{ model = "b.c" }]', "a is an alias and a route"),
     ],
 )
-def test_what_is_wrong_in_it(tmp_path: Path, text: str, words: str) -> None:
+def test_errors_name_the_path_of_the_first_invalid_field(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ValueError, match=f"^{words}"):
         load_config(written(tmp_path, text))
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^cannot be read: No such file"):
         load_config(tmp_path / "none.toml")
     with pytest.raises(ValueError, match="cannot be read"):
         gateway_settings("http://127.0.0.1:1", config_file=tmp_path / "none.toml")
 
 
-def test_the_variable_wins_over_the_file(tmp_path: Path) -> None:
-    path = written(tmp_path, WHOLE)
+def test_model_aliases_take_precedence_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, COMPLETE)
     settings = gateway_settings("http://127.0.0.1:1", config_file=path, model_aliases="fast=x.y,smart=z.z")
     config = settings.config()
     assert (config.aliases, config.routes) == ({"fast": "x.y", "smart": "z.z"}, {})
     assert gateway_settings("http://127.0.0.1:1").config() == ConfigFile()
 
 
-def test_it_may_be_a_variable(tmp_path: Path) -> None:
-    settings = gateway_settings("http://127.0.0.1:1", config_toml=WHOLE)
+def test_the_file_may_be_given_as_config_toml(tmp_path: Path) -> None:
+    settings = gateway_settings("http://127.0.0.1:1", config_toml=COMPLETE)
     assert list(settings.config().routes) == ["smart"]
     with pytest.raises(ValueError, match="is not valid TOML"):
         gateway_settings("http://127.0.0.1:1", config_toml="[")
     with pytest.raises(ValueError, match="CONFIG_FILE is set too"):
-        gateway_settings("http://127.0.0.1:1", config_toml=WHOLE, config_file=written(tmp_path, WHOLE))
+        gateway_settings("http://127.0.0.1:1", config_toml=COMPLETE, config_file=written(tmp_path, COMPLETE))

@@ -1,4 +1,4 @@
-"""Settings: refused early, all at once, and without telling a secret."""
+"""Settings: all errors are reported at once, and none contains a secret."""
 
 import datetime
 import hashlib
@@ -24,7 +24,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("home", ["", "/home/nobody/may/look", "/nowhere"])
-def test_no_home_is_no_fault(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+def test_a_missing_home_directory_is_no_error(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "HOME"):
         monkeypatch.delenv(name, raising=False)
     if home:
@@ -38,7 +38,7 @@ def test_no_home_is_no_fault(monkeypatch: pytest.MonkeyPatch, home: str) -> None
     assert available_profiles() == []
 
 
-def test_a_file_may_be_named_by_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_aws_config_file_names_aws_s_configuration_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config").write_text("[profile team]\nregion = us-east-1\n")
     monkeypatch.setenv("FOLDER", str(tmp_path))
     monkeypatch.setenv("AWS_CONFIG_FILE", "$FOLDER/config")
@@ -46,9 +46,7 @@ def test_a_file_may_be_named_by_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize("program", ["/bin/false", "/nowhere", "/"])
-def test_where_botocore_cannot_be_asked_that_is_said(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str
-) -> None:
+def test_a_failure_of_botocore_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str) -> None:
     (tmp_path / "config").write_text("[profile team]\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setattr("app.aws.botocore_data.chain_command", lambda *_: [program])
@@ -68,7 +66,7 @@ def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environment: str) 
     return caught.value.faults
 
 
-def test_the_defaults_are_those_that_were_promised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = load(monkeypatch, tmp_path)
     assert (settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.bedrock_max_attempts) == (
         10,
@@ -79,7 +77,7 @@ def test_the_defaults_are_those_that_were_promised(monkeypatch: pytest.MonkeyPat
     assert settings.keys() == {"team": ("s3cret-of-team-0001",)}
 
 
-def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = faults(
         monkeypatch,
         tmp_path,
@@ -113,13 +111,13 @@ def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "BEDROCK_MODEL_ID is not set" in text
 
 
-def test_without_keys_it_starts_only_when_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_keys_auth_disabled_is_required(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (fault,) = faults(monkeypatch, tmp_path, API_KEYS="")
     assert "AUTH_DISABLED=true" in fault
     assert load(monkeypatch, tmp_path, API_KEYS="", AUTH_DISABLED="true").keys() == {}
 
 
-def test_the_region_is_checked_unless_an_endpoint_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_region_must_be_known_unless_an_endpoint_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import botocore.session
 
     session = botocore.session.Session()
@@ -138,7 +136,7 @@ def test_the_region_is_checked_unless_an_endpoint_is_given(monkeypatch: pytest.M
     assert settings.aws_endpoint_url_bedrock_runtime == "https://bedrock.example"
 
 
-def test_tls_needs_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_tls_needs_certificate_and_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "file.pem"
     write_certificate(file)
     assert "both or neither" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file))[0]
@@ -147,7 +145,7 @@ def test_tls_needs_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def write_certificate(file: Path, password: bytes | None = None) -> None:
-    """A certificate for localhost and its key, both in one file."""
+    """Write a certificate for localhost and its key into one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -179,7 +177,7 @@ def write_certificate(file: Path, password: bytes | None = None) -> None:
         ("BEDROCK_MODEL_ID", "***", "match pattern"),
     ],
 )
-def test_what_would_fail_later_is_refused_now(
+def test_values_that_would_fail_later_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, words: str
 ) -> None:
     (fault,) = faults(monkeypatch, tmp_path, **{variable: value})
@@ -188,38 +186,40 @@ def test_what_would_fail_later_is_refused_now(
     assert "CANARY" not in fault
 
 
-def test_files_that_are_no_pem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_invalid_pem_files_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "empty.pem"
     file.touch()
     assert "PEM" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file))[0]
     assert "PEM" in faults(monkeypatch, tmp_path, AWS_CA_BUNDLE=str(file))[0]
 
 
-def test_an_encrypted_key_asks_nobody_for_its_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_encrypted_key_is_refused_without_a_prompt_for_its_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     file = tmp_path / "locked.pem"
     write_certificate(file, b"password")
     assert "PEM" in faults(monkeypatch, tmp_path, TLS_CERTFILE=str(file), TLS_KEYFILE=str(file))[0]
 
 
-def test_a_file_that_is_no_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_env_file_that_is_no_text_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe")
     (fault,) = faults(monkeypatch, tmp_path)
     assert "cannot be read" in fault
 
 
-def test_the_level_is_taken_in_any_case_and_quoted_as_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_log_level_is_case_insensitive_and_quoted_as_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert load(monkeypatch, tmp_path, LOG_LEVEL="debug").log_level == "DEBUG"
     assert "LOG_LEVEL='loud'" in faults(monkeypatch, tmp_path, LOG_LEVEL="loud")[0]
 
 
-def test_aws_s_own_configuration_file_may_be_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_broken_aws_configuration_file_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text("this is [no ini file")
     (fault,) = faults(monkeypatch, tmp_path, AWS_CONFIG_FILE=str(file))
     assert "AWS_CONFIG_FILE" in fault
 
 
-def test_a_file_fills_what_the_environment_leaves_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_env_file_sets_only_variables_that_are_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PORT=1234\nHOST=0.0.0.0\nAWS_SESSION_TOKEN=from-file\n")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     settings = load(monkeypatch, tmp_path, HOST="127.0.0.2")
@@ -271,7 +271,7 @@ def test_secrets_that_can_be_guessed_are_refused_with_the_reason() -> None:
         parse_api_keys(f"a={ONE},b=" + "y" * 15)
 
 
-def test_the_smoke_key_is_one_more_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_smoke_key_belongs_to_the_caller_smoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = load(monkeypatch, tmp_path, SMOKE_API_KEY="fire-fire-fire-fire")
     assert settings.keys() == {"team": ("s3cret-of-team-0001",), "smoke": ("fire-fire-fire-fire",)}
     for clash in ("s3cret-of-team-0001", "two words", "two,keys"):
@@ -280,7 +280,7 @@ def test_the_smoke_key_is_one_more_caller(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert clash not in fault
 
 
-def test_where_answers_are_kept_must_be_a_place_for_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_responses_store_must_be_a_file_in_a_writable_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     load(monkeypatch, tmp_path, RESPONSES_STORE=f"sqlite:///{tmp_path}/responses.db")
     for store in ("sqlite:////nowhere/at/all.db", f"sqlite:///{tmp_path}", "redis://somewhere"):
         with pytest.raises(SettingsError, match="RESPONSES_STORE"):
@@ -299,7 +299,7 @@ def test_reasoning_is_signed_by_the_caller_s_own_keys(monkeypatch: pytest.Monkey
     with pytest.raises(SettingsError, match="SEAL_SECRET"):
         secrets(SEAL_SECRET="short")
     open_to_all = {"API_KEYS": "", "AUTH_DISABLED": "true", "SEAL_SECRET": ""}
-    (own,) = secrets(**open_to_all)  # of this start, and of all processes that it forks
+    (own,) = secrets(**open_to_all)  # random, the same in all forked processes
     assert (own,) == secrets(**open_to_all)
     assert len(own) == 32
 
@@ -308,13 +308,15 @@ def test_reasoning_is_signed_by_the_caller_s_own_keys(monkeypatch: pytest.Monkey
     "key",
     ["plain-plain-plain", "pass=word=pass=word", "$a=b$a=b$a=b$a=b", "c2VjcmV0LXNlY3JldA==", "at-a-line's-end-it-is\n"],
 )
-def test_the_key_of_bedrock_access_gateway_is_one_whatever_is_in_it(
+def test_api_key_of_bedrock_access_gateway_is_one_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
 ) -> None:
     assert [*load(monkeypatch, tmp_path, API_KEYS="", API_KEY=key).keys().values()] == [(key.strip(),)]
 
 
-def test_a_key_of_bedrock_access_gateway_that_would_be_two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_api_key_of_bedrock_access_gateway_with_a_comma_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (fault,) = faults(monkeypatch, tmp_path, API_KEYS="", API_KEY="CANARY-CANARY-CANARY,b")
     assert "without a comma" in fault
     assert "CANARY" not in fault
@@ -337,7 +339,7 @@ def test_a_key_of_bedrock_access_gateway_that_would_be_two(monkeypatch: pytest.M
         ("CONFIG_TOML", '[prices."a.b"]\ninput = inf\noutput = 1\n'),
     ],
 )
-def test_what_can_never_work_is_refused(
+def test_values_that_can_never_work_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str
 ) -> None:
     (fault,) = faults(monkeypatch, tmp_path, **{variable: value})

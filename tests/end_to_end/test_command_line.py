@@ -1,4 +1,4 @@
-"""The programs as people start them: in processes of their own."""
+"""The programs of the command line, each in a process."""
 
 import contextlib
 import json
@@ -24,16 +24,16 @@ pytestmark = pytest.mark.slow
 
 
 def cpu_of_children() -> float:
-    """Seconds that those who have ended used."""
+    """Return the CPU seconds of child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.timed
 @pytest.mark.parametrize("program", [["app"], ["uvicorn", "app.main:app"]])
-def test_a_wrong_environment_ends_the_start_within_two_seconds(program: list[str]) -> None:
+def test_invalid_settings_end_the_start_within_two_seconds(program: list[str]) -> None:
     seconds = []
-    for _ in range(3):  # neighbours on the machine only ever add to the time, and nothing to the CPU
+    for _ in range(3):  # other load on the machine can only lengthen the elapsed time
         started, used = time.monotonic(), cpu_of_children()
         ended = run(*program, AWS_REGION="mars-1", PORT="99999", API_KEYS="na me=hunter2")
         seconds.append(time.monotonic() - started)
@@ -53,7 +53,7 @@ def test_a_wrong_environment_ends_the_start_within_two_seconds(program: list[str
     ]
 
 
-def test_a_port_in_use_is_told_in_one_line() -> None:
+def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = run("app", **aws("http://127.0.0.1:9"), PORT=port)
@@ -63,7 +63,7 @@ def test_a_port_in_use_is_told_in_one_line() -> None:
         assert (emulator.returncode, "cannot listen" in emulator.stderr) == (1, True)
 
 
-def test_check_passes_step_by_step(emulator_url: str) -> None:
+def test_check_reports_each_step(emulator_url: str) -> None:
     ended = run("app", "check", **aws(emulator_url), EMBEDDING_MODEL_ID="amazon.titan-embed-text-v2:0")
     assert ended.returncode == 0, ended.stdout
     assert [line.split("  ")[0] for line in ended.stdout.splitlines()] == ["ok"] * 5
@@ -81,14 +81,14 @@ def test_check_passes_step_by_step(emulator_url: str) -> None:
     assert SECRET_KEY not in ended.stdout
 
 
-def test_check_that_fails_ends_with_1() -> None:
+def test_a_failed_check_exits_with_1() -> None:
     ended = run("app", "check", **{**aws("http://127.0.0.1:9"), "BEDROCK_MODEL_ID": ""})
     assert (ended.returncode, ended.stderr) == (1, "")
     assert "FAIL  settings" in ended.stdout
 
 
 @pytest.mark.parametrize("program", ["app", "uvicorn"])
-def test_it_serves_and_ends_cleanly(emulator_url: str, program: str) -> None:
+def test_a_gateway_serves_and_exits_with_0_on_sigterm(emulator_url: str, program: str) -> None:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     arguments = ["app"] if program == "app" else ["uvicorn", "app.main:app", "--port", str(port)]
@@ -104,7 +104,7 @@ def test_it_serves_and_ends_cleanly(emulator_url: str, program: str) -> None:
         assert "Traceback" not in errors
 
 
-def test_idle_connections_stay_open_and_load_is_logged(emulator_url: str) -> None:
+def test_idle_connections_stay_open_and_the_load_is_logged(emulator_url: str) -> None:
     port = str(free_port())
     settings = {**aws(emulator_url), "PORT": port, "KEEP_ALIVE_TIMEOUT": "1", "LOAD_LOG_INTERVAL": "0.2"}
     with running("app", url=f"http://127.0.0.1:{port}/health", **settings) as process:
@@ -125,7 +125,7 @@ def test_idle_connections_stay_open_and_load_is_logged(emulator_url: str) -> Non
     assert {"in_flight", "in_flight_peak"} < set(loads[0])
 
 
-def test_open_streams_end_before_it_does(emulator_url: str) -> None:
+def test_open_streams_end_before_the_process(emulator_url: str) -> None:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     body = {"model": "scripted.slow-v1:0", "messages": [{"role": "user", "content": "word " * 60}], "stream": True}
@@ -142,7 +142,7 @@ def test_open_streams_end_before_it_does(emulator_url: str) -> None:
         assert process.returncode == 0
 
 
-def test_what_does_not_end_in_time_is_told_so(emulator_url: str) -> None:
+def test_a_request_that_exceeds_the_grace_period_gets_an_error(emulator_url: str) -> None:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     body = {"model": "scripted.long-v1:0.stall-3", "messages": [{"role": "user", "content": "x"}], "stream": True}
@@ -157,7 +157,7 @@ def test_what_does_not_end_in_time_is_told_so(emulator_url: str) -> None:
         assert "the gateway is shutting down" in rest
         _, log = process.communicate(timeout=10)
         (line,) = (
-            told for told in map(json.loads, log.splitlines()) if told["message"] == "request" and "error" in told
+            line for line in map(json.loads, log.splitlines()) if line["message"] == "request" and "error" in line
         )
         assert (line["error"], line["detail"]) == ("overloaded", "SHUTDOWN_GRACE")
         assert "ASGI" not in log
@@ -195,7 +195,7 @@ def test_https_with_boto3_and_a_bearer_key(emulator_url: str, tmp_path: Path, mo
         process.communicate(timeout=20)
 
 
-def test_the_embedded_bedrock_serves_any_boto3_program() -> None:
+def test_the_embedded_bedrock_serves_a_boto3_program() -> None:
     port = free_port()
     with running("app.emulator", "--port", str(port), "--scripted", url=f"http://127.0.0.1:{port}/") as process:
         with boto_client(f"http://127.0.0.1:{port}", name=ACCESS_KEY, secret=SECRET_KEY) as client:

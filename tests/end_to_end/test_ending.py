@@ -1,4 +1,4 @@
-"""Who has connected when the server is told to end is served, whatever the moment."""
+"""Shutdown: connections that were begun before it are served, whatever the moment."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,9 @@ from tests.bedrock.http1.certificates import Authority
 
 pytestmark = pytest.mark.waits
 
-only_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a door cannot be shut before it is closed")
+only_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux can refuse connections before a listener is closed"
+)
 SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -38,7 +40,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Ending(Server):
-    """Ends when it is told to, and in that moment does what it was given to do."""
+    """Shuts down when `may_end` is set, and calls `last` at that moment."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -82,7 +84,7 @@ def answer(caller: socket.socket) -> bytes:
     return received
 
 
-def test_who_was_not_let_in_yet_is_served() -> None:
+def test_connections_that_were_not_accepted_yet_are_served() -> None:
     with serving() as (server, port), contextlib.ExitStack() as stack:
         callers: list[socket.socket] = []
 
@@ -99,7 +101,7 @@ def test_who_was_not_let_in_yet_is_served() -> None:
             assert answer(caller).endswith(b"\r\n\r\nok")
 
 
-def test_who_begins_no_handshake_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_connection_without_a_tls_handshake_does_not_delay_the_shutdown(tmp_path: Path) -> None:
     Authority(tmp_path).context("localhost")
     (certificate,) = tmp_path.glob("localhost*.pem")
     with serving(ssl_certfile=certificate) as (server, port), contextlib.ExitStack() as stack:
@@ -112,7 +114,7 @@ def test_who_begins_no_handshake_holds_nobody_up(tmp_path: Path) -> None:
 
 
 class Handshake:
-    """One that goes as far as it is told to."""
+    """A TLS handshake in two steps."""
 
     def __init__(self, authority: Authority, port: int) -> None:
         self.plain = connected(port)
@@ -124,8 +126,8 @@ class Handshake:
         self.plain.sendall(self._out.read())
         self._in.write(self.plain.recv(65536))
 
-    def asks(self) -> bytes:
-        """End the handshake, ask, and hear everything."""
+    def request(self) -> bytes:
+        """End the handshake, send a request, and return the response."""
         self._tls.do_handshake()
         self._tls.write(REQUEST)
         self.plain.sendall(self._out.read())
@@ -135,12 +137,12 @@ class Handshake:
             with contextlib.suppress(ssl.SSLWantReadError):
                 while data := self._tls.read():
                     received += data
-                break  # the other side has said that this is all
+                break  # the server has sent close_notify
         self.plain.close()
         return received
 
 
-def test_who_is_in_a_handshake_is_served_and_told_that_it_is_the_last(tmp_path: Path) -> None:
+def test_a_request_after_a_pending_tls_handshake_is_served_with_connection_close(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     authority.context("localhost")
     (certificate,) = tmp_path.glob("localhost*.pem")
@@ -149,7 +151,7 @@ def test_who_is_in_a_handshake_is_served_and_told_that_it_is_the_last(tmp_path: 
         server.may_end.set()
         time.sleep(0.3)
         started = time.monotonic()
-        said = caller.asks()
+        said = caller.request()
         assert said.startswith(b"HTTP/1.1 200 ")
         assert b"connection: close" in said
         assert said.endswith(b"ok")
@@ -160,7 +162,9 @@ def test_who_is_in_a_handshake_is_served_and_told_that_it_is_the_last(tmp_path: 
 
 @pytest.mark.parametrize("earlier", [b"", REQUEST])
 @pytest.mark.parametrize("later", [b"", REQUEST])
-def test_who_does_not_say_goodbye_over_tls_is_not_waited_for(tmp_path: Path, earlier: bytes, later: bytes) -> None:
+def test_a_caller_without_close_notify_does_not_delay_the_shutdown(
+    tmp_path: Path, earlier: bytes, later: bytes
+) -> None:
     authority = Authority(tmp_path)
     authority.context("localhost")
     (certificate,) = tmp_path.glob("localhost*.pem")
@@ -180,7 +184,7 @@ def test_who_does_not_say_goodbye_over_tls_is_not_waited_for(tmp_path: Path, ear
 
 
 @pytest.mark.parametrize("earlier", [b"", REQUEST])
-def test_who_begins_in_the_last_moment_is_served_and_told_that_it_is(earlier: bytes) -> None:
+def test_a_request_on_an_idle_connection_is_served_during_the_shutdown(earlier: bytes) -> None:
     with serving() as (server, port), connected(port) as caller:
         if earlier:
             caller.sendall(earlier)
@@ -194,7 +198,7 @@ def test_who_begins_in_the_last_moment_is_served_and_told_that_it_is(earlier: by
         assert said.endswith(b"ok")
 
 
-def test_who_says_nothing_is_not_waited_for() -> None:
+def test_an_idle_connection_does_not_delay_the_shutdown() -> None:
     started = time.monotonic()
     with serving() as (server, port), connected(port) as caller:
         server.may_end.set()
@@ -202,7 +206,7 @@ def test_who_says_nothing_is_not_waited_for() -> None:
     assert time.monotonic() - started < 4
 
 
-def test_nobody_new_is_taken() -> None:
+def test_new_connections_are_refused_during_the_shutdown() -> None:
     with serving() as (server, port), connected(port):
         server.may_end.set()
         time.sleep(0.2)
@@ -210,8 +214,8 @@ def test_nobody_new_is_taken() -> None:
             connected(port)
 
 
-def test_a_connection_is_not_closed_under_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that has come is answered; and who would send one knows at once that it is too late."""
+def test_an_idle_connection_is_not_closed_if_a_request_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a request is answered; a caller without one learns of the close at once."""
     said: list[str] = []
     unread = [True, False, True]
     monkeypatch.setattr("app.server.connection_close.has_unread", lambda _: unread.pop(0))
@@ -228,12 +232,12 @@ def test_a_connection_is_not_closed_under_a_request(monkeypatch: pytest.MonkeyPa
     assert (said, loop.call_later.call_args.args) == ([], (1.0, protocol._close_if_idle))
     protocol._close_if_idle()
     assert said == ["no more", "closed"]
-    protocol._is_in_body = True  # what has been answered without it is not waited for
+    protocol._is_in_body = True  # the rest of a body that is not read does not count
     protocol._close_if_idle()
     assert said == ["no more", "closed"] * 2
 
 
-def test_what_the_system_knows_of_a_connection() -> None:
+def test_unread_data_and_a_shut_down_socket_are_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, connected(listener.getsockname()[1]) as caller:
         side, _ = listener.accept()
         with side:
@@ -249,8 +253,8 @@ def test_what_the_system_knows_of_a_connection() -> None:
 
 
 @only_linux
-def test_who_comes_behind_the_last_look_is_sent_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused, not reset: what was not sent a proxy sends to another."""
+def test_a_connection_after_the_last_accept_is_refused_and_not_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy sends a request elsewhere if the connection was refused."""
     refused: list[int] = []
     with serving() as (server, port), contextlib.ExitStack() as stack:
         callers: list[socket.socket] = []
@@ -273,18 +277,18 @@ def test_who_comes_behind_the_last_look_is_sent_elsewhere(monkeypatch: pytest.Mo
 
 
 @only_linux
-def test_who_has_begun_to_connect_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From far away: the caller believes to be connected, and its last word of the handshake is still on its way."""
+def test_a_connection_with_a_pending_tcp_handshake_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller is connected already, while the last packet of the handshake is still on its way."""
     monkeypatch.setattr(
         "app.server.graceful_server._TCP_HANDSHAKE_SECONDS", 2.0
-    )  # Linux says a lost word again after one
+    )  # Linux repeats a lost packet after one second
     with serving() as (server, port), contextlib.ExitStack() as stack:
         callers: list[socket.socket] = []
         listeners: list[socket.socket] = []
 
         def last() -> None:
             (listener,) = server._listeners
-            hear_only_who_begins(listener)
+            drop_all_but_syn(listener)
             callers.append(stack.enter_context(connected(port)))
             callers[-1].sendall(REQUEST)
 
@@ -303,8 +307,8 @@ def test_who_has_begun_to_connect_is_served(monkeypatch: pytest.MonkeyPatch) -> 
         assert answer(callers[0]).endswith(b"ok")
 
 
-def test_one_of_several_leaves_its_callers_to_the_others() -> None:
-    """A listener that is shut beside others who are not is sent callers whom the system then forgets for a second."""
+def test_one_worker_that_stops_does_not_refuse_new_connections() -> None:
+    """The kernel would drop connections that it assigned to a refusing listener beside an open one."""
     with serving(lambda: False) as (server, port):
         with socket.create_server(("127.0.0.1", 0), reuse_port=True):
             (listener,) = server._listeners
@@ -321,17 +325,17 @@ def answer_begins(caller: socket.socket) -> bool:
     return caller.recv(15).startswith(b"HTTP/1.1 200")
 
 
-def hear_only_who_begins(listener: socket.socket) -> None:
-    """Have the system drop all that comes to a listener but for words that begin a handshake."""
+def drop_all_but_syn(listener: socket.socket) -> None:
+    """Have the kernel drop all packets to a listener but those that begin a handshake."""
     load_flags, is_begun, take, drop = (0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)
     program = b"".join(struct.pack("=HBBI", *each) for each in (load_flags, is_begun, take, drop))
     kept = ctypes.create_string_buffer(program, len(program))
     listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 4, ctypes.addressof(kept)))
 
 
-def test_a_port_that_is_held_takes_nobody_and_is_shared() -> None:
-    with reserve_port(("127.0.0.1", 0), socket.AF_INET) as holding:
-        address = holding.getsockname()
+def test_a_reserved_port_refuses_connections_and_can_be_shared() -> None:
+    with reserve_port(("127.0.0.1", 0), socket.AF_INET) as reservation:
+        address = reservation.getsockname()
         with pytest.raises(ConnectionRefusedError):
             connected(address[1])
         with socket.create_server(address, reuse_port=True), socket.create_server(address, reuse_port=True):
@@ -340,8 +344,8 @@ def test_a_port_that_is_held_takes_nobody_and_is_shared() -> None:
                 reserve_port(address, socket.AF_INET)
 
 
-def test_of_two_who_start_at_one_port_one_ends() -> None:
-    """Both may be bound there before one listens; uvloop would let the other live, and serve nobody."""
+def test_of_two_servers_at_one_port_the_second_fails() -> None:
+    """Both may bind before one listens; uvloop would start the second, which would serve nothing."""
     with bind(("127.0.0.1", 0), socket.AF_INET) as first, bind(first.getsockname(), socket.AF_INET) as second:
         first.listen()
         server = Server(uvicorn.Config(application, http=guarded(30), log_config=None, lifespan="off"))
@@ -350,17 +354,17 @@ def test_of_two_who_start_at_one_port_one_ends() -> None:
 
 
 @only_linux
-def test_an_address_is_held_once() -> None:
-    """Though two sockets may be bound there before one of them listens."""
-    with reserve_port(("127.0.0.1", 0), socket.AF_INET) as holding:
-        address = holding.getsockname()
+def test_an_address_can_be_reserved_once() -> None:
+    """Although two sockets may be bound to it before one of them listens."""
+    with reserve_port(("127.0.0.1", 0), socket.AF_INET) as reservation:
+        address = reservation.getsockname()
         with pytest.raises(OSError, match="in use"):
             reserve_port(address, socket.AF_INET)
     reserve_port(address, socket.AF_INET).close()
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
-def test_nobody_is_taken_before_anybody_listens(family: socket.AddressFamily, host: str) -> None:
+def test_a_bound_socket_refuses_connections_until_it_listens(family: socket.AddressFamily, host: str) -> None:
     with bind((host, 0), family, is_shared=True) as first:
         address = first.getsockname()[:2]
         with pytest.raises(ConnectionRefusedError):
@@ -373,10 +377,10 @@ def test_nobody_is_taken_before_anybody_listens(family: socket.AddressFamily, ho
             bind(address, family)
 
 
-def test_nobody_is_left_before_the_system_and_the_server_have_nothing_more_for_them(
+def test_a_tls_connection_is_closed_after_two_polls_without_pending_data(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """That the system has nothing means little where the event loop stood still: it may have been about to get more."""
+    """One poll is not enough: the event loop may hold data that has not reached the kernel."""
     looks = [Delivery(5, False), Delivery(9, True), Delivery(9, True), Delivery(12, False), Delivery(12, False), None]
     monkeypatch.setattr("app.server.connection_close.delivery_of", lambda _: looks.pop(0))
     transport, loop = mock.Mock(), mock.Mock()

@@ -1,4 +1,4 @@
-"""Large documents, good and bad: nobody else waits for them, and they are held within bounds."""
+"""Large documents, valid and invalid, do not delay other requests, and their memory is limited."""
 
 import threading
 import time
@@ -59,16 +59,16 @@ def own_gateway() -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.xdist_group("cores")
 @pytest.mark.parametrize("name", BODIES)
-def test_nobody_waits_for_a_large_document(own_gateway: str, name: str) -> None:
+def test_a_large_document_does_not_delay_other_requests(own_gateway: str, name: str) -> None:
     longest = longest_wait(own_gateway, name)
-    for _ in range(2):  # what disturbs a machine only ever adds
+    for _ in range(2):  # other load on the machine can only add
         if longest >= 0.25:
             longest = min(longest, longest_wait(own_gateway, name))
     assert longest < 0.25
 
 
 def longest_wait(base: str, name: str) -> float:
-    """Seconds that a caller of /health waits at most while a document is handled."""
+    """Return the longest response time of /health while a document is handled."""
     path, body, status = BODIES[name]
     waits: list[float] = []
     is_over = threading.Event()

@@ -1,4 +1,4 @@
-"""Too many at once, callers who are slow, and callers who will not wait for long."""
+"""Too many requests, slow callers, and timeouts that callers choose."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.waits
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT: Any = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
-IMPORTERS: list[tuple[str, Any]] = [
+REQUESTS: list[tuple[str, Any]] = [
     ("/v1/chat/completions", CHAT),
     ("/v1/responses", {"model": "a.b", "input": "x"}),
     ("/v1/messages", {**CHAT, "max_tokens": 5}),
@@ -50,12 +50,12 @@ def post(base: str, path: str, body: Any, **headers: str) -> httpx.Response:
 
 
 @pytest.mark.timed
-def test_who_is_too_many_is_told_at_once_in_words_of_their_own(bedrock: tuple[HoldingBedrock, str]) -> None:
+def test_a_request_over_the_limit_is_refused_at_once_in_its_dialect(bedrock: tuple[HoldingBedrock, str]) -> None:
     server, url = bedrock
     with gateway(url, max_in_flight=1, max_waiting=0) as base, ThreadPoolExecutor() as pool:
         first = pool.submit(post, base, "/v1/chat/completions", CHAT)
         server.asked.acquire()
-        for path, body in IMPORTERS:
+        for path, body in REQUESTS:
             started = time.monotonic()
             answer = post(base, path, body)
             assert time.monotonic() - started < 0.5, path
@@ -73,7 +73,7 @@ def test_who_is_too_many_is_told_at_once_in_words_of_their_own(bedrock: tuple[Ho
         assert post(base, "/v1/chat/completions", CHAT).status_code == 200
 
 
-def test_a_short_queue_takes_a_burst(bedrock: tuple[HoldingBedrock, str]) -> None:
+def test_the_queue_absorbs_a_burst(bedrock: tuple[HoldingBedrock, str]) -> None:
     server, url = bedrock
     with gateway(url, max_in_flight=1, max_waiting=2, max_wait=20) as base, ThreadPoolExecutor() as pool:
         calls = [pool.submit(post, base, "/v1/chat/completions", CHAT) for _ in range(3)]
@@ -84,10 +84,8 @@ def test_a_short_queue_takes_a_burst(bedrock: tuple[HoldingBedrock, str]) -> Non
         assert [call.result().status_code for call in calls] == [200, 200, 200]
 
 
-@pytest.mark.parametrize(("path", "body"), IMPORTERS)
-def test_a_caller_may_wait_for_less_time_than_the_gateway_would(
-    bedrock: tuple[HoldingBedrock, str], path: str, body: Any
-) -> None:
+@pytest.mark.parametrize(("path", "body"), REQUESTS)
+def test_a_caller_may_shorten_the_timeout(bedrock: tuple[HoldingBedrock, str], path: str, body: Any) -> None:
     with gateway(bedrock[1]) as base:
         started = time.monotonic()
         answer = post(base, path, body, **{"x-outcrop-timeout": "0.3"})
@@ -95,20 +93,20 @@ def test_a_caller_may_wait_for_less_time_than_the_gateway_would(
         assert 0.25 < time.monotonic() - started < 2
 
 
-def test_a_caller_cannot_wait_for_more(bedrock: tuple[HoldingBedrock, str]) -> None:
+def test_a_caller_cannot_extend_the_timeout(bedrock: tuple[HoldingBedrock, str]) -> None:
     with gateway(bedrock[1], bedrock_total_timeout=0.3) as base:
         assert post(base, "/v1/chat/completions", CHAT, **{"x-outcrop-timeout": "30"}).status_code == 504
 
 
 @pytest.mark.parametrize("wanted", ["soon", "0", "-1", "inf", "nan", "1e999"])
-def test_a_time_must_be_one(bedrock: tuple[HoldingBedrock, str], wanted: str) -> None:
+def test_an_invalid_timeout_is_refused(bedrock: tuple[HoldingBedrock, str], wanted: str) -> None:
     with gateway(bedrock[1]) as base:
         answer = post(base, "/v1/chat/completions", CHAT, **{"x-outcrop-timeout": wanted})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "x-outcrop-timeout")
 
 
 @pytest.mark.parametrize("limit", ["total", "first_byte"])
-def test_a_model_has_limits_of_its_own(bedrock: tuple[HoldingBedrock, str], limit: str) -> None:
+def test_a_model_has_its_own_timeouts(bedrock: tuple[HoldingBedrock, str], limit: str) -> None:
     config = f'[limits."a.b"]\n{limit} = 0.3\n'
     with gateway(bedrock[1], config_toml=config, bedrock_max_attempts=1) as base, ThreadPoolExecutor() as pool:
         other = pool.submit(post, base, "/v1/chat/completions", {**CHAT, "model": "c.d"})
@@ -121,7 +119,9 @@ def test_a_model_has_limits_of_its_own(bedrock: tuple[HoldingBedrock, str], limi
 
 
 @pytest.mark.parametrize("drips", [False, True])
-def test_a_body_that_does_not_come_is_not_waited_for(bedrock: tuple[HoldingBedrock, str], drips: bool) -> None:
+def test_a_body_that_does_not_arrive_is_refused_after_the_timeout(
+    bedrock: tuple[HoldingBedrock, str], drips: bool
+) -> None:
     with gateway(bedrock[1], caller_timeout=0.4) as base:
         with socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)) as caller:
             head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
@@ -141,7 +141,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(bedrock: tuple[HoldingBedro
             assert 0.3 < time.monotonic() - started < 2
 
 
-def test_a_large_body_gets_the_time_it_needs(bedrock: tuple[HoldingBedrock, str]) -> None:
+def test_a_large_body_may_take_longer_than_the_timeout(bedrock: tuple[HoldingBedrock, str]) -> None:
     bedrock[0].may_answer.set()
     body = b'{"model":"a.b","messages":[{"role":"user","content":"' + b"x" * 200_000 + b'"}]}'
     with gateway(bedrock[1], caller_timeout=0.3) as base:
@@ -154,7 +154,7 @@ def test_a_large_body_gets_the_time_it_needs(bedrock: tuple[HoldingBedrock, str]
             assert caller.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
-def test_bytes_that_came_fast_buy_no_silence(bedrock: tuple[HoldingBedrock, str]) -> None:
+def test_a_fast_start_does_not_extend_the_timeout_of_silence(bedrock: tuple[HoldingBedrock, str]) -> None:
     with gateway(bedrock[1], caller_timeout=0.4) as base:
         with socket.create_connection(("127.0.0.1", urlsplit(base).port or 0)) as caller:
             head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
@@ -165,8 +165,8 @@ def test_bytes_that_came_fast_buy_no_silence(bedrock: tuple[HoldingBedrock, str]
             assert time.monotonic() - started < 2
 
 
-def test_those_whose_signature_is_not_proven_keep_nobody_out(bedrock: tuple[HoldingBedrock, str]) -> None:
-    """Who knows a key's name alone can hold places; but not those of callers with a key."""
+def test_unverified_requests_do_not_take_the_permits_of_others(bedrock: tuple[HoldingBedrock, str]) -> None:
+    """Requests that only claim a key's name hold permits, but not those of verified callers."""
     bedrock[0].may_answer.set()
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     scope = f"{KEY_NAME}/{now[:8]}/us-east-1/bedrock/aws4_request"
@@ -204,7 +204,7 @@ def post_signed(base: str, path: str, body: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("is_proven", [False, True])
-def test_who_fills_the_bodies_with_one_name_keeps_out_that_name_alone(
+def test_bodies_that_claim_one_name_exhaust_only_the_limit_of_that_name(
     bedrock: tuple[HoldingBedrock, str], is_proven: bool
 ) -> None:
     bedrock[0].may_answer.set()
@@ -226,7 +226,7 @@ def test_who_fills_the_bodies_with_one_name_keeps_out_that_name_alone(
         assert refused.status_code == (429 if is_proven else 200)
 
 
-def test_who_takes_the_places_with_one_forged_name_keeps_out_that_name_alone(
+def test_requests_that_claim_one_name_exhaust_only_the_permits_of_that_name(
     bedrock: tuple[HoldingBedrock, str],
 ) -> None:
     bedrock[0].may_answer.set()
@@ -243,8 +243,8 @@ def test_who_takes_the_places_with_one_forged_name_keeps_out_that_name_alone(
 
 
 @pytest.mark.timed
-def test_bodies_of_those_who_are_not_proven_must_come_faster(bedrock: tuple[HoldingBedrock, str]) -> None:
-    """A pace of 50 KB a second does for whoever has a key."""
+def test_unverified_bodies_must_arrive_faster(bedrock: tuple[HoldingBedrock, str]) -> None:
+    """50 KB a second is fast enough for a verified caller."""
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     scope = f"{KEY_NAME}/{now[:8]}/us-east-1/bedrock/aws4_request"
     forged = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
@@ -263,7 +263,7 @@ def test_bodies_of_those_who_are_not_proven_must_come_faster(bedrock: tuple[Hold
                 assert seconds[0] < time.monotonic() - started < seconds[1], proof
 
 
-def test_bodies_are_held_within_a_bound(bedrock: tuple[HoldingBedrock, str]) -> None:
+def test_the_bytes_of_all_bodies_are_limited(bedrock: tuple[HoldingBedrock, str]) -> None:
     server, url = bedrock
     large = {**CHAT, "messages": [{"role": "user", "content": "x" * 40_000}]}
     with gateway(url, max_body_bytes=100_000, max_bodies_bytes=100_000) as base, ThreadPoolExecutor() as pool:
@@ -278,7 +278,7 @@ def test_bodies_are_held_within_a_bound(bedrock: tuple[HoldingBedrock, str]) -> 
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/model/a.b/converse-stream"])
-def test_whoever_reads_no_more_is_cut_off_in_the_end(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_that_stops_reading_is_disconnected(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.dialects.http.endpoint._ERROR_SECONDS", 0.3)
     records = Records()
     frame = chunk(

@@ -1,4 +1,4 @@
-"""Several processes behind one listener, as WEB_CONCURRENCY has them: what they share, and what becomes of them."""
+"""Worker processes of WEB_CONCURRENCY: what they share, how they are replaced, and how they stop."""
 
 import contextlib
 import os
@@ -52,21 +52,21 @@ def until(holds: Callable[[], bool], seconds: float = 15) -> None:
 
 
 def numbers(url: str, name: str) -> dict[str, float]:
-    """What each process tells of a metric."""
-    told: dict[str, float] = {}
+    """Return the values of a metric by process."""
+    values: dict[str, float] = {}
     for family in text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=10).text):
         for sample in family.samples:
             if sample.name == name and sample.labels.get("route") in (None, "/v1/chat/completions"):
                 process = sample.labels["process"]
-                told[process] = told.get(process, 0) + sample.value
-    return told
+                values[process] = values.get(process, 0) + sample.value
+    return values
 
 
 def ask(url: str) -> int:
     return httpx.post(f"{url}/v1/chat/completions", json=CHAT, headers=HEADERS, timeout=30).status_code
 
 
-def test_any_of_them_tells_of_all_and_a_dead_one_is_replaced() -> None:
+def test_every_worker_serves_the_metrics_of_all_and_a_dead_one_is_replaced() -> None:
     with two_processes() as (bedrock, url, watcher):
         bedrock.may_answer.set()
         with ThreadPoolExecutor(16) as pool:
@@ -85,7 +85,7 @@ def test_any_of_them_tells_of_all_and_a_dead_one_is_replaced() -> None:
         assert "a worker process has exited and is replaced" in watcher.stderr.read()
 
 
-def test_the_limit_is_that_of_all_and_the_places_of_a_dead_one_are_free() -> None:
+def test_workers_share_the_limit_and_a_dead_worker_s_permits_are_released() -> None:
     with two_processes(MAX_IN_FLIGHT="3", MAX_WAITING="0") as (bedrock, url, watcher), ThreadPoolExecutor(16) as pool:
         first = [pool.submit(ask_or_fail, url) for _ in range(12)]
         for _ in range(3):
@@ -99,11 +99,11 @@ def test_the_limit_is_that_of_all_and_the_places_of_a_dead_one_are_free() -> Non
         assert [each.result() for each in first].count(0) == 3
         until(lambda: len(children(watcher.pid)) == 2)
         bedrock.may_answer.set()
-        until(lambda: ask_or_fail(url) == 200)  # with all gone there is nobody to connect to until one has started
+        until(lambda: ask_or_fail(url) == 200)  # without workers, connections are refused until one has started
         assert [ask(url) for _ in range(5)] == [200] * 5
 
 
-def test_the_share_of_a_name_is_that_of_all() -> None:
+def test_workers_share_the_limit_of_a_caller_s_unverified_requests() -> None:
     limits = {
         "API_KEYS": "a=secret-of-caller-a,b=secret-of-caller-b",
         "MAX_BODY_BYTES": "200000",
@@ -130,7 +130,7 @@ def ask_or_fail(url: str) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_runs_is_ended_first_and_nobody_new_is_kept_waiting(number: signal.Signals) -> None:
+def test_open_requests_end_on_shutdown_and_new_connections_are_refused(number: signal.Signals) -> None:
     with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
         running_call = pool.submit(ask, url)
         assert bedrock.asked.acquire(timeout=10)
@@ -144,7 +144,7 @@ def test_what_runs_is_ended_first_and_nobody_new_is_kept_waiting(number: signal.
         assert watcher.wait(20) == 0
 
 
-def test_without_a_watcher_what_runs_is_ended_and_nobody_is_left() -> None:
+def test_workers_stop_gracefully_when_the_supervisor_dies() -> None:
     with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
         orphans = children(watcher.pid)
         running_call = pool.submit(ask, url)
@@ -160,12 +160,12 @@ def test_without_a_watcher_what_runs_is_ended_and_nobody_is_left() -> None:
         until(lambda: not is_alive(busy), 3)
 
 
-def test_while_a_place_is_empty_the_others_take_all_callers() -> None:
+def test_while_a_worker_is_missing_the_others_serve_all_connections() -> None:
     with two_processes() as (_, url, watcher):
         os.kill(children(watcher.pid).pop(), signal.SIGKILL)
         until(lambda: len(children(watcher.pid)) == 1)
         assert [httpx.get(f"{url}/health", timeout=3).status_code for _ in range(12)] == [200] * 12
-        assert len(children(watcher.pid)) == 1  # it was empty all the while
+        assert len(children(watcher.pid)) == 1  # the worker was missing all the time
 
 
 def is_alive(pid: int) -> bool:
@@ -177,7 +177,7 @@ def cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def test_few_connections_are_spread() -> None:
+def test_a_few_connections_are_spread_over_the_workers() -> None:
     with two_processes() as (bedrock, url, _):
         bedrock.may_answer.set()
         with ThreadPoolExecutor(24) as pool:  # one new connection each
@@ -185,7 +185,7 @@ def test_few_connections_are_spread() -> None:
         assert min(numbers(url, "outcrop_requests_total").values()) >= 5
 
 
-def test_what_cannot_start_is_not_tried_for_ever() -> None:
+def test_workers_that_cannot_start_end_the_gateway() -> None:
     ended = run(
         "app",
         PORT=str(free_port()),
@@ -197,7 +197,7 @@ def test_what_cannot_start_is_not_tried_for_ever() -> None:
     assert 1 <= ended.stderr.count("Outcrop cannot start") <= 2
 
 
-def test_what_names_have_wrong_is_told_once() -> None:
+def test_an_error_in_names_is_reported_once() -> None:
     settings = {"PORT": str(free_port()), "WEB_CONCURRENCY": "2", **aws("http://127.0.0.1:9")}
     ended = run("app", CONFIG_TOML="[limits.default]\ntotal = 1", **settings)
     assert (ended.returncode, ended.stderr.count("Outcrop cannot start")) == (2, 1)
@@ -205,7 +205,7 @@ def test_what_names_have_wrong_is_told_once() -> None:
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 @pytest.mark.parametrize("milliseconds", [0, 60, 120])
-def test_it_ends_at_once_if_it_is_told_to_while_it_starts(processes: str, milliseconds: int) -> None:
+def test_a_stop_signal_during_the_start_ends_the_gateway_at_once(processes: str, milliseconds: int) -> None:
     settings = {"PORT": str(free_port()), "WEB_CONCURRENCY": processes, **aws("http://127.0.0.1:9")}
     command = [sys.executable, "-m", "app"]
     with subprocess.Popen(command, env=environment(**settings), cwd=ROOT, stderr=subprocess.PIPE, text=True) as started:

@@ -1,4 +1,4 @@
-"""Who calls: bearer keys, x-api-key, and signatures that botocore made."""
+"""Authentication by bearer keys, x-api-key, and signatures made by botocore."""
 
 import datetime
 from typing import Any
@@ -36,7 +36,7 @@ def authenticator(skew: float = 0) -> Authenticator:
         {"x_api_key": "s3cret", "authorization": "Basic abc"},
     ],
 )
-def test_a_key_is_known_by_its_name(headers: dict[str, str]) -> None:
+def test_a_key_identifies_its_caller(headers: dict[str, str]) -> None:
     assert authenticator().authenticate(head(**headers)) == Caller("team")
 
 
@@ -53,12 +53,12 @@ def test_a_key_is_known_by_its_name(headers: dict[str, str]) -> None:
         ({"authorization": "AWS4-HMAC-SHA256 nonsense"}, "not a SigV4"),
     ],
 )
-def test_everybody_else_is_refused(headers: dict[str, str], words: str) -> None:
+def test_other_credentials_are_refused(headers: dict[str, str], words: str) -> None:
     with pytest.raises(AuthenticationFailed, match=words):
         authenticator().authenticate(head(**headers))
 
 
-def test_disabled_lets_everybody_in() -> None:
+def test_disabled_authentication_accepts_every_request() -> None:
     assert Authenticator({}, disabled=True).authenticate(head()) == ANONYMOUS
 
 
@@ -141,13 +141,13 @@ def test_headers_that_proxies_add_need_no_signature() -> None:
 
 
 @pytest.mark.parametrize("skew", [301, -301])
-def test_five_minutes_are_the_limit(skew: float) -> None:
+def test_a_signature_expires_after_five_minutes(skew: float) -> None:
     with pytest.raises(SignatureRefused, match="expired"):
         authenticator(skew).authenticate(signed())
     assert claim(signed(), skew / abs(skew) * 299).verify(b"{}") == Caller("team")
 
 
-def test_a_payload_hash_must_be_that_of_the_body() -> None:
+def test_the_payload_hash_must_match_the_body() -> None:
     with pytest.raises(SignatureRefused, match="content-sha256"):
         claim(signed(extra={"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})).verify(b"{}")
 
@@ -165,13 +165,13 @@ def replaced(request: RequestHead, name: str, change: Any) -> RequestHead:
         ("authorization", lambda value: value.replace(";host", ""), "must cover"),
     ],
 )
-def test_a_tampered_head_is_refused(name: str, change: Any, words: str) -> None:
+def test_a_changed_head_is_refused(name: str, change: Any, words: str) -> None:
     with pytest.raises(SignatureRefused, match=words):
         authenticator().authenticate(replaced(signed(), name, change))
 
 
 @pytest.mark.parametrize("part", ["path", "method", "query"])
-def test_the_request_line_is_covered(part: str) -> None:
+def test_the_signature_covers_the_request_line(part: str) -> None:
     request = signed()
     changed = {"path": request.path, "method": request.method, "query": request.query, "headers": request.headers} | {
         part: "/x"

@@ -7,7 +7,7 @@ import pytest
 from app.observability.load import Load
 
 
-def test_mean_and_peak_since_the_last_look() -> None:
+def test_take_returns_mean_and_peak_since_the_last_call() -> None:
     now = 100.0
     load = Load(clock=lambda: now)
     load.add(1)
@@ -24,7 +24,7 @@ def test_mean_and_peak_since_the_last_look() -> None:
     assert load.take() == (0.0, 0)
 
 
-async def test_it_is_logged_at_the_pace_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_load_is_logged_at_the_interval(caplog: pytest.LogCaptureFixture) -> None:
     load = Load()
     load.add(1)
     with caplog.at_level(logging.INFO):

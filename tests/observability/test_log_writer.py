@@ -1,4 +1,4 @@
-"""The log's way out, with a pipe that nobody reads behind it."""
+"""The log writer, with stderr as a pipe that is not read."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from app.observability.log_writer import NonBlockingLogWriter
 
 @contextlib.contextmanager
 def stderr_into_a_pipe() -> Iterator[int]:
-    """The end at which it is read. No fixture: pytest gives each phase of a test a stderr of its own."""
+    """Yield the read end. Not a fixture: pytest replaces stderr for each phase of a test."""
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stderr, pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(sys, "stderr", stderr)
@@ -39,20 +39,20 @@ def line(number: int, size: int = 300) -> str:
 
 
 @pytest.mark.parametrize("size", [300, 9000])
-def test_what_nobody_reads_is_lost_and_counted(size: int) -> None:
+def test_lines_for_a_full_pipe_are_dropped_and_counted(size: int) -> None:
     log_writer = NonBlockingLogWriter()
     with stderr_into_a_pipe() as pipe:
         for number in range(1000):
             log_writer.write(line(number, size))
         data = read(pipe)
         log_writer.write(line(1000, size))
-        *told, lost, last = map(json.loads, (data + read(pipe)).splitlines())
-    assert [each["number"] for each in told] == list(range(len(told)))
-    assert 0 < len(told) < 1000
-    assert (lost["lines"], last["number"]) == (1000 - len(told), 1000)
+        *written, dropped, last = map(json.loads, (data + read(pipe)).splitlines())
+    assert [each["number"] for each in written] == list(range(len(written)))
+    assert 0 < len(written) < 1000
+    assert (dropped["lines"], last["number"]) == (1000 - len(written), 1000)
 
 
-async def test_what_is_said_in_one_turn_of_the_loop_goes_out_in_few_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lines_of_one_iteration_of_the_loop_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
     log_writer, pieces = NonBlockingLogWriter(), []
     whole = log_writer_module._written
 
@@ -67,7 +67,7 @@ async def test_what_is_said_in_one_turn_of_the_loop_goes_out_in_few_pieces(monke
         assert read(pipe) == b""
         await asyncio.sleep(0)
         log_writer.write_soon(line(20).encode())
-        log_writer.write(line(21))  # who cannot wait takes the others along
+        log_writer.write(line(21))  # writes the pending lines too
         log_writer.write_soon(line(22).encode())
         logging.shutdown([lambda: logging.StreamHandler(log_writer)])
         assert [json.loads(each)["number"] for each in read(pipe).splitlines()] == list(range(23))
@@ -76,14 +76,14 @@ async def test_what_is_said_in_one_turn_of_the_loop_goes_out_in_few_pieces(monke
     assert all(len(piece) <= 4096 and piece.endswith(b"\n") for piece in pieces)
 
 
-def test_without_a_loop_nothing_waits() -> None:
+def test_without_a_running_loop_a_line_is_written_at_once() -> None:
     log_writer = NonBlockingLogWriter()
     with stderr_into_a_pipe() as pipe:
         log_writer.write_soon(line(1).encode())
         assert read(pipe)
 
 
-def test_a_reader_who_went_away_is_no_fault() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     log_writer = NonBlockingLogWriter()
     with stderr_into_a_pipe() as pipe:
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -92,11 +92,11 @@ def test_a_reader_who_went_away_is_no_fault() -> None:
         log_writer.write(line(1))
     with stderr_into_a_pipe() as pipe:
         log_writer.write(line(2))
-        lost, last = map(json.loads, read(pipe).splitlines())
-    assert (lost["lines"], last["number"]) == (1, 2)
+        dropped, last = map(json.loads, read(pipe).splitlines())
+    assert (dropped["lines"], last["number"]) == (1, 2)
 
 
-def test_what_the_collector_tells_in_the_middle_of_a_line_comes_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_from_a_finalizer_follows_the_line_that_is_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
     log_writer = NonBlockingLogWriter()
     whole = log_writer_module._written
 
@@ -111,7 +111,7 @@ def test_what_the_collector_tells_in_the_middle_of_a_line_comes_behind_it(monkey
         assert [json.loads(each)["number"] for each in read(pipe).splitlines()] == [1, 2]
 
 
-def test_a_stderr_without_a_file_is_written_to_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stderr_without_a_descriptor_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     own = io.StringIO()
     monkeypatch.setattr(sys, "stderr", own)
     NonBlockingLogWriter().write("x\n")

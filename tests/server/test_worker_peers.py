@@ -59,8 +59,8 @@ async def test_a_worker_renders_the_metrics_of_all(channels: list[Channel]) -> N
         for index in (1, 2)
     ]
     asking = WorkerPeers(channels, 0)
-    told = await asyncio.to_thread(asking.render, lambda: b"# HELP a b\na 0\n")
-    assert told == b'# HELP a b\na{process="0"} 0\na{process="1"} 1\na{process="2"} 2\n' + PROCESSES % 3
+    rendered = await asyncio.to_thread(asking.render, lambda: b"# HELP a b\na 0\n")
+    assert rendered == b'# HELP a b\na{process="0"} 0\na{process="1"} 1\na{process="2"} 2\n' + PROCESSES % 3
     for stop in stops:
         stop()
 
@@ -68,8 +68,8 @@ async def test_a_worker_renders_the_metrics_of_all(channels: list[Channel]) -> N
 async def test_a_worker_that_does_not_answer_is_left_out(channels: list[Channel]) -> None:
     stop = WorkerPeers(channels, 1).answer(lambda: b"a 1\n")
     channels[2].receiver.close()  # it has exited, and was not replaced
-    told = await asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n")
-    assert b'process="2"' not in told
+    rendered = await asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n")
+    assert b'process="2"' not in rendered
     stop()
 
 
@@ -87,10 +87,10 @@ async def test_incomplete_answers_are_left_out_and_all_answers_share_one_timeout
     long = b"# HELP a b\n" + b"".join(b'a{n="%d"} 1\n' % number for number in range(100_000))
     stop = WorkerPeers(channels, 1).answer(lambda: long)
     started = time.monotonic()  # the third does not answer; the query stays in its queue
-    told = await asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n")
+    rendered = await asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n")
     assert time.monotonic() - started < 3
-    assert told.count(b'process="1"') == 100_000
-    assert told.endswith(PROCESSES % 2)
+    assert rendered.count(b'process="1"') == 100_000
+    assert rendered.endswith(PROCESSES % 2)
     stop()
     asking = asyncio.create_task(asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n"))
     await asyncio.sleep(0.2)
