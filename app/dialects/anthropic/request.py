@@ -58,11 +58,7 @@ def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
     Raises:
         InvalidRequest: a value that cannot be honoured and must not be ignored, with the path of its field.
     """
-    if request.max_tokens == 0:
-        raise InvalidRequest("this model has no cache to be warmed: max_tokens must be at least 1", param="max_tokens")
-    for name in ("mcp_servers", "container"):
-        if request.__dict__[name]:
-            raise InvalidRequest("only Anthropic's own servers run this", param=name)
+    _refuse(request)
     body: ConverseRequest = {
         "messages": [_message(message, f"messages[{index}]") for index, message in enumerate(request.messages)],
         "inferenceConfig": _inference(request),
@@ -74,6 +70,23 @@ def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
     last = body["messages"][-1]["content"]
     if request.cache_control is not None and not (last and "cachePoint" in last[-1]):
         last.append(_cache_point(request.cache_control))
+    _add_options(request, body)
+    ignored = [*_ignored(request), *(f"anthropic-beta:{beta}" for beta in betas)]
+    names = {**_NAMES, "reasoning_effort": _effort_fields(request)}
+    return ModelCall(request.model, body, _intent(request), ignored, names)
+
+
+def _refuse(request: MessagesRequest) -> None:
+    """Raise InvalidRequest for what must not be ignored."""
+    if request.max_tokens == 0:
+        raise InvalidRequest("this model has no cache to be warmed: max_tokens must be at least 1", param="max_tokens")
+    for name in ("mcp_servers", "container"):
+        if request.__dict__[name]:
+            raise InvalidRequest("only Anthropic's own servers run this", param=name)
+
+
+def _add_options(request: MessagesRequest, body: ConverseRequest) -> None:
+    """Add the service tier, the format of the response, and the metadata."""
     if request.service_tier == "standard_only":
         body["serviceTier"] = {"type": "default"}
     if request.output_config is not None and request.output_config.format is not None:
@@ -83,16 +96,17 @@ def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
         }
     if request.metadata is not None and request.metadata.user_id:
         body["requestMetadata"], _ = request_metadata({"user_id": request.metadata.user_id}, None)
+
+
+def _intent(request: MessagesRequest) -> Intent:
     choice = request.tool_choice
-    intent = Intent(
+    return Intent(
         effort=_effort(request),
         thinking_budget=request.thinking.budget_tokens if request.thinking is not None else None,
         top_k=request.top_k,
         forbid_tools=choice is not None and choice.type == "none",
         single_tool_call=choice is not None and bool(choice.disable_parallel_tool_use),
     )
-    ignored = [*_ignored(request), *(f"anthropic-beta:{beta}" for beta in betas)]
-    return ModelCall(request.model, body, intent, ignored, {**_NAMES, "reasoning_effort": _effort_fields(request)})
 
 
 def _ignored(request: MessagesRequest) -> list[str]:

@@ -32,10 +32,10 @@ from app.dialects.openai.chat.schema_in import (
     UserMessage,
 )
 from app.dialects.openai.common.cache import CacheControl, cache_point, cache_points_last, controlled
+from app.dialects.openai.common.service_tiers import TIERS, UNAVAILABLE_TIERS, unavailable_tier
 from app.errors import InvalidRequest
 from app.wire import json
 
-_TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (None, 0),
     "presence_penalty": (None, 0),
@@ -58,8 +58,8 @@ def to_call(request: ChatRequest) -> ModelCall:
         body["inferenceConfig"] = inference
     if (request.tools or request.tool_choice) and (config := tools.tool_config(request)):
         body["toolConfig"] = config
-    if request.service_tier is not None and request.service_tier != "auto":
-        body["serviceTier"] = {"type": _TIERS[request.service_tier]}  # type: ignore[typeddict-item]
+    if request.service_tier in TIERS:
+        body["serviceTier"] = {"type": request.service_tier}  # type: ignore[typeddict-item]
     if isinstance(request.response_format, JsonSchemaFormat):
         definition = _json_schema(request.response_format.json_schema)
         body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
@@ -84,8 +84,8 @@ def _refuse(request: ChatRequest) -> None:
         raise InvalidRequest("only one choice per request is supported", param="n")
     if request.logprobs or request.top_logprobs:
         raise InvalidRequest("log probabilities are not available", param="logprobs")
-    if request.service_tier in ("scale", "fast"):
-        raise InvalidRequest("service_tier must be auto, default, flex or priority", param="service_tier")
+    if request.service_tier in UNAVAILABLE_TIERS:
+        raise unavailable_tier()
     if (request.modalities or ["text"]) != ["text"]:
         raise InvalidRequest("only text can be asked for", param="modalities")
     if request.audio is not None:

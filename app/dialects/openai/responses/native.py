@@ -95,22 +95,26 @@ def to_native(
     namespaces: Namespaces = {}
     paths: list[str] = []
     if isinstance(document.get("tools"), list):
-        flat = [
-            each for index, tool in enumerate(document["tools"]) for each in _flat(tool, f"tools[{index}]", ignored)
-        ]
-        body["tools"], paths = [tool for _, tool, _ in flat], [path for path, _, _ in flat]
-        plain = {text_in(tool, "name") for _, tool, namespace in flat if namespace is None}
-        for path, tool, namespace in flat:
-            name = text_in(tool, "name")
-            if namespace is not None and (name in namespaces or name in plain):
-                raise InvalidRequest(f"the tool {name!r} is declared twice", param=path)
-            if namespace is not None:
-                namespaces[name] = namespace
+        body["tools"], namespaces, paths = _flat_tools(document["tools"], ignored)
     if isinstance(document.get("tool_choice"), dict):
         tools = body.get("tools")
         declared = {text_in(tool, "name"): text_in(tool, "type") for tool in tools} if isinstance(tools, list) else {}
         body["tool_choice"] = _choice(document["tool_choice"], namespaces, declared)
     return body, namespaces, paths, ignored
+
+
+def _flat_tools(tools: list[Any], ignored: list[str]) -> tuple[list[Any], Namespaces, list[str]]:
+    """Return the tools without namespaces, the namespaces by flat name, and the path of each tool."""
+    namespaces: Namespaces = {}
+    flat = [each for index, tool in enumerate(tools) for each in _flat(tool, f"tools[{index}]", ignored)]
+    plain = {text_in(tool, "name") for _, tool, namespace in flat if namespace is None}
+    for path, tool, namespace in flat:
+        if namespace is not None:
+            name = text_in(tool, "name")
+            if name in namespaces or name in plain:
+                raise InvalidRequest(f"the tool {name!r} is declared twice", param=path)
+            namespaces[name] = namespace
+    return [tool for _, tool, _ in flat], namespaces, [path for path, _, _ in flat]
 
 
 def _item(item: Any, path: str, signer: ReasoningSigner, answered: set[str], ignored: list[str]) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from app.converse.request_metadata import request_metadata
 from app.dialects.http.documents import unknown_fields
 from app.dialects.openai.common import media as openai_media
 from app.dialects.openai.common.cache import cache_point, cache_points_last
+from app.dialects.openai.common.service_tiers import TIERS, UNAVAILABLE_TIERS, unavailable_tier
 from app.dialects.openai.common.tools import custom_use, function_use
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.response_context import IMAGE
@@ -38,7 +39,6 @@ from app.wire import json
 
 KEPT = "previous_response_id"
 SIGNED = "reasoning.encrypted_content"
-_TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 _NAMES: dict[str, tuple[str, ...]] = {
     "messages": ("input",),
     "reasoning_effort": ("reasoning.effort",),
@@ -64,19 +64,7 @@ def to_call(
     refuse(request)
     body: ConverseRequest = {"messages": []}
     ignored = list(_ignored(request))
-    system: list[Any] = [{"text": request.instructions}] if request.instructions else []
-    references = [(item, KEPT) for item in earlier]
-    references += [(item, f"input[{index}]") for index, item in enumerate(sent)]
-    answered = {item.call_id for item, _ in references if isinstance(item, OutputItem)}
-    for item, path in references:
-        if isinstance(item, FunctionCallItem | CustomCallItem) and _is_cut_off(item, answered):
-            ignored.append(path)
-        else:
-            _add(item, path, body, system, signer, ignored)
-    if not body["messages"] and not system:
-        raise InvalidRequest("must hold a message", param="input")
-    if system:
-        body["system"] = system
+    _add_conversation(request, sent, earlier, signer, body, ignored)
     inference: dict[str, Any] = {
         "maxTokens": request.max_output_tokens,
         "temperature": request.temperature,
@@ -86,20 +74,46 @@ def to_call(
         body["inferenceConfig"] = given  # type: ignore[typeddict-item]
     if config := tool_config(request, ignored):
         body["toolConfig"] = config
-    if request.service_tier in ("scale", "fast"):
-        raise InvalidRequest("service_tier must be auto, default, flex or priority", param="service_tier")
-    if request.service_tier in _TIERS:
-        body["serviceTier"] = {"type": _TIERS[request.service_tier]}  # type: ignore[typeddict-item]
+    if request.service_tier in UNAVAILABLE_TIERS:
+        raise unavailable_tier()
+    if request.service_tier in TIERS:
+        body["serviceTier"] = {"type": request.service_tier}  # type: ignore[typeddict-item]
     _add_format(request, body)
     _add_labels(request, body, ignored)
+    return ModelCall(request.model, body, _intent(request), ignored, _NAMES)
+
+
+def _add_conversation(
+    request: ResponseRequest,
+    sent: Sequence[Item],
+    earlier: Sequence[Item],
+    signer: ReasoningSigner,
+    body: ConverseRequest,
+    ignored: list[str],
+) -> None:
+    system: list[Any] = [{"text": request.instructions}] if request.instructions else []
+    items = [(item, KEPT) for item in earlier]
+    items += [(item, f"input[{index}]") for index, item in enumerate(sent)]
+    answered = {item.call_id for item, _ in items if isinstance(item, OutputItem)}
+    for item, path in items:
+        if isinstance(item, FunctionCallItem | CustomCallItem) and _is_cut_off(item, answered):
+            ignored.append(path)
+        else:
+            _add(item, path, body, system, signer, ignored)
+    if not body["messages"] and not system:
+        raise InvalidRequest("must hold a message", param="input")
+    if system:
+        body["system"] = system
+
+
+def _intent(request: ResponseRequest) -> Intent:
     wanted = request.text.format if request.text is not None else None
-    intent = Intent(
+    return Intent(
         effort=request.reasoning.effort if request.reasoning is not None else None,
         forbid_tools=request.tool_choice == "none",
         single_tool_call=request.parallel_tool_calls is False,
         json_object=wanted is not None and wanted.type == "json_object",
     )
-    return ModelCall(request.model, body, intent, ignored, _NAMES)
 
 
 def _add_labels(request: ResponseRequest, body: ConverseRequest, ignored: list[str]) -> None:
@@ -142,13 +156,7 @@ def _add(
     messages = body["messages"]
     match item:
         case MessageItem(role="system" | "developer"):
-            blocks: list[Any] = _blocks(item.content, path)
-            if any("text" not in block and "cachePoint" not in block for block in blocks):
-                raise InvalidRequest("a message of this role holds only text", param=f"{path}.content")
-            if messages:
-                messages.append({"role": "system", "content": blocks})
-            else:
-                system += blocks
+            _add_system(item, path, messages, system)
         case MessageItem():
             messages.append({"role": item.role, "content": _blocks(item.content, path)})  # type: ignore[typeddict-item]
         case FunctionCallItem():
@@ -162,18 +170,30 @@ def _add(
         case OutputItem():
             content, points = cache_points_last(_blocks(item.output, path, "output"))
             _append_result(messages, [{"toolResult": {"toolUseId": item.call_id, "content": content}}, *points])
-        case ReasoningItem():
-            reasoning = signer.open(item.encrypted_content) if item.encrypted_content else None
-            # one that another mode sealed holds nothing of Converse's
+        case ReasoningItem(encrypted_content=signed) if signed:
+            reasoning = signer.open(signed)
+            # reasoning that another mode signed is not Converse's
             if reasoning is not None and reasoning.keys() & {"reasoningText", "redactedContent"}:
                 messages.append({"role": "assistant", "content": [{"reasoningContent": reasoning}]})
-            elif item.encrypted_content:
+            else:
                 ignored.append(f"{path}.encrypted_content")
+        case ReasoningItem():
+            pass
         case OtherItem() if item.type == IMAGE:
             pass  # Converse does not take back what a model drew: `result` is among the fields that nobody knows
         case _:
             reason = f"an item {item.type!r} needs OpenAI's own servers"
             raise InvalidRequest(reason, param=path)
+
+
+def _add_system(item: MessageItem, path: str, messages: list[Message], system: list[Any]) -> None:
+    blocks = _blocks(item.content, path)
+    if any("text" not in block and "cachePoint" not in block for block in blocks):
+        raise InvalidRequest("a message of this role holds only text", param=f"{path}.content")
+    if messages:
+        messages.append({"role": "system", "content": blocks})
+    else:
+        system += blocks
 
 
 def _append_result(messages: list[Message], result: list[ContentBlock]) -> None:

@@ -5,7 +5,7 @@ Source: docs/reference/contracts/openai-responses.md#event-order
 
 from base64 import b64decode, b64encode
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from io import StringIO
 from typing import Any
 
@@ -27,6 +27,9 @@ from app.dialects.openai.responses.response_context import (
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
 from app.wire.sse import named_frame
+
+# the frames that end an item; returns the item
+Closing = Generator[bytes, None, dict[str, Any]]
 
 
 class ResponseStream:
@@ -177,38 +180,47 @@ class ResponseStream:
         item, self._closing = self._closing, None
         if item is None:
             return
-        text = "".join(item.pieces)
         match item.kind:
             case "message":
-                annotations = item.annotations
-                yield self._piece("response.output_text.done", item, content_index=0, text=text, logprobs=[])
-                part = text_part(text, annotations)
-                yield self._piece("response.content_part.done", item, content_index=0, part=part)
-                done = message_item(item.id, text, annotations, status)
+                done = yield from self._close_message(item, status)
             case "reasoning":
-                if item.pieces:
-                    part = {"type": "summary_text", "text": text}
-                    yield self._piece("response.reasoning_summary_text.done", item, summary_index=0, text=text)
-                    yield self._piece("response.reasoning_summary_part.done", item, summary_index=0, part=part)
-                done = self._response_context.reasoning_item(item.id, item.block())
+                done = yield from self._close_reasoning(item)
             case kind if kind == IMAGE:
-                # each piece is whole in its own base64
+                # each piece is complete in its own base64
                 image = b64encode(b"".join(map(b64decode, item.pieces))).decode()
                 done = image_item(item.id, image, "completed")
             case _:
-                done = self._response_context.call_item(item.id, item.call_id, item.name, text or "{}", status)
-                if item.kind == "function_call":
-                    name = done["name"]
-                    if not text:
-                        yield self._piece("response.function_call_arguments.delta", item, delta="{}")
-                    yield self._piece(
-                        "response.function_call_arguments.done", item, arguments=done["arguments"], name=name
-                    )
-                else:
-                    yield self._piece("response.custom_tool_call_input.delta", item, delta=done["input"])
-                    yield self._piece("response.custom_tool_call_input.done", item, input=done["input"])
+                done = yield from self._close_call(item, status)
         self._output[item.index] = done
         yield self._event("response.output_item.done", output_index=item.index, item=done)
+
+    def _close_message(self, item: "_Item", status: str) -> Closing:
+        text = "".join(item.pieces)
+        yield self._piece("response.output_text.done", item, content_index=0, text=text, logprobs=[])
+        part = text_part(text, item.annotations)
+        yield self._piece("response.content_part.done", item, content_index=0, part=part)
+        return message_item(item.id, text, item.annotations, status)
+
+    def _close_reasoning(self, item: "_Item") -> Closing:
+        if item.pieces:
+            text = "".join(item.pieces)
+            part = {"type": "summary_text", "text": text}
+            yield self._piece("response.reasoning_summary_text.done", item, summary_index=0, text=text)
+            yield self._piece("response.reasoning_summary_part.done", item, summary_index=0, part=part)
+        return self._response_context.reasoning_item(item.id, item.block())
+
+    def _close_call(self, item: "_Item", status: str) -> Closing:
+        text = "".join(item.pieces)
+        done = self._response_context.call_item(item.id, item.call_id, item.name, text or "{}", status)
+        if item.kind == "function_call":
+            if not text:
+                yield self._piece("response.function_call_arguments.delta", item, delta="{}")
+            members = {"arguments": done["arguments"], "name": done["name"]}
+            yield self._piece("response.function_call_arguments.done", item, **members)
+        else:
+            yield self._piece("response.custom_tool_call_input.delta", item, delta=done["input"])
+            yield self._piece("response.custom_tool_call_input.done", item, input=done["input"])
+        return done
 
     def _piece(self, kind: str, item: "_Item", **members: Any) -> bytes:
         return self._event(kind, item_id=item.id, output_index=item.index, **members)

@@ -84,16 +84,7 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
     Raises:
         InvalidRequest: a tool without a name, one declared twice, or a choice of one that was not declared.
     """
-    tools: list[ConverseTool] = []
-    names: set[str] = set()
-    for index, tool in enumerate(request.tools or ()):
-        declared = list(_declared(tool, f"tools[{index}]", ignored))
-        for each in declared:
-            name = each["toolSpec"]["name"]
-            if name in names:
-                raise InvalidRequest(f"the tool {name!r} is declared twice", param=f"tools[{index}]")
-            names.add(name)
-        tools += declared
+    tools, names = _declare_all(request, ignored)
     choice = request.tool_choice
     if not tools:
         if choice not in (None, "none", "auto"):
@@ -105,12 +96,7 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
         case "auto":
             return {"tools": tools, "toolChoice": {"auto": {}}}
         case ToolChoice(type="allowed_tools"):
-            callable_ones = [each for each in choice.tools or () if each.type in (*_CALLABLE, "namespace")]
-            choosing = Choosing(namespaces(request))
-            wanted = {name for each in callable_ones for name in _meant(each, choosing, names)}
-            chosen = [tool for tool in tools if tool["toolSpec"]["name"] in wanted]
-            if not chosen:
-                raise InvalidRequest("allowed_tools must name tools", param="tool_choice")
+            chosen = _allowed(choice, request, tools, names)
             return {"tools": chosen, "toolChoice": {"any": {}} if choice.mode == "required" else {"auto": {}}}
         case ToolChoice():
             meant = _meant(choice, Choosing(namespaces(request)), names)
@@ -119,6 +105,33 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
             return {"tools": tools, "toolChoice": {"tool": {"name": meant[0]}}}
         case _:
             return {"tools": tools}
+
+
+def _declare_all(request: ResponseRequest, ignored: list[str]) -> tuple[list[ConverseTool], set[str]]:
+    """Return the declarations of all tools, and their names."""
+    tools: list[ConverseTool] = []
+    names: set[str] = set()
+    for index, tool in enumerate(request.tools or ()):
+        for declared in _declared(tool, f"tools[{index}]", ignored):
+            name = declared["toolSpec"]["name"]
+            if name in names:
+                raise InvalidRequest(f"the tool {name!r} is declared twice", param=f"tools[{index}]")
+            names.add(name)
+            tools.append(declared)
+    return tools, names
+
+
+def _allowed(
+    choice: ToolChoice, request: ResponseRequest, tools: list[ConverseTool], names: set[str]
+) -> list[ConverseTool]:
+    """Return those of the tools that `allowed_tools` names."""
+    choosing = Choosing(namespaces(request))
+    callable_ones = [each for each in choice.tools or () if each.type in (*_CALLABLE, "namespace")]
+    allowed = {name for each in callable_ones for name in _meant(each, choosing, names)}
+    chosen = [tool for tool in tools if tool["toolSpec"]["name"] in allowed]
+    if not chosen:
+        raise InvalidRequest("allowed_tools must name tools", param="tool_choice")
+    return chosen
 
 
 def _meant(chosen: ToolChoice, choosing: Choosing, declared: set[str]) -> list[str]:
