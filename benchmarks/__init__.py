@@ -1,1 +1,1 @@
-"""What Outcrop costs, measured: `python -m benchmarks`."""
+"""Benchmarks of the CPU, memory and latency of a gateway process: `python -m benchmarks`."""

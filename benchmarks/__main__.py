@@ -1,8 +1,10 @@
-"""`python -m benchmarks`: measures the whole table, prints it, and keeps it in docs/benchmarks.
+"""`python -m benchmarks`: measure and print every row; --keep writes the results into docs/benchmarks.
 
---peers measures, in the same run and on the same cores, whoever of the peers is installed: nginx as a plain proxy,
-LiteLLM (`--litellm PYTHON`: of an environment with `litellm[proxy]`), Portkey (`--portkey FOLDER`: where
-`@portkey-ai/gateway` was installed by npm).
+--peers also measures the installed peers, in the same run and on the same cores:
+
+- nginx as a plain proxy
+- LiteLLM: `--litellm PYTHON`, the Python of an environment with `litellm[proxy]`
+- Portkey: `--portkey FOLDER`, into which npm installed `@portkey-ai/gateway`
 """
 
 import argparse
@@ -30,19 +32,19 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--litellm", type=Path)
     parser.add_argument("--portkey", type=Path)
-    parser.add_argument("--keep", action="store_true", help="write docs/benchmarks anew")
+    parser.add_argument("--keep", action="store_true", help="write docs/benchmarks")
     options = parser.parse_args()
     measured, other = cores()
     os.sched_setaffinity(0, {other})
-    rows = [*told(run(measured, other))]
+    rows = [*print_rows(run(measured, other))]
     with upstream(other) as port:
         profile = stages(port, measured)
     for kind, parts in profile.items():
         print(f"  {kind}: {', '.join(f'{stage} {cost:.1f} us' for stage, cost in parts.items())}")
-    compared: list[dict[str, Any]] = []
+    peer_results: list[dict[str, Any]] = []
     if options.peers:
-        compared = [*peers.compare(measured, other, options.litellm, options.portkey)]
-        for each in compared:
+        peer_results = [*peers.compare(measured, other, options.litellm, options.portkey)]
+        for each in peer_results:
             print(
                 f"  {each['name']:12} {each['cpu_us']:9.0f} us a request  {each['chunk_us']:6.0f} us a chunk  "
                 f"{each['memory']:6.0f} MiB  {each['version']}"
@@ -55,7 +57,7 @@ def main() -> None:
         },
         "rows": [row.as_json() for row in rows],
         "stages": profile,
-        "peers": compared,
+        "peers": peer_results,
     }
     if options.keep:
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -66,21 +68,21 @@ def main() -> None:
 
 
 def run(measured: int, other: int) -> Iterator[Row]:
-    """All figures of Outcrop itself."""
+    """Measure all rows of Outcrop."""
     with upstream(other) as port:
         yield from table.ceiling(port)
-        with gateway(port, measured) as process, relay(port, measured) as layer:
+        with gateway(port, measured) as process, relay(port, measured) as proxy:
             yield Row("start to first 200", "s", process.seconds_to_200, 1.0, 0.6)
             yield Row("idle memory", "MiB", process.memory(), 60, 45)
-            yield from table.costs(process, layer, port)
+            yield from table.costs(process, proxy, port)
         with gateway(port, measured) as process:
             yield from table.slow_streams(process)
         with gateway(port, measured) as process:
             yield from table.growth(process)
 
 
-def told(rows: Iterator[Row]) -> Iterator[Row]:
-    """The same, each printed as it comes."""
+def print_rows(rows: Iterator[Row]) -> Iterator[Row]:
+    """Print each row when it is measured, and pass it on."""
     print(machine())
     for row in rows:
         bound = f"must {'>=' if row.is_rate else '<='} {row.must:g}" if row.must is not None else ""
@@ -89,7 +91,7 @@ def told(rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """Return the processor, the number of cores, the kernel and the version of Python."""
     cpu = Path("/proc/cpuinfo").read_text().partition("model name")[2].partition(":")[2].partition("\n")[0].strip()
     return f"{cpu or platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
 

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.gate`: fails where a request costs 15 % more than it did when the baseline was written.
+"""`python -m benchmarks.gate`: fail if a request costs 15 % more than when the baseline was written.
 
-What is compared is no time but a ratio: CPU a chat request to CPU of a piece of work that never changes, both measured
-here, now, on the same core; for a streamed chunk, which is mostly the kernel's, that work is an echo over loopback. Kinds
-of machines differ in what the kernel costs beside the other, so each has a baseline of its own, and one that has none is
-told of and not judged. `--write` writes that of this kind; the commit says why.
+It compares ratios, not times: the CPU of a chat request relative to that of a fixed piece of work, and the CPU of a
+streamed chunk, which is mostly the kernel's, relative to that of an echo over loopback. All are measured in this run on
+the same core. Each kind of machine has its own baseline, because the relative cost of the kernel differs; without a
+baseline the ratios are only printed. `--write` writes the baseline of this kind; give the reason in the commit.
 """
 
 import argparse
@@ -20,18 +20,18 @@ import uvloop
 
 from app.wire import json
 from benchmarks import figures
-from benchmarks.figures import streams, whole
+from benchmarks.figures import run_requests, run_streams
 from benchmarks.processes import Process, cores, gateway, upstream
 
 BASELINE = Path(__file__).with_name("baseline.json")
 ALLOWED = 1.15
-# short ones: on a machine that is shared, some of them are left alone
+# short rounds: on a shared machine some of them run undisturbed
 _ROUNDS = 12
-_SECOND_LOOKS = 3
+_MORE_MEASUREMENTS = 3
 
 
 def main() -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
@@ -45,7 +45,7 @@ def main() -> int:
     if kind not in baselines:
         print(f"{kind} has no baseline: {', '.join(f'{name} {value:.3f}' for name, value in found.items())}")
         return 0
-    for _ in range(_SECOND_LOOKS):  # what disturbs a machine only ever adds
+    for _ in range(_MORE_MEASUREMENTS):  # disturbances only add cost
         if all(value <= ALLOWED * baselines[kind][name] for name, value in found.items()):
             break
         again = ratios(measured, other)
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def kind_of_machine() -> str:
-    """The processor, what the kernel's release says beside its numbers, and Python's."""
+    """Return the processor, the words of the kernel release without its numbers, and the version of Python."""
     cpu = Path("/proc/cpuinfo").read_text().partition("model name")[2].partition(":")[2].partition("\n")[0].strip()
     words = [word for word in platform.release().split("-")[1:] if not re.match(r"v?[0-9]", word)]
     flavour = "-".join(words) or "plain"
@@ -67,7 +67,7 @@ def kind_of_machine() -> str:
 
 
 def ratios(measured: int, other: int) -> dict[str, float]:
-    """What requests cost, in units of the reference work, and chunks, in echoes."""
+    """Return the cost of a request in units of the reference work, and of a chunk in echoes."""
     with upstream(other) as port, gateway(port, measured) as process:
         work, echo = _references(measured)
         os.sched_setaffinity(0, {other})
@@ -82,17 +82,17 @@ def _references(core: int) -> tuple[float, float]:
 
 
 def _chat(process: Process) -> float:
-    made = figures.whole_call(process.port)
-    return min(whole(process, made, 16, 500).cpu / 500 for _ in range(_ROUNDS))
+    made = figures.complete_call(process.port)
+    return min(run_requests(process, made, 16, 500).cpu / 500 for _ in range(_ROUNDS))
 
 
 def _chunk(process: Process) -> float:
     made = figures.stream_call(process.port, 2, 100)
-    return min(streams(process, made, 64).cpu / 64 / 100 for _ in range(_ROUNDS))
+    return min(run_streams(process, made, 64).cpu / 64 / 100 for _ in range(_ROUNDS))
 
 
 def reference() -> float:
-    """Seconds of CPU for a fixed piece of work of the kind that a gateway does: calls, dicts, text, JSON."""
+    """Return the CPU seconds of a fixed piece of work that resembles a gateway's: calls, dicts, text, JSON."""
     started = time.thread_time()
     for number in range(300):
         document = {"model": "m", "messages": [{"role": "user", "content": f"text {index}"} for index in range(20)]}
@@ -105,7 +105,7 @@ def reference() -> float:
 
 
 async def echo(count: int = 2000, size: int = 300) -> float:
-    """Seconds of CPU for a message over loopback and back, both ends in this thread."""
+    """Return the CPU seconds of a message over loopback and back, with both ends in this thread."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(_Echo, "127.0.0.1", 0)
     caller = _Caller(bytes(size), count, is_over := loop.create_future())

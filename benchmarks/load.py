@@ -1,4 +1,4 @@
-"""Callers that cost next to nothing: they write bytes that were made before, and look for no more than they must."""
+"""A cheap load generator: it sends prepared bytes, and parses only what it needs of a response."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ _SENT_AT = re.compile(rb'"(\d{12,}) "')
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request, as bytes. end: what the last bytes of its answer are, where it is a stream."""
+    """A request, as bytes. end: bytes in the last chunk of a streaming response; empty for a complete response."""
 
     head: bytes
     body: bytes
@@ -20,12 +20,12 @@ class Call:
 
     @property
     def wire(self) -> bytes:
-        """All of it."""
+        """The bytes of the request."""
         return self.head + self.body
 
 
 def call(port: int, path: str, document: object, key: str, end: bytes = b"") -> Call:
-    """A request with a JSON body."""
+    """Prepare a request with a JSON body."""
     body = json.dumps(document)
     head = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {key}\r\n"
@@ -36,7 +36,7 @@ def call(port: int, path: str, document: object, key: str, end: bytes = b"") -> 
 
 @dataclass(slots=True)
 class Answer:
-    """What came of a request: seconds from its first byte to the first and the last of the answer's."""
+    """The result of a request. first, last: seconds until the first and the last byte of the response."""
 
     is_good: bool
     first: float
@@ -46,78 +46,78 @@ class Answer:
 
 
 class Caller(asyncio.Protocol):
-    """One connection, one request at a time. Unless it is told to listen, it only counts bytes."""
+    """A connection with one request at a time. It parses the chunks of streaming responses only."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] | None = None
-        self._heard = bytearray()
+        self._received = bytearray()
 
     @classmethod
     async def connect(cls, port: int) -> "Caller":
-        """A caller that is connected."""
+        """Open a connection."""
         _, caller = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
         return caller
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
+        """Keep the transport."""
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server has hung up, or broken off."""
+        """End the request, because the server closed the connection."""
         del exc
         self._finish()
 
-    async def ask(self, made: Call) -> Answer:
-        """Send a request, and wait for its whole answer."""
-        self._call, self._wanted, self._first = made, 0, 0.0
+    async def send(self, made: Call) -> Answer:
+        """Send a request, and wait until its response is complete."""
+        self._call, self._expected_length, self._first = made, 0, 0.0
         self._delays: list[float] = []
         self._gaps: list[float] = []
-        self._came = 0
-        self._heard.clear()
-        self._is_whole = False
+        self._last_arrival = 0
+        self._received.clear()
+        self._is_complete = False
         self._done = self._loop.create_future()
         started = time.perf_counter()
         self._transport.write(made.wire)  # type: ignore[attr-defined]
         await self._done
         last = time.perf_counter()
-        is_good = self._is_whole and self._heard.startswith(b"HTTP/1.1 200")
+        is_good = self._is_complete and self._received.startswith(b"HTTP/1.1 200")
         return Answer(is_good, (self._first or last) - started, last - started, self._delays, self._gaps)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """A piece of the answer."""
+        """Read a piece of the response."""
         if not self._first:
             self._first = time.perf_counter()
         if self._call.end:
-            self._listen(data)
+            self._read_stream(data)
             return
-        self._heard += data
-        if not self._wanted:
-            end = self._heard.find(b"\r\n\r\n")
+        self._received += data
+        if not self._expected_length:
+            end = self._received.find(b"\r\n\r\n")
             if end < 0:
                 return
-            index = self._heard.lower().find(b"content-length:")
-            self._wanted = end + 4 + int(self._heard[index + 15 : self._heard.find(b"\r\n", index)])
-        if len(self._heard) >= self._wanted:
-            self._is_whole = True
+            index = self._received.lower().find(b"content-length:")
+            self._expected_length = end + 4 + int(self._received[index + 15 : self._received.find(b"\r\n", index)])
+        if len(self._received) >= self._expected_length:
+            self._is_complete = True
             self._finish()
 
-    def _listen(self, data: bytes) -> None:
+    def _read_stream(self, data: bytes) -> None:
         now = time.monotonic_ns()
         for sent in _SENT_AT.findall(data):
             self._delays.append((now - int(sent)) / 1e9)
-        if self._came:
-            self._gaps.append((now - self._came) / 1e9)
-        self._came = now
-        if not self._heard:
-            self._heard += data[:64]
+        if self._last_arrival:
+            self._gaps.append((now - self._last_arrival) / 1e9)
+        self._last_arrival = now
+        if not self._received:
+            self._received += data[:64]
         if self._call.end in data:
-            self._is_whole = True
-        if self._is_whole and data.endswith(b"0\r\n\r\n"):
+            self._is_complete = True
+        if self._is_complete and data.endswith(b"0\r\n\r\n"):
             self._finish()
 
     def _finish(self) -> None:
@@ -126,7 +126,7 @@ class Caller(asyncio.Protocol):
 
 
 async def repeat(made: Call, port: int, callers: int, total: int) -> list[Answer]:
-    """So many requests, by so many callers, each with a connection of its own."""
+    """Send `total` requests on `callers` connections."""
     left = total
     answers: list[Answer] = []
 
@@ -134,7 +134,7 @@ async def repeat(made: Call, port: int, callers: int, total: int) -> list[Answer
         nonlocal left
         while left > 0:
             left -= 1
-            answers.append(await caller.ask(made))
+            answers.append(await caller.send(made))
 
     each = [await Caller.connect(port) for _ in range(callers)]
     await asyncio.gather(*(work(caller) for caller in each))
@@ -144,13 +144,13 @@ async def repeat(made: Call, port: int, callers: int, total: int) -> list[Answer
 
 
 async def at_once(made: Call, port: int, count: int, spread: float = 0.0) -> list[Answer]:
-    """So many requests at once, begun within so many seconds."""
+    """Send `count` requests at the same time, started evenly within `spread` seconds."""
 
     async def one(number: int) -> Answer:
         await asyncio.sleep(spread * number / count)
         caller = await Caller.connect(port)
         try:
-            return await caller.ask(made)
+            return await caller.send(made)
         finally:
             caller.close()
 
@@ -158,6 +158,6 @@ async def at_once(made: Call, port: int, count: int, spread: float = 0.0) -> lis
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that `share` of all values do not exceed."""
+    """Return the value that the fraction `share` of all values does not exceed."""
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

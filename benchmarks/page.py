@@ -59,7 +59,7 @@ def write_page(folder: Path, result: dict[str, Any]) -> None:
 
 
 def _profile(stages: dict[str, dict[str, float]]) -> list[str]:
-    """Where the CPU goes, as a table."""
+    """Return the table of CPU by stage."""
     names = sorted(
         {name for parts in stages.values() for name in parts}, key=lambda name: -stages["a chat request"].get(name, 0)
     )
@@ -89,9 +89,9 @@ def _bound(row: dict[str, Any], name: str) -> str:
 
 
 def _chart(title: str, bars: list[tuple[str, float, str, str]], mark: float) -> str:
-    """A chart of horizontal bars; a line at `mark`, if that is not 0."""
-    most = max([mark * 1.2, *(value for _, value, _, _ in bars)])
-    scale = (_WIDTH - _LEFT - _RIGHT) / most
+    """Draw a chart of horizontal bars, with a line at `mark` unless that is 0."""
+    maximum = max([mark * 1.2, *(value for _, value, _, _ in bars)])
+    scale = (_WIDTH - _LEFT - _RIGHT) / maximum
     height = 50 + _BAR * len(bars)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" font-family="sans-serif" font-size="12">',

@@ -1,4 +1,4 @@
-"""The peers, each as its makers say that it is served, before the same upstream and with the same request."""
+"""Measures peers, each served as its documentation says, with the same upstream and the same request."""
 
 import contextlib
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures
-from benchmarks.figures import measure, streams, whole
+from benchmarks.figures import measure, run_requests, run_streams
 from benchmarks.load import Call, call, repeat
 from benchmarks.processes import KEY, MODEL, Process, free_port, gateway, running, upstream
 
@@ -43,13 +43,11 @@ _CHUNKS, _STREAMS = 200, 64
 
 
 def compare(measured: int, other: int, litellm: Path | None, portkey: Path | None) -> Iterator[dict[str, Any]]:
-    """CPU a request, 1.6 KB of chat, not streamed, and a chunk of it streamed, and memory at rest: of each peer that is
-    there.
-    """
+    """Measure Outcrop and each installed peer: CPU per request and per streamed chunk, latency, and idle memory."""
     with upstream(other) as port:
         with gateway(port, measured) as process:
             streamed = figures.stream_call(process.port, 5, _CHUNKS)
-            yield _figures("Outcrop", "this tree", process, figures.whole_call(process.port), streamed, 6000)
+            yield _figures("Outcrop", "this tree", process, figures.complete_call(process.port), streamed, 6000)
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
         if Path(nginx).exists():
             with _nginx(nginx, port, measured) as process:
@@ -69,9 +67,9 @@ def compare(measured: int, other: int, litellm: Path | None, portkey: Path | Non
 
 def _figures(name: str, version: str, process: Process, made: Call, streamed: Call, total: int) -> dict[str, Any]:
     memory = process.memory()
-    load = min((whole(process, made, 16, total) for _ in range(3)), key=lambda each: each.cpu)
+    load = min((run_requests(process, made, 16, total) for _ in range(3)), key=lambda each: each.cpu)
     alone = measure(process, repeat(made, process.port, 1, max(total // 10, 50)))
-    paced = min((streams(process, streamed, _STREAMS) for _ in range(3)), key=lambda each: each.cpu)
+    paced = min((run_streams(process, streamed, _STREAMS) for _ in range(3)), key=lambda each: each.cpu)
     if load.faults or paced.faults:
         raise SystemExit(f"{name} failed {load.faults} of {total} requests, and {paced.faults} of {_STREAMS} streams")
     return {
@@ -120,7 +118,7 @@ def _portkey(folder: Path, core: int) -> AbstractContextManager[Process]:
 
 
 def _chat_calls(port: int, key: str) -> tuple[Call, Call]:
-    """One that is not streamed, and one that is."""
+    """Return a chat request with a complete response, and one with a streaming response."""
     direct = {"model": MODEL, "messages": figures.chat()}
     streamed = {"model": _PACED, "messages": figures.chat(), "stream": True}
     path = "/v1/chat/completions"

@@ -1,4 +1,4 @@
-"""Processes that are measured: started, pinned to a core, and asked what they used."""
+"""Starts processes pinned to a core, and reads the CPU and memory that they use."""
 
 import contextlib
 import http.client
@@ -15,24 +15,24 @@ from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 
 ROOT = Path(__file__).parents[1]
 KEY = "bench-secret-of-24-letters"
-MODEL = "bench.whole"
+MODEL = "bench.complete"
 
 
 def cores() -> tuple[int, int]:
-    """The core of what is measured, and that of everything else."""
+    """Return the core of the measured process, and the core of everything else."""
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
-        raise SystemExit("two cores are needed: one for what is measured, one for everything else")
+        raise SystemExit("two cores are needed: one for the measured process, one for everything else")
     return allowed[0], allowed[1]
 
 
 def _cpu_clock(pid: int) -> int:
-    """The clock of a process's CPU, as the kernel numbers it (clock_getcpuclockid(3)): /proc counts in 10 ms."""
+    """Return the CPU clock of a process (clock_getcpuclockid(3)); /proc counts only in steps of 10 ms."""
     return ~pid << 3 | 2
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -40,29 +40,29 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process and its port. seconds_to_200: from its start to its first answer."""
+    """A process and its port. seconds_to_200: from its start to its first response."""
 
     pid: int
     port: int
     seconds_to_200: float = 0.0
 
     def pids(self) -> list[int]:
-        """It and all its descendants."""
+        """Return the ids of the process and of all its descendants."""
         children: dict[int, list[int]] = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
                     parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                     children.setdefault(parent, []).append(int(entry.name))
-        found, todo = [], [self.pid]
-        while todo:
-            pid = todo.pop()
+        found, pending = [], [self.pid]
+        while pending:
+            pid = pending.pop()
             found.append(pid)
-            todo += children.get(pid, ())
+            pending += children.get(pid, ())
         return found
 
     def cpu(self) -> float:
-        """Seconds of CPU that it has used, with all its threads and descendants."""
+        """Return the CPU seconds of the process with all its threads and descendants."""
         total = 0.0
         for pid in self.pids():
             with contextlib.suppress(OSError):
@@ -70,12 +70,12 @@ class Process:
         return total
 
     def forget_peak(self) -> None:
-        """Have `memory("VmHWM")` be the most that it holds from now on (proc(5), clear_refs)."""
+        """Reset the peak that `memory("VmHWM")` returns (proc(5), clear_refs)."""
         for pid in self.pids():
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def memory(self, name: str = "VmRSS") -> float:
-        """MiB that it holds."""
+        """Return a memory field of /proc/PID/status in MiB, summed over the descendants."""
         total = 0.0
         for pid in self.pids():
             with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ class Process:
 def running(
     command: list[str], port: int, core: int, path: str = "/", environment: dict[str, str] | None = None
 ) -> Iterator[Process]:
-    """A process that listens on a port, once it answers there."""
+    """Start a process; yield it once `path` on its port returns a response."""
     known = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -121,17 +121,17 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, path: str) -> None:
             if connection.getresponse().status < 500:
                 return
         time.sleep(0.01)
-    raise SystemExit(f"{command_of(process)} did not answer within two minutes")
+    raise SystemExit(f"{command_line_of(process)} did not answer within two minutes")
 
 
-def command_of(process: "subprocess.Popen[bytes]") -> str:
-    """What was started, for messages."""
+def command_line_of(process: "subprocess.Popen[bytes]") -> str:
+    """Return the command line of a process."""
     return " ".join(map(str, process.args)) if isinstance(process.args, list) else str(process.args)
 
 
 @contextlib.contextmanager
 def upstream(core: int) -> Iterator[int]:
-    """The Bedrock that costs next to nothing; yields its port."""
+    """Run the benchmark upstream; yield its port."""
     port = free_port()
     command = ["taskset", "-c", str(core), sys.executable, "-m", "benchmarks.upstream", str(port)]
     process = subprocess.Popen(command, cwd=ROOT)
@@ -148,7 +148,7 @@ def upstream(core: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def gateway(upstream_port: int, core: int, *program: str, **settings: str) -> Iterator[Process]:
-    """Outcrop as it is served, or by another program that serves it, with everything on: keys, limits, metrics, the log of requests, retries, deadlines."""
+    """Run a gateway, or another program that serves it, with keys, limits, metrics, request log, retries and timeouts."""
     port = free_port()
     environment = {
         "AWS_REGION": "us-east-1",

@@ -1,6 +1,7 @@
-"""A byte-for-byte proxy: each caller's bytes go to a connection of their own to the upstream, and back.
+"""A byte-for-byte proxy with one upstream connection for each connection of a caller.
 
-It measures what the event loop and the kernel cost: the lower bound for a gateway built on them. Run as a process of its own: `python -m benchmarks.relay PORT UPSTREAM`.
+Its cost is that of the event loop and the kernel: the lower bound for a gateway built on them. Run it as a process:
+`python -m benchmarks.relay PORT UPSTREAM`.
 """
 
 import asyncio
@@ -11,30 +12,30 @@ import uvloop
 
 
 class End(asyncio.Protocol):
-    """One of the two connections of a caller; what comes before the other one stands waits."""
+    """One of two joined connections. Bytes that arrive before the other one is open are kept."""
 
     def __init__(self) -> None:
         self.other: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It stands."""
+        """Keep the transport."""
         self.transport = cast(asyncio.Transport, transport)
 
     def join(self, other: asyncio.Transport) -> None:
-        """So does the other one."""
+        """Send the kept bytes to the other connection, and all later ones."""
         self.other = other
         other.writelines(self._waiting)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes, for the other one."""
+        """Send bytes to the other connection, or keep them."""
         if self.other is None:
             self._waiting.append(data)
         else:
             self.other.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end of both."""
+        """Close the other connection."""
         del exc
         if self.other is not None:
             self.other.close()
@@ -54,7 +55,7 @@ async def serve(port: int, upstream: int) -> None:
         caller.join(transport)
 
     class Caller(End):
-        """The one that comes first."""
+        """A connection of a caller."""
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)

@@ -1,4 +1,4 @@
-"""How long the path of a request is: the functions and files of `app/` that one warm chat request runs.
+"""Count the functions and files of `app/` that one warm chat request runs.
 
     python -m benchmarks.request_path [--list]
 
@@ -31,7 +31,7 @@ _MODEL = "scripted.echo-v1:0"
 
 @dataclass
 class RequestPath:
-    """What one request ran. calls: each function in the order of the calls, several times where it ran several times."""
+    """The calls of functions of `app/` in one request, in order, with repetitions."""
 
     calls: list[CodeType] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ class RequestPath:
         )
 
     def lines(self) -> Iterator[str]:
-        """The calls by file, in their order."""
+        """List the calls in order, with a heading where the file changes."""
         file = ""
         for code in self.calls:
             if code.co_filename != file:
@@ -63,7 +63,7 @@ class RequestPath:
 
 
 async def _request(application: Any, body: bytes) -> int:
-    """Send one chat request to an ASGI application; returns the status."""
+    """Send one chat request to an ASGI application; return the status."""
     received, status = asyncio.Event(), 0
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
@@ -104,11 +104,11 @@ async def _request(application: Any, body: bytes) -> int:
 
 @contextmanager
 def _profiled(path: RequestPath) -> Iterator[None]:
-    def note(frame: FrameType, event: str, _: object) -> None:
+    def record_call(frame: FrameType, event: str, _: object) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(_APP):
             path.calls.append(frame.f_code)
 
-    sys.setprofile(note)
+    sys.setprofile(record_call)
     try:
         yield
     finally:
@@ -117,7 +117,7 @@ def _profiled(path: RequestPath) -> Iterator[None]:
 
 @contextmanager
 def emulated_bedrock() -> Iterator[int]:
-    """Run the emulated Bedrock in a process of its own; yields its port."""
+    """Run the emulated Bedrock as a process; yield its port."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "app.emulator", "--scripted", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
@@ -143,7 +143,7 @@ async def _measure(application: Any, *, streamed: bool) -> RequestPath:
         with _profiled(path):
             status = await _request(application, body)
     if status != 200:
-        raise RuntimeError(f"the request was answered with {status}")
+        raise RuntimeError(f"the chat request returned status {status}")
     return path
 
 

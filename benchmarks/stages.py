@@ -1,8 +1,8 @@
-"""Where the CPU of a request goes, by stages.
+"""The CPU of a request by stage.
 
-`python -m benchmarks.stages FILE` serves like `python -m app`, and counts from SIGUSR1 on: a timer of CPU time
-interrupts the process, and the innermost frame that belongs to a stage says where it was. What the kernel does for a
-socket is on the account of whoever wrote to it or was given what it read.
+`python -m benchmarks.stages FILE` serves like `python -m app`, and samples after SIGUSR1: a timer of CPU time interrupts
+the process, and the innermost frame that belongs to a stage is counted. The kernel's work for a socket counts for the
+stage that writes to it or reads from it.
 """
 
 import os
@@ -18,12 +18,12 @@ from types import FrameType
 from app.cli.serve import main
 from app.wire import json
 from benchmarks import figures
-from benchmarks.figures import Load, streams, whole
+from benchmarks.figures import Load, run_requests, run_streams
 from benchmarks.processes import Process, gateway
 
 _SECONDS = 0.001
 LOOP = "event loop and kernel"
-# by the beginning of a module's name; the first that fits
+# by prefix of the module name; the first match counts
 STAGES = {
     "app.server": "HTTP with the caller",
     "uvicorn.": "HTTP with the caller",
@@ -55,9 +55,9 @@ def stage_of(module: str) -> str | None:
 
 
 def count_stages(counts: Counter[str]) -> None:
-    """Count, from now on, where the process is each time that so much CPU has been used."""
+    """Count the current stage after each millisecond of CPU."""
 
-    def look(_: int, frame: FrameType | None) -> None:
+    def sample(_: int, frame: FrameType | None) -> None:
         while frame is not None:
             stage = stage_of(frame.f_globals.get("__name__", ""))
             if stage is not None:
@@ -66,7 +66,7 @@ def count_stages(counts: Counter[str]) -> None:
             frame = frame.f_back
         counts[LOOP] += 1
 
-    signal.signal(signal.SIGPROF, look)
+    signal.signal(signal.SIGPROF, sample)
     signal.setitimer(signal.ITIMER_PROF, _SECONDS, _SECONDS)
 
 
@@ -74,19 +74,19 @@ def stages(upstream: int, core: int) -> dict[str, dict[str, float]]:
     """Return the microseconds of CPU per stage of a chat request, of a request in mode native, and of a streamed chunk."""
     return {
         "a chat request": _stages(
-            upstream, core, lambda process: whole(process, figures.whole_call(process.port), total=20_000)
+            upstream, core, lambda process: run_requests(process, figures.complete_call(process.port), total=20_000)
         ),
         "a request in mode native": _stages(
-            upstream, core, lambda process: whole(process, figures.native_call(process.port), total=20_000)
+            upstream, core, lambda process: run_requests(process, figures.native_call(process.port), total=20_000)
         ),
         "a streamed chunk": _stages(
-            upstream, core, lambda process: streams(process, figures.stream_call(process.port, 5, 1000), 64), 1000
+            upstream, core, lambda process: run_streams(process, figures.stream_call(process.port, 5, 1000), 64), 1000
         ),
     }
 
 
 def _stages(upstream: int, core: int, run: Callable[[Process], Load], parts: int = 1) -> dict[str, float]:
-    """Return the stages of what `run` sends. parts: number of chunks of an answer."""
+    """Return the stages of the requests that `run` sends. parts: number of chunks of a response."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "stages.json"
         with gateway(upstream, core, "benchmarks.stages", str(file)) as process:
@@ -99,7 +99,7 @@ def _stages(upstream: int, core: int, run: Callable[[Process], Load], parts: int
 
 
 def serve(file: Path) -> int:
-    """Serve, and write what was counted when told to end; returns the exit code."""
+    """Serve until SIGTERM, write the counts, and return the exit code."""
     counts: Counter[str] = Counter()
     sys.argv[1:] = []
 

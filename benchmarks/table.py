@@ -1,4 +1,4 @@
-"""The table of figures: what each is, what it must be, and what was measured."""
+"""The rows of the benchmark table, with their bounds."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import figures
-from benchmarks.figures import Load, bedrock_call, bedrock_stream_call, measure, streams, whole
+from benchmarks.figures import Load, bedrock_call, bedrock_stream_call, measure, run_requests, run_streams
 from benchmarks.load import at_once, call, repeat
 from benchmarks.processes import KEY, Process
 
@@ -15,7 +15,7 @@ _TURNS = 7
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. must, aim: at most these, or, where `is_rate`, at least."""
+    """A measured value. must, aim: upper bounds; lower bounds if `is_rate`."""
 
     name: str
     unit: str
@@ -56,37 +56,37 @@ def ceiling(upstream: int) -> Iterator[Row]:
 def costs(gateway: Process, relay: Process, upstream: int) -> Iterator[Row]:
     """Measure requests through the gateway and through a byte-for-byte proxy."""
     port = gateway.port
-    floor = best(3, lambda: whole(relay, bedrock_call(relay.port)))
-    yield Row("byte-for-byte proxy, CPU per request", "us", floor.cpu_us)
-    chat = best(3, lambda: whole(gateway, figures.whole_call(port)))
+    proxied = best(3, lambda: run_requests(relay, bedrock_call(relay.port)))
+    yield Row("byte-for-byte proxy, CPU per request", "us", proxied.cpu_us)
+    chat = best(3, lambda: run_requests(gateway, figures.complete_call(port)))
     yield Row("CPU per chat request, 1.6 KB", "us", chat.cpu_us, 220, 150)
-    native = best(3, lambda: whole(gateway, figures.native_call(port)))
+    native = best(3, lambda: run_requests(gateway, figures.native_call(port)))
     yield Row("mode native, CPU per request", "us", native.cpu_us)
     yield Row("mode native, request relative to translated", "", native.cpu_us / chat.cpu_us, 0.7, 0.5)
-    identity = best(3, lambda: whole(gateway, figures.identity_call(port)))
-    yield Row("mode passthrough, CPU per request", "us", identity.cpu_us)
-    yield Row("mode passthrough, request relative to translated", "", identity.cpu_us / chat.cpu_us, 0.7, 0.5)
+    passthrough = best(3, lambda: run_requests(gateway, figures.passthrough_call(port)))
+    yield Row("mode passthrough, CPU per request", "us", passthrough.cpu_us)
+    yield Row("mode passthrough, request relative to translated", "", passthrough.cpu_us / chat.cpu_us, 0.7, 0.5)
     yield from _chunks(gateway, relay)
-    image = best(2, lambda: whole(gateway, figures.image_call(port), 4, 600))
+    image = best(2, lambda: run_requests(gateway, figures.image_call(port), 4, 600))
     yield Row("1 MB image requests per second", "1/s", 1e6 / image.cpu_us, 280, 400, is_rate=True)
     yield from _latency(gateway, upstream)
-    faults = sum(load.faults for load in (floor, chat, native, identity, image))
+    faults = sum(load.faults for load in (proxied, chat, native, passthrough, image))
     yield Row("requests above that failed", "", faults, 0)
 
 
 def _chunks(gateway: Process, relay: Process) -> Iterator[Row]:
-    """Measure streamed chunks. The calls take turns, because how many chunks arrive together varies over time."""
+    """Measure streamed chunks. The calls alternate, because the number of chunks that arrive together varies over time."""
     calls = {
-        "layer": (relay, bedrock_stream_call(relay.port, 5, 200)),
+        "proxy": (relay, bedrock_stream_call(relay.port, 5, 200)),
         "paced": (gateway, figures.stream_call(gateway.port, 5, 200)),
         "native": (gateway, figures.native_stream_call(gateway.port)),
     }
     loads: dict[str, list[Load]] = {name: [] for name in calls}
     for _ in range(_TURNS):
         for name, called in calls.items():
-            loads[name].append(streams(*called, 64))
+            loads[name].append(run_streams(*called, 64))
     cost = {name: median(load.cpu for load in each) / 64 / 200 * 1e6 for name, each in loads.items()}
-    yield Row("byte-for-byte proxy, CPU per streamed chunk", "us", cost["floor"])
+    yield Row("byte-for-byte proxy, CPU per streamed chunk", "us", cost["proxy"])
     yield Row("CPU per streamed chunk, 64 streams, 5 ms", "us", cost["paced"], 35, 28)
     yield Row("mode native, CPU per streamed chunk", "us", cost["native"])
     yield Row("mode native, chunk relative to translated", "", cost["native"] / cost["paced"], 0.7, 0.5)
@@ -96,35 +96,38 @@ def _chunks(gateway: Process, relay: Process) -> Iterator[Row]:
 def _latency(gateway: Process, upstream: int) -> Iterator[Row]:
     direct = bedrock_call(upstream)
     alone = min(measure(None, repeat(direct, upstream, 1, 2000)).latency_ms() for _ in range(3))
-    through = min(whole(gateway, figures.whole_call(gateway.port), 1, 2000).latency_ms() for _ in range(3))
+    through = min(run_requests(gateway, figures.complete_call(gateway.port), 1, 2000).latency_ms() for _ in range(3))
     yield Row("added latency, p50, warm, one caller", "ms", through - alone, 0.35, 0.2)
     bedrock = bedrock_stream_call(upstream, 1, 3)
     alone = min(measure(None, repeat(bedrock, upstream, 1, 300)).first_ms() for _ in range(3))
-    through = min(whole(gateway, figures.stream_call(gateway.port, 1, 3), 1, 300).first_ms() for _ in range(3))
+    through = min(run_requests(gateway, figures.stream_call(gateway.port, 1, 3), 1, 300).first_ms() for _ in range(3))
     yield Row("added time to first event", "ms", through - alone, 0.9, 0.6)
 
 
 def slow_streams(gateway: Process) -> Iterator[Row]:
     """Measure many slow streams at once."""
     before = gateway.memory()
-    load = streams(gateway, figures.stream_call(gateway.port, 100, 100), 1000, 2.0, memory_after=7)
+    load = run_streams(gateway, figures.stream_call(gateway.port, 100, 100), 1000, 2.0, memory_after=7)
     yield Row("1,000 slow streams, incomplete", "", load.faults, 0)
     yield Row("1,000 slow streams, p99 gap of 100 ms", "ms", load.gap_ms(0.99), 110)
     yield Row("1,000 slow streams, memory per stream", "KiB", (load.memory - before) * 1024 / 1000, 36, 28)
-    load = streams(gateway, figures.stream_call(gateway.port, 100, 50), 5000, 5.0)
+    load = run_streams(gateway, figures.stream_call(gateway.port, 100, 50), 5000, 5.0)
     yield Row("5,000 slow streams, incomplete", "", load.faults, 0)
     yield Row("5,000 slow streams, p99 gap of 100 ms", "ms", load.gap_ms(0.99), None, 130)
 
 
 def growth(gateway: Process) -> Iterator[Row]:
     """Measure whether costs grow linearly with the size of a request."""
-    turns = {count: whole(gateway, figures.whole_call(gateway.port, count), 4, 400).cpu_us for count in (10, 100, 1000)}
+    turns = {
+        count: run_requests(gateway, figures.complete_call(gateway.port, count), 4, 400).cpu_us
+        for count in (10, 100, 1000)
+    }
     for count, cost in turns.items():
         yield Row(f"CPU per request with {count:,} turns", "us", cost)
     yield Row("CPU per turn, 1,000 turns relative to 100", "", turns[1000] / 1000 / (turns[100] / 100), 1.2)
     per_chunk = {}
     for count in (1, 100, 1000):
-        load = streams(gateway, figures.stream_call(gateway.port, 100, 50), count, count / 500)
+        load = run_streams(gateway, figures.stream_call(gateway.port, 100, 50), count, count / 500)
         per_chunk[count] = load.cpu / count / 50 * 1e6
         name = "1 slow stream, its request" if count == 1 else f"{count:,} slow streams, their requests"
         yield Row(f"CPU per chunk with {name} included", "us", per_chunk[count])
@@ -132,12 +135,12 @@ def growth(gateway: Process) -> Iterator[Row]:
     text = call(
         gateway.port,
         "/v1/chat/completions",
-        {"model": "bench.whole", "messages": [{"role": "user", "content": "word " * 4_000_000}]},
+        {"model": "bench.complete", "messages": [{"role": "user", "content": "word " * 4_000_000}]},
         KEY,
     )
     gateway.forget_peak()
     before = gateway.memory()
-    faults = whole(gateway, text, 1, 1).faults
+    faults = run_requests(gateway, text, 1, 1).faults
     yield Row(
         "memory for a body of 20 MB, relative to its size",
         "",

@@ -1,10 +1,10 @@
-"""A Bedrock that costs next to nothing: it answers by the model's name, and looks at nothing else.
+"""A cheap Bedrock for benchmarks: the model's name alone determines the response.
 
-    bench.whole                one reply
-    bench.paced-5-200          a stream of 200 chunks, one each 5 ms; the text of each is when it was sent, in ns
-    anthropic.claude-…         the same in Claude's own format: one reply, or 200 chunks, one each 5 ms
+    bench.complete             one reply
+    bench.paced-5-200          a stream of 200 chunks, one each 5 ms; each chunk's text is the time of sending in ns
+    anthropic.claude-…         the same in Claude's format: one reply, or 200 chunks, one each 5 ms
 
-Run as a process of its own: `python -m benchmarks.upstream PORT`.
+Run it as a process: `python -m benchmarks.upstream PORT`.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _TEXT = "An answer of some length, as models give it. " * 12
 _USAGE = {"inputTokens": 400, "outputTokens": 120, "totalTokens": 520}
 
 
-def _whole(document: object) -> bytes:
+def _complete_response(document: object) -> bytes:
     body = json.dumps(document)
     head = (
         f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-amzn-requestid: bench\r\ncontent-length: {len(body)}"
@@ -32,7 +32,7 @@ def _whole(document: object) -> bytes:
     return f"{head}\r\n\r\n".encode() + body
 
 
-CONVERSE = _whole(
+CONVERSE = _complete_response(
     {
         "output": {"message": {"role": "assistant", "content": [{"text": _TEXT}]}},
         "stopReason": "end_turn",
@@ -51,7 +51,7 @@ _CLAUDE = {
     "stop_sequence": None,
     "usage": _CLAUDE_USAGE,
 }
-INVOKE = _whole(_CLAUDE)
+INVOKE = _complete_response(_CLAUDE)
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\nx-amzn-requestid: bench\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
@@ -106,35 +106,35 @@ _CLAUDE_END = b"".join(
 
 
 class Upstream(asyncio.Protocol):
-    """One connection."""
+    """A connection."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._heard = bytearray()
-        self._wanted = 0
+        self._received = bytearray()
+        self._expected_length = 0
         self._target = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A caller has come."""
+        """Keep the transport."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Collect a request, and answer it."""
-        self._heard += data
-        if not self._wanted:
-            end = self._heard.find(b"\r\n\r\n")
+        """Collect a request, and send its response."""
+        self._received += data
+        if not self._expected_length:
+            end = self._received.find(b"\r\n\r\n")
             if end < 0:
                 return
-            head = bytes(self._heard[:end])
+            head = bytes(self._received[:end])
             length = _LENGTH.search(head)
-            self._wanted = end + 4 + (int(length[1]) if length else 0)
+            self._expected_length = end + 4 + (int(length[1]) if length else 0)
             self._target = head.split(b" ", 2)[1]
-        if len(self._heard) >= self._wanted:
-            self._heard.clear()
-            self._wanted = 0
-            self._answer(self._target)
+        if len(self._received) >= self._expected_length:
+            self._received.clear()
+            self._expected_length = 0
+            self._respond(self._target)
 
-    def _answer(self, target: bytes) -> None:
+    def _respond(self, target: bytes) -> None:
         is_claude = b"/invoke" in target
         if not target.endswith(b"-stream"):
             self._write(INVOKE if is_claude else CONVERSE)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.figures import stream_call, streams
+from benchmarks.figures import run_streams, stream_call
 from benchmarks.load import percentile
 from benchmarks.processes import Process, cores, gateway, upstream
 
@@ -47,7 +47,7 @@ def test_a_thousand_slow_streams_are_complete_and_on_time() -> None:
     os.sched_setaffinity(0, {other})
     try:
         with upstream(other) as port, gateway(port, measured) as process, looking_at_health(process) as waits:
-            load = streams(process, stream_call(process.port, INTERVAL_MS, CHUNKS), COUNT, spread=2.0)
+            load = run_streams(process, stream_call(process.port, INTERVAL_MS, CHUNKS), COUNT, spread=2.0)
     finally:
         os.sched_setaffinity(0, everything)
     p50, p99 = load.delay_ms(0.5), load.delay_ms(0.99)
