@@ -6,7 +6,7 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypedDict, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 from app.bedrock.http1.connection import Connection
 from app.errors import ConnectTimeout, UpstreamUnreachable
 
-Addresses = list[tuple[int, int, int, str, tuple[Any, ...]]]
+Addresses = list[aiohappyeyeballs.AddrInfoType]
 Resolve = Callable[[str, int], Awaitable[Addresses]]
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
 
@@ -28,6 +28,14 @@ _MAX_NAMES = 1024
 _TLS_SHUTDOWN_SECONDS = 2.0
 _MAX_TUNNEL_HEAD_BYTES = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
+
+
+class _Tls(TypedDict, total=False):
+    """Arguments of asyncio's `create_connection`."""
+
+    ssl: ssl.SSLContext
+    server_hostname: str
+    ssl_shutdown_timeout: float
 
 
 class HostPort(NamedTuple):
@@ -171,7 +179,13 @@ class Connector:
         loop = asyncio.get_running_loop()
         host_port, server = origin.first_hop, origin.server
         connected = await self._connect_socket(host_port)
-        options = self._tls(host_port) if host_port.is_tls else {}
+        options: _Tls = {}
+        if host_port.is_tls:
+            options = {
+                "ssl": self._trust,
+                "server_hostname": host_port.host,
+                "ssl_shutdown_timeout": _TLS_SHUTDOWN_SECONDS,
+            }
         if host_port is server or origin.is_forwarded:
             _, connection = await loop.create_connection(make, sock=connected, **options)
             return connection
@@ -180,8 +194,13 @@ class Connector:
             host = f"[{server.host}]" if ":" in server.host else server.host
             await tunnel.open(f"{host}:{server.port}", authorization_for(origin.proxy))
             connection = make()
-            options = self._tls(server)
-            upgraded = await loop.start_tls(transport, connection, options.pop("ssl"), **options)
+            upgraded = await loop.start_tls(
+                transport,
+                connection,
+                self._trust,
+                server_hostname=server.host,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS,
+            )
         except BaseException:
             transport.abort()
             raise
@@ -189,13 +208,6 @@ class Connector:
             raise ConnectionResetError("the proxy hung up")
         connection.connection_made(upgraded)
         return connection
-
-    def _tls(self, host_port: HostPort) -> dict[str, Any]:
-        return {
-            "ssl": self._trust,
-            "server_hostname": host_port.host,
-            "ssl_shutdown_timeout": _TLS_SHUTDOWN_SECONDS,
-        }
 
     async def _connect_socket(self, host_port: HostPort) -> socket.socket:
         addresses = await self._resolve(host_port.host, host_port.port)
@@ -276,7 +288,10 @@ async def _look_up(host: str, port: int) -> Addresses:
     name = host.encode() if host.isascii() else host
     found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
     # given str, uvloop would load the tables of internationalised names, 0.3 MB for good, which no address needs
-    return [(*rest, (address.encode(), *more)) for *rest, (address, *more) in cast(Any, found)]
+    return [
+        (family, kind, protocol, canonical, (str(address[0]).encode(), *address[1:]))
+        for family, kind, protocol, canonical, address in found
+    ]
 
 
 def _has_failed(lookup: "asyncio.Future[Addresses]") -> bool:
@@ -289,7 +304,7 @@ def _retrieve_exception(status: "asyncio.Future[bytes]") -> None:
         status.exception()
 
 
-def _make_socket(address: Any) -> socket.socket:
+def _make_socket(address: aiohappyeyeballs.AddrInfoType) -> socket.socket:
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
