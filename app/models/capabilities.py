@@ -1,6 +1,7 @@
 """The capabilities of a model: what it accepts, by which `adapt` works."""
 
 import sys
+from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,7 +21,6 @@ from app.models.capability_groups import (
 from app.models.capability_values import CapabilityValues
 from app.models.families import FAMILIES
 from app.models.ids import ModelId
-from app.process.bounded_cache import bounded_cache
 
 
 class Capabilities(Struct, frozen=True, cache_hash=True):
@@ -62,14 +62,10 @@ _DEFAULTS = Capabilities()
 _ROWS = [(row.pattern, Capabilities(family=row.family).with_values(row.values)) for row in FAMILIES]
 
 
+@lru_cache(1024)
 def capabilities_of(model: ModelId) -> Capabilities:
     """Return the capabilities of a model, from the first row of the families' tables that matches its base id."""
-    return _capabilities_of_base(model.base)
-
-
-@bounded_cache(1024)
-def _capabilities_of_base(base: str) -> Capabilities:
-    return next((capabilities for pattern, capabilities in _ROWS if pattern.match(base)), _DEFAULTS)
+    return next((capabilities for pattern, capabilities in _ROWS if pattern.match(model.base)), _DEFAULTS)
 
 
 __all__ = ["Capabilities", "Surface", "capabilities_of"]

@@ -28,7 +28,7 @@ _OPAQUE = frozenset(
 )
 
 
-class ModelId(Struct, frozen=True):
+class ModelId(Struct, frozen=True, cache_hash=True):
     """A parsed model name.
 
     raw: as it was given. base: `provider.model`, or the raw name where an ARN hides the model.
