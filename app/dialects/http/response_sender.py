@@ -114,7 +114,7 @@ class ResponseSender(Struct):
         reason = error.message if isinstance(error, AuthenticationFailed) else ""
         self.record.error, self.record.detail = error.kind, error.detail or reason
         if not self._is_started:
-            advice = _ADVICE if error.is_final and _is_retried_by_sdks(error.status) else ()
+            advice = _ADVICE if _must_not_be_retried(error) else ()
             response = self.render_error(error, self.record.request_id)
             await self.send_complete(response, (*error.headers.items(), *advice))
         elif self._stream is not None and not self.is_done:
@@ -193,12 +193,13 @@ class ResponseSender(Struct):
         await self.send({"type": "http.response.body", "body": data})
 
 
-def _is_retried_by_sdks(status: int) -> bool:
-    """Tell whether callers' SDKs retry a status by themselves.
+def _must_not_be_retried(error: GatewayError) -> bool:
+    """Tell whether a caller's SDK would retry an error in vain. Claude Code retries 401 and 403 for minutes.
 
     Source: docs/reference/contracts/errors.md#retry-advice
     """
-    return status in (408, 409, 429) or status >= 500
+    status = error.status
+    return status in (401, 403) or (error.is_final and (status in (408, 409, 429) or status >= 500))
 
 
 def _header_of(names: list[str]) -> bytes:

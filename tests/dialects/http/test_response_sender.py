@@ -8,7 +8,14 @@ import pytest
 from app.dialects.http.response_sender import ResponseSender
 from app.dialects.http.responses import StreamingResponse
 from app.dialects.openai.common.errors import render_error
-from app.errors import GatewayError, UpstreamFailed
+from app.errors import (
+    AuthenticationFailed,
+    GatewayError,
+    NotFound,
+    PermissionRefused,
+    SignatureRefused,
+    UpstreamFailed,
+)
 from app.observability.observer import RequestRecord
 
 
@@ -116,3 +123,26 @@ async def test_what_fails_before_the_first_bytes_has_a_status_of_its_own(batches
     status, body = await sent(Server(), Heard(*batches))
     assert status == 502
     assert b"error" in body
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (AuthenticationFailed("incorrect API key"), "false"),
+        (SignatureRefused("wrong"), "false"),
+        (PermissionRefused("not allowed"), "false"),
+        (UpstreamFailed("broken", is_final=True), "false"),
+        (UpstreamFailed("broken"), None),
+        (NotFound("no such model", is_final=True), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_sdks_are_told_not_to_retry_in_vain(error: GatewayError, advice: str | None) -> None:
+    started: list[Any] = []
+
+    async def send(message: Any) -> None:
+        started.append(message)
+
+    await ResponseSender(send, RequestRecord("r", "POST"), render_error, 0.0, lambda _: None).send_error(error)
+    headers = {name.decode(): value.decode() for name, value in started[0]["headers"]}
+    assert headers.get("x-should-retry") == advice
