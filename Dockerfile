@@ -1,8 +1,16 @@
 # syntax=docker/dockerfile:1
 # The image of Outcrop: `build` assembles the root file system, `release` contains it and nothing else.
 ARG PYTHON=3.13
+# Another base image instead of the pinned one, where that cannot be pulled.
+ARG BASE=base-${PYTHON}
 
-FROM docker.io/library/python:${PYTHON}-slim AS build
+# Dependabot updates the digests.
+FROM docker.io/library/python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b AS base-3.13
+FROM docker.io/library/python:3.14-slim@sha256:51dafde81dbdb6ebde285137a295cf18a47ca95234fe388a343719cb97305b3d AS base-3.14
+
+# checkov:skip=CKV_DOCKER_7:BASE is one of the two stages above, pinned by digest
+# hadolint ignore=DL3006
+FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 COPY requirements.txt .

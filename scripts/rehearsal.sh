@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by run_tests.sh: builds and checks the image, then rehearses a deployment from an empty account to a rollback.
 #
-# Where no registry can be reached, debootstrap makes replacements of the official base images, under the same names.
+# Where no registry can be reached, debootstrap makes replacements of the official base images.
 
 rehearse() {
   install_image_tools
@@ -12,9 +12,12 @@ rehearse() {
   if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
     export RUN_OPTIONS="--runtime /usr/sbin/runc --cgroup-manager cgroupfs" PODMAN_IGNORE_CGROUPSV1_WARNING=1
   fi
-  ensure_base_image 3.13 trixie
+  local options=$BUILD_OPTIONS
   ensure_base_image 3.14 forky
+  export BUILD_OPTIONS="$options $base"
   step "image on Python 3.14" ./build_docker.sh --tag outcrop:rehearsal-3.14 --python 3.14 --test
+  ensure_base_image 3.13 trixie
+  export BUILD_OPTIONS="$options $base"
   step "image" ./build_docker.sh --tag outcrop:rehearsal --test
   step "second build after a change in app/" build_after_change
   step "rehearsal" python -m tests.rehearsal outcrop:rehearsal
@@ -36,12 +39,17 @@ install_image_tools() {
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
 }
 
-# ensure_base_image PYTHON SUITE: pulls the official Python image, or makes one of the same name from a Debian suite.
+# ensure_base_image PYTHON SUITE: pulls the base image that the Dockerfile pins by digest. If that fails, makes a replacement
+# from a Debian suite, and sets `base` to the build option that selects it.
 ensure_base_image() {
-  local name=docker.io/library/python:$1-slim folder
+  local name=docker.io/library/python:$1-slim folder pinned
+  pinned=$(sed -n "s|^FROM \($name@\S*\) AS .*|\1|p" Dockerfile)
+  base=""
+  buildah inspect --type image "$pinned" >/dev/null 2>&1 && return
+  timeout 60 buildah pull --quiet --retry 0 "$pinned" >/dev/null 2>&1 && return
+  base="--build-arg BASE=$name"
   buildah inspect --type image "$name" >/dev/null 2>&1 && return
-  timeout 60 buildah pull --quiet --retry 0 "$name" >/dev/null 2>&1 && return
-  say "$name cannot be pulled: making a replacement from Debian $2"
+  say "$pinned cannot be pulled: making a replacement from Debian $2"
   folder=$(mktemp -d)
   debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates "$2" "$folder/root" >"$folder/log" ||
     stop "debootstrap failed: $(tail -n 3 "$folder/log")"

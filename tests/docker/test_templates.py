@@ -1,11 +1,13 @@
 """The templates in docker/ produce the files of this project when filled in with its values."""
 
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from docker.fill import fill
 
@@ -16,6 +18,37 @@ def filled(name: str, **values: str) -> str:
     return fill((ROOT / "docker" / name).read_text(), values)
 
 
+def base_images() -> dict[str, str]:
+    """Return the digest of each pinned base image in the Dockerfile, by Python version."""
+    text = (ROOT / "Dockerfile").read_text()
+    found = re.findall(r"^FROM docker\.io/library/python:(\S+)-slim@(sha256:[0-9a-f]{64}) AS base-(\S+)$", text, re.M)
+    assert [version for version, _, _ in found] == [stage for _, _, stage in found]
+    return {version: digest for version, digest, _ in found}
+
+
+def test_dockerfile_pins_each_base_image_by_digest() -> None:
+    lines = re.findall(r"^FROM (\S+) AS", (ROOT / "Dockerfile").read_text(), re.M)
+    assert len(base_images()) == 2
+    external = [line for line in lines if line not in ("${BASE}", "build", "scratch")]
+    assert len(external) == len(base_images())
+    assert all("@sha256:" in line for line in external)
+
+
+def test_ci_builds_only_pythons_with_a_pinned_base_image() -> None:
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    built = set(re.findall(r'\{ runner: \S+, python: "(\S+)" \}', workflow))
+    assert built == set(base_images())
+
+
+def test_dependabot_updates_the_digests_but_not_the_python_version() -> None:
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    (docker,) = [update for update in updates if update["package-ecosystem"] == "docker"]
+    assert docker["directory"] == "/"
+    (ignored,) = docker["ignore"]
+    assert ignored["dependency-name"] == "*"
+    assert ignored["update-types"] == ["version-update:semver-major", "version-update:semver-minor"]
+
+
 def test_dockerfile_template_gives_the_dockerfile() -> None:
     result = filled(
         "Dockerfile.template",
@@ -24,6 +57,9 @@ def test_dockerfile_template_gives_the_dockerfile() -> None:
         LICENSE="Apache-2.0",
         VERSION="0.1.0",
         PYTHON="3.13",
+        DIGEST=base_images()["3.13"],
+        NEXT_PYTHON="3.14",
+        NEXT_DIGEST=base_images()["3.14"],
         PACKAGE="app",
         PROBE="app.cli.probe",
         PORT="8000",

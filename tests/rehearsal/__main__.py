@@ -20,9 +20,6 @@ from tests.rehearsal.traffic import Traffic
 NAME = "rehearsal"
 PROMOTED = "promoted"
 STACK = f"outcrop-{NAME}"
-BUILD_OPTIONS = (
-    "--isolation chroot --pull=never -v /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro"
-)
 SELF_ROLLBACK_SECONDS = 120.0
 # resources that ministack refuses in a template; tests/infra, cfn-lint and checkov check them
 NOT_EMULATED = ("LoadBalancerToTasks", "ScalableTarget", "ScaleOnInFlight", "ScaleOnCpu", "ErrorsAlarm")
@@ -208,7 +205,7 @@ class Rehearsal:
         ended = subprocess.run(
             ["./deploy.sh", command, *given],
             cwd=self._tree,
-            env={**os.environ, **self._cloud.environment(), "BUILD_OPTIONS": BUILD_OPTIONS},
+            env={**os.environ, **self._cloud.environment()},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
