@@ -56,6 +56,7 @@ _CONNECTION = frozenset(
         "date",
         "keep-alive",
         "server",
+        "set-cookie",
         "trailer",
         "transfer-encoding",
         "upgrade",
@@ -105,8 +106,15 @@ def exception_frame(error: GatewayError, *, is_invoked: bool) -> bytes:
 
 
 def end_to_end(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """The headers that are meant for the caller."""
-    return tuple((name, value) for name, value in headers if name not in _CONNECTION)
+    """Return the headers that are meant for the caller: neither of the connection, nor cookies, nor for browsers."""
+    nominated = {
+        option.strip().lower() for name, value in headers if name == "connection" for option in value.split(",")
+    }
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name not in _CONNECTION and name not in nominated and not name.startswith("access-control-")
+    )
 
 
 def _words(error: GatewayError) -> tuple[str, int]:
