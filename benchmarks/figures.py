@@ -99,21 +99,21 @@ class Load:
         """Requests per second."""
         return len(self.answers) / self.wall
 
-    def latency_ms(self, share: float = 0.5) -> float:
+    def latency_ms(self, fraction: float = 0.5) -> float:
         """Return the milliseconds until the last byte of a response."""
-        return percentile([answer.last for answer in self.answers], share) * 1000
+        return percentile([answer.last for answer in self.answers], fraction) * 1000
 
-    def first_ms(self, share: float = 0.5) -> float:
+    def first_ms(self, fraction: float = 0.5) -> float:
         """Return the milliseconds until the first byte of a response."""
-        return percentile([answer.first for answer in self.answers], share) * 1000
+        return percentile([answer.first for answer in self.answers], fraction) * 1000
 
-    def delay_ms(self, share: float) -> float:
+    def delay_ms(self, fraction: float) -> float:
         """Return the milliseconds from the time when the upstream sent a chunk to its arrival."""
-        return percentile([delay for answer in self.answers for delay in answer.delays], share) * 1000
+        return percentile([delay for answer in self.answers for delay in answer.delays], fraction) * 1000
 
-    def gap_ms(self, share: float) -> float:
+    def gap_ms(self, fraction: float) -> float:
         """Return the milliseconds between two arrivals of a stream."""
-        return percentile([gap for answer in self.answers for gap in answer.gaps], share) * 1000
+        return percentile([gap for answer in self.answers for gap in answer.gaps], fraction) * 1000
 
 
 def measure(process: Process | None, load: Awaitable[list[Answer]], memory_after: float = 0.0) -> Load:

@@ -157,7 +157,7 @@ async def at_once(made: Call, port: int, count: int, spread: float = 0.0) -> lis
     return list(await asyncio.gather(*(one(number) for number in range(count))))
 
 
-def percentile(values: list[float], share: float) -> float:
-    """Return the value that the fraction `share` of all values does not exceed."""
+def percentile(values: list[float], fraction: float) -> float:
+    """Return the value that the fraction `fraction` of all values does not exceed."""
     ordered = sorted(values)
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+    return ordered[min(int(len(ordered) * fraction), len(ordered) - 1)]

@@ -10,7 +10,10 @@ _COLOURS = {"holds": "#2b8a3e", "misses": "#c92a2a", "": "#1c7ed6"}
 def write_page(folder: Path, result: dict[str, Any]) -> None:
     """Write `README.md` and the charts of a result into a folder."""
     bounded = [row for row in result["rows"] if row["must"]]
-    bars = [(row["name"], _share(row), f"{_number(row['value'])} {row['unit']}", row["verdict"]) for row in bounded]
+    bars = [
+        (row["name"], _relative_to_bound(row), f"{_number(row['value'])} {row['unit']}", row["verdict"])
+        for row in bounded
+    ]
     (folder / "figures.svg").write_text(_chart("Measured, relative to the bound", bars, 1.0))
     lines = [
         "# Benchmarks",
@@ -80,7 +83,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _share(row: dict[str, Any]) -> float:
+def _relative_to_bound(row: dict[str, Any]) -> float:
     return float(row["must"] / row["value"] if row["is_rate"] else row["value"] / row["must"])
 
 

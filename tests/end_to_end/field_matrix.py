@@ -66,7 +66,7 @@ def _chat() -> Dialect:
         Row(
             "… a later system message",
             messages({"role": "system", "content": "In French."}, user("x")),
-            remark="Stays in place where the model accepts it, else joins the user's text.",
+            remark="Keeps its position where the model accepts it, else joins the user's text.",
         ),
         Row("… assistant: text, `refusal`", messages({"role": "assistant", "content": "a", "refusal": "b"}, user("x"))),
         Row(

@@ -126,7 +126,7 @@ def test_bedrock_errors_are_passed_through_unchanged(
 
 @pytest.mark.parametrize(
     "pair",
-    [pytest.param({"secret": "wrong"}, id="wrong secret"), pytest.param({"name": "nobody"}, id="unknown key")],
+    [pytest.param({"secret": "wrong"}, id="wrong secret"), pytest.param({"name": "unknown"}, id="unknown key")],
 )
 def test_authentication_errors_have_the_format_of_bedrock(gateway_url: str, pair: dict[str, str]) -> None:
     with boto_client(gateway_url, **pair) as stranger, pytest.raises(ClientError) as caught:

@@ -406,7 +406,7 @@ def test_unreachable_guardrail_returns_502() -> None:
 
 @pytest.fixture(scope="module")
 def unguarded(emulator_url: str) -> Iterator[tuple[str, Records]]:
-    with gateway(emulator_url, records := Records(), guardrail_id="nobody") as base:
+    with gateway(emulator_url, records := Records(), guardrail_id="unknown") as base:
         yield base, records
 
 

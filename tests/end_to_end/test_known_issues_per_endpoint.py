@@ -62,9 +62,9 @@ def test_silence_in_a_stream_is_filled_with_heartbeats(
     emulator_url: str, endpoint: tuple[str, Body], model: str, sign: str
 ) -> None:
     path, body = endpoint
-    asked = {**body(f"{model}.drip-200"), "stream": True}
+    request = {**body(f"{model}.drip-200"), "stream": True}
     with gateway(emulator_url, heartbeat_interval=0.05) as base:
-        frames = httpx.post(base + path, json=asked, headers=HEADERS, timeout=20).text
+        frames = httpx.post(base + path, json=request, headers=HEADERS, timeout=20).text
     first = frames.index("event: message_start" if path == MESSAGES[0] else "data: ")
     assert frames[first:].count(sign) > 3
 
@@ -79,8 +79,8 @@ def test_no_output_limit_is_sent_unless_the_caller_sets_one(
     thinking = {"reasoning_effort": effort} if path == CHAT[0] else {"reasoning": {"effort": effort}}
     recorder = RecordingBedrock()
     with serving(recorder) as url, gateway(url) as base:
-        asked = {**body(model), **(thinking if effort else {})}
-        assert httpx.post(base + path, json=asked, headers=HEADERS, timeout=20).status_code == 200
+        request = {**body(model), **(thinking if effort else {})}
+        assert httpx.post(base + path, json=request, headers=HEADERS, timeout=20).status_code == 200
     sent = recorder.requests[-1].body
     assert not {"maxTokens", "max_tokens", "max_output_tokens"} & {*sent, *sent.get("inferenceConfig", {})}
 
@@ -153,8 +153,8 @@ def test_one_hour_cache_writes_have_their_own_price_in_a_native_stream() -> None
     records = Records()
     kind = "content-type: application/vnd.amazon.eventstream\r\n"
     with answering("200 OK", frames, kind) as url, gateway(url, records) as base:
-        asked = {**MESSAGES[1](CLAUDE), "stream": True}
-        answer = httpx.post(base + MESSAGES[0], json=asked, headers=HEADERS, timeout=20)
+        request = {**MESSAGES[1](CLAUDE), "stream": True}
+        answer = httpx.post(base + MESSAGES[0], json=request, headers=HEADERS, timeout=20)
         assert answer.text.count("event: message_stop") == 1
         assert records.by_id(answer.headers["x-request-id"]).cost == pytest.approx(COST)
 

@@ -176,11 +176,14 @@ def test_deleted_response_is_not_found(client: openai.OpenAI) -> None:
 
 
 def test_stored_responses_are_shared_by_gateways_but_not_by_callers(emulator_url: str, tmp_path: Path) -> None:
-    shared: Any = {"api_keys": f"a={KEY},b=other-key", "responses_store": f"sqlite:///{tmp_path}/responses.db"}
+    shared: Any = {
+        "api_keys": f"a={KEY},b=other-key-of-24-letters",
+        "responses_store": f"sqlite:///{tmp_path}/responses.db",
+    }
     with gateway(emulator_url, **shared) as one, gateway(emulator_url, **shared) as other:
         mine = openai.OpenAI(base_url=f"{one}/v1", api_key=KEY, max_retries=0)
         elsewhere = mine.with_options(base_url=f"{other}/v1")
-        theirs = elsewhere.with_options(api_key="other-key")
+        theirs = elsewhere.with_options(api_key="other-key-of-24-letters")
         first = mine.responses.create(model=THINKING, input="Weather?")
         assert elsewhere.responses.retrieve(first.id) == mine.responses.retrieve(first.id)
         next_request: Any = {"model": THINKING, "input": "x", "previous_response_id": first.id}
@@ -261,7 +264,7 @@ def test_input_items_of_a_response_are_listed_in_pages(client: openai.OpenAI) ->
     assert (len(pages.data), pages.has_more) == (2, True)
     next_page = client.responses.input_items.list(second.id, after=str(listed[-2].id))
     assert [item.id for item in next_page.data] == [listed[-1].id]
-    for wrong in ({"limit": 0}, {"limit": 101}, {"limit": int("9" * 500)}, {"order": "random"}, {"after": "nobody"}):
+    for wrong in ({"limit": 0}, {"limit": 101}, {"limit": int("9" * 500)}, {"order": "random"}, {"after": "unknown"}):
         with pytest.raises(openai.BadRequestError) as caught:
             client.responses.input_items.list(second.id, **wrong)  # type: ignore[arg-type]
         assert caught.value.param == next(iter(wrong))

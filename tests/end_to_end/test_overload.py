@@ -191,7 +191,7 @@ def test_unverified_requests_do_not_take_the_permits_of_others(bedrock: tuple[Ho
 
 
 TWO_NAMES: dict[str, Any] = {
-    "api_keys": f"{KEY_NAME}={KEY},other=other-key",
+    "api_keys": f"{KEY_NAME}={KEY},other=other-key-of-24-letters",
     "max_body_bytes": 200_000,
     "max_bodies_bytes": 800_000,
 }
@@ -211,7 +211,7 @@ def test_bodies_that_claim_one_name_exhaust_only_the_limit_of_that_name(
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     scope = f"other/{now[:8]}/us-east-1/bedrock/aws4_request"
     forged = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
-    proof = "Bearer other-key" if is_proven else forged
+    proof = "Bearer other-key-of-24-letters" if is_proven else forged
     head = f"POST /model/a.b/converse HTTP/1.1\r\nhost: x\r\nx-amz-date: {now}\r\nauthorization: {proof}\r\n"
     large = {"messages": [{"role": "user", "content": [{"text": "x" * 150_000}]}]}
     with gateway(bedrock[1], **TWO_NAMES) as base, contextlib.ExitStack() as stack:
@@ -222,7 +222,7 @@ def test_bodies_that_claim_one_name_exhaust_only_the_limit_of_that_name(
         time.sleep(0.2)
         assert post_signed(base, "/model/a.b/converse", large).status_code == 200
         assert post(base, "/model/a.b/converse", large).status_code == 200
-        refused = post(base, "/model/a.b/converse", large, authorization="Bearer other-key")
+        refused = post(base, "/model/a.b/converse", large, authorization="Bearer other-key-of-24-letters")
         assert refused.status_code == (429 if is_proven else 200)
 
 

@@ -163,11 +163,11 @@ def test_first_event_arrives_before_the_second_is_sent(path: str) -> None:
 def test_broken_stream_ends_with_an_exception_frame_or_a_cut_connection(
     at_boundary: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = frames(2)
+    complete = frames(2)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        writer.write(CHUNKED_STREAM + chunk(b"".join(whole) if at_boundary else whole[0] + whole[1][:-5]))
+        writer.write(CHUNKED_STREAM + chunk(b"".join(complete) if at_boundary else complete[0] + complete[1][:-5]))
         await writer.drain()
 
     with upstream(handle) as url, gateway(url) as base:

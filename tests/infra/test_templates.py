@@ -113,11 +113,11 @@ def test_failed_first_deployment_leaves_no_retained_resources() -> None:
 
 def test_service_waits_for_the_vpc_endpoints() -> None:
     endpoints = {name for name, each in RESOURCES.items() if each["Type"] == "AWS::EC2::VPCEndpoint"}
-    named = RESOURCES["Ways"]["Metadata"]["Endpoints"]["Fn::If"][1]
+    named = RESOURCES["VpcEndpointsReady"]["Metadata"]["Endpoints"]["Fn::If"][1]
     # the endpoint of Mantle exists only if its models may be called
     assert {"Fn::If": ["HasMantle", {"Ref": "MantleEndpoint"}, {"Ref": "AWS::NoValue"}]} in named
     assert {each["Ref"] for each in named if "Ref" in each} | {"MantleEndpoint"} == endpoints
-    assert "Ways" in RESOURCES["Service"]["DependsOn"]
+    assert "VpcEndpointsReady" in RESOURCES["Service"]["DependsOn"]
 
 
 def test_open_cidr_requires_https() -> None:

@@ -1,4 +1,4 @@
-"""The rehearsal of a whole deployment on one machine: `./run_tests.sh deploy`.
+"""The rehearsal of a complete deployment on one machine: `./run_tests.sh deploy`.
 
 Real: the image, the registry protocol, the containers, the path from the load balancer to them, deploy.sh, CloudFormation's and
 ECS's interfaces. Emulated by ministack: the services behind those interfaces. Not rehearsed, because nothing here checks

@@ -54,8 +54,8 @@ def wait_for_services() -> None:
         return made
 
     handler["create"], handler["update"] = create_and_wait, update_and_wait
-    runs_aside = stacks._runs_on_worker_thread
-    stacks._runs_on_worker_thread = lambda kind: kind == "AWS::ECS::Service" or runs_aside(kind)
+    runs_on_worker_thread = stacks._runs_on_worker_thread
+    stacks._runs_on_worker_thread = lambda kind: kind == "AWS::ECS::Service" or runs_on_worker_thread(kind)
 
 
 def wait(arn: str, properties: dict[str, Any]) -> None:

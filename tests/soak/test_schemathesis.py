@@ -18,8 +18,8 @@ def test_generated_requests_get_only_documented_statuses_and_no_5xx() -> None:
         command = [PROGRAM, "run", f"{base}/openapi.json", "-H", f"Authorization: Bearer {KEY}", "-w", "2", "-n", "60"]
         options = ["--generation-deterministic", "-c", "not_a_server_error,status_code_conformance", "--no-color"]
         ran = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
-    said = [line[:300] for line in ran.stdout.splitlines()]
-    print("\n".join(said[-25:]))
+    lines = [line[:300] for line in ran.stdout.splitlines()]
+    print("\n".join(lines[-25:]))
     assert ran.returncode == 0
     (count,) = re.findall(r"(\d+) generated, \1 passed", ran.stdout)
     assert int(count) >= 2000
