@@ -31,7 +31,7 @@ from app.dialects.shared_paths.model_list import model_endpoints
 from app.dialects.shared_paths.unknown_routes import answer_unknown_route
 from app.observability.logs import LogObserver, configure_logging
 from app.observability.metrics import CONTENT_TYPE
-from app.observability.observer import Observer, Observers
+from app.observability.observer import Observer
 from app.server.worker_context import WorkerContext
 
 # the second is that of bedrock-access-gateway, whose callers need change nothing
@@ -78,7 +78,7 @@ def create_app(
     application.add_exception_handler(HTTPException, answer_unknown_route)
     application.middleware_stack = RequestMiddleware(
         application.build_middleware_stack(),
-        observer=Observers((gateway.metrics, observer or LogObserver())),
+        observers=(gateway.metrics, observer or LogObserver()),
         load=gateway.load,
         prices=gateway.prices,
         tracer=gateway.tracer,

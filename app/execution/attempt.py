@@ -19,6 +19,7 @@ from app.execution.operations.operation import Operation, ignored_tools
 from app.execution.request_context import RequestContext
 from app.models.ids import ModelId
 from app.observability.observer import AttemptEntry, AttemptRecord, RequestRecord
+from app.observability.trace import NO_TRACE, Headers, Span
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.failover import AttemptResult, FailoverCandidate
 from app.routing.planner import Target
@@ -101,7 +102,11 @@ class UpstreamAttempt(Struct, frozen=True):
             request = await build(call.context, candidate)
         client = self.clients[target.location]
         fold(call, AttemptResult(candidate))
-        headers, span = record.trace.begin_attempt(record, client.endpoints[request.service].host)
+        trace = record.trace
+        headers: Headers = ()
+        span: Span = None
+        if trace is not NO_TRACE:
+            headers, span = trace.begin_attempt(record, client.endpoints[request.service].host)
         attempt = AttemptRecord(headers, on_stream_end=partial(_fold_stream, record))
         entry = AttemptEntry(candidate.model.raw, target.location_name)
         record.tries.append(entry)
@@ -123,7 +128,8 @@ class UpstreamAttempt(Struct, frozen=True):
             entry.error, entry.milliseconds = outcome, (time.monotonic() - entry.started) * 1000
             result = AttemptResult(candidate, value, error, attempt.upstream_request_id, attempt.usage, attempt.tier)
             fold(call, result)
-            record.trace.end_attempt(record, span, outcome)
+            if trace is not NO_TRACE:
+                trace.end_attempt(record, span, outcome)
         return result
 
 

@@ -31,9 +31,6 @@ class RequestContext(Struct):
     limit: float = math.inf
     size: int = 0
 
-    def __post_init__(self) -> None:
-        self.size = len(self.body)
-
     def grow(self, count: int) -> None:
         """What came with the request was not all: so many bytes have been fetched for it.
 

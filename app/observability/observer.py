@@ -1,8 +1,7 @@
-"""The port through which the inside reports, and the record of one request that it reports."""
+"""The record of one request, and the interface of what logs and measures it."""
 
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from msgspec import Struct, field
@@ -12,20 +11,18 @@ from app.converse.usage import Usage
 from app.errors import GatewayError
 from app.observability.trace import NO_TRACE, Headers, Trace
 
-_log = logging.getLogger(__name__)
-
-# the error of a record whose caller did not wait for its end
+# the error of a request whose caller disconnected
 CALLER_GONE = "caller_gone"
-# kinds of errors that callers can do nothing about: what stands behind the gateway has failed, or it itself
+# kinds of errors that Bedrock or the gateway caused
 FAILURES = frozenset(
     {
         "connect_timeout", "connection_lost", "identity_refused", "internal", "overloaded", "upstream_failed",
         "upstream_timeout", "upstream_unreachable",
     }
 )  # fmt: skip
-# and those that a caller may have brought about, or that may mean that nobody is served any more
+# kinds of errors that a caller may have caused, or that may mean that no caller is served
 DOUBTS = frozenset({"gateway_busy", "permission", "quota_exceeded", "rate_limited"})
-_CALLERS_OWN = ("", CALLER_GONE, "caller_deadline")
+_NO_FAILURE = ("", CALLER_GONE, "caller_deadline")
 
 
 class AttemptEntry(Struct):
@@ -111,36 +108,22 @@ class RequestRecord(Struct):
         return len(self.tries)
 
     def elapsed_ms(self) -> float:
-        """Milliseconds since the request began."""
+        """Return the milliseconds since the request began."""
         return (time.monotonic() - self.started) * 1000
 
     @property
     def is_broken(self) -> bool:
-        """True if its stream broke behind a status that had promised better."""
-        return self.streamed and 0 < self.status < 400 and self.error not in _CALLERS_OWN
+        """True if its stream failed after a successful status was sent."""
+        return self.streamed and 0 < self.status < 400 and self.error not in _NO_FAILURE
 
     def mark_first_event(self) -> None:
-        """Note the moment of the first event, once."""
+        """Set `first_event_ms` unless it is set."""
         if self.first_event_ms is None:
             self.first_event_ms = self.elapsed_ms()
 
 
 class Observer(Protocol):
-    """Takes reports. Must not block and must not raise."""
+    """Logs or measures requests. It must not block."""
 
     def request_ended(self, record: RequestRecord) -> None:
-        """One HTTP request has been answered, or its caller has gone."""
-
-
-class Observers(Struct, frozen=True):
-    """Reports to several."""
-
-    each: Sequence[Observer]
-
-    def request_ended(self, record: RequestRecord) -> None:
-        """One HTTP request has been answered, or its caller has gone."""
-        for observer in self.each:
-            try:
-                observer.request_ended(record)
-            except Exception:  # noqa: BLE001 -- the request has been answered, whatever is told of it
-                _log.exception("a report failed", extra={"fields": {"request_id": record.request_id}})
+        """Report a request whose response was sent, or whose caller disconnected."""

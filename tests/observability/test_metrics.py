@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.converse.usage import Usage
 from app.observability import metrics as module
 from app.observability.metrics import Metrics
-from app.observability.observer import AttemptEntry, Observers, RequestRecord
+from app.observability.observer import AttemptEntry, RequestRecord
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -85,15 +85,3 @@ def test_what_makes_no_sense_is_not_counted() -> None:
     metrics.request_ended(record(("m", ""), status=200, usage=Usage(-5, 2), cost=-1.0))
     assert value(metrics, "outcrop_tokens_total", model="m", type="input") == 0
     assert value(metrics, "outcrop_tokens_total", model="m", type="output") == 2
-
-
-def test_a_report_that_fails_keeps_nothing_from_the_others() -> None:
-    class Broken:
-        def request_ended(self, record: RequestRecord) -> None:
-            raise ZeroDivisionError
-
-    metrics = Metrics()
-    Observers((Broken(), metrics)).request_ended(record(status=200))
-    assert (
-        value(metrics, "outcrop_requests_total", dialect="openai_chat", route="/v1/chat/completions", status="200") == 1
-    )

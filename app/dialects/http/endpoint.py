@@ -33,7 +33,7 @@ from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline
 from app.process.off_loop import off_loop
 from app.server.asgi_extensions import ABORT, ARRIVED, CUT, WRITE
-from app.server.request_head import RequestHead, head_of
+from app.server.request_head import RequestHead
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Endpoint(Struct, frozen=True):
                 if body is None:
                     body = await read_body(head, receive, limits.max_body_bytes, body_timeout, held)
                 context = RequestContext(
-                    head, scope["path_params"], body, caller, deadline, record, held, limits.max_body_bytes
+                    head, scope["path_params"], body, caller, deadline, record, held, limits.max_body_bytes, len(body)
                 )
                 del body
                 async with DisconnectGuard(scope, receive, sender):
@@ -154,6 +154,16 @@ class Endpoint(Struct, frozen=True):
                         await sender.send_stream(response)
         finally:
             held.release()
+
+
+def head_of(scope: Scope) -> RequestHead:
+    """Return the head of the request of an ASGI scope."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
 
 
 def _drop_tracebacks(error: BaseException) -> None:

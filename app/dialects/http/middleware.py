@@ -1,9 +1,10 @@
 """Surrounds every request: gives it an id and a record, finds its endpoint, and reports the record at the end."""
 
 import contextlib
+import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,6 +16,8 @@ from app.observability.load import Load
 from app.observability.observer import Observer, RequestRecord
 from app.observability.trace import NO_TRACE, Tracer
 
+_log = logging.getLogger(__name__)
+
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 
 
@@ -25,13 +28,19 @@ class RequestMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, observer: Observer, load: Load, prices: Prices, tracer: Tracer, route_table: RouteTable
+        self,
+        app: ASGIApp,
+        observers: Sequence[Observer],
+        load: Load,
+        prices: Prices,
+        tracer: Tracer,
+        route_table: RouteTable,
     ) -> None:
         self._app = app
         self._route_table = route_table
         self._tracer = tracer
         self._prices = prices
-        self._observer = observer
+        self._observers = observers
         self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,12 +63,19 @@ class RequestMiddleware:
             self._load.add(-1)
             if not record.route:
                 record.route = getattr(scope.get("route"), "path_format", "")
-            if record.usage is not None:
-                with contextlib.suppress(TypeError, ArithmeticError):  # of counts that are no numbers, or too large
-                    record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
-            if record.trace is not NO_TRACE:
-                record.trace.end(record)
-            self._observer.request_ended(record)
+            self._report(record)
+
+    def _report(self, record: RequestRecord) -> None:
+        if record.usage is not None:
+            with contextlib.suppress(TypeError, ArithmeticError):  # of counts that are no numbers, or too large
+                record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
+        if record.trace is not NO_TRACE:
+            record.trace.end(record)
+        for observer in self._observers:
+            try:
+                observer.request_ended(record)
+            except Exception:  # noqa: BLE001 -- the response has been sent already
+                _log.exception("an observer failed", extra={"fields": {"request_id": record.request_id}})
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:

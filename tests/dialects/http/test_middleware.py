@@ -34,7 +34,7 @@ async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -
         sent.append(message)
 
     seen, load = Seen(), Load()
-    await RequestMiddleware(application, seen, load, Prices(), PassingTracer(), NO_ROUTES)(
+    await RequestMiddleware(application, [seen], load, Prices(), PassingTracer(), NO_ROUTES)(
         {"type": kind, "method": "GET", "path": "/", "headers": headers}, None, send
     )  # type: ignore[arg-type]
     return sent, seen
@@ -91,7 +91,22 @@ async def test_what_is_known_in_part_has_no_price(members: dict[str, Any], is_pr
             setattr(record, name, value)
 
     seen = Seen()
-    surrounded: Any = RequestMiddleware(application, seen, Load(), Prices(), PassingTracer(), NO_ROUTES)
+    surrounded: Any = RequestMiddleware(application, [seen], Load(), Prices(), PassingTracer(), NO_ROUTES)
     await surrounded({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None)
     (record,) = seen.records
     assert (record.cost is not None) is is_priced
+
+
+async def test_a_failing_observer_does_not_affect_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing:
+        def request_ended(self, record: Any) -> None:
+            raise ZeroDivisionError
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        scope[RECORD].status = 200
+
+    seen = Seen()
+    middleware: Any = RequestMiddleware(application, [Failing(), seen], Load(), Prices(), PassingTracer(), NO_ROUTES)
+    await middleware({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None)
+    assert [record.status for record in seen.records] == [200]
+    assert "an observer failed" in caplog.text
