@@ -44,18 +44,18 @@ def bodies(model: str, *texts: str, **wishes: Any) -> Any:
         ),
     ],
 )
-def test_what_each_family_takes(model: str, wishes: Any, body: Any) -> None:
+def test_bodies_have_each_family_s_shape(model: str, wishes: Any, body: Any) -> None:
     adapted = bodies(model, "x", **wishes)
     assert (adapted.bodies, adapted.ignored) == ([body], [])
 
 
-def test_texts_are_split_into_what_a_family_takes_at_once() -> None:
+def test_texts_are_split_by_the_family_s_batch_size() -> None:
     texts = [str(number) for number in range(200)]
     assert [len(body["texts"]) for body in bodies("cohere.embed-v4:0", *texts).bodies] == [96, 96, 8]
     assert [body["inputText"] for body in bodies("amazon.titan-embed-text-v2:0", *texts).bodies] == texts
 
 
-def test_a_purpose_that_titan_does_not_know_is_named() -> None:
+def test_a_purpose_is_reported_as_ignored_for_titan() -> None:
     assert bodies("amazon.titan-embed-text-v2:0", "x", purpose="clustering").ignored == ["input_type"]
 
 
@@ -67,7 +67,7 @@ def test_a_purpose_that_titan_does_not_know_is_named() -> None:
         ("cohere.embed-v4:0", 1000, "dimensions"),
     ],
 )
-def test_what_a_model_cannot_do_is_refused(model: str, dimensions: int | None, param: str) -> None:
+def test_other_models_and_dimensions_are_refused(model: str, dimensions: int | None, param: str) -> None:
     with pytest.raises(errors.InvalidRequest) as refusal:
         bodies(model, "x", dimensions=dimensions)
     assert refusal.value.param == param
@@ -82,19 +82,19 @@ def test_what_a_model_cannot_do_is_refused(model: str, dimensions: int | None, p
         {"embeddings": [{"embeddingType": "TEXT", "embedding": [1.0, 2.0]}]},
     ],
 )
-def test_answers_of_each_family(document: Any) -> None:
+def test_vectors_are_read_from_each_family_s_response(document: Any) -> None:
     assert vectors_of(document) == [[1.0, 2.0]]
 
 
 @pytest.mark.parametrize(
     "document", [{}, {"embeddings": []}, {"embedding": None}, {"embeddings": {"int8": [[1]]}}, {"embedding": ["x"]}]
 )
-def test_an_answer_without_vectors_is_a_failure(document: Any) -> None:
+def test_a_response_without_vectors_is_an_upstream_failure(document: Any) -> None:
     with pytest.raises(errors.UpstreamFailed):
         vectors_of(document)
 
 
-def test_every_family_that_embeds_says_with_which_sizes() -> None:
+def test_every_embedding_family_has_sizes() -> None:
     from app.models.families import FAMILIES
 
     embedding = [Capabilities().with_values(row.values) for row in FAMILIES if "embeddings" in row.values]

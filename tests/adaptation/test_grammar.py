@@ -71,7 +71,7 @@ OBJECT: Any = {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "
         ({"enum": ["a", 1, None], "examples": ["a"]}, {"enum": ["a", 1, None], "description": 'examples=["a"]'}),
     ],
 )  # fmt: skip
-def test_what_a_grammar_holds(schema: Any, grammar: Any) -> None:
+def test_schemas_are_compiled_into_grammars(schema: Any, grammar: Any) -> None:
     before = json.dumps(schema)
     made = grammar_of(schema)
     assert made == grammar
@@ -121,7 +121,7 @@ def test_what_a_grammar_holds(schema: Any, grammar: Any) -> None:
         {"$ref": "#/$defs/N%3C", "$defs": {"N<": {"items": {"$ref": "#/$defs/N%3C"}}}},
     ],
 )
-def test_what_no_grammar_holds(schema: Any) -> None:
+def test_schemas_without_a_grammar_are_refused(schema: Any) -> None:
     assert grammar_of(schema) is None
 
 
@@ -133,7 +133,7 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
-def test_whatever_is_no_schema_is_compiled_or_is_not(noise: Any) -> None:
+def test_any_json_is_compiled_or_refused_without_another_error(noise: Any) -> None:
     made = grammar_of(noise)
     assert made is None or grammar_of(made) == made
     if made is not None:
@@ -147,7 +147,7 @@ def test_whatever_is_no_schema_is_compiled_or_is_not(noise: Any) -> None:
         }
 
 
-def test_a_kind_that_stands_twice_is_one() -> None:
+def test_a_repeated_type_counts_once() -> None:
     schema: Any = TEXT
     for _ in range(40):
         schema = {"type": ["object", "object"], "properties": {"a": schema}, "required": ["a"]}
@@ -166,7 +166,7 @@ def unions(count: int) -> Any:
     return {"type": "object", "properties": {**half, **other}, "required": [*half, *other]}
 
 
-def test_how_much_fits_into_one_call() -> None:
+def test_strict_tools_optional_members_and_unions_of_one_call_are_limited() -> None:
     assert fit_together([optional(12), optional(12)], 2)
     assert not fit_together([optional(12), optional(13)], 2)
     assert fit_together([unions(16)], 1)
@@ -188,7 +188,7 @@ def strictness(adapted: AdaptedRequest) -> list[bool]:
     return ["strict" in tool["toolSpec"] for tool in adapted.body["toolConfig"]["tools"]]
 
 
-def test_strict_tools_keep_what_they_can_and_lose_it_together_where_they_are_too_many() -> None:
+def test_all_tools_lose_strict_where_there_are_too_many() -> None:
     adapted = strict(
         OBJECT,
         {"type": "object", "additionalProperties": True},
@@ -201,7 +201,7 @@ def test_strict_tools_keep_what_they_can_and_lose_it_together_where_they_are_too
     assert (strictness(adapted), adapted.adjusted) == ([False] * 21, ["tool_strict"])
 
 
-def test_an_answer_s_schema_goes_with_those_of_tools_as_far_as_they_fit() -> None:
+def test_an_answer_s_schema_is_native_only_if_it_fits_beside_those_of_tools() -> None:
     def output(schema: Any) -> Any:
         definition = {"schema": json.dumps_text(schema), "name": "n"}
         return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}

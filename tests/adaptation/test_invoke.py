@@ -43,19 +43,19 @@ def fit(
         (OLD, "", None, "bedrock-2023-05-31"),
     ],
 )
-def test_the_version_that_bedrock_knows(
+def test_the_version_is_one_that_the_model_accepts(
     capabilities: Capabilities, header: str, in_body: str | None, sent: str
 ) -> None:
     assert fit(capabilities, header, anthropic_version=in_body).body["anthropic_version"] == sent
 
 
-def test_model_and_stream_travel_elsewhere_and_unknown_fields_are_named() -> None:
+def test_model_and_stream_leave_the_body_and_unknown_fields_are_named() -> None:
     adapted = fit(speed="fast", service_tier="auto", top_k=None, inference_geo=None)
     assert set(adapted.body) == {"max_tokens", "messages", "anthropic_version"}
     assert adapted.ignored == ["speed", "service_tier"]
 
 
-def test_betas_pass_are_renamed_or_dropped() -> None:
+def test_betas_are_passed_renamed_or_dropped() -> None:
     kept, dropped = filter_betas(
         ["claude-code-20250219", "advanced-tool-use-2025-11-20", "computer-use-2025-01-24", "computer-use-2025-01-24",
          "tool-search-tool-2025-10-19", "mine-1"],
@@ -65,7 +65,7 @@ def test_betas_pass_are_renamed_or_dropped() -> None:
     assert dropped == ["claude-code-20250219"]
 
 
-def test_betas_come_from_the_header_and_from_the_body() -> None:
+def test_betas_of_the_header_and_of_the_body_are_sent() -> None:
     adapted = fit(betas=["context-1m-2025-08-07"], anthropic_beta=["effort-2025-11-24", 5])
     assert adapted.body["anthropic_beta"] == ["context-1m-2025-08-07", "effort-2025-11-24"]
 
@@ -88,14 +88,16 @@ def test_betas_come_from_the_header_and_from_the_body() -> None:
         ),
     ],
 )
-def test_edits_of_the_context(edits: Any, kept: Any, betas: Any, ignored: list[str]) -> None:
+def test_known_edits_of_the_context_are_sent_with_their_beta(
+    edits: Any, kept: Any, betas: Any, ignored: list[str]
+) -> None:
     adapted = fit(context_management={"edits": edits})
     assert adapted.body.get("context_management") == (kept and {"edits": kept})
     assert adapted.body.get("anthropic_beta") == betas
     assert adapted.ignored == ignored
 
 
-def test_cache_points_say_no_more_than_bedrock_knows() -> None:
+def test_cache_control_keeps_only_members_that_bedrock_knows() -> None:
     control = {"type": "ephemeral", "ttl": "1h", "scope": "global"}
     block = {"type": "text", "text": "x", "cache_control": control}
     for capabilities, left, adjusted in (
@@ -126,13 +128,13 @@ def test_cache_points_say_no_more_than_bedrock_knows() -> None:
         ]
 
 
-def test_a_cache_point_of_the_whole_request_says_no_more_either() -> None:
+def test_cache_control_of_the_body_keeps_only_members_that_bedrock_knows() -> None:
     adapted = fit(cache_control={"type": "ephemeral", "ttl": None, "scope": "global"})
     assert adapted.body["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
     assert (adapted.ignored, adapted.adjusted) == (["cache_control.scope"], [])
 
 
-def test_tools_lose_what_bedrock_does_not_know() -> None:
+def test_members_of_tools_that_bedrock_refuses_are_removed() -> None:
     tool = {
         "custom": {"defer_loading": True},
         "name": "t",
@@ -147,7 +149,7 @@ def test_tools_lose_what_bedrock_does_not_know() -> None:
     assert old.adjusted == ["strict"]
 
 
-def test_a_message_s_own_output_config_needs_its_beta() -> None:
+def test_a_message_s_own_output_config_is_dropped_without_its_beta() -> None:
     messages = [{"role": "user", "content": "x", "output_config": {"effort": "low"}}]
     beta = "mid-conversation-output-config-2026-07-01"
     assert fit(messages=messages, betas=[beta]).body["messages"] == messages
@@ -155,7 +157,7 @@ def test_a_message_s_own_output_config_needs_its_beta() -> None:
 
 
 @pytest.mark.parametrize("kind", ["url", "file"])
-def test_what_must_be_fetched_is_refused(kind: str) -> None:
+def test_urls_and_files_are_refused(kind: str) -> None:
     block = {"type": "document", "source": {"type": kind}}
     with pytest.raises(errors.InvalidRequest) as refusal:
         fit(messages=[{"role": "user", "content": [{"type": "tool_result", "content": [block]}]}])
@@ -173,17 +175,17 @@ FIELDS = st.sampled_from(
 
 
 @given(noise=st.dictionaries(FIELDS, JSON, max_size=4), is_new=st.booleans())
-def test_no_body_does_worse_than_a_refusal(noise: Any, is_new: bool) -> None:
+def test_any_body_is_adapted_or_refused_without_another_error(noise: Any, is_new: bool) -> None:
     with contextlib.suppress(errors.InvalidRequest):
         fit(NEW if is_new else OLD, **noise)
 
 
-def test_a_body_s_own_betas_of_another_kind_are_named() -> None:
+def test_malformed_betas_of_the_body_are_named() -> None:
     assert fit(anthropic_beta="effort-2025-11-24").ignored == ["anthropic_beta"]
     assert fit(anthropic_beta=["effort-2025-11-24", 5]).ignored == ["anthropic_beta"]
 
 
-def test_pieces_of_documents_are_adapted_too() -> None:
+def test_content_of_documents_is_adapted_too() -> None:
     piece = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "scope": "global"}}
     document = {"type": "document", "source": {"type": "content", "content": [piece]}}
     result = {"type": "search_result", "source": "s", "title": "t", "content": [piece]}
@@ -197,12 +199,12 @@ def test_pieces_of_documents_are_adapted_too() -> None:
         fit(messages=[{"role": "user", "content": [document]}])
 
 
-def test_a_tool_s_wrapper_is_taken_off_before_its_cache_point_is_looked_at() -> None:
+def test_cache_control_inside_a_tool_s_custom_wrapper_is_adapted() -> None:
     tool = {"custom": {"name": "t", "cache_control": {"type": "ephemeral", "scope": "g"}}}
     assert fit(tools=[tool]).body["tools"] == [{"name": "t", "cache_control": {"type": "ephemeral"}}]
 
 
-def test_turns_of_the_system_join_the_user_s_behind_tool_results() -> None:
+def test_turns_of_the_system_are_merged_into_the_user_s_after_tool_results() -> None:
     result = {"type": "tool_result", "tool_use_id": "a", "content": "r"}
     messages = [
         {"role": "user", "content": "q"},
@@ -233,7 +235,7 @@ MARKED = {"type": "text", "text": "x", "cache_control": CONTROL}
         ([{"type": "text", "text": "x", "cache_control": None}], [MARKED]),
     ],
 )
-def test_a_cache_point_for_all_stands_on_the_last_block_that_can_have_one(content: Any, marked: Any) -> None:
+def test_cache_control_of_the_body_is_put_on_the_last_block_that_can_have_one(content: Any, marked: Any) -> None:
     adapted = fit(messages=[{"role": "assistant", "content": content}], cache_control=CONTROL)
     assert adapted.body["messages"][0]["content"] == marked
 
@@ -258,7 +260,7 @@ RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"
         ([SIGNED, {"type": "text", "text": 5}], [SIGNED, {"type": "text", "text": 5}], []),
     ],
 )
-def test_reasoning_of_models_that_sign_none_do_not_go_to_one_that_does(content: Any, sent: Any, adjusted: Any) -> None:
+def test_reasoning_without_a_signature_is_dropped(content: Any, sent: Any, adjusted: Any) -> None:
     messages = [*BODY["messages"], {"role": "assistant", "content": content}, RESULT]
     thinking = {"type": "enabled", "budget_tokens": 1024}
     adapted = fit(messages=messages, thinking=thinking)
@@ -271,7 +273,7 @@ def test_reasoning_of_models_that_sign_none_do_not_go_to_one_that_does(content: 
 
 
 @pytest.mark.parametrize("said", [{"role": "user", "content": "go on"}, {"role": "system", "content": "be brief"}])
-def test_calls_without_a_reasoning_are_gone_on_from_without_one_whatever_is_said_behind_their_results(
+def test_thinking_is_removed_in_a_tool_loop_that_began_without_it(
     said: Any,
 ) -> None:
     messages = [*BODY["messages"], {"role": "assistant", "content": [UNSIGNED, CALL]}, RESULT, said]
@@ -281,7 +283,7 @@ def test_calls_without_a_reasoning_are_gone_on_from_without_one_whatever_is_said
 
 
 @pytest.mark.parametrize("content", [[UNSIGNED], [BLANK], [BLANK, UNSIGNED], [], "", "\n"])
-def test_a_turn_of_which_nothing_is_left_is_none(content: Any) -> None:
+def test_an_emptied_turn_of_the_assistant_is_dropped(content: Any) -> None:
     hello = BODY["messages"][0]
     for messages in (
         [hello, {"role": "assistant", "content": content}],
@@ -290,14 +292,14 @@ def test_a_turn_of_which_nothing_is_left_is_none(content: Any) -> None:
         assert fit(messages=messages).body["messages"] == [hello]
 
 
-def test_what_is_no_message_is_left_to_bedrock() -> None:
+def test_malformed_messages_are_sent_unchanged() -> None:
     odd: list[Any] = [{}, {"role": "assistant"}, {"role": "user", "content": None}, "odd"]
     adapted = fit(messages=odd)
     assert (adapted.body["messages"], adapted.adjusted) == (odd, [])
 
 
 @pytest.mark.parametrize("content", [[BLANK], "", " "])
-def test_a_user_who_says_nothing_says_so(content: Any) -> None:
+def test_a_blank_turn_of_the_user_gets_a_placeholder(content: Any) -> None:
     adapted = fit(messages=[{"role": "user", "content": content}])
     assert adapted.body["messages"] == [
         {"role": "user", "content": [{"type": "text", "text": "."}] if isinstance(content, list) else "."}
@@ -308,13 +310,13 @@ def test_a_user_who_says_nothing_says_so(content: Any) -> None:
 @pytest.mark.parametrize(
     ("system", "sent"), [([BLANK, MARKED], [MARKED]), ([BLANK], None), ("", None), ("\n", None), ("s", "s")]
 )
-def test_a_blank_system_prompt_is_none(system: Any, sent: Any) -> None:
+def test_a_blank_system_prompt_is_left_out(system: Any, sent: Any) -> None:
     adapted = fit(system=system)
     assert adapted.body.get("system") == sent
     assert adapted.adjusted == ([] if system == "s" else ["blank_text"])
 
 
-def test_a_result_that_says_nothing_says_so() -> None:
+def test_a_blank_tool_result_gets_a_placeholder() -> None:
     said = {"type": "tool_result", "tool_use_id": "a", "content": [BLANK]}
     adapted = fit(
         messages=[BODY["messages"][0], {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [said]}]
@@ -333,7 +335,7 @@ def test_a_result_that_says_nothing_says_so() -> None:
         ("image/png", "", "image/png"),
     ],
 )
-def test_an_image_is_called_what_it_is(media_type: str, data: str, sent: str) -> None:
+def test_a_wrong_media_type_of_an_image_is_corrected(media_type: str, data: str, sent: str) -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
     result = {"type": "tool_result", "tool_use_id": "a", "content": [image]}
     adapted = fit(messages=[{"role": "user", "content": [image, result]}])
@@ -342,7 +344,7 @@ def test_an_image_is_called_what_it_is(media_type: str, data: str, sent: str) ->
     assert adapted.adjusted == ([] if sent == media_type else ["media_type"])
 
 
-def test_neighbouring_turns_of_the_assistant_are_one() -> None:
+def test_a_loop_s_beginning_is_found_over_adjacent_turns_of_the_assistant() -> None:
     turns = [{"role": "assistant", "content": [each]} for each in (SIGNED, CALL)]
     for before, is_kept in ((turns, True), (turns[1:], False), ([turns[1], turns[0]], False)):
         adapted = fit(
@@ -351,7 +353,7 @@ def test_neighbouring_turns_of_the_assistant_are_one() -> None:
         assert ("thinking" in adapted.body) == is_kept
 
 
-def test_a_loop_that_began_with_a_reasoning_goes_on_thinking() -> None:
+def test_thinking_is_kept_in_a_tool_loop_that_began_with_it() -> None:
     thinking = {"type": "enabled", "budget_tokens": 1024}
     again = [{"role": "assistant", "content": [{**CALL, "id": "u"}]}, RESULT]
     for first, is_kept in (([SIGNED, CALL], True), ([CALL], False)):
@@ -362,7 +364,7 @@ def test_a_loop_that_began_with_a_reasoning_goes_on_thinking() -> None:
         assert answered.body["thinking"] == thinking
 
 
-def test_a_cache_point_for_all_that_has_no_place_is_named() -> None:
+def test_cache_control_of_the_body_without_a_block_is_named() -> None:
     assert fit(messages=[], cache_control=CONTROL).ignored == ["cache_control"]
     assert fit(cache_control="yes").ignored == ["cache_control"]
     odd: list[Any] = ["odd", {"role": "user", "content": ["odd", "x"]}]
@@ -370,7 +372,7 @@ def test_a_cache_point_for_all_that_has_no_place_is_named() -> None:
     assert fit(OLD, messages=["odd", {"role": "system", "content": "s"}]).body["messages"][0] == "odd"
 
 
-def test_a_beta_that_is_needed_twice_is_sent_once() -> None:
+def test_a_beta_is_sent_once() -> None:
     beta = "fine-grained-tool-streaming-2025-05-14"
     tool = {"name": "t", "input_schema": {}, "eager_input_streaming": True}
     assert fit(tools=[tool, tool], betas=[beta]).body["anthropic_beta"] == [beta]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.models.capabilities import Capabilities
-from tests.adaptation.test_adaptation import (
+from tests.adaptation.calls import (
     CLAUDE_5,
     CLAUDE_46,
     NOVA_2,
@@ -67,7 +67,7 @@ POINT: Any = {"cachePoint": {"type": "default"}}
         ),
     ],
 )
-def test_calls_stand_right_before_what_they_gave(sent: list[Any], goes: list[Any]) -> None:
+def test_calls_are_moved_directly_before_their_results(sent: list[Any], goes: list[Any]) -> None:
     if goes[-1]["role"] == "assistant":
         sent, goes = [*sent, HI], [*goes, HI]
     adapted = adapt_call(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
@@ -75,7 +75,7 @@ def test_calls_stand_right_before_what_they_gave(sent: list[Any], goes: list[Any
     assert adapted.adjusted == ["tool_results"]
 
 
-def test_what_stands_together_stays_and_an_id_that_comes_again_is_another_call() -> None:
+def test_paired_calls_are_unchanged_and_a_repeated_id_is_another_call() -> None:
     sent = [HI, assistant(ONE), user(GAVE_ONE), assistant("so"), user("and?"), assistant(ONE), user(GAVE_ONE)]
     adapted = adapt_call(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]})
     shapes = [[next(iter(block)) for block in turn["content"]] for turn in adapted.body["messages"]]
@@ -83,7 +83,7 @@ def test_what_stands_together_stays_and_an_id_that_comes_again_is_another_call()
     assert "tool_results" not in adapted.adjusted
 
 
-def test_a_cache_point_goes_with_what_it_stands_behind() -> None:
+def test_a_cache_point_moves_with_the_block_before_it() -> None:
     sent = [HI, assistant(ONE, TWO), user(GAVE_ONE, POINT), assistant("y"), user(GAVE_TWO, POINT, "and?")]
     assert adapt_call(CLAUDE_46, sent, toolConfig={"tools": [spec("t")]}).body["messages"] == [
         HI,
@@ -92,7 +92,7 @@ def test_a_cache_point_goes_with_what_it_stands_behind() -> None:
     ]
 
 
-def test_turns_of_the_system_keep_a_place_where_they_may_stand() -> None:
+def test_turns_of_the_system_keep_a_position_that_is_accepted() -> None:
     system: Any = {"role": "system", "content": [{"text": "s"}]}
     sent = [HI, system, assistant(ONE), user("x"), assistant("y"), user(GAVE_ONE)]
     assert adapt_call(CLAUDE_5, sent, toolConfig={"tools": [spec("t")]}).body["messages"] == [
@@ -108,14 +108,14 @@ def test_turns_of_the_system_keep_a_place_where_they_may_stand() -> None:
     ]
 
 
-def test_what_the_wrong_one_says_is_left_to_bedrock() -> None:
+def test_calls_and_results_of_the_wrong_role_are_unchanged() -> None:
     wrong = [HI, assistant(ONE), user("x"), assistant(GAVE_ONE, POINT, TWO), user("y"), assistant("z"), user(GAVE_TWO)]
     kinds = [next(iter(block)) for turn in adapt_call(PLAIN, wrong).body["messages"] for block in turn["content"]]
     assert sorted(kinds) == sorted(next(iter(block)) for turn in wrong for block in turn["content"])
 
 
 @pytest.mark.timed
-def test_many_calls_of_one_id_take_no_longer_than_others() -> None:
+def test_many_calls_of_one_id_are_paired_in_linear_time() -> None:
     def seconds(count: int) -> float:
         gc.disable()  # what it looks through is everything, this and the tests
         started = time.process_time()
@@ -146,7 +146,7 @@ def turn_of(name: str) -> Any:
 
 
 @given(TURNS, st.sampled_from([NOVA_2, CLAUDE_5]))
-def test_no_order_loses_a_word_or_parts_a_pair(names: list[str], capabilities: Capabilities) -> None:
+def test_any_order_keeps_all_blocks_and_pairs_all_results(names: list[str], capabilities: Capabilities) -> None:
     sent = [HI, *map(turn_of, names), user("end")]
     messages: Any = adapt_call(capabilities, sent).body["messages"]
     said = [block for turn in messages for block in turn["content"]]

@@ -6,7 +6,7 @@ import pytest
 
 from app.models.capabilities import capabilities_of
 from app.models.ids import parse_model_id
-from tests.adaptation.test_adaptation import (
+from tests.adaptation.calls import (
     CLAUDE_46,
     LLAMA,
     MISTRAL,
@@ -37,7 +37,7 @@ def sent(capabilities: Any, *turns: Any) -> tuple[list[Any], bool]:
 
 
 @pytest.mark.parametrize("capabilities", [LLAMA, MISTRAL])
-def test_nothing_stands_beside_calls_and_results(capabilities: Any) -> None:
+def test_other_blocks_are_separated_from_calls_and_results(capabilities: Any) -> None:
     messages, is_told = sent(capabilities, user("hi"), assistant("I look.", use("1")), user(result("1"), "and?"))
     assert messages == [
         user("hi"),
@@ -51,7 +51,7 @@ def test_nothing_stands_beside_calls_and_results(capabilities: Any) -> None:
     assert is_told
 
 
-def test_nor_does_what_was_cited_or_found() -> None:
+def test_citations_and_search_results_are_separated_too() -> None:
     cited: Any = {"citationsContent": {"content": [{"text": "c"}], "citations": []}}
     found: Any = {
         "searchResult": {"source": "s", "title": "t", "content": [{"text": "f"}], "citations": {"enabled": True}}
@@ -68,12 +68,12 @@ def test_nor_does_what_was_cited_or_found() -> None:
 
 
 @pytest.mark.parametrize("capabilities", [CLAUDE_46, NOVA_2, QWEN, PLAIN])
-def test_text_stands_beside_them_elsewhere(capabilities: Any) -> None:
+def test_text_stays_beside_calls_and_results_where_the_model_accepts_it(capabilities: Any) -> None:
     turns = [user("hi"), assistant("I look.", use("1")), user(result("1"), "and?")]
     assert sent(capabilities, *turns) == (turns, False)
 
 
-def test_no_document_stands_beside_a_result_of_claude() -> None:
+def test_documents_are_separated_from_results_for_claude() -> None:
     calls = [user("hi"), assistant(use("1"))]
     messages, is_told = sent(CLAUDE_46, *calls, user("read", PAPER, result("1"), POINT))
     assert messages == [*calls, user(result("1"), POINT), DOT["assistant"], user("read", PAPER)]
@@ -82,7 +82,7 @@ def test_no_document_stands_beside_a_result_of_claude() -> None:
     assert sent(NOVA_2, *calls, user(result("1"), PAPER, "read"))[1] is False
 
 
-def test_media_stand_behind_the_results_that_may_not_hold_them() -> None:
+def test_media_are_moved_after_results_that_may_not_hold_them() -> None:
     calls = [user("hi"), assistant(use("1"), use("2"))]
     results = user(shown("1", {"text": "a"}, PICTURE), shown("2", PICTURE), "and?")
     messages, is_told = sent(QWEN, *calls, results)
@@ -101,7 +101,7 @@ def test_media_stand_behind_the_results_that_may_not_hold_them() -> None:
         assert sent(capabilities, *calls, results) == ([*calls, results], False)
 
 
-def test_where_nothing_stands_beside_a_result_its_pictures_have_a_turn_of_their_own() -> None:
+def test_moved_images_get_a_turn_of_their_own_where_results_stand_alone() -> None:
     calls = [user("hi"), assistant(use("1"))]
     messages, _ = sent(MISTRAL, *calls, user(shown("1", PICTURE)))
     name = "image 1 of the tools' results"
@@ -114,7 +114,7 @@ def test_where_nothing_stands_beside_a_result_its_pictures_have_a_turn_of_their_
 
 
 @pytest.mark.parametrize("name", ["moonshotai.kimi-k2.5", "nvidia.nemotron-super-3-120b", "cohere.command-r-v1:0"])
-def test_models_of_known_providers_get_no_cache_point(name: str) -> None:
+def test_models_of_known_providers_get_no_cache_points(name: str) -> None:
     capabilities = capabilities_of(parse_model_id(name))
     assert not capabilities.caching.accepted
     assert adapt_call(capabilities, [user("hi", POINT)]).body["messages"] == [user("hi")]

@@ -30,7 +30,7 @@ blocks = st.one_of(
 
 
 @given(st.lists(blocks, max_size=4))
-def test_fold_undoes_unfold(content: list[Any]) -> None:
+def test_fold_reverses_unfold(content: list[Any]) -> None:
     reply: Any = {
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": "end_turn",
@@ -46,7 +46,7 @@ def delta(index: int, value: dict[str, Any]) -> Any:
     return {"contentBlockDelta": {"contentBlockIndex": index, "delta": value}}
 
 
-def test_pieces_of_one_block_are_joined_and_blocks_keep_their_order() -> None:
+def test_deltas_of_one_block_are_joined_and_blocks_keep_their_order() -> None:
     start = {"contentBlockStart": {"contentBlockIndex": 1, "start": {"toolUse": {"toolUseId": "t", "name": "n"}}}}
     events: Any = [
         {"messageStart": {"role": "assistant"}},
@@ -66,13 +66,13 @@ def test_pieces_of_one_block_are_joined_and_blocks_keep_their_order() -> None:
     ]
 
 
-def test_a_call_without_input_has_an_empty_one_and_a_broken_one_is_told() -> None:
+def test_an_input_without_deltas_is_empty_and_a_malformed_one_raises() -> None:
     start: Any = {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "n"}}}}
     assert fold([start])["output"]["message"]["content"][0]["toolUse"]["input"] == {}
     with pytest.raises(json.JsonError):
         fold([start, delta(0, {"toolUse": {"input": "{"}})])
 
 
-def test_unknown_events_and_deltas_are_passed_over() -> None:
+def test_unknown_events_and_deltas_are_skipped() -> None:
     events: Any = [{"somethingNew": {}}, delta(0, {"somethingNew": 1})]
     assert fold(events)["output"]["message"]["content"] == [{}]

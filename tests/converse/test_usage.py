@@ -5,12 +5,12 @@ import pytest
 from app.converse.usage import Usage, tier_of, written_in
 
 
-def test_the_prompt_includes_what_was_cached() -> None:
+def test_the_prompt_includes_cached_tokens() -> None:
     usage = Usage.of({"inputTokens": 3, "outputTokens": 227, "cacheWriteInputTokens": 1712, "totalTokens": 1942})
     assert (usage.prompt, usage.prompt + usage.output) == (1715, 1942)
 
 
-def test_missing_members_are_nothing() -> None:
+def test_missing_and_malformed_counts_are_0() -> None:
     assert Usage.of({}) == Usage()
     assert Usage.of({"inputTokens": "5", "outputTokens": [5], "cacheReadInputTokens": None}) == Usage()
     assert Usage.of({"inputTokens": True, "outputTokens": -1, "cacheReadInputTokens": 10**13}) == Usage()
@@ -25,13 +25,13 @@ def test_missing_members_are_nothing() -> None:
         ([{"ttl": "5m", "inputTokens": 2}, *[{"ttl": "1h", "inputTokens": 3}] * 2], {"5m": 2, "1h": 6}),
     ],
 )
-def test_what_is_cached_by_how_long(details: Any, written: dict[str, int]) -> None:
+def test_cache_writes_are_counted_by_ttl(details: Any, written: dict[str, int]) -> None:
     usage = {"cacheWriteInputTokens": 5, "cacheDetails": details}
     assert written_in(usage) == written
     assert Usage.of(usage).cache_write_1h == written.get("1h", 0)
 
 
-def test_several_rounds_are_counted_together_and_known_apart() -> None:
+def test_rounds_are_summed_and_kept() -> None:
     rounds = (Usage(1, 2, 3, 4, 5, 6), Usage(10, 20))
     both = Usage.of_rounds(rounds, is_final=False)
     assert both.counts() == {
@@ -49,24 +49,24 @@ def test_several_rounds_are_counted_together_and_known_apart() -> None:
     "iterations",
     [None, "x", {}, [], [None], [[1]], [{}], [{"input_tokens": 1}], [{"input_tokens": 9, "output_tokens": 9}, 5]],
 )
-def test_rounds_that_make_no_sense_are_passed_over(iterations: Any) -> None:
+def test_malformed_rounds_are_skipped(iterations: Any) -> None:
     told = {"input_tokens": 1, "output_tokens": 2, "iterations": iterations, "cache_creation": 5}
     assert Usage.of_message(told) == Usage(1, 2)
     assert Usage(1, 2).with_details_of({"usage": told}) == Usage(1, 2)
 
 
-def test_rounds_of_another_model_have_no_price_here() -> None:
+def test_rounds_of_another_model_make_the_usage_not_final() -> None:
     rounds = [{"input_tokens": 1, "output_tokens": 2}, {"input_tokens": 3, "output_tokens": 4, "model": "claude-opus"}]
     usage = Usage.of_message({"iterations": rounds})
     assert (usage.input, usage.output, usage.is_final) == (4, 6, False)
 
 
-def test_counts_of_a_round_that_are_none_are_nothing() -> None:
+def test_malformed_counts_of_a_round_are_0() -> None:
     told = {"iterations": [{"input_tokens": "5", "output_tokens": True, "cache_read_input_tokens": 7}]}
     assert Usage.of_message(told) == Usage(cache_read=7, rounds=(Usage(cache_read=7),))
 
 
-def test_bedrock_s_own_counts_and_what_only_the_answer_tells() -> None:
+def test_details_of_the_answer_are_added_to_bedrock_s_counts() -> None:
     begun = {"message": {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": 3}}}}
     ended = {"usage": {"output_tokens": 2}}
     assert Usage(1, 2, 0, 4).with_details_of(begun, ended, None, {"usage": 5}) == Usage(1, 2, 0, 4, cache_write_1h=3)
@@ -75,7 +75,7 @@ def test_bedrock_s_own_counts_and_what_only_the_answer_tells() -> None:
     assert Usage(1, 2).with_details_of(rounds) == Usage(10, 12, rounds=(Usage(5, 6), Usage(5, 6)))
 
 
-def test_reasoning_are_counted_where_claude_tells() -> None:
+def test_reasoning_tokens_are_read_from_claude_s_own_usage() -> None:
     more = {"usage": {"output_tokens_details": {"thinking_tokens": 12}}}
     assert Usage.of({"outputTokens": 20}, more) == Usage(output=20, reasoning=12)
     assert Usage.of({}, {"usage": {"output_tokens_details": {}}}).reasoning == 0
@@ -93,5 +93,5 @@ def test_reasoning_are_counted_where_claude_tells() -> None:
         ([], ""),
     ],
 )
-def test_what_tokens_are_paid_by(reply: Any, tier: str) -> None:
+def test_the_tier_is_read_from_replies_and_requests(reply: Any, tier: str) -> None:
     assert tier_of(reply) == tier

@@ -42,7 +42,7 @@ WHOLE = [
 
 
 @given(st.lists(st.integers(0, 9)))
-def test_a_stream_that_is_right_stays_as_it_is(cuts: list[int]) -> None:
+def test_a_complete_stream_is_unchanged(cuts: list[int]) -> None:
     events, well_formed, told = [*WHOLE, TOLD], WellFormed(), []
     places = [0, *sorted(cuts), len(events)]
     for begin, stop in pairwise(places):
@@ -51,7 +51,7 @@ def test_a_stream_that_is_right_stays_as_it_is(cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("left_open", [{0}, {1}, {0, 1}])
-def test_blocks_end_before_their_message(left_open: set[int]) -> None:
+def test_open_blocks_end_before_their_message(left_open: set[int]) -> None:
     events = [event for event in WHOLE if not any(event == end(index) for index in left_open)]
     told = WellFormed().feed([*events, TOLD])
     assert sorted(map(str, told)) == sorted(map(str, [*WHOLE, TOLD]))
@@ -64,7 +64,7 @@ def test_blocks_end_before_their_message(left_open: set[int]) -> None:
 
 @pytest.mark.parametrize("ends", [True, False])
 @pytest.mark.parametrize("pieces", [[b"whole"], [b"a", b"bcd", b"efghi"]])
-def test_an_encrypted_reasoning_comes_in_one_piece(pieces: list[bytes], ends: bool) -> None:
+def test_encrypted_reasoning_is_joined_into_one_delta(pieces: list[bytes], ends: bool) -> None:
     events = [BEGUN, *(sealed(0, piece) for piece in pieces), *([end(0)] if ends else []), delta(1, text="x"), STOPPED]
     told = WellFormed().feed(events)
     assert told.count(sealed(0, b"".join(pieces))) == 1
@@ -72,18 +72,18 @@ def test_an_encrypted_reasoning_comes_in_one_piece(pieces: list[bytes], ends: bo
     assert told[-1] == STOPPED
 
 
-def test_tokens_are_told_last_and_metadata_without_any_not_at_all() -> None:
+def test_metadata_with_tokens_comes_last_and_other_metadata_is_dropped() -> None:
     empty: list[Any] = [{"metadata": {"metrics": {"latencyMs": 1}}}, {"metadata": {"usage": None}}]
     assert WellFormed().feed([BEGUN, *empty, TOLD, STOPPED, *empty]) == [BEGUN, STOPPED, TOLD]
     assert WellFormed().feed([BEGUN, STOPPED, empty[0], TOLD]) == [BEGUN, STOPPED, TOLD]
 
 
-def test_what_nobody_began_does_not_end_and_what_nobody_knows_passes() -> None:
+def test_a_stop_without_a_block_is_dropped_and_unknown_events_are_kept() -> None:
     unknown: Any = {"somethingNew": {}}
     assert WellFormed().feed([end(3), unknown]) == [unknown]
 
 
-def test_what_has_ended_does_not_go_on() -> None:
+def test_deltas_after_the_end_of_a_call_are_dropped() -> None:
     late = delta(1, toolUse={"input": ""})
     assert WellFormed().feed([*WHOLE[:-1], late, end(1), end(1), STOPPED]) == WHOLE
     # only calls have a beginning of their own
@@ -92,12 +92,12 @@ def test_what_has_ended_does_not_go_on() -> None:
 
 
 @pytest.mark.parametrize("reasoning", [None, 5, {}, {"redactedContent": 5}, {"text": "t"}])
-def test_reasoning_that_make_no_sense_are_left_to_who_translates_them(reasoning: Any) -> None:
+def test_malformed_reasoning_is_unchanged(reasoning: Any) -> None:
     odd = delta(0, reasoningContent=reasoning)
     assert WellFormed().feed([BEGUN, odd, STOPPED]) == [BEGUN, odd, end(0), STOPPED]
 
 
-def test_pieces_that_are_no_base64_are_joined_as_they_are() -> None:
+def test_deltas_that_are_no_base64_are_joined_as_text() -> None:
     pieces = [delta(0, reasoningContent={"redactedContent": piece}) for piece in ("a", "b")]
     whole = delta(0, reasoningContent={"redactedContent": "ab"})
     assert WellFormed().feed([*pieces, STOPPED]) == [whole, end(0), STOPPED]

@@ -67,7 +67,7 @@ REAL_IDS = {
 
 
 @pytest.mark.parametrize(("model", "family"), REAL_IDS.items())
-def test_the_family_of_a_real_id(model: str, family: str) -> None:
+def test_a_real_id_has_its_family(model: str, family: str) -> None:
     assert capabilities_of(parse_model_id(model)).family == family
 
 

@@ -18,7 +18,7 @@ def profile(profile_id: str, member: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_what_can_be_called_is_listed_and_nothing_else() -> None:
+def test_only_models_that_can_be_called_are_listed() -> None:
     models = [
         model("b.text", modelLifecycle={"status": "ACTIVE", "startOfLifeTime": "2026-01-01T00:00:00Z"}),
         model("a.dated", modelLifecycle={"startOfLifeTime": 12.5}),

@@ -26,7 +26,7 @@ from app.models.ids import parse_model_id
         ),
     ],
 )
-def test_names(raw: str, base: str, geography: str, kind: str) -> None:
+def test_a_model_name_is_parsed(raw: str, base: str, geography: str, kind: str) -> None:
     model = parse_model_id(raw)
     assert (model.raw, model.base, model.geography, model.arn_kind, model.is_opaque) == (
         raw,
@@ -40,7 +40,7 @@ def test_names(raw: str, base: str, geography: str, kind: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["application-inference-profile", "provisioned-model", "imported-model", "custom-model-deployment"]
 )
-def test_an_arn_that_hides_its_model(kind: str) -> None:
+def test_an_arn_that_hides_its_model_is_opaque(kind: str) -> None:
     raw = f"arn:aws:bedrock:us-east-1:123456789012:{kind}/abc123"
     model = parse_model_id(raw)
     assert model.is_opaque
@@ -48,7 +48,7 @@ def test_an_arn_that_hides_its_model(kind: str) -> None:
 
 
 @pytest.mark.parametrize("raw", ["", "a b", "a\n", "arn:aws:s3:::bucket", "x" * 2049, "m?x=1", "m#x", "modèle"])
-def test_what_no_model_is_called(raw: str) -> None:
+def test_an_illegal_model_name_is_refused(raw: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_model_id(raw)
     assert caught.value.param == "model"

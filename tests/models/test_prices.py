@@ -30,11 +30,11 @@ PRICES = Prices()
         ),
     ],
 )
-def test_what_a_call_costs(model: str, usage: Usage, dollars: float) -> None:
+def test_the_cost_of_a_call_matches_a_calculation_by_hand(model: str, usage: Usage, dollars: float) -> None:
     assert PRICES.of_call(model, "", usage, "") == pytest.approx(dollars, rel=1e-9)
 
 
-def test_what_nobody_knows_costs_nothing_that_is_said() -> None:
+def test_an_unknown_cost_is_none() -> None:
     nova = "amazon.nova-lite-v1:0"
     assert PRICES.of_call("scripted.echo-v1:0", "", Usage(5), "") is None
     assert PRICES.of_call(nova, "", None, "") is None
@@ -48,20 +48,20 @@ def test_what_nobody_knows_costs_nothing_that_is_said() -> None:
     assert PRICES.of_call("meta.llama3-3-70b-instruct-v1:0", "", Usage(5, 5, 1), "") is None
 
 
-def test_a_deployment_s_own_figures_come_first() -> None:
+def test_a_deployment_s_own_prices_come_first() -> None:
     own = Prices({"amazon.nova-lite-v1:0": {"input": 1.0, "output": 2.0}, "my.model": {"input": 5.0, "output": 5.0}})
     assert own.of_call("amazon.nova-lite-v1:0", "", Usage(1_000_000), "") == 1.0
     assert own.of_call("my.model", "", Usage(1_000_000), "") == 5.0
 
 
-def test_each_round_is_priced_by_itself() -> None:
+def test_each_round_has_its_own_price() -> None:
     haiku, rounds = "global.anthropic.claude-haiku-5-5", (Usage(100_000), Usage(100_000))
     assert PRICES.of_call(haiku, "", Usage.of_rounds(rounds), "") == pytest.approx(0.02)
     llama = "meta.llama3-3-70b-instruct-v1:0"
     assert PRICES.of_call(llama, "", Usage.of_rounds((Usage(5), Usage(5, 5, 1))), "") is None
 
 
-def test_every_figure_has_two_sources_and_a_date() -> None:
+def test_every_price_has_two_sources_and_a_date() -> None:
     document = json.loads(prices._FILE.read_bytes())
     assert document["version"] >= "2026-11-25"
     assert all("2026" in source for source in document["sources"])
@@ -75,7 +75,7 @@ def test_every_figure_has_two_sources_and_a_date() -> None:
         assert parse_model_id(base).base == base
 
 
-def test_a_call_by_its_names() -> None:
+def test_an_application_profile_is_priced_as_its_model() -> None:
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
     usage = Usage(1_000_000)
     assert PRICES.of_call(arn, "amazon.nova-lite-v1:0", usage, "") == 0.06
@@ -94,19 +94,19 @@ def test_a_call_by_its_names() -> None:
         "arn:aws:sagemaker:us-east-1:123456789012:endpoint/abc",
     ],
 )
-def test_what_is_not_paid_by_the_token_has_only_a_deployment_s_own_price(arn: str) -> None:
+def test_capacity_that_is_not_billed_by_token_has_only_a_deployment_s_own_price(arn: str) -> None:
     behind, usage = "amazon.nova-lite-v1:0", Usage(1_000_000)
     assert PRICES.of_call(arn, behind, usage, "") is None
     assert Prices({arn: {"input": 7.0, "output": 1.0}}).of_call(arn, behind, usage, "") == 7.0
 
 
-def test_an_application_profile_may_have_a_price_of_its_own() -> None:
+def test_a_deployment_s_own_price_of_an_application_profile_comes_first() -> None:
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
     own = Prices({arn: {"input": 7.0, "output": 1.0}})
     assert own.of_call(arn, "amazon.nova-lite-v1:0", Usage(1_000_000), "") == 7.0
 
 
-def test_a_row_of_a_deployment_s_takes_the_place_of_a_whole_one() -> None:
+def test_a_deployment_s_own_row_replaces_a_whole_row() -> None:
     base = "global.anthropic.claude-haiku-5-5"
     own = Prices({"anthropic.claude-haiku-5-5": {"input": 1.0, "output": 1.0}})
     assert own.of_call(base, "", Usage(1_000_000), "") == 1.0

@@ -96,14 +96,16 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize("prefix", ["", CONVERSE])
 @pytest.mark.parametrize(("words", "values", "is_lasting"), TOLD)
-def test_a_refusal_tells_of_the_model(words: str, values: dict[str, Any], is_lasting: bool, prefix: str) -> None:
+def test_a_known_refusal_reveals_capabilities(
+    words: str, values: dict[str, Any], is_lasting: bool, prefix: str
+) -> None:
     override = override_from_message(prefix + words)
     assert override is not None
     assert (override.values, override.is_lasting) == (values, is_lasting)
     assert isinstance(Capabilities().with_values(override.values), Capabilities)
 
 
-def test_a_refusal_in_json_tells_of_it_too() -> None:
+def test_a_known_refusal_in_json_reveals_capabilities() -> None:
     wrapped = CONVERSE + '{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: 9 > 8, which '
     override = override_from_message(wrapped + 'is the maximum allowed number of output tokens for x"}}')
     assert override is not None
@@ -125,6 +127,6 @@ def test_a_refusal_in_json_tells_of_it_too() -> None:
         "",
     ],
 )
-def test_what_callers_say_and_do_tells_nothing(words: str) -> None:
+def test_text_of_the_caller_and_other_refusals_reveal_nothing(words: str) -> None:
     assert override_from_message(words) is None
     assert override_from_message(CONVERSE + words) is None

@@ -60,7 +60,9 @@ BETWEEN = {"type": "between_tools"}
         ("sonnet-5-5", BETWEEN, "max", BETWEEN, "high"),
     ],
 )
-def test_thinking(name: str, thinking: Any, effort: str | None, sent: Any, sent_effort: str | None) -> None:
+def test_thinking_is_sent_as_each_model_accepts_it(
+    name: str, thinking: Any, effort: str | None, sent: Any, sent_effort: str | None
+) -> None:
     said = {"thinking": thinking} if thinking else {}
     config = {"output_config": {"effort": effort}} if effort else {}
     adapted = fit(name, **said, **config)
@@ -70,12 +72,12 @@ def test_thinking(name: str, thinking: Any, effort: str | None, sent: Any, sent_
     assert adapted.adjusted == (["reasoning_effort"] if has_changed else [])
 
 
-def test_no_reasoning_need_no_word_where_there_are_none() -> None:
+def test_disabled_thinking_is_removed_and_not_reported_for_a_model_without_reasoning() -> None:
     adapted = fit("3-haiku-20240307-v1:0", thinking=OFF)
     assert ("thinking" in adapted.body, adapted.adjusted) == (False, [])
 
 
-def test_reasoning_without_room_are_not_asked_for() -> None:
+def test_thinking_without_room_below_max_tokens_is_removed() -> None:
     adapted = fit("sonnet-4-5-20250929-v1:0", thinking=ADAPTIVE, max_tokens=1200, temperature=0.5)
     assert ("thinking" in adapted.body, adapted.body["temperature"]) == (False, 0.5)
 
@@ -88,20 +90,20 @@ def test_reasoning_without_room_are_not_asked_for() -> None:
         ("opus-4-7", set()),
     ],
 )
-def test_sampling(name: str, kept: set[str]) -> None:
+def test_sampling_is_sent_as_each_model_accepts_it(name: str, kept: set[str]) -> None:
     sampling = {"temperature": 0.3, "top_p": 0.9, "top_k": 20}
     adapted = fit(name, **sampling)
     assert adapted.body.keys() & sampling.keys() == kept
     assert set(adapted.adjusted) == sampling.keys() - kept
 
 
-def test_sampling_gives_way_to_reasoning_that_have_a_budget() -> None:
+def test_sampling_is_removed_where_adaptive_thinking_becomes_a_budget() -> None:
     adapted = fit("sonnet-4-20250514-v1:0", thinking=ADAPTIVE, temperature=0.3, top_k=5)
     assert adapted.body.keys() & {"temperature", "top_k"} == set()
     assert adapted.adjusted == ["temperature", "top_k", "reasoning_effort"]
 
 
-def test_the_answer_s_shape_stays_where_the_effort_goes() -> None:
+def test_the_output_format_is_kept_where_the_effort_is_removed() -> None:
     wanted = {"format": {"type": "json_schema", "schema": {"type": "object"}}}
     adapted = fit("sonnet-4-5-20250929-v1:0", output_config={**wanted, "effort": "low"})
     assert adapted.body["output_config"] == wanted
@@ -113,13 +115,13 @@ NAMED = {"type": "tool", "name": "look", "disable_parallel_tool_use": True}
 OTHER = {"name": "other", "input_schema": {"type": "object"}}
 
 
-def test_a_choice_of_tools() -> None:
+def test_a_tool_choice_is_sent_as_each_model_accepts_it() -> None:
     for name in ("sonnet-4-6", "sonnet-5", "fable-5"):
         adapted = fit(name, tools=[TOOL], tool_choice=NAMED)
         assert (adapted.body["tool_choice"], "thinking" in adapted.body, adapted.adjusted) == (NAMED, False, [])
 
 
-def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
+def test_thinking_is_turned_off_where_a_tool_is_forced_and_the_model_refuses_both() -> None:
     told = claude("opus-5").with_values({"reasoning": {"with_forced_tool": False}})
     for effort, sent in (("low", "low"), ("max", "high")):
         body = {"max_tokens": 9, "messages": [HELLO], "tools": [TOOL], "tool_choice": NAMED}
@@ -133,7 +135,7 @@ def test_a_model_that_cannot_be_forced_while_it_thinks_does_not_think() -> None:
 
 
 @pytest.mark.parametrize("name", ["opus-5-5", "sonnet-5-5", "fable-5-1"])
-def test_a_model_that_takes_no_forced_tool_is_offered_the_one_that_was_named(name: str) -> None:
+def test_only_the_named_tool_is_offered_to_a_model_that_accepts_no_forced_tool(name: str) -> None:
     adapted = fit(name, tools=[OTHER, TOOL], tool_choice=NAMED)
     assert adapted.body["tools"] == [TOOL]
     assert adapted.body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
@@ -156,7 +158,7 @@ def result(given: Any) -> Any:
     return {"type": "tool_result", "tool_use_id": given, "content": "seen"}
 
 
-def test_an_effort_beside_a_budget_needs_its_beta() -> None:
+def test_an_effort_beside_a_budget_adds_its_beta() -> None:
     adapted = fit("opus-4-5-20251101-v1:0", output_config={"effort": "low"})
     assert adapted.body["anthropic_beta"] == ["effort-2025-11-24"]
     assert "anthropic_beta" not in fit("opus-4-5-20251101-v1:0", thinking=BUDGET).body
@@ -165,7 +167,7 @@ def test_an_effort_beside_a_budget_needs_its_beta() -> None:
 @pytest.mark.parametrize(
     ("wished", "budget", "sent"), [(100_000, 80_000, 51_200), (100_000, 2048, 2048), (100_000, 200_000, 200_000)]
 )
-def test_a_shorter_answer_leaves_room_for_the_reasoning_that_had_some(wished: int, budget: int, sent: int) -> None:
+def test_a_budget_is_lowered_in_proportion_to_max_tokens(wished: int, budget: int, sent: int) -> None:
     told = claude("sonnet-4-20250514-v1:0").with_values({"max_output": 64_000})
     thinking = {"type": "enabled", "budget_tokens": budget}
     adapted = adapt_invoke(NativeCall("m", {"max_tokens": wished, "messages": [HELLO], "thinking": thinking}), told)
@@ -173,7 +175,7 @@ def test_a_shorter_answer_leaves_room_for_the_reasoning_that_had_some(wished: in
     assert adapted.adjusted == (["max_tokens"] if sent == budget else ["reasoning_effort", "max_tokens"])
 
 
-def test_long_ids_are_legal_here() -> None:
+def test_long_call_ids_are_unchanged() -> None:
     given = "t" * 100
     messages = [HELLO, {"role": "assistant", "content": [call(given)]}, {"role": "user", "content": [result(given)]}]
     assert fit("sonnet-5", messages=messages).body["messages"] == messages
@@ -190,7 +192,7 @@ def test_long_ids_are_legal_here() -> None:
         ("seen", True, "seen"),
     ],
 )
-def test_results_that_say_nothing(content: Any, is_error: bool, sent: Any) -> None:
+def test_blank_tool_results_are_empty_or_get_a_placeholder(content: Any, is_error: bool, sent: Any) -> None:
     said = {**result("a"), "content": content, "is_error": is_error}
     messages = [HELLO, {"role": "assistant", "content": [call("a")]}, {"role": "user", "content": [said]}]
     adapted = fit("sonnet-5", messages=messages)
@@ -198,7 +200,7 @@ def test_results_that_say_nothing(content: Any, is_error: bool, sent: Any) -> No
     assert adapted.adjusted == ([] if sent == content else ["blank_text"])
 
 
-def test_what_a_server_s_tool_found_is_not_touched() -> None:
+def test_results_of_server_tools_are_unchanged() -> None:
     found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
     messages = [
         HELLO,
@@ -209,14 +211,14 @@ def test_what_a_server_s_tool_found_is_not_touched() -> None:
     assert (adapted.body["messages"], adapted.adjusted, adapted.ignored) == (messages, [], [])
 
 
-def test_reasoning_are_the_assistant_s() -> None:
+def test_reasoning_in_a_turn_of_the_user_is_dropped() -> None:
     reasoning = {"type": "thinking", "thinking": "t", "signature": "s"}
     adapted = fit("sonnet-5", messages=[{"role": "user", "content": [reasoning, {"type": "text", "text": "hi"}]}])
     assert adapted.body["messages"][0]["content"] == [{"type": "text", "text": "hi"}]
     assert adapted.adjusted == ["reasoning"]
 
 
-def test_ids_of_other_models() -> None:
+def test_call_ids_of_other_models_become_legal_and_unique() -> None:
     turns = [
         HELLO,
         {"role": "assistant", "content": [call("look:0"), call("a"), call("a"), call(5)]},
@@ -233,7 +235,7 @@ def test_ids_of_other_models() -> None:
     assert turns[1]["content"][0]["id"] == "look:0"
 
 
-def test_reasoning_do_not_go_to_a_model_that_has_none() -> None:
+def test_reasoning_is_not_sent_to_a_model_without_reasoning() -> None:
     reasoning = [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "redacted_thinking", "data": "d"}]
     turns = [
         HELLO,
@@ -245,14 +247,14 @@ def test_reasoning_do_not_go_to_a_model_that_has_none() -> None:
     assert fit("opus-4-8", messages=turns).body["messages"] == turns
 
 
-def test_reasoning_alone_are_no_turn_where_they_would_be_gone_on_from() -> None:
+def test_a_turn_of_reasoning_alone_is_dropped_where_the_model_refuses_a_prefill() -> None:
     reasoning = {"type": "thinking", "thinking": "t", "signature": "s"}
     for name, is_kept in (("sonnet-5", False), ("sonnet-4-5-20250929-v1:0", True)):
         adapted = fit(name, messages=[HELLO, {"role": "assistant", "content": [reasoning]}, HELLO])
         assert (len(adapted.body["messages"]), adapted.adjusted) == ((3, []) if is_kept else (2, ["reasoning"]))
 
 
-def test_what_the_assistant_drew_stays_behind_and_is_named() -> None:
+def test_images_of_the_assistant_are_dropped_and_named() -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "eA=="}}
     turns = [HELLO, {"role": "assistant", "content": [image, {"type": "text", "text": "there"}]}, HELLO]
     adapted = fit("sonnet-5", messages=turns)
@@ -261,7 +263,7 @@ def test_what_the_assistant_drew_stays_behind_and_is_named() -> None:
     assert fit("sonnet-5", messages=[{"role": "user", "content": [image]}]).ignored == []
 
 
-def test_alternatives_at_the_top_of_a_tool_s_schema() -> None:
+def test_alternatives_at_the_top_of_a_tool_s_schema_are_merged() -> None:
     schema = {"type": "object", "oneOf": [{"properties": {"a": {"type": "string"}}}, {"required": ["b"]}]}
     adapted = fit(
         "sonnet-5", tools=[{"name": "pick", "input_schema": schema}, TOOL, {"name": "odd", "input_schema": 5}]
