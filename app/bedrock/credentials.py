@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from subprocess import DEVNULL, PIPE  # constants  # nosec B404
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from msgspec import Struct
 
@@ -265,9 +265,11 @@ async def _output_of(command: list[str]) -> bytes:
     """Return what a command prints. Raises ChainFailed: it takes too long or cannot be started."""
     # on a terminal, a profile may ask the user for a code
     is_interactive = sys.stdin is not None and sys.stdin.isatty()
-    options: dict[str, Any] = {} if is_interactive else {"stdin": DEVNULL, "stderr": DEVNULL, "start_new_session": True}
+    unused = None if is_interactive else DEVNULL
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, **options)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=unused, stdout=PIPE, stderr=unused, start_new_session=not is_interactive
+        )
     except OSError as error:
         raise ChainFailed(type(error).__name__) from None
     try:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 T = TypeVar("T")
-JsonObject = dict[str, Any]  # an object of a document that has not been checked against a schema
+JsonObject = dict[str, Any]  # of a document that has not been validated
 
 _decode = msgspec.json.Decoder().decode
 dumps = msgspec.json.Encoder().encode
@@ -22,6 +22,7 @@ dumps_sorted = msgspec.json.Encoder(order="sorted").encode
 _MAX_VALUES = 200_000
 _MAX_DEPTH = 100
 _PIECE_BYTES = 64 * 1024
+_CONTAINERS = (dict, list)
 _LONGEST_PATH = 1000
 
 
@@ -108,7 +109,7 @@ def loads_strictly(data: bytes) -> Any:
         quotes = _count_quotes(data)
     document = loads(data)
     # a duplicate key is missing from the parsed document, with all that its first value held
-    if type(document) in _CONTAINERS and 2 * _count_strings(document) != quotes:
+    if isinstance(document, _CONTAINERS) and 2 * _count_strings(document, _MAX_DEPTH) != quotes:
         steps = _find_duplicate(stdlib.loads(data, object_pairs_hook=_Pairs))
         raise JsonError("this name stands twice", path=_path(steps))
     return document
@@ -150,37 +151,27 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         yield piece
 
 
-def _count_strings(document: Any) -> int:
-    """Count the strings of a document, keys included, level by level. Raises JsonError: nested too deeply."""
-    count, level = 0, [document]
-    for _ in range(_MAX_DEPTH):
-        next_level: list[Any] = []
-        for container in level:
-            if type(container) is dict:
-                count += len(container)
-                values: Iterable[Any] = container.values()
-            else:
-                values = container
-            for value in values:
-                kind = type(value)
-                if kind is str:
-                    count += 1
-                elif kind is dict or kind is list:
-                    next_level.append(value)
-        if not next_level:
-            return count
-        level = next_level
-    raise JsonError("the document is nested too deeply")
+def _count_strings(container: dict[str, object] | list[object], levels: int) -> int:
+    """Count the strings of a document, keys included. Raises JsonError: more levels than these."""
+    if not levels:
+        raise JsonError("the document is nested too deeply")
+    count = 0
+    values: Iterable[object] = container
+    if isinstance(container, dict):
+        count, values = len(container), container.values()
+    for value in values:
+        if isinstance(value, str):
+            count += 1
+        elif isinstance(value, _CONTAINERS):
+            count += _count_strings(value, levels - 1)
+    return count
 
 
-_CONTAINERS = frozenset({dict, list})
-
-
-class _Pairs(list[tuple[str, Any]]):
+class _Pairs(list[tuple[str, object]]):
     """All members of an object, duplicates included."""
 
 
-def _find_duplicate(value: list[Any]) -> list[str | int]:
+def _find_duplicate(value: list[object]) -> list[str | int]:
     """Find the first duplicate key: the steps to it, innermost first."""
     seen: set[str | int] = set()
     for step, inside in value if isinstance(value, _Pairs) else enumerate(value):
@@ -222,6 +213,6 @@ def reader_of(kind: type[T]) -> Callable[[bytes | str], T]:
     return read
 
 
-def dumps_text(value: Any) -> str:
+def dumps_text(value: object) -> str:
     """Serialise to compact JSON text, for JSON within JSON such as tool arguments."""
     return dumps(value).decode()
