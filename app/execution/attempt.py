@@ -99,7 +99,8 @@ class UpstreamAttempt(Struct, frozen=True):
         record, operation, target = call.context.record, candidate.operation, candidate.target
         request = candidate.request
         if request is None:
-            request = await build(call.context, candidate)
+            size, build = call.context.size, partial(operation.build, candidate.model)
+            request = build() if size <= MAX_LOOP_BYTES else await off_loop(size, build)
         client = self.clients[target.location]
         fold(call, AttemptResult(candidate))
         trace = record.trace
@@ -131,13 +132,6 @@ class UpstreamAttempt(Struct, frozen=True):
             if trace is not NO_TRACE:
                 trace.end_attempt(record, span, outcome)
         return result
-
-
-async def build(context: RequestContext, candidate: Candidate[T]) -> BedrockRequest:
-    """Build the request of a candidate, in a thread if it is large."""
-    if context.size <= MAX_LOOP_BYTES:
-        return candidate.operation.build(candidate.model)
-    return await off_loop(context.size, partial(candidate.operation.build, candidate.model))
 
 
 def fold(call: Call[T], result: Result[T]) -> None:

@@ -13,13 +13,12 @@ from msgspec.structs import replace
 from app.bedrock.client import BedrockClient
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.execution.attempt import Attempt, Call, Candidate, Result, UpstreamAttempt, fold, fold_plan
-from app.execution.capability_retry import CapabilityRetry
 from app.execution.guarded_attempt import GuardedAttempt, GuardrailCheck
 from app.execution.media import Fetcher
 from app.execution.operations.operation import Operation
 from app.execution.operations.passthrough import Passthrough
-from app.execution.profile_fallback import ProfileFallback
 from app.execution.request_context import RequestContext
+from app.execution.target_retry import CapabilityRetry, ProfileFallback
 from app.governance.guardrail import Guardrail
 from app.models.capabilities import Capabilities
 from app.models.ids import ModelId

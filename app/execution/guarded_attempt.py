@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.bedrock.client import BedrockClient
+from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.endpoints import DEFAULT_LOCATION
 from app.bedrock.transport import NO_WAITS, HttpResponse
 from app.errors import GatewayError, GuardrailIntervened, GuardrailMissing, InvalidRequest, NotFound
-from app.execution.attempt import Attempt, Call, Candidate, Result, build, fold, fold_check
+from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_check
 from app.execution.operations.operation import read_document
 from app.execution.request_context import RequestContext
 from app.governance.guardrail import Guardrail, Shown, as_text, is_missing
@@ -101,9 +100,10 @@ class GuardedAttempt(Struct, frozen=True):
         return replace(result, candidate=candidate)
 
     async def _guarded(self, context: RequestContext, candidate: Candidate[T]) -> Candidate[T]:
-        request = await build(context, candidate)
-        guard, size = partial(self.check.guardrail.guard, request), len(request.body)
-        guarded, unseen = guard() if size <= MAX_LOOP_BYTES else await off_loop(size, guard)
+        def guard() -> tuple[BedrockRequest, list[Shown]]:
+            return self.check.guardrail.guard(candidate.operation.build(candidate.model))
+
+        guarded, unseen = guard() if context.size <= MAX_LOOP_BYTES else await off_loop(context.size, guard)
         if unseen and (error := await self.check.apply(context, unseen)) is not None:
             raise error
         return replace(candidate, request=guarded)

@@ -6,15 +6,36 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from app.bedrock.transport import HttpResponse
 from app.errors import GatewayError
-from app.execution.stream_readers import Reader
 
 _AFTER_THE_END = 0.5
 
 T = TypeVar("T")
+Batch_co = TypeVar("Batch_co", covariant=True)
+
+
+class Reader(Protocol[Batch_co]):
+    """Decodes the bytes of a stream, however they are split into reads."""
+
+    @property
+    def is_over(self) -> bool:
+        """True once the answer is complete, though more bytes may follow."""
+        ...
+
+    def feed(self, data: bytes) -> Batch_co:
+        """Return what the next bytes complete, or something empty. Raises GatewayError."""
+        ...
+
+    def finish(self) -> None:
+        """Accept the end of the bytes. Raises GatewayError if the answer is incomplete."""
+        ...
+
+
+def _do_nothing() -> None:
+    pass
 
 
 class Relay(Generic[T]):
@@ -27,7 +48,7 @@ class Relay(Generic[T]):
         on_end: called once, when the relay is closed.
     """
 
-    def __init__(self, response: HttpResponse, reader: Reader[T], on_end: Callable[[], None] | None = None) -> None:
+    def __init__(self, response: HttpResponse, reader: Reader[T], on_end: Callable[[], object] = _do_nothing) -> None:
         self._response = response
         self._reader = reader
         self._on_end = on_end
@@ -104,6 +125,5 @@ class Relay(Generic[T]):
     def _end(self, give_up: Callable[[], object]) -> None:
         if not self._is_closed:
             self._is_closed = True
-            if self._on_end is not None:
-                self._on_end()
+            self._on_end()
             give_up()

@@ -1,4 +1,4 @@
-"""One HTTP request of a caller, from door to door."""
+"""One HTTP request of a caller."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,12 @@ from app.server.request_head import RequestHead
 
 
 class RequestContext(Struct):
-    """What every part that handles a request may know of it.
+    """What is known of a request while it is handled.
 
-    params: the path's parameters, decoded. body: the whole body, unparsed, until it is taken; size: its bytes, and
-    those that were fetched for it, which `held` counts. most: of the body and what it refers to.
-    deadline: after it nobody waits any more. record: what will be told of the request when it ends.
+    params: the path's parameters, decoded. body: not parsed, until a handler takes it.
+    deadline: when the request is abandoned. record: what is logged of the request when it ends.
+    held: counts the bytes in memory for all requests. limit: the bytes of the body and of what it refers to.
+    size: the bytes of the body and of what was fetched for it.
     """
 
     head: RequestHead
@@ -32,20 +33,20 @@ class RequestContext(Struct):
     size: int = 0
 
     def grow(self, count: int) -> None:
-        """What came with the request was not all: so many bytes have been fetched for it.
+        """Count bytes that were fetched for the request.
 
         Raises:
-            GatewayBusy: all bodies together are too many bytes.
+            GatewayBusy: the bodies of all requests together are too large.
         """
         if self.held is not None:
             self.held.add(count)
         self.size += count
 
     def recall(self, count: int) -> None:
-        """The request refers to so many bytes that are kept here: they count as if it had brought them.
+        """Count bytes that are stored here and that the request refers to, as if they were in its body.
 
         Raises:
-            BodyTooLarge: it would have brought too many. GatewayBusy: as `grow` does.
+            BodyTooLarge: the body would exceed the limit. GatewayBusy: as `grow` does.
         """
         if self.size + count > self.limit:
             raise BodyTooLarge(f"the body and what it refers to have more than {self.limit} bytes")

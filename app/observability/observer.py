@@ -38,6 +38,10 @@ class AttemptEntry(Struct):
     milliseconds: float = 0.0
 
 
+def _ignore(_: "AttemptRecord") -> None:
+    pass
+
+
 class AttemptRecord(Struct):
     """What is known of one attempt while it runs.
 
@@ -51,12 +55,7 @@ class AttemptRecord(Struct):
     usage: Usage | None = None
     tier: str = ""
     stream_error: GatewayError | None = None
-    on_stream_end: Callable[["AttemptRecord"], None] | None = None
-
-    def end_stream(self) -> None:
-        """Report what was learned of the response until the end of its stream."""
-        if self.on_stream_end is not None:
-            self.on_stream_end(self)
+    on_stream_end: Callable[["AttemptRecord"], object] = _ignore
 
 
 class RequestRecord(Struct):

@@ -15,9 +15,8 @@ from app.execution.executor import Executor
 from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
 from app.execution.operations.invoke import InvokeOperation, InvokeStreamOperation, usage_or_headers
 from app.execution.operations.openai import OpenAIOperation, OpenAIStreamOperation
-from app.execution.operations.operation import Operation
+from app.execution.operations.operation import Operation, UsageReader
 from app.execution.request_context import RequestContext
-from app.execution.stream_readers import UsageReader
 from app.observability.observer import AttemptRecord
 from app.routing.planner import Choice, Planner, Route, Target
 from app.wire import json

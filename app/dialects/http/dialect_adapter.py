@@ -12,7 +12,7 @@ from app.converse.reply import Reply
 from app.dialects.http.responses import Headers
 from app.errors import GatewayError
 from app.execution.operations.openai import OpenAIFormat
-from app.execution.stream_readers import UsageReader
+from app.execution.operations.operation import UsageReader
 from app.routing.planner import BodyFormat, Target
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from app.adaptation import adapt
-from app.adaptation.response_mapping import ResponseMapping
+from app.adaptation.response_mapping import EventMapping, ResponseMapping
 from app.bedrock.client import BedrockRequest
+from app.bedrock.stream_decoding import EventDecoder
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, ModelCall, Surface
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.converse.usage import Usage, tier_of
+from app.converse.well_formed import WellFormed
 from app.execution.operations.operation import JSON, MALFORMED, Operation, malformed
 from app.execution.relay import Relay
-from app.execution.stream_readers import EventReader
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
 from app.routing.planner import Target
@@ -23,6 +25,8 @@ from app.wire import json
 
 T = TypeVar("T")
 Parsed = TypeVar("Parsed")
+
+_NO_MAPPING = ResponseMapping()
 
 
 class _AdaptedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
@@ -69,7 +73,7 @@ class ConverseOperation(_AdaptedCall[Reply, T], frozen=True, kw_only=True):
             _check(reply)
             attempt.usage = Usage.of(reply["usage"], reply.get("additionalModelResponseFields"))
             attempt.tier = tier_of(reply)
-            return self.make(self.mapping.reply(reply) if self.mapping.is_needed else reply)
+            return self.make(reply if self.mapping == _NO_MAPPING else self.mapping.reply(reply))
         except MALFORMED as error:
             raise malformed(error) from None
 
@@ -80,7 +84,7 @@ class ConverseStreamOperation(_AdaptedCall[Relay[list[Event]], T], frozen=True, 
     api: ClassVar[str] = "converse-stream"
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
-        relay = Relay(response, EventReader(self.mapping, attempt), attempt.end_stream)
+        relay = Relay(response, EventReader(self.mapping, attempt), partial(attempt.on_stream_end, attempt))
         return self.make(await relay.begun())
 
 
@@ -92,3 +96,36 @@ def _check(reply: Any) -> None:
         if "toolUse" in block:
             tool = block["toolUse"]
             tool["toolUseId"], tool["name"], tool["input"]
+
+
+class EventReader:
+    """Reads Converse's events, a batch for each read, in the caller's terms."""
+
+    is_over = False
+
+    def __init__(self, mapping: ResponseMapping, attempt: AttemptRecord) -> None:
+        self._decoder = EventDecoder()
+        self._well_formed = WellFormed()
+        self._mapping = None if mapping == _NO_MAPPING else EventMapping(mapping)
+        self._attempt = attempt
+        self._metadata: Any = {}
+        self._more: Any = None
+        self.finish = self._decoder.finish
+
+    def feed(self, data: bytes) -> list[Event]:
+        events = self._decoder.feed(data)
+        for event in events:
+            if "metadata" in event:
+                self._metadata = {**self._metadata, **event["metadata"]}
+                self._note()
+            elif "messageStop" in event:
+                self._more = event["messageStop"].get("additionalModelResponseFields")
+                self._note()
+        events = self._well_formed.feed(events)
+        return events if self._mapping is None else self._mapping.feed(events)
+
+    def _note(self) -> None:
+        # the usage so far counts even if the stream breaks afterwards
+        if self._metadata.get("usage") is not None:
+            self._attempt.usage = Usage.of(self._metadata["usage"], self._more)
+        self._attempt.tier = tier_of(self._metadata) or self._attempt.tier

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from app.adaptation.invoke import adapt_invoke
 from app.bedrock.client import BedrockRequest
-from app.bedrock.stream_decoding import tier_of_headers, usage_of_headers
+from app.bedrock.stream_decoding import NativeDecoder, tier_of_headers, usage_of_headers, usage_of_invocation
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, NativeCall, NativeEvent, Surface
 from app.converse.usage import Usage
-from app.execution.operations.operation import JSON, MALFORMED, Operation, malformed, read_document
+from app.execution.operations.operation import JSON, MALFORMED, Operation, UsageReader, malformed, read_document
 from app.execution.relay import Relay
-from app.execution.stream_readers import NativeReader, UsageReader
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
 from app.routing.planner import Target
@@ -99,7 +99,7 @@ class InvokeStreamOperation(Operation[T], frozen=True, kw_only=True):
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
         attempt.tier = tier_of_headers(response.headers)
         reader = NativeReader(self.last_event, self.usage_of, attempt)
-        return self.make(await Relay(response, reader, attempt.end_stream).begun())
+        return self.make(await Relay(response, reader, partial(attempt.on_stream_end, attempt)).begun())
 
 
 def usage_or_headers(usage_of: UsageReader) -> Callable[[HttpResponse, dict[str, Any]], Usage | None]:
@@ -109,3 +109,26 @@ def usage_or_headers(usage_of: UsageReader) -> Callable[[HttpResponse, dict[str,
 
 def _request(model: ModelId, api: str, body: bytes) -> BedrockRequest:
     return BedrockRequest("bedrock-runtime", "POST", f"/model/{model.quoted}/{api}", headers=JSON, body=body)
+
+
+class NativeReader:
+    """Reads the events of an invocation, a batch for each read.
+
+    Args:
+        last: the `type` of the document that completes a message. usage_of: reads the tokens from a document.
+    """
+
+    is_over = False
+
+    def __init__(self, last: str, usage_of: UsageReader, attempt: AttemptRecord) -> None:
+        self._decoder = NativeDecoder(last)
+        self._usage_of = usage_of
+        self._attempt = attempt
+        self.finish = self._decoder.finish
+
+    def feed(self, data: bytes) -> list[NativeEvent]:
+        events, attempt = self._decoder.feed(data), self._attempt
+        for event in events:
+            document = event.document
+            attempt.usage = self._usage_of(document) or attempt.usage or usage_of_invocation(document)
+        return events

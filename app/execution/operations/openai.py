@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from app.adaptation.openai import adapt_chat, adapt_responses
 from app.bedrock.client import BedrockRequest
+from app.bedrock.errors import error_of_openai
+from app.bedrock.stream_decoding import ServerSentDecoder
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, NativeCall
-from app.execution.operations.operation import JSON, MALFORMED, Operation, malformed, read_document
+from app.converse.usage import Usage
+from app.execution.operations.operation import JSON, MALFORMED, Operation, UsageReader, malformed, read_document
 from app.execution.relay import Relay
-from app.execution.stream_readers import DocumentReader, UsageReader, read_tier, read_usage, refuse_failed
 from app.models.capability_groups import NativeCapabilities
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
@@ -102,4 +105,60 @@ class OpenAIStreamOperation(_AdaptedBody[Relay[list[dict[str, Any]]], T], frozen
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
         reader = DocumentReader(self.last_events, self.usage_of, attempt)
-        return self.make(await Relay(response, reader, attempt.end_stream).begun())
+        return self.make(await Relay(response, reader, partial(attempt.on_stream_end, attempt)).begun())
+
+
+class DocumentReader:
+    """Reads the documents of a surface that speaks OpenAI, a batch for each read.
+
+    Args:
+        last: the `type` of the documents that complete an answer. usage_of: reads the tokens from a document.
+    """
+
+    def __init__(self, last: frozenset[str], usage_of: UsageReader, attempt: AttemptRecord) -> None:
+        self._decoder = ServerSentDecoder(last)
+        self._usage_of = usage_of
+        self._attempt = attempt
+        self._has_begun = False
+        self.finish = self._decoder.finish
+
+    @property
+    def is_over(self) -> bool:
+        return self._decoder.is_complete
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        documents, attempt = self._decoder.feed(data), self._attempt
+        for document in documents:
+            attempt.usage = read_usage(self._usage_of, document) or attempt.usage
+            attempt.tier = read_tier(document) or attempt.tier
+        if documents and not self._has_begun:
+            # only before the first document may failover try another target
+            self._has_begun = True
+            refuse_failed(documents[0].get("response"))
+        return documents
+
+
+def refuse_failed(response: Any) -> None:
+    """Raise the error of a failed response, whose status is 200 all the same.
+
+    Source: docs/reference/contracts/openai-responses.md#event-order
+    """
+    if isinstance(response, dict) and response.get("status") == "failed" and isinstance(response.get("error"), dict):
+        raise error_of_openai(response["error"])
+
+
+def read_tier(document: dict[str, Any]) -> str:
+    """Return the service tier in a completion, a response, or an event with one; empty where it is not decided yet."""
+    match document:
+        case {"response": {"service_tier": str(tier)}} | {"service_tier": str(tier)}:
+            return "" if tier == "auto" else tier
+        case _:
+            return ""
+
+
+def read_usage(usage_of: UsageReader, document: dict[str, Any]) -> Usage | None:
+    """Return the tokens of a document; None if they are malformed, since the answer is good all the same."""
+    try:
+        return usage_of(document)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from app.bedrock.client import BedrockRequest
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, Surface
+from app.converse.usage import Usage
 from app.errors import UpstreamFailed
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
@@ -20,6 +21,8 @@ from app.wire import json
 _TOOL = re.compile(r"tools\[[0-9]+\](\.tools\[[0-9]+\])*\Z")
 
 T = TypeVar("T")
+# reads the tokens from a document of a response; None if it reports none
+UsageReader = Callable[[dict[str, Any]], Usage | None]
 
 JSON = (("content-type", "application/json"),)
 # raised where a response is not as Bedrock's service model describes it: Bedrock's failure, not the gateway's

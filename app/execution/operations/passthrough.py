@@ -14,9 +14,9 @@ from app.bedrock.stream_decoding import UsageTap, tier_of_headers, usage_of_head
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode
 from app.converse.usage import Usage, tier_of
+from app.errors import UpstreamFailed
 from app.execution.operations.operation import Operation
 from app.execution.relay import Relay
-from app.execution.stream_readers import TappedReader
 from app.models.ids import ModelId, parse_model_id
 from app.observability.observer import AttemptRecord
 from app.wire import json
@@ -99,7 +99,7 @@ class PassthroughStreamOperation(Passthrough[ForwardedStream], frozen=True, kw_o
 
 def _end(attempt: AttemptRecord, tap: UsageTap) -> None:
     attempt.usage, attempt.tier, attempt.stream_error = tap.usage, tap.tier or attempt.tier, tap.error
-    attempt.end_stream()
+    attempt.on_stream_end(attempt)
 
 
 def read_usage_and_tier(usage_in: UsageIn, response: ForwardedResponse) -> tuple[Usage | None, str]:
@@ -115,3 +115,26 @@ def read_usage_and_tier(usage_in: UsageIn, response: ForwardedResponse) -> tuple
             reply = json.loads(response.body)
             return Usage.of(reply["usage"], reply.get("additionalModelResponseFields")), tier_of(reply)
     return None, ""
+
+
+class TappedReader:
+    """Passes bytes on and shows them to a tap.
+
+    Args:
+        tap: reads the usage, and knows whether the stream is complete.
+    """
+
+    is_over = False
+
+    def __init__(self, tap: UsageTap) -> None:
+        self._tap = tap
+
+    def feed(self, data: bytes) -> bytes:
+        self._tap.feed(data)
+        return data
+
+    def finish(self) -> None:
+        if not self._tap.is_at_boundary and not self._tap.has_failed:
+            raise UpstreamFailed("Bedrock's stream ended in the middle of an event", detail="ended early")
+        if self._tap.is_cut_short:
+            raise UpstreamFailed("Bedrock's stream ended too early", detail="ended early")

@@ -1,4 +1,4 @@
-"""Calls a model by an inference profile, when Bedrock refuses its own id."""
+"""Tries a target again when Bedrock's refusal says how: with other capabilities, or by an inference profile."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from app.bedrock.endpoints import DEFAULT_LOCATION
 from app.converse.call import Mode
-from app.errors import GatewayError, ModelNotFound, PermissionRefused, ProfileRequired
+from app.errors import GatewayError, InvalidRequest, ModelDiffers, ModelNotFound, PermissionRefused, ProfileRequired
 from app.execution.attempt import Attempt, Call, Candidate, Result
+from app.execution.operations.operation import ignored_tools
 from app.models.ids import ModelId, parse_model_id
 from app.process.deadline import Deadline
 from app.routing.planner import Planner
@@ -22,7 +23,48 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_MAX_SECONDS = 3.0
+_MAX_OVERRIDES = 3
+# the surfaces whose bodies are adapted to the capabilities of a model
+_ADAPTED = frozenset({"converse", "invoke", "count-tokens"})
+_MAX_PROFILE_SECONDS = 3.0
+
+
+class CapabilityRetry(Struct, frozen=True):
+    """Makes the attempt; when the model reports that it accepts less than was known, adapts the call to that.
+
+    planner: remembers the capabilities for later calls.
+    """
+
+    attempt: Attempt
+    planner: Planner
+
+    async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
+        """See `Attempt`."""
+        result = await self.attempt(call, candidate)
+        for _ in range(_MAX_OVERRIDES):
+            if not isinstance(result.error, ModelDiffers):
+                break
+            adapted = await self._adapted(call, result.candidate, result.error)
+            if adapted is None:
+                break
+            result = await self.attempt(call, adapted)
+        return result
+
+    async def _adapted(self, call: Call[T], candidate: Candidate[T], error: ModelDiffers) -> Candidate[T] | None:
+        """Return the candidate with the capabilities that its model reported; None if it cannot carry the call so."""
+        refused = candidate.operation
+        if refused.mode is Mode.PASSTHROUGH or refused.surface not in _ADAPTED:
+            return None
+        target = self.planner.record_override(candidate.target, error)
+        if target is None:
+            return None
+        try:
+            operation = await call.operation(target)
+        except InvalidRequest:
+            return None
+        if ignored_tools(operation.ignored) - ignored_tools(refused.ignored):
+            return None
+        return replace(candidate, target=target, operation=operation)
 
 
 class ProfileFallback(Struct, frozen=True):
@@ -64,7 +106,7 @@ class ProfileFallback(Struct, frozen=True):
         if self.find_profile is None or is_verbatim or candidate.target.location != DEFAULT_LOCATION:
             return None
         try:
-            async with asyncio.timeout(min(_MAX_SECONDS, deadline.remaining() / 2)):
+            async with asyncio.timeout(min(_MAX_PROFILE_SECONDS, deadline.remaining() / 2)):
                 return await self.find_profile(candidate.target.model)
         except (GatewayError, TimeoutError) as error:
             _log.warning("no inference profile could be found: %s", type(error).__name__)
