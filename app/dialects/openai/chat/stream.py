@@ -42,7 +42,7 @@ class ChunkStream:
             }
         )[:-1]
         usage = ',"usage":null' if response_context.include_usage else ""
-        self._head = f'{head}{usage},"choices":'.encode()
+        self._head = f'data: {head}{usage},"choices":'.encode()
         self._usage_head = f"{head},".encode()
         self._calls: dict[int, _Call] = {}
         self._called = 0
@@ -89,7 +89,7 @@ class ChunkStream:
 
     def _delta(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return data_frame(self._head + json.dumps([choice]) + b"}")
+        return self._head + json.dumps([choice]) + b"}\n\n"
 
     def _block_start(self, index: int, start: Any) -> bytes:
         match start:

@@ -8,8 +8,9 @@ Sources:
 from collections.abc import Sequence
 
 from app.converse.content import ToolUseBlock
-from app.converse.request import Tool, ToolChoice, ToolConfiguration
+from app.converse.request import Tool, ToolConfiguration
 from app.dialects.openai.chat.schema_in import (
+    AllowedTools,
     AllowedToolsChoice,
     ChatRequest,
     CustomChoice,
@@ -42,25 +43,28 @@ def tool_config(request: ChatRequest) -> ToolConfiguration | None:
         if choice not in (None, "none", "auto"):
             raise InvalidRequest("tool_choice needs tools", param="tool_choice")
         return None
-    names = {_name_of(tool) for tool in offered}
     match choice:
         case "required":
-            return _config(tools, {"any": {}})
+            return {"tools": tools, "toolChoice": {"any": {}}}
         case "auto":
-            return _config(tools, {"auto": {}})
+            return {"tools": tools, "toolChoice": {"auto": {}}}
         case FunctionChoice() | CustomChoice():
             name = _name_of(choice)
-            if name not in names:
+            if name not in map(_name_of, offered):
                 raise InvalidRequest(f"the tool {name!r} is not declared in tools", param="tool_choice")
-            return _config(tools, {"tool": {"name": name}})
+            return {"tools": tools, "toolChoice": {"tool": {"name": name}}}
         case AllowedToolsChoice(allowed_tools=allowed):
-            chosen = {_name_of(tool) for tool in allowed.tools}
-            if not chosen <= names or not chosen:
-                raise InvalidRequest("allowed_tools names tools that are not declared", param="tool_choice")
-            tools = _declared([tool for tool in offered if _name_of(tool) in chosen])
-            return _config(tools, {"any": {}} if allowed.mode == "required" else {"auto": {}})
+            return _allowed(allowed, offered)
         case _:
             return {"tools": tools}
+
+
+def _allowed(allowed: AllowedTools, offered: Sequence[FunctionTool | CustomTool]) -> ToolConfiguration:
+    names = {_name_of(tool) for tool in allowed.tools}
+    if not names or not names <= set(map(_name_of, offered)):
+        raise InvalidRequest("allowed_tools names tools that are not declared", param="tool_choice")
+    tools = _declared([tool for tool in offered if _name_of(tool) in names])
+    return {"tools": tools, "toolChoice": {"any": {}} if allowed.mode == "required" else {"auto": {}}}
 
 
 def tool_use(call: FunctionToolCall | CustomToolCall, path: str, ignored: list[str]) -> ToolUseBlock:
@@ -69,10 +73,6 @@ def tool_use(call: FunctionToolCall | CustomToolCall, path: str, ignored: list[s
         return custom_use(call.id, call.custom.name, call.custom.input)
     arguments = f"{path}.function.arguments"
     return function_use(call.id, call.function.name, call.function.arguments, arguments, ignored)
-
-
-def _config(tools: list[Tool], choice: ToolChoice) -> ToolConfiguration:
-    return {"tools": tools, "toolChoice": choice}
 
 
 def _name_of(named: FunctionChoice | CustomChoice | FunctionTool | CustomTool) -> str:

@@ -70,7 +70,6 @@ def response_endpoints(
     """Return the endpoints of this dialect. secrets_of: the secrets that sign a caller's reasoning, by name."""
     open_adapter = partial(ResponsesAdapter.open, executor.planner, store, secrets_of)
     handler = DialectHandler(executor, open_adapter, count_members={"object": "response.input_tokens"})
-    stored = _StoredResponses(store)
     create = EndpointSpec(
         method="POST",
         path="/v1/responses",
@@ -86,6 +85,23 @@ def response_endpoints(
         responses={**EVENT_STREAM, **ERRORS},
         body_examples={"examples": _EXAMPLES},
     )
+    count = replace(
+        create,
+        path="/v1/responses/input_tokens",
+        handler=handler.count,
+        name="count_input_tokens",
+        summary="Count the tokens of a request",
+        description="Count the tokens of a request without sending it. Where Bedrock does not count for the model, the "
+        "count is\nan estimate, and `x-outcrop-estimated` says so.",
+        response=TokensOut,
+        responses=ERRORS,
+        body_examples=None,
+    )
+    return [create, *_stored_endpoints(create, store), count]
+
+
+def _stored_endpoints(create: EndpointSpec, store: ResponseStore) -> Sequence[EndpointSpec]:
+    stored = _StoredResponses(store)
     retrieve = replace(
         create,
         method="GET",
@@ -118,16 +134,4 @@ def response_endpoints(
         response=ItemsOut,
         query={"limit": (int, 20), "order": (Literal["desc", "asc"], "desc"), "after": (str | None, None)},
     )
-    count = replace(
-        create,
-        path="/v1/responses/input_tokens",
-        handler=handler.count,
-        name="count_input_tokens",
-        summary="Count the tokens of a request",
-        description="Count the tokens of a request without sending it. Where Bedrock does not count for the model, the "
-        "count is\nan estimate, and `x-outcrop-estimated` says so.",
-        response=TokensOut,
-        responses=ERRORS,
-        body_examples=None,
-    )
-    return [create, retrieve, delete, list_items, count]
+    return [retrieve, delete, list_items]

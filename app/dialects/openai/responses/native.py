@@ -121,27 +121,36 @@ def _item(item: Any, path: str, signer: ReasoningSigner, answered: set[str], ign
     if not isinstance(item, dict):
         yield item
         return
-    # what SDKs dump of an answer is full of members that are nothing
+    # SDKs send back members of a response that are null
     item = {name: value for name, value in item.items() if value is not None}
     if item.get("type") == "reasoning" and item.get("encrypted_content"):
-        opened: Any = signer.open(str(item["encrypted_content"])) or {}
-        if _SIGNED in opened:
-            yield {**item, "encrypted_content": opened[_SIGNED]}
-            return
-        ignored.append(f"{path}.encrypted_content")
-        if item.get("content"):
-            yield {name: value for name, value in item.items() if name != "encrypted_content"}
+        yield from _reasoning_item(item, path, signer, ignored)
+    elif text_in(item, "type") in _CALLS:
+        yield from _call_item(item, path, answered, ignored)
+    else:
+        yield item
+
+
+def _reasoning_item(
+    item: dict[str, Any], path: str, signer: ReasoningSigner, ignored: list[str]
+) -> Iterator[dict[str, Any]]:
+    opened: Any = signer.open(str(item["encrypted_content"])) or {}
+    if _SIGNED in opened:
+        yield {**item, "encrypted_content": opened[_SIGNED]}
         return
-    if text_in(item, "type") in _CALLS:
-        if item.get("status") == "incomplete" and text_in(item, "call_id") not in answered:
-            ignored.append(path)
-            return
-        if item["type"] == "function_call" and not _is_json(item.get("arguments")):
-            ignored.append(f"{path}.arguments")
-            item = {**item, "arguments": "{}"}
-        if item.get("namespace"):
-            item = _without_namespace(item, f"{path}.namespace")
-    yield item
+    ignored.append(f"{path}.encrypted_content")
+    if item.get("content"):
+        yield {name: value for name, value in item.items() if name != "encrypted_content"}
+
+
+def _call_item(item: dict[str, Any], path: str, answered: set[str], ignored: list[str]) -> Iterator[dict[str, Any]]:
+    if item.get("status") == "incomplete" and text_in(item, "call_id") not in answered:
+        ignored.append(path)
+        return
+    if item["type"] == "function_call" and not _is_json(item.get("arguments")):
+        ignored.append(f"{path}.arguments")
+        item = {**item, "arguments": "{}"}
+    yield _without_namespace(item, f"{path}.namespace") if item.get("namespace") else item
 
 
 def _is_json(text: Any) -> bool:
