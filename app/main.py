@@ -1,4 +1,4 @@
-"""The application: routers, middleware and lifespan, and nothing else.
+"""Makes the application: endpoints, middleware and lifespan.
 
 `python -m app` and `uvicorn app.main:app` both serve it.
 """
@@ -34,19 +34,19 @@ from app.observability.metrics import CONTENT_TYPE
 from app.observability.observer import Observer
 from app.server.worker_context import WorkerContext
 
-# the second is that of bedrock-access-gateway, whose callers need change nothing
+# the second is bedrock-access-gateway's, for its callers
 OPENAI_PREFIXES = ("/v1", "/api/v1")
-# FastAPI's own spans would tell of paths and queries
+# FastAPI's own spans would hold paths and queries
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(
     settings: Settings, observer: Observer | None = None, worker_context: WorkerContext | None = None
 ) -> FastAPI:
-    """The application for these settings. Nothing is connected before its lifespan starts.
+    """Make the application for these settings. It connects to nothing before its lifespan starts.
 
     Args:
-        observer: is told of requests, in place of the log. share: what this process has in common with others.
+        observer: gets the records of requests, in place of the log. worker_context: shared with other processes.
     """
     gateway = build_gateway(settings, worker_context or WorkerContext())
 
@@ -101,7 +101,7 @@ def endpoints_of(settings: Settings, gateway: Gateway) -> list[EndpointSpec]:
 
 
 def __getattr__(name: str) -> FastAPI:
-    """Make `app` when uvicorn asks for it: importing this module reads no environment."""
+    """Make `app` on first use: importing this module reads no environment."""
     if name != "app":
         raise AttributeError(name)
     with faults_end_the_start():

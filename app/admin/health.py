@@ -20,7 +20,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether requests should be sent here, and if not, why."""
+    """Whether the process accepts requests, and the reasons if not."""
 
     status: str
     reasons: list[str] = Field(default_factory=list)
@@ -30,7 +30,7 @@ class Readiness(BaseModel):
 
 
 def health_router(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict[str, str]]) -> APIRouter:
-    """The health endpoints. They need no key."""
+    """Return the health endpoints. They need no key."""
     router = APIRouter(tags=["Operations"])
 
     @router.get(
@@ -40,7 +40,7 @@ def health_router(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict
         responses={200: _described(Health, "It is.")},
     )
     async def health() -> JSONResponse:
-        """Answers in every state, without looking at anything."""
+        """Answers in every state, and checks nothing."""
         return JSONResponse(Health().model_dump())
 
     @router.get(
@@ -58,14 +58,12 @@ def health_router(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict
         state = Readiness(status="not ready" if reasons else "ready", reasons=reasons, breakers=breakers())
         return JSONResponse(state.model_dump(), 503 if reasons else 200)
 
-    # Some load balancers ask with HEAD.
+    # some load balancers send HEAD
     router.add_api_route("/health", health, methods=["HEAD"], response_model=None, include_in_schema=False)
     router.add_api_route("/health/ready", ready, methods=["HEAD"], response_model=None, include_in_schema=False)
     return router
 
 
 def _described(model: type[BaseModel], meaning: str) -> dict[str, Any]:
-    """How a route documents an answer; FastAPI's own way loads pydantic's first version, 2 MB, to ask whether it is of
-    that.
-    """
+    """Document a response. With `model`, FastAPI would import pydantic's first version, 2 MB."""
     return {"description": meaning, "content": {"application/json": {"schema": model.model_json_schema()}}}

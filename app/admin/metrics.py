@@ -1,4 +1,4 @@
-"""Metrics, for Prometheus to fetch."""
+"""The metrics endpoint, for Prometheus."""
 
 import hmac
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from app.errors import AuthenticationFailed
 
 
 def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> APIRouter:
-    """`/metrics`.
+    """Return the endpoint `/metrics`.
 
     Args:
-        render: all metrics, as text. key: what has to be shown as a bearer token; nothing where nobody has to.
+        render: returns all metrics as text. key: the bearer token that is required; empty for none.
     """
     router = APIRouter(tags=["Operations"])
     wanted = key.encode()
@@ -29,8 +29,10 @@ def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> 
             AuthenticationFailed.status: {"description": "METRICS_KEY is set, and was not shown."},
         },
     )
-    def metrics(request: Request) -> Response:  # not async: it takes a while, and so runs in a thread
-        """Needs METRICS_KEY as a bearer token where that is set. No metric tells of callers."""
+    def metrics(
+        request: Request,
+    ) -> Response:  # not async, so that FastAPI runs it in a thread: it takes some milliseconds
+        """Needs METRICS_KEY as a bearer token if that is set. No metric names callers."""
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         is_shown = scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), wanted)
         if key and not is_shown:

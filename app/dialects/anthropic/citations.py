@@ -1,14 +1,14 @@
-"""Citations, in both directions.
+"""Translates citations in both directions.
 
-Anthropic names a place by the kind of its numbers: characters and pages of a document, pieces of one, blocks of a
-search result. Converse says the same with a union. Pages count from 1 on both sides, and ends are beyond the last.
+Anthropic has a type for each kind of location: characters, pages or pieces of a document, blocks of a search result.
+Converse has a union with the same members. Pages count from 1 on both sides; ends are exclusive.
 
 Source: docs/reference/contracts/mapping.md#messages-and-content
 """
 
 from typing import Any
 
-# Anthropic's type, Converse's member, and how the members of the place are called on both sides
+# Anthropic's type, Converse's member, and the names of the location's members on both sides
 _DOCUMENT = (("document_index", "documentIndex"),)
 _SEARCH = (("search_result_index", "searchResultIndex"),)
 _KINDS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
@@ -29,7 +29,7 @@ _KINDS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
 
 
 def from_converse(citation: dict[str, Any]) -> dict[str, Any]:
-    """Anthropic's citation for Converse's."""
+    """Translate Converse's citation to Anthropic's."""
     cited = "".join(piece.get("text", "") for piece in citation.get("sourceContent", []))
     location = citation.get("location", {})
     for kind, member, names in _KINDS:
@@ -40,14 +40,14 @@ def from_converse(citation: dict[str, Any]) -> dict[str, Any]:
             if kind == "search_result_location":
                 made["source"] = citation.get("source", "")
             if kind == "web_search_result_location":
-                made["encrypted_index"] = ""  # Anthropic's own search would read it; Bedrock has none
+                made["encrypted_index"] = ""  # only Anthropic's own search reads it
             return made
     return {"type": "char_location", "cited_text": cited, "document_title": citation.get("title"), "document_index": 0,
             "start_char_index": 0, "end_char_index": 0}  # fmt: skip
 
 
 def to_converse(citation: dict[str, Any]) -> Any:
-    """Converse's citation for Anthropic's."""
+    """Translate Anthropic's citation to Converse's."""
     made: dict[str, Any] = {}
     title = citation.get("document_title") or citation.get("title")
     if title:
@@ -65,5 +65,5 @@ def to_converse(citation: dict[str, Any]) -> Any:
 
 
 def _is_document(kind: str) -> bool:
-    """True where Anthropic calls the title that of a document."""
+    """Tell whether Anthropic names the title `document_title`."""
     return kind in ("char_location", "page_location", "content_block_location")

@@ -1,4 +1,4 @@
-"""Errors as Anthropic's clients read them.
+"""Renders errors for Anthropic's clients.
 
 Sources:
 - docs/reference/contracts/errors.md#anthropic-error-body
@@ -28,14 +28,14 @@ from app.errors import (
 )
 from app.wire import json
 
-OVERLOADED = 529  # Anthropic's own number, which its clients know
+OVERLOADED = 529  # Anthropic's own status for an overload
 _INDEX = re.compile(r"\[(\d+)\]")
 _TOO_LONG = "prompt is too long"
 
-# by this the tool runners of Anthropic's SDKs (2.14) go on without a thread, and send the whole conversation
+# after this type the tool runners of Anthropic's SDKs (2.14) send the whole conversation, without a thread
 _WITHOUT_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 
-# the type, the most special class first
+# the type by class, subclasses first
 _WORDS: tuple[tuple[type[GatewayError], str], ...] = (
     (AuthenticationFailed, "authentication_error"),
     (PermissionRefused, "permission_error"),
@@ -52,7 +52,7 @@ _WORDS: tuple[tuple[type[GatewayError], str], ...] = (
 
 
 def error_body(error: GatewayError, request_id: str) -> bytes:
-    """The JSON body: `{"type": "error", "error": {type, message}, "request_id"}`."""
+    """Return the JSON body: `{"type": "error", "error": {type, message}, "request_id"}`."""
     kind, message = _words(error)
     detail: dict[str, Any] = {"type": kind, "message": message}
     if isinstance(error, ThreadRefused):
@@ -61,24 +61,24 @@ def error_body(error: GatewayError, request_id: str) -> bytes:
 
 
 def render_error(error: GatewayError, request_id: str) -> CompleteResponse:
-    """The whole answer for an error."""
+    """Return the response for an error."""
     status = OVERLOADED if isinstance(error, Overloaded) else error.status
     headers = (*JSON, ("request-id", request_id), *retry_after(error))
     return CompleteResponse(status, headers, error_body(error, request_id))
 
 
 def error_of(document: dict[str, Any]) -> GatewayError:
-    """The failure that an event `error` inside a stream of Bedrock's tells of, in its own words."""
+    """Return the error for an event `error` in a stream of Bedrock's."""
     kind, message = words_of_error(document)
     cls = next((cls for cls, known in _WORDS if known == kind), UpstreamFailed)
     return cls(message or "the model's stream failed")
 
 
 def _words(error: GatewayError) -> tuple[str, str]:
-    """The type and the message.
+    """Return the type and the message.
 
-    What Bedrock wraps around a model's own words is taken off: Claude Code mends requests by those. Anthropic's
-    messages begin with the path of the field, and clients know a context that is too long by its words.
+    Text that Bedrock adds to the model's own message is removed, because Claude Code parses that message. Anthropic's
+    messages begin with the path of the field; clients recognise a context that is too long by its message.
     """
     own_kind, message = words_of_model(error.message)
     is_known = any(own_kind == known for _, known in _WORDS)

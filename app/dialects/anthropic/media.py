@@ -1,4 +1,4 @@
-"""Blocks that carry media; their base64 stays text all the way.
+"""Translates blocks that carry media; base64 is never decoded.
 
 Source: docs/reference/contracts/mapping.md#messages-and-content
 """
@@ -23,10 +23,10 @@ _NOT_FETCHED = "must be base64: other addresses are not fetched here, nor are fi
 
 
 def image_of(block: ImageBlock, path: str) -> ConverseImage:
-    """An image block.
+    """Return an image block.
 
     Raises:
-        InvalidRequest: the source is not base64, or of a kind that Converse does not take.
+        InvalidRequest: the source is not base64, or of a type that Converse does not accept.
     """
     source = block.source
     if not isinstance(source, Base64Source):
@@ -38,10 +38,10 @@ def image_of(block: ImageBlock, path: str) -> ConverseImage:
 
 
 def document_of(block: DocumentBlock, path: str) -> ConverseDocument:
-    """A document block.
+    """Return a document block.
 
     Raises:
-        InvalidRequest: the source is an address or a file, or of a kind that Converse does not take.
+        InvalidRequest: the source is a URL or a file, or of a type that Converse does not accept.
     """
     document: Any = {"name": block.title or "document"}
     match block.source:
@@ -66,7 +66,7 @@ def document_of(block: DocumentBlock, path: str) -> ConverseDocument:
 
 
 def search_result_of(block: SearchResultBlock) -> ConverseSearchResult:
-    """A search result block."""
+    """Return a search result block."""
     result: ConverseSearchResult = {
         "source": block.source,
         "title": block.title,

@@ -1,8 +1,7 @@
-"""Answers of InvokeModel in Anthropic's own format: passed on, under the caller's name for the model.
+"""Passes responses of InvokeModel in Anthropic's own format to the caller.
 
-Bedrock's own members (`amazon-bedrock-*`) are taken off, and counts of the cache that
-only its last event tells are put where Anthropic's clients look for them. An event without any of these is passed on
-as it came, byte for byte.
+The model gets the caller's name for it. Bedrock's own members (`amazon-bedrock-*`) are removed. Counts of cached tokens
+that only Bedrock's last event holds move to where Anthropic's clients read them. Other events pass byte for byte.
 
 Source: docs/reference/contracts/anthropic-on-invokemodel.md#reply-differences
 """
@@ -21,7 +20,7 @@ from app.wire.sse import named_frame
 _OWN = "amazon-bedrock-"
 _METRICS = f"{_OWN}invocationMetrics"
 _MAY_PASS = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "ping"})
-# the members that these have had so far: to find nothing more is quicker than to look for Bedrock's own
+# the usual members: comparing them is faster than searching for Bedrock's own
 _USUAL: dict[Any, set[str]] = {
     "content_block_start": {"type", "index", "content_block"},
     "content_block_delta": {"type", "index", "delta"},
@@ -36,10 +35,10 @@ _COUNTS = {**_CACHE_COUNTS, "input_tokens": "inputTokenCount", "output_tokens": 
 
 
 class UsageOfMessages:
-    """Reads the tokens that a message, or the events of one, tell of; the last word on each count holds.
+    """Reads the tokens from a message, or from the events of one; the last value of each count is valid.
 
-    What only Bedrock's metrics tell, which end a stream, is heard too. The event that begins a message
-    cannot know how long it will be.
+    Counts that only Bedrock's metrics hold, at the end of a stream, are read too. The first event of a message does not
+    know the output's length.
 
     Source: docs/reference/contracts/anthropic-on-invokemodel.md#reply-differences
     """
@@ -49,12 +48,12 @@ class UsageOfMessages:
         self._is_final = False
 
     def __call__(self, document: dict[str, Any]) -> Usage | None:
-        """The tokens so far, or nothing where a document tells of none."""
+        """Return the tokens so far; None if a document holds no count."""
         message, metrics = document.get("message"), document.get(_METRICS)
         whole = message if isinstance(message, dict) else document
         usage = whole.get("usage")
         if isinstance(usage, dict):
-            # rounds are listed as a whole, or not at all
+            # a list of rounds replaces the one before it
             self._told.pop("iterations", None)
             self._told |= {name: told for name, told in usage.items() if isinstance(told, (int, dict, list))}
             self._is_final = whole is document
@@ -70,10 +69,10 @@ class UsageOfMessages:
 
 
 def from_document(document: dict[str, Any], response_context: MessageResponseContext) -> dict[str, Any]:
-    """The message as its caller knows it.
+    """Return the message with the caller's name for the model.
 
     Raises:
-        UpstreamFailed: it is none.
+        UpstreamFailed: the document is no message.
     """
     if document.get("type") != "message":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no message")
@@ -83,14 +82,14 @@ def from_document(document: dict[str, Any], response_context: MessageResponseCon
 
 
 class NativeStream:
-    """Passes one stream on."""
+    """Passes one stream to the caller."""
 
     def __init__(self, response_context: MessageResponseContext) -> None:
         self._response_context = response_context
         self._held: dict[str, Any] | None = None
 
     def from_event(self, event: NativeEvent) -> bytes:
-        """The frames for one of Anthropic's events; only `message_delta` waits, for the event behind it."""
+        """Return the frames for an event. `message_delta` is held until the next event, which may hold its counts."""
         document, text = event.document, event.text
         kind = document.get("type")
         before = b"" if self._held is None else self._release(document.get(_METRICS) or {})
@@ -111,11 +110,11 @@ class NativeStream:
                 return before + _frame(document)
 
     def finish(self) -> bytes:
-        """The end of a stream that ended well."""
+        """Return the end of a stream that succeeded."""
         return self._release({})
 
     def fail(self, error: GatewayError) -> bytes:
-        """The end of a stream that broke."""
+        """Return the end of a stream that failed."""
         return named_frame("error", error_body(error, self._response_context.request_id))
 
     def _release(self, metrics: dict[str, Any]) -> bytes:

@@ -1,19 +1,18 @@
-"""What is settled of a request before its mode is chosen, so that every mode says the same of it."""
+"""Normalizes a request before its mode is chosen, so that every mode treats it alike."""
 
 from typing import Any
 
 from app.errors import ThreadRefused
 
-# what these asked for needs no asking any more
+# features that need no beta any more
 OBSOLETE_BETAS = frozenset({"structured-outputs-2025-11-13"})
 
 
 def normalize(document: dict[str, Any]) -> dict[str, Any]:
-    """The request in the words of today: `output_format` became `output_config.format` (Anthropic's page on structured
-    outputs), and is heard where the latter is not given; litellm 1.110 still sends it.
+    """Replace `output_format`, which litellm 1.110 sends, by its successor `output_config.format`, unless that is set.
 
     Raises:
-        ThreadRefused: it continues, or begins, a thread of messages, whose beginning Anthropic's own servers keep.
+        ThreadRefused: the request belongs to a thread of messages, which only Anthropic's own servers store.
     """
     if document.get("thread") is not None:
         raise ThreadRefused("threads are kept by Anthropic's own servers: send the whole conversation", param="thread")
@@ -30,6 +29,6 @@ def normalize(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def has_schema(document: dict[str, Any]) -> bool:
-    """True if the answer has to be of a JSON schema."""
+    """Tell whether the response must match a JSON schema."""
     config = document.get("output_config")
     return isinstance(config, dict) and config.get("format") is not None

@@ -1,4 +1,4 @@
-"""A request for a message becomes a call: pure, and blind to models.
+"""Translates a request for a message to a ModelCall, without knowing models.
 
 Sources:
 - docs/reference/contracts/mapping.md#messages-and-content
@@ -45,18 +45,18 @@ from app.errors import InvalidRequest
 from app.wire import json
 
 _NAMES = {"stop": ("stop_sequences",), "response_format.json_schema.schema": ("output_config.format.schema",)}
-# the server tool that finds deferred tools: where every tool is sent, none must be found
+# the server tool that finds deferred tools; not needed, because every tool is sent
 _TOOL_SEARCH, _FOUND_TOOLS = "tool_search_tool", "tool_search_tool_result"
 
 
 def to_call(request: MessagesRequest, betas: Iterable[str] = ()) -> ModelCall:
-    """The call that a request asks for.
+    """Translate a request to a call.
 
     Args:
-        betas: those of the header `anthropic-beta`, which mean something to Anthropic's own surface only.
+        betas: from the header `anthropic-beta`; reported as ignored, because only Anthropic's own format has them.
 
     Raises:
-        InvalidRequest: a value that cannot be honoured and must not be ignored, with the path of its field.
+        InvalidRequest: a value that is not supported and must not be ignored, with the path of its field.
     """
     _refuse(request)
     body: ConverseRequest = {
@@ -125,7 +125,7 @@ def _ignored(request: MessagesRequest) -> list[str]:
 
 
 def _ignored_within(request: MessagesRequest) -> Iterator[str]:
-    """Cache points and citations of pieces that Converse gives no place for them."""
+    """Yield the paths of cache points and citations for which Converse has no member."""
     for index, text in enumerate(request.system if isinstance(request.system, list) else ()):
         if text.citations:
             yield f"system[{index}].citations"
@@ -158,7 +158,7 @@ def _ignored_in(block: Any, path: str) -> Iterator[str]:
 
 
 def _effort(request: MessagesRequest) -> Effort | None:
-    """How hard to think. Thinking that was asked for without a measure is at Anthropic's own default, high."""
+    """Return the effort. Thinking without an effort or a budget has Anthropic's own default, high."""
     thinking, output = request.thinking, request.output_config
     if thinking is not None and thinking.type == "disabled":
         return "none"
@@ -170,7 +170,7 @@ def _effort(request: MessagesRequest) -> Effort | None:
 
 
 def _effort_fields(request: MessagesRequest) -> tuple[str, ...]:
-    """The fields that say what `_effort` is. One that `disabled` outdoes is named without a model being asked."""
+    """Return the fields that `_effort` is read from, without an effort that `disabled` overrides."""
     thinking, output = request.thinking, request.output_config
     is_measured = output is not None and output.effort is not None
     if thinking is None:
@@ -214,8 +214,10 @@ def _message(message: Any, path: str) -> Message:
 
 
 def _stays_behind(message: Any, block: Any) -> bool:
-    """A picture that the model made: Converse takes pictures of the user only (ai-dial-adapter#306). And a search for
-    tools, with what it found: here every tool is sent.
+    """Tell whether a block is left out.
+
+    These are images of the model, which Converse accepts from the user only (ai-dial-adapter#306), and searches for
+    tools with their results, because every tool is sent.
     """
     if isinstance(block, OtherBlock):
         is_search = block.type == "server_tool_use" and str(block.name).startswith(_TOOL_SEARCH)
@@ -224,7 +226,7 @@ def _stays_behind(message: Any, block: Any) -> bool:
 
 
 def _blocks(block: Block, path: str) -> list[ContentBlock]:
-    """The block, and the cache point behind it."""
+    """Return the block, and its cache point after it."""
     converted: ContentBlock
     match block:
         case TextBlock(citations=citations) if citations:
@@ -254,7 +256,7 @@ def _blocks(block: Block, path: str) -> list[ContentBlock]:
 
 
 def _result(block: ToolResultBlock, path: str) -> list[ContentBlock]:
-    """The result, and behind it the last cache point of its own or of its parts: it cannot hold any."""
+    """Return the result, and after it the last cache point of the result or its parts. A result cannot hold one."""
     parts: list[Any] = [{"text": block.content}] if isinstance(block.content, str) and block.content else []
     for index, part in enumerate(block.content if isinstance(block.content, list) else ()):
         match part:

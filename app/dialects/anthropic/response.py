@@ -1,4 +1,4 @@
-"""A reply becomes a message.
+"""Translates a reply of Converse to a message.
 
 Sources:
 - docs/reference/contracts/anthropic-messages.md#reply
@@ -14,7 +14,7 @@ from app.errors import UpstreamFailed
 
 
 def from_reply(reply: Reply, response_context: MessageResponseContext) -> dict[str, Any]:
-    """The `message` object.
+    """Return the `message` object.
 
     Raises:
         UpstreamFailed: the model broke its own format, as the stop reason tells.
@@ -36,7 +36,7 @@ def from_reply(reply: Reply, response_context: MessageResponseContext) -> dict[s
 
 
 def _blocks(block: Any) -> list[dict[str, Any]]:
-    """The block as Anthropic says it; what a tool of the provider's own did has no words there."""
+    """Return Anthropic's blocks for a block; none for calls of the provider's own tools."""
     match block:
         case {"text": text}:
             return [{"type": "text", "text": text}]
@@ -62,12 +62,12 @@ def _blocks(block: Any) -> list[dict[str, Any]]:
 
 
 def thinking_block(text: str, signature: str) -> dict[str, Any]:
-    """A thought."""
+    """Return a block of reasoning."""
     return {"type": "thinking", "thinking": text, "signature": signature}
 
 
 def image_block(image_format: str, source: dict[str, Any]) -> dict[str, Any]:
-    """A picture that the model made, as Anthropic's requests carry pictures."""
+    """Return an image of the model, in the form that Anthropic's requests have."""
     if "bytes" in source:
         media = {"type": "base64", "media_type": f"image/{image_format}", "data": source["bytes"]}
         return {"type": "image", "source": media}

@@ -1,4 +1,4 @@
-"""What a translator of answers must know of the request, and the words that both ways of answering share."""
+"""What the translators of responses need of the request, and what complete and streaming responses share."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
 class MessageResponseContext(Struct, frozen=True):
-    """The answer's id, the model as the caller named it, and the request's id, which errors repeat."""
+    """id: of the message. model: as the caller named it. request_id: repeated in errors."""
 
     id: str
     model: str
@@ -29,8 +29,10 @@ class MessageResponseContext(Struct, frozen=True):
 
 
 def stop_reason(reason: str, *, has_calls: bool) -> str:
-    """Anthropic's stop_reason. A stop for tools that only the provider ran ends the turn; where there
-    are calls, some models say so too (see `finish_reason` of chat).
+    """Return Anthropic's stop_reason.
+
+    A stop for tools that only the provider ran ends the turn. Some models report `end_turn` though they called tools
+    (see `finish_reason` of chat).
 
     Source: docs/reference/contracts/mapping.md#stop-reasons
     """
@@ -40,7 +42,7 @@ def stop_reason(reason: str, *, has_calls: bool) -> str:
 
 
 def usage_body(raw: dict[str, Any] | None, tier: str | None = None) -> dict[str, Any]:
-    """Anthropic's usage: `input_tokens` excludes the cached ones, as Converse's does.
+    """Return Anthropic's usage. `input_tokens` excludes cached tokens, as in Converse.
 
     Source: docs/reference/contracts/mapping.md#usage
     """

@@ -1,6 +1,6 @@
-"""What a caller may send: anthropic 2.14's request, field by field.
+"""The schema of requests, as of anthropic 2.14.
 
-Read only where a call is translated: where Bedrock serves this format itself, the body crosses and Bedrock judges it.
+It applies to translated requests only: in native mode Bedrock validates the body.
 
 Source: docs/reference/contracts/anthropic-messages.md#request-fields
 """
@@ -20,7 +20,7 @@ class CacheControl(Open):
 
 
 class Cacheable(Open):
-    """What a cache point may stand behind."""
+    """What may end a cached prefix."""
 
     cache_control: CacheControl | None = None
 
@@ -34,7 +34,7 @@ class Base64Source(Open):
 
 
 class UrlSource(Open):
-    """Media at an address."""
+    """Media at a URL."""
 
     type: Literal["url"]
     url: str
@@ -56,7 +56,7 @@ class TextSource(Open):
 
 
 class TextBlock(Cacheable):
-    """Text. `citations` are those of an earlier answer, said back."""
+    """Text. `citations` are those of an earlier response."""
 
     type: Literal["text"]
     text: str
@@ -78,7 +78,7 @@ class ContentSource(Open):
 
 
 class CitationsConfig(Open):
-    """Whether the answer cites this."""
+    """Whether the response cites this."""
 
     enabled: bool | None = None
 
@@ -94,7 +94,7 @@ class DocumentBlock(Cacheable):
 
 
 class SearchResultBlock(Cacheable):
-    """What a search found."""
+    """The result of a search."""
 
     type: Literal["search_result"]
     source: str
@@ -104,7 +104,7 @@ class SearchResultBlock(Cacheable):
 
 
 class ThinkingBlock(Open):
-    """A thought of the model, said back to it with its signature."""
+    """Reasoning of the model, sent back with its signature."""
 
     type: Literal["thinking"]
     thinking: str
@@ -112,7 +112,7 @@ class ThinkingBlock(Open):
 
 
 class RedactedThinkingBlock(Open):
-    """A thought that only the model can read."""
+    """Reasoning that only the model can read."""
 
     type: Literal["redacted_thinking"]
     data: str
@@ -128,7 +128,7 @@ class ToolUseBlock(Cacheable):
 
 
 class OtherBlock(Open):
-    """A block that only Anthropic's own servers understand: one of their tools, what came of it, or another."""
+    """A block that only Anthropic's own servers support, such as a call of their tools."""
 
     type: str
     id: Any = None
@@ -165,7 +165,7 @@ Part = Annotated[
 
 
 class ToolResultBlock(Cacheable):
-    """What came of a call."""
+    """The result of a call."""
 
     type: Literal["tool_result"]
     tool_use_id: str
@@ -205,14 +205,14 @@ Block = Annotated[
 
 
 class Message(Open):
-    """A turn. One of role `system` stands in the middle of a conversation."""
+    """A turn. One of role `system` may be inside a conversation."""
 
     role: Literal["user", "assistant", "system"]
     content: str | Listed[Block]
 
 
 class Tool(Cacheable):
-    """A tool. One with another `type` than `custom` is Anthropic's own, and its schema is not sent."""
+    """A tool. A `type` other than `custom` is one of Anthropic's own, which has no schema."""
 
     name: str
     type: str | None = None
@@ -223,7 +223,7 @@ class Tool(Cacheable):
 
 
 class ToolChoice(Open):
-    """Which tool is to be called."""
+    """Which tool the model must call."""
 
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
@@ -231,7 +231,7 @@ class ToolChoice(Open):
 
 
 class Thinking(Open):
-    """Whether to think, and how much."""
+    """Whether the model reasons, and how much."""
 
     type: Literal["enabled", "adaptive", "disabled", "between_tools"]
     budget_tokens: int | None = Field(None, ge=1024)
@@ -239,14 +239,14 @@ class Thinking(Open):
 
 
 class Format(Open):
-    """The answer is JSON of a schema."""
+    """The response is JSON of a schema."""
 
     type: Literal["json_schema"]
     schema_: dict[str, Any] = Field(alias="schema")
 
 
 class OutputConfig(Open):
-    """How hard to try, and in which format to answer."""
+    """The effort, and the format of the response."""
 
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: Format | None = None

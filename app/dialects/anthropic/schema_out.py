@@ -1,4 +1,4 @@
-"""What a caller gets, for the OpenAPI page and the tests.
+"""The schema of responses, for the OpenAPI page and the tests.
 
 Source: docs/reference/contracts/anthropic-messages.md#reply
 """
@@ -13,7 +13,7 @@ class _Closed(BaseModel):
 
 
 class CacheCreation(_Closed):
-    """Tokens written to a cache, by how long they stay."""
+    """Tokens written to a cache, by their lifetime."""
 
     ephemeral_5m_input_tokens: int
     ephemeral_1h_input_tokens: int
@@ -31,7 +31,7 @@ class UsageOut(_Closed):
 
 
 class MessageOut(_Closed):
-    """An answer."""
+    """A response."""
 
     id: str
     type: Literal["message"]

@@ -1,7 +1,7 @@
-"""Events become Anthropic's events.
+"""Translates a stream of Converse to Anthropic's events.
 
-Converse starts no text and no thought, so a block begins here with its first delta. Its last event is the usage, which
-Anthropic's last but one carries: `message_delta` waits for it.
+Converse does not announce text or reasoning: a block starts with its first delta. Converse's last event is the usage,
+which belongs to `message_delta`, Anthropic's last event but one: that is held back until then.
 
 Sources:
 - docs/reference/contracts/anthropic-messages.md#stream
@@ -29,7 +29,7 @@ class EventStream:
 
     def __init__(self, response_context: MessageResponseContext) -> None:
         self._response_context = response_context
-        # Converse numbers all blocks, of which some have no words here; Anthropic numbers those that it sends
+        # Converse numbers all blocks; Anthropic only those that it sends
         self._numbers: dict[int, int] = {}
         self._images: dict[int, str] = {}
         self._silent: set[int] = set()
@@ -38,7 +38,7 @@ class EventStream:
         self._stop: str | None = None
 
     def from_event(self, event: Event) -> bytes:
-        """The frames for an event; empty if it says nothing that a caller sees.
+        """Return the frames for an event; empty if it holds nothing for the caller.
 
         Raises:
             UpstreamFailed: the model broke its own format, as the stop reason tells.
@@ -46,11 +46,11 @@ class EventStream:
         return b"".join(self._frames(event))
 
     def finish(self) -> bytes:
-        """The end of a stream that ended well; where no usage came, the end says so with zeros."""
+        """Return the end of a stream that succeeded; without a usage of Converse's its counts are 0."""
         return b"".join(self._end(None, None))
 
     def fail(self, error: GatewayError) -> bytes:
-        """The end of a stream that broke."""
+        """Return the end of a stream that failed."""
         return named_frame("error", error_body(error, self._response_context.request_id))
 
     def _frames(self, event: Any) -> Iterable[bytes]:

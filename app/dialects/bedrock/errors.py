@@ -1,4 +1,4 @@
-"""Errors as AWS's SDKs read them: Bedrock's own word for word, ours in its shape.
+"""Renders errors for AWS's SDKs: Bedrock's own unchanged, ours in its format.
 
 Sources:
 - docs/reference/contracts/bedrock-wire.md#error-replies
@@ -28,7 +28,7 @@ from app.errors import (
 from app.wire import json
 from app.wire.eventstream import encode_frame
 
-# exception and status, the most special class first; a status of 0 is the error's own
+# exception and status by class, subclasses first
 _WORDS: tuple[tuple[type[GatewayError], str, int], ...] = (
     (SignatureRefused, "InvalidSignatureException", 403),
     (AuthenticationFailed, "UnrecognizedClientException", 403),
@@ -43,12 +43,12 @@ _WORDS: tuple[tuple[type[GatewayError], str, int], ...] = (
     (GatewayBusy, "ThrottlingException", 429),
     (Overloaded, "ServiceUnavailableException", 503),
     (ConnectTimeout, "ServiceUnavailableException", 504),
-    # Bedrock's own status: with another AWS's SDKs ask again, and the model is paid for once more
+    # Bedrock's own status: after another one AWS's SDKs retry, and the model is charged again
     (UpstreamTimeout, "ModelTimeoutException", 408),
     (UpstreamFailed, "ServiceUnavailableException", 502),
     (InternalFailure, "InternalServerException", 500),
 )
-# of the headers of an answer only these belong to its connection, or are made anew
+# headers that belong to the connection, or are set by the gateway
 _CONNECTION = frozenset(
     {
         "connection",
@@ -66,7 +66,7 @@ _CONNECTION = frozenset(
 
 
 def render_error(error: GatewayError, request_id: str) -> CompleteResponse:
-    """The whole answer for an error."""
+    """Return the response for an error."""
     if error.upstream is not None:
         return CompleteResponse(error.upstream.status, end_to_end(error.upstream.headers), error.upstream.body)
     name, status = _words(error)
@@ -79,7 +79,7 @@ def render_error(error: GatewayError, request_id: str) -> CompleteResponse:
     return CompleteResponse(status, headers, json.dumps({"message": error.message}))
 
 
-# the members of botocore's ConverseStreamOutput; what is none of them is the failure of the stream
+# the exceptions of botocore's ConverseStreamOutput; any other becomes ModelStreamErrorException
 _IN_STREAMS = frozenset(
     {
         "InternalServerException",
@@ -92,10 +92,10 @@ _IN_STREAMS = frozenset(
 
 
 def exception_frame(error: GatewayError, *, is_invoked: bool) -> bytes:
-    """The frame that ends a stream which broke.
+    """Return the frame that ends a stream that failed.
 
     Args:
-        is_invoked: the stream is InvokeModel's, which has a word of its own for a timeout.
+        is_invoked: the stream is InvokeModel's, which has an exception of its own for a timeout.
     """
     name, _ = _words(error)
     if name not in _IN_STREAMS and not (is_invoked and name == "ModelTimeoutException"):

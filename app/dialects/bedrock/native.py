@@ -1,4 +1,4 @@
-"""A caller's own request to Bedrock, and Bedrock's answer, byte for byte."""
+"""Forwards a caller's own request to Bedrock, and Bedrock's response, byte for byte."""
 
 import contextlib
 from functools import partial
@@ -25,10 +25,10 @@ _REQUEST_PREFIX = "x-amzn-bedrock-"
 
 
 async def forward(operation: Operation, executor: Executor, context: RequestContext) -> Answer:
-    """Send the request on, and answer with what comes.
+    """Forward a request, and return Bedrock's response.
 
     Raises:
-        GatewayError: as `Executor.forward` does; InvalidRequest or NotFound for a path that would lead elsewhere.
+        GatewayError: as `Executor.forward` does; InvalidRequest or NotFound for the path of another operation.
     """
     _check_path(operation, context.head.path)
     name, surface = context.params.get("modelId", ""), operation.surface or operation.service
@@ -68,7 +68,7 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
 
 
 def _check_path(operation: Operation, path: str) -> None:
-    """The path must be this operation's as it travels, not only once it is decoded: it is signed and sent as it is."""
+    """Check that the encoded path is this operation's too: it is signed and sent as it is."""
     segments = unquote(path).split("/")[1:]
     if any(segment in ("", ".", "..") for segment in segments):
         raise InvalidRequest("the path has an empty or a dot segment")
@@ -78,7 +78,7 @@ def _check_path(operation: Operation, path: str) -> None:
 
 
 def _forwarded_headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """The headers of the caller that Bedrock must see; its credentials and connection are ours alone."""
+    """Return the caller's headers that Bedrock must get, without those of credentials and connection."""
     forwarded = tuple(
         (name, value) for name, value in headers.items() if name in _REQUEST_HEADERS or name.startswith(_REQUEST_PREFIX)
     )

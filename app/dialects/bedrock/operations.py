@@ -1,4 +1,4 @@
-"""The operations of Bedrock that cross in the passthrough mode, as data.
+"""The operations of Bedrock that are served in passthrough mode, as data.
 
 Source: docs/reference/contracts/bedrock-endpoints.md#paths
 """
@@ -17,7 +17,7 @@ from app.execution.operations.passthrough import UsageIn
 class Operation(Struct, frozen=True):
     """An operation.
 
-    path: its template, parameters of any length as `{name:path}`. usage_in: where a whole answer tells its tokens.
+    path: its template; `{name:path}` may hold slashes. usage_in: where a complete response has its tokens.
     request, response: types for the OpenAPI page; None for bytes that depend on the model.
     """
 

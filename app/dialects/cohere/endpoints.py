@@ -19,7 +19,7 @@ from app.execution.rerank import rerank
 from app.wire import json
 
 DIALECT = "cohere_rerank"
-_SEARCH_UNIT = 100  # documents, as Bedrock counts them for its price
+_SEARCH_UNIT = 100  # documents of one search unit, which Bedrock charges
 _EXAMPLES = {
     "plain": {
         "summary": "Which of these answers it",
@@ -60,7 +60,7 @@ def rerank_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
 
 
 def render_error(error: GatewayError, _request_id: str) -> CompleteResponse:
-    """The whole answer for an error: `{"message": …}`, which names the field that is wrong."""
+    """Return the response for an error: `{"message": …}`, which names the field that is wrong."""
     names_it = error.param is None or error.message.startswith(error.param)
     message = error.message if names_it else f"{error.param}: {error.message}"
     return CompleteResponse(error.status, (*JSON, *retry_after(error)), json.dumps({"message": message}))

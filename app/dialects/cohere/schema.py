@@ -1,4 +1,4 @@
-"""What a caller may send and gets: Cohere's Rerank, API versions 1 and 2."""
+"""The schemas of requests and responses: Cohere's Rerank, API versions 1 and 2."""
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ class DocumentIn(Open):
 
 
 class RerankRequest(Open):
-    """A question, and the documents to sort by what they have to do with it."""
+    """A query, and the documents to sort by their relevance to it."""
 
     model: str
     query: str = Field(min_length=1)
@@ -28,7 +28,7 @@ class DocumentOut(Shown):
 
 
 class RerankResult(Shown):
-    """A document by its place among those that were sent. document: only where `return_documents` asks for it."""
+    """A document, by its index in the request. document: only if `return_documents` is set."""
 
     index: int
     relevance_score: float
@@ -36,7 +36,7 @@ class RerankResult(Shown):
 
 
 class RerankOut(Shown):
-    """The best documents, the best first. meta.billed_units.search_units: one for each hundred documents."""
+    """The most relevant documents, best first. meta.billed_units.search_units: one for each hundred documents."""
 
     id: str
     results: list[RerankResult]

@@ -1,6 +1,6 @@
-"""Media that a document names by URL: where it stands, and how it stands there once it has been fetched.
+"""Fetches media that a document names by URL, and puts it into the document.
 
-Looked at are the parts of messages and of tools' results; what a tool is given or gives as data is nobody's to fetch.
+Only parts of messages and of tools' results are searched: URLs in a tool's arguments or data are not fetched.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ UpstreamLocation = tuple[str, str, Callable[[Media], None]]
 
 
 async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context: RequestContext) -> None:
-    """Put what a document names by URL into the document, where this deployment fetches such things.
+    """Fetch the media that a document names by URL, and put it into the document. A None fetcher does nothing.
 
     Raises:
-        InvalidRequest, GatewayBusy: as `Fetcher.fetch` does, or there are too many.
+        InvalidRequest, GatewayBusy: as `Fetcher.fetch` does, or there are too many URLs.
     """
     if fetcher is None:
         return
@@ -43,7 +43,7 @@ async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context
 
 
 async def _failure_of(work: Iterable[Coroutine[Any, Any, None]]) -> Exception | None:
-    """Do all of it at once, and nothing more of it once some has failed. Returns why that was."""
+    """Run coroutines in parallel, and cancel the rest at the first error. Returns that error, if any."""
     try:
         async with asyncio.TaskGroup() as group:
             for part in work:
@@ -96,7 +96,7 @@ def _put_file(part: dict[str, Any], url: str, media: Media) -> None:
 
 
 def _source(media: Media, path: str) -> dict[str, str]:
-    """A source in Anthropic's words, which have their own for text."""
+    """Return a source in Anthropic's format, which has its own for text."""
     if media.media_type == "text/plain":
         try:
             text = b64decode(media.data).decode()

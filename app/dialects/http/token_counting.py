@@ -1,4 +1,4 @@
-"""Tokens of a request that is not sent, for every dialect that counts: Bedrock's count, or an estimate that says so."""
+"""Counts the tokens of a request without sending it: by Bedrock, or as an estimate."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,16 +11,16 @@ from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 from app.wire import json
 
-# where nobody counts: English text has about four letters a token
+# of English text, about
 _LETTERS_A_TOKEN = 4
 _LONGEST_HEAD = 200  # of a data: URL
-_FIELDS_OF_MEDIA = frozenset({"url", "image_url", "file_data"})  # anywhere else such a URL is text
-_TOKENS_OF_MEDIA = 1600  # what a picture of a million pixels costs
+_FIELDS_OF_MEDIA = frozenset({"url", "image_url", "file_data"})  # in any other field a data: URL is text
+_TOKENS_OF_MEDIA = 1600  # of an image of a million pixels
 _ESTIMATED: Headers = (("x-outcrop-estimated", "input_tokens"),)
 
 
 class Uncounted(InvalidRequest):
-    """A target gets the request in a format that Bedrock's CountTokens does not take."""
+    """The target gets the request in a format that Bedrock's CountTokens does not accept."""
 
 
 async def counted(
@@ -30,14 +30,14 @@ async def counted(
     operation_for: Callable[[Target], Operation[int]],
     document: Any,
 ) -> tuple[int, Headers]:
-    """The tokens of a request, and the header that says so where they are estimated.
+    """Return the tokens of a request, and a header if they are estimated.
 
     Args:
-        name: the model's, as the caller used it. operation_for: the operation that has a target count;
-        raises Uncounted where it cannot be asked. document: what is estimated.
+        name: the model's, as the caller used it. operation_for: the operation that counts at a target; raises
+            Uncounted if there is none. document: what is estimated.
 
     Raises:
-        GatewayError: as `Executor.run` does, except where Bedrock does not count for the model.
+        GatewayError: as `Executor.run` does, unless Bedrock does not count for the model.
     """
     try:
         return await executor.run(context, name, operation_for), ()
@@ -48,9 +48,9 @@ async def counted(
 
 
 def estimate_tokens(value: Any) -> int:
-    """About how many tokens a body has: a quarter of its letters, and a fixed number for each picture or document."""
+    """Estimate the tokens of a body: a quarter of its letters, and a fixed number for each image or document."""
     match value:
-        case {"type": "tool_use", "input": given}:  # whatever it looks like, it is text
+        case {"type": "tool_use", "input": given}:  # arguments are text, whatever they look like
             rest = {name: inside for name, inside in value.items() if name != "input"}
             return estimate_tokens(rest) + estimate_tokens(json.dumps_text(given))
         case {"type": "base64", "data": _} | {"type": "input_file", "file_data": str()}:
@@ -71,9 +71,9 @@ def _tokens_in(name: str, value: Any) -> int:
 
 
 def _does_not_count(error: GatewayError) -> bool:
-    """True where Bedrock counts no tokens for the model (recording anthropic_bedrock_count_tokens_error).
+    """Tell whether Bedrock does not count for the model (recording anthropic_bedrock_count_tokens_error).
 
-    Bedrock names no field. What does is a refusal of ours, which may speak of an inference profile, or repeat a name.
+    Bedrock's error has no `param`. An error of ours has one, and may mention an inference profile too.
     """
     words = error.message.lower() if error.param is None else ""
     return isinstance(error, Uncounted) or "counting tokens" in words or "inference profile" in words

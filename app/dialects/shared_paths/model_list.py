@@ -1,4 +1,4 @@
-"""`GET /v1/models`: one list, in the shape of whoever asks. Anthropic's clients say so with `anthropic-version`."""
+"""The endpoints `/v1/models`. With a header `anthropic-version` they answer in Anthropic's format."""
 
 import logging
 import re
@@ -100,7 +100,7 @@ def model_endpoints(directory: ModelDirectory, planner: Planner, prefix: str = "
 
 
 def _called(wanted: str, default: str, listed: list[CatalogEntry]) -> CatalogEntry | None:
-    """A model of the list by another name that can be called: `default`, an ARN, its id without a geography."""
+    """Find a model by another name that can be called: `default`, an ARN, its id without a geography."""
     name = default if wanted == DEFAULT_ALIAS else wanted
     try:
         model = parse_model_id(name)
@@ -136,7 +136,7 @@ def _anthropic_model(entry: CatalogEntry) -> dict[str, Any]:
 
 
 def _page(entries: list[CatalogEntry], query: dict[str, str]) -> dict[str, Any]:
-    """A page of Anthropic's list.
+    """Return a page of Anthropic's list.
 
     Raises:
         InvalidRequest: `limit` is no number from 1 to 1000.

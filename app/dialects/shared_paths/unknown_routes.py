@@ -1,4 +1,4 @@
-"""Paths that lead nowhere still answer in the language of whoever asked."""
+"""Answers unknown paths in the dialect of the caller."""
 
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
@@ -23,7 +23,7 @@ _BEDROCK_PATHS = (
 
 
 def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRenderer:
-    """How to render an error for a path without a door: as whoever asks is used to it, by its path or its headers.
+    """Choose the renderer of an error for a path without an endpoint, by the path and the headers.
 
     Args:
         version: the header `anthropic-version`.
@@ -36,7 +36,7 @@ def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRende
 
 
 async def answer_unknown_route(request: Request, exception: Exception) -> Response:
-    """The answer where no route took the request, or none with its method."""
+    """Return the response for an unknown path, or a method that FastAPI's route does not have."""
     path = request.url.path
     error: GatewayError
     if isinstance(exception, HTTPException) and exception.status_code == MethodNotAllowed.status:

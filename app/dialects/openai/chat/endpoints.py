@@ -67,7 +67,7 @@ def chat_endpoints(executor: Executor, prefix: str = "/v1") -> Sequence[Endpoint
 
 
 def _chunk_schema() -> dict[str, Any]:
-    """The schema of a chunk with its definitions inside: FastAPI collects only those of whole answers."""
+    """Return the schema of a chunk with its definitions inlined: FastAPI collects only those of complete responses."""
     schema = ChatCompletionChunk.model_json_schema()
     definitions = schema.pop("$defs")
 

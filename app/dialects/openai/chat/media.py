@@ -1,4 +1,4 @@
-"""Parts that carry media become blocks.
+"""Translates parts that carry media.
 
 Source: docs/reference/contracts/mapping.md#messages-and-content
 """
@@ -9,16 +9,16 @@ from app.dialects.openai.common import media as openai_media
 
 
 def image_of(part: ImagePart, path: str) -> ImageBlock:
-    """An image block; raises InvalidRequest as `openai_media.image_of` does."""
+    """Return an image block. Raises InvalidRequest as `openai_media.image_of` does."""
     return openai_media.image_of(part.image_url.url, f"{path}.image_url.url")
 
 
 def document_of(part: FilePart, path: str) -> DocumentBlock:
-    """A document block; raises InvalidRequest as `openai_media.document_of` does."""
+    """Return a document block. Raises InvalidRequest as `openai_media.document_of` does."""
     file = part.file
     return openai_media.document_of(file.file_data, file.filename, file.file_id, f"{path}.file.file_data")
 
 
 def audio_of(part: AudioPart) -> AudioBlock:
-    """An audio block."""
+    """Return an audio block."""
     return {"format": part.input_audio.format, "source": {"bytes": part.input_audio.data}}

@@ -1,4 +1,4 @@
-"""An answer in OpenAI's own words, where Bedrock serves them: passed on, under the caller's name for the model."""
+"""Passes responses of a surface that speaks Chat Completions to the caller, with the caller's name for the model."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from app.wire.sse import data_frame
 
 
 def usage_of(document: dict[str, Any]) -> Usage | None:
-    """The tokens that a completion or a chunk tells of."""
+    """Return the tokens of a completion or a chunk; None if it holds no count."""
     usage = document.get("usage")
     if not isinstance(usage, dict):
         return None
@@ -27,10 +27,10 @@ def usage_of(document: dict[str, Any]) -> Usage | None:
 
 
 def from_document(document: dict[str, Any], model: str) -> dict[str, Any]:
-    """The completion as its caller knows it.
+    """Return the completion with the caller's name for the model.
 
     Raises:
-        UpstreamFailed: it is none.
+        UpstreamFailed: the document is no completion.
     """
     if document.get("object") != "chat.completion":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no completion")
@@ -38,7 +38,7 @@ def from_document(document: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 class NativeChunks:
-    """Passes one stream on.
+    """Passes one stream to the caller.
 
     Args:
         model: as the caller named it. include_usage: the caller asked for the chunk with the usage.
@@ -50,11 +50,11 @@ class NativeChunks:
         self._is_finished = False
 
     def from_event(self, document: dict[str, Any]) -> bytes:
-        """The frames for a chunk."""
+        """Return the frames for a chunk."""
         return b"".join(self._frames(document))
 
     def finish(self) -> bytes:
-        """The end of a stream that ended well.
+        """Return the end of a stream that succeeded.
 
         Raises:
             UpstreamFailed: no choice was finished before it.
@@ -64,14 +64,14 @@ class NativeChunks:
         return data_frame(b"[DONE]")
 
     def fail(self, error: GatewayError) -> bytes:
-        """The end of a stream that broke: the error, and no `[DONE]`."""
+        """Return the end of a stream that failed: the error, and no `[DONE]`."""
         return data_frame(error_body(error))
 
     def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
         self._is_finished = self._is_finished or any(
             choice.get("finish_reason") for choice in document.get("choices") or ()
         )
-        # the gateway always asks for the usage, and shows it to whoever did
+        # the gateway always requests the usage; callers that did not are not sent it
         is_for_the_gateway = not document.get("choices") and "usage" in document and not self._include_usage
         if not is_for_the_gateway:
             yield data_frame(json.dumps({**document, "model": self._model}))

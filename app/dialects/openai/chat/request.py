@@ -1,4 +1,4 @@
-"""A chat request becomes a call: pure, and blind to models.
+"""Translates a chat request to a ModelCall, without knowing models.
 
 Sources:
 - docs/reference/contracts/mapping.md#messages-and-content
@@ -45,10 +45,10 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
 
 
 def to_call(request: ChatRequest) -> ModelCall:
-    """The call that a chat request asks for.
+    """Translate a chat request to a call.
 
     Raises:
-        InvalidRequest: a value that cannot be honoured and must not be ignored, with the path of its field.
+        InvalidRequest: a value that is not supported and must not be ignored, with the path of its field.
     """
     _refuse(request)
     body: ConverseRequest = {"messages": []}
@@ -79,7 +79,7 @@ def to_call(request: ChatRequest) -> ModelCall:
 
 
 def _refuse(request: ChatRequest) -> None:
-    """What would change the answer's very shape, and cannot be had."""
+    """Raise InvalidRequest for what is not supported and would change the form of the response."""
     if (request.n or 1) > 1:
         raise InvalidRequest("only one choice per request is supported", param="n")
     if request.logprobs or request.top_logprobs:
@@ -146,7 +146,7 @@ def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str
 
 
 def _assistant(message: AssistantMessage, path: str, ignored: list[str]) -> Message:
-    """Thoughts first, then text, then calls, as Bedrock wants them back."""
+    """Return a turn: reasoning, then text, then calls, as Bedrock requires."""
     content = _reasoning(message)
     content += _text_only(_blocks(message.content, path), path)
     if message.refusal:
@@ -186,7 +186,7 @@ def _text_only(blocks: list[ContentBlock], path: str) -> list[ContentBlock]:
 
 
 def _tool_result(message: ToolMessage, path: str) -> list[ContentBlock]:
-    """The result, and the cache points of its parts behind it: a result cannot hold any."""
+    """Return the result, and after it the cache point of its parts. A result cannot hold one."""
     content, points = cache_points_last(_blocks(message.content, path, message.cache_control))
     for index, block in enumerate(content):
         if "audio" in block:

@@ -1,4 +1,4 @@
-"""A reply becomes a chat completion.
+"""Translates a reply of Converse to a chat completion.
 
 Sources:
 - docs/reference/contracts/openai-chat.md#reply
@@ -29,9 +29,10 @@ MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
 class ChatResponseContext(Struct, frozen=True):
-    """id and created (seconds since the epoch) of the answer, the model as the caller named it, and what was asked.
+    """What the translators of a response need of the request.
 
-    custom_tools: names of tools whose input is free text. include_usage: a stream ends with its usage.
+    created: seconds since the epoch. model: as the caller named it. custom_tools: names of tools whose input is free
+    text. include_usage: a stream ends with its usage.
     """
 
     id: str
@@ -42,9 +43,10 @@ class ChatResponseContext(Struct, frozen=True):
 
 
 def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
-    """OpenAI's finish_reason. A stop for tools that only the provider ran is a plain stop; where there
-    are calls, some models say that their turn is over, and agents would not carry them out (strands-agents/harness-sdk
-    #644 for gpt-oss, #767 for Claude).
+    """Return OpenAI's finish_reason.
+
+    A stop for tools that only the provider ran is `stop`. Some models report the end of their turn though they called
+    tools; agents would not run those calls (strands-agents/harness-sdk#644 for gpt-oss, #767 for Claude).
 
     Source: docs/reference/contracts/mapping.md#stop-reasons
     """
@@ -54,7 +56,7 @@ def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
-    """OpenAI's usage: prompt tokens include the cached ones.
+    """Return OpenAI's usage. Prompt tokens include cached ones.
 
     Source: docs/reference/contracts/mapping.md#usage
     """
@@ -68,7 +70,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
 
 
 def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any] | None:
-    """OpenAI's annotation for a citation of the web, by the span of the text that it bears out; others have none."""
+    """Return OpenAI's annotation for a citation of the web, with the span of the cited text; None for others."""
     web = citation.get("location", {}).get("web")
     if web is None:
         return None
@@ -77,16 +79,16 @@ def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any]
 
 
 def image_part(image_format: str, source: dict[str, Any]) -> dict[str, Any]:
-    """A picture that the model made, as OpenAI's own parts carry pictures; one in S3 keeps its address."""
+    """Return an image of the model as OpenAI's part; one in S3 keeps its URI."""
     location = source.get("s3Location", {}).get("uri", "")
     url = f"data:image/{image_format};base64,{source['bytes']}" if "bytes" in source else location
     return {"type": "image_url", "image_url": {"url": url}}
 
 
 def from_reply(reply: Reply, response_context: ChatResponseContext) -> dict[str, Any]:
-    """The `chat.completion` object.
+    """Return the `chat.completion` object.
 
-    What OpenAI's own format cannot say travels beside it, where its clients let it pass: `reasoning_content`,
+    Content without a member in OpenAI's format is added in members that its clients accept: `reasoning_content`,
     `thinking_blocks` (with signatures, to be sent back), `citations` (Converse's own) and `images`.
 
     Raises:

@@ -1,6 +1,6 @@
-"""What a caller may send: openai 3.57's request, field by field.
+"""The schema of requests, as of openai 3.57.
 
-Unknown values are refused; unknown fields are kept by pydantic and reported as ignored.
+Unknown values are refused. Unknown fields are reported as ignored.
 
 Source: docs/reference/contracts/openai-chat.md#request-fields
 """
@@ -36,7 +36,7 @@ class ImagePart(Markable):
 
 
 class FileData(Open):
-    """A document as a data: URL or as plain base64 with a file name that tells its format."""
+    """A document as a data: URL, or as base64 with a file name whose extension is the format."""
 
     file_data: str | None = None
     file_id: str | None = None
@@ -67,7 +67,7 @@ class AudioPart(Markable):
 
 
 class RefusalPart(Open):
-    """What the model refused, said back to it."""
+    """A refusal of the model, sent back."""
 
     type: Literal["refusal"]
     refusal: str
@@ -108,7 +108,7 @@ class CustomToolCall(Open):
 
 
 class ThinkingBlock(Open):
-    """A thought as the model gave it; it goes back only with its signature."""
+    """Reasoning of the model, sent back with its signature."""
 
     type: Literal["thinking"]
     thinking: str = ""
@@ -117,7 +117,7 @@ class ThinkingBlock(Open):
 
 
 class RedactedThinkingBlock(Open):
-    """A thought that only the model can read."""
+    """Reasoning that only the model can read."""
 
     type: Literal["redacted_thinking"]
     data: str
@@ -132,14 +132,14 @@ class SystemMessage(Markable):
 
 
 class UserMessage(Markable):
-    """What the user says."""
+    """A message of the user."""
 
     role: Literal["user"]
     content: Content
 
 
 class AssistantMessage(Markable):
-    """What the model said before, as it was answered; what only reports, such as `citations`, is not sent again."""
+    """An earlier message of the model. Members that only report, such as `citations`, are not sent to it."""
 
     role: Literal["assistant"]
     content: Content = None
@@ -218,14 +218,14 @@ class CustomChoice(Open):
 
 
 class AllowedTools(Open):
-    """A part of the tools."""
+    """A subset of the tools."""
 
     mode: Literal["auto", "required"]
     tools: Listed[Annotated[FunctionChoice | CustomChoice, Field(discriminator="type")]]
 
 
 class AllowedToolsChoice(Open):
-    """Only these tools may be called now."""
+    """Only these tools may be called."""
 
     type: Literal["allowed_tools"]
     allowed_tools: AllowedTools
@@ -244,7 +244,7 @@ class TextFormat(Open):
 
 
 class JsonObjectFormat(Open):
-    """Some JSON object."""
+    """Any JSON object."""
 
     type: Literal["json_object"]
 
@@ -271,7 +271,7 @@ ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Fie
 
 
 class StreamOptions(Open):
-    """What a stream tells besides its text."""
+    """What a stream holds besides its text."""
 
     include_usage: bool | None = False
 

@@ -1,4 +1,4 @@
-"""What a caller gets, for the OpenAPI page. Answers are built as plain dicts; tests hold them to these classes."""
+"""The schema of responses, for the OpenAPI page. Responses are built as dicts; tests validate them by these classes."""
 
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ class CustomCallOut(Shown):
 
 
 class ToolCallOut(Shown):
-    """A call that the model asks for."""
+    """A call by the model."""
 
     id: str
     type: Literal["function", "custom"]
@@ -57,14 +57,14 @@ class Choice(Shown):
 
 
 class PromptTokensDetails(Shown):
-    """How much of the prompt came from a cache or went into one."""
+    """Tokens of the prompt that were read from a cache or written to one."""
 
     cached_tokens: int
     cache_write_tokens: int
 
 
 class CompletionTokensDetails(Shown):
-    """How many of the answer's tokens were thoughts, where the model tells."""
+    """Tokens of reasoning, if the model reports them."""
 
     reasoning_tokens: int
 
@@ -80,7 +80,7 @@ class UsageOut(Shown):
 
 
 class ChatCompletion(Shown):
-    """The answer of a call that is not streamed."""
+    """A complete response."""
 
     id: str
     object: Literal["chat.completion"]

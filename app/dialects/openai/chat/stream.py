@@ -1,6 +1,6 @@
-"""Events become chunks.
+"""Translates a stream of Converse to chunks.
 
-A batch of events becomes one run of bytes: what arrived together leaves together, and nothing waits for more.
+A batch of events becomes one piece of bytes: what arrived together is sent together.
 
 Sources:
 - docs/reference/contracts/openai-chat.md#stream

@@ -1,4 +1,4 @@
-"""Tools, the choice among them, and calls of them.
+"""Translates tools, the choice among them, and calls of them.
 
 Sources:
 - docs/reference/contracts/mapping.md#messages-and-content
@@ -26,12 +26,12 @@ from app.errors import InvalidRequest
 
 
 def custom_names(request: ChatRequest) -> frozenset[str]:
-    """The names of the custom tools, whose calls are unwrapped on the way back."""
+    """Return the names of custom tools, whose calls are unwrapped in the response."""
     return frozenset(tool.custom.name for tool in request.tools or () if isinstance(tool, CustomTool))
 
 
 def tool_config(request: ChatRequest) -> ToolConfiguration | None:
-    """The toolConfig, or None where there are no tools.
+    """Return the toolConfig; None if there are no tools.
 
     Raises:
         InvalidRequest: a choice without tools, or of a tool that was not declared.
@@ -68,7 +68,7 @@ def _allowed(allowed: AllowedTools, offered: Sequence[FunctionTool | CustomTool]
 
 
 def tool_use(call: FunctionToolCall | CustomToolCall, path: str, ignored: list[str]) -> ToolUseBlock:
-    """A call that the model made, said back to it. See `function_use`."""
+    """Translate an earlier call of the model; see `function_use`."""
     if isinstance(call, CustomToolCall):
         return custom_use(call.id, call.custom.name, call.custom.input)
     arguments = f"{path}.function.arguments"
@@ -80,7 +80,7 @@ def _name_of(named: FunctionChoice | CustomChoice | FunctionTool | CustomTool) -
 
 
 def _declared(tools: Sequence[FunctionTool | CustomTool]) -> list[Tool]:
-    """The tools, each with the cache point that its caller put behind it."""
+    """Return the declarations of tools, each followed by its cache point."""
     declared: list[Tool] = []
     for tool in tools:
         declared.append(_declaration(tool))

@@ -87,7 +87,7 @@ async def _embed(executor: Executor, default_model: str, context: RequestContext
 
 
 def texts_of(request: EmbeddingRequest) -> list[str]:
-    """The texts of a request.
+    """Return the texts of a request.
 
     Raises:
         InvalidRequest: there are none or too many, one is empty, or they are token ids.

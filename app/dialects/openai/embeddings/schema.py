@@ -1,4 +1,4 @@
-"""What a caller may send and gets: openai 3.57's embeddings. `input_type` is Cohere's word for their purpose."""
+"""The schemas of requests and responses, as of openai 3.57. `input_type` is Cohere's name for the purpose."""
 
 from typing import Literal
 

@@ -139,7 +139,7 @@ def _ended(stream: ResponseStream | NativeResponseStream) -> dict[str, Any]:
 
 
 def _items(raw: list[Any], param: str) -> list[Item]:
-    """Items as the translated mode knows them; raises InvalidRequest for others, with where they came from."""
+    """Validate items for translation. Raises InvalidRequest; its `param` tells stored items from sent ones."""
     try:
         items = validate({"input": raw}, ResponseRequest).input
     except InvalidRequest as error:
@@ -158,7 +158,7 @@ async def _earlier(kept: KeptResponses, response_id: str | None) -> list[Any]:
 
 
 async def _resolved(kept: KeptResponses, sent: Any) -> list[Any]:
-    """The items that were sent, as they came, and in the place of references what they refer to."""
+    """Return the items that were sent, with references replaced by the stored items."""
     if not isinstance(sent, list):
         return [] if sent is None else [{"role": "user", "content": sent}]
     items: list[Any] = []

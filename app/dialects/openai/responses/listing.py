@@ -1,4 +1,4 @@
-"""The items that led to a kept answer, as a list of OpenAI's: `GET /v1/responses/{id}/input_items`.
+"""Lists the input items of a stored response: `GET /v1/responses/{id}/input_items`.
 
 Source: docs/reference/contracts/openai-responses.md#objects
 """
@@ -13,13 +13,13 @@ _PAGE, _MAX = 20, 100
 
 
 def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
-    """A page of the items, the newest first unless the query says otherwise.
+    """Return a page of the items, newest first unless the query says otherwise.
 
     Args:
-        items: as they were sent, and as earlier answers had them. query: `limit`, `order` and `after`.
+        items: as they were sent, or as earlier responses had them. query: `limit`, `order` and `after`.
 
     Raises:
-        InvalidRequest: a value of the query cannot be, with its name.
+        InvalidRequest: a value of the query is invalid, with its name.
     """
     asked = {name: values[-1] for name, values in parse_qs(query).items()}
     limit, order = asked.get("limit", str(_PAGE)), asked.get("order", "desc")
@@ -51,7 +51,7 @@ def _id_of(index: int, response_id: str) -> str:
 
 
 def _tell_apart(items: list[dict[str, Any]], response_id: str) -> None:
-    """Give ids of their own to items whose id another has: what comes after an item must be plain."""
+    """Give new ids to items whose id another item has, so that `after` is unambiguous."""
     seen: set[str] = set()
     for index, item in enumerate(items):
         if item["id"] in seen:
@@ -60,7 +60,7 @@ def _tell_apart(items: list[dict[str, Any]], response_id: str) -> None:
 
 
 def _whole(item: Any, index: int, response_id: str) -> dict[str, Any]:
-    """An item with the members that a sender may leave out, and without a thought's own words to the model."""
+    """Return an item with the members that a request may omit, and without `encrypted_content`."""
     made = {name: value for name, value in item.items() if name != "encrypted_content"}
     made.setdefault("type", "message")
     if not isinstance(made.get("id"), str) or not made["id"]:

@@ -1,9 +1,11 @@
-"""A request and its answer in OpenAI's own words, where Bedrock serves them: changed as little as can be.
+"""Passes requests and responses of a surface that speaks Responses. It changes little.
 
-What is changed: the model's name; where the answer is kept, which is here, by caller, and not at Bedrock, by account;
-thoughts, sealed for this caller and this model; tools in a namespace, which Bedrock refuses (litellm#38489); ids of
-calls that repeat from answer to answer (recordings bedrock_mantle reused_tool_call_ids); and calls that were cut off,
-which no model takes back.
+- The model has the caller's name for it.
+- Responses are stored here, by caller, and not at Bedrock, by account.
+- Reasoning is signed for this caller and this model.
+- Tools in a namespace, which Bedrock refuses (litellm#38489), are flattened.
+- Ids of calls are unique across responses (recordings bedrock_mantle reused_tool_call_ids).
+- Calls that were cut off are left out: no model accepts them.
 """
 
 import re
@@ -33,10 +35,10 @@ _SIGNED = "encryptedContent"
 
 
 class NativeResponseContext(Struct, frozen=True):
-    """What an answer must be told by that its caller knows and Bedrock does not.
+    """What a response holds that Bedrock does not know.
 
-    model: as the caller named it. document: the request. seal: closes thoughts. namespaces: of tools, by flat names.
-    is_kept: the answer is to be kept.
+    model: as the caller named it. document: the request. signer: signs reasoning. namespaces: of tools, by flat names.
+    is_kept: the response is to be stored.
     """
 
     model: str
@@ -46,7 +48,7 @@ class NativeResponseContext(Struct, frozen=True):
     is_kept: bool = True
 
     def response(self, response: dict[str, Any]) -> dict[str, Any]:
-        """A response object as its caller knows it."""
+        """Return a response object for the caller."""
         echo = {name: self.document[name] for name in ("tools", "tool_choice") if self.document.get(name) is not None}
         return {
             **response,
@@ -58,7 +60,7 @@ class NativeResponseContext(Struct, frozen=True):
         }
 
     def item(self, item: dict[str, Any]) -> dict[str, Any]:
-        """An item of an answer."""
+        """Return an item of a response for the caller."""
         if "call_id" in item:
             item = {**item, "call_id": _unique(item["call_id"], item.get("id"))}
         if text_in(item, "type") in _CALLS:
@@ -71,7 +73,7 @@ class NativeResponseContext(Struct, frozen=True):
 
 
 def _unique(call_id: Any, item_id: Any) -> Any:
-    """An id that no other answer has: the end of the item's own is what tells items apart."""
+    """Make an id of a call unique across responses, by the end of its item's id."""
     repeats = isinstance(call_id, str) and _REPEATING.match(call_id) and isinstance(item_id, str)
     return f"{call_id}_{item_id[len(call_id) + 1 - _MAX_CALL_ID :]}" if repeats else call_id
 
@@ -79,10 +81,10 @@ def _unique(call_id: Any, item_id: Any) -> Any:
 def to_native(
     document: dict[str, Any], items: Sequence[tuple[str, Any]], signer: ReasoningSigner
 ) -> tuple[dict[str, Any], Namespaces, list[str], list[str]]:
-    """The body that Bedrock gets, the namespaces of its tools, the path of each tool, and those of what is left out.
+    """Return the body for Bedrock, the namespaces of its tools, the path of each tool, and the ignored paths.
 
     Args:
-        items: all items of the conversation, each with its path. seal: opens thoughts.
+        items: all items of the conversation, each with its path. signer: reads reasoning.
 
     Raises:
         InvalidRequest: a namespace that cannot be flattened, with the path of the field.
@@ -166,9 +168,9 @@ def _without_namespace(named: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _flat(tool: Any, path: str, ignored: list[str]) -> Iterator[tuple[str, Any, tuple[str, str] | None]]:
-    """Each tool that a declaration amounts to, with its path, and namespace and name where it has one.
+    """Yield each tool of a declaration with its path, and its namespace and name if it has one.
 
-    What else a namespace says of itself has no place in a flat list, and is added to `ignored`.
+    Further members of a namespace have no effect, and are added to `ignored`.
     """
     if not isinstance(tool, dict) or tool.get("type") != "namespace":
         yield path, tool, None
@@ -197,7 +199,7 @@ def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[str, 
 
 
 def _chosen(tool: Any, choosing: Choosing, declared: dict[str, str]) -> Iterator[Any]:
-    """The tools that one of a choice means, by the names that Bedrock knows."""
+    """Yield the tools that one entry of a choice means, by the names that Bedrock knows."""
     name = text_in(tool, "name")
     if not name or (name in declared and not tool.get("namespace") and tool.get("type") != "namespace"):
         yield tool
@@ -211,7 +213,7 @@ def _chosen(tool: Any, choosing: Choosing, declared: dict[str, str]) -> Iterator
 
 
 def usage_of(document: dict[str, Any]) -> Usage | None:
-    """The tokens that a response, or an event with one, tells of."""
+    """Return the tokens of a response, or of an event with one; None if it holds no count."""
     inside = document.get("response")
     usage = (inside if isinstance(inside, dict) else document).get("usage")
     if not isinstance(usage, dict):
@@ -228,10 +230,10 @@ def usage_of(document: dict[str, Any]) -> Usage | None:
 
 
 def from_document(document: dict[str, Any], response_context: NativeResponseContext) -> dict[str, Any]:
-    """The response as its caller knows it.
+    """Return the response for the caller.
 
     Raises:
-        UpstreamFailed: it is none, or the model failed.
+        UpstreamFailed: the document is no response, or the model failed.
     """
     if document.get("object") != "response" or not isinstance(document.get("id"), str):
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no response")
@@ -247,7 +249,7 @@ def _failure(response: dict[str, Any]) -> UpstreamFailed:
 
 
 class NativeResponseStream:
-    """Passes one stream on."""
+    """Passes one stream to the caller."""
 
     def __init__(self, response_context: NativeResponseContext) -> None:
         self._response_context = response_context
@@ -256,11 +258,11 @@ class NativeResponseStream:
         self._last: dict[str, Any] | None = None
 
     def from_event(self, document: dict[str, Any]) -> bytes:
-        """The frames for one of OpenAI's events; the one that ends the response waits for it to be kept."""
+        """Return the frames for an event. The one that ends the response is held back until the response is stored."""
         return b"".join(self._frames(document))
 
     def ended(self) -> dict[str, Any]:
-        """The response object of a stream that has come to its end.
+        """Return the response object at the end of the stream.
 
         Raises:
             UpstreamFailed: the model failed.
@@ -271,11 +273,11 @@ class NativeResponseStream:
         return self._response
 
     def last(self, response: dict[str, Any]) -> bytes:
-        """The frame that ends a stream which ended well."""
+        """Return the frame that ends a stream that succeeded."""
         return self._frame({**(self._last or {}), "response": response})
 
     def fail(self, error: GatewayError) -> bytes:
-        """The end of a stream that broke, or of a model that failed, which says so itself."""
+        """Return the end of a stream that failed, with the model's own error if it sent one."""
         own = self._response.get("error") if self._last is not None else None
         detail = own or {"code": words_of(error)[1] or "server_error", "message": error.message}
         response = {**self._response, "status": "failed", "error": detail, "store": False}
@@ -296,7 +298,7 @@ class NativeResponseStream:
             yield self._frame(document)
 
     def _frame(self, document: dict[str, Any]) -> bytes:
-        """The frame, numbered anew: what Bedrock numbered, and what ends a broken stream, are one row."""
+        """Return the frame, numbered anew: events of Bedrock's and of the gateway's are one sequence."""
         kind = document["type"]
         if not _KIND.match(kind):
             raise TypeError

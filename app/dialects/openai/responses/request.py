@@ -1,4 +1,4 @@
-"""A request for a response becomes a call: pure, and blind to models.
+"""Translates a request for a response to a ModelCall, without knowing models.
 
 Sources:
 - docs/reference/contracts/openai-responses.md
@@ -45,21 +45,21 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "response_format.json_schema.schema": ("text.format.schema",),
 }
 _DEFAULTS = {"truncation": "disabled"}
-# what items and parts carry that were answers once
+# members of items and parts of earlier responses
 _OF_ANSWERS = frozenset({"id", "status", "annotations", "logprobs", "summary", "phase"})
 
 
 def to_call(
     request: ResponseRequest, signer: ReasoningSigner, sent: Sequence[Item], earlier: Sequence[Item] = ()
 ) -> ModelCall:
-    """The call that a request asks for.
+    """Translate a request to a call.
 
     Args:
-        seal: reads the thoughts of the conversation.
-        sent: the items that the request adds to it. earlier: what is kept of it.
+        signer: reads the reasoning of the conversation.
+        sent: the items of the request. earlier: stored items of the conversation.
 
     Raises:
-        InvalidRequest: a value that cannot be honoured and must not be ignored, with the path of its field.
+        InvalidRequest: a value that is not supported and must not be ignored, with the path of its field.
     """
     refuse(request)
     body: ConverseRequest = {"messages": []}
@@ -125,12 +125,12 @@ def _add_labels(request: ResponseRequest, body: ConverseRequest, ignored: list[s
 
 
 def _is_cut_off(item: FunctionCallItem | CustomCallItem, answered: set[str]) -> bool:
-    """A call that the model did not finish, and that nobody answered: no model takes one back."""
+    """Tell whether the model did not finish a call, and nobody answered it: no model accepts such a call."""
     return item.status == "incomplete" and item.call_id not in answered
 
 
 def refuse(request: ResponseRequest | ResponseHead) -> None:
-    """Raises InvalidRequest for what would need servers of OpenAI's."""
+    """Raise InvalidRequest for what needs OpenAI's own servers."""
     for name, reason in (
         ("background", "answers are not made in the background: leave it out, and stream"),
         ("conversation", "conversations are not kept: send their items, or previous_response_id"),
@@ -180,7 +180,7 @@ def _add(
         case ReasoningItem():
             pass
         case OtherItem() if item.type == IMAGE:
-            pass  # Converse does not take back what a model drew: `result` is among the fields that nobody knows
+            pass  # Converse does not accept images of the model; `result` is reported as an unknown field
         case _:
             reason = f"an item {item.type!r} needs OpenAI's own servers"
             raise InvalidRequest(reason, param=path)
@@ -197,7 +197,7 @@ def _add_system(item: MessageItem, path: str, messages: list[Message], system: l
 
 
 def _append_result(messages: list[Message], result: list[ContentBlock]) -> None:
-    """Results that follow each other answer the calls of one turn, so they share one."""
+    """Add a result; results that follow each other share one turn, as the calls do."""
     last = messages[-1]["content"] if messages and messages[-1]["role"] == "user" else []
     if last and "toolResult" in last[0]:
         last += result

@@ -1,4 +1,4 @@
-"""A reply becomes a response.
+"""Translates a reply of Converse to a response.
 
 Sources:
 - docs/reference/contracts/openai-responses.md#objects
@@ -24,7 +24,7 @@ from app.wire import json
 
 
 def from_reply(reply: Reply, response_context: ResponseContext) -> dict[str, Any]:
-    """The response object.
+    """Return the response object.
 
     Raises:
         UpstreamFailed: the model broke its own format, as the stop reason tells.
@@ -51,7 +51,7 @@ class _Gathered:
         self._messages: list[_Message] = []
 
     def add(self, block: Any) -> None:
-        """Add the item that a block is; what a tool of the provider's own did has no words here."""
+        """Add the item for a block; none for calls of the provider's own tools."""
         match block:
             case {"text": text}:
                 self._message().say(text, [])
@@ -71,21 +71,21 @@ class _Gathered:
                 self._items.append(call)
 
     def _message(self) -> "_Message":
-        """Blocks of text that follow each other are one message: clients take the last one for the answer."""
+        """Return the message for a block of text. Consecutive blocks share one: clients read only the last message."""
         if not self._items or self._items[-1]["type"] != "message":
             self._messages.append(_Message())
             self._items.append(self._messages[-1].item)
         return self._messages[-1]
 
     def items(self) -> list[dict[str, Any]]:
-        """All of them."""
+        """Return all items."""
         for message in self._messages:
             message.end()
         return self._items
 
 
 class _Message:
-    """A message under way."""
+    """An unfinished message."""
 
     def __init__(self) -> None:
         self.item = message_item(new_item_id("message"), "", [], "completed")
@@ -94,7 +94,7 @@ class _Message:
         self._length = 0
 
     def say(self, text: str, citations: list[Any]) -> None:
-        """Add a text, and what bears it out."""
+        """Add a text and its citations."""
         start = self._length
         self._pieces.append(text)
         self._length += len(text)
@@ -102,5 +102,5 @@ class _Message:
         self._part["annotations"] += [each for each in made if each]
 
     def end(self) -> None:
-        """Put the texts together."""
+        """Join the texts."""
         self._part["text"] = "".join(self._pieces)

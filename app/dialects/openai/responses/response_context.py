@@ -1,4 +1,4 @@
-"""What a translator of answers must know of the request, and the objects that both ways of answering share."""
+"""What the translators of responses need of the request, and what complete and streaming responses share."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from app.dialects.openai.common.tools import custom_input
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.schema_in import ResponseRequest
 
-# why an answer is not complete, by Converse's stop reason
+# the reason of an incomplete response, by Converse's stop reason
 INCOMPLETE = {
     "max_tokens": "max_output_tokens",
     "model_context_window_exceeded": "max_output_tokens",
@@ -26,10 +26,11 @@ MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
 class ResponseContext(Struct, frozen=True):
-    """id and created_at (seconds since the epoch) of the answer, the model as the caller named it, and the request.
+    """What the translators of a response need of the request.
 
-    echo: the request's document, of which some members are given back as they came. seal: closes thoughts; None where
-    the caller did not ask for them. namespaces: of tools, by the model's names.
+    created_at: seconds since the epoch. model: as the caller named it. echo: the request's document; some members are
+    repeated in the response. signer: signs reasoning; None if the caller did not request it. namespaces: of tools, by
+    the model's names.
     """
 
     id: str
@@ -42,7 +43,7 @@ class ResponseContext(Struct, frozen=True):
     namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def response(self, status: str, **members: Any) -> dict[str, Any]:
-        """The response object."""
+        """Return the response object."""
         request = self.request
         echo = {name: value for name, value in self.echo.items() if value is not None}
         return {
@@ -75,7 +76,7 @@ class ResponseContext(Struct, frozen=True):
     def ended(
         self, stop_reason: str, output: list[dict[str, Any]], usage: Usage, tier: ServiceTier | None = None
     ) -> dict[str, Any]:
-        """The response object of an answer that has come to its end. tier: in which it was served, if that was told."""
+        """Return the final response object. tier: the service tier that was used, if known."""
         reason = INCOMPLETE.get(stop_reason)
         details = None if reason is None else {"reason": reason}
         status = "completed" if reason is None else "incomplete"
@@ -83,14 +84,14 @@ class ResponseContext(Struct, frozen=True):
         return self.response(status, output=output, usage=usage_body(usage), incomplete_details=details, **served)
 
     def reasoning_item(self, item_id: str, reasoning: ReasoningContentBlock) -> dict[str, Any]:
-        """A thought. Its words are the summary, as OpenAI's models show theirs; all of it is sealed, if asked for."""
+        """Return an item of reasoning. Its text is the summary; `encrypted_content` holds all of it, if requested."""
         text = reasoning.get("reasoningText", {}).get("text", "")
         summary = [{"type": "summary_text", "text": text}] if text else []
         item = {"id": item_id, "type": "reasoning", "summary": summary}
         return item if self.signer is None else {**item, "encrypted_content": self.signer.close(reasoning)}
 
     def call_item(self, item_id: str, call_id: str, name: str, arguments: str, status: str) -> dict[str, Any]:
-        """A call, under the name that the caller gave the tool."""
+        """Return a call, with the caller's name for the tool."""
         namespace, own = self.namespaces.get(name, (None, name))
         head = {"id": item_id, "call_id": call_id, "name": own, "status": status}
         if namespace is not None:
@@ -101,29 +102,29 @@ class ResponseContext(Struct, frozen=True):
 
 
 def message_item(item_id: str, text: str, annotations: list[Any], status: str) -> dict[str, Any]:
-    """A message of one text."""
+    """Return a message of one text."""
     content = [text_part(text, annotations)]
     return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": content}
 
 
 def image_item(item_id: str, image: str | None, status: str) -> dict[str, Any]:
-    """A picture that the model made, in base64, as OpenAI's own come. There is none while it is made."""
+    """Return an image of the model in base64; None while it is generated."""
     return {"id": item_id, "type": IMAGE, "status": status, "result": image}
 
 
 def text_part(text: str, annotations: list[Any]) -> dict[str, Any]:
-    """The text of a message."""
+    """Return the part that holds the text of a message."""
     return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
 
 
 def new_item_id(kind: str) -> str:
-    """A fresh id for an item, with OpenAI's prefix for its kind."""
+    """Return a new id for an item, with OpenAI's prefix for its type."""
     prefixes = {"message": "msg_", "reasoning": "rs_", "custom_tool_call": "ctc_", IMAGE: "ig_"}
     return ids.new_id(prefixes.get(kind, "fc_"))
 
 
 def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any] | None:
-    """OpenAI's annotation for a citation of the web; others have none."""
+    """Return OpenAI's annotation for a citation of the web; None for others."""
     web = citation.get("location", {}).get("web")
     if web is None:
         return None
@@ -132,7 +133,7 @@ def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any]
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
-    """OpenAI's usage: input tokens include the cached ones.
+    """Return OpenAI's usage. Input tokens include cached ones.
 
     Source: docs/reference/contracts/mapping.md#usage
     """

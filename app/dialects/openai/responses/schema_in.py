@@ -1,4 +1,4 @@
-"""What a caller may send: openai 3.57's request for a response, field by field.
+"""The schema of requests, as of openai 3.57.
 
 Source: docs/reference/contracts/openai-responses.md#request-fields
 """
@@ -12,7 +12,7 @@ from app.dialects.openai.common.cache import CacheBreakpoint
 
 
 class TextPart(Open):
-    """Text, of whoever."""
+    """Text."""
 
     type: Literal["input_text", "output_text", "text"]
     text: str
@@ -40,7 +40,7 @@ class FilePart(Open):
 
 
 class RefusalPart(Open):
-    """What the model refused, said back to it."""
+    """A refusal of the model, sent back."""
 
     type: Literal["refusal"]
     refusal: str
@@ -50,7 +50,7 @@ Part = Annotated[TextPart | ImagePart | FilePart | RefusalPart, Field(discrimina
 
 
 class MessageItem(Open):
-    """A message. Its `type` may be left out."""
+    """A message. Its `type` may be omitted."""
 
     type: Literal["message"] | None = "message"
     role: Literal["user", "assistant", "system", "developer"]
@@ -80,7 +80,7 @@ class CustomCallItem(Open):
 
 
 class OutputItem(Open):
-    """What came of a call."""
+    """The result of a call."""
 
     type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: str
@@ -88,14 +88,14 @@ class OutputItem(Open):
 
 
 class ReasoningItem(Open):
-    """A thought of the model; only what this gateway sealed goes back to it."""
+    """Reasoning of the model; only what this gateway signed is sent back."""
 
     type: Literal["reasoning"]
     encrypted_content: str | None = None
 
 
 class ReferenceItem(Open):
-    """An item of an answer that is kept."""
+    """A reference to an item of a stored response."""
 
     type: Literal["item_reference"] | None = None
     id: str
@@ -119,7 +119,7 @@ _ITEMS = {
 
 
 def is_reference(item: Any) -> bool:
-    """True if an item stands for one of an answer that is kept."""
+    """Tell whether an item refers to an item of a stored response."""
     return isinstance(item, dict) and _kind(item) == "reference"
 
 
@@ -127,7 +127,7 @@ def _kind(value: Any) -> str:
     members = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     kind = members.get("type")
     if kind is None:
-        # OpenAI lets both leave their type out
+        # in OpenAI's API both may omit their type
         kind = "item_reference" if "id" in members and "role" not in members else "message"
     return _ITEMS.get(str(kind), "other")
 
@@ -156,7 +156,7 @@ class Tool(Open):
 
 
 class ToolChoice(Open):
-    """Which tool is to be called."""
+    """Which tool the model must call."""
 
     type: str
     name: str | None = None
@@ -166,14 +166,14 @@ class ToolChoice(Open):
 
 
 class Reasoning(Open):
-    """How hard to think."""
+    """How much the model reasons."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     summary: str | None = None
 
 
 class TextFormat(Open):
-    """In which format to answer."""
+    """The format of the response's text."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
@@ -185,13 +185,13 @@ class TextFormat(Open):
 
 
 class TextConfig(Open):
-    """How the text of the answer is to be."""
+    """Options of the response's text."""
 
     format: TextFormat | None = None
 
 
 class ResponseHead(Open):
-    """What must be read of a request for a response before anybody knows by which mode it goes."""
+    """The fields of a request that are read in every mode."""
 
     model: Name = ""
     input: str | Listed[Any] | None = None

@@ -1,4 +1,4 @@
-"""What a caller gets, for the OpenAPI page and the tests.
+"""The schema of responses, for the OpenAPI page and the tests.
 
 Source: docs/reference/contracts/openai-responses.md#objects
 """
@@ -19,7 +19,7 @@ class ResponseUsage(Shown):
 
 
 class ResponseOut(Shown):
-    """An answer."""
+    """A response."""
 
     id: str
     object: Literal["response"]
@@ -54,7 +54,7 @@ class ItemsOut(Shown):
 
 
 class DeletedOut(Shown):
-    """An answer that is forgotten."""
+    """A response that was deleted."""
 
     id: str
     object: Literal["response"] = "response"

@@ -1,4 +1,4 @@
-"""What a caller may refer to later: whole answers with their conversations, and each item of them."""
+"""Stores responses with their conversations, and each item, for later requests of the caller."""
 
 from functools import partial
 from typing import Any
@@ -13,9 +13,9 @@ from app.wire import json
 
 
 class KeptResponses(Struct, frozen=True):
-    """What is kept for one caller; what comes back is part of the request, and counts as such.
+    """The stored responses of one caller. What is read counts as part of the request's body.
 
-    Reading and forgetting raise `Overloaded` where the store cannot be reached.
+    Reading and deleting raise `Overloaded` if the store cannot be reached.
     """
 
     store: ResponseStore
@@ -23,21 +23,21 @@ class KeptResponses(Struct, frozen=True):
 
     @property
     def owner(self) -> str:
-        """The caller, by name."""
+        """The name of the caller."""
         return self.context.caller.name
 
     async def response(self, response_id: str) -> dict[str, Any] | None:
-        """An answer, if it is kept."""
+        """Return a response, or None."""
         stored = await self._get(f"response/{response_id}")
         return None if stored is None else stored["response"]
 
     async def conversation(self, response_id: str) -> list[Any] | None:
-        """All items that led to an answer, and its own, if it is kept."""
+        """Return all items of the conversation up to a response, its own included; None if it is not stored."""
         stored = await self._get(f"response/{response_id}")
         return None if stored is None else stored["items"]
 
     async def led_to(self, response_id: str) -> list[Any] | None:
-        """The items that led to an answer, without its own, if it is kept."""
+        """Return the input items of a response; None if it is not stored."""
         stored = await self._get(f"response/{response_id}")
         if stored is None:
             return None
@@ -45,11 +45,11 @@ class KeptResponses(Struct, frozen=True):
         return items[: len(items) - len(stored["response"]["output"])]
 
     async def item(self, item_id: str) -> Any:
-        """An item of an answer, or None."""
+        """Return an item of a response, or None."""
         return await self._get(f"item/{item_id}")
 
     async def keep(self, response: dict[str, Any], items: list[Any]) -> dict[str, Any]:
-        """The answer, kept with the items that led to it. That it cannot be is no reason to lose it: it says so."""
+        """Store a response with its input items. Returns it, with `store` set to False if that failed."""
         if not response["store"]:
             return response
         try:
@@ -60,7 +60,7 @@ class KeptResponses(Struct, frozen=True):
         return {**response, "store": is_kept}
 
     async def forget(self, response_id: str) -> bool:
-        """Forget an answer and its items; False if it was not kept."""
+        """Delete a response and its items. Returns False if it was not stored."""
         return await self.store.delete(self.owner, response_id)
 
     async def _get(self, key: str) -> Any:

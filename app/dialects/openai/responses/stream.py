@@ -1,4 +1,4 @@
-"""Events become OpenAI's events of a response, in the order that its SDK and Codex need.
+"""Translates a stream of Converse to events of a response, in the order that OpenAI's SDK and Codex require.
 
 Source: docs/reference/contracts/openai-responses.md#event-order
 """
@@ -48,27 +48,27 @@ class ResponseStream:
         self._closing: _Item | None = None
 
     def from_event(self, event: Event) -> bytes:
-        """The frames for an event; empty if it says nothing that a caller sees."""
+        """Return the frames for an event; empty if it holds nothing for the caller."""
         return b"".join(self._frames(event))
 
     def ended(self) -> dict[str, Any]:
-        """The response object of a stream that has come to its end; where no usage came, it says so with zeros.
+        """Return the response object at the end of the stream; without a usage of Converse's its counts are 0.
 
         Raises:
-            UpstreamFailed: the model broke its own format, as the stop reason tells, or no reason was given.
+            UpstreamFailed: the stop reason is missing, or tells of malformed output.
         """
         if not self._stop or self._stop in MALFORMED:
             raise UpstreamFailed("the model's output was malformed", detail=self._stop)
         return self._response_context.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more), self._tier)
 
     def last(self, response: dict[str, Any]) -> bytes:
-        """The frame that ends a stream which ended well."""
+        """Return the frame that ends a stream that succeeded."""
         return self._event(f"response.{response['status']}", response=response)
 
     def fail(self, error: GatewayError) -> bytes:
-        """The end of a stream that broke."""
+        """Return the end of a stream that failed."""
         detail = {"code": words_of(error)[1] or "server_error", "message": error.message}
-        # how its last item would have ended nobody knows
+        # the status of the last item is unknown
         closing = [*self._close("incomplete")]
         for index in [index for index, item in self._open.items() if item.kind == "message"]:
             self._closing = self._ended(index)
@@ -145,7 +145,7 @@ class ResponseStream:
         yield self._piece("response.reasoning_summary_text.delta", item, summary_index=0, delta=text)
 
     def _begun(self, index: int, kind: str) -> Any:
-        """The item of a block, begun where it is new; but blocks of text that follow each other are one message."""
+        """Return the item of a block, and begin a new one. Consecutive blocks of text are one message."""
         if index not in self._open:
             if kind == "message" and self._closing is not None and self._closing.kind == kind:
                 self._open[index], self._closing = self._closing, None
@@ -176,7 +176,7 @@ class ResponseStream:
             yield self._piece("response.content_part.added", item, content_index=0, part=text_part("", []))
 
     def _close(self, status: str) -> Iterable[bytes]:
-        """The end of the item whose block has ended. It waits for what follows: only that tells how it ended."""
+        """Yield the end of the item whose block has ended. Only the next event tells its status."""
         item, self._closing = self._closing, None
         if item is None:
             return
@@ -227,7 +227,7 @@ class ResponseStream:
 
 
 class _Item:
-    """An item under way."""
+    """An unfinished item."""
 
     __slots__ = (
         "annotations",
@@ -257,18 +257,18 @@ class _Item:
         self.reasoning: defaultdict[str, StringIO] = defaultdict(StringIO)
 
     def say(self, text: str) -> None:
-        """A piece of a message has come."""
+        """Add a piece of text."""
         self.pieces.append(text)
         self.length += len(text)
 
     def end_block(self) -> None:
-        """A block has ended, and its citations are of the text that it added."""
+        """End a block: its citations refer to the text that it added."""
         made = (annotation(citation, self.start, self.length) for citation in self.citations)
         self.annotations += [each for each in made if each is not None]
         self.citations, self.start = [], self.length
 
     def block(self) -> Any:
-        """The thought as Converse's block."""
+        """Return the reasoning as Converse's block."""
         reasoning = {member: text.getvalue() for member, text in self.reasoning.items()}
         if "redactedContent" in reasoning:
             return {"redactedContent": reasoning["redactedContent"]}

@@ -1,4 +1,4 @@
-"""Tools and the choice among them. Those in a namespace, as Codex has, are flattened for the model and restored."""
+"""Translates tools and the choice among them. Tools in a namespace, as Codex has, are flattened and restored."""
 
 from collections.abc import Iterator
 
@@ -10,17 +10,17 @@ from app.errors import InvalidRequest
 
 _SEPARATOR = "__"
 _CALLABLE = ("function", "custom")
-# it stands before each name within it
+# it prefixes the name of each of its tools
 _LONGEST_NAMESPACE = 256
 
 Namespaces = dict[str, tuple[str, str]]
 
 
 def flat_name(namespace: str | None, name: str, path: str) -> str:
-    """The name by which a model knows a tool.
+    """Return a tool's name for the model.
 
     Args:
-        path: of the field that names the namespace.
+        path: of the field with the namespace's name.
 
     Raises:
         InvalidRequest: the name of the namespace is too long.
@@ -33,7 +33,7 @@ def flat_name(namespace: str | None, name: str, path: str) -> str:
 
 
 class Choosing:
-    """Finds the tools in namespaces that one choice means.
+    """Finds the tools in namespaces that one choice names.
 
     Args:
         namespaces: of the tools that have one, by the names that a model knows.
@@ -46,9 +46,9 @@ class Choosing:
                 self._flat.setdefault(meant, []).append(flat)
 
     def meant(self, kind: str, namespace: str | None, name: str | None) -> list[str] | None:
-        """The names of all tools in a namespace, or of those of one name, in one or in any; None where there are none.
+        """Return the names of all tools in a namespace, or of one name in one or any namespace; None if there are none.
 
-        Whoever chooses the same again gets nothing more.
+        A second call with the same arguments returns an empty list.
         """
         wanted = (name, None) if kind == "namespace" else (namespace, name)
         flat = self._flat.get(wanted)
@@ -58,7 +58,7 @@ class Choosing:
 
 
 def namespaces(request: ResponseRequest) -> Namespaces:
-    """Namespace and name of the tools that have one, by the name that a model knows."""
+    """Return namespace and name of the tools in namespaces, by their names for the model."""
     return {
         flat_name(tool.name, inner.name, f"tools[{index}].name"): (tool.name, inner.name)
         for index, tool in enumerate(request.tools or ())
@@ -69,7 +69,7 @@ def namespaces(request: ResponseRequest) -> Namespaces:
 
 
 def custom_names(request: ResponseRequest) -> frozenset[str]:
-    """The custom tools, whose calls are unwrapped on the way back, by the names that a model knows."""
+    """Return the names, for the model, of custom tools, whose calls are unwrapped in the response."""
     return frozenset(
         flat_name(namespace, tool.name, f"tools[{index}].name")
         for index, outer in enumerate(request.tools or ())
@@ -79,7 +79,7 @@ def custom_names(request: ResponseRequest) -> frozenset[str]:
 
 
 def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfiguration | None:
-    """The toolConfig, or None where there are no tools; what has no effect is added to `ignored`.
+    """Return the toolConfig; None if there are no tools. Paths without effect are added to `ignored`.
 
     Raises:
         InvalidRequest: a tool without a name, one declared twice, or a choice of one that was not declared.
@@ -135,7 +135,7 @@ def _allowed(
 
 
 def _meant(chosen: ToolChoice, choosing: Choosing, declared: set[str]) -> list[str]:
-    """The tools that a choice means, by the model's names: its own name, one in a namespace, or a whole namespace."""
+    """Return the tools that a choice names, by their names for the model."""
     name = chosen.name
     if chosen.namespace is None and name is not None and name in declared:
         return [name]
@@ -146,8 +146,8 @@ def _meant(chosen: ToolChoice, choosing: Choosing, declared: set[str]) -> list[s
 
 
 def _declared(tool: Tool, path: str, ignored: list[str], namespace: str | None = None) -> Iterator[ConverseTool]:
-    """The declarations that a tool amounts to; one that only OpenAI's servers run is added to `ignored`, and so is what
-    a namespace says of itself, which has no place in a flat list.
+    """Yield the declarations of a tool or namespace. Tools that only OpenAI's servers run, and the description of a
+    namespace, are added to `ignored`.
     """
     if tool.type == "namespace":
         if namespace is not None:
