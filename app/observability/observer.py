@@ -115,11 +115,6 @@ class RequestRecord(Struct):
         """True if its stream failed after a successful status was sent."""
         return self.streamed and 0 < self.status < 400 and self.error not in _NO_FAILURE
 
-    def mark_first_event(self) -> None:
-        """Set `first_event_ms` unless it is set."""
-        if self.first_event_ms is None:
-            self.first_event_ms = self.elapsed_ms()
-
 
 class Observer(Protocol):
     """Logs or measures requests. It must not block."""

@@ -21,7 +21,7 @@ IMPORTERS = {
     "aiohappyeyeballs": {"bedrock/http1/connector.py"},
     "httptools": {"bedrock/http1/connection.py"},
     "opentelemetry": {"observability/tracing.py"},
-    "prometheus_client": {"observability/metrics.py", "observability/metric_families.py"},
+    "prometheus_client": {"observability/metrics.py"},
     "requests": {"observability/tracing.py"},
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),

@@ -37,27 +37,27 @@ def line_of(ended: RequestRecord) -> dict[str, Any]:
         ({"status": 400, "error": "invalid_request"}, "INFO"),
     ],
 )
-def test_the_level_follows_the_outcome(caplog: pytest.LogCaptureFixture, members: Any, level: str) -> None:
+def test_the_level_follows_the_kind_of_error(caplog: pytest.LogCaptureFixture, members: Any, level: str) -> None:
     with caplog.at_level(level):
         assert line_of(record(**members))["level"] == level
     with caplog.at_level(logging.getLevelName(level) + 1):
         assert line_of(record(**members)) == {}
 
 
-def test_what_is_said_of_errors_by_their_kinds_is_said_of_kinds_that_there_are() -> None:
+def test_failures_and_doubts_are_kinds_of_errors() -> None:
     kinds = {getattr(value, "kind", "") for value in vars(errors).values()}
     assert FAILURES | DOUBTS | {"caller_deadline"} <= kinds
     assert not FAILURES & DOUBTS
 
 
-def test_many_tries_do_not_make_a_line_without_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_number_of_logged_attempts_is_limited(caplog: pytest.LogCaptureFixture) -> None:
     ended = record(status=200, tries=[AttemptEntry("m")] * 2048)
     with caplog.at_level(logging.INFO):
         line = line_of(ended)
     assert (line["attempts"], len(line["tries"])) == (2048, 20)
 
 
-def test_a_place_is_told_where_it_is_not_the_gateways_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_location_is_logged_unless_it_is_the_gateways_own(caplog: pytest.LogCaptureFixture) -> None:
     ended = record(status=200, target="m", location="us-west-2 111122223333")
     ended.tries = [AttemptEntry("m", ended.location, error="rate_limited"), AttemptEntry("m", error="")]
     ended.location = ""
@@ -69,29 +69,27 @@ def test_a_place_is_told_where_it_is_not_the_gateways_own(caplog: pytest.LogCapt
         assert line_of(record(status=200, location="us-west-2"))["location"] == "us-west-2"
 
 
-def test_the_model_that_an_arn_hides_is_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_model_behind_an_arn_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert line_of(record(status=200, target="arn:x", model_behind="a.b"))["model_behind"] == "a.b"
         assert "model_behind" not in line_of(record(status=200, target="a.b", model_behind="a.b"))
 
 
 @pytest.mark.parametrize(("tier", "said"), [("flex", "flex"), ("my prompt", "other")])
-def test_a_tier_is_told_only_if_there_is_one_of_that_name(
-    caplog: pytest.LogCaptureFixture, tier: str, said: str
-) -> None:
+def test_an_unknown_tier_is_logged_as_other(caplog: pytest.LogCaptureFixture, tier: str, said: str) -> None:
     with caplog.at_level(logging.INFO):
         assert line_of(record(status=200, tier=tier))["tier"] == said
         assert "tier" not in line_of(record(status=200))
 
 
-def test_a_line_goes_to_stderr_where_nobody_else_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_is_written_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     LogObserver().request_ended(record(status=500))
     (line,) = capsys.readouterr().err.splitlines(keepends=True)
     assert line.endswith("}\n")
     assert json.loads(line)["status"] == 500
 
 
-def test_a_line_is_json_and_leaves_out_what_is_not_known(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_is_json_without_unknown_fields(caplog: pytest.LogCaptureFixture) -> None:
     known = record(
         status=200, usage=Usage(1, 2, 3, 4, 5, 6), first_event_ms=1.234567, ignored=["a", "b"], adjusted=["stop"]
     )
@@ -107,14 +105,6 @@ def test_a_line_is_json_and_leaves_out_what_is_not_known(caplog: pytest.LogCaptu
     }
     assert (line["first_event_ms"], line["ignored"], line["adjusted"]) == (1.23, 2, ["stop"])
     assert not {"caller", "error", "started"} & set(line)
-
-
-def test_the_first_event_is_noted_once() -> None:
-    each = record()
-    each.mark_first_event()
-    first = each.first_event_ms
-    each.mark_first_event()
-    assert each.first_event_ms == first
 
 
 def test_every_logger_of_the_process_writes_json(

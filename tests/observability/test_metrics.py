@@ -1,4 +1,4 @@
-"""What is counted, and that callers cannot make it grow without bound."""
+"""Metrics: what is counted, and that the number of labels is limited."""
 
 from typing import Any
 
@@ -30,10 +30,10 @@ def record(*outcomes: tuple[str, str], **members: Any) -> RequestRecord:
     return made
 
 
-def test_a_request_is_counted_in_every_respect() -> None:
+def test_a_request_is_counted_in_every_metric() -> None:
     metrics = Metrics(lambda model: model.removeprefix("us."))
     known = record(("us.m", "rate_limited"), ("us.n", ""), status=200, streamed=True, usage=Usage(1, 2, 3, 4), cost=0.5)
-    known.mark_first_event()
+    known.first_event_ms = 5.0
     known.has_moved = True
     metrics.request_ended(known)
     assert value(metrics, "outcrop_requests_total", dialect="openai_chat", route=known.route, status="200") == 1
@@ -53,7 +53,7 @@ def test_a_failure_is_counted_by_its_kind() -> None:
     assert value(metrics, "outcrop_errors_total", dialect="openai_chat", kind="gateway_busy") == 1
 
 
-def test_names_that_callers_invent_are_no_labels() -> None:
+def test_names_of_unknown_models_are_no_labels() -> None:
     metrics = Metrics()
     for number in range(1000):
         metrics.request_ended(record((f"invented-{number}", "model_not_found"), status=404))
@@ -61,14 +61,14 @@ def test_names_that_callers_invent_are_no_labels() -> None:
     assert not [labels for _, labels in samples(metrics) if "invented" in str(labels)]
 
 
-def test_even_models_that_answer_are_not_without_bound() -> None:
+def test_the_number_of_model_labels_is_limited() -> None:
     metrics = Metrics()
     for number in range(module._MAX_MODELS + 50):
         metrics.request_ended(record((f"m-{number}", ""), status=200))
     assert value(metrics, "outcrop_attempts_total", model="other", outcome="ok") == 50
 
 
-def test_what_is_watched_is_looked_up_when_asked_for() -> None:
+def test_gauges_are_read_when_they_are_rendered() -> None:
     metrics = Metrics()
     states: dict[str, str] = {}
     metrics.watch("in_flight", "Now.", lambda: len(states))
@@ -80,7 +80,7 @@ def test_what_is_watched_is_looked_up_when_asked_for() -> None:
     assert value(metrics, "outcrop_breaker_state", target="b") == 1
 
 
-def test_what_makes_no_sense_is_not_counted() -> None:
+def test_negative_tokens_and_costs_are_not_counted() -> None:
     metrics = Metrics()
     metrics.request_ended(record(("m", ""), status=200, usage=Usage(-5, 2), cost=-1.0))
     assert value(metrics, "outcrop_tokens_total", model="m", type="input") == 0

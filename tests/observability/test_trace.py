@@ -1,4 +1,4 @@
-"""W3C trace context as it came, and when spans are collected."""
+"""W3C trace context is passed on, and spans are collected if a collector is named."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def begun(*headers: tuple[bytes, bytes]) -> RequestRecord:
     return record
 
 
-def test_a_context_is_passed_on_as_it_came() -> None:
+def test_a_trace_context_is_passed_on_unchanged() -> None:
     record = begun((b"traceparent", PARENT.encode()), (b"x", b"y"), (b"tracestate", b"a=b"))
     assert record.trace.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert record.trace.begin_attempt(record, "host")[0] == (("traceparent", PARENT), ("tracestate", "a=b"))
@@ -32,7 +32,7 @@ def test_a_context_is_passed_on_as_it_came() -> None:
         PARENT.encode() + b"x" * 1000,
     ],
 )
-def test_what_is_no_context_is_not(parent: bytes) -> None:
+def test_an_invalid_trace_context_is_not_passed_on(parent: bytes) -> None:
     record = begun((b"traceparent", parent), (b"tracestate", b"a=b"))
     assert (record.trace.trace_id, record.trace.begin_attempt(record, "host")[0]) == ("", ())
 
@@ -49,11 +49,11 @@ def test_what_is_no_context_is_not(parent: bytes) -> None:
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True),
     ],
 )
-def test_spans_are_collected_where_somebody_wants_them(environment: dict[str, str], collects: bool) -> None:
+def test_spans_are_collected_if_the_variables_name_a_collector(environment: dict[str, str], collects: bool) -> None:
     assert collects_spans(environment) is collects
 
 
 @pytest.mark.parametrize("wrong", [{"OTEL_TRACES_EXPORTER": "jaeger"}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}])
-def test_a_way_that_is_not_there_is_refused(wrong: dict[str, str]) -> None:
+def test_an_unsupported_exporter_or_protocol_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         collects_spans({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", **wrong})

@@ -173,7 +173,8 @@ class ResponseSender(Struct):
     async def _start_stream(self, response: StreamingResponse) -> None:
         self._stream = response
         await self._start(response.status, response.headers)
-        self.record.mark_first_event()
+        if self.record.first_event_ms is None:
+            self.record.first_event_ms = (time.monotonic() - self.record.started) * 1000
 
     async def _start(self, status: int, headers: Headers) -> None:
         record, self.record.status = self.record, status

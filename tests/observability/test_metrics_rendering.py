@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from app.observability.metric_families import Counts, Seconds
+from app.observability.metrics import Counts, Seconds
 
 BOUNDS = (0.1, 1.0)
 
