@@ -9,9 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scripts.deploy.progress import DeployError
 
 FOLDER = Path("infra/environments")
-_ARN = re.compile(
-    r"arn:[a-z-]+:(?P<service>ecr|iam):(?P<region>[a-z0-9-]*):(?P<account>[0-9]{12}):(?P<kind>[a-z]+)/(?P<name>[^@:]+)"
-)
+_ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):role/[^@:]+")
 # a repository with its host; without one, tools assume different default hosts
 _REPOSITORY = r"^[a-z0-9-]+([.:][a-z0-9-]+)+(/[a-z0-9._-]+)+$"
 
@@ -49,8 +47,8 @@ class Environment(BaseModel):
 
     @property
     def repository(self) -> str:
-        """Name of the image repository."""
-        return self.parameters["RepositoryArn"].partition(":repository/")[2]
+        """Name of the image repository, which bootstrap.yml creates."""
+        return self.stack
 
     @property
     def repository_uri(self) -> str:
@@ -96,19 +94,13 @@ def _wrong(path: Path, faults: list[str]) -> DeployError:
 def _faults(environment: Environment, stem: str) -> list[str]:
     """Return errors that neither the schema of the file nor the template detects."""
     parameters = environment.parameters
-    arns = {
-        "stack_role": (environment.stack_role, "role", ""),
-        "RepositoryArn": (parameters.get("RepositoryArn", ""), "repository", environment.region),
-        "PermissionsBoundaryArn": (parameters.get("PermissionsBoundaryArn", ""), "policy", ""),
-    }
     faults = [] if environment.name == stem else [f"its name is {environment.name}, but the file is named {stem}"]
     if environment.account != _EXAMPLES_ACCOUNT:
         left = [name for name, value in parameters.items() if f":{_EXAMPLES_ACCOUNT}:" in value]
         faults += [f"{name} still has the account of the example" for name in left]
-    for name, (arn, kind, region) in arns.items():
-        match = _ARN.fullmatch(arn)
-        if match is None or (match["kind"], match["account"], match["region"]) != (kind, environment.account, region):
-            faults.append(f"{name} is not the ARN of a {kind} in this account{' and region' if region else ''}")
+    role = _ROLE_ARN.fullmatch(environment.stack_role)
+    if role is None or role["account"] != environment.account:
+        faults.append("stack_role is not the ARN of a role in this account")
     idle, keep_alive = (parameters.get(name, str(default)) for name, default in (_IDLE, _KEEP_ALIVE))
     if not (idle.isdigit() and keep_alive.isdigit() and int(idle) < int(keep_alive)):
         faults.append("KeepAliveTimeout must be a number greater than IdleTimeout; otherwise callers get 502")

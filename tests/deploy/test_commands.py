@@ -59,11 +59,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def environment(**changes: Any) -> Environment:
     example = json.loads((ROOT / "infra/environments/example.json").read_text())
-    parameters = {
-        **example["parameters"],
-        "RepositoryArn": "arn:aws:ecr:us-east-1:123456789012:repository/outcrop-test",
-    }
-    return Environment.model_validate({**example, "name": "test", "parameters": parameters, **changes})
+    return Environment.model_validate({**example, "name": "test", **changes})
 
 
 class Terminal:
@@ -426,8 +422,7 @@ def test_invalid_environment_files_are_refused(tmp_path: Path, monkeypatch: pyte
     assert "account: String should match" in fault(account="12")
     assert "acount: Extra inputs" in fault(acount="123456789012")
     assert "its name is other, but the file is named example" in fault(name="other")
-    assert "RepositoryArn is not the ARN of a repository in this account and region" in fault(parameters={})
-    assert "RepositoryArn is not" in fault(region="eu-west-1")
+    assert "stack_role is not the ARN of a role" in fault(stack_role=example["stack_role"].replace(":role/", ":user/"))
     assert "stack_role is not the ARN of a role in this account" in fault(
         stack_role=example["stack_role"].replace("123456789012", "999999999999")
     )

@@ -27,8 +27,7 @@ class Copies:
         self.made: list[str] = []
         self.cloud = FakeCloud("")
         example = json.loads((ROOT / "infra/environments/example.json").read_text())
-        parameters = {"RepositoryArn": "arn:aws:ecr:us-east-1:123456789012:repository/outcrop-test"}
-        environment = {**example, "name": "test", "parameters": parameters, "images_from": [STAGING, RELEASES]}
+        environment = {**example, "name": "test", "images_from": [STAGING, RELEASES]}
         self.images = Images(self.cloud, Environment.model_validate(environment), Progress(io.StringIO()))
         monkeypatch.setattr(module.shutil, "which", lambda name: name)
         monkeypatch.setattr(module, "_run", self._run)

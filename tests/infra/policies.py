@@ -1,5 +1,6 @@
-"""Reads the IAM policy statements of a template."""
+"""Reads the IAM policy statements of a template, and evaluates intrinsic functions."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,48 @@ def statements(template: dict[str, Any]) -> Iterator[Statement]:
                     raw.get("Principal"),
                     raw,
                 )
+
+
+def evaluate(value: Any, parameters: dict[str, str]) -> Any:
+    """Evaluate Ref, Sub, Join, Select and Split; keep everything else."""
+    if isinstance(value, list):
+        return [evaluate(member, parameters) for member in value]
+    if not isinstance(value, dict):
+        return value
+    (name, argument), *more = value.items()
+    if more or name not in _FUNCTIONS:
+        return {key: evaluate(member, parameters) for key, member in value.items()}
+    return _FUNCTIONS[name](argument, parameters)
+
+
+def _sub(argument: Any, parameters: dict[str, str]) -> str:
+    text, more = argument if isinstance(argument, list) else (argument, {})
+    known = {**parameters, **{key: evaluate(member, parameters) for key, member in more.items()}}
+    return re.sub(r"\$\{([^}]+)\}", lambda match: known[match[1]], text)
+
+
+def _join(argument: Any, parameters: dict[str, str]) -> str:
+    between, members = evaluate(argument, parameters)
+    return str(between).join(members)
+
+
+def _select(argument: Any, parameters: dict[str, str]) -> Any:
+    index, members = evaluate(argument, parameters)
+    return members[int(index)]
+
+
+def _split(argument: Any, parameters: dict[str, str]) -> list[str]:
+    between, text = evaluate(argument, parameters)
+    return str(text).split(between)
+
+
+_FUNCTIONS = {
+    "Ref": lambda argument, parameters: parameters[argument],
+    "Fn::Sub": _sub,
+    "Fn::Join": _join,
+    "Fn::Select": _select,
+    "Fn::Split": _split,
+}
 
 
 def _documents(value: Any) -> Iterator[dict[str, Any]]:

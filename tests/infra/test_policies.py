@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from scripts.templates import load_template
-from tests.infra.policies import Statement, statements
+from scripts.templates import FOLDER, load_template
+from tests.infra.policies import Statement, evaluate, statements
 
 BOOTSTRAP = load_template("bootstrap.yml")
 SERVICE = load_template("service.yml")
@@ -14,8 +14,8 @@ ALL = [*statements(BOOTSTRAP), *statements(SERVICE)]
 DEPLOY = [each for each in statements(BOOTSTRAP) if each.owner == "DeployRole"]
 STACK = [each for each in statements(BOOTSTRAP) if each.owner == "StackRole"]
 BOUNDARY = [each for each in statements(BOOTSTRAP) if each.owner == "PermissionsBoundary"]
-TASK = [each for each in statements(SERVICE) if each.owner == "TaskRole"]
-EXECUTION = [each for each in statements(SERVICE) if each.owner == "ExecutionRole"]
+TASK = [each for each in statements(SERVICE) if each.owner == "TaskRolePolicy"]
+EXECUTION = [each for each in statements(BOOTSTRAP) if each.owner == "ExecutionRole"]
 
 # actions without a resource type (AWS Service Authorization Reference, 2026-11)
 NO_RESOURCE_TYPE = {
@@ -67,20 +67,72 @@ def trust(role: str, template: dict[str, Any]) -> dict[str, Any]:
     return statement
 
 
-def test_deploy_role_trusts_one_repository_environment_and_audience() -> None:
+MAIN = "refs/heads/main"
+CLAIMS = {
+    "aud": "sts.amazonaws.com",
+    "sub": "repo:owner/name:environment:production",
+    "ref": MAIN,
+    "job_workflow_ref": f"owner/name/.github/workflows/deploy.yml@{MAIN}",
+}
+
+
+def is_trusted(claims: dict[str, str], repository: str = "owner/name", branch: str = "main") -> bool:
+    """Tell whether the trust policy of the deploy role accepts a token, as IAM evaluates StringEquals."""
+    statement = trust("DeployRole", BOOTSTRAP)
+    assert list(statement["Condition"]) == ["StringEquals"]
+    parameters = {"GitHubRepository": repository, "Environment": "production", "Branch": branch}
+    for key, wanted in evaluate(statement["Condition"]["StringEquals"], parameters).items():
+        issuer, _, claim = key.rpartition(":")
+        assert issuer == "token.actions.githubusercontent.com"
+        if claims.get(claim) not in (wanted if isinstance(wanted, list) else [wanted]):
+            return False
+    return True
+
+
+def test_deploy_role_trusts_the_workflows_of_one_branch_of_one_repository() -> None:
     statement = trust("DeployRole", BOOTSTRAP)
     assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
-    assert statement["Condition"] == {
-        "StringEquals": {
-            "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-            "token.actions.githubusercontent.com:sub": {
-                "Fn::Sub": "repo:${GitHubRepository}:environment:${Environment}"
-            },
-        }
-    }
+    assert set(statement["Principal"]) == {"Federated"}
     provider = BOOTSTRAP["Resources"]["OidcProvider"]["Properties"]
     assert provider == {"Url": "https://token.actions.githubusercontent.com", "ClientIdList": ["sts.amazonaws.com"]}
-    assert set(statement["Principal"]) == {"Federated"}
+    assert is_trusted(CLAIMS)
+    assert is_trusted({**CLAIMS, "job_workflow_ref": f"owner/name/.github/workflows/rollback.yml@{MAIN}"})
+    # the subject of a newer repository has ids, the name of its workflow has none
+    assert is_trusted({**CLAIMS, "sub": "repo:owner@1/name@2:environment:production"}, "owner@1/name@2")
+
+
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [
+        ("aud", "https://github.com/owner"),
+        ("sub", "repo:other/name:environment:production"),
+        ("sub", "repo:owner/name:environment:staging"),
+        ("sub", f"repo:owner/name:ref:{MAIN}"),
+        ("ref", "refs/heads/feature"),
+        ("ref", "refs/pull/1/merge"),
+        ("ref", "refs/tags/main"),
+        ("job_workflow_ref", "owner/name/.github/workflows/deploy.yml@refs/heads/feature"),
+        ("job_workflow_ref", f"owner/name/.github/workflows/ci.yml@{MAIN}"),
+        ("job_workflow_ref", f"other/name/.github/workflows/deploy.yml@{MAIN}"),
+    ],
+)
+def test_deploy_role_refuses_any_other_token(claim: str, value: str) -> None:
+    assert not is_trusted({**CLAIMS, claim: value})
+    assert not is_trusted({name: given for name, given in CLAIMS.items() if name != claim})
+
+
+def test_trusted_workflows_exist_and_assume_the_role() -> None:
+    condition = trust("DeployRole", BOOTSTRAP)["Condition"]["StringEquals"]
+    parameters = {"GitHubRepository": "o/n", "Environment": "e", "Branch": "main"}
+    trusted = evaluate(condition["token.actions.githubusercontent.com:job_workflow_ref"], parameters)
+    folder = FOLDER.parent / ".github/workflows"
+    assuming = {path.name for path in folder.glob("*.yml") if "DEPLOY_ROLE_ARN }}" in path.read_text()}
+    assert {each.removeprefix("o/n/.github/workflows/").removesuffix(f"@{MAIN}") for each in trusted} == assuming
+
+
+@pytest.mark.parametrize(("branch", "fits"), [("main", True), ("release/1.x", True), ("*", False), ("a?", False)])
+def test_branch_parameter_refuses_wildcards(branch: str, fits: bool) -> None:
+    assert bool(re.fullmatch(BOOTSTRAP["Parameters"]["Branch"]["AllowedPattern"], branch)) is fits
 
 
 @pytest.mark.parametrize(
@@ -111,8 +163,8 @@ def test_environment_parameter_refuses_wildcards(environment: str) -> None:
     ("role", "template", "service"),
     [
         ("StackRole", BOOTSTRAP, "cloudformation.amazonaws.com"),
-        ("TaskRole", SERVICE, "ecs-tasks.amazonaws.com"),
-        ("ExecutionRole", SERVICE, "ecs-tasks.amazonaws.com"),
+        ("TaskRole", BOOTSTRAP, "ecs-tasks.amazonaws.com"),
+        ("ExecutionRole", BOOTSTRAP, "ecs-tasks.amazonaws.com"),
     ],
 )
 def test_service_roles_trust_their_service_for_this_account_only(
@@ -137,7 +189,7 @@ def test_statements_have_no_wildcard_actions_or_principals() -> None:
 
 def test_resource_wildcard_only_for_actions_without_a_resource_type() -> None:
     wide = [statement for statement in ALL if "*" in statement.resources]
-    assert len(wide) == 5
+    assert len(wide) == 5  # of the deploy, stack, execution and task role, and of the boundary
     for statement in wide:
         assert statement.resources == ("*",)
         assert set(statement.actions) <= NO_RESOURCE_TYPE, statement
@@ -186,9 +238,14 @@ def test_resources_are_in_this_account() -> None:
                 "iam:AttachRolePolicy",
                 "iam:CreateAccessKey",
                 "iam:CreatePolicyVersion",
+                "iam:CreateRole",
                 "iam:CreateUser",
+                "iam:DeleteRole",
                 "iam:DeleteRolePermissionsBoundary",
+                "iam:PutRolePermissionsBoundary",
                 "iam:SetDefaultPolicyVersion",
+                "iam:UpdateAssumeRolePolicy",
+                "iam:UpdateRole",
                 "secretsmanager:GetSecretValue",
                 "secretsmanager:PutSecretValue",
             ],
@@ -222,30 +279,56 @@ def test_deploy_role_passes_only_the_stack_role_and_reads_one_secret() -> None:
         )
     ]
     (reading,) = [each for each in DEPLOY if "secretsmanager:GetSecretValue" in each.actions]
-    assert str(reading.resources[0]["Fn::Sub"]).endswith(":secret:outcrop-${Environment}/smoke-api-key-*")
+    assert str(reading.resources[0]["Fn::Sub"]).endswith(":secret:outcrop-${Environment}/smoke-api-key-??????")
 
 
-def test_created_roles_need_the_permissions_boundary() -> None:
-    writes = {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary", "iam:DeleteRolePolicy"}
-    for statement in ALL:
-        if writes & set(statement.actions):
-            assert statement.condition == {"StringEquals": {"iam:PermissionsBoundary": {"Ref": "PermissionsBoundary"}}}
-        if any(action.startswith("iam:") for action in statement.actions):
-            for resource in statement.resources:
-                named = str(resource)
-                assert (
-                    "StackRole" in named or "aws-service-role/" in named or named.endswith(("-task'}", "-execution'}"))
-                )
+def test_a_deployment_changes_one_policy_of_one_role_within_the_boundary() -> None:
+    task, execution = ({"Fn::GetAtt": [role, "Arn"]} for role in ("TaskRole", "ExecutionRole"))
+    boundary = {"StringEquals": {"iam:PermissionsBoundary": {"Ref": "PermissionsBoundary"}}}
+    of_roles = [each for each in STACK if each.actions[0].startswith("iam:") and "LinkedRole" not in str(each.actions)]
+    assert [(set(each.actions), each.resources, each.condition) for each in of_roles] == [
+        ({"iam:PutRolePolicy", "iam:DeleteRolePolicy"}, (task,), boundary),
+        ({"iam:GetRole", "iam:GetRolePolicy"}, (task, execution), {}),
+        ({"iam:PassRole"}, (task, execution), {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}),
+    ]
+    assert BOOTSTRAP["Resources"]["TaskRole"]["Properties"]["PermissionsBoundary"] == {"Ref": "PermissionsBoundary"}
+    assert "Policies" not in BOOTSTRAP["Resources"]["TaskRole"]["Properties"]
     for name, resource in SERVICE["Resources"].items():
-        if resource["Type"] == "AWS::IAM::Role":
-            assert resource["Properties"]["PermissionsBoundary"] == {"Ref": "PermissionsBoundaryArn"}, name
-        assert resource["Type"] not in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::User"), name
+        assert not resource["Type"].startswith("AWS::IAM::") or name == "TaskRolePolicy", name
 
 
-def test_permissions_boundary_covers_the_roles_and_excludes_iam() -> None:
-    needed = {action for each in [*TASK, *EXECUTION] if each.principal is None for action in each.actions}
-    assert needed <= actions(BOUNDARY)
-    assert not any(action.startswith(("iam:", "sts:", "cloudformation:")) for action in actions(BOUNDARY))
+def test_tasks_use_the_roles_of_bootstrap() -> None:
+    names = {
+        role: BOOTSTRAP["Resources"][role]["Properties"]["RoleName"]["Fn::Sub"]
+        for role in ("TaskRole", "ExecutionRole")
+    }
+    definition = SERVICE["Resources"]["TaskDefinition"]["Properties"]
+    policy = SERVICE["Resources"]["TaskRolePolicy"]["Properties"]
+    for role, name in names.items():
+        in_stack = name.replace("outcrop-${Environment}", "${AWS::StackName}")
+        assert (
+            definition[f"{role}Arn"]["Fn::Sub"] == f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{in_stack}"
+        )
+    assert policy["RoleName"]["Fn::Sub"] == names["TaskRole"].replace("outcrop-${Environment}", "${AWS::StackName}")
+    assert "TaskRolePolicy" in SERVICE["Resources"]["Service"]["DependsOn"]
+
+
+def test_permissions_boundary_covers_the_task_role_and_nothing_else() -> None:
+    assert {action for each in TASK for action in each.actions} <= actions(BOUNDARY)
+    assert {action.partition(":")[0] for action in actions(BOUNDARY)} == {"bedrock", "bedrock-mantle"}
+
+
+def test_only_the_execution_role_reads_the_keys_and_only_those_of_the_container() -> None:
+    readers = [each for each in ALL if "secretsmanager:GetSecretValue" in each.actions]
+    assert {each.owner for each in readers} == {"DeployRole", "ExecutionRole"}
+    (reading,) = [each for each in readers if each.owner == "ExecutionRole"]
+    secrets = {
+        str(resource["Properties"]["Name"]["Fn::Sub"]).removeprefix("${AWS::StackName}/")
+        for resource in SERVICE["Resources"].values()
+        if resource["Type"] == "AWS::SecretsManager::Secret"
+    }
+    suffix = "-??????"  # the six characters that Secrets Manager appends
+    assert {each["Fn::Sub"].rpartition("/")[2] for each in reading.resources} == {name + suffix for name in secrets}
 
 
 def test_templates_create_no_iam_users_or_access_keys() -> None:

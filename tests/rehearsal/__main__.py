@@ -22,7 +22,14 @@ PROMOTED = "promoted"
 STACK = f"outcrop-{NAME}"
 SELF_ROLLBACK_SECONDS = 120.0
 # resources that ministack refuses in a template; tests/infra, cfn-lint and checkov check them
-NOT_EMULATED = ("LoadBalancerToTasks", "ScalableTarget", "ScaleOnInFlight", "ScaleOnCpu", "ErrorsAlarm")
+NOT_EMULATED = (
+    "LoadBalancerToTasks",
+    "TaskRolePolicy",
+    "ScalableTarget",
+    "ScaleOnInFlight",
+    "ScaleOnCpu",
+    "ErrorsAlarm",
+)
 
 
 class Rehearsal:
@@ -100,8 +107,6 @@ class Rehearsal:
                     "registry": self._cloud.endpoint.removeprefix("http://"),
                     "images_from": [self._first_repository()] if name == PROMOTED else [],
                     "parameters": {
-                        "RepositoryArn": outputs["RepositoryArn"],
-                        "PermissionsBoundaryArn": outputs["PermissionsBoundaryArn"],
                         "VpcId": subnets[0]["VpcId"],
                         "LoadBalancerSubnets": two,
                         "TaskSubnets": two,
