@@ -1,4 +1,4 @@
-"""The client of Bedrock: it puts endpoint, identity, signature, transport and retry together, and adds nothing."""
+"""The client of Bedrock: signs a request, sends it, and maps error responses."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,7 +11,7 @@ from app.bedrock.endpoints import Endpoint, Service
 from app.bedrock.errors import error_of_reply
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer, SigningTarget
-from app.bedrock.transport import NO_WAITS, Headers, HttpRequest, HttpResponse, Transport, Waits
+from app.bedrock.transport import DEFAULT_TIMEOUTS, Headers, HttpRequest, HttpResponse, Timeouts, Transport
 from app.errors import ConnectTimeout, GatewayError, IdentityRefused, UpstreamUnreachable
 from app.observability.observer import AttemptRecord
 from app.process.deadline import Deadline
@@ -23,10 +23,7 @@ _MAX_ERROR_BYTES = 1024 * 1024
 
 
 class BedrockRequest(Struct, frozen=True):
-    """A request to Bedrock before it has a host and a signature.
-
-    path, query: as they travel, percent-encoded; headers: names in lower case.
-    """
+    """A request without host and signature. path, query: percent-encoded as sent. headers: names in lower case."""
 
     service: Service
     method: str
@@ -43,7 +40,7 @@ class Reachability(Struct):
 
 
 class BedrockClient(Struct):
-    """Asks Bedrock."""
+    """Sends requests to Bedrock in one location."""
 
     endpoints: dict[Service, Endpoint]
     credentials: CredentialsProvider
@@ -70,7 +67,7 @@ class BedrockClient(Struct):
         request: BedrockRequest,
         attempt: AttemptRecord,
         parse: Callable[[HttpResponse, AttemptRecord], Awaitable[T]],
-        waits: Waits = NO_WAITS,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> T:
         """Send a request once, and return what `parse` makes of a successful response.
 
@@ -82,7 +79,7 @@ class BedrockClient(Struct):
             GatewayError: with Bedrock's own response in `upstream` if there was one. Also whatever `parse` raises.
         """
         identity = self.credentials.identity or await self.credentials.get()
-        prepare = partial(self._prepare, request, identity, attempt.headers, waits)
+        prepare = partial(self._prepare, request, identity, attempt.headers, timeouts)
         size = len(request.body)
         try:
             prepared = prepare() if size <= MAX_LOOP_BYTES else await off_loop(size, prepare)
@@ -112,7 +109,7 @@ class BedrockClient(Struct):
         if service == "bedrock-runtime":
             self.reachability.problem = problem
 
-    def _prepare(self, request: BedrockRequest, identity: Identity, trace: Headers, waits: Waits) -> HttpRequest:
+    def _prepare(self, request: BedrockRequest, identity: Identity, trace: Headers, timeouts: Timeouts) -> HttpRequest:
         endpoint = self.endpoints[request.service]
         path = endpoint.path + request.path
         target = SigningTarget(
@@ -126,11 +123,11 @@ class BedrockClient(Struct):
         headers = self.signer.sign(identity, target, request.body)
         headers += trace  # not signed: proxies on the way may change them
         url = f"{endpoint.origin}{path}?{request.query}" if request.query else endpoint.origin + path
-        return HttpRequest(request.method, url, headers, request.body, waits)
+        return HttpRequest(request.method, url, headers, request.body, timeouts)
 
 
 async def _read_error_body(response: HttpResponse) -> bytes:
-    """The body of a refusal; where it breaks off, or is too large, its status still says enough."""
+    """Read the body of an error response; empty if it breaks off or is too large, since the status suffices."""
     try:
         return await response.read(_MAX_ERROR_BYTES)
     except GatewayError:

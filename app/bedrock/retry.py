@@ -19,11 +19,11 @@ from app.process.deadline import Deadline
 
 
 class RetryPolicy(Struct, frozen=True):
-    """How often and how long to try. Seconds.
+    """How often to retry, and after how many seconds.
 
     max_attempts: attempts, the first included.
-    first_wait: the cap of the first wait; it doubles from there.
-    max_wait: no wait is longer; a Retry-After beyond it ends the retries.
+    first_wait: the limit of the first wait; it doubles with each failure.
+    max_wait: the limit of all waits; a longer Retry-After ends the retries.
     uniform: draws a number between two others.
     """
 
@@ -33,7 +33,7 @@ class RetryPolicy(Struct, frozen=True):
     uniform: Callable[[float, float], float] = random.uniform
 
     def retrying(self, deadline: Deadline) -> AsyncRetrying:
-        """The attempts at one target: iterate over them, each a context manager. No wait outlasts the deadline."""
+        """Iterate over the attempts at one target, each a context manager. No wait exceeds the deadline."""
 
         def wait(state: RetryCallState) -> float:
             return self.wait(state.attempt_number, state.outcome.exception() if state.outcome else None)
@@ -42,23 +42,23 @@ class RetryPolicy(Struct, frozen=True):
             return state.attempt_number >= self.max_attempts or state.upcoming_sleep >= deadline.remaining()
 
         return AsyncRetrying(
-            retry=retry_if_exception(_is_worth_another),
+            retry=retry_if_exception(_is_retryable),
             wait=wait,
             stop=is_over,
             reraise=True,
         )
 
     def wait(self, failures: int, error: BaseException | None) -> float:
-        """Seconds to wait after so many failures of one target, the last of them `error`; infinite if too long.
+        """Return the seconds to wait after so many failures of one target, the last of them `error`.
 
-        Never sooner than Bedrock's Retry-After allows.
+        At least Bedrock's Retry-After; infinite if that is longer than `max_wait`.
         """
-        asked = error.retry_after or 0.0 if isinstance(error, GatewayError) else 0.0
-        if asked > self.max_wait:
+        retry_after = error.retry_after or 0.0 if isinstance(error, GatewayError) else 0.0
+        if retry_after > self.max_wait:
             return math.inf
         limit = min(self.first_wait * 2.0 ** (failures - 1), self.max_wait)
-        return max(self.uniform(0.0, limit), asked)
+        return max(self.uniform(0.0, limit), retry_after)
 
 
-def _is_worth_another(error: BaseException) -> bool:
+def _is_retryable(error: BaseException) -> bool:
     return isinstance(error, GatewayError) and error.retry_here

@@ -11,10 +11,10 @@ Headers = tuple[tuple[str, str], ...]
 MAX_BYTES = 64 * 1024 * 1024
 
 
-class Waits(NamedTuple):
-    """Seconds that one request waits, where the transport's own do not suit it.
+class Timeouts(NamedTuple):
+    """The timeouts of one request, in seconds; None for the transport's own.
 
-    connect: for a connection, TLS included. first_byte: for the answer to begin. idle: between two of its bytes.
+    connect: for a connection, TLS included. first_byte: until the response begins. idle: between two bytes of it.
     """
 
     connect: float | None = None
@@ -22,7 +22,7 @@ class Waits(NamedTuple):
     idle: float | None = None
 
 
-NO_WAITS = Waits()
+DEFAULT_TIMEOUTS = Timeouts()
 
 
 class HttpRequest(Struct, frozen=True):
@@ -32,7 +32,7 @@ class HttpRequest(Struct, frozen=True):
     url: str
     headers: list[tuple[str, str]]
     body: bytes
-    waits: Waits = NO_WAITS
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
 
 
 class HttpResponse(Protocol):

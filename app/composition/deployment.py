@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from app.aws.botocore_data import bedrock_regions
 from app.bedrock.endpoints import UpstreamLocation
-from app.bedrock.transport import Waits
+from app.bedrock.transport import Timeouts
 from app.config.config_file import ConfigFile, TargetRow
 from app.config.settings import Settings, SettingsError
 from app.errors import InvalidRequest
@@ -35,7 +35,7 @@ def planner_of(settings: Settings) -> Planner:
     }
     behind = {name: parse_model_id(row.stands_for) for name, row in config.models.items()}
     limits = {
-        name: Limits(Waits(row.connect, row.first_byte, row.idle), row.total) for name, row in config.limits.items()
+        name: Limits(Timeouts(row.connect, row.first_byte, row.idle), row.total) for name, row in config.limits.items()
     }
     # of the native surfaces only InvokeModel applies guardrails
     surfaces = settings.surfaces() & {"invoke"} if settings.guardrail_id else settings.surfaces()

@@ -115,7 +115,7 @@ class UpstreamAttempt(Struct, frozen=True):
         error: GatewayError | None = None
         value: T | None = None
         try:
-            value = await client.attempt(request, attempt, operation.parse, target.limits.waits)
+            value = await client.attempt(request, attempt, operation.parse, target.limits.timeouts)
             outcome = ""
         except GatewayError as failure:
             # a copy: the frames of the error itself hold the body of the request

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.endpoints import DEFAULT_LOCATION
-from app.bedrock.transport import NO_WAITS, HttpResponse
+from app.bedrock.transport import HttpResponse
 from app.errors import GatewayError, GuardrailIntervened, GuardrailMissing, InvalidRequest, NotFound
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_check
 from app.execution.operations.operation import read_document
@@ -55,7 +55,7 @@ class GuardrailCheck(Struct, frozen=True):
         # it is no attempt at the model, so it is not among the tries of the log record
         attempt, outcome = AttemptRecord(headers), "cancelled"
         try:
-            outcome = await self.client.attempt(request, attempt, _parse, NO_WAITS)
+            outcome = await self.client.attempt(request, attempt, _parse)
         except GatewayError as error:
             outcome = error.kind
             if isinstance(error, NotFound) or (isinstance(error, InvalidRequest) and is_missing(error)):

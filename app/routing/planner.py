@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
-from app.bedrock.transport import NO_WAITS, Waits
+from app.bedrock.transport import DEFAULT_TIMEOUTS, Timeouts
 from app.errors import InvalidRequest, ModelDiffers
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.capability_groups import NativeCapabilities
@@ -32,9 +32,9 @@ _OVERRIDE_SECONDS = 3600.0
 
 
 class Limits(Struct, frozen=True):
-    """How long a model may take. waits: for one attempt. total: seconds for a request, all its attempts included."""
+    """How long a model may take. timeouts: for one attempt. total: seconds for a request, all its attempts included."""
 
-    waits: Waits = NO_WAITS
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
     total: float | None = None
 
 

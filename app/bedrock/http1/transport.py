@@ -77,7 +77,7 @@ class Http1Transport:
             raise ValueError("HEAD is not spoken here")
         destination = self._destinations.get(request.url) or self._locate(request.url)
         head = _head(request, destination)
-        connect, first_byte, idle = request.waits
+        connect, first_byte, idle = request.timeouts
         first_byte, idle = first_byte or self._read_timeout, idle or self._read_timeout
         origin = destination.origin
         connection = self._pool.take(origin)
