@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
-from app.bedrock.stream_decoding import usage_of_headers
+from app.bedrock.reported_usage import usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage, count_in
 from app.execution.attempt import fold_usage

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from app.adaptation.rerank import RerankCall, adapt_rerank, scores_of
-from app.bedrock.stream_decoding import usage_of_headers
+from app.bedrock.reported_usage import usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage
 from app.execution.executor import Executor

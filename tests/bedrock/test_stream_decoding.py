@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
-from app.bedrock.stream_decoding import EventDecoder, ServerSentDecoder, UsageTap, usage_of_headers
+from app.bedrock.reported_usage import UsageTap, usage_of_headers
+from app.bedrock.stream_decoding import EventDecoder, ServerSentDecoder
 from app.converse.usage import Usage
 from app.wire import json
 from app.wire.eventstream import encode_frame

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import errors
-from app.bedrock.stream_decoding import EventDecoder, NativeDecoder, ServerSentDecoder, UsageTap
+from app.bedrock.reported_usage import UsageTap
+from app.bedrock.stream_decoding import EventDecoder, NativeDecoder, ServerSentDecoder
 from app.converse.call import NativeEvent
 from app.wire import json
 from tests.bedrock.test_stream_decoding import STREAM

@@ -5,7 +5,7 @@ from functools import partial
 from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
-from app.bedrock.stream_decoding import tier_of_headers
+from app.bedrock.reported_usage import tier_of_headers
 from app.converse.usage import tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation

@@ -8,7 +8,8 @@ from typing import Any, Self, TypeVar
 
 from app.adaptation.invoke import adapt_invoke
 from app.bedrock.client import BedrockRequest
-from app.bedrock.stream_decoding import NativeDecoder, tier_of_headers, usage_of_headers, usage_of_invocation
+from app.bedrock.reported_usage import tier_of_headers, usage_of_headers, usage_of_invocation
+from app.bedrock.stream_decoding import NativeDecoder
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, NativeCall, NativeEvent, Surface
 from app.converse.usage import Usage

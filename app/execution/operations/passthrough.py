@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
-from app.bedrock.stream_decoding import UsageTap, tier_of_headers, usage_of_headers
+from app.bedrock.reported_usage import UsageTap, tier_of_headers, usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode
 from app.converse.usage import Usage, tier_of
