@@ -158,6 +158,6 @@ async def at_once(made: Call, port: int, count: int, spread: float = 0.0) -> lis
 
 
 def percentile(values: list[float], fraction: float) -> float:
-    """Return the value that the fraction `fraction` of all values does not exceed."""
+    """Return the value that a fraction of all values does not exceed."""
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * fraction), len(ordered) - 1)]

@@ -23,7 +23,7 @@ class End(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def join(self, other: asyncio.Transport) -> None:
-        """Send the kept bytes to the other connection, and all later ones."""
+        """Set the other connection, and send it the bytes that arrived before."""
         self.other = other
         other.writelines(self._waiting)
 

@@ -26,7 +26,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Say whether the value is within its bound."""
+        """Whether the value is within its bound: "holds" or "misses"; empty without a bound."""
         if self.must is None:
             return ""
         is_better = self.value >= self.must if self.is_rate else self.value <= self.must

@@ -129,7 +129,7 @@ def gateway(
 
 
 def _wait_for_credentials(url: str) -> None:
-    """Wait until the credentials are resolved, because the environment holds them only for now."""
+    """Wait until the credentials are resolved, while the environment holds them."""
     while True:
         try:
             with urllib.request.urlopen(f"{url}/health/ready", timeout=10):
@@ -233,7 +233,7 @@ def chunk(data: bytes) -> bytes:
 
 
 class HoldingBedrock:
-    """An upstream that holds every response until `may_answer` is set. `asked` is released once for each request."""
+    """An upstream that holds every response until `may_answer` is set. `received` is released once for each request."""
 
     REPLY = http_reply(
         b'{"output":{"message":{"role":"assistant","content":[{"text":"late"}]}},"stopReason":"end_turn",'
@@ -241,13 +241,13 @@ class HoldingBedrock:
     )
 
     def __init__(self) -> None:
-        self.asked = threading.Semaphore(0)
+        self.received = threading.Semaphore(0)
         self.may_answer = threading.Event()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle one connection."""
         await read_request(reader)
-        self.asked.release()
+        self.received.release()
         while not self.may_answer.is_set():
             await asyncio.sleep(0.005)
         writer.write(self.REPLY)

@@ -181,7 +181,7 @@ def test_https_with_boto3_and_a_bearer_key(emulator_url: str, tmp_path: Path, mo
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.02)
-        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "secret")
+        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "secret-of-a-developer")
         monkeypatch.setenv("AWS_CA_BUNDLE", str(file))
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"https://localhost:{port}")
         client = boto3.Session(region_name="us-east-1").client("bedrock-runtime")

@@ -128,7 +128,7 @@ class ObservedGateway:
 
 
 @contextlib.contextmanager
-def bench(fault: Fault) -> Iterator[tuple[str, Records, ObservedGateway]]:
+def observed_gateway(fault: Fault) -> Iterator[tuple[str, Records, ObservedGateway]]:
     credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
     records = Records()
     with upstream_of(fault) as url, mock.patch.dict(os.environ, credentials):
@@ -172,7 +172,7 @@ def ending_of(endpoint: Endpoint, data: bytes, *, is_cut: bool) -> str:
     return "typed" if is_typed else "complete"
 
 
-def cell(base: str, records: Records, fault: Fault, endpoint: Endpoint, *, is_streamed: bool) -> str:
+def result_of(base: str, records: Records, fault: Fault, endpoint: Endpoint, *, is_streamed: bool) -> str:
     """Return the result of a fault at an endpoint; empty if the fault cannot occur there."""
     if fault.only and (fault.only == "stream") != is_streamed:
         return ""
@@ -192,17 +192,17 @@ def cell(base: str, records: Records, fault: Fault, endpoint: Endpoint, *, is_st
     return f"{answer.status_code} `{kind}`"
 
 
-def row(fault: Fault) -> list[str]:
+def results_of(fault: Fault) -> list[str]:
     """Return the results of a fault in each column; assert that no task, permit or socket is left."""
     sockets = count_of_sockets()
-    with bench(fault) as (base, records, observed):
+    with observed_gateway(fault) as (base, records, observed):
         before = observed.tasks()
         cells = [(endpoint, is_streamed) for endpoint in ENDPOINTS for is_streamed in (False, True)]
         with ThreadPoolExecutor(len(cells)) as pool:
             found = [
                 each.result()
                 for each in [
-                    pool.submit(cell, base, records, fault, endpoint, is_streamed=streamed)
+                    pool.submit(result_of, base, records, fault, endpoint, is_streamed=streamed)
                     for endpoint, streamed in cells
                 ]
             ]
@@ -229,7 +229,7 @@ def count_of_sockets() -> int:
     return count
 
 
-def line_of(fault: Fault, found: list[str]) -> str:
+def row_of(fault: Fault, found: list[str]) -> str:
     """Return the table row of a fault: its most frequent result, and the columns with another one."""
     columns = [(endpoint.title, streamed) for endpoint in ENDPOINTS for streamed in ("", ", streamed")]
     results = [text for text in found if text]
@@ -249,13 +249,13 @@ def _column_names(titles: list[str]) -> str:
     return " and ".join(re.sub(r", (.*)", r" (\1)", title) for title in left)
 
 
-def written() -> list[str]:
+def documented_rows() -> list[str]:
     return [line for line in PAGE.read_text().splitlines() if line.startswith("|")][2:]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_fault_has_the_documented_result(fault: Fault) -> None:
-    found = row(fault)
+    found = results_of(fault)
     for index, text in enumerate(found):
         endpoint = ENDPOINTS[index // 2]
         kinds = {fault.kind}
@@ -265,15 +265,15 @@ def test_fault_has_the_documented_result(fault: Fault) -> None:
         if text and not (is_unchanged and text == "200"):
             assert text.partition("`")[2].partition("`")[0] in kinds
             assert is_unchanged or text.startswith("200") == (fault.begun or not fault.kind)
-    assert line_of(fault, found) in written(), "run: python -m scripts.reference faults"
+    assert row_of(fault, found) in documented_rows(), "run: python -m scripts.reference faults"
 
 
 def test_table_has_a_row_for_each_fault() -> None:
     assert len(FAULTS) >= 24
-    assert len(written()) == len(FAULTS)
+    assert len(documented_rows()) == len(FAULTS)
 
 
 def page() -> str:
     """Measure and return docs/reference/faults.md."""
-    lines = ["| fault | result | except |", "|---|---|---|", *(line_of(fault, row(fault)) for fault in FAULTS)]
+    lines = ["| fault | result | except |", "|---|---|---|", *(row_of(fault, results_of(fault)) for fault in FAULTS)]
     return header("Faults") + INTRODUCTION + "\n".join(lines) + "\n"

@@ -53,7 +53,7 @@ CELLS = [(dialect, row, mode) for dialect in DIALECTS for row in dialect.rows fo
 
 
 class FieldProbe:
-    """A gateway in front of a recording Bedrock, to which single fields are sent."""
+    """Sends single fields to a gateway in front of a recording Bedrock."""
 
     def __init__(self, bedrock: RecordingBedrock, url: str) -> None:
         self._bedrock = bedrock

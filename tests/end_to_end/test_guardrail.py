@@ -154,7 +154,7 @@ WITH_GUARD_CONTENT = {
 
 
 def with_tool_result(content: list[Any]) -> dict[str, Any]:
-    """A conversation with this tool result."""
+    """Return a conversation with this tool result."""
     use = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}}}
     return {
         "messages": [
@@ -243,7 +243,7 @@ def test_content_that_a_guardrail_cannot_check_is_refused(
 
 
 def with_assistant_turn(*blocks: dict[str, Any]) -> dict[str, Any]:
-    """A conversation with this assistant turn."""
+    """Return a conversation with this assistant turn."""
     turns = [{"role": "assistant", "content": [*blocks]}, {"role": "user", "content": [{"text": "go on"}]}]
     return {"messages": [{"role": "user", "content": [{"text": "hello"}]}, *turns]}
 

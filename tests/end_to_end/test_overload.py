@@ -54,7 +54,7 @@ def test_a_request_over_the_limit_is_refused_at_once_in_its_dialect(bedrock: tup
     server, url = bedrock
     with gateway(url, max_in_flight=1, max_waiting=0) as base, ThreadPoolExecutor() as pool:
         first = pool.submit(post, base, "/v1/chat/completions", CHAT)
-        server.asked.acquire()
+        server.received.acquire()
         for path, body in REQUESTS:
             started = time.monotonic()
             answer = post(base, path, body)
@@ -77,7 +77,7 @@ def test_the_queue_absorbs_a_burst(bedrock: tuple[HoldingBedrock, str]) -> None:
     server, url = bedrock
     with gateway(url, max_in_flight=1, max_waiting=2, max_wait=20) as base, ThreadPoolExecutor() as pool:
         calls = [pool.submit(post, base, "/v1/chat/completions", CHAT) for _ in range(3)]
-        server.asked.acquire()
+        server.received.acquire()
         time.sleep(0.2)
         assert post(base, "/v1/chat/completions", CHAT).status_code == 429
         server.may_answer.set()
@@ -269,7 +269,7 @@ def test_the_bytes_of_all_bodies_are_limited(bedrock: tuple[HoldingBedrock, str]
     with gateway(url, max_body_bytes=100_000, max_bodies_bytes=100_000) as base, ThreadPoolExecutor() as pool:
         held = [pool.submit(post, base, "/v1/chat/completions", large) for _ in range(2)]
         for _ in held:
-            server.asked.acquire()
+            server.received.acquire()
         assert post(base, "/v1/chat/completions", large).status_code == 429
         assert post(base, "/v1/messages", {**large, "max_tokens": 5}).status_code == 529
         server.may_answer.set()

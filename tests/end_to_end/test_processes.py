@@ -22,7 +22,7 @@ from tests.servers import HoldingBedrock, free_port, upstream
 
 pytestmark = pytest.mark.slow
 
-HEADERS = {"authorization": "Bearer secret-of-caller-a"}
+HEADERS = {"authorization": "Bearer secret-of-a-developer"}
 CHAT = {"model": "a.b", "messages": [{"role": "user", "content": "x"}]}
 
 
@@ -89,10 +89,10 @@ def test_workers_share_the_limit_and_a_dead_worker_s_permits_are_released() -> N
     with two_processes(MAX_IN_FLIGHT="3", MAX_WAITING="0") as (bedrock, url, watcher), ThreadPoolExecutor(16) as pool:
         first = [pool.submit(ask_or_fail, url) for _ in range(12)]
         for _ in range(3):
-            assert bedrock.asked.acquire(timeout=10)
+            assert bedrock.received.acquire(timeout=10)
         until(lambda: sum(each.done() for each in first) == 9)
         assert [each.result() for each in first if each.done()] == [429] * 9
-        assert not bedrock.asked.acquire(blocking=False)
+        assert not bedrock.received.acquire(blocking=False)
         for victim in children(watcher.pid):
             os.kill(victim, signal.SIGKILL)
         until(lambda: all(each.done() for each in first))
@@ -105,11 +105,11 @@ def test_workers_share_the_limit_and_a_dead_worker_s_permits_are_released() -> N
 
 def test_workers_share_the_limit_of_a_caller_s_unverified_requests() -> None:
     limits = {
-        "API_KEYS": "a=secret-of-caller-a,b=secret-of-caller-b",
+        "API_KEYS": "a=secret-of-a-developer,b=secret-of-caller-b",
         "MAX_BODY_BYTES": "200000",
         "MAX_BODIES_BYTES": "800000",
     }
-    head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: other\r\ncontent-length: 190000\r\n\r\n"
+    head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: secret-of-caller-b\r\ncontent-length: 190000\r\n\r\n"
     with two_processes(**limits) as (bedrock, url, _), contextlib.ExitStack() as stack:
         bedrock.may_answer.set()
         address = "127.0.0.1", urlsplit(url).port or 0
@@ -133,7 +133,7 @@ def ask_or_fail(url: str) -> int:
 def test_open_requests_end_on_shutdown_and_new_connections_are_refused(number: signal.Signals) -> None:
     with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
         running_call = pool.submit(ask, url)
-        assert bedrock.asked.acquire(timeout=10)
+        assert bedrock.received.acquire(timeout=10)
         watcher.send_signal(number)
         time.sleep(0.5)
         with pytest.raises(httpx.ConnectError):
@@ -148,7 +148,7 @@ def test_workers_stop_gracefully_when_the_supervisor_dies() -> None:
     with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
         orphans = children(watcher.pid)
         running_call = pool.submit(ask, url)
-        assert bedrock.asked.acquire(timeout=10)
+        assert bedrock.received.acquire(timeout=10)
         watcher.kill()
         until(lambda: sum(map(is_alive, orphans)) == 1)
         (busy,) = (pid for pid in orphans if is_alive(pid))

@@ -33,12 +33,12 @@ NOT_EMULATED = (
 
 
 class Rehearsal:
-    """One rehearsal.
+    """A rehearsal of a deployment.
 
     Args:
         cloud: the emulated AWS.
         folder: directory for its files.
-        tree: a copy of the project, with a Git history of its own.
+        tree: a copy of the project, with its own Git history.
     """
 
     def __init__(self, cloud: Cloud, folder: Path, tree: Path) -> None:
@@ -287,7 +287,7 @@ def rehearsable_template(bedrock: str) -> dict[str, Any]:
 
 
 def git(tree: Path, *arguments: str) -> None:
-    """Run git in a tree, with an author of its own."""
+    """Run git in a tree, with a fixed author."""
     identity = ["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost"]
     subprocess.run(["git", *identity, *arguments], cwd=tree, check=True, stdout=subprocess.DEVNULL)
 

@@ -1,4 +1,4 @@
-"""The gateway with one more path, which reports its tasks, files and memory: `python -m tests.soak.gateway_with_state PORT`."""
+"""The gateway with an additional path that reports its tasks, files and memory: `python -m tests.soak.gateway_with_state PORT`."""
 
 import asyncio
 import gc

@@ -19,12 +19,12 @@ COUNT, INTERVAL_MS, CHUNKS = 1000, 100, 100
 
 
 @contextlib.contextmanager
-def looking_at_health(process: Process) -> Iterator[list[float]]:
-    """Request /health repeatedly; yields the milliseconds that each response took."""
+def polling_health(process: Process) -> Iterator[list[float]]:
+    """Request /health repeatedly; yield the milliseconds of each response."""
     waits: list[float] = []
     is_over = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", process.port, timeout=10)) as connection:
             while not is_over.wait(0.02):
                 started = time.monotonic()
@@ -32,13 +32,13 @@ def looking_at_health(process: Process) -> Iterator[list[float]]:
                 connection.getresponse().read()
                 waits.append((time.monotonic() - started) * 1000)
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    poller = threading.Thread(target=poll)
+    poller.start()
     try:
         yield waits
     finally:
         is_over.set()
-        looking.join()
+        poller.join()
 
 
 def test_a_thousand_slow_streams_are_complete_and_on_time() -> None:
@@ -46,7 +46,7 @@ def test_a_thousand_slow_streams_are_complete_and_on_time() -> None:
     everything = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {other})
     try:
-        with upstream(other) as port, gateway(port, measured) as process, looking_at_health(process) as waits:
+        with upstream(other) as port, gateway(port, measured) as process, polling_health(process) as waits:
             load = run_streams(process, stream_call(process.port, INTERVAL_MS, CHUNKS), COUNT, spread=2.0)
     finally:
         os.sched_setaffinity(0, everything)
