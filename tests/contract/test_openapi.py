@@ -1,4 +1,4 @@
-"""The OpenAPI document is complete, and its examples run."""
+"""The OpenAPI document is complete, and its examples succeed."""
 
 from typing import Any
 
@@ -45,16 +45,16 @@ PATHS = {
 }
 
 
-def test_the_document_is_valid() -> None:
+def test_document_is_valid() -> None:
     validate(DOCUMENT)
 
 
-def test_every_endpoint_is_there_and_nothing_else() -> None:
+def test_document_has_exactly_the_endpoints() -> None:
     assert {path: next(iter(item)) for path, item in DOCUMENT["paths"].items()} == PATHS
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=[path for path, _, _ in OPERATIONS])
-def test_each_operation_is_described(path: str, method: str, operation: Any) -> None:
+def test_operation_is_described(path: str, method: str, operation: Any) -> None:
     assert operation["summary"]
     assert operation["tags"]
     assert operation.get("description")
@@ -71,7 +71,7 @@ def test_each_operation_is_described(path: str, method: str, operation: Any) -> 
 
 
 @pytest.mark.loopback
-def test_the_examples_run() -> None:
+def test_examples_succeed_and_match_the_schemas() -> None:
     models = {"modelId": "scripted.echo-v1:0"}
     ran = 0
     with serving(emulator_app()) as url, gateway(url) as base:
@@ -90,7 +90,7 @@ def test_the_examples_run() -> None:
 
 
 @pytest.mark.loopback
-def test_the_root_leads_to_the_page() -> None:
+def test_root_redirects_to_the_page() -> None:
     with gateway("http://127.0.0.1:9") as base:
         answer = httpx.get(base, follow_redirects=True, timeout=30)
         assert answer.url.path == "/docs"

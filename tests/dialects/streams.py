@@ -1,4 +1,4 @@
-"""What a translator of a stream makes of several events, or documents, one after the other."""
+"""Applies a stream translator to several events."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -7,5 +7,5 @@ Item = TypeVar("Item")
 
 
 def joined(translate: Callable[[Item], bytes], items: Iterable[Item]) -> bytes:
-    """All its frames."""
+    """Return the frames of all items."""
     return b"".join(map(translate, items))

@@ -1,5 +1,5 @@
-"""What callers and replies choose the length of costs in proportion to it: no body or answer of thousands of pieces
-may hold everybody else up."""
+"""Work grows in proportion to what callers and replies send, so that no body or response of thousands of pieces blocks
+the event loop."""
 
 import base64
 import contextlib
@@ -185,7 +185,7 @@ def reply(count: int) -> Any:
     return {"output": {"message": message}, "stopReason": "end_turn", "usage": {}}
 
 
-# each with the number of pieces at which what grows with their square would be most of its cost
+# with the number of pieces at which quadratic work would be most of the cost
 CASES: dict[str, tuple[int, Callable[[int], Work]]] = {
     "a chain of references": (100, chain),
     "references to one schema": (400, alternatives),
@@ -220,7 +220,7 @@ TIMES = 8
 
 @pytest.mark.timed
 @pytest.mark.parametrize("name", CASES)
-def test_twice_as_many_cost_twice_as_much(name: str) -> None:
+def test_cost_grows_in_proportion(name: str) -> None:
     count, make = CASES[name]
     few, many = (seconds(make(number)) for number in (count, TIMES * count))
     print(f"{name}: {few * 1000:.1f} ms, {TIMES} times as many {many * 1000:.1f} ms, {many / few:.0f} times as much")
@@ -228,11 +228,11 @@ def test_twice_as_many_cost_twice_as_much(name: str) -> None:
 
 
 def seconds(work: Work) -> float:
-    """CPU seconds that it takes; what disturbs a machine only ever adds."""
+    """Return the CPU seconds of the fastest run: disturbances only add."""
     spent = []
     for _ in range(3):
         gc.collect()
-        gc.disable()  # what it looks through is everything, this and the tests
+        gc.disable()  # a collection would search every object, of the tests too
         started = time.process_time()
         work()
         spent.append(time.process_time() - started)

@@ -1,15 +1,17 @@
-"""Each dialect has a case for each situation, streamed and not."""
+"""Each dialect has a golden case for each situation, streamed and complete, and each case has a purpose."""
 
 import pytest
 
-from tests.dialects.situations import DIALECTS, SITUATIONS, golden
+from tests.dialects.situations import DIALECTS, HERE, cases_of, golden
 
 STREAMED = {"openai/chat": "chunks.json", "openai/responses": "events.json", "anthropic": "events.json"}
-WHOLE = {"openai/chat": "completion.json", "openai/responses": "response.json", "anthropic": "message.json"}
+COMPLETE = {"openai/chat": "completion.json", "openai/responses": "response.json", "anthropic": "message.json"}
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_case_for_each_situation(dialect: str, situation: str) -> None:
-    names = {path.name for path in golden(dialect, situation).iterdir()}
-    assert {"request.json", "call.json", "reply.json", WHOLE[dialect], STREAMED[dialect]} <= names
+def test_each_case_is_listed_and_has_its_files(dialect: str) -> None:
+    cases = cases_of(dialect)
+    assert sorted(path.name for path in (HERE / dialect / "golden").iterdir()) == cases
+    for case in cases:
+        names = {path.name for path in golden(dialect, case).iterdir()}
+        assert {"request.json", "call.json", "reply.json", COMPLETE[dialect], STREAMED[dialect]} <= names

@@ -1,4 +1,4 @@
-"""What every dialect's golden cases are held to: botocore's own validator, for every family of models."""
+"""Validates the golden cases of all dialects by botocore's validator, for every family of models."""
 
 from base64 import b64decode
 from collections.abc import Callable
@@ -20,7 +20,7 @@ CAPABILITIES = [Capabilities(), *(Capabilities(family=row.family).with_values(ro
 
 
 def assert_adapted_for_every_family(call_of: Callable[[], ModelCall]) -> None:
-    """Adaptation a call twice gives the same valid body, and leaves the call as it was, for each family that takes it."""
+    """Check that adapting a call twice gives the same valid body and does not change the call, for each family."""
     uses_tools = _uses_tools(call_of())
     for capabilities in CAPABILITIES:
         if capabilities.tools.accepted or not uses_tools:
@@ -47,7 +47,7 @@ def _assert_adapted(call: ModelCall, again: ModelCall, capabilities: Capabilitie
 
 
 def with_bytes(value: Any) -> Any:
-    """Blobs as botocore's validator wants them."""
+    """Return a value with blobs as bytes, as botocore's validator requires."""
     if isinstance(value, list):
         return [with_bytes(item) for item in value]
     if not isinstance(value, dict):

@@ -1,14 +1,14 @@
 """Golden cases: a directory each.
 
 request.json   what an Anthropic client sends
-call.json      the Converse body that it becomes, before any model is known
+call.json      the Converse body that it becomes, for any model
 invoke.json    the body that Claude Sonnet 5 and Claude 3 Haiku get of it instead, in their own format
-reply.json     what Converse answers
+reply.json     Converse's reply
 message.json   the message that it becomes
-events.json    the events of the same answer, streamed
+events.json    the events of the same reply, streamed
 
-To add a case, write request.json and reply.json, run `python -m tests.dialects.anthropic.test_golden`, and read
-what it wrote before you believe it.
+To add a case, write request.json and reply.json, list it in tests/dialects/situations.py, run
+`pytest tests/dialects --update-golden`, and read what it wrote.
 """
 
 from pathlib import Path
@@ -31,11 +31,13 @@ from app.dialects.http.documents import validate
 from app.models.capabilities import capabilities_of
 from app.models.ids import parse_model_id
 from app.wire import json
+from tests.dialects.conftest import CheckGolden
+from tests.dialects.situations import cases_of
 from tests.dialects.streams import joined
 from tests.dialects.validation import assert_adapted_for_every_family
 
 HERE = Path(__file__).parent / "golden"
-CASES = sorted(path.name for path in HERE.iterdir())
+CASES = cases_of("anthropic")
 RESPONSE_CONTEXT = MessageResponseContext("msg_1", "the-model", "request-1")
 CLAUDES = ("anthropic.claude-sonnet-5", "anthropic.claude-3-haiku-20240307-v1:0")
 
@@ -77,36 +79,36 @@ def streamed(case: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_request(case: str) -> None:
-    assert described_call(case) == read(case, "call.json")
+def test_request_becomes_the_call(case: str, check_golden: CheckGolden) -> None:
+    check_golden(HERE / case / "call.json", described_call(case))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_native_request(case: str) -> None:
+def test_request_becomes_the_native_body_of_each_model(case: str, check_golden: CheckGolden) -> None:
     before = read(case, "request.json")
-    assert invoked(case) == read(case, "invoke.json")
+    check_golden(HERE / case / "invoke.json", invoked(case))
     assert read(case, "request.json") == before
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_reply(case: str) -> None:
+def test_reply_becomes_the_response(case: str, check_golden: CheckGolden) -> None:
     message = from_reply(read(case, "reply.json"), RESPONSE_CONTEXT)
-    assert message == read(case, "message.json")
+    check_golden(HERE / case / "message.json", message)
     MessageOut.model_validate(message, strict=True)
     Message.model_validate(message)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_stream(case: str) -> None:
+def test_reply_becomes_the_stream(case: str, check_golden: CheckGolden) -> None:
     events = streamed(case)
-    assert events == read(case, "events.json")
+    check_golden(HERE / case / "events.json", events)
     for each in events:
         if each["type"] != "ping":
             TypeAdapter(RawMessageStreamEvent).validate_python(each)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
+def test_stream_holds_what_the_complete_response_holds(case: str) -> None:
     message = read(case, "message.json")
     blocks: list[Any] = []
     for event in read(case, "events.json"):
@@ -143,24 +145,5 @@ def add(block: Any, delta: Any) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_adapted_requests_pass_botocore_s_validator_and_leave_the_call_alone(case: str) -> None:
+def test_adapted_requests_pass_botocores_validator_and_leave_the_call_unchanged(case: str) -> None:
     assert_adapted_for_every_family(lambda: call_of(case))
-
-
-def write_expectations() -> None:
-    """Write what the code does now, to be read by somebody."""
-    import json as pretty
-
-    for case in CASES:
-        expected = {
-            "call.json": described_call(case),
-            "invoke.json": invoked(case),
-            "message.json": from_reply(read(case, "reply.json"), RESPONSE_CONTEXT),
-            "events.json": streamed(case),
-        }
-        for name, value in expected.items():
-            (HERE / case / name).write_text(pretty.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-if __name__ == "__main__":
-    write_expectations()

@@ -1,4 +1,4 @@
-"""Native streams: any split of the bytes gives the same frames, and Bedrock's own members do not get through."""
+"""Native streams: any split of the bytes gives the same frames, without Bedrock's own members."""
 
 import contextlib
 from base64 import b64encode
@@ -52,7 +52,7 @@ def frames(*pieces: bytes) -> bytes:
 WHOLE = frames(STREAM)
 
 
-def test_what_a_caller_sees() -> None:
+def test_events_reach_the_caller_without_bedrocks_members() -> None:
     events = [json.loads(frame.split("data: ")[1]) for frame in WHOLE.decode().removesuffix("\n\n").split("\n\n")]
     assert [event["type"] for event in events] == [
         "message_start",
@@ -73,7 +73,7 @@ def passed_on(text: bytes) -> bytes:
     return joined(NativeStream(RESPONSE_CONTEXT).from_event, [NativeEvent(json.loads(text), text)])
 
 
-def test_an_event_that_nobody_changes_is_passed_on_byte_for_byte() -> None:
+def test_unchanged_event_passes_byte_for_byte() -> None:
     text = b'{"type": "content_block_delta", "delta": {"partial_json": "\\u00e9", "novelty": 1.50}, "index": 0}'
     assert passed_on(text) == b"event: content_block_delta\ndata: " + text + b"\n\n"
 
@@ -87,11 +87,11 @@ def test_an_event_that_nobody_changes_is_passed_on_byte_for_byte() -> None:
         b'{"type":"content_block_stop","index":0,"amazon\\u002dbedrock-trace":{}}',
     ],
 )
-def test_an_event_that_could_not_pass_is_written_anew(text: bytes) -> None:
+def test_event_that_cannot_pass_is_encoded_anew(text: bytes) -> None:
     assert passed_on(text) == b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
 
 
-def test_one_byte_at_a_time() -> None:
+def test_single_bytes_give_the_same_frames() -> None:
     assert frames(*(STREAM[index : index + 1] for index in range(len(STREAM)))) == WHOLE
 
 
@@ -101,7 +101,7 @@ def test_any_split_gives_the_same_frames(cuts: list[int]) -> None:
     assert frames(*(STREAM[start:end] for start, end in zip(starts, ends, strict=True))) == WHOLE
 
 
-def test_a_whole_answer_keeps_everything_but_bedrock_s_own() -> None:
+def test_complete_response_keeps_all_but_bedrocks_members() -> None:
     document = {"type": "message", "id": "x", "model": "claude", "amazon-bedrock-trace": {}, "novelty": [1]}
     assert from_document(document, RESPONSE_CONTEXT) == {
         "type": "message",
@@ -113,7 +113,7 @@ def test_a_whole_answer_keeps_everything_but_bedrock_s_own() -> None:
         from_document({"Output": {"__type": "UnknownOperationException"}}, RESPONSE_CONTEXT)
 
 
-def test_tokens_are_read_event_by_event() -> None:
+def test_tokens_are_read_from_each_event() -> None:
     reader = UsageOfMessages()
     assert reader({"type": "ping"}) is None
     assert reader({"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}}) is None
@@ -132,19 +132,19 @@ def test_tokens_are_read_event_by_event() -> None:
     ("kind", "cls"),
     [("overloaded_error", errors.Overloaded), ("rate_limit_error", errors.RateLimited), ("odd", errors.UpstreamFailed)],
 )
-def test_an_error_inside_the_stream_is_its_failure(kind: str, cls: type[errors.GatewayError]) -> None:
+def test_error_event_fails_the_stream(kind: str, cls: type[errors.GatewayError]) -> None:
     document = {"type": "error", "error": {"type": kind, "message": "Overloaded"}}
     with pytest.raises(cls, match="Overloaded"):
         joined(NativeStream(RESPONSE_CONTEXT).from_event, events_of(document))
 
 
 @pytest.mark.parametrize("kind", [None, 5, "", "a\nevent: b"])
-def test_an_event_s_name_cannot_break_out_of_its_line(kind: Any) -> None:
+def test_event_name_cannot_hold_a_line_break(kind: Any) -> None:
     with pytest.raises((TypeError, KeyError)):
         joined(NativeStream(RESPONSE_CONTEXT).from_event, events_of({"type": kind}))
 
 
-def test_usage_may_be_missing_in_the_last_event_but_one() -> None:
+def test_message_delta_may_lack_usage() -> None:
     stream = NativeStream(RESPONSE_CONTEXT)
     joined(stream.from_event, events_of({"type": "message_delta", "delta": {}, "usage": None}))
     assert json.loads(stream.finish().split(b"data: ")[1]) == {"type": "message_delta", "delta": {}, "usage": {}}
@@ -163,12 +163,12 @@ def test_usage_may_be_missing_in_the_last_event_but_one() -> None:
         STREAM + exception_frame("modelStreamErrorException", {"message": "no"}),
     ],
 )
-def test_a_stream_that_breaks_off_never_ends_well(data: bytes) -> None:
+def test_interrupted_stream_never_succeeds(data: bytes) -> None:
     with pytest.raises(errors.GatewayError):
         frames(data)
 
 
-def test_a_break_ends_in_an_event_of_its_own() -> None:
+def test_failed_stream_ends_with_an_error_event() -> None:
     last = NativeStream(RESPONSE_CONTEXT).fail(errors.UpstreamFailed("broken"))
     assert last.startswith(b"event: error\ndata: ")
     assert json.loads(last.split(b"data: ")[1])["error"] == {"type": "api_error", "message": "broken"}
@@ -179,26 +179,26 @@ def test_a_break_ends_in_an_event_of_its_own() -> None:
         st.dictionaries(st.sampled_from(["type", "message", "usage"]), st.none() | st.text(max_size=3)), max_size=3
     )
 )
-def test_documents_without_sense_raise_what_the_door_understands(documents: list[Any]) -> None:
+def test_malformed_documents_raise_errors_that_the_handler_catches(documents: list[Any]) -> None:
     with contextlib.suppress(LookupError, TypeError, AttributeError):
         joined(NativeStream(RESPONSE_CONTEXT).from_event, events_of(*documents))
 
 
-def test_what_is_kept_for_an_hour_is_counted_apart() -> None:
+def test_tokens_cached_for_an_hour_are_counted_separately() -> None:
     usage_of = UsageOfMessages()
     written = {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2}
     usage = {"input_tokens": 5, "cache_creation_input_tokens": 3, "cache_creation": written}
     assert usage_of({"usage": usage}) == Usage(5, 0, 0, 3, cache_write_1h=2)
 
 
-def test_what_was_compacted_is_counted_though_the_message_s_own_counts_leave_it_out() -> None:
+def test_compacted_rounds_are_counted_beside_the_messages_own_counts() -> None:
     compaction = {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3500}
     rounds = [compaction, {"type": "message", "input_tokens": 23_000, "output_tokens": 1000}]
     own = {"input_tokens": 23_000, "output_tokens": 1000, "output_tokens_details": {"thinking_tokens": 7}}
     both = (Usage(180_000, 3500), Usage(23_000, 1000))
     whole = UsageOfMessages()({"type": "message", "usage": {**own, "iterations": rounds}})
     assert whole == Usage(203_000, 4500, reasoning=7, rounds=both)
-    # in a stream the last word holds, and what began it is not the whole
+    # in a stream the last count is valid; the first is not the total
     usage_of = UsageOfMessages()
     begun = usage_of({"type": "message_start", "message": {"usage": {"input_tokens": 1, "iterations": rounds[:1]}}})
     assert (begun.rounds, begun.is_final) == (both[:1], False)  # type: ignore[union-attr]
@@ -206,7 +206,7 @@ def test_what_was_compacted_is_counted_though_the_message_s_own_counts_leave_it_
     assert usage_of({"type": "message_delta", "usage": own}) == Usage(23_000, 1000, reasoning=7)
 
 
-def test_a_message_that_only_bedrock_s_metrics_end_is_counted_by_them() -> None:
+def test_metrics_count_a_message_without_a_final_usage() -> None:
     usage_of = UsageOfMessages()
     written = {"cache_creation": {"ephemeral_1h_input_tokens": 2}, "cache_creation_input_tokens": 2}
     usage_of({"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1, **written}}})

@@ -1,4 +1,4 @@
-"""What the golden cases do not show: refusals, and the corners of both directions."""
+"""Refusals, and rare cases of requests and responses that have no golden case."""
 
 from typing import Any
 
@@ -105,7 +105,7 @@ def test_refusals_name_the_field(body: Any, param: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"5", b'"x"'])
-def test_what_is_no_request_at_all(body: bytes) -> None:
+def test_invalid_bodies_are_refused(body: bytes) -> None:
     with pytest.raises(errors.InvalidRequest):
         validate(parse_object(body), MessagesRequest)
 
@@ -123,11 +123,11 @@ def test_what_is_no_request_at_all(body: bytes) -> None:
         ({"output_config": {"effort": "xhigh"}}, "xhigh"),
     ],
 )
-def test_how_hard_to_think(members: Any, effort: str | None) -> None:
+def test_effort_of_thinking_and_output_config(members: Any, effort: str | None) -> None:
     assert call(request(**members)).intent.effort == effort
 
 
-def test_a_budget_reaches_models_that_are_told_a_number() -> None:
+def test_budget_reaches_models_that_take_a_number() -> None:
     made = call(request(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 3000}))
     adapted = adapt(made, Capabilities().with_values({"reasoning": {"request": "budget"}}))
     assert adapted.body["additionalModelRequestFields"]["thinking"] == {"type": "enabled", "budget_tokens": 3000}
@@ -142,7 +142,7 @@ def test_a_budget_reaches_models_that_are_told_a_number() -> None:
         (Capabilities().with_values({"sampling": {"top_k": "field", "accepted": False}}), None, [], ["top_k"]),
     ],
 )
-def test_top_k_in_each_model_s_words(
+def test_top_k_in_the_field_of_each_model(
     capabilities: Capabilities, fields: Any, ignored: list[str], adjusted: list[str]
 ) -> None:
     adapted = adapt(call(request(top_k=5)), capabilities)
@@ -153,7 +153,7 @@ def test_top_k_in_each_model_s_words(
     )
 
 
-def test_with_thinking_there_is_no_top_k() -> None:
+def test_top_k_is_dropped_with_thinking() -> None:
     made = call(request(top_k=5, max_tokens=9000, thinking={"type": "adaptive"}))
     adapted = adapt(
         made, Capabilities().with_values({"sampling": {"top_k": "field"}, "reasoning": {"request": "adaptive"}})
@@ -171,27 +171,27 @@ def test_with_thinking_there_is_no_top_k() -> None:
         {"searchResultLocation": {"searchResultIndex": 0, "start": 2, "end": 3}},
     ],
 )
-def test_citations_go_there_and_back(location: Any) -> None:
+def test_citations_are_translated_both_ways(location: Any) -> None:
     citation = {"title": "t", "source": "s", "sourceContent": [{"text": "c"}], "location": location}
     back = to_converse(from_converse(citation))
     if "searchResultLocation" not in location:
-        del citation["source"]  # a document's has no place for it
+        del citation["source"]  # a citation of a document has no member for it
     assert back == citation
 
 
-def test_a_citation_of_nowhere_is_borne() -> None:
+def test_citation_without_location_is_accepted() -> None:
     assert from_converse({})["type"] == "char_location"
     assert to_converse({"type": "unheard_of"}) == {}
 
 
-def test_what_was_found_by_a_search_is_told_in_words() -> None:
+def test_tool_reference_becomes_text() -> None:
     found = [{"type": "tool_reference", "tool_name": "w"}]
     made = call(content({"type": "tool_result", "tool_use_id": "a", "content": found}))
     (block,) = made.converse["messages"][0]["content"]
     assert block["toolResult"]["content"] == [{"text": "The tool w was found; it can be called."}]
 
 
-def test_what_has_no_place_is_named() -> None:
+def test_fields_without_a_counterpart_are_reported() -> None:
     cached = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}, "citations": [{"type": "y"}]}
     blocks: list[Any] = [
         {"type": "search_result", "source": "s", "title": "t", "content": [cached]},
@@ -223,7 +223,7 @@ def test_what_has_no_place_is_named() -> None:
     ]
 
 
-def test_cache_points_do_not_stand_side_by_side() -> None:
+def test_cache_points_are_not_doubled() -> None:
     block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
     made = call(content(block) | {"cache_control": {"type": "ephemeral"}})
     assert [next(iter(each)) for each in made.converse["messages"][0]["content"]] == ["text", "cachePoint"]
@@ -233,7 +233,7 @@ def test_cache_points_do_not_stand_side_by_side() -> None:
     assert len(call(request(tools=tools)).converse["toolConfig"]["tools"]) == 2
 
 
-def test_nulls_are_nothing() -> None:
+def test_nulls_are_as_absent_fields() -> None:
     blocks: list[Any] = [
         {"type": "tool_result", "tool_use_id": "a", "content": None, "is_error": None},
         {"type": "search_result", "source": "s", "title": "t", "content": [], "citations": {"enabled": None}},
@@ -246,7 +246,7 @@ def test_nulls_are_nothing() -> None:
     assert reasoning == {"reasoningContent": {"reasoningText": {"text": "t"}}}
 
 
-def test_blocks_without_words_here_stay_silent() -> None:
+def test_blocks_without_a_counterpart_are_left_out() -> None:
     unheard: Any = {"toolUse": {"toolUseId": "a", "name": "s", "input": {}, "type": "server_tool_use"}}
     received: Any = {"text": "x"}
     reply: Any = {
@@ -267,7 +267,7 @@ def test_blocks_without_words_here_stay_silent() -> None:
     assert joined(EventStream(RESPONSE_CONTEXT).from_event, events).count(b"event: ") == 1
 
 
-def test_empty_contents() -> None:
+def test_empty_contents_are_accepted() -> None:
     made = call(
         request(
             messages=[
@@ -285,7 +285,7 @@ def test_empty_contents() -> None:
 
 
 @pytest.mark.parametrize("reason", ["malformed_model_output", "malformed_tool_use"])
-def test_a_model_that_broke_its_own_format_is_a_failure(reason: str) -> None:
+def test_malformed_output_is_a_failure(reason: str) -> None:
     reply: Any = {"output": {"message": {"role": "assistant", "content": []}}, "stopReason": reason, "usage": USAGE}
     with pytest.raises(errors.UpstreamFailed):
         from_reply(reply, RESPONSE_CONTEXT)
@@ -293,7 +293,7 @@ def test_a_model_that_broke_its_own_format_is_a_failure(reason: str) -> None:
         joined(EventStream(RESPONSE_CONTEXT).from_event, unfold(reply))
 
 
-def test_pictures_come_back_as_blocks() -> None:
+def test_images_become_blocks() -> None:
     picture = {"image": {"format": "png", "source": {"bytes": "AA=="}}}
     stored = {"image": {"format": "gif", "source": {"s3Location": {"uri": "s3://b/k"}}}}
     reply: Any = {
@@ -311,14 +311,14 @@ def test_pictures_come_back_as_blocks() -> None:
     assert '"url":"s3://b/k"' in streamed
 
 
-def test_a_stream_without_its_usage_still_ends() -> None:
+def test_stream_without_usage_ends() -> None:
     stream = EventStream(RESPONSE_CONTEXT)
     joined(stream.from_event, [{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "end_turn"}}])
     assert stream.finish().decode().count("event: ") == 2
     assert stream.finish() == b""
 
 
-def test_the_cache_s_lives_and_the_tier_are_told() -> None:
+def test_cache_lifetimes_and_tier_are_reported() -> None:
     details = [{"ttl": "1h", "inputTokens": 7}, {"ttl": "5m", "inputTokens": 3}]
     reply: Any = {
         "output": {"message": {"role": "assistant", "content": []}},
@@ -378,7 +378,9 @@ def test_the_cache_s_lives_and_the_tier_are_told() -> None:
         (errors.GatewayError("what"), 500, "api_error", "what"),
     ],
 )
-def test_errors_in_anthropic_s_words(error: errors.GatewayError, status: int, kind: str, message: str) -> None:
+def test_errors_have_anthropics_types_and_messages(
+    error: errors.GatewayError, status: int, kind: str, message: str
+) -> None:
     whole = render_error(error, "req-1")
     assert whole.status == status
     assert ("request-id", "req-1") in whole.headers
@@ -406,7 +408,7 @@ BLOCKS = st.one_of(
 
 
 @given(content=st.lists(BLOCKS, max_size=4), data=st.data())
-def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], data: st.DataObject) -> None:
+def test_frames_do_not_depend_on_batches(content: list[Any], data: st.DataObject) -> None:
     reply: Any = {
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": "end_turn",
@@ -434,7 +436,7 @@ FIELDS = st.sampled_from(sorted(MessagesRequest.model_fields))
 
 
 @given(noise=st.dictionaries(FIELDS, JSON, max_size=3))
-def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
+def test_no_body_fails_other_than_by_refusal(noise: Any) -> None:
     try:
         made = call(request(**noise))
     except errors.GatewayError:
@@ -446,13 +448,13 @@ def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
             continue
 
 
-def test_a_strict_tool_stays_strict() -> None:
+def test_strict_tool_stays_strict() -> None:
     tool = {"name": "t", "input_schema": {}, "strict": True, "description": " "}
     (made,) = call(request(tools=[tool])).converse["toolConfig"]["tools"]
     assert made == {"toolSpec": {"name": "t", "inputSchema": {"json": {}}, "strict": True}}
 
 
-def test_a_search_for_tools_stays_behind_and_is_named() -> None:
+def test_tool_search_is_left_out_and_reported() -> None:
     asked = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "tool_search_tool_bm25", "input": {"query": "q"}}
     found = {"type": "tool_search_tool_result", "tool_use_id": "srvtoolu_1", "content": {"tool_references": []}}
     use = {"type": "tool_use", "id": "1", "name": "f", "input": {}}
@@ -466,7 +468,7 @@ def test_a_search_for_tools_stays_behind_and_is_named() -> None:
             call(request(messages=[USER, {"role": "assistant", "content": [other]}]))
 
 
-def test_a_picture_that_the_model_drew_stays_behind_and_is_named() -> None:
+def test_image_of_the_model_is_left_out_and_reported() -> None:
     drawn = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
     said = {"role": "assistant", "content": [{"type": "text", "text": "Here."}, drawn]}
     made = call(request(messages=[USER, said, {"role": "user", "content": [drawn]}]))
@@ -481,24 +483,24 @@ def test_a_picture_that_the_model_drew_stays_behind_and_is_named() -> None:
 @pytest.mark.parametrize(
     ("said", "told"), [("tool_use", "tool_use"), ("end_turn", "tool_use"), ("max_tokens", "max_tokens")]
 )
-def test_a_turn_with_calls_stops_for_them_whatever_the_model_says(said: str, told: str) -> None:
+def test_turn_with_calls_stops_for_tools(said: str, told: str) -> None:
     assert stop_reason(said, has_calls=True) == told
     assert stop_reason(said, has_calls=False) == (told if told == "max_tokens" else "end_turn")
 
 
 @pytest.mark.parametrize("has_calls", [True, False])
 @pytest.mark.parametrize(("said", "told"), [("refusal", "refusal"), ("pause_turn", "pause_turn"), ("new", "end_turn")])
-def test_the_reasons_that_models_give_in_their_own_words(said: str, told: str, has_calls: bool) -> None:
+def test_stop_reasons_of_models_are_mapped(said: str, told: str, has_calls: bool) -> None:
     assert stop_reason(said, has_calls=has_calls) == told
 
 
-def test_an_image_is_what_it_begins_like() -> None:
+def test_image_format_is_detected_from_its_data() -> None:
     picture = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "iVBORw0KGgoAAAAA"}}
     block: Any = call(content(picture)).converse["messages"][0]["content"][0]
     assert block["image"]["format"] == "png"
 
 
-def test_blocks_that_the_model_leaves_open_are_closed() -> None:
+def test_unfinished_blocks_are_closed() -> None:
     call_of_a_tool = {"toolUse": {"toolUseId": "1", "name": "f", "input": {"a": 1}}}
     message = {"role": "assistant", "content": [{"text": "a"}, call_of_a_tool]}
     reply: Any = {"output": {"message": message}, "stopReason": "tool_use", "usage": {}}

@@ -22,7 +22,7 @@ from tests.stream_helpers import pieces_of
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
 
-def test_only_what_bedrock_must_see_is_forwarded() -> None:
+def test_only_headers_for_bedrock_are_forwarded() -> None:
     headers = {"accept": "a", "authorization": "b", "x-amzn-bedrock-trace": "c", "cookie": "d"}
     assert _forwarded_headers(headers) == (("accept", "a"), ("x-amzn-bedrock-trace", "c"))
     with pytest.raises(InvalidRequest, match="ASCII"):
@@ -30,7 +30,7 @@ def test_only_what_bedrock_must_see_is_forwarded() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"usage":5}'])
-def test_an_answer_that_tells_no_usage(body: bytes) -> None:
+def test_response_without_usage_has_none(body: bytes) -> None:
     assert read_usage_and_tier(BY_NAME["Converse"].usage_in, ForwardedResponse(200, (), body))[0] is None
     assert (
         read_usage_and_tier(
@@ -42,7 +42,7 @@ def test_an_answer_that_tells_no_usage(body: bytes) -> None:
     assert read_usage_and_tier(BY_NAME["CountTokens"].usage_in, ForwardedResponse(200, (), body))[0] is None
 
 
-def test_usage_in_headers_and_in_bodies() -> None:
+def test_usage_is_read_from_headers_or_body() -> None:
     headers = tuple(
         (f"x-amzn-bedrock-{name}-token-count", count)
         for name, count in (("input", "1"), ("output", "2"), ("cache-read-input", "3"), ("cache-write-input", "4"))
@@ -50,7 +50,7 @@ def test_usage_in_headers_and_in_bodies() -> None:
     assert read_usage_and_tier(BY_NAME["InvokeModel"].usage_in, ForwardedResponse(200, headers, b""))[0] == Usage(
         1, 2, 3, 4
     )
-    # an hour costs more than five minutes, and only the body tells them apart
+    # an hour costs more than five minutes; only the body has both counts
     body = b'{"usage":{"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":3}}}'
     assert read_usage_and_tier(BY_NAME["InvokeModel"].usage_in, ForwardedResponse(200, headers, body))[0] == Usage(
         1, 2, 3, 4, cache_write_1h=3
@@ -62,7 +62,7 @@ def test_usage_in_headers_and_in_bodies() -> None:
     assert read_usage_and_tier(BY_NAME["Converse"].usage_in, ForwardedResponse(200, (), body))[0] == Usage(1, 2)
 
 
-def test_reasoning_are_counted_in_whole_answers_too() -> None:
+def test_reasoning_tokens_are_counted_in_complete_responses() -> None:
     more = b'{"usage":{"output_tokens_details":{"thinking_tokens":12}}}'
     body = b'{"usage":{"outputTokens":20},"additionalModelResponseFields":' + more + b"}"
     assert read_usage_and_tier(BY_NAME["Converse"].usage_in, ForwardedResponse(200, (), body))[0] == Usage(
@@ -80,7 +80,7 @@ def test_reasoning_are_counted_in_whole_answers_too() -> None:
         ((("x-amzn-bedrock-performanceconfig-latency", "standard"),), "default"),
     ],
 )
-async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_asked_for(
+async def test_served_tier_of_an_invocation_precedes_the_requested_one(
     name: str, told: tuple[tuple[str, str], ...], tier: str
 ) -> None:
     answer = Response(200, [chunk({"type": "message_start"}) + chunk({"type": "message_stop"})])
@@ -107,7 +107,7 @@ async def test_the_tier_that_an_invocation_was_served_by_comes_before_the_one_as
         (b'{"serviceTier":', {}, ""),
     ],
 )
-async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
+async def test_served_tier_of_converse_precedes_the_requested_one(
     name: str, asked: bytes, told: dict[str, Any], tier: str
 ) -> None:
     if name == "Converse":
@@ -122,7 +122,7 @@ async def test_the_tier_that_converse_served_comes_before_the_one_asked_for(
     assert made.record.tier == tier
 
 
-async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewhere() -> None:
+async def test_refusal_of_one_callers_header_does_not_move_other_callers() -> None:
     refused = Response(403, [b'{"message":"this guardrail is not yours"}'])
     head = RequestHead("POST", "/model/a.b/converse", "", {})
     made = replace(context(), head=head, params={"modelId": "a.b"})
@@ -144,13 +144,13 @@ async def test_a_refusal_of_what_one_caller_says_does_not_move_the_others_elsewh
         ("/model/a.b/invoke", NotFound),
     ],
 )
-async def test_a_path_that_leads_elsewhere_is_refused(path: str, refusal: type[GatewayError]) -> None:
+async def test_path_of_another_operation_is_refused(path: str, refusal: type[GatewayError]) -> None:
     made = replace(context(), head=RequestHead("POST", path, "", {}), params={"modelId": "a.b"})
     with pytest.raises(refusal):
         await forward(BY_NAME["Converse"], await executor_over(Memory()), made)
 
 
-def test_an_error_of_no_known_kind_is_internal() -> None:
+def test_unknown_error_class_is_internal() -> None:
     (frame,) = FrameDecoder().feed(exception_frame(GatewayError("odd"), is_invoked=False))
     assert frame.headers[":exception-type"] == "internalServerException"
 
@@ -158,7 +158,7 @@ def test_an_error_of_no_known_kind_is_internal() -> None:
 @pytest.mark.parametrize(
     ("operation", "is_invoked"), [("ConverseStream", False), ("InvokeModelWithResponseStream", True)]
 )
-def test_a_stream_ends_with_a_word_that_its_operation_has(operation: str, is_invoked: bool) -> None:
+def test_stream_ends_with_an_exception_of_its_operation(operation: str, is_invoked: bool) -> None:
     model = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model(operation)
     stream = model.get_event_stream_output()
     exceptions = {name for name, shape in stream.members.items() if shape.metadata.get("exception")}

@@ -1,4 +1,4 @@
-"""The door that every endpoint shares."""
+"""Errors of an endpoint do not keep the request in memory."""
 
 import gc
 import weakref
@@ -15,7 +15,7 @@ from app.governance.identity.authenticator import Authenticator
 from app.observability.observer import RequestRecord
 
 
-async def test_a_refused_request_leaves_nothing_for_the_garbage() -> None:
+async def test_refused_request_leaves_no_reference_cycle() -> None:
     held: list[weakref.ref[Any]] = []
 
     async def refuse(context: RequestContext) -> Answer:

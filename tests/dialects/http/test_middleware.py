@@ -40,14 +40,14 @@ async def pass_through(headers: list[tuple[bytes, bytes]], kind: str = "http") -
     return sent, seen
 
 
-async def test_each_request_gets_an_id_and_is_reported() -> None:
+async def test_request_gets_an_id_and_is_reported() -> None:
     sent, seen = await pass_through([])
     (record,) = seen.records
     assert sent[0]["headers"] == [(b"a", b"b"), (b"x-request-id", record.request_id.encode())]
     assert record.status == 204
 
 
-async def test_a_caller_s_own_id_is_kept_where_it_is_safe() -> None:
+async def test_callers_request_id_is_kept_if_it_is_safe() -> None:
     _, seen = await pass_through([(b"x-request-id", b"mine-1")])
     assert seen.records[0].request_id == "mine-1"
     for unsafe in (b"a b", b"a\r\nx: y", b"", b"x" * 129):
@@ -63,7 +63,7 @@ def test_request_ids_are_new_and_safe() -> None:
         assert request_id_of([(b"x-request-id", unsafe.encode("latin-1"))]) != unsafe
 
 
-async def test_what_is_no_request_passes_by() -> None:
+async def test_lifespan_scope_passes_unreported() -> None:
     sent, seen = await pass_through([], kind="lifespan")
     assert (len(sent), seen.records) == (1, [])
 
@@ -73,7 +73,7 @@ async def test_what_is_no_request_passes_by() -> None:
     [
         ({}, True),
         ({"streamed": True}, True),
-        # what was told as final is known, whatever came of the stream behind it
+        # a usage that was final is known, though the stream failed after it
         ({"streamed": True, "error": "connection_lost"}, True),
         ({"streamed": True, "error": "caller_gone"}, True),
         ({"usage": Usage(1000, 1, is_final=False)}, False),
@@ -83,7 +83,7 @@ async def test_what_is_no_request_passes_by() -> None:
         ({"usage": Usage(10**400, 1)}, False),
     ],
 )
-async def test_what_is_known_in_part_has_no_price(members: dict[str, Any], is_priced: bool) -> None:
+async def test_cost_is_set_only_for_final_usage_and_known_prices(members: dict[str, Any], is_priced: bool) -> None:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         record = scope[RECORD]
         record.target, record.usage = "anthropic.claude-sonnet-4-6", Usage(1000, 0)
@@ -97,7 +97,7 @@ async def test_what_is_known_in_part_has_no_price(members: dict[str, Any], is_pr
     assert (record.cost is not None) is is_priced
 
 
-async def test_a_failing_observer_does_not_affect_the_others(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failing_observer_does_not_affect_the_others(caplog: pytest.LogCaptureFixture) -> None:
     class Failing:
         def request_ended(self, record: Any) -> None:
             raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Streams on their way out: at once where the server can, and else as whoever takes them lets them."""
+"""Streams are written at once where the server can, and else as fast as the caller reads."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +19,8 @@ from app.errors import (
 from app.observability.observer import RequestRecord
 
 
-class Heard:
-    """Pours batches; one that is an error is raised."""
+class Source:
+    """Delivers batches; raises one that is an error."""
 
     def __init__(self, *batches: Any) -> None:
         self.left = iter(batches)
@@ -39,7 +39,7 @@ class Heard:
 
 
 class Server:
-    """What goes out: by messages, and in between by what is written at once, of which it takes so much in a row."""
+    """Records what is sent: as messages, and by `write`, which accepts `limit` pieces in a row."""
 
     def __init__(self, limit: float = 9) -> None:
         self.said: list[Any] = []
@@ -59,20 +59,20 @@ class Server:
 
 
 def translate(batch: bytes) -> tuple[bytes, GatewayError | None]:
-    """What stands before a `!` makes sense."""
+    """Translate a batch; its part after a `!` is malformed."""
     said, bad, _ = batch.partition(b"!")
     return said, UpstreamFailed("no sense") if bad else None
 
 
-def streamed(received: Heard, last: bytes = b"last") -> StreamingResponse:
+def streamed(received: Source, last: bytes = b"last") -> StreamingResponse:
     async def finish() -> bytes:
         return last
 
     return StreamingResponse(200, (), received, translate, finish, lambda error: error.kind.encode())
 
 
-async def sent(server: Server, received: Heard, *, writes: bool = True) -> list[Any]:
-    """What goes out, the end of what broke included."""
+async def sent(server: Server, received: Source, *, writes: bool = True) -> list[Any]:
+    """Return what is sent, the end after an error included."""
     sender = server.sender(writes=writes)
     try:
         await sender.send_stream(streamed(received))
@@ -83,44 +83,44 @@ async def sent(server: Server, received: Heard, *, writes: bool = True) -> list[
     return server.said
 
 
-async def test_what_comes_later_goes_out_at_once() -> None:
+async def test_later_pieces_are_written_at_once() -> None:
     server = Server()
-    assert await sent(server, Heard(b"a", b"b", b"c")) == [200, b"a", "at once: b", "at once: c", b"last"]
+    assert await sent(server, Source(b"a", b"b", b"c")) == [200, b"a", "at once: b", "at once: c", b"last"]
     assert len(server.gaps) == 3
 
 
-async def test_an_end_that_says_nothing_is_no_gap() -> None:
+async def test_empty_end_is_not_counted_as_a_gap() -> None:
     server = Server()
-    await server.sender(writes=True).send_stream(streamed(Heard(b"a", b"b", b"c"), b""))
+    await server.sender(writes=True).send_stream(streamed(Source(b"a", b"b", b"c"), b""))
     assert len(server.gaps) == 2
 
 
-async def test_whoever_takes_it_slowly_is_waited_for() -> None:
-    found = await sent(Server(2), Heard(b"a", b"b", b"c", b"d"))
+async def test_slow_caller_is_awaited() -> None:
+    found = await sent(Server(2), Source(b"a", b"b", b"c", b"d"))
     assert found == [200, b"a", "at once: b", "at once: c", b"", "at once: d", b"last"]
 
 
-async def test_where_the_server_cannot_each_piece_is_a_message() -> None:
-    assert await sent(Server(), Heard(b"a", b"", b"b"), writes=False) == [200, b"a", b"b", b"last"]
+async def test_without_write_each_piece_is_a_message() -> None:
+    assert await sent(Server(), Source(b"a", b"", b"b"), writes=False) == [200, b"a", b"b", b"last"]
 
 
 @pytest.mark.parametrize("batches", [(), (b"",), (b"", b"")])
-async def test_a_stream_that_says_nothing_has_a_head_and_an_end(batches: tuple[bytes, ...]) -> None:
-    assert await sent(Server(), Heard(*batches)) == [200, b"last"]
+async def test_empty_stream_has_a_head_and_an_end(batches: tuple[bytes, ...]) -> None:
+    assert await sent(Server(), Source(*batches)) == [200, b"last"]
 
 
 @pytest.mark.parametrize("writes", [True, False])
-async def test_what_makes_no_sense_is_told_behind_what_was_good_before_it(*, writes: bool) -> None:
+async def test_error_is_sent_after_the_pieces_before_it(*, writes: bool) -> None:
     kind = UpstreamFailed("x").kind.encode()
-    assert await sent(Server(), Heard(b"a!", b"b"), writes=writes) == [200, b"a", kind]
+    assert await sent(Server(), Source(b"a!", b"b"), writes=writes) == [200, b"a", kind]
     second = "at once: b" if writes else b"b"
-    found = await sent(Server(), Heard(b"a", b"b!", b"c"), writes=writes)
+    found = await sent(Server(), Source(b"a", b"b!", b"c"), writes=writes)
     assert [each for each in found if each != b""] == [200, b"a", second, kind]
 
 
 @pytest.mark.parametrize("batches", [(UpstreamFailed("x"),), (b"", UpstreamFailed("x")), (b"!", b"b")])
-async def test_what_fails_before_the_first_bytes_has_a_status_of_its_own(batches: tuple[Any, ...]) -> None:
-    status, body = await sent(Server(), Heard(*batches))
+async def test_error_before_the_first_bytes_has_its_own_status(batches: tuple[Any, ...]) -> None:
+    status, body = await sent(Server(), Source(*batches))
     assert status == 502
     assert b"error" in body
 
@@ -137,7 +137,7 @@ async def test_what_fails_before_the_first_bytes_has_a_status_of_its_own(batches
     ],
     ids=lambda value: type(value).__name__,
 )
-async def test_sdks_are_told_not_to_retry_in_vain(error: GatewayError, advice: str | None) -> None:
+async def test_final_errors_tell_sdks_not_to_retry(error: GatewayError, advice: str | None) -> None:
     started: list[Any] = []
 
     async def send(message: Any) -> None:

@@ -46,7 +46,7 @@ def routed(path: str, method: str) -> tuple[Any, dict[str, Any]] | None:
 
 
 @given(st.lists(SEGMENTS, min_size=1, max_size=5), st.sampled_from(METHODS))
-def test_the_table_finds_what_a_router_finds(segments: list[str], method: str) -> None:
+def test_table_finds_what_a_router_finds(segments: list[str], method: str) -> None:
     path = "/" + "/".join(segments)
     found, expected = TABLE.find(path, method), routed(path, method)
     if path == "/v1/responses/input_tokens" and method != "POST":
@@ -71,7 +71,7 @@ def test_the_table_finds_what_a_router_finds(segments: list[str], method: str) -
         ("/v1/models/a", "/v1/models/{model}"),
     ],
 )
-def test_the_route_is_the_template_of_the_path(path: str, template: str) -> None:
+def test_route_is_the_template_of_the_path(path: str, template: str) -> None:
     found = TABLE.find(path, "POST")
     assert found is not None
     assert found[0].route == template

@@ -1,4 +1,4 @@
-"""What a request that nobody counts is taken to have."""
+"""Estimates of tokens, for models whose tokens Bedrock does not count."""
 
 from typing import Any
 
@@ -29,5 +29,5 @@ PICTURE = "A" * 400_000
         (["a", 12345, None, {"b": True}], 4, 6),
     ],
 )
-def test_an_estimate_is_about_right(value: Any, least: int, limit: int) -> None:
+def test_estimate_is_within_bounds(value: Any, least: int, limit: int) -> None:
     assert least <= estimate_tokens(value) <= limit

@@ -1,13 +1,13 @@
 """Golden cases: a directory each.
 
 request.json   what an OpenAI client sends
-call.json      the Converse body that it becomes, before any model is known
-reply.json     what Converse answers
+call.json      the Converse body that it becomes, for any model
+reply.json     Converse's reply
 completion.json  the chat completion that it becomes
-chunks.json    the chunks of the same answer, streamed
+chunks.json    the chunks of the same reply, streamed
 
-To add a case, write request.json and reply.json, run `python -m tests.dialects.openai.chat.test_golden`, and read what
-it wrote before you believe it.
+To add a case, write request.json and reply.json, list it in tests/dialects/situations.py, run
+`pytest tests/dialects --update-golden`, and read what it wrote.
 """
 
 from pathlib import Path
@@ -24,18 +24,20 @@ from app.dialects.openai.chat.schema_out import ChatCompletion, ChatCompletionCh
 from app.dialects.openai.chat.stream import ChunkStream
 from app.dialects.openai.chat.tools import custom_names
 from app.wire import json
+from tests.dialects.conftest import CheckGolden
+from tests.dialects.situations import cases_of
 from tests.dialects.streams import joined
 from tests.dialects.validation import assert_adapted_for_every_family
 
 HERE = Path(__file__).parent / "golden"
-CASES = sorted(path.name for path in HERE.iterdir())
+CASES = cases_of("openai/chat")
 
 
 def read(case: str, name: str) -> Any:
     return json.loads((HERE / case / name).read_bytes())
 
 
-def facts_of(case: str) -> ChatResponseContext:
+def response_context_of(case: str) -> ChatResponseContext:
     request = validate(read(case, "request.json"), ChatRequest)
     return ChatResponseContext(
         "chatcmpl-1", 1764000000, request.model or "the-default", custom_names(request), include_usage=True
@@ -53,7 +55,7 @@ def described_call(case: str) -> Any:
 
 
 def streamed(case: str) -> list[Any]:
-    translator = ChunkStream(facts_of(case))
+    translator = ChunkStream(response_context_of(case))
     data = joined(translator.from_event, unfold(read(case, "reply.json"))) + translator.finish()
     frames = data.decode().removesuffix("\n\n").split("\n\n")
     assert frames.pop() == "data: [DONE]"
@@ -61,27 +63,27 @@ def streamed(case: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_request(case: str) -> None:
-    assert described_call(case) == read(case, "call.json")
+def test_request_becomes_the_call(case: str, check_golden: CheckGolden) -> None:
+    check_golden(HERE / case / "call.json", described_call(case))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_reply(case: str) -> None:
-    completion = from_reply(read(case, "reply.json"), facts_of(case))
-    assert completion == read(case, "completion.json")
+def test_reply_becomes_the_response(case: str, check_golden: CheckGolden) -> None:
+    completion = from_reply(read(case, "reply.json"), response_context_of(case))
+    check_golden(HERE / case / "completion.json", completion)
     ChatCompletion.model_validate(completion, strict=True)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_stream(case: str) -> None:
+def test_reply_becomes_the_stream(case: str, check_golden: CheckGolden) -> None:
     chunks = streamed(case)
-    assert chunks == read(case, "chunks.json")
+    check_golden(HERE / case / "chunks.json", chunks)
     for each in chunks:
         ChatCompletionChunk.model_validate(each, strict=True)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
+def test_stream_holds_what_the_complete_response_holds(case: str) -> None:
     message = read(case, "completion.json")["choices"][0]
     chunks = read(case, "chunks.json")
     deltas = [choice["delta"] for each in chunks for choice in each["choices"]]
@@ -106,23 +108,5 @@ def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_adapted_requests_pass_botocore_s_validator_and_leave_the_call_alone(case: str) -> None:
+def test_adapted_requests_pass_botocores_validator_and_leave_the_call_unchanged(case: str) -> None:
     assert_adapted_for_every_family(lambda: call_of(case))
-
-
-def write_expectations() -> None:
-    """Write what the code does now, to be read by somebody."""
-    import json as pretty
-
-    for case in CASES:
-        expected = {
-            "call.json": described_call(case),
-            "completion.json": from_reply(read(case, "reply.json"), facts_of(case)),
-            "chunks.json": streamed(case),
-        }
-        for name, value in expected.items():
-            (HERE / case / name).write_text(pretty.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-if __name__ == "__main__":
-    write_expectations()

@@ -1,4 +1,4 @@
-"""What no golden case shows: refusals with their paths, odd shapes, and streams event by event."""
+"""Refusals with their paths, rare shapes, and streams event by event."""
 
 import base64
 import contextlib
@@ -137,13 +137,13 @@ def test_refusals_name_the_field(body: Any, param: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"5", b"\xff", b'{"messages":'])
-def test_what_is_no_request_at_all(body: bytes) -> None:
+def test_invalid_bodies_are_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as caught:
         validate(parse_object(body), ChatRequest)
     assert caught.value.param is None
 
 
-def test_base64_may_come_in_lines() -> None:
+def test_base64_may_have_line_breaks() -> None:
     lines = base64.encodebytes(bytes(200)).decode()
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{lines}"}}
     document = {"type": "file", "file": {"file_data": lines.replace("\n", "\r\n"), "filename": "a.pdf"}}
@@ -152,7 +152,7 @@ def test_base64_may_come_in_lines() -> None:
     assert [source["bytes"] for source in sources] == [base64.b64encode(bytes(200)).decode()] * 2
 
 
-def test_documents_are_told_by_media_type_or_by_name() -> None:
+def test_document_format_comes_from_media_type_or_name() -> None:
     blocks = call(
         **content(
             {"type": "file", "file": {"file_data": "data:text/csv;base64,AA=="}},
@@ -184,7 +184,7 @@ def test_tool_choices() -> None:
     assert "toolConfig" not in call(tools=[], tool_choice="auto").converse
 
 
-def test_empty_and_missing_contents() -> None:
+def test_empty_and_missing_contents_are_accepted() -> None:
     messages = [
         {"role": "system", "content": None},
         USER,
@@ -196,21 +196,21 @@ def test_empty_and_missing_contents() -> None:
     assert [message["content"] for message in converse["messages"]] == [[{"text": "x"}], [{"text": "no"}], []]
 
 
-def test_a_thinking_block_without_a_signature_is_a_reasoning_without_one() -> None:
+def test_thinking_block_without_signature_is_sent_without_one() -> None:
     message = {"role": "assistant", "content": "a", "thinking_blocks": [{"type": "thinking", "thinking": "t"}]}
     content = call(messages=[USER, message]).converse["messages"][1]["content"]
     assert content[0] == {"reasoningContent": {"reasoningText": {"text": "t"}}}
 
 
-def test_breakpoints_may_tell_their_life() -> None:
+def test_breakpoints_may_have_a_lifetime() -> None:
     part = {"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}
     assert call(**content(part)).converse["messages"][0]["content"][1] == {
         "cachePoint": {"type": "default", "ttl": "1h"}
     }
 
 
-def test_what_anthropic_s_words_mark_is_cached_too() -> None:
-    """On parts, as OpenRouter has it; on whole messages and tools, as LiteLLM has it."""
+def test_cache_control_sets_cache_points() -> None:
+    """On parts, as OpenRouter sends it, and on messages and tools, as LiteLLM does."""
     short, long = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
     point, longer = {"cachePoint": {"type": "default"}}, {"cachePoint": {"type": "default", "ttl": "1h"}}
     tool = {"type": "function", "function": {"name": "f"}}
@@ -270,7 +270,7 @@ IMAGE = {"image": {"format": "jpeg", "source": {"bytes": "/9j/"}}}
 IN_S3 = {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://bucket/key"}}}}
 
 
-def test_images_come_back_as_parts() -> None:
+def test_images_become_parts() -> None:
     message = from_reply(reply(IMAGE, IN_S3), RESPONSE_CONTEXT)["choices"][0]["message"]
     assert [image["image_url"]["url"] for image in message["images"]] == [
         "data:image/jpeg;base64,/9j/",
@@ -282,21 +282,21 @@ def test_images_come_back_as_parts() -> None:
 
 
 @pytest.mark.parametrize("stop", ["malformed_model_output", "malformed_tool_use"])
-def test_a_model_that_broke_its_own_format_is_a_failure(stop: str) -> None:
+def test_malformed_output_is_a_failure(stop: str) -> None:
     with pytest.raises(UpstreamFailed, match="malformed"):
         from_reply(reply(stop=stop), RESPONSE_CONTEXT)
     with pytest.raises(UpstreamFailed, match="malformed"):
         joined(ChunkStream(RESPONSE_CONTEXT).from_event, unfold(reply(stop=stop)))
 
 
-def test_a_reasoning_may_be_hidden() -> None:
+def test_reasoning_without_text_is_returned() -> None:
     hidden = {"reasoningContent": {"reasoningText": {"signature": "s"}}}
     message = from_reply(reply(hidden, {"text": "a"}), RESPONSE_CONTEXT)["choices"][0]["message"]
     assert message["thinking_blocks"] == [{"type": "thinking", "thinking": "", "signature": "s"}]
     assert "reasoning_content" not in message
 
 
-def test_an_unknown_stop_reason_and_unknown_blocks_are_borne() -> None:
+def test_unknown_stop_reasons_and_blocks_are_accepted() -> None:
     choice = from_reply(reply({"video": {}}, {"text": "a"}, stop="brand_new"), RESPONSE_CONTEXT)["choices"][0]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "a")
     assert b'"content":"a"' in joined(
@@ -305,7 +305,7 @@ def test_an_unknown_stop_reason_and_unknown_blocks_are_borne() -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"city":"Par', "[1]", "null", "1e400"])
-def test_arguments_that_broke_off_are_named_and_go_back_as_none(arguments: str) -> None:
+def test_truncated_arguments_are_reported_and_sent_back_empty(arguments: str) -> None:
     made = call(**assistant(arguments))
     (block,) = made.converse["messages"][1]["content"]
     assert block == {"toolUse": {"toolUseId": "a", "name": "f", "input": {}}}
@@ -313,13 +313,13 @@ def test_arguments_that_broke_off_are_named_and_go_back_as_none(arguments: str) 
 
 
 @pytest.mark.parametrize("arguments", [{"wrong": 1}, {"input": 5}, [1], "text"])
-def test_a_custom_tool_s_input_of_another_shape_is_given_as_it_came(arguments: Any) -> None:
+def test_custom_input_of_another_shape_is_returned_unchanged(arguments: Any) -> None:
     block = {"toolUse": {"toolUseId": "t", "name": "custom", "input": arguments}}
     (made,) = from_reply(reply(block, stop="tool_use"), RESPONSE_CONTEXT)["choices"][0]["message"]["tool_calls"]
     assert made["custom"]["input"] == json.dumps_text(arguments)
 
 
-def test_a_custom_tool_s_input_that_was_cut_off_is_given_as_it_came() -> None:
+def test_truncated_custom_input_is_returned_unchanged() -> None:
     start: Any = {
         "contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "custom"}}}
     }
@@ -330,7 +330,7 @@ def test_a_custom_tool_s_input_that_was_cut_off_is_given_as_it_came() -> None:
     assert json.dumps_text('{"input": "hal') in frames
 
 
-def test_a_call_whose_first_piece_is_empty_says_nothing_yet() -> None:
+def test_empty_first_piece_of_a_call_sends_nothing() -> None:
     start: Any = {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "f"}}}}
     piece: Any = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": ""}}}}
     translator = ChunkStream(RESPONSE_CONTEXT)
@@ -339,7 +339,7 @@ def test_a_call_whose_first_piece_is_empty_says_nothing_yet() -> None:
     assert b'"arguments":"{}"' in joined(translator.from_event, [{"contentBlockStop": {"contentBlockIndex": 0}}])
 
 
-def test_the_error_of_a_stream_has_openai_s_shape() -> None:
+def test_stream_error_has_openais_shape() -> None:
     frame = ChunkStream(RESPONSE_CONTEXT).fail(UpstreamFailed("words"))
     assert json.loads(frame.removeprefix(b"data: "))["error"] == {
         "message": "words",
@@ -358,7 +358,7 @@ blocks = st.one_of(
 
 
 @given(st.lists(blocks, max_size=5), st.data())
-def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], data: st.DataObject) -> None:
+def test_frames_do_not_depend_on_batches(content: list[Any], data: st.DataObject) -> None:
     events = list(unfold(reply(*content)))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
     in_batches = ChunkStream(RESPONSE_CONTEXT)
@@ -398,7 +398,7 @@ def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], 
         max_leaves=20,
     )
 )
-def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
+def test_no_body_fails_other_than_by_refusal(noise: Any) -> None:
     for body in (
         noise,
         {"messages": noise},
@@ -412,14 +412,14 @@ def test_no_body_does_worse_than_a_refusal(noise: Any) -> None:
 @pytest.mark.parametrize(
     ("said", "told"), [("tool_use", "tool_calls"), ("end_turn", "tool_calls"), ("max_tokens", "length")]
 )
-def test_a_turn_with_calls_stops_for_them_whatever_the_model_says(said: str, told: str) -> None:
+def test_turn_with_calls_stops_for_tools(said: str, told: str) -> None:
     assert finish_reason(said, has_calls=True) == told
     assert finish_reason(said, has_calls=False) == ("length" if told == "length" else "stop")
 
 
 @pytest.mark.parametrize("has_calls", [True, False])
 @pytest.mark.parametrize(("said", "told"), [("refusal", "content_filter"), ("pause_turn", "stop"), ("new", "stop")])
-def test_the_reasons_that_models_give_in_their_own_words(said: str, told: str, has_calls: bool) -> None:
+def test_stop_reasons_of_models_are_mapped(said: str, told: str, has_calls: bool) -> None:
     assert finish_reason(said, has_calls=has_calls) == told
 
 
@@ -434,19 +434,19 @@ def test_the_reasons_that_models_give_in_their_own_words(said: str, told: str, h
         (b"something", "image/gif", "gif"),
     ],
 )
-def test_an_image_is_what_it_begins_like(data: bytes, called: str, told: str) -> None:
+def test_image_format_is_detected_from_its_data(data: bytes, called: str, told: str) -> None:
     url = f"data:{called};base64,{base64.b64encode(data + bytes(20)).decode()}"
     block: Any = call(**content({"type": "image_url", "image_url": {"url": url}})).converse["messages"][0]["content"][0]
     assert block["image"]["format"] == told
 
 
-def test_an_image_that_begins_like_nothing_is_what_it_is_called() -> None:
+def test_undetected_image_format_comes_from_the_media_type() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/webp;base64,A"}}
     block: Any = call(**content(image)).converse["messages"][0]["content"][0]
     assert block["image"]["format"] == "webp"
 
 
-def test_blocks_that_the_model_leaves_open_are_whole_all_the_same() -> None:
+def test_unfinished_blocks_are_complete() -> None:
     call: Any = {"toolUseId": "t", "name": "f"}
     events: list[Any] = [
         {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"reasoningContent": {"signature": "s"}}}},

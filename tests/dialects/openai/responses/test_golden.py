@@ -1,13 +1,13 @@
 """Golden cases: a directory each.
 
 request.json   what an OpenAI client sends
-call.json      the Converse body that it becomes, before any model is known
-reply.json     what Converse answers
+call.json      the Converse body that it becomes, for any model
+reply.json     Converse's reply
 response.json  the response that it becomes
-events.json    the events of the same answer, streamed
+events.json    the events of the same reply, streamed
 
-Thoughts are sealed for `ada` and `the.model`. To add a case, write request.json and reply.json, run
-`python -m tests.dialects.openai.responses.test_golden`, and read what it wrote before you believe it.
+Reasoning is signed for `ada` and `the.model`. To add a case, write request.json and reply.json, list it in
+tests/dialects/situations.py, run `pytest tests/dialects --update-golden`, and read what it wrote.
 """
 
 from itertools import count
@@ -30,12 +30,14 @@ from app.dialects.openai.responses.schema_out import ResponseOut
 from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import custom_names, namespaces
 from app.wire import json
+from tests.dialects.conftest import CheckGolden
+from tests.dialects.situations import cases_of
 from tests.dialects.streams import joined
 from tests.dialects.validation import assert_adapted_for_every_family
 
 HERE = Path(__file__).parent / "golden"
-CASES = sorted(path.name for path in HERE.iterdir())
-SEAL = ReasoningSigner((b"golden",), "ada", "the.model")
+CASES = cases_of("openai/responses")
+SIGNER = ReasoningSigner((b"golden",), "ada", "the.model")
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
@@ -52,7 +54,7 @@ def call_of(case: str) -> Any:
     text = {"input": [{"role": "user", "content": request.input}]}
     items = validate(text, ResponseRequest).input if isinstance(request.input, str) else request.input
     assert not isinstance(items, str)
-    return to_call(request, SEAL, items)
+    return to_call(request, SIGNER, items)
 
 
 def described_call(case: str) -> Any:
@@ -61,7 +63,7 @@ def described_call(case: str) -> Any:
     return {"converse": call.converse, "intent": intent, "ignored": call.ignored}
 
 
-def facts_of(case: str) -> ResponseContext:
+def response_context_of(case: str) -> ResponseContext:
     request = request_of(case)
     is_signed = request.store is not False or SIGNED in (request.include or ())
     return ResponseContext(
@@ -70,25 +72,25 @@ def facts_of(case: str) -> ResponseContext:
         request.model or "the-default",
         request,
         read(case, "request.json"),
-        SEAL if is_signed else None,
+        SIGNER if is_signed else None,
         custom_names(request),
         namespaces(request),
     )
 
 
 def numbered() -> Any:
-    """Ids of items in the order in which they are made."""
+    """Number the ids of items in the order in which they are made."""
     numbers = count(1)
     return mock.patch("app.dialects.http.identifiers.new_id", lambda prefix: f"{prefix}{next(numbers)}")
 
 
-def whole(case: str) -> Any:
+def complete(case: str) -> Any:
     with numbered():
-        return from_reply(read(case, "reply.json"), facts_of(case))
+        return from_reply(read(case, "reply.json"), response_context_of(case))
 
 
 def streamed(case: str) -> list[Any]:
-    translator = ResponseStream(facts_of(case))
+    translator = ResponseStream(response_context_of(case))
     with numbered():
         data = joined(translator.from_event, unfold(read(case, "reply.json")))
         data += translator.last(translator.ended())
@@ -102,29 +104,29 @@ def streamed(case: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_request(case: str) -> None:
-    assert described_call(case) == read(case, "call.json")
+def test_request_becomes_the_call(case: str, check_golden: CheckGolden) -> None:
+    check_golden(HERE / case / "call.json", described_call(case))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_reply(case: str) -> None:
-    response = whole(case)
-    assert response == read(case, "response.json")
+def test_reply_becomes_the_response(case: str, check_golden: CheckGolden) -> None:
+    response = complete(case)
+    check_golden(HERE / case / "response.json", response)
     ResponseOut.model_validate(response, strict=True)
     Response.model_validate(response)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_stream(case: str) -> None:
+def test_reply_becomes_the_stream(case: str, check_golden: CheckGolden) -> None:
     events = streamed(case)
-    assert events == read(case, "events.json")
+    check_golden(HERE / case / "events.json", events)
     for number, event in enumerate(events):
         assert event["sequence_number"] == number
         EVENT.validate_python(event)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
+def test_stream_holds_what_the_complete_response_holds(case: str) -> None:
     events, response = read(case, "events.json"), read(case, "response.json")
     assert events[-1] == {
         "type": f"response.{response['status']}",
@@ -151,19 +153,5 @@ def test_a_stream_says_what_the_whole_reply_says(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_adapted_requests_pass_botocore_s_validator_and_leave_the_call_alone(case: str) -> None:
+def test_adapted_requests_pass_botocores_validator_and_leave_the_call_unchanged(case: str) -> None:
     assert_adapted_for_every_family(lambda: call_of(case))
-
-
-def write_expectations() -> None:
-    """Write what the code does now, to be read by somebody."""
-    import json as pretty
-
-    for case in CASES:
-        expected = {"call.json": described_call(case), "response.json": whole(case), "events.json": streamed(case)}
-        for name, value in expected.items():
-            (HERE / case / name).write_text(pretty.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-if __name__ == "__main__":
-    write_expectations()

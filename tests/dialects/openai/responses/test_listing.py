@@ -1,4 +1,4 @@
-"""Pages of what led to an answer."""
+"""Pages of the input items of a response."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ ITEMS: list[Any] = [
 ]
 
 
-def test_whoever_goes_from_page_to_page_comes_to_the_end() -> None:
+def test_pages_lead_to_the_end() -> None:
     seen: list[Any] = []
     query = "order=asc&limit=1"
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""Bodies and answers in OpenAI's own words: what is changed, what is left alone, however a stream was split."""
+"""Native bodies and responses: what is changed and what is not, however a stream was split."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from app.errors import InvalidRequest, UpstreamFailed
 from app.models.capabilities import Capabilities
 from tests.dialects.streams import joined
 
-SEAL = ReasoningSigner((b"secret",), "ada", "openai.gpt-5.5")
+SIGNER = ReasoningSigner((b"secret",), "ada", "openai.gpt-5.5")
 SKY: Any = {
     "type": "namespace",
     "name": "sky",
@@ -32,12 +32,12 @@ SKY: Any = {
 
 def native(items: list[Any], **document: Any) -> tuple[dict[str, Any], dict[str, tuple[str, str]], list[str]]:
     body, namespaces, _, ignored = to_native(
-        document, [(f"input[{index}]", item) for index, item in enumerate(items)], SEAL
+        document, [(f"input[{index}]", item) for index, item in enumerate(items)], SIGNER
     )
     return body, namespaces, ignored
 
 
-def test_what_is_not_ours_crosses_as_it_came() -> None:
+def test_other_fields_pass_unchanged() -> None:
     items: list[Any] = [
         {"role": "user", "content": "x"},
         {"type": "compaction", "encrypted_content": "whatever"},
@@ -49,10 +49,10 @@ def test_what_is_not_ours_crosses_as_it_came() -> None:
     assert (namespaces, ignored) == ({}, [])
 
 
-def test_reasoning_are_opened_and_others_are_left_out() -> None:
-    signed = SEAL.close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
+def test_signed_reasoning_is_read_and_other_reasoning_left_out() -> None:
+    signed = SIGNER.close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
     theirs = ReasoningSigner((b"secret",), "eve", "openai.gpt-5.5").close({"encryptedContent": "rsn_1"})  # type: ignore[typeddict-unknown-key]
-    of_converse = SEAL.close({"reasoningText": {"text": "hm"}})
+    of_converse = SIGNER.close({"reasoningText": {"text": "hm"}})
     items = [{"type": "reasoning", "encrypted_content": text} for text in (signed, theirs, "rsn_raw", of_converse)]
     plain = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}
     body, _, ignored = native([*items, {**plain, "encrypted_content": "foreign"}])
@@ -60,7 +60,7 @@ def test_reasoning_are_opened_and_others_are_left_out() -> None:
     assert ignored == [f"input[{index}].encrypted_content" for index in (1, 2, 3, 4)]
 
 
-def test_namespaces_in_tools_choices_and_calls() -> None:
+def test_namespaces_are_flattened_in_tools_choices_and_calls() -> None:
     call = {"type": "function_call", "call_id": "c", "name": "look", "namespace": "sky", "arguments": "{}"}
     null = {"type": "function_call", "call_id": "d", "name": "f", "namespace": None, "caller": None, "arguments": "{}"}
     choice = {
@@ -79,11 +79,11 @@ def test_namespaces_in_tools_choices_and_calls() -> None:
     assert body["tool_choice"]["tools"] == [look, draw, look, 5]
     assert [(item["name"], "namespace" in item) for item in body["input"]] == [("sky__look", False), ("f", False)]
     assert "caller" not in body["input"][1]
-    _, _, paths, _ = to_native({"tools": [SKY, {"type": "web_search"}]}, [], SEAL)
+    _, _, paths, _ = to_native({"tools": [SKY, {"type": "web_search"}]}, [], SIGNER)
     assert paths == ["tools[0].tools[0]", "tools[0].tools[1]", "tools[1]"]
     _, _, ignored = native([], tools=[{**SKY, "description": "All of the sky.", "icon": "x", "novel": None}])
     assert ignored == ["tools[0].description", "tools[0].icon"]
-    # a name alone means the tool that has it, wherever it is
+    # a name without a namespace means the tool of that name in any namespace
     for named in ({"name": "look"}, {"name": "look", "namespace": "sky"}):
         one, _, _ = native([], tools=[SKY], tool_choice={"type": "function", **named})
         assert one["tool_choice"] == look
@@ -123,13 +123,13 @@ def test_namespaces_in_tools_choices_and_calls() -> None:
         ),
     ],
 )
-def test_namespaces_that_cannot_be_flattened(tools: Any, choice: Any, param: str | None) -> None:
+def test_invalid_namespaces_are_refused(tools: Any, choice: Any, param: str | None) -> None:
     with pytest.raises(InvalidRequest) as caught:
         native([], tools=tools, tool_choice=choice)
     assert caught.value.param == param
 
 
-def test_a_call_that_was_cut_off_goes_back_to_nobody() -> None:
+def test_truncated_call_is_not_sent_back() -> None:
     cut = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"ci', "status": "incomplete"}
     body, _, ignored = native([cut])
     assert (body["input"], ignored) == ([], ["input[0]"])
@@ -139,7 +139,7 @@ def test_a_call_that_was_cut_off_goes_back_to_nobody() -> None:
 
 
 RESPONSE_CONTEXT = NativeResponseContext(
-    "mine", {"tools": [SKY], "previous_response_id": "resp_0"}, SEAL, {"sky__look": ("sky", "look")}
+    "mine", {"tools": [SKY], "previous_response_id": "resp_0"}, SIGNER, {"sky__look": ("sky", "look")}
 )
 ITEMS: list[Any] = [
     {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "rsn_1"},
@@ -151,12 +151,12 @@ ITEMS: list[Any] = [
 RESPONSE = {"object": "response", "id": "resp_1", "status": "completed", "model": "openai.gpt-5.5", "output": ITEMS}
 
 
-def test_an_answer_as_its_caller_knows_it() -> None:
+def test_response_has_the_callers_names_and_fields() -> None:
     answer = from_document(RESPONSE, RESPONSE_CONTEXT)
     assert (answer["model"], answer["store"], answer["previous_response_id"]) == ("mine", True, "resp_0")
     assert answer["tools"] == [SKY]
     first, second, call, other, message = answer["output"]
-    assert SEAL.open(first["encrypted_content"]) == {"encryptedContent": "rsn_1"}
+    assert SIGNER.open(first["encrypted_content"]) == {"encryptedContent": "rsn_1"}
     assert (second, message) == (ITEMS[1], ITEMS[4])
     assert (call["name"], call["namespace"], call["call_id"]) == ("look", "sky", "call_0_fc_1")
     assert (other["name"], other["call_id"], "namespace" in other) == ("other", "call_abc", False)
@@ -165,7 +165,7 @@ def test_an_answer_as_its_caller_knows_it() -> None:
 LONG = "fc_" + "0" * 80
 
 
-def test_ids_of_calls_that_repeat_are_told_apart_by_their_items() -> None:
+def test_repeated_call_ids_are_made_unique_by_item() -> None:
     for kind in ("function_call", "shell_call"):
         made = [
             RESPONSE_CONTEXT.item({"type": kind, "call_id": "call_0", "id": LONG + end})["call_id"]
@@ -186,7 +186,7 @@ def test_ids_of_calls_that_repeat_are_told_apart_by_their_items() -> None:
         {**RESPONSE, "status": "in_progress"},
     ],
 )
-def test_what_is_no_answer(document: dict[str, Any]) -> None:
+def test_documents_that_are_no_response_fail(document: dict[str, Any]) -> None:
     with pytest.raises(UpstreamFailed):
         from_document(document, RESPONSE_CONTEXT)
 
@@ -207,17 +207,17 @@ def streamed(*batches: list[Any]) -> bytes:
 
 
 @given(st.integers(0, 5), st.integers(0, 5))
-def test_a_stream_is_the_same_however_its_documents_were_batched(first: int, second: int) -> None:
+def test_stream_does_not_depend_on_batches(first: int, second: int) -> None:
     low, high = sorted((first, second))
     whole = streamed(DOCUMENTS)
-    # a seal is made anew each time, and is the same each time
+    # signing is deterministic
     assert streamed(DOCUMENTS[:low], DOCUMENTS[low:high], DOCUMENTS[high:]) == whole
     assert whole.count(b"event: ") == 5
     assert b'"name":"look"' in whole
     assert b"sky__look" not in whole
 
 
-def test_a_stream_that_ends_too_early_or_makes_no_sense() -> None:
+def test_incomplete_or_malformed_stream_fails() -> None:
     stream = NativeResponseStream(RESPONSE_CONTEXT)
     joined(stream.from_event, DOCUMENTS[:2])
     with pytest.raises(UpstreamFailed):
@@ -232,13 +232,13 @@ def test_a_stream_that_ends_too_early_or_makes_no_sense() -> None:
             stream.ended()
 
 
-def test_events_are_numbered_here_whatever_their_own_numbers_are() -> None:
+def test_events_are_numbered_anew() -> None:
     odd = [{**document, "sequence_number": number} for document, number in zip(DOCUMENTS, (None, "x", 7), strict=False)]
     data = joined(NativeResponseStream(RESPONSE_CONTEXT).from_event, odd)
     assert [data.count(b'"sequence_number":%d' % number) for number in range(4)] == [1, 1, 1, 0]
 
 
-def test_a_model_that_failed_says_so_itself() -> None:
+def test_error_of_a_failed_model_is_passed_on() -> None:
     stream = NativeResponseStream(RESPONSE_CONTEXT)
     failed = {**RESPONSE, "status": "failed", "error": {"code": "invalid_prompt", "message": "no"}}
     joined(stream.from_event, [{"type": "response.failed", "response": failed}])
@@ -249,7 +249,7 @@ def test_a_model_that_failed_says_so_itself() -> None:
     assert b'"store":false' in last
 
 
-def test_tokens() -> None:
+def test_usage_of_responses_and_events() -> None:
     usage = {
         "input_tokens": 100,
         "input_tokens_details": {"cached_tokens": 30, "cache_write_tokens": 20},
@@ -268,7 +268,7 @@ def test_tokens() -> None:
     assert chat.usage_of({"choices": []}) is None
 
 
-def test_a_chat_stream_without_a_finished_choice_did_not_end() -> None:
+def test_chat_stream_without_a_finished_choice_fails() -> None:
     chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "x"}}]}
     chunks = chat.NativeChunks("m", include_usage=False)
     assert b'"x"' in joined(chunks.from_event, [chunk])
@@ -277,15 +277,15 @@ def test_a_chat_stream_without_a_finished_choice_did_not_end() -> None:
     done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     assert joined(chunks.from_event, [done, {"choices": [], "usage": {}}]).count(b"data: ") == 1
     assert b"[DONE]" in chunks.finish()
-    # only the usage that nobody asked for stays here
+    # only a usage that the caller did not request is left out
     assert b"filtered" in joined(chunks.from_event, [{"choices": [], "prompt_filter_results": "filtered"}])
 
 
-def test_the_end_of_a_chat_stream_that_broke() -> None:
+def test_failed_chat_stream_ends_with_the_error() -> None:
     assert b'"error"' in chat.NativeChunks("m", include_usage=False).fail(UpstreamFailed("broke"))
 
 
-def test_what_the_surfaces_are_given() -> None:
+def test_bodies_of_each_surface() -> None:
     capabilities = Capabilities().with_values({"reasoning": {"encrypted": True}})
     document = {"tools": [{"type": "web_search"}, 5], "tool_choice": "auto", "include": ["a"], "user": None}
     adapted = adapt_responses(NativeCall("m", document, keep_reasoning=True), "openai", capabilities)

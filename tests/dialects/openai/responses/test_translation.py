@@ -1,4 +1,4 @@
-"""Requests, answers and streams of the Responses dialect: refusals with their paths, round trips, and the order of events."""
+"""Requests, responses and streams of the Responses dialect: refusals, round trips, and the order of events."""
 
 import contextlib
 import re
@@ -25,7 +25,7 @@ from app.errors import ContextTooLong, InvalidRequest, RateLimited, UpstreamFail
 from app.wire import json
 from tests.dialects.streams import joined
 
-SEAL = ReasoningSigner((b"secret",), "tests", "scripted.echo")
+SIGNER = ReasoningSigner((b"secret",), "tests", "scripted.echo")
 FUNCTION = {"type": "function", "name": "f"}
 CUSTOM = {"type": "custom", "name": "patch", "description": "Free text"}
 CLOCK: Any = {
@@ -47,14 +47,14 @@ def items(request: ResponseRequest) -> Any:
 
 def call(**body: Any) -> Any:
     request = validate({"input": "x", **body}, ResponseRequest)
-    return to_call(request, SEAL, items(request))
+    return to_call(request, SIGNER, items(request))
 
 
 def user(*parts: Any) -> Any:
     return {"input": [{"role": "user", "content": list(parts)}]}
 
 
-def response_context(signer: ReasoningSigner | None = SEAL, **body: Any) -> ResponseContext:
+def response_context(signer: ReasoningSigner | None = SIGNER, **body: Any) -> ResponseContext:
     request = validate({"input": "x", **body}, ResponseRequest)
     return ResponseContext("resp_1", 1, "m", request, body, signer, custom_names(request), namespaces(request))
 
@@ -135,18 +135,18 @@ REFUSED: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(
     ("body", "param"), REFUSED, ids=[f"{param}-{index}" for index, (_, param) in enumerate(REFUSED)]
 )
-def test_what_cannot_be_honoured_is_refused_by_the_name_of_its_field(body: Any, param: str) -> None:
+def test_refusals_name_the_field(body: Any, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         call(**body)
     assert caught.value.param == param
 
 
-def test_a_developer_may_speak_alone() -> None:
+def test_developer_message_alone_is_accepted() -> None:
     made = call(input=[{"role": "developer", "content": "Say hello."}], truncation=None)
     assert (made.converse["system"], made.converse["messages"], made.ignored) == ([{"text": "Say hello."}], [], [])
 
 
-def test_a_conversation_becomes_turns() -> None:
+def test_items_become_turns() -> None:
     made = call(
         instructions="Be brief.",
         input=[
@@ -160,7 +160,7 @@ def test_a_conversation_becomes_turns() -> None:
                     {"type": "input_file", "filename": "a.pdf", "file_data": "AA=="},
                 ],
             },
-            {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": SEAL.close(REASONING)},
+            {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": SIGNER.close(REASONING)},
             {"type": "message", "id": "m", "role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
             {"type": "function_call", "call_id": "a", "name": "now", "namespace": "clock", "arguments": ""},
             {"type": "custom_tool_call", "call_id": "b", "name": "patch", "input": "*** Begin"},
@@ -210,7 +210,7 @@ def test_a_conversation_becomes_turns() -> None:
     assert made.ignored == []
 
 
-def test_parameters_and_intents() -> None:
+def test_parameters_become_inference_settings_and_intent() -> None:
     made = call(
         model="m",
         max_output_tokens=7,
@@ -238,7 +238,7 @@ def test_parameters_and_intents() -> None:
     assert bare.converse["outputConfig"]["textFormat"]["structure"] == {"jsonSchema": {"schema": "{}", "name": "n"}}
 
 
-def test_what_has_no_effect_is_named() -> None:
+def test_fields_without_effect_are_reported() -> None:
     made = call(
         input=[
             {"role": "user", "content": [{"type": "input_text", "text": "x", "mood": "fine"}]},
@@ -296,7 +296,7 @@ CHOICES: list[tuple[Any, Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("choice", "expected", "names"), CHOICES)
-def test_tools_and_the_choice_among_them(choice: Any, expected: Any, names: list[str]) -> None:
+def test_tools_and_tool_choices(choice: Any, expected: Any, names: list[str]) -> None:
     config = call(tools=[{**FUNCTION, "strict": True}, CUSTOM, CLOCK], tool_choice=choice).converse["toolConfig"]
     assert config.get("toolChoice") == expected
     assert [tool["toolSpec"]["name"] for tool in config["tools"]] == names
@@ -304,9 +304,9 @@ def test_tools_and_the_choice_among_them(choice: Any, expected: Any, names: list
 
 
 @pytest.mark.parametrize("reasoning", [REASONING, REDACTED])
-def test_a_sealed_reasoning_comes_back_as_it_was(reasoning: Any) -> None:
-    assert SEAL.open(SEAL.close(reasoning)) == reasoning
-    assert ReasoningSigner((b"secret",), "tests", "scripted.echo").open(SEAL.close(reasoning)) == reasoning
+def test_signed_reasoning_is_read_unchanged(reasoning: Any) -> None:
+    assert SIGNER.open(SIGNER.close(reasoning)) == reasoning
+    assert ReasoningSigner((b"secret",), "tests", "scripted.echo").open(SIGNER.close(reasoning)) == reasoning
 
 
 @pytest.mark.parametrize(
@@ -317,24 +317,24 @@ def test_a_sealed_reasoning_comes_back_as_it_was(reasoning: Any) -> None:
         ReasoningSigner((b"secret",), "tests", "y"),
     ],
 )
-def test_a_reasoning_of_another_deployment_caller_or_model_stays_shut(other: ReasoningSigner) -> None:
-    assert other.open(SEAL.close(REASONING)) is None
+def test_reasoning_of_another_deployment_caller_or_model_is_not_read(other: ReasoningSigner) -> None:
+    assert other.open(SIGNER.close(REASONING)) is None
 
 
 @given(st.data())
-def test_a_seal_that_was_touched_stays_shut(data: st.DataObject) -> None:
-    signed = SEAL.close(REASONING)
+def test_changed_signature_is_not_read(data: st.DataObject) -> None:
+    signed = SIGNER.close(REASONING)
     index = data.draw(st.integers(0, len(signed) - 1))
     letter = data.draw(st.characters().filter(lambda each: each != signed[index]))
-    opened = SEAL.open(signed[:index] + letter + signed[index + 1 :])
-    # base64 has letters whose last bits mean nothing
+    opened = SIGNER.open(signed[:index] + letter + signed[index + 1 :])
+    # the last bits of some base64 letters are not significant
     assert opened is None or opened == REASONING
 
 
 @given(st.text())
-def test_no_text_opens_worse_than_shut(text: str) -> None:
-    assert SEAL.open(text) is None
-    assert SEAL.open(f"oc1.{text}") is None
+def test_reading_any_text_raises_nothing(text: str) -> None:
+    assert SIGNER.open(text) is None
+    assert SIGNER.open(f"oc1.{text}") is None
 
 
 CITED: Any = {
@@ -362,9 +362,9 @@ ITEMS: list[Any] = [
     {
         "type": "reasoning",
         "summary": [{"type": "summary_text", "text": "hm"}],
-        "encrypted_content": SEAL.close(REASONING),
+        "encrypted_content": SIGNER.close(REASONING),
     },
-    {"type": "reasoning", "summary": [], "encrypted_content": SEAL.close(REDACTED)},
+    {"type": "reasoning", "summary": [], "encrypted_content": SIGNER.close(REDACTED)},
     {
         "type": "message",
         "role": "assistant",
@@ -411,7 +411,7 @@ def without_ids(items: list[Any]) -> list[Any]:
     return [{name: value for name, value in item.items() if name != "id"} for item in items]
 
 
-def test_an_answer_in_one_piece() -> None:
+def test_reply_becomes_a_response() -> None:
     response = from_reply(reply(*EVERYTHING), response_context(metadata={"a": "b"}, temperature=0.5, **TOOLS))
     assert without_ids(response["output"]) == ITEMS
     assert [item["id"].partition("_")[0] for item in response["output"]] == [
@@ -435,7 +435,7 @@ def test_an_answer_in_one_piece() -> None:
     Response.model_validate(response, strict=False)
 
 
-def test_reasoning_are_sealed_only_where_asked_for() -> None:
+def test_reasoning_is_signed_only_on_request() -> None:
     response = from_reply(reply({"reasoningContent": REASONING}), response_context(None))
     assert "encrypted_content" not in response["output"][0]
 
@@ -454,7 +454,7 @@ def test_reasoning_are_sealed_only_where_asked_for() -> None:
         ("pause_turn", "completed", None),
     ],
 )
-def test_how_an_answer_ended(stop: str, status: str, reason: Any) -> None:
+def test_status_by_stop_reason(stop: str, status: str, reason: Any) -> None:
     whole = from_reply(reply({"text": "a"}, stop=stop), response_context())
     streamed = ended(ResponseStream(response_context()), list(unfold(reply({"text": "a"}, stop=stop))))[-1]
     assert (whole["status"], whole["incomplete_details"]) == (status, reason)
@@ -474,12 +474,12 @@ def test_malformed_output_is_a_failure(stop: str) -> None:
         stream.ended()
     (failed,) = events_of(stream.fail(caught.value))
     assert failed["sequence_number"] == len(told)
-    # a client may act on what is done, and what broke the model's own format is not
+    # clients act on items that are done; malformed output is not
     assert failed["response"]["output"] == []
     assert "response.output_item.done" not in [event["type"] for event in told]
 
 
-def test_a_stream_tells_the_same_in_the_order_that_clients_need() -> None:
+def test_stream_holds_the_response_in_the_order_that_clients_require() -> None:
     stream = ResponseStream(response_context(**TOOLS))
     told = ended(stream, list(unfold(reply(*EVERYTHING))))
     for number, event in enumerate(told):
@@ -505,7 +505,7 @@ def test_a_stream_tells_the_same_in_the_order_that_clients_need() -> None:
     ]
 
 
-def test_a_call_without_input_says_so_in_its_pieces_too() -> None:
+def test_call_without_input_sends_an_empty_object() -> None:
     stream = ResponseStream(response_context())
     call = {"toolUse": {"toolUseId": "1", "name": "f", "input": {}}}
     events = [event for event in unfold(reply(call)) if "contentBlockDelta" not in event]
@@ -515,7 +515,7 @@ def test_a_call_without_input_says_so_in_its_pieces_too() -> None:
     assert (pieces, done) == (["{}"], ["{}"])
 
 
-def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
+def test_failed_stream_ends_with_the_error_and_its_items() -> None:
     stream = ResponseStream(response_context())
     events = list(unfold(reply({"text": "a"}, {"text": "b"})))
     joined(stream.from_event, events[:3])
@@ -535,7 +535,7 @@ def test_a_stream_that_breaks_says_why_and_what_there_was() -> None:
         stream.ended()
 
 
-def test_a_text_that_was_whole_before_the_break_is_told() -> None:
+def test_text_before_a_failure_is_in_the_failed_response() -> None:
     stream = ResponseStream(response_context())
     *before, _, _, _ = unfold(reply({"text": "a"}, {"text": "b"}))
     joined(stream.from_event, before)
@@ -545,13 +545,13 @@ def test_a_text_that_was_whole_before_the_break_is_told() -> None:
     assert (done["item"]["status"], done["item"]["content"][0]["text"]) == ("incomplete", "ab")
 
 
-def test_a_stream_without_usage_still_has_its_end() -> None:
+def test_stream_without_usage_ends() -> None:
     events = [event for event in unfold(reply({"text": "a"})) if "metadata" not in event]
     last = ended(ResponseStream(response_context()), events)[-1]
     assert (last["type"], last["response"]["usage"]["total_tokens"]) == ("response.completed", 0)
 
 
-def test_only_what_is_last_was_cut_off() -> None:
+def test_only_the_last_item_is_incomplete() -> None:
     use = {"toolUse": {"toolUseId": "a", "name": "f", "input": {}}}
     whole = from_reply(reply({"text": "a"}, use, stop="max_tokens"), response_context())
     streamed = ended(ResponseStream(response_context()), list(unfold(reply({"text": "a"}, use, stop="max_tokens"))))[-1]
@@ -561,7 +561,7 @@ def test_only_what_is_last_was_cut_off() -> None:
     assert "status" not in only_reasoning["output"][0]
 
 
-def test_pictures_are_items_of_their_own() -> None:
+def test_images_become_items() -> None:
     picture = {"image": {"format": "png", "source": {"bytes": "aGk="}}}
     whole = from_reply(reply({"text": "here"}, picture, stop="max_tokens"), response_context())
     translator = ResponseStream(response_context())
@@ -586,7 +586,7 @@ def test_pictures_are_items_of_their_own() -> None:
     assert (len(kept.converse["messages"]), kept.ignored) == (1, ["input[1].result"])
 
 
-def test_a_call_that_was_cut_off_is_not_sent_back_unless_it_was_answered() -> None:
+def test_truncated_call_is_sent_back_only_if_answered() -> None:
     cut = {"type": "function_call", "call_id": "a", "name": "f", "arguments": '{"city":"Par', "status": "incomplete"}
     go_on = {"role": "user", "content": "go on"}
     made = call(input=[go_on, cut, go_on])
@@ -604,7 +604,7 @@ def test_a_call_that_was_cut_off_is_not_sent_back_unless_it_was_answered() -> No
 STOPPED_SHORT: Any = {"messageStop": {"stopReason": "max_tokens"}}
 
 
-def test_items_are_in_the_order_in_which_they_began_and_all_of_them_end() -> None:
+def test_items_keep_their_order_and_all_end() -> None:
     events: list[Any] = [
         {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "first"}}},
         {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"text": "second"}}},
@@ -627,18 +627,18 @@ def test_items_are_in_the_order_in_which_they_began_and_all_of_them_end() -> Non
     ]
 
 
-def test_what_was_kept_has_no_place_in_the_input() -> None:
+def test_stored_items_do_not_shift_the_paths_of_sent_items() -> None:
     earlier = validate({"input": [{"type": "reasoning", "encrypted_content": "x"}]}, ResponseRequest)
     request = validate({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, ResponseRequest)
     with pytest.raises(InvalidRequest) as caught:
-        to_call(request, SEAL, items(request), items(earlier))
+        to_call(request, SIGNER, items(request), items(earlier))
     assert caught.value.param == "input[0].content[0].file_data"
     request = validate({"input": "x"}, ResponseRequest)
-    made = to_call(request, SEAL, items(request), items(earlier))
+    made = to_call(request, SIGNER, items(request), items(earlier))
     assert made.ignored == ["previous_response_id.encrypted_content"]
 
 
-def test_signatures_in_pieces_and_empty_pieces() -> None:
+def test_signatures_may_arrive_in_pieces() -> None:
     stream = ResponseStream(response_context())
     deltas: list[Any] = [
         {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"ofTomorrow": {}}}},
@@ -653,7 +653,7 @@ def test_signatures_in_pieces_and_empty_pieces() -> None:
     ]
     told = events_of(joined(stream.from_event, deltas))
     told += events_of(joined(stream.from_event, [{"messageStop": {"stopReason": "end_turn"}}]))
-    assert SEAL.open(told[-1]["item"]["encrypted_content"]) == REASONING
+    assert SIGNER.open(told[-1]["item"]["encrypted_content"]) == REASONING
     assert {event["output_index"] for event in told} == {0}
 
 
@@ -666,7 +666,7 @@ blocks = st.one_of(
 
 
 @given(st.lists(blocks, max_size=5), st.data())
-def test_however_events_are_batched_the_frames_are_the_same(content: list[Any], data: st.DataObject) -> None:
+def test_frames_do_not_depend_on_batches(content: list[Any], data: st.DataObject) -> None:
     events = list(unfold(reply(*content)))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
     in_batches = ResponseStream(response_context())
@@ -692,13 +692,13 @@ noise = st.recursive(
 
 
 @given(noise)
-def test_no_body_does_worse_than_a_refusal(anything: Any) -> None:
+def test_no_body_fails_other_than_by_refusal(anything: Any) -> None:
     for body in ({"input": anything}, {"input": [anything]}, {"tools": anything}, {"tool_choice": anything}):
         with contextlib.suppress(InvalidRequest):
             assert call(**body).converse["messages"]
 
 
-def test_what_is_nested_deeply_is_given_back() -> None:
+def test_deeply_nested_fields_are_returned() -> None:
     schema: Any = {"type": "object"}
     for _ in range(300):
         schema = {"properties": {"a": schema}}
