@@ -4,13 +4,13 @@ A cache point before all content has "nothing available to cache" (strands harne
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from app.adaptation.adapted_request import AdaptedRequest
 from app.converse.content import ContentBlock
 from app.converse.request import Message
 
-Block = TypeVar("Block", bound=Mapping[str, Any])
+Block = TypeVar("Block", bound=Mapping[str, object])
 
 # "Cache point cannot be inserted after reasoning block" (opencode#36517)
 _UNCACHEABLE = frozenset({"cachePoint", "reasoningContent"})

@@ -8,9 +8,12 @@ bifrost#1935 and litellm#29432.
 Source: docs/reference/contracts/converse-rules.md#cache-points
 """
 
+from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from app.adaptation.adapted_request import AdaptedRequest
+from app.converse.content import CachePointBlock
 
 _MAX_POINTS = 4
 
@@ -32,7 +35,7 @@ def adapt_caching(adapted: AdaptedRequest) -> None:
     _map_points(adapted, _Shortening(adapted.capabilities.caching.ttl))
     surplus = _count(adapted) - _MAX_POINTS
 
-    def without_surplus(point: Any) -> Any:
+    def without_surplus(point: CachePointBlock) -> CachePointBlock | None:
         nonlocal surplus
         surplus -= 1
         return point if surplus < 0 else None
@@ -47,7 +50,7 @@ class _Shortening:
     def __init__(self, may_be_long: bool) -> None:
         self._may_be_long = may_be_long
 
-    def __call__(self, point: Any) -> Any:
+    def __call__(self, point: CachePointBlock) -> CachePointBlock:
         if point.get("ttl") == "1h" and self._may_be_long:
             return point
         self._may_be_long = False
@@ -56,15 +59,11 @@ class _Shortening:
 
 def _count(adapted: AdaptedRequest) -> int:
     body = adapted.body
-    lists: list[list[Any]] = [
-        [*body.get("system", [])],
-        [*body.get("toolConfig", {"tools": []})["tools"]],
-        [*adapted.blocks()],
-    ]
-    return sum("cachePoint" in block for blocks in lists for block in blocks)
+    tools = body["toolConfig"]["tools"] if "toolConfig" in body else []
+    return sum("cachePoint" in block for block in chain(body.get("system", []), tools, adapted.blocks()))
 
 
-def _map_points(adapted: AdaptedRequest, change: Any) -> None:
+def _map_points(adapted: AdaptedRequest, change: Callable[[CachePointBlock], CachePointBlock | None]) -> None:
     """Replace every cache point, in the order tools, system, messages, by the result of `change`; None drops it."""
     body = adapted.body
 

@@ -6,11 +6,10 @@ parentheses, and square brackets …" (llm-bedrock#8, vercel/ai#20365), "Message
 """
 
 import re
-from typing import Any, cast
 
 from app.adaptation.adapted_request import PLACEHOLDER, AdaptedRequest
 from app.adaptation.unique_names import Unused
-from app.converse.content import ContentBlock
+from app.converse.content import ContentBlock, DocumentBlock, ToolResultContentBlock
 from app.converse.request import Message
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9 _()\[\]-]+")
@@ -34,17 +33,18 @@ def adapt_documents(adapted: AdaptedRequest) -> None:
 
 
 def _named(block: ContentBlock, names: Unused, adapted: AdaptedRequest) -> ContentBlock:
-    match cast(dict[str, Any], block):
-        case {"document": document}:
-            return {"document": _with_legal_name(document, names, adapted)}
-        case {"toolResult": {"content": parts} as result} if any("document" in part for part in parts):
-            named = [_named(part, names, adapted) for part in parts]
-            return cast(ContentBlock, {"toolResult": {**result, "content": named}})
-        case _:
-            return block
+    if "document" in block:
+        return {"document": _with_legal_name(block["document"], names, adapted)}
+    if "toolResult" not in block or not any("document" in piece for piece in block["toolResult"]["content"]):
+        return block
+    pieces: list[ToolResultContentBlock] = [
+        {"document": _with_legal_name(piece["document"], names, adapted)} if "document" in piece else piece
+        for piece in block["toolResult"]["content"]
+    ]
+    return {"toolResult": {**block["toolResult"], "content": pieces}}
 
 
-def _with_legal_name(document: Any, names: Unused, adapted: AdaptedRequest) -> Any:
+def _with_legal_name(document: DocumentBlock, names: Unused, adapted: AdaptedRequest) -> DocumentBlock:
     given = document["name"]
     name = " ".join(_ILLEGAL.sub("-", given).split())[: _MAX_NAME - _SUFFIX_ROOM].rstrip() or "document"
     unique = names.take(name, name)

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from app.errors import InvalidRequest, UpstreamFailed
 from app.models.capabilities import Capabilities
+from app.wire.json import JsonObject
 
 _NOVA_PURPOSES = {
     "search_query": "GENERIC_RETRIEVAL",
@@ -36,7 +37,7 @@ class EmbeddingCall(Struct, frozen=True):
 class AdaptedEmbeddings(Struct):
     """The bodies for InvokeModel, in the order of their texts, and the fields that this model has no equivalent for."""
 
-    bodies: list[dict[str, Any]]
+    bodies: list[JsonObject]
     ignored: list[str] = field(default_factory=list)
 
 
@@ -69,7 +70,7 @@ def adapt_embeddings(call: EmbeddingCall, capabilities: Capabilities) -> Adapted
             return AdaptedEmbeddings([_titan(text, size) for (text,) in batches], ignored)
 
 
-def vectors_of(document: dict[str, Any]) -> list[list[float]]:
+def vectors_of(document: JsonObject) -> list[list[float]]:
     """Return the vectors of a response of any family.
 
     Raises:
@@ -86,7 +87,7 @@ def vectors_of(document: dict[str, Any]) -> list[list[float]]:
     return vectors
 
 
-def _vectors_in(document: dict[str, Any]) -> list[Any]:
+def _vectors_in(document: JsonObject) -> list[Any]:
     match document:
         case {"embedding": [*vector]}:
             return [vector]
@@ -100,17 +101,17 @@ def _vectors_in(document: dict[str, Any]) -> list[Any]:
             return []
 
 
-def _titan(text: str, size: int | None) -> dict[str, Any]:
+def _titan(text: str, size: int | None) -> JsonObject:
     return {"inputText": text} if size is None else {"inputText": text, "dimensions": size}
 
 
-def _cohere(texts: list[str], size: int | None, purpose: str) -> dict[str, Any]:
-    body: dict[str, Any] = {"texts": texts, "input_type": purpose, "truncate": "NONE"}
+def _cohere(texts: list[str], size: int | None, purpose: str) -> JsonObject:
+    body: JsonObject = {"texts": texts, "input_type": purpose, "truncate": "NONE"}
     return body if size is None else {**body, "output_dimension": size}
 
 
-def _nova(text: str, size: int | None, purpose: str) -> dict[str, Any]:
-    parameters: dict[str, Any] = {
+def _nova(text: str, size: int | None, purpose: str) -> JsonObject:
+    parameters: JsonObject = {
         "embeddingPurpose": _NOVA_PURPOSES.get(purpose, "GENERIC_INDEX"),
         "text": {"value": text, "truncationMode": "NONE"},
     }

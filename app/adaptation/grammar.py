@@ -10,11 +10,12 @@ Anthropic's page on structured outputs lists the keywords of a grammar. Every ot
 """
 
 import re
-from typing import Any
+from collections.abc import Sequence
 
 from app.adaptation.schemas import DEFINITIONS, definitions_of, plain, reference_in, schemas_in
 from app.wire import json
 from app.wire.documents import listed
+from app.wire.json import JsonObject
 
 _TAKEN = frozenset(
     {
@@ -52,7 +53,7 @@ class _NoGrammar(Exception):
     """A schema cannot be compiled."""
 
 
-def grammar_of(schema: Any) -> dict[str, Any] | None:
+def grammar_of(schema: object) -> JsonObject | None:
     """Return the schema in the keywords that can be compiled; None if it cannot be compiled."""
     if not isinstance(schema, dict) or not _references(schema) <= definitions_of(schema).keys() or _recurs(schema):
         return None
@@ -62,7 +63,7 @@ def grammar_of(schema: Any) -> dict[str, Any] | None:
         return None
 
 
-def fit_together(grammars: list[Any], strict_tools: int) -> bool:
+def fit_together(grammars: Sequence[JsonObject], strict_tools: int) -> bool:
     """Tell whether one call may have these grammars; `strict_tools` of them are of tools."""
     optional = unions = 0
     for grammar in grammars:
@@ -72,7 +73,7 @@ def fit_together(grammars: list[Any], strict_tools: int) -> bool:
     return strict_tools <= _MAX_STRICT_TOOLS and optional <= _MAX_OPTIONAL and unions <= _MAX_UNIONS
 
 
-def _compiled(schema: Any) -> dict[str, Any]:
+def _compiled(schema: object) -> JsonObject:
     if not isinstance(schema, dict):
         raise _NoGrammar
     schema = _with_null(_with_one_kind_of_alternatives(schema))
@@ -83,8 +84,8 @@ def _compiled(schema: Any) -> dict[str, Any]:
         return {"$ref": reference, **_definitions_of(schema)}
     if schema.keys() & _NEEDED or schema.get("additionalProperties", False) is not False:
         raise _NoGrammar
-    made: dict[str, Any] = {}
-    left_out: dict[str, Any] = {}
+    made: JsonObject = {}
+    left_out: JsonObject = {}
     for name, value in schema.items():
         if name in _TAKEN and _can_hold(name, value):
             made[name] = _compiled_member(name, value)
@@ -98,12 +99,12 @@ def _compiled(schema: Any) -> dict[str, Any]:
     return _by_kind(made)
 
 
-def _is_of_object(made: dict[str, Any]) -> bool:
+def _is_of_object(made: JsonObject) -> bool:
     kinds = made.get("type", "object" if "properties" in made else None)
     return kinds == "object" or (isinstance(kinds, list) and "object" in kinds)
 
 
-def _close(made: dict[str, Any]) -> None:
+def _close(made: JsonObject) -> None:
     """Allow only the named members; refuse where that would reject what the schema allows."""
     properties = made.get("properties", {} if "additionalProperties" in made else None)
     if properties is None or "anyOf" in made or not set(made.get("required", ())) <= properties.keys():
@@ -111,11 +112,11 @@ def _close(made: dict[str, Any]) -> None:
     made["additionalProperties"] = False
 
 
-def _definitions_of(schema: dict[str, Any]) -> dict[str, Any]:
+def _definitions_of(schema: JsonObject) -> JsonObject:
     return {name: _compiled_member(name, schema[name]) for name in DEFINITIONS if name in schema}
 
 
-def _with_one_kind_of_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
+def _with_one_kind_of_alternatives(schema: JsonObject) -> JsonObject:
     """Return the schema with `oneOf` as `anyOf`, and the one schema of `allOf` merged into it.
 
     Of several schemas in `allOf`, each closed one would reject the properties of the others.
@@ -134,7 +135,7 @@ def _with_one_kind_of_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
             raise _NoGrammar
 
 
-def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
+def _with_null(schema: JsonObject) -> JsonObject:
     """Replace OpenAPI's `nullable` by keywords of JSON Schema."""
     if schema.get("nullable") is not True:
         return schema
@@ -149,7 +150,7 @@ def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**outside, "anyOf": [inside, {"type": "null"}]}
 
 
-def _can_hold(name: str, value: Any) -> bool:
+def _can_hold(name: str, value: object) -> bool:
     match name:
         case "format":
             return isinstance(value, str) and value in _FORMATS
@@ -161,7 +162,7 @@ def _can_hold(name: str, value: Any) -> bool:
             return True
 
 
-def _compiled_member(name: str, value: Any) -> Any:
+def _compiled_member(name: str, value: object) -> object:
     match name:
         case "properties" | "$defs" | "definitions":
             if not isinstance(value, dict):
@@ -183,11 +184,11 @@ def _compiled_member(name: str, value: Any) -> Any:
     return value
 
 
-def _are_texts(value: Any) -> bool:
+def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-def _describe(made: dict[str, Any], left_out: dict[str, Any]) -> None:
+def _describe(made: JsonObject, left_out: JsonObject) -> None:
     """Describe what the grammar cannot hold."""
     if left_out:
         words = ", ".join(
@@ -197,7 +198,7 @@ def _describe(made: dict[str, Any], left_out: dict[str, Any]) -> None:
         made["description"] = f"{said} ({words})" if isinstance(said, str) and said else words
 
 
-def _by_kind(made: dict[str, Any]) -> dict[str, Any]:
+def _by_kind(made: JsonObject) -> JsonObject:
     """Return the schema with an alternative for each of its types, where a keyword is not for all of them.
 
     "For 'object' type, property 'items' is not supported", though arrays are allowed too.
@@ -215,7 +216,7 @@ def _by_kind(made: dict[str, Any]) -> dict[str, Any]:
     return {**rest, "anyOf": parts}
 
 
-def _recurs(schema: dict[str, Any]) -> bool:
+def _recurs(schema: JsonObject) -> bool:
     outside = {name: value for name, value in schema.items() if name not in DEFINITIONS}
     references = {"#": _references(outside)}
     for index in DEFINITIONS:
@@ -225,7 +226,7 @@ def _recurs(schema: dict[str, Any]) -> bool:
     return _has_cycle(references)
 
 
-def _references(schema: Any) -> set[str]:
+def _references(schema: object) -> set[str]:
     return {plain(found) for part in schemas_in(schema) if (found := reference_in(part))}
 
 

@@ -1,11 +1,10 @@
 """Rerank: the body for InvokeModel, and its scores. `app/models/families/rerankers.py` names the sources."""
 
-from typing import Any
-
 from msgspec import Struct, field
 
 from app.errors import InvalidRequest, UpstreamFailed
 from app.models.capabilities import Capabilities
+from app.wire.json import JsonObject
 
 _LARGEST_SCORE = 1e9  # scores are between 0 and 1; this excludes NaN and infinity
 
@@ -24,7 +23,7 @@ class RerankCall(Struct, frozen=True):
     ignored: list[str] = field(default_factory=list)
 
 
-def adapt_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]:
+def adapt_rerank(call: RerankCall, capabilities: Capabilities) -> JsonObject:
     """Return the body that a model accepts.
 
     Raises:
@@ -32,7 +31,7 @@ def adapt_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]
     """
     if not capabilities.rerank.accepted:
         raise InvalidRequest("this model does not rerank: name one that does", param="model")
-    body: dict[str, Any] = {"query": call.query, "documents": call.documents}
+    body: JsonObject = {"query": call.query, "documents": call.documents}
     # not every model returns all by default
     body["top_n"] = len(call.documents) if call.top is None else min(call.top, len(call.documents))
     if capabilities.rerank.api_version:
@@ -40,7 +39,7 @@ def adapt_rerank(call: RerankCall, capabilities: Capabilities) -> dict[str, Any]
     return body
 
 
-def scores_of(document: dict[str, Any], call: RerankCall) -> list[tuple[int, float]]:
+def scores_of(document: JsonObject, call: RerankCall) -> list[tuple[int, float]]:
     """Return the index and score of each document in the response, the best first.
 
     Raises:

@@ -1,13 +1,14 @@
 """Restores the caller's names and shapes in replies and events."""
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 from msgspec import Struct, field
 
 from app.converse.events import Event
 from app.converse.fold import fold, unfold
 from app.converse.reply import Reply
+from app.wire.json import JsonObject
 
 
 class ResponseMapping(Struct):
@@ -57,7 +58,7 @@ class EventMapping:
         return [restored for event in events for restored in self._restored(self._with_callers_title(event))]
 
     def _with_callers_title(self, event: Event) -> Event:
-        match cast(dict[str, Any], event):
+        match cast(JsonObject, event):
             case {"contentBlockDelta": {"delta": {"citation": {"title": str(title)} as citation}} as delta} if (
                 title in self._mapping.document_names
             ):
@@ -66,7 +67,7 @@ class EventMapping:
         return event
 
     def _restored(self, event: Event) -> list[Event]:
-        match cast(dict[str, Any], event):
+        match cast(JsonObject, event):
             case {"contentBlockStart": {"start": {"toolUse": tool}, "contentBlockIndex": index} as start}:
                 return self._start_of_call(tool, index, start)
             case {"contentBlockDelta": {"contentBlockIndex": index}} if index in self._dropped_blocks:
@@ -102,7 +103,7 @@ class EventMapping:
             self._held.append(event)
         return []
 
-    def _start_of_call(self, tool: dict[str, Any], index: int, start: dict[str, Any]) -> list[Event]:
+    def _start_of_call(self, tool: JsonObject, index: int, start: JsonObject) -> list[Event]:
         if tool.get("type") == "server_tool_use":
             return [cast(Event, {"contentBlockStart": start})]
         is_answer = tool["name"] == self._mapping.answer_tool

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -29,9 +28,9 @@ _SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
 
 
-def _parts(schema: JsonObject) -> list[Any]:
+def _parts(schema: JsonObject) -> list[object]:
     """Return the schemas directly inside a schema."""
-    parts = [schema[keyword] for keyword in _SCHEMAS & schema.keys()]
+    parts: list[object] = [schema[keyword] for keyword in _SCHEMAS & schema.keys()]
     for keyword in _SCHEMA_MAPS & schema.keys():
         parts += schema[keyword].values() if isinstance(schema[keyword], dict) else []
     for keyword in _SCHEMA_LISTS & schema.keys():
@@ -39,9 +38,9 @@ def _parts(schema: JsonObject) -> list[Any]:
     return parts
 
 
-def schemas_in(schema: Any) -> Iterator[JsonObject]:
+def schemas_in(schema: object) -> Iterator[JsonObject]:
     """Return a schema and all schemas inside it."""
-    waiting = [schema]
+    waiting: list[object] = [schema]
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
@@ -49,7 +48,7 @@ def schemas_in(schema: Any) -> Iterator[JsonObject]:
             waiting += _parts(part)
 
 
-def reference_in(schema: Any) -> str:
+def reference_in(schema: object) -> str:
     """Return the reference of a schema; empty if it has none."""
     return text_in(schema, "$ref")
 
@@ -90,16 +89,13 @@ class Inliner(Struct):
         return {name: value for name, value in without_unions(whole).items() if name in taken}
 
     def _inlined(
-        self, value: Any, definitions: dict[str, JsonObject], sizes: dict[str, int], within: frozenset[str]
-    ) -> Any:
-        if not isinstance(value, dict):
-            return value
+        self, schema: JsonObject, definitions: dict[str, JsonObject], sizes: dict[str, int], within: frozenset[str]
+    ) -> JsonObject:
+        def inside(each: object) -> object:
+            return self._inlined(each, definitions, sizes, within) if isinstance(each, dict) else each
 
-        def inside(each: Any) -> Any:
-            return self._inlined(each, definitions, sizes, within)
-
-        rest = {name: _mapped(name, each, inside) for name, each in value.items()}
-        reference = plain(reference_in(value))
+        rest = {name: _mapped(name, each, inside) for name, each in schema.items()}
+        reference = plain(reference_in(schema))
         if reference not in definitions:
             return rest
         del rest["$ref"]
@@ -109,7 +105,7 @@ class Inliner(Struct):
         return _both(self._inlined(definitions[reference], definitions, sizes, within | {reference}), rest)
 
 
-def _mapped(keyword: str, value: Any, change: Callable[[Any], Any]) -> Any:
+def _mapped(keyword: str, value: object, change: Callable[[object], object]) -> object:
     """Return the value of a keyword with each schema in it changed."""
     if keyword in _SCHEMA_MAPS and isinstance(value, dict):
         return {name: change(each) for name, each in value.items()}
@@ -159,7 +155,7 @@ def without_unions(schema: JsonObject) -> JsonObject:
 
 def _with_members_of_alternatives(schema: JsonObject) -> JsonObject:
     properties: JsonObject = dict(_properties(schema))
-    named: dict[str, list[Any]] = {}
+    named: dict[str, list[object]] = {}
     alternatives = {id(part): part for part in islice(_alternatives(schema), _MAX_ALTERNATIVES)}
     for part in alternatives.values():
         for name, value in _properties(part).items():
@@ -176,10 +172,10 @@ def _properties(schema: JsonObject) -> JsonObject:
     return properties if isinstance(properties, dict) else {}
 
 
-def _distinct(values: list[Any]) -> list[Any]:
+def _distinct(values: list[object]) -> list[object]:
     if len(values) == 1:
         return values
-    distinct: dict[bytes, Any] = {}
+    distinct: dict[bytes, object] = {}
     for value in values:
         distinct.setdefault(json.dumps_sorted(value), value)
     return list(distinct.values())
@@ -202,7 +198,7 @@ def _alternatives(root: JsonObject) -> Iterator[JsonObject]:
 def _choices(part: JsonObject, root: JsonObject) -> list[JsonObject]:
     choices = [each for keyword in sorted(_UNIONS & part.keys()) for each in listed(part[keyword])]
     if isinstance(part.get("$ref"), str):
-        found: Any = root
+        found: object = root
         for step in part["$ref"].removeprefix("#/").split("/"):
             found = found.get(plain(step)) if isinstance(found, dict) else None
         choices.append(found)

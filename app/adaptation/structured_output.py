@@ -4,14 +4,13 @@ Evidence: recordings native_output (textFormat on Claude 4.5 and 4.6, Gemma 3, M
 `additionalProperties: false` is required on every object. See Portkey#1547.
 """
 
-from typing import Any
-
 from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.grammar import fit_together, grammar_of
-from app.adaptation.schemas import without_unions
+from app.adaptation.schemas import has_unions
 from app.converse.request import JsonSchemaDefinition
 from app.errors import InvalidRequest
 from app.wire import json
+from app.wire.json import JsonObject
 
 ANSWER_TOOL = "json_answer"
 
@@ -41,14 +40,14 @@ def adapt_output(adapted: AdaptedRequest) -> None:
             _ask(adapted, definition)
 
 
-def _fits(adapted: AdaptedRequest, grammar: Any) -> bool:
+def _fits(adapted: AdaptedRequest, grammar: JsonObject) -> bool:
     """Tell whether the model accepts the grammar together with those of the tools."""
     return not adapted.capabilities.schemas.bounded_grammar or fit_together(
         [grammar, *adapted.grammars], len(adapted.grammars)
     )
 
 
-def _put_grammar(adapted: AdaptedRequest, definition: JsonSchemaDefinition, grammar: Any) -> None:
+def _put_grammar(adapted: AdaptedRequest, definition: JsonSchemaDefinition, grammar: JsonObject) -> None:
     changed: JsonSchemaDefinition = {**definition, "schema": json.dumps_text(grammar)}
     adapted.body["outputConfig"] = {
         **adapted.body["outputConfig"],
@@ -57,15 +56,17 @@ def _put_grammar(adapted: AdaptedRequest, definition: JsonSchemaDefinition, gram
     adapted.adjust("response_format")
 
 
-def _may_force_tool(adapted: AdaptedRequest, schema: Any) -> bool:
-    is_thinking = adapted.intent.effort not in (None, "none") and adapted.capabilities.reasoning.request != "none"
-    can_be_forced = adapted.capabilities.tools.accepted and bool(adapted.capabilities.tools.choices)
-    is_object = isinstance(schema, dict) and schema.get("type") == "object"
-    is_object = is_object and (adapted.capabilities.schemas.top_level_unions or without_unions(schema) is schema)
-    return can_be_forced and is_object and not is_thinking and "toolConfig" not in adapted.body
+def _may_force_tool(adapted: AdaptedRequest, schema: object) -> bool:
+    capabilities = adapted.capabilities
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        return False
+    reasons = adapted.intent.effort not in (None, "none") and capabilities.reasoning.request != "none"
+    can_be_forced = capabilities.tools.accepted and bool(capabilities.tools.choices)
+    is_accepted = capabilities.schemas.top_level_unions or not has_unions(schema)
+    return can_be_forced and is_accepted and not reasons and "toolConfig" not in adapted.body
 
 
-def _force_answer_tool(adapted: AdaptedRequest, definition: JsonSchemaDefinition, schema: Any) -> None:
+def _force_answer_tool(adapted: AdaptedRequest, definition: JsonSchemaDefinition, schema: JsonObject) -> None:
     description = definition.get("description") or "Give your answer by calling this tool."
     adapted.body["toolConfig"] = {
         "tools": [

@@ -5,8 +5,6 @@ nine recorded replies with a cache, total = input + output + read + write. Membe
 leaves `cacheWriteInputTokens` out, and streams may have no cache members at all.
 """
 
-from typing import Any
-
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -36,7 +34,7 @@ def written_in(usage: JsonObject) -> dict[str, int]:
     return written
 
 
-def tier_of(reply: Any) -> str:
+def tier_of(reply: object) -> str:
     """Return the service tier, or `optimized`, by which the tokens of a call are priced; empty if it is not named.
 
     Args:
@@ -114,7 +112,7 @@ class Usage(Struct, frozen=True):
         is_of_one_model = not any("model" in each for each in usage["iterations"])
         return replace(cls.of_rounds(rounds, is_final=is_final and is_of_one_model), reasoning=whole.reasoning)
 
-    def with_details_of(self, *documents: Any) -> "Usage":
+    def with_details_of(self, *documents: object) -> "Usage":
         """Return these counts with the rounds and `cache_write_1h` of a message of Anthropic's, or of its events.
 
         Bedrock's own counts, in headers and in the metrics of an invocation, have neither.

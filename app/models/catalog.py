@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
+
+from app.wire.json import JsonObject
 
 
 class CatalogEntry(Struct, frozen=True):
@@ -15,7 +16,7 @@ class CatalogEntry(Struct, frozen=True):
     created: int = 0
 
 
-def merge_catalog(models: Iterable[dict[str, Any]], profiles: Iterable[dict[str, Any]]) -> list[CatalogEntry]:
+def merge_catalog(models: Iterable[JsonObject], profiles: Iterable[JsonObject]) -> list[CatalogEntry]:
     """Return the text models that can be called by id, and the system's inference profiles over text models.
 
     Args:
@@ -41,7 +42,7 @@ def merge_catalog(models: Iterable[dict[str, Any]], profiles: Iterable[dict[str,
     return sorted(entries.values(), key=lambda entry: entry.id)
 
 
-def system_profiles(profiles: Iterable[dict[str, Any]]) -> list[str]:
+def system_profiles(profiles: Iterable[JsonObject]) -> list[str]:
     """Return the ids of the system's active inference profiles, over models of every kind."""
     return [
         profile["inferenceProfileId"]
@@ -58,7 +59,7 @@ def _owner(model_id: str) -> str:
     return model_id.partition(".")[0]
 
 
-def _created(model: dict[str, Any]) -> int:
+def _created(model: JsonObject) -> int:
     start = model.get("modelLifecycle", {}).get("startOfLifeTime")
     if isinstance(start, int | float):
         return int(start)

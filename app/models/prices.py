@@ -9,7 +9,6 @@ before the file's.
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -17,6 +16,7 @@ from app.converse.usage import Usage
 from app.errors import InvalidRequest
 from app.models.ids import parse_model_id
 from app.wire import json
+from app.wire.json import JsonObject
 
 _FILE = Path(__file__).with_name("prices.json")
 _MILLION = 1_000_000
@@ -36,7 +36,7 @@ class Price(Struct, frozen=True):
     beyond: "Price | None" = None
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "Price":
+    def of(cls, row: JsonObject) -> "Price":
         """Read a row of the file."""
         figures = {name: row.get(name) for name in ("cache_read", "cache_write", "cache_write_1h")}
         beyond = row.get("beyond")
@@ -79,7 +79,7 @@ class Prices:
             whole row. version: the source of the file's figures.
     """
 
-    def __init__(self, own: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(self, own: Mapping[str, JsonObject] | None = None) -> None:
         document = json.loads(_FILE.read_bytes())
         self.version: str = document["version"]
         rows = {**document["models"], **(own or {})}

@@ -4,8 +4,6 @@ Evidence: ids of calls match `^[a-zA-Z0-9_-]+$`, each once (bifrost#5097, claude
 accepts no reasoning of earlier turns (vercel/ai#7034).
 """
 
-from typing import Any
-
 from app.adaptation.adapted_request import PLACEHOLDER, AdaptedBody
 from app.adaptation.call_ids import CLAUDES_OWN, CallIds
 from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
@@ -19,7 +17,7 @@ REASONING = ("thinking", "redacted_thinking")
 _CALLS = ("tool_use", "tool_result")
 
 
-def adapt_blocks(blocks: list[Any], path: str, adapted: AdaptedInvokeBody) -> list[Any]:
+def adapt_blocks(blocks: list[object], path: str, adapted: AdaptedInvokeBody) -> list[object]:
     """Return blocks, and the blocks that they contain, without members that Bedrock refuses.
 
     Raises:
@@ -28,19 +26,19 @@ def adapt_blocks(blocks: list[Any], path: str, adapted: AdaptedInvokeBody) -> li
     return [_block(block, f"{path}.content[{index}]", adapted) for index, block in enumerate(blocks)]
 
 
-def _block(block: Any, path: str, adapted: AdaptedInvokeBody) -> Any:
+def _block(block: object, path: str, adapted: AdaptedInvokeBody) -> object:
     if not isinstance(block, dict):
         return block
-    block = with_known_cache_control(block, path, adapted)
-    if block.get("type") in _CALLS:
+    made = with_known_cache_control(block, path, adapted)
+    if made.get("type") in _CALLS:
         adapted.ids = adapted.ids or CallIds(CLAUDES_OWN)
-        block = _with_accepted_id(block, adapted.ids, adapted)
-    source = block.get("source")
+        made = _with_accepted_id(made, adapted.ids, adapted)
+    source = made.get("source")
     if isinstance(source, dict):
-        block = _with_accepted_source(block, source, path, adapted)
-    if isinstance(block.get("content"), list):
-        block = {**block, "content": adapt_blocks(block["content"], path, adapted)}
-    return _result_without_blanks(block, adapted) if block.get("type") == "tool_result" else block
+        made = _with_accepted_source(made, source, path, adapted)
+    if isinstance(made.get("content"), list):
+        made = {**made, "content": adapt_blocks(made["content"], path, adapted)}
+    return _result_without_blanks(made, adapted) if made.get("type") == "tool_result" else made
 
 
 def _with_accepted_source(block: JsonObject, source: JsonObject, path: str, adapted: AdaptedInvokeBody) -> JsonObject:
@@ -70,7 +68,7 @@ def _with_accepted_id(block: JsonObject, ids: CallIds, adapted: AdaptedBody) -> 
     return {**block, name: sent}
 
 
-def adapt_content(blocks: list[Any], role: str, path: str, adapted: AdaptedBody) -> list[Any]:
+def adapt_content(blocks: list[object], role: str, path: str, adapted: AdaptedBody) -> list[object]:
     """Return the blocks that a model accepts in a turn. Those of a turn of the assistant's may be none."""
     if role == "assistant":
         blocks = _without_images(blocks, path, adapted)
@@ -98,51 +96,51 @@ def _result_without_blanks(block: JsonObject, adapted: AdaptedBody) -> JsonObjec
     return block if kept is content else {**block, "content": kept}
 
 
-def _placeholder(adapted: AdaptedBody) -> list[Any]:
+def _placeholder(adapted: AdaptedBody) -> list[object]:
     adapted.adjust("blank_text")
     return [{"type": "text", "text": PLACEHOLDER}]
 
 
-def _is_refused_as_prefill(blocks: list[Any], adapted: AdaptedBody) -> bool:
+def _is_refused_as_prefill(blocks: list[object], adapted: AdaptedBody) -> bool:
     """Tell whether the model takes a turn of reasoning alone for a prefill, and refuses it (hermes-agent#105780)."""
     is_reasoning = all(text_in(block, "type") in REASONING for block in blocks)
     return is_reasoning and adapted.capabilities.turns.prefill == "refused"
 
 
-def _without_images(blocks: list[Any], path: str, adapted: AdaptedBody) -> list[Any]:
+def _without_images(blocks: list[object], path: str, adapted: AdaptedBody) -> list[object]:
     # "'image' blocks are not permitted within assistant turns"
     images = [index for index, block in enumerate(blocks) if text_in(block, "type") == "image"]
     adapted.ignored += [f"{path}.content[{index}]" for index in images]
     return [block for block in blocks if text_in(block, "type") != "image"] if images else blocks
 
 
-def _is_accepted(block: Any, role: str, adapted: AdaptedBody) -> bool:
+def _is_accepted(block: object, role: str, adapted: AdaptedBody) -> bool:
     """Tell whether a block is no reasoning, or reasoning that the model accepts.
 
     "User messages cannot contain reasoning content". Reasoning of models that sign none has an empty signature here.
     """
     kind = text_in(block, "type")
-    if kind not in REASONING:
+    if not isinstance(block, dict) or kind not in REASONING:
         return True
     is_complete = kind != "thinking" or bool(block.get("signature"))
     return role == "assistant" and adapted.capabilities.reasoning.request != "none" and is_complete
 
 
-def without_blanks(blocks: list[Any], adapted: AdaptedBody) -> list[Any]:
+def without_blanks(blocks: list[object], adapted: AdaptedBody) -> list[object]:
     """Return the blocks without blank texts, except those before reasoning.
 
     Turns with reasoning are compared, block by block, with what the model has sent (vercel/ai#14175).
     """
     compared = max((index for index, block in enumerate(blocks) if text_in(block, "type") in REASONING), default=0)
-    kept = [
-        block
-        for index, block in enumerate(blocks)
-        if index < compared or text_in(block, "type") != "text" or not is_blank(block.get("text"))
-    ]
+    kept = [block for index, block in enumerate(blocks) if index < compared or not _is_blank_text(block)]
     if len(kept) == len(blocks):
         return blocks
     adapted.adjust("blank_text")
     return kept
+
+
+def _is_blank_text(block: object) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text" and is_blank(block.get("text"))
 
 
 def is_blank(text: object) -> bool:

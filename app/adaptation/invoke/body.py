@@ -88,7 +88,8 @@ def _adapt_system(adapted: AdaptedInvokeBody) -> None:
     body = adapted.body
     if isinstance(body.get("system"), list):
         system = [
-            with_known_cache_control(block, f"system[{index}]", adapted) for index, block in enumerate(body["system"])
+            with_known_cache_control(block, f"system[{index}]", adapted) if isinstance(block, dict) else block
+            for index, block in enumerate(body["system"])
         ]
         body["system"] = without_blanks(system, adapted)
     if "system" in body and (body["system"] == [] or is_blank(body["system"])):

@@ -1,7 +1,5 @@
 """`cache_control` of blocks, tools and of the whole body."""
 
-from typing import Any
-
 from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
 from app.wire.documents import text_in
 from app.wire.json import JsonObject
@@ -9,9 +7,9 @@ from app.wire.json import JsonObject
 _CACHEABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
 
 
-def with_known_cache_control(block: Any, path: str, adapted: AdaptedInvokeBody) -> Any:
+def with_known_cache_control(block: JsonObject, path: str, adapted: AdaptedInvokeBody) -> JsonObject:
     """Return a block with only those members in its cache_control that Bedrock and the model accept."""
-    control = block.get("cache_control") if isinstance(block, dict) else None
+    control = block.get("cache_control")
     if not isinstance(control, dict):
         return block
     return {**block, "cache_control": _known(control, f"{path}.cache_control", adapted)}
@@ -26,28 +24,30 @@ def _known(control: JsonObject, path: str, adapted: AdaptedInvokeBody) -> JsonOb
     return {name: value for name, value in given.items() if name in known}
 
 
-def cache_last_block(messages: list[Any], control: object, adapted: AdaptedInvokeBody) -> None:
+def cache_last_block(messages: list[object], control: object, adapted: AdaptedInvokeBody) -> None:
     """Put the cache_control of the whole body on its last block that can have one."""
     if not isinstance(control, dict):
         adapted.ignored.append("cache_control")
         return
     for index in range(len(messages) - 1, -1, -1):
-        blocks = content_blocks(messages[index].get("content")) if isinstance(messages[index], dict) else []
+        message = messages[index]
+        blocks = content_blocks(message.get("content")) if isinstance(message, dict) else []
         for number in range(len(blocks) - 1, -1, -1):
-            if _can_be_cached(blocks[number]):
-                own = blocks[number].get("cache_control") or _known(control, "cache_control", adapted)
-                marked = {**blocks[number], "cache_control": own}
-                messages[index] = {**messages[index], "content": [*blocks[:number], marked, *blocks[number + 1 :]]}
+            block = blocks[number]
+            if isinstance(message, dict) and isinstance(block, dict) and _can_be_cached(block):
+                own = block.get("cache_control") or _known(control, "cache_control", adapted)
+                marked = {**block, "cache_control": own}
+                messages[index] = {**message, "content": [*blocks[:number], marked, *blocks[number + 1 :]]}
                 return
     adapted.ignored.append("cache_control")
 
 
-def _can_be_cached(block: Any) -> bool:
+def _can_be_cached(block: JsonObject) -> bool:
     if text_in(block, "type") not in _CACHEABLE:
         return False
     return block["type"] != "text" or bool(block.get("text"))
 
 
-def content_blocks(content: Any) -> list[Any]:
+def content_blocks(content: object) -> list[object]:
     """Return a message's content as blocks; a string is one text block."""
     return content if isinstance(content, list) else [{"type": "text", "text": content}]

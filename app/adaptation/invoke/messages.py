@@ -1,7 +1,5 @@
 """The messages of a body of Anthropic's Messages."""
 
-from typing import Any
-
 from app.adaptation.adapted_request import PLACEHOLDER
 from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
 from app.adaptation.invoke.betas import PER_MESSAGE_OUTPUT
@@ -35,7 +33,7 @@ def adapt_messages(adapted: AdaptedInvokeBody, cache_control: object) -> None:
     _reason_only_after_reasoning(adapted)
 
 
-def _message(message: Any, index: int, adapted: AdaptedInvokeBody, takes_output: bool) -> Any:
+def _message(message: object, index: int, adapted: AdaptedInvokeBody, takes_output: bool) -> object:
     """Return the message that the model accepts; `_NOTHING` for a turn of the assistant's without content."""
     if not isinstance(message, dict):
         return message
@@ -72,7 +70,7 @@ def _reason_only_after_reasoning(adapted: AdaptedInvokeBody) -> None:
         adapted.adjust("reasoning_effort")
 
 
-def _has_results(turn: Any) -> bool:
+def _has_results(turn: object) -> bool:
     return isinstance(turn, dict) and any(_is_result(block) for block in listed(turn.get("content")))
 
 
@@ -80,15 +78,15 @@ def _is_result(block: object) -> bool:
     return text_in(block, "type") == "tool_result"
 
 
-def _without_system_turns(messages: list[Any], adapted: AdaptedInvokeBody) -> list[Any]:
+def _without_system_turns(messages: list[object], adapted: AdaptedInvokeBody) -> list[object]:
     """Return the system's turns as the user's, and adjacent turns of one role as one, tool results first."""
     if "system" not in [message.get("role") for message in messages if isinstance(message, dict)]:
         return messages
     adapted.adjust("system_turn")
-    groups: list[list[Any]] = []
+    groups: list[list[object]] = []
     for index, message in enumerate(messages):
-        turn = {**message, "role": "user"} if text_in(message, "role") == "system" else message
-        if groups and _are_of_one_role(groups[-1][0], turn):
+        turn = {**message, "role": "user"} if isinstance(message, dict) and _has_role(message, "system") else message
+        if isinstance(turn, dict) and groups and _has_role(groups[-1][0], turn.get("role")):
             adapted.ignored += [f"messages[{index}].{name}" for name in turn if name not in ("role", "content")]
             groups[-1].append(turn)
         else:
@@ -96,10 +94,11 @@ def _without_system_turns(messages: list[Any], adapted: AdaptedInvokeBody) -> li
     return [_merged(group) if len(group) > 1 else group[0] for group in groups]
 
 
-def _are_of_one_role(turn: Any, other: Any) -> bool:
-    return isinstance(turn, dict) and isinstance(other, dict) and turn.get("role") == other.get("role")
+def _has_role(turn: object, role: object) -> bool:
+    return isinstance(turn, dict) and turn.get("role") == role
 
 
-def _merged(turns: list[JsonObject]) -> JsonObject:
+def _merged(group: list[object]) -> JsonObject:
+    turns = [turn for turn in group if isinstance(turn, dict)]
     blocks = [block for turn in turns for block in content_blocks(turn.get("content"))]
     return {**turns[0], "content": sorted(blocks, key=lambda block: not _is_result(block))}
