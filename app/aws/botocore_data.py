@@ -99,7 +99,7 @@ def _run(*arguments: str) -> _Output:
         process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)  # noqa: S603 # nosec B603
         output = json.loads_as(process.stdout, _Output)
     except (OSError, subprocess.SubprocessError, json.JsonError) as error:
-        raise ValueError(f"botocore cannot be asked ({type(error).__name__})") from None
+        raise ValueError(f"botocore could not be run ({type(error).__name__})") from None
     if "message" in output:
         raise ValueError(output["message"])
     return output

@@ -77,7 +77,7 @@ class ModelDirectory:
         narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
         return None if narrowest is None else narrowest.raw
 
-    async def find_out(
+    async def look_up(
         self, model: ModelId, known: dict[str, ModelId], client: BedrockClient, timeout_seconds: float
     ) -> None:
         """Look up the model behind an opaque ARN, and put it into `known`.
@@ -142,7 +142,7 @@ class ModelDirectory:
         except TimeoutError:
             raise UpstreamTimeout("Bedrock did not list its models in time") from None
         except (json.JsonError, LookupError, TypeError, AttributeError) as error:
-            raise UpstreamFailed("Bedrock's list of models made no sense", detail=type(error).__name__) from None
+            raise UpstreamFailed("Bedrock's list of models is malformed", detail=type(error).__name__) from None
 
     async def _refresh(self) -> list[CatalogEntry]:
         entries = await self.fetch()
@@ -170,5 +170,5 @@ class ModelDirectory:
     async def _get(self, path: str, query: str = "", *, client: BedrockClient | None = None) -> Any:
         request = BedrockRequest("bedrock", "GET", path, query)
         deadline = Deadline.after(self._timeout)
-        asked = client or self._client
-        return json.loads(await asked.run(request, deadline, lambda response, _: response.read()))
+        used = client or self._client
+        return json.loads(await used.run(request, deadline, lambda response, _: response.read()))

@@ -241,7 +241,7 @@ async def _run_chain(processes: asyncio.Semaphore, *arguments: str) -> Resolved 
             output = await _output_of(chain_command(*arguments))
         found = json.loads_as(output, _Output)
     except json.JsonError:
-        raise ChainFailed("it ended without an answer") from None
+        raise ChainFailed("it ended without a result") from None
     if "fault" in found:
         raise ChainFailed(found["fault"])
     if "access_key" not in found:

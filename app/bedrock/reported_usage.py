@@ -4,7 +4,7 @@ import re
 from base64 import b64decode
 from typing import Any
 
-from app.bedrock.stream_decoding import GARBLED, error_of_frame
+from app.bedrock.stream_decoding import MALFORMED_STREAM, error_of_frame
 from app.bedrock.transport import Headers
 from app.converse.usage import Usage, count_in, tier_of
 from app.errors import GatewayError, UpstreamFailed
@@ -44,7 +44,7 @@ class UsageTap:
         return not self.has_failed and self._frames.is_at_boundary
 
     @property
-    def is_cut_short(self) -> bool:
+    def is_incomplete(self) -> bool:
         """True if there was no event, or if a message of Converse or Anthropic is not complete.
 
         The last chunk of other models has no known format.
@@ -65,7 +65,7 @@ class UsageTap:
                 self._note(frame)
         except (ValueError, LookupError, AttributeError, TypeError) as error:
             self.has_failed = True
-            self.error = self.error or UpstreamFailed(GARBLED, detail=type(error).__name__)
+            self.error = self.error or UpstreamFailed(MALFORMED_STREAM, detail=type(error).__name__)
 
     def _note(self, frame: Frame) -> None:
         if frame.headers.get(":message-type") != "event":

@@ -17,7 +17,7 @@ from app.wire import json
 from app.wire.eventstream import Frame, FrameDecoder, FrameError
 from app.wire.sse import SseParser
 
-GARBLED = "Bedrock's stream was garbled"
+MALFORMED_STREAM = "Bedrock's stream is malformed"
 
 # the members that translation relies on, by event; all others may be missing
 _REQUIRED = {
@@ -60,7 +60,7 @@ class _Decoder(ABC, Generic[T]):
         except GatewayError as error:
             self._failure = error.replaced()
         except (FrameError, ValueError, LookupError, AttributeError, TypeError) as error:
-            self._failure = UpstreamFailed(GARBLED, detail=str(error))
+            self._failure = UpstreamFailed(MALFORMED_STREAM, detail=str(error))
         if self._failure is not None and not events:
             raise self._failure.replaced()
         return events
@@ -159,7 +159,7 @@ class ServerSentDecoder:
         except GatewayError as error:
             self._failure = error.replaced()
         except (ValueError, AttributeError, TypeError) as error:
-            self._failure = UpstreamFailed(GARBLED, detail=type(error).__name__)
+            self._failure = UpstreamFailed(MALFORMED_STREAM, detail=type(error).__name__)
         if self._failure is not None and not documents:
             raise self._failure.replaced()
         return documents
@@ -194,12 +194,12 @@ def error_of_frame(frame: Frame) -> GatewayError:
     headers = frame.headers
     if headers.get(":message-type") == "error":
         name = str(headers.get(":error-code", ""))
-        return error_of_name(name, str(headers.get(":error-message", "")) or GARBLED, status=500)
+        return error_of_name(name, str(headers.get(":error-message", "")) or MALFORMED_STREAM, status=500)
     try:
         document = json.loads(frame.payload)
     except json.JsonError:
         document = {}
     if not isinstance(document, dict):
         document = {}
-    message = document.get("originalMessage") or document.get("message") or GARBLED
+    message = document.get("originalMessage") or document.get("message") or MALFORMED_STREAM
     return error_of_name(str(headers.get(":exception-type", "")), str(message), status=500, extra=document)

@@ -217,7 +217,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
             Failover(retry, Breakers(settings.breaker_failures, settings.breaker_seconds, settings.retry_budget)),
             guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
             find_profile=directory.profile_of,
-            find_behind=lambda target, timeout: directory.find_out(
+            find_behind=lambda target, timeout: directory.look_up(
                 target.known, planner.behind, clients[target.location], timeout
             ),
             media=_media(settings),

@@ -86,7 +86,7 @@ class SqliteResponses:
             with self._connected(_LAYOUT_TIMEOUT):
                 pass
         except sqlite3.Error as error:
-            raise OSError(f"SQLite says: {error}") from None
+            raise OSError(f"SQLite: {error}") from None
 
     async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
         """Store a group. Returns False if it is too large, or if there was no time to make room for it."""
@@ -119,8 +119,8 @@ class SqliteResponses:
         try:
             return await asyncio.wait_for(running, self._timeout)
         except (sqlite3.Error, OSError) as error:
-            _log.error("the file of responses cannot be used", extra={"fields": {"error": type(error).__name__}})
-            raise Overloaded("kept responses cannot be reached now", detail=type(error).__name__) from None
+            _log.error("the file of stored responses cannot be used", extra={"fields": {"error": type(error).__name__}})
+            raise Overloaded("stored responses are not available now", detail=type(error).__name__) from None
 
     def _put(self, connection: sqlite3.Connection, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
         size = sum(map(len, entries.values()))

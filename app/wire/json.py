@@ -111,7 +111,7 @@ def loads_strictly(data: bytes) -> Any:
     # a duplicate key is missing from the parsed document, with all that its first value held
     if isinstance(document, _CONTAINERS) and 2 * _count_strings(document, _MAX_DEPTH) != quotes:
         steps = _find_duplicate(stdlib.loads(data, object_pairs_hook=_Pairs))
-        raise JsonError("this name stands twice", path=_path(steps))
+        raise JsonError("duplicate key", path=_path(steps))
     return document
 
 

@@ -30,7 +30,7 @@ async def test_model_behind_an_application_profile_is_found(
 
     monkeypatch.setattr(ModelDirectory, "_get", get)
     known: dict[str, ModelId] = {}
-    await ModelDirectory(None).find_out(ARN, known, None, 1.0)  # type: ignore[arg-type]
+    await ModelDirectory(None).look_up(ARN, known, None, 1.0)  # type: ignore[arg-type]
     assert (known[ARN.raw].raw, known[ARN.raw].base) == (behind, "a.b")
 
 
@@ -49,7 +49,7 @@ async def test_only_the_first_callers_wait_for_the_model_behind_an_arn(monkeypat
 
     async def seconds(timeout_seconds: float = 0.2) -> float:
         started = time.monotonic()
-        await directory.find_out(ARN, known, None, timeout_seconds)  # type: ignore[arg-type]
+        await directory.look_up(ARN, known, None, timeout_seconds)  # type: ignore[arg-type]
         return time.monotonic() - started
 
     assert await seconds(timeout_seconds=0.0) < 0.1

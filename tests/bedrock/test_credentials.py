@@ -362,8 +362,8 @@ def runs(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([sys.executable, "-c", "raise SystemExit(1)"], "without an answer"),
-        ([sys.executable, "-c", "print('[]')"], "without an answer"),
+        ([sys.executable, "-c", "raise SystemExit(1)"], "without a result"),
+        ([sys.executable, "-c", "print('[]')"], "without a result"),
         ([os.devnull], "PermissionError"),
     ],
 )

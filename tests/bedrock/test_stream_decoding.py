@@ -103,9 +103,9 @@ def test_tap_reports_an_incomplete_message_of_anthropic() -> None:
         tap = UsageTap()
         for document in documents:
             tap.feed(chunk(document))  # type: ignore[arg-type]
-        assert tap.is_cut_short == is_cut
+        assert tap.is_incomplete == is_cut
     tap.feed(b"x" * 40)
-    assert not tap.is_cut_short
+    assert not tap.is_incomplete
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_tap_reports_an_incomplete_message_of_anthropic() -> None:
     ],
 )
 def test_garbage_is_upstream_failed(data: bytes) -> None:
-    with pytest.raises(errors.GatewayError, match="garbled"):
+    with pytest.raises(errors.GatewayError, match="malformed"):
         EventDecoder().feed(data)
 
 
@@ -180,7 +180,7 @@ def test_stream_without_usage_is_complete(metadata: dict[str, Any]) -> None:
     for event in EVENTS[:-1]:
         tap.feed(event_frame(*event))
     tap.feed(event_frame("metadata", metadata))
-    assert (tap.usage, tap.error, tap.is_cut_short) == (None, None, False)
+    assert (tap.usage, tap.error, tap.is_incomplete) == (None, None, False)
 
 
 def test_tap_reads_reasoning_tokens() -> None:

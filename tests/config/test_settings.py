@@ -50,7 +50,7 @@ def test_a_failure_of_botocore_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / "config").write_text("[profile team]\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setattr("app.aws.botocore_data.chain_command", lambda *_: [program])
-    with pytest.raises(ValueError, match="botocore cannot be asked"):
+    with pytest.raises(ValueError, match="botocore could not be run"):
         available_profiles()
 
 

@@ -77,7 +77,7 @@ def test_missing_response_returns_a_timeout_after_the_read_timeout(path: str, bo
         answer = post(base, path, body)
         assert answer.status_code == (408 if path.startswith("/model/") else 504)
         assert 0.4 <= time.monotonic() - started < 2
-        assert message_of(answer) == "Bedrock was silent for too long"
+        assert message_of(answer) == "Bedrock sent nothing for too long"
 
 
 @pytest.mark.parametrize(("path", "body"), [REQUESTS[0], REQUESTS[2]])
@@ -183,7 +183,7 @@ def test_malformed_event_ends_the_stream_with_an_error(payload: bytes, is_first:
     with upstream(handle) as url, gateway(url) as base:
         answer = post(base, *REQUESTS[1])
         assert answer.status_code == (502 if is_first else 200)
-        assert "Bedrock's stream was garbled" in answer.text
+        assert "Bedrock's stream is malformed" in answer.text
         assert "[DONE]" not in answer.text
 
 

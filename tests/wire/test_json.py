@@ -49,7 +49,7 @@ def test_dumps_text_is_compact() -> None:
     ],
 )
 def test_duplicate_key_is_found(text: str, path: str) -> None:
-    with pytest.raises(json.JsonError, match="twice") as refusal:
+    with pytest.raises(json.JsonError, match="duplicate key") as refusal:
         json.loads_strictly(text.encode())
     assert refusal.value.path == path
 
@@ -79,7 +79,7 @@ def test_documents_without_duplicate_keys_are_read(document: Any, is_ascii: bool
 def test_documents_with_a_duplicate_key_are_refused(document: Any, other: Any) -> None:
     name = next(iter(document))
     text = stdlib.dumps(document)[:-1] + "," + stdlib.dumps({name: other})[1:]
-    with pytest.raises(json.JsonError, match="twice") as refusal:
+    with pytest.raises(json.JsonError, match="duplicate key") as refusal:
         json.loads_strictly(text.encode())
     assert refusal.value.path == (name or "") or not name
 
@@ -136,7 +136,7 @@ def test_quotes_are_counted_in_pieces_of_any_size(document: Any, size: int) -> N
 def test_duplicate_key_among_long_strings_is_found() -> None:
     text = stdlib.dumps({"a": ["x:," * 5000], "b": {"c": "y" * 9000}})
     assert json.loads_strictly(text.encode())["b"] == {"c": "y" * 9000}
-    with pytest.raises(json.JsonError, match="twice") as refusal:
+    with pytest.raises(json.JsonError, match="duplicate key") as refusal:
         json.loads_strictly((text[:-2] + ',"c":1}}').encode())
     assert refusal.value.path == "b.c"
 
@@ -166,7 +166,7 @@ def test_malformed_text_with_unpaired_surrogates_is_refused(text: bytes) -> None
 
 
 def test_keys_that_are_equal_after_replacement_are_duplicates() -> None:
-    with pytest.raises(json.JsonError, match="twice"):
+    with pytest.raises(json.JsonError, match="duplicate key"):
         json.loads_strictly(rb'{"\ud83d":1,"\ud83e":2}')
 
 

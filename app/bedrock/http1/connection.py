@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
         if self._is_complete:  # bytes after the response are no part of it
             self._end_response(is_reusable=self._is_kept_alive and not failure)
         elif failure:
-            self._fail(ConnectionLost("Bedrock's answer is not HTTP", detail=failure))
+            self._fail(ConnectionLost("Bedrock's response is not HTTP", detail=failure))
         else:
             response.wake()
 
@@ -257,4 +257,4 @@ class Connection(asyncio.Protocol):
         if due > now:
             self._set_timer(due)
         else:
-            self._fail(UpstreamTimeout("Bedrock was silent for too long", detail="read timeout"))
+            self._fail(UpstreamTimeout("Bedrock sent nothing for too long", detail="read timeout"))

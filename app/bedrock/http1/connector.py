@@ -252,7 +252,7 @@ class _ProxyTunnel(asyncio.Protocol):
         self._transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
         status = await self._status
         if status != b"200":
-            raise ConnectionRefusedError(f"the proxy answered {status.decode('latin-1')}")
+            raise ConnectionRefusedError(f"the proxy responded with {status.decode('latin-1')}")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -266,7 +266,7 @@ class _ProxyTunnel(asyncio.Protocol):
             return
         is_open = head[9:12] == b"200"
         if (end and rest and is_open) or len(head) > _MAX_TUNNEL_HEAD_BYTES:
-            self._status.set_exception(ConnectionRefusedError("the proxy's answer made no sense"))
+            self._status.set_exception(ConnectionRefusedError("the proxy's response is malformed"))
         elif end:
             self._status.set_result(head[9:12])
 

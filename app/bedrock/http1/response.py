@@ -81,7 +81,7 @@ class Http1Response:
             await self._wait()
         if self._buffered_bytes > limit:
             self.close()
-            raise UpstreamFailed("Bedrock's answer is too large", detail=f"more than {limit} bytes")
+            raise UpstreamFailed("Bedrock's response is too large", detail=f"more than {limit} bytes")
         return self._empty_buffer()
 
     async def deliver(self, take: Callable[[bytes], bool]) -> bool:
@@ -104,7 +104,7 @@ class Http1Response:
         source, self._source = self._source, None
         if source is not None:
             source.abort()
-            self.fail(ConnectionLost("the answer was given up"))
+            self.fail(ConnectionLost("the response was closed"))
 
     async def _wait(self) -> bool:
         """Wait for more bytes; within `deliver`, until the body ends (True) or `take` returns False."""

@@ -74,7 +74,7 @@ class Http1Transport:
                 or header is malformed.
         """
         if request.method == "HEAD":
-            raise ValueError("HEAD is not spoken here")
+            raise ValueError("HEAD is not supported")
         destination = self._destinations.get(request.url) or self._locate(request.url)
         head = _head(request, destination)
         connect, first_byte, idle = request.timeouts

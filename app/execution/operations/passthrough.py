@@ -136,5 +136,5 @@ class TappedReader:
     def finish(self) -> None:
         if not self._tap.is_at_boundary and not self._tap.has_failed:
             raise UpstreamFailed("Bedrock's stream ended in the middle of an event", detail="ended early")
-        if self._tap.is_cut_short:
+        if self._tap.is_incomplete:
             raise UpstreamFailed("Bedrock's stream ended too early", detail="ended early")

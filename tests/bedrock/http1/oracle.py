@@ -128,7 +128,7 @@ class AiohttpResponse:
 
         if not await self.deliver(take):
             self.close()
-            raise UpstreamFailed("Bedrock's answer is too large")
+            raise UpstreamFailed("Bedrock's response is too large")
         return bytes(body)
 
     async def deliver(self, take: Callable[[bytes], bool]) -> bool:
@@ -159,7 +159,7 @@ def _translate(error: Exception) -> GatewayError:
         case aiohttp.ConnectionTimeoutError():
             return ConnectTimeout("connecting to Bedrock took too long", detail=detail)
         case TimeoutError():
-            return UpstreamTimeout("Bedrock was silent for too long", detail=detail)
+            return UpstreamTimeout("Bedrock sent nothing for too long", detail=detail)
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return UpstreamUnreachable("the TLS connection to Bedrock failed", retry_here=False, detail=detail)
         case aiohttp.ClientConnectorError():
