@@ -269,12 +269,12 @@ def test_file_is_shared_persistent_and_private(tmp_path: Path) -> None:
     path = tmp_path / "responses.db"
 
     async def run() -> None:
-        one, other = SqliteResponses(path, 10), SqliteResponses(path, 10)
+        one, other = SqliteResponses(path, 10, timeout=10), SqliteResponses(path, 10, timeout=10)
         await asyncio.gather(
             *(store.put("a", f"{index}", {f"{index}": b"x"}) for index in range(20) for store in (one, other))
         )
         assert [await other.get("a", f"{index}") for index in range(20)] == [b"x"] * 20
-        assert await SqliteResponses(path, 10).get("a", "7") == b"x"
+        assert await SqliteResponses(path, 10, timeout=10).get("a", "7") == b"x"
 
     asyncio.run(run())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
