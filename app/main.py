@@ -83,6 +83,7 @@ def create_app(
         prices=gateway.prices,
         tracer=gateway.tracer,
         route_table=RouteTable(specs, gateway.ingress_limits),
+        proxies=gateway.proxies,
     )
     application.openapi = lambda: openapi_document(application, specs)  # type: ignore[method-assign]
     return application

@@ -81,7 +81,7 @@ class ImmediateShutdownProtocol(GuardedProtocol):
 def serving(application: Any, **options: Any) -> Iterator[str]:
     """Serve an ASGI application in a thread; yield its base URL."""
     settings = {"port": 0, "log_config": None, "access_log": False, "timeout_graceful_shutdown": 1, **options}
-    server = _Server(uvicorn.Config(application, **settings))
+    server = _Server(uvicorn.Config(application, proxy_headers=False, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10

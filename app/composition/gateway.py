@@ -21,9 +21,11 @@ from app.dialects.http.endpoint import IngressLimits
 from app.errors import InvalidRequest
 from app.execution.executor import Executor
 from app.execution.media import MediaFetcher, public_transport
+from app.governance.address_permits import AddressPermits
 from app.governance.admission import Admission, Bodies
 from app.governance.guardrail import Guardrail
 from app.governance.identity.authenticator import Authenticator
+from app.governance.identity.failed_attempts import FailedAttempts
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
 from app.observability.load import Load
@@ -32,6 +34,7 @@ from app.observability.trace import PassingTracer, Tracer, collects_spans
 from app.routing.circuit_breakers import Breakers
 from app.routing.failover import Failover
 from app.routing.planner import Target
+from app.server.client_address import TrustedProxies
 from app.server.worker_context import WorkerContext
 from app.server.worker_counters import CallerCounters, WorkerCounters
 from app.storage.responses import MemoryResponses, ResponseStore
@@ -50,6 +53,7 @@ class Gateway(Struct):
     directory: ModelDirectory
     executor: Executor
     ingress_limits: IngressLimits
+    proxies: TrustedProxies | None
     responses: ResponseStore
     prices: Prices
     metrics: Metrics
@@ -223,6 +227,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
             media=_media(settings),
         ),
         ingress_limits=ingress_limits,
+        proxies=_proxies(settings),
         responses=_responses(settings),
         prices=Prices({base: row.model_dump(exclude_none=True) for base, row in settings.config().prices.items()}),
         metrics=metrics,
@@ -247,6 +252,9 @@ def _ingress_limits(settings: Settings, counters: WorkerCounters, metrics: Metri
         unverified_of_each={
             name: Admission(max(unverified_permits // 2, 1), *queue, each.unverified) for name, each in by_name.items()
         },
+        # half of the permits of one name
+        address_permits=AddressPermits(max(unverified_permits // 4, 1), *queue),
+        failed_attempts=FailedAttempts(),
         bodies=Bodies(
             settings.max_bodies_bytes,
             counters.gateway.body_bytes,
@@ -282,6 +290,13 @@ def _by_name(settings: Settings, counters: list[CallerCounters]) -> dict[str, Ca
     if len(callers) == 1:
         del by_name[callers[0]]
     return by_name
+
+
+def _proxies(settings: Settings) -> TrustedProxies | None:
+    try:
+        return TrustedProxies(settings.forwarded_allow_ips) if settings.forwarded_allow_ips else None
+    except ValueError as error:
+        raise SettingsError([f"FORWARDED_ALLOW_IPS={settings.forwarded_allow_ips!r}: {error}"]) from None
 
 
 def _responses(settings: Settings) -> ResponseStore:

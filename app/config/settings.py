@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         description="Surfaces on which native mode is used, or `none`. Everything else is translated to Converse.",
     )
     auth_disabled: bool = Field(False, validate_default=True, description="Serve everyone without a key.")
+    forwarded_allow_ips: str = Field(
+        "",
+        description="Addresses and networks of load balancers, comma-separated, whose X-Forwarded-For tells the "
+        "client's address. Empty trusts none.",
+    )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 takes a free one.")
     web_concurrency: int = Field(1, ge=1, le=64, description="Worker processes. One for each core is enough.")

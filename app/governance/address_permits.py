@@ -1,32 +1,45 @@
-"""Limits how many requests one client address may have in progress, where callers are not verified yet."""
+"""Limits the unverified requests of one client address to a part of the permits of the name that they claim.
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+Otherwise forged signatures with a known name would lock out the owner of the name.
+"""
 
-from app.errors import GatewayBusy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from app.governance.admission import Admission
 from app.governance.identity.failed_attempts import network_of
 
 
+class _Entry(Struct):
+    admission: Admission
+    users: int = 0
+
+
 class AddressPermits:
-    """Gives each address a number of permits. An address that is unknown, as of a Unix socket, is not limited."""
+    """Gives each pair of a client address and a claimed name a number of permits, and a queue for more requests.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held: Counter[str] = Counter()
+    Args:
+        limit: permits. max_waiting, timeout: those of `Admission`.
+    """
 
-    @contextmanager
-    def permit(self, address: str) -> Iterator[None]:
-        """Hold a permit of an address. Raises GatewayBusy: all of them are held."""
-        network = network_of(address)
-        if network and self._held[network] >= self._limit:
-            raise GatewayBusy(
-                "the gateway is busy: try again in a moment", detail="too many unverified requests of one address"
-            )
-        self._held[network] += 1
+    def __init__(self, limit: int, max_waiting: int = 0, timeout: float = 1.0) -> None:
+        self._arguments = limit, max_waiting, timeout
+        self._entries: dict[tuple[str, str], _Entry] = {}
+
+    @asynccontextmanager
+    async def permit(self, address: str, name: str) -> AsyncIterator[None]:
+        """Hold a permit. Raises GatewayBusy: none is free, and none became free in time."""
+        key = network_of(address), name
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = _Entry(Admission(*self._arguments))
+        entry.users += 1
         try:
-            yield
+            async with entry.admission:
+                yield
         finally:
-            self._held[network] -= 1
-            if not self._held[network]:
-                del self._held[network]
+            entry.users -= 1
+            if not entry.users:
+                del self._entries[key]

@@ -64,6 +64,7 @@ class RequestRecord(Struct):
     `execution.attempt` alone writes what attempts determine: target, location, mode, surface, upstream_request_id,
     usage, model_behind, tier, ignored, adjusted, tries and has_moved.
 
+    client: the address of the client, or of the nearest proxy that is not trusted.
     route: the path's template, never the path, whose segments callers choose.
     first_event_ms: from the first byte of the request to the first event sent, for streams.
     cost: USD, if it is known.
@@ -76,6 +77,7 @@ class RequestRecord(Struct):
 
     request_id: str
     method: str
+    client: str = ""
     started: float = field(default_factory=time.monotonic)
     route: str = ""
     dialect: str = ""

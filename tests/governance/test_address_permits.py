@@ -1,4 +1,4 @@
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -6,20 +6,24 @@ from app.errors import GatewayBusy
 from app.governance.address_permits import AddressPermits
 
 
-def test_one_address_holds_no_more_than_its_permits() -> None:
+async def test_one_address_holds_no_more_than_its_permits_of_a_name() -> None:
     permits = AddressPermits(2)
-    with ExitStack() as held:
+    async with AsyncExitStack() as held:
         for _ in range(2):
-            held.enter_context(permits.permit("192.0.2.1"))
-        with pytest.raises(GatewayBusy), permits.permit("192.0.2.1"):
+            await held.enter_async_context(permits.permit("192.0.2.1", "a"))
+        with pytest.raises(GatewayBusy):
+            async with permits.permit("192.0.2.1", "a"):
+                pass
+        async with permits.permit("192.0.2.2", "a"), permits.permit("192.0.2.1", "b"):
             pass
-        with permits.permit("192.0.2.2"):
-            pass
-    with permits.permit("192.0.2.1"):
+    async with permits.permit("192.0.2.1", "a"):
         pass
 
 
-def test_an_unknown_address_is_not_limited() -> None:
+async def test_nothing_is_kept_of_addresses_that_hold_no_permit() -> None:
     permits = AddressPermits(1)
-    with permits.permit(""), permits.permit(""):
-        pass
+    async with permits.permit("192.0.2.1", "a"):
+        with pytest.raises(GatewayBusy):
+            async with permits.permit("192.0.2.1", "a"):
+                pass
+    assert permits._entries == {}

@@ -18,17 +18,21 @@ from app.dialects.http.request_body import CallerGone, read_body
 from app.dialects.http.response_sender import DisconnectGuard, ResponseSender
 from app.dialects.http.responses import CompleteResponse
 from app.errors import (
+    AuthenticationFailed,
     CallerDeadline,
     GatewayError,
     InternalFailure,
     InvalidRequest,
     MethodNotAllowed,
     Overloaded,
+    RateLimited,
     UpstreamTimeout,
 )
 from app.execution.request_context import RequestContext
+from app.governance.address_permits import AddressPermits
 from app.governance.admission import Admission, Bodies, HeldBody
 from app.governance.identity.authenticator import Authenticator, SignedClaim
+from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline
 from app.process.off_loop import off_loop
@@ -50,6 +54,8 @@ class IngressLimits(Struct, frozen=True):
 
     admission: parallel requests; unverified: those whose signature is not verified yet; unverified_of_each: those that
     claim one caller's name, if there are several callers.
+    address_permits: unverified requests of one client address that claim one name.
+    failed_attempts: authentications that fail, by address.
     bodies, unverified_bodies: bytes of bodies held at once; max_body_bytes: of one body.
     caller_timeout: seconds for the body to arrive. total_timeout: seconds for the whole request.
     heartbeat: seconds of silence in a stream after which a comment is sent; 0 for never.
@@ -60,6 +66,8 @@ class IngressLimits(Struct, frozen=True):
     admission: Admission
     unverified: Admission
     unverified_of_each: Mapping[str, Admission]
+    address_permits: AddressPermits
+    failed_attempts: FailedAttempts
     bodies: Bodies
     unverified_bodies: Bodies
     max_body_bytes: int
@@ -103,6 +111,11 @@ class Endpoint(Struct, frozen=True):
                 await self._serve(scope, receive, sender, head, deadline)
         except CallerGone:
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
+        except AuthenticationFailed as error:
+            if wait := self.limits.failed_attempts.note(record.client):
+                message, detail = "too many failed authentications from this address", f"the last: {error.message}"
+                return RateLimited(message, detail=detail, retry_after=wait, is_final=True)
+            return error.with_traceback(None)
         except GatewayError as error:
             _drop_tracebacks(error)
             return error
@@ -134,7 +147,8 @@ class Endpoint(Struct, frozen=True):
         try:
             if isinstance(caller, SignedClaim):
                 # a signature covers the body: until both are verified, separate limits hold
-                async with limits.unverified_of_each.get(claim.name, nullcontext()), limits.unverified:
+                by_name = limits.unverified_of_each.get(claim.name, nullcontext())
+                async with limits.address_permits.permit(record.client, claim.name), by_name, limits.unverified:
                     body = await read_body(head, receive, limits.max_body_bytes, body_timeout, held)
                     caller = await off_loop(len(body), partial(caller.verify, body))
                 held.move(limits.bodies)

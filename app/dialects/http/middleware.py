@@ -15,6 +15,7 @@ from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.observer import Observer, RequestRecord
 from app.observability.trace import NO_TRACE, Tracer
+from app.server.client_address import TrustedProxies
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 class RequestMiddleware:
     """Gives each request its id and its record, counts it while it runs, and reports the record when it ends.
 
-    app: serves the paths that are not in the route table.
+    app: serves the paths that are not in the route table. proxies: believed when they tell the address of a client.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class RequestMiddleware:
         prices: Prices,
         tracer: Tracer,
         route_table: RouteTable,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self._app = app
         self._route_table = route_table
         self._tracer = tracer
         self._prices = prices
         self._observers = observers
+        self._proxies = proxies
         self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +51,9 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         headers, method = scope["headers"], scope["method"]
-        record = RequestRecord(request_id=request_id_of(headers), method=method)
+        peer = scope.get("client")
+        client = self._proxies.client_of(scope) if self._proxies is not None else peer[0] if peer else ""
+        record = RequestRecord(request_id=request_id_of(headers), method=method, client=client)
         record.trace = self._tracer.begin(record, headers)
         scope[RECORD] = record
         self._load.add(1)

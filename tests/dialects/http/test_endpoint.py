@@ -10,8 +10,10 @@ from app.dialects.http.responses import Answer
 from app.dialects.openai.common.errors import render_error
 from app.errors import InvalidRequest
 from app.execution.request_context import RequestContext
+from app.governance.address_permits import AddressPermits
 from app.governance.admission import Admission, Bodies
 from app.governance.identity.authenticator import Authenticator
+from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.observer import RequestRecord
 
 
@@ -33,7 +35,17 @@ async def test_refused_request_leaves_no_reference_cycle() -> None:
     async def send(_: Any) -> None: ...
 
     ingress_limits = IngressLimits(
-        Authenticator({}, disabled=True), Admission(1), Admission(1), {}, Bodies(99), Bodies(99), 99, 9.0, 9.0
+        Authenticator({}, disabled=True),
+        Admission(1),
+        Admission(1),
+        {},
+        AddressPermits(1),
+        FailedAttempts(),
+        Bodies(99),
+        Bodies(99),
+        99,
+        9.0,
+        9.0,
     )
     scope = {"method": "POST", "path": "/", "query_string": b"", "headers": [], "path_params": {}}
     gc.disable()
