@@ -17,7 +17,7 @@ from app.dialects.anthropic.response_context import MessageResponseContext
 from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.anthropic.stream import PING, EventStream
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
-from app.dialects.http.documents import name_of, validate
+from app.dialects.http.documents import model_name_of, validate
 from app.dialects.http.responses import Headers
 from app.execution.executor import Executor
 from app.execution.operations.openai import OpenAIFormat
@@ -45,7 +45,7 @@ class MessagesAdapter(Struct):
     @classmethod
     async def open(cls, executor: Executor, context: RequestContext, document: dict[str, Any]) -> Self:
         """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
-        model, request_id = name_of(document), context.record.request_id
+        model, request_id = model_name_of(document), context.record.request_id
         named = [beta.strip() for beta in context.head.headers.get("anthropic-beta", "").split(",")]
         return cls(
             model,

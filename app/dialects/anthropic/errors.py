@@ -36,7 +36,7 @@ _TOO_LONG = "prompt is too long"
 _WITHOUT_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 
 # the type by class, subclasses first
-_WORDS: tuple[tuple[type[GatewayError], str], ...] = (
+_TYPES: tuple[tuple[type[GatewayError], str], ...] = (
     (AuthenticationFailed, "authentication_error"),
     (PermissionRefused, "permission_error"),
     (BodyTooLarge, "request_too_large"),
@@ -53,7 +53,7 @@ _WORDS: tuple[tuple[type[GatewayError], str], ...] = (
 
 def error_body(error: GatewayError, request_id: str) -> bytes:
     """Return the JSON body: `{"type": "error", "error": {type, message}, "request_id"}`."""
-    kind, message = _words(error)
+    kind, message = _type_and_message(error)
     detail: dict[str, Any] = {"type": kind, "message": message}
     if isinstance(error, ThreadRefused):
         detail["details"] = _WITHOUT_THREADS
@@ -70,19 +70,19 @@ def render_error(error: GatewayError, request_id: str) -> CompleteResponse:
 def error_of(document: dict[str, Any]) -> GatewayError:
     """Return the error for an event `error` in a stream of Bedrock's."""
     kind, message = words_of_error(document)
-    cls = next((cls for cls, known in _WORDS if known == kind), UpstreamFailed)
+    cls = next((cls for cls, known in _TYPES if known == kind), UpstreamFailed)
     return cls(message or "the model's stream failed")
 
 
-def _words(error: GatewayError) -> tuple[str, str]:
+def _type_and_message(error: GatewayError) -> tuple[str, str]:
     """Return the type and the message.
 
     Text that Bedrock adds to the model's own message is removed, because Claude Code parses that message. Anthropic's
     messages begin with the path of the field; clients recognise a context that is too long by its message.
     """
     own_kind, message = words_of_model(error.message)
-    is_known = any(own_kind == known for _, known in _WORDS)
-    kind = own_kind if is_known else next((kind for cls, kind in _WORDS if isinstance(error, cls)), "api_error")
+    is_known = any(own_kind == known for _, known in _TYPES)
+    kind = own_kind if is_known else next((kind for cls, kind in _TYPES if isinstance(error, cls)), "api_error")
     if isinstance(error, ContextTooLong) and not message.lower().startswith(_TOO_LONG):
         return kind, f"{_TOO_LONG}: {message}"
     if error.param:

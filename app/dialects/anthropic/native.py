@@ -44,7 +44,7 @@ class UsageOfMessages:
     """
 
     def __init__(self) -> None:
-        self._told: dict[str, Any] = {}
+        self._counts: dict[str, Any] = {}
         self._is_final = False
 
     def __call__(self, document: dict[str, Any]) -> Usage | None:
@@ -54,18 +54,18 @@ class UsageOfMessages:
         usage = whole.get("usage")
         if isinstance(usage, dict):
             # a list of rounds replaces the one before it
-            self._told.pop("iterations", None)
-            self._told |= {name: told for name, told in usage.items() if isinstance(told, (int, dict, list))}
+            self._counts.pop("iterations", None)
+            self._counts |= {name: count for name, count in usage.items() if isinstance(count, (int, dict, list))}
             self._is_final = whole is document
-        elif isinstance(metrics, dict) and self._told:
+        elif isinstance(metrics, dict) and self._counts:
             counts = {name: metrics[theirs] for name, theirs in _COUNTS.items() if theirs in metrics}
             if self._is_final:
-                counts = {name: count for name, count in counts.items() if not self._told.get(name)}
-            self._told |= counts
+                counts = {name: count for name, count in counts.items() if not self._counts.get(name)}
+            self._counts |= counts
             self._is_final = self._is_final or "output_tokens" in counts
         else:
             return None
-        return Usage.of_message(self._told, is_final=self._is_final)
+        return Usage.of_message(self._counts, is_final=self._is_final)
 
 
 def from_document(document: dict[str, Any], response_context: MessageResponseContext) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def _ignored_within(request: MessagesRequest) -> Iterator[str]:
     for index, message in enumerate(request.messages):
         for number, block in enumerate(message.content if isinstance(message.content, list) else ()):
             path = f"messages[{index}].content[{number}]"
-            if _stays_behind(message, block):
+            if _is_left_out(message, block):
                 yield path
             else:
                 yield from _ignored_in(block, path)
@@ -208,12 +208,12 @@ def _message(message: Any, path: str) -> Message:
         return {"role": message.role, "content": [{"text": message.content}]}
     content: list[ContentBlock] = []
     for index, block in enumerate(message.content):
-        if not _stays_behind(message, block):
+        if not _is_left_out(message, block):
             content += _blocks(block, f"{path}.content[{index}]")
     return {"role": message.role, "content": content}
 
 
-def _stays_behind(message: Any, block: Any) -> bool:
+def _is_left_out(message: Any, block: Any) -> bool:
     """Tell whether a block is left out.
 
     These are images of the model, which Converse accepts from the user only (ai-dial-adapter#306), and searches for

@@ -9,23 +9,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from app.dialects.http.documents import Listed, Name, Open
+from app.dialects.http.documents import InputList, InputSchema, ModelName
 
 
-class CacheControl(Open):
+class CacheControl(InputSchema):
     """Everything up to here may be cached."""
 
     type: Literal["ephemeral"]
     ttl: Literal["5m", "1h"] | None = None
 
 
-class Cacheable(Open):
+class Cacheable(InputSchema):
     """What may end a cached prefix."""
 
     cache_control: CacheControl | None = None
 
 
-class Base64Source(Open):
+class Base64Source(InputSchema):
     """Media as base64."""
 
     type: Literal["base64"]
@@ -33,21 +33,21 @@ class Base64Source(Open):
     data: str
 
 
-class UrlSource(Open):
+class UrlSource(InputSchema):
     """Media at a URL."""
 
     type: Literal["url"]
     url: str
 
 
-class FileSource(Open):
+class FileSource(InputSchema):
     """Media that was uploaded to Anthropic."""
 
     type: Literal["file"]
     file_id: str
 
 
-class TextSource(Open):
+class TextSource(InputSchema):
     """A document of plain text."""
 
     type: Literal["text"]
@@ -60,7 +60,7 @@ class TextBlock(Cacheable):
 
     type: Literal["text"]
     text: str
-    citations: Listed[dict[str, Any]] | None = None
+    citations: InputList[dict[str, Any]] | None = None
 
 
 class ImageBlock(Cacheable):
@@ -70,14 +70,14 @@ class ImageBlock(Cacheable):
     source: Annotated[Base64Source | UrlSource | FileSource, Field(discriminator="type")]
 
 
-class ContentSource(Open):
+class ContentSource(InputSchema):
     """A document of pieces, each of which can be cited."""
 
     type: Literal["content"]
-    content: str | Listed[TextBlock]
+    content: str | InputList[TextBlock]
 
 
-class CitationsConfig(Open):
+class CitationsConfig(InputSchema):
     """Whether the response cites this."""
 
     enabled: bool | None = None
@@ -99,11 +99,11 @@ class SearchResultBlock(Cacheable):
     type: Literal["search_result"]
     source: str
     title: str
-    content: Listed[TextBlock]
+    content: InputList[TextBlock]
     citations: CitationsConfig | None = None
 
 
-class ThinkingBlock(Open):
+class ThinkingBlock(InputSchema):
     """Reasoning of the model, sent back with its signature."""
 
     type: Literal["thinking"]
@@ -111,7 +111,7 @@ class ThinkingBlock(Open):
     signature: str | None = None
 
 
-class RedactedThinkingBlock(Open):
+class RedactedThinkingBlock(InputSchema):
     """Reasoning that only the model can read."""
 
     type: Literal["redacted_thinking"]
@@ -127,7 +127,7 @@ class ToolUseBlock(Cacheable):
     input: dict[str, Any]
 
 
-class OtherBlock(Open):
+class OtherBlock(InputSchema):
     """A block that only Anthropic's own servers support, such as a call of their tools."""
 
     type: str
@@ -138,7 +138,7 @@ class OtherBlock(Open):
     content: Any = None
 
 
-class ToolReferenceBlock(Open):
+class ToolReferenceBlock(InputSchema):
     """A tool that was found by a search."""
 
     type: Literal["tool_reference"]
@@ -169,7 +169,7 @@ class ToolResultBlock(Cacheable):
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: str | Listed[Part] | None = None
+    content: str | InputList[Part] | None = None
     is_error: bool | None = None
 
 
@@ -204,11 +204,11 @@ Block = Annotated[
 ]
 
 
-class Message(Open):
+class Message(InputSchema):
     """A turn. One of role `system` may be inside a conversation."""
 
     role: Literal["user", "assistant", "system"]
-    content: str | Listed[Block]
+    content: str | InputList[Block]
 
 
 class Tool(Cacheable):
@@ -222,7 +222,7 @@ class Tool(Cacheable):
     defer_loading: bool | None = None
 
 
-class ToolChoice(Open):
+class ToolChoice(InputSchema):
     """Which tool the model must call."""
 
     type: Literal["auto", "any", "tool", "none"]
@@ -230,7 +230,7 @@ class ToolChoice(Open):
     disable_parallel_tool_use: bool | None = None
 
 
-class Thinking(Open):
+class Thinking(InputSchema):
     """Whether the model reasons, and how much."""
 
     type: Literal["enabled", "adaptive", "disabled", "between_tools"]
@@ -238,46 +238,46 @@ class Thinking(Open):
     display: str | None = None
 
 
-class Format(Open):
+class Format(InputSchema):
     """The response is JSON of a schema."""
 
     type: Literal["json_schema"]
     schema_: dict[str, Any] = Field(alias="schema")
 
 
-class OutputConfig(Open):
+class OutputConfig(InputSchema):
     """The effort, and the format of the response."""
 
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: Format | None = None
 
 
-class Metadata(Open):
+class Metadata(InputSchema):
     """About the request."""
 
     user_id: str | None = None
 
 
-class MessagesRequest(Open):
+class MessagesRequest(InputSchema):
     """A request for a message."""
 
-    model: Name = ""
+    model: ModelName = ""
     max_tokens: int = Field(ge=0)
-    messages: Listed[Message] = Field(min_length=1)
-    system: str | Listed[TextBlock] | None = None
-    stop_sequences: Listed[str] | None = None
+    messages: InputList[Message] = Field(min_length=1)
+    system: str | InputList[TextBlock] | None = None
+    stop_sequences: InputList[str] | None = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=0)
     thinking: Thinking | None = None
-    tools: Listed[Tool] | None = None
+    tools: InputList[Tool] | None = None
     tool_choice: ToolChoice | None = None
     output_config: OutputConfig | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
     cache_control: CacheControl | None = None
-    mcp_servers: Listed[Any] | None = None
+    mcp_servers: InputList[Any] | None = None
     container: Any = None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from app.dialects.bedrock.errors import render_error
 from app.dialects.bedrock.native import forward
 from app.dialects.bedrock.operations import OPERATIONS, Operation
-from app.dialects.http.documents import Shown
+from app.dialects.http.documents import OutputSchema
 from app.dialects.http.endpoint_spec import EndpointSpec, error_responses
 from app.execution.executor import Executor
 from app.wire import eventstream
@@ -15,7 +15,7 @@ from app.wire import eventstream
 DIALECT = "bedrock"
 
 
-class AwsError(Shown):
+class AwsError(OutputSchema):
     """An error; its name is in the header `x-amzn-errortype`."""
 
     message: str

@@ -29,7 +29,7 @@ from app.wire import json
 from app.wire.eventstream import encode_frame
 
 # exception and status by class, subclasses first
-_WORDS: tuple[tuple[type[GatewayError], str, int], ...] = (
+_EXCEPTIONS: tuple[tuple[type[GatewayError], str, int], ...] = (
     (SignatureRefused, "InvalidSignatureException", 403),
     (AuthenticationFailed, "UnrecognizedClientException", 403),
     (PermissionRefused, "AccessDeniedException", 403),
@@ -69,7 +69,7 @@ def render_error(error: GatewayError, request_id: str) -> CompleteResponse:
     """Return the response for an error."""
     if error.upstream is not None:
         return CompleteResponse(error.upstream.status, end_to_end(error.upstream.headers), error.upstream.body)
-    name, status = _words(error)
+    name, status = _exception_of(error)
     headers = (
         ("content-type", "application/json"),
         ("x-amzn-errortype", name),
@@ -97,7 +97,7 @@ def exception_frame(error: GatewayError, *, is_invoked: bool) -> bytes:
     Args:
         is_invoked: the stream is InvokeModel's, which has an exception of its own for a timeout.
     """
-    name, _ = _words(error)
+    name, _ = _exception_of(error)
     if name not in _IN_STREAMS and not (is_invoked and name == "ModelTimeoutException"):
         name = "ModelStreamErrorException"
     kind = name[:1].lower() + name[1:]
@@ -117,8 +117,8 @@ def end_to_end(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], .
     )
 
 
-def _words(error: GatewayError) -> tuple[str, int]:
-    for kind, name, status in _WORDS:
+def _exception_of(error: GatewayError) -> tuple[str, int]:
+    for kind, name, status in _EXCEPTIONS:
         if isinstance(error, kind):
             return name, status
     return "InternalServerException", error.status

@@ -10,34 +10,34 @@ from app.wire import json
 T = TypeVar("T")
 
 
-class _First(FailFast):
+class _FirstErrorOnly(FailFast):
     """Hashable, as Python 3.11 needs of what annotates a type."""
 
     __hash__ = object.__hash__
 
 
 # stops at the first wrong member: validating many wrong ones takes seconds
-Listed = Annotated[list[T], _First()]
+InputList = Annotated[list[T], _FirstErrorOnly()]
 
 
 # the name of a model; null is none
-Name = Annotated[str, BeforeValidator(lambda name: "" if name is None else name)]
+ModelName = Annotated[str, BeforeValidator(lambda name: "" if name is None else name)]
 
 
-class Shown(BaseModel):
+class OutputSchema(BaseModel):
     """A schema that only the OpenAPI page shows, built when the page is first requested."""
 
     model_config = ConfigDict(defer_build=True)
 
 
-class Open(BaseModel):
+class InputSchema(BaseModel):
     """A schema of requests. It keeps unknown fields, so that they can be reported."""
 
     # built at start-up, so that no request waits for it
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=False)
 
 
-Document = TypeVar("Document", bound=Open)
+Document = TypeVar("Document", bound=InputSchema)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> s
     return path
 
 
-def unknown_fields(document: Open) -> list[tuple[str, Any]]:
+def unknown_fields(document: InputSchema) -> list[tuple[str, Any]]:
     """Return the path and value of every field that no schema names, at any depth."""
     found = [*document.model_extra.items()] if document.model_extra else []
     for name, value in document.__dict__.items():
@@ -102,14 +102,14 @@ def unknown_fields(document: Open) -> list[tuple[str, Any]]:
             continue
         if isinstance(value, list):
             for index, item in enumerate(value):
-                if isinstance(item, Open):
+                if isinstance(item, InputSchema):
                     found += [(f"{name}[{index}].{path}", inside) for path, inside in unknown_fields(item)]
-        elif isinstance(value, Open):
+        elif isinstance(value, InputSchema):
             found += [(f"{name}.{path}", inside) for path, inside in unknown_fields(value)]
     return found
 
 
-def name_of(document: dict[str, Any]) -> str:
+def model_name_of(document: dict[str, Any]) -> str:
     """Return the model that a request names, or an empty string. Raises InvalidRequest if it is no string."""
     name = document.get("model") or ""
     if not isinstance(name, str):

@@ -13,7 +13,7 @@ from app.dialects.http.documents import is_streamed
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.request_body import read_object
 from app.dialects.http.responses import JSON, SSE, Answer, CompleteResponse, StreamingResponse
-from app.dialects.http.token_counting import Uncounted, counted
+from app.dialects.http.token_counting import CountNotSupported, count_tokens
 from app.errors import GatewayError, UpstreamFailed
 from app.execution.executor import Executor
 from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
@@ -61,7 +61,7 @@ class DialectHandler(Struct, frozen=True):
         """Count the tokens of a request; estimate them where Bedrock does not count for the model."""
         adapter = await self._open(context)
         operation_for = partial(_counting_operation, adapter)
-        tokens, estimated = await counted(self.executor, context, adapter.model, operation_for, adapter.document)
+        tokens, estimated = await count_tokens(self.executor, context, adapter.model, operation_for, adapter.document)
         body = json.dumps({**self.count_members, "input_tokens": tokens})
         return CompleteResponse(200, (*JSON, *adapter.headers, *estimated), body)
 
@@ -103,7 +103,7 @@ def _counting_operation(adapter: DialectAdapter, target: Target) -> Operation[in
         return CountTokensOperation.of(adapter.to_call(target).call, target)
     if adapter.openai_api is not None:
         # CountTokens takes bodies of Converse and InvokeModel only
-        raise Uncounted("tokens of this format are not counted")
+        raise CountNotSupported("tokens of this format are not counted")
     return CountTokensOperation.of_native(adapter.to_native(target).call, target)
 
 

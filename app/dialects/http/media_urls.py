@@ -17,7 +17,7 @@ from app.wire.documents import listed
 _MAX = 20
 _AT_ONCE = 4
 
-UpstreamLocation = tuple[str, str, Callable[[Media], None]]
+Reference = tuple[str, str, Callable[[Media], None]]
 
 
 async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context: RequestContext) -> None:
@@ -28,12 +28,12 @@ async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context
     """
     if fetcher is None:
         return
-    references = [*_places(document)]
+    references = [*_references(document)]
     if len(references) > _MAX:
         raise InvalidRequest(f"no more than {_MAX} URLs are fetched", param=references[_MAX][0])
     at_once, room = asyncio.Semaphore(_AT_ONCE), fetcher.room(context)
 
-    async def put(reference: UpstreamLocation) -> None:
+    async def put(reference: Reference) -> None:
         path, url, take = reference
         async with at_once:
             take(await fetcher.fetch(url, path, room))
@@ -53,21 +53,21 @@ async def _failure_of(work: Iterable[Coroutine[Any, Any, None]]) -> Exception | 
     return None
 
 
-def _places(document: dict[str, Any]) -> Iterator[UpstreamLocation]:
+def _references(document: dict[str, Any]) -> Iterator[Reference]:
     for root in ("messages", "input"):
-        for reference, message in enumerate(listed(document.get(root))):
+        for index, message in enumerate(listed(document.get(root))):
             for name in ("content", "output"):
                 if isinstance(message, dict):
-                    yield from _in_parts(message.get(name), f"{root}[{reference}].{name}")
+                    yield from _in_parts(message.get(name), f"{root}[{index}].{name}")
 
 
-def _in_parts(parts: Any, path: str) -> Iterator[UpstreamLocation]:
-    for reference, part in enumerate(listed(parts)):
+def _in_parts(parts: Any, path: str) -> Iterator[Reference]:
+    for index, part in enumerate(listed(parts)):
         if isinstance(part, dict):
-            yield from _in_part(part, f"{path}[{reference}]")
+            yield from _in_part(part, f"{path}[{index}]")
 
 
-def _in_part(part: dict[str, Any], path: str) -> Iterator[UpstreamLocation]:
+def _in_part(part: dict[str, Any], path: str) -> Iterator[Reference]:
     match part:
         case {"type": "image_url", "image_url": {"url": url} as holder} if _is_url(url):
             yield f"{path}.image_url.url", url, lambda media: holder.update(url=_data_url(media))

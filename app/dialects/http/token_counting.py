@@ -19,11 +19,11 @@ _TOKENS_OF_MEDIA = 1600  # of an image of a million pixels
 _ESTIMATED: Headers = (("x-outcrop-estimated", "input_tokens"),)
 
 
-class Uncounted(InvalidRequest):
+class CountNotSupported(InvalidRequest):
     """The target gets the request in a format that Bedrock's CountTokens does not accept."""
 
 
-async def counted(
+async def count_tokens(
     executor: Executor,
     context: RequestContext,
     name: str,
@@ -34,7 +34,7 @@ async def counted(
 
     Args:
         name: the model's, as the caller used it. operation_for: the operation that counts at a target; raises
-            Uncounted if there is none. document: what is estimated.
+            CountNotSupported if there is none. document: what is estimated.
 
     Raises:
         GatewayError: as `Executor.run` does, unless Bedrock does not count for the model.
@@ -76,4 +76,4 @@ def _does_not_count(error: GatewayError) -> bool:
     Bedrock's error has no `param`. An error of ours has one, and may mention an inference profile too.
     """
     words = error.message.lower() if error.param is None else ""
-    return isinstance(error, Uncounted) or "counting tokens" in words or "inference profile" in words
+    return isinstance(error, CountNotSupported) or "counting tokens" in words or "inference profile" in words

@@ -46,5 +46,5 @@ async def answer_unknown_route(request: Request, exception: Exception) -> Respon
     record = request.scope[RECORD]
     record.error = error.kind
     render = renderer_for(path, request.headers.get("authorization", ""), request.headers.get("anthropic-version", ""))
-    whole = render(error, record.request_id)
-    return Response(whole.body, whole.status, dict(whole.headers))
+    response = render(error, record.request_id)
+    return Response(response.body, response.status, dict(response.headers))

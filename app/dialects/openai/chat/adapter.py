@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.converse.call import NativeCall
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
-from app.dialects.http.documents import name_of, validate
+from app.dialects.http.documents import model_name_of, validate
 from app.dialects.http.responses import Headers
 from app.dialects.openai.chat import native
 from app.dialects.openai.chat.request import to_call
@@ -44,7 +44,7 @@ class ChatAdapter(Struct):
     @classmethod
     async def open(cls, planner: Planner, _context: RequestContext, document: dict[str, Any]) -> ChatAdapter:
         """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
-        model = name_of(document)
+        model = model_name_of(document)
         return cls(model, document, planner.known_as(model))
 
     def to_call(self, _target: Target) -> TranslatedRequest:

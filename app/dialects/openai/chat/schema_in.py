@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.dialects.http.documents import Listed, Name, Open
+from app.dialects.http.documents import InputList, InputSchema, ModelName
 from app.dialects.openai.common.cache import CacheBreakpoint, Markable
 
 
@@ -21,7 +21,7 @@ class TextPart(Markable):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
-class ImageUrl(Open):
+class ImageUrl(InputSchema):
     """An image as a data: URL."""
 
     url: str
@@ -35,7 +35,7 @@ class ImagePart(Markable):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
-class FileData(Open):
+class FileData(InputSchema):
     """A document as a data: URL, or as base64 with a file name whose extension is the format."""
 
     file_data: str | None = None
@@ -51,7 +51,7 @@ class FilePart(Markable):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
-class AudioData(Open):
+class AudioData(InputSchema):
     """Sound as base64."""
 
     data: str
@@ -66,7 +66,7 @@ class AudioPart(Markable):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
-class RefusalPart(Open):
+class RefusalPart(InputSchema):
     """A refusal of the model, sent back."""
 
     type: Literal["refusal"]
@@ -74,17 +74,17 @@ class RefusalPart(Open):
 
 
 Part = Annotated[TextPart | ImagePart | FilePart | AudioPart | RefusalPart, Field(discriminator="type")]
-Content = str | Listed[Part] | None
+Content = str | InputList[Part] | None
 
 
-class FunctionCall(Open):
+class FunctionCall(InputSchema):
     """A call that the model made; `arguments` is JSON text."""
 
     name: str
     arguments: str = ""
 
 
-class FunctionToolCall(Open):
+class FunctionToolCall(InputSchema):
     """A call of a function."""
 
     id: str
@@ -92,14 +92,14 @@ class FunctionToolCall(Open):
     function: FunctionCall
 
 
-class CustomCall(Open):
+class CustomCall(InputSchema):
     """A call with free text as input."""
 
     name: str
     input: str = ""
 
 
-class CustomToolCall(Open):
+class CustomToolCall(InputSchema):
     """A call of a custom tool."""
 
     id: str
@@ -107,7 +107,7 @@ class CustomToolCall(Open):
     custom: CustomCall
 
 
-class ThinkingBlock(Open):
+class ThinkingBlock(InputSchema):
     """Reasoning of the model, sent back with its signature."""
 
     type: Literal["thinking"]
@@ -116,7 +116,7 @@ class ThinkingBlock(Open):
     index: int | None = None
 
 
-class RedactedThinkingBlock(Open):
+class RedactedThinkingBlock(InputSchema):
     """Reasoning that only the model can read."""
 
     type: Literal["redacted_thinking"]
@@ -144,13 +144,15 @@ class AssistantMessage(Markable):
     role: Literal["assistant"]
     content: Content = None
     refusal: str | None = None
-    tool_calls: Listed[Annotated[FunctionToolCall | CustomToolCall, Field(discriminator="type")]] | None = None
-    annotations: Listed[Any] | None = None
-    citations: Listed[Any] | None = None
-    images: Listed[Any] | None = None
+    tool_calls: InputList[Annotated[FunctionToolCall | CustomToolCall, Field(discriminator="type")]] | None = None
+    annotations: InputList[Any] | None = None
+    citations: InputList[Any] | None = None
+    images: InputList[Any] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    thinking_blocks: Listed[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None = None
+    thinking_blocks: InputList[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None = (
+        None
+    )
 
 
 class ToolMessage(Markable):
@@ -164,7 +166,7 @@ class ToolMessage(Markable):
 ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
-class FunctionDefinition(Open):
+class FunctionDefinition(InputSchema):
     """A function that the model may call; `parameters` is a JSON schema."""
 
     name: str
@@ -180,7 +182,7 @@ class FunctionTool(Markable):
     function: FunctionDefinition
 
 
-class CustomDefinition(Open):
+class CustomDefinition(InputSchema):
     """A tool that takes free text."""
 
     name: str
@@ -197,34 +199,34 @@ class CustomTool(Markable):
 ChatTool = Annotated[FunctionTool | CustomTool, Field(discriminator="type")]
 
 
-class ToolName(Open):
+class ToolName(InputSchema):
     """A tool, by name."""
 
     name: str
 
 
-class FunctionChoice(Open):
+class FunctionChoice(InputSchema):
     """This function must be called."""
 
     type: Literal["function"]
     function: ToolName
 
 
-class CustomChoice(Open):
+class CustomChoice(InputSchema):
     """This custom tool must be called."""
 
     type: Literal["custom"]
     custom: ToolName
 
 
-class AllowedTools(Open):
+class AllowedTools(InputSchema):
     """A subset of the tools."""
 
     mode: Literal["auto", "required"]
-    tools: Listed[Annotated[FunctionChoice | CustomChoice, Field(discriminator="type")]]
+    tools: InputList[Annotated[FunctionChoice | CustomChoice, Field(discriminator="type")]]
 
 
-class AllowedToolsChoice(Open):
+class AllowedToolsChoice(InputSchema):
     """Only these tools may be called."""
 
     type: Literal["allowed_tools"]
@@ -237,19 +239,19 @@ ChatToolChoice = (
 )
 
 
-class TextFormat(Open):
+class TextFormat(InputSchema):
     """Plain text."""
 
     type: Literal["text"]
 
 
-class JsonObjectFormat(Open):
+class JsonObjectFormat(InputSchema):
     """Any JSON object."""
 
     type: Literal["json_object"]
 
 
-class JsonSchema(Open):
+class JsonSchema(InputSchema):
     """A named JSON schema."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
@@ -260,7 +262,7 @@ class JsonSchema(Open):
     strict: bool | None = None
 
 
-class JsonSchemaFormat(Open):
+class JsonSchemaFormat(InputSchema):
     """JSON that follows a schema."""
 
     type: Literal["json_schema"]
@@ -270,25 +272,27 @@ class JsonSchemaFormat(Open):
 ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
 
 
-class StreamOptions(Open):
+class StreamOptions(InputSchema):
     """What a stream holds besides its text."""
 
     include_usage: bool | None = False
 
 
-class ChatRequest(Open):
+class ChatRequest(InputSchema):
     """The body of `POST /v1/chat/completions`. See API.md for what each field does here."""
 
-    messages: Listed[ChatMessage] = Field(min_length=1)
-    model: Name = Field("", description="A model id, an inference profile id or an ARN; the default model if left out.")
+    messages: InputList[ChatMessage] = Field(min_length=1)
+    model: ModelName = Field(
+        "", description="A model id, an inference profile id or an ARN; the default model if left out."
+    )
     max_completion_tokens: int | None = Field(None, ge=1)
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    stop: str | Listed[str] | None = None
+    stop: str | InputList[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: Listed[ChatTool] | None = None
+    tools: InputList[ChatTool] | None = None
     tool_choice: ChatToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
@@ -297,10 +301,10 @@ class ChatRequest(Open):
     n: int | None = Field(None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    modalities: Listed[str] | None = None
+    modalities: InputList[str] | None = None
     audio: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    functions: Listed[Any] | None = Field(None, deprecated=True)
+    functions: InputList[Any] | None = Field(None, deprecated=True)
     function_call: Any = Field(None, deprecated=True)

@@ -4,24 +4,24 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.dialects.http.documents import Shown
+from app.dialects.http.documents import OutputSchema
 
 
-class FunctionCallOut(Shown):
+class FunctionCallOut(OutputSchema):
     """A function and its arguments as JSON text."""
 
     name: str
     arguments: str
 
 
-class CustomCallOut(Shown):
+class CustomCallOut(OutputSchema):
     """A custom tool and its free text."""
 
     name: str
     input: str
 
 
-class ToolCallOut(Shown):
+class ToolCallOut(OutputSchema):
     """A call by the model."""
 
     id: str
@@ -30,7 +30,7 @@ class ToolCallOut(Shown):
     custom: CustomCallOut | None = None
 
 
-class MessageOut(Shown):
+class MessageOut(OutputSchema):
     """The model's message. `thinking_blocks` go back unchanged to continue a conversation with thinking."""
 
     role: Literal["assistant"]
@@ -47,7 +47,7 @@ class MessageOut(Shown):
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
-class Choice(Shown):
+class Choice(OutputSchema):
     """The one choice."""
 
     index: int
@@ -56,20 +56,20 @@ class Choice(Shown):
     finish_reason: FinishReason
 
 
-class PromptTokensDetails(Shown):
+class PromptTokensDetails(OutputSchema):
     """Tokens of the prompt that were read from a cache or written to one."""
 
     cached_tokens: int
     cache_write_tokens: int
 
 
-class CompletionTokensDetails(Shown):
+class CompletionTokensDetails(OutputSchema):
     """Tokens of reasoning, if the model reports them."""
 
     reasoning_tokens: int
 
 
-class UsageOut(Shown):
+class UsageOut(OutputSchema):
     """Tokens; `prompt_tokens` includes the cached ones."""
 
     prompt_tokens: int
@@ -79,7 +79,7 @@ class UsageOut(Shown):
     completion_tokens_details: CompletionTokensDetails
 
 
-class ChatCompletion(Shown):
+class ChatCompletion(OutputSchema):
     """A complete response."""
 
     id: str
@@ -91,7 +91,7 @@ class ChatCompletion(Shown):
     service_tier: str | None = None
 
 
-class ChunkChoice(Shown):
+class ChunkChoice(OutputSchema):
     """What one chunk adds."""
 
     index: int
@@ -100,7 +100,7 @@ class ChunkChoice(Shown):
     finish_reason: FinishReason | None
 
 
-class ChatCompletionChunk(Shown):
+class ChatCompletionChunk(OutputSchema):
     """One event of a stream; the last one with `include_usage` has no choices and the usage."""
 
     id: str

@@ -8,24 +8,24 @@ Sources:
 from typing import Any, Literal, cast
 
 from app.converse.content import ContentBlock
-from app.dialects.http.documents import Open
+from app.dialects.http.documents import InputSchema
 
 
-class CacheBreakpoint(Open):
+class CacheBreakpoint(InputSchema):
     """Everything up to here may be cached."""
 
     mode: Literal["explicit"] = "explicit"
     ttl: Literal["30m", "12h"] | None = None
 
 
-class CacheControl(Open):
+class CacheControl(InputSchema):
     """Everything up to here may be cached, in Anthropic's format, which LiteLLM and OpenRouter accept here."""
 
     type: Literal["ephemeral"] = "ephemeral"
     ttl: Literal["5m", "1h"] | None = None
 
 
-class Markable(Open):
+class Markable(InputSchema):
     """A part, message or tool that may end a cached prefix."""
 
     cache_control: CacheControl | None = None

@@ -29,7 +29,7 @@ from app.errors import (
 from app.wire import json
 
 # type and code, the most special class first
-_WORDS: tuple[tuple[type[GatewayError], str, str | None], ...] = (
+_TYPES_AND_CODES: tuple[tuple[type[GatewayError], str, str | None], ...] = (
     (AuthenticationFailed, "authentication_error", "invalid_api_key"),
     (PermissionRefused, "permission_error", None),
     (ContextTooLong, "invalid_request_error", "context_length_exceeded"),
@@ -50,14 +50,16 @@ _WORDS: tuple[tuple[type[GatewayError], str, str | None], ...] = (
 )
 
 
-def words_of(error: GatewayError) -> tuple[str, str | None]:
+def type_and_code_of(error: GatewayError) -> tuple[str, str | None]:
     """OpenAI's type and code for an error."""
-    return next(((kind, code) for cls, kind, code in _WORDS if isinstance(error, cls)), ("server_error", None))
+    return next(
+        ((kind, code) for cls, kind, code in _TYPES_AND_CODES if isinstance(error, cls)), ("server_error", None)
+    )
 
 
 def error_body(error: GatewayError) -> bytes:
     """The JSON body: `{"error": {message, type, param, code}}`."""
-    kind, code = words_of(error)
+    kind, code = type_and_code_of(error)
     return json.dumps({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}})
 
 

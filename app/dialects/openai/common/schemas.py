@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from app.dialects.http.documents import Shown
+from app.dialects.http.documents import OutputSchema
 from app.dialects.http.endpoint_spec import ERROR_DESCRIPTIONS, error_responses
 
 
-class ErrorDetail(Shown):
+class ErrorDetail(OutputSchema):
     """What went wrong; `param` is the path of the field."""
 
     message: str
@@ -15,13 +15,13 @@ class ErrorDetail(Shown):
     code: str | None
 
 
-class ErrorOut(Shown):
+class ErrorOut(OutputSchema):
     """An error."""
 
     error: ErrorDetail
 
 
-class ModelOut(Shown):
+class ModelOut(OutputSchema):
     """A model that can be called. `created` is 0 where AWS tells no date."""
 
     id: str
@@ -30,7 +30,7 @@ class ModelOut(Shown):
     owned_by: str
 
 
-class ModelList(Shown):
+class ModelList(OutputSchema):
     """The models that can be called."""
 
     object: Literal["list"] = "list"

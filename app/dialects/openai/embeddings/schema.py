@@ -4,20 +4,20 @@ from typing import Literal
 
 from pydantic import Field
 
-from app.dialects.http.documents import Listed, Name, Open, Shown
+from app.dialects.http.documents import InputList, InputSchema, ModelName, OutputSchema
 
 
-class EmbeddingRequest(Open):
+class EmbeddingRequest(InputSchema):
     """A request for embeddings. `input` as token ids is refused: they are those of another model's tokenizer."""
 
-    model: Name = ""
-    input: str | Listed[str] | Listed[int] | Listed[Listed[int]]
+    model: ModelName = ""
+    input: str | InputList[str] | InputList[int] | InputList[InputList[int]]
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(None, ge=1)
     input_type: Literal["search_document", "search_query", "classification", "clustering"] | None = None
 
 
-class EmbeddingOut(Shown):
+class EmbeddingOut(OutputSchema):
     """The vector of one input: numbers, or the base64 of little-endian 32-bit floats."""
 
     object: Literal["embedding"]
@@ -25,14 +25,14 @@ class EmbeddingOut(Shown):
     embedding: list[float] | str
 
 
-class EmbeddingUsage(Shown):
+class EmbeddingUsage(OutputSchema):
     """Tokens spent."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class EmbeddingList(Shown):
+class EmbeddingList(OutputSchema):
     """The vectors, in the order of the inputs."""
 
     object: Literal["list"]

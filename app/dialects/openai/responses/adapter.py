@@ -26,7 +26,7 @@ from app.dialects.openai.responses.request import KEPT, SIGNED, refuse, to_call
 from app.dialects.openai.responses.response import from_reply
 from app.dialects.openai.responses.response_context import ResponseContext
 from app.dialects.openai.responses.schema_in import Item, ResponseHead, ResponseRequest, is_reference
-from app.dialects.openai.responses.stored import KeptResponses
+from app.dialects.openai.responses.stored import CallersResponses
 from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import custom_names, namespaces
 from app.errors import InvalidRequest
@@ -57,7 +57,7 @@ class ResponsesAdapter:
         earlier: list[Any],
         sent: list[Any],
         known_as: str,
-        kept: KeptResponses,
+        kept: CallersResponses,
         signer_for: Callable[[Target], ReasoningSigner],
     ) -> None:
         self.model = head.model
@@ -88,7 +88,7 @@ class ResponsesAdapter:
         """
         head = validate(document, ResponseHead)
         refuse(head)
-        kept = KeptResponses(store, context)
+        kept = CallersResponses(store, context)
         earlier = await _earlier(kept, head.previous_response_id)
         sent = await _resolved(kept, head.input)
         caller = context.caller.name
@@ -149,7 +149,7 @@ def _items(raw: list[Any], param: str) -> list[Item]:
     return list(items) if not isinstance(items, str) else []
 
 
-async def _earlier(kept: KeptResponses, response_id: str | None) -> list[Any]:
+async def _earlier(kept: CallersResponses, response_id: str | None) -> list[Any]:
     items = [] if response_id is None else await kept.conversation(response_id)
     if items is None:
         reason = f"the response {response_id!r} is not kept here: send its items"
@@ -157,7 +157,7 @@ async def _earlier(kept: KeptResponses, response_id: str | None) -> list[Any]:
     return items
 
 
-async def _resolved(kept: KeptResponses, sent: Any) -> list[Any]:
+async def _resolved(kept: CallersResponses, sent: Any) -> list[Any]:
     """Return the items that were sent, with references replaced by the stored items."""
     if not isinstance(sent, list):
         return [] if sent is None else [{"role": "user", "content": sent}]

@@ -17,7 +17,7 @@ from app.dialects.openai.responses.adapter import ResponsesAdapter
 from app.dialects.openai.responses.listing import page_of
 from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.dialects.openai.responses.schema_out import DeletedOut, ItemsOut, ResponseOut, TokensOut
-from app.dialects.openai.responses.stored import KeptResponses
+from app.dialects.openai.responses.stored import CallersResponses
 from app.errors import InvalidRequest, NotFound
 from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
@@ -32,7 +32,7 @@ _EXAMPLES = {
 _ONE = "/v1/responses/{response_id}"
 
 
-class _StoredResponses(Struct, frozen=True):
+class _StoredResponseHandler(Struct, frozen=True):
     """Handles the requests for stored responses."""
 
     store: ResponseStore
@@ -41,20 +41,20 @@ class _StoredResponses(Struct, frozen=True):
         response_id = context.params["response_id"]
         if "true" in parse_qs(context.head.query).get("stream", ()):
             raise InvalidRequest("a kept response is not streamed again", param="stream")
-        response = await KeptResponses(self.store, context).response(response_id)
+        response = await CallersResponses(self.store, context).response(response_id)
         if response is None:
             raise _unknown(response_id)
         return CompleteResponse(200, JSON, json.dumps(response))
 
     async def delete(self, context: RequestContext) -> Answer:
         response_id = context.params["response_id"]
-        if not await KeptResponses(self.store, context).forget(response_id):
+        if not await CallersResponses(self.store, context).delete(response_id):
             raise _unknown(response_id)
         return CompleteResponse(200, JSON, json.dumps({"id": response_id, "object": "response", "deleted": True}))
 
     async def list_items(self, context: RequestContext) -> Answer:
         response_id = context.params["response_id"]
-        items = await KeptResponses(self.store, context).led_to(response_id)
+        items = await CallersResponses(self.store, context).input_items(response_id)
         if items is None:
             raise _unknown(response_id)
         return CompleteResponse(200, JSON, json.dumps(page_of(items, response_id, context.head.query)))
@@ -101,7 +101,7 @@ def response_endpoints(
 
 
 def _stored_endpoints(create: EndpointSpec, store: ResponseStore) -> Sequence[EndpointSpec]:
-    stored = _StoredResponses(store)
+    stored = _StoredResponseHandler(store)
     retrieve = replace(
         create,
         method="GET",

@@ -27,8 +27,8 @@ def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
         raise InvalidRequest(f"must be a number from 1 to {_MAX}", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("must be asc or desc", param="order")
-    listed = [_whole(item, index, response_id) for index, item in enumerate(items)]
-    _tell_apart(listed, response_id)
+    listed = [_complete_item(item, index, response_id) for index, item in enumerate(items)]
+    _make_ids_unique(listed, response_id)
     if order == "desc":
         listed.reverse()
     if "after" in asked:
@@ -50,7 +50,7 @@ def _id_of(index: int, response_id: str) -> str:
     return f"item_{index}_{response_id.removeprefix('resp_')}"
 
 
-def _tell_apart(items: list[dict[str, Any]], response_id: str) -> None:
+def _make_ids_unique(items: list[dict[str, Any]], response_id: str) -> None:
     """Give new ids to items whose id another item has, so that `after` is unambiguous."""
     seen: set[str] = set()
     for index, item in enumerate(items):
@@ -59,7 +59,7 @@ def _tell_apart(items: list[dict[str, Any]], response_id: str) -> None:
         seen.add(item["id"])
 
 
-def _whole(item: Any, index: int, response_id: str) -> dict[str, Any]:
+def _complete_item(item: Any, index: int, response_id: str) -> dict[str, Any]:
     """Return an item with the members that a request may omit, and without `encrypted_content`."""
     made = {name: value for name, value in item.items() if name != "encrypted_content"}
     made.setdefault("type", "message")

@@ -15,9 +15,9 @@ from typing import Any
 from msgspec import Struct, field
 
 from app.converse.usage import Usage
-from app.dialects.openai.common.errors import words_of
+from app.dialects.openai.common.errors import type_and_code_of
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
-from app.dialects.openai.responses.tools import Choosing, Namespaces, flat_name
+from app.dialects.openai.responses.tools import Namespaces, ToolChoiceResolver, flat_name
 from app.errors import GatewayError, InvalidRequest, UpstreamFailed
 from app.wire import json
 from app.wire.documents import text_in
@@ -188,24 +188,24 @@ def _flat(tool: Any, path: str, ignored: list[str]) -> Iterator[tuple[str, Any, 
 
 
 def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[str, str]) -> dict[str, Any]:
-    choosing = Choosing(namespaces)
+    resolver = ToolChoiceResolver(namespaces)
     if isinstance(choice.get("tools"), list):
-        chosen = [made for tool in choice["tools"] for made in _chosen(tool, choosing, declared)]
+        chosen = [made for tool in choice["tools"] for made in _chosen(tool, resolver, declared)]
         return {**choice, "tools": chosen}
-    made = list(_chosen(choice, choosing, declared))
+    made = list(_chosen(choice, resolver, declared))
     if len(made) > 1:
         raise InvalidRequest(f"{choice.get('name')!r} is in several namespaces: say which", param="tool_choice")
     return dict(made[0])
 
 
-def _chosen(tool: Any, choosing: Choosing, declared: dict[str, str]) -> Iterator[Any]:
+def _chosen(tool: Any, resolver: ToolChoiceResolver, declared: dict[str, str]) -> Iterator[Any]:
     """Yield the tools that one entry of a choice means, by the names that Bedrock knows."""
     name = text_in(tool, "name")
     if not name or (name in declared and not tool.get("namespace") and tool.get("type") != "namespace"):
         yield tool
         return
     namespace = None if tool.get("namespace") is None else text_in(tool, "namespace")
-    meant = choosing.meant(text_in(tool, "type"), namespace, name)
+    meant = resolver.resolve(text_in(tool, "type"), namespace, name)
     if meant is None:
         yield _without_namespace(tool, "tool_choice") if tool.get("namespace") else tool
     for flat in meant or ():
@@ -279,7 +279,7 @@ class NativeResponseStream:
     def fail(self, error: GatewayError) -> bytes:
         """Return the end of a stream that failed, with the model's own error if it sent one."""
         own = self._response.get("error") if self._last is not None else None
-        detail = own or {"code": words_of(error)[1] or "server_error", "message": error.message}
+        detail = own or {"code": type_and_code_of(error)[1] or "server_error", "message": error.message}
         response = {**self._response, "status": "failed", "error": detail, "store": False}
         return self._frame({"type": "response.failed", "response": response})
 

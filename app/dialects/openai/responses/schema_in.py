@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StrictBool, Tag
 
-from app.dialects.http.documents import Listed, Name, Open
+from app.dialects.http.documents import InputList, InputSchema, ModelName
 from app.dialects.openai.common.cache import CacheBreakpoint
 
 
-class TextPart(Open):
+class TextPart(InputSchema):
     """Text."""
 
     type: Literal["input_text", "output_text", "text"]
@@ -19,7 +19,7 @@ class TextPart(Open):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
-class ImagePart(Open):
+class ImagePart(InputSchema):
     """An image as a data: URL."""
 
     type: Literal["input_image"]
@@ -28,7 +28,7 @@ class ImagePart(Open):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
-class FilePart(Open):
+class FilePart(InputSchema):
     """A document as a data: URL, or as base64 with a file name."""
 
     type: Literal["input_file"]
@@ -39,7 +39,7 @@ class FilePart(Open):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
-class RefusalPart(Open):
+class RefusalPart(InputSchema):
     """A refusal of the model, sent back."""
 
     type: Literal["refusal"]
@@ -49,15 +49,15 @@ class RefusalPart(Open):
 Part = Annotated[TextPart | ImagePart | FilePart | RefusalPart, Field(discriminator="type")]
 
 
-class MessageItem(Open):
+class MessageItem(InputSchema):
     """A message. Its `type` may be omitted."""
 
     type: Literal["message"] | None = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | Listed[Part]
+    content: str | InputList[Part]
 
 
-class FunctionCallItem(Open):
+class FunctionCallItem(InputSchema):
     """A call that the model made."""
 
     type: Literal["function_call"]
@@ -68,7 +68,7 @@ class FunctionCallItem(Open):
     status: str | None = None
 
 
-class CustomCallItem(Open):
+class CustomCallItem(InputSchema):
     """A call of a custom tool."""
 
     type: Literal["custom_tool_call"]
@@ -79,29 +79,29 @@ class CustomCallItem(Open):
     status: str | None = None
 
 
-class OutputItem(Open):
+class OutputItem(InputSchema):
     """The result of a call."""
 
     type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: str
-    output: str | Listed[Part]
+    output: str | InputList[Part]
 
 
-class ReasoningItem(Open):
+class ReasoningItem(InputSchema):
     """Reasoning of the model; only what this gateway signed is sent back."""
 
     type: Literal["reasoning"]
     encrypted_content: str | None = None
 
 
-class ReferenceItem(Open):
+class ReferenceItem(InputSchema):
     """A reference to an item of a stored response."""
 
     type: Literal["item_reference"] | None = None
     id: str
 
 
-class OtherItem(Open):
+class OtherItem(InputSchema):
     """An item that needs OpenAI's own servers."""
 
     type: str
@@ -144,7 +144,7 @@ Item = Annotated[
 ]
 
 
-class Tool(Open):
+class Tool(InputSchema):
     """A tool: a function, a custom tool, a namespace of functions, or one of OpenAI's own."""
 
     type: str
@@ -152,27 +152,27 @@ class Tool(Open):
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
-    tools: Listed["Tool"] | None = None
+    tools: InputList["Tool"] | None = None
 
 
-class ToolChoice(Open):
+class ToolChoice(InputSchema):
     """Which tool the model must call."""
 
     type: str
     name: str | None = None
     namespace: str | None = None
     mode: Literal["auto", "required"] | None = None
-    tools: Listed["ToolChoice"] | None = None
+    tools: InputList["ToolChoice"] | None = None
 
 
-class Reasoning(Open):
+class Reasoning(InputSchema):
     """How much the model reasons."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     summary: str | None = None
 
 
-class TextFormat(Open):
+class TextFormat(InputSchema):
     """The format of the response's text."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
@@ -184,18 +184,18 @@ class TextFormat(Open):
     strict: bool | None = None
 
 
-class TextConfig(Open):
+class TextConfig(InputSchema):
     """Options of the response's text."""
 
     format: TextFormat | None = None
 
 
-class ResponseHead(Open):
+class ResponseHead(InputSchema):
     """The fields of a request that are read in every mode."""
 
-    model: Name = ""
-    input: str | Listed[Any] | None = None
-    include: Listed[str] | None = None
+    model: ModelName = ""
+    input: str | InputList[Any] | None = None
+    include: InputList[str] | None = None
     store: StrictBool | None = None
     previous_response_id: str | None = None
     stream: StrictBool | None = None
@@ -204,22 +204,22 @@ class ResponseHead(Open):
     prompt: Any = None
 
 
-class ResponseRequest(Open):
+class ResponseRequest(InputSchema):
     """The body of `POST /v1/responses`. See API.md for what each field does here."""
 
-    model: Name = ""
-    input: str | Listed[Item] = Field(default_factory=list)
+    model: ModelName = ""
+    input: str | InputList[Item] = Field(default_factory=list)
     instructions: str | None = None
     max_output_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     stream: bool | None = None
-    tools: Listed[Tool] | None = None
+    tools: InputList[Tool] | None = None
     tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning: Reasoning | None = None
     text: TextConfig | None = None
-    include: Listed[str] | None = None
+    include: InputList[str] | None = None
     store: bool | None = None
     previous_response_id: str | None = None
     metadata: dict[str, str] | None = None

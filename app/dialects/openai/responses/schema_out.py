@@ -5,10 +5,10 @@ Source: docs/reference/contracts/openai-responses.md#objects
 
 from typing import Any, Literal
 
-from app.dialects.http.documents import Shown
+from app.dialects.http.documents import OutputSchema
 
 
-class ResponseUsage(Shown):
+class ResponseUsage(OutputSchema):
     """Tokens spent; `input_tokens` includes the cached ones."""
 
     input_tokens: int
@@ -18,7 +18,7 @@ class ResponseUsage(Shown):
     total_tokens: int
 
 
-class ResponseOut(Shown):
+class ResponseOut(OutputSchema):
     """A response."""
 
     id: str
@@ -36,14 +36,14 @@ class ResponseOut(Shown):
     metadata: dict[str, str]
 
 
-class TokensOut(Shown):
+class TokensOut(OutputSchema):
     """The tokens of a request."""
 
     object: Literal["response.input_tokens"] = "response.input_tokens"
     input_tokens: int
 
 
-class ItemsOut(Shown):
+class ItemsOut(OutputSchema):
     """A page of items."""
 
     object: Literal["list"] = "list"
@@ -53,7 +53,7 @@ class ItemsOut(Shown):
     has_more: bool
 
 
-class DeletedOut(Shown):
+class DeletedOut(OutputSchema):
     """A response that was deleted."""
 
     id: str

@@ -12,7 +12,7 @@ from app.storage.responses import ResponseStore
 from app.wire import json
 
 
-class KeptResponses(Struct, frozen=True):
+class CallersResponses(Struct, frozen=True):
     """The stored responses of one caller. What is read counts as part of the request's body.
 
     Reading and deleting raise `Overloaded` if the store cannot be reached.
@@ -36,7 +36,7 @@ class KeptResponses(Struct, frozen=True):
         stored = await self._get(f"response/{response_id}")
         return None if stored is None else stored["items"]
 
-    async def led_to(self, response_id: str) -> list[Any] | None:
+    async def input_items(self, response_id: str) -> list[Any] | None:
         """Return the input items of a response; None if it is not stored."""
         stored = await self._get(f"response/{response_id}")
         if stored is None:
@@ -59,7 +59,7 @@ class KeptResponses(Struct, frozen=True):
             is_kept = False
         return {**response, "store": is_kept}
 
-    async def forget(self, response_id: str) -> bool:
+    async def delete(self, response_id: str) -> bool:
         """Delete a response and its items. Returns False if it was not stored."""
         return await self.store.delete(self.owner, response_id)
 

@@ -12,7 +12,7 @@ from typing import Any
 from app.converse.events import Event
 from app.converse.request import ServiceTier
 from app.converse.usage import Usage
-from app.dialects.openai.common.errors import words_of
+from app.dialects.openai.common.errors import type_and_code_of
 from app.dialects.openai.responses.response_context import (
     IMAGE,
     INCOMPLETE,
@@ -40,7 +40,7 @@ class ResponseStream:
         self._number = 0
         self._open: dict[int, _Item] = {}
         self._output: dict[int, dict[str, Any]] = {}
-        self._places = 0
+        self._begun_items = 0
         self._stop = ""
         self._usage: dict[str, Any] | None = None
         self._tier: ServiceTier | None = None
@@ -67,7 +67,7 @@ class ResponseStream:
 
     def fail(self, error: GatewayError) -> bytes:
         """Return the end of a stream that failed."""
-        detail = {"code": words_of(error)[1] or "server_error", "message": error.message}
+        detail = {"code": type_and_code_of(error)[1] or "server_error", "message": error.message}
         # the status of the last item is unknown
         closing = [*self._close("incomplete")]
         for index in [index for index, item in self._open.items() if item.kind == "message"]:
@@ -160,18 +160,18 @@ class ResponseStream:
 
     def _begin(self, index: int, item: "_Item") -> Iterable[bytes]:
         yield from self._close("completed")
-        item.index = self._places
-        self._places += 1
+        item.index = self._begun_items
+        self._begun_items += 1
         self._open[index] = item
         if item.kind == "message":
-            shown = {**message_item(item.id, "", [], "in_progress"), "content": []}
+            begun = {**message_item(item.id, "", [], "in_progress"), "content": []}
         elif item.kind == "reasoning":
-            shown = {"id": item.id, "type": "reasoning", "summary": []}
+            begun = {"id": item.id, "type": "reasoning", "summary": []}
         elif item.kind == IMAGE:
-            shown = image_item(item.id, None, "in_progress")
+            begun = image_item(item.id, None, "in_progress")
         else:
-            shown = self._response_context.call_item(item.id, item.call_id, item.name, "", "in_progress")
-        yield self._event("response.output_item.added", output_index=item.index, item=shown)
+            begun = self._response_context.call_item(item.id, item.call_id, item.name, "", "in_progress")
+        yield self._event("response.output_item.added", output_index=item.index, item=begun)
         if item.kind == "message":
             yield self._piece("response.content_part.added", item, content_index=0, part=text_part("", []))
 

@@ -32,7 +32,7 @@ def flat_name(namespace: str | None, name: str, path: str) -> str:
     return f"{namespace}{_SEPARATOR}{name}"
 
 
-class Choosing:
+class ToolChoiceResolver:
     """Finds the tools in namespaces that one choice names.
 
     Args:
@@ -45,7 +45,7 @@ class Choosing:
             for meant in ((outer, own), (outer, None), (None, own)):
                 self._flat.setdefault(meant, []).append(flat)
 
-    def meant(self, kind: str, namespace: str | None, name: str | None) -> list[str] | None:
+    def resolve(self, kind: str, namespace: str | None, name: str | None) -> list[str] | None:
         """Return the names of all tools in a namespace, or of one name in one or any namespace; None if there are none.
 
         A second call with the same arguments returns an empty list.
@@ -99,7 +99,7 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
             chosen = _allowed(choice, request, tools, names)
             return {"tools": chosen, "toolChoice": {"any": {}} if choice.mode == "required" else {"auto": {}}}
         case ToolChoice():
-            meant = _meant(choice, Choosing(namespaces(request)), names)
+            meant = _resolve(choice, ToolChoiceResolver(namespaces(request)), names)
             if len(meant) > 1:
                 raise InvalidRequest(f"{choice.name!r} is in several namespaces: say which", param="tool_choice")
             return {"tools": tools, "toolChoice": {"tool": {"name": meant[0]}}}
@@ -125,21 +125,21 @@ def _allowed(
     choice: ToolChoice, request: ResponseRequest, tools: list[ConverseTool], names: set[str]
 ) -> list[ConverseTool]:
     """Return those of the tools that `allowed_tools` names."""
-    choosing = Choosing(namespaces(request))
+    resolver = ToolChoiceResolver(namespaces(request))
     callable_ones = [each for each in choice.tools or () if each.type in (*_CALLABLE, "namespace")]
-    allowed = {name for each in callable_ones for name in _meant(each, choosing, names)}
+    allowed = {name for each in callable_ones for name in _resolve(each, resolver, names)}
     chosen = [tool for tool in tools if tool["toolSpec"]["name"] in allowed]
     if not chosen:
         raise InvalidRequest("allowed_tools must name tools", param="tool_choice")
     return chosen
 
 
-def _meant(chosen: ToolChoice, choosing: Choosing, declared: set[str]) -> list[str]:
+def _resolve(chosen: ToolChoice, resolver: ToolChoiceResolver, declared: set[str]) -> list[str]:
     """Return the tools that a choice names, by their names for the model."""
     name = chosen.name
     if chosen.namespace is None and name is not None and name in declared:
         return [name]
-    meant = choosing.meant(chosen.type, chosen.namespace, name)
+    meant = resolver.resolve(chosen.type, chosen.namespace, name)
     if meant is None or name is None:
         raise InvalidRequest(f"the tool {name or chosen.type!r} is not declared in tools", param="tool_choice")
     return meant
