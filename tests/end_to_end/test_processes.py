@@ -103,7 +103,7 @@ def test_workers_share_the_limit_and_a_dead_worker_s_permits_are_released() -> N
         assert [ask(url) for _ in range(5)] == [200] * 5
 
 
-def test_workers_share_the_limit_of_a_caller_s_unverified_requests() -> None:
+def test_workers_share_the_limit_of_the_bytes_of_a_caller() -> None:
     limits = {
         "API_KEYS": "a=secret-of-a-developer,b=secret-of-caller-b",
         "MAX_BODY_BYTES": "200000",
