@@ -9,7 +9,7 @@ from app.converse.request import ConverseRequest
 
 
 class Contents(IntFlag):
-    """Parts of a call that some model does not take as they are."""
+    """Parts of a call that some model refuses."""
 
     ADJACENT_TURNS = auto()  # two turns of one role in a row
     SYSTEM_TURNS = auto()

@@ -194,8 +194,8 @@ def _describe(made: JsonObject, left_out: JsonObject) -> None:
         words = ", ".join(
             f"{name}={value if isinstance(value, str) else json.dumps_text(value)}" for name, value in left_out.items()
         )
-        said = made.get("description")
-        made["description"] = f"{said} ({words})" if isinstance(said, str) and said else words
+        description = made.get("description")
+        made["description"] = f"{description} ({words})" if isinstance(description, str) and description else words
 
 
 def _by_kind(made: JsonObject) -> JsonObject:

@@ -70,7 +70,7 @@ def adapt(call: ModelCall, capabilities: Capabilities) -> AdaptedRequest:
     """Return the body that a model accepts, what was adjusted in it, and how to map the reply back.
 
     Raises:
-        InvalidRequest: the model cannot take what the call contains, with the path of the field.
+        InvalidRequest: the model refuses what the call contains, with the path of the field.
     """
     body = call.converse.copy()
     body.setdefault("messages", [])

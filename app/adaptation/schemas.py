@@ -85,8 +85,8 @@ class Inliner(Struct):
         if definitions:
             sizes = {reference: len(json.dumps(each)) for reference, each in definitions.items()}
             whole = self._inlined(whole, definitions, sizes, frozenset())
-        taken = _BARE if "patternProperties" not in whole else _BARE[:-1]  # a closed schema would reject those
-        return {name: value for name, value in without_unions(whole).items() if name in taken}
+        accepted = _BARE if "patternProperties" not in whole else _BARE[:-1]  # a closed schema would reject those
+        return {name: value for name, value in without_unions(whole).items() if name in accepted}
 
     def _inlined(
         self, schema: JsonObject, definitions: dict[str, JsonObject], sizes: dict[str, int], within: frozenset[str]

@@ -45,8 +45,8 @@ def _paired(turns: list[Message], callers: dict[tuple[int, int], int], moved: di
                 last = rest if target is None else given[target]
             last.append(block)
         if index in calling:
-            said = together.pop()["content"] if together and together[-1]["role"] == "assistant" else []
-            _append(together, "assistant", _reasoning_first(said, calling[index]))
+            before = together.pop()["content"] if together and together[-1]["role"] == "assistant" else []
+            _append(together, "assistant", _reasoning_first(before, calling[index]))
             _append(together, "user", given[index])
         if any("cachePoint" not in block for block in rest):
             _append(together, turn["role"], rest)
@@ -81,10 +81,10 @@ def _moved(turns: list[Message], callers: dict[tuple[int, int], int]) -> dict[in
     return {caller: last for caller, last in lasts.items() if ranks[last] > ranks[caller] + 1}
 
 
-def _reasoning_first(said: list[ContentBlock], calling: list[ContentBlock]) -> list[ContentBlock]:
+def _reasoning_first(before: list[ContentBlock], calling: list[ContentBlock]) -> list[ContentBlock]:
     """Return one turn: the reasoning of the calls, what the assistant said since then, and the calls."""
     reasoning = [block for block in calling if "reasoningContent" in block]
-    return [*reasoning, *said, *(block for block in calling if "reasoningContent" not in block)]
+    return [*reasoning, *before, *(block for block in calling if "reasoningContent" not in block)]
 
 
 def _append(turns: list[Message], role: Role, content: list[ContentBlock]) -> None:

@@ -12,7 +12,7 @@ from app.converse.request import Message
 
 
 def alternate_turns(adapted: AdaptedRequest) -> None:
-    """Merge adjacent turns of one role, and make turns of the system the user's where the model does not take them."""
+    """Merge adjacent turns of one role, and make turns of the system the user's where the model refuses them."""
     adapted.body["messages"] = _merged(_with_accepted_roles(_merged(adapted.body["messages"]), adapted))
 
 
@@ -24,7 +24,7 @@ def _merged(messages: list[Message]) -> list[Message]:
 
 
 def _with_accepted_roles(turns: list[Message], adapted: AdaptedRequest) -> list[Message]:
-    """Return the turns with the system's as the user's where the model does not take them, or not at that position.
+    """Return the turns with the system's as the user's where the model refuses them, or refuses that position.
 
     A turn of the system follows one of the user, and is the last or precedes one of the assistant.
     """

@@ -19,7 +19,7 @@ _MEDIA = ("image", "document", "video")
 
 
 def split_turns(adapted: AdaptedRequest) -> None:
-    """Put a turn of one `.` between blocks that this model does not take in one turn, and media beside their result.
+    """Put a turn of one `.` between blocks that this model refuses in one turn, and media after their result.
 
     Tool results are the first blocks of their turn.
     """

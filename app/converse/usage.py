@@ -120,12 +120,14 @@ class Usage(Struct, frozen=True):
         usage = self
         for document in documents:
             match document:
-                case {"message": {"usage": dict(told)}} | {"usage": dict(told)}:
-                    usage = Usage.of_message(told) if _rounds_in(told) else usage._with_cache_details(_counted_in(told))
+                case {"message": {"usage": dict(found)}} | {"usage": dict(found)}:
+                    usage = (
+                        Usage.of_message(found) if _rounds_in(found) else usage._with_cache_details(_counted_in(found))
+                    )
         return usage
 
-    def _with_cache_details(self, told: "Usage") -> "Usage":
-        kept = max(told.cache_write_1h, self.cache_write_1h)
+    def _with_cache_details(self, other: "Usage") -> "Usage":
+        kept = max(other.cache_write_1h, self.cache_write_1h)
         return replace(self, cache_write=max(self.cache_write, kept), cache_write_1h=kept)
 
 

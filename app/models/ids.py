@@ -34,7 +34,7 @@ class ModelId(Struct, frozen=True, cache_hash=True):
     raw: as it was given. base: `provider.model`, or the raw name where an ARN hides the model.
     geography: of a cross-region profile, or empty. arn_kind: of an ARN, or empty.
     quoted: the name as one segment of a path, as boto3 encodes it.
-    is_opaque: the name does not say which model it is.
+    is_opaque: the name hides which model it is.
     is_billed_as_model: an opaque name whose tokens cost what those of the model behind it cost. Provisioned capacity is
         billed by time, and a deployment of a custom model has its own price (Amazon Bedrock pricing, 2026-11).
     """

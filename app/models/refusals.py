@@ -45,7 +45,7 @@ _LASTING: tuple[tuple[str, CapabilityValues], ...] = (
     # llm-gateway#1928
     (r"adaptive thinking is not supported on this model", {"reasoning": {"request": "budget"}}),
     (r"This model does not support effort level 'xhigh'", {"reasoning": {"extra_high_effort": False}}),
-    # CLIProxyAPI#4070; Opus 4.8, Sonnet 5 and Fable 5 take both (langchain-aws#1141)
+    # CLIProxyAPI#4070; Opus 4.8, Sonnet 5 and Fable 5 accept both (langchain-aws#1141)
     (r"Thinking may not be enabled when tool_choice forces tool use", {"reasoning": {"with_forced_tool": False}}),
     # experiential#804
     (r"tool_choice: type \"tool\" and \"any\" are not supported for this model", {"tools": {"choices": frozenset()}}),

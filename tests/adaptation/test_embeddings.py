@@ -1,4 +1,4 @@
-"""Bodies and answers of each family, as recorded."""
+"""Bodies and responses of each embedding family, as recorded."""
 
 from typing import Any
 

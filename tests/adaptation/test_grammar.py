@@ -1,4 +1,4 @@
-"""What of JSON Schema a grammar holds, what is said in words, and what leaves the schema to be enforced otherwise."""
+"""JSON schemas that are compiled, keywords that move to the description, and schemas that cannot be compiled."""
 
 from typing import Any
 

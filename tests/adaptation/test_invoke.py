@@ -1,4 +1,4 @@
-"""Bodies of Anthropic's format on their way to InvokeModel: as they came, but for what Bedrock refuses."""
+"""Bodies of Anthropic's Messages for InvokeModel: only what Bedrock refuses is changed."""
 
 import contextlib
 from typing import Any
@@ -267,7 +267,7 @@ def test_reasoning_without_a_signature_is_dropped(content: Any, sent: Any, adjus
     assert adapted.body["messages"][1]["content"] == sent
     assert adapted.adjusted == adjusted
     assert ("thinking" in adapted.body) == ("reasoning_effort" not in adjusted)
-    # where no call is gone on from, a turn may begin with anything
+    # a turn outside a tool loop may begin with any block
     answered = fit(messages=[*messages[:2], {"role": "user", "content": "hi"}], thinking=thinking)
     assert answered.body["thinking"] == thinking
 
@@ -359,7 +359,7 @@ def test_thinking_is_kept_in_a_tool_loop_that_began_with_it() -> None:
     for first, is_kept in (([SIGNED, CALL], True), ([CALL], False)):
         messages = [*BODY["messages"], {"role": "assistant", "content": first}, RESULT, *again, *again]
         assert ("thinking" in fit(messages=messages, thinking=thinking).body) == is_kept
-        # what the user says begins a turn anew
+        # a text of the user ends the loop
         answered = fit(messages=[*messages, *again[:1], {"role": "user", "content": "hi"}], thinking=thinking)
         assert answered.body["thinking"] == thinking
 

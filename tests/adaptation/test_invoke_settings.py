@@ -1,4 +1,4 @@
-"""One body of Anthropic's for every Claude: what a generation does not know is said in its words, or left out."""
+"""One body of Anthropic's Messages for every generation of Claude: parameters are translated or left out."""
 
 from typing import Any
 

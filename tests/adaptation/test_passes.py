@@ -1,4 +1,4 @@
-"""Which passes run, and that those that do not run would change nothing."""
+"""The selection of passes: those that do not run would change nothing."""
 
 from typing import Any
 

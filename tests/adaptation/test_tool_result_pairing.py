@@ -1,4 +1,4 @@
-"""Calls of tools and what they gave, found together wherever they stood."""
+"""Tool calls and results are paired from any position."""
 
 import gc
 import time
@@ -117,14 +117,14 @@ def test_calls_and_results_of_the_wrong_role_are_unchanged() -> None:
 @pytest.mark.timed
 def test_many_calls_of_one_id_are_paired_in_linear_time() -> None:
     def seconds(count: int) -> float:
-        gc.disable()  # what it looks through is everything, this and the tests
+        gc.disable()  # a collection would scan all objects of the test run
         started = time.process_time()
         adapt_call(PLAIN, [HI, *[assistant(ONE), user(GAVE_ONE)] * count])
         spent = time.process_time() - started
         gc.enable()
         return spent
 
-    # what disturbs a machine only ever adds
+    # noise of the machine only adds time
     few, many = (min(seconds(count) for _ in range(3)) for count in (1000, 8000))
     assert many < 24 * few
 

@@ -212,7 +212,7 @@ def test_properties_of_all_alternatives_become_optional(schema: Any, properties:
     adapted = adapt_call(CLAUDE_45, toolConfig={"tools": [tool]})
     sent = adapted.body["toolConfig"]["tools"][0]["toolSpec"]
     assert sent["inputSchema"]["json"].get("properties") == properties
-    # what was made looser on the way is enforced by nobody
+    # a schema that was made looser is not enforced
     assert "strict" not in sent
     assert sorted(adapted.adjusted) == ["tool_schema", "tool_strict"]
 

@@ -1,4 +1,4 @@
-"""What a model takes only apart, and what a tool's result may hold."""
+"""Blocks that a model refuses in one turn, and media that a tool result may hold."""
 
 from typing import Any
 

@@ -36,7 +36,7 @@ def walk(shape: Shape) -> None:
 for operation in ("Converse", "ConverseStream"):
     walk(MODEL.operation_model(operation).input_shape)
     walk(MODEL.operation_model(operation).output_shape)
-# its one member is the stream, whose events are `Event`
+# its only member is the stream, whose events are `Event`
 del SHAPES["ConverseStreamResponse"]
 
 

@@ -1,4 +1,4 @@
-"""Streams that are put right before anybody translates them, and those that need not be."""
+"""Incomplete streams are completed, and complete streams are unchanged."""
 
 import base64
 from itertools import pairwise
@@ -86,7 +86,7 @@ def test_a_stop_without_a_block_is_dropped_and_unknown_events_are_kept() -> None
 def test_deltas_after_the_end_of_a_call_are_dropped() -> None:
     late = delta(1, toolUse={"input": ""})
     assert WellFormed().feed([*WHOLE[:-1], late, end(1), end(1), STOPPED]) == WHOLE
-    # only calls have a beginning of their own
+    # only tool calls have a start event
     again = delta(0, text="c")
     assert WellFormed().feed([*WHOLE[:-1], again, STOPPED]) == [*WHOLE[:-1], again, end(0), STOPPED]
 

@@ -1,4 +1,4 @@
-"""What a call costs: by hand for real models, and nothing where anything is unknown."""
+"""The cost of a call: calculated by hand for real models, and None where anything is unknown."""
 
 import pytest
 
@@ -40,11 +40,11 @@ def test_an_unknown_cost_is_none() -> None:
     assert PRICES.of_call(nova, "", None, "") is None
     assert PRICES.of_call(nova, "", Usage(5), "flex") is None
     assert PRICES.of_call(nova, "", Usage(5), "default") is not None
-    # neither what an answer will have taken in the end
+    # the count of an incomplete answer
     assert PRICES.of_call(nova, "", Usage(5, 5, is_final=False), "") is None
-    # nor what one took that tells of no tokens at all
+    # an answer without token counts
     assert PRICES.of_call(nova, "", Usage(), "") is None
-    # nobody says what a cached token of this one costs
+    # no source has the price of a cached token of this model
     assert PRICES.of_call("meta.llama3-3-70b-instruct-v1:0", "", Usage(5, 5, 1), "") is None
 
 

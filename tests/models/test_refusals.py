@@ -1,4 +1,4 @@
-"""What is learned of a model by the words in which it refuses, and what is not."""
+"""Error messages that reveal capabilities of a model, and those that do not."""
 
 from typing import Any
 
@@ -117,7 +117,7 @@ def test_a_known_refusal_in_json_reveals_capabilities() -> None:
     [
         "Value 'adaptive thinking is not supported on this model' failed to satisfy constraint",
         "messages: `temperature` is deprecated for this model",
-        # a name that a caller made up stands in the path
+        # the path contains a name of the caller's
         "output_config.format: Extra inputs are not permitted: Extra inputs are not permitted",
         "tools.0.custom.strict: Extra inputs are not permitted: Extra inputs are not permitted",
         "tools.0.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level: Extra",

@@ -3,7 +3,7 @@
 from app.models.capability_values import CapabilityValues, merged
 from app.models.families.row import row
 
-# every Claude since 3 takes Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
+# every Claude since 3 accepts Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
 _COMMON: CapabilityValues = {
     "tools": {
         "single_call_field": True,
