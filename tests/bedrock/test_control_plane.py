@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
@@ -25,7 +24,7 @@ ARN = parse_model_id("arn:aws:bedrock:us-east-1:123456789012:application-inferen
 async def test_model_behind_an_application_profile_is_found(
     monkeypatch: pytest.MonkeyPatch, locations: list[str], behind: str
 ) -> None:
-    async def get(*_: Any, **__: Any) -> Any:
+    async def get(*_: object, **__: object) -> dict[str, object]:
         return {"models": [{"modelArn": f"arn:aws:bedrock:{location}::foundation-model/a.b"} for location in locations]}
 
     monkeypatch.setattr(ModelDirectory, "_get", get)
@@ -38,7 +37,7 @@ async def test_model_behind_an_application_profile_is_found(
 async def test_only_the_first_callers_wait_for_the_model_behind_an_arn(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, may_tell = [], asyncio.Event()
 
-    async def get(_: Any, path: str, **__: Any) -> Any:
+    async def get(_: object, path: str, **__: object) -> dict[str, object]:
         asked.append(path)
         await may_tell.wait()
         return {"models": [{"modelArn": "arn:aws:bedrock:us-east-1::foundation-model/a.b"}]}

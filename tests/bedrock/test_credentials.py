@@ -24,6 +24,7 @@ from app.bedrock.credentials import (
     ChainFailed,
     Credentials,
     CredentialsProvider,
+    Identity,
     Resolved,
     Resolver,
     make_providers,
@@ -47,9 +48,9 @@ def known(name: str, ends_in: float = math.inf) -> Resolved:
     return Resolved(Credentials(name, "s"), time.time() + ends_in)
 
 
-def resolver_of(*answers: Any) -> tuple[Resolver, list[Any]]:
+def resolver_of(*answers: Resolved | Exception | None) -> tuple[Resolver, list[Resolved | Exception | None]]:
     """Make a resolver that returns each of `answers` in turn, then the last again; return it and what it returned."""
-    given: list[Any] = []
+    given: list[Resolved | Exception | None] = []
 
     async def resolver() -> Resolved | None:
         answer = answers[min(len(given), len(answers) - 1)]
@@ -71,7 +72,7 @@ async def running(resolver: Resolver) -> AsyncIterator[CredentialsProvider]:
         await provider.close()
 
 
-async def until(condition: Callable[[], Any]) -> None:
+async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.01)
@@ -106,7 +107,7 @@ async def test_missing_credentials_are_reported_and_resolved_again(monkeypatch: 
 
 
 @pytest.mark.parametrize("identity", [Credentials("AKIA\n", "s"), Credentials("AKIA", "s", "t\n"), BearerToken("b\n")])
-async def test_credentials_that_no_header_can_carry_are_refused(identity: Any) -> None:
+async def test_credentials_that_no_header_can_carry_are_refused(identity: Identity) -> None:
     resolver, _ = resolver_of(Resolved(identity))
     async with running(resolver) as provider:
         with pytest.raises(errors.Overloaded, match="no AWS credentials") as caught:
@@ -215,7 +216,7 @@ async def resolve_by_botocore() -> Resolved | None:
     )
 
 
-async def outcome(answer: Awaitable[Resolved | None]) -> Any:
+async def outcome(answer: Awaitable[Resolved | None]) -> Resolved | str | None:
     try:
         return await answer
     except ChainFailed as error:

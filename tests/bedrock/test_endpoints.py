@@ -1,8 +1,11 @@
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.loaders import Loader
 
 from app.aws.botocore_data import endpoints
 from app.bedrock.endpoints import DEFAULT_LOCATION, Endpoint, UpstreamLocation, resolve_endpoints
@@ -32,7 +35,7 @@ endpoint_url = https://everything.example
 
 
 @cache
-def models() -> Any:
+def models() -> Loader:
     """One loader for all sessions, which would each spend 100 ms on the service models."""
     import botocore.session
 
@@ -43,7 +46,6 @@ def by_botocore(service: str, region: str) -> str:
     """Return the URL that a client sends to, which may differ from its `meta.endpoint_url`."""
     import botocore.config
     import botocore.session
-    from botocore.awsrequest import AWSResponse
 
     unsigned = botocore.config.Config(signature_version=botocore.UNSIGNED)
     session = botocore.session.Session()
@@ -51,7 +53,7 @@ def by_botocore(service: str, region: str) -> str:
     client = session.create_client(service, region_name=region, config=unsigned)
     seen = []
 
-    def answer(request: Any, **_: Any) -> AWSResponse:
+    def answer(request: AWSRequest, **_: object) -> AWSResponse:
         seen.append(request.url)
         response = AWSResponse(request.url, 200, {}, None)
         response._content = b"{}"
@@ -112,9 +114,9 @@ def test_host_is_spelled_as_in_the_host_header(url: str, host: str) -> None:
 
 
 def test_botocore_resolves_all_locations_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
+    asked: list[object] = []
 
-    def noted(locations: Any) -> list[str]:
+    def noted(locations: Sequence[tuple[str, str]]) -> list[str]:
         asked.append(locations)
         return endpoints(locations)
 

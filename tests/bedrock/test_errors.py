@@ -1,7 +1,6 @@
 """AWS's errors are mapped by name first, then by status."""
 
 import json
-from typing import Any
 
 import pytest
 
@@ -157,7 +156,7 @@ def test_role_of_the_gateway_is_hidden() -> None:
     ],
 )
 def test_openai_error_codes_select_the_error(
-    status: int, error: Any, kind: type[errors.GatewayError], param: str | None
+    status: int, error: object, kind: type[errors.GatewayError], param: str | None
 ) -> None:
     body = json.dumps({"error": {"message": "why", **error} if isinstance(error, dict) else error}).encode()
     made = error_of_reply(status, (("retry-after", "3"),), body)

@@ -1,7 +1,6 @@
 """The signer equals botocore's, byte for byte."""
 
 import datetime
-from typing import Any
 from unittest import mock
 from urllib.parse import parse_qsl, quote, quote_plus
 
@@ -72,7 +71,7 @@ def test_signature_equals_botocore(
 
 def by_botocore(
     method: str, path: str, query: str, given_headers: dict[str, str], body: bytes, secret: str, token: str | None
-) -> Any:
+) -> str:
     url = f"https://host.example:8443{path}"
     request = AWSRequest(method=method, url=url, headers=given_headers, data=body)
     request.params = dict(parse_qsl(query, keep_blank_values=True))
@@ -80,7 +79,7 @@ def by_botocore(
     credentials = BotocoreCredentials("AKIDEXAMPLE", secret, token)
     with mock.patch("botocore.auth.get_current_datetime", return_value=MOMENT.replace(tzinfo=None)):
         SigV4Auth(credentials, "bedrock", "us-east-1").add_auth(request)
-    return request.headers["Authorization"]
+    return str(request.headers["Authorization"])
 
 
 def test_session_token_is_sent_and_signing_key_changes_with_the_day() -> None:

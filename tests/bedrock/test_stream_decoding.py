@@ -1,7 +1,6 @@
 """Event streams: any split of the bytes gives the same events, and a broken stream is an error."""
 
 from base64 import b64encode
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,7 @@ from app.converse.usage import Usage
 from app.wire import json
 from app.wire.eventstream import encode_frame
 
-EVENTS: list[tuple[str, dict[str, Any]]] = [
+EVENTS: list[tuple[str, dict[str, object]]] = [
     ("messageStart", {"role": "assistant", "p": "abc"}),
     ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Grüezi"}, "p": "abcdef"}),
     ("contentBlockStop", {"contentBlockIndex": 0, "p": "a"}),
@@ -26,12 +25,12 @@ EVENTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def event_frame(kind: str, payload: dict[str, Any]) -> bytes:
+def event_frame(kind: str, payload: dict[str, object]) -> bytes:
     headers = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
     return encode_frame(headers, json.dumps(payload))
 
 
-def exception_frame(kind: str, payload: dict[str, Any]) -> bytes:
+def exception_frame(kind: str, payload: dict[str, object]) -> bytes:
     headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
     return encode_frame(headers, json.dumps(payload))
 
@@ -43,7 +42,7 @@ DECODED = [{kind: {key: value for key, value in payload.items() if key != "p"}} 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=10))
 def test_events_are_the_same_however_bytes_are_split(cuts: list[int]) -> None:
     decoder = EventDecoder()
-    got: list[Any] = []
+    got: list[object] = []
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(STREAM)], strict=True):
         got += decoder.feed(STREAM[start:end])
     decoder.finish()
@@ -122,7 +121,7 @@ def test_garbage_is_upstream_failed(data: bytes) -> None:
         EventDecoder().feed(data)
 
 
-def chunk(document: dict[str, Any]) -> bytes:
+def chunk(document: dict[str, object]) -> bytes:
     return event_frame("chunk", {"bytes": b64encode(json.dumps(document)).decode(), "p": "abc"})
 
 
@@ -175,7 +174,7 @@ def test_tap_never_raises(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("metadata", [{}, {"usage": None}, {"usage": [1]}])
-def test_stream_without_usage_is_complete(metadata: dict[str, Any]) -> None:
+def test_stream_without_usage_is_complete(metadata: dict[str, object]) -> None:
     tap = UsageTap()
     for event in EVENTS[:-1]:
         tap.feed(event_frame(*event))

@@ -70,13 +70,13 @@ DOCUMENTS = st.recursive(
 
 
 @given(DOCUMENTS, st.booleans(), st.sampled_from([None, 1]))
-def test_documents_without_duplicate_keys_are_read(document: Any, is_ascii: bool, indent: int | None) -> None:
+def test_documents_without_duplicate_keys_are_read(document: object, is_ascii: bool, indent: int | None) -> None:
     text = stdlib.dumps(document, ensure_ascii=is_ascii, indent=indent)
     assert json.loads_strictly(text.encode()) == document
 
 
 @given(DOCUMENTS.filter(lambda document: isinstance(document, dict) and document), DOCUMENTS)
-def test_documents_with_a_duplicate_key_are_refused(document: Any, other: Any) -> None:
+def test_documents_with_a_duplicate_key_are_refused(document: object, other: object) -> None:
     name = next(iter(document))
     text = stdlib.dumps(document)[:-1] + "," + stdlib.dumps({name: other})[1:]
     with pytest.raises(json.JsonError, match="duplicate key") as refusal:
@@ -123,7 +123,7 @@ def test_punctuation_in_a_long_string_is_one_value() -> None:
 
 
 @given(DOCUMENTS, st.integers(1, 40))
-def test_quotes_are_counted_in_pieces_of_any_size(document: Any, size: int) -> None:
+def test_quotes_are_counted_in_pieces_of_any_size(document: object, size: int) -> None:
     data = stdlib.dumps(document).encode()
     whole = json._count_quotes(data)
     with pytest.MonkeyPatch.context() as patch:
@@ -153,7 +153,7 @@ def test_duplicate_key_among_long_strings_is_found() -> None:
         (rb'{"\ud83d":["\ud83d\ude00"]}', {"\ufffd": ["😀"]}),
     ],
 )
-def test_unpaired_surrogate_becomes_a_replacement_character(text: bytes, read: Any) -> None:
+def test_unpaired_surrogate_becomes_a_replacement_character(text: bytes, read: object) -> None:
     assert json.loads(text) == json.loads(text.decode()) == json.loads_strictly(text) == read
     assert json.reader_of(Any)(text) == read  # type: ignore[arg-type]
     assert json.loads(json.dumps(read)) == read

@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -67,7 +66,7 @@ class AiohttpTransport:
     async def open(self, request: HttpRequest) -> "AiohttpResponse":
         """See `Transport.open`."""
         headers = [*request.headers]
-        data: Any = request.body or None
+        data: AsyncIterator[bytes] | bytes | None = request.body or None
         if len(request.body) > _PIECE_BYTES:
             headers.append(("content-length", str(len(request.body))))
             data = _pieces(request.body)

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from app.bedrock.transport import Headers, HttpRequest, Transport
 from app.errors import GatewayError
@@ -16,7 +16,7 @@ Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def serve(handle: Handle, host: str = "127.0.0.1", **options: Any) -> AsyncIterator[int]:
+async def serve(handle: Handle, host: str = "127.0.0.1", **options: ssl.SSLContext | int) -> AsyncIterator[int]:
     """Serve connections; yields the port, and closes every connection in the end."""
     handling: set[asyncio.Task[None]] = set()
 

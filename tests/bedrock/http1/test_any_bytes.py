@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -30,7 +29,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.is_aborted = False
 
-    def write(self, data: Any) -> None: ...
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
 
     def get_write_buffer_size(self) -> int:
         return 0
@@ -49,7 +48,7 @@ class Wire(asyncio.Transport):
 
 
 @st.composite
-def answers(draw: Any) -> tuple[bytes, Outcome, bool]:
+def answers(draw: st.DrawFn) -> tuple[bytes, Outcome, bool]:
     """The bytes of a response, its content, and whether its connection ends with it."""
     headers = [(name, draw(VALUE)) for name in draw(st.lists(TOKEN, max_size=4))]
     pieces, frame = draw(BODY), draw(st.sampled_from(["length", "chunks", "end"]))
@@ -131,7 +130,7 @@ def test_random_bytes_raise_only_gateway_errors(said: bytes, places: list[int]) 
 
 
 @st.composite
-def mutated(draw: Any) -> bytes:
+def mutated(draw: st.DrawFn) -> bytes:
     """A response with a few bytes changed, inserted or removed."""
     said = bytearray(draw(answers())[0])
     for _ in range(draw(st.integers(1, 3))):

@@ -7,7 +7,6 @@ import ssl
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -485,7 +484,7 @@ async def test_unknown_certificates_are_refused(
         "past its time": lambda: authority.context("localhost", days=-1),
         "no TLS": lambda: None,
     }[fault]()
-    options: dict[str, Any] = {"ssl": context} if context else {}
+    options: dict[str, ssl.SSLContext] = {"ssl": context} if context else {}
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)

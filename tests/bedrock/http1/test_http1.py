@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest
 from app.errors import ConnectionLost, ConnectTimeout, UpstreamUnreachable
 from tests.bedrock.http1.certificates import Authority
-from tests.bedrock.http1.servers import Outcome, full_backlog, get, outcome, post, saying, serve
+from tests.bedrock.http1.servers import Handle, Outcome, full_backlog, get, outcome, post, saying, serve
 from tests.servers import CLOSED_PORT, read_request
 
 pytestmark = [pytest.mark.loopback, pytest.mark.waits]
@@ -35,7 +34,7 @@ async def transport() -> AsyncIterator[Http1Transport]:
 class Server:
     """Answers the first request of each connection, and calls `second` for the second."""
 
-    def __init__(self, second: Any) -> None:
+    def __init__(self, second: Handle) -> None:
         self.connections = self.requests = 0
         self._second = second
 
@@ -73,7 +72,7 @@ async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 @pytest.mark.parametrize("second", [hang_up_at_once, hang_up_unread])
 @pytest.mark.parametrize("pause", [0, 0.05])
 async def test_request_on_a_stale_connection_is_sent_again(
-    transport: Http1Transport, second: Any, pause: float
+    transport: Http1Transport, second: Handle, pause: float
 ) -> None:
     server = Server(second)
     async with serve(server.handle) as port:
@@ -85,7 +84,7 @@ async def test_request_on_a_stale_connection_is_sent_again(
 
 @pytest.mark.parametrize("second", [hang_up_late, break_off])
 async def test_request_that_may_have_been_received_is_not_sent_again(
-    transport: Http1Transport, second: Any, monkeypatch: pytest.MonkeyPatch
+    transport: Http1Transport, second: Handle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.bedrock.http1.connection._STALE_SECONDS", 0.05)
     server = Server(second)
@@ -242,7 +241,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @asynccontextmanager
-async def serving(handle: Any, authority: Authority, *, is_tls: bool) -> AsyncIterator[tuple[Http1Transport, str]]:
+async def serving(handle: Handle, authority: Authority, *, is_tls: bool) -> AsyncIterator[tuple[Http1Transport, str]]:
     """A server, and a transport that trusts it; yields it and the server's origin."""
     transport = Http1Transport(1.0, 0.5, authority.bundle)
     options = {"ssl": authority.context("localhost")} if is_tls else {}
