@@ -16,7 +16,10 @@ NOT_NEEDED = {
     "application-autoscaling:DeleteScheduledAction": "ScheduledActions",
     "application-autoscaling:PutScheduledAction": "ScheduledActions",
     "cloudwatch:GetMetricData": "PredictiveScalingPolicyConfiguration",
-    "cognito-idp:DescribeUserPoolClient": "an action that authenticates with Cognito",
+    "ec2:AssociateVerifiedAccessInstanceWebAcl": "Verified Access, not a load balancer",
+    "ec2:DescribeVerifiedAccessInstanceWebAclAssociations": "Verified Access, not a load balancer",
+    "ec2:DisassociateVerifiedAccessInstanceWebAcl": "Verified Access, not a load balancer",
+    "ec2:GetVerifiedAccessInstanceWebAcl": "Verified Access, not a load balancer",
     "ecs:PutAccountSetting": "account settings, which this stack does not have",
     "ecs:PutAccountSettingDefault": "account settings, which this stack does not have",
     "ecs:PutClusterCapacityProviders": "CapacityProviders",
@@ -24,11 +27,6 @@ NOT_NEEDED = {
     "elasticloadbalancing:ModifyCapacityReservation": "MinimumLoadBalancerCapacity",
     "elasticloadbalancing:ModifyIpPools": "Ipv4IpamPoolId",
     "elasticloadbalancing:RegisterTargets": "Targets, which ECS registers",
-    "firehose:TagDeliveryStream": "log delivery",
-    "kms:DescribeKey": "a customer-managed KMS key",
-    "lambda:DeleteProvisionedConcurrencyConfig": "Lambda targets",
-    "lambda:GetProvisionedConcurrencyConfig": "Lambda targets",
-    "lambda:PutProvisionedConcurrencyConfig": "Lambda targets",
     "logs:AssociateKmsKey": "KmsKeyId",
     "logs:CreateLogDelivery": "log delivery",
     "logs:DeleteDataProtectionPolicy": "DataProtectionPolicy",
@@ -40,13 +38,59 @@ NOT_NEEDED = {
     "logs:PutIndexPolicy": "FieldIndexPolicies",
     "logs:PutLogGroupDeletionProtection": "DeletionProtectionEnabled",
     "logs:PutResourcePolicy": "ResourcePolicyDocument",
-    "s3:REST.PUT.OBJECT": "log delivery",
+    "s3:CreateBucketMetadataTableConfiguration": "MetadataTableConfiguration",
+    "s3:DeleteBucketAnalyticsConfiguration": "AnalyticsConfigurations",
+    "s3:DeleteBucketCors": "CorsConfiguration",
+    "s3:DeleteBucketEncryption": "removing BucketEncryption",
+    "s3:DeleteBucketLifecycle": "removing LifecycleConfiguration",
+    "s3:DeleteBucketMetadataTableConfiguration": "MetadataTableConfiguration",
+    "s3:DeleteBucketMetricsConfiguration": "MetricsConfigurations",
+    "s3:DeleteBucketReplication": "ReplicationConfiguration",
+    "s3:DeleteBucketWebsite": "WebsiteConfiguration",
+    "s3:DeleteObject": "deleting logs, which expire",
+    "s3:PutAccelerateConfiguration": "AccelerateConfiguration",
+    "s3:PutAnalyticsConfiguration": "AnalyticsConfigurations",
+    "s3:PutBucketAbac": "AbacStatus",
+    "s3:PutBucketAcl": "AccessControl",
+    "s3:PutBucketCORS": "CorsConfiguration",
+    "s3:PutBucketLogging": "LoggingConfiguration",
+    "s3:PutBucketNotification": "NotificationConfiguration",
+    "s3:PutBucketObjectLockConfiguration": "ObjectLockConfiguration",
+    "s3:PutBucketReplication": "ReplicationConfiguration",
+    "s3:PutBucketVersioning": "VersioningConfiguration",
+    "s3:PutBucketWebsite": "WebsiteConfiguration",
+    "s3:PutIntelligentTieringConfiguration": "IntelligentTieringConfigurations",
+    "s3:PutInventoryConfiguration": "InventoryConfigurations",
+    "s3:PutMetricsConfiguration": "MetricsConfigurations",
+    "s3:PutObjectAcl": "AccessControl",
+    "s3:PutObjectLockConfiguration": "ObjectLockConfiguration",
+    "s3:PutReplicationConfiguration": "ReplicationConfiguration",
+    "s3:REST.PUT.OBJECT": "log delivery to a bucket by CloudWatch Logs",
+    "s3:UpdateBucketMetadataAnnotationTableConfiguration": "MetadataConfiguration",
+    "s3:UpdateBucketMetadataInventoryTableConfiguration": "MetadataConfiguration",
+    "s3:UpdateBucketMetadataJournalTableConfiguration": "MetadataConfiguration",
     "secretsmanager:GetSecretValue": "drift detection of the secret value",
     "secretsmanager:RemoveRegionsFromReplication": "ReplicaRegions",
     "secretsmanager:ReplicateSecretToRegions": "ReplicaRegions",
-    "vpc-lattice:CreateServiceNetworkVpcEndpointAssociation": "VPC Lattice endpoints",
-    "vpc-lattice:DescribeServiceNetworkVpcEndpointAssociation": "VPC Lattice endpoints",
-    "vpce:AllowMultiRegion": "ServiceRegion",
+    "wafv2:GetPermissionPolicy": "sharing rule groups",
+    "wafv2:PutPermissionPolicy": "sharing rule groups",
+}
+
+# Services of which handlers use permissions only for what service.yml does not have
+UNUSED_SERVICES = {
+    "amplify": "a firewall for Amplify",
+    "apigateway": "a firewall for API Gateway",
+    "apprunner": "a firewall for App Runner",
+    "appsync": "a firewall for AppSync",
+    "bedrock-agentcore": "a firewall for AgentCore",
+    "cognito-idp": "a firewall for Cognito, and an action that authenticates with it",
+    "firehose": "log delivery",
+    "kms": "a customer-managed KMS key",
+    "lambda": "Lambda targets",
+    "payments": "MonetizationConfig of a firewall",
+    "s3tables": "MetadataTableConfiguration of a bucket",
+    "vpc-lattice": "VPC Lattice endpoints",
+    "vpce": "ServiceRegion of an endpoint",
 }
 
 # Permissions that a service needs from its caller to call another service; no schema lists them. Evidence: the
@@ -73,23 +117,33 @@ def needed(site: Path) -> dict[str, set[str]]:
 
 def allowed() -> set[str]:
     """Return the actions that the stack role is allowed, in lower case, because IAM ignores the case."""
-    policies = load_template("bootstrap.yml")["Resources"]["StackRole"]["Properties"]["Policies"]
-    statements: list[Any] = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
+    resources = load_template("bootstrap.yml")["Resources"]
+    documents: list[Any] = [policy["PolicyDocument"] for policy in resources["StackRole"]["Properties"]["Policies"]]
+    documents += [
+        each["Properties"]["PolicyDocument"]
+        for each in resources.values()
+        if each["Type"] == "AWS::IAM::ManagedPolicy" and {"Ref": "StackRole"} in each["Properties"].get("Roles", [])
+    ]
+    statements: list[Any] = [statement for document in documents for statement in document["Statement"]]
     actions = [statement["Action"] for statement in statements]
     return {each.lower() for action in actions for each in ([action] if isinstance(action, str) else action)}
 
 
 def main() -> int:
-    """Run the command line; return 1 if a permission is missing or an exception in NOT_NEEDED is obsolete."""
+    """Run the command line; return 1 if a permission is missing or an exception is obsolete."""
     wanted, granted = needed(Path(sys.argv[1])), allowed()
     missing = {kind: {each for each in names if each.lower() not in granted} for kind, names in wanted.items()}
-    unexplained = {kind: sorted(names - NOT_NEEDED.keys()) for kind, names in missing.items()}
+    unexplained = {
+        kind: sorted(each for each in names - NOT_NEEDED.keys() if each.partition(":")[0] not in UNUSED_SERVICES)
+        for kind, names in missing.items()
+    }
     for kind, names in unexplained.items():
         for name in names:
             sys.stdout.write(f"{kind} may need {name}: add it to StackRole in infra/bootstrap.yml, or to NOT_NEEDED\n")
-    stale = NOT_NEEDED.keys() - {name for names in missing.values() for name in names}
+    all_missing = {name for names in missing.values() for name in names}
+    stale = NOT_NEEDED.keys() - all_missing | UNUSED_SERVICES.keys() - {name.partition(":")[0] for name in all_missing}
     for name in sorted(stale):
-        sys.stdout.write(f"{name} is needed by no resource type: remove it from NOT_NEEDED\n")
+        sys.stdout.write(f"{name} is needed by no resource type: remove it from scripts/permissions.py\n")
     return 1 if stale or any(unexplained.values()) else 0
 
 

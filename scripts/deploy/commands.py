@@ -134,16 +134,31 @@ class Deployment:
 
     def _apply(self, before: StackState, image: str, previous: str) -> None:
         template = self._stack.template() if before.exists else ""
-        after, changed = self._change(before, self._parameters(image, previous))
+        parameters = self._parameters(image, previous)
+        # AWS could not delete a protected load balancer if the first deployment failed
+        first = parameters if before.exists else {**parameters, "DeletionProtection": "false"}
+        after, changed = self._change(before, first)
         if changed and after.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             for line in self._stack.stopped_tasks():
                 self._progress.say(f"  {line}")
             raise DeployError(_FAILURES.get(after.status, f"the stack is in {after.status}"), self._where_to_look())
         fault = self._smoke(after)
         if not fault:
+            if first != parameters:
+                self._protect(after, parameters)
             self._progress.say(f"deployed and working: {image}")
             return
         self._undo(before, template, fault, changed=changed)
+
+    def _protect(self, state: StackState, parameters: dict[str, str]) -> None:
+        """Turn on deletion protection, unless the environment turns it off."""
+        self._progress.say("turning on deletion protection")
+        after, _ = self._change(state, parameters)
+        if not after.is_settled or after.status == "UPDATE_ROLLBACK_COMPLETE":
+            raise DeployError(
+                f"the gateway works, but deletion protection is off: the stack is in {after.status}",
+                "deploy again; if that fails, read the events of the stack",
+            )
 
     def _undo(self, before: StackState, template: str, fault: str, *, changed: bool) -> None:
         """Restore the previous parameters and template; if this run changed nothing, deploy the previous image."""

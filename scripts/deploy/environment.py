@@ -104,6 +104,8 @@ def _faults(environment: Environment, stem: str) -> list[str]:
     idle, keep_alive = (parameters.get(name, str(default)) for name, default in (_IDLE, _KEEP_ALIVE))
     if not (idle.isdigit() and keep_alive.isdigit() and int(idle) < int(keep_alive)):
         faults.append("KeepAliveTimeout must be a number greater than IdleTimeout; otherwise callers get 502")
+    if not parameters.get("CertificateArn") and not parameters.get("AllowedCidr", "").endswith("/32"):
+        faults.append("without CertificateArn, keys travel in plain text: AllowedCidr must be one address with /32")
     if parameters.get("CreateVpcEndpoints") == "true":
         if not parameters.get("RouteTableIds"):
             faults.append("CreateVpcEndpoints needs RouteTableIds, the routes to the layers of the image")

@@ -70,7 +70,9 @@ class Terminal:
 
     def deployment(self, **parameters: str) -> Deployment:
         given = environment()
-        given = given.model_copy(update={"parameters": {**given.parameters, **parameters}})
+        given = given.model_copy(
+            update={"parameters": {**given.parameters, "DeletionProtection": "false", **parameters}}
+        )
         return Deployment(given, Progress(self.out), self.cloud, ROOT / "infra/service.yml", timeout=5)
 
     def deploy(self, image: str, *, dry_run: bool = False) -> None:
@@ -101,6 +103,28 @@ def test_deploy_and_rollback_set_the_current_and_previous_image(terminal: Termin
     assert (second["ChangeSetType"], "OnStackFailure" in second) == ("UPDATE", False)
     assert first["Tags"] == [{"Key": "outcrop-stack", "Value": "outcrop-test"}]
     assert first["RoleARN"] == environment().stack_role
+
+
+def test_deletion_protection_is_turned_on_after_the_first_deployment_works(terminal: Terminal) -> None:
+    terminal.deployment(DeletionProtection="true").deploy(ONE, dry_run=False)
+    terminal.deployment(DeletionProtection="true").deploy(TWO, dry_run=False)
+    assert [each["DeletionProtection"] for each in terminal.cloud.executed] == ["false", "true", "true"]
+    assert terminal.images() == [("1", ""), ("1", ""), ("2", "1")]
+
+
+def test_first_deployment_that_fails_has_no_deletion_protection(
+    terminal: Terminal, fake_gateway: tuple[Gateway, str]
+) -> None:
+    fake_gateway[0].faults = [401]
+    with pytest.raises(DeployError, match="there is no previous version"):
+        terminal.deployment(DeletionProtection="true").deploy(ONE, dry_run=False)
+    assert [each["DeletionProtection"] for each in terminal.cloud.executed] == ["false"]
+
+
+def test_failure_to_turn_on_deletion_protection_is_reported(terminal: Terminal) -> None:
+    terminal.cloud.results = ["CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"]
+    with pytest.raises(DeployError, match="the gateway works, but deletion protection is off"):
+        terminal.deployment(DeletionProtection="true").deploy(ONE, dry_run=False)
 
 
 def test_deploying_the_same_image_changes_nothing_and_tests_again(terminal: Terminal) -> None:
@@ -432,6 +456,8 @@ def test_invalid_environment_files_are_refused(tmp_path: Path, monkeypatch: pyte
     for idle in ("240", "3m"):
         parameters = {**example["parameters"], "IdleTimeout": idle}
         assert "KeepAliveTimeout must be a number greater" in fault(parameters=parameters)
+    plain = {key: value for key, value in example["parameters"].items() if key != "CertificateArn"}
+    assert "AllowedCidr must be one address with /32" in fault(parameters={**plain, "AllowedCidr": "10.0.0.0/8"})
     endpoints = fault(parameters={**example["parameters"], "CreateVpcEndpoints": "true"})
     assert "needs RouteTableIds" in endpoints
     assert "needs VpcCidr" in endpoints

@@ -78,7 +78,7 @@ _FUNCTIONS = {
 
 def _documents(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
-        if "Statement" in value:
+        if {"Version", "Statement"} <= value.keys():
             yield value
             return
         for member in value.values():

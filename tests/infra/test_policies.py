@@ -1,5 +1,6 @@
 """Trust policies and least privilege in the templates, which no emulator checks."""
 
+import json
 import re
 from typing import Any
 
@@ -12,7 +13,7 @@ BOOTSTRAP = load_template("bootstrap.yml")
 SERVICE = load_template("service.yml")
 ALL = [*statements(BOOTSTRAP), *statements(SERVICE)]
 DEPLOY = [each for each in statements(BOOTSTRAP) if each.owner == "DeployRole"]
-STACK = [each for each in statements(BOOTSTRAP) if each.owner == "StackRole"]
+STACK = [each for each in statements(BOOTSTRAP) if each.owner in ("StackRole", "StackProtectionPolicy")]
 BOUNDARY = [each for each in statements(BOOTSTRAP) if each.owner == "PermissionsBoundary"]
 TASK = [each for each in statements(SERVICE) if each.owner == "TaskRolePolicy"]
 EXECUTION = [each for each in statements(BOOTSTRAP) if each.owner == "ExecutionRole"]
@@ -179,12 +180,32 @@ def test_service_roles_trust_their_service_for_this_account_only(
 def test_statements_have_no_wildcard_actions_or_principals() -> None:
     assert len(ALL) > 30
     for statement in ALL:
-        assert statement.raw["Effect"] == "Allow"
+        if statement.raw["Effect"] == "Deny":
+            continue
         assert not {"NotAction", "NotResource", "NotPrincipal"} & statement.raw.keys(), statement
         assert statement.actions
         for action in statement.actions:
             assert "*" not in action, statement
         assert statement.principal != "*"
+
+
+def test_the_only_denial_is_of_access_without_tls_to_the_access_logs() -> None:
+    (denial,) = [statement for statement in ALL if statement.raw["Effect"] == "Deny"]
+    assert denial.owner == "AccessLogBucketPolicy"
+    assert denial.condition == {"Bool": {"aws:SecureTransport": "false"}}
+    assert {statement.raw["Effect"] for statement in ALL} == {"Allow", "Deny"}
+
+
+def test_policies_are_within_the_size_limits_of_iam() -> None:
+    parameters = {"AWS::Partition": "aws-us-gov", "AWS::Region": "ap-southeast-1", "AWS::AccountId": "1" * 12}
+    parameters |= {"Environment": "e" * 20, "PermissionsBoundary": "p" * 80, "PromotesFromArn": "r" * 120}
+    parameters |= {"AWS::NoValue": ""}
+    for name, resource in BOOTSTRAP["Resources"].items():
+        properties = resource["Properties"]
+        inside = [each["PolicyDocument"] for each in properties.get("Policies", [])]
+        documents = [properties["PolicyDocument"]] if "PolicyDocument" in properties else inside
+        size = sum(len(json.dumps(evaluate(each, parameters), separators=(",", ":"))) for each in documents)
+        assert size <= (10_240 if resource["Type"] == "AWS::IAM::Role" else 6_144), name
 
 
 def test_resource_wildcard_only_for_actions_without_a_resource_type() -> None:
@@ -201,7 +222,7 @@ def test_resources_are_in_this_account() -> None:
     for statement in ALL:
         for resource in statement.resources:
             text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else ""
-            if text and ":foundation-model/" not in text and ":hostedzone/" not in text:
+            if text.startswith("arn:") and ":foundation-model/" not in text and ":hostedzone/" not in text:
                 assert "${AWS::AccountId}" in text, statement
 
 

@@ -11,6 +11,7 @@ import yaml
 from app.config.settings import Settings
 from app.observability.load import Load
 from scripts.templates import FOLDER, load_template
+from tests.infra.policies import evaluate
 
 ROOT = FOLDER.parent
 SERVICE = load_template("service.yml")
@@ -118,6 +119,83 @@ def test_service_waits_for_the_vpc_endpoints() -> None:
     assert {"Fn::If": ["HasMantle", {"Ref": "MantleEndpoint"}, {"Ref": "AWS::NoValue"}]} in named
     assert {each["Ref"] for each in named if "Ref" in each} | {"MantleEndpoint"} == endpoints
     assert "VpcEndpointsReady" in RESOURCES["Service"]["DependsOn"]
+
+
+@pytest.mark.parametrize("cidr", ["203.0.113.7/32", "10.0.0.0/8", "0.0.0.0/0"])
+def test_plain_http_is_open_to_one_address(cidr: str) -> None:
+    (ingress,) = RESOURCES["LoadBalancerSecurityGroup"]["Properties"]["SecurityGroupIngress"]
+    condition, with_certificate, without = ingress["CidrIp"]["Fn::If"]
+    assert (condition, with_certificate) == ("HasCertificate", {"Ref": "AllowedCidr"})
+    assert evaluate(without, {"AllowedCidr": cidr}) == f"{cidr.partition('/')[0]}/32"
+
+
+def test_tls_policy_has_no_cbc_ciphers() -> None:
+    condition, policy, _ = RESOURCES["Listener"]["Properties"]["SslPolicy"]["Fn::If"]
+    assert condition == "HasCertificate"
+    # of the policies of AWS with TLS 1.2, those with "Res" have ECDHE and GCM only
+    assert re.fullmatch(r"ELBSecurityPolicy-TLS13-1-2-Res-(PQ-)?20\d\d-\d\d", policy)
+
+
+def test_protection_is_on_by_default() -> None:
+    for name in ("Firewall", "AccessLogs", "DeletionProtection"):
+        assert PARAMETERS[name]["Default"] == "true", name
+        assert EXAMPLE["parameters"].get(name, "true") == "true", name
+
+
+def test_firewall_limits_requests_per_address_and_inspects_nothing_else() -> None:
+    acl, association = RESOURCES["WebAcl"], RESOURCES["WebAclAssociation"]
+    assert {acl["Condition"], association["Condition"]} == {"HasFirewall"}
+    assert association["Properties"] == {
+        "ResourceArn": {"Ref": "LoadBalancer"},
+        "WebACLArn": {"Fn::GetAtt": ["WebAcl", "Arn"]},
+    }
+    (rule,) = acl["Properties"]["Rules"]
+    assert rule["Statement"] == {
+        "RateBasedStatement": {
+            "AggregateKeyType": "IP",
+            "EvaluationWindowSec": 60,
+            "Limit": {"Ref": "RequestsPerAddress"},
+        }
+    }
+    blocked = rule["Action"]["Block"]["CustomResponse"]
+    assert blocked["ResponseCode"] == 429
+    assert "error" in json.loads(acl["Properties"]["CustomResponseBodies"]["TooManyRequests"]["Content"])
+
+
+def test_load_balancer_writes_access_logs_and_cannot_be_deleted() -> None:
+    attributes = RESOURCES["LoadBalancer"]["Properties"]["LoadBalancerAttributes"]
+    assert {"Key": "deletion_protection.enabled", "Value": {"Ref": "DeletionProtection"}} in attributes
+    assert {"Key": "access_logs.s3.enabled", "Value": {"Ref": "AccessLogs"}} in attributes
+    bucket = {"Key": "access_logs.s3.bucket", "Value": {"Ref": "AccessLogBucket"}}
+    assert {"Fn::If": ["HasAccessLogs", bucket, {"Ref": "AWS::NoValue"}]} in attributes
+    # the load balancer tests the bucket, so the policy must be there first
+    assert RESOURCES["LoadBalancer"]["DependsOn"] == "AccessLogsReady"
+    ready = RESOURCES["AccessLogsReady"]["Metadata"]["BucketPolicy"]
+    assert ready == {"Fn::If": ["HasAccessLogs", {"Ref": "AccessLogBucketPolicy"}, ""]}
+
+
+def test_access_logs_are_private_encrypted_and_expire() -> None:
+    bucket = RESOURCES["AccessLogBucket"]["Properties"]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", {"Ref": "LogRetentionDays"})
+    delivery, _ = RESOURCES["AccessLogBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert delivery["Principal"] == {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
+    assert delivery["Action"] == "s3:PutObject"
+    assert delivery["Resource"]["Fn::Sub"] == "${AccessLogBucket.Arn}/AWSLogs/${AWS::AccountId}/*"
+
+
+def test_bucket_name_is_the_one_that_the_stack_role_may_create_and_fits() -> None:
+    parameters = {"AWS::AccountId": "1" * 12, "AWS::Region": "ap-southeast-1", "AWS::Partition": "aws"}
+    parameters |= {"AWS::StackName": f"outcrop-{'e' * 20}", "Environment": "e" * 20}
+    name = evaluate(RESOURCES["AccessLogBucket"]["Properties"]["BucketName"], parameters)
+    assert len(name) <= 63
+    policy = BOOTSTRAP["Resources"]["StackProtectionPolicy"]["Properties"]["PolicyDocument"]
+    (buckets,) = [each for each in policy["Statement"] if each["Sid"] == "AccessLogs"]
+    assert evaluate(buckets["Resource"], parameters) == f"arn:aws:s3:::{name}"
+    assert "s3:GetObject" not in buckets["Action"]
 
 
 def test_open_cidr_requires_https() -> None:

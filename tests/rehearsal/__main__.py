@@ -25,6 +25,7 @@ SELF_ROLLBACK_SECONDS = 120.0
 NOT_EMULATED = (
     "LoadBalancerToTasks",
     "TaskRolePolicy",
+    "WebAclAssociation",
     "ScalableTarget",
     "ScaleOnInFlight",
     "ScaleOnCpu",
@@ -110,7 +111,7 @@ class Rehearsal:
                         "VpcId": subnets[0]["VpcId"],
                         "LoadBalancerSubnets": two,
                         "TaskSubnets": two,
-                        "AllowedCidr": "10.0.0.0/8",
+                        "AllowedCidr": "10.0.0.1/32",
                         "BedrockModelId": "scripted.echo-v1:0",
                         "ModelArns": f"arn:aws:bedrock:{REGION}::foundation-model/scripted.echo-v1:0",
                     },
