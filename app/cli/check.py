@@ -75,14 +75,14 @@ async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
             "list models",
             lambda: _list(gateway),
             "the identity needs bedrock:ListFoundationModels and bedrock:ListInferenceProfiles, and the network "
-            f"a way to {gateway.client.endpoints['bedrock'].origin}",
+            f"must reach {gateway.client.endpoints['bedrock'].origin}",
         ),
         (
             "one-token call",
             lambda: _call(gateway),
-            f"the identity needs bedrock:InvokeModel on {settings.bedrock_model_id}, the account access to it in "
-            f"{settings.aws_region}, and the network a way to {gateway.client.endpoints['bedrock-runtime'].origin}; "
-            "a route called default, or GUARDRAIL_ID, may name what is not there; a target's role needs sts:AssumeRole",
+            f"the identity needs bedrock:InvokeModel on {settings.bedrock_model_id}, the account needs access to it in "
+            f"{settings.aws_region}, and the network must reach {gateway.client.endpoints['bedrock-runtime'].origin}; "
+            "check the targets of a route called default, and GUARDRAIL_ID; a target's role needs sts:AssumeRole",
         ),
     ]
     if embedding_model := settings.embedding_model_id:
@@ -99,15 +99,15 @@ async def _run_steps(gateway: Gateway, settings: Settings, out: TextIO) -> int:
                 _report(out, name, started, True, await step())
             continue
         except GatewayError as error:
-            words = f"{error.message}{f' ({error.detail})' if error.detail else ''}"
+            message = f"{error.message}{f' ({error.detail})' if error.detail else ''}"
             if name != "credentials":
                 remedy = _REMEDIES.get(error.kind, remedy)  # noqa: PLW2901
         except TimeoutError:
-            words = f"took longer than {_STEP_SECONDS:.0f} s"
+            message = f"took longer than {_STEP_SECONDS:.0f} s"
         except (json.JsonError, LookupError, TypeError) as error:
-            words = f"the response cannot be read ({type(error).__name__})"
+            message = f"the response cannot be read ({type(error).__name__})"
         failures += 1
-        _report(out, name, started, False, words)
+        _report(out, name, started, False, message)
         out.write(f"      remedy: {remedy}\n")
     return 1 if failures else 0
 
@@ -152,7 +152,7 @@ def _context() -> RequestContext:
     return RequestContext(RequestHead("POST", "/", "", {}), {}, b"", ANONYMOUS, Deadline.after(_STEP_SECONDS), record)
 
 
-def _report(out: TextIO, name: str, started: float, succeeded: bool, words: str) -> None:
+def _report(out: TextIO, name: str, started: float, succeeded: bool, message: str) -> None:
     milliseconds = (time.monotonic() - started) * 1000
-    out.write(f"{'ok  ' if succeeded else 'FAIL'}  {name:<15} {milliseconds:7.0f} ms  {words}\n")
+    out.write(f"{'ok  ' if succeeded else 'FAIL'}  {name:<15} {milliseconds:7.0f} ms  {message}\n")
     out.flush()

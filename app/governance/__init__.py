@@ -1,1 +1,1 @@
-"""Decides who may call, how much at once, and with which guardrail."""
+"""Authenticates callers, limits requests and their bodies, and applies the guardrail."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from app.observability.log_writer import NonBlockingLogWriter
 from app.observability.observer import DOUBTS, FAILURES, AttemptEntry, RequestRecord
@@ -40,7 +40,7 @@ class JsonFormatter(logging.Formatter):
         return frames[-12:]
 
 
-def _begin_line(moment: float, level: int, logger: str, message: str) -> dict[str, Any]:
+def _begin_line(moment: float, level: int, logger: str, message: str) -> dict[str, object]:
     return {
         "time": f"{_moment(int(moment))}.{int(moment % 1 * 1000):03d}Z",
         "level": logging.getLevelName(level),
@@ -115,7 +115,7 @@ _PLAIN = tuple(
 _TIERS = frozenset({"default", "flex", "priority", "reserved", "optimized"})
 
 
-def _add_fields(fields: dict[str, Any], record: RequestRecord) -> None:
+def _add_fields(fields: dict[str, object], record: RequestRecord) -> None:
     for name in _PLAIN:
         if value := getattr(record, name):
             fields[name] = value
@@ -141,7 +141,7 @@ def _add_fields(fields: dict[str, Any], record: RequestRecord) -> None:
         fields["tokens"] = record.usage.counts()
 
 
-def _try(attempt: AttemptEntry) -> dict[str, Any]:
+def _try(attempt: AttemptEntry) -> dict[str, object]:
     location = {"location": attempt.location} if attempt.location else {}
     outcome = {"outcome": attempt.error or "ok", "ms": round(attempt.milliseconds, 2)}
     return {"target": attempt.target, **location, **outcome}

@@ -101,13 +101,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = self._counts("requests", "Requests that have ended.", "dialect", "route", "status")
         self._errors = self._counts("errors", "Requests that have failed, by kind of error.", "dialect", "kind")
-        self._broken = self._counts("streams_broken", "Streams that broke behind their 200.", "dialect")
+        self._broken = self._counts("streams_broken", "Streams that failed after a status of 200 was sent.", "dialect")
         self._duration = self._seconds("request", "Seconds that requests took.", _SECONDS, "dialect", "streamed")
         self._first_event = self._seconds("first_event", "Seconds to a stream's first event.", _SECONDS, "dialect")
         self._attempts = self._counts(
             "attempts", "Requests to Bedrock; `outcome` is ok or an error.", "model", "outcome"
         )
-        self._failovers = self._counts("failovers", "Requests that another target than the first was asked.", "model")
+        self._failovers = self._counts("failovers", "Requests that called another target than the first.", "model")
         self._tokens = self._counts("tokens", "Tokens that were spent.", "model", "type")
         self._cost = self._counts("cost_usd", "What requests cost, where their price is known.", "model")
         self.note_gap = self._seconds("event_gap", "Seconds between what a stream's caller is sent.", _GAPS).note

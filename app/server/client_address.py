@@ -1,4 +1,4 @@
-"""Tells the address of a client, which a load balancer in front of the gateway passes on in `X-Forwarded-For`."""
+"""Finds the address of a client, which load balancers in front of the gateway add to `X-Forwarded-For`."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ _FORWARDED_FOR = b"x-forwarded-for"
 
 
 class TrustedProxies:
-    """The proxies whose `X-Forwarded-For` is believed.
+    """The proxies whose `X-Forwarded-For` is used.
 
     Args:
         text: addresses and networks, separated by commas; empty for none.
@@ -22,7 +22,7 @@ class TrustedProxies:
         self._networks = [ipaddress.ip_network(entry, strict=False) for entry in entries]
 
     def client_of(self, scope: Mapping[str, Any]) -> str:
-        """Return the client's address; empty where the server tells none, as for a Unix socket.
+        """Return the client's address; empty if the server has none, as for a Unix socket.
 
         Each proxy appends the address that it saw. Read from the end, the first address that is not a trusted proxy's
         is the client's. If all are trusted, it is the last one, which the client cannot choose.
@@ -31,8 +31,8 @@ class TrustedProxies:
         peer: str = client[0] if client else ""
         if not self._networks or not self._trusts(peer):
             return peer
-        told = b",".join(value for name, value in scope["headers"] if name == _FORWARDED_FOR).decode("latin-1")
-        hops = [hop.strip() for hop in reversed(told.split(",")) if hop.strip()]
+        forwarded = b",".join(value for name, value in scope["headers"] if name == _FORWARDED_FOR).decode("latin-1")
+        hops = [hop.strip() for hop in reversed(forwarded.split(",")) if hop.strip()]
         return next((hop for hop in hops if not self._trusts(hop)), hops[0] if hops else peer)
 
     def _trusts(self, host: str) -> bool:

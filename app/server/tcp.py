@@ -31,7 +31,7 @@ class Delivery(Struct, frozen=True):
 
 
 def has_unread(connection: Descriptor) -> bool:
-    """Return whether bytes have arrived that were not read yet; False if the system cannot tell."""
+    """Return whether bytes have arrived that were not read yet; False if the system does not report it."""
     unread = array("i", [0])
     try:
         fcntl.ioctl(connection.fileno(), termios.FIONREAD, unread)
@@ -47,7 +47,7 @@ def shut_down_writing(connection: Descriptor) -> None:
 
 
 def delivery_of(connection: Descriptor) -> Delivery | None:
-    """Return what the peer has acknowledged; None if the system cannot tell."""
+    """Return what the peer has acknowledged; None if the system does not report it."""
     try:
         with socket.socket(fileno=os.dup(connection.fileno())) as same:
             info = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)

@@ -31,7 +31,7 @@ class UnreadResponseTimeout:
             self._timer = self._loop.call_later(self._seconds, self._check, received)
 
     def start_if_pending(self) -> None:
-        """Start if the response may not have been received; over TLS, the transport does not tell."""
+        """Start if the response may not have been received; over TLS, the transport does not report that."""
         if self._close.is_tls or self._transport.get_write_buffer_size():
             self.start()
 

@@ -29,7 +29,7 @@ MAX_SKEW_SECONDS = 300
 _SERVICES = frozenset({"bedrock", "bedrock-mantle"})
 # headers of these prefixes change what a request does, so a signature must cover them
 _COVERED_PREFIXES = ("x-amz-", "x-amzn-bedrock-")
-# proxies add this one behind the signer
+# proxies add this one after the request was signed
 _NOT_COVERED = frozenset({"x-amz-cf-id"})
 _WRONG_SIGNATURE = (
     "the access key id or the request signature is wrong: the access key id is the name of a key of this gateway, and "
