@@ -1,4 +1,4 @@
-"""What the configuration file says of names, made of the parts that routing works with, or refused with every fault."""
+"""Builds the planner from the names in the configuration file, and reports every fault in them."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -14,11 +14,11 @@ from app.routing.planner import DEFAULT_ALIAS, Choice, Limits, Planner, Route
 
 
 def planner_of(settings: Settings) -> Planner:
-    """The names of a deployment.
+    """Build the planner of a deployment.
 
     Raises:
-        SettingsError: a name stands for what no model is called, or for another name, which is not looked up again; a
-            price, a limit or what is known of a model has a name under which nobody looks for it.
+        SettingsError: a name stands for an invalid model name, or for another name, which is not looked up again; or a
+            price, a limit or a model has a name that is never looked up.
     """
     config = settings.config()
     faults = [f"the configuration file: {fault}" for fault in _faults(config)]

@@ -16,16 +16,13 @@ from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
 from app.composition.deployment import planner_of
-from app.config.settings import SMOKE, Settings, SettingsError
+from app.composition.ingress import build_ingress_limits
+from app.config.settings import Settings, SettingsError
 from app.dialects.http.endpoint import IngressLimits
 from app.errors import InvalidRequest
 from app.execution.executor import Executor
 from app.execution.media import MediaFetcher, public_transport
-from app.governance.address_permits import AddressPermits
-from app.governance.admission import Admission, Bodies
 from app.governance.guardrail import Guardrail
-from app.governance.identity.authenticator import Authenticator
-from app.governance.identity.failed_attempts import FailedAttempts
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
 from app.observability.load import Load
@@ -36,17 +33,14 @@ from app.routing.failover import Failover
 from app.routing.planner import Target
 from app.server.client_address import TrustedProxies
 from app.server.worker_context import WorkerContext
-from app.server.worker_counters import CallerCounters, WorkerCounters
 from app.storage.responses import MemoryResponses, ResponseStore
 
 _PROBE_SECONDS = 5.0
 _LAST_SPANS_SECONDS = 3.0
-# bytes a second: bodies of those who may be nobody hold others out for no longer than a slow line needs
-_UNVERIFIED_PACE = 128 * 1024
 
 
 class Gateway(Struct):
-    """All parts of a running gateway. clients: those of Bedrock, by place."""
+    """All parts of a running gateway. clients: those of Bedrock, by location."""
 
     clients: Mapping[UpstreamLocation, BedrockClient]
     transport: Transport
@@ -70,7 +64,7 @@ class Gateway(Struct):
         return self.clients[DEFAULT_LOCATION]
 
     async def start(self) -> None:
-        """Begin to resolve credentials and to look whether Bedrock can be reached; waits for neither."""
+        """Begin to resolve credentials and to probe the connection to Bedrock, without waiting for either."""
         self._leave = self.worker_context.begin(self.metrics.render)
         for client in self.clients.values():
             client.credentials.start()
@@ -80,7 +74,7 @@ class Gateway(Struct):
             self._tasks.append(asyncio.create_task(self.load.report(self.load_interval), name="load"))
 
     async def close(self) -> None:
-        """Stop everything that runs, and close every connection."""
+        """Stop all tasks and close all connections."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -95,11 +89,11 @@ class Gateway(Struct):
         await self.tracer.close(_LAST_SPANS_SECONDS)
 
     def render_metrics(self) -> bytes:
-        """What all processes count and measure, in Prometheus's text format. Blocks for some tens of milliseconds."""
+        """Return the metrics of all processes in Prometheus's text format. Blocks for some tens of milliseconds."""
         return self.worker_context.render(self.metrics.render)
 
     def reasons_not_ready(self) -> list[str]:
-        """Why requests should not be sent here; empty when they should, since some place can be asked."""
+        """Return why no location can take calls; empty if one can."""
         reasons: list[str] = []
         for location, client in self.clients.items():
             problems = {"credentials": client.credentials.problem, "bedrock": client.reachability.problem}
@@ -110,10 +104,10 @@ class Gateway(Struct):
         return reasons
 
     def breakers(self) -> dict[str, str]:
-        """The targets of this deployment's names whose breakers are not closed, and what they are instead.
+        """Return the state of the breakers that are not closed, for the targets of this deployment's names only.
 
-        Callers choose other names, and whoever asks needs no key: so only these are told. Of several by one name, such
-        as a model's on two surfaces or in two accounts, the one that is open.
+        The endpoint that shows them needs no key, and callers choose the other names. Of several targets by one name,
+        such as a model's on two surfaces or in two accounts, an open one is shown.
         """
         ours = {target.model.raw for name in (*self.executor.planner.names(), "") for target in self._targets(name)}
         states: dict[str, str] = {}
@@ -128,7 +122,7 @@ class Gateway(Struct):
         return self.executor.planner.plan(name) + self.executor.planner.as_named(name)
 
     async def _probe(self) -> None:
-        """Look again, by connecting and hanging up, for as long as a place was unreachable when last seen."""
+        """Connect repeatedly to each location that was unreachable at the last attempt, until it can be reached."""
         while True:
             for client in self.clients.values():
                 if client.reachability.problem:
@@ -138,7 +132,7 @@ class Gateway(Struct):
 
 
 def _short(model: str) -> str:
-    """A model's name without the account that an ARN has in it."""
+    """Return a model's name without the account in an ARN."""
     return model.split(":", 5)[5] if model.startswith("arn:") else model
 
 
@@ -168,7 +162,7 @@ def _tracer() -> Tracer:
 
 
 def _base_of(model: str) -> str:
-    """A model's name without account, region and geography."""
+    """Return a model's name without account, region and geography."""
     try:
         return _short(parse_model_id(model).base)
     except InvalidRequest:
@@ -182,16 +176,16 @@ def _in(location: UpstreamLocation) -> str:
 
 
 def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
-    """Put the parts together. Nothing runs, and nothing is connected, before `start`.
+    """Build the parts. Nothing runs, and nothing is connected, before `start`.
 
     Raises:
-        SettingsError: what the configuration says of names cannot be, the environment names a proxy that is none, or
-            Bedrock is not to be had as the environment asks for it.
+        SettingsError: names in the configuration file are invalid, the environment names an invalid proxy, or the
+            endpoints of Bedrock are invalid.
     """
     planner = planner_of(settings)
     transport = _transport(settings)
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
-    # home is asked for first
+    # the gateway's own location comes first
     locations = dict.fromkeys(
         [DEFAULT_LOCATION, *(choice.location for route in planner.routes.values() for choice in route.choices)]
     )
@@ -208,7 +202,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     }
     directory = ModelDirectory(clients[DEFAULT_LOCATION])
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
-    ingress_limits = _ingress_limits(settings, worker_context.counters, metrics)
+    ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a permit.", lambda: ingress_limits.admission.counters.waiting.own)
     gateway = Gateway(
@@ -240,58 +234,6 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     return gateway
 
 
-def _ingress_limits(settings: Settings, counters: WorkerCounters, metrics: Metrics) -> IngressLimits:
-    unverified_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
-    unverified_permits = max(settings.max_in_flight // 10, 1)
-    by_name = _by_name(settings, counters.callers)
-    queue = settings.max_waiting, settings.max_wait
-    return IngressLimits(
-        authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
-        admission=Admission(settings.max_in_flight, *queue, counters.gateway.admission),
-        unverified=Admission(unverified_permits, *queue, counters.gateway.unverified),
-        unverified_of_each={
-            name: Admission(max(unverified_permits // 2, 1), *queue, each.unverified) for name, each in by_name.items()
-        },
-        # half of the permits of one name
-        address_permits=AddressPermits(max(unverified_permits // 4, 1), *queue),
-        failed_attempts=FailedAttempts(),
-        bodies=Bodies(
-            settings.max_bodies_bytes,
-            counters.gateway.body_bytes,
-            _half(settings, settings.max_bodies_bytes),
-            {name: each.body_bytes for name, each in by_name.items()},
-        ),
-        unverified_bodies=Bodies(
-            unverified_bytes,
-            counters.gateway.unverified_body_bytes,
-            _half(settings, unverified_bytes),
-            {name: each.unverified_body_bytes for name, each in by_name.items()},
-            _UNVERIFIED_PACE,
-        ),
-        max_body_bytes=settings.max_body_bytes,
-        caller_timeout=settings.caller_timeout,
-        total_timeout=settings.bedrock_total_timeout,
-        heartbeat=settings.heartbeat_interval,
-        note_gap=metrics.note_gap,
-    )
-
-
-def _half(settings: Settings, limit: int) -> int:
-    return max(limit // 2, settings.max_body_bytes)
-
-
-def _by_name(settings: Settings, counters: list[CallerCounters]) -> dict[str, CallerCounters]:
-    """Return the counters of the callers that must leave half of each limit to others; a single caller need not."""
-    names = [*settings.keys()]
-    if len(names) < 2:
-        return {}
-    by_name = dict(zip(names, counters or [CallerCounters() for _ in names], strict=True))
-    callers = [name for name in names if name != SMOKE]
-    if len(callers) == 1:
-        del by_name[callers[0]]
-    return by_name
-
-
 def _proxies(settings: Settings) -> TrustedProxies | None:
     try:
         return TrustedProxies(settings.forwarded_allow_ips) if settings.forwarded_allow_ips else None
@@ -303,7 +245,7 @@ def _responses(settings: Settings) -> ResponseStore:
     kind, _, path = settings.responses_store.partition(":///")
     if kind == "memory":
         return MemoryResponses(settings.responses_lifetime)
-    # who does not need SQLite does not pay for it, in memory and at the start
+    # only deployments that use SQLite load it
     from app.storage.responses_sqlite import SqliteResponses
 
     try:

@@ -1,4 +1,4 @@
-"""What the configuration file says of names, refused where nobody would look for it."""
+"""Names in the configuration file, and the refusal of those that are never looked up."""
 
 import pytest
 
@@ -21,7 +21,7 @@ OWN = '[aliases]\nfast = "us.a.b"\n[routes.smart]\ntargets = [{ model = "us.c.d"
         ('[models."arn:aws:s3:::x"]\nstands_for = "g.h"', "models.arn:aws:s3:::x: the model's ARN is not one"),
     ],
 )
-def test_a_table_under_a_name_that_nobody_looks_for_ends_the_start(text: str, fault: str) -> None:
+def test_a_table_under_a_name_that_is_never_looked_up_is_refused(text: str, fault: str) -> None:
     with pytest.raises(SettingsError) as caught:
         planner_of(gateway_settings("http://127.0.0.1:1", config_toml=OWN + text))
     (told,) = caught.value.faults

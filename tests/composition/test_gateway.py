@@ -1,4 +1,4 @@
-"""How the parts of a gateway are put together."""
+"""The composition of a gateway."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.servers import gateway_settings
         ("a=secret-of-caller-a,b=secret-of-caller-b", "secret-of-smoke-1", {"a", "b", "smoke"}),
     ],
 )
-async def test_whoever_is_not_the_only_caller_has_a_share_of_the_bytes(
+async def test_each_of_several_callers_gets_a_share_of_the_body_bytes(
     keys: str, smoke: str | None, limited: set[str]
 ) -> None:
     settings = gateway_settings("http://127.0.0.1:1", api_keys=keys, smoke_api_key=smoke)
@@ -25,7 +25,7 @@ async def test_whoever_is_not_the_only_caller_has_a_share_of_the_bytes(
     assert ingress_limits.bodies.of_each.keys() == ingress_limits.unverified_of_each.keys() == limited
 
 
-async def test_of_two_breakers_by_one_name_the_open_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_open_one_of_two_breakers_by_one_name_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     settings = gateway_settings("http://127.0.0.1:1", bedrock_model_id="a.b", breaker_failures=1, breaker_seconds=5)
     gateway = build_gateway(settings, WorkerContext())

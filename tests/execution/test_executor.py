@@ -1,4 +1,4 @@
-"""The executor over a transport that answers from memory: what goes out, what comes back, what is recorded, what is closed."""
+"""The executor over a transport in memory: requests, results, the log record, and the closing of responses."""
 
 import asyncio
 import time
@@ -153,7 +153,7 @@ async def test_a_call_is_adapted_sent_and_recorded() -> None:
 @pytest.mark.parametrize(
     "first", [Response(503, [b"{}"]), Response(200, [b'{"outp'], breaks=True), errors.UpstreamUnreachable("no")]
 )
-async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -> None:
+async def test_a_failure_before_the_first_event_is_retried_and_one_within_a_body_is_not(first: Any) -> None:
     made = context()
     broken = isinstance(first, Response) and first.breaks
     transport = Memory(first, Response(200, [json.dumps(REPLY)]))
@@ -168,7 +168,7 @@ async def test_what_failed_before_anything_was_said_is_tried_again(first: Any) -
         assert first.is_closed
 
 
-async def test_who_was_not_answered_is_given_no_id_of_an_answer_before() -> None:
+async def test_the_record_of_an_attempt_without_a_response_has_no_earlier_request_id() -> None:
     made = context()
     executor = await executor_over(Memory(Response(503, [b"{}"]), errors.UpstreamUnreachable("no")))
     with pytest.raises(errors.UpstreamUnreachable):
@@ -177,7 +177,7 @@ async def test_who_was_not_answered_is_given_no_id_of_an_answer_before() -> None
     assert made.record.upstream_request_id == ""
 
 
-async def test_what_one_target_spent_is_not_laid_to_the_one_whose_error_is_told() -> None:
+async def test_the_record_of_a_failure_has_no_usage_of_another_target() -> None:
     def without_sense(_: Any) -> Any:
         raise errors.UpstreamFailed("made no sense")
 
@@ -195,7 +195,7 @@ async def test_what_one_target_spent_is_not_laid_to_the_one_whose_error_is_told(
     assert record.ignored == ["seed", "reasoning_effort"]
 
 
-async def test_what_another_call_of_the_request_does_meanwhile_is_not_told_of_the_one_that_failed() -> None:
+async def test_the_record_of_a_failure_has_nothing_of_a_concurrent_call() -> None:
     """The texts of one request for vectors are calls of their own, and have one record."""
     has_answered = asyncio.Event()
 
@@ -223,7 +223,7 @@ async def test_what_another_call_of_the_request_does_meanwhile_is_not_told_of_th
     assert (made.record.target, made.record.upstream_request_id) == (CALL.model, "")
 
 
-async def test_a_refusal_without_an_end_is_one_by_its_status() -> None:
+async def test_an_error_whose_body_is_too_large_is_mapped_by_its_status() -> None:
     executor = await executor_over(Memory(Response(400, [bytes(1_100_000)])))
     with pytest.raises(errors.InvalidRequest) as refused:
         await complete(executor, context(), CALL)
@@ -231,7 +231,7 @@ async def test_a_refusal_without_an_end_is_one_by_its_status() -> None:
     assert refused.value.upstream.body == b""
 
 
-async def test_events_come_as_they_arrive_and_the_answer_is_closed() -> None:
+async def test_events_arrive_in_order_and_the_response_is_closed() -> None:
     answer = Response(200, [STREAM[:60], STREAM[60:]])
     made = context()
     stream = await stream_over(Memory(answer), made)
@@ -240,7 +240,7 @@ async def test_events_come_as_they_arrive_and_the_answer_is_closed() -> None:
     assert made.record.usage.output == 4  # type: ignore[union-attr]
 
 
-async def test_a_stream_that_is_given_up_is_closed() -> None:
+async def test_an_abandoned_stream_is_closed() -> None:
     answer = Response(200, [STREAM[:120], STREAM[120:]])
     stream = await stream_over(Memory(answer), context())
     await anext(stream)
@@ -248,7 +248,7 @@ async def test_a_stream_that_is_given_up_is_closed() -> None:
     assert answer.is_closed
 
 
-async def test_the_stream_of_a_probe_that_nobody_waits_for_is_closed() -> None:
+async def test_the_stream_of_an_abandoned_probe_is_closed() -> None:
     arrived = asyncio.Event()
 
     class Late(Memory):
@@ -275,7 +275,7 @@ def passthrough(request: BedrockRequest) -> PassthroughOperation:
     return PassthroughOperation(surface=request.service, request=request)
 
 
-async def test_a_forwarded_answer_is_untouched() -> None:
+async def test_a_forwarded_response_is_unchanged() -> None:
     answer = Response(200, [b"any", b"thing"])
     transport = Memory(answer)
     request = BedrockRequest("bedrock", "GET", "/x", "q=1")
@@ -289,7 +289,7 @@ async def test_a_forwarded_answer_is_untouched() -> None:
     assert b"".join([piece async for piece in pieces_of(stream.relay)]) == STREAM
 
 
-async def test_tokens_are_counted_of_all_that_the_model_would_get() -> None:
+async def test_the_whole_input_of_a_call_is_counted() -> None:
     transport, made = Memory(Response(200, [b'{"inputTokens":7}'])), context()
     executor = await executor_over(transport)
     claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
@@ -298,7 +298,7 @@ async def test_tokens_are_counted_of_all_that_the_model_would_get() -> None:
     assert set(counted) == {"messages", "additionalModelRequestFields"}
 
 
-async def test_metadata_without_tokens_are_nobodys_business() -> None:
+async def test_metadata_without_usage_does_not_change_the_usage() -> None:
     odd = event_frame("metadata", {"metrics": {"latencyMs": 1}})
     for pieces in ([STREAM + odd], [STREAM, odd], [odd + STREAM]):
         made = context()
@@ -307,7 +307,7 @@ async def test_metadata_without_tokens_are_nobodys_business() -> None:
         assert made.record.usage.output == 4  # type: ignore[union-attr]
 
 
-async def test_tokens_that_were_told_early_count_though_the_stream_breaks() -> None:
+async def test_usage_that_was_reported_before_a_stream_broke_is_recorded() -> None:
     told = {"usage": {"inputTokens": 1000, "outputTokens": 200, "totalTokens": 1200}, "serviceTier": {"type": "flex"}}
     begun = event_frame("messageStart", {"role": "assistant"})
     made = context()
@@ -317,7 +317,7 @@ async def test_tokens_that_were_told_early_count_though_the_stream_breaks() -> N
     assert (made.record.usage.input, made.record.usage.output, made.record.tier) == (1000, 200, "flex")  # type: ignore[union-attr]
 
 
-async def test_a_model_that_answers_less_is_asked_for_less() -> None:
+async def test_an_output_limit_in_a_refusal_applies_to_later_calls() -> None:
     words = "The maximum tokens you requested exceeds the model limit of 8192. Try again with a lower value."
     refusal = Response(400, [json.dumps({"message": words})])
     refusal.headers = (("x-amzn-errortype", "ValidationException"),)
@@ -334,7 +334,7 @@ async def test_a_model_that_answers_less_is_asked_for_less() -> None:
     assert [len(each.record.tries) for each in made] == [2, 1, 1]
 
 
-async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_reasoning() -> None:
+async def test_a_lower_output_limit_leaves_tokens_beside_the_reasoning_budget() -> None:
     transport = Memory(Response(200, [json.dumps(REPLY)]))
     executor = await executor_over(transport)
     model = "anthropic.claude-sonnet-4-20250514-v1:0"
@@ -346,7 +346,7 @@ async def test_what_is_left_of_an_answer_that_is_shorter_is_shared_with_its_reas
     assert sent["additionalModelRequestFields"]["thinking"]["budget_tokens"] < 8192
 
 
-async def test_what_a_caller_says_of_a_limit_is_none() -> None:
+async def test_a_refusal_that_quotes_the_caller_records_no_override() -> None:
     words = "Value 'The maximum tokens you requested exceeds the model limit of 1' failed to satisfy constraint"
     refusal = Response(400, [json.dumps({"message": words})])
     refusal.headers = (("x-amzn-errortype", "ValidationException"),)
@@ -356,7 +356,7 @@ async def test_what_a_caller_says_of_a_limit_is_none() -> None:
     assert executor.planner.overrides == {}
 
 
-async def test_a_model_that_refuses_what_it_asked_for_is_not_asked_for_ever() -> None:
+async def test_a_model_that_refuses_the_adapted_call_too_is_not_tried_again() -> None:
     refusal = b'{"message":"The maximum tokens you requested exceeds the model limit of 8192."}'
     answers = [Response(400, [refusal]) for _ in range(3)]
     for answer in answers:
@@ -373,7 +373,7 @@ def refusal(words: str) -> Response:
     return made
 
 
-async def test_a_model_tells_one_thing_after_another_and_is_known_by_all_of_them() -> None:
+async def test_several_refusals_of_a_model_are_all_recorded() -> None:
     told = (
         "`temperature` is deprecated for this model.",
         "The maximum tokens you requested exceeds the model limit of 9.",
@@ -388,7 +388,7 @@ async def test_a_model_tells_one_thing_after_another_and_is_known_by_all_of_them
     assert json.loads(transport.sent[-1].body)["inferenceConfig"] == {"maxTokens": 9}
 
 
-async def test_what_a_schema_of_one_call_is_refused_for_is_no_lesson_for_others() -> None:
+async def test_a_refused_schema_changes_no_other_call() -> None:
     format_: Any = {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type":"object","properties":{}}'}}}
     call = replace(
         CALL, model="anthropic.claude-sonnet-4-6", converse={**CALL.converse, "outputConfig": {"textFormat": format_}}
@@ -405,7 +405,7 @@ async def test_what_a_schema_of_one_call_is_refused_for_is_no_lesson_for_others(
     assert made.record.adjusted == ["response_format"]
 
 
-async def test_a_model_that_tells_ever_more_is_not_asked_for_ever() -> None:
+async def test_capability_retries_are_limited() -> None:
     told = [
         refusal(f"The maximum tokens you requested exceeds the model limit of {limit}.") for limit in range(90, 80, -1)
     ]
@@ -416,7 +416,7 @@ async def test_a_model_that_tells_ever_more_is_not_asked_for_ever() -> None:
     assert len(transport.sent) == 4
 
 
-async def test_another_attempt_begins_with_what_was_learned() -> None:
+async def test_a_later_attempt_keeps_the_capabilities_of_an_earlier_one() -> None:
     throttled = Response(429, [b'{"message":"slow down"}'])
     throttled.headers = (("x-amzn-errortype", "ThrottlingException"),)
     transport = Memory(
@@ -431,7 +431,7 @@ async def test_another_attempt_begins_with_what_was_learned() -> None:
     assert ["outputConfig" in json.loads(sent.body) for sent in transport.sent] == [True, False, False]
 
 
-async def test_what_bedrock_refused_is_told_where_what_was_learned_leads_nowhere() -> None:
+async def test_the_refusal_is_raised_if_the_adapted_call_cannot_be_carried() -> None:
     words = "output_config.format.schema: Schema is too complex for compilation."
     executor = await executor_over(Memory(refusal(words)))
     made = context()
@@ -445,7 +445,7 @@ async def test_what_bedrock_refused_is_told_where_what_was_learned_leads_nowhere
         await executor.run(made, "anthropic.claude-sonnet-4-6", operation_for)
 
 
-async def test_counting_learns_too() -> None:
+async def test_a_refused_count_records_an_override() -> None:
     transport = Memory(refusal("`temperature` is deprecated for this model."), Response(200, [b'{"inputTokens":7}']))
     executor, made = await executor_over(transport), context()
     claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")

@@ -49,13 +49,13 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", ask)
 
 
-async def test_one_address_inside_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, ["8.8.8.8", "10.0.0.1"])
     with pytest.raises(NotPublic):
         await PublicNames().resolve("mixed.test", 443)
 
 
-async def test_names_that_take_long_keep_few_threads_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_name_lookups_use_few_threads_and_delay_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     may_answer, asked, real = threading.Event(), [], socket.getaddrinfo
 
     def ask(host: str, *arguments: Any, **options: Any) -> Any:
@@ -94,7 +94,7 @@ async def test_names_that_take_long_keep_few_threads_and_nobody_else(monkeypatch
     assert [addresses[0][4][0] for addresses in found] == ["8.8.8.8"] * 40
 
 
-async def test_where_no_thread_can_be_started_no_place_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lookup_whose_thread_cannot_start_frees_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, ["8.8.8.8"])
     names = PublicNames()
 
@@ -110,12 +110,12 @@ async def test_where_no_thread_can_be_started_no_place_is_lost(monkeypatch: pyte
         assert await names.resolve("b.test", 443)
 
 
-async def test_a_name_that_is_none_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_invalid_name_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="label"):
         await PublicNames().resolve("x" * 64 + ".test", 443)
 
 
-async def test_a_name_that_changes_its_mind_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_is_resolved_once_for_check_and_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look and the connection there is no second look-up (DNS rebinding)."""
     resolving(monkeypatch, ["192.0.2.7"], ["127.0.0.1"])
     monkeypatch.setattr(media, "is_public", lambda address: address == "192.0.2.7")
@@ -156,7 +156,7 @@ async def refusal(fetcher: MediaFetcher, url: str) -> str:
     return refused.value.message
 
 
-async def test_what_is_public_is_fetched(fetching: Callable[..., MediaFetcher]) -> None:
+async def test_public_media_is_fetched(fetching: Callable[..., MediaFetcher]) -> None:
     async with serve(saying(OK)) as port:
         fetcher = fetching(port)
         assert await fetcher.fetch(f"http://127.0.0.1:{port}/x", "p", fetcher.room(context())) == Media(
@@ -164,7 +164,7 @@ async def test_what_is_public_is_fetched(fetching: Callable[..., MediaFetcher]) 
         )
 
 
-async def test_no_connection_is_kept(fetching: Callable[..., MediaFetcher]) -> None:
+async def test_no_connection_is_kept_open(fetching: Callable[..., MediaFetcher]) -> None:
     heads, gone = [], asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -197,7 +197,7 @@ async def test_no_connection_is_kept(fetching: Callable[..., MediaFetcher]) -> N
         "http://[::1/",
     ],
 )
-async def test_what_is_no_plain_address_is_refused(fetching: Callable[..., MediaFetcher], url: str) -> None:
+async def test_urls_that_are_not_plain_addresses_are_refused(fetching: Callable[..., MediaFetcher], url: str) -> None:
     assert "UR" in await refusal(fetching(80, 443), url)
 
 
@@ -208,7 +208,7 @@ async def test_what_is_no_plain_address_is_refused(fetching: Callable[..., Media
         "http://017700000001/", "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest/meta-data/",
     ],
 )  # fmt: skip
-async def test_no_way_of_writing_an_address_leads_inside(url: str) -> None:
+async def test_no_spelling_of_an_address_reaches_the_private_network(url: str) -> None:
     async with serve(saying(OK)) as port:
         transport = public_transport(0.5)
         fetcher = MediaFetcher(transport, 1000, 1, frozenset({port}))
@@ -217,7 +217,7 @@ async def test_no_way_of_writing_an_address_leads_inside(url: str) -> None:
         assert await refusal(fetcher, f"{scheme}://{host}:{port}/{target}") == "the URL cannot be fetched"
 
 
-async def test_a_redirect_is_looked_at_again(
+async def test_the_target_of_a_redirect_is_checked(
     fetching: Callable[..., MediaFetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve(saying(OK)) as inside, serve(saying(OK)) as good:
@@ -261,14 +261,16 @@ def reply(body: bytes, content_type: str = "image/png", status: str = "200 OK", 
         (b"garbage\r\n\r\n", "cannot be fetched"),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_sent_is_refused(fetching: Callable[..., MediaFetcher], said: bytes, reason: str) -> None:
+async def test_media_that_cannot_be_sent_is_refused(
+    fetching: Callable[..., MediaFetcher], said: bytes, reason: str
+) -> None:
     async with serve(saying(said)) as port:
         message = await refusal(fetching(port), f"http://127.0.0.1:{port}/x")
     assert reason in message
     assert "secret" not in message
 
 
-async def test_names_that_one_caller_has_asked_for_keep_no_other_waiting(
+async def test_lookups_of_one_caller_delay_no_other_caller(
     fetching: Callable[..., MediaFetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_answer = threading.Event()
@@ -292,7 +294,7 @@ async def test_names_that_one_caller_has_asked_for_keep_no_other_waiting(
     may_answer.set()
 
 
-async def test_a_fetch_has_an_end(fetching: Callable[..., MediaFetcher]) -> None:
+async def test_a_fetch_ends_at_its_timeout(fetching: Callable[..., MediaFetcher]) -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 900\r\n\r\n")
@@ -329,7 +331,7 @@ class Known:
 URL = "https://a.test/p.png"
 
 
-async def test_each_dialect_s_media_are_put_in_their_place() -> None:
+async def test_fetched_media_replaces_its_url_in_each_dialect() -> None:
     source = {"type": "url", "url": URL}
     document: dict[str, Any] = {
         "messages": [
@@ -367,14 +369,14 @@ async def test_each_dialect_s_media_are_put_in_their_place() -> None:
     assert len(known.asked) == 7
 
 
-async def test_not_more_than_some_are_fetched() -> None:
+async def test_the_number_of_fetches_is_limited() -> None:
     parts = [{"type": "image_url", "image_url": {"url": URL}} for _ in range(21)]
     with pytest.raises(InvalidRequest, match="20") as refused:
         await fetch_media(Known(), {"messages": [{"content": parts}]}, context())
     assert refused.value.param == "messages[0].content[20].image_url.url"
 
 
-async def test_one_that_cannot_be_fetched_is_named() -> None:
+async def test_the_field_of_media_that_cannot_be_fetched_is_named() -> None:
     class Broken(Known):
         async def fetch(self, url: str, path: str, room: Room) -> Media:
             raise InvalidRequest("the URL cannot be fetched", param=path)
@@ -386,13 +388,13 @@ async def test_one_that_cannot_be_fetched_is_named() -> None:
     assert refused.value.param == "messages[0].content[0].image_url.url"
 
 
-async def test_where_nothing_is_fetched_nothing_is_touched() -> None:
+async def test_a_document_without_media_is_unchanged() -> None:
     document = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": URL}}]}]}
     await fetch_media(None, document, context())
     assert document["messages"][0]["content"][0]["image_url"] == {"url": URL}
 
 
-async def test_what_is_fetched_counts_as_what_was_sent(fetching: Callable[..., MediaFetcher]) -> None:
+async def test_fetched_bytes_count_as_bytes_of_the_body(fetching: Callable[..., MediaFetcher]) -> None:
     held = HeldBody(Bodies(1000))
     made = context(held)
     async with serve(saying(reply(bytes(300)))) as port:
@@ -404,7 +406,7 @@ async def test_what_is_fetched_counts_as_what_was_sent(fetching: Callable[..., M
             await fetch_media(fetching(port), naming(f"http://127.0.0.1:{port}/x"), made)
 
 
-async def test_what_is_being_fetched_counts_already(fetching: Callable[..., MediaFetcher]) -> None:
+async def test_bytes_count_while_they_are_fetched(fetching: Callable[..., MediaFetcher]) -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 900\r\n\r\n" + bytes(600))
@@ -428,7 +430,7 @@ async def test_what_is_being_fetched_counts_already(fetching: Callable[..., Medi
     assert bodies.held.total == 0
 
 
-async def test_where_one_fails_no_more_is_fetched(fetching: Callable[..., MediaFetcher]) -> None:
+async def test_one_failed_fetch_stops_the_others(fetching: Callable[..., MediaFetcher]) -> None:
     async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -440,7 +442,9 @@ async def test_where_one_fails_no_more_is_fetched(fetching: Callable[..., MediaF
     assert refused.value.param == "messages[0].content[1].image_url.url"
 
 
-async def test_all_that_one_request_fetches_is_bounded_together(fetching: Callable[..., MediaFetcher]) -> None:
+async def test_the_bytes_of_all_fetches_of_a_request_are_limited_together(
+    fetching: Callable[..., MediaFetcher],
+) -> None:
     async with serve(saying(reply(bytes(400)))) as port:
         fetcher = fetching(port)
         room = fetcher.room(context())

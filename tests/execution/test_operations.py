@@ -1,4 +1,4 @@
-"""What is read of an answer beside what it says: what it was served by, and whose tokens are booked."""
+"""The service tier and the usage that operations read from responses."""
 
 from typing import Any
 
@@ -154,7 +154,7 @@ def refused(_: Any) -> Any:
     raise errors.UpstreamFailed("no sense")
 
 
-async def test_what_one_target_spent_is_not_booked_on_another() -> None:
+async def test_the_usage_of_a_failed_target_is_not_recorded_for_the_next() -> None:
     useless = answer(b"{}", headers=tokens(5))
     executor = await route("a.one", "a.two", over=Memory(useless, Response(400, [b'{"message":"no"}'])))
     made = context()
@@ -180,7 +180,7 @@ TITAN = "amazon.titan-embed-text-v2:0"
         ((TITAN,), [tokens(2), ()], Usage(2, is_final=False)),
     ],
 )
-async def test_the_tokens_of_several_calls(models: tuple[str, ...], answers: list[Any], usage: Usage) -> None:
+async def test_the_tokens_of_several_calls_are_added(models: tuple[str, ...], answers: list[Any], usage: Usage) -> None:
     vector = b'{"embedding":[1.0]}'
     told = [Response(503, [b"{}"]) if headers is None else answer(vector, headers=headers) for headers in answers]
     made: RequestContext = context()
@@ -189,7 +189,7 @@ async def test_the_tokens_of_several_calls(models: tuple[str, ...], answers: lis
     assert made.record.usage == usage
 
 
-async def test_what_was_spent_before_one_of_several_calls_failed_is_told_but_is_not_all() -> None:
+async def test_the_usage_before_a_failure_of_several_calls_is_not_final() -> None:
     over = Memory(answer(b'{"embedding":[1.0]}', headers=tokens(2)), Response(400, [b'{"message":"no"}']))
     made: RequestContext = context()
     with pytest.raises(errors.GatewayError):

@@ -1,4 +1,4 @@
-"""A stream on its way: what is heard, when, and what becomes of it when nobody wants any more."""
+"""Relays: the order of batches, errors, and the closing of the response."""
 
 import asyncio
 import gc
@@ -37,20 +37,20 @@ async def received(relay: Any) -> list[Any]:
     return [each async for each in pieces_of(relay)]
 
 
-async def test_what_is_heard_comes_read_by_read_and_what_says_nothing_does_not() -> None:
+async def test_each_read_with_a_batch_is_delivered() -> None:
     relay = await Relay(Response(200, [b" ", b"a b", b" ", b"c", b"over"]), Reader()).begun()
     assert await received(relay) == [[b"a", b"b"], [b"c"]]
 
 
 @pytest.mark.parametrize("pieces", [[], [b" "], [b"bad"], [b" ", b"bad"]])
-async def test_what_fails_before_anything_is_heard_is_raised_at_once_and_the_answer_closed(pieces: list[bytes]) -> None:
+async def test_a_failure_before_the_first_batch_closes_the_response(pieces: list[bytes]) -> None:
     response, noted = Response(200, pieces), []
     with pytest.raises(UpstreamFailed, match="early" if b"bad" not in pieces else "bad"):
         await Relay(response, Reader(), lambda: noted.append(1)).begun()
     assert (response.is_closed, noted) == (True, [1])
 
 
-async def test_what_fails_later_comes_behind_what_was_heard() -> None:
+async def test_a_later_failure_is_raised_after_the_batches_before_it() -> None:
     relay = await Relay(Response(200, [b"a", b"b", b"bad", b"c"]), Reader()).begun()
     pieces = pieces_of(relay)
     assert [await anext(pieces), await anext(pieces)] == [[b"a"], [b"b"]]
@@ -58,14 +58,14 @@ async def test_what_fails_later_comes_behind_what_was_heard() -> None:
         await anext(pieces)
 
 
-async def test_a_stream_without_its_end_is_told_of_behind_what_was_heard() -> None:
+async def test_an_incomplete_stream_is_reported_after_its_batches() -> None:
     relay = await Relay(Response(200, [b"a"]), Reader()).begun()
     assert not await relay.deliver(lambda _: False)
     with pytest.raises(UpstreamFailed, match="early"):
         await relay.deliver(lambda _: True)
 
 
-async def test_what_whoever_takes_it_raises_comes_out() -> None:
+async def test_an_error_of_the_receiver_is_raised() -> None:
     def refuse(_: Any) -> bool:
         raise KeyError("x")
 
@@ -90,9 +90,7 @@ class Endless(Response):
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_how_the_bytes_end_behind_what_was_said_does_not_matter(
-    status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failure_after_a_complete_answer_is_ignored(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.execution.relay._AFTER_THE_END", 0.01)
     for pieces in ([b"a", b"over", b"more"], [b"a", b"over"]):
         response = Endless(status, pieces)
@@ -100,7 +98,7 @@ async def test_how_the_bytes_end_behind_what_was_said_does_not_matter(
         assert [*response.left] == []
 
 
-async def test_what_is_given_up_is_closed_and_noted_once() -> None:
+async def test_closing_twice_ends_a_relay_once() -> None:
     response, noted = Response(200, [b"a", b"b"]), []
     relay = await Relay(response, Reader(), lambda: noted.append(1)).begun()
     relay.close()
@@ -108,7 +106,7 @@ async def test_what_is_given_up_is_closed_and_noted_once() -> None:
     assert (response.is_closed, noted) == (True, [1])
 
 
-async def test_what_nobody_has_any_more_is_closed() -> None:
+async def test_a_relay_without_references_closes_its_response() -> None:
     response = Response(200, [b"a", b"b"])
     relay = await Relay(response, Reader()).begun()
     assert not await relay.deliver(lambda _: False)
@@ -117,7 +115,7 @@ async def test_what_nobody_has_any_more_is_closed() -> None:
     assert response.is_closed
 
 
-async def test_what_another_thread_finds_as_garbage_is_closed_by_the_event_loop() -> None:
+async def test_a_relay_collected_in_another_thread_is_closed_by_the_event_loop() -> None:
     closed_by: list[int] = []
     response = Response(200, [b"a", b"b"])
     monkey: Any = response

@@ -1,4 +1,4 @@
-"""Breakers open by outages alone, let one probe pass at a time, and close by an answer; the budget bounds retries."""
+"""Breakers open after outages only, pass one probe at a time, and close after a response; budgets limit retries."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def opened(clock: Clock, failures: int = 3) -> Breakers:
     return breakers
 
 
-def test_it_opens_after_outages_in_a_row_and_lets_one_probe_pass_after_a_while() -> None:
+def test_a_breaker_opens_after_outages_in_a_row_and_passes_one_probe_later() -> None:
     clock = Clock()
     breakers = opened(clock)
     assert (breakers["a"].wait(), breakers.states(), breakers["b"].wait()) == (5.0, {"a": "open"}, 0.0)
@@ -37,7 +37,7 @@ def test_it_opens_after_outages_in_a_row_and_lets_one_probe_pass_after_a_while()
 @pytest.mark.parametrize(
     "error", [errors.ConnectTimeout("no"), errors.ConnectionLost("no"), errors.UpstreamTimeout("?")]
 )
-def test_a_probe_that_gets_no_answer_opens_it_again(error: errors.GatewayError) -> None:
+def test_a_probe_without_a_response_opens_the_breaker_again(error: errors.GatewayError) -> None:
     clock = Clock()
     breakers = opened(clock)
     clock.now += 6.0
@@ -47,7 +47,7 @@ def test_a_probe_that_gets_no_answer_opens_it_again(error: errors.GatewayError) 
     assert breakers["a"].wait() == 5.0
 
 
-def test_a_probe_that_lasts_makes_room_for_another_and_an_older_call_for_none() -> None:
+def test_a_slow_probe_allows_another_and_an_older_call_does_not() -> None:
     clock = Clock()
     breakers = opened(clock)
     clock.now += 6.0
@@ -70,13 +70,13 @@ def test_a_probe_that_lasts_makes_room_for_another_and_an_older_call_for_none() 
         errors.InternalFailure("our own"),
     ],
 )
-def test_what_says_nothing_about_the_target_does_not_open_it(error: errors.GatewayError) -> None:
+def test_errors_that_are_no_outages_do_not_open_a_breaker(error: errors.GatewayError) -> None:
     breakers = Breakers(1, 5.0, clock=Clock())
     breakers["a"].note(error, is_probe=False)
     assert breakers["a"].wait() == 0.0
 
 
-def test_silence_does_not_begin_the_count_again_and_an_answer_does() -> None:
+def test_a_response_resets_the_outages_and_a_timeout_does_not() -> None:
     breakers = Breakers(2, 5.0, clock=Clock())
     outage, silence, answer = errors.Overloaded("x"), errors.UpstreamTimeout("x"), errors.InvalidRequest("x")
     for error in (outage, answer, outage, None, outage):
@@ -101,7 +101,7 @@ def test_silence_does_not_begin_the_count_again_and_an_answer_does() -> None:
         (errors.UpstreamTimeout("x"), 5.0),
     ],
 )
-def test_a_target_that_refuses_rests(error: errors.GatewayError, seconds: float) -> None:
+def test_a_target_is_paused_after_a_refusal(error: errors.GatewayError, seconds: float) -> None:
     clock = Clock()
     breakers = Breakers(clock=clock)
     breakers["a"].note(error, is_probe=False)
@@ -113,7 +113,7 @@ def test_a_target_that_refuses_rests(error: errors.GatewayError, seconds: float)
     assert not breakers["a"].is_paused()
 
 
-def test_what_is_remembered_is_bounded_and_open_breakers_are_forgotten_last() -> None:
+def test_the_number_of_breakers_is_limited_and_open_ones_are_dropped_last() -> None:
     breakers = Breakers(1)
     breakers["ill"].note(errors.Overloaded("x"), is_probe=False)
     for number in range(5000):

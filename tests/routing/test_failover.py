@@ -1,4 +1,4 @@
-"""The order of attempts: elsewhere at once, here after a wait, never beyond the budget, the breakers and the deadline."""
+"""The order of attempts: other targets at once, the same one after a wait, within budget, breakers and deadline."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -87,13 +87,13 @@ def throttle(seconds: float | None = None) -> errors.RateLimited:
     return errors.RateLimited("slow", retry_after=seconds)
 
 
-async def test_what_succeeds_at_once_asks_once() -> None:
+async def test_a_call_that_succeeds_makes_one_attempt() -> None:
     attempts = Attempts()
     assert await attempts.run(failover()) == "a"
     assert (attempts.asked, attempts.sleeps) == (["a"], [])
 
 
-async def test_only_who_is_asked_is_made_ready() -> None:
+async def test_only_targets_that_are_tried_are_prepared() -> None:
     attempts = Attempts(throttle())
     assert await attempts.run(failover(), "abc") == "b"
     assert attempts.prepared == attempts.asked == ["a", "b"]
@@ -109,13 +109,13 @@ async def test_only_who_is_asked_is_made_ready() -> None:
         errors.Overloaded("no credentials", retry_here=False),
     ],
 )
-async def test_what_may_succeed_elsewhere_goes_there_at_once(error: errors.GatewayError) -> None:
+async def test_an_error_that_another_target_may_not_have_tries_it_at_once(error: errors.GatewayError) -> None:
     attempts = Attempts(error)
     assert await attempts.run(failover()) == "b"
     assert (attempts.asked, attempts.sleeps) == (["a", "b"], [0.0])
 
 
-async def test_when_all_have_throttled_the_first_that_may_be_asked_again_is_waited_for() -> None:
+async def test_after_throttles_of_all_targets_the_first_to_be_ready_is_tried() -> None:
     attempts = Attempts(throttle(3.0), throttle())
     assert await attempts.run(failover()) == "b"
     # never the first one sooner than it asked
@@ -126,7 +126,7 @@ async def test_when_all_have_throttled_the_first_that_may_be_asked_again_is_wait
     assert attempts.sleeps == [0.0, 1.0]
 
 
-async def test_one_that_may_not_be_asked_again_does_not_end_the_others() -> None:
+async def test_a_target_with_a_long_pause_does_not_end_retries_of_others() -> None:
     attempts = Attempts(throttle(60.0), errors.Overloaded("busy"), errors.Overloaded("busy"))
     assert await attempts.run(failover(5)) == "b"
     assert attempts.asked == ["a", "b", "b", "b"]
@@ -138,7 +138,7 @@ async def test_waits_grow_and_are_full_jitter() -> None:
     assert attempts.sleeps == [0.5, 1.0, 2.0]
 
 
-async def test_a_target_that_failed_for_good_is_not_asked_again_and_the_other_as_often_as_alone() -> None:
+async def test_a_final_failure_of_one_target_takes_no_attempt_from_another() -> None:
     attempts = Attempts(throttle(), errors.ModelNotFound("not here"), throttle())
     assert await attempts.run(failover(4)) == "a"
     assert attempts.asked == ["a", "b", "a", "a"]
@@ -149,7 +149,7 @@ async def test_a_target_that_failed_for_good_is_not_asked_again_and_the_other_as
     assert attempts.asked == ["a", "b", "a", "a", "a"]
 
 
-async def test_of_several_that_throttle_the_first_to_be_asked_again_is_told() -> None:
+async def test_of_several_throttles_the_one_with_the_shortest_pause_is_raised() -> None:
     for waits in ((50.0, 90.0), (90.0, 50.0)):
         attempts = Attempts(*map(throttle, waits))
         with pytest.raises(errors.RateLimited) as caught:
@@ -165,7 +165,7 @@ async def test_of_several_that_throttle_the_first_to_be_asked_again_is_told() ->
         (3, [throttle(), *[errors.ModelNotFound("no")] * 7, throttle(), throttle()], "abcdefgh", "abcdefghaa"),
     ],
 )
-async def test_nobody_is_asked_more_often_than_alone(
+async def test_no_target_is_tried_more_often_than_it_would_be_alone(
     limit: int, outcomes: list[Exception], targets: str, asked: str
 ) -> None:
     attempts = Attempts(*outcomes)
@@ -174,7 +174,7 @@ async def test_nobody_is_asked_more_often_than_alone(
     assert attempts.asked == [*asked]
 
 
-def test_of_those_that_throttle_a_pause_that_is_nearly_over_counts_for_less() -> None:
+def test_of_several_throttles_the_one_that_ends_first_is_raised() -> None:
     outcome: _Outcome[FailoverCandidate, str] = _Outcome()
     for key, pause, now in (("a", 25.0, 100.0), ("b", 24.0, 120.0)):
         error = throttle(pause)
@@ -184,27 +184,27 @@ def test_of_those_that_throttle_a_pause_that_is_nearly_over_counts_for_less() ->
     assert told.retry_after == 25.0
 
 
-async def test_who_refuses_the_call_takes_no_attempt_from_who_only_failed() -> None:
+async def test_a_refusal_takes_no_attempt_from_a_target_that_failed() -> None:
     attempts = Attempts(throttle(), errors.ContextTooLong("too long"))
     assert await attempts.run(failover(2)) == "a"
     assert attempts.asked == ["a", "b", "a"]
 
 
-async def test_what_the_caller_did_wrong_goes_nowhere_else() -> None:
+async def test_an_invalid_request_is_tried_at_no_other_target() -> None:
     attempts = Attempts(errors.InvalidRequest("bad"))
     with pytest.raises(errors.InvalidRequest):
         await attempts.run(failover())
     assert attempts.asked == ["a"]
 
 
-async def test_what_one_refuses_takes_nothing_from_another_that_had_only_failed() -> None:
+async def test_after_a_refusal_only_targets_that_failed_are_tried_again() -> None:
     attempts = Attempts(throttle(), errors.ContextTooLong("b is small"))
     assert await attempts.run(failover(), "abc") == "a"
     assert (attempts.asked, attempts.sleeps) == (["a", "b", "a"], [0.0, 0.5])
 
 
 @pytest.mark.parametrize("names", ["a", "ab"])
-async def test_the_last_word_of_a_target_is_told_not_what_it_said_before(names: str) -> None:
+async def test_the_latest_error_of_a_target_is_raised(names: str) -> None:
     said = [errors.InternalFailure("hiccup", retry_here=True), errors.ModelNotFound("no such"), UNFIT]
     attempts = Attempts(*(said if names == "ab" else (said[0], UNFIT)))
     with pytest.raises(errors.InvalidRequest) as caught:
@@ -213,7 +213,7 @@ async def test_the_last_word_of_a_target_is_told_not_what_it_said_before(names: 
     assert caught.value.is_final
 
 
-async def test_every_target_is_asked_once_even_where_there_are_more_than_attempts() -> None:
+async def test_each_target_is_tried_once_even_if_there_are_more_than_attempts() -> None:
     attempts = Attempts(throttle(), throttle())
     assert await attempts.run(failover(1), "abc") == "c"
     attempts = Attempts(throttle())
@@ -223,7 +223,7 @@ async def test_every_target_is_asked_once_even_where_there_are_more_than_attempt
     assert not caught.value.is_final
 
 
-async def test_a_target_that_cannot_carry_the_call_counts_for_nothing() -> None:
+async def test_a_target_that_cannot_carry_the_call_is_no_attempt() -> None:
     breakers = Breakers(1, 50.0)
     breakers["A"].note(errors.Overloaded("x"), is_probe=False)
     attempts = Attempts()
@@ -234,7 +234,7 @@ async def test_a_target_that_cannot_carry_the_call_counts_for_nothing() -> None:
     assert attempts.asked == ["a"] * 3
 
 
-async def test_that_no_target_can_carry_the_call_is_told_only_where_none_could() -> None:
+async def test_an_unfit_target_is_reported_only_if_all_are_unfit() -> None:
     with pytest.raises(errors.InvalidRequest, match="cannot carry"):
         await Attempts().run(failover(), "AB")
     with pytest.raises(errors.Overloaded, match="busy"):
@@ -245,7 +245,7 @@ async def test_that_no_target_can_carry_the_call_is_told_only_where_none_could()
         await Attempts().run(failover(breakers=breakers), "aB")
 
 
-async def test_retries_of_a_target_keep_to_its_budget_and_going_elsewhere_costs_nothing() -> None:
+async def test_the_retry_budget_limits_retries_and_not_failover() -> None:
     breakers = Breakers(0, share=0.0)
     while breakers["a"].may_retry():
         pass
@@ -259,7 +259,7 @@ async def test_retries_of_a_target_keep_to_its_budget_and_going_elsewhere_costs_
     assert await attempts.run(failover(breakers=breakers), "cd") == "d"
 
 
-async def test_no_wait_outlasts_the_deadline_or_the_longest_wait() -> None:
+async def test_no_wait_exceeds_the_deadline_or_the_longest_wait() -> None:
     for seconds, asked in ((4, 5.0), (100, 30.0)):
         attempts = Attempts(throttle(asked))
         with pytest.raises(errors.RateLimited):
@@ -267,7 +267,7 @@ async def test_no_wait_outlasts_the_deadline_or_the_longest_wait() -> None:
         assert (attempts.asked, attempts.sleeps) == (["a"], [])
 
 
-async def test_a_target_whose_breaker_is_open_is_passed_over_and_if_all_are_nobody_is_asked() -> None:
+async def test_targets_with_open_breakers_are_skipped_and_the_call_fails_if_all_are_open() -> None:
     breakers = Breakers(1, 50.0)
     breakers["a"].note(errors.UpstreamUnreachable("no"), is_probe=False)
     attempts = Attempts()
@@ -282,7 +282,7 @@ async def test_a_target_whose_breaker_is_open_is_passed_over_and_if_all_are_nobo
     assert (caught.value.retry_here, caught.value.retry_after) == (False, 50.0)
 
 
-async def test_a_half_open_breaker_lets_one_probe_through_however_long_targets_take_to_be_made_ready() -> None:
+async def test_a_half_open_breaker_passes_one_probe_however_long_preparing_takes() -> None:
     breakers = Breakers(1, 0.0)
     for name in "ab":
         breakers[name].note(errors.UpstreamUnreachable("no"), is_probe=False)
@@ -301,14 +301,14 @@ async def test_a_half_open_breaker_lets_one_probe_through_however_long_targets_t
     assert sum(isinstance(outcome, errors.Overloaded) for outcome in outcomes) == 18
 
 
-async def test_when_the_breaker_opens_on_the_way_the_refusal_comes_at_once_and_says_why() -> None:
+async def test_a_breaker_that_opens_during_a_call_ends_it_with_the_last_error() -> None:
     attempts = Attempts(errors.Overloaded("busy", retry_after=2))
     with pytest.raises(errors.Overloaded, match="busy"):
         await attempts.run(failover(breakers=Breakers(1, 50.0)), "a")
     assert (attempts.asked, attempts.sleeps) == (["a"], [])
 
 
-async def test_one_that_rests_is_asked_last() -> None:
+async def test_a_paused_target_is_tried_last() -> None:
     attempts = Attempts()
     breakers = Breakers(clock=lambda: attempts.now)
     breakers["a"].note(throttle(60), is_probe=False)
@@ -316,7 +316,7 @@ async def test_one_that_rests_is_asked_last() -> None:
     assert await attempts.run(failover(breakers=breakers), "a") == "a"
 
 
-async def test_outcomes_reach_the_breakers() -> None:
+async def test_outcomes_of_attempts_reach_the_breakers() -> None:
     breakers = Breakers(2, 50.0)
     attempts = Attempts(*[errors.Overloaded("x") for _ in range(4)])
     with pytest.raises(errors.Overloaded, match="x"):
@@ -325,7 +325,7 @@ async def test_outcomes_reach_the_breakers() -> None:
 
 
 @pytest.mark.parametrize("error", [None, errors.UpstreamUnreachable("no")])
-async def test_a_probe_goes_on_for_all_others_where_its_caller_gives_it_up(error: errors.GatewayError | None) -> None:
+async def test_a_probe_continues_when_its_caller_leaves(error: errors.GatewayError | None) -> None:
     breakers = Breakers(1, 0.0)
     for name in "ab":
         breakers[name].note(errors.UpstreamUnreachable("no"), is_probe=False)
@@ -351,7 +351,7 @@ async def test_a_probe_goes_on_for_all_others_where_its_caller_gives_it_up(error
     assert breakers.are_closed is (error is None)
 
 
-async def test_a_probe_that_was_given_up_does_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_abandoned_probe_is_cancelled_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.routing.failover._ABANDONED_PROBE_SECONDS", 0.02)
     breakers = Breakers(1, 0.0)
     breakers["a"].note(errors.UpstreamUnreachable("no"), is_probe=False)
@@ -372,7 +372,7 @@ async def test_a_probe_that_was_given_up_does_not_last(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("error", [errors.PermissionRefused("no"), errors.ModelNotFound("no")])
-async def test_a_refusal_of_what_a_caller_says_in_bedrocks_words_does_not_have_the_target_rest(
+async def test_a_refusal_of_a_verbatim_call_does_not_pause_the_target(
     error: errors.GatewayError,
 ) -> None:
     breakers = Breakers()
@@ -386,7 +386,7 @@ async def test_a_refusal_of_what_a_caller_says_in_bedrocks_words_does_not_have_t
         assert breakers["a"].is_paused() is not is_verbatim
 
 
-async def test_who_refuses_what_the_next_target_takes_rests() -> None:
+async def test_a_target_that_refuses_what_the_next_one_accepts_is_paused() -> None:
     breakers = Breakers()
     asked: list[str] = []
 
@@ -402,7 +402,7 @@ async def test_who_refuses_what_the_next_target_takes_rests() -> None:
     assert asked == ["a", "b", "b"]
 
 
-async def test_a_refusal_of_a_callers_own_words_ends_no_rest() -> None:
+async def test_a_refusal_of_a_verbatim_call_ends_no_pause() -> None:
     breakers = Breakers()
     breakers["a"].note(throttle(60.0), is_probe=False)
 

@@ -23,7 +23,7 @@ def test_any_other_name_stands_for_itself() -> None:
         PLANNER.plan("no model")
 
 
-def test_a_route_has_its_targets_in_order_and_stands_before_aliases() -> None:
+def test_a_route_keeps_its_order_and_precedes_aliases() -> None:
     elsewhere = UpstreamLocation("us-west-2", "arn:aws:iam::111122223333:role/x")
     route = Route((Choice("a.one"), Choice("b.two", elsewhere)))
     planner = Planner("z.z", {"one": "a.one"}, {"both": route, "default": Route((Choice("b.two"),))})
@@ -38,7 +38,24 @@ def test_a_route_has_its_targets_in_order_and_stands_before_aliases() -> None:
     assert [planner.knows(name) for name in ("both", "c.three", "no model", "")] == [True, True, False, False]
 
 
-def test_weights_are_shares() -> None:
+def test_the_targets_of_a_name_are_planned_once_until_something_is_learned() -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    weighted = Route((Choice("a.one"), Choice("b.two")), is_weighted=True)
+    planner = Planner("a.b", routes={"drawn": weighted})
+    (target,) = planner.plan("a.b")
+    assert planner.plan("a.b")[0] is target
+    assert planner.plan(arn) is not planner.plan(arn)
+    assert planner.plan("drawn") is not planner.plan("drawn")
+    planner.remember("a.b", "us.a.b")
+    assert planner.plan("a.b")[0].model.raw == "us.a.b"
+    planner.forget("us.a.b")
+    assert planner.plan("a.b") == [target]
+    planner.record_override(target, ModelDiffers("no", {"max_output": 9}, is_lasting=True))
+    assert planner.plan("a.b")[0].capabilities.max_output == 9
+    assert planner.plan("a.b") is not planner.plan("a.b")
+
+
+def test_weights_of_a_route_are_shares_of_first_choices() -> None:
     route = Route((Choice("a.one", weight=3), Choice("b.two", weight=1)), is_weighted=True)
     drawn = [route.ordered()[0].model for _ in range(4000)]
     assert 2800 < drawn.count("a.one") < 3200
@@ -65,7 +82,7 @@ def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytes
     assert planner.profiles == {}
 
 
-def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while() -> None:
+def test_an_override_holds_for_one_location_until_it_expires() -> None:
     model, elsewhere = "anthropic.claude-sonnet-5", UpstreamLocation("us-west-2")
     now = [100.0]
     planner = Planner(model, routes={"there": Route((Choice(model, elsewhere),))}, clock=lambda: now[0])
@@ -91,7 +108,7 @@ def test_what_a_model_tells_holds_where_it_was_asked_and_for_a_while() -> None:
     assert [values for _, values in planner.overrides.values()] == [{"tools": {"accepted": False}}]
 
 
-def test_what_is_known_of_a_model_or_holds_for_one_call_only_is_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_known_or_single_call_capability_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     planner = Planner("anthropic.claude-sonnet-5")
     (target,) = planner.plan("")
     assert (
