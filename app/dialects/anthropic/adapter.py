@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ from app.execution.executor import Executor
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
 from app.routing.planner import BodyFormat, Target
+from app.wire.json import JsonObject
 
 
 class MessagesAdapter(Struct):
@@ -35,7 +36,7 @@ class MessagesAdapter(Struct):
     complete: ClassVar[None] = None
 
     model: str
-    document: dict[str, Any]
+    document: JsonObject
     headers: Headers
     needs_schema: bool
     _version: str
@@ -43,7 +44,7 @@ class MessagesAdapter(Struct):
     _response_context: MessageResponseContext
 
     @classmethod
-    async def open(cls, executor: Executor, context: RequestContext, document: dict[str, Any]) -> Self:
+    async def open(cls, executor: Executor, context: RequestContext, document: JsonObject) -> Self:
         """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
         model, request_id = model_name_of(document), context.record.request_id
         named = [beta.strip() for beta in context.head.headers.get("anthropic-beta", "").split(",")]
@@ -66,7 +67,7 @@ class MessagesAdapter(Struct):
     async def finish(self, stream: NativeStream | EventStream) -> bytes:
         return stream.finish()
 
-    def _translate(self, document: dict[str, Any]) -> TranslatedRequest:
+    def _translate(self, document: JsonObject) -> TranslatedRequest:
         call = to_call(validate(document, MessagesRequest), self._betas)
         return TranslatedRequest(
             call,
@@ -74,7 +75,7 @@ class MessagesAdapter(Struct):
             partial(EventStream, self._response_context),
         )
 
-    def _pass_on(self, document: dict[str, Any]) -> NativeRequest:
+    def _pass_on(self, document: JsonObject) -> NativeRequest:
         return NativeRequest(
             NativeCall(self.model, document, self._version, self._betas),
             partial(from_document, response_context=self._response_context),

@@ -8,6 +8,8 @@ Source: docs/reference/contracts/mapping.md#messages-and-content
 
 from typing import Any
 
+from app.wire.json import JsonObject
+
 # Anthropic's type, Converse's member, and the names of the location's members on both sides
 _DOCUMENT = (("document_index", "documentIndex"),)
 _SEARCH = (("search_result_index", "searchResultIndex"),)
@@ -28,7 +30,7 @@ _KINDS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
 )
 
 
-def from_converse(citation: dict[str, Any]) -> dict[str, Any]:
+def from_converse(citation: JsonObject) -> JsonObject:
     """Translate Converse's citation to Anthropic's."""
     cited = "".join(piece.get("text", "") for piece in citation.get("sourceContent", []))
     location = citation.get("location", {})
@@ -46,9 +48,9 @@ def from_converse(citation: dict[str, Any]) -> dict[str, Any]:
             "start_char_index": 0, "end_char_index": 0}  # fmt: skip
 
 
-def to_converse(citation: dict[str, Any]) -> Any:
+def to_converse(citation: JsonObject) -> Any:
     """Translate Anthropic's citation to Converse's."""
-    made: dict[str, Any] = {}
+    made: JsonObject = {}
     title = citation.get("document_title") or citation.get("title")
     if title:
         made["title"] = title

@@ -6,7 +6,6 @@ Sources:
 """
 
 import re
-from typing import Any
 
 from app.converse.model_errors import words_of_error, words_of_model
 from app.dialects.http.responses import JSON, CompleteResponse, retry_after
@@ -27,6 +26,7 @@ from app.errors import (
     UpstreamTimeout,
 )
 from app.wire import json
+from app.wire.json import JsonObject
 
 OVERLOADED = 529  # Anthropic's own status for an overload
 _INDEX = re.compile(r"\[(\d+)\]")
@@ -54,7 +54,7 @@ _TYPES: tuple[tuple[type[GatewayError], str], ...] = (
 def error_body(error: GatewayError, request_id: str) -> bytes:
     """Return the JSON body: `{"type": "error", "error": {type, message}, "request_id"}`."""
     kind, message = _type_and_message(error)
-    detail: dict[str, Any] = {"type": kind, "message": message}
+    detail: JsonObject = {"type": kind, "message": message}
     if isinstance(error, ThreadRefused):
         detail["details"] = _WITHOUT_THREADS
     return json.dumps({"type": "error", "error": detail, "request_id": request_id})
@@ -67,7 +67,7 @@ def render_error(error: GatewayError, request_id: str) -> CompleteResponse:
     return CompleteResponse(status, headers, error_body(error, request_id))
 
 
-def error_of(document: dict[str, Any]) -> GatewayError:
+def error_of(document: JsonObject) -> GatewayError:
     """Return the error for an event `error` in a stream of Bedrock's."""
     kind, message = words_of_error(document)
     cls = next((cls for cls, known in _TYPES if known == kind), UpstreamFailed)

@@ -15,6 +15,7 @@ from app.dialects.anthropic.response_context import MessageResponseContext
 from app.dialects.anthropic.stream import PING
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
+from app.wire.json import JsonObject
 from app.wire.sse import named_frame
 
 _OWN = "amazon-bedrock-"
@@ -44,10 +45,10 @@ class UsageOfMessages:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[str, Any] = {}
+        self._counts: JsonObject = {}
         self._is_final = False
 
-    def __call__(self, document: dict[str, Any]) -> Usage | None:
+    def __call__(self, document: JsonObject) -> Usage | None:
         """Return the tokens so far; None if a document holds no count."""
         message, metrics = document.get("message"), document.get(_METRICS)
         whole = message if isinstance(message, dict) else document
@@ -68,7 +69,7 @@ class UsageOfMessages:
         return Usage.of_message(self._counts, is_final=self._is_final)
 
 
-def from_document(document: dict[str, Any], response_context: MessageResponseContext) -> dict[str, Any]:
+def from_document(document: JsonObject, response_context: MessageResponseContext) -> JsonObject:
     """Return the message with the caller's name for the model.
 
     Raises:
@@ -86,7 +87,7 @@ class NativeStream:
 
     def __init__(self, response_context: MessageResponseContext) -> None:
         self._response_context = response_context
-        self._held: dict[str, Any] | None = None
+        self._held: JsonObject | None = None
 
     def from_event(self, event: NativeEvent) -> bytes:
         """Return the frames for an event. `message_delta` is held until the next event, which may hold its counts."""
@@ -117,7 +118,7 @@ class NativeStream:
         """Return the end of a stream that failed."""
         return named_frame("error", error_body(error, self._response_context.request_id))
 
-    def _release(self, metrics: dict[str, Any]) -> bytes:
+    def _release(self, metrics: JsonObject) -> bytes:
         if self._held is None:
             return b""
         document, self._held = self._held, None
@@ -125,11 +126,11 @@ class NativeStream:
         return _frame({**document, "usage": {**counts, **(document.get("usage") or {})}})
 
 
-def _without_own(document: dict[str, Any]) -> dict[str, Any]:
+def _without_own(document: JsonObject) -> JsonObject:
     return {name: value for name, value in document.items() if not name.startswith(_OWN)}
 
 
-def _frame(document: dict[str, Any]) -> bytes:
+def _frame(document: JsonObject) -> bytes:
     kind = document["type"]
     if not isinstance(kind, str) or not kind.isidentifier():
         raise TypeError

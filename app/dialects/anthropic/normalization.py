@@ -1,14 +1,13 @@
 """Normalizes a request before its mode is chosen, so that every mode treats it alike."""
 
-from typing import Any
-
 from app.errors import ThreadRefused
+from app.wire.json import JsonObject
 
 # features that need no beta any more
 OBSOLETE_BETAS = frozenset({"structured-outputs-2025-11-13"})
 
 
-def normalize(document: dict[str, Any]) -> dict[str, Any]:
+def normalize(document: JsonObject) -> JsonObject:
     """Replace `output_format`, which litellm 1.110 sends, by its successor `output_config.format`, unless that is set.
 
     Raises:
@@ -28,7 +27,7 @@ def normalize(document: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
-def has_schema(document: dict[str, Any]) -> bool:
+def has_schema(document: JsonObject) -> bool:
     """Tell whether the response must match a JSON schema."""
     config = document.get("output_config")
     return isinstance(config, dict) and config.get("format") is not None

@@ -11,9 +11,10 @@ from app.converse.reply import Reply
 from app.dialects.anthropic.citations import from_converse
 from app.dialects.anthropic.response_context import MALFORMED, MessageResponseContext, stop_reason, usage_body
 from app.errors import UpstreamFailed
+from app.wire.json import JsonObject
 
 
-def from_reply(reply: Reply, response_context: MessageResponseContext) -> dict[str, Any]:
+def from_reply(reply: Reply, response_context: MessageResponseContext) -> JsonObject:
     """Return the `message` object.
 
     Raises:
@@ -35,7 +36,7 @@ def from_reply(reply: Reply, response_context: MessageResponseContext) -> dict[s
     }
 
 
-def _blocks(block: Any) -> list[dict[str, Any]]:
+def _blocks(block: Any) -> list[JsonObject]:
     """Return Anthropic's blocks for a block; none for calls of the provider's own tools."""
     match block:
         case {"text": text}:
@@ -61,12 +62,12 @@ def _blocks(block: Any) -> list[dict[str, Any]]:
             return []
 
 
-def thinking_block(text: str, signature: str) -> dict[str, Any]:
+def thinking_block(text: str, signature: str) -> JsonObject:
     """Return a block of reasoning."""
     return {"type": "thinking", "thinking": text, "signature": signature}
 
 
-def image_block(image_format: str, source: dict[str, Any]) -> dict[str, Any]:
+def image_block(image_format: str, source: JsonObject) -> JsonObject:
     """Return an image of the model, in the form that Anthropic's requests have."""
     if "bytes" in source:
         media = {"type": "base64", "media_type": f"image/{image_format}", "data": source["bytes"]}

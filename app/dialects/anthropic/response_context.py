@@ -1,10 +1,9 @@
 """What the translators of responses need of the request, and what complete and streaming responses share."""
 
-from typing import Any
-
 from msgspec import Struct
 
 from app.converse.usage import Usage, written_in
+from app.wire.json import JsonObject
 
 STOP_REASONS = {
     "end_turn": "end_turn",
@@ -41,13 +40,13 @@ def stop_reason(reason: str, *, has_calls: bool) -> str:
     return STOP_REASONS.get(reason, "end_turn")
 
 
-def usage_body(raw: dict[str, Any] | None, tier: str | None = None) -> dict[str, Any]:
+def usage_body(raw: JsonObject | None, tier: str | None = None) -> JsonObject:
     """Return Anthropic's usage. `input_tokens` excludes cached tokens, as in Converse.
 
     Source: docs/reference/contracts/mapping.md#usage
     """
     usage = Usage.of(raw)
-    body: dict[str, Any] = {
+    body: JsonObject = {
         "input_tokens": usage.input,
         "output_tokens": usage.output,
         "cache_creation_input_tokens": usage.cache_write,

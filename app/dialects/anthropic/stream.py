@@ -18,6 +18,7 @@ from app.dialects.anthropic.response import image_block, thinking_block
 from app.dialects.anthropic.response_context import MALFORMED, MessageResponseContext, stop_reason, usage_body
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
+from app.wire.json import JsonObject
 from app.wire.sse import named_frame
 
 _NO_USAGE = usage_body(None)
@@ -71,7 +72,7 @@ class EventStream:
             case {"metadata": metadata}:
                 yield from self._end(metadata["usage"], metadata.get("serviceTier", {}).get("type"))
 
-    def _empty_message(self) -> dict[str, Any]:
+    def _empty_message(self) -> JsonObject:
         return {
             "id": self._response_context.id,
             "type": "message",
@@ -120,19 +121,19 @@ class EventStream:
             case {"image": {"source": source}}:
                 yield from self._begun(index, image_block(self._images.get(index, "png"), source))
 
-    def _begun(self, index: int, block: dict[str, Any]) -> Iterable[bytes]:
+    def _begun(self, index: int, block: JsonObject) -> Iterable[bytes]:
         if index not in self._numbers:
             yield self._open(index, block)
 
-    def _open(self, index: int, block: dict[str, Any]) -> bytes:
+    def _open(self, index: int, block: JsonObject) -> bytes:
         number = self._numbers[index] = self._sent
         self._sent += 1
         return _frame("content_block_start", {"index": number, "content_block": block})
 
-    def _piece(self, index: int, delta: dict[str, Any]) -> bytes:
+    def _piece(self, index: int, delta: JsonObject) -> bytes:
         return _frame("content_block_delta", {"index": self._numbers[index], "delta": delta})
 
-    def _end(self, usage: dict[str, Any] | None, tier: str | None) -> Iterable[bytes]:
+    def _end(self, usage: JsonObject | None, tier: str | None) -> Iterable[bytes]:
         if self._stop is None:
             return
         delta = {"stop_reason": self._stop, "stop_sequence": None}
@@ -141,5 +142,5 @@ class EventStream:
         yield _frame("message_stop", {})
 
 
-def _frame(kind: str, members: dict[str, Any]) -> bytes:
+def _frame(kind: str, members: JsonObject) -> bytes:
     return named_frame(kind, json.dumps({"type": kind, **members}))

@@ -14,6 +14,7 @@ from app.errors import GatewayError
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.operations.operation import UsageReader
 from app.routing.planner import BodyFormat, Target
+from app.wire.json import JsonObject
 
 
 class StreamTranslator(Protocol):
@@ -32,7 +33,7 @@ class TranslatedRequest(Struct, frozen=True):
     """A request as a Converse call, and the translators of its response."""
 
     call: ModelCall
-    from_reply: Callable[[Reply], dict[str, Any]]
+    from_reply: Callable[[Reply], JsonObject]
     open_stream: Callable[[], StreamTranslator]
 
 
@@ -43,7 +44,7 @@ class NativeRequest(Struct, frozen=True):
     """
 
     call: NativeCall
-    from_document: Callable[[dict[str, Any]], dict[str, Any]]
+    from_document: Callable[[JsonObject], JsonObject]
     open_stream: Callable[[], StreamTranslator]
     usage_of: UsageReader
 
@@ -67,7 +68,7 @@ class DialectAdapter(Protocol):
     def model(self) -> str: ...
 
     @property
-    def document(self) -> dict[str, Any]: ...
+    def document(self) -> JsonObject: ...
 
     @property
     def needs_schema(self) -> bool: ...
@@ -76,7 +77,7 @@ class DialectAdapter(Protocol):
     def headers(self) -> Headers: ...
 
     @property
-    def complete(self) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]] | None: ...
+    def complete(self) -> Callable[[JsonObject], Awaitable[JsonObject]] | None: ...
 
     def to_call(self, target: Target) -> TranslatedRequest:
         """Translate the request for Converse. Raises InvalidRequest."""

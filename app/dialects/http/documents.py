@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Validatio
 
 from app.errors import InvalidRequest
 from app.wire import json
+from app.wire.json import JsonObject
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class InputSchema(BaseModel):
 Document = TypeVar("Document", bound=InputSchema)
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> JsonObject:
     """Parse a body as a JSON object.
 
     Raises:
@@ -109,7 +110,7 @@ def unknown_fields(document: InputSchema) -> list[tuple[str, Any]]:
     return found
 
 
-def model_name_of(document: dict[str, Any]) -> str:
+def model_name_of(document: JsonObject) -> str:
     """Return the model that a request names, or an empty string. Raises InvalidRequest if it is no string."""
     name = document.get("model") or ""
     if not isinstance(name, str):
@@ -117,7 +118,7 @@ def model_name_of(document: dict[str, Any]) -> str:
     return name
 
 
-def is_streamed(document: dict[str, Any]) -> bool:
+def is_streamed(document: JsonObject) -> bool:
     """Tell whether a request asks for a stream. Raises InvalidRequest if `stream` is no boolean."""
     streamed = document.get("stream")
     if streamed is not None and not isinstance(streamed, bool):

@@ -25,6 +25,7 @@ from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 from app.wire import json
+from app.wire.json import JsonObject
 
 Received = TypeVar("Received")
 Made = TypeVar("Made")
@@ -41,8 +42,8 @@ class DialectHandler(Struct, frozen=True):
     """
 
     executor: Executor
-    open_adapter: Callable[[RequestContext, dict[str, Any]], Awaitable[DialectAdapter]]
-    normalize: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    open_adapter: Callable[[RequestContext, JsonObject], Awaitable[DialectAdapter]]
+    normalize: Callable[[JsonObject], JsonObject] | None = None
     count_members: Mapping[str, str] = {}
 
     async def handle(self, context: RequestContext) -> Answer:
@@ -74,7 +75,7 @@ class DialectHandler(Struct, frozen=True):
         return await self.open_adapter(context, document)
 
 
-def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[dict[str, Any]]:
+def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[JsonObject]:
     if not target.takes_natively(adapter.body_format, needs_schema=adapter.needs_schema):
         translated = adapter.to_call(target)
         return ConverseOperation.of(translated.call, target, translated.from_reply)

@@ -13,6 +13,7 @@ from app.errors import InvalidRequest
 from app.execution.media import Fetcher, Media
 from app.execution.request_context import RequestContext
 from app.wire.documents import listed
+from app.wire.json import JsonObject
 
 _MAX = 20
 _AT_ONCE = 4
@@ -20,7 +21,7 @@ _AT_ONCE = 4
 Reference = tuple[str, str, Callable[[Media], None]]
 
 
-async def fetch_media(fetcher: Fetcher | None, document: dict[str, Any], context: RequestContext) -> None:
+async def fetch_media(fetcher: Fetcher | None, document: JsonObject, context: RequestContext) -> None:
     """Fetch the media that a document names by URL, and put it into the document. A None fetcher does nothing.
 
     Raises:
@@ -53,7 +54,7 @@ async def _failure_of(work: Iterable[Coroutine[Any, Any, None]]) -> Exception | 
     return None
 
 
-def _references(document: dict[str, Any]) -> Iterator[Reference]:
+def _references(document: JsonObject) -> Iterator[Reference]:
     for root in ("messages", "input"):
         for index, message in enumerate(listed(document.get(root))):
             for name in ("content", "output"):
@@ -67,7 +68,7 @@ def _in_parts(parts: Any, path: str) -> Iterator[Reference]:
             yield from _in_part(part, f"{path}[{index}]")
 
 
-def _in_part(part: dict[str, Any], path: str) -> Iterator[Reference]:
+def _in_part(part: JsonObject, path: str) -> Iterator[Reference]:
     match part:
         case {"type": "image_url", "image_url": {"url": url} as holder} if _is_url(url):
             yield f"{path}.image_url.url", url, lambda media: holder.update(url=_data_url(media))
@@ -89,7 +90,7 @@ def _data_url(media: Media) -> str:
     return f"data:{media.media_type};base64,{media.data}"
 
 
-def _put_file(part: dict[str, Any], url: str, media: Media) -> None:
+def _put_file(part: JsonObject, url: str, media: Media) -> None:
     del part["file_url"]
     part["file_data"] = _data_url(media)
     part.setdefault("filename", unquote(urlsplit(url).path).rpartition("/")[2] or "document")

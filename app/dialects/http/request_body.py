@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
-from typing import Any
 
 from starlette.types import Receive
 
@@ -16,6 +15,7 @@ from app.governance.admission import HeldBody
 from app.process.memory import buffer_for, contents_of
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.server.request_head import RequestHead
+from app.wire.json import JsonObject
 
 
 class CallerGone(Exception):
@@ -83,7 +83,7 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is larger than {limit} bytes, the limit of this gateway")
 
 
-async def read_object(context: RequestContext) -> dict[str, Any]:
+async def read_object(context: RequestContext) -> JsonObject:
     """Take the body of a request, and parse it; in a thread if it is large. Raises as `parse_object` does."""
     body, context.body = context.body, b""  # it is not held beside the document
     return parse_object(body) if len(body) <= MAX_LOOP_BYTES else await off_loop(len(body), partial(parse_object, body))

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from starlette.routing import compile_path
 
 from app.dialects.http.endpoint import Endpoint, IngressLimits
 from app.dialects.http.endpoint_spec import EndpointSpec
+from app.wire.json import JsonObject
 
-Found = tuple[Endpoint, dict[str, Any]]
+Found = tuple[Endpoint, JsonObject]
 
 
 class RouteTable:

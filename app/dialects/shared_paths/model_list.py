@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
@@ -23,6 +22,7 @@ from app.models.ids import parse_model_id
 from app.routing.planner import DEFAULT_ALIAS, Planner
 from app.server.request_head import RequestHead
 from app.wire import json
+from app.wire.json import JsonObject
 
 DIALECT = "models"
 _log = logging.getLogger(__name__)
@@ -126,16 +126,16 @@ def _renderer(head: RequestHead) -> ErrorRenderer:
     return render_for_anthropic if _is_anthropic(head) else render_for_openai
 
 
-def _openai_model(entry: CatalogEntry) -> dict[str, Any]:
+def _openai_model(entry: CatalogEntry) -> JsonObject:
     return {"id": entry.id, "object": "model", "created": entry.created, "owned_by": entry.owner}
 
 
-def _anthropic_model(entry: CatalogEntry) -> dict[str, Any]:
+def _anthropic_model(entry: CatalogEntry) -> JsonObject:
     created = datetime.fromtimestamp(entry.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {"type": "model", "id": entry.id, "display_name": entry.id, "created_at": created}
 
 
-def _page(entries: list[CatalogEntry], query: dict[str, str]) -> dict[str, Any]:
+def _page(entries: list[CatalogEntry], query: dict[str, str]) -> JsonObject:
     """Return a page of Anthropic's list.
 
     Raises:

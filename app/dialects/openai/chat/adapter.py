@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
 from app.routing.planner import BodyFormat, Planner, Target
 from app.wire import sse
+from app.wire.json import JsonObject
 
 
 class ChatAdapter(Struct):
@@ -37,12 +38,12 @@ class ChatAdapter(Struct):
     complete: ClassVar[None] = None
 
     model: str
-    document: dict[str, Any]
+    document: JsonObject
     known_as: str
     _translated: TranslatedRequest | None = None
 
     @classmethod
-    async def open(cls, planner: Planner, _context: RequestContext, document: dict[str, Any]) -> ChatAdapter:
+    async def open(cls, planner: Planner, _context: RequestContext, document: JsonObject) -> ChatAdapter:
         """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
         model = model_name_of(document)
         return cls(model, document, planner.known_as(model))

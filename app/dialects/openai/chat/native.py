@@ -1,16 +1,16 @@
 """Passes responses of a surface that speaks Chat Completions to the caller, with the caller's name for the model."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from app.converse.usage import Usage
 from app.dialects.openai.common.errors import error_body
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
+from app.wire.json import JsonObject
 from app.wire.sse import data_frame
 
 
-def usage_of(document: dict[str, Any]) -> Usage | None:
+def usage_of(document: JsonObject) -> Usage | None:
     """Return the tokens of a completion or a chunk; None if it holds no count."""
     usage = document.get("usage")
     if not isinstance(usage, dict):
@@ -26,7 +26,7 @@ def usage_of(document: dict[str, Any]) -> Usage | None:
     )
 
 
-def from_document(document: dict[str, Any], model: str) -> dict[str, Any]:
+def from_document(document: JsonObject, model: str) -> JsonObject:
     """Return the completion with the caller's name for the model.
 
     Raises:
@@ -49,7 +49,7 @@ class NativeChunks:
         self._include_usage = include_usage
         self._is_finished = False
 
-    def from_event(self, document: dict[str, Any]) -> bytes:
+    def from_event(self, document: JsonObject) -> bytes:
         """Return the frames for a chunk."""
         return b"".join(self._frames(document))
 
@@ -67,7 +67,7 @@ class NativeChunks:
         """Return the end of a stream that failed: the error, and no `[DONE]`."""
         return data_frame(error_body(error))
 
-    def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
+    def _frames(self, document: JsonObject) -> Iterable[bytes]:
         self._is_finished = self._is_finished or any(
             choice.get("finish_reason") for choice in document.get("choices") or ()
         )

@@ -14,6 +14,7 @@ from app.converse.usage import Usage
 from app.dialects.openai.common.tools import custom_input
 from app.errors import UpstreamFailed
 from app.wire import json
+from app.wire.json import JsonObject
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -55,7 +56,7 @@ def finish_reason(stop_reason: str, *, has_calls: bool) -> str:
     return FINISH_REASONS.get(stop_reason, "stop")
 
 
-def usage_body(usage: Usage) -> dict[str, Any]:
+def usage_body(usage: Usage) -> JsonObject:
     """Return OpenAI's usage. Prompt tokens include cached ones.
 
     Source: docs/reference/contracts/mapping.md#usage
@@ -69,7 +70,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
     }
 
 
-def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any] | None:
+def annotation(citation: JsonObject, start: int, end: int) -> JsonObject | None:
     """Return OpenAI's annotation for a citation of the web, with the span of the cited text; None for others."""
     web = citation.get("location", {}).get("web")
     if web is None:
@@ -78,14 +79,14 @@ def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any]
     return {"type": "url_citation", "url_citation": cited}
 
 
-def image_part(image_format: str, source: dict[str, Any]) -> dict[str, Any]:
+def image_part(image_format: str, source: JsonObject) -> JsonObject:
     """Return an image of the model as OpenAI's part; one in S3 keeps its URI."""
     location = source.get("s3Location", {}).get("uri", "")
     url = f"data:image/{image_format};base64,{source['bytes']}" if "bytes" in source else location
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def from_reply(reply: Reply, response_context: ChatResponseContext) -> dict[str, Any]:
+def from_reply(reply: Reply, response_context: ChatResponseContext) -> JsonObject:
     """Return the `chat.completion` object.
 
     Content without a member in OpenAI's format is added in members that its clients accept: `reasoning_content`,
@@ -119,12 +120,12 @@ class _Message(Struct):
 
     texts: list[str] = []
     length: int = 0
-    calls: list[dict[str, Any]] = []
+    calls: list[JsonObject] = []
     reasoning: list[str] = []
-    thinking_blocks: list[dict[str, Any]] = []
+    thinking_blocks: list[JsonObject] = []
     citations: list[Any] = []
-    annotations: list[dict[str, Any]] = []
-    images: list[dict[str, Any]] = []
+    annotations: list[JsonObject] = []
+    images: list[JsonObject] = []
 
     def add(self, block: Any, custom_tools: frozenset[str]) -> None:
         """Add a content block. custom_tools: names of tools whose input is free text."""
@@ -153,10 +154,10 @@ class _Message(Struct):
         made = (annotation(citation, start, self.length) for citation in cited.get("citations", []))
         self.annotations += [each for each in made if each is not None]
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JsonObject:
         """Return the message as OpenAI's clients read it."""
         text = "".join(self.texts)
-        message: dict[str, Any] = {
+        message: JsonObject = {
             "role": "assistant",
             "content": text if text or not self.calls else None,
             "refusal": None,
@@ -175,7 +176,7 @@ class _Message(Struct):
         return message
 
 
-def _call(tool: Any, *, is_custom: bool) -> dict[str, Any]:
+def _call(tool: Any, *, is_custom: bool) -> JsonObject:
     arguments = json.dumps_text(tool["input"])
     if is_custom:
         custom = {"name": tool["name"], "input": custom_input(arguments)}

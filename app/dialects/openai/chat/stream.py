@@ -23,6 +23,7 @@ from app.dialects.openai.common.errors import error_body
 from app.dialects.openai.common.tools import custom_input
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
+from app.wire.json import JsonObject
 from app.wire.sse import data_frame
 
 _DONE = data_frame(b"[DONE]")
@@ -87,7 +88,7 @@ class ChunkStream:
         """Return the end of a stream that failed: the error, and no `[DONE]`."""
         return data_frame(error_body(error))
 
-    def _delta(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
+    def _delta(self, delta: JsonObject, reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         return self._head + json.dumps([choice]) + b"}\n\n"
 
@@ -147,7 +148,7 @@ class ChunkStream:
             frames += self._entry("thinking_blocks", block)
         return frames
 
-    def _entry(self, name: str, entry: dict[str, Any]) -> bytes:
+    def _entry(self, name: str, entry: JsonObject) -> bytes:
         """Return the frame for one more entry of a list. The openai package requires an index in every entry."""
         index = self._listed.get(name, 0)
         self._listed[name] = index + 1

@@ -35,6 +35,7 @@ from app.execution.request_context import RequestContext
 from app.routing.planner import BodyFormat, Planner, Target
 from app.storage.responses import ResponseStore
 from app.wire import sse
+from app.wire.json import JsonObject
 
 
 class ResponsesAdapter:
@@ -53,7 +54,7 @@ class ResponsesAdapter:
     def __init__(
         self,
         head: ResponseHead,
-        document: dict[str, Any],
+        document: JsonObject,
         earlier: list[Any],
         sent: list[Any],
         known_as: str,
@@ -79,7 +80,7 @@ class ResponsesAdapter:
         store: ResponseStore,
         secrets_of: Callable[[str], tuple[bytes, ...]],
         context: RequestContext,
-        document: dict[str, Any],
+        document: JsonObject,
     ) -> ResponsesAdapter:
         """Read what the request refers to from the store.
 
@@ -125,7 +126,7 @@ class ResponsesAdapter:
             usage_of,
         )
 
-    async def complete(self, response: dict[str, Any]) -> dict[str, Any]:
+    async def complete(self, response: JsonObject) -> JsonObject:
         return await self._kept.keep(response, [*self._earlier, *self._sent])
 
     async def finish(self, stream: ResponseStream | NativeResponseStream) -> bytes:
@@ -134,7 +135,7 @@ class ResponsesAdapter:
         return stream.last(await self.complete(response))
 
 
-def _ended(stream: ResponseStream | NativeResponseStream) -> dict[str, Any]:
+def _ended(stream: ResponseStream | NativeResponseStream) -> JsonObject:
     return stream.ended()
 
 

@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from app.errors import InvalidRequest
+from app.wire.json import JsonObject
 
 _PAGE, _MAX = 20, 100
 
 
-def page_of(items: list[Any], response_id: str, query: str) -> dict[str, Any]:
+def page_of(items: list[Any], response_id: str, query: str) -> JsonObject:
     """Return a page of the items, newest first unless the query says otherwise.
 
     Args:
@@ -50,7 +51,7 @@ def _id_of(index: int, response_id: str) -> str:
     return f"item_{index}_{response_id.removeprefix('resp_')}"
 
 
-def _make_ids_unique(items: list[dict[str, Any]], response_id: str) -> None:
+def _make_ids_unique(items: list[JsonObject], response_id: str) -> None:
     """Give new ids to items whose id another item has, so that `after` is unambiguous."""
     seen: set[str] = set()
     for index, item in enumerate(items):
@@ -59,7 +60,7 @@ def _make_ids_unique(items: list[dict[str, Any]], response_id: str) -> None:
         seen.add(item["id"])
 
 
-def _complete_item(item: Any, index: int, response_id: str) -> dict[str, Any]:
+def _complete_item(item: Any, index: int, response_id: str) -> JsonObject:
     """Return an item with the members that a request may omit, and without `encrypted_content`."""
     made = {name: value for name, value in item.items() if name != "encrypted_content"}
     made.setdefault("type", "message")

@@ -21,6 +21,7 @@ from app.dialects.openai.responses.tools import Namespaces, ToolChoiceResolver, 
 from app.errors import GatewayError, InvalidRequest, UpstreamFailed
 from app.wire import json
 from app.wire.documents import text_in
+from app.wire.json import JsonObject
 from app.wire.sse import named_frame
 
 LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -42,12 +43,12 @@ class NativeResponseContext(Struct, frozen=True):
     """
 
     model: str
-    document: dict[str, Any]
+    document: JsonObject
     signer: ReasoningSigner
     namespaces: Namespaces = field(default_factory=dict)
     is_kept: bool = True
 
-    def response(self, response: dict[str, Any]) -> dict[str, Any]:
+    def response(self, response: JsonObject) -> JsonObject:
         """Return a response object for the caller."""
         echo = {name: self.document[name] for name in ("tools", "tool_choice") if self.document.get(name) is not None}
         return {
@@ -59,7 +60,7 @@ class NativeResponseContext(Struct, frozen=True):
             "output": [self.item(item) for item in response.get("output") or ()],
         }
 
-    def item(self, item: dict[str, Any]) -> dict[str, Any]:
+    def item(self, item: JsonObject) -> JsonObject:
         """Return an item of a response for the caller."""
         if "call_id" in item:
             item = {**item, "call_id": _unique(item["call_id"], item.get("id"))}
@@ -79,8 +80,8 @@ def _unique(call_id: Any, item_id: Any) -> Any:
 
 
 def to_native(
-    document: dict[str, Any], items: Sequence[tuple[str, Any]], signer: ReasoningSigner
-) -> tuple[dict[str, Any], Namespaces, list[str], list[str]]:
+    document: JsonObject, items: Sequence[tuple[str, Any]], signer: ReasoningSigner
+) -> tuple[JsonObject, Namespaces, list[str], list[str]]:
     """Return the body for Bedrock, the namespaces of its tools, the path of each tool, and the ignored paths.
 
     Args:
@@ -133,9 +134,7 @@ def _item(item: Any, path: str, signer: ReasoningSigner, answered: set[str], ign
         yield item
 
 
-def _reasoning_item(
-    item: dict[str, Any], path: str, signer: ReasoningSigner, ignored: list[str]
-) -> Iterator[dict[str, Any]]:
+def _reasoning_item(item: JsonObject, path: str, signer: ReasoningSigner, ignored: list[str]) -> Iterator[JsonObject]:
     opened: Any = signer.open(str(item["encrypted_content"])) or {}
     if _SIGNED in opened:
         yield {**item, "encrypted_content": opened[_SIGNED]}
@@ -145,7 +144,7 @@ def _reasoning_item(
         yield {name: value for name, value in item.items() if name != "encrypted_content"}
 
 
-def _call_item(item: dict[str, Any], path: str, answered: set[str], ignored: list[str]) -> Iterator[dict[str, Any]]:
+def _call_item(item: JsonObject, path: str, answered: set[str], ignored: list[str]) -> Iterator[JsonObject]:
     if item.get("status") == "incomplete" and text_in(item, "call_id") not in answered:
         ignored.append(path)
         return
@@ -162,7 +161,7 @@ def _is_json(text: Any) -> bool:
         return False
 
 
-def _without_namespace(named: dict[str, Any], path: str) -> dict[str, Any]:
+def _without_namespace(named: JsonObject, path: str) -> JsonObject:
     flat = {name: value for name, value in named.items() if name != "namespace"}
     return {**flat, "name": flat_name(str(named["namespace"]), str(named.get("name", "")), path)}
 
@@ -187,7 +186,7 @@ def _flat(tool: Any, path: str, ignored: list[str]) -> Iterator[tuple[str, Any, 
         yield f"{path}.tools[{index}]", {**inner, "name": flat}, (outer, name)
 
 
-def _choice(choice: dict[str, Any], namespaces: Namespaces, declared: dict[str, str]) -> dict[str, Any]:
+def _choice(choice: JsonObject, namespaces: Namespaces, declared: dict[str, str]) -> JsonObject:
     resolver = ToolChoiceResolver(namespaces)
     if isinstance(choice.get("tools"), list):
         chosen = [made for tool in choice["tools"] for made in _chosen(tool, resolver, declared)]
@@ -212,7 +211,7 @@ def _chosen(tool: Any, resolver: ToolChoiceResolver, declared: dict[str, str]) -
         yield {"type": declared.get(flat, "function"), "name": flat}
 
 
-def usage_of(document: dict[str, Any]) -> Usage | None:
+def usage_of(document: JsonObject) -> Usage | None:
     """Return the tokens of a response, or of an event with one; None if it holds no count."""
     inside = document.get("response")
     usage = (inside if isinstance(inside, dict) else document).get("usage")
@@ -229,7 +228,7 @@ def usage_of(document: dict[str, Any]) -> Usage | None:
     )
 
 
-def from_document(document: dict[str, Any], response_context: NativeResponseContext) -> dict[str, Any]:
+def from_document(document: JsonObject, response_context: NativeResponseContext) -> JsonObject:
     """Return the response for the caller.
 
     Raises:
@@ -242,7 +241,7 @@ def from_document(document: dict[str, Any], response_context: NativeResponseCont
     return response_context.response(document)
 
 
-def _failure(response: dict[str, Any]) -> UpstreamFailed:
+def _failure(response: JsonObject) -> UpstreamFailed:
     error = response.get("error")
     words = error if isinstance(error, dict) else {"message": error}
     return UpstreamFailed(str(words.get("message") or "the model did not answer"), detail=str(words.get("code", "")))
@@ -254,14 +253,14 @@ class NativeResponseStream:
     def __init__(self, response_context: NativeResponseContext) -> None:
         self._response_context = response_context
         self._number = 0
-        self._response: dict[str, Any] = {"object": "response", "output": []}
-        self._last: dict[str, Any] | None = None
+        self._response: JsonObject = {"object": "response", "output": []}
+        self._last: JsonObject | None = None
 
-    def from_event(self, document: dict[str, Any]) -> bytes:
+    def from_event(self, document: JsonObject) -> bytes:
         """Return the frames for an event. The one that ends the response is held back until the response is stored."""
         return b"".join(self._frames(document))
 
-    def ended(self) -> dict[str, Any]:
+    def ended(self) -> JsonObject:
         """Return the response object at the end of the stream.
 
         Raises:
@@ -272,7 +271,7 @@ class NativeResponseStream:
             raise _failure(self._response)
         return self._response
 
-    def last(self, response: dict[str, Any]) -> bytes:
+    def last(self, response: JsonObject) -> bytes:
         """Return the frame that ends a stream that succeeded."""
         return self._frame({**(self._last or {}), "response": response})
 
@@ -283,7 +282,7 @@ class NativeResponseStream:
         response = {**self._response, "status": "failed", "error": detail, "store": False}
         return self._frame({"type": "response.failed", "response": response})
 
-    def _frames(self, document: dict[str, Any]) -> Iterable[bytes]:
+    def _frames(self, document: JsonObject) -> Iterable[bytes]:
         match document:
             case {"response": dict(response)}:
                 self._response = self._response_context.response(response)
@@ -297,7 +296,7 @@ class NativeResponseStream:
         else:
             yield self._frame(document)
 
-    def _frame(self, document: dict[str, Any]) -> bytes:
+    def _frame(self, document: JsonObject) -> bytes:
         """Return the frame, numbered anew: events of Bedrock's and of the gateway's are one sequence."""
         kind = document["type"]
         if not _KIND.match(kind):

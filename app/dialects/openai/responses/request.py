@@ -36,6 +36,7 @@ from app.dialects.openai.responses.schema_in import (
 from app.dialects.openai.responses.tools import flat_name, tool_config
 from app.errors import InvalidRequest
 from app.wire import json
+from app.wire.json import JsonObject
 
 KEPT = "previous_response_id"
 SIGNED = "reasoning.encrypted_content"
@@ -65,7 +66,7 @@ def to_call(
     body: ConverseRequest = {"messages": []}
     ignored = list(_ignored(request))
     _add_conversation(request, sent, earlier, signer, body, ignored)
-    inference: dict[str, Any] = {
+    inference: JsonObject = {
         "maxTokens": request.max_output_tokens,
         "temperature": request.temperature,
         "topP": request.top_p,

@@ -21,9 +21,10 @@ from app.dialects.openai.responses.response_context import (
 )
 from app.errors import UpstreamFailed
 from app.wire import json
+from app.wire.json import JsonObject
 
 
-def from_reply(reply: Reply, response_context: ResponseContext) -> dict[str, Any]:
+def from_reply(reply: Reply, response_context: ResponseContext) -> JsonObject:
     """Return the response object.
 
     Raises:
@@ -47,7 +48,7 @@ class _Gathered:
 
     def __init__(self, response_context: ResponseContext) -> None:
         self._response_context = response_context
-        self._items: list[dict[str, Any]] = []
+        self._items: list[JsonObject] = []
         self._messages: list[_Message] = []
 
     def add(self, block: Any) -> None:
@@ -77,7 +78,7 @@ class _Gathered:
             self._items.append(self._messages[-1].item)
         return self._messages[-1]
 
-    def items(self) -> list[dict[str, Any]]:
+    def items(self) -> list[JsonObject]:
         """Return all items."""
         for message in self._messages:
             message.end()

@@ -12,6 +12,7 @@ from app.dialects.http import identifiers as ids
 from app.dialects.openai.common.tools import custom_input
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.schema_in import ResponseRequest
+from app.wire.json import JsonObject
 
 # the reason of an incomplete response, by Converse's stop reason
 INCOMPLETE = {
@@ -42,7 +43,7 @@ class ResponseContext(Struct, frozen=True):
     custom_tools: frozenset[str] = frozenset()
     namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
-    def response(self, status: str, **members: Any) -> dict[str, Any]:
+    def response(self, status: str, **members: Any) -> JsonObject:
         """Return the response object."""
         request = self.request
         echo = {name: value for name, value in self.echo.items() if value is not None}
@@ -74,8 +75,8 @@ class ResponseContext(Struct, frozen=True):
         }
 
     def ended(
-        self, stop_reason: str, output: list[dict[str, Any]], usage: Usage, tier: ServiceTier | None = None
-    ) -> dict[str, Any]:
+        self, stop_reason: str, output: list[JsonObject], usage: Usage, tier: ServiceTier | None = None
+    ) -> JsonObject:
         """Return the final response object. tier: the service tier that was used, if known."""
         reason = INCOMPLETE.get(stop_reason)
         details = None if reason is None else {"reason": reason}
@@ -83,14 +84,14 @@ class ResponseContext(Struct, frozen=True):
         served = {} if tier is None else {"service_tier": tier["type"]}
         return self.response(status, output=output, usage=usage_body(usage), incomplete_details=details, **served)
 
-    def reasoning_item(self, item_id: str, reasoning: ReasoningContentBlock) -> dict[str, Any]:
+    def reasoning_item(self, item_id: str, reasoning: ReasoningContentBlock) -> JsonObject:
         """Return an item of reasoning. Its text is the summary; `encrypted_content` holds all of it, if requested."""
         text = reasoning.get("reasoningText", {}).get("text", "")
         summary = [{"type": "summary_text", "text": text}] if text else []
         item = {"id": item_id, "type": "reasoning", "summary": summary}
         return item if self.signer is None else {**item, "encrypted_content": self.signer.close(reasoning)}
 
-    def call_item(self, item_id: str, call_id: str, name: str, arguments: str, status: str) -> dict[str, Any]:
+    def call_item(self, item_id: str, call_id: str, name: str, arguments: str, status: str) -> JsonObject:
         """Return a call, with the caller's name for the tool."""
         namespace, own = self.namespaces.get(name, (None, name))
         head = {"id": item_id, "call_id": call_id, "name": own, "status": status}
@@ -101,18 +102,18 @@ class ResponseContext(Struct, frozen=True):
         return {**head, "type": "function_call", "arguments": arguments}
 
 
-def message_item(item_id: str, text: str, annotations: list[Any], status: str) -> dict[str, Any]:
+def message_item(item_id: str, text: str, annotations: list[Any], status: str) -> JsonObject:
     """Return a message of one text."""
     content = [text_part(text, annotations)]
     return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": content}
 
 
-def image_item(item_id: str, image: str | None, status: str) -> dict[str, Any]:
+def image_item(item_id: str, image: str | None, status: str) -> JsonObject:
     """Return an image of the model in base64; None while it is generated."""
     return {"id": item_id, "type": IMAGE, "status": status, "result": image}
 
 
-def text_part(text: str, annotations: list[Any]) -> dict[str, Any]:
+def text_part(text: str, annotations: list[Any]) -> JsonObject:
     """Return the part that holds the text of a message."""
     return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
 
@@ -123,7 +124,7 @@ def new_item_id(kind: str) -> str:
     return ids.new_id(prefixes.get(kind, "fc_"))
 
 
-def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any] | None:
+def annotation(citation: JsonObject, start: int, end: int) -> JsonObject | None:
     """Return OpenAI's annotation for a citation of the web; None for others."""
     web = citation.get("location", {}).get("web")
     if web is None:
@@ -132,7 +133,7 @@ def annotation(citation: dict[str, Any], start: int, end: int) -> dict[str, Any]
     return {"type": "url_citation", "url": url, "title": title, "start_index": start, "end_index": end}
 
 
-def usage_body(usage: Usage) -> dict[str, Any]:
+def usage_body(usage: Usage) -> JsonObject:
     """Return OpenAI's usage. Input tokens include cached ones.
 
     Source: docs/reference/contracts/mapping.md#usage

@@ -10,6 +10,7 @@ from app.execution.request_context import RequestContext
 from app.process.off_loop import off_loop
 from app.storage.responses import ResponseStore
 from app.wire import json
+from app.wire.json import JsonObject
 
 
 class CallersResponses(Struct, frozen=True):
@@ -26,7 +27,7 @@ class CallersResponses(Struct, frozen=True):
         """The name of the caller."""
         return self.context.caller.name
 
-    async def response(self, response_id: str) -> dict[str, Any] | None:
+    async def response(self, response_id: str) -> JsonObject | None:
         """Return a response, or None."""
         stored = await self._get(f"response/{response_id}")
         return None if stored is None else stored["response"]
@@ -48,7 +49,7 @@ class CallersResponses(Struct, frozen=True):
         """Return an item of a response, or None."""
         return await self._get(f"item/{item_id}")
 
-    async def keep(self, response: dict[str, Any], items: list[Any]) -> dict[str, Any]:
+    async def keep(self, response: JsonObject, items: list[Any]) -> JsonObject:
         """Store a response with its input items. Returns it, with `store` set to False if that failed."""
         if not response["store"]:
             return response
@@ -71,7 +72,7 @@ class CallersResponses(Struct, frozen=True):
         return await off_loop(len(stored), partial(json.loads, stored))
 
 
-def _entries(response: dict[str, Any], items: list[Any]) -> dict[str, bytes]:
+def _entries(response: JsonObject, items: list[Any]) -> dict[str, bytes]:
     entries = {f"item/{item['id']}": json.dumps(item) for item in response["output"] if isinstance(item.get("id"), str)}
     entries[f"response/{response['id']}"] = json.dumps({"response": response, "items": [*items, *response["output"]]})
     return entries

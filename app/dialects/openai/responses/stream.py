@@ -26,10 +26,11 @@ from app.dialects.openai.responses.response_context import (
 )
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
+from app.wire.json import JsonObject
 from app.wire.sse import named_frame
 
 # the frames that end an item; returns the item
-Closing = Generator[bytes, None, dict[str, Any]]
+Closing = Generator[bytes, None, JsonObject]
 
 
 class ResponseStream:
@@ -39,10 +40,10 @@ class ResponseStream:
         self._response_context = response_context
         self._number = 0
         self._open: dict[int, _Item] = {}
-        self._output: dict[int, dict[str, Any]] = {}
+        self._output: dict[int, JsonObject] = {}
         self._begun_items = 0
         self._stop = ""
-        self._usage: dict[str, Any] | None = None
+        self._usage: JsonObject | None = None
         self._tier: ServiceTier | None = None
         self._more: Any = None
         self._closing: _Item | None = None
@@ -51,7 +52,7 @@ class ResponseStream:
         """Return the frames for an event; empty if it holds nothing for the caller."""
         return b"".join(self._frames(event))
 
-    def ended(self) -> dict[str, Any]:
+    def ended(self) -> JsonObject:
         """Return the response object at the end of the stream; without a usage of Converse's its counts are 0.
 
         Raises:
@@ -61,7 +62,7 @@ class ResponseStream:
             raise UpstreamFailed("the model's output was malformed", detail=self._stop)
         return self._response_context.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more), self._tier)
 
-    def last(self, response: dict[str, Any]) -> bytes:
+    def last(self, response: JsonObject) -> bytes:
         """Return the frame that ends a stream that succeeded."""
         return self._event(f"response.{response['status']}", response=response)
 
@@ -76,7 +77,7 @@ class ResponseStream:
         response = {**self._response_context.response("failed", output=self._in_order(), error=detail), "store": False}
         return b"".join((*closing, self._event("response.failed", response=response)))
 
-    def _in_order(self) -> list[dict[str, Any]]:
+    def _in_order(self) -> list[JsonObject]:
         return [self._output[index] for index in sorted(self._output)]
 
     def _event(self, kind: str, **members: Any) -> bytes:
@@ -251,7 +252,7 @@ class _Item:
         self.index = 0
         self.pieces: list[str] = []
         self.citations: list[Any] = []
-        self.annotations: list[dict[str, Any]] = []
+        self.annotations: list[JsonObject] = []
         self.start = 0
         self.length = 0
         self.reasoning: defaultdict[str, StringIO] = defaultdict(StringIO)
