@@ -6,8 +6,6 @@ that only Bedrock's last event holds move to where Anthropic's clients read them
 Source: docs/reference/contracts/anthropic-on-invokemodel.md#reply-differences
 """
 
-from typing import Any
-
 from app.converse.call import NativeEvent
 from app.converse.usage import Usage
 from app.dialects.anthropic.errors import error_body, error_of
@@ -22,7 +20,7 @@ _OWN = "amazon-bedrock-"
 _METRICS = f"{_OWN}invocationMetrics"
 _MAY_PASS = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "ping"})
 # the usual members: comparing them is faster than searching for Bedrock's own
-_USUAL: dict[Any, set[str]] = {
+_USUAL: dict[object, set[str]] = {
     "content_block_start": {"type", "index", "content_block"},
     "content_block_delta": {"type", "index", "delta"},
     "content_block_stop": {"type", "index"},

@@ -84,7 +84,7 @@ class EventStream:
             "usage": _NO_USAGE,
         }
 
-    def _start(self, index: int, start: Any) -> Iterable[bytes]:
+    def _start(self, index: int, start: JsonObject) -> Iterable[bytes]:
         match start:
             case {"toolUse": tool} if tool.get("type") != "server_tool_use":
                 self._has_calls = True
@@ -96,7 +96,7 @@ class EventStream:
             case _:
                 self._silent.add(index)
 
-    def _delta(self, index: int, delta: Any) -> Iterable[bytes]:
+    def _delta(self, index: int, delta: JsonObject) -> Iterable[bytes]:
         if index in self._silent:
             return
         match delta:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from app.dialects.bedrock.errors import render_error
 from app.dialects.bedrock.native import forward
@@ -11,6 +10,7 @@ from app.dialects.http.documents import OutputSchema
 from app.dialects.http.endpoint_spec import EndpointSpec, error_responses
 from app.execution.executor import Executor
 from app.wire import eventstream
+from app.wire.json import JsonObject
 
 DIALECT = "bedrock"
 
@@ -65,7 +65,7 @@ def bedrock_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
     ]
 
 
-def _responses(operation: Operation) -> dict[int | str, dict[str, Any]]:
+def _responses(operation: Operation) -> dict[int | str, JsonObject]:
     if not operation.is_streamed:
         return _ERRORS
     stream = {"schema": {"type": "string", "format": "binary"}}

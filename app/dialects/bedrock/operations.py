@@ -3,7 +3,7 @@
 Source: docs/reference/contracts/bedrock-endpoints.md#paths
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 
@@ -12,6 +12,7 @@ from app.converse.call import Surface
 from app.converse.reply import Reply
 from app.converse.request import ConverseRequest, ConverseStreamRequest
 from app.execution.operations.passthrough import UsageIn
+from app.wire.json import JsonObject
 
 
 class Operation(Struct, frozen=True):
@@ -29,9 +30,9 @@ class Operation(Struct, frozen=True):
     is_streamed: bool = False
     usage_in: UsageIn = ""
     surface: Surface | Literal[""] = ""
-    request: Any = None
-    response: Any = None
-    example: Any = None
+    request: object = None
+    response: object = None
+    example: JsonObject | None = None
 
 
 _HELLO = {"messages": [{"role": "user", "content": [{"text": "Say hello."}]}]}
@@ -68,8 +69,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Call a model with a body of its own format",
         usage_in="headers",
         surface="invoke",
-        request=dict[str, Any],
-        response=dict[str, Any],
+        request=JsonObject,
+        response=JsonObject,
     ),
     Operation(
         "InvokeModelWithResponseStream",
@@ -79,7 +80,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Call a model with a body of its own format, and get an event stream",
         is_streamed=True,
         surface="invoke",
-        request=dict[str, Any],
+        request=JsonObject,
     ),
     Operation(
         "CountTokens",
@@ -87,7 +88,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/model/{modelId:path}/count-tokens",
         "bedrock-runtime",
         "Count the tokens of an input",
-        request=dict[str, Any],
+        request=JsonObject,
         response=dict[str, int],
         example={"input": {"converse": _HELLO}},
     ),
@@ -97,8 +98,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "/guardrail/{guardrailIdentifier:path}/version/{guardrailVersion}/apply",
         "bedrock-runtime",
         "Apply a guardrail to content",
-        request=dict[str, Any],
-        response=dict[str, Any],
+        request=JsonObject,
+        response=JsonObject,
     ),
     Operation(
         "InvokeGuardrailChecks",
@@ -106,8 +107,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "/guardrail-checks/invoke",
         "bedrock-runtime",
         "Check content without a guardrail of one's own",
-        request=dict[str, Any],
-        response=dict[str, Any],
+        request=JsonObject,
+        response=JsonObject,
     ),
     Operation(
         "StartAsyncInvoke",
@@ -115,8 +116,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "/async-invoke",
         "bedrock-runtime",
         "Start a call whose answer goes to S3",
-        request=dict[str, Any],
-        response=dict[str, Any],
+        request=JsonObject,
+        response=JsonObject,
     ),
     Operation(
         "ListAsyncInvokes",
@@ -124,7 +125,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/async-invoke",
         "bedrock-runtime",
         "List such calls",
-        response=dict[str, Any],
+        response=JsonObject,
     ),
     Operation(
         "GetAsyncInvoke",
@@ -132,7 +133,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/async-invoke/{invocationArn:path}",
         "bedrock-runtime",
         "Describe such a call",
-        response=dict[str, Any],
+        response=JsonObject,
     ),
     Operation(
         "ListFoundationModels",
@@ -140,7 +141,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/foundation-models",
         "bedrock",
         "List foundation models",
-        response=dict[str, Any],
+        response=JsonObject,
     ),
     Operation(
         "GetFoundationModel",
@@ -148,7 +149,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/foundation-models/{modelIdentifier:path}",
         "bedrock",
         "Describe a foundation model",
-        response=dict[str, Any],
+        response=JsonObject,
     ),
     Operation(
         "ListInferenceProfiles",
@@ -156,7 +157,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/inference-profiles",
         "bedrock",
         "List inference profiles",
-        response=dict[str, Any],
+        response=JsonObject,
     ),
     Operation(
         "GetInferenceProfile",
@@ -164,6 +165,6 @@ OPERATIONS: tuple[Operation, ...] = (
         "/inference-profiles/{inferenceProfileIdentifier:path}",
         "bedrock",
         "Describe an inference profile",
-        response=dict[str, Any],
+        response=JsonObject,
     ),
 )

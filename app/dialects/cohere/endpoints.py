@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from app.adaptation.rerank import RerankCall
 from app.dialects.cohere.schema import DocumentIn, RerankError, RerankOut, RerankRequest
@@ -17,6 +16,7 @@ from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
 from app.execution.rerank import rerank
 from app.wire import json
+from app.wire.json import JsonObject
 
 DIALECT = "cohere_rerank"
 _SEARCH_UNIT = 100  # documents of one search unit, which Bedrock charges
@@ -72,7 +72,7 @@ async def _rerank(executor: Executor, version: str, context: RequestContext) -> 
     texts = [each.text if isinstance(each, DocumentIn) else each for each in request.documents]
     call = RerankCall(request.model, request.query, texts, request.top_n, ignored)
     scores = await rerank(executor, context, call)
-    results: list[dict[str, Any]] = [{"index": index, "relevance_score": score} for index, score in scores]
+    results: list[JsonObject] = [{"index": index, "relevance_score": score} for index, score in scores]
     if request.return_documents:
         results = [{**each, "document": {"text": texts[each["index"]]}} for each in results]
     units = math.ceil(len(texts) / _SEARCH_UNIT)

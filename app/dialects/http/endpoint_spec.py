@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from msgspec import Struct
 from pydantic import BaseModel
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 from app.dialects.http.responses import Answer, ErrorRenderer
 from app.execution.request_context import RequestContext
 from app.server.request_head import RequestHead
+from app.wire.json import JsonObject
 
 Handler = Callable[[RequestContext], Awaitable[Answer]]
 
@@ -29,9 +29,7 @@ ERROR_DESCRIPTIONS = {
     503: "Bedrock has no capacity.",
     504: "Bedrock did not answer within the limits.",
 }
-EVENT_STREAM: Mapping[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-}
+EVENT_STREAM: Mapping[int | str, JsonObject] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 
 class EndpointSpec(Struct, frozen=True, kw_only=True):
@@ -53,17 +51,17 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     summary: str
     description: str
     tags: tuple[str, ...]
-    request: Any = None
-    response: Any = None
-    query: Mapping[str, tuple[Any, Any]] = {}
-    responses: Mapping[int | str, dict[str, Any]] = {}
-    body_examples: Mapping[str, Any] | None = None
+    request: object = None
+    response: object = None
+    query: Mapping[str, tuple[object, object]] = {}
+    responses: Mapping[int | str, JsonObject] = {}
+    body_examples: Mapping[str, object] | None = None
     operation_id: str | None = None
     render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None
     in_schema: bool = True
 
 
-def error_responses(model: type[BaseModel], descriptions: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+def error_responses(model: type[BaseModel], descriptions: Mapping[int, str]) -> dict[int | str, JsonObject]:
     """Return the OpenAPI responses for a dialect's errors, by status.
 
     Args:

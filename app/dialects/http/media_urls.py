@@ -6,7 +6,6 @@ Only parts of messages and of tools' results are searched: URLs in a tool's argu
 import asyncio
 from base64 import b64decode
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from app.errors import InvalidRequest
@@ -43,7 +42,7 @@ async def fetch_media(fetcher: Fetcher | None, document: JsonObject, context: Re
         raise failure
 
 
-async def _failure_of(work: Iterable[Coroutine[Any, Any, None]]) -> Exception | None:
+async def _failure_of(work: Iterable[Coroutine[object, object, None]]) -> Exception | None:
     """Run coroutines in parallel, and cancel the rest at the first error. Returns that error, if any."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -62,7 +61,7 @@ def _references(document: JsonObject) -> Iterator[Reference]:
                     yield from _in_parts(message.get(name), f"{root}[{index}].{name}")
 
 
-def _in_parts(parts: Any, path: str) -> Iterator[Reference]:
+def _in_parts(parts: object, path: str) -> Iterator[Reference]:
     for index, part in enumerate(listed(parts)):
         if isinstance(part, dict):
             yield from _in_part(part, f"{path}[{index}]")
@@ -82,7 +81,7 @@ def _in_part(part: JsonObject, path: str) -> Iterator[Reference]:
             yield from _in_parts(content, f"{path}.content")
 
 
-def _is_url(value: Any) -> bool:
+def _is_url(value: object) -> bool:
     return isinstance(value, str) and value[:8].lower().startswith(("http://", "https://"))
 
 

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
 from app.dialects.http.endpoint_spec import EndpointSpec
+from app.wire.json import JsonObject
 
 DESCRIPTION = """
 One HTTP address for Amazon Bedrock: for programs that speak OpenAI, for programs that speak Anthropic, and for
@@ -40,7 +41,7 @@ TAGS = [
 ]
 
 
-def openapi_document(application: FastAPI, specs: Iterable[EndpointSpec]) -> dict[str, Any]:
+def openapi_document(application: FastAPI, specs: Iterable[EndpointSpec]) -> JsonObject:
     """Return the OpenAPI document of the endpoints and of FastAPI's own routes, made at the first call.
 
     Each endpoint that needs a key has the security schemes.

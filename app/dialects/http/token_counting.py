@@ -28,7 +28,7 @@ async def count_tokens(
     context: RequestContext,
     name: str,
     operation_for: Callable[[Target], Operation[int]],
-    document: Any,
+    document: object,
 ) -> tuple[int, Headers]:
     """Return the tokens of a request, and a header if they are estimated.
 
@@ -63,7 +63,7 @@ def estimate_tokens(value: Any) -> int:
             return -(-len(str(value)) // _LETTERS_A_TOKEN)
 
 
-def _tokens_in(name: str, value: Any) -> int:
+def _tokens_in(name: str, value: object) -> int:
     head = value[:_LONGEST_HEAD].lower() if name in _FIELDS_OF_MEDIA and isinstance(value, str) else ""
     if head.startswith("data:") and ";base64," in head:
         return _TOKENS_OF_MEDIA

@@ -24,6 +24,7 @@ from app.dialects.openai.chat.schema_in import (
     JsonSchema,
     JsonSchemaFormat,
     Part,
+    RedactedThinkingBlock,
     RefusalPart,
     SystemMessage,
     TextPart,
@@ -36,7 +37,7 @@ from app.dialects.openai.common.service_tiers import TIERS, UNAVAILABLE_TIERS, u
 from app.errors import InvalidRequest
 from app.wire import json
 
-_HARMLESS: dict[str, tuple[Any, ...]] = {
+_HARMLESS: dict[str, tuple[object, ...]] = {
     "frequency_penalty": (None, 0),
     "presence_penalty": (None, 0),
     "store": (None, False),
@@ -165,7 +166,7 @@ def _reasoning(message: AssistantMessage) -> list[ContentBlock]:
     return [{"reasoningContent": {"reasoningText": {"text": text}}}] if text else []
 
 
-def _reasoning_block(block: Any) -> ContentBlock:
+def _reasoning_block(block: ThinkingBlock | RedactedThinkingBlock) -> ContentBlock:
     if not isinstance(block, ThinkingBlock):
         return {"reasoningContent": {"redactedContent": block.data}}
     if block.signature is None:

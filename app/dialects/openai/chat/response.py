@@ -123,7 +123,7 @@ class _Message(Struct):
     calls: list[JsonObject] = []
     reasoning: list[str] = []
     thinking_blocks: list[JsonObject] = []
-    citations: list[Any] = []
+    citations: list[JsonObject] = []
     annotations: list[JsonObject] = []
     images: list[JsonObject] = []
 
@@ -146,7 +146,7 @@ class _Message(Struct):
             case {"citationsContent": cited}:
                 self._add_cited(cited)
 
-    def _add_cited(self, cited: Any) -> None:
+    def _add_cited(self, cited: JsonObject) -> None:
         start, texts = self.length, [piece.get("text", "") for piece in cited.get("content", [])]
         self.texts += texts
         self.length += sum(map(len, texts))
@@ -176,7 +176,7 @@ class _Message(Struct):
         return message
 
 
-def _call(tool: Any, *, is_custom: bool) -> JsonObject:
+def _call(tool: JsonObject, *, is_custom: bool) -> JsonObject:
     arguments = json.dumps_text(tool["input"])
     if is_custom:
         custom = {"name": tool["name"], "input": custom_input(arguments)}

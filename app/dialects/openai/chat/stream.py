@@ -92,7 +92,7 @@ class ChunkStream:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         return self._head + json.dumps([choice]) + b"}\n\n"
 
-    def _block_start(self, index: int, start: Any) -> bytes:
+    def _block_start(self, index: int, start: JsonObject) -> bytes:
         match start:
             case {"image": image}:
                 self._images[index] = image["format"]
@@ -106,7 +106,7 @@ class ChunkStream:
                 return self._delta({"tool_calls": [begun]})
         return b""
 
-    def _piece(self, index: int, delta: Any) -> bytes:
+    def _piece(self, index: int, delta: JsonObject) -> bytes:
         """Return the frame for a delta that is no text."""
         match delta:
             case {"toolUse": {"input": piece}}:

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from app.converse.call import NativeCall
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
@@ -55,8 +55,8 @@ class ResponsesAdapter:
         self,
         head: ResponseHead,
         document: JsonObject,
-        earlier: list[Any],
-        sent: list[Any],
+        earlier: list[object],
+        sent: list[object],
         known_as: str,
         kept: CallersResponses,
         signer_for: Callable[[Target], ReasoningSigner],
@@ -139,7 +139,7 @@ def _ended(stream: ResponseStream | NativeResponseStream) -> JsonObject:
     return stream.ended()
 
 
-def _items(raw: list[Any], param: str) -> list[Item]:
+def _items(raw: list[object], param: str) -> list[Item]:
     """Validate items for translation. Raises InvalidRequest; its `param` tells stored items from sent ones."""
     try:
         items = validate({"input": raw}, ResponseRequest).input
@@ -150,7 +150,7 @@ def _items(raw: list[Any], param: str) -> list[Item]:
     return list(items) if not isinstance(items, str) else []
 
 
-async def _earlier(kept: CallersResponses, response_id: str | None) -> list[Any]:
+async def _earlier(kept: CallersResponses, response_id: str | None) -> list[object]:
     items = [] if response_id is None else await kept.conversation(response_id)
     if items is None:
         reason = f"the response {response_id!r} is not kept here: send its items"
@@ -158,11 +158,11 @@ async def _earlier(kept: CallersResponses, response_id: str | None) -> list[Any]
     return items
 
 
-async def _resolved(kept: CallersResponses, sent: Any) -> list[Any]:
+async def _resolved(kept: CallersResponses, sent: object) -> list[object]:
     """Return the items that were sent, with references replaced by the stored items."""
     if not isinstance(sent, list):
         return [] if sent is None else [{"role": "user", "content": sent}]
-    items: list[Any] = []
+    items: list[object] = []
     for index, given in enumerate(sent):
         item = given
         if is_reference(item):

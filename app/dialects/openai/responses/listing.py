@@ -4,7 +4,6 @@ Source: docs/reference/contracts/openai-responses.md#objects
 """
 
 import re
-from typing import Any
 from urllib.parse import parse_qs
 
 from app.errors import InvalidRequest
@@ -13,7 +12,7 @@ from app.wire.json import JsonObject
 _PAGE, _MAX = 20, 100
 
 
-def page_of(items: list[Any], response_id: str, query: str) -> JsonObject:
+def page_of(items: list[JsonObject], response_id: str, query: str) -> JsonObject:
     """Return a page of the items, newest first unless the query says otherwise.
 
     Args:
@@ -60,7 +59,7 @@ def _make_ids_unique(items: list[JsonObject], response_id: str) -> None:
         seen.add(item["id"])
 
 
-def _complete_item(item: Any, index: int, response_id: str) -> JsonObject:
+def _complete_item(item: JsonObject, index: int, response_id: str) -> JsonObject:
     """Return an item with the members that a request may omit, and without `encrypted_content`."""
     made = {name: value for name, value in item.items() if name != "encrypted_content"}
     made.setdefault("type", "message")

@@ -73,14 +73,15 @@ class NativeResponseContext(Struct, frozen=True):
         return item
 
 
-def _unique(call_id: Any, item_id: Any) -> Any:
+def _unique(call_id: object, item_id: object) -> object:
     """Make an id of a call unique across responses, by the end of its item's id."""
-    repeats = isinstance(call_id, str) and _REPEATING.match(call_id) and isinstance(item_id, str)
-    return f"{call_id}_{item_id[len(call_id) + 1 - _MAX_CALL_ID :]}" if repeats else call_id
+    if not isinstance(call_id, str) or not isinstance(item_id, str) or not _REPEATING.match(call_id):
+        return call_id
+    return f"{call_id}_{item_id[len(call_id) + 1 - _MAX_CALL_ID :]}"
 
 
 def to_native(
-    document: JsonObject, items: Sequence[tuple[str, Any]], signer: ReasoningSigner
+    document: JsonObject, items: Sequence[tuple[str, object]], signer: ReasoningSigner
 ) -> tuple[JsonObject, Namespaces, list[str], list[str]]:
     """Return the body for Bedrock, the namespaces of its tools, the path of each tool, and the ignored paths.
 
@@ -106,7 +107,7 @@ def to_native(
     return body, namespaces, paths, ignored
 
 
-def _flat_tools(tools: list[Any], ignored: list[str]) -> tuple[list[Any], Namespaces, list[str]]:
+def _flat_tools(tools: list[object], ignored: list[str]) -> tuple[list[object], Namespaces, list[str]]:
     """Return the tools without namespaces, the namespaces by flat name, and the path of each tool."""
     namespaces: Namespaces = {}
     flat = [each for index, tool in enumerate(tools) for each in _flat(tool, f"tools[{index}]", ignored)]
@@ -120,7 +121,7 @@ def _flat_tools(tools: list[Any], ignored: list[str]) -> tuple[list[Any], Namesp
     return [tool for _, tool, _ in flat], namespaces, [path for path, _, _ in flat]
 
 
-def _item(item: Any, path: str, signer: ReasoningSigner, answered: set[str], ignored: list[str]) -> Iterator[Any]:
+def _item(item: object, path: str, signer: ReasoningSigner, answered: set[str], ignored: list[str]) -> Iterator[object]:
     if not isinstance(item, dict):
         yield item
         return
@@ -154,7 +155,7 @@ def _call_item(item: JsonObject, path: str, answered: set[str], ignored: list[st
     yield _without_namespace(item, f"{path}.namespace") if item.get("namespace") else item
 
 
-def _is_json(text: Any) -> bool:
+def _is_json(text: object) -> bool:
     try:
         return isinstance(text, str) and json.loads(text.encode()) is not ...
     except json.JsonError:
@@ -166,7 +167,7 @@ def _without_namespace(named: JsonObject, path: str) -> JsonObject:
     return {**flat, "name": flat_name(str(named["namespace"]), str(named.get("name", "")), path)}
 
 
-def _flat(tool: Any, path: str, ignored: list[str]) -> Iterator[tuple[str, Any, tuple[str, str] | None]]:
+def _flat(tool: object, path: str, ignored: list[str]) -> Iterator[tuple[str, object, tuple[str, str] | None]]:
     """Yield each tool of a declaration with its path, and its namespace and name if it has one.
 
     Further members of a namespace have no effect, and are added to `ignored`.

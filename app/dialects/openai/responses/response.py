@@ -94,7 +94,7 @@ class _Message:
         self._pieces: list[str] = []
         self._length = 0
 
-    def say(self, text: str, citations: list[Any]) -> None:
+    def say(self, text: str, citations: list[JsonObject]) -> None:
         """Add a text and its citations."""
         start = self._length
         self._pieces.append(text)

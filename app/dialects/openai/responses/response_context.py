@@ -1,7 +1,6 @@
 """What the translators of responses need of the request, and what complete and streaming responses share."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec import Struct, field
 
@@ -38,12 +37,12 @@ class ResponseContext(Struct, frozen=True):
     created_at: int
     model: str
     request: ResponseRequest
-    echo: Mapping[str, Any] = field(default_factory=dict)
+    echo: Mapping[str, object] = field(default_factory=dict)
     signer: ReasoningSigner | None = None
     custom_tools: frozenset[str] = frozenset()
     namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
-    def response(self, status: str, **members: Any) -> JsonObject:
+    def response(self, status: str, **members: object) -> JsonObject:
         """Return the response object."""
         request = self.request
         echo = {name: value for name, value in self.echo.items() if value is not None}
@@ -102,7 +101,7 @@ class ResponseContext(Struct, frozen=True):
         return {**head, "type": "function_call", "arguments": arguments}
 
 
-def message_item(item_id: str, text: str, annotations: list[Any], status: str) -> JsonObject:
+def message_item(item_id: str, text: str, annotations: list[JsonObject], status: str) -> JsonObject:
     """Return a message of one text."""
     content = [text_part(text, annotations)]
     return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": content}
@@ -113,7 +112,7 @@ def image_item(item_id: str, image: str | None, status: str) -> JsonObject:
     return {"id": item_id, "type": IMAGE, "status": status, "result": image}
 
 
-def text_part(text: str, annotations: list[Any]) -> JsonObject:
+def text_part(text: str, annotations: list[JsonObject]) -> JsonObject:
     """Return the part that holds the text of a message."""
     return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
 

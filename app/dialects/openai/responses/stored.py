@@ -32,24 +32,24 @@ class CallersResponses(Struct, frozen=True):
         stored = await self._get(f"response/{response_id}")
         return None if stored is None else stored["response"]
 
-    async def conversation(self, response_id: str) -> list[Any] | None:
+    async def conversation(self, response_id: str) -> list[object] | None:
         """Return all items of the conversation up to a response, its own included; None if it is not stored."""
         stored = await self._get(f"response/{response_id}")
         return None if stored is None else stored["items"]
 
-    async def input_items(self, response_id: str) -> list[Any] | None:
+    async def input_items(self, response_id: str) -> list[JsonObject] | None:
         """Return the input items of a response; None if it is not stored."""
         stored = await self._get(f"response/{response_id}")
         if stored is None:
             return None
-        items: list[Any] = stored["items"]
+        items: list[JsonObject] = stored["items"]
         return items[: len(items) - len(stored["response"]["output"])]
 
     async def item(self, item_id: str) -> Any:
         """Return an item of a response, or None."""
         return await self._get(f"item/{item_id}")
 
-    async def keep(self, response: JsonObject, items: list[Any]) -> JsonObject:
+    async def keep(self, response: JsonObject, items: list[object]) -> JsonObject:
         """Store a response with its input items. Returns it, with `store` set to False if that failed."""
         if not response["store"]:
             return response
@@ -72,7 +72,7 @@ class CallersResponses(Struct, frozen=True):
         return await off_loop(len(stored), partial(json.loads, stored))
 
 
-def _entries(response: JsonObject, items: list[Any]) -> dict[str, bytes]:
+def _entries(response: JsonObject, items: list[object]) -> dict[str, bytes]:
     entries = {f"item/{item['id']}": json.dumps(item) for item in response["output"] if isinstance(item.get("id"), str)}
     entries[f"response/{response['id']}"] = json.dumps({"response": response, "items": [*items, *response["output"]]})
     return entries

@@ -80,7 +80,7 @@ class ResponseStream:
     def _in_order(self) -> list[JsonObject]:
         return [self._output[index] for index in sorted(self._output)]
 
-    def _event(self, kind: str, **members: Any) -> bytes:
+    def _event(self, kind: str, **members: object) -> bytes:
         payload = json.dumps({"type": kind, "sequence_number": self._number, **members})
         self._number += 1
         return named_frame(kind, payload)
@@ -113,7 +113,7 @@ class ResponseStream:
                 self._usage = usage
                 self._tier = metadata.get("serviceTier")
 
-    def _delta(self, index: int, delta: Any) -> Iterable[bytes]:
+    def _delta(self, index: int, delta: JsonObject) -> Iterable[bytes]:
         match delta:
             case {"text": text}:
                 if text:
@@ -223,7 +223,7 @@ class ResponseStream:
             yield self._piece("response.custom_tool_call_input.done", item, input=done["input"])
         return done
 
-    def _piece(self, kind: str, item: "_Item", **members: Any) -> bytes:
+    def _piece(self, kind: str, item: "_Item", **members: object) -> bytes:
         return self._event(kind, item_id=item.id, output_index=item.index, **members)
 
 
@@ -251,7 +251,7 @@ class _Item:
         self.name = name
         self.index = 0
         self.pieces: list[str] = []
-        self.citations: list[Any] = []
+        self.citations: list[JsonObject] = []
         self.annotations: list[JsonObject] = []
         self.start = 0
         self.length = 0
