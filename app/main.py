@@ -46,7 +46,7 @@ def create_app(
     """Make the application for these settings. It connects to nothing before its lifespan starts.
 
     Args:
-        observer: gets the records of requests, in place of the log. worker_context: shared with other processes.
+        observer: gets the records of requests, instead of the log. worker_context: shared with other processes.
     """
     gateway = build_gateway(settings, worker_context or WorkerContext())
 

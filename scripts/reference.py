@@ -228,12 +228,12 @@ def _tree(cls: type[GatewayError], depth: int) -> Iterator[tuple[type[GatewayErr
 
 
 def _retry(cls: type[GatewayError]) -> str:
-    places = [
-        place
-        for place, may in (("same target", cls.default_retry_here), ("another target", cls.default_retry_elsewhere))
+    targets = [
+        target
+        for target, may in (("same target", cls.default_retry_here), ("another target", cls.default_retry_elsewhere))
         if may
     ]
-    return ", ".join(places) or "no"
+    return ", ".join(targets) or "no"
 
 
 def _summary(cls: type[GatewayError]) -> str:

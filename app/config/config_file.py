@@ -48,7 +48,7 @@ class TargetRow(_Row):
     region: _Region = Field("", description="Another AWS region.")
     role: _Role = Field("", description="A role to assume, in this or another account.")
     endpoint_url: _Url = Field("", description="Another base URL of the Bedrock runtime.")
-    weight: int = Field(1, ge=1, le=1000, description='Share of the requests, with `order = "weighted"`.')
+    weight: int = Field(1, ge=1, le=1000, description='Part of the requests, with `order = "weighted"`.')
 
 
 class RouteRow(_Row):

@@ -1,4 +1,4 @@
-"""One attempt at one target, and the only place that writes its outcome into the log record of the request."""
+"""One attempt at one target, and the only module that writes its outcome into the log record of the request."""
 
 from __future__ import annotations
 

@@ -118,15 +118,15 @@ class PublicNames:
         return answer.result()
 
     async def _begin(self, host: str, port: int) -> "asyncio.Future[Addresses]":
-        """What will be found, once there is a place for whoever looks; somebody else may have begun by then."""
-        with contextlib.ExitStack() as references:
-            for reference in (self._shares[_asker.get()], self._free):
-                await reference.acquire()
-                references.callback(reference.release)
-            return self._asking.get((host, port)) or self._look_up(host, port, references.pop_all().close)
+        """Start a lookup once a thread is free, or join one that another request has started by then."""
+        with contextlib.ExitStack() as permits:
+            for permit in (self._shares[_asker.get()], self._free):
+                await permit.acquire()
+                permits.callback(permit.release)
+            return self._asking.get((host, port)) or self._look_up(host, port, permits.pop_all().close)
 
     def _look_up(self, host: str, port: int, leave: Callable[[], None]) -> "asyncio.Future[Addresses]":
-        """What a thread will find; it leaves its places then, whoever still waits."""
+        """Look a name up in a thread. `leave` releases its permits at the end, even if nobody waits any more."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Addresses] = loop.create_future()
         self._asking[host, port] = answer
@@ -175,7 +175,7 @@ def _as_written(host: str, port: int) -> Addresses:
 class MediaFetcher(Struct, frozen=True):
     """Fetches within limits.
 
-    transport: connects to public addresses only. most_bytes: for one request. seconds: for all of one fetch.
+    transport: connects to public addresses only. max_bytes: for one request. seconds: for all of one fetch.
     """
 
     transport: Transport

@@ -34,7 +34,7 @@ _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Counts:
-    """A counter. values: counts by the values of the labels; callers add to them in place."""
+    """A counter. values: counts by the values of the labels; callers add to them directly."""
 
     def __init__(self, name: str, help_: str, *labels: str) -> None:
         self._name = name

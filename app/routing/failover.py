@@ -241,7 +241,7 @@ class _Outcome(Generic[C, T]):
         self._failures: dict[Hashable, tuple[AttemptResult[C, T], GatewayError, float]] = {}
 
     def note(self, result: AttemptResult[C, T], error: GatewayError, now: float) -> None:
-        """Note a failed attempt, in the place of an earlier one at the same target."""
+        """Note a failed attempt, instead of an earlier one at the same target."""
         self.attempts += 1
         pause = error.default_retry_after if error.retry_after is None else error.retry_after
         self._failures.pop(result.candidate.key, None)

@@ -207,7 +207,7 @@ class Planner(Struct, frozen=True):
             self.overrides[key] = until, merged(known, values)
             self._plans.clear()
             told = {"model": target.known.base, "capabilities": names_in(values)}
-            _log.info("a model differs from what was thought", extra={"fields": told})
+            _log.info("a model lacks a capability", extra={"fields": told})
         return replace(target, capabilities=capabilities)
 
     def model_behind(self, name: str) -> str:

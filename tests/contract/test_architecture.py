@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 APP = ROOT / "app"
 FILES = sorted(APP.rglob("*.py"))
 
-# one door for each dependency: who may import what
+# one importer for each dependency
 IMPORTERS = {
     "aiohappyeyeballs": {"bedrock/http1/connector.py"},
     "httptools": {"bedrock/http1/connection.py"},

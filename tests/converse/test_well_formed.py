@@ -21,7 +21,7 @@ def delta(index: int, **said: Any) -> Any:
     return {"contentBlockDelta": {"contentBlockIndex": index, "delta": said}}
 
 
-def sealed(index: int, data: bytes) -> Any:
+def redacted(index: int, data: bytes) -> Any:
     return delta(index, reasoningContent={"redactedContent": base64.b64encode(data).decode()})
 
 
@@ -44,8 +44,8 @@ WHOLE = [
 @given(st.lists(st.integers(0, 9)))
 def test_a_complete_stream_is_unchanged(cuts: list[int]) -> None:
     events, well_formed, told = [*WHOLE, TOLD], WellFormed(), []
-    places = [0, *sorted(cuts), len(events)]
-    for begin, stop in pairwise(places):
+    edges = [0, *sorted(cuts), len(events)]
+    for begin, stop in pairwise(edges):
         told += well_formed.feed(events[begin:stop])
     assert told == events
 
@@ -65,10 +65,16 @@ def test_open_blocks_end_before_their_message(left_open: set[int]) -> None:
 @pytest.mark.parametrize("ends", [True, False])
 @pytest.mark.parametrize("pieces", [[b"whole"], [b"a", b"bcd", b"efghi"]])
 def test_encrypted_reasoning_is_joined_into_one_delta(pieces: list[bytes], ends: bool) -> None:
-    events = [BEGUN, *(sealed(0, piece) for piece in pieces), *([end(0)] if ends else []), delta(1, text="x"), STOPPED]
+    events = [
+        BEGUN,
+        *(redacted(0, piece) for piece in pieces),
+        *([end(0)] if ends else []),
+        delta(1, text="x"),
+        STOPPED,
+    ]
     told = WellFormed().feed(events)
-    assert told.count(sealed(0, b"".join(pieces))) == 1
-    assert told.index(sealed(0, b"".join(pieces))) + 1 == told.index(end(0))
+    assert told.count(redacted(0, b"".join(pieces))) == 1
+    assert told.index(redacted(0, b"".join(pieces))) + 1 == told.index(end(0))
     assert told[-1] == STOPPED
 
 

@@ -45,7 +45,7 @@ MORE: dict[str, dict[str, str]] = {
         "json_object": "The response must be any JSON object.",
         "namespace": "Tools in a namespace are flattened for the model, and restored.",
         "server_tool": "Calls that the provider ran itself are left out.",
-        "thinking_not_sealed_here": "Reasoning that another gateway signed is left out and reported.",
+        "thinking_not_signed_here": "Reasoning that another gateway signed is left out and reported.",
         "unknown_fields": "Unknown fields are reported as ignored, and metadata that Bedrock does not accept.",
     },
     "anthropic": {

@@ -206,8 +206,8 @@ CASES: dict[str, tuple[int, Callable[[int], Work]]] = {
     "a page that a guardrail sees": (50, tags),
     "frames of one batch": (1000, lambda count: streamed([b"x" * 1000] * count, bytes)),
     "blocks of text": (1000, lambda count: as_response(blocks(count))),
-    "thoughts": (1000, lambda count: as_response(reasoning(count))),
-    "thoughts in chunks": (1000, lambda count: as_chunks(reasoning(count))),
+    "reasoning": (1000, lambda count: as_response(reasoning(count))),
+    "reasoning in chunks": (1000, lambda count: as_chunks(reasoning(count))),
     "a stream that breaks": (500, broken),
     "a reply of many citations": (500, lambda count: lambda: to_response(reply(count), response_facts())),
     "a completion of many citations": (

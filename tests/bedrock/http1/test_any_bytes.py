@@ -92,18 +92,18 @@ async def received(pieces: list[bytes], *, then_ends: bool) -> tuple[Outcome, Wi
     return found, wire
 
 
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    ends = sorted({index % (len(data) + 1) for index in places} | {0, len(data)})
+def cut(data: bytes, cuts: list[int]) -> list[bytes]:
+    ends = sorted({index % (len(data) + 1) for index in cuts} | {0, len(data)})
     return [data[start:end] for start, end in itertools.pairwise(ends)]
 
 
 @given(answers(), st.lists(st.integers(0, 5000), max_size=12), st.booleans())
 @settings(max_examples=300)
 def test_response_is_the_same_however_it_is_split(
-    answer: tuple[bytes, Outcome, bool], places: list[int], by_byte: bool
+    answer: tuple[bytes, Outcome, bool], cuts: list[int], by_byte: bool
 ) -> None:
     said, expected, ends = answer
-    pieces = [bytes([byte]) for byte in said] if by_byte else cut(said, places)
+    pieces = [bytes([byte]) for byte in said] if by_byte else cut(said, cuts)
     found, wire = asyncio.run(received(pieces, then_ends=ends))
     assert found == expected
     assert wire.is_aborted == ends
@@ -124,8 +124,8 @@ def test_truncated_response_is_an_error(answer: tuple[bytes, Outcome, bool], lef
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=4))
 @settings(max_examples=300)
-def test_random_bytes_raise_only_gateway_errors(said: bytes, places: list[int]) -> None:
-    found, _ = asyncio.run(received(cut(b"HTTP/1.1 " + said, places), then_ends=True))
+def test_random_bytes_raise_only_gateway_errors(said: bytes, cuts: list[int]) -> None:
+    found, _ = asyncio.run(received(cut(b"HTTP/1.1 " + said, cuts), then_ends=True))
     assert found.error in ("", "connection_lost")
 
 

@@ -243,7 +243,7 @@ def test_fields_without_effect_are_reported() -> None:
         input=[
             {"role": "user", "content": [{"type": "input_text", "text": "x", "mood": "fine"}]},
             {"type": "reasoning", "encrypted_content": "gAAAA-of-someone-else"},
-            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "no seal"}], "content": None},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "no signature"}], "content": None},
         ],
         tools=[
             {"type": "web_search"},
