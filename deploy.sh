@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Deploys an image to AWS, rolls back to the previous one, or prints the state of an environment.
+# Builds, verifies and deploys an image to AWS, rolls back to the previous one, or prints the state of an environment.
 #
-#   ./deploy.sh deploy|rollback|status --environment NAME [--image REPOSITORY@sha256:DIGEST] [--dry-run]
+#   ./deploy.sh deploy|build|verify|rollback|status --environment NAME [--image REPOSITORY@sha256:DIGEST] [--dry-run]
 #
 # ./deploy.sh --help lists all options. Needs Python 3.11 to 3.14, and to build an image docker, podman or buildah.
 set -euo pipefail

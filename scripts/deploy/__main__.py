@@ -1,8 +1,10 @@
-"""Deploys an image to AWS, rolls back to the previous one, or prints the state of an environment.
+"""Builds, verifies and deploys an image to AWS, rolls back to the previous one, or prints the state of an environment.
 
 deploy    builds and pushes an image of this tree (or takes --image), changes the stack, waits for the end, and runs the
           smoke test. If that fails, it rolls back. It can be repeated and interrupted: AWS applies a change of the
           stack completely or not at all.
+build     builds and pushes an image of this tree, and prints it by digest.
+verify    verifies the attestations of --image: how it was built, and what it contains.
 rollback  deploys the previous image again.
 status    prints the state of the environment, and runs the smoke test.
 """
@@ -26,9 +28,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="./deploy.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["deploy", "rollback", "status"])
+    parser.add_argument("command", choices=["deploy", "build", "verify", "rollback", "status"])
     parser.add_argument("--environment", required=True, help="name of a file in infra/environments, or a path")
     parser.add_argument("--image", default="", help=IMAGE)
+    parser.add_argument(
+        "--attestations-from",
+        default="",
+        metavar="OWNER/NAME",
+        help="for verify: repository on GitHub that must have attested the image, if the environment names none",
+    )
     parser.add_argument("--template", type=Path, default=TEMPLATE, help=f"template of the stack (default {TEMPLATE})")
     parser.add_argument("--dry-run", action="store_true", help="print the changes without making them")
     parser.add_argument("--timeout", type=float, default=3600, help="maximum seconds for a change of the stack")
@@ -43,6 +51,10 @@ def main() -> int:
         match options.command:
             case "deploy":
                 deployment.deploy(options.image, dry_run=options.dry_run)
+            case "build":
+                deployment.build()
+            case "verify":
+                deployment.verify(options.image, options.attestations_from)
             case "rollback":
                 deployment.rollback(dry_run=options.dry_run)
             case _:

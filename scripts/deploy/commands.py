@@ -5,6 +5,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from scripts.deploy.attestation import required_repository
 from scripts.deploy.clients import Clients
 from scripts.deploy.environment import Environment
 from scripts.deploy.image import Images
@@ -80,14 +81,46 @@ class Deployment:
         if dry_run:
             self._show(before, images.expected(image) if image else images.built() or images.placeholder())
             return
-        wanted = images.take(image) if image else images.build()
+        if repository := required_repository(self._environment):
+            wanted = images.take_attested(image, repository)
+        else:
+            wanted = images.take(image) if image else images.build()
         before = self._stack.settle(self._progress)  # the stack may have changed during the build
         self._progress.say(f"deploying {wanted}")
         self._apply(before, wanted, _previous(before, wanted))
         _set_github_output(wanted)
 
+    def build(self) -> None:
+        """Build and push an image of this tree, unless it has been pushed.
+
+        Raises:
+            DeployError: a step failed.
+        """
+        image = Images(self._clients, self._environment, self._progress).build()
+        self._progress.say(f"in the repository: {image}")
+        _set_github_output(image)
+
+    def verify(self, image: str, repository: str = "") -> None:
+        """Verify the attestations of an image.
+
+        Args:
+            image: REPOSITORY@sha256:DIGEST.
+            repository: OWNER/NAME on GitHub, if the environment does not name one.
+
+        Raises:
+            DeployError: an attestation is missing or invalid, or nobody says whose attestations are wanted.
+        """
+        wanted = required_repository(self._environment) or repository
+        if not wanted:
+            raise DeployError(
+                f"the file of {self._environment.name} says that attestations come from none",
+                "set attestations_from in the file, or use --attestations-from OWNER/NAME",
+            )
+        Images(self._clients, self._environment, self._progress).verify(image, wanted)
+        self._progress.say(f"attested by {wanted}: {image}")
+
     def rollback(self, *, dry_run: bool) -> None:
-        """Deploy the previous image again.
+        """Deploy the previous image again. Its attestations were verified when it was deployed first.
 
         Raises:
             DeployError: there is no previous image, or its deployment failed.

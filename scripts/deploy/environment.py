@@ -27,6 +27,9 @@ class Environment(BaseModel):
     url: URL of the gateway, if the output Url of the stack cannot be reached from here.
     registry: host of the registry, if it differs from that of the repository.
     images_from: other repositories that --image may name; every image in them is trusted.
+    attestations_from: OWNER/NAME of the repository on GitHub whose workflows must have attested an image before it is
+        deployed; `none` deploys images without attestations. It has no default, so that each file says which.
+    branch: the branch whose workflow deploy.yml attests images (parameter Branch of bootstrap.yml).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +42,8 @@ class Environment(BaseModel):
     url: str = ""
     registry: str = ""
     images_from: tuple[Annotated[str, Field(pattern=_REPOSITORY)], ...] = ()
+    attestations_from: Annotated[str, Field(pattern=r"^(none|[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+)$")]
+    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")] = "main"
 
     @property
     def stack(self) -> str:

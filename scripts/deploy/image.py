@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from scripts.deploy.attestation import PREDICATES, verification
 from scripts.deploy.clients import Clients
 from scripts.deploy.environment import Environment
 from scripts.deploy.progress import DeployError, Progress
@@ -100,6 +101,42 @@ class Images:
                     "the copy has another digest", "copy it yourself: skopeo copy --all --preserve-digests"
                 )
         return named
+
+    def take_attested(self, image: str, repository: str) -> str:
+        """Return an image whose attestations are valid, as `take` does.
+
+        Args:
+            image: REPOSITORY@sha256:DIGEST, or empty for the image of this tree, which must be in the repository.
+            repository: OWNER/NAME of the repository on GitHub whose workflows must have attested it.
+
+        Raises:
+            DeployError: an attestation is missing or invalid, or `take` would raise it.
+        """
+        image = image or self.built()
+        if not image:
+            raise DeployError(
+                f"{self._environment.name} requires attestations from {repository}, and the image of this commit is "
+                "not in the registry",
+                "let the workflow `deploy` build and attest it, or name an attested image with --image",
+            )
+        self.verify(image, repository)
+        return self.take(image)
+
+    def verify(self, image: str, repository: str) -> None:
+        """Verify how an image was built, and the list of what it contains.
+
+        Raises:
+            DeployError: an attestation is missing or invalid, or `expected` refuses the image.
+        """
+        self.expected(image)
+        with self._logged_in(image.partition("/")[0]) as environment:
+            for name, predicate in PREDICATES.items():
+                self._progress.say(f"verifying the {name} of {image}")
+                _run(
+                    verification(image, repository, self._environment.branch, predicate),
+                    f"{repository} has not attested the {name} of {image}",
+                    environment,
+                )
 
     def placeholder(self) -> str:
         """Return an image name for a dry run whose image is not built."""

@@ -106,8 +106,11 @@ def test_workflows_deploy_only_environments_of_the_checkout() -> None:
     """Only reviewed files decide what is trusted, never the input of a workflow."""
     text = "".join(path.read_text() for path in sorted((ROOT / ".github/workflows").glob("*.yml")))
     calls = re.findall(r"\./deploy\.sh (.*)", text)
-    assert [re.sub(r'"\$\{?IMAGE.*"', "IMAGE", call) for call in calls] == [
+    assert [re.sub(r'"\$\{?IMAGE[^"]*"', "IMAGE", call) for call in calls] == [
+        "build --environment staging",
+        'verify --environment staging --image IMAGE --attestations-from "$GITHUB_REPOSITORY"',
         "deploy --environment staging --image IMAGE",
+        'verify --environment production --image IMAGE --attestations-from "$GITHUB_REPOSITORY"',
         "deploy --environment production --image IMAGE",
         'rollback --environment "$ENVIRONMENT"',
     ]

@@ -106,6 +106,7 @@ class Rehearsal:
                     "stack_role": outputs["StackRoleArn"],
                     "url": f"{self._cloud.endpoint}/_alb/outcrop-{name}",
                     "registry": self._cloud.endpoint.removeprefix("http://"),
+                    "attestations_from": "none",  # the rehearsal runs without GitHub
                     "images_from": [self._first_repository()] if name == PROMOTED else [],
                     "parameters": {
                         "VpcId": subnets[0]["VpcId"],
