@@ -21,7 +21,8 @@ from app.config.settings import Settings, SettingsError
 from app.dialects.http.endpoint import IngressLimits
 from app.errors import InvalidRequest
 from app.execution.executor import Executor
-from app.execution.media import MediaFetcher, public_transport
+from app.execution.media import MediaFetcher
+from app.execution.public_names import public_transport
 from app.governance.guardrail import Guardrail
 from app.models.ids import parse_model_id
 from app.models.prices import Prices

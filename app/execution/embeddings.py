@@ -2,7 +2,6 @@
 
 import asyncio
 from functools import partial
-from typing import Any
 
 from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
 from app.bedrock.reported_usage import usage_of_headers
@@ -15,6 +14,7 @@ from app.execution.operations.operation import malformed
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 from app.wire import json
+from app.wire.json import JsonObject
 
 _MAX_CONCURRENT = 8
 
@@ -28,7 +28,7 @@ class _Tokens:
         self._models: set[str] = set()
         self._are_known = True
 
-    def add(self, model: str, response: HttpResponse, document: dict[str, Any]) -> Usage | None:
+    def add(self, model: str, response: HttpResponse, document: JsonObject) -> Usage | None:
         """Add the tokens of one response of a model, and return all so far."""
         counted = usage_of_headers(response.headers)
         count = counted.input if counted is not None else count_in(document, "inputTextTokenCount")
@@ -63,7 +63,7 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
     permits = asyncio.Semaphore(_MAX_CONCURRENT)
     tokens = _Tokens(len(adapted.bodies))
 
-    async def embed_one(body: dict[str, Any]) -> list[list[float]]:
+    async def embed_one(body: JsonObject) -> list[list[float]]:
         def operation_for(target: Target) -> InvokeOperation[list[list[float]]]:
             return InvokeOperation(
                 body=json.dumps(body),

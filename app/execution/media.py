@@ -1,30 +1,16 @@
-"""Fetches images and documents that callers name by URL, and never anything that is not public.
-
-A name is resolved here, and the connection goes to those very addresses: there is no second look-up that could say
-something else. One address that is not public refuses the name. No proxy is asked, since it would resolve for itself.
-"""
+"""Fetches images and documents that callers refer to by URL, from public addresses only."""
 
 import asyncio
-import contextlib
-import socket
-import threading
 from base64 import b64encode
-from collections import defaultdict
-from collections.abc import Callable
-from contextvars import ContextVar
-from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct, field
 
-from app.bedrock.http1.connector import Addresses
-from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.transport import HttpRequest, HttpResponse, Transport
 from app.converse.media import DOCUMENT_FORMATS, IMAGE_FORMATS
 from app.errors import GatewayBusy, GatewayError, InvalidRequest, UpstreamTimeout
-from app.execution.public_addresses import is_public
+from app.execution.public_names import CALLER
 from app.execution.request_context import RequestContext
 from app.process.memory import buffer_for, contents_of
 
@@ -32,37 +18,28 @@ _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 3
 _MAX_URL = 2048
-_NAMES_AT_ONCE = 32
-_NAMES_OF_ONE_CALLER = 4
-_KNOWN = {**IMAGE_FORMATS, **DOCUMENT_FORMATS}
-# what carries an IPv4 address within: NAT64 (RFC 6052), 6to4 (RFC 3056)
-_HEADERS = [("accept", ", ".join(_KNOWN)), ("user-agent", "outcrop"), ("connection", "close")]
-# for whom a name is looked up: the transport between asks only for the name
-_asker: ContextVar[str] = ContextVar("asker", default="")
-
-
-class NotPublic(OSError):
-    """A name that leads, or could lead, somewhere inside."""
+_FORMATS = {**IMAGE_FORMATS, **DOCUMENT_FORMATS}
+_HEADERS = [("accept", ", ".join(_FORMATS)), ("user-agent", "outcrop"), ("connection", "close")]
 
 
 class Media(Struct, frozen=True):
-    """What was fetched. data: base64."""
+    """Fetched media. data: base64."""
 
     media_type: str
     data: str
 
 
 class Room(Struct):
-    """The bytes that one request may still fetch. Those that it has fetched are held with its body."""
+    """The bytes that one request may still fetch. Those that it fetched count with its body."""
 
     left: int
     context: RequestContext
 
     def take(self, count: int, path: str) -> None:
-        """Fetch so many.
+        """Count fetched bytes.
 
         Raises:
-            InvalidRequest: they are too many. GatewayBusy: as `RequestContext.grow` does.
+            InvalidRequest: they exceed the limit. GatewayBusy: as `RequestContext.grow` does.
         """
         self.left -= count
         if self.left < 0:
@@ -74,108 +51,22 @@ class Fetcher(Protocol):
     """Fetches media."""
 
     def room(self, context: RequestContext) -> Room:
-        """Room for what one request fetches."""
+        """Return the room of one request."""
         ...
 
     async def fetch(self, url: str, path: str, room: Room) -> Media:
-        """What a URL leads to; `path` is the field that holds it."""
+        """Fetch a URL; `path` is the field that holds it."""
         ...
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         ...
 
 
-class PublicNames:
-    """Resolves names that lead to the public Internet alone.
-
-    Callers choose them, and a name server may take half a minute for each. So they have threads of their own, some,
-    which the end of the process does not wait for: the event loop's are for Bedrock's name. And since a thread that
-    asks cannot be ended, however short its caller waits, no caller has more than a few of them.
-    """
-
-    def __init__(self) -> None:
-        self._free = asyncio.Semaphore(_NAMES_AT_ONCE)
-        self._shares: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            partial(asyncio.Semaphore, _NAMES_OF_ONE_CALLER)
-        )
-        self._asking: dict[tuple[str, int], asyncio.Future[Addresses]] = {}
-
-    async def resolve(self, host: str, port: int) -> Addresses:
-        """The addresses of a name.
-
-        Raises:
-            NotPublic: one of them is not public. OSError: it has none.
-        """
-        found = _as_written(host, port) or await self._ask(host, port)
-        if not all(is_public(address[4][0]) for address in found):
-            raise NotPublic(socket.EAI_NONAME, "not a public address")
-        return found
-
-    async def _ask(self, host: str, port: int) -> Addresses:
-        answer = self._asking.get((host, port)) or await self._begin(host, port)
-        await asyncio.wait({answer})
-        return answer.result()
-
-    async def _begin(self, host: str, port: int) -> "asyncio.Future[Addresses]":
-        """Start a lookup once a thread is free, or join one that another request has started by then."""
-        with contextlib.ExitStack() as permits:
-            for permit in (self._shares[_asker.get()], self._free):
-                await permit.acquire()
-                permits.callback(permit.release)
-            return self._asking.get((host, port)) or self._look_up(host, port, permits.pop_all().close)
-
-    def _look_up(self, host: str, port: int, leave: Callable[[], None]) -> "asyncio.Future[Addresses]":
-        """Look a name up in a thread. `leave` releases its permits at the end, even if nobody waits any more."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Addresses] = loop.create_future()
-        self._asking[host, port] = answer
-
-        def ask() -> None:
-            found: Any = None
-            try:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except Exception as error:  # noqa: BLE001 -- whoever waits must be told
-                found = OSError(str(error))
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(tell, found)
-
-        def tell(found: Any) -> None:
-            leave()
-            del self._asking[host, port]
-            if isinstance(found, OSError):
-                answer.set_exception(found)
-                answer.exception()  # that nobody waited for it is no news
-            else:
-                answer.set_result(found)
-
-        try:
-            threading.Thread(target=ask, name="a caller's name", daemon=True).start()
-        except RuntimeError:
-            tell(OSError("no thread can be started"))
-        return answer
-
-
-def public_transport(seconds: float, ca_bundle: Path | None = None) -> Http1Transport:
-    """Connects to public addresses alone, waits so many seconds for each step, and keeps no connection.
-
-    Callers choose the servers: connections to as many as they like would take all files that the process may open.
-    """
-    return Http1Transport(seconds, seconds, ca_bundle, PublicNames().resolve, uses_proxies=False, keeps_idle=False)
-
-
-def _as_written(host: str, port: int) -> Addresses:
-    """The addresses of a host that is one; none of a name, for which somebody has to be asked."""
-    try:
-        return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
-    except (OSError, UnicodeError):
-        return []
-
-
 class MediaFetcher(Struct, frozen=True):
-    """Fetches within limits.
+    """Fetches media within limits.
 
-    transport: connects to public addresses only. max_bytes: for one request. seconds: for all of one fetch.
+    transport: connects to public addresses only. max_bytes: for one request. seconds: for one fetch.
     """
 
     transport: Transport
@@ -184,17 +75,18 @@ class MediaFetcher(Struct, frozen=True):
     ports: frozenset[int] = field(default_factory=lambda: frozenset(_PORTS.values()))
 
     def room(self, context: RequestContext) -> Room:
-        """Room for what one request fetches."""
+        """Return the room of one request."""
         return Room(self.max_bytes, context)
 
     async def fetch(self, url: str, path: str, room: Room) -> Media:
-        """What a URL leads to.
+        """Fetch a URL.
 
         Raises:
-            InvalidRequest: nothing that may be fetched, or that Converse takes. What was found inside is not told.
+            InvalidRequest: it may not be fetched, or Converse does not accept what it leads to. The message does not
+                say what was found in a private network.
             GatewayBusy: as `RequestContext.grow` does.
         """
-        _asker.set(room.context.caller.name)
+        CALLER.set(room.context.caller.name)
         try:
             async with asyncio.timeout(self.seconds):
                 return await self._follow(url, path, room)
@@ -206,7 +98,7 @@ class MediaFetcher(Struct, frozen=True):
             raise InvalidRequest("the URL cannot be fetched", param=path) from None
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         await self.transport.close()
 
     async def _follow(self, url: str, path: str, room: Room) -> Media:
@@ -222,7 +114,6 @@ class MediaFetcher(Struct, frozen=True):
         raise InvalidRequest("the URL is redirected too often", param=path)
 
     def _check(self, url: str, path: str) -> None:
-        """Only what a browser would call a plain web address."""
         parts = urlsplit(url)
         if (
             parts.scheme not in _PORTS
@@ -241,21 +132,21 @@ class MediaFetcher(Struct, frozen=True):
         if response.status != 200:
             raise InvalidRequest(f"the URL answered with status {response.status}", param=path)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type not in _KNOWN or headers.get("content-encoding", "identity") != "identity":
+        if media_type not in _FORMATS or headers.get("content-encoding", "identity") != "identity":
             raise InvalidRequest("the URL leads to no image or document that can be sent", param=path)
-        said = headers.get("content-length", "")
-        length = int(said) if said.isdigit() else 0
+        content_length = headers.get("content-length", "")
+        length = int(content_length) if content_length.isdigit() else 0
         if length > room.left:
             room.take(length, path)
-        read = buffer_for(length)
+        buffer = buffer_for(length)
 
         def take(piece: bytes) -> bool:
             room.take(len(piece), path)
-            read.write(piece)
+            buffer.write(piece)
             return True
 
         await response.deliver(take)
-        found = contents_of(read)
+        found = contents_of(buffer)
         data = b64encode(found).decode()
         room.context.grow(len(data) - len(found))
         return Media(media_type, data)

@@ -1,7 +1,6 @@
 """Rerank: one call of InvokeModel."""
 
 from functools import partial
-from typing import Any
 
 from app.adaptation.rerank import RerankCall, adapt_rerank, scores_of
 from app.bedrock.reported_usage import usage_of_headers
@@ -12,6 +11,7 @@ from app.execution.operations.invoke import InvokeOperation
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 from app.wire import json
+from app.wire.json import JsonObject
 
 
 async def rerank(executor: Executor, context: RequestContext, call: RerankCall) -> list[tuple[int, float]]:
@@ -34,5 +34,5 @@ async def rerank(executor: Executor, context: RequestContext, call: RerankCall) 
     return await executor.run(context, call.model, operation_for)
 
 
-def _usage_of(response: HttpResponse, _: dict[str, Any]) -> Usage | None:
+def _usage_of(response: HttpResponse, _: JsonObject) -> Usage | None:
     return usage_of_headers(response.headers)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.execution import media
+from app.execution import media, public_names
 from tests.servers import KEY, gateway, http_reply, read_request, upstream
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -41,7 +41,7 @@ def picture() -> Iterator[str]:
 def test_public_image_is_fetched_and_sent(
     emulator_url: str, picture: str, monkeypatch: pytest.MonkeyPatch, model: str, index: int
 ) -> None:
-    monkeypatch.setattr(media, "is_public", lambda address: True)
+    monkeypatch.setattr(public_names, "is_public", lambda address: True)
     port = int(picture.split(":")[2].partition("/")[0])
     monkeypatch.setitem(media._PORTS, "of the image", port)
     with gateway(emulator_url, fetch_media=True) as base:

@@ -11,8 +11,9 @@ import pytest
 from app.bedrock.http1 import connector
 from app.dialects.http.media_urls import fetch_media
 from app.errors import GatewayBusy, InvalidRequest
-from app.execution import media
-from app.execution.media import Media, MediaFetcher, NotPublic, PublicNames, Room, public_transport
+from app.execution import public_names
+from app.execution.media import Media, MediaFetcher, Room
+from app.execution.public_names import CALLER, NotPublic, PublicNames, public_transport
 from app.execution.request_context import RequestContext
 from app.governance.admission import Bodies, HeldBody
 from app.governance.identity.caller import Caller
@@ -69,7 +70,7 @@ async def test_slow_name_lookups_use_few_threads_and_delay_no_others(monkeypatch
     names = PublicNames()
 
     async def resolve(name: str, caller: str) -> connector.Addresses:
-        media._asker.set(caller)
+        CALLER.set(caller)
         return await names.resolve(name, 443)
 
     waiting = [asyncio.create_task(resolve(f"slow{number}.test", "first")) for number in range(40)]
@@ -78,7 +79,7 @@ async def test_slow_name_lookups_use_few_threads_and_delay_no_others(monkeypatch
     same = [asyncio.create_task(resolve("slow0.test", "second")) for _ in range(5)]
     others = [asyncio.create_task(resolve(f"{number}.test", f"{number // 4}")) for number in range(40)]
     await asyncio.sleep(0.05)
-    threads = [thread for thread in threading.enumerate() if thread.name == "a caller's name"]
+    threads = [thread for thread in threading.enumerate() if thread.name == "name-lookup"]
     assert (len(asked), len(threads), all(thread.daemon for thread in threads)) == (32, 32, True)
     assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
     assert (await names.resolve("8.8.8.8", 443))[0][4][0] == "8.8.8.8"
@@ -118,7 +119,7 @@ async def test_an_invalid_name_has_no_address(monkeypatch: pytest.MonkeyPatch) -
 async def test_a_name_is_resolved_once_for_check_and_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look and the connection there is no second look-up (DNS rebinding)."""
     resolving(monkeypatch, ["192.0.2.7"], ["127.0.0.1"])
-    monkeypatch.setattr(media, "is_public", lambda address: address == "192.0.2.7")
+    monkeypatch.setattr(public_names, "is_public", lambda address: address == "192.0.2.7")
     tried: list[Any] = []
 
     async def start(addresses: Any, **_: Any) -> socket.socket:
@@ -143,7 +144,7 @@ async def fetching(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..
         made.append(fetcher)
         return fetcher
 
-    monkeypatch.setattr(media, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(public_names, "is_public", lambda address: address == "127.0.0.1")
     yield make
     for each in made:
         await each.close()

@@ -17,6 +17,7 @@ from app.models.ids import ModelId, parse_model_id
 from app.observability.observer import AttemptRecord
 from app.routing.planner import Target
 from app.wire import json
+from app.wire.json import JsonObject
 
 # the members of CountTokens' Converse input (botocore's service model)
 _COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
@@ -58,6 +59,6 @@ class CountTokensOperation(Operation[int], frozen=True, kw_only=True):
         return tokens
 
 
-def _request(target: Target, counted: dict[str, Any]) -> BedrockRequest:
+def _request(target: Target, counted: JsonObject) -> BedrockRequest:
     path = f"/model/{parse_model_id(target.known.base).quoted}/count-tokens"
     return BedrockRequest("bedrock-runtime", "POST", path, headers=JSON, body=json.dumps({"input": counted}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from app.adaptation.invoke import adapt_invoke
 from app.bedrock.client import BedrockRequest
@@ -19,6 +19,7 @@ from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
 from app.routing.planner import Target
 from app.wire import json
+from app.wire.json import JsonObject
 
 T = TypeVar("T")
 
@@ -33,11 +34,11 @@ class InvokeOperation(Operation[T], frozen=True, kw_only=True):
     mode: Mode = Mode.NATIVE
     surface: Surface = "invoke"
     body: bytes
-    usage_of: Callable[[HttpResponse, dict[str, Any]], Usage | None]
-    make: Callable[[dict[str, Any]], T]
+    usage_of: Callable[[HttpResponse, JsonObject], Usage | None]
+    make: Callable[[JsonObject], T]
 
     @classmethod
-    def of(cls, call: NativeCall, target: Target, usage_of: UsageReader, make: Callable[[dict[str, Any]], T]) -> Self:
+    def of(cls, call: NativeCall, target: Target, usage_of: UsageReader, make: Callable[[JsonObject], T]) -> Self:
         """Adapt a call in Anthropic's format for the model of a target. Raises InvalidRequest."""
         adapted = adapt_invoke(call, target.capabilities, target.betas)
         return cls(
@@ -103,7 +104,7 @@ class InvokeStreamOperation(Operation[T], frozen=True, kw_only=True):
         return self.make(await Relay(response, reader, partial(attempt.on_stream_end, attempt)).begun())
 
 
-def usage_or_headers(usage_of: UsageReader) -> Callable[[HttpResponse, dict[str, Any]], Usage | None]:
+def usage_or_headers(usage_of: UsageReader) -> Callable[[HttpResponse, JsonObject], Usage | None]:
     """Read the tokens from the document of a response, or else from its headers, which omit details of the cache."""
     return lambda response, document: usage_of(document) or usage_of_headers(response.headers)
 

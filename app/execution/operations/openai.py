@@ -20,6 +20,7 @@ from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
 from app.routing.planner import Target
 from app.wire import json
+from app.wire.json import JsonObject
 
 T = TypeVar("T")
 Parsed = TypeVar("Parsed")
@@ -38,7 +39,7 @@ class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
     """
 
     mode: Mode = Mode.NATIVE
-    body: dict[str, Any]
+    body: JsonObject
     path: str
     known: ModelId
     native: NativeCapabilities
@@ -87,7 +88,7 @@ class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
         return BedrockRequest("bedrock-runtime", "POST", "/openai/v1" + self.path, headers=JSON, body=body)
 
 
-class OpenAIOperation(_AdaptedBody[dict[str, Any], T], frozen=True, kw_only=True):
+class OpenAIOperation(_AdaptedBody[JsonObject, T], frozen=True, kw_only=True):
     """A complete document by Chat Completions or Responses."""
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
@@ -100,7 +101,7 @@ class OpenAIOperation(_AdaptedBody[dict[str, Any], T], frozen=True, kw_only=True
             raise malformed(error) from None
 
 
-class OpenAIStreamOperation(_AdaptedBody[Relay[list[dict[str, Any]]], T], frozen=True, kw_only=True):
+class OpenAIStreamOperation(_AdaptedBody[Relay[list[JsonObject]], T], frozen=True, kw_only=True):
     """The documents of a stream by Chat Completions or Responses, a batch for each read."""
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
@@ -126,7 +127,7 @@ class DocumentReader:
     def is_over(self) -> bool:
         return self._decoder.is_complete
 
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
+    def feed(self, data: bytes) -> list[JsonObject]:
         documents, attempt = self._decoder.feed(data), self._attempt
         for document in documents:
             attempt.usage = read_usage(self._usage_of, document) or attempt.usage
@@ -147,7 +148,7 @@ def refuse_failed(response: Any) -> None:
         raise error_of_openai(response["error"])
 
 
-def read_tier(document: dict[str, Any]) -> str:
+def read_tier(document: JsonObject) -> str:
     """Return the service tier in a completion, a response, or an event with one; empty where it is not decided yet."""
     match document:
         case {"response": {"service_tier": str(tier)}} | {"service_tier": str(tier)}:
@@ -156,7 +157,7 @@ def read_tier(document: dict[str, Any]) -> str:
             return ""
 
 
-def read_usage(usage_of: UsageReader, document: dict[str, Any]) -> Usage | None:
+def read_usage(usage_of: UsageReader, document: JsonObject) -> Usage | None:
     """Return the tokens of a document; None if they are malformed, since the answer is good all the same."""
     try:
         return usage_of(document)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from msgspec import Struct, field
 
@@ -16,13 +16,14 @@ from app.errors import UpstreamFailed
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
 from app.wire import json
+from app.wire.json import JsonObject
 
 # a whole tool, in a namespace or not; paths below a tool, such as those of its options, do not count
 _TOOL = re.compile(r"tools\[[0-9]+\](\.tools\[[0-9]+\])*\Z")
 
 T = TypeVar("T")
 # reads the tokens from a document of a response; None if it reports none
-UsageReader = Callable[[dict[str, Any]], Usage | None]
+UsageReader = Callable[[JsonObject], Usage | None]
 
 JSON = (("content-type", "application/json"),)
 # raised where a response is not as Bedrock's service model describes it: Bedrock's failure, not the gateway's
@@ -69,7 +70,7 @@ def malformed(error: BaseException | str) -> UpstreamFailed:
     return UpstreamFailed("Bedrock's reply made no sense", detail=detail)
 
 
-async def read_document(response: HttpResponse) -> dict[str, Any]:
+async def read_document(response: HttpResponse) -> JsonObject:
     """Read a response that is a JSON object.
 
     Raises:
