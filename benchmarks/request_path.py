@@ -3,7 +3,8 @@
     python -m benchmarks.request_path [--list]
 
 The application runs as an ASGI application in this process; the emulated Bedrock runs in another. `sys.setprofile`
-counts the calls of Python functions of `app/`. A hop is a call in another file than the call before it.
+counts the calls of Python functions of `app/`. A hop is a call in another file than the call before it. The shortest of
+several requests is reported: a response that arrives in more reads resumes the coroutines more often.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from benchmarks.processes import KEY, ROOT, free_port
 
 _APP = str(ROOT / "app") + os.sep
 _WARM_UP_REQUESTS = 5
+_MEASURED_REQUESTS = 5
 _PATH = "/v1/chat/completions"
 _MODEL = "scripted.echo-v1:0"
 
@@ -136,15 +138,16 @@ def emulated_bedrock() -> Iterator[int]:
 async def _measure(application: Any, *, streamed: bool) -> RequestPath:
     question = {"messages": [{"role": "user", "content": "Say hello."}]}
     body = json.dumps({**question, "stream": True} if streamed else question).encode()
-    path = RequestPath()
+    paths = [RequestPath() for _ in range(_MEASURED_REQUESTS)]
     async with application.router.lifespan_context(application):
         for _ in range(_WARM_UP_REQUESTS):
             await _request(application, body)
-        with _profiled(path):
-            status = await _request(application, body)
-    if status != 200:
-        raise RuntimeError(f"the chat request returned status {status}")
-    return path
+        for path in paths:
+            with _profiled(path):
+                status = await _request(application, body)
+            if status != 200:
+                raise RuntimeError(f"the chat request returned status {status}")
+    return min(paths, key=lambda path: path.hops)
 
 
 def measure(model: str, *, streamed: bool) -> RequestPath:
