@@ -25,7 +25,8 @@ class Readiness(BaseModel):
     status: str
     reasons: list[str] = Field(default_factory=list)
     breakers: dict[str, str] = Field(
-        default_factory=dict, description="Targets that are left alone because they kept failing: open or half_open."
+        default_factory=dict,
+        description="Targets that get no requests because they failed repeatedly: open or half_open.",
     )
 
 
@@ -35,9 +36,9 @@ def health_router(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict
 
     @router.get(
         "/health",
-        summary="Is the process alive?",
+        summary="Check that the process is alive",
         response_model=None,
-        responses={200: _described(Health, "It is.")},
+        responses={200: _described(Health, "The process is alive.")},
     )
     async def health() -> JSONResponse:
         """Answers in every state, and checks nothing."""
@@ -45,11 +46,11 @@ def health_router(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict
 
     @router.get(
         "/health/ready",
-        summary="Should requests be sent here?",
+        summary="Check that the process accepts requests",
         response_model=None,
         responses={
-            200: _described(Readiness, "They should."),
-            503: _described(Readiness, "Not ready; the reasons say why."),
+            200: _described(Readiness, "The process accepts requests."),
+            503: _described(Readiness, "Not ready, with the reasons."),
         },
     )
     async def ready() -> JSONResponse:

@@ -19,14 +19,14 @@ def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> 
 
     @router.get(
         "/metrics",
-        summary="What the process counts and measures",
+        summary="Return the metrics of the process",
         response_class=Response,
         responses={
             200: {
                 "content": {content_type: {"schema": {"type": "string"}}},
                 "description": "Prometheus's text format.",
             },
-            AuthenticationFailed.status: {"description": "METRICS_KEY is set, and was not shown."},
+            AuthenticationFailed.status: {"description": "METRICS_KEY is set, and is missing in the request."},
         },
     )
     def metrics(

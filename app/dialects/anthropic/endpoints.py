@@ -66,8 +66,8 @@ def message_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
         handler=DialectHandler(executor, partial(CountedMessagesAdapter.open, executor), normalize).count,
         name="count_tokens",
         summary="Count the tokens of a message",
-        description="Count the tokens of a request without sending it. Where Bedrock does not count for the model, the "
-        "count is\nan estimate, and `x-outcrop-estimated` says so.",
+        description="Count the tokens of a request without sending it. If Bedrock does not count for the model, the "
+        "count is an estimate, and the response has the header `x-outcrop-estimated`.",
         request=CountTokensRequest,
         response=TokenCount,
         responses=ERRORS,

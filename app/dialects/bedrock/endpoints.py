@@ -28,7 +28,7 @@ _ERRORS = error_responses(
         403: "AccessDeniedException, UnrecognizedClientException, InvalidSignatureException",
         404: "ResourceNotFoundException",
         405: "UnknownOperationException",
-        408: "ModelTimeoutException: Bedrock did not answer within the limits; or RequestTimeoutException: "
+        408: "ModelTimeoutException: Bedrock did not respond within the limits; or RequestTimeoutException: "
         "the body did not arrive in time",
         413: "ValidationException: the body is too large",
         424: "ModelErrorException",
@@ -36,7 +36,7 @@ _ERRORS = error_responses(
         500: "InternalServerException",
         502: "ServiceUnavailableException: Bedrock could not be reached",
         503: "ServiceUnavailableException",
-        504: "ServiceUnavailableException: Bedrock took no connection in time",
+        504: "ServiceUnavailableException: Bedrock accepted no connection in time",
     },
 )
 
@@ -53,8 +53,8 @@ def bedrock_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
             name=operation.name,
             operation_id=operation.name,
             summary=operation.summary,
-            description=f"AWS's own {operation.name}: request and answer cross byte for byte, signed anew. "
-            "SDKs of AWS work with this gateway as their endpoint URL.",
+            description=f"AWS's own {operation.name}. The bodies pass byte for byte; the request is signed anew. "
+            "AWS's SDKs work with the gateway as their endpoint URL.",
             tags=("Bedrock",),
             request=operation.request,
             response=operation.response,

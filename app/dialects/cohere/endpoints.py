@@ -47,7 +47,7 @@ def rerank_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
             render_error=render_error,
             name="create_rerank",
             summary="Rerank documents",
-            description="Sort documents by what they have to do with a question, with Cohere Rerank or Amazon Rerank.",
+            description="Sort documents by their relevance to a query, with Cohere Rerank or Amazon Rerank.",
             tags=("Cohere",),
             request=RerankRequest,
             response=RerankOut,

@@ -17,17 +17,17 @@ Handler = Callable[[RequestContext], Awaitable[Answer]]
 # the description of each status of an error, for dialects without a text of their own
 ERROR_DESCRIPTIONS = {
     400: "The request cannot be carried out; `param` names the field.",
-    401: "No key, or one that is not known.",
-    403: "AWS refuses the gateway's identity.",
-    404: "No such model.",
-    405: "Another method is wanted.",
+    401: "The key is missing or unknown.",
+    403: "AWS denies access to the gateway's identity.",
+    404: "The model does not exist.",
+    405: "The path does not have this method.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
-    429: "Throttled, or the gateway is busy; `retry-after` says for how long, where that is known.",
-    500: "A fault of the gateway, or Bedrock's InternalServerException.",
-    502: "Bedrock could not be reached, or its answer made no sense.",
+    429: "Throttled, or the gateway is busy; `retry-after` holds the seconds to wait, if known.",
+    500: "A defect of the gateway, or Bedrock's InternalServerException.",
+    502: "Bedrock could not be reached, or its response is malformed.",
     503: "Bedrock has no capacity.",
-    504: "Bedrock did not answer within the limits.",
+    504: "Bedrock did not respond within the limits.",
 }
 EVENT_STREAM: Mapping[int | str, JsonObject] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 

@@ -14,12 +14,11 @@ from app.dialects.http.endpoint_spec import EndpointSpec
 from app.wire.json import JsonObject
 
 DESCRIPTION = """
-One HTTP address for Amazon Bedrock: for programs that speak OpenAI, for programs that speak Anthropic, and for
-programs that speak Bedrock itself.
+One HTTP endpoint in front of Amazon Bedrock. Unmodified clients of OpenAI, Anthropic and Bedrock work.
 
 Send a key as `Authorization: Bearer …` or as `x-api-key`, or sign with SigV4 (access key id = the key's name, secret
-access key = the key). Every answer has an `x-request-id`; a caller's own is taken over. `x-outcrop-ignored` names
-fields without effect, `x-outcrop-adjusted` changes that were needed for the model.
+access key = the key). Every response has an `x-request-id`, the caller's own if it sent one. `x-outcrop-ignored` names
+fields without effect, `x-outcrop-adjusted` changes that the model required.
 """
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "One of API_KEYS."},
@@ -33,11 +32,11 @@ _SECURITY = {
     },
 }
 TAGS = [
-    {"name": "OpenAI", "description": "For programs that speak OpenAI."},
-    {"name": "Anthropic", "description": "For programs that speak Anthropic."},
-    {"name": "Cohere", "description": "For programs that speak Cohere's Rerank."},
-    {"name": "Bedrock", "description": "For programs that speak Amazon Bedrock, at AWS's own paths."},
-    {"name": "Operations", "description": "For those who run the gateway; no key is needed."},
+    {"name": "OpenAI", "description": "For clients of OpenAI's APIs."},
+    {"name": "Anthropic", "description": "For clients of Anthropic's Messages API."},
+    {"name": "Cohere", "description": "For clients of Cohere's Rerank."},
+    {"name": "Bedrock", "description": "For clients of Amazon Bedrock, at AWS's own paths."},
+    {"name": "Operations", "description": "For operators of the gateway. No key is needed."},
 ]
 
 

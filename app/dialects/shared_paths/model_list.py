@@ -81,7 +81,7 @@ def model_endpoints(directory: ModelDirectory, planner: Planner, prefix: str = "
         name="list_models",
         summary="List models",
         description="List the models and inference profiles that the account can call. With a header "
-        "`anthropic-version` in\nAnthropic's shape, which is paged by `limit`, `after_id` and `before_id`.",
+        "`anthropic-version`, in Anthropic's format, paged by `limit`, `after_id` and `before_id`.",
         tags=("OpenAI", "Anthropic"),
         response=ModelList,
         responses=ERRORS,

@@ -49,7 +49,7 @@ def embedding_endpoints(executor: Executor, default_model: str, prefix: str = "/
             name="create_embedding",
             summary="Create embeddings",
             description="Turn texts into vectors, with Titan, Cohere or Nova.\n\n"
-            "Many are split into what the family takes at once, and asked for side by side.",
+            "Many texts are split into requests that run in parallel.",
             tags=("OpenAI",),
             request=EmbeddingRequest,
             response=EmbeddingList,

@@ -91,8 +91,8 @@ def response_endpoints(
         handler=handler.count,
         name="count_input_tokens",
         summary="Count the tokens of a request",
-        description="Count the tokens of a request without sending it. Where Bedrock does not count for the model, the "
-        "count is\nan estimate, and `x-outcrop-estimated` says so.",
+        description="Count the tokens of a request without sending it. If Bedrock does not count for the model, the "
+        "count is an estimate, and the response has the header `x-outcrop-estimated`.",
         response=TokensOut,
         responses=ERRORS,
         body_examples=None,
@@ -109,7 +109,7 @@ def _stored_endpoints(create: EndpointSpec, store: ResponseStore) -> Sequence[En
         handler=stored.retrieve,
         name="retrieve_response",
         summary="Retrieve a response",
-        description="An answer that is kept, by the caller who got it.",
+        description="Return a stored response to the caller that created it.",
         request=None,
         responses=ERRORS,
         body_examples=None,
@@ -120,7 +120,7 @@ def _stored_endpoints(create: EndpointSpec, store: ResponseStore) -> Sequence[En
         handler=stored.delete,
         name="delete_response",
         summary="Delete a response",
-        description="Forget an answer.",
+        description="Delete a stored response.",
         response=DeletedOut,
     )
     list_items = replace(
@@ -128,9 +128,8 @@ def _stored_endpoints(create: EndpointSpec, store: ResponseStore) -> Sequence[En
         path=f"{_ONE}/input_items",
         handler=stored.list_items,
         name="list_input_items",
-        summary="List the items that led to a response",
-        description="The items that led to an answer that is kept, a page of them, the newest first unless asked "
-        "otherwise.",
+        summary="List the input items of a response",
+        description="Return a page of the input items of a stored response, by default the newest first.",
         response=ItemsOut,
         query={"limit": (int, 20), "order": (Literal["desc", "asc"], "desc"), "after": (str | None, None)},
     )
