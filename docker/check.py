@@ -45,7 +45,8 @@ from app.observability.observer import RequestRecord
 from app.observability.tracing import OpenTelemetryTracer
 record = RequestRecord("check", "POST")
 record.trace = OpenTelemetryTracer().begin(record, [])
-record.end_attempt(record.begin_attempt("127.0.0.1:9"))
+_, span = record.trace.begin_attempt(record, "127.0.0.1:9")
+record.trace.end_attempt(record, span, "")
 record.trace.end(record)
 os._exit(0 if record.trace.trace_id else 1)
 """

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from docker.assemble import strip_symbols
+from docker.check import STORING, TRACING
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,3 +109,9 @@ def test_stripped_library_still_works(tmp_path: Path) -> None:
     parse = "import httptools; print(httptools.__file__, httptools.parse_url(b'http://a/b?c').query)"
     ended = subprocess.run([sys.executable, "-c", parse], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ended.stdout.split() == [str(package / "__init__.py"), "b'c'"]
+
+
+@pytest.mark.parametrize("program", [TRACING, STORING])
+def test_programs_that_the_image_check_runs_fit_the_application(program: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
