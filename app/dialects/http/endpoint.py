@@ -1,6 +1,7 @@
 """Serves one endpoint: authentication, admission, body, handler, response and errors.
 
-An endpoint is an ASGI callable that RequestMiddleware calls directly. FastAPI does not see its requests.
+An endpoint is an ASGI callable that RequestMiddleware calls directly. FastAPI does not see its requests:
+docs/adr/0031-one-route-table.md.
 """
 
 import asyncio
