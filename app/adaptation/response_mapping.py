@@ -27,17 +27,12 @@ class ResponseMapping(Struct):
     drop_tool_calls: bool = False
     first_tool_only: bool = False
 
-    @property
-    def is_needed(self) -> bool:
-        """Tell whether replies need any change."""
-        return self != _NOTHING
-
     def reply(self, reply: Reply) -> Reply:
         """Return the reply with the caller's names and shapes."""
-        return reply if self == _NOTHING else fold(EventMapping(self).feed(unfold(reply)))
+        return reply if self == NO_MAPPING else fold(EventMapping(self).feed(unfold(reply)))
 
 
-_NOTHING = ResponseMapping()
+NO_MAPPING = ResponseMapping()
 
 
 class EventMapping:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.adaptation.response_mapping import NO_MAPPING
 from app.converse.call import Intent
 from app.errors import InvalidRequest
 from app.models.capabilities import Capabilities
@@ -53,7 +54,7 @@ def test_tools_are_refused_for_a_model_without_tools(messages: list[Any]) -> Non
 def test_forbidden_tools_are_removed_where_the_history_has_no_calls() -> None:
     adapted = adapt_call(PLAIN, intent=Intent(forbid_tools=True), toolConfig={"tools": [spec("t")]})
     assert "toolConfig" not in adapted.body
-    assert not adapted.mapping.is_needed
+    assert adapted.mapping == NO_MAPPING
 
 
 def test_forbidden_tools_stay_declared_where_the_history_has_calls() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from app.adaptation import adapt
-from app.adaptation.response_mapping import EventMapping, ResponseMapping
+from app.adaptation.response_mapping import NO_MAPPING, EventMapping, ResponseMapping
 from app.bedrock.client import BedrockRequest
 from app.bedrock.stream_decoding import EventDecoder
 from app.bedrock.transport import HttpResponse
@@ -25,8 +25,6 @@ from app.wire import json
 
 T = TypeVar("T")
 Parsed = TypeVar("Parsed")
-
-_NO_MAPPING = ResponseMapping()
 
 
 class _AdaptedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
@@ -73,7 +71,7 @@ class ConverseOperation(_AdaptedCall[Reply, T], frozen=True, kw_only=True):
             _check(reply)
             attempt.usage = Usage.of(reply["usage"], reply.get("additionalModelResponseFields"))
             attempt.tier = tier_of(reply)
-            return self.make(reply if self.mapping == _NO_MAPPING else self.mapping.reply(reply))
+            return self.make(reply if self.mapping == NO_MAPPING else self.mapping.reply(reply))
         except MALFORMED as error:
             raise malformed(error) from None
 
@@ -106,7 +104,7 @@ class EventReader:
     def __init__(self, mapping: ResponseMapping, attempt: AttemptRecord) -> None:
         self._decoder = EventDecoder()
         self._well_formed = WellFormed()
-        self._mapping = None if mapping == _NO_MAPPING else EventMapping(mapping)
+        self._mapping = None if mapping == NO_MAPPING else EventMapping(mapping)
         self._attempt = attempt
         self._metadata: Any = {}
         self._more: Any = None
