@@ -162,6 +162,11 @@ def fold_passthrough(record: RequestRecord, surface: Surface, model: str) -> Non
     record.model = record.target = model
 
 
+def fold_ignored(record: RequestRecord, ignored: list[str]) -> None:
+    """Write the fields of a request that have no effect into the log record, before its first attempt."""
+    record.ignored = ignored
+
+
 def fold_usage(record: RequestRecord, usage: Usage | None) -> None:
     """Write the tokens of several calls that answer one request into the log record."""
     record.usage = usage

@@ -7,7 +7,7 @@ from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_o
 from app.bedrock.reported_usage import usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage, count_in
-from app.execution.attempt import fold_usage
+from app.execution.attempt import fold_ignored, fold_usage
 from app.execution.executor import Executor
 from app.execution.operations.invoke import InvokeOperation
 from app.execution.operations.operation import malformed
@@ -55,10 +55,13 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
     Raises:
         GatewayError: the first failure of an upstream call; the others are then cancelled.
     """
+    fold_ignored(context.record, call.ignored)
     planned = await executor.plan(call.model)
     # vectors of several models cannot be compared, not even those of one answer
     targets = [target for target in planned if target.known.base == planned[0].known.base]
     adapted = adapt_embeddings(call, targets[0].capabilities)
+    ignored = [*call.ignored, *adapted.ignored]
+    fold_ignored(context.record, ignored)
     await executor.check_texts(context, call.texts)
     permits = asyncio.Semaphore(_MAX_CONCURRENT)
     tokens = _Tokens(len(adapted.bodies))
@@ -69,7 +72,7 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
                 body=json.dumps(body),
                 usage_of=partial(tokens.add, target.model.raw),
                 make=vectors_of,
-                ignored=[*call.ignored, *adapted.ignored],
+                ignored=ignored,
                 is_checked=True,
             )
 

@@ -6,6 +6,7 @@ from app.adaptation.rerank import RerankCall, adapt_rerank, scores_of
 from app.bedrock.reported_usage import usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage
+from app.execution.attempt import fold_ignored
 from app.execution.executor import Executor
 from app.execution.operations.invoke import InvokeOperation
 from app.execution.request_context import RequestContext
@@ -30,6 +31,7 @@ async def rerank(executor: Executor, context: RequestContext, call: RerankCall) 
             is_checked=True,
         )
 
+    fold_ignored(context.record, call.ignored)
     await executor.check_texts(context, [call.query, *call.documents])
     return await executor.run(context, call.model, operation_for)
 

@@ -73,6 +73,12 @@ def test_header_names_ignored_fields(gateway_url: str) -> None:
     assert answer.headers["x-outcrop-ignored"] == "user, input_type"
 
 
+def test_header_names_ignored_fields_of_a_refused_request(gateway_url: str) -> None:
+    body = {"model": "amazon.titan-embed-text-v2:0", "input": "x", "user": "u", "dimensions": 3}
+    answer = httpx.post(f"{gateway_url}/v1/embeddings", json=body, headers={"x-api-key": KEY})
+    assert (answer.status_code, answer.headers["x-outcrop-ignored"]) == (400, "user")
+
+
 def test_upstream_calls_are_limited_to_8_keep_their_order_and_fail_together() -> None:
     running, limit, ended = 0, 0, 0
 
