@@ -49,13 +49,13 @@ class UsageOfMessages:
     def __call__(self, document: JsonObject) -> Usage | None:
         """Return the tokens so far; None if a document holds no count."""
         message, metrics = document.get("message"), document.get(_METRICS)
-        whole = message if isinstance(message, dict) else document
-        usage = whole.get("usage")
+        holder = message if isinstance(message, dict) else document
+        usage = holder.get("usage")
         if isinstance(usage, dict):
             # a list of rounds replaces the one before it
             self._counts.pop("iterations", None)
             self._counts |= {name: count for name, count in usage.items() if isinstance(count, (int, dict, list))}
-            self._is_final = whole is document
+            self._is_final = holder is document
         elif isinstance(metrics, dict) and self._counts:
             counts = {name: metrics[theirs] for name, theirs in _COUNTS.items() if theirs in metrics}
             if self._is_final:

@@ -42,7 +42,7 @@ class EventStream:
         """Return the frames for an event; empty if it holds nothing for the caller.
 
         Raises:
-            UpstreamFailed: the model broke its own format, as the stop reason tells.
+            UpstreamFailed: the stop reason reports malformed output.
         """
         return b"".join(self._frames(event))
 

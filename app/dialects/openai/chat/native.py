@@ -41,7 +41,7 @@ class NativeChunks:
     """Passes one stream to the caller.
 
     Args:
-        model: as the caller named it. include_usage: the caller asked for the chunk with the usage.
+        model: as the caller named it. include_usage: the caller requested the chunk with the usage.
     """
 
     def __init__(self, model: str, *, include_usage: bool) -> None:

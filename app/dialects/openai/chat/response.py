@@ -93,7 +93,7 @@ def from_reply(reply: Reply, response_context: ChatResponseContext) -> JsonObjec
     `thinking_blocks` (with signatures, to be sent back), `citations` (Converse's own) and `images`.
 
     Raises:
-        UpstreamFailed: the model broke its own format, as the stop reason tells.
+        UpstreamFailed: the stop reason reports malformed output.
     """
     if reply["stopReason"] in MALFORMED:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])

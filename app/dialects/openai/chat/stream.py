@@ -56,7 +56,7 @@ class ChunkStream:
         """Return the frames for an event; empty if it holds nothing for the caller.
 
         Raises:
-            UpstreamFailed: the model broke its own format, as the stop reason tells.
+            UpstreamFailed: the stop reason reports malformed output.
         """
         match event:
             case {"contentBlockDelta": {"delta": {"text": text}}}:

@@ -1,4 +1,4 @@
-"""Errors as OpenAI's clients read them.
+"""Renders errors for OpenAI's clients.
 
 Sources:
 - docs/reference/contracts/errors.md#openai-error-body
@@ -28,7 +28,7 @@ from app.errors import (
 )
 from app.wire import json
 
-# type and code, the most special class first
+# type and code by class, subclasses first
 _TYPES_AND_CODES: tuple[tuple[type[GatewayError], str, str | None], ...] = (
     (AuthenticationFailed, "authentication_error", "invalid_api_key"),
     (PermissionRefused, "permission_error", None),
@@ -51,18 +51,18 @@ _TYPES_AND_CODES: tuple[tuple[type[GatewayError], str, str | None], ...] = (
 
 
 def type_and_code_of(error: GatewayError) -> tuple[str, str | None]:
-    """OpenAI's type and code for an error."""
+    """Return OpenAI's type and code for an error."""
     return next(
         ((kind, code) for cls, kind, code in _TYPES_AND_CODES if isinstance(error, cls)), ("server_error", None)
     )
 
 
 def error_body(error: GatewayError) -> bytes:
-    """The JSON body: `{"error": {message, type, param, code}}`."""
+    """Return the JSON body: `{"error": {message, type, param, code}}`."""
     kind, code = type_and_code_of(error)
     return json.dumps({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}})
 
 
 def render_error(error: GatewayError, _request_id: str) -> CompleteResponse:
-    """The whole answer for an error."""
+    """Return the response for an error."""
     return CompleteResponse(error.status, (*JSON, *retry_after(error)), error_body(error))

@@ -1,4 +1,4 @@
-"""Media as OpenAI's clients send it, as Converse's blocks; base64 stays text all the way.
+"""Translates media of OpenAI's clients to Converse's blocks; base64 is never decoded.
 
 Source: docs/reference/contracts/mapping.md#messages-and-content
 """
@@ -11,10 +11,10 @@ _LONGEST_LINE = 80
 
 
 def image_of(url: str, path: str) -> ImageBlock:
-    """An image block. `path` is the field that holds the URL.
+    """Return an image block. `path` is the field that holds the URL.
 
     Raises:
-        InvalidRequest: the URL is not a data: URL of base64, or of a kind that Converse does not take.
+        InvalidRequest: the URL is not a data: URL of base64, or of a type that Converse does not accept.
     """
     media_type, data = _split_data_url(url, path)
     found = image_format(media_type, data)
@@ -24,10 +24,10 @@ def image_of(url: str, path: str) -> ImageBlock:
 
 
 def document_of(file_data: str | None, filename: str | None, file_id: str | None, path: str) -> DocumentBlock:
-    """A document block, named by its file name without the extension. `path` is the field that holds the data.
+    """Return a document block, named by the file name without its extension. `path` is the field that holds the data.
 
     Raises:
-        InvalidRequest: there is no data, or its format cannot be told or is not one that Converse takes.
+        InvalidRequest: there is no data, or its format is unknown or not one that Converse accepts.
     """
     if file_data is None:
         reason = "file_id is not supported: send file_data" if file_id else "file_data is missing"
@@ -56,5 +56,5 @@ def _split_data_url(url: str, path: str) -> tuple[str, str]:
 
 
 def _in_one_line(data: str) -> str:
-    """Base64 without the ends of lines that `base64` and MIME put into it, after 76 letters at the most."""
+    """Remove line breaks, which `base64` and MIME insert after at most 76 letters."""
     return "".join(data.split()) if "\n" in data[:_LONGEST_LINE] else data

@@ -1,4 +1,4 @@
-"""What all of OpenAI's endpoints have in common on the OpenAPI page."""
+"""Schemas that OpenAI's endpoints share on the OpenAPI page."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ class ErrorOut(OutputSchema):
 
 
 class ModelOut(OutputSchema):
-    """A model that can be called. `created` is 0 where AWS tells no date."""
+    """A model that can be called. `created` is 0 if AWS reports no date."""
 
     id: str
     object: Literal["model"] = "model"

@@ -1,7 +1,7 @@
-"""Tools as OpenAI's clients declare and call them, as Converse's.
+"""Translates tools and calls of OpenAI's clients to Converse's.
 
-A custom tool takes free text, which Converse has not: it is declared as a tool with one member, `input`, and unwrapped
-on the way back.
+A custom tool takes free text. Converse has no such tools: it is declared with one member, `input`, which is unwrapped
+in the response.
 
 Sources:
 - docs/reference/contracts/mapping.md#messages-and-content
@@ -18,7 +18,7 @@ FREE_TEXT = {"type": "object", "properties": {_CUSTOM_INPUT: {"type": "string"}}
 
 
 def specification(name: str, description: str | None, schema: object, *, strict: bool = False) -> ToolSpecification:
-    """The declaration of a tool."""
+    """Return the declaration of a tool."""
     spec: ToolSpecification = {"name": name, "inputSchema": {"json": schema}}
     if description and description.strip():
         spec["description"] = description
@@ -28,12 +28,13 @@ def specification(name: str, description: str | None, schema: object, *, strict:
 
 
 def function_use(call_id: str, name: str, arguments: str, path: str, ignored: list[str]) -> ToolUseBlock:
-    """A call of a function, said back to the model.
+    """Return an earlier call of a function.
 
-    Arguments that are no JSON object have no effect: a model gave them out that broke off, and no caller can mend them.
+    Arguments that are no JSON object become an empty one: the model's output was truncated, and the caller cannot
+    complete it.
 
     Args:
-        path: of the field that holds the arguments. ignored: gets the path where they have no effect.
+        path: of the field that holds the arguments. ignored: gets the path if they have no effect.
     """
     try:
         parsed = json.loads(arguments.strip() or "{}")
@@ -46,12 +47,12 @@ def function_use(call_id: str, name: str, arguments: str, path: str, ignored: li
 
 
 def custom_use(call_id: str, name: str, text: str) -> ToolUseBlock:
-    """A call of a custom tool, said back to the model."""
+    """Return an earlier call of a custom tool."""
     return {"toolUseId": call_id, "name": name, "input": {_CUSTOM_INPUT: text}}
 
 
 def custom_input(arguments: str) -> str:
-    """The free text of a custom tool's call; what does not have the declared shape is given as it came."""
+    """Return the free text of a custom tool's call, or the arguments unchanged if they have another shape."""
     try:
         document = json.loads(arguments)
     except json.JsonError:

@@ -140,7 +140,7 @@ def _ended(stream: ResponseStream | NativeResponseStream) -> JsonObject:
 
 
 def _items(raw: list[object], param: str) -> list[Item]:
-    """Validate items for translation. Raises InvalidRequest; its `param` tells stored items from sent ones."""
+    """Validate items for translation. Raises InvalidRequest; its `param` names the source of the items."""
     try:
         items = validate({"input": raw}, ResponseRequest).input
     except InvalidRequest as error:

@@ -21,8 +21,8 @@ def page_of(items: list[JsonObject], response_id: str, query: str) -> JsonObject
     Raises:
         InvalidRequest: a value of the query is invalid, with its name.
     """
-    asked = {name: values[-1] for name, values in parse_qs(query).items()}
-    limit, order = asked.get("limit", str(_PAGE)), asked.get("order", "desc")
+    parameters = {name: values[-1] for name, values in parse_qs(query).items()}
+    limit, order = parameters.get("limit", str(_PAGE)), parameters.get("order", "desc")
     if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= _MAX:
         raise InvalidRequest(f"must be a number from 1 to {_MAX}", param="limit")
     if order not in ("asc", "desc"):
@@ -31,11 +31,11 @@ def page_of(items: list[JsonObject], response_id: str, query: str) -> JsonObject
     _make_ids_unique(listed, response_id)
     if order == "desc":
         listed.reverse()
-    if "after" in asked:
+    if "after" in parameters:
         ids = [item["id"] for item in listed]
-        if asked["after"] not in ids:
+        if parameters["after"] not in ids:
             raise InvalidRequest("there is no such item", param="after")
-        listed = listed[ids.index(asked["after"]) + 1 :]
+        listed = listed[ids.index(parameters["after"]) + 1 :]
     page = listed[: int(limit)]
     return {
         "object": "list",

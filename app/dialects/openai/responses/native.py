@@ -267,8 +267,8 @@ class NativeResponseStream:
         Raises:
             UpstreamFailed: the model failed.
         """
-        is_whole = isinstance(self._response.get("id"), str) and self._response.get("status") in _ENDED
-        if self._last is None or not is_whole:
+        is_complete = isinstance(self._response.get("id"), str) and self._response.get("status") in _ENDED
+        if self._last is None or not is_complete:
             raise _failure(self._response)
         return self._response
 

@@ -28,7 +28,7 @@ def from_reply(reply: Reply, response_context: ResponseContext) -> JsonObject:
     """Return the response object.
 
     Raises:
-        UpstreamFailed: the model broke its own format, as the stop reason tells.
+        UpstreamFailed: the stop reason reports malformed output.
     """
     if reply["stopReason"] in MALFORMED:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])

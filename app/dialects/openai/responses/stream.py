@@ -56,7 +56,7 @@ class ResponseStream:
         """Return the response object at the end of the stream; without a usage of Converse's its counts are 0.
 
         Raises:
-            UpstreamFailed: the stop reason is missing, or tells of malformed output.
+            UpstreamFailed: the stop reason is missing, or reports malformed output.
         """
         if not self._stop or self._stop in MALFORMED:
             raise UpstreamFailed("the model's output was malformed", detail=self._stop)
@@ -177,7 +177,7 @@ class ResponseStream:
             yield self._piece("response.content_part.added", item, content_index=0, part=text_part("", []))
 
     def _close(self, status: str) -> Iterable[bytes]:
-        """Yield the end of the item whose block has ended. Only the next event tells its status."""
+        """Yield the end of the item whose block has ended. Its status depends on the next event."""
         item, self._closing = self._closing, None
         if item is None:
             return
