@@ -3,7 +3,8 @@
 from app.config.settings import SMOKE, Settings
 from app.dialects.http.endpoint import IngressLimits
 from app.governance.address_permits import AddressPermits
-from app.governance.admission import Admission, Bodies
+from app.governance.admission import Admission
+from app.governance.held_bytes import ByteLimit
 from app.governance.identity.authenticator import Authenticator
 from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.metrics import Metrics
@@ -29,13 +30,13 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
         # half of the permits of one name
         address_permits=AddressPermits(max(unverified_permits // 4, 1), *queue),
         failed_attempts=FailedAttempts(),
-        bodies=Bodies(
+        bodies=ByteLimit(
             settings.max_bodies_bytes,
             counters.gateway.body_bytes,
             _half(settings, settings.max_bodies_bytes),
             {name: each.body_bytes for name, each in by_name.items()},
         ),
-        unverified_bodies=Bodies(
+        unverified_bodies=ByteLimit(
             unverified_bytes,
             counters.gateway.unverified_body_bytes,
             _half(settings, unverified_bytes),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from app.errors import BodyTooLarge
-from app.governance.admission import HeldBody
+from app.governance.held_bytes import HeldBytes
 from app.governance.identity.caller import Caller
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
@@ -28,7 +28,7 @@ class RequestContext(Struct):
     caller: Caller
     deadline: Deadline
     record: RequestRecord
-    held: HeldBody | None = None
+    held: HeldBytes | None = None
     limit: float = math.inf
     size: int = 0
 

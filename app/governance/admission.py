@@ -1,4 +1,4 @@
-"""Limits how many requests run at once, and how many bytes of request bodies are held at once.
+"""Limits how many requests run at once.
 
 A request that gets no permit waits in a short queue; beyond that, it is refused and may be sent again. The counters may
 be shared by several processes: the limits then hold for all of them together.
@@ -11,12 +11,11 @@ import time
 from msgspec import Struct, field
 
 from app.errors import GatewayBusy
-from app.process.shared_counter import SharedCounter
 from app.server.worker_counters import AdmissionCounters
 
 # a process is not notified when another one releases a permit
 _POLL_SECONDS = 0.005
-_BUSY = "the gateway is busy: try again in a moment"
+BUSY = "the gateway is busy: try again in a moment"
 
 
 class Admission(Struct):
@@ -64,11 +63,11 @@ class Admission(Struct):
                 # the queue also counts the requests of a process that is stopped, which take no permit
                 if not self._is_another_first(since) and self._try_enter():
                     return
-                raise GatewayBusy(_BUSY, detail="no permit, and the queue is full")
+                raise GatewayBusy(BUSY, detail="no permit, and the queue is full")
             async with asyncio.timeout(self.timeout), self._line:
                 await self._wait_as_first(since)
         except TimeoutError:
-            raise GatewayBusy(_BUSY, detail="no permit became free") from None
+            raise GatewayBusy(BUSY, detail="no permit became free") from None
         finally:
             waiting.add(-1)
 
@@ -91,64 +90,3 @@ class Admission(Struct):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_POLL_SECONDS if self.counters.inside.is_shared else None):
                 await self._released.wait()
-
-
-class Bodies(Struct):
-    """Counts the bytes of request bodies that are held at once.
-
-    limit: bytes of all bodies. max_of_one: bytes of one caller's. of_each: counters of the callers that have a limit.
-    slowest: bytes a second that a caller must send on average; a slower one is disconnected.
-    """
-
-    limit: int
-    held: SharedCounter = field(default_factory=SharedCounter)
-    max_of_one: int = 0
-    of_each: dict[str, SharedCounter] = field(default_factory=dict)
-    slowest: int = 16 * 1024
-
-
-class HeldBody(Struct):
-    """The bytes of one body, counted until it is released. name: the caller, or the caller that is claimed."""
-
-    bodies: Bodies
-    name: str = ""
-    size: int = 0
-
-    def add(self, count: int) -> None:
-        """Count more bytes of this body.
-
-        Raises:
-            GatewayBusy: the bodies of all callers, or of this caller, exceed their limit.
-        """
-        bodies, held, own = self.bodies, self.bodies.held, self.bodies.of_each.get(self.name)
-        held.cells[held.index] += count
-        excess = "too many bytes of bodies" if sum(held.cells) > bodies.limit else ""
-        if own is not None:
-            own.add(count)
-            if not excess and own.total > bodies.max_of_one:
-                excess = "too many bytes of one caller's bodies"
-        if excess:
-            held.add(-count)
-            if own is not None:
-                own.add(-count)
-            raise GatewayBusy(_BUSY, detail=excess)
-        self.size += count
-
-    def move(self, bodies: Bodies) -> None:
-        """Count this body among others from now on.
-
-        Raises:
-            GatewayBusy: as `add` does.
-        """
-        size = self.size
-        self.release()
-        self.bodies = bodies
-        self.add(size)
-
-    def release(self) -> None:
-        """Count this body no more."""
-        held, own = self.bodies.held, self.bodies.of_each.get(self.name)
-        held.cells[held.index] -= self.size
-        if own is not None:
-            own.add(-self.size)
-        self.size = 0

@@ -15,7 +15,7 @@ from app.execution import public_names
 from app.execution.media import Media, MediaFetcher, Room
 from app.execution.public_names import CALLER, NotPublic, PublicNames, public_transport
 from app.execution.request_context import RequestContext
-from app.governance.admission import Bodies, HeldBody
+from app.governance.held_bytes import ByteLimit, HeldBytes
 from app.governance.identity.caller import Caller
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
@@ -28,7 +28,7 @@ PNG = b"\x89PNG"
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n" + PNG
 
 
-def context(held: HeldBody | None = None, caller: str = "c") -> RequestContext:
+def context(held: HeldBytes | None = None, caller: str = "c") -> RequestContext:
     head = RequestHead("POST", "/", "", {})
     return RequestContext(head, {}, b"", Caller(caller), Deadline.after(9), RequestRecord("r", "POST"), held)
 
@@ -396,7 +396,7 @@ async def test_a_document_without_media_is_unchanged() -> None:
 
 
 async def test_fetched_bytes_count_as_bytes_of_the_body(fetching: Callable[..., MediaFetcher]) -> None:
-    held = HeldBody(Bodies(1000))
+    held = HeldBytes(ByteLimit(1000))
     made = context(held)
     async with serve(saying(reply(bytes(300)))) as port:
         await fetch_media(fetching(port), naming(f"http://127.0.0.1:{port}/x"), made)
@@ -413,8 +413,8 @@ async def test_bytes_count_while_they_are_fetched(fetching: Callable[..., MediaF
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 900\r\n\r\n" + bytes(600))
         await reader.read()
 
-    bodies = Bodies(1000)
-    first, second = HeldBody(bodies), HeldBody(bodies)
+    bodies = ByteLimit(1000)
+    first, second = HeldBytes(bodies), HeldBytes(bodies)
     async with serve(stall) as port:
         document = naming(f"http://127.0.0.1:{port}/x")
         fetcher = fetching(port)

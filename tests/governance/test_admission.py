@@ -1,4 +1,4 @@
-"""Limits of parallel requests and of held bytes."""
+"""Limits of parallel requests."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 
 from app.errors import GatewayBusy
-from app.governance.admission import Admission, Bodies, HeldBody
+from app.governance.admission import Admission
 from app.process.shared_counter import SharedCounterArray
 from app.server.worker_counters import AdmissionCounters
 
@@ -91,20 +91,6 @@ async def test_a_permit_is_released_after_an_exception() -> None:
     assert admission.counters.inside.total == 0
 
 
-def test_the_bytes_of_all_bodies_are_limited() -> None:
-    bodies = Bodies(100)
-    first, second = HeldBody(bodies), HeldBody(bodies)
-    first.add(60)
-    second.add(40)
-    with pytest.raises(GatewayBusy):
-        second.add(1)
-    first.release()
-    first.release()
-    second.add(60)
-    second.release()
-    assert bodies.held.total == 0
-
-
 def shared(limit: int = 2, max_waiting: int = 1, timeout: float = 5) -> tuple[Admission, Admission]:
     """One limit, as two processes see it."""
     array = SharedCounterArray(2, 3)
@@ -129,39 +115,6 @@ async def test_the_limit_of_permits_and_the_queue_hold_for_all_processes_togethe
     for each in (second, third):
         await each.leave()
     assert here.counters.inside.total == 0
-
-
-def test_the_bytes_of_the_bodies_of_all_processes_are_limited() -> None:
-    array = SharedCounterArray(2, 1)
-    here, there = (HeldBody(Bodies(100, *array.counters(process))) for process in range(2))
-    here.add(60)
-    with pytest.raises(GatewayBusy):
-        there.add(41)
-    there.add(40)
-    here.release()
-    assert there.bodies.held.total == 40
-
-
-def test_one_caller_cannot_hold_more_than_its_limit_of_bytes_in_all_processes() -> None:
-    array = SharedCounterArray(2, 3)
-    here, there = (
-        Bodies(100, held, 50, {"a": of_a, "b": of_b})
-        for held, of_a, of_b in (array.counters(process) for process in range(2))
-    )
-    first, second, other = HeldBody(here, "a"), HeldBody(there, "a"), HeldBody(there, "b")
-    first.add(30)
-    second.add(20)
-    with pytest.raises(GatewayBusy) as refusal:
-        second.add(1)
-    assert refusal.value.detail == "too many bytes of one caller's bodies"
-    other.add(50)
-    with pytest.raises(GatewayBusy):
-        HeldBody(here, "without a limit").add(1)
-    first.release()
-    second.add(30)
-    second.move(Bodies(100))
-    other.release()
-    assert (here.held.total, [counter.total for counter in here.of_each.values()]) == (0, [0, 0])
 
 
 async def test_processes_get_permits_in_the_order_in_which_their_requests_arrived() -> None:

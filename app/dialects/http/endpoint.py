@@ -31,7 +31,8 @@ from app.errors import (
 )
 from app.execution.request_context import RequestContext
 from app.governance.address_permits import AddressPermits
-from app.governance.admission import Admission, Bodies, HeldBody
+from app.governance.admission import Admission
+from app.governance.held_bytes import ByteLimit, HeldBytes
 from app.governance.identity.authenticator import Authenticator, SignedClaim
 from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.observer import CALLER_GONE, RequestRecord
@@ -69,8 +70,8 @@ class IngressLimits(Struct, frozen=True):
     unverified_of_each: Mapping[str, Admission]
     address_permits: AddressPermits
     failed_attempts: FailedAttempts
-    bodies: Bodies
-    unverified_bodies: Bodies
+    bodies: ByteLimit
+    unverified_bodies: ByteLimit
     max_body_bytes: int
     caller_timeout: float
     total_timeout: float
@@ -144,7 +145,7 @@ class Endpoint(Struct, frozen=True):
         has_arrived = scope.get("extensions", {}).get(ARRIVED)
         body_timeout = math.inf if has_arrived is not None and has_arrived() else limits.caller_timeout
         body, caller = None, claim
-        held = HeldBody(limits.unverified_bodies if isinstance(claim, SignedClaim) else limits.bodies, claim.name)
+        held = HeldBytes(limits.unverified_bodies if isinstance(claim, SignedClaim) else limits.bodies, claim.name)
         try:
             if isinstance(caller, SignedClaim):
                 # a signature covers the body: until both are verified, separate limits hold

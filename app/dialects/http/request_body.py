@@ -11,7 +11,7 @@ from starlette.types import Receive
 from app.dialects.http.documents import Document, parse_object, validate
 from app.errors import BodyTooLarge, CallerTooSlow, InvalidRequest
 from app.execution.request_context import RequestContext
-from app.governance.admission import HeldBody
+from app.governance.held_bytes import HeldBytes
 from app.process.memory import buffer_for, contents_of
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.server.request_head import RequestHead
@@ -22,7 +22,7 @@ class CallerGone(Exception):
     """The caller closed the connection."""
 
 
-async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_seconds: float, held: HeldBody) -> bytes:
+async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_seconds: float, held: HeldBytes) -> bytes:
     """Read the whole body.
 
     Args:
@@ -50,7 +50,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_sec
             now = asyncio.get_running_loop().time
 
             def go_on() -> None:
-                pace.reschedule(min(last + held.size / held.bodies.slowest, now() + timeout_seconds))
+                pace.reschedule(min(last + held.size / held.limits.slowest, now() + timeout_seconds))
 
             return await _read_pieces(receive, length, limit, go_on, held)
     except TimeoutError:
@@ -59,7 +59,7 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_sec
         raise CallerTooSlow("the body did not arrive in time") from None
 
 
-async def _read_pieces(receive: Receive, length: int, limit: int, go_on: Callable[[], None], held: HeldBody) -> bytes:
+async def _read_pieces(receive: Receive, length: int, limit: int, go_on: Callable[[], None], held: HeldBytes) -> bytes:
     read: BytesIO | None = None  # joining a list of pieces would hold them twice
     while True:
         message = await receive()

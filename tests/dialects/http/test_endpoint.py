@@ -11,7 +11,8 @@ from app.dialects.openai.common.errors import render_error
 from app.errors import InvalidRequest
 from app.execution.request_context import RequestContext
 from app.governance.address_permits import AddressPermits
-from app.governance.admission import Admission, Bodies
+from app.governance.admission import Admission
+from app.governance.held_bytes import ByteLimit
 from app.governance.identity.authenticator import Authenticator
 from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.observer import RequestRecord
@@ -41,8 +42,8 @@ async def test_refused_request_leaves_no_reference_cycle() -> None:
         {},
         AddressPermits(1),
         FailedAttempts(),
-        Bodies(99),
-        Bodies(99),
+        ByteLimit(99),
+        ByteLimit(99),
         99,
         9.0,
         9.0,

@@ -1,0 +1,73 @@
+"""Limits how many bytes of request bodies, and of responses, are held at once.
+
+The counters may be shared by several processes: the limits then hold for all of them together.
+"""
+
+from msgspec import Struct, field
+
+from app.errors import GatewayBusy
+from app.governance.admission import BUSY
+from app.process.shared_counter import SharedCounter
+
+
+class ByteLimit(Struct):
+    """Limits the bytes of request bodies, or of responses, that are held at once.
+
+    limit: bytes of all callers. max_of_one: bytes of one caller. of_each: counters of the callers that have a limit.
+    slowest: bytes a second that a caller must send on average; a slower one is disconnected. of: what is counted, for
+    the log.
+    """
+
+    limit: int
+    held: SharedCounter = field(default_factory=SharedCounter)
+    max_of_one: int = 0
+    of_each: dict[str, SharedCounter] = field(default_factory=dict)
+    slowest: int = 16 * 1024
+    of: str = "bodies"
+
+
+class HeldBytes(Struct):
+    """The bytes of one request, counted until they are released. name: the caller, or the caller that is claimed."""
+
+    limits: ByteLimit
+    name: str = ""
+    size: int = 0
+
+    def add(self, count: int) -> None:
+        """Count more bytes.
+
+        Raises:
+            GatewayBusy: the bytes of all callers, or of this caller, exceed their limit.
+        """
+        limits, held, own = self.limits, self.limits.held, self.limits.of_each.get(self.name)
+        held.cells[held.index] += count
+        excess = f"too many bytes of {limits.of}" if sum(held.cells) > limits.limit else ""
+        if own is not None:
+            own.add(count)
+            if not excess and own.total > limits.max_of_one:
+                excess = f"too many bytes of one caller's {limits.of}"
+        if excess:
+            held.add(-count)
+            if own is not None:
+                own.add(-count)
+            raise GatewayBusy(BUSY, detail=excess)
+        self.size += count
+
+    def move(self, limits: ByteLimit) -> None:
+        """Count these bytes by other limits from now on.
+
+        Raises:
+            GatewayBusy: as `add` does.
+        """
+        size = self.size
+        self.release()
+        self.limits = limits
+        self.add(size)
+
+    def release(self) -> None:
+        """Count these bytes no more."""
+        held, own = self.limits.held, self.limits.of_each.get(self.name)
+        held.cells[held.index] -= self.size
+        if own is not None:
+            own.add(-self.size)
+        self.size = 0
