@@ -47,6 +47,7 @@ def planner_of(settings: Settings) -> Planner:
         native_surfaces=surfaces,
         betas=settings.betas(),
         behind=behind,
+        has_several_callers=settings.has_several_callers(),
     )
 
 

@@ -144,6 +144,11 @@ def _transport(settings: Settings) -> Http1Transport:
         raise SettingsError([str(error)]) from None
 
 
+def _breakers(settings: Settings) -> Breakers:
+    seconds, share = settings.breaker_seconds, settings.retry_budget
+    return Breakers(settings.breaker_failures, seconds, share, has_several_callers=settings.has_several_callers())
+
+
 def _media(settings: Settings) -> MediaFetcher | None:
     if not settings.fetch_media:
         return None
@@ -213,7 +218,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         executor=Executor.over(
             clients,
             planner,
-            Failover(retry, Breakers(settings.breaker_failures, settings.breaker_seconds, settings.retry_budget)),
+            Failover(retry, _breakers(settings)),
             guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
             find_profile=directory.profile_of,
             find_behind=lambda target, timeout: directory.look_up(

@@ -350,6 +350,10 @@ class Settings(BaseSettings):
             keys[SMOKE] = (*keys.get(SMOKE, ()), self.smoke_api_key.get_secret_value())
         return keys
 
+    def has_several_callers(self) -> bool:
+        """Return whether one caller may hurt another. The smoke test of a deployment does not count as a caller."""
+        return len(self.keys().keys() - {SMOKE}) > 1
+
     def config(self) -> ConfigFile:
         """Return the configuration file, with MODEL_ALIASES, which take precedence over its aliases and routes."""
         file = load_config(self.config_file) if self.config_file is not None else parse_config(self.config_toml)

@@ -79,14 +79,14 @@ class Executor(Struct, frozen=True, kw_only=True):
             media=media,
         )
 
-    async def plan(self, name: str) -> list[Target]:
-        """Return the targets for a name. Raises InvalidRequest if no model can have it."""
-        targets = self.planner.plan(name)
+    async def plan(self, name: str, caller: str) -> list[Target]:
+        """Return the targets for a name that a caller used. Raises InvalidRequest if no model can have it."""
+        targets = self.planner.plan(name, caller)
         hidden = [target for target in targets if target.is_hidden]
         if not hidden or self.find_behind is None:
             return targets
         await asyncio.gather(*[self.find_behind(target, _BEHIND_SECONDS) for target in hidden])
-        return self.planner.plan(name)
+        return self.planner.plan(name, caller)
 
     async def run(
         self,
@@ -105,12 +105,13 @@ class Executor(Struct, frozen=True, kw_only=True):
             GatewayError: no target succeeded; see `Failover.run`.
         """
         if targets is None:
-            targets = await self.plan(name)
+            targets = await self.plan(name, context.caller.name)
         fold_plan(context.record, name or DEFAULT_ALIAS, targets[0])
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
         call = Call(context, targets, operation_for)
-        result = await self.failover.run(targets, call.prepare, partial(self.attempt, call), context.deadline)
+        attempt, caller = partial(self.attempt, call), context.caller.name
+        result = await self.failover.run(targets, call.prepare, attempt, context.deadline, caller)
         return _value(call, result)
 
     async def forward(self, context: RequestContext, name: str, operation: Passthrough[T]) -> T:
@@ -132,7 +133,8 @@ class Executor(Struct, frozen=True, kw_only=True):
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
         call = Call(context, targets, lambda _: operation)
-        result = await self.failover.run(targets, call.prepare, partial(self.attempt, call), context.deadline)
+        attempt, caller = partial(self.attempt, call), context.caller.name
+        result = await self.failover.run(targets, call.prepare, attempt, context.deadline, caller)
         target = result.candidate.target
         known = replace(target, known=self.planner.known(target.model.raw))
         fold(call, replace(result, candidate=replace(result.candidate, target=known)))
@@ -156,7 +158,8 @@ class Executor(Struct, frozen=True, kw_only=True):
             key = (operation.request.service, DEFAULT_LOCATION, operation.surface)
             return Candidate(key=key, target=target, operation=operation, model=target.model)
 
-        result = await self.failover.run([target], prepare, partial(self.once, call), context.deadline)
+        once, caller = partial(self.once, call), context.caller.name
+        result = await self.failover.run([target], prepare, once, context.deadline, caller)
         return _value(call, result)
 
 

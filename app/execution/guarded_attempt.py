@@ -44,7 +44,7 @@ class GuardrailCheck(Struct, frozen=True):
             return AttemptResult(candidate, error=await self.apply(context, content))
 
         key = ("guardrail", DEFAULT_LOCATION, self.guardrail.identifier)
-        result = await failover.run([key], prepare, attempt, context.deadline)
+        result = await failover.run([key], prepare, attempt, context.deadline, context.caller.name)
         if result.error is not None:
             raise result.error
 

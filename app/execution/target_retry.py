@@ -32,7 +32,7 @@ _MAX_PROFILE_SECONDS = 3.0
 class CapabilityRetry(Struct, frozen=True):
     """Makes the attempt; when the model reports that it accepts less than was known, adapts the call to that.
 
-    planner: remembers the capabilities for later calls.
+    planner: remembers the capabilities for later calls, once the adapted call has succeeded.
     """
 
     attempt: Attempt
@@ -41,13 +41,16 @@ class CapabilityRetry(Struct, frozen=True):
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
         result = await self.attempt(call, candidate)
-        for _ in range(_MAX_OVERRIDES):
-            if not isinstance(result.error, ModelDiffers):
-                break
+        reported: list[ModelDiffers] = []
+        while len(reported) < _MAX_OVERRIDES and isinstance(result.error, ModelDiffers):
             adapted = await self._adapted(call, result.candidate, result.error)
             if adapted is None:
                 break
+            reported.append(result.error)
             result = await self.attempt(call, adapted)
+        if result.error is None:
+            for error in reported:
+                self.planner.record_override(candidate.target, error, call.context.caller.name)
         return result
 
     async def _adapted(self, call: Call[T], candidate: Candidate[T], error: ModelDiffers) -> Candidate[T] | None:
@@ -55,7 +58,7 @@ class CapabilityRetry(Struct, frozen=True):
         refused = candidate.operation
         if refused.mode is Mode.PASSTHROUGH or refused.surface not in _ADAPTED:
             return None
-        target = self.planner.record_override(candidate.target, error)
+        target = candidate.target.with_override(error)
         if target is None:
             return None
         try:

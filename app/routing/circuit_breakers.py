@@ -5,6 +5,9 @@ passes as a probe, and another each time those seconds have passed while no prob
 a lost connection, no capacity, Bedrock's internal errors. Any other response closes the breaker. A timeout is no
 response: it neither opens nor closes a breaker, but a probe that times out keeps it open.
 
+A request body may provoke responses such as internal errors. With several callers, at most half (rounded up) of the
+outages that open a breaker are responses to one caller, so that no caller can open it for the others.
+
 A target that throttles or refuses a call is paused: failover tries other targets first.
 """
 
@@ -69,14 +72,16 @@ class RetryBudget:
 class CircuitBreaker:
     """The health of one target.
 
-    failures: outages in a row. open_until, paused_until: on the monotonic clock; 0 for never.
+    failures: outages in a row that count. open_until, paused_until: on the monotonic clock; 0 for never.
     retry_budget: None until the first retry.
     """
 
-    __slots__ = ("_limits", "failures", "open_until", "paused_until", "retry_budget")
+    __slots__ = ("_limits", "_responses", "failures", "open_until", "paused_until", "retry_budget")
 
     def __init__(self, limits: "Breakers") -> None:
         self._limits = limits
+        # outages that are responses, by caller
+        self._responses: dict[str, int] = {}
         self.failures = 0
         self.open_until = 0.0
         self.paused_until = 0.0
@@ -102,18 +107,18 @@ class CircuitBreaker:
         self.open_until = self._limits.clock() + self._limits.seconds
         return True
 
-    def note(self, error: GatewayError | None, *, is_probe: bool) -> None:
-        """Note the outcome of a call."""
+    def note(self, error: GatewayError | None, *, is_probe: bool, caller: str = "") -> None:
+        """Note the outcome of a call of a caller, who is given by name."""
         now = self._limits.clock()
         match error:
             case RateLimited():
-                self.failures = 0
+                self.reset()
                 self.paused_until = now + (error.retry_after or error.default_retry_after or 0.0)
             case PermissionRefused() | NotFound() | GuardrailMissing():
-                self.failures = 0
+                self.reset()
                 self.paused_until = now + _PAUSE_AFTER_REFUSAL
             case _ if isinstance(error, _NO_CONNECTION) or (isinstance(error, _NO_CAPACITY) and error.retry_here):
-                self.failures += 1
+                self._count(caller, is_response=not isinstance(error, _NO_CONNECTION))
                 if not self.is_closed:
                     self.open_until = now + self._limits.seconds
             case UpstreamTimeout():
@@ -121,7 +126,21 @@ class CircuitBreaker:
                 if is_probe:
                     self.open_until = now + self._limits.seconds
             case _:
-                self.failures, self.paused_until = 0, 0.0
+                self.reset()
+                self.paused_until = 0.0
+
+    def reset(self) -> None:
+        """Forget the outages: the target has responded."""
+        self.failures = 0
+        self._responses.clear()
+
+    def _count(self, caller: str, *, is_response: bool) -> None:
+        if is_response and self._limits.has_several_callers and self.is_closed:
+            count = self._responses[caller] = self._responses.get(caller, 0) + 1
+            threshold = self._limits.threshold
+            if count > (threshold + 1) // 2 or (threshold == 1 and len(self._responses) == 1):
+                return
+        self.failures += 1
 
     def may_retry(self) -> bool:
         """Take one retry of the target's budget; False if none is left."""
@@ -136,6 +155,7 @@ class Breakers(dict[Hashable, CircuitBreaker]):
     Args:
         threshold: outages in a row that open a breaker; 0 for never. seconds: how long it stays open.
         share: the retries a call of each target's budget. clock: monotonic seconds.
+        has_several_callers: limits the outages of one caller that count.
     """
 
     def __init__(
@@ -144,12 +164,15 @@ class Breakers(dict[Hashable, CircuitBreaker]):
         seconds: float = 5.0,
         share: float = 0.1,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        has_several_callers: bool = False,
     ) -> None:
         super().__init__()
         self.threshold = threshold
         self.seconds = seconds
         self.share = share
         self.clock = clock
+        self.has_several_callers = has_several_callers
 
     def __missing__(self, key: Hashable) -> CircuitBreaker:
         if len(self) >= _MAX_BREAKERS:

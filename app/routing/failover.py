@@ -83,13 +83,14 @@ class Failover(Struct, frozen=True):
         prepare: Callable[[TargetT], Awaitable[C]],
         attempt: Callable[[C], Awaitable[AttemptResult[C, T]]],
         deadline: Deadline,
+        caller: str = "",
     ) -> AttemptResult[C, T]:
         """Return the result of the first target that succeeds, or else of the one most likely to succeed later.
 
         Args:
             targets: in the order in which they are tried. prepare: makes a candidate of a target that is about to be
                 tried; raises InvalidRequest if the target cannot carry the call, which counts as no attempt.
-            attempt: makes one attempt.
+            attempt: makes one attempt. caller: the name of who makes the call.
 
         Raises:
             InvalidRequest: no target can carry the call. Overloaded: the circuit breakers of all targets are open.
@@ -109,12 +110,12 @@ class Failover(Struct, frozen=True):
             if outcome.attempts and not await self._wait_for(state, breaker, deadline, outcome):
                 state.is_over = True
                 continue
-            result = await self._attempt(state.candidate, breaker, attempt)
+            result = await self._attempt(state.candidate, breaker, attempt, caller)
             state.candidate, error = result.candidate, result.error
             if error is None:
                 # another target accepts the call, so the refusals were not about the caller's own words
                 for refusing, refusal in refusals:
-                    refusing.note(refusal, is_probe=False)
+                    refusing.note(refusal, is_probe=False, caller=caller)
                 return result
             outcome.note(result, error, self.clock())
             if state.candidate.is_verbatim and isinstance(error, _REFUSALS):
@@ -184,26 +185,30 @@ class Failover(Struct, frozen=True):
                 other.is_over = other.is_over or not other.failures
 
     async def _attempt(
-        self, candidate: C, breaker: CircuitBreaker, attempt: Callable[[C], Awaitable[AttemptResult[C, T]]]
+        self,
+        candidate: C,
+        breaker: CircuitBreaker,
+        attempt: Callable[[C], Awaitable[AttemptResult[C, T]]],
+        caller: str,
     ) -> AttemptResult[C, T]:
         if breaker.retry_budget is not None:
             breaker.retry_budget.note_call()
         if breaker.failures and breaker.begin_probe():
-            return await _probe(candidate, breaker, attempt)
+            return await _probe(candidate, breaker, attempt, caller)
         result = await attempt(candidate)
         if result.error is not None or breaker.failures or breaker.paused_until:
-            _note(breaker, result, is_probe=False)
+            _note(breaker, result, caller, is_probe=False)
         return result
 
 
 async def _probe(
-    candidate: C, breaker: CircuitBreaker, attempt: Callable[[C], Awaitable[AttemptResult[C, T]]]
+    candidate: C, breaker: CircuitBreaker, attempt: Callable[[C], Awaitable[AttemptResult[C, T]]], caller: str
 ) -> AttemptResult[C, T]:
     """Make the attempt in a task that goes on without its caller: all callers of the target wait for its outcome."""
 
     async def probe() -> AttemptResult[C, T]:
         result = await attempt(candidate)
-        _note(breaker, result, is_probe=True)
+        _note(breaker, result, caller, is_probe=True)
         return result
 
     task = asyncio.create_task(probe())
@@ -222,11 +227,11 @@ def _drop(timer: asyncio.TimerHandle, probe: asyncio.Task[AttemptResult[C, T]]) 
         probe.exception()
 
 
-def _note(breaker: CircuitBreaker, result: AttemptResult[C, T], *, is_probe: bool) -> None:
+def _note(breaker: CircuitBreaker, result: AttemptResult[C, T], caller: str, *, is_probe: bool) -> None:
     if result.candidate.is_verbatim and isinstance(result.error, _REFUSALS):
-        breaker.failures = 0  # the target is up; the refusal may be about the caller's own words
+        breaker.reset()  # the target is up; the refusal may be about the caller's own words
     else:
-        breaker.note(result.error, is_probe=is_probe)
+        breaker.note(result.error, is_probe=is_probe, caller=caller)
 
 
 class _Outcome(Generic[C, T]):

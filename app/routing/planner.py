@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Literal, cast
+from typing import Literal, Self, TypeAlias, TypeVar, cast
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -29,6 +29,13 @@ _MAX_PROFILES = 4096
 _MAX_OVERRIDES = 1024
 # models change, and nothing reports that an override is no longer true
 _OVERRIDE_SECONDS = 3600.0
+
+
+# what an override holds for, by base id and location
+_Model: TypeAlias = tuple[str, UpstreamLocation]
+# until when an override holds, and the capabilities that differ
+_Override: TypeAlias = tuple[float, CapabilityValues]
+K = TypeVar("K")
 
 
 class Limits(Struct, frozen=True):
@@ -77,6 +84,11 @@ class Target(Struct, frozen=True):
             return False
         return body_format in self.native_formats
 
+    def with_override(self, error: ModelDiffers) -> Self | None:
+        """Return the target with the capabilities that its model reported; None if they were known already."""
+        capabilities = self.capabilities.with_values(cast(CapabilityValues, error.values))
+        return None if capabilities == self.capabilities else replace(self, capabilities=capabilities)
+
     @property
     def on_mantle(self) -> str:
         """The formats in which mantle has the model, in words; Converse need not have it. Empty if there are none."""
@@ -114,8 +126,10 @@ class Planner(Struct, frozen=True):
     native_surfaces: those that are used. betas: see `Target`.
     behind: the models behind ARNs that hide theirs, as configured, or as AWS reported.
     profiles: inference profiles, by the base ids of models that can only be called by one.
-    overrides: capabilities that models reported to differ from what is known, and until when they hold, by base id and
-        location.
+    overrides: capabilities that models reported to differ from what is known. overrides_of_callers: those that hold for
+        one caller only, since no other call has confirmed them.
+    has_several_callers: overrides hold for all callers only once two have confirmed them, since a caller may have
+        provoked the report.
     """
 
     default_model: str
@@ -126,19 +140,27 @@ class Planner(Struct, frozen=True):
     betas: frozenset[str] = frozenset()
     behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
-    overrides: dict[tuple[str, UpstreamLocation], tuple[float, CapabilityValues]] = field(default_factory=dict)
+    overrides: dict[_Model, _Override] = field(default_factory=dict)
+    overrides_of_callers: dict[tuple[str, _Model], _Override] = field(default_factory=dict)
+    has_several_callers: bool = False
     clock: Callable[[], float] = time.monotonic
     # what `plan` returns for a name, for as long as nothing is learned; callers choose the names, so it is bounded
     _plans: dict[str, list[Target]] = field(default_factory=dict)
 
-    def plan(self, name: str) -> list[Target]:
-        """Return the targets for a name, in the order in which they are tried.
+    def plan(self, name: str, caller: str = "") -> list[Target]:
+        """Return the targets for a name that a caller used, in the order in which they are tried.
 
         Raises:
             InvalidRequest: no model can have the name.
         """
-        if (planned := self._plans.get(name)) is not None:
+        planned = self._plans.get(name)
+        if planned is None:
+            planned = self._plan(name)
+        if not self.overrides_of_callers:
             return planned
+        return [self._with_overrides_of(caller, target) for target in planned]
+
+    def _plan(self, name: str) -> list[Target]:
         targets = [self._by_profile(target) for target in self.as_named(name)]
         route = self.routes.get(name or DEFAULT_ALIAS)
         # weights are drawn anew for each request
@@ -194,21 +216,49 @@ class Planner(Struct, frozen=True):
             del self.profiles[model]
             self._plans.clear()
 
-    def record_override(self, target: Target, error: ModelDiffers) -> Target | None:
-        """Return a target with the capabilities that its model reported; None if they were known already."""
-        values = cast(CapabilityValues, error.values)
-        capabilities = target.capabilities.with_values(values)
-        if capabilities == target.capabilities:
-            return None
-        key, now = self._key(target.model, target.known, target.location), self.clock()
-        if error.is_lasting and (key in self.overrides or len(self.overrides) < _MAX_OVERRIDES):
-            until, known = self.overrides.get(key, (0.0, {}))
-            until, known = (until, known) if now < until else (now + _OVERRIDE_SECONDS, {})
-            self.overrides[key] = until, merged(known, values)
+    def record_override(self, target: Target, error: ModelDiffers, caller: str) -> None:
+        """Record what a model reported to a caller, whose call has succeeded with it. It holds for an hour.
+
+        With several callers it holds for the caller only, until another caller's call has confirmed it.
+        """
+        if not error.is_lasting:
+            return
+        values, key = cast(CapabilityValues, error.values), self._key(target.model, target.known, target.location)
+        if self.has_several_callers and not self._is_confirmed(key, values, caller):
+            self._merge(self.overrides_of_callers, (caller, key), values)
+        elif self._merge(self.overrides, key, values):
             self._plans.clear()
             told = {"model": target.known.base, "capabilities": names_in(values)}
             _log.info("a model lacks a capability", extra={"fields": told})
-        return replace(target, capabilities=capabilities)
+
+    def _is_confirmed(self, key: _Model, values: CapabilityValues, caller: str) -> bool:
+        """Return whether the model reported the same to another caller."""
+        now = self.clock()
+        return any(
+            other != caller and model == key and now < until and merged(known, values) == known
+            for (other, model), (until, known) in self.overrides_of_callers.items()
+        )
+
+    def _merge(self, overrides: dict[K, _Override], key: K, values: CapabilityValues) -> bool:
+        """Add values to an override; return whether that changed it."""
+        if key not in overrides and len(overrides) >= _MAX_OVERRIDES:
+            return False
+        until, known = overrides.get(key, (0.0, CapabilityValues()))
+        now = self.clock()
+        until, known = (until, known) if now < until else (now + _OVERRIDE_SECONDS, {})
+        overrides[key] = until, merged(known, values)
+        return overrides[key][1] != known
+
+    def _with_overrides_of(self, caller: str, target: Target) -> Target:
+        key = caller, self._key(target.model, target.known, target.location)
+        override = self.overrides_of_callers.get(key)
+        if override is None:
+            return target
+        until, values = override
+        if self.clock() >= until:
+            del self.overrides_of_callers[key]
+            return target
+        return replace(target, capabilities=target.capabilities.with_values(values))
 
     def model_behind(self, name: str) -> str:
         """Return the model that a name stands for, of a route the first; empty if the name stands for itself."""

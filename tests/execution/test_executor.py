@@ -356,6 +356,20 @@ async def test_a_refusal_that_quotes_the_caller_records_no_override() -> None:
     assert executor.planner.overrides == {}
 
 
+async def test_an_override_is_recorded_only_once_the_adapted_call_has_succeeded() -> None:
+    """Finding M6: a refusal changed later calls, though the adapted call failed too."""
+    limit = "The maximum tokens you requested exceeds the model limit of 1."
+    reply = Response(200, [json.dumps(REPLY)])
+    transport = Memory(refusal(limit), refusal("another reason"), reply)
+    executor = await executor_over(transport)
+    call = replace(CALL, converse={**CALL.converse, "inferenceConfig": {"maxTokens": 100}})
+    with pytest.raises(errors.InvalidRequest, match="another reason"):
+        await complete(executor, context(), call)
+    await complete(executor, context(), call)
+    assert [json.loads(sent.body)["inferenceConfig"]["maxTokens"] for sent in transport.sent] == [100, 1, 100]
+    assert executor.planner.overrides == {}
+
+
 async def test_a_model_that_refuses_the_adapted_call_too_is_not_tried_again() -> None:
     refusal = b'{"message":"The maximum tokens you requested exceeds the model limit of 8192."}'
     answers = [Response(400, [refusal]) for _ in range(3)]

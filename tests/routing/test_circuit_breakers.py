@@ -113,6 +113,27 @@ def test_a_target_is_paused_after_a_refusal(error: errors.GatewayError, seconds:
     assert not breakers["a"].is_paused()
 
 
+@pytest.mark.parametrize("threshold", [1, 3, 10])
+def test_no_caller_alone_opens_the_breaker_of_others(threshold: int) -> None:
+    """Finding M4: one key's bodies opened the breaker for all keys."""
+    breakers = Breakers(threshold, 5.0, clock=Clock(), has_several_callers=True)
+    for _ in range(50):
+        breakers["a"].note(errors.InternalFailure("x", retry_here=True), is_probe=False, caller="hostile")
+        breakers["a"].note(errors.Overloaded("x"), is_probe=False, caller="hostile")
+    assert breakers.are_closed
+    for _ in range(threshold):
+        breakers["a"].note(errors.Overloaded("x"), is_probe=False, caller="honest")
+    assert not breakers.are_closed
+    breakers["a"].note(None, is_probe=True, caller="honest")
+    breakers["a"].note(errors.Overloaded("x"), is_probe=False, caller="hostile")
+    assert breakers.are_closed
+    alone = Breakers(threshold, 5.0, clock=Clock())
+    for _ in range(threshold):
+        breakers["b"].note(errors.ConnectionLost("x"), is_probe=False, caller="hostile")
+        alone["a"].note(errors.Overloaded("x"), is_probe=False, caller="only")
+    assert [breakers.states(), alone.states()] == [{"b": "open"}, {"a": "open"}]
+
+
 def test_the_number_of_breakers_is_limited_and_open_ones_are_dropped_last() -> None:
     breakers = Breakers(1)
     breakers["ill"].note(errors.Overloaded("x"), is_probe=False)

@@ -50,7 +50,7 @@ def test_the_targets_of_a_name_are_planned_once_until_something_is_learned() -> 
     assert planner.plan("a.b")[0].model.raw == "us.a.b"
     planner.forget("us.a.b")
     assert planner.plan("a.b") == [target]
-    planner.record_override(target, ModelDiffers("no", {"max_output": 9}, is_lasting=True))
+    planner.record_override(target, ModelDiffers("no", {"max_output": 9}, is_lasting=True), "a")
     assert planner.plan("a.b")[0].capabilities.max_output == 9
     assert planner.plan("a.b") is not planner.plan("a.b")
 
@@ -87,13 +87,15 @@ def test_an_override_holds_for_one_location_until_it_expires() -> None:
     now = [100.0]
     planner = Planner(model, routes={"there": Route((Choice(model, elsewhere),))}, clock=lambda: now[0])
     (target,) = planner.plan(model)
-    overridden = planner.record_override(target, ModelDiffers("no", {"max_output": 9}, is_lasting=True))
+    refusals = (
+        ModelDiffers("no", {"max_output": 9}, is_lasting=True),
+        ModelDiffers("no", {"schemas": {"strict_tools": True}}, is_lasting=True),
+    )
+    overridden = target.with_override(refusals[0])
     assert overridden is not None
     assert (overridden.key, overridden.capabilities.max_output) == (target.key, 9)
-    assert (
-        planner.record_override(overridden, ModelDiffers("no", {"schemas": {"strict_tools": True}}, is_lasting=True))
-        is not None
-    )
+    for refusal in refusals:
+        planner.record_override(target, refusal, "a")
     (again,), (there,) = planner.plan(model), planner.plan("there")
     assert (again.capabilities.max_output, again.capabilities.schemas.strict_tools) == (9, True)
     assert there.capabilities == target.capabilities
@@ -102,24 +104,44 @@ def test_an_override_holds_for_one_location_until_it_expires() -> None:
     assert planner.plan(own)[0].capabilities == target.capabilities
     now[0] += 3600
     assert planner.plan(model) == [target]
-    assert (
-        planner.record_override(target, ModelDiffers("no", {"tools": {"accepted": False}}, is_lasting=True)) is not None
-    )
+    planner.record_override(target, ModelDiffers("no", {"tools": {"accepted": False}}, is_lasting=True), "a")
     assert [values for _, values in planner.overrides.values()] == [{"tools": {"accepted": False}}]
 
 
 def test_a_known_or_single_call_capability_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     planner = Planner("anthropic.claude-sonnet-5")
     (target,) = planner.plan("")
-    assert (
-        planner.record_override(target, ModelDiffers("no", {"sampling": {"accepted": False}}, is_lasting=True)) is None
-    )
-    assert planner.record_override(target, ModelDiffers("no")) is None
-    for_once = planner.record_override(target, ModelDiffers("no", {"schemas": {"structured_output": "native"}}))
+    assert target.with_override(ModelDiffers("no", {"sampling": {"accepted": False}}, is_lasting=True)) is None
+    assert target.with_override(ModelDiffers("no")) is None
+    refusal = ModelDiffers("no", {"schemas": {"structured_output": "native"}})
+    for_once = target.with_override(refusal)
     assert for_once is not None
+    planner.record_override(target, refusal, "a")
     assert (for_once.capabilities.schemas.structured_output, planner.plan("")) == ("native", [target])
     monkeypatch.setattr(plan, "_MAX_OVERRIDES", 0)
-    assert (
-        planner.record_override(target, ModelDiffers("no", {"tools": {"accepted": False}}, is_lasting=True)) is not None
-    )
+    planner.record_override(target, ModelDiffers("no", {"tools": {"accepted": False}}, is_lasting=True), "a")
     assert planner.overrides == {}
+
+
+def test_an_override_holds_for_its_caller_until_another_caller_confirms_it() -> None:
+    """Finding M6: one caller's refusal changed the requests of all callers."""
+    now = [100.0]
+    planner = Planner("anthropic.claude-sonnet-5", has_several_callers=True, clock=lambda: now[0])
+    (target,) = planner.plan("")
+    limited = ModelDiffers("no", {"max_output": 1}, is_lasting=True)
+
+    def limits() -> list[int]:
+        return [planner.plan("", caller)[0].capabilities.max_output for caller in "abc"]
+
+    known = target.capabilities.max_output
+    for _ in range(3):
+        planner.record_override(target, limited, "a")
+    assert limits() == [1, known, known]
+    planner.record_override(target, ModelDiffers("no", {"max_output": 2}, is_lasting=True), "b")
+    assert limits() == [1, 2, known]
+    planner.record_override(target, limited, "c")
+    assert limits() == [1, 2, 1]
+    assert planner.plan("")[0].capabilities.max_output == 1
+    now[0] += 3600
+    assert limits() == [known] * 3
+    assert planner.overrides_of_callers == {}
