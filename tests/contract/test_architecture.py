@@ -172,7 +172,7 @@ def test_files_stay_small_and_well_named(path: Path) -> None:
     assert path.stem not in FORBIDDEN_NAMES
 
 
-def test_the_median_file_has_at_most_150_lines() -> None:
+def test_median_file_has_150_lines_or_fewer() -> None:
     lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
     assert lengths[len(lengths) // 2] <= 150
 
