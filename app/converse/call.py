@@ -39,6 +39,8 @@ def effort_of(budget: int | None) -> Effort:
 class Intent(Struct):
     """What the caller wants and Converse has no member for. `adapt` translates it for one model, or reports it.
 
+    What Converse has a member for, the dialect puts there itself.
+
     effort: of reasoning; None leaves it to the model.
     thinking_budget: the largest number of reasoning tokens, for models that accept one; None leaves it to `effort`.
     top_k: how many tokens to choose from.

@@ -24,7 +24,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _MAX_OVERRIDES = 3
-# the surfaces whose bodies are adapted to the capabilities of a model
+# the surfaces on which a refusal is learned; OpenAI's own surfaces refuse in words of their own
 _ADAPTED = frozenset({"converse", "invoke", "count-tokens"})
 _MAX_PROFILE_SECONDS = 3.0
 

@@ -44,7 +44,7 @@ class MessagesAdapter(Struct):
     _response_context: MessageResponseContext
 
     @classmethod
-    async def open(cls, executor: Executor, context: RequestContext, document: JsonObject) -> Self:
+    async def for_request(cls, executor: Executor, context: RequestContext, document: JsonObject) -> Self:
         """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
         model, request_id = model_name_of(document), context.record.request_id
         named = [beta.strip() for beta in context.head.headers.get("anthropic-beta", "").split(",")]

@@ -49,7 +49,7 @@ def message_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
         method="POST",
         path="/v1/messages",
         dialect=DIALECT,
-        handler=DialectHandler(executor, partial(MessagesAdapter.open, executor), normalize).handle,
+        handler=DialectHandler(executor, partial(MessagesAdapter.for_request, executor), normalize).handle,
         render_error=render_error,
         name="create_message",
         summary="Create a message",
@@ -63,7 +63,7 @@ def message_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
     count = replace(
         create,
         path="/v1/messages/count_tokens",
-        handler=DialectHandler(executor, partial(CountedMessagesAdapter.open, executor), normalize).count,
+        handler=DialectHandler(executor, partial(CountedMessagesAdapter.for_request, executor), normalize).count,
         name="count_tokens",
         summary="Count the tokens of a message",
         description="Count the tokens of a request without sending it. If Bedrock does not count for the model, the "

@@ -37,12 +37,12 @@ _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError
 class DialectHandler(Struct, frozen=True):
     """Handles the requests of one dialect.
 
-    open_adapter: makes the adapter of a request from its document. normalize: applied to the document first.
+    adapter_for: makes the adapter of a request from its document. normalize: applied to the document first.
     count_members: members of the document that answers a count, besides the count.
     """
 
     executor: Executor
-    open_adapter: Callable[[RequestContext, JsonObject], Awaitable[DialectAdapter]]
+    adapter_for: Callable[[RequestContext, JsonObject], Awaitable[DialectAdapter]]
     normalize: Callable[[JsonObject], JsonObject] | None = None
     count_members: Mapping[str, str] = {}
 
@@ -72,7 +72,7 @@ class DialectHandler(Struct, frozen=True):
             document = self.normalize(document)
         if self.executor.media is not None:
             await fetch_media(self.executor.media, document, context)
-        return await self.open_adapter(context, document)
+        return await self.adapter_for(context, document)
 
 
 def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[JsonObject]:

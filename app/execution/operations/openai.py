@@ -27,7 +27,7 @@ Parsed = TypeVar("Parsed")
 
 OpenAIFormat = Literal["openai_responses", "openai_chat"]
 _PATHS: dict[OpenAIFormat, str] = {"openai_responses": "/responses", "openai_chat": "/chat/completions"}
-_ADAPTERS = {"openai_responses": adapt_responses, "openai_chat": adapt_chat}
+_ADAPT_BODY = {"openai_responses": adapt_responses, "openai_chat": adapt_chat}
 
 
 class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
         surface = target.capabilities.native.surface(body_format)
         if not surface:
             raise ValueError(f"no surface of {target.model.raw} takes {body_format}")
-        adapted = _ADAPTERS[body_format](call, surface, target.capabilities)
+        adapted = _ADAPT_BODY[body_format](call, surface, target.capabilities)
         tier = str(adapted.body.get("service_tier") or "")
         return cls(
             surface=surface,

@@ -1,10 +1,11 @@
-"""Models other than Claude. None of them signs its reasoning, so none gets reasoning back."""
+"""Models of every vendor but Anthropic. None of them signs its reasoning, so none gets unencrypted reasoning back."""
 
 from app.models.capability_values import CapabilityValues, merged
 from app.models.families.row import row
 
 _UNSIGNED: CapabilityValues = {"reasoning": {"history": "none"}}
-# "doesn't support the image field" (opencode#50272, 2026-09): of all families but Claude, Nova and Llama
+# where a new row starts, unless evidence contradicts: unsigned reasoning, no cache points, no media in tool results
+# ("doesn't support the image field", opencode#50272, 2026-09: all families but Claude, Nova and Llama)
 _COMMON: CapabilityValues = merged(
     _UNSIGNED, {"turns": {"media_in_results": frozenset()}, "caching": {"accepted": False}}
 )

@@ -20,5 +20,5 @@ class Row(Struct, frozen=True):
 
 
 def row(family: str, pattern: str, evidence: str, *values: CapabilityValues) -> Row:
-    """Return a row; a later part of the values comes before an earlier one."""
+    """Return a row; a later part of the values overrides an earlier one."""
     return Row(family, re.compile(pattern), merged(*values), evidence)

@@ -43,7 +43,7 @@ class ChatAdapter(Struct):
     _translated: TranslatedRequest | None = None
 
     @classmethod
-    async def open(cls, planner: Planner, _context: RequestContext, document: JsonObject) -> ChatAdapter:
+    async def for_request(cls, planner: Planner, _context: RequestContext, document: JsonObject) -> ChatAdapter:
         """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
         model = model_name_of(document)
         return cls(model, document, planner.known_as(model))

@@ -1,4 +1,7 @@
-"""Passes responses of a surface that speaks Chat Completions to the caller, with the caller's name for the model."""
+"""Passes responses of a surface that speaks Chat Completions to the caller, with the caller's name for the model.
+
+Requests of mode `native` are adapted in `app.adaptation.openai`.
+"""
 
 from collections.abc import Iterable
 

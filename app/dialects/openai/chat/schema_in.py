@@ -279,7 +279,7 @@ class StreamOptions(InputSchema):
 
 
 class ChatRequest(InputSchema):
-    """The body of `POST /v1/chat/completions`. See API.md for what each field does here."""
+    """The body of `POST /v1/chat/completions` in mode `translated`. See docs/reference/fields.md for each field."""
 
     messages: InputList[ChatMessage] = Field(min_length=1)
     model: ModelName = Field(

@@ -74,7 +74,7 @@ class ResponsesAdapter:
         self._validated: tuple[ResponseRequest, list[Item], list[Item]] | None = None
 
     @classmethod
-    async def open(
+    async def for_request(
         cls,
         planner: Planner,
         store: ResponseStore,

@@ -68,8 +68,8 @@ def response_endpoints(
     executor: Executor, store: ResponseStore, secrets_of: Callable[[str], tuple[bytes, ...]]
 ) -> Sequence[EndpointSpec]:
     """Return the endpoints of this dialect. secrets_of: the secrets that sign a caller's reasoning, by name."""
-    open_adapter = partial(ResponsesAdapter.open, executor.planner, store, secrets_of)
-    handler = DialectHandler(executor, open_adapter, count_members={"object": "response.input_tokens"})
+    adapter_for = partial(ResponsesAdapter.for_request, executor.planner, store, secrets_of)
+    handler = DialectHandler(executor, adapter_for, count_members={"object": "response.input_tokens"})
     create = EndpointSpec(
         method="POST",
         path="/v1/responses",
