@@ -29,8 +29,8 @@
         ├── ConnectTimeout        504  Bedrock did not accept a connection in time
         └── CallerDeadline        504  Bedrock did not respond within the caller's own limit
 
-`message` is public. Internal text goes to `detail`, and to the log. Retry and failover read only `retry_here` and
-`retry_elsewhere`, never a status.
+`message` is public. Internal text goes to `detail`, and to the log. Whether a call is retried follows from
+`retry_here` and `retry_elsewhere`, how long a retry waits from `retry_after`; neither reads a status.
 """
 
 from collections.abc import Mapping

@@ -70,7 +70,12 @@ class Settings(BaseSettings):
     bedrock_total_timeout: float = Field(
         3600, gt=0, le=7200, description="Seconds that one request may take, with all attempts and waits."
     )
-    bedrock_max_attempts: int = Field(3, ge=1, le=10, description="Attempts for one request, the first included.")
+    bedrock_max_attempts: int = Field(
+        3,
+        ge=1,
+        le=10,
+        description="Attempts for one call, over all targets that may still answer, the first attempt included.",
+    )
     bedrock_retry_max_wait: float = Field(
         20,
         ge=0,

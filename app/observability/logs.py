@@ -106,6 +106,7 @@ def _level_of_error(record: RequestRecord) -> int:
     return logging.WARNING if record.error in DOUBTS else logging.INFO
 
 
+# every other field of the record is logged if it is not empty
 _PLAIN = tuple(
     name
     for name in RequestRecord.__struct_fields__

@@ -41,7 +41,7 @@ class RetryBudget:
     Each call adds a share of a retry; so does each second, so that an idle gateway retries too.
 
     Args:
-        share: retries a call. rate: retries a second. limit: how many may accumulate.
+        share: retries per call. rate: retries per second. limit: how many may accumulate.
     """
 
     def __init__(

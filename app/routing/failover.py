@@ -32,7 +32,7 @@ _BY_FAILURES = attrgetter("failures", "ready_at")
 class FailoverCandidate(Struct, frozen=True, kw_only=True):
     """A target that failover may try.
 
-    key: its circuit breaker's. is_verbatim: the call crosses in the caller's own words, so a refusal may be about them.
+    key: its circuit breaker's. is_verbatim: the caller's body is sent unchanged, so a 403 or 404 may be caused by it.
     """
 
     key: Hashable
@@ -98,9 +98,9 @@ class Failover(Struct, frozen=True):
         states: list[_TargetState[TargetT, C]] = [_TargetState(target) for target in targets]
         outcome: _Outcome[C, T] = _Outcome()
         refusals: list[tuple[CircuitBreaker, GatewayError]] = []
-        # attempts at targets that may be tried again; others take none from these
-        made = 0
-        while made < max(self.retry.max_attempts, sum([not state.is_over for state in states])):
+        # an attempt that ends the use of its target is not counted, so it takes none from the other targets
+        counted_attempts = 0
+        while counted_attempts < max(self.retry.max_attempts, sum([not state.is_over for state in states])):
             state = await self._next(states, prepare, outcome)
             if state is None or state.candidate is None:
                 break
@@ -122,7 +122,7 @@ class Failover(Struct, frozen=True):
                 refusals.append((breaker, error))
             self._note_failure(state, states, error)
             if not state.is_over:
-                made += 1
+                counted_attempts += 1
         return outcome.result()
 
     async def _next(

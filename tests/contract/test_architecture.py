@@ -1,4 +1,4 @@
-"""The house as designed: what import-linter cannot see."""
+"""Rules of the architecture that import-linter cannot check."""
 
 import ast
 import json
