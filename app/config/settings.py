@@ -1,22 +1,18 @@
 """The settings, and the checks of their values."""
 
 import os
-import re
 import secrets
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.aws.botocore_data import available_profiles, bedrock_regions
+from app.config.aws_settings import AwsSettings
 from app.config.config_file import ConfigFile, load_config, parse_config
 from app.config.entries import is_secret, parse_aliases, parse_api_keys
+from app.config.pem import refuse_password, try_pem
 
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\Z")
-_URL = re.compile(r"https?://[^/@?#\s]+(/[^?#\s]*)?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SMOKE = "smoke"
 # shared by the worker processes, which are forked from this one
@@ -31,22 +27,9 @@ class SettingsError(Exception):
         self.faults = faults
 
 
-class Settings(BaseSettings):
+class Settings(AwsSettings):
     """All settings. The environment variable of a field is its name in upper case."""
 
-    # a compiled pattern of Rust's takes 90 KB, and each is used once; Python's `$` would match before a line end
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, regex_engine="python-re")
-
-    aws_endpoint_url: str | None = Field(None, description="Base URL for every AWS service. AWS's own variable.")
-    aws_endpoint_url_bedrock_runtime: str | None = Field(None, description="Base URL of the Bedrock runtime.")
-    aws_endpoint_url_bedrock: str | None = Field(None, description="Base URL of Bedrock's control plane.")
-    aws_endpoint_url_bedrock_mantle: str | None = Field(
-        None, description="Base URL of mantle, Bedrock's OpenAI endpoint."
-    )
-    aws_config_file: str | None = Field(
-        None, validate_default=True, description="AWS's configuration file, if it is not at its default path."
-    )
-    aws_region: str = Field(description="The AWS region whose Bedrock is called. Required.")
     bedrock_model_id: str = Field(
         max_length=2048,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*\Z",
@@ -94,8 +77,6 @@ class Settings(BaseSettings):
     breaker_seconds: float = Field(
         5, gt=0, le=300, description="Seconds that an open circuit breaker waits before it lets one call through."
     )
-    aws_profile: str | None = Field(None, description="A profile of AWS's configuration files.")
-    aws_ca_bundle: Path | None = Field(None, description="Certificates (PEM) to trust instead of the system's.")
     aws_bearer_token_bedrock: SecretStr | None = Field(
         None, description="A Bedrock API key, used instead of AWS credentials."
     )
@@ -201,63 +182,6 @@ class Settings(BaseSettings):
         30, ge=0, le=3600, description="Seconds that open requests may continue after SIGTERM."
     )
 
-    @field_validator(
-        "aws_endpoint_url",
-        "aws_endpoint_url_bedrock_runtime",
-        "aws_endpoint_url_bedrock",
-        "aws_endpoint_url_bedrock_mantle",
-    )
-    @classmethod
-    def _check_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value)
-            is_right = bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_right = False
-        if not is_right or not _URL.fullmatch(value):
-            raise ValueError("must be an http:// or https:// URL without credentials or a query")
-        return value.rstrip("/")
-
-    @field_validator("aws_config_file")
-    @classmethod
-    def _check_config(cls, value: str | None) -> str | None:
-        try:
-            available_profiles()
-        except ValueError as error:
-            raise ValueError(f"AWS's configuration files cannot be read: {error}") from None
-        return value
-
-    @field_validator("aws_profile")
-    @classmethod
-    def _check_profile(cls, value: str | None, info: ValidationInfo) -> str | None:
-        profiles = available_profiles() if "aws_config_file" in info.data else [value or ""]
-        if value is not None and value not in profiles:
-            raise ValueError(f"no such profile; the profiles are {', '.join(profiles) or 'none'}")
-        return value
-
-    @field_validator("aws_ca_bundle")
-    @classmethod
-    def _check_bundle(cls, value: Path | None) -> Path | None:
-        if value is not None:
-            _try_pem(lambda: ssl.create_default_context(cafile=value))
-        return value
-
-    @field_validator("aws_region")
-    @classmethod
-    def _check_region(cls, value: str, info: ValidationInfo) -> str:
-        if not _REGION.match(value):
-            raise ValueError("must be a region's name, such as us-east-1")
-        if info.data.get("aws_endpoint_url_bedrock_runtime") or info.data.get("aws_endpoint_url"):
-            return value
-        if "aws_config_file" in info.data and value not in bedrock_regions():
-            raise ValueError(
-                f"no known region of Bedrock; known are {', '.join(bedrock_regions())}; "
-                "for another region, set AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
-            )
-        return value
-
     @field_validator("config_file")
     @classmethod
     def _check_config_file(cls, value: Path | None) -> Path | None:
@@ -343,8 +267,8 @@ class Settings(BaseSettings):
             raise ValueError("TLS_CERTFILE and TLS_KEYFILE go together: set both or neither")
         certificate = info.data.get("tls_certfile")
         if info.field_name == "tls_keyfile" and certificate is not None and value is not None:
-            _try_pem(
-                lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, value, _refuse_password)
+            try_pem(
+                lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, value, refuse_password)
             )
         return value
 
@@ -389,16 +313,3 @@ class Settings(BaseSettings):
     def betas(self) -> frozenset[str]:
         """Return the names of ANTHROPIC_BETAS."""
         return frozenset(name.strip() for name in self.anthropic_betas.split(",") if name.strip())
-
-
-def _refuse_password() -> str:
-    """Return no password for an encrypted key, so that OpenSSL does not ask for one on the terminal."""
-    return ""
-
-
-def _try_pem(load: Callable[[], object]) -> None:
-    try:
-        load()
-    except OSError as error:
-        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-        raise ValueError(f"must be a valid PEM file: {reason or error}") from None
