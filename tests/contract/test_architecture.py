@@ -29,7 +29,7 @@ IMPORTERS = {
     # the chain is a program of its own, started by its path
     "json": {"aws/credential_chain.py", "wire/json.py"},
     "dotenv": {"config/environment.py"},
-    "pydantic_settings": {"config/settings.py", "config/aws_settings.py"},
+    "pydantic_settings": {"config/aws_settings.py"},
     "uvicorn": {
         "cli/serve.py",
         "server/connection_registry.py",
