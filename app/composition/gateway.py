@@ -176,9 +176,10 @@ def _base_of(model: str) -> str:
 
 
 def _in(location: UpstreamLocation) -> str:
-    return (
-        f" in {location.region or location.endpoint_url or 'another account'}" if location != DEFAULT_LOCATION else ""
-    )
+    """Name a location, without the address of its endpoint."""
+    if location == DEFAULT_LOCATION:
+        return ""
+    return f" in {location.region or ('another account' if location.role else 'another endpoint')}"
 
 
 def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:

@@ -48,6 +48,7 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
         total_timeout=settings.bedrock_total_timeout,
         heartbeat=settings.heartbeat_interval,
         note_gap=metrics.note_gap,
+        exposes_aws_identity=settings.expose_aws_identity,
     )
 
 

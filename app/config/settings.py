@@ -103,6 +103,9 @@ class Settings(AwsSettings):
         description="Addresses and networks of load balancers, comma-separated, whose X-Forwarded-For tells the "
         "client's address. Empty trusts none.",
     )
+    expose_aws_identity: bool = Field(
+        False, description="Show callers the account ids, roles and ARNs in error messages of AWS."
+    )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 takes a free one.")
     web_concurrency: int = Field(1, ge=1, le=64, description="Worker processes. One for each core is enough.")

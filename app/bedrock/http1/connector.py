@@ -1,6 +1,7 @@
 """Makes connections: name resolution, proxies, TLS."""
 
 import asyncio
+import logging
 import math
 import socket
 import ssl
@@ -15,6 +16,8 @@ from msgspec import Struct
 
 from app.bedrock.http1.connection import Connection
 from app.errors import ConnectTimeout, UpstreamUnreachable
+
+_log = logging.getLogger(__name__)
 
 Addresses = list[aiohappyeyeballs.AddrInfoType]
 Resolve = Callable[[str, int], Awaitable[Addresses]]
@@ -164,14 +167,19 @@ class Connector:
             ) from None
 
     async def probe(self, origin: Origin, seconds: float) -> str:
-        """Connect to the origin as requests do, and hang up. Returns why it failed, or an empty string."""
+        """Connect to the origin as requests do, and hang up.
+
+        Returns:
+            Why it failed, without addresses, which are logged; or an empty string.
+        """
         host_port, server = origin.first_hop, origin.server
         try:
             async with asyncio.timeout(seconds):
                 connection = await self._connect(origin, _Probe)
         except (OSError, UnicodeError) as error:
             through = "" if host_port is server else f" by {host_port.host}:{host_port.port}"
-            return f"cannot connect to {server.host}:{server.port}{through} ({type(error).__name__})"
+            _log.warning("cannot connect to %s:%s%s (%s)", server.host, server.port, through, type(error).__name__)
+            return f"cannot connect{' by the proxy' if through else ''} ({type(error).__name__})"
         connection.abort()
         return ""
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from app.dialects.http.endpoint_spec import EndpointSpec
+from app.dialects.http.hidden_identity import without_identity
 from app.dialects.http.request_body import CallerGone, read_body
 from app.dialects.http.response_sender import DisconnectGuard, ResponseSender
 from app.dialects.http.responses import CompleteResponse
@@ -62,6 +63,7 @@ class IngressLimits(Struct, frozen=True):
     caller_timeout: seconds for the body to arrive. total_timeout: seconds for the whole request.
     heartbeat: seconds of silence in a stream after which a comment is sent; 0 for never.
     note_gap: called with the seconds between two pieces of a stream.
+    exposes_aws_identity: errors may name accounts, roles and ARNs of the gateway.
     """
 
     authenticator: Authenticator
@@ -77,6 +79,7 @@ class IngressLimits(Struct, frozen=True):
     total_timeout: float
     heartbeat: float = 0.0
     note_gap: Callable[[float], object] = float
+    exposes_aws_identity: bool = False
 
 
 class Endpoint(Struct, frozen=True):
@@ -97,6 +100,8 @@ class Endpoint(Struct, frozen=True):
         sender = ResponseSender(send, record, render_error, limits.heartbeat, limits.note_gap, write)
         failure = await self._run(scope, receive, sender, head)
         if failure is not None:
+            if not limits.exposes_aws_identity:
+                failure = without_identity(failure, head.path, record.model)
             await _send_error(sender, failure, scope)
 
     async def _run(

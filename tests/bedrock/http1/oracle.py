@@ -91,7 +91,7 @@ class AiohttpTransport:
             async with asyncio.timeout(self._connect_timeout):
                 _, writer = await asyncio.open_connection(parts.hostname, port)
         except (OSError, TimeoutError) as error:
-            return f"cannot connect to {parts.hostname}:{port} ({type(error).__name__})"
+            return f"cannot connect ({type(error).__name__})"
         writer.close()
         return ""
 
