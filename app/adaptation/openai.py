@@ -6,19 +6,19 @@ AWS user guide, inference with the Responses API (2026-11): the runtime runs no 
 from typing import Any
 
 from app.adaptation.adapted_request import AdaptedBody
-from app.converse.call import NativeCall
-from app.models.capabilities import Capabilities, Surface
+from app.converse.call import NativeCall, Surface
+from app.models.capabilities import Capabilities, NativeSurface
 from app.wire.documents import text_in
 
 _RUN_BY_CALLER = frozenset({"function", "custom"})
 _ENCRYPTED = "reasoning.encrypted_content"
 
 
-def adapt_responses(call: NativeCall, surface: Surface, capabilities: Capabilities) -> AdaptedBody:
+def adapt_responses(call: NativeCall, surface: NativeSurface, capabilities: Capabilities) -> AdaptedBody:
     """Return the body that a surface accepts for a response. The call's document is not changed."""
     adapted = AdaptedBody({name: value for name, value in call.document.items() if value is not None}, capabilities)
     tools = adapted.body.get("tools")
-    if surface == "openai" and isinstance(tools, list):
+    if surface is Surface.OPENAI and isinstance(tools, list):
         _leave_out_hosted(adapted, tools, call.tool_paths)
     if call.keep_reasoning and capabilities.reasoning.encrypted:
         wanted = adapted.body.get("include")
@@ -62,7 +62,7 @@ def _is_run_by_caller(tool: object) -> bool:
     return text_in(tool, "type") in _RUN_BY_CALLER
 
 
-def adapt_chat(call: NativeCall, _: Surface, capabilities: Capabilities) -> AdaptedBody:
+def adapt_chat(call: NativeCall, _: NativeSurface, capabilities: Capabilities) -> AdaptedBody:
     """Return the body that a surface accepts for a chat completion. The call's document is not changed.
 
     A stream reports its tokens. Nothing is stored at Bedrock, where the store is the account's.

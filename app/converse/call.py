@@ -9,10 +9,19 @@ from app.converse.request import ConverseRequest
 from app.wire.json import JsonObject
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-# the upstream API of a call, as it is logged; calls without a model have their AWS service
-Surface = Literal[
-    "converse", "invoke", "openai", "mantle", "count-tokens", "bedrock-runtime", "bedrock", "bedrock-mantle"
-]
+
+
+class Surface(StrEnum):
+    """The upstream API of a call, as it is logged. A call without a model has its AWS service."""
+
+    CONVERSE = "converse"
+    INVOKE = "invoke"
+    OPENAI = "openai"
+    MANTLE = "mantle"
+    COUNT_TOKENS = "count-tokens"
+    BEDROCK_RUNTIME = "bedrock-runtime"
+    BEDROCK = "bedrock"
+    BEDROCK_MANTLE = "bedrock-mantle"
 
 
 class Mode(StrEnum):

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.bedrock.endpoints import DEFAULT_LOCATION
-from app.converse.call import Mode
+from app.converse.call import Mode, Surface
 from app.errors import GatewayError, InvalidRequest, ModelDiffers, ModelNotFound, PermissionRefused, ProfileRequired
 from app.execution.attempt import Attempt, Call, Candidate, Result
 from app.execution.operations.operation import ignored_tools
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_OVERRIDES = 3
 # the surfaces on which a refusal is learned; OpenAI's own surfaces refuse in words of their own
-_ADAPTED = frozenset({"converse", "invoke", "count-tokens"})
+_ADAPTED = frozenset({Surface.CONVERSE, Surface.INVOKE, Surface.COUNT_TOKENS})
 _MAX_PROFILE_SECONDS = 3.0
 
 

@@ -10,11 +10,11 @@ from app.models.capability_groups import (
     CachingCapabilities,
     EmbeddingCapabilities,
     NativeCapabilities,
+    NativeSurface,
     ReasoningCapabilities,
     RerankCapabilities,
     SamplingCapabilities,
     SchemaCapabilities,
-    Surface,
     ToolCapabilities,
     TurnCapabilities,
 )
@@ -68,4 +68,4 @@ def capabilities_of(model: ModelId) -> Capabilities:
     return next((capabilities for pattern, capabilities in _ROWS if pattern.match(model.base)), _DEFAULTS)
 
 
-__all__ = ["Capabilities", "Surface", "capabilities_of"]
+__all__ = ["Capabilities", "NativeSurface", "capabilities_of"]

@@ -9,6 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from app.converse.call import Surface
+
 Prefill = Literal["free", "trimmed", "refused"]
 ReasoningRequest = Literal["none", "budget", "adaptive", "max_effort", "effort", "nested", "config"]
 ReasoningByDefault = Literal["no", "yes", "always"]
@@ -16,7 +18,8 @@ ReasoningHistory = Literal["signed", "none"]
 StructuredOutput = Literal["native", "tool", "prompt"]
 EmbeddingMember = Literal["", "inputText", "texts", "singleEmbeddingParams"]
 TopK = Literal["none", "field", "nested"]
-Surface = Literal["invoke", "openai", "mantle"]
+# the surfaces that serve bodies of a dialect as they are
+NativeSurface = Literal[Surface.INVOKE, Surface.OPENAI, Surface.MANTLE]
 
 
 class ToolCapabilities(Struct, frozen=True):
@@ -115,11 +118,11 @@ class ReasoningCapabilities(Struct, frozen=True):
 class NativeCapabilities(Struct, frozen=True):
     """Which surface accepts bodies of a dialect unchanged, by the format of the body. All other calls use Converse."""
 
-    anthropic: Surface | Literal[""] = ""
+    anthropic: NativeSurface | Literal[""] = ""
     """Surface for Anthropic's Messages; empty where there is none."""
-    openai_responses: Surface | Literal[""] = ""
+    openai_responses: NativeSurface | Literal[""] = ""
     """Surface for OpenAI's Responses; empty where there is none."""
-    openai_chat: Surface | Literal[""] = ""
+    openai_chat: NativeSurface | Literal[""] = ""
     """Surface for OpenAI's Chat Completions; empty where there is none."""
     newest_anthropic_version: bool = False
     """Accepts Anthropic's version 2026-10-21 beside the one of 2023."""
@@ -128,7 +131,7 @@ class NativeCapabilities(Struct, frozen=True):
     mantle_dropped_suffix: str = ""
     """End of its base id that its id on `mantle` does not have."""
 
-    def surface(self, body_format: str) -> Surface | Literal[""]:
+    def surface(self, body_format: str) -> NativeSurface | Literal[""]:
         """Return the surface that accepts a format."""
         match body_format:
             case "anthropic":
@@ -140,7 +143,7 @@ class NativeCapabilities(Struct, frozen=True):
             case _:
                 return ""
 
-    def formats(self, surface: Surface) -> list[str]:
+    def formats(self, surface: NativeSurface) -> list[str]:
         """Return the formats that a surface accepts."""
         return [name for name in ("anthropic", "openai_chat", "openai_responses") if self.surface(name) == surface]
 

@@ -7,12 +7,12 @@ from typing import TypedDict
 
 from app.models.capability_groups import (
     EmbeddingMember,
+    NativeSurface,
     Prefill,
     ReasoningByDefault,
     ReasoningHistory,
     ReasoningRequest,
     StructuredOutput,
-    Surface,
     TopK,
 )
 
@@ -67,9 +67,9 @@ class _ReasoningValues(TypedDict, total=False):
 
 
 class _NativeValues(TypedDict, total=False):
-    anthropic: Surface
-    openai_responses: Surface
-    openai_chat: Surface
+    anthropic: NativeSurface
+    openai_responses: NativeSurface
+    openai_chat: NativeSurface
     newest_anthropic_version: bool
     mantle_path: str
     mantle_dropped_suffix: str

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.bedrock.transport import DEFAULT_TIMEOUTS, Timeouts
+from app.converse.call import Surface
 from app.errors import InvalidRequest, ModelDiffers
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.capability_groups import NativeCapabilities
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 BodyFormat = Literal["anthropic", "openai_responses", "openai_chat"]
 _BODY_FORMATS: tuple[BodyFormat, ...] = ("anthropic", "openai_responses", "openai_chat")
 DEFAULT_ALIAS = "default"
-NATIVE_SURFACES = frozenset({"invoke", "openai", "mantle"})
+NATIVE_SURFACES = frozenset({Surface.INVOKE, Surface.OPENAI, Surface.MANTLE})
 _MAX_PLANS = 4096
 _MAX_PLANNED_NAME = 512
 _MAX_PROFILES = 4096
@@ -92,7 +93,7 @@ class Target(Struct, frozen=True):
     @property
     def on_mantle(self) -> str:
         """The formats in which mantle has the model, in words; Converse need not have it. Empty if there are none."""
-        return ", ".join(sorted(self.capabilities.native.formats("mantle"))).replace("_", " ")
+        return ", ".join(sorted(self.capabilities.native.formats(Surface.MANTLE))).replace("_", " ")
 
 
 class Choice(Struct, frozen=True):
@@ -294,7 +295,7 @@ class Planner(Struct, frozen=True):
 
     def _native_formats(self, model: ModelId, native: NativeCapabilities) -> frozenset[BodyFormat]:
         # only InvokeModel takes ARNs that hide their model (AWS user guide, Responses API, 2026-11)
-        used = self.native_surfaces & {"invoke"} if model.is_opaque else self.native_surfaces
+        used = self.native_surfaces & {Surface.INVOKE} if model.is_opaque else self.native_surfaces
         return frozenset(body_format for body_format in _BODY_FORMATS if native.surface(body_format) in used)
 
     @staticmethod

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
 from app.bedrock.reported_usage import tier_of_headers
+from app.converse.call import Surface
 from app.converse.usage import tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
@@ -22,6 +23,7 @@ from app.wire.sigv4 import spelt_as_signed
 
 _REQUEST_HEADERS = frozenset({"accept", "content-type"})
 _REQUEST_PREFIX = "x-amzn-bedrock-"
+_SURFACES = {service: Surface(service) for service in ("bedrock-runtime", "bedrock", "bedrock-mantle")}
 
 
 async def forward(operation: Operation, executor: Executor, context: RequestContext) -> Answer:
@@ -31,7 +33,7 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
         GatewayError: as `Executor.forward` does; InvalidRequest or NotFound for the path of another operation.
     """
     _check_path(operation, context.head.path)
-    name, surface = context.params.get("modelId", ""), operation.surface or operation.service
+    name, surface = context.params.get("modelId", ""), operation.surface or _SURFACES[operation.service]
     fold_passthrough(context.record, surface, name if is_model_name(name) else "")
     request = BedrockRequest(
         operation.service,
@@ -57,7 +59,7 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
     stream = await executor.forward(context, name, passthrough.streamed())
 
     def fail(error: GatewayError) -> bytes | None:
-        is_invoked = operation.surface == "invoke"
+        is_invoked = operation.surface is Surface.INVOKE
         return exception_frame(error, is_invoked=is_invoked) if stream.tap.is_at_boundary else None
 
     async def finish() -> bytes:
@@ -90,7 +92,7 @@ def _forwarded_headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 def _requested_tier(operation: Operation, context: RequestContext) -> str:
     """Return the service tier that is charged if the response reports none."""
-    if operation.surface != "converse":
+    if operation.surface is not Surface.CONVERSE:
         return tier_of_headers(tuple(context.head.headers.items()))
     if b'"serviceTier"' in context.body or b'"performanceConfig"' in context.body:
         with contextlib.suppress(json.JsonError):

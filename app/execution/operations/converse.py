@@ -36,7 +36,7 @@ class _AdaptedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
 
     api: ClassVar[str]
     mode: Mode = Mode.TRANSLATED
-    surface: Surface = "converse"
+    surface: Surface = Surface.CONVERSE
     body: bytes
     mapping: ResponseMapping
     make: Callable[[Parsed], T]

@@ -27,7 +27,7 @@ class CountTokensOperation(Operation[int], frozen=True, kw_only=True):
     """The number of input tokens of a call. request: for the base id of the model, which alone is accepted."""
 
     mode: Mode = Mode.NATIVE
-    surface: Surface = "count-tokens"
+    surface: Surface = Surface.COUNT_TOKENS
     request: BedrockRequest
 
     @classmethod

@@ -32,7 +32,7 @@ class InvokeOperation(Operation[T], frozen=True, kw_only=True):
     """
 
     mode: Mode = Mode.NATIVE
-    surface: Surface = "invoke"
+    surface: Surface = Surface.INVOKE
     body: bytes
     usage_of: Callable[[HttpResponse, JsonObject], Usage | None]
     make: Callable[[JsonObject], T]
@@ -69,7 +69,7 @@ class InvokeStreamOperation(Operation[T], frozen=True, kw_only=True):
     """
 
     mode: Mode = Mode.NATIVE
-    surface: Surface = "invoke"
+    surface: Surface = Surface.INVOKE
     body: bytes
     usage_of: UsageReader
     last_event: str

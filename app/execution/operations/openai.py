@@ -11,7 +11,7 @@ from app.bedrock.client import BedrockRequest
 from app.bedrock.errors import error_of_openai
 from app.bedrock.stream_decoding import ServerSentDecoder
 from app.bedrock.transport import HttpResponse
-from app.converse.call import Mode, NativeCall
+from app.converse.call import Mode, NativeCall, Surface
 from app.converse.usage import Usage
 from app.execution.operations.operation import JSON, MALFORMED, Operation, UsageReader, malformed, read_document
 from app.execution.relay import Relay
@@ -78,7 +78,7 @@ class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
         )
 
     def build(self, model: ModelId) -> BedrockRequest:
-        if self.surface == "mantle":
+        if self.surface is Surface.MANTLE:
             # a model has no geography on mantle, and neither surface accepts an ARN
             body = json.dumps({**self.body, "model": self.known.base.removesuffix(self.native.mantle_dropped_suffix)})
             path = self.native.mantle_path + self.path

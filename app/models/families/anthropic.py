@@ -1,5 +1,6 @@
 """Claude, by generation, newest first."""
 
+from app.converse.call import Surface
 from app.models.capability_values import CapabilityValues, merged
 from app.models.families.row import row
 
@@ -21,7 +22,7 @@ _COMMON: CapabilityValues = {
     "sampling": {"top_k": "field"},
     # TokenUsage does not count reasoning, Claude's own usage does: docs/reference/contracts/mapping.md#usage
     "reasoning": {"tokens_pointer": "/usage/output_tokens_details"},
-    "native": {"anthropic": "invoke"},
+    "native": {"anthropic": Surface.INVOKE},
 }
 # "User messages cannot contain reasoning content" (vercel/ai#7034, #17591 of Claude 3 Haiku)
 _WITHOUT_REASONING: CapabilityValues = {"reasoning": {"history": "none"}}

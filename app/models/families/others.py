@@ -1,5 +1,6 @@
 """Models of every vendor but Anthropic. None of them signs its reasoning, so none gets unencrypted reasoning back."""
 
+from app.converse.call import Surface
 from app.models.capability_values import CapabilityValues, merged
 from app.models.families.row import row
 
@@ -54,7 +55,7 @@ ROWS = (
         r"openai\.gpt-(5\.6-cyber|daybreak)",
         "AWS user guide, models by endpoint (2026-11): on mantle only, Responses",
         _COMMON,
-        {"native": {"openai_responses": "mantle"}, "reasoning": {"encrypted": True}},
+        {"native": {"openai_responses": Surface.MANTLE}, "reasoning": {"encrypted": True}},
     ),
     row(
         "gpt",
@@ -66,7 +67,7 @@ ROWS = (
             "sampling": {"accepted": False, "max_stop_sequences": 0},
             "reasoning": {"request": "nested", "by_default": "yes", "encrypted": True},
             "schemas": {"structured_output": "native"},
-            "native": {"openai_responses": "openai"},
+            "native": {"openai_responses": Surface.OPENAI},
         },
     ),
     row(
@@ -74,7 +75,7 @@ ROWS = (
         r"openai\.gpt-5",
         "recording bedrock_mantle reused_tool_call_ids_gpt_5_5; AWS user guide, card of GPT-5.5: Responses on mantle",
         _COMMON,
-        {"native": {"openai_responses": "mantle"}, "reasoning": {"encrypted": True}},
+        {"native": {"openai_responses": Surface.MANTLE}, "reasoning": {"encrypted": True}},
     ),
     row(
         "gpt-oss-safeguard",
@@ -89,7 +90,7 @@ ROWS = (
         "recording bedrock_mantle gpt_oss_responses. Its Chat Completions, which hide its reasoning in the text and "
         "ignore schemas (litellm, 2026-11), are not used",
         _GPT_OSS,
-        {"native": {"openai_responses": "mantle", "mantle_path": "/v1", "mantle_dropped_suffix": "-1:0"}},
+        {"native": {"openai_responses": Surface.MANTLE, "mantle_path": "/v1", "mantle_dropped_suffix": "-1:0"}},
     ),
     row(
         "grok-4.6",
@@ -97,28 +98,28 @@ ROWS = (
         "AWS user guide, card of Grok 4.6 (2026-11): Converse, and Responses at the runtime, by profile ids; "
         "docs/reference/contracts/converse-rules.md#text: it refuses stop sequences",
         _COMMON,
-        {"sampling": {"max_stop_sequences": 0}, "native": {"openai_responses": "openai"}},
+        {"sampling": {"max_stop_sequences": 0}, "native": {"openai_responses": Surface.OPENAI}},
     ),
     row(
         "grok-4.3",
         r"xai\.grok-4\.3",
         "AWS user guide, models by API (2026-11): on mantle only, Chat Completions and Responses",
         _COMMON,
-        {"native": {"openai_responses": "mantle", "openai_chat": "mantle"}},
+        {"native": {"openai_responses": Surface.MANTLE, "openai_chat": Surface.MANTLE}},
     ),
     row(
         "kimi-k3",
         r"moonshotai\.kimi-k3",
         "AWS user guide, card of Kimi K3 (2026-11): Converse, and Responses at the runtime, by profile ids",
         _COMMON,
-        {"native": {"openai_responses": "openai"}},
+        {"native": {"openai_responses": Surface.OPENAI}},
     ),
     row(
         "gemma-4",
         r"google\.gemma-4",
         "AWS user guide, card of Gemma 4 (2026-11): on mantle only, Chat Completions and Responses",
         _COMMON,
-        {"native": {"openai_responses": "mantle", "openai_chat": "mantle"}},
+        {"native": {"openai_responses": Surface.MANTLE, "openai_chat": Surface.MANTLE}},
     ),
     row(
         "qwen3",

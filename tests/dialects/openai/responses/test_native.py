@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.adaptation.openai import adapt_chat, adapt_responses
-from app.converse.call import NativeCall
+from app.converse.call import NativeCall, Surface
 from app.converse.usage import Usage
 from app.dialects.openai.chat import native as chat
 from app.dialects.openai.responses.native import (
@@ -288,7 +288,7 @@ def test_failed_chat_stream_ends_with_the_error() -> None:
 def test_bodies_of_each_surface() -> None:
     capabilities = Capabilities().with_values({"reasoning": {"encrypted": True}})
     document = {"tools": [{"type": "web_search"}, 5], "tool_choice": "auto", "include": ["a"], "user": None}
-    adapted = adapt_responses(NativeCall("m", document, keep_reasoning=True), "openai", capabilities)
+    adapted = adapt_responses(NativeCall("m", document, keep_reasoning=True), Surface.OPENAI, capabilities)
     assert adapted.body == {"include": ["a", "reasoning.encrypted_content"]}
     assert adapted.ignored == ["tools[0]", "tools[1]"]
     tools = [{"type": "function", "name": "f"}, {"type": "web_search"}]
@@ -298,16 +298,22 @@ def test_bodies_of_each_surface() -> None:
         ({"type": "allowed_tools", "mode": "auto", "tools": tools[1:]}, None, ["tools[1]", "tool_choice"]),
         ("required", "required", ["tools[1]"]),
     ):
-        adapted = adapt_responses(NativeCall("m", {"tools": tools, "tool_choice": choice}), "openai", capabilities)
+        adapted = adapt_responses(
+            NativeCall("m", {"tools": tools, "tool_choice": choice}), Surface.OPENAI, capabilities
+        )
         given = adapted.body.get("tool_choice")
         assert (given["tools"] if isinstance(given, dict) else given) == left
         assert adapted.ignored == named
-    on_mantle = adapt_responses(NativeCall("m", document), "mantle", capabilities)
+    on_mantle = adapt_responses(NativeCall("m", document), Surface.MANTLE, capabilities)
     assert on_mantle.body == {name: value for name, value in document.items() if name != "user"}
     asked = {"include": ["reasoning.encrypted_content"]}
-    assert adapt_responses(NativeCall("m", asked, keep_reasoning=True), "mantle", capabilities).body == asked
-    assert adapt_responses(NativeCall("m", {}, keep_reasoning=True), "mantle", Capabilities()).body == {}
-    assert adapt_chat(NativeCall("m", {"store": True}), "mantle", capabilities).ignored == ["store"]
-    streamed_chat = adapt_chat(NativeCall("m", {"stream": True, "stream_options": {"b": 1}}), "mantle", capabilities)
+    assert adapt_responses(NativeCall("m", asked, keep_reasoning=True), Surface.MANTLE, capabilities).body == asked
+    assert adapt_responses(NativeCall("m", {}, keep_reasoning=True), Surface.MANTLE, Capabilities()).body == {}
+    assert adapt_chat(NativeCall("m", {"store": True}), Surface.MANTLE, capabilities).ignored == ["store"]
+    streamed_chat = adapt_chat(
+        NativeCall("m", {"stream": True, "stream_options": {"b": 1}}), Surface.MANTLE, capabilities
+    )
     assert streamed_chat.body["stream_options"] == {"b": 1, "include_usage": True}
-    assert adapt_chat(NativeCall("m", {"stream": True}), "mantle", capabilities).body["stream_options"]["include_usage"]
+    assert adapt_chat(NativeCall("m", {"stream": True}), Surface.MANTLE, capabilities).body["stream_options"][
+        "include_usage"
+    ]
