@@ -3,7 +3,7 @@
 from app.config.settings import SMOKE, Settings
 from app.dialects.http.endpoint import IngressLimits
 from app.governance.address_permits import AddressPermits
-from app.governance.admission import Admission
+from app.governance.admission import Admission, Reserve
 from app.governance.held_bytes import ByteLimit
 from app.governance.identity.authenticator import Authenticator
 from app.governance.identity.failed_attempts import FailedAttempts
@@ -22,7 +22,12 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
     queue = settings.max_waiting, settings.max_wait
     return IngressLimits(
         authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
-        admission=Admission(settings.max_in_flight, *queue, counters.gateway.admission),
+        admission=Admission(
+            settings.max_in_flight,
+            *queue,
+            counters.gateway.admission,
+            _reserves(settings, counters.callers),
+        ),
         unverified=Admission(unverified_permits, *queue, counters.gateway.unverified),
         unverified_of_each={
             name: Admission(max(unverified_permits // 2, 1), *queue, each.unverified) for name, each in by_name.items()
@@ -54,6 +59,19 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
 
 def _half(settings: Settings, limit: int) -> int:
     return max(limit // 2, settings.max_body_bytes)
+
+
+def _reserves(settings: Settings, counters: list[CallerCounters]) -> dict[str, Reserve]:
+    """Divide half of the permits equally between the callers, if there are several. The smoke test has one permit."""
+    names = [*settings.keys()]
+    if len(names) < 2:
+        return {}
+    callers = len([name for name in names if name != SMOKE])
+    permits = max(settings.max_in_flight // (2 * callers), 1)
+    return {
+        name: Reserve(1 if name == SMOKE else permits, each.reserve)
+        for name, each in zip(names, counters or [CallerCounters() for _ in names], strict=True)
+    }
 
 
 def _by_name(settings: Settings, counters: list[CallerCounters]) -> dict[str, CallerCounters]:

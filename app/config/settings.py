@@ -136,7 +136,7 @@ class Settings(AwsSettings):
     guardrail_version: str = Field(
         "DRAFT", pattern=r"^([1-9][0-9]{0,7}|DRAFT)\Z", description="Version of the guardrail."
     )
-    max_in_flight: int = Field(5000, ge=1, le=100_000, description="Requests that may run at once.")
+    max_in_flight: int = Field(5000, ge=1, le=100_000, description="Requests at once, divided between several keys.")
     max_waiting: int = Field(
         500,
         ge=0,

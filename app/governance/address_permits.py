@@ -37,7 +37,7 @@ class AddressPermits:
             entry = self._entries[key] = _Entry(Admission(*self._arguments))
         entry.users += 1
         try:
-            async with entry.admission:
+            async with entry.admission.permit():
                 yield
         finally:
             entry.users -= 1

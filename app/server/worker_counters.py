@@ -20,11 +20,20 @@ class AdmissionCounters(Struct, frozen=True):
 
     inside: requests that hold a permit. waiting: requests that wait for one.
     first_since: when the first request in the queue of a process began to wait, in ns of the monotonic clock, or 0.
+    common: permits that are held and are in no caller's reserve.
     """
 
     inside: SharedCounter = field(default_factory=SharedCounter)
     waiting: SharedCounter = field(default_factory=SharedCounter)
     first_since: SharedCounter = field(default_factory=SharedCounter)
+    common: SharedCounter = field(default_factory=SharedCounter)
+
+
+class ReserveCounters(Struct, frozen=True):
+    """Counts the requests of one caller. inside: permits of its reserve that it holds. waiting: requests that wait."""
+
+    inside: SharedCounter = field(default_factory=SharedCounter)
+    waiting: SharedCounter = field(default_factory=SharedCounter)
 
 
 class GatewayCounters(Struct, frozen=True):
@@ -41,6 +50,7 @@ class CallerCounters(Struct, frozen=True):
 
     body_bytes: SharedCounter = field(default_factory=SharedCounter)
     unverified_body_bytes: SharedCounter = field(default_factory=SharedCounter)
+    reserve: ReserveCounters = field(default_factory=ReserveCounters)
     unverified: AdmissionCounters = field(default_factory=AdmissionCounters)
 
 

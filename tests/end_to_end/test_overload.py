@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import socket
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -224,6 +225,24 @@ def test_bodies_that_claim_one_name_exhaust_only_the_limit_of_that_name(
         assert post(base, "/model/a.b/converse", large).status_code == 200
         refused = post(base, "/model/a.b/converse", large, authorization="Bearer other-key-of-24-letters")
         assert refused.status_code == (429 if is_proven else 200)
+
+
+def test_one_key_cannot_hold_all_permits(bedrock: tuple[HoldingBedrock, str]) -> None:
+    """Finding M2: one key with slow requests had the requests of all others refused."""
+    server, url = bedrock
+    other = {"authorization": "Bearer other-key-of-24-letters"}
+    with gateway(url, **TWO_NAMES, max_in_flight=20, max_waiting=0) as base, ThreadPoolExecutor(50) as pool:
+        slow = [pool.submit(post, base, "/v1/chat/completions", CHAT, **other) for _ in range(40)]
+        for _ in range(15):
+            assert server.received.acquire(timeout=10)
+        refused = itertools.islice(as_completed(slow, timeout=10), 25)
+        assert [each.result().status_code for each in refused] == [429] * 25
+        served = [pool.submit(post, base, "/v1/chat/completions", CHAT) for _ in range(5)]
+        for _ in served:
+            assert server.received.acquire(timeout=10)
+        server.may_answer.set()
+        assert [each.result().status_code for each in served] == [200] * 5
+        assert sorted(each.result().status_code for each in slow) == [200] * 15 + [429] * 25
 
 
 def test_requests_that_claim_one_name_exhaust_only_the_permits_of_that_name(

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from app.errors import GatewayBusy
-from app.governance.admission import Admission
+from app.governance.admission import Admission, Reserve
 from app.process.shared_counter import SharedCounterArray
-from app.server.worker_counters import AdmissionCounters
+from app.server.worker_counters import AdmissionCounters, ReserveCounters
 
 pytestmark = pytest.mark.waits
 
@@ -16,15 +16,15 @@ pytestmark = pytest.mark.waits
 class Visit:
     """A request that holds a permit."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
+    def __init__(self, admission: Admission, caller: str = "") -> None:
+        self._permit = admission.permit(caller)
 
     async def enter(self) -> "Visit":
-        await self._admission.__aenter__()
+        await self._permit.__aenter__()
         return self
 
     async def leave(self) -> None:
-        await self._admission.__aexit__(None, None, None)
+        await self._permit.__aexit__(None, None, None)
 
 
 async def test_a_request_beyond_the_limit_is_refused_at_once() -> None:
@@ -48,7 +48,7 @@ async def test_waiting_requests_get_permits_in_order_of_arrival() -> None:
     first = await Visit(admission).enter()
 
     async def visit(name: str) -> None:
-        async with admission:
+        async with admission.permit():
             order.append(name)
 
     waiting = [asyncio.create_task(visit(name)) for name in "ab"]
@@ -86,14 +86,14 @@ async def test_a_cancelled_waiting_request_takes_no_permit() -> None:
 async def test_a_permit_is_released_after_an_exception() -> None:
     admission = Admission(1)
     with pytest.raises(ZeroDivisionError):
-        async with admission:
+        async with admission.permit():
             raise ZeroDivisionError
     assert admission.counters.inside.total == 0
 
 
 def shared(limit: int = 2, max_waiting: int = 1, timeout: float = 5) -> tuple[Admission, Admission]:
     """One limit, as two processes see it."""
-    array = SharedCounterArray(2, 3)
+    array = SharedCounterArray(2, 4)
     first, second = (
         Admission(limit, max_waiting, timeout, AdmissionCounters(*array.counters(process))) for process in range(2)
     )
@@ -123,7 +123,7 @@ async def test_processes_get_permits_in_the_order_in_which_their_requests_arrive
 
     async def call_again_and_again(admission: Admission, process: int, until: float) -> None:
         while asyncio.get_running_loop().time() < until:
-            async with admission:
+            async with admission.permit():
                 let_in[process] = let_in.get(process, 0) + 1
                 await asyncio.sleep(0.005)
 
@@ -161,3 +161,118 @@ async def test_a_queue_full_of_requests_of_a_stopped_process_lets_others_enter()
     await asyncio.sleep(0.25)
     await Visit(here).enter()
     assert (here.counters.inside.total, here.counters.waiting.own) == (1, 0)
+
+
+def fair(limit: int, reserves: dict[str, int], max_waiting: int = 0, timeout: float = 5) -> Admission:
+    """Permits of several callers. reserves: permits that only one caller can take."""
+    return Admission(limit, max_waiting, timeout, reserves={name: Reserve(count) for name, count in reserves.items()})
+
+
+async def take_all(admission: Admission, caller: str) -> list[Visit]:
+    """Take permits for one caller until one is refused."""
+    held: list[Visit] = []
+    while len(held) <= admission.limit:
+        try:
+            held.append(await Visit(admission, caller).enter())
+        except GatewayBusy:
+            break
+    return held
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4, 5, 7, 20, 5000])
+@pytest.mark.parametrize("callers", [2, 3, 10, 60])
+async def test_no_caller_can_take_all_permits_from_another(limit: int, callers: int) -> None:
+    """Finding M2: permits were not shared between keys."""
+    admission = fair(limit, {f"key-{number}": max(limit // (2 * callers), 1) for number in range(callers)})
+    first = await take_all(admission, "key-0")
+    assert limit // 2 <= len(first) < limit
+    second = await take_all(admission, "key-1")
+    assert len(second) >= max(limit // (2 * callers), 1)
+    assert admission.counters.inside.total == len(first) + len(second) <= limit
+    for each in (*first, *second):
+        await each.leave()
+    assert len(await take_all(admission, "key-1")) == len(first)
+
+
+async def test_a_single_caller_can_take_all_permits() -> None:
+    assert len(await take_all(Admission(20), "only")) == 20
+
+
+async def test_waiting_requests_of_two_callers_take_turns() -> None:
+    """Finding M2: the second caller waited behind all requests of the first."""
+    admission = fair(4, {"a": 1, "b": 1}, max_waiting=20)
+    first = [*await take_all_without_waiting(admission, "a"), await Visit(admission, "b").enter()]
+    order: list[str] = []
+
+    async def visit(caller: str) -> None:
+        async with admission.permit(caller):
+            order.append(caller)
+
+    waiting = [asyncio.create_task(visit(caller)) for caller in "aaaaabbb"]
+    await asyncio.sleep(0)
+    await first[1].leave()  # one of the permits that any caller may take
+    await asyncio.gather(*waiting)
+    assert "".join(order) == "abababaa"
+    for each in (first[0], *first[2:]):
+        await each.leave()
+    assert (admission.counters.inside.total, admission.counters.waiting.total) == (0, 0)
+
+
+async def take_all_without_waiting(admission: Admission, caller: str) -> list[Visit]:
+    return [
+        await Visit(admission, caller).enter() for _ in range(admission.reserves[caller].permits + admission.common)
+    ]
+
+
+async def test_a_share_is_free_for_its_caller_while_others_wait() -> None:
+    admission = fair(4, {"a": 1, "b": 1}, max_waiting=4)
+    await take_all_without_waiting(admission, "a")
+    waiting = asyncio.create_task(Visit(admission, "a").enter())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(0.5), admission.permit("b"):
+        assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert admission.counters.inside.total == 3
+
+
+async def test_one_caller_cannot_fill_the_queue() -> None:
+    admission = fair(4, {"a": 1, "b": 1}, max_waiting=4)
+    await take_all_without_waiting(admission, "a")
+    async with admission.permit("b"):
+        waiting = [asyncio.create_task(Visit(admission, "a").enter()) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(GatewayBusy) as refusal:
+            await Visit(admission, "a").enter()
+        assert refusal.value.detail == "no permit, and the queue is full"
+        other = asyncio.create_task(Visit(admission, "b").enter())
+        await asyncio.sleep(0)
+        assert admission.counters.waiting.total == 4
+        for each in (*waiting, other):
+            each.cancel()
+        await asyncio.wait([*waiting, other])
+    assert (admission.counters.inside.total, admission.counters.waiting.total) == (3, 0)
+
+
+async def test_shares_hold_for_all_processes_together() -> None:
+    array = SharedCounterArray(2, 8)
+    here, there = (
+        Admission(
+            20,
+            counters=AdmissionCounters(*counters[:4]),
+            reserves={
+                "a": Reserve(5, ReserveCounters(*counters[4:6])),
+                "b": Reserve(5, ReserveCounters(*counters[6:])),
+            },
+        )
+        for counters in (array.counters(process) for process in range(2))
+    )
+    held = [await Visit(admission, "a").enter() for admission in (here, there) for _ in range(7)]
+    held += await take_all(here, "a")
+    assert len(held) == 15
+    with pytest.raises(GatewayBusy):
+        await Visit(there, "a").enter()
+    assert len(await take_all(there, "b")) == 5
+    for each in held:
+        await each.leave()
+    assert [counter.total for counter in array.counters(0)] == [5, 0, 0, 0, 0, 0, 5, 0]

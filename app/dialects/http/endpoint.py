@@ -154,13 +154,15 @@ class Endpoint(Struct, frozen=True):
         try:
             if isinstance(caller, SignedClaim):
                 # a signature covers the body: until both are verified, separate limits hold
-                by_name = limits.unverified_of_each.get(claim.name, nullcontext())
-                async with limits.address_permits.permit(record.client, claim.name), by_name, limits.unverified:
+                of_one = limits.unverified_of_each.get(claim.name)
+                by_name = of_one.permit() if of_one is not None else nullcontext()
+                of_address = limits.address_permits.permit(record.client, claim.name)
+                async with of_address, by_name, limits.unverified.permit():
                     body = await read_body(head, receive, limits.max_body_bytes, body_timeout, held)
                     caller = await off_loop(len(body), partial(caller.verify, body))
                 held.move(limits.bodies)
             record.caller = caller.name
-            async with limits.admission:
+            async with limits.admission.permit(caller.name):
                 if body is None:
                     body = await read_body(head, receive, limits.max_body_bytes, body_timeout, held)
                 context = RequestContext(
