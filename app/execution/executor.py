@@ -129,7 +129,9 @@ class Executor(Struct, frozen=True, kw_only=True):
         fold_plan(context.record, name, targets[0])
         for target in targets:
             if target.is_hidden and self.find_behind is not None:
-                await self.find_behind(target, 0.0)  # only the price depends on it, so the call does not wait
+                # a guardrail depends on it; without one only the price does, so the call does not wait
+                await self.find_behind(target, _BEHIND_SECONDS if self.check else 0.0)
+                targets = self.planner.as_named(name) if self.check else targets
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
         call = Call(context, targets, lambda _: operation)

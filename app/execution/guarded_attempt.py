@@ -101,7 +101,7 @@ class GuardedAttempt(Struct, frozen=True):
 
     async def _guarded(self, context: RequestContext, candidate: Candidate[T]) -> Candidate[T]:
         def guard() -> tuple[BedrockRequest, list[Shown]]:
-            return self.check.guardrail.guard(candidate.operation.build(candidate.model))
+            return self.check.guardrail.guard(candidate.operation.build(candidate.model), candidate.target.known)
 
         guarded, unseen = guard() if context.size <= MAX_LOOP_BYTES else await off_loop(context.size, guard)
         if unseen and (error := await self.check.apply(context, unseen)) is not None:

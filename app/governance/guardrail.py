@@ -2,7 +2,7 @@
 
 import re
 from typing import TypeAlias
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,9 +11,8 @@ from app.bedrock.client import BedrockRequest
 from app.errors import InvalidRequest, PermissionRefused
 from app.governance.guardrail_content import MARKED, Shown, as_text, texts_in, unchecked_in
 from app.models.capabilities import Capabilities, capabilities_of
-from app.models.ids import parse_model_id
+from app.models.ids import ModelId
 from app.wire import json
-from app.wire.documents import listed
 from app.wire.json import JsonObject
 
 __all__ = ["Guardrail", "Shown", "as_text", "is_missing"]
@@ -41,8 +40,11 @@ class Guardrail(Struct, frozen=True):
     identifier: str
     version: str
 
-    def guard(self, request: BedrockRequest) -> tuple[BedrockRequest, list[Shown]]:
+    def guard(self, request: BedrockRequest, model: ModelId) -> tuple[BedrockRequest, list[Shown]]:
         """Add the guardrail to a request; returns the request, and the content that it would not check.
+
+        Args:
+            model: the model itself, as far as it is known.
 
         Raises:
             PermissionRefused: the operation does not support guardrails.
@@ -61,7 +63,7 @@ class Guardrail(Struct, frozen=True):
             if _OWN_CONFIG in document:
                 raise InvalidRequest(MARKED, param=_OWN_CONFIG)
             headers = self._in_headers(request.headers)
-            match _makes_text(request.path, document):
+            match _makes_text(model):
                 case True:
                     return replace(request, headers=headers), []
                 case False:
@@ -98,17 +100,16 @@ class Guardrail(Struct, frozen=True):
         return (*(header for header in headers if header not in ours), *content_type, *ours)
 
 
-def _makes_text(path: str, document: JsonObject) -> bool | None:
+def _makes_text(model: ModelId) -> bool | None:
     """Return whether a model makes text, or None if that is unknown, as behind an ARN.
 
-    AWS documents that InvokeModel's guardrails check text only (user guide, guardrails with InvokeModel).
+    AWS documents that InvokeModel's guardrails check text only (user guide, guardrails with InvokeModel). The body does
+    not count, since a model ignores fields that it does not know.
     """
-    capabilities = capabilities_of(parse_model_id(unquote(path.removeprefix("/model/").rpartition("/")[0])))
-    if capabilities.embeddings.member or capabilities.rerank.accepted:
+    capabilities = capabilities_of(model)
+    if capabilities.embeddings.member or capabilities.rerank.accepted or not capabilities.output.text:
         return False
-    is_known = capabilities != Capabilities()
-    is_conversation = any(isinstance(each, dict) and "role" in each for each in listed(document.get("messages")))
-    return True if is_known or is_conversation or isinstance(document.get("prompt"), str) else None
+    return True if capabilities != Capabilities() else None
 
 
 def _object_of(body: bytes) -> JsonObject:

@@ -18,10 +18,13 @@ from app.wire.json import JsonObject
 _IMAGES = ("png", "jpeg")
 # documents of other formats would have to be parsed
 _TEXTS = ("txt", "md", "csv", "html")
-# members of embedding requests that hold or refer to media (AWS user guide: Titan, Cohere, Nova, Marengo)
-_MEDIA = frozenset(
-    {"audio", "image", "image_url", "images", "inputImage", "mediaSource", "s3Location", "source", "video"}
+# members that hold or refer to media, of requests for embeddings (AWS user guide: Titan, Cohere, Nova, Marengo), of
+# requests for images (the same: Nova Canvas, Stability) and of chats
+_MEDIA = re.compile(
+    r"(?i)(.*(audio|images?|videos?|image_url)|document|file|file_data|mediaSource|s3Location|source)\Z"
 )
+# media in a field of another name; tried at the beginning of each run of letters only, so that the time stays linear
+_ENCODED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{1024}")
 # blocks of messages and of the system prompt that hold no content, that Converse's guardrails check, or define tools
 _LEFT_TO_BEDROCK = frozenset({"audio", "cachePoint", "image", "text", "toolAddition", "toolRemoval", "video"})
 # model-specific fields that select how to answer and carry no content; and definitions of tools
@@ -64,17 +67,19 @@ def as_text(text: str) -> Shown:
 
 
 def texts_in(value: object, path: tuple[str, ...] = ()) -> Iterator[Shown]:
-    """Yield every text in the body of an embedding or rerank request.
+    """Yield every text in the body of a request.
 
     Raises:
         InvalidRequest: the body holds media.
     """
     match value:
         case str():
+            if _ENCODED.search(value):
+                raise InvalidRequest(_UNCHECKABLE, param=".".join(path) or None)
             yield as_text(value)
         case dict():
             for name, inside in value.items():
-                if name in _MEDIA and inside:
+                if inside and _MEDIA.match(name):
                     raise InvalidRequest(_UNCHECKABLE, param=".".join((*path, name)))
                 yield from texts_in(inside, (*path, name))
         case list():

@@ -11,6 +11,7 @@ from app.models.capability_groups import (
     EmbeddingCapabilities,
     NativeCapabilities,
     NativeSurface,
+    OutputCapabilities,
     ReasoningCapabilities,
     RerankCapabilities,
     SamplingCapabilities,
@@ -48,6 +49,8 @@ class Capabilities(Struct, frozen=True, cache_hash=True):
     """Embeddings."""
     rerank: RerankCapabilities = RerankCapabilities()
     """Reranking."""
+    output: OutputCapabilities = OutputCapabilities()
+    """Kinds of answers."""
 
     def with_values(self, values: CapabilityValues) -> "Capabilities":
         """Return the capabilities with other values for some of them."""

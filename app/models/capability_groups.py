@@ -166,3 +166,10 @@ class RerankCapabilities(Struct, frozen=True):
     """Reranks documents."""
     api_version: int = 0
     """The `api_version` that its bodies must have; 0 for none."""
+
+
+class OutputCapabilities(Struct, frozen=True):
+    """What a model answers with."""
+
+    text: bool = True
+    """Answers with text; guardrails of InvokeModel check nothing else (AWS user guide, guardrails with InvokeModel)."""

@@ -86,6 +86,10 @@ class _RerankValues(TypedDict, total=False):
     api_version: int
 
 
+class _OutputValues(TypedDict, total=False):
+    text: bool
+
+
 class CapabilityValues(TypedDict, total=False):
     """Values by group, and `max_output`."""
 
@@ -99,6 +103,7 @@ class CapabilityValues(TypedDict, total=False):
     native: _NativeValues
     embeddings: _EmbeddingValues
     rerank: _RerankValues
+    output: _OutputValues
 
 
 def merged(*parts: CapabilityValues) -> CapabilityValues:

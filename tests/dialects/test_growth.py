@@ -30,6 +30,7 @@ from app.dialects.openai.responses.tools import tool_config
 from app.errors import UpstreamFailed
 from app.governance.guardrail import Guardrail
 from app.models.capabilities import Capabilities
+from app.models.ids import parse_model_id
 from app.wire import json
 
 SEAL = ReasoningSigner((b"secret",), "ada", "m")
@@ -112,14 +113,14 @@ def edits(count: int) -> Work:
 def unseen(count: int) -> Work:
     body = json.dumps({"n" * 100 * count: {f"{number}": "x" for number in range(count)}})
     request = BedrockRequest("bedrock-runtime", "POST", "/model/cohere.embed-v4:0/invoke", body=body)
-    return lambda: Guardrail("g", "1").guard(request)
+    return lambda: Guardrail("g", "1").guard(request, parse_model_id("cohere.embed-v4:0"))
 
 
 def told(content: dict[str, Any]) -> Work:
     result = {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [content]}}]}
     body = json.dumps({"messages": [result]})
     request = BedrockRequest("bedrock-runtime", "POST", "/model/a.b/converse", body=body)
-    return lambda: Guardrail("g", "1").guard(request)
+    return lambda: Guardrail("g", "1").guard(request, parse_model_id("a.b"))
 
 
 def tags(count: int) -> Work:

@@ -146,6 +146,41 @@ def test_invoke_model_of_a_chat_model_by_arn_has_the_guardrail_headers(guarded: 
         assert is_guarded(request)
 
 
+CANVAS: Any = {"taskType": "TEXT_IMAGE", "textToImageParams": {"text": "this is forbidden"}}
+UNRESOLVED = "arn:aws:bedrock:us-east-1:123456789012:imported-model/abc"
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        ("amazon.nova-canvas-v1:0", CANVAS),
+        ("us.amazon.nova-reel-v1:1", CANVAS),
+        ("stability.sd3-5-large-v1:0", {"prompt": "this is forbidden"}),
+        ("new.model-v1:0", {"question": "this is forbidden", "prompt": "ok"}),
+        ("new.model-v1:0", {"question": "this is forbidden", "messages": [{"role": "user"}]}),
+        (quote(UNRESOLVED, safe=""), {"question": "this is forbidden", "messages": [{"role": "user"}]}),
+    ],
+)
+def test_fields_that_a_model_ignores_do_not_avoid_the_check(
+    guarded: tuple[str, RecordingBedrock], model: str, body: Any
+) -> None:
+    """Findings, Low: Nova Canvas passed as a model of text, and decoy fields kept all other text from the check."""
+    base, recorder = guarded
+    recorder.requests.clear()
+    answer = send(base, f"/model/{model}/invoke", body)
+    assert (answer.status_code, "guardrail" in answer.text) == (400, True)
+    assert [request.path for request in recorder.requests if "/guardrail" in request.path] == [
+        f"/guardrail/{GUARDRAIL}/version/7/apply"
+    ]
+    assert not any(request.path.endswith("/invoke") for request in recorder.requests)
+    fine = json.loads(json.dumps(body).replace(b"forbidden", b"allowed"))
+    for unchecked in ({"conditionImage": "aGk="}, {"x": ["a" * 2000]}):
+        recorder.requests.clear()
+        answer = send(base, f"/model/{model}/invoke", {**fine, **unchecked})
+        assert (answer.status_code, "cannot look at this" in answer.text) == (400, True)
+        assert not any(request.path.endswith("/invoke") for request in recorder.requests)
+
+
 CONVERSE = {"messages": [{"role": "user", "content": [{"text": "hello"}]}]}
 NATIVE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
 WITH_GUARD_CONTENT = {

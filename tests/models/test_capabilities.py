@@ -37,6 +37,8 @@ REAL_IDS = {
     "anthropic.claude-3-haiku-20240307-v1:0": "claude-3",
     "anthropic.claude-v2:1": "claude-2",
     "us.amazon.nova-2-lite-v1:0": "nova-2",
+    "amazon.nova-canvas-v1:0": "nova-media",
+    "amazon.nova-reel-v1:1": "nova-media",
     "amazon.nova-micro-v1:0": "nova",
     "amazon.titan-text-express-v1": "titan-text",
     "openai.gpt-oss-120b-1:0": "gpt-oss",

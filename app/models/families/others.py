@@ -32,6 +32,12 @@ ROWS = (
         {"reasoning": {"request": "max_effort"}, "sampling": {"top_k": "nested"}, "caching": {"tools": False}},
     ),
     row(
+        "nova-media",
+        r"amazon\.nova-(canvas|reel)",
+        "AWS user guide, Amazon Nova: Canvas answers with images, Reel with videos",
+        {"output": {"text": False}},
+    ),
+    row(
         "nova",
         r"amazon\.nova",
         "AWS user guide: `any` and `tool` choices, prompt caching on text, topK inside inferenceConfig; no cache point "
