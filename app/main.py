@@ -12,6 +12,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from app import __version__
+from app.admin.browser_documents import browser_documents_router
 from app.admin.health import health_router
 from app.admin.metrics import metrics_router
 from app.composition.gateway import Gateway, build_gateway
@@ -65,13 +66,16 @@ def create_app(
         openapi_tags=TAGS,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
         telemetry=_NO_TELEMETRY,
     )
     specs = endpoints_of(settings, gateway)
     application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
     application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
+    application.include_router(browser_documents_router())
 
-    @application.get("/", include_in_schema=False)
+    @application.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 

@@ -274,8 +274,9 @@ def test_every_pin_has_its_hash(path: Path) -> None:
     assert all("==" in pin and "--hash=sha256:" in pin for pin in pins)
 
 
-def test_npm_programs_have_exact_versions() -> None:
-    package = json.loads((ROOT / "requirements/clients-npm/package.json").read_text())
+@pytest.mark.parametrize("folder", ["browser-npm", "clients-npm"])
+def test_npm_packages_have_exact_versions(folder: str) -> None:
+    package = json.loads((ROOT / "requirements" / folder / "package.json").read_text())
     assert package["dependencies"]
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in package["dependencies"].values())
 
@@ -284,4 +285,4 @@ def test_dependabot_reads_every_directory_of_pins() -> None:
     updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
     directories = {(each["package-ecosystem"], each["directory"]) for each in updates}
     sources = {("pip", f"/{source.parent.relative_to(ROOT)}".removesuffix(".")) for source in SOURCES}
-    assert sources | {("npm", "/requirements/clients-npm")} <= directories
+    assert sources | {("npm", "/requirements/browser-npm"), ("npm", "/requirements/clients-npm")} <= directories
