@@ -25,6 +25,7 @@
     │   └── IdentityRefused       502  Bedrock refuses the gateway's own credentials
     ├── Overloaded                503  Bedrock has no capacity, or the gateway is not ready
     │   └── GatewayBusy           429  MAX_IN_FLIGHT requests run, and the queue is full
+    ├── CredentialsMissing        503  the gateway has no AWS credentials
     └── UpstreamTimeout           504  Bedrock did not respond within the limits
         ├── ConnectTimeout        504  Bedrock did not accept a connection in time
         └── CallerDeadline        504  Bedrock did not respond within the caller's own limit
@@ -259,6 +260,13 @@ class GatewayBusy(Overloaded):
     kind, status = "gateway_busy", 429
     default_retry_here = False
     default_retry_elsewhere = False
+
+
+class CredentialsMissing(GatewayError):
+    """The gateway has no AWS credentials."""
+
+    kind, status = "credentials_missing", 503
+    default_retry_elsewhere = True
 
 
 class UpstreamTimeout(GatewayError):

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app.bedrock.client import BedrockClient, BedrockRequest
-from app.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from app.errors import CredentialsMissing, GatewayError, UpstreamFailed, UpstreamTimeout
 from app.models.catalog import CatalogEntry, merge_catalog, system_profiles
 from app.models.ids import GEOGRAPHIES, ModelId, parse_model_id
 from app.process.deadline import Deadline
@@ -155,7 +155,9 @@ class ModelDirectory:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fresh_until = time.monotonic() + min(self._lifetime, 10.0)
             detail = error.detail if isinstance(error, GatewayError) else ""
-            _log.warning("the list of models could not be refreshed: %s %s", error, detail)
+            # the detail of missing credentials says all that the message says
+            words = (detail,) if isinstance(error, CredentialsMissing) else (str(error), detail)
+            _log.warning("the list of models could not be refreshed: %s", ": ".join(filter(None, words)))
 
     async def _pages(self, path: str, member: str, **query: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []

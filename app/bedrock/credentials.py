@@ -22,7 +22,7 @@ from app.aws.botocore_data import chain_command
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.config.entries import is_secret
 from app.config.settings import Settings
-from app.errors import Overloaded
+from app.errors import CredentialsMissing
 from app.wire import json
 
 _log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class CredentialsProvider:
         """Return the current identity; waits while the first resolution is under way.
 
         Raises:
-            Overloaded: there are no credentials.
+            CredentialsMissing: there are none.
         """
         if self._resolved is not None:
             return self._resolved.identity
@@ -120,7 +120,7 @@ class CredentialsProvider:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await self._tried.wait()
         if self._resolved is None:
-            raise Overloaded("the gateway has no AWS credentials", retry_here=False, detail=self.problem)
+            raise CredentialsMissing("the gateway has no AWS credentials", detail=self.problem)
         return self._resolved.identity
 
     async def renew(self, refused: Identity) -> None:

@@ -30,6 +30,7 @@ _STEP_SECONDS = 60.0
 # remedies by the kind of error; of other kinds, the step names the remedy
 _REMEDIES = {
     "connect_timeout": "check the network: HTTPS_PROXY, NO_PROXY, security groups, VPC endpoints",
+    "credentials_missing": "give the gateway a role, a profile, keys, or a Bedrock API key",
     "identity_refused": "check the keys, the end of their session, and this machine's clock; or the Bedrock API key",
     "model_not_found": "name a model or an inference profile of this region: "
     "aws bedrock list-foundation-models, aws bedrock list-inference-profiles",

@@ -80,6 +80,8 @@ def _describe(fault: "ErrorDetails") -> str:
     field = str(fault["loc"][0])
     variable = field.upper()
     reason = fault["msg"].removeprefix("Value error, ")
+    if reason.partition(" ")[0].lower() in Settings.model_fields:
+        return reason  # it names the variables that it is about
     if fault["type"] == "missing":
         return f"{variable} is not set: {Settings.model_fields[field].description}"
     if field in _SECRET_FIELDS:

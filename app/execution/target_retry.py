@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from difflib import get_close_matches
 from typing import TypeVar
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from app.converse.call import Mode, Surface
 from app.errors import GatewayError, InvalidRequest, ModelDiffers, ModelNotFound, PermissionRefused, ProfileRequired
 from app.execution.attempt import Attempt, Call, Candidate, Result
 from app.execution.operations.operation import ignored_tools
-from app.models.ids import ModelId, parse_model_id
+from app.models.ids import ModelId, parse_model_id, without_prefix
 from app.process.deadline import Deadline
 from app.routing.planner import Planner
 
@@ -27,6 +28,7 @@ _MAX_OVERRIDES = 3
 # the surfaces on which a refusal is learned; OpenAI's own surfaces refuse in words of their own
 _ADAPTED = frozenset({Surface.CONVERSE, Surface.INVOKE, Surface.COUNT_TOKENS})
 _MAX_PROFILE_SECONDS = 3.0
+_MALFORMED = "failed to satisfy constraint"
 
 
 class CapabilityRetry(Struct, frozen=True):
@@ -97,8 +99,17 @@ class ProfileFallback(Struct, frozen=True):
         elif isinstance(error, ModelNotFound | PermissionRefused):
             self.planner.forget(candidate.model.raw)
             if isinstance(error, ModelNotFound):
-                return replace(result, error=error.replaced(message=error.message + _advice(candidate)))
+                words = self._words(error, candidate, call.context.record.model)
+                return replace(result, error=error.replaced(message=words + _advice(candidate)))
         return result
+
+    def _words(self, error: ModelNotFound, candidate: Candidate[T], name: str) -> str:
+        """Return what is wrong with the name of the model: Bedrock's own words, unless the name itself says more."""
+        name = without_prefix(name)
+        if similar := get_close_matches(name, [] if self.planner.is_ours(name) else self.planner.names(), n=1):
+            return f"no model '{name}'; did you mean '{similar[0]}'?"
+        # Bedrock's words are a kilobyte of regular expression
+        return f"no model '{candidate.model.raw}'" if _MALFORMED in error.message else error.message
 
     def _remember(self, result: Result[T]) -> None:
         if result.error is None:

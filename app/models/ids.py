@@ -53,6 +53,13 @@ def is_model_name(raw: str) -> bool:
     return _NAME.match(raw) is not None and not _DOTS & set(raw.split("/"))
 
 
+def without_prefix(name: str) -> str:
+    """Return a name without LiteLLM's `bedrock/`, `bedrock/converse/` or `bedrock/invoke/` in front of it."""
+    if not name.startswith("bedrock/"):
+        return name
+    return name.removeprefix("bedrock/").removeprefix("converse/").removeprefix("invoke/")
+
+
 @bounded_cache(4096)
 def parse_model_id(raw: str) -> ModelId:
     """Take a name apart.

@@ -16,8 +16,8 @@ CALLER_GONE = "caller_gone"
 # kinds of errors that Bedrock or the gateway caused
 FAILURES = frozenset(
     {
-        "connect_timeout", "connection_lost", "identity_refused", "internal", "overloaded", "upstream_failed",
-        "upstream_timeout", "upstream_unreachable",
+        "connect_timeout", "connection_lost", "credentials_missing", "identity_refused", "internal", "overloaded",
+        "upstream_failed", "upstream_timeout", "upstream_unreachable",
     }
 )  # fmt: skip
 # kinds of errors that a caller may have caused, or that may mean that no caller is served

@@ -16,7 +16,7 @@ from app.errors import InvalidRequest, ModelDiffers
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.capability_groups import NativeCapabilities
 from app.models.capability_values import CapabilityValues, merged, names_in
-from app.models.ids import ModelId, parse_model_id
+from app.models.ids import ModelId, parse_model_id, without_prefix
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class Planner(Struct, frozen=True):
 
     def _plan(self, name: str) -> list[Target]:
         targets = [self._by_profile(target) for target in self.as_named(name)]
-        route = self.routes.get(name or DEFAULT_ALIAS)
+        route = self.routes.get(without_prefix(name) or DEFAULT_ALIAS)
         # weights are drawn anew for each request
         is_lasting = all(map(self._is_lasting, targets)) and not (route is not None and route.is_weighted)
         if is_lasting and len(name) <= _MAX_PLANNED_NAME:
@@ -174,8 +174,8 @@ class Planner(Struct, frozen=True):
 
     def as_named(self, name: str) -> list[Target]:
         """Return the same targets, without inference profiles that the caller did not name. Raises as `plan` does."""
-        route = self.routes.get(name or DEFAULT_ALIAS)
-        choices = [Choice(self.model_behind(name) or name)] if route is None else route.ordered()
+        route = self.routes.get(without_prefix(name) or DEFAULT_ALIAS)
+        choices = [Choice(self.model_behind(name) or without_prefix(name))] if route is None else route.ordered()
         return [self._target(choice) for choice in choices]
 
     def is_ours(self, name: str) -> bool:
@@ -263,7 +263,7 @@ class Planner(Struct, frozen=True):
 
     def model_behind(self, name: str) -> str:
         """Return the model that a name stands for, of a route the first; empty if the name stands for itself."""
-        name = name or DEFAULT_ALIAS
+        name = without_prefix(name) or DEFAULT_ALIAS
         if name in self.routes:
             return self.routes[name].choices[0].model
         if name in self.aliases:

@@ -99,7 +99,7 @@ async def test_missing_credentials_are_reported_and_resolved_again(monkeypatch: 
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
     resolver, _ = resolver_of(None, ChainFailed("ProfileNotFound"), RuntimeError("odd"), known("late"))
     async with running(resolver) as provider:
-        with pytest.raises(errors.Overloaded, match="no AWS credentials") as caught:
+        with pytest.raises(errors.CredentialsMissing, match="no AWS credentials") as caught:
             await provider.get()
         assert not caught.value.retry_here
         await until(lambda: not provider.problem)
@@ -110,7 +110,7 @@ async def test_missing_credentials_are_reported_and_resolved_again(monkeypatch: 
 async def test_credentials_that_no_header_can_carry_are_refused(identity: Identity) -> None:
     resolver, _ = resolver_of(Resolved(identity))
     async with running(resolver) as provider:
-        with pytest.raises(errors.Overloaded, match="no AWS credentials") as caught:
+        with pytest.raises(errors.CredentialsMissing, match="no AWS credentials") as caught:
             await provider.get()
         assert "a line break" in caught.value.detail
         assert provider.problem == caught.value.detail

@@ -11,6 +11,7 @@ from app.errors import (
     BodyTooLarge,
     CallerTooSlow,
     ConnectTimeout,
+    CredentialsMissing,
     GatewayBusy,
     GatewayError,
     InternalFailure,
@@ -42,6 +43,7 @@ _EXCEPTIONS: tuple[tuple[type[GatewayError], str, int], ...] = (
     (RateLimited, "ThrottlingException", 429),
     (GatewayBusy, "ThrottlingException", 429),
     (Overloaded, "ServiceUnavailableException", 503),
+    (CredentialsMissing, "ServiceUnavailableException", 503),
     (ConnectTimeout, "ServiceUnavailableException", 504),
     # Bedrock's own status: after another one AWS's SDKs retry, and the model is charged again
     (UpstreamTimeout, "ModelTimeoutException", 408),

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
+from app.dialects.http.loggable import loggable_field
 from app.dialects.http.request_body import CallerGone
 from app.dialects.http.responses import CompleteResponse, ErrorRenderer, Headers, StreamingResponse
 from app.errors import AuthenticationFailed, GatewayError
@@ -112,7 +113,7 @@ class ResponseSender(Struct):
     async def send_error(self, error: GatewayError) -> None:
         """Send an error: complete, or as the last bytes of a stream. If neither is possible, `is_done` stays False."""
         reason = error.message if isinstance(error, AuthenticationFailed) else ""
-        self.record.error, self.record.detail = error.kind, error.detail or reason
+        self.record.error, self.record.detail = error.kind, error.detail or reason or loggable_field(error)
         if not self._is_started:
             advice = _ADVICE if _must_not_be_retried(error) else ()
             response = self.render_error(error, self.record.request_id)

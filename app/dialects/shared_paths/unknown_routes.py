@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from app.dialects.anthropic import errors as anthropic_messages
 from app.dialects.bedrock import errors as bedrock
 from app.dialects.http.endpoint import RECORD
+from app.dialects.http.loggable import loggable_path
 from app.dialects.http.responses import ErrorRenderer
 from app.dialects.openai.common import errors as openai_errors
 from app.errors import GatewayError, MethodNotAllowed, NotFound
@@ -20,6 +21,7 @@ _BEDROCK_PATHS = (
     "/prompt-routers",
     "/provisioned-model",
 )
+_PATHS_OF_V1 = ("/chat/completions", "/embeddings", "/messages", "/models", "/rerank", "/responses")
 
 
 def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRenderer:
@@ -35,6 +37,14 @@ def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRende
     return openai_errors.render_error
 
 
+def _advice(path: str) -> str:
+    if "/v1/v1/" in f"{path}/":
+        return "the base URL has /v1 twice, since the client adds it: leave /v1 out of the base URL"
+    if path.startswith(_PATHS_OF_V1):
+        return "the base URL lacks /v1: add it"
+    return "/docs lists what there is"
+
+
 async def answer_unknown_route(request: Request, exception: Exception) -> Response:
     """Return the response for an unknown path, or a method that FastAPI's route does not have."""
     path = request.url.path
@@ -42,9 +52,9 @@ async def answer_unknown_route(request: Request, exception: Exception) -> Respon
     if isinstance(exception, HTTPException) and exception.status_code == MethodNotAllowed.status:
         error = MethodNotAllowed(f"{path} does not take {request.method}")
     else:
-        error = NotFound(f"there is no {request.method} {path}: /docs lists what there is")
+        error = NotFound(f"there is no {request.method} {path}: {_advice(path)}")
     record = request.scope[RECORD]
-    record.error = error.kind
+    record.error, record.detail = error.kind, loggable_path(path)
     render = renderer_for(path, request.headers.get("authorization", ""), request.headers.get("anthropic-version", ""))
     response = render(error, record.request_id)
     return Response(response.body, response.status, dict(response.headers))
