@@ -125,7 +125,8 @@ class Settings(AwsSettings):
         validate_default=True,
         ge=1024,
         le=100_000_000_000,
-        description="Bytes of all request bodies and fetched media. Unverified requests have half as many besides.",
+        description="Bytes of all request bodies and fetched media. Texts that are not ASCII count up to three times, "
+        "and many values by their number. Unverified requests have half as many besides.",
     )
     guardrail_id: str | None = Field(
         None,

@@ -12,6 +12,10 @@ from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
 from app.server.request_head import RequestHead
 
+# of the largest body, in memory
+_MAX_GROWTH = 4
+_MIN_PARSED_BYTES = 100_000_000
+
 
 class RequestContext(Struct):
     """What is known of a request while it is handled.
@@ -41,6 +45,24 @@ class RequestContext(Struct):
         if self.held is not None:
             self.held.add(count)
         self.size += count
+
+    def hold_parsed(self, texts: int, values: int) -> None:
+        """Count what the body takes once it is parsed.
+
+        Args:
+            texts, values: the most bytes that they take, with the body; see `peak_bytes`.
+
+        Raises:
+            BodyTooLarge: a document of this size may not take so much. GatewayBusy: as `grow` does.
+        """
+        if texts + values > max(_MAX_GROWTH * self.limit, _MIN_PARSED_BYTES):
+            raise BodyTooLarge(
+                f"the texts of the body take more than {_MAX_GROWTH} times {self.limit} bytes in memory: a text with "
+                "characters beyond U+FFFF takes four bytes for each of its characters"
+            )
+        if self.held is not None:
+            # MAX_BODIES_BYTES counts half of what bodies take at their peak
+            self.held.add(max(texts // 2, values) - self.held.size)
 
     def recall(self, count: int) -> None:
         """Count bytes that are stored here and that the request refers to, as if they were in its body.

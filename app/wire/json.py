@@ -3,12 +3,12 @@
 Why msgspec: docs/adr/0004-msgspec-behind-the-json-codec.md.
 """
 
-import json as stdlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 T = TypeVar("T")
 JsonObject = dict[str, Any]  # of a document that has not been validated
@@ -19,7 +19,7 @@ dumps = msgspec.json.Encoder().encode
 dumps_sorted = msgspec.json.Encoder(order="sorted").encode
 
 # bounds of a caller's document: a parsed value takes up to 30 times the bytes of its text
-_MAX_VALUES = 200_000
+MAX_VALUES = 200_000
 _MAX_DEPTH = 100
 _PIECE_BYTES = 64 * 1024
 _LONGEST_PATH = 1000
@@ -102,32 +102,32 @@ def loads_strictly(data: bytes) -> Any:
     Raises:
         JsonError: as `loads` does; a duplicate key, with its path; too many values or levels.
     """
-    if len(data) <= _MAX_VALUES and b'\\"' not in data:
+    if len(data) <= MAX_VALUES and b'\\"' not in data:
         quotes = len(data) - len(data.replace(b'"', b""))  # twice as fast as `count`
     else:
         quotes = _count_quotes(data)
     document = loads(data)
     # a duplicate key is missing from the parsed document, with all that its first value held
     if isinstance(document, (dict, list)) and 2 * _count_strings(document, _MAX_DEPTH) != quotes:
-        steps = _find_duplicate(stdlib.loads(data, object_pairs_hook=_Pairs))
-        raise JsonError("duplicate key", path=_path(steps))
+        del document  # it is not held beside what the search needs
+        raise JsonError("duplicate key", path=_find_duplicate(data))
     return document
 
 
 def _count_quotes(data: bytes) -> int:
     """Count the quotes that begin and end the strings of a document. Raises JsonError: too many values."""
-    if len(data) <= _MAX_VALUES:
+    if len(data) <= MAX_VALUES:
         unescaped = _without_escapes(data)
         return len(unescaped) - len(unescaped.replace(b'"', b""))
     values = quotes = 0
-    for piece in _pieces(data):
+    for piece in pieces(data):
         if quotes % 2 and b'"' not in piece:  # within a long string; splitting takes 40 times as long as this
             continue
         parts = _without_escapes(piece).split(b'"')
         outside = b"".join(parts[quotes % 2 :: 2])
         values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
         quotes += len(parts) - 1
-        if max(values, quotes // 2) > _MAX_VALUES:
+        if max(values, quotes // 2) > MAX_VALUES:
             raise JsonError("the document holds too many values")
     return quotes
 
@@ -139,7 +139,7 @@ def _without_escapes(data: bytes) -> bytes:
     return data.replace(b"\\\\", b"").replace(b'\\"', b"")
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
+def pieces(data: bytes) -> Iterator[bytes]:
     """Split a document into pieces, none of which ends within an escape; only one piece is copied at a time."""
     start = 0
     while start < len(data):
@@ -166,26 +166,47 @@ def _count_strings(container: dict[str, object] | list[object], levels: int) -> 
     return count
 
 
-class _Pairs(list[tuple[str, object]]):
-    """All members of an object, duplicates included."""
+# a string, whose escapes take no memory, or what separates values
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]', re.DOTALL)
 
 
-def _find_duplicate(value: list[object]) -> list[str | int]:
-    """Find the first duplicate key: the steps to it, innermost first."""
-    seen: set[str | int] = set()
-    for step, inside in value if isinstance(value, _Pairs) else enumerate(value):
-        if step in seen:
-            return [step]
-        seen.add(step)
-        if isinstance(inside, list) and (steps := _find_duplicate(inside)):
-            return [*steps, step]
-    return []
+class _Container(Struct):
+    """An object or list that a search is within. keys: of an object so far. step: to the value that is read now."""
+
+    keys: set[str] | None
+    step: str | int = 0
+    has_key: bool = False
+
+
+def _find_duplicate(data: bytes) -> str:
+    """Return the path of the first duplicate key of a well-formed document, without a copy of its texts."""
+    open_containers: list[_Container] = []
+    for match in _TOKENS.finditer(data):
+        start = data[match.start()]
+        inside = open_containers[-1] if open_containers else None
+        if start in b"[{":
+            open_containers.append(_Container(set() if start in b"{" else None))
+        elif start in b"]}":
+            open_containers.pop()
+        elif inside is None:
+            break
+        elif start in b"," and inside.keys is None:
+            inside.step = int(inside.step) + 1
+        elif start in b",":
+            inside.has_key = False
+        elif inside.keys is not None and not inside.has_key:
+            key = inside.step = loads(match[0])
+            inside.has_key = True
+            if key in inside.keys:
+                return _path([each.step for each in open_containers])
+            inside.keys.add(key)
+    return ""
 
 
 def _path(steps: list[str | int]) -> str:
-    """Spell steps, innermost first, as a path such as `messages[0].content`."""
+    """Spell steps as a path such as `messages[0].content`."""
     path = ""
-    for step in reversed(steps):
+    for step in steps:
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
     return path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
 

@@ -27,7 +27,7 @@ IMPORTERS = {
     "boto3": set(),
     "botocore": {"aws/credential_chain.py", "aws/botocore_data.py"},
     # the chain is a program of its own, started by its path
-    "json": {"aws/credential_chain.py", "wire/json.py"},
+    "json": {"aws/credential_chain.py"},
     "dotenv": {"config/environment.py"},
     "pydantic_settings": {"config/aws_settings.py"},
     "uvicorn": {

@@ -128,8 +128,8 @@ def test_quotes_are_counted_in_pieces_of_any_size(document: object, size: int) -
     whole = json._count_quotes(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json, "_PIECE_BYTES", size)
-        assert b"".join(json._pieces(data)) == data
-        patch.setattr(json, "_MAX_VALUES", len(data) - 1)
+        assert b"".join(json.pieces(data)) == data
+        patch.setattr(json, "MAX_VALUES", len(data) - 1)
         assert json._count_quotes(data) == whole
 
 

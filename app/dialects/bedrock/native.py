@@ -2,6 +2,7 @@
 
 import contextlib
 from functools import partial
+from typing import TypedDict
 from urllib.parse import unquote
 
 from app.bedrock.client import BedrockRequest
@@ -20,6 +21,22 @@ from app.models.ids import is_model_name
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.wire import json
 from app.wire.sigv4 import spelt_as_signed
+
+
+class _Performance(TypedDict, total=False):
+    latency: str
+
+
+class _ServiceTier(TypedDict, total=False):
+    type: str
+
+
+class _PricedBy(TypedDict, total=False):
+    """The members of a request that determine its price; nothing else becomes an object."""
+
+    performanceConfig: _Performance
+    serviceTier: _ServiceTier
+
 
 _REQUEST_HEADERS = frozenset({"accept", "content-type"})
 _REQUEST_PREFIX = "x-amzn-bedrock-"
@@ -96,5 +113,5 @@ def _requested_tier(operation: Operation, context: RequestContext) -> str:
         return tier_of_headers(tuple(context.head.headers.items()))
     if b'"serviceTier"' in context.body or b'"performanceConfig"' in context.body:
         with contextlib.suppress(json.JsonError):
-            return tier_of(json.loads(context.body))
+            return tier_of(json.loads_as(context.body, _PricedBy))
     return ""

@@ -16,6 +16,10 @@ from app.process.memory import buffer_for, contents_of
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.server.request_head import RequestHead
 from app.wire.json import JsonObject
+from app.wire.json_memory import peak_bytes
+
+# whatever a smaller body holds, it takes about as much memory as the rest of its request
+_SMALL_BYTES = 2048
 
 
 class CallerGone(Exception):
@@ -86,10 +90,19 @@ def _too_large(limit: int) -> BodyTooLarge:
 async def read_object(context: RequestContext) -> JsonObject:
     """Take the body of a request, and parse it; in a thread if it is large. Raises as `parse_object` does."""
     body, context.body = context.body, b""  # it is not held beside the document
+    if len(body) > _SMALL_BYTES:
+        await _hold_parsed(context, body)
     return parse_object(body) if len(body) <= MAX_LOOP_BYTES else await off_loop(len(body), partial(parse_object, body))
 
 
 async def read_as(context: RequestContext, schema: type[Document]) -> Document:
     """Take the body of a request, and validate it; in a thread if it is large. Raises InvalidRequest."""
     body, context.body = context.body, b""
+    await _hold_parsed(context, body)
     return await off_loop(len(body), lambda: validate(parse_object(body), schema))
+
+
+async def _hold_parsed(context: RequestContext, body: bytes) -> None:
+    """Count the memory that a body takes once it is parsed. Raises BodyTooLarge, GatewayBusy."""
+    texts, values = await off_loop(len(body), partial(peak_bytes, body))
+    context.hold_parsed(texts, values)

@@ -1,0 +1,87 @@
+"""The estimate of what a document takes in memory (finding H3)."""
+
+import json as stdlib_json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.wire import json
+from app.wire.json_memory import peak_bytes
+
+
+def taken(value: object, seen: set[int] | None = None) -> int:
+    """Return the memory of a parsed document, with the UTF-8 that serialization leaves beside its texts."""
+    seen = set() if seen is None else seen
+    size = 0 if id(value) in seen else sys.getsizeof(value)
+    seen.add(id(value))
+    if isinstance(value, dict):
+        return size + sum(taken(key, seen) + taken(inside, seen) for key, inside in value.items())
+    if isinstance(value, list):
+        return size + sum(taken(inside, seen) for inside in value)
+    return size
+
+
+@pytest.mark.parametrize(
+    ("text", "factor"),
+    [
+        (b"a", 2.0),
+        ("é".encode() + b"a" * 99, 3.0),
+        ("漢".encode() + b"a" * 99, 4.0),
+        ("漢".encode(), 2.67),
+        ("😀".encode() + b"a" * 99, 6.0),
+        ("😀".encode(), 3.0),
+        (rb"\u4e00" + b"a" * 94, 4.0),
+        (rb"\ud83d\ude00" + b"a" * 88, 6.0),
+        (rb"\u00e9" + b"a" * 94, 3.0),
+        (rb"\n\"\\u4e00", 3.0),
+    ],
+)
+def test_a_text_counts_by_its_widest_character(text: bytes, factor: float) -> None:
+    """H3: 24 MB of ASCII with one emoji were counted as 24 MB."""
+    body = b'{"content":"' + text * (1_000_000 // len(text)) + b'"}'
+    texts, _ = peak_bytes(body)
+    assert factor * 0.85 < texts / len(body) < factor * 1.02
+    document = json.loads(body)
+    json.dumps(document)
+    assert texts + 1000 >= taken(document) + len(body)
+
+
+@pytest.mark.parametrize("position", [0, 65_530, 70_000, 399_990])
+@pytest.mark.parametrize("wide", ["😀", r"\ud83d\ude00"])
+def test_a_wide_character_counts_for_its_own_text_only(position: int, wide: str) -> None:
+    texts = ["a" * 400_000, "a" * position + wide + "a" * (400_000 - position), "a" * 400_000]
+    body = stdlib_json.dumps({"x": texts}, ensure_ascii=False).replace(r"\\u", r"\u")
+    assert 6 * 400_000 + 2 * 2 * 800_000 * 0.7 < peak_bytes(body.encode())[0] <= 6 * 400_000 + 3 * 800_000 + 600_000
+
+
+@pytest.mark.parametrize("values", ["[]", '{"a":1}', '{"ab":{}}', "1.5", "12345", '"text"', '[["a"]]', "null"])
+def test_values_count_by_their_number(values: str) -> None:
+    body = f'{{"x":[{",".join([values] * 20_000)}]}}'.encode()
+    assert sum(peak_bytes(body)) >= taken(json.loads(body)) + len(body)
+
+
+TEXTS = st.text(st.sampled_from('aé漢😀"\\\n,[{u'), max_size=50)
+
+
+@given(
+    st.recursive(TEXTS | st.integers() | st.none(), lambda inside: st.lists(inside) | st.dictionaries(TEXTS, inside))
+)
+def test_the_characters_of_any_document_count(document: object) -> None:
+    characters = sum(map(characters_of, flattened(document)))
+    for body in (json.dumps(document), stdlib_json.dumps(document).encode()):
+        for padded in (body, body + b" " * 70_000):  # the longer one is counted exactly
+            assert peak_bytes(padded)[0] - len(padded) >= characters
+
+
+def flattened(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [text for pair in value.items() for each in pair for text in flattened(each)]
+    if isinstance(value, list):
+        return [text for each in value for text in flattened(each)]
+    return [value] if isinstance(value, str) else []
+
+
+def characters_of(text: str) -> int:
+    return len(text) * (1 if max(text, default="") < "\u0100" else 2 if max(text) < "\U00010000" else 4)
