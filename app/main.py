@@ -23,7 +23,7 @@ from app.dialects.bedrock.endpoints import bedrock_endpoints
 from app.dialects.cohere.endpoints import rerank_endpoints
 from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.middleware import RequestMiddleware
-from app.dialects.http.openapi import DESCRIPTION, TAGS, openapi_document
+from app.dialects.http.openapi import DESCRIPTION, TAGS, openapi_document, openapi_route
 from app.dialects.http.route_table import RouteTable
 from app.dialects.openai.chat.endpoints import chat_endpoints
 from app.dialects.openai.embeddings.endpoints import embedding_endpoints
@@ -90,6 +90,8 @@ def create_app(
         proxies=gateway.proxies,
     )
     application.openapi = lambda: openapi_document(application, specs)  # type: ignore[method-assign]
+    # before FastAPI's own, which writes the document anew for each request
+    application.router.routes.insert(0, openapi_route(application))
     return application
 
 

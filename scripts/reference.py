@@ -177,7 +177,8 @@ _TABLES: dict[str, type[BaseModel]] = {
 
 def _type(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+        values = [str(value).lower() if isinstance(value, bool) else value for value in get_args(field.annotation)]
+        return ", ".join(f"`{value}`" for value in values)
     if get_origin(field.annotation) is list:
         return "list"
     text = str(field.annotation if not isinstance(field.annotation, type) else field.annotation.__name__)

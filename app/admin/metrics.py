@@ -5,14 +5,16 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
 
-from app.errors import AuthenticationFailed
+from app.errors import AuthenticationFailed, PermissionRefused
+from app.governance.identity.open_access import FORWARDED, is_loopback
 
 
 def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> APIRouter:
     """Return the endpoint `/metrics`.
 
     Args:
-        render: returns all metrics as text. key: the bearer token that is required; empty for none.
+        render: returns all metrics as text. key: the bearer token that is required; without one, only clients on this
+            machine are served.
     """
     router = APIRouter(tags=["Operations"])
     wanted = key.encode()
@@ -26,17 +28,25 @@ def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> 
                 "content": {content_type: {"schema": {"type": "string"}}},
                 "description": "Prometheus's text format.",
             },
+            PermissionRefused.status: {"description": "METRICS_KEY is not set, and the client is on another machine."},
             AuthenticationFailed.status: {"description": "METRICS_KEY is set, and is missing in the request."},
         },
     )
     def metrics(
         request: Request,
     ) -> Response:  # not async, so that FastAPI runs it in a thread: it takes some milliseconds
-        """Needs METRICS_KEY as a bearer token if that is set. No metric names callers."""
+        """Needs METRICS_KEY as a bearer token. Without it, only this machine is served. No metric names callers."""
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         is_shown = scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), wanted)
+        if not key and not _is_local(request):
+            return Response("set METRICS_KEY to read the metrics from elsewhere\n", PermissionRefused.status)
         if key and not is_shown:
             return Response("METRICS_KEY is wanted as a bearer token\n", AuthenticationFailed.status)
         return Response(render(), media_type=content_type)
 
     return router
+
+
+def _is_local(request: Request) -> bool:
+    client = request.client.host if request.client else ""
+    return is_loopback(client) and not any(name in request.headers for name in FORWARDED)

@@ -7,6 +7,7 @@ from app.governance.admission import Admission, Reserve
 from app.governance.held_bytes import ByteLimit
 from app.governance.identity.authenticator import Authenticator
 from app.governance.identity.failed_attempts import FailedAttempts
+from app.governance.identity.open_access import OpenAccess
 from app.observability.metrics import Metrics
 from app.server.worker_counters import CallerCounters, WorkerCounters
 
@@ -21,7 +22,7 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
     by_name = _by_name(settings, counters.callers)
     queue = settings.max_waiting, settings.max_wait
     return IngressLimits(
-        authenticator=Authenticator(settings.keys(), disabled=settings.auth_disabled),
+        authenticator=Authenticator(settings.keys(), open_access=_open_access(settings)),
         admission=Admission(
             settings.max_in_flight,
             *queue,
@@ -55,6 +56,10 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
         note_gap=metrics.note_gap,
         exposes_aws_identity=settings.expose_aws_identity,
     )
+
+
+def _open_access(settings: Settings) -> OpenAccess | None:
+    return OpenAccess(from_anywhere=settings.auth_disabled == "any") if settings.auth_disabled else None
 
 
 def _half(settings: Settings, limit: int) -> int:

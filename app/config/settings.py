@@ -5,6 +5,7 @@ import secrets
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
@@ -15,6 +16,7 @@ from app.config.pem import refuse_password, try_pem
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SMOKE = "smoke"
+_TRUE, _FALSE = frozenset({"true", "1", "yes", "on", "t", "y"}), frozenset({"false", "0", "no", "off", "f", "n"})
 # shared by the worker processes, which are forked from this one
 _OWN_SECRET = secrets.token_bytes(32)
 
@@ -97,7 +99,11 @@ class Settings(AwsSettings):
         pattern=r"^(none|(invoke|openai|mantle)(,(invoke|openai|mantle))*)\Z",
         description="Surfaces on which native mode is used, or `none`. Everything else is translated to Converse.",
     )
-    auth_disabled: bool = Field(False, validate_default=True, description="Serve everyone without a key.")
+    auth_disabled: Literal[True, False, "any"] = Field(
+        False,
+        validate_default=True,
+        description="`true` serves clients on this machine without a key, `any` serves everyone.",
+    )
     forwarded_allow_ips: str = Field(
         "",
         description="Addresses and networks of load balancers, comma-separated, whose X-Forwarded-For tells the "
@@ -174,7 +180,9 @@ class Settings(AwsSettings):
         60, ge=0, le=3600, description="Seconds between log lines that report requests in flight. 0 disables them."
     )
     metrics_key: SecretStr | None = Field(
-        None, min_length=8, description="Bearer token for `/metrics`. Without it, `/metrics` is open."
+        None,
+        min_length=8,
+        description="Bearer token for `/metrics`, which otherwise serves clients on this machine only.",
     )
     keep_alive_timeout: int = Field(
         75,
@@ -254,11 +262,17 @@ class Settings(AwsSettings):
             raise ValueError(f"must hold one body of MAX_BODY_BYTES, {largest}")
         return value
 
+    @field_validator("auth_disabled", mode="before")
+    @classmethod
+    def _parse_auth(cls, value: object) -> object:
+        text = str(value).lower()
+        return text in _TRUE if text in _TRUE | _FALSE else text
+
     @field_validator("auth_disabled")
     @classmethod
-    def _check_auth(cls, value: bool, info: ValidationInfo) -> bool:
+    def _check_auth(cls, value: bool | str, info: ValidationInfo) -> bool | str:
         if not value and "api_keys" in info.data and info.data["api_keys"] is None:
-            raise ValueError("API_KEYS is not set: set keys, or AUTH_DISABLED=true to serve everyone")
+            raise ValueError("API_KEYS is not set: set keys, or AUTH_DISABLED=true to serve clients on this machine")
         return value
 
     @field_validator("tls_certfile", "tls_keyfile")

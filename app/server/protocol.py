@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from typing import ClassVar
 
 from uvicorn.config import Config
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_TARGET_BYTES = 16 * 1024
 _MAX_HEADERS = 128
+# a name or an address, and a port (RFC 9110, 7.2); HTTP/1.0 has no such header
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
 # requests that are sent before the first of them is answered
 _MAX_PIPELINED = 32
 # four times uvicorn's limit: pausing and resuming costs more than reading
@@ -174,6 +177,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         if sum(len(name) + len(value) for name, value in self.headers) > _MAX_HEAD_BYTES:
             self._refuse(431)
+            raise _Refused
+        hosts = [value for name, value in self.headers if name == b"host"]
+        is_bare = not hosts and self.parser.get_http_version() == "1.0"
+        if not is_bare and (len(hosts) != 1 or not _HOST.match(hosts[0])):
+            self._refuse(400)
             raise _Refused
         if self.parser.should_upgrade():  # the parser would take the body for another request
             self._refuse(400)

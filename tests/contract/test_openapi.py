@@ -96,3 +96,21 @@ def test_root_redirects_to_the_page() -> None:
         assert answer.url.path == "/docs"
         assert "swagger" in answer.text.lower()
         assert httpx.get(f"{base}/openapi.json", timeout=30).json()["info"]["title"] == "Outcrop"
+
+
+async def test_the_document_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Findings, Low: each request without a key for the document took 2.45 ms of the event loop."""
+    application = create_app(gateway_settings("http://127.0.0.1:9"))
+    built = 0
+
+    def document() -> Any:
+        nonlocal built
+        built += 1
+        return DOCUMENT
+
+    monkeypatch.setattr(application, "openapi", document)
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        answers = [await client.get("/openapi.json") for _ in range(3)]
+    assert [answer.json() for answer in answers] == [DOCUMENT] * 3
+    assert (built, answers[0].headers["content-type"]) == (1, "application/json")

@@ -88,6 +88,12 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
         (GET + b"a: b\r\n" * 200 + b"\r\n", 431),
         (GET + b"".join(b"a%d: %s\r\n" % (number, b"b" * 1000) for number in range(100)) + b"\r\n", 431),
         (b"nonsense\r\n\r\n", 400),
+        # findings, Low: a missing or a second Host was accepted
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x@y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost:\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\nhost: x\r\nhost: y\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00", 400),
         (b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400),

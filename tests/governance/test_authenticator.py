@@ -8,9 +8,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from app.errors import AuthenticationFailed, SignatureRefused
+from app.errors import AuthenticationFailed, PermissionRefused, SignatureRefused
 from app.governance.identity.authenticator import Authenticator, SignedClaim
 from app.governance.identity.caller import ANONYMOUS, Caller
+from app.governance.identity.open_access import OpenAccess
 from app.server.request_head import RequestHead
 
 KEYS = {"team": ("s3cret",), "other": ("an0ther",)}
@@ -23,7 +24,7 @@ def head(**headers: str) -> RequestHead:
 
 
 def authenticator(skew: float = 0) -> Authenticator:
-    return Authenticator(KEYS, disabled=False, clock=lambda: NOW.timestamp() + skew)
+    return Authenticator(KEYS, clock=lambda: NOW.timestamp() + skew)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,44 @@ def test_other_credentials_are_refused(headers: dict[str, str], words: str) -> N
 
 
 def test_disabled_authentication_accepts_every_request() -> None:
-    assert Authenticator({}, disabled=True).authenticate(head()) == ANONYMOUS
+    for client in ("", "127.0.0.1", "::1", "::ffff:127.0.0.1"):
+        assert Authenticator({}, open_access=OpenAccess()).authenticate(head(), client) == ANONYMOUS
+    assert Authenticator({}, open_access=OpenAccess(from_anywhere=True)).authenticate(head(), "10.0.0.1") == ANONYMOUS
+
+
+def opened(**headers: str) -> RequestHead:
+    fields = {"host": "localhost:8000", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return RequestHead("POST", "/v1/messages", "", fields)
+
+
+@pytest.mark.parametrize(
+    ("client", "headers"),
+    [
+        ("10.0.0.1", {}),
+        ("2001:db8::1", {}),
+        ("127.0.0.1", {"x_forwarded_for": "203.0.113.1"}),
+        ("127.0.0.1", {"host": "evil.test:8000", "origin": "http://evil.test:8000"}),
+        ("127.0.0.1", {"host": "evil.test:8000"}),
+    ],
+)
+def test_disabled_authentication_serves_this_machine_only(client: str, headers: dict[str, str]) -> None:
+    """Findings, Low: AUTH_DISABLED served everyone, and names that a page had resolved to this machine."""
+    with pytest.raises(PermissionRefused):
+        Authenticator({}, open_access=OpenAccess()).authenticate(opened(**headers), client)
+    Authenticator({}, open_access=OpenAccess(from_anywhere=True)).authenticate(opened(**headers), client)
+
+
+@pytest.mark.parametrize("from_anywhere", [False, True])
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "https://evil.test"}, {"origin": "null"}, {"sec_fetch_site": "cross-site"}],
+)
+def test_disabled_authentication_serves_no_other_sites(from_anywhere: bool, headers: dict[str, str]) -> None:
+    """Findings, Low: with AUTH_DISABLED, a POST from a page of another site was served."""
+    gate = Authenticator({}, open_access=OpenAccess(from_anywhere=from_anywhere))
+    with pytest.raises(PermissionRefused, match="other sites"):
+        gate.authenticate(opened(**headers), "127.0.0.1")
+    assert gate.authenticate(opened(origin="http://localhost:8000", sec_fetch_site="same-origin"), "::1") == ANONYMOUS
 
 
 def signed(
@@ -112,7 +150,7 @@ def test_an_unknown_access_key_gets_the_answer_of_a_wrong_signature() -> None:
 
 
 def test_each_secret_of_a_name_authenticates_its_caller() -> None:
-    rotating = Authenticator({"team": ("old", "s3cret")}, disabled=False, clock=NOW.timestamp)
+    rotating = Authenticator({"team": ("old", "s3cret")}, clock=NOW.timestamp)
     for secret in ("old", "s3cret"):
         assert rotating.authenticate(head(x_api_key=secret)) == Caller("team")
         found = rotating.authenticate(signed(secret=secret))

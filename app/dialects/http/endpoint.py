@@ -144,7 +144,7 @@ class Endpoint(Struct, frozen=True):
         self, scope: Scope, receive: Receive, sender: ResponseSender, head: RequestHead, deadline: Deadline
     ) -> None:
         limits, record = self.limits, sender.record
-        claim = limits.authenticator.authenticate(head)
+        claim = limits.authenticator.authenticate(head, record.client)
         if timeout := head.headers.get(TIMEOUT):
             deadline.shorten(_parse_seconds(timeout), TIMEOUT)
         has_arrived = scope.get("extensions", {}).get(ARRIVED)

@@ -1,16 +1,18 @@
 """Builds the OpenAPI document from the specs of the endpoints."""
 
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from inspect import Parameter, Signature
+from threading import Lock
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.routing import compile_path
+from starlette.routing import Route, compile_path
 
 from app.dialects.http.endpoint_spec import EndpointSpec
+from app.wire import json
 from app.wire.json import JsonObject
 
 DESCRIPTION = """
@@ -61,6 +63,22 @@ def openapi_document(application: FastAPI, specs: Iterable[EndpointSpec]) -> Jso
                     operation["responses"].pop("422", None)
         application.openapi_schema = document
     return application.openapi_schema
+
+
+def openapi_route(application: FastAPI) -> Route:
+    """Return the route `/openapi.json`, which builds the document once, in a thread, and keeps its bytes."""
+    building = Lock()
+
+    @cache
+    def build() -> bytes:
+        return json.dumps(application.openapi())
+
+    def serve(_: Request) -> Response:
+        with building:
+            document = build()
+        return Response(document, media_type="application/json")
+
+    return Route("/openapi.json", serve, include_in_schema=False)
 
 
 def _route(spec: EndpointSpec) -> APIRoute:

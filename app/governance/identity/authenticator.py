@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from app.errors import AuthenticationFailed, SignatureRefused
 from app.governance.identity.caller import ANONYMOUS, Caller
+from app.governance.identity.open_access import OpenAccess
 from app.server.request_head import RequestHead
 from app.wire import sigv4
 
@@ -55,15 +56,19 @@ class Authenticator:
     """Finds the caller of a request by its credentials.
 
     Args:
-        keys: the secrets of each name. disabled: accept every request, whatever its credentials.
+        keys: the secrets of each name. open_access: accepts requests whatever their credentials; None for never.
         clock: seconds since the epoch.
     """
 
     def __init__(
-        self, keys: Mapping[str, tuple[str, ...]], *, disabled: bool, clock: Callable[[], float] = time.time
+        self,
+        keys: Mapping[str, tuple[str, ...]],
+        *,
+        open_access: OpenAccess | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = dict(keys)
-        self._disabled = disabled
+        self._open_access = open_access
         self._clock = clock
         # keys are looked up by a keyed digest, so that the time of a lookup reveals nothing about a guess
         self._digest = partial(hashlib.blake2s, key=secrets.token_bytes(32))
@@ -73,14 +78,19 @@ class Authenticator:
             for secret in secrets_
         }
 
-    def authenticate(self, head: RequestHead) -> Caller | SignedClaim:
+    def authenticate(self, head: RequestHead, client: str = "") -> Caller | SignedClaim:
         """Return the caller, or a claim to verify once the body has been read.
 
+        Args:
+            client: the address of the client.
+
         Raises:
+            PermissionRefused: see `OpenAccess.check`.
             AuthenticationFailed: no key, an unknown one, or two different ones.
             SignatureRefused: a signature that is malformed, or out of time.
         """
-        if self._disabled:
+        if self._open_access is not None:
+            self._open_access.check(head, client)
             return ANONYMOUS
         authorization = head.headers.get("authorization", "")
         if authorization.startswith(sigv4.ALGORITHM):
