@@ -18,6 +18,7 @@ import uvicorn
 import app.cli.deferred_models  # noqa: F401
 from app.composition.deployment import planner_of
 from app.config.environment import faults_end_the_start, load_settings
+from app.config.misspelled import misspelled_settings
 from app.config.settings import Settings
 from app.main import create_app
 from app.observability.logs import configure_logging
@@ -52,6 +53,8 @@ def main() -> int:
         return _cannot_listen(settings, error)
     configure_logging(settings.log_level)
     host, port = listener.getsockname()[:2]
+    for warning in misspelled_settings(os.environ):
+        logging.getLogger(__name__).warning(warning)
     logging.getLogger(__name__).info("listening", extra={"fields": {"address": host, "port": port}})
     give_large_blocks_back()
     serve = partial(_serve, settings)

@@ -112,6 +112,17 @@ class ConfigFile(_Row):
         return self
 
 
+# the model of a table, by its outermost table and its depth
+_ROWS: dict[tuple[str, int], type[BaseModel]] = {
+    ("", 0): ConfigFile,
+    ("routes", 2): RouteRow,
+    ("routes", 4): TargetRow,
+    ("models", 2): ModelRow,
+    ("limits", 2): LimitsRow,
+    ("prices", 2): PriceRow,
+}
+
+
 def load_config(path: Path) -> ConfigFile:
     """Read and parse a file.
 
@@ -130,7 +141,7 @@ def parse_config(text: str) -> ConfigFile:
     """Parse the text of a configuration file.
 
     Raises:
-        ValueError: it is not TOML, or a field is unknown or invalid; names the path of the first one.
+        ValueError: it is not TOML, or fields are unknown or invalid. It has one line for each fault.
     """
     if not text:
         return ConfigFile.model_construct()
@@ -141,6 +152,6 @@ def parse_config(text: str) -> ConfigFile:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"is not valid TOML: {error}") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(step) for step in fault["loc"] if step != "[key]")
-        raise ValueError(f"{where}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from None
+        from app.config.toml_faults import describe_faults  # only where there are faults
+
+        raise ValueError("\n".join(describe_faults(error, text, _ROWS))) from None

@@ -46,7 +46,7 @@ def load_settings(env_file: str | Path = ".env") -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError([_describe(fault) for fault in error.errors()]) from None
+        raise SettingsError([line for fault in error.errors() for line in _describe(fault)]) from None
 
 
 def _only_key(key: str) -> str:
@@ -76,17 +76,20 @@ def faults_end_the_start() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-def _describe(fault: "ErrorDetails") -> str:
+def _describe(fault: "ErrorDetails") -> list[str]:
+    """Return a line for a fault; for a configuration file, one for each fault of it."""
     field = str(fault["loc"][0])
     variable = field.upper()
     reason = fault["msg"].removeprefix("Value error, ")
     if reason.partition(" ")[0].lower() in Settings.model_fields:
-        return reason  # it names the variables that it is about
+        return [reason]  # it names the variables that it is about
     if fault["type"] == "missing":
-        return f"{variable} is not set: {Settings.model_fields[field].description}"
+        return [f"{variable} is not set: {Settings.model_fields[field].description}"]
     if field in _SECRET_FIELDS:
-        return f"{variable} (value not shown): {reason}"
+        return [f"{variable} (value not shown): {reason}"]
     if variable not in os.environ:
-        return f"{variable} (not set): {reason}"
+        return [f"{variable} (not set): {reason}"]
+    if field == "config_toml":
+        return [f"{variable}: {line}" for line in reason.splitlines()]
     value = _USERINFO.sub("//***@", str(fault["input"]))
-    return f"{variable}={value!r}: {reason}"
+    return [f"{variable}={value!r}: {line}" for line in reason.splitlines()]

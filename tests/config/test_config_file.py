@@ -1,10 +1,16 @@
 """The configuration file: its content, and the errors of an invalid one."""
 
+import os
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
+from app.composition.deployment import planner_of
 from app.config.config_file import ConfigFile, load_config
+from app.config.environment import load_settings
+from app.config.misspelled import misspelled_settings
+from app.config.settings import SettingsError
 from tests.servers import gateway_settings
 
 COMPLETE = """
@@ -42,19 +48,59 @@ def test_a_complete_file_is_parsed(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("[aliases", "is not valid TOML"),
-        ("[alias]", "alias: Extra inputs"),
-        ("[aliases]\na = 5", "aliases.a: Input should be a valid string"),
-        ('[aliases]\n"a b" = "c.d"', "aliases.a b: String should match"),
-        ("[routes.a]\ntargets = []", "routes.a.targets: List should have at least 1 item"),
-        ('[routes.a]\ntargets = [{ model = "b.c", weight = 0 }]', "routes.a.targets.0.weight: Input should be greater"),
-        ('[routes.a]\ntargets = [{ model = "b.c", weight = 9 }]', "routes.a: a weight has no effect without order"),
-        ('[routes.a]\ntargets = [{ model = "b.c", role = "x" }]', "routes.a.targets.0.role: String should match"),
+        ("[alias]", r"line 1: alias: unknown; did you mean 'aliases'\?$"),
+        ("[quotas]", r"line 1: quotas: unknown: use aliases, routes, models, limits, prices$"),
+        ("[aliases]\na = 5", "line 2: aliases.a: Input should be a valid string"),
+        ('[aliases]\n"a b" = "c.d"', "line 2: aliases.a b: String should match"),
+        ("[routes.a]\ntargets = []", "line 2: routes.a.targets: List should have at least 1 item"),
+        (
+            '[routes.a]\ntargets = [{ model = "b.c", weight = 0 }]',
+            "line 2: routes.a.targets.0.weight: Input should be g",
+        ),
+        (
+            '[routes.a]\ntargets = [{ model = "b.c", weight = 9 }]',
+            "line 1: routes.a: a weight has no effect without or",
+        ),
+        (
+            '[routes.a]\ntargets = [{ model = "b.c", role = "x" }]',
+            "line 2: routes.a.targets.0.role: String should match",
+        ),
+        ('[limits."a.b"]\ntotl = 5', r"line 2: limits.a.b.totl: unknown; did you mean 'total'\?$"),
         ('[aliases]\na = "b.c"\n[routes.a]\ntargets = [{ model = "b.c" }]', "a is an alias and a route"),
     ],
 )
-def test_errors_name_the_path_of_the_first_invalid_field(tmp_path: Path, text: str, words: str) -> None:
+def test_errors_name_line_and_path_of_an_invalid_field(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ValueError, match=f"^{words}"):
         load_config(written(tmp_path, text))
+
+
+def test_every_fault_is_reported_with_its_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = """# names
+[alias]
+fast = "a.b"
+
+[routes.smart]
+targets = [
+    { model = "a.b" },
+    { modl = "c.d" },
+]
+"""
+    path = written(tmp_path, text)
+    variables = {
+        "CONFIG_FILE": str(path),
+        "AWS_REGION": "us-east-1",
+        "BEDROCK_MODEL_ID": "a.b",
+        "AUTH_DISABLED": "true",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path / "none.env")
+    assert caught.value.faults == [
+        f"CONFIG_FILE='{path}': line 8: routes.smart.targets.1.model: is missing",
+        f"CONFIG_FILE='{path}': line 8: routes.smart.targets.1.modl: unknown; did you mean 'model'?",
+        f"CONFIG_FILE='{path}': line 2: alias: unknown; did you mean 'aliases'?",
+    ]
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
@@ -79,3 +125,47 @@ def test_the_file_may_be_given_as_config_toml(tmp_path: Path) -> None:
         gateway_settings("http://127.0.0.1:1", config_toml="[")
     with pytest.raises(ValueError, match="CONFIG_FILE is set too"):
         gateway_settings("http://127.0.0.1:1", config_toml=COMPLETE, config_file=written(tmp_path, COMPLETE))
+
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+
+def test_the_examples_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in dotenv_values(EXAMPLES / ".env.example").items():
+        monkeypatch.setenv(name, value or "")
+    settings = load_settings(EXAMPLES / "none.env")
+    config = load_config(EXAMPLES / "outcrop.example.toml")
+    assert config.aliases
+    assert config.routes
+    assert list(misspelled_settings(os.environ)) == []
+    planner_of(settings.model_copy(update={"config_file": EXAMPLES / "outcrop.example.toml"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("BEDROCK_READTIMEOUT", "did you mean BEDROCK_READ_TIMEOUT?"),
+        ("MODEL_ALIAS", "did you mean MODEL_ALIASES?"),
+        ("LOGLEVEL", "did you mean LOG_LEVEL?"),
+        ("BEDROCK_XYZZY_QQ", "has no effect"),
+    ],
+)
+def test_a_variable_that_resembles_a_setting_is_warned_of(name: str, warning: str) -> None:
+    (found,) = misspelled_settings([name])
+    assert found.startswith(f"{name} is not a setting and has no effect")
+    assert found.endswith(warning)
+
+
+def test_other_variables_are_not_warned_of() -> None:
+    foreign = [
+        "API_KEY",
+        "AWS_REGIONS",
+        "HOME",
+        "HOSTNAME",
+        "LANG",
+        "OTEL_SERVICE_NAME",
+        "PATH",
+        "PORTS_OPEN",
+        "log_level",
+    ]
+    assert list(misspelled_settings(foreign)) == []

@@ -1,0 +1,76 @@
+"""Describes every fault of a configuration file, with its line and the name that was probably meant.
+
+Imported only when there is a fault.
+"""
+
+import re
+import tomllib
+from difflib import get_close_matches
+
+from pydantic import BaseModel, ValidationError
+
+_TABLE = re.compile(r"\s*\[([^\[\]]+)\]")
+_KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+Path = tuple[str | int, ...]
+
+
+def describe_faults(error: ValidationError, text: str, rows: dict[tuple[str, int], type[BaseModel]]) -> list[str]:
+    """Return one line for each fault: `line 7: routes.a.targets.0.modl: unknown; did you mean 'model'?`.
+
+    Args:
+        rows: the model of a table, by the name of its outermost table and its depth; `("", 0)` for the whole file.
+    """
+    lines = _lines_of_paths(text)
+    described = []
+    for fault in error.errors():
+        path: Path = tuple(step for step in fault["loc"] if step != "[key]")
+        row = rows.get((str(path[0]), len(path) - 1) if len(path) > 1 else ("", 0))
+        words = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden" and row is not None:
+            words = _unknown(str(path[-1]), list(row.model_fields))
+        elif fault["type"] == "missing":
+            words = "is missing"
+        line = next((lines[path[:size]] for size in range(len(path), 0, -1) if path[:size] in lines), 0)
+        parts = (f"line {line}" if line else "", ".".join(map(str, path)), words)
+        described.append(": ".join(part for part in parts if part))
+    return described
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    similar = get_close_matches(name, known, n=1)
+    return f"unknown; did you mean '{similar[0]}'?" if similar else f"unknown: use {', '.join(known)}"
+
+
+def _lines_of_paths(text: str) -> dict[Path, int]:
+    """Return the first line of each table, key and inline table of a list, by its path."""
+    lines: dict[Path, int] = {}
+    table: Path = ()
+    key: Path = ()
+    index = 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        code = line.partition("#")[0]
+        if header := _TABLE.match(code):
+            table = key = _steps(header[1])
+            lines.setdefault(table, number)
+            continue
+        if named := _KEY.match(code):
+            key, index = (*table, *_steps(named[1])), 0
+            lines.setdefault(key, number)
+        for _ in range(code.count("{")):
+            lines.setdefault((*key, index), number)
+            index += 1
+    return lines
+
+
+def _steps(key: str) -> Path:
+    """Return the parts of a dotted key, unquoted."""
+    try:
+        value: object = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError:
+        return ()
+    steps: list[str] = []
+    while isinstance(value, dict):
+        step, value = next(iter(value.items()))
+        steps.append(step)
+    return tuple(steps)
