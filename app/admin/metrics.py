@@ -44,6 +44,7 @@ def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> 
             return Response("METRICS_KEY is wanted as a bearer token\n", AuthenticationFailed.status)
         return Response(render(), media_type=content_type)
 
+    router.add_api_route("/metrics", metrics, methods=["HEAD"], include_in_schema=False)
     return router
 
 

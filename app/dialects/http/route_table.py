@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from msgspec.structs import replace
 from starlette.routing import compile_path
 
 from app.dialects.http.endpoint import Endpoint, IngressLimits
@@ -25,8 +26,12 @@ class RouteTable:
         self._patterns: list[tuple[re.Pattern[str], dict[str, Endpoint]]] = []
         for path, of_path in by_path.items():
             pattern, route, _ = compile_path(path)
-            allowed = tuple(sorted(spec.method for spec in of_path))
-            endpoints = {spec.method: Endpoint(spec, route, allowed, limits) for spec in of_path}
+            by_method = {spec.method: spec for spec in of_path}
+            get = by_method.get("GET")
+            allowed = tuple(sorted({*by_method, "HEAD"} if get else by_method))
+            endpoints = {method: Endpoint(spec, route, allowed, limits) for method, spec in by_method.items()}
+            if get:  # the server omits the body; no GET is streamed
+                endpoints["HEAD"] = Endpoint(replace(get, method="HEAD"), route, allowed, limits)
             if "{" not in path:
                 self._fixed[path] = endpoints
                 continue
