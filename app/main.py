@@ -16,11 +16,13 @@ from app.admin.browser_documents import browser_documents_router
 from app.admin.health import health_router
 from app.admin.metrics import metrics_router
 from app.composition.gateway import Gateway, build_gateway
+from app.config.entries import parse_origins
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.settings import Settings
 from app.dialects.anthropic.endpoints import message_endpoints
 from app.dialects.bedrock.endpoints import bedrock_endpoints
 from app.dialects.cohere.endpoints import rerank_endpoints
+from app.dialects.http.cross_origin import allow_origins
 from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.middleware import RequestMiddleware
 from app.dialects.http.openapi import DESCRIPTION, TAGS, openapi_document, openapi_route
@@ -89,6 +91,8 @@ def create_app(
         route_table=RouteTable(specs, gateway.ingress_limits),
         proxies=gateway.proxies,
     )
+    if origins := parse_origins(settings.cors_origins):
+        application.middleware_stack = allow_origins(application.middleware_stack, origins)
     application.openapi = lambda: openapi_document(application, specs)  # type: ignore[method-assign]
     # before FastAPI's own, which writes the document anew for each request
     application.router.routes.insert(0, openapi_route(application))

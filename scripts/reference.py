@@ -41,7 +41,7 @@ _TOPICS = {
     "Models and names": ("bedrock_model_id", "embedding_model_id", "model_aliases", "config_"),
     "AWS": ("aws_", "native_surfaces", "anthropic_betas"),
     "Timeouts and retries": ("bedrock_", "retry_", "breaker_"),
-    "Callers": ("api_keys", "smoke_api_key", "auth_disabled"),
+    "Callers": ("api_keys", "smoke_api_key", "auth_disabled", "cors_"),
     "Limits": ("max_", "caller_timeout"),
     "Guardrail": ("guardrail_",),
     "Media": ("fetch_",),

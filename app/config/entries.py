@@ -6,6 +6,7 @@ import re
 _KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _ALIAS = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,2047}\Z")
+_ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?\Z")
 _MIN_SECRET = 16
 
 
@@ -64,3 +65,18 @@ def parse_aliases(text: str) -> dict[str, str]:
             raise ValueError(f"entry {index} names {name} again")
         aliases[name] = model
     return aliases
+
+
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Parse origins as browsers send them, or `*`.
+
+    Raises:
+        ValueError: an entry is malformed.
+    """
+    origins = tuple(entry.strip() for entry in text.split(",") if entry.strip())
+    for index, origin in enumerate(origins, start=1):
+        if origin != "*" and not _ORIGIN.match(origin):
+            raise ValueError(
+                f"entry {index} must be `*` or an origin in lower case, without a path: https://app.example.com"
+            )
+    return origins

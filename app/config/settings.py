@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from app.config.aws_settings import AwsSettings
 from app.config.config_file import ConfigFile, load_config, parse_config
-from app.config.entries import is_secret, parse_aliases, parse_api_keys
+from app.config.entries import is_secret, parse_aliases, parse_api_keys, parse_origins
 from app.config.pem import refuse_password, try_pem
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -111,6 +111,11 @@ class Settings(AwsSettings):
     )
     expose_aws_identity: bool = Field(
         False, description="Show callers the account ids, roles and ARNs in error messages of AWS."
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins of web pages whose scripts may call the gateway, comma-separated, such as "
+        "`https://app.example.com`; `*` for all. Empty allows none.",
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 takes a free one.")
@@ -213,6 +218,12 @@ class Settings(AwsSettings):
     @classmethod
     def _check_aliases(cls, value: str) -> str:
         parse_aliases(value)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: str) -> str:
+        parse_origins(value)
         return value
 
     @field_validator("log_level")
