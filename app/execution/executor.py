@@ -127,11 +127,12 @@ class Executor(Struct, frozen=True, kw_only=True):
             return await self._forward_without_model(context, operation)
         targets = self.planner.as_named(name)
         fold_plan(context.record, name, targets[0])
-        for target in targets:
-            if target.is_hidden and self.find_behind is not None:
-                # a guardrail depends on it; without one only the price does, so the call does not wait
-                await self.find_behind(target, _BEHIND_SECONDS if self.check else 0.0)
-                targets = self.planner.as_named(name) if self.check else targets
+        hidden = [target for target in targets if target.is_hidden]
+        if hidden and self.find_behind is not None:
+            # a guardrail depends on it; without one only the price does: the lookups begin, and the call does not wait
+            seconds = _BEHIND_SECONDS if self.check else 0.0
+            await asyncio.gather(*[self.find_behind(target, seconds) for target in hidden])
+            targets = self.planner.as_named(name) if self.check else targets
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
         call = Call(context, targets, lambda _: operation)

@@ -25,6 +25,7 @@ from app.execution.operations.operation import Operation
 from app.execution.operations.passthrough import PassthroughOperation
 from app.execution.request_context import RequestContext
 from app.governance.identity.caller import ANONYMOUS
+from app.models.ids import parse_model_id
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
 from app.routing.circuit_breakers import Breakers
@@ -287,6 +288,22 @@ async def test_a_forwarded_response_is_unchanged() -> None:
     executor = await executor_over(Memory(Response(200, [STREAM])))
     stream = await executor.forward(made, "", passthrough(request).streamed())
     assert b"".join([piece async for piece in pieces_of(stream.relay)]) == STREAM
+
+
+async def test_the_model_behind_an_arn_is_looked_up_before_a_passthrough_call_is_sent() -> None:
+    profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    planner, made, lookups = Planner("a.b"), context(), set()
+
+    async def look_up() -> None:
+        planner.behind[profile] = parse_model_id("amazon.nova-pro-v1:0")
+
+    async def find_behind(target: Target, timeout: float) -> None:
+        lookups.add(asyncio.create_task(look_up()))
+
+    executor = replace(await executor_over(Memory(Response(200, [b"x"])), planner), find_behind=find_behind)
+    request = BedrockRequest("bedrock-runtime", "POST", f"/model/{profile}/converse")
+    await executor.forward(made, profile, passthrough(request))
+    assert made.record.model_behind == "amazon.nova-pro-v1:0"
 
 
 async def test_the_whole_input_of_a_call_is_counted() -> None:
