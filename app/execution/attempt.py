@@ -128,7 +128,9 @@ class UpstreamAttempt(Struct, frozen=True):
         finally:
             entry.error, entry.milliseconds = outcome, (time.monotonic() - entry.started) * 1000
             result = AttemptResult(candidate, value, error, attempt.upstream_request_id, attempt.usage, attempt.tier)
-            fold(call, result)
+            # without a response a cancelled attempt must not hide why it was cancelled: another's failure
+            if outcome != "cancelled" or attempt.upstream_request_id:
+                fold(call, result)
             if trace is not NO_TRACE:
                 trace.end_attempt(record, span, outcome)
         return result

@@ -1,11 +1,13 @@
 """The service tier and the usage that operations read from responses."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from app import errors
 from app.adaptation.embeddings import EmbeddingCall
+from app.bedrock.transport import HttpRequest
 from app.converse.call import ModelCall, NativeCall
 from app.converse.usage import Usage
 from app.dialects.openai.chat import native as chat
@@ -195,3 +197,22 @@ async def test_the_usage_before_a_failure_of_several_calls_is_not_final() -> Non
     with pytest.raises(errors.GatewayError):
         await embed.embed(await route(TITAN, over=over), made, EmbeddingCall("mine", ["a", "b"]))
     assert made.record.usage == Usage(2, is_final=False)
+
+
+async def test_the_record_keeps_the_id_of_the_call_that_failed_when_the_others_are_cancelled() -> None:
+    class OnlyFirstAnswers(Memory):
+        has_two = asyncio.Event()
+
+        async def open(self, request: HttpRequest) -> Any:
+            if self.sent:
+                self.has_two.set()
+                await asyncio.Event().wait()
+            response = await super().open(request)
+            await self.has_two.wait()
+            return response
+
+    over = OnlyFirstAnswers(Response(400, [b'{"message":"no"}']))
+    made: RequestContext = context()
+    with pytest.raises(errors.GatewayError):
+        await embed.embed(await route(TITAN, over=over), made, EmbeddingCall("mine", ["a", "b"]))
+    assert made.record.upstream_request_id == "up-1"
