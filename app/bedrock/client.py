@@ -82,7 +82,7 @@ class BedrockClient(Struct):
         prepare = partial(self._prepare, request, identity, attempt.headers, timeouts)
         size = len(request.body)
         try:
-            prepared = prepare() if size <= MAX_LOOP_BYTES else await off_loop(size, prepare)
+            prepared = prepare() if size <= MAX_LOOP_BYTES else await off_loop(attempt.caller, size, prepare)
             response = await self.transport.open(prepared)
             attempt.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
             try:

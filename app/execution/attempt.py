@@ -75,7 +75,7 @@ class Call(Struct, Generic[T]):
         """Make the operation for a target, in a thread if the request is large. Raises InvalidRequest."""
         if self.context.size <= MAX_LOOP_BYTES:
             return self.operation_for(target)
-        return await off_loop(self.context.size, partial(self.operation_for, target))
+        return await off_loop(self.context.caller.name, self.context.size, partial(self.operation_for, target))
 
 
 Result = AttemptResult[Candidate[T], T]
@@ -100,7 +100,7 @@ class UpstreamAttempt(Struct, frozen=True):
         request = candidate.request
         if request is None:
             size, build = call.context.size, partial(operation.build, candidate.model)
-            request = build() if size <= MAX_LOOP_BYTES else await off_loop(size, build)
+            request = build() if size <= MAX_LOOP_BYTES else await off_loop(call.context.caller.name, size, build)
         client = self.clients[target.location]
         fold(call, AttemptResult(candidate))
         trace = record.trace
@@ -108,7 +108,7 @@ class UpstreamAttempt(Struct, frozen=True):
         span: Span = None
         if trace is not NO_TRACE:
             headers, span = trace.begin_attempt(record, client.endpoints[request.service].host)
-        attempt = AttemptRecord(headers, on_stream_end=partial(_fold_stream, record))
+        attempt = AttemptRecord(headers, call.context.caller.name, on_stream_end=partial(_fold_stream, record))
         entry = AttemptEntry(candidate.model.raw, target.location_name)
         record.tries.append(entry)
         outcome = "cancelled"

@@ -53,7 +53,7 @@ class GuardrailCheck(Struct, frozen=True):
         record, request = context.record, self.guardrail.check(content)
         headers, span = record.trace.begin_attempt(record, self.client.endpoints[request.service].host)
         # it is no attempt at the model, so it is not among the tries of the log record
-        attempt, outcome = AttemptRecord(headers), "cancelled"
+        attempt, outcome = AttemptRecord(headers, context.caller.name), "cancelled"
         try:
             outcome = await self.client.attempt(request, attempt, _parse)
         except GatewayError as error:
@@ -103,7 +103,9 @@ class GuardedAttempt(Struct, frozen=True):
         def guard() -> tuple[BedrockRequest, list[Shown]]:
             return self.check.guardrail.guard(candidate.operation.build(candidate.model), candidate.target.known)
 
-        guarded, unseen = guard() if context.size <= MAX_LOOP_BYTES else await off_loop(context.size, guard)
+        guarded, unseen = (
+            guard() if context.size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, context.size, guard)
+        )
         if unseen and (error := await self.check.apply(context, unseen)) is not None:
             raise error
         return replace(candidate, request=guarded)

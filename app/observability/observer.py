@@ -45,12 +45,14 @@ def _ignore(_: "AttemptRecord") -> None:
 class AttemptRecord(Struct):
     """What is known of one attempt while it runs.
 
-    headers: sent with its request, for tracing. usage, tier: those that the response reported so far.
+    headers: sent with its request, for tracing. caller: in whose turn its work runs.
+    usage, tier: those that the response reported so far.
     stream_error: what the stream of a successful attempt reported later.
     on_stream_end: called when the stream of a successful attempt ends.
     """
 
     headers: Headers = ()
+    caller: str = ""
     upstream_request_id: str = ""
     usage: Usage | None = None
     tier: str = ""

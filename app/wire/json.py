@@ -85,7 +85,8 @@ def _is_about_surrogates(error: Exception, data: bytes) -> bool:
 def _replace_unpaired(data: bytes) -> bytes:
     """Replace unpaired surrogates by U+FFFD; empty where there are none. Raises JsonError: too many surrogates."""
     replaced, end, rest = bytearray(), 0, memoryview(data)
-    for number, match in enumerate(_SURROGATES.finditer(data)):
+    found = (match for span in _spans(data) for match in _SURROGATES.finditer(data, *span))
+    for number, match in enumerate(found):
         if number == _MAX_SURROGATES:
             raise JsonError("the document holds too many surrogates")
         start = match.start(1)
@@ -94,6 +95,25 @@ def _replace_unpaired(data: bytes) -> bytes:
             replaced += b"\\ufffd"
             end = match.end()
     return bytes(replaced + rest[end:]) if replaced else b""
+
+
+_LOW_SURROGATE = re.compile(rb"\\u[dD][c-fC-F]")
+_ESCAPE = re.compile(rb"(?<!\\)\\")
+
+
+def _spans(data: bytes) -> Iterator[tuple[int, int]]:
+    """Divide a document into spans, none of which ends within an escape or a pair of surrogates.
+
+    One search holds the interpreter, and takes a second for a long document that is full of escapes.
+    """
+    start = 0
+    while start < len(data):
+        escape = _ESCAPE.search(data, start + _PIECE_BYTES)
+        end = escape.start() if escape else len(data)
+        if escape and _LOW_SURROGATE.match(data, end):
+            end += _ESCAPE_BYTES
+        yield start, end
+        start = end
 
 
 def loads_strictly(data: bytes) -> Any:

@@ -211,6 +211,16 @@ def test_only_unpaired_surrogates_are_replaced(text: bytes, value: str) -> None:
     assert json.loads(text) == value
 
 
+@pytest.mark.parametrize("size", range(1, 9))
+def test_surrogates_are_found_where_a_span_ends(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding M1: one search through a document full of escapes held the event loop for more than a second."""
+    monkeypatch.setattr("app.wire.json._PIECE_BYTES", size)
+    for start in range(10):
+        text = b"x" * start + rb"\\ud800 \ud83d\ude00\ude00\\\\\ud83d\\n\ud83d\ud83d\ude00\u0041\ud800"
+        expected = f"{'x' * start}\\ud800 \U0001f600\ufffd\\\\\ufffd\\n\ufffd\U0001f600A\ufffd"
+        assert json.loads(b'"' + text + b' "') == expected + " "
+
+
 def test_more_surrogates_than_the_bound_are_refused() -> None:
     with pytest.raises(json.JsonError, match="too many surrogates"):
         json.loads(b'["' + rb"\ud83d\ude00" * 250_000 + rb'\ud800 "]')

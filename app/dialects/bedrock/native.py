@@ -66,7 +66,9 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
         request=request,
         is_renamed=executor.planner.is_ours(name),
         counts_tokens=operation.name == "CountTokens",
-        requested_tier=tier() if context.size <= MAX_LOOP_BYTES else await off_loop(context.size, tier),
+        requested_tier=tier()
+        if context.size <= MAX_LOOP_BYTES
+        else await off_loop(context.caller.name, context.size, tier),
         usage_in=operation.usage_in,
     )
     if not operation.is_streamed:

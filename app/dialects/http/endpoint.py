@@ -159,7 +159,8 @@ class Endpoint(Struct, frozen=True):
                 of_address = limits.address_permits.permit(record.client, claim.name)
                 async with of_address, by_name, limits.unverified.permit():
                     body = await read_body(head, receive, limits.max_body_bytes, body_timeout, held)
-                    caller = await off_loop(len(body), partial(caller.verify, body))
+                    turn = f"{claim.name} from {record.client}"  # a forged claim takes no turn of the caller
+                    caller = await off_loop(turn, len(body), partial(caller.verify, body))
                 held.move(limits.bodies)
             record.caller = caller.name
             async with limits.admission.permit(caller.name):

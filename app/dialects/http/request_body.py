@@ -92,17 +92,18 @@ async def read_object(context: RequestContext) -> JsonObject:
     body, context.body = context.body, b""  # it is not held beside the document
     if len(body) > _SMALL_BYTES:
         await _hold_parsed(context, body)
-    return parse_object(body) if len(body) <= MAX_LOOP_BYTES else await off_loop(len(body), partial(parse_object, body))
+    work = partial(parse_object, body)
+    return work() if len(body) <= MAX_LOOP_BYTES else await off_loop(context.caller.name, len(body), work)
 
 
 async def read_as(context: RequestContext, schema: type[Document]) -> Document:
     """Take the body of a request, and validate it; in a thread if it is large. Raises InvalidRequest."""
     body, context.body = context.body, b""
     await _hold_parsed(context, body)
-    return await off_loop(len(body), lambda: validate(parse_object(body), schema))
+    return await off_loop(context.caller.name, len(body), lambda: validate(parse_object(body), schema))
 
 
 async def _hold_parsed(context: RequestContext, body: bytes) -> None:
     """Count the memory that a body takes once it is parsed. Raises BodyTooLarge, GatewayBusy."""
-    texts, values = await off_loop(len(body), partial(peak_bytes, body))
+    texts, values = await off_loop(context.caller.name, len(body), partial(peak_bytes, body))
     context.hold_parsed(texts, values)

@@ -54,7 +54,7 @@ class CallersResponses(Struct, frozen=True):
         if not response["store"]:
             return response
         try:
-            entries = await off_loop(self.context.size, partial(_entries, response, items))
+            entries = await off_loop(self.context.caller.name, self.context.size, partial(_entries, response, items))
             is_kept = await self.store.put(self.owner, response["id"], entries)
         except (Overloaded, RecursionError):
             is_kept = False
@@ -69,7 +69,7 @@ class CallersResponses(Struct, frozen=True):
         if stored is None:
             return None
         self.context.recall(len(stored))
-        return await off_loop(len(stored), partial(json.loads, stored))
+        return await off_loop(self.context.caller.name, len(stored), partial(json.loads, stored))
 
 
 def _entries(response: JsonObject, items: list[object]) -> dict[str, bytes]:
