@@ -11,15 +11,17 @@ source scripts/environment.sh
 
 is_scripted=no
 arguments=("$@")
+port=8000
 while [ $# -gt 0 ]; do
   case $1 in
   --scripted) is_scripted=yes && shift ;;
-  --port) [[ ${2:-} =~ ^[0-9]+$ && $2 -ge 1 && $2 -le 65535 ]] || stop "--port ${2:-} is not a port: give a number from 1 to 65535" && shift 2 ;;
+  --port) [[ ${2:-} =~ ^[0-9]+$ && $2 -ge 1 && $2 -le 65535 ]] || stop "--port ${2:-} is not a port: give a number from 1 to 65535" && port=$2 && shift 2 ;;
   -h | --help) sed -n '2,7s/^# \{0,1\}//p' run_local.sh && exit ;;
   *) stop "unknown argument $1: use --scripted, --port N or --help" ;;
   esac
 done
 
+if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then stop "port $port is in use: choose another one with --port"; fi
 prepare requirements.txt
 [ $is_scripted = yes ] || prepare_llm || arguments+=(--scripted)
 exec .venv/bin/python -m scripts.run_local "${arguments[@]}"

@@ -49,7 +49,7 @@ make_venv() {
 
 # ensure VENV LOCK_FILE... [OPTION...]: installs the lock files unless this environment already has exactly these.
 ensure() {
-  local venv=$1 argument files=() options=() name mark stamp
+  local venv=$1 argument files=() options=() quiet=(--quiet) name mark stamp
   for argument in "${@:2}"; do
     case $argument in
     -*) options+=("$argument") ;;
@@ -61,6 +61,7 @@ ensure() {
   stamp=$(cat "${files[@]}" <("$venv/bin/python" -c 'import sys; print(sys.version)') | cksum)
   [ "$(cat "$mark" 2>/dev/null)" = "$stamp" ] && return
   say "installing $name into $venv"
+  [ ! -t 2 ] || quiet=() # a terminal shows the progress
   if has_uv; then
     install_with_uv uv || return 1
   elif ! { install_with_pip requirements/uv.txt --only-binary=:all: && install_with_uv "$venv/bin/uv"; }; then
@@ -72,13 +73,13 @@ ensure() {
 
 # install_with_uv UV: installs $files with $options into $venv, in a fifth of the time that pip takes.
 install_with_uv() {
-  VIRTUAL_ENV="$PWD/$venv" "$1" pip install --quiet --require-hashes "${options[@]}" "${files[@]/#/--requirements=}"
+  VIRTUAL_ENV="$PWD/$venv" "$1" pip install "${quiet[@]}" --require-hashes "${options[@]}" "${files[@]/#/--requirements=}"
 }
 
 # install_with_pip LOCK_FILE... [OPTION...]: installs into $venv.
 install_with_pip() {
   local arguments=("$@")
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+  "$venv/bin/python" -m pip install "${quiet[@]}" --disable-pip-version-check --require-hashes \
     "${arguments[@]/#requirements/--requirement=requirements}"
 }
 

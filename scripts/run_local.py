@@ -21,6 +21,9 @@ from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 KEY = "outcrop-local-key"
 LLM = "local.smollm2-135m-instruct-v1:0"
 SCRIPTED = "scripted.echo-v1:0"
+TOOLS = "scripted.tools-v1:0"
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+EMBEDDINGS = "amazon.titan-embed-text-v2:0"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _LOOPBACK = "127.0.0.1"
@@ -36,21 +39,39 @@ Outcrop is running.
 
   base URL   {base}
   API key    {key}
-  model      {model}{note}
   docs       {base}/docs
 
-Three calls to paste.
+  chat            {model}{note}
+  tools, images   {tools}
+  Claude Code     {claude}
+  embeddings      {embeddings}
+
+GET /v1/models lists the others. All models but the small language model answer from scripts. Calls to paste:
 
 # curl
 curl {base}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'
+  -d '{{"model": "{model}", "max_tokens": 60, "messages": [{{"role": "user", "content": "Say hello."}}]}}'
+
+# streaming
+curl -N {base}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+  -d '{{"model": "{model}", "max_tokens": 60, "stream": true,
+       "messages": [{{"role": "user", "content": "Say hello."}}]}}'
 
 # openai, in an environment of yours that has it (pip install openai)
 python3 - <<'EOF'
 from openai import OpenAI
 client = OpenAI(base_url="{base}/v1", api_key="{key}")
 messages = [{{"role": "user", "content": "Say hello."}}]
-print(client.chat.completions.create(model="{model}", messages=messages).choices[0].message.content)
+answer = client.chat.completions.create(model="{model}", messages=messages, max_tokens=60)
+print(answer.choices[0].message.content)
+EOF
+
+# anthropic, in an environment of yours that has it (pip install anthropic)
+python3 - <<'EOF'
+from anthropic import Anthropic
+client = Anthropic(base_url="{base}", api_key="{key}")
+messages = [{{"role": "user", "content": "Say hello."}}]
+print(client.messages.create(model="{model}", messages=messages, max_tokens=60).content[0].text)
 EOF
 
 # boto3
@@ -59,8 +80,22 @@ import boto3
 client = boto3.client("bedrock-runtime", endpoint_url="{base}", region_name="us-east-1",
                       aws_access_key_id="local", aws_secret_access_key="{key}")
 messages = [{{"role": "user", "content": [{{"text": "Say hello."}}]}}]
-print(client.converse(modelId="{model}", messages=messages)["output"]["message"]["content"])
+reply = client.converse(modelId="{model}", messages=messages, inferenceConfig={{"maxTokens": 60}})
+print(reply["output"]["message"]["content"])
 EOF
+
+# embeddings
+curl {base}/v1/embeddings -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+  -d '{{"model": "{embeddings}", "input": "hello", "dimensions": 256}}'
+
+# Claude Code
+ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN={key} \\
+  ANTHROPIC_MODEL={claude} ANTHROPIC_SMALL_FAST_MODEL={claude} claude -p 'Say hello.'
+
+# Codex
+OUTCROP_KEY={key} codex exec -c 'model="{tools}"' -c 'model_provider="outcrop"' \\
+  -c 'model_providers.outcrop={{name="Outcrop",base_url="{base}/v1",env_key="OUTCROP_KEY",wire_api="responses"}}' \\
+  'Say hello.'
 
 Ctrl-C ends it.
 """
@@ -137,7 +172,8 @@ def _run(stop: _StopRequest, children: list["subprocess.Popen[str]"], port: int,
     children.append(_spawn(["app"], _environment(bedrock_port, port, model), stdout=subprocess.DEVNULL))
     _wait_for(f"{base}/health/ready", children, stop)
     note = f" (a real, very small one; {SCRIPTED} echoes)" if model == LLM else ""
-    print(_TEXT.format(base=base, key=KEY, model=model, note=note, python=sys.executable), flush=True)
+    models = {"model": model, "note": note, "tools": TOOLS, "claude": CLAUDE, "embeddings": EMBEDDINGS}
+    print(_TEXT.format(base=base, key=KEY, python=sys.executable, **models), flush=True)
     while all(child.poll() is None for child in children):
         stop.pause(0.2)
     raise _Failed("one of the two processes ended: see its output above")
@@ -160,6 +196,7 @@ def _environment(bedrock_port: int, port: int, model: str) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "BEDROCK_MODEL_ID": model,
+        "EMBEDDING_MODEL_ID": EMBEDDINGS,
         "HOST": _LOOPBACK,
         "LOG_LEVEL": "WARNING",
         "PORT": str(port),

@@ -71,6 +71,7 @@ _MODELS: tuple[Model, ...] = (
         max_output_tokens=4096,
     ),
     Model("amazon.nova-2-lite-v1:0", "Nova 2 Lite", "Amazon", "nova", profile_only=True),
+    Model("amazon.nova-lite-v1:0", "Nova Lite", "Amazon", "nova"),
     Model("amazon.nova-micro-v1:0", "Nova Micro", "Amazon", "nova", inputs=("TEXT",)),
     Model("amazon.nova-pro-v1:0", "Nova Pro", "Amazon", "nova"),
     Model(

@@ -1,19 +1,22 @@
-"""`run_local.sh`, and the three calls that it prints."""
+"""`run_local.sh`, and the calls that it prints."""
 
 import contextlib
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.emulator.llm import is_installed
-from tests.servers import free_port
+from tests.servers import KEY, emulator_app, free_port, gateway, serving
 
 pytestmark = pytest.mark.slow
 # the model uses every core; two of these tests at once would wait for each other
@@ -82,9 +85,14 @@ def test_printed_calls_succeed_when_pasted(tmp_path: Path, options: list[str]) -
     with run_local(tmp_path, "--port", str(port), *options) as (printed, process):
         assert f"base URL   http://127.0.0.1:{port}" in printed
         assert f"docs       http://127.0.0.1:{port}/docs" in printed
-        calls = re.split(r"^# (?:curl|openai|boto3).*\n", printed.partition("Ctrl-C")[0], flags=re.MULTILINE)[1:]
-        assert len(calls) == 3
-        for call in calls:
+        parts = re.split(r"^# ([\w ]+).*\n", printed.partition("Ctrl-C")[0], flags=re.MULTILINE)
+        calls = dict(zip(parts[1::2], parts[2::2], strict=True))
+        programs = [calls.pop(name) for name in ("Claude Code", "Codex")]
+        assert all(f"http://127.0.0.1:{port}" in call for call in programs)
+        assert [name.partition(" ")[0] for name in calls] == [
+            "curl", "streaming", "openai", "anthropic", "boto3", "embeddings",
+        ]  # fmt: skip
+        for name, call in calls.items():
             ended = subprocess.run(
                 ["bash", "-c", call],
                 env={"PATH": paths, "HOME": "/nowhere"},
@@ -95,7 +103,11 @@ def test_printed_calls_succeed_when_pasted(tmp_path: Path, options: list[str]) -
             )
             assert ended.returncode == 0, ended.stderr
             assert ended.stdout.strip()
-            if options:
+            if name == "streaming":
+                assert "data: [DONE]" in ended.stdout
+            elif name == "embeddings":
+                assert '"embedding"' in ended.stdout
+            elif options:
                 assert "Say hello." in ended.stdout
         children = children_of(process)
         assert len(children) == 2
@@ -105,6 +117,33 @@ def test_printed_calls_succeed_when_pasted(tmp_path: Path, options: list[str]) -
         assert process.returncode == 0
         assert time.monotonic() - started < 8
         assert not any_running(children)
+
+
+@pytest.mark.parametrize(
+    "model", ["scripted.tools-v1:0", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.amazon.nova-lite-v1:0"]
+)
+def test_models_of_the_banner_and_of_the_documents_answer(model: str) -> None:
+    with serving(emulator_app()) as bedrock, gateway(bedrock) as base:
+        body = {"model": model, "max_tokens": 20, "messages": [{"role": "user", "content": "Say hello."}]}
+        answer = httpx.post(f"{base}/v1/chat/completions", json=body, headers={"x-api-key": KEY})
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_port_in_use_is_reported_before_anything_is_installed(tmp_path: Path) -> None:
+    for name in ("run_local.sh", "scripts/environment.sh"):
+        copy = tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, copy)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        ended = subprocess.run(
+            [str(tmp_path / "run_local.sh"), "--port", str(port)], capture_output=True, text=True, check=False
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == f"error: port {port} is in use: choose another one with --port\n"
+    assert not (tmp_path / ".venv").exists()
 
 
 def any_running(children: list[str]) -> bool:
