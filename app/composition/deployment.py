@@ -48,6 +48,7 @@ def planner_of(settings: Settings) -> Planner:
         betas=settings.betas(),
         behind=behind,
         has_several_callers=settings.has_several_callers(),
+        hides_arns=not settings.expose_aws_identity,
     )
 
 

@@ -55,6 +55,7 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
         heartbeat=settings.heartbeat_interval,
         note_gap=metrics.note_gap,
         exposes_aws_identity=settings.expose_aws_identity,
+        default_models=frozenset({settings.bedrock_model_id, settings.embedding_model_id or ""}),
     )
 
 

@@ -129,6 +129,7 @@ class Planner(Struct, frozen=True):
     profiles: inference profiles, by the base ids of models that can only be called by one.
     overrides: capabilities that models reported to differ from what is known. overrides_of_callers: those that hold for
         one caller only, since no other call has confirmed them.
+    hides_arns: the default model is shown as `default`, if its name is an ARN.
     has_several_callers: overrides hold for all callers only once two have confirmed them, since a caller may have
         provoked the report.
     """
@@ -144,6 +145,7 @@ class Planner(Struct, frozen=True):
     overrides: dict[_Model, _Override] = field(default_factory=dict)
     overrides_of_callers: dict[tuple[str, _Model], _Override] = field(default_factory=dict)
     has_several_callers: bool = False
+    hides_arns: bool = False
     clock: Callable[[], float] = time.monotonic
     # what `plan` returns for a name, for as long as nothing is learned; callers choose the names, so it is bounded
     _plans: dict[str, list[Target]] = field(default_factory=dict)
@@ -190,8 +192,14 @@ class Planner(Struct, frozen=True):
             return False
 
     def known_as(self, name: str) -> str:
-        """Return the model's name in an answer: the caller's, or that of the default model if the caller named none."""
-        return name or self.model_behind("")
+        """Return the model's name in an answer: the caller's, or that of the default model if the caller named none.
+
+        An ARN would show the account.
+        """
+        if name:
+            return name
+        default = self.model_behind("")
+        return DEFAULT_ALIAS if self.hides_arns and default.startswith("arn:") else default
 
     def names(self) -> list[str]:
         """Return the names that this deployment gives, sorted."""

@@ -62,6 +62,37 @@ def test_no_dialect_names_the_identity_of_the_gateway(refusing: str) -> None:
         assert answer.json()["message"] == DENIED
 
 
+def test_the_arn_of_the_default_model_is_hidden(emulator_url: str) -> None:
+    """Finding M7: the list of models and answers named the ARN of BEDROCK_MODEL_ID."""
+    arn = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/scripted.echo-v1:0"
+    nameless = {name: value for name, value in CHAT.items() if name != "model"}
+    with (
+        gateway(emulator_url, bedrock_model_id=arn) as base,
+        httpx.Client(base_url=base, headers={"x-api-key": KEY}) as client,
+    ):
+        answers = [
+            client.get("/v1/models"),
+            client.get("/v1/models/default"),
+            client.post("/v1/chat/completions", json=nameless),
+            client.post("/v1/responses", json={"input": "x"}),
+        ]
+        named = client.post("/v1/chat/completions", json={**CHAT, "model": arn})
+    assert [(answer.status_code, ACCOUNT in answer.text) for answer in answers] == [(200, False)] * 4
+    assert "default" in [model["id"] for model in answers[0].json()["data"]]
+    assert (named.status_code, named.json()["model"]) == (200, arn)
+    with gateway(emulator_url, bedrock_model_id=arn, expose_aws_identity=True) as base:
+        assert arn in httpx.get(f"{base}/v1/models", headers={"x-api-key": KEY}).text
+
+
+def test_the_arn_of_the_default_model_of_embeddings_is_hidden(emulator_url: str) -> None:
+    """Finding M7: answers and errors named the ARN of EMBEDDING_MODEL_ID."""
+    for model, status in (("amazon.titan-embed-text-v2:0", 200), ("no.such-model", 404)):
+        arn = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profile/{model}"
+        with gateway(emulator_url, embedding_model_id=arn) as base:
+            answer = httpx.post(f"{base}/v1/embeddings", json={"input": "x"}, headers={"x-api-key": KEY})
+        assert (answer.is_success, ACCOUNT in answer.text) == (status == 200, False), answer.text
+
+
 def test_the_arn_of_a_model_that_the_caller_named_stays() -> None:
     error = errors.PermissionRefused(f"not authorized: {PROFILE}.")
     assert without_identity(error, f"/model/{quote(PROFILE, safe='')}/converse", "").message == error.message

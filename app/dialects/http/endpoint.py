@@ -64,6 +64,7 @@ class IngressLimits(Struct, frozen=True):
     heartbeat: seconds of silence in a stream after which a comment is sent; 0 for never.
     note_gap: called with the seconds between two pieces of a stream.
     exposes_aws_identity: errors may name accounts, roles and ARNs of the gateway.
+    default_models: the models that are called where the caller names none.
     """
 
     authenticator: Authenticator
@@ -80,6 +81,7 @@ class IngressLimits(Struct, frozen=True):
     heartbeat: float = 0.0
     note_gap: Callable[[float], object] = float
     exposes_aws_identity: bool = False
+    default_models: frozenset[str] = frozenset()
 
 
 class Endpoint(Struct, frozen=True):
@@ -101,7 +103,8 @@ class Endpoint(Struct, frozen=True):
         failure = await self._run(scope, receive, sender, head)
         if failure is not None:
             if not limits.exposes_aws_identity:
-                failure = without_identity(failure, head.path, record.model)
+                named = "" if record.model in limits.default_models else record.model
+                failure = without_identity(failure, head.path, named)
             await _send_error(sender, failure, scope)
 
     async def _run(

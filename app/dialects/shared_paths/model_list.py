@@ -48,7 +48,7 @@ class _ModelHandler(Struct, frozen=True):
         to_body = _anthropic_model if _is_anthropic(context.head) else _openai_model
         entries = await self._entries()
         found = next((entry for entry in entries if entry.id == name), None)
-        found = found or _called(name, self.planner.known_as(""), entries)
+        found = found or _called(name, self.planner.model_behind(""), entries)
         if found is None:
             raise ModelNotFound(f"the model {name!r} does not exist, or this account cannot call it", param="model")
         return CompleteResponse(200, _headers(context), json.dumps(to_body(found)))
@@ -64,7 +64,7 @@ class _ModelHandler(Struct, frozen=True):
             listed = []
         if default in named or any(entry.id == default for entry in listed):
             return [*aliases, *listed]
-        owner = parse_model_id(default).base.partition(".")[0]
+        owner = "outcrop" if default == DEFAULT_ALIAS else parse_model_id(default).base.partition(".")[0]
         return [*aliases, CatalogEntry(default, owner), *listed]
 
 

@@ -68,6 +68,7 @@ async def _embed(executor: Executor, default_model: str, context: RequestContext
     vectors = await embed(executor, context, call)
     usage = context.record.usage
     tokens = usage.input if usage is not None else 0
+    is_hidden = name != request.model and name.startswith("arn:") and executor.planner.hides_arns
     encode = _as_base64 if request.encoding_format == "base64" else list
     return CompleteResponse(
         200,
@@ -79,7 +80,7 @@ async def _embed(executor: Executor, default_model: str, context: RequestContext
                     {"object": "embedding", "index": index, "embedding": encode(vector)}
                     for index, vector in enumerate(vectors)
                 ],
-                "model": executor.planner.known_as(name),
+                "model": DEFAULT_ALIAS if is_hidden else executor.planner.known_as(name),
                 "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             }
         ),

@@ -279,7 +279,9 @@ class NativeResponseStream:
     def fail(self, error: GatewayError) -> bytes:
         """Return the end of a stream that failed, with the model's own error if it sent one."""
         own = self._response.get("error") if self._last is not None else None
-        detail = own or {"code": type_and_code_of(error)[1] or "server_error", "message": error.message}
+        code = {"code": type_and_code_of(error)[1] or "server_error"}
+        # the message of the error is the model's own, without what callers must not see
+        detail = {**(own if isinstance(own, dict) else code), "message": error.message}
         response = {**self._response, "status": "failed", "error": detail, "store": False}
         return self._frame({"type": "response.failed", "response": response})
 
