@@ -11,6 +11,7 @@ import time
 import urllib.request
 from typing import Any
 
+import starlette.middleware.cors  # noqa: F401 -- loaded only if CORS_ORIGINS is set
 import uvicorn
 
 import app.__main__
