@@ -222,8 +222,9 @@ class Settings(AwsSettings):
 
     @field_validator("cors_origins")
     @classmethod
-    def _check_origins(cls, value: str) -> str:
-        parse_origins(value)
+    def _check_origins(cls, value: str, info: ValidationInfo) -> str:
+        if "*" in parse_origins(value) and info.data.get("auth_disabled"):
+            raise ValueError("with AUTH_DISABLED, every web page could call the gateway: name the origins")
         return value
 
     @field_validator("log_level")

@@ -117,6 +117,17 @@ def test_without_keys_auth_disabled_is_required(monkeypatch: pytest.MonkeyPatch,
     assert load(monkeypatch, tmp_path, API_KEYS="", AUTH_DISABLED="true").keys() == {}
 
 
+@pytest.mark.parametrize("disabled", ["true", "any"])
+def test_every_web_page_is_allowed_only_with_keys(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, disabled: str
+) -> None:
+    assert load(monkeypatch, tmp_path, CORS_ORIGINS="*").cors_origins == "*"
+    page = "https://app.example.com"
+    assert load(monkeypatch, tmp_path, AUTH_DISABLED=disabled, CORS_ORIGINS=page).cors_origins == page
+    (fault,) = faults(monkeypatch, tmp_path, AUTH_DISABLED=disabled, CORS_ORIGINS=f"{page},*")
+    assert "name the origins" in fault
+
+
 def test_the_region_must_be_known_unless_an_endpoint_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import botocore.session
 
