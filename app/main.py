@@ -84,7 +84,7 @@ def create_app(
     application.add_exception_handler(HTTPException, answer_unknown_route)
     application.middleware_stack = RequestMiddleware(
         application.build_middleware_stack(),
-        observers=(gateway.metrics, observer or LogObserver()),
+        observers=(gateway.metrics, observer or LogObserver(log_format=settings.log_format)),
         load=gateway.load,
         prices=gateway.prices,
         tracer=gateway.tracer,
@@ -117,5 +117,5 @@ def __getattr__(name: str) -> FastAPI:
         raise AttributeError(name)
     with faults_end_the_start():
         settings = load_settings()
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         return create_app(settings)

@@ -198,7 +198,9 @@ def _environment(bedrock_port: int, port: int, model: str) -> dict[str, str]:
         "BEDROCK_MODEL_ID": model,
         "EMBEDDING_MODEL_ID": EMBEDDINGS,
         "HOST": _LOOPBACK,
-        "LOG_LEVEL": "WARNING",
+        "LOG_FORMAT": "text",
+        "LOG_LEVEL": "INFO",
+        "LOAD_LOG_INTERVAL": "0",
         "PORT": str(port),
     }
 

@@ -22,6 +22,7 @@ from app.config.misspelled import misspelled_settings
 from app.config.settings import Settings
 from app.main import create_app
 from app.observability.logs import configure_logging
+from app.observability.terminal import is_for_people
 from app.process.memory import give_large_blocks_back
 from app.process.signals import exit_normally_on_signals
 from app.server.graceful_server import PortTaken, Server
@@ -51,11 +52,14 @@ def main() -> int:
         listener = reserve_port(address, family) if settings.web_concurrency > 1 else bind(address, family)
     except OSError as error:
         return _cannot_listen(settings, error)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     host, port = listener.getsockname()[:2]
     for warning in misspelled_settings(os.environ):
         logging.getLogger(__name__).warning(warning)
-    logging.getLogger(__name__).info("listening", extra={"fields": {"address": host, "port": port}})
+    if is_for_people(settings.log_format):
+        sys.stderr.write(_banner(settings, host, port))
+    else:
+        logging.getLogger(__name__).info("listening", extra={"fields": {"address": host, "port": port}})
     give_large_blocks_back()
     serve = partial(_serve, settings)
     if settings.web_concurrency == 1:
@@ -91,6 +95,13 @@ def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerCo
     except PortTaken as error:
         return _cannot_listen(settings, error)
     return 0
+
+
+def _banner(settings: Settings, host: str, port: int) -> str:
+    address = f"[{host}]" if ":" in host else host
+    url = f"{'https' if settings.tls_certfile else 'http'}://{address}:{port}"
+    rows = {"URL": url, "model": settings.bedrock_model_id, "region": settings.aws_region, "docs": f"{url}/docs"}
+    return "Outcrop\n" + "".join(f"  {name:<8}{value}\n" for name, value in rows.items())
 
 
 def _cannot_listen(settings: Settings, error: OSError) -> int:

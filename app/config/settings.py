@@ -123,6 +123,9 @@ class Settings(AwsSettings):
     tls_certfile: Path | None = Field(None, description="Certificate chain (PEM), to serve HTTPS.")
     tls_keyfile: Path | None = Field(None, validate_default=True, description="Private key (PEM) of TLS_CERTFILE.")
     log_level: str = Field("INFO", description="Lowest level that is logged: debug, info, warning, error.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="Format of log lines: JSON, or text for people. `auto` is text on a terminal, else JSON."
+    )
     max_body_bytes: int = Field(25_000_000, ge=1024, le=1_000_000_000, description="Largest request body in bytes.")
     fetch_media: bool = Field(
         False, description="Fetch images and documents that callers name by URL, from public addresses."

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from app.observability.log_writer import NonBlockingLogWriter
 from app.observability.observer import DOUBTS, FAILURES, AttemptEntry, RequestRecord
+from app.observability.terminal import LogFormat, TerminalFormatter, is_for_people, request_line
 from app.wire import json
 
 _requests = logging.getLogger("outcrop.requests")
@@ -54,13 +55,14 @@ def _moment(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def configure_logging(level: str) -> None:
-    """Write the records of every logger, uvicorn's included, to stderr as JSON lines."""
+def configure_logging(level: str, log_format: LogFormat = "json") -> None:
+    """Write the records of every logger, uvicorn's included, to stderr: as JSON lines, or as lines for people."""
     # no line contains these, so they need not be collected (the logging HOWTO, "Optimization")
     for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile"):
         setattr(logging, name, None)
     handler = logging.StreamHandler(_log_writer)
-    handler.setFormatter(JsonFormatter())
+    is_readable = is_for_people(log_format)
+    handler.setFormatter(TerminalFormatter() if is_readable else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -68,6 +70,8 @@ def configure_logging(level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+        if is_readable:  # the banner says what uvicorn says
+            logger.setLevel(logging.WARNING)
     for noisy in ("botocore", "boto3", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
@@ -78,13 +82,14 @@ class LogObserver:
     The line bypasses that logger: its records and handlers would double the CPU time of a line.
 
     Args:
-        write: is called with each line; by default, it is written to stderr.
+        write: is called with each line; by default, it is written to stderr. log_format: of the line.
     """
 
     _QUIET_ROUTES: ClassVar[frozenset[str]] = frozenset({"/health", "/health/ready", "/metrics"})
 
-    def __init__(self, write: Callable[[bytes], object] | None = None) -> None:
+    def __init__(self, write: Callable[[bytes], object] | None = None, log_format: LogFormat = "json") -> None:
         self._write = write or _log_writer.write_soon
+        self._encode = request_line if is_for_people(log_format) else json.dumps
 
     def request_ended(self, record: RequestRecord) -> None:
         """Log a request, at a level that follows from the kind of its error and not from its dialect's status."""
@@ -97,7 +102,7 @@ class LogObserver:
         if _requests.isEnabledFor(level):
             line = _begin_line(time.time(), level, _requests.name, "request")
             _add_fields(line, record)
-            self._write(json.dumps(line) + b"\n")
+            self._write(self._encode(line) + b"\n")
 
 
 def _level_of_error(record: RequestRecord) -> int:
