@@ -58,29 +58,26 @@ class Admission(Struct):
 
     def _take(self, permit: "Permit", may_take_common: bool = True) -> bool:
         """Take a permit if one is free. may_take_common: not only one of the caller's own reserve."""
-        inside = self.counters.inside
-        if not self.reserves:
-            return may_take_common and _add_within(inside, self.limit)
-        reserve = self.reserves.get(permit.caller)
-        if reserve is not None and _add_within(reserve.counters.inside, reserve.permits):
-            part = reserve.counters.inside
-        elif may_take_common and _add_within(self.counters.common, self.common):
-            part = self.counters.common
-        else:
+        part: SharedCounter | None = None
+        if self.reserves:
+            reserve = self.reserves.get(permit.caller)
+            if reserve is not None and _add_within(reserve.counters.inside, reserve.permits):
+                part = reserve.counters.inside
+            elif may_take_common and _add_within(self.counters.common, self.common):
+                part = self.counters.common
+            else:
+                return False
+        elif not may_take_common:
             return False
-        if _add_within(inside, self.limit):
+        inside = self.counters.inside
+        inside.cells[inside.index] += 1
+        if sum(inside.cells) <= self.limit:
             permit.part = part
             return True
-        part.add(-1)
-        return False
-
-    def _release(self, permit: "Permit") -> None:
-        inside = self.counters.inside
         inside.cells[inside.index] -= 1
-        if permit.part is not None:
-            permit.part.add(-1)
-        if self._queues:
-            self._grant()
+        if part is not None:
+            part.add(-1)
+        return False
 
     async def _wait(self, permit: "Permit") -> None:
         since = time.monotonic_ns()
@@ -117,7 +114,7 @@ class Admission(Struct):
             if waiter.turn.cancelled():
                 self._leave_queue(waiter)
             else:
-                self._release(waiter.permit)
+                await waiter.permit.__aexit__()
             raise
 
     def _leave_queue(self, waiter: "_Waiter") -> None:
@@ -189,7 +186,13 @@ class Permit(Struct):
 
     async def __aexit__(self, *_: object) -> None:
         """Release the permit, for a request in the queue."""
-        self.admission._release(self)
+        admission, part = self.admission, self.part
+        inside = admission.counters.inside
+        inside.cells[inside.index] -= 1
+        if part is not None:
+            part.cells[part.index] -= 1
+        if admission._queues:
+            admission._grant()
 
 
 class _Waiter(Struct, eq=False):
