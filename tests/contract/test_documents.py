@@ -108,3 +108,11 @@ def test_the_picture_of_the_layers_is_that_of_the_import_contract() -> None:
     (layers,) = (contract["layers"] for contract in contracts if contract["id"] == "layers")
     texts = re.findall(r"<text [^>]*>([^<]*)</text>", (ROOT / "docs/images/architecture.svg").read_text())
     assert texts[-len(layers) :] == [" | ".join(name.strip() for name in layer.split("|")) for layer in layers]
+
+
+def test_log_lines_of_the_page_are_written() -> None:
+    page = (ROOT / "docs" / "operate" / "logs.md").read_text().partition("## Other lines")[2].partition("\n## ")[0]
+    lines = re.findall(r"(?m)^\| `([^`]+)` \|", page)
+    sources = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
+    assert lines
+    assert [line for line in lines if re.split(" [A-Z]+:", line)[0] not in sources] == []
