@@ -1,6 +1,7 @@
 """`python -m app check`: tries each step of a call to Bedrock, and prints its time, or a remedy if it fails."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from app.adaptation.embeddings import EmbeddingCall
 from app.bedrock.credentials import BearerToken
 from app.composition.gateway import Gateway, build_gateway
 from app.config.environment import load_settings
+from app.config.misspelled import misspelled_settings
 from app.config.settings import Settings, SettingsError
 from app.converse.call import ModelCall
 from app.converse.reply import Reply
@@ -56,6 +58,8 @@ async def run_check(out: TextIO = sys.stdout) -> int:
             out.write(f"      {fault}\n")
         return 1
     _report(out, "settings", started, True, f"region {settings.aws_region}, model {settings.bedrock_model_id}")
+    for warning in misspelled_settings(os.environ):
+        out.write(f"      {warning}\n")
     for client in gateway.clients.values():
         client.credentials.start()
     try:

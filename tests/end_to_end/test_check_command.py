@@ -43,6 +43,10 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
             {"CONFIG_TOML": '[routes.default]\ntargets = [{ model = "scripted.echo-v1:0.denied" }]'},
             ["ok    list models", "FAIL  one-token call", "a route called default"],
         ),
+        (
+            {"BEDROCK_READTIMEOUT": "5", "GUARDRAIL_ID": "nosuchguard"},
+            ["BEDROCK_READTIMEOUT is not a setting and has no effect: did you mean BEDROCK_READ_TIMEOUT?"],
+        ),
         ({"EMBEDDING_MODEL_ID": "scripted.echo-v1:0"}, ["ok    one-token call", "FAIL  embedding"]),
         (
             {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
