@@ -15,6 +15,7 @@ from app.governance.admission import Admission
 from app.governance.held_bytes import ByteLimit
 from app.governance.identity.authenticator import Authenticator
 from app.governance.identity.failed_attempts import FailedAttempts
+from app.governance.identity.open_access import OpenAccess
 from app.observability.observer import RequestRecord
 
 
@@ -36,7 +37,7 @@ async def test_refused_request_leaves_no_reference_cycle() -> None:
     async def send(_: Any) -> None: ...
 
     ingress_limits = IngressLimits(
-        Authenticator({}, disabled=True),
+        Authenticator({}, open_access=OpenAccess(from_anywhere=True)),
         Admission(1),
         Admission(1),
         {},
