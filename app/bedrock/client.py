@@ -84,7 +84,9 @@ class BedrockClient(Struct):
         try:
             prepared = prepare() if size <= MAX_LOOP_BYTES else await off_loop(attempt.caller, size, prepare)
             response = await self.transport.open(prepared)
-            attempt.upstream_request_id = dict(response.headers).get("x-amzn-requestid", "")
+            headers = dict(response.headers)
+            attempt.upstream_request_id = headers.get("x-amzn-requestid", "")
+            attempt.length = int(headers.get("content-length", -1))
             try:
                 if response.status >= 300:
                     raise error_of_reply(response.status, response.headers, await _read_error_body(response))

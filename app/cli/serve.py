@@ -76,7 +76,7 @@ def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerCo
         application = create_app(settings, worker_context=worker_context)
     config = uvicorn.Config(
         application,
-        http=guarded(settings.caller_timeout),
+        http=guarded(settings.caller_timeout, settings.unread_timeout),
         ssl_certfile=settings.tls_certfile,
         ssl_keyfile=settings.tls_keyfile,
         log_config=None,

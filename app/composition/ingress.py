@@ -42,6 +42,13 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
             _half(settings, settings.max_bodies_bytes),
             {name: each.body_bytes for name, each in by_name.items()},
         ),
+        responses=ByteLimit(
+            settings.max_unsent_bytes,
+            counters.gateway.response_bytes,
+            settings.max_unsent_bytes // 2,
+            {name: each.response_bytes for name, each in by_name.items()},
+            of="responses",
+        ),
         unverified_bodies=ByteLimit(
             unverified_bytes,
             counters.gateway.unverified_body_bytes,

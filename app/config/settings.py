@@ -142,6 +142,15 @@ class Settings(AwsSettings):
         description="Bytes of all request bodies and fetched media. Texts that are not ASCII count up to three times, "
         "and many values by their number. Unverified requests have half as many besides.",
     )
+    max_unsent_bytes: int = Field(
+        201_326_592,
+        ge=1_000_000,
+        le=100_000_000_000,
+        description="Bytes of all large responses that are read or unsent. With several keys, each may have half.",
+    )
+    unread_timeout: float = Field(
+        120, gt=0, le=3600, description="Seconds after which a caller that receives nothing of its response is cut off."
+    )
     guardrail_id: str | None = Field(
         None,
         max_length=2048,

@@ -108,7 +108,12 @@ class UpstreamAttempt(Struct, frozen=True):
         span: Span = None
         if trace is not NO_TRACE:
             headers, span = trace.begin_attempt(record, client.endpoints[request.service].host)
-        attempt = AttemptRecord(headers, call.context.caller.name, on_stream_end=partial(_fold_stream, record))
+        attempt = AttemptRecord(
+            headers,
+            call.context.caller.name,
+            on_stream_end=partial(_fold_stream, record),
+            hold=call.context.hold_response,
+        )
         entry = AttemptEntry(candidate.model.raw, target.location_name)
         record.tries.append(entry)
         outcome = "cancelled"

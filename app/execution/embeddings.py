@@ -1,6 +1,9 @@
 """Embeddings: as many calls of InvokeModel as the model's family needs, a bounded number at a time."""
 
+from __future__ import annotations
+
 import asyncio
+from array import array
 from functools import partial
 
 from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
@@ -16,7 +19,14 @@ from app.routing.planner import Target
 from app.wire import json
 from app.wire.json import JsonObject
 
+# a list would take four times the memory
+Vector = array[float]
+
 _MAX_CONCURRENT = 8
+
+
+def _compact_vectors_of(document: JsonObject) -> list[Vector]:
+    return [array("d", vector) for vector in vectors_of(document)]
 
 
 class _Tokens:
@@ -49,7 +59,7 @@ class _Tokens:
         return Usage(input=self._count, is_final=is_final) if self._models else None
 
 
-async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall) -> list[list[float]]:
+async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall) -> list[Vector]:
     """Return the vectors of a call's texts, in their order; the log record gets the tokens of all of them.
 
     Raises:
@@ -66,12 +76,12 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
     permits = asyncio.Semaphore(_MAX_CONCURRENT)
     tokens = _Tokens(len(adapted.bodies))
 
-    async def embed_one(body: JsonObject) -> list[list[float]]:
-        def operation_for(target: Target) -> InvokeOperation[list[list[float]]]:
+    async def embed_one(body: JsonObject) -> list[Vector]:
+        def operation_for(target: Target) -> InvokeOperation[list[Vector]]:
             return InvokeOperation(
                 body=json.dumps(body),
                 usage_of=partial(tokens.add, target.model.raw),
-                make=vectors_of,
+                make=_compact_vectors_of,
                 ignored=ignored,
                 is_checked=True,
             )
@@ -81,7 +91,7 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
 
     # while a breaker is open, the first call is a probe: the others wait for its outcome
     is_alone = not executor.failover.breakers.are_closed
-    tasks: list[asyncio.Task[list[list[float]]]] = []
+    tasks: list[asyncio.Task[list[Vector]]] = []
     try:
         first = [await embed_one(adapted.bodies[0])] if is_alone else []
         tasks += [asyncio.create_task(embed_one(body)) for body in adapted.bodies[len(first) :]]

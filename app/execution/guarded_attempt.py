@@ -67,8 +67,8 @@ class GuardrailCheck(Struct, frozen=True):
         return None
 
 
-async def _parse(response: HttpResponse, _: AttemptRecord) -> str:
-    document = await read_document(response)
+async def _parse(response: HttpResponse, attempt: AttemptRecord) -> str:
+    document = await read_document(response, attempt)
     if document.get("action") != "NONE":
         raise GuardrailIntervened("the guardrail of this deployment blocked the input")
     return ""

@@ -24,6 +24,7 @@ class RequestContext(Struct):
     deadline: when the request is abandoned. record: what is logged of the request when it ends.
     held: counts the bytes in memory for all requests. limit: the bytes of the body and of what it refers to.
     size: the bytes of the body and of what was fetched for it.
+    response: counts the bytes of large responses until they have been sent.
     """
 
     head: RequestHead
@@ -35,6 +36,7 @@ class RequestContext(Struct):
     held: HeldBytes | None = None
     limit: float = math.inf
     size: int = 0
+    response: HeldBytes | None = None
 
     def grow(self, count: int) -> None:
         """Count bytes that were fetched for the request.
@@ -63,6 +65,11 @@ class RequestContext(Struct):
         if self.held is not None:
             # MAX_BODIES_BYTES counts half of what bodies take at their peak
             self.held.add(max(texts // 2, values) - self.held.size)
+
+    async def hold_response(self, count: int) -> None:
+        """Count more bytes of a response, and wait until they may be read. Raises GatewayBusy: that takes too long."""
+        if self.response is not None:
+            await self.response.add_when_free(count)
 
     def recall(self, count: int) -> None:
         """Count bytes that are stored here and that the request refers to, as if they were in its body.

@@ -3,11 +3,16 @@
 The counters may be shared by several processes: the limits then hold for all of them together.
 """
 
+import asyncio
+
 from msgspec import Struct, field
 
 from app.errors import GatewayBusy
 from app.governance.admission import BUSY
 from app.process.shared_counter import SharedCounter
+
+_WAIT_SECONDS = 5.0
+_POLL_SECONDS = 0.02
 
 
 class ByteLimit(Struct):
@@ -52,6 +57,23 @@ class HeldBytes(Struct):
                 own.add(-count)
             raise GatewayBusy(BUSY, detail=excess)
         self.size += count
+
+    async def add_when_free(self, count: int) -> None:
+        """Count more bytes as soon as the limit allows it; other processes may hold what is to be released.
+
+        Raises:
+            GatewayBusy: it did not for some seconds, or never will.
+        """
+        limits = self.limits
+        of_one = limits.max_of_one if self.name in limits.of_each else limits.limit
+        deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
+        while True:
+            try:
+                return self.add(count)
+            except GatewayBusy:
+                if self.size + count > of_one or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(_POLL_SECONDS)
 
     def move(self, limits: ByteLimit) -> None:
         """Count these bytes by other limits from now on.

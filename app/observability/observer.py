@@ -1,7 +1,7 @@
 """The record of one request, and the interface of what logs and measures it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
 from msgspec import Struct, field
@@ -38,6 +38,10 @@ class AttemptEntry(Struct):
     milliseconds: float = 0.0
 
 
+async def _hold_nothing(_: int) -> None:
+    pass
+
+
 def _ignore(_: "AttemptRecord") -> None:
     pass
 
@@ -49,6 +53,8 @@ class AttemptRecord(Struct):
     usage, tier: those that the response reported so far.
     stream_error: what the stream of a successful attempt reported later.
     on_stream_end: called when the stream of a successful attempt ends.
+    length: bytes of the body of the response, as its head tells; -1 if it does not.
+    hold: called with bytes of a large response before more of it is read; returns when it may be.
     """
 
     headers: Headers = ()
@@ -58,6 +64,8 @@ class AttemptRecord(Struct):
     tier: str = ""
     stream_error: GatewayError | None = None
     on_stream_end: Callable[["AttemptRecord"], object] = _ignore
+    length: int = -1
+    hold: Callable[[int], Awaitable[None]] = _hold_nothing
 
 
 class RequestRecord(Struct):

@@ -8,5 +8,7 @@ CUT = "outcrop.cut"
 ARRIVED = "outcrop.arrived"
 # registers a function to call when the caller disconnects: `(callback | None) -> None`
 DISCONNECTED = "outcrop.disconnected"
+# the connection's `FlowControl`: whether bytes wait to be sent, and until when
+FLOW = "outcrop.flow"
 # writes a piece of a response body, and returns whether more may be written at once: `(bytes) -> bool`
 WRITE = "outcrop.write"

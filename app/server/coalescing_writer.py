@@ -8,6 +8,8 @@ from app.server.connection_close import ConnectionClose
 from app.server.unread_response import UnreadResponseTimeout
 from app.server.uvicorn_interface import Connection
 
+_MAX_JOINED_BYTES = 64 * 1024
+
 
 class CoalescingWriter(asyncio.Transport):
     """Writes the head of a response together with the first piece of its body: one system call instead of two.
@@ -37,10 +39,11 @@ class CoalescingWriter(asyncio.Transport):
         if self._is_first:
             self._is_first, self._head = False, bytes(data)
             self._connection.loop.call_soon(self._flush)
-        elif self._head:
+        elif self._head and len(data) <= _MAX_JOINED_BYTES:
             joined, self._head = self._head + data, b""
             self._transport.write(joined)
         else:
+            self._flush()
             self._transport.write(data)
 
     def write_piece(self, data: bytes) -> bool:

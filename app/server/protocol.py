@@ -9,7 +9,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, WRITE
+from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, WRITE
 from app.server.coalescing_writer import CoalescingWriter
 from app.server.connection_close import ConnectionClose
 from app.server.connection_registry import ConnectionRegistry
@@ -42,12 +42,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     head_seconds: in which the head of a request must arrive, or the rest of a body that is not read.
     unread_seconds: in which the caller must receive some of a response. The kernel may report progress only for each
-    third of a socket buffer, which a slow caller takes four minutes to read.
+    third of a socket buffer, 2 MB at most.
     drain_seconds: that an idle connection stays open on shutdown: a request may be on its way.
     """
 
     head_seconds: ClassVar[float] = 30.0
-    unread_seconds: ClassVar[float] = 300.0
+    unread_seconds: ClassVar[float] = 120.0
     drain_seconds: ClassVar[float] = 1.0
 
     def __init__(
@@ -76,6 +76,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._close = ConnectionClose(transport, self.loop, self.drain_seconds)
         self._unread = UnreadResponseTimeout(transport, self.loop, self._close, self.unread_seconds)
+        # writing is paused as long as bytes wait for the caller; over TLS, 0 would mean always
+        transport.set_write_buffer_limits(1, 0)
         self._start_head_timer()
         if isinstance(self.server_state, ConnectionRegistry):
             self.server_state.entering.discard(self)
@@ -197,6 +199,7 @@ class GuardedProtocol(HttpToolsProtocol):
             ARRIVED: self._has_body_arrived,
             ABORT: self.transport.abort,
             CUT: self._cut,
+            FLOW: self.flow,
             DISCONNECTED: DisconnectNotification(self, self._notifications).set_callback,
             WRITE: writer.write_piece,
         }
@@ -290,6 +293,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def guarded(head_seconds: float) -> type[GuardedProtocol]:
-    """Return the protocol with a timeout for heads."""
-    return type("GuardedProtocol", (GuardedProtocol,), {"head_seconds": head_seconds})
+def guarded(head_seconds: float, unread_seconds: float = GuardedProtocol.unread_seconds) -> type[GuardedProtocol]:
+    """Return the protocol with timeouts for heads and for unread responses."""
+    return type("GuardedProtocol", (GuardedProtocol,), {"head_seconds": head_seconds, "unread_seconds": unread_seconds})

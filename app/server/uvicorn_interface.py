@@ -15,6 +15,10 @@ SendEvent = ASGISendEvent
 class FlowControl(Protocol):
     """Pauses reading from a connection, and knows whether writing is paused."""
 
+    async def drain(self) -> None:
+        """Wait until writing is not paused."""
+        ...
+
     @property
     def write_paused(self) -> bool:
         """True while the transport's write buffer is full."""

@@ -40,6 +40,7 @@ class GatewayCounters(Struct, frozen=True):
     """Counts for all callers together. unverified: of requests whose SigV4 signature has not been checked yet."""
 
     body_bytes: SharedCounter = field(default_factory=SharedCounter)
+    response_bytes: SharedCounter = field(default_factory=SharedCounter)
     unverified_body_bytes: SharedCounter = field(default_factory=SharedCounter)
     admission: AdmissionCounters = field(default_factory=AdmissionCounters)
     unverified: AdmissionCounters = field(default_factory=AdmissionCounters)
@@ -49,6 +50,7 @@ class CallerCounters(Struct, frozen=True):
     """Counts for one caller. unverified: of requests that claim to be signed by it."""
 
     body_bytes: SharedCounter = field(default_factory=SharedCounter)
+    response_bytes: SharedCounter = field(default_factory=SharedCounter)
     unverified_body_bytes: SharedCounter = field(default_factory=SharedCounter)
     reserve: ReserveCounters = field(default_factory=ReserveCounters)
     unverified: AdmissionCounters = field(default_factory=AdmissionCounters)

@@ -1,6 +1,7 @@
 """Forwards a caller's own request to Bedrock, and Bedrock's response, byte for byte."""
 
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from typing import TypedDict
 from urllib.parse import unquote
@@ -11,11 +12,12 @@ from app.converse.call import Surface
 from app.converse.usage import tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
-from app.dialects.http.responses import Answer, CompleteResponse, StreamingResponse
+from app.dialects.http.responses import Answer, CompleteResponse, Headers, StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.execution.attempt import fold_passthrough
 from app.execution.executor import Executor
-from app.execution.operations.passthrough import PassthroughOperation
+from app.execution.operations.passthrough import ForwardedBody, PassthroughOperation
+from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.models.ids import is_model_name
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
@@ -73,7 +75,10 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
     )
     if not operation.is_streamed:
         forwarded = await executor.forward(context, name, passthrough)
-        return CompleteResponse(forwarded.status, end_to_end(forwarded.headers), forwarded.body)
+        headers = end_to_end(forwarded.headers)
+        if isinstance(forwarded, ForwardedBody):
+            return _streamed(forwarded.status, headers, forwarded.relay, lambda _: None, forwarded.length)
+        return CompleteResponse(forwarded.status, headers, forwarded.body)
     context.record.streamed = True
     stream = await executor.forward(context, name, passthrough.streamed())
 
@@ -81,11 +86,20 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
         is_invoked = operation.surface is Surface.INVOKE
         return exception_frame(error, is_invoked=is_invoked) if stream.tap.is_at_boundary else None
 
+    return _streamed(stream.status, end_to_end(stream.headers), stream.relay, fail)
+
+
+def _streamed(
+    status: int,
+    headers: Headers,
+    relay: Relay[bytes],
+    fail: Callable[[GatewayError], bytes | None],
+    length: int | None = None,
+) -> StreamingResponse:
     async def finish() -> bytes:
         return b""
 
-    headers = end_to_end(stream.headers)
-    return StreamingResponse(stream.status, headers, stream.relay, lambda data: (data, None), finish, fail)
+    return StreamingResponse(status, headers, relay, lambda data: (data, None), finish, fail, length=length)
 
 
 def _check_path(operation: Operation, path: str) -> None:

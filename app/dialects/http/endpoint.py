@@ -39,7 +39,7 @@ from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline
 from app.process.off_loop import off_loop
-from app.server.asgi_extensions import ABORT, ARRIVED, CUT, WRITE
+from app.server.asgi_extensions import ABORT, ARRIVED, CUT, FLOW, WRITE
 from app.server.request_head import RequestHead
 
 _log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class IngressLimits(Struct, frozen=True):
     address_permits: unverified requests of one client address that claim one name.
     failed_attempts: authentications that fail, by address.
     bodies, unverified_bodies: bytes of bodies held at once; max_body_bytes: of one body.
+    responses: bytes of large responses that are read or wait to be sent.
     caller_timeout: seconds for the body to arrive. total_timeout: seconds for the whole request.
     heartbeat: seconds of silence in a stream after which a comment is sent; 0 for never.
     note_gap: called with the seconds between two pieces of a stream.
@@ -75,6 +76,7 @@ class IngressLimits(Struct, frozen=True):
     failed_attempts: FailedAttempts
     bodies: ByteLimit
     unverified_bodies: ByteLimit
+    responses: ByteLimit
     max_body_bytes: int
     caller_timeout: float
     total_timeout: float
@@ -98,8 +100,9 @@ class Endpoint(Struct, frozen=True):
         spec, limits, head = self.spec, self.limits, head_of(scope)
         record.route, record.dialect = self.route, spec.dialect
         render_error = spec.render_by_head(head) if spec.render_by_head else spec.render_error
-        write = scope.get("extensions", {}).get(WRITE)
-        sender = ResponseSender(send, record, render_error, limits.heartbeat, limits.note_gap, write)
+        extensions = scope.get("extensions", {})
+        write, flow = extensions.get(WRITE), extensions.get(FLOW)
+        sender = ResponseSender(send, record, render_error, limits.heartbeat, limits.note_gap, write, flow)
         failure = await self._run(scope, receive, sender, head)
         if failure is not None:
             if not limits.exposes_aws_identity:
@@ -166,12 +169,14 @@ class Endpoint(Struct, frozen=True):
                     caller = await off_loop(turn, len(body), partial(caller.verify, body))
                 held.move(limits.bodies)
             record.caller = caller.name
+            sender.held = HeldBytes(limits.responses, caller.name)
             async with limits.admission.permit(caller.name):
                 if body is None:
                     body = await read_body(head, receive, limits.max_body_bytes, body_timeout, held)
                 context = RequestContext(
                     head, scope["path_params"], body, caller, deadline, record, held, limits.max_body_bytes, len(body)
                 )
+                context.response = sender.held
                 del body
                 async with DisconnectGuard(scope, receive, sender):
                     response = await self.spec.handler(context)
@@ -181,6 +186,8 @@ class Endpoint(Struct, frozen=True):
                         await sender.send_stream(response)
         finally:
             held.release()
+            if sender.held is not None and sender.held.size:
+                sender.held.release()
 
 
 def head_of(scope: Scope) -> RequestHead:

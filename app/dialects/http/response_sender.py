@@ -13,12 +13,16 @@ from app.dialects.http.loggable import loggable_field
 from app.dialects.http.request_body import CallerGone
 from app.dialects.http.responses import CompleteResponse, ErrorRenderer, Headers, StreamingResponse
 from app.errors import AuthenticationFailed, GatewayError
+from app.governance.held_bytes import HeldBytes
 from app.observability.observer import RequestRecord
 from app.server.asgi_extensions import DISCONNECTED
+from app.server.uvicorn_interface import FlowControl
 
 # the header of every response by which its request is found in the log
 REQUEST_ID = b"x-request-id"
 _MAX_LISTED = 2000
+# of a complete response, in one message of ASGI
+_PIECE_BYTES = 256 * 1024
 # tells SDKs not to multiply the gateway's retries: docs/reference/contracts/errors.md#retry-advice
 _ADVICE = (("x-should-retry", "false"),)
 
@@ -66,7 +70,7 @@ class ResponseSender(Struct):
     """Sends one response as ASGI messages, and the later pieces of a stream by `write`, if the server offers it.
 
     heartbeat: seconds of silence after which a stream's `idle` is sent. note_gap: called with the seconds between two
-    pieces of a stream.
+    pieces of a stream. flow: tells whether bytes wait to be sent, if the server does. held: bytes of a large response.
     """
 
     send: Send
@@ -75,6 +79,8 @@ class ResponseSender(Struct):
     heartbeat: float
     note_gap: Callable[[float], object]
     write: Callable[[bytes], bool] | None = None
+    flow: FlowControl | None = None
+    held: HeldBytes | None = None
     is_done: bool = False
     _is_started: bool = False
     _stream: StreamingResponse | None = None
@@ -83,11 +89,31 @@ class ResponseSender(Struct):
     _kept: bytes = b""
 
     async def send_complete(self, response: CompleteResponse, more_headers: Headers = ()) -> None:
-        """Send a complete response."""
-        length = ("content-length", str(len(response.body)))
-        await self._start(response.status, (*response.headers, *more_headers, length))
+        """Send a complete response, and wait until it has left the process.
+
+        Raises:
+            GatewayBusy: too many bytes of large responses wait already.
+        """
+        body = response.body
+        if len(body) > _PIECE_BYTES and self.held is not None and self.held.size < len(body):
+            await self.held.add_when_free(len(body) - self.held.size)
+        await self._start(response.status, (*response.headers, *more_headers, ("content-length", str(len(body)))))
+        if len(body) > _PIECE_BYTES:
+            body = await self._send_pieces(body)
         self.is_done = True
-        await self.send({"type": "http.response.body", "body": response.body})
+        await self.send({"type": "http.response.body", "body": body})
+        if self.flow is not None and self.flow.write_paused:
+            await self.flow.drain()
+
+    async def _send_pieces(self, body: bytes) -> bytes:
+        """Send a body up to its last piece, each as soon as the one before has left the process; return that."""
+        start = 0
+        while len(body) - start > _PIECE_BYTES:
+            await self.send(
+                {"type": "http.response.body", "body": body[start : start + _PIECE_BYTES], "more_body": True}
+            )
+            start += _PIECE_BYTES
+        return body[start:]
 
     async def send_stream(self, response: StreamingResponse) -> None:
         """Send a stream to its end, and close its relay. Raises GatewayError; then `send_error` ends the stream."""
@@ -173,7 +199,11 @@ class ResponseSender(Struct):
 
     async def _start_stream(self, response: StreamingResponse) -> None:
         self._stream = response
-        await self._start(response.status, response.headers)
+        headers = response.headers
+        if response.length is not None:
+            headers = (*headers, ("content-length", str(response.length)))
+            self.write = None  # it would write chunks
+        await self._start(response.status, headers)
         if self.record.first_event_ms is None:
             self.record.first_event_ms = (time.monotonic() - self.record.started) * 1000
 

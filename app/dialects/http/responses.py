@@ -41,6 +41,7 @@ class StreamingResponse(Struct, frozen=True):
     relay: closed by the sender. translate: the bytes for a batch, and the error after them, if any. finish: the last
     bytes of a stream that succeeded. fail: the last bytes after an error, in the caller's dialect; None if the
     connection must be cut. idle: sent when the stream is silent, so that no proxy closes it; empty for nothing.
+    length: bytes of all pieces, if that is known.
     """
 
     status: int
@@ -50,6 +51,7 @@ class StreamingResponse(Struct, frozen=True):
     finish: Callable[[], Awaitable[bytes]]
     fail: Callable[[GatewayError], bytes | None]
     idle: bytes = b""
+    length: int | None = None
 
 
 Answer = CompleteResponse | StreamingResponse

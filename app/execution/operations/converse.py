@@ -16,7 +16,7 @@ from app.converse.events import Event
 from app.converse.reply import Reply
 from app.converse.usage import Usage, tier_of
 from app.converse.well_formed import WellFormed
-from app.execution.operations.operation import JSON, MALFORMED, Operation, malformed
+from app.execution.operations.operation import HELD_STEP, JSON, MALFORMED, Operation, malformed, read_large
 from app.execution.relay import Relay
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
@@ -65,7 +65,7 @@ class ConverseOperation(_AdaptedCall[Reply, T], frozen=True, kw_only=True):
     api: ClassVar[str] = "converse"
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
-        body = await response.read()
+        body = await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
         try:
             reply = json.loads(body)
             _check(reply)

@@ -52,8 +52,7 @@ class CountTokensOperation(Operation[int], frozen=True, kw_only=True):
         return self.request
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> int:
-        del attempt
-        tokens = (await read_document(response)).get("inputTokens")
+        tokens = (await read_document(response, attempt)).get("inputTokens")
         if not isinstance(tokens, int):
             raise UpstreamFailed("Bedrock's count of tokens made no sense", detail="no inputTokens")
         return tokens

@@ -53,7 +53,7 @@ class InvokeOperation(Operation[T], frozen=True, kw_only=True):
         return _request(model, "invoke", self.body)
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
-        document = await read_document(response)
+        document = await read_document(response, attempt)
         attempt.usage, attempt.tier = self.usage_of(response, document), tier_of_headers(response.headers)
         try:
             return self.make(document)

@@ -92,7 +92,7 @@ class OpenAIOperation(_AdaptedBody[JsonObject, T], frozen=True, kw_only=True):
     """A complete document by Chat Completions or Responses."""
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
-        document = await read_document(response)
+        document = await read_document(response, attempt)
         attempt.usage, attempt.tier = read_usage(self.usage_of, document), read_tier(document)
         refuse_failed(document)
         try:

@@ -9,17 +9,21 @@ from typing import Generic, TypeVar
 from msgspec import Struct, field
 
 from app.bedrock.client import BedrockRequest
-from app.bedrock.transport import HttpResponse
+from app.bedrock.transport import MAX_BYTES, HttpResponse
 from app.converse.call import Mode, Surface
 from app.converse.usage import Usage
 from app.errors import UpstreamFailed
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
+from app.process.memory import buffer_for, contents_of
 from app.wire import json
 from app.wire.json import JsonObject
 
 # a whole tool, in a namespace or not; paths below a tool, such as those of its options, do not count
 _TOOL = re.compile(r"tools\[[0-9]+\](\.tools\[[0-9]+\])*\Z")
+
+# what is read of a response before it is counted
+HELD_STEP = 1024 * 1024
 
 T = TypeVar("T")
 # reads the tokens from a document of a response; None if it reports none
@@ -70,13 +74,38 @@ def malformed(error: BaseException | str) -> UpstreamFailed:
     return UpstreamFailed("Bedrock's reply made no sense", detail=detail)
 
 
-async def read_document(response: HttpResponse) -> JsonObject:
+async def read_large(response: HttpResponse, attempt: AttemptRecord) -> bytes:
+    """Read a response that is large or of unknown length, as far as the gateway may hold it.
+
+    Raises:
+        UpstreamFailed: it is too large, or breaks off. GatewayBusy: the gateway holds too many bytes of responses.
+    """
+    if attempt.length > MAX_BYTES:
+        raise UpstreamFailed("Bedrock's response is too large", detail=f"more than {MAX_BYTES} bytes")
+    held = max(attempt.length, 0)
+    if held:  # all at once, or several responses would wait for each other
+        await attempt.hold(held)
+    read = buffer_for(held)
+
+    def take(data: bytes) -> bool:
+        read.write(data)
+        return read.tell() - held < HELD_STEP
+
+    while not await response.deliver(take):
+        if read.tell() > MAX_BYTES:
+            raise UpstreamFailed("Bedrock's response is too large", detail=f"more than {MAX_BYTES} bytes")
+        await attempt.hold(read.tell() - held)
+        held = read.tell()
+    return contents_of(read)
+
+
+async def read_document(response: HttpResponse, attempt: AttemptRecord) -> JsonObject:
     """Read a response that is a JSON object.
 
     Raises:
-        UpstreamFailed: it is something else.
+        UpstreamFailed: it is something else. GatewayBusy: as `read_large` does.
     """
-    body = await response.read()
+    body = await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
     try:
         document = json.loads(body)
     except json.JsonError as error:

@@ -15,7 +15,7 @@ from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode
 from app.converse.usage import Usage, tier_of
 from app.errors import UpstreamFailed
-from app.execution.operations.operation import Operation
+from app.execution.operations.operation import HELD_STEP, Operation, read_large
 from app.execution.relay import Relay
 from app.models.ids import ModelId, parse_model_id
 from app.observability.observer import AttemptRecord
@@ -66,7 +66,16 @@ class Passthrough(Operation[T], frozen=True, kw_only=True):
         return replace(self.request, path="/".join(("", root, called.quoted, *rest)))
 
 
-class PassthroughOperation(Passthrough[ForwardedResponse], frozen=True, kw_only=True):
+class ForwardedBody(Struct, frozen=True):
+    """Bedrock's complete response, passed on as it arrives since it is large. length: of the body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    relay: Relay[bytes]
+    length: int
+
+
+class PassthroughOperation(Passthrough[ForwardedResponse | ForwardedBody], frozen=True, kw_only=True):
     """A request with a complete response. usage_in: where the response reports its tokens."""
 
     usage_in: UsageIn = ""
@@ -80,8 +89,14 @@ class PassthroughOperation(Passthrough[ForwardedResponse], frozen=True, kw_only=
             requested_tier=self.requested_tier,
         )
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> ForwardedResponse:
-        forwarded = ForwardedResponse(response.status, response.headers, await response.read())
+    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> ForwardedResponse | ForwardedBody:
+        if attempt.length >= HELD_STEP and self.usage_in != "body":
+            attempt.usage = usage_of_headers(response.headers) if self.usage_in else None
+            attempt.tier = tier_of_headers(response.headers) or self.requested_tier
+            relay = await Relay(response, UnreadBytes()).begun()
+            return ForwardedBody(response.status, response.headers, relay, attempt.length)
+        body = await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
+        forwarded = ForwardedResponse(response.status, response.headers, body)
         attempt.usage, tier = read_usage_and_tier(self.usage_in, forwarded)
         attempt.tier = tier or self.requested_tier
         return forwarded
@@ -115,6 +130,18 @@ def read_usage_and_tier(usage_in: UsageIn, response: ForwardedResponse) -> tuple
             reply = json.loads(response.body)
             return Usage.of(reply["usage"], reply.get("additionalModelResponseFields")), tier_of(reply)
     return None, ""
+
+
+class UnreadBytes:
+    """Passes bytes on; the head of their response tells where they end."""
+
+    is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def finish(self) -> None:
+        pass
 
 
 class TappedReader:

@@ -45,6 +45,7 @@ async def test_refused_request_leaves_no_reference_cycle() -> None:
         FailedAttempts(),
         ByteLimit(99),
         ByteLimit(99),
+        ByteLimit(99),
         99,
         9.0,
         9.0,

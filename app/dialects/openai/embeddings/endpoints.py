@@ -4,6 +4,7 @@ import struct
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import partial
+from io import BytesIO
 from typing import Any
 
 from app.adaptation.embeddings import EmbeddingCall
@@ -15,7 +16,7 @@ from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
 from app.dialects.openai.embeddings.schema import EmbeddingList, EmbeddingRequest
 from app.errors import InvalidRequest
-from app.execution.embeddings import embed
+from app.execution.embeddings import Vector, embed
 from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
 from app.routing.planner import DEFAULT_ALIAS
@@ -66,25 +67,20 @@ async def _embed(executor: Executor, default_model: str, context: RequestContext
     ignored = [path for path, value in unknown_fields(request) if value is not None]
     call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "", ignored)
     vectors = await embed(executor, context, call)
-    usage = context.record.usage
-    tokens = usage.input if usage is not None else 0
-    is_hidden = name != request.model and name.startswith("arn:") and executor.planner.hides_arns
+    spent = context.record.usage
+    tokens = spent.input if spent is not None else 0
     encode = _as_base64 if request.encoding_format == "base64" else list
-    return CompleteResponse(
-        200,
-        JSON,
-        json.dumps(
-            {
-                "object": "list",
-                "data": [
-                    {"object": "embedding", "index": index, "embedding": encode(vector)}
-                    for index, vector in enumerate(vectors)
-                ],
-                "model": DEFAULT_ALIAS if is_hidden else executor.planner.known_as(name),
-                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-            }
-        ),
-    )
+    # vector by vector: all of them as lists would take more memory than the response
+    body = BytesIO()
+    body.write(b'{"object":"list","data":[')
+    for index, vector in enumerate(vectors):
+        item = {"object": "embedding", "index": index, "embedding": encode(vector)}
+        body.write(b"," + json.dumps(item) if index else json.dumps(item))
+    is_hidden = name != request.model and name.startswith("arn:") and executor.planner.hides_arns
+    model = DEFAULT_ALIAS if is_hidden else executor.planner.known_as(name)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    body.write(b"]," + json.dumps({"model": model, "usage": usage})[1:])
+    return CompleteResponse(200, JSON, body.getvalue())
 
 
 def texts_of(request: EmbeddingRequest) -> list[str]:
@@ -108,5 +104,5 @@ def texts_of(request: EmbeddingRequest) -> list[str]:
     return texts
 
 
-def _as_base64(vector: list[float]) -> str:
+def _as_base64(vector: Vector) -> str:
     return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
