@@ -110,7 +110,7 @@ def test_missing_credentials_are_logged_once_when_models_are_listed(caplog: pyte
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({}, "API_KEYS is not set: set keys, or AUTH_DISABLED=true to serve everyone"),
+        ({}, "API_KEYS is not set: set keys, or AUTH_DISABLED=true to serve clients on this machine"),
         (
             {"AUTH_DISABLED": "true", "TLS_CERTFILE": __file__},
             "TLS_CERTFILE and TLS_KEYFILE go together: set both or neither",

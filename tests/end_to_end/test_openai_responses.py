@@ -302,9 +302,9 @@ def test_input_tokens_of_native_models_are_estimated(client: openai.OpenAI, mode
 
 
 def test_wrong_method_returns_the_allowed_methods(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.APIStatusError, match="this path takes DELETE, GET") as caught:
+    with pytest.raises(openai.APIStatusError, match="this path takes DELETE, GET, HEAD") as caught:
         client.post("/responses/compact", cast_to=object, body={"model": ECHO})
-    assert caught.value.response.headers["allow"] == "DELETE, GET"
+    assert caught.value.response.headers["allow"] == "DELETE, GET, HEAD"
 
 
 def test_referenced_items_count_against_the_body_limit(emulator_url: str) -> None:

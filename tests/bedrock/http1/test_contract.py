@@ -327,13 +327,13 @@ async def test_no_byte_within_the_body_is_a_timeout(transport: Transport) -> Non
 async def test_slow_response_that_goes_on_is_no_timeout(transport: Transport) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n")
-        for byte in b"slow":
-            await asyncio.sleep(0.3)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")
+        for byte in b"a slow one":
+            await asyncio.sleep(0.1)
             writer.write(bytes([byte]))
 
     async with serve(handle) as port:
-        assert (await outcome(transport, get(port))).body == b"slow"
+        assert (await outcome(transport, get(port))).body == b"a slow one"
 
 
 async def test_slow_reader_is_no_timeout(transport: Transport) -> None:
