@@ -90,7 +90,7 @@ def _request_effort(adapted: AdaptedRequest, effort: Effort) -> None:
             adapted.add_field("reasoning", {"effort": effort})
         case "effort":
             adapted.add_field("reasoning_effort", three_steps)
-        case "config":
+        case _:  # config
             adapted.add_field("reasoning_config", three_steps)
 
 

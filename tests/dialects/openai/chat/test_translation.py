@@ -460,3 +460,9 @@ def test_unfinished_blocks_are_complete() -> None:
     for said in ('"signature":"s"', '"arguments":"{}"', '"input":"ls"'):
         assert told.count(said) == 1
         assert told.index(said) < told.index('"finish_reason":"tool_calls"')
+
+
+def test_labels_that_aws_refuses_are_ignored_and_named() -> None:
+    refused = call(metadata={"team": "x" * 257})
+    assert "requestMetadata" not in refused.converse
+    assert refused.ignored == ["metadata.team"]
