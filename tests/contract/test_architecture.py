@@ -134,6 +134,7 @@ settings = load_settings("nowhere.env")
 application = create_app(settings)
 assert asyncio.run(make_resolver(settings)()).identity == Credentials("AKIATEAM", "s"), "a profile's keys"
 assert "botocore.session" not in sys.modules, "botocore has been loaded"
+assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
 assert ChatRequest.__pydantic_complete__, "a request would wait for it"
 assert not OpenAPI.__pydantic_complete__, "what only the page needs has been built"
 assert "/v1/chat/completions" in application.openapi()["paths"]
