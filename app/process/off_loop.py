@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,10 +15,14 @@ _Work = tuple[Future[Any], Callable[[], Any]]
 MAX_LOOP_BYTES = 64 * 1024
 # more would help no one: docs/adr/0032-fair-turns-of-heavy-work.md
 _THREADS = 2
+_MAX_REST_SECONDS = 0.1
 
 
 class FairPool:
     """Runs work in threads: one piece of a caller at a time, and those of different callers in turn.
+
+    After a piece, its caller rests for as long as it took, at most 0.1 s: parsing holds the interpreter's
+    lock, which the event loop needs to serve the others.
 
     Args:
         threads: how many. They share the interpreter's lock with the event loop, so few are best.
@@ -42,6 +47,7 @@ class FairPool:
         """Run one piece of work after the other, until none is left of a caller that no other thread works for."""
         while (turn := self._next()) is not None:
             caller, (future, work) = turn
+            started = time.monotonic()
             if future.set_running_or_notify_cancel():
                 try:
                     result = work()
@@ -52,6 +58,8 @@ class FairPool:
                     del result
             # an error refers to this frame, and what is left here would live as long as the error
             del turn, future, work
+            if caller in self._queues:
+                time.sleep(min(time.monotonic() - started, _MAX_REST_SECONDS))
             with self._lock:
                 self._running.discard(caller)
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
@@ -87,3 +88,10 @@ async def test_an_error_is_raised_to_the_caller_and_keeps_nothing_alive() -> Non
 async def test_small_work_runs_at_once() -> None:
     assert await off_loop("a", MAX_LOOP_BYTES, threading.current_thread) is threading.current_thread()
     assert await off_loop("a", MAX_LOOP_BYTES + 1, threading.current_thread) is not threading.current_thread()
+
+
+def test_a_caller_rests_between_two_pieces_for_as_long_as_the_first_took() -> None:
+    pool = FairPool(2)
+    first = pool.submit("hostile", lambda: (time.sleep(0.05), time.monotonic())[1])
+    second = pool.submit("hostile", time.monotonic)
+    assert second.result() - first.result() >= 0.045
