@@ -243,3 +243,17 @@ def test_too_large_body_is_refused_while_it_is_read(emulator_url: str) -> None:
 def test_compressed_body_is_refused(gateway_url: str) -> None:
     response = call(gateway_url, "/v1/chat/completions", b"x", headers={"Content-Encoding": "gzip"})
     assert (response.status, b"content-encoding" in response.body) == (400, True)
+
+
+def test_a_large_complete_response_passes_unchanged_with_its_length() -> None:
+    answer = random.Random(2).randbytes(2_000_000)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_reply(answer, content_type="application/octet-stream"))
+        await writer.drain()
+
+    with upstream(handle) as bedrock, gateway(bedrock) as url:
+        found = call(url, "/model/amazon.nova-lite-v1:0/invoke")
+    assert (found.status, found.headers["content-length"]) == (200, str(len(answer)))
+    assert found.body == answer
