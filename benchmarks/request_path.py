@@ -26,7 +26,7 @@ from benchmarks.processes import KEY, ROOT, free_port
 
 _APP = str(ROOT / "app") + os.sep
 _WARM_UP_REQUESTS = 5
-_MEASURED_REQUESTS = 5
+_MEASURED_REQUESTS = 40
 _PATH = "/v1/chat/completions"
 _MODEL = "scripted.echo-v1:0"
 
