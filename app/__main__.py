@@ -1,6 +1,6 @@
-"""`python -m app`: see `app.cli`."""
+"""`python -m app`: see `app.cli.program`."""
 
-from app.cli.serve import main
+from app.cli.program import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program()

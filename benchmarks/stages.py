@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
-from app.cli.serve import main
+from app.cli.serve import serve as serve_gateway
 from app.wire import json
 from benchmarks import figures
 from benchmarks.figures import Load, run_requests, run_streams
@@ -101,7 +101,6 @@ def _stages(upstream: int, core: int, run: Callable[[Process], Load], parts: int
 def serve(file: Path) -> int:
     """Serve until SIGTERM, write the counts, and return the exit code."""
     counts: Counter[str] = Counter()
-    sys.argv[1:] = []
 
     def begin(*_: object) -> None:
         counts.clear()
@@ -109,7 +108,7 @@ def serve(file: Path) -> int:
 
     signal.signal(signal.SIGUSR1, begin)
     try:
-        return main()
+        return serve_gateway()
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         file.write_bytes(json.dumps(dict(counts)))

@@ -43,6 +43,15 @@ TRACING_LEFT_OUT = (
     "opentelemetry/semconv/_incubating/*/o[!t]*",
 )  # fmt: skip
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+LAUNCHER = """\
+#!/bin/python3
+import sys
+
+sys.path.insert(0, "/srv")
+from app.cli.program import program
+
+program()
+"""
 _64_BIT_LITTLE_ENDIAN = b"\x02\x01"
 _LONG, _TWO_SHORTS = struct.Struct("<Q"), struct.Struct("<HH")
 
@@ -130,9 +139,15 @@ def add_shared_libraries(root: Path) -> None:
 
 
 def add_application(root: Path, application: Path, program: Path) -> None:
-    """Copy the application to /srv, and compile the modules that it loads to bytecode without a check of the source."""
+    """Copy the application to /srv, and compile the modules that it loads to bytecode without a check of the source.
+
+    It also adds the command `outcrop`.
+    """
     here = root / "srv"
     copy_tree(application, here / application.name, {"__pycache__"})
+    launcher = root / "bin" / "outcrop"
+    launcher.write_text(LAUNCHER)
+    launcher.chmod(0o755)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{here / 'site'}:{here}"}
     command = [sys.executable, "-S", str(program.resolve())]
     loading = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=here, env=environment)

@@ -129,6 +129,8 @@ class Checks:
         self.report("401" in post(f"{base}/v1/chat/completions", body, "wrong"), "refuses a wrong key")
         probe = self.call("exec", NAME, "/bin/python3", "-m", "app.cli.probe")
         self.report(probe.returncode == 0, f"passes its health check{error_of(probe)}")
+        command = self.call("exec", NAME, "/bin/outcrop", "version")
+        self.report(command.stdout.startswith("outcrop "), f"has the command outcrop{error_of(command)}")
         for program in ("/bin/sh", "/bin/bash", "/usr/bin/pip", "/bin/ls"):
             self.report(self.call("exec", NAME, program).returncode != 0, f"has no {program}")
         writing = self.call("exec", NAME, "/bin/python3", "-c", "open('/srv/x', 'w')")

@@ -15,7 +15,8 @@ import starlette.middleware.cors  # noqa: F401 -- loaded only if CORS_ORIGINS is
 import uvicorn
 
 import app.__main__
-import app.cli.probe  # noqa: F401 -- the health check of the image
+import app.cli.probe
+import app.cli.serve  # noqa: F401 -- the first is the health check, the second is loaded when it is called
 from app.aws import credential_chain
 from app.config.environment import load_settings
 from app.emulator.auth import Authenticator

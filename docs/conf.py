@@ -33,7 +33,14 @@ html_show_sphinx = False
 
 # Every page of the site. A page that is missing here fails the build. Globs are sorted by name.
 NAVIGATION = {
-    "Start": ["docs/quickstart", "docs/clients", "docs/troubleshooting", "docs/configuration", "docs/glossary"],
+    "Start": [
+        "docs/quickstart",
+        "docs/clients",
+        "docs/troubleshooting",
+        "docs/configuration",
+        "docs/command-line",
+        "docs/glossary",
+    ],
     "API": [
         "API",
         "docs/api/overview",

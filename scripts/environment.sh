@@ -83,10 +83,27 @@ install_with_pip() {
     "${arguments[@]/#requirements/--requirement=requirements}"
 }
 
-# prepare LOCK_FILE...: makes .venv with these packages.
+# write_launcher FILE PYTHON: writes the command `outcrop`. The second line lets the paths contain spaces.
+write_launcher() {
+  cat >"$1" <<EOF
+#!/bin/sh
+'''exec' '$2' "\$0" "\$@"
+'''
+import sys
+
+sys.path.insert(0, "$PWD")
+from app.cli.program import program
+
+program()
+EOF
+  chmod +x "$1"
+}
+
+# prepare LOCK_FILE...: makes .venv with these packages, and the command `outcrop`.
 prepare() {
   make_venv .venv
   ensure .venv "$@" || stop "installing $* failed (output above): check that a package index is reachable"
+  write_launcher .venv/bin/outcrop "$PWD/.venv/bin/python"
 }
 
 # prepare_apart NAME: makes .venv-NAME for programs whose pins conflict with the project's.

@@ -1,1 +1,1 @@
-"""The command line, `python -m app`: serve, check the connection to Bedrock, and probe a running gateway."""
+"""The command line, `outcrop` or `python -m app`: each command is the `command` of a module."""

@@ -1,14 +1,18 @@
-"""`python -m app check`: tries each step of a call to Bedrock, and prints its time, or a remedy if it fails."""
+"""`outcrop check`: tries each step of a call to Bedrock, and prints its time, or a remedy if it fails."""
 
 import asyncio
+import logging
 import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import TextIO
 
+import click
+
 from app.adaptation.embeddings import EmbeddingCall
 from app.bedrock.credentials import BearerToken
+from app.cli.options import config_option
 from app.composition.gateway import Gateway, build_gateway
 from app.config.environment import load_settings
 from app.config.misspelled import misspelled_settings
@@ -44,6 +48,14 @@ _REMEDIES = {
 }
 
 Step = Callable[[], Awaitable[str]]
+
+
+@click.command("check")
+@config_option
+def command() -> None:
+    """Try each step of a call to Bedrock, and say what fails. Exit code 1 if a step failed."""
+    logging.disable()
+    raise SystemExit(asyncio.run(run_check()))
 
 
 async def run_check(out: TextIO = sys.stdout) -> int:

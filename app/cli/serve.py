@@ -1,10 +1,5 @@
-"""`python -m app serve`: validates the settings, listens, and serves in one or several processes.
+"""`outcrop serve`: validates the settings, listens, and serves in one or several processes."""
 
-`python -m app check` tries each step of a call to Bedrock and reports what fails.
-"""
-
-import argparse
-import asyncio
 import gc
 import logging
 import math
@@ -13,9 +8,11 @@ import socket
 import sys
 from functools import partial
 
+import click
 import uvicorn
 
 import app.cli.deferred_models  # noqa: F401
+from app.cli.options import address_options, config_option
 from app.composition.deployment import planner_of
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.misspelled import misspelled_settings
@@ -34,15 +31,16 @@ from app.server.workers import WorkerSupervisor
 _BACKLOG = 2048
 
 
-def main() -> int:
-    """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=["serve", "check"], default="serve")
-    if parser.parse_args().command == "check":
-        from app.cli.check import run_check
+@click.command("serve")
+@address_options
+@config_option
+def command() -> None:
+    """Serve HTTP until SIGTERM or Ctrl-C. `outcrop --help` lists the settings."""
+    raise SystemExit(serve())
 
-        logging.disable()
-        return asyncio.run(run_check())
+
+def serve() -> int:
+    """Serve by the settings; returns the exit code."""
     with faults_end_the_start():
         settings = load_settings()
         planner_of(settings)  # so that an error in names is reported once, and not by each worker
@@ -61,13 +59,13 @@ def main() -> int:
     else:
         logging.getLogger(__name__).info("listening", extra={"fields": {"address": host, "port": port}})
     give_large_blocks_back()
-    serve = partial(_serve, settings)
+    serve_process = partial(_serve, settings)
     if settings.web_concurrency == 1:
-        return serve(listener, WorkerContext())
+        return serve_process(listener, WorkerContext())
     _collect_garbage_less_often()
     listen = partial(bind, listener.getsockname(), listener.family, is_shared=True)
     callers = len(settings.keys())
-    return WorkerSupervisor(settings.web_concurrency, listen, settings.shutdown_grace, serve, callers).run()
+    return WorkerSupervisor(settings.web_concurrency, listen, settings.shutdown_grace, serve_process, callers).run()
 
 
 def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerContext) -> int:

@@ -19,6 +19,7 @@ FILES = sorted(APP.rglob("*.py"))
 # one importer for each dependency
 IMPORTERS = {
     "aiohappyeyeballs": {"bedrock/http1/connector.py"},
+    "click": {"cli/check.py", "cli/options.py", "cli/program.py", "cli/serve.py"},
     "httptools": {"bedrock/http1/connection.py"},
     "opentelemetry": {"observability/tracing.py"},
     "prometheus_client": {"observability/metrics.py"},
@@ -123,7 +124,7 @@ def test_no_settings_and_no_client_live_at_module_level() -> None:
 
 _AT_REST = """
 import asyncio, sys
-import app.__main__
+import app.cli.program, app.cli.serve
 from app.bedrock.credentials import Credentials, make_resolver
 from app.config.environment import load_settings
 from app.dialects.openai.chat.schema_in import ChatRequest
@@ -134,6 +135,7 @@ settings = load_settings("nowhere.env")
 application = create_app(settings)
 assert asyncio.run(make_resolver(settings)()).identity == Credentials("AKIATEAM", "s"), "a profile's keys"
 assert "botocore.session" not in sys.modules, "botocore has been loaded"
+assert "app.cli.check" not in sys.modules, "another command has been loaded"
 assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
 assert ChatRequest.__pydantic_complete__, "a request would wait for it"
 assert not OpenAPI.__pydantic_complete__, "what only the page needs has been built"

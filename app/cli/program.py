@@ -1,0 +1,70 @@
+"""The command `outcrop`, and `python -m app`."""
+
+import importlib
+import platform
+
+import click
+
+from app import __version__
+from app.cli.options import address_options, config_option, write_settings
+
+# a command, or a group of commands, is the `command` of the module of its name, which is imported when it is called
+_COMMANDS = {
+    "serve": "Serve HTTP until SIGTERM or Ctrl-C. The default.",
+    "check": "Try each step of a call to Bedrock, for each name of the configuration.",
+    "probe": "Ask the gateway on this machine whether it is alive.",
+    "version": "Print the versions of Outcrop and Python.",
+}
+_EXIT_CODES = [("0", "good"), ("1", "a fault was found"), ("2", "wrong options or settings")]
+
+
+class _Program(click.Group):
+    """Imports only the command that is called: a process that serves holds no others."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            raise click.NoSuchCommand(name, possibilities=_COMMANDS, ctx=context)
+        if name in self.commands:
+            return super().get_command(context, name)
+        command: click.Command = importlib.import_module(f"app.cli.{name}").command
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl(_EXIT_CODES)
+        write_settings(formatter)
+
+
+@click.group(cls=_Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@address_options
+@config_option
+@click.version_option(__version__, prog_name="outcrop", message="%(prog)s %(version)s")
+@click.pass_context
+def program(context: click.Context) -> None:
+    """An HTTP gateway in front of Amazon Bedrock."""
+    if context.invoked_subcommand is None:
+        from app.cli.serve import command
+
+        context.invoke(command)
+
+
+@program.command()
+def version() -> None:
+    """Print the versions of Outcrop and Python."""
+    click.echo(f"outcrop {__version__}, Python {platform.python_version()}")
+
+
+@program.command()
+@address_options
+def probe() -> None:
+    """Ask the gateway on this machine whether it is alive: exit code 0, or 1."""
+    from app.cli.probe import probe as is_alive
+
+    raise SystemExit(is_alive())
