@@ -1,25 +1,27 @@
 """Changes a body of OpenAI's APIs where the surface that serves it for a model refuses something.
 
-AWS user guide, inference with the Responses API (2026-11): the runtime runs no tools on its servers, mantle does.
+Source: `models/openai_surfaces`
 """
 
 from typing import Any
 
 from app.adaptation.adapted_request import AdaptedBody
-from app.converse.call import NativeCall, Surface
+from app.converse.call import NativeCall
 from app.models.capabilities import Capabilities, NativeSurface
+from app.models.openai_surfaces import ResponsesSurface, responses_surface
 from app.wire.documents import text_in
 
-_RUN_BY_CALLER = frozenset({"function", "custom"})
 _ENCRYPTED = "reasoning.encrypted_content"
 
 
 def adapt_responses(call: NativeCall, surface: NativeSurface, capabilities: Capabilities) -> AdaptedBody:
     """Return the body that a surface accepts for a response. The call's document is not changed."""
     adapted = AdaptedBody({name: value for name, value in call.document.items() if value is not None}, capabilities)
+    accepts = responses_surface(surface)
     tools = adapted.body.get("tools")
-    if surface is Surface.OPENAI and isinstance(tools, list):
-        _leave_out_hosted(adapted, tools, call.tool_paths)
+    if isinstance(tools, list):
+        _leave_out_tools(adapted, tools, call.tool_paths, accepts)
+    _adapt_values(adapted, accepts)
     if call.keep_reasoning and capabilities.reasoning.encrypted:
         wanted = adapted.body.get("include")
         given: list[Any] = wanted if isinstance(wanted, list) else []
@@ -27,16 +29,22 @@ def adapt_responses(call: NativeCall, surface: NativeSurface, capabilities: Capa
     return adapted
 
 
-def _leave_out_hosted(adapted: AdaptedBody, tools: list[Any], paths: list[str]) -> None:
-    """Leave out, and name, the tools that only a server runs, and a tool choice that means one of them."""
+def _leave_out_tools(adapted: AdaptedBody, tools: list[Any], paths: list[str], accepts: ResponsesSurface) -> None:
+    """Leave out, and name, the tools that the surface refuses, and a tool choice that means one of them."""
     kept: list[Any] = []
+    has_search = any(text_in(tool, "type") == "tool_search" for tool in tools) and "tool_search" in accepts.tools
     for index, tool in enumerate(tools):
-        if _is_run_by_caller(tool):
-            kept.append(tool)
+        path = paths[index] if index < len(paths) else f"tools[{index}]"
+        if text_in(tool, "type") not in accepts.tools:
+            adapted.ignored.append(path)
+        elif tool.get("defer_loading") and not has_search:
+            # without a search nothing would load it
+            adapted.ignored.append(f"{path}.defer_loading")
+            kept.append({name: value for name, value in tool.items() if name != "defer_loading"})
         else:
-            adapted.ignored.append(paths[index] if index < len(paths) else f"tools[{index}]")
+            kept.append(tool)
     adapted.body["tools"] = kept
-    is_left = _adapt_choice(adapted)
+    is_left = _adapt_choice(adapted, accepts)
     if not kept:
         del adapted.body["tools"]
     if "tool_choice" in adapted.body and (not kept or not is_left):
@@ -45,21 +53,29 @@ def _leave_out_hosted(adapted: AdaptedBody, tools: list[Any], paths: list[str]) 
         del adapted.body["tool_choice"]
 
 
-def _adapt_choice(adapted: AdaptedBody) -> bool:
-    """Leave a server's tools out of `tool_choice`; returns whether it still means a tool."""
+def _adapt_choice(adapted: AdaptedBody, accepts: ResponsesSurface) -> bool:
+    """Leave refused tools out of `tool_choice`; returns whether it still means a tool."""
     choice = adapted.body.get("tool_choice")
     if not isinstance(choice, dict):
         return True
     allowed = choice.get("tools")
     if not isinstance(allowed, list):
-        return _is_run_by_caller(choice)
-    kept = [tool for tool in allowed if _is_run_by_caller(tool)]
+        return text_in(choice, "type") in accepts.tools
+    kept = [tool for tool in allowed if text_in(tool, "type") in accepts.tools]
     adapted.body["tool_choice"] = {**choice, "tools": kept}
     return bool(kept)
 
 
-def _is_run_by_caller(tool: object) -> bool:
-    return text_in(tool, "type") in _RUN_BY_CALLER
+def _adapt_values(adapted: AdaptedBody, accepts: ResponsesSurface) -> None:
+    """Leave out a service tier that the surface refuses, and ask for the kind of summary that it has."""
+    if accepts.service_tiers and adapted.body.get("service_tier", "auto") not in accepts.service_tiers:
+        del adapted.body["service_tier"]
+        adapted.ignored.append("service_tier")
+    reasoning = adapted.body.get("reasoning")
+    summary = text_in(reasoning, "summary")
+    if isinstance(reasoning, dict) and summary and summary not in (accepts.reasoning_summaries or {summary}):
+        adapted.body["reasoning"] = {**reasoning, "summary": "auto"}
+        adapted.adjust("reasoning_summary")
 
 
 def adapt_chat(call: NativeCall, _: NativeSurface, capabilities: Capabilities) -> AdaptedBody:

@@ -9,7 +9,19 @@ from app.emulator.openai_api.tools import converse_tool, text_of
 from app.wire import json
 from app.wire.json import JsonObject
 
-_HOSTED_TOOLS = ("web_search", "file_search", "code_interpreter", "image_generation", "mcp", "computer_use_preview")
+# the types that each surface names when it refuses another (litellm#38489, litellm#38227; 2026-08)
+_RUNTIME_TOOLS = ("function", "custom", "mcp", "apply_patch", "namespace", "tool_search", "computer")
+_MANTLE_TOOLS = ("function", "custom", "mcp", "namespace", "tool_search", "web_search")
+# items without effect here
+_SILENT_ITEMS = (
+    *("mcp_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "compaction"),
+    *("tool_search_call", "tool_search_output"),
+)
+_RUNTIME_ITEMS = (
+    *_SILENT_ITEMS,
+    *("apply_patch_call", "apply_patch_call_output", "computer_call", "computer_call_output"),
+)
+_MANTLE_ITEMS = (*_SILENT_ITEMS, "web_search_call")
 
 
 def responses_to_converse(body: JsonObject, *, is_mantle: bool) -> ConverseRequest:
@@ -19,7 +31,7 @@ def responses_to_converse(body: JsonObject, *, is_mantle: bool) -> ConverseReque
         OpenAIServiceError: for what these APIs refuse.
     """
     _check_supported(body, is_mantle=is_mantle)
-    messages, system = _conversation(body)
+    messages, system = _conversation(body, _MANTLE_ITEMS if is_mantle else _RUNTIME_ITEMS)
     request: JsonObject = {"messages": messages, "inferenceConfig": {}}
     if system:
         request["system"] = system
@@ -35,18 +47,19 @@ def _check_supported(body: JsonObject, *, is_mantle: bool) -> None:
         raise refused("this Bedrock keeps no responses: send store: false")
     for tool in body.get("tools") or ():
         kind = tool.get("type")
-        if kind == "namespace" or (kind in _HOSTED_TOOLS and not is_mantle):
+        # the runtime's own list has `namespace`, and yet it was refused (litellm#38489)
+        if kind == "namespace" or kind not in (_MANTLE_TOOLS if is_mantle else _RUNTIME_TOOLS):
             raise refused(f"Tool type '{kind}' is not supported.")
 
 
-def _conversation(body: JsonObject) -> tuple[list[JsonObject], list[JsonObject]]:
+def _conversation(body: JsonObject, silent: tuple[str, ...]) -> tuple[list[JsonObject], list[JsonObject]]:
     """The messages and the system blocks; items of the same role that follow each other share a message."""
     sent = body.get("input")
     items = [{"role": "user", "content": sent}] if isinstance(sent, str) else sent
     messages: list[JsonObject] = []
     system: list[JsonObject] = [{"text": body["instructions"]}] if body.get("instructions") else []
     for item in items or ():
-        role, blocks = _item(item)
+        role, blocks = ("user", []) if item.get("type") in silent else _item(item)
         if role == "system":
             system += blocks
         elif blocks and messages and messages[-1]["role"] == role:
@@ -75,7 +88,8 @@ def _item(item: JsonObject) -> tuple[str, list[JsonObject]]:
         case {"role": str(role), "content": content}:
             return role, [{"text": text_of(content)}]
         case _:
-            raise refused(f"Invalid item of type {item.get('type')!r}.")
+            # litellm#36528
+            raise refused("invalid request body: Invalid 'input': value did not match any expected variant")
 
 
 def _tool_config(body: JsonObject) -> JsonObject:

@@ -13,6 +13,14 @@ from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import validate
 from app.dialects.http.handler import translate
 from app.dialects.http.responses import Headers
+from app.dialects.openai.responses.history import (
+    PLAIN_ITEMS,
+    Conversation,
+    DeclaredTools,
+    declare_tools,
+    original_path,
+    rewrite_items,
+)
 from app.dialects.openai.responses.native import (
     LAST,
     NativeResponseContext,
@@ -32,9 +40,11 @@ from app.dialects.openai.responses.tools import custom_names, namespaces
 from app.errors import InvalidRequest
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
+from app.models.openai_surfaces import responses_surface
 from app.routing.planner import BodyFormat, Planner, Target
 from app.storage.responses import ResponseStore
 from app.wire import sse
+from app.wire.documents import listed
 from app.wire.json import JsonObject
 
 
@@ -100,31 +110,63 @@ class ResponsesAdapter:
         return cls(head, document, earlier, sent, planner.known_as(head.model), kept, signer_for)
 
     def to_call(self, target: Target) -> TranslatedRequest:
-        if self._validated is None:
-            request = validate(self._sent_document, ResponseRequest)
-            self._validated = request, _items(self._sent, "input"), _items(self._earlier, KEPT)
-        request, sent, earlier = self._validated
+        conversation, tools = self._rewritten(PLAIN_ITEMS)
         signer = self._signer_for(target)
+        try:
+            request, sent, earlier = self._validated or self._validate(conversation, tools)
+            self._validated = request, sent, earlier
+            call = to_call(request, signer, sent, earlier)
+            names = custom_names(request), namespaces(request)
+        except InvalidRequest as error:
+            raise _renamed(error, conversation, tools) from None
+        call.ignored = [*conversation.ignored, *[_original(path, conversation, tools) for path in call.ignored]]
         reasoning_signer = signer if self._is_signed else None
-        names = custom_names(request), namespaces(request)
         response_context = ResponseContext(*self._response_head, request, self._sent_document, reasoning_signer, *names)
-        call = to_call(request, signer, sent, earlier)
         return TranslatedRequest(
             call, partial(from_reply, response_context=response_context), partial(ResponseStream, response_context)
         )
 
     def to_native(self, target: Target) -> NativeRequest:
         signer, document = self._signer_for(target), self._sent_document
-        items = [(KEPT, item) for item in self._earlier]
-        items += [(f"input[{index}]", item) for index, item in enumerate(self._sent)]
-        body, spaces, paths, ignored = to_native(document, items, signer)
+        accepts = responses_surface(target.capabilities.native.openai_responses)
+        conversation, tools = self._rewritten(PLAIN_ITEMS | accepts.items)
+        changed = {**document, "tools": tools.tools} if conversation.tools else document
+        try:
+            body, spaces, paths, ignored = to_native(changed, conversation.items, signer)
+        except InvalidRequest as error:
+            raise _renamed(error, conversation, tools) from None
         response_context = NativeResponseContext(self._response_head[2], document, signer, spaces, self._is_kept)
+        call = NativeCall(
+            self.model,
+            body,
+            keep_reasoning=self._is_signed,
+            tool_paths=[_original(path, conversation, tools) for path in paths],
+            ignored=[*conversation.ignored, *[_original(path, conversation, tools) for path in ignored]],
+        )
         return NativeRequest(
-            NativeCall(self.model, body, keep_reasoning=self._is_signed, tool_paths=paths, ignored=ignored),
+            call,
             partial(from_document, response_context=response_context),
             partial(NativeResponseStream, response_context),
             usage_of,
         )
+
+    def _rewritten(self, accepted: frozenset[str]) -> tuple[Conversation, DeclaredTools]:
+        """Return the conversation for a surface that accepts some types of items, and the tools of the request."""
+        items = [(KEPT, item) for item in self._earlier]
+        items += [(f"input[{index}]", item) for index, item in enumerate(self._sent)]
+        conversation = rewrite_items(items, accepted)
+        return conversation, declare_tools(listed(self._sent_document.get("tools")), conversation.tools)
+
+    def _validate(
+        self, conversation: Conversation, tools: DeclaredTools
+    ) -> tuple[ResponseRequest, list[Item], list[Item]]:
+        """Validate the rewritten request and its items for translation. Raises InvalidRequest, with its paths."""
+        sent = [item for path, item in conversation.items if path != KEPT]
+        earlier = [item for path, item in conversation.items if path == KEPT]
+        changed = {"tools": tools.tools} if conversation.tools else {}
+        given = {"input": sent} if isinstance(self._sent_document.get("input"), list) else {}
+        request = validate({**self._sent_document, **given, **changed}, ResponseRequest)
+        return request, _items(sent, "input"), _items(earlier, KEPT)
 
     async def complete(self, response: JsonObject) -> JsonObject:
         return await self._kept.keep(response, [*self._earlier, *self._sent])
@@ -137,6 +179,17 @@ class ResponsesAdapter:
 
 def _ended(stream: ResponseStream | NativeResponseStream) -> JsonObject:
     return stream.ended()
+
+
+def _original(path: str, conversation: Conversation, tools: DeclaredTools) -> str:
+    return original_path(path, [path for path, _ in conversation.items if path != KEPT], tools.paths)
+
+
+def _renamed(error: InvalidRequest, conversation: Conversation, tools: DeclaredTools) -> InvalidRequest:
+    """Return an error with the caller's path of the field, in its message too."""
+    if error.param is None or (path := _original(error.param, conversation, tools)) == error.param:
+        return error
+    return InvalidRequest(error.message.replace(error.param, path, 1), param=path)
 
 
 def _items(raw: list[object], param: str) -> list[Item]:

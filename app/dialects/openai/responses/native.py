@@ -95,11 +95,16 @@ def to_native(
     body["store"] = False
     ignored: list[str] = []
     answered = {text_in(item, "call_id") for _, item in items if isinstance(item, dict) and "output" in item}
-    body["input"] = [made for path, item in items for made in _item(item, path, signer, answered, ignored)]
     namespaces: Namespaces = {}
+    body["input"] = [
+        _with_flat_tools(made, path, namespaces, ignored)
+        for path, item in items
+        for made in _item(item, path, signer, answered, ignored)
+    ]
     paths: list[str] = []
     if isinstance(document.get("tools"), list):
-        body["tools"], namespaces, paths = _flat_tools(document["tools"], ignored)
+        body["tools"], declared_namespaces, paths = _flat_tools(document["tools"], ignored)
+        namespaces = {**namespaces, **declared_namespaces}
     if isinstance(document.get("tool_choice"), dict):
         tools = body.get("tools")
         declared = {text_in(tool, "name"): text_in(tool, "type") for tool in tools} if isinstance(tools, list) else {}
@@ -107,10 +112,25 @@ def to_native(
     return body, namespaces, paths, ignored
 
 
-def _flat_tools(tools: list[object], ignored: list[str]) -> tuple[list[object], Namespaces, list[str]]:
+def _with_flat_tools(item: object, path: str, namespaces: Namespaces, ignored: list[str]) -> object:
+    """Return an item with the tools that a search found without namespaces, which are added to `namespaces`."""
+    if (
+        not isinstance(item, dict)
+        or item.get("type") != "tool_search_output"
+        or not isinstance(item.get("tools"), list)
+    ):
+        return item
+    tools, found, _ = _flat_tools(item["tools"], ignored, f"{path}.tools")
+    namespaces.update(found)
+    return {**item, "tools": tools}
+
+
+def _flat_tools(
+    tools: list[object], ignored: list[str], base: str = "tools"
+) -> tuple[list[object], Namespaces, list[str]]:
     """Return the tools without namespaces, the namespaces by flat name, and the path of each tool."""
     namespaces: Namespaces = {}
-    flat = [each for index, tool in enumerate(tools) for each in _flat(tool, f"tools[{index}]", ignored)]
+    flat = [each for index, tool in enumerate(tools) for each in _flat(tool, f"{base}[{index}]", ignored)]
     plain = {text_in(tool, "name") for _, tool, namespace in flat if namespace is None}
     for path, tool, namespace in flat:
         if namespace is not None:

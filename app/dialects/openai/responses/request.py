@@ -18,7 +18,6 @@ from app.dialects.openai.common.cache import cache_point, cache_points_last
 from app.dialects.openai.common.service_tiers import TIERS, UNAVAILABLE_TIERS, unavailable_tier
 from app.dialects.openai.common.tools import custom_use, function_use
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
-from app.dialects.openai.responses.response_context import IMAGE
 from app.dialects.openai.responses.schema_in import (
     CustomCallItem,
     FilePart,
@@ -26,7 +25,6 @@ from app.dialects.openai.responses.schema_in import (
     ImagePart,
     Item,
     MessageItem,
-    OtherItem,
     OutputItem,
     ReasoningItem,
     RefusalPart,
@@ -180,11 +178,8 @@ def _add(
                 ignored.append(f"{path}.encrypted_content")
         case ReasoningItem():
             pass
-        case OtherItem() if item.type == IMAGE:
-            pass  # Converse does not accept images of the model; `result` is reported as an unknown field
         case _:
-            reason = f"an item {item.type!r} needs OpenAI's own servers"
-            raise InvalidRequest(reason, param=path)
+            raise InvalidRequest(f"an item {item.type!r} is not known here", param=path)
 
 
 def _add_system(item: MessageItem, path: str, messages: list[Message], system: list[Any]) -> None:

@@ -285,6 +285,54 @@ def test_failed_chat_stream_ends_with_the_error() -> None:
     assert b'"error"' in chat.NativeChunks("m", include_usage=False).fail(UpstreamFailed("broke"))
 
 
+KINDS = (
+    *("function", "custom", "mcp", "apply_patch", "tool_search", "computer"),
+    *("web_search", "image_generation", "local_shell"),
+)
+
+
+@pytest.mark.parametrize(
+    ("surface", "left_out"),
+    [
+        (Surface.OPENAI, ["web_search", "image_generation", "local_shell"]),
+        (Surface.MANTLE, ["apply_patch", "computer", "image_generation", "local_shell"]),
+    ],
+)
+def test_tools_are_sent_where_the_surface_accepts_them(surface: Any, left_out: list[str]) -> None:
+    # litellm#38489 for the runtime, litellm#38227 for mantle: the types that their validation errors name
+    tools = [{"type": kind, "name": kind} for kind in KINDS]
+    adapted = adapt_responses(NativeCall("m", {"tools": tools}), surface, Capabilities())
+    assert [tool["type"] for tool in adapted.body["tools"]] == [kind for kind in KINDS if kind not in left_out]
+    assert adapted.ignored == [f"tools[{KINDS.index(kind)}]" for kind in left_out]
+
+
+def test_a_tool_is_deferred_only_where_a_search_can_load_it() -> None:
+    deferred = {"type": "function", "name": "f", "defer_loading": True}
+    searched = adapt_responses(
+        NativeCall("m", {"tools": [deferred, {"type": "tool_search"}]}), Surface.OPENAI, Capabilities()
+    )
+    assert (searched.body["tools"][0], searched.ignored) == (deferred, [])
+    alone = adapt_responses(NativeCall("m", {"tools": [deferred]}), Surface.OPENAI, Capabilities())
+    assert (alone.body["tools"], alone.ignored) == ([{"type": "function", "name": "f"}], ["tools[0].defer_loading"])
+
+
+def test_values_that_mantle_refuses_are_replaced_and_named() -> None:
+    # litellm 1.110.2, bedrock_mantle: tiers `auto` and `default`, summaries `auto`
+    document = {"service_tier": "priority", "reasoning": {"effort": "low", "summary": "detailed"}}
+    adapted = adapt_responses(NativeCall("m", document), Surface.MANTLE, Capabilities())
+    assert adapted.body == {"reasoning": {"effort": "low", "summary": "auto"}}
+    assert (adapted.ignored, adapted.adjusted) == (["service_tier"], ["reasoning_summary"])
+    assert adapt_responses(NativeCall("m", document), Surface.OPENAI, Capabilities()).body == document
+
+
+def test_tools_that_a_search_found_lose_their_namespaces() -> None:
+    found = {"type": "tool_search_output", "call_id": "c", "tools": [SKY], "status": "completed"}
+    body, namespaces, ignored = native([found])
+    assert [tool["name"] for tool in body["input"][0]["tools"]] == ["sky__look", "sky__draw"]
+    assert (namespaces["sky__look"], ignored) == (("sky", "look"), [])
+    assert native([{**found, "tools": "odd"}])[0]["input"] == [{**found, "tools": "odd"}]
+
+
 def test_bodies_of_each_surface() -> None:
     capabilities = Capabilities().with_values({"reasoning": {"encrypted": True}})
     document = {"tools": [{"type": "web_search"}, 5], "tool_choice": "auto", "include": ["a"], "user": None}
@@ -305,7 +353,8 @@ def test_bodies_of_each_surface() -> None:
         assert (given["tools"] if isinstance(given, dict) else given) == left
         assert adapted.ignored == named
     on_mantle = adapt_responses(NativeCall("m", document), Surface.MANTLE, capabilities)
-    assert on_mantle.body == {name: value for name, value in document.items() if name != "user"}
+    assert on_mantle.body == {"tools": [{"type": "web_search"}], "tool_choice": "auto", "include": ["a"]}
+    assert on_mantle.ignored == ["tools[1]"]
     asked = {"include": ["reasoning.encrypted_content"]}
     assert adapt_responses(NativeCall("m", asked, keep_reasoning=True), Surface.MANTLE, capabilities).body == asked
     assert adapt_responses(NativeCall("m", {}, keep_reasoning=True), Surface.MANTLE, Capabilities()).body == {}

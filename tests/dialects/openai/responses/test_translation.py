@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from app.converse.fold import unfold
 from app.converse.well_formed import WellFormed
 from app.dialects.http.documents import validate
+from app.dialects.openai.responses.history import rewrite_items
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.request import to_call
 from app.dialects.openai.responses.response import from_reply
@@ -582,8 +583,8 @@ def test_images_become_items() -> None:
         assert made.id.startswith("ig_")
     (added,) = [event for event in told if event["type"] == "response.output_item.added" and event["output_index"] == 1]
     assert (added["item"]["status"], added["item"]["result"]) == ("in_progress", None)
-    kept = call(input=[{"role": "user", "content": "a"}, whole["output"][1]])
-    assert (len(kept.converse["messages"]), kept.ignored) == (1, ["input[1].result"])
+    conversation = rewrite_items([("input[0]", {"role": "user", "content": "a"}), ("input[1]", whole["output"][1])])
+    assert (len(conversation.items), conversation.ignored) == (1, ["input[1]"])
 
 
 def test_truncated_call_is_sent_back_only_if_answered() -> None:
