@@ -7,6 +7,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from app.adaptation.adapted_request import AdaptedRequest
+from app.adaptation.betas import add_betas
 from app.adaptation.blank_text import drop_blank_system, drop_blank_text
 from app.adaptation.block_order import order_blocks
 from app.adaptation.caching import adapt_caching
@@ -62,6 +63,7 @@ PASSES = (
         Contents.EFFORT | Contents.MODEL_FIELDS,
         is_always_for=lambda model: model.reasoning.by_default != "no",
     ),
+    Pass(add_betas, Contents(0), is_always_for=lambda model: model.context.is_extended),
     Pass(adapt_sampling, Contents.SAMPLING | Contents.TOP_K | Contents.EFFORT),
 )
 

@@ -1,16 +1,19 @@
 """Reads the account's models and inference profiles from Bedrock's control plane."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.errors import CredentialsMissing, GatewayError, UpstreamFailed, UpstreamTimeout
-from app.models.catalog import CatalogEntry, merge_catalog, system_profiles
+from app.models.catalog import CatalogEntry, merge_catalog, models_on_demand, system_profiles
 from app.models.ids import GEOGRAPHIES, ModelId, parse_model_id
+from app.models.short_names import geography_of
 from app.process.deadline import Deadline
 from app.wire import json
 
@@ -33,13 +36,24 @@ class ModelDirectory:
     """Caches the catalog of models; after a failed refresh, the last copy stays.
 
     Args:
-        client: calls the control plane.
+        client: calls the control plane of a region.
+        record: gets the models that can be called by id and the inference profiles, whenever they were read.
         lifetime: seconds for which a copy is fresh.
         timeout_seconds: of one refresh.
     """
 
-    def __init__(self, client: BedrockClient, lifetime: float = 300.0, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        client: BedrockClient,
+        region: str = "",
+        record: Callable[[list[ModelId]], None] | None = None,
+        *,
+        lifetime: float = 300.0,
+        timeout_seconds: float = 30.0,
+    ) -> None:
         self._client = client
+        self._region = region
+        self._record = record
         self._lifetime = lifetime
         self._timeout = timeout_seconds
         self._entries: list[CatalogEntry] | None = None
@@ -67,15 +81,23 @@ class ModelDirectory:
     async def profile_of(self, model: ModelId) -> str | None:
         """Return the narrowest inference profile of a model in this region, if there is one.
 
-        Raises:
-            GatewayError: as `entries` does.
+        Without lists it is the profile of the region's geography.
         """
         if model.geography or model.is_opaque:
             return None
-        await self.entries()
+        try:
+            await self.entries()
+        except GatewayError:
+            return f"{geography_of(self._region)}.{model.base}"
         fitting = [profile for profile in self._profiles if profile.base == model.base]
         narrowest = min(fitting, key=lambda profile: GEOGRAPHIES.index(profile.geography), default=None)
         return None if narrowest is None else narrowest.raw
+
+    async def read(self, timeout_seconds: float) -> None:
+        """Read the lists if they are not known or stale, and wait so long for those that are not known."""
+        with contextlib.suppress(GatewayError, TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self.entries()
 
     async def look_up(
         self, model: ModelId, known: dict[str, ModelId], client: BedrockClient, timeout_seconds: float
@@ -135,9 +157,9 @@ class ModelDirectory:
                     self._pages("/foundation-models", "modelSummaries"),
                     self._pages("/inference-profiles", "inferenceProfileSummaries", maxResults=str(_PAGE_SIZE)),
                 )
-            self._profiles = [
-                profile for profile in map(parse_model_id, system_profiles(profiles)) if profile.geography
-            ]
+            self._profiles = system_profiles(profiles)
+            if self._record is not None:
+                self._record([*models_on_demand(models), *self._profiles])
             return merge_catalog(models, profiles)
         except TimeoutError:
             raise UpstreamTimeout("Bedrock did not list its models in time") from None

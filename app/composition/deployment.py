@@ -44,6 +44,7 @@ def planner_of(settings: Settings) -> Planner:
         config.aliases,
         routes,
         limits,
+        region=settings.aws_region,
         native_surfaces=surfaces,
         betas=settings.betas(),
         behind=behind,

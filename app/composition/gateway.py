@@ -207,7 +207,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         )
         for location, endpoints in resolve_endpoints(settings, locations).items()
     }
-    directory = ModelDirectory(clients[DEFAULT_LOCATION])
+    directory = ModelDirectory(clients[DEFAULT_LOCATION], settings.aws_region, planner.record_models)
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
     ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
@@ -222,8 +222,10 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
             Failover(retry, _breakers(settings)),
             guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
             find_profile=directory.profile_of,
-            find_behind=lambda target, timeout: directory.look_up(
-                target.known, planner.behind, clients[target.location], timeout
+            find_model=lambda target, timeout: (
+                directory.look_up(target.known, planner.behind, clients[target.location], timeout)
+                if target.known.is_opaque
+                else directory.read(timeout)
             ),
             media=_media(settings),
         ),

@@ -27,7 +27,7 @@ from app.routing.planner import DEFAULT_ALIAS, Planner, Target
 
 T = TypeVar("T")
 
-_BEHIND_SECONDS = 1.0
+_LOOKUP_SECONDS = 1.0
 
 
 class Executor(Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     once: makes an attempt without another try at the same target. attempt: tries a target again, if Bedrock's refusal
         says how.
     check: has the deployment's guardrail look at texts, if there is one.
-    find_behind: finds the model behind a target whose name hides it, for so many seconds at most.
+    find_model: looks up the model of a target that is not resolved, for so many seconds at most.
     media: fetches what callers refer to by URL, if that is allowed.
     """
 
@@ -45,7 +45,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     once: Attempt
     attempt: Attempt
     check: GuardrailCheck | None = None
-    find_behind: Callable[[Target, float], Awaitable[None]] | None = None
+    find_model: Callable[[Target, float], Awaitable[None]] | None = None
     media: Fetcher | None = None
 
     @classmethod
@@ -57,7 +57,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         *,
         guardrail: Guardrail | None = None,
         find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None,
-        find_behind: Callable[[Target, float], Awaitable[None]] | None = None,
+        find_model: Callable[[Target, float], Awaitable[None]] | None = None,
         media: Fetcher | None = None,
     ) -> Executor:
         """Compose the attempts over the clients of Bedrock, which are given by location.
@@ -75,17 +75,17 @@ class Executor(Struct, frozen=True, kw_only=True):
             once=once,
             attempt=CapabilityRetry(ProfileFallback(once, planner, find_profile), planner),
             check=check,
-            find_behind=find_behind,
+            find_model=find_model,
             media=media,
         )
 
     async def plan(self, name: str, caller: str) -> list[Target]:
         """Return the targets for a name that a caller used. Raises InvalidRequest if no model can have it."""
         targets = self.planner.plan(name, caller)
-        hidden = [target for target in targets if target.is_hidden]
-        if not hidden or self.find_behind is None:
+        unresolved = [target for target in targets if target.is_unresolved]
+        if not unresolved or self.find_model is None:
             return targets
-        await asyncio.gather(*[self.find_behind(target, _BEHIND_SECONDS) for target in hidden])
+        await asyncio.gather(*[self.find_model(target, _LOOKUP_SECONDS) for target in unresolved])
         return self.planner.plan(name, caller)
 
     async def run(
@@ -127,12 +127,13 @@ class Executor(Struct, frozen=True, kw_only=True):
             return await self._forward_without_model(context, operation)
         targets = self.planner.as_named(name)
         fold_plan(context.record, name, targets[0])
-        hidden = [target for target in targets if target.is_hidden]
-        if hidden and self.find_behind is not None:
-            # a guardrail depends on it; without one only the price does: the lookups begin, and the call does not wait
-            seconds = _BEHIND_SECONDS if self.check else 0.0
-            await asyncio.gather(*[self.find_behind(target, seconds) for target in hidden])
-            targets = self.planner.as_named(name) if self.check else targets
+        unresolved = [target for target in targets if target.is_unresolved]
+        if unresolved and self.find_model is not None:
+            # a guardrail and a short name depend on it; else only the price does, and the call goes on
+            must_wait = self.check is not None or not all(target.known.is_opaque for target in unresolved)
+            seconds = _LOOKUP_SECONDS if must_wait else 0.0
+            await asyncio.gather(*[self.find_model(target, seconds) for target in unresolved])
+            targets = self.planner.as_named(name) if must_wait else targets
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
         call = Call(context, targets, lambda _: operation)

@@ -94,8 +94,10 @@ class ProfileFallback(Struct, frozen=True):
         if isinstance(error, ProfileRequired):
             profile = await self._profile_of(candidate, call.context.deadline)
             if profile is not None:
-                result = await self.attempt(call, replace(candidate, model=parse_model_id(profile)))
-                self._remember(result)
+                by_profile = await self.attempt(call, replace(candidate, model=parse_model_id(profile)))
+                self._remember(by_profile)
+                # a profile that does not exist says less than the refusal of the base id
+                result = result if isinstance(by_profile.error, ModelNotFound) else by_profile
         elif isinstance(error, ModelNotFound | PermissionRefused):
             self.planner.forget(candidate.model.raw)
             if isinstance(error, ModelNotFound):
@@ -106,7 +108,8 @@ class ProfileFallback(Struct, frozen=True):
     def _words(self, error: ModelNotFound, candidate: Candidate[T], name: str) -> str:
         """Return what is wrong with the name of the model: Bedrock's own words, unless the name itself says more."""
         name = without_prefix(name)
-        if similar := get_close_matches(name, [] if self.planner.is_ours(name) else self.planner.names(), n=1):
+        names = [] if self.planner.is_ours(name) else [*self.planner.names(), *self.planner.short_names]
+        if similar := get_close_matches(name, names, n=1):
             return f"no model '{name}'; did you mean '{similar[0]}'?"
         # Bedrock's words are a kilobyte of regular expression
         return f"no model '{candidate.model.raw}'" if _MALFORMED in error.message else error.message

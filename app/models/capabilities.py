@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from app.models.capability_groups import (
     CachingCapabilities,
+    ContextCapabilities,
     EmbeddingCapabilities,
     NativeCapabilities,
     NativeSurface,
@@ -49,6 +50,8 @@ class Capabilities(Struct, frozen=True, cache_hash=True):
     """Embeddings."""
     rerank: RerankCapabilities = RerankCapabilities()
     """Reranking."""
+    context: ContextCapabilities = ContextCapabilities()
+    """Length of the input."""
     output: OutputCapabilities = OutputCapabilities()
     """Kinds of answers."""
 

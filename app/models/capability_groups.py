@@ -168,6 +168,15 @@ class RerankCapabilities(Struct, frozen=True):
     """The `api_version` that its bodies must have; 0 for none."""
 
 
+class ContextCapabilities(Struct, frozen=True):
+    """How long an input a model accepts."""
+
+    beta: str = ""
+    """Name of the beta feature by which it accepts a million tokens; empty where it needs none, or accepts fewer."""
+    is_extended: bool = False
+    """The caller asked for a million tokens."""
+
+
 class OutputCapabilities(Struct, frozen=True):
     """What a model answers with."""
 

@@ -86,6 +86,11 @@ class _RerankValues(TypedDict, total=False):
     api_version: int
 
 
+class _ContextValues(TypedDict, total=False):
+    beta: str
+    is_extended: bool
+
+
 class _OutputValues(TypedDict, total=False):
     text: bool
 
@@ -103,6 +108,7 @@ class CapabilityValues(TypedDict, total=False):
     native: _NativeValues
     embeddings: _EmbeddingValues
     rerank: _RerankValues
+    context: _ContextValues
     output: _OutputValues
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from app.models.ids import ModelId, parse_model_id
 from app.wire.json import JsonObject
 
 
@@ -31,7 +32,7 @@ def merge_catalog(models: Iterable[JsonObject], profiles: Iterable[JsonObject]) 
     entries = {
         model_id: CatalogEntry(model_id, _owner(model_id), _created(model))
         for model_id, model in text_models.items()
-        if "ON_DEMAND" in model.get("inferenceTypesSupported", ["ON_DEMAND"])
+        if _is_on_demand(model)
     }
     for profile in profiles:
         profile_id = profile["inferenceProfileId"]
@@ -42,17 +43,27 @@ def merge_catalog(models: Iterable[JsonObject], profiles: Iterable[JsonObject]) 
     return sorted(entries.values(), key=lambda entry: entry.id)
 
 
-def system_profiles(profiles: Iterable[JsonObject]) -> list[str]:
-    """Return the ids of the system's active inference profiles, over models of every kind."""
-    return [
-        profile["inferenceProfileId"]
+def system_profiles(profiles: Iterable[JsonObject]) -> list[ModelId]:
+    """Return the system's active inference profiles, over models of every kind."""
+    active = (
+        parse_model_id(profile["inferenceProfileId"])
         for profile in profiles
         if profile.get("type") == "SYSTEM_DEFINED" and _is_active(profile.get("status"))
-    ]
+    )
+    return [profile for profile in active if profile.geography]
+
+
+def models_on_demand(models: Iterable[JsonObject]) -> list[ModelId]:
+    """Return the models that can be called by base id, those that AWS will end included."""
+    return [parse_model_id(model["modelId"]) for model in models if _is_on_demand(model)]
 
 
 def _is_active(status: str | None) -> bool:
     return status in (None, "ACTIVE")
+
+
+def _is_on_demand(model: JsonObject) -> bool:
+    return "ON_DEMAND" in model.get("inferenceTypesSupported", ["ON_DEMAND"])
 
 
 def _owner(model_id: str) -> str:

@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, Self, TypeAlias, TypeVar, cast
 
 from msgspec import Struct, field
@@ -17,6 +17,7 @@ from app.models.capabilities import Capabilities, capabilities_of
 from app.models.capability_groups import NativeCapabilities
 from app.models.capability_values import CapabilityValues, merged, names_in
 from app.models.ids import ModelId, parse_model_id, without_prefix
+from app.models.short_names import LONG_CONTEXT, id_by_rule, is_short, resolve, short_names_of
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Target(Struct, frozen=True):
     location: the region and account; location_name: for logs. limits: those of the model, where it has its own.
     native_formats: those whose bodies a surface takes as they are; all other calls use Converse.
     betas: features of Anthropic's format that the deployment passes beside those that Outcrop knows.
+    is_unresolved: a lookup may tell which model it is: its name hides that, or is a short name that no list has.
     by_profile: the caller named the model, and the gateway calls its inference profile.
     """
 
@@ -67,7 +69,7 @@ class Target(Struct, frozen=True):
     limits: Limits = NO_LIMITS
     native_formats: frozenset[BodyFormat] = frozenset()
     betas: frozenset[str] = frozenset()
-    is_hidden: bool = False
+    is_unresolved: bool = False
     by_profile: bool = False
 
     @property
@@ -123,6 +125,8 @@ class Planner(Struct, frozen=True):
 
     default_model: what the alias `default`, or no name at all, stands for.
     aliases: names that this deployment gives to models. routes: names that it gives to several targets.
+    region: the gateway's own, which short names depend on.
+    short_names: the ids that vendors' names for their models stand for, as the lists of the region tell.
     limits: of models that have their own, by their names or their base ids.
     native_surfaces: those that are used. betas: see `Target`.
     behind: the models behind ARNs that hide theirs, as configured, or as AWS reported.
@@ -138,10 +142,12 @@ class Planner(Struct, frozen=True):
     aliases: Mapping[str, str] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
     limits: Mapping[str, Limits] = field(default_factory=dict)
+    region: str = ""
     native_surfaces: frozenset[str] = NATIVE_SURFACES
     betas: frozenset[str] = frozenset()
     behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
+    short_names: dict[str, str] = field(default_factory=dict)
     overrides: dict[_Model, _Override] = field(default_factory=dict)
     overrides_of_callers: dict[tuple[str, _Model], _Override] = field(default_factory=dict)
     has_several_callers: bool = False
@@ -176,13 +182,19 @@ class Planner(Struct, frozen=True):
 
     def as_named(self, name: str) -> list[Target]:
         """Return the same targets, without inference profiles that the caller did not name. Raises as `plan` does."""
-        route = self.routes.get(without_prefix(name) or DEFAULT_ALIAS)
-        choices = [Choice(self.model_behind(name) or without_prefix(name))] if route is None else route.ordered()
-        return [self._target(choice) for choice in choices]
+        plain = name.removesuffix(LONG_CONTEXT)
+        route = self.routes.get(without_prefix(plain) or DEFAULT_ALIAS)
+        choices = [Choice(self.model_behind(plain) or without_prefix(plain))] if route is None else route.ordered()
+        targets = [self._target(choice) for choice in choices]
+        return targets if plain == name else [_with_long_context(target) for target in targets]
 
     def is_ours(self, name: str) -> bool:
         """True if this deployment gives the name."""
         return bool(name) and bool(self.model_behind(name))
+
+    def renames(self, name: str) -> bool:
+        """True if the model has another name for Bedrock than the one that a caller used."""
+        return self.is_ours(name) or name.endswith(LONG_CONTEXT) or is_short(without_prefix(name))
 
     def knows(self, name: str) -> bool:
         """True if there is a plan for the name, which must not be empty."""
@@ -213,6 +225,14 @@ class Planner(Struct, frozen=True):
         """
         return self.behind.get(called) or parse_model_id(called)
 
+    def record_models(self, models: Iterable[ModelId]) -> None:
+        """Record the models and inference profiles of the region, from which short names follow."""
+        found = short_names_of(models)
+        if found != self.short_names:
+            self.short_names.clear()
+            self.short_names.update(found)
+            self._plans.clear()
+
     def remember(self, name: str, profile: str) -> None:
         """Remember that a model can only be called by an inference profile."""
         if len(self.profiles) < _MAX_PROFILES and self.profiles.get(name) != profile:
@@ -220,10 +240,11 @@ class Planner(Struct, frozen=True):
             self._plans.clear()
 
     def forget(self, name: str) -> None:
-        """Forget an inference profile that was refused."""
-        for model in [model for model, profile in self.profiles.items() if profile == name]:
-            del self.profiles[model]
-            self._plans.clear()
+        """Forget that other names stand for a model, which was refused."""
+        for called in (self.profiles, self.short_names):
+            for model in [model for model, profile in called.items() if profile == name]:
+                del called[model]
+                self._plans.clear()
 
     def record_override(self, target: Target, error: ModelDiffers, caller: str) -> None:
         """Record what a model reported to a caller, whose call has succeeded with it. It holds for an hour.
@@ -279,7 +300,8 @@ class Planner(Struct, frozen=True):
         return self.default_model if name == DEFAULT_ALIAS else ""
 
     def _target(self, choice: Choice) -> Target:
-        model = parse_model_id(choice.model)
+        resolved = self._resolved(choice)
+        model = parse_model_id(resolved or id_by_rule(choice.model, choice.location.region or self.region))
         known = self.known(model.raw)
         capabilities = capabilities_of(known)
         if self.overrides:
@@ -294,12 +316,18 @@ class Planner(Struct, frozen=True):
             limits=self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS),
             native_formats=self._native_formats(model, capabilities.native),
             betas=self.betas,
-            is_hidden=known.is_opaque,
+            is_unresolved=known.is_opaque or (resolved is None and choice.location == DEFAULT_LOCATION),
         )
+
+    def _resolved(self, choice: Choice) -> str | None:
+        """Return the id that a choice names; None for a short name that the lists of its region do not resolve."""
+        if not is_short(choice.model):
+            return choice.model
+        return resolve(choice.model, self.short_names) if choice.location == DEFAULT_LOCATION else None
 
     def _is_lasting(self, target: Target) -> bool:
         """False for a target whose model may become known, or whose overrides expire."""
-        return not target.is_hidden and self._key(target.model, target.known, target.location) not in self.overrides
+        return not target.is_unresolved and self._key(target.model, target.known, target.location) not in self.overrides
 
     def _native_formats(self, model: ModelId, native: NativeCapabilities) -> frozenset[BodyFormat]:
         # only InvokeModel takes ARNs that hide their model (AWS user guide, Responses API, 2026-11)
@@ -314,3 +342,10 @@ class Planner(Struct, frozen=True):
     def _by_profile(self, target: Target) -> Target:
         profile = self.profiles.get(target.model.raw) if target.location == DEFAULT_LOCATION else None
         return target if profile is None else replace(target, model=parse_model_id(profile), by_profile=True)
+
+
+def _with_long_context(target: Target) -> Target:
+    """Return the target with the context of a million tokens, where the model has it on request only."""
+    if not target.capabilities.context.beta:
+        return target
+    return replace(target, capabilities=target.capabilities.with_values({"context": {"is_extended": True}}))

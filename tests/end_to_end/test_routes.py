@@ -159,7 +159,7 @@ def test_model_of_an_application_profile_is_looked_up_before_the_call() -> None:
 
 
 def test_slow_lookup_of_an_application_profile_does_not_delay_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.execution.executor._BEHIND_SECONDS", 0.1)
+    monkeypatch.setattr("app.execution.executor._LOOKUP_SECONDS", 0.1)
     is_answered, called = asyncio.Event(), []
     profile = json.dumps({"models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{CLAUDE}"}]})
 

@@ -297,10 +297,10 @@ async def test_the_model_behind_an_arn_is_looked_up_before_a_passthrough_call_is
     async def look_up() -> None:
         planner.behind[profile] = parse_model_id("amazon.nova-pro-v1:0")
 
-    async def find_behind(target: Target, seconds: float) -> None:
+    async def find_model(target: Target, seconds: float) -> None:
         lookups.add(asyncio.create_task(look_up()))
 
-    executor = replace(await executor_over(Memory(Response(200, [b"x"])), planner), find_behind=find_behind)
+    executor = replace(await executor_over(Memory(Response(200, [b"x"])), planner), find_model=find_model)
     request = BedrockRequest("bedrock-runtime", "POST", f"/model/{profile}/converse")
     await executor.forward(made, profile, passthrough(request))
     assert made.record.model_behind == "amazon.nova-pro-v1:0"

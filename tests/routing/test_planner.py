@@ -145,3 +145,54 @@ def test_an_override_holds_for_its_caller_until_another_caller_confirms_it() -> 
     now[0] += 3600
     assert limits() == [known] * 3
     assert planner.overrides_of_callers == {}
+
+
+def test_a_short_name_follows_the_lists_of_the_region_and_rules_until_they_are_known() -> None:
+    planner = Planner(
+        "a.b", {"claude-opus-4-8": "amazon.nova-pro-v1:0", "fast": "claude-haiku-4-5"}, region="eu-west-1"
+    )
+    (guessed,) = planner.plan("claude-haiku-4-5")
+    assert (guessed.model.raw, guessed.is_unresolved) == ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", True)
+    assert planner.plan("claude-haiku-4-5") is not planner.plan("claude-haiku-4-5")
+    profile = "global.anthropic.claude-haiku-4-5-20251001-v1:0"
+    planner.record_models([parse_model_id(profile)])
+    (resolved,) = planner.plan("claude-haiku-4-5")
+    assert (resolved.model.raw, resolved.is_unresolved, resolved.by_profile) == (profile, False, False)
+    assert planner.plan("claude-haiku-4-5")[0] is resolved
+    assert [planner.plan(name)[0].model.raw for name in ("fast", "bedrock/claude-haiku-4-5")] == [profile] * 2
+    # a name of the deployment's own
+    assert planner.plan("claude-opus-4-8")[0].model.raw == "amazon.nova-pro-v1:0"
+    planner.forget(profile)
+    assert planner.plan("claude-haiku-4-5")[0].is_unresolved
+
+
+def test_targets_in_other_regions_resolve_short_names_by_their_region() -> None:
+    elsewhere = UpstreamLocation("us-west-2")
+    planner = Planner("z.z", routes={"both": Route((Choice("claude-sonnet-5"), Choice("claude-sonnet-5", elsewhere)))})
+    planner.record_models([parse_model_id("eu.anthropic.claude-sonnet-5")])
+    assert [target.model.raw for target in planner.plan("both")] == [
+        "eu.anthropic.claude-sonnet-5",
+        "us.anthropic.claude-sonnet-5",
+    ]
+    assert not any(target.is_unresolved for target in planner.plan("both"))
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "is_extended"),
+    [
+        ("claude-sonnet-4-5[1m]", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", True),
+        ("us.anthropic.claude-sonnet-4-20250514-v1:0[1m]", "us.anthropic.claude-sonnet-4-20250514-v1:0", True),
+        ("claude-opus-4-8[1m]", "us.anthropic.claude-opus-4-8", False),
+        ("mine[1m]", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", True),
+        ("[1m]", "z.z", False),
+    ],
+)
+def test_a_long_context_is_requested_where_the_model_has_it_by_beta_only(
+    name: str, model: str, is_extended: bool
+) -> None:
+    planner = Planner("z.z", {"mine": "us.anthropic.claude-sonnet-4-5-20250929-v1:0"}, region="us-east-1")
+    (target,) = planner.plan(name)
+    assert (target.model.raw, target.capabilities.context.is_extended) == (model, is_extended)
+    assert planner.renames(name)
+    with pytest.raises(InvalidRequest):
+        planner.plan(f"{name}[1m]")

@@ -47,6 +47,8 @@ def adapt_invoke(
     adapt_settings(adapted)
     if capabilities.reasoning.budget_and_effort and text_in(body.get("output_config"), "effort"):
         adapted.add_beta(EFFORT)
+    if capabilities.context.is_extended:
+        adapted.add_beta(capabilities.context.beta)
     adapt_messages(adapted, document.get("cache_control"))
     adapt_tools(adapted)
     _adapt_system(adapted)

@@ -66,7 +66,7 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
     passthrough = PassthroughOperation(
         surface=surface,
         request=request,
-        is_renamed=executor.planner.is_ours(name),
+        is_renamed=executor.planner.renames(name),
         counts_tokens=operation.name == "CountTokens",
         requested_tier=tier()
         if context.size <= MAX_LOOP_BYTES

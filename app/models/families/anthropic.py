@@ -56,6 +56,9 @@ _CLAUDE_4_5: CapabilityValues = merged(
         "reasoning": {"request": "budget"},
     },
 )
+_CLAUDE_4: CapabilityValues = merged(_COMMON, {"turns": {"prefill": "trimmed"}, "reasoning": {"request": "budget"}})
+# from Claude 4.6 on it needs none (Anthropic, 2026-03-13)
+_LONG_CONTEXT: CapabilityValues = {"context": {"beta": "context-1m-2025-08-07"}}
 
 ROWS = (
     row(
@@ -123,6 +126,13 @@ ROWS = (
         {"reasoning": {"budget_and_effort": True}},
     ),
     row(
+        "claude-sonnet-4.5",
+        r"anthropic\.claude-sonnet-4-5",
+        "as the rest of 4.5; Claude Code's list of models (2.1.332): a million tokens by beta",
+        _CLAUDE_4_5,
+        _LONG_CONTEXT,
+    ),
+    row(
         "claude-4.5",
         r"anthropic\.claude-(opus|sonnet|haiku)-4-5",
         "BoltAI#399, docs/reference/contracts/converse-rules.md#sampling: temperature or top_p; recordings "
@@ -141,11 +151,17 @@ ROWS = (
         },
     ),
     row(
+        "claude-sonnet-4",
+        r"anthropic\.claude-sonnet-4-2",
+        "as Claude 4; AWS user guide, Claude Sonnet 4: a million tokens by beta",
+        _CLAUDE_4,
+        _LONG_CONTEXT,
+    ),
+    row(
         "claude-4",
         r"anthropic\.claude-((opus|sonnet)-4-2|3-7-)",
         "recording bedrock_model_thinking_part_anthropic (Sonnet 4): thinking with budget_tokens",
-        _COMMON,
-        {"turns": {"prefill": "trimmed"}, "reasoning": {"request": "budget"}},
+        _CLAUDE_4,
     ),
     row(
         "claude-3.5-haiku",
