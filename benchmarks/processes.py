@@ -86,14 +86,19 @@ class Process:
 
 @contextlib.contextmanager
 def running(
-    command: list[str], port: int, core: int, path: str = "/", environment: dict[str, str] | None = None
+    command: list[str],
+    port: int,
+    core: int,
+    path: str = "/",
+    environment: dict[str, str] | None = None,
+    root: Path = ROOT,
 ) -> Iterator[Process]:
-    """Start a process; yield it once `path` on its port returns a response."""
+    """Start a process in the folder `root`; yield it once `path` on its port returns a response."""
     known = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     started = time.perf_counter()
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *command],  # noqa: S607
-        cwd=ROOT,
+        cwd=root,
         env={**known, **(environment or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -147,8 +152,19 @@ def upstream(core: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def gateway(upstream_port: int, core: int, *program: str, **settings: str) -> Iterator[Process]:
-    """Run a gateway, or another program that serves it, with keys, limits, metrics, request log, retries and timeouts."""
+def gateway(
+    upstream_port: int,
+    core: int,
+    *program: str,
+    root: Path = ROOT,
+    python: Path = Path(sys.executable),
+    **settings: str,
+) -> Iterator[Process]:
+    """Run a gateway, or another program that serves it, with keys, limits, metrics, request log, retries and timeouts.
+
+    Args:
+        root: the checkout whose program runs. python: an interpreter with its packages.
+    """
     port = free_port()
     environment = {
         "AWS_REGION": "us-east-1",
@@ -162,7 +178,8 @@ def gateway(upstream_port: int, core: int, *program: str, **settings: str) -> It
         "MAX_IN_FLIGHT": "20000",
         **settings,
     }
-    with running([sys.executable, "-m", *(program or ("app",))], port, core, "/health/ready", environment) as process:
+    command = [str(python), "-m", *(program or ("app",))]
+    with running(command, port, core, "/health/ready", environment, root) as process:
         yield process
 
 
