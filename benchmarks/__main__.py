@@ -71,10 +71,14 @@ def run(measured: int, other: int) -> Iterator[Row]:
     """Measure all rows of Outcrop."""
     with upstream(other) as port:
         yield from table.ceiling(port)
-        with gateway(port, measured) as process, relay(port, measured) as proxy:
+        with (
+            gateway(port, measured) as process,
+            relay(port, measured) as proxy,
+            gateway(port, measured, "benchmarks.prototype") as prototype,
+        ):
             yield Row("start to first 200", "s", process.seconds_to_200, 1.0, 0.6)
             yield Row("idle memory", "MiB", process.memory(), 60, 45)
-            yield from table.costs(process, proxy, port)
+            yield from table.costs(process, proxy, prototype, port)
         with gateway(port, measured) as process:
             yield from table.slow_streams(process)
         with gateway(port, measured) as process:

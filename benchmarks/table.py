@@ -53,31 +53,35 @@ def ceiling(upstream: int) -> Iterator[Row]:
     yield Row("load generator without a gateway: 5,000 slow streams, p99 gap", "ms", load.gap_ms(0.99))
 
 
-def costs(gateway: Process, relay: Process, upstream: int) -> Iterator[Row]:
-    """Measure requests through the gateway and through a byte-for-byte proxy."""
+def costs(gateway: Process, relay: Process, prototype: Process, upstream: int) -> Iterator[Row]:
+    """Measure requests through the gateway, the reference prototype and a byte-for-byte proxy."""
     port = gateway.port
+    smallest = best(3, lambda: run_requests(prototype, figures.complete_call(prototype.port)))
+    yield Row("reference prototype, CPU per chat request", "us", smallest.cpu_us)
     proxied = best(3, lambda: run_requests(relay, bedrock_call(relay.port)))
     yield Row("byte-for-byte proxy, CPU per request", "us", proxied.cpu_us)
     chat = best(3, lambda: run_requests(gateway, figures.complete_call(port)))
     yield Row("CPU per chat request, 1.6 KB", "us", chat.cpu_us, 220, 150)
+    yield Row("chat request relative to the reference prototype", "", chat.cpu_us / smallest.cpu_us)
     native = best(3, lambda: run_requests(gateway, figures.native_call(port)))
     yield Row("mode native, CPU per request", "us", native.cpu_us)
     yield Row("mode native, request relative to translated", "", native.cpu_us / chat.cpu_us, 0.7, 0.5)
     passthrough = best(3, lambda: run_requests(gateway, figures.passthrough_call(port)))
     yield Row("mode passthrough, CPU per request", "us", passthrough.cpu_us)
     yield Row("mode passthrough, request relative to translated", "", passthrough.cpu_us / chat.cpu_us, 0.7, 0.5)
-    yield from _chunks(gateway, relay)
+    yield from _chunks(gateway, relay, prototype)
     image = best(2, lambda: run_requests(gateway, figures.image_call(port), 4, 600))
     yield Row("1 MB image requests per second", "1/s", 1e6 / image.cpu_us, 280, 400, is_rate=True)
     yield from _latency(gateway, upstream)
-    faults = sum(load.faults for load in (proxied, chat, native, passthrough, image))
+    faults = sum(load.faults for load in (smallest, proxied, chat, native, passthrough, image))
     yield Row("requests above that failed", "", faults, 0)
 
 
-def _chunks(gateway: Process, relay: Process) -> Iterator[Row]:
+def _chunks(gateway: Process, relay: Process, prototype: Process) -> Iterator[Row]:
     """Measure streamed chunks. The calls alternate, because the number of chunks that arrive together varies over time."""
     calls = {
         "proxy": (relay, bedrock_stream_call(relay.port, 5, 200)),
+        "prototype": (prototype, figures.stream_call(prototype.port, 5, 200)),
         "paced": (gateway, figures.stream_call(gateway.port, 5, 200)),
         "native": (gateway, figures.native_stream_call(gateway.port)),
     }
@@ -87,7 +91,9 @@ def _chunks(gateway: Process, relay: Process) -> Iterator[Row]:
             loads[name].append(run_streams(*called, 64))
     cost = {name: median(load.cpu for load in each) / 64 / 200 * 1e6 for name, each in loads.items()}
     yield Row("byte-for-byte proxy, CPU per streamed chunk", "us", cost["proxy"])
+    yield Row("reference prototype, CPU per streamed chunk", "us", cost["prototype"])
     yield Row("CPU per streamed chunk, 64 streams, 5 ms", "us", cost["paced"], 35, 28)
+    yield Row("chunk relative to the reference prototype", "", cost["paced"] / cost["prototype"])
     yield Row("mode native, CPU per streamed chunk", "us", cost["native"])
     yield Row("mode native, chunk relative to translated", "", cost["native"] / cost["paced"], 0.7, 0.5)
     yield Row("streams above that failed", "", sum(load.faults for each in loads.values() for load in each), 0)
