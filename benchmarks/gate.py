@@ -23,7 +23,7 @@ from benchmarks.processes import ROOT, Process, cores, gateway, upstream
 
 ALLOWED = 1.05
 PAIRS = 8
-_MOST_WITHIN = 1
+_MAX_WITHIN = 1
 _ROUNDS = 12
 _REQUESTS = 150
 _STREAMS, _CHUNKS = 64, 50
@@ -49,7 +49,7 @@ def main() -> int:
 
 def is_worse(ratios: list[float]) -> bool:
     """Return whether all pairs were measured, and too few are within the bound."""
-    return len(ratios) == PAIRS and _count_within(ratios) <= _MOST_WITHIN
+    return len(ratios) == PAIRS and _count_within(ratios) <= _MAX_WITHIN
 
 
 def _count_within(ratios: list[float]) -> int:
@@ -59,7 +59,7 @@ def _count_within(ratios: list[float]) -> int:
 def verdict(name: str, ratios: list[float]) -> str:
     """Describe the ratios of one kind of work."""
     measured = ", ".join(f"{ratio:.3f}" for ratio in ratios)
-    return f"{name}: {measured} times the CPU (fails if {PAIRS - _MOST_WITHIN} of {PAIRS} are above {ALLOWED})"
+    return f"{name}: {measured} times the CPU (fails if {PAIRS - _MAX_WITHIN} of {PAIRS} are above {ALLOWED})"
 
 
 def merge_base(root: Path = ROOT) -> str | None:
@@ -110,7 +110,7 @@ def compare(base: Path, python: Path) -> Ratios:
 
 def is_undecided(ratios: list[float]) -> bool:
     """Return whether another pair could change the verdict."""
-    return len(ratios) < PAIRS and _count_within(ratios) <= _MOST_WITHIN
+    return len(ratios) < PAIRS and _count_within(ratios) <= _MAX_WITHIN
 
 
 def _ratio(cost: Callable[[Process], float], ours: Process, theirs: Process) -> float:
