@@ -30,7 +30,20 @@ STDLIB_LEFT_OUT = {
     "ossaudiodev*", "audioop*",
 }  # fmt: skip
 # files in packages that nothing reads at run time
-PACKAGES_LEFT_OUT = {"__pycache__", "tests", "test", "*.pyi", "*.pyx", "*.pxd", "*.c", "*.h", "bin", "examples"}
+PACKAGES_LEFT_OUT = {
+    "__pycache__",
+    "tests",
+    "test",
+    "*.pyi",
+    "*.pyx",
+    "*.pxd",
+    "*.c",
+    "*.h",
+    "*.cpp",
+    "*.hpp",
+    "bin",
+    "examples",
+}
 DIST_INFO_KEPT = {"METADATA", "entry_points.txt"}
 # of botocore's data for 400 services: what it opens to resolve credentials and endpoints, and to call Bedrock
 BOTOCORE_DATA_KEPT = {
@@ -41,6 +54,11 @@ BOTOCORE_DATA_KEPT = {
 TRACING_LEFT_OUT = (
     "google/[!p_]*", "googleapis_common_protos*", "opentelemetry/semconv/_incubating/*/[!_o]*",
     "opentelemetry/semconv/_incubating/*/o[!t]*",
+)  # fmt: skip
+# databases that Outcrop does not use, and what only their tests and type checkers read
+DATABASES_LEFT_OUT = (
+    "sqlalchemy/dialects/ms*", "sqlalchemy/dialects/my*", "sqlalchemy/dialects/oracle", "sqlalchemy/testing",
+    "sqlalchemy/ext/mypy", "alembic/testing", "alembic/templates", "asyncpg/_testbase",
 )  # fmt: skip
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 LAUNCHER = """\
@@ -99,7 +117,7 @@ def add_packages(root: Path, site: Path) -> None:
     copy_tree(site, target, PACKAGES_LEFT_OUT)
     for info in target.glob("*.dist-info"):
         remove(child for child in info.iterdir() if child.name not in DIST_INFO_KEPT)
-    remove(path for pattern in TRACING_LEFT_OUT for path in target.glob(pattern))
+    remove(path for pattern in (*TRACING_LEFT_OUT, *DATABASES_LEFT_OUT) for path in target.glob(pattern))
     bundle = target / "certifi" / "cacert.pem"
     if bundle.is_file():
         bundle.unlink()

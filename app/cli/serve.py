@@ -1,5 +1,6 @@
 """`outcrop serve`: validates the settings, listens, and serves in one or several processes."""
 
+import asyncio
 import gc
 import logging
 import math
@@ -13,6 +14,7 @@ import uvicorn
 
 import app.cli.deferred_models  # noqa: F401
 from app.cli.options import address_options, config_option
+from app.composition.database import check_database
 from app.composition.deployment import planner_of
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.misspelled import misspelled_settings
@@ -43,7 +45,10 @@ def serve() -> int:
     """Serve by the settings; returns the exit code."""
     with faults_end_the_start():
         settings = load_settings()
-        planner_of(settings)  # so that an error in names is reported once, and not by each worker
+        # so that an error is reported once, and not by each worker
+        planner_of(settings)
+        if settings.database_url is not None:
+            asyncio.run(check_database(settings, migrate=settings.migrate_at_start))
     try:
         address, family = (settings.host, settings.port), _family(settings.host)
         # each worker gets its own listener: from a shared one, one worker might accept all of a few connections

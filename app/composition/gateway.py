@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -15,6 +16,7 @@ from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
+from app.composition.database import open_database, prepare_database
 from app.composition.deployment import planner_of
 from app.composition.ingress import build_ingress_limits
 from app.config.settings import Settings, SettingsError
@@ -36,12 +38,19 @@ from app.server.client_address import TrustedProxies
 from app.server.worker_context import WorkerContext
 from app.storage.responses import MemoryResponses, ResponseStore
 
+if TYPE_CHECKING:
+    from app.storage.database import Database
+
 _PROBE_SECONDS = 5.0
 _LAST_SPANS_SECONDS = 3.0
 
 
 class Gateway(Struct):
-    """All parts of a running gateway. clients: those of Bedrock, by location."""
+    """All parts of a running gateway.
+
+    clients: those of Bedrock, by location. database: with DATABASE_URL; its schema is migrated at the start if
+    `migrates`.
+    """
 
     clients: Mapping[UpstreamLocation, BedrockClient]
     transport: Transport
@@ -56,6 +65,8 @@ class Gateway(Struct):
     load: Load
     load_interval: float
     worker_context: WorkerContext
+    database: "Database | None" = None
+    migrates: bool = False
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _leave: Callable[[], None] = field(default=lambda: None)
 
@@ -65,7 +76,13 @@ class Gateway(Struct):
         return self.clients[DEFAULT_LOCATION]
 
     async def start(self) -> None:
-        """Begin to resolve credentials and to probe the connection to Bedrock, without waiting for either."""
+        """Begin to resolve credentials and to probe the connection to Bedrock, without waiting for either.
+
+        Raises:
+            SettingsError: the database cannot be used.
+        """
+        if self.database is not None:
+            await prepare_database(self.database, migrate=self.migrates)
         self._leave = self.worker_context.begin(self.metrics.render)
         for client in self.clients.values():
             client.credentials.start()
@@ -88,6 +105,8 @@ class Gateway(Struct):
         if self.executor.media is not None:
             await self.executor.media.close()
         await self.tracer.close(_LAST_SPANS_SECONDS)
+        if self.database is not None:
+            await self.database.close()
 
     def render_metrics(self) -> bytes:
         """Return the metrics of all processes in Prometheus's text format. Blocks for some tens of milliseconds."""
@@ -238,6 +257,8 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         load=load,
         load_interval=settings.load_log_interval,
         worker_context=worker_context,
+        database=open_database(settings),
+        migrates=settings.migrate_at_start,
     )
     metrics.watch_breakers(gateway.breakers)
     return gateway

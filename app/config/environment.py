@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _USERINFO = re.compile(r"//[^/@]*@")
-_SECRET_FIELDS = frozenset({"api_keys", "smoke_api_key", "seal_secret", "metrics_key", "aws_bearer_token_bedrock"})
+_SECRET_FIELDS = frozenset(
+    {
+        "api_keys",
+        "smoke_api_key",
+        "seal_secret",
+        "metrics_key",
+        "aws_bearer_token_bedrock",
+        "database_url",
+        "key_pepper",
+    }
+)
 # names of bedrock-access-gateway
 PREDECESSORS = {
     "API_KEYS": "API_KEY",

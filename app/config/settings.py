@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from app.config.aws_settings import AwsSettings
 from app.config.config_file import ConfigFile, load_config, parse_config
+from app.config.database_settings import DatabaseSettings
 from app.config.entries import is_secret, parse_aliases, parse_api_keys, parse_origins
 from app.config.pem import refuse_password, try_pem
 
@@ -29,7 +29,7 @@ class SettingsError(Exception):
         self.faults = faults
 
 
-class Settings(AwsSettings):
+class Settings(DatabaseSettings):
     """All settings. The environment variable of a field is its name in upper case."""
 
     bedrock_model_id: str = Field(

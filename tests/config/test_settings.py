@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -355,3 +356,75 @@ def test_values_that_can_never_work_are_refused(
 ) -> None:
     (fault,) = faults(monkeypatch, tmp_path, **{variable: value})
     assert fault.startswith(variable)
+
+
+PEPPER = "pepper-of-thirty-two-characters-"
+
+
+def database_faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environment: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(monkeypatch, tmp_path, **{"KEY_PEPPER": PEPPER, "DATA_DIR": str(tmp_path), **environment})
+    assert "s3cret" not in str(caught.value)
+    return caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://u:s3cret@h/d", "must be postgresql://"),
+        ("postgresql", "must be postgresql://"),
+        ("postgres://u:s3cret@h/d", "write the scheme as postgresql://"),
+        ("postgresql://u:s3cret@h", "names no database"),
+        ("postgresql://u:s3cret@/d", "names no host"),
+        ("postgresql://u:s3cret#[x@h:1/d", "no valid URL|names no"),
+        ("postgresql://u:s3cret@h:s3cret/d", "no valid URL"),
+        ("postgresql://u@h:0/d", "port 0"),
+        ("sqlite:///:memory:", "a file that all processes share"),
+        ("sqlite://", "a file that all processes share"),
+        ("sqlite:///x.db?mode=ro", "no options"),
+        ("sqlite:////", "is a folder|a file that all"),
+        ("sqlite:////nowhere/x.db", "/nowhere is not a writable folder"),
+    ],
+)
+def test_an_invalid_database_url_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, reason: str
+) -> None:
+    (fault,) = [fault for fault in database_faults(monkeypatch, tmp_path, DATABASE_URL=url) if "DATABASE_URL" in fault]
+    assert re.match(rf"DATABASE_URL \(value not shown\): .*({reason})", fault)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"DATA_DIR": ""}, "DATABASE_URL is set: set DATA_DIR to a writable folder that survives a restart"),
+        ({"DATA_DIR": "/nowhere"}, "DATA_DIR='/nowhere': /nowhere is not a writable folder"),
+        ({"KEY_PEPPER": ""}, "DATABASE_URL is set: set KEY_PEPPER to a random secret of 32 characters or more"),
+        (
+            {"KEY_PEPPER": "s3cret"},
+            "KEY_PEPPER (value not shown): Value should have at least 32 items after validation",
+        ),
+    ],
+)
+def test_a_database_needs_a_pepper_and_a_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: dict[str, str], fault: str
+) -> None:
+    found = database_faults(monkeypatch, tmp_path, DATABASE_URL="postgresql://u:s3cret@h/d", **changes)
+    assert [line.partition(", not")[0] for line in found] == [fault]
+
+
+def test_the_folder_of_sqlite_holds_the_journals_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/outcrop.db"
+    settings = load(monkeypatch, tmp_path, DATABASE_URL=url, KEY_PEPPER=PEPPER)
+    assert settings.data_dir == tmp_path
+    database = settings.database()
+    assert database is not None
+    assert (database.path, database.shown, database.is_sqlite) == (tmp_path / "outcrop.db", url, True)
+
+
+def test_a_postgresql_is_shown_without_its_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    url = "postgresql://u:s3cret@db.example:6432/outcrop?sslmode=verify-full"
+    settings = load(monkeypatch, tmp_path, DATABASE_URL=url, KEY_PEPPER=PEPPER, DATA_DIR=str(tmp_path))
+    database = settings.database()
+    assert database is not None
+    assert (database.dsn, database.shown) == (url, "postgresql://db.example:6432/outcrop")
+    assert "s3cret" not in repr(database) + repr(settings)

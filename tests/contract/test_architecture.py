@@ -19,7 +19,9 @@ FILES = sorted(APP.rglob("*.py"))
 # one importer for each dependency
 IMPORTERS = {
     "aiohappyeyeballs": {"bedrock/http1/connector.py"},
-    "click": {"cli/check.py", "cli/options.py", "cli/program.py", "cli/serve.py"},
+    "aiosqlite": set(),
+    "asyncpg": {"storage/database.py"},
+    "click": {"cli/check.py", "cli/migrate.py", "cli/options.py", "cli/program.py", "cli/serve.py"},
     "httptools": {"bedrock/http1/connection.py"},
     "opentelemetry": {"observability/tracing.py"},
     "prometheus_client": {"observability/metrics.py"},
@@ -40,6 +42,8 @@ IMPORTERS = {
     },
     "xllamacpp": set(),
 }
+# importers of these are in one package
+PACKAGES = {"alembic": "storage/", "sqlalchemy": ("storage/", "governance/leases/", "governance/ledger/")}
 VENDORS = re.compile(
     r"claude|anthropic|nova|titan|llama|mistral|cohere|qwen|deepseek|gpt|gemma|minimax|glm|kimi|smollm", re.IGNORECASE
 )
@@ -67,6 +71,13 @@ def imports(path: Path) -> Iterator[str]:
 def test_each_dependency_has_one_importer(package: str) -> None:
     users = {name_of(path) for path in FILES if is_gateway(path) and package in imports(path)}
     assert users == IMPORTERS[package]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_sql_stays_in_the_packages_that_store(package: str) -> None:
+    users = {name_of(path) for path in FILES if package in imports(path)}
+    assert users
+    assert {name for name in users if not name.startswith(PACKAGES[package])} == set()
 
 
 def compared_strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -137,6 +148,8 @@ assert asyncio.run(make_resolver(settings)()).identity == Credentials("AKIATEAM"
 assert "botocore.session" not in sys.modules, "botocore has been loaded"
 assert "app.cli.check" not in sys.modules, "another command has been loaded"
 assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
+databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables"}
+assert not databases & sys.modules.keys(), "what only a database needs has been loaded"
 assert ChatRequest.__pydantic_complete__, "a request would wait for it"
 assert not OpenAPI.__pydantic_complete__, "what only the page needs has been built"
 assert "/v1/chat/completions" in application.openapi()["paths"]

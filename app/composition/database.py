@@ -1,0 +1,59 @@
+"""Opens the database of a deployment that has one, and prepares its schema."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from app.config.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from app.storage.database import Database
+
+_log = logging.getLogger(__name__)
+
+
+def open_database(settings: Settings) -> Database | None:
+    """Return the database, not connected yet; None without DATABASE_URL."""
+    url = settings.database()
+    if url is None:
+        return None
+    # only deployments with a database load it
+    from app.storage.database import Database
+
+    try:
+        return Database(url)
+    except OSError as error:
+        raise SettingsError([f"DATABASE_URL: {url.shown} cannot be used: {error.strerror}"]) from None
+
+
+async def prepare_database(database: Database, *, migrate: bool) -> str:
+    """Set up an empty database, or check the schema of another. Returns what was done to it, if anything.
+
+    Args:
+        migrate: bring an older schema up to date.
+
+    Raises:
+        SettingsError: it cannot be reached, or its schema is not one that this version can use.
+    """
+    from app.storage.database import DatabaseDown
+    from app.storage.schema import SchemaMismatch, prepare_schema
+
+    try:
+        done = await prepare_schema(database, migrate=migrate)
+    except (DatabaseDown, SchemaMismatch) as error:
+        raise SettingsError([f"DATABASE_URL: {error}"]) from None
+    if done:
+        _log.info("database schema prepared", extra={"fields": {"database": database.url.shown, "done": done}})
+    return done
+
+
+async def check_database(settings: Settings, *, migrate: bool) -> str:
+    """Prepare the database before anything is served: see `prepare_database`. Without DATABASE_URL, do nothing."""
+    database = open_database(settings)
+    if database is None:
+        return ""
+    try:
+        return await prepare_database(database, migrate=migrate)
+    finally:
+        await database.close()

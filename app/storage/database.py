@@ -1,0 +1,163 @@
+"""Opens the database: PostgreSQL, or SQLite on one machine. Only deployments with DATABASE_URL load this module."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.config.database_url import DatabaseUrl
+
+__all__ = ["AsyncConnection", "Database", "DatabaseDown"]
+
+_CONNECT_SECONDS = 2.0
+_MIN_POSTGRESQL = 140000
+# a stopped replica must not keep rows locked
+_SESSION = {
+    "application_name": "outcrop",
+    "idle_in_transaction_session_timeout": "5000",
+    "lock_timeout": "1500",
+    "statement_timeout": "30000",
+    "timezone": "UTC",
+}
+
+
+class DatabaseDown(Exception):
+    """The database cannot be reached, or refuses the connection. The message holds no password."""
+
+
+class Database:
+    """Gives connections. Each is one transaction, committed at its end and rolled back on an error.
+
+    Args:
+        connections: open at once, at most.
+    """
+
+    def __init__(self, url: DatabaseUrl, connections: int = 5) -> None:
+        self.url = url
+        self._engine = _sqlite_engine(url) if url.is_sqlite else _postgresql_engine(url, connections)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True for SQLite, whose transactions are one after the other."""
+        return self.url.is_sqlite
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction.
+
+        Raises:
+            DatabaseDown: the database cannot be reached, or the connection was lost.
+        """
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if is_unreachable(error):
+                raise DatabaseDown(self._describe(error.orig)) from None
+            raise
+        except OSError as error:
+            raise DatabaseDown(self._describe(error)) from None
+        except Exception as error:
+            # asyncpg's own errors, raised while it connects
+            if type(error).__module__.partition(".")[0] == "asyncpg":
+                raise DatabaseDown(self._describe(error)) from None
+            raise
+
+    async def check_version(self) -> None:
+        """Check that the server is new enough.
+
+        Raises:
+            DatabaseDown: it cannot be reached, or is older than PostgreSQL 14.
+        """
+        async with self.begin() as connection:
+            if self.is_sqlite:
+                await connection.execute(text("select 1"))
+                return
+            number = int((await connection.execute(text("show server_version_num"))).scalar_one())
+        if number < _MIN_POSTGRESQL:
+            raise DatabaseDown(f"{self.url.shown} is PostgreSQL {number // 10000}: version 14 or later is needed")
+
+    @asynccontextmanager
+    async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[None]:
+        """Call `heard` with the payload of each notification in a channel. PostgreSQL only.
+
+        Raises:
+            DatabaseDown: see `begin`.
+        """
+        import asyncpg
+
+        try:
+            connection = await asyncpg.connect(self.url.dsn, timeout=_CONNECT_SECONDS, server_settings=_SESSION)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise DatabaseDown(self._describe(error)) from None
+        try:
+            await connection.add_listener(channel, lambda *notification: heard(notification[3]))
+            yield
+        finally:
+            connection.terminate()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    def _describe(self, error: BaseException | None) -> str:
+        """Say what is wrong without what a driver quotes of the URL: the kind, and the words of the server."""
+        if isinstance(error, TimeoutError):
+            return f"{self.url.shown} did not answer within {_CONNECT_SECONDS:g} seconds"
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
+        # the server's own message, which names roles and databases, but never a password
+        message = getattr(error, "message", None) or getattr(getattr(error, "__cause__", None), "message", None)
+        return f"{self.url.shown} cannot be used: {reason or message or type(error).__name__}"
+
+
+def is_unreachable(error: DBAPIError) -> bool:
+    """Return whether an error means that the connection is lost, or that the database cannot serve now."""
+    if error.connection_invalidated:
+        return True
+    code = str(getattr(error.orig, "sqlstate", "") or "")
+    # connection failures, no authorization, no such database, out of resources, intervention, lock not available
+    return code[:2] in ("08", "28", "3D", "53", "57") or code == "55P03" or "locked" in str(error.orig)
+
+
+def _postgresql_engine(url: DatabaseUrl, connections: int) -> AsyncEngine:
+    import asyncpg
+
+    async def connect() -> Any:
+        return await asyncpg.connect(url.dsn, timeout=_CONNECT_SECONDS, server_settings=_SESSION)
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=_CONNECT_SECONDS,
+        hide_parameters=True,
+    )
+
+
+def _sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
+    if url.path is not None:
+        url.path.touch(mode=0o600)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{url.path}", hide_parameters=True, pool_size=2, max_overflow=0)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_up(connection: Any, _: object) -> None:
+        # transactions begin below
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("busy_timeout = 1500", "journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+            cursor.execute(f"pragma {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        # a transaction that writes only later could not wait for another one
+        connection.exec_driver_sql("begin immediate")
+
+    return engine

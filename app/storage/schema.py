@@ -1,0 +1,88 @@
+"""Sets up an empty database, checks the revision of its schema, and migrates an older one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, inspect, text
+
+from app.storage.database import Database
+
+# any number that no other program locks in the same database
+_LOCK = 7_308_604_896_523_351
+_LOCK_SECONDS = 60
+
+
+class SchemaMismatch(Exception):
+    """The schema of the database is not one that this version can use. The message says what to do."""
+
+
+async def prepare_schema(database: Database, *, migrate: bool) -> str:
+    """Set up an empty database, or check the schema. Several replicas may do so at the same time.
+
+    Args:
+        migrate: bring an older schema up to date.
+
+    Returns:
+        What was done: `created`, `migrated`, or an empty string.
+
+    Raises:
+        SchemaMismatch: the schema is older and `migrate` is false; or newer by more than one revision; or the database
+            holds tables of another program.
+        DatabaseDown: the database cannot be reached, or another process migrates it for longer than a minute.
+    """
+    await database.check_version()
+    async with database.begin() as connection:
+        if not database.is_sqlite:
+            await connection.execute(text(f"set local lock_timeout = '{_LOCK_SECONDS}s'"))
+            await connection.execute(text(f"set local statement_timeout = '{_LOCK_SECONDS * 10}s'"))
+            await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        return await connection.run_sync(_prepare, migrate, database.url.shown)
+
+
+def _prepare(connection: Connection, migrate: bool, shown: str) -> str:
+    scripts = scripts_of_this_version()
+    head = scripts.get_current_head() or ""
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is None:
+        if {"teams", "keys", "ledger"} & set(inspect(connection).get_table_names()):
+            raise SchemaMismatch(f"{shown} holds tables of another program: name an empty database in DATABASE_URL")
+        run_migrations(connection, scripts)
+        return "created"
+    difference = int(current) - int(head)
+    if difference in (0, 1):
+        return ""
+    if difference > 1:
+        raise SchemaMismatch(
+            f"the schema of {shown} has revision {current}, and this version knows {head}: run a newer version"
+        )
+    if not migrate:
+        raise SchemaMismatch(
+            f"the schema of {shown} has revision {current}, and this version needs {head}: run "
+            "`outcrop migrate`, or set MIGRATE_AT_START=true"
+        )
+    run_migrations(connection, scripts)
+    return "migrated"
+
+
+def scripts_of_this_version() -> ScriptDirectory:
+    """Return the migrations. Compiled ones count too: the image holds no sources."""
+    return ScriptDirectory(str(Path(__file__).with_name("migrations")), sourceless=True)
+
+
+def run_migrations(connection: Connection, scripts: ScriptDirectory, revision: str = "head") -> None:
+    """Migrate up to a revision, within the transaction of the connection."""
+
+    def steps(current: str | tuple[str, ...], _: MigrationContext) -> list[RevisionStep]:
+        try:
+            return list(scripts._upgrade_revs(revision, current))  # type: ignore[arg-type]
+        except CommandError as error:
+            raise SchemaMismatch(str(error)) from None
+
+    context = MigrationContext.configure(connection, opts={"fn": steps, "transactional_ddl": True})
+    with Operations.context(context):
+        context.run_migrations()

@@ -1,0 +1,60 @@
+"""A start with a database, and `outcrop migrate`."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def outcrop(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = {
+        "PATH": os.environ["PATH"],
+        "AWS_REGION": "us-east-1",
+        "BEDROCK_MODEL_ID": "m",
+        "API_KEYS": "team=s3cret-of-team-0001",
+        "KEY_PEPPER": "pepper-of-thirty-two-characters-",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/outcrop.db",
+        "PORT": "0",
+        **environment,
+    }
+    command = [sys.executable, "-m", "app", *arguments]
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=50, check=False)
+
+
+def set_revision(tmp_path: Path, revision: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "outcrop.db")) as connection, connection:
+        connection.execute("update alembic_version set version_num = ?", (revision,))
+
+
+def test_migrate_sets_up_a_database_once(tmp_path: Path) -> None:
+    first, second = outcrop(tmp_path, "migrate"), outcrop(tmp_path, "migrate")
+    assert (first.returncode, first.stdout) == (0, "The schema was created.\n")
+    assert (second.returncode, second.stdout) == (0, "The schema is up to date.\n")
+
+
+def test_an_older_schema_ends_the_start(tmp_path: Path) -> None:
+    outcrop(tmp_path, "migrate")
+    set_revision(tmp_path, "0000")
+    ended = outcrop(tmp_path, "serve")
+    assert ended.returncode == 2
+    assert "run `outcrop migrate`, or set MIGRATE_AT_START=true" in ended.stderr
+
+
+def test_a_database_that_is_down_ends_the_start_without_its_password(tmp_path: Path) -> None:
+    url = "postgresql://outcrop:s3cret@127.0.0.1:9/outcrop"
+    for command in ("serve", "migrate"):
+        ended = outcrop(tmp_path, command, DATABASE_URL=url, DATA_DIR=str(tmp_path))
+        assert ended.returncode == 2
+        assert "DATABASE_URL: postgresql://127.0.0.1:9/outcrop cannot be used" in ended.stderr
+        assert "s3cret" not in ended.stderr
+
+
+def test_migrate_without_a_database_says_so(tmp_path: Path) -> None:
+    ended = outcrop(tmp_path, "migrate", DATABASE_URL="")
+    assert (ended.returncode, "DATABASE_URL is not set" in ended.stderr) == (2, True)

