@@ -10,6 +10,7 @@
     │   ├── BodyTooLarge          413  the body exceeds MAX_BODY_BYTES
     │   ├── CallerTooSlow         408  the body did not arrive in time
     │   ├── ThreadRefused         400  the thread is stored at Anthropic
+    │   ├── ResponseNotStored     400  the response that the request continues is not stored here
     │   └── GuardrailIntervened   400  the deployment's guardrail blocks the input
     ├── NotFound                  404  no such path or resource
     │   └── ModelNotFound         404  no such model, or none that this account can call
@@ -157,6 +158,10 @@ class CallerTooSlow(InvalidRequest):
 
 class ThreadRefused(InvalidRequest):
     """The request continues a thread that is stored at Anthropic."""
+
+
+class ResponseNotStored(InvalidRequest):
+    """The response that the request continues is not stored here."""
 
 
 class GuardrailIntervened(InvalidRequest):

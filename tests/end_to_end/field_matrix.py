@@ -320,6 +320,11 @@ def _responses() -> Dialect:
         Row("`background`", {"background": True}),
         Row("`conversation`", {"conversation": "conv_1"}),
         Row("`prompt`", {"prompt": {"id": "pmpt_1"}}),
+        Row(
+            "`response_format`",
+            {"response_format": {"type": "json_object"}},
+            remark="A field of Chat Completions, which OpenAI refuses here too. Use `text.format`.",
+        ),
         Row("`truncation`: auto", {"truncation": "auto"}),
         Row("`max_tool_calls`", {"max_tool_calls": 3}),
         Row("`top_logprobs`", {"top_logprobs": 3}),

@@ -161,7 +161,7 @@ def test_unsupported_and_unknown_values_raise_errors(client: openai.OpenAI) -> N
     assert caught.value.param == "background"
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model=ECHO, input="x", previous_response_id="resp_none")
-    assert caught.value.param == "previous_response_id"
+    assert (caught.value.param, caught.value.code) == ("previous_response_id", "previous_response_not_found")
     with pytest.raises(openai.NotFoundError):
         client.responses.delete("resp_none")
     with pytest.raises(openai.NotFoundError):

@@ -362,7 +362,7 @@ def test_complete_stream_succeeds_if_its_connection_breaks_afterwards() -> None:
             body_sent = {"model": model, "stream": True, "input": "x", "messages": [{"role": "user", "content": "x"}]}
             answer = httpx.post(url + path, json=body_sent, headers=HEADERS)
         assert "failed" not in answer.text
-        assert "error" not in answer.text
+        assert "error" not in answer.text.replace('"error":null', "")
         assert answer.text.strip().endswith("[DONE]") or "response.completed" in answer.text
 
 

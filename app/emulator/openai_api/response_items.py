@@ -28,8 +28,8 @@ class OutputItem:
         status = "completed" if is_complete else "in_progress"
         match self.type:
             case "message":
-                content = [{"type": "output_text", "text": text, "annotations": []}] if is_complete else []
-                return {**head, "role": "assistant", "status": status, "content": content}
+                part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+                return {**head, "role": "assistant", "status": status, "content": [part] if is_complete else []}
             case "reasoning":
                 is_encrypted = with_encrypted_content and self.reasoning
                 encrypted = {"encrypted_content": encrypt(self.reasoning)} if is_encrypted else {}

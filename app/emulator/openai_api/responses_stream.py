@@ -6,8 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from app.converse.events import ContentBlockDelta, Event, ToolUseBlockStart
 from app.converse.reply import TokenUsage
 from app.emulator.openai_api.response_items import OutputItem
+from app.emulator.openai_api.response_members import new_response
 from app.emulator.openai_api.shapes import CREATED, openai_usage
 from app.wire.json import JsonObject
+
+# models whose responses have fewer members (recording gpt_oss_responses)
+_SHORT = "openai.gpt-oss"
 
 
 async def to_responses(events: AsyncIterator[Event], body: JsonObject) -> AsyncIterator[JsonObject]:
@@ -42,27 +46,8 @@ class _ResponseStream:
         self._items: dict[int, OutputItem] = {}
         self._output: list[JsonObject] = []
         self._stop_reason = ""
-        self._response: JsonObject = {
-            "id": f"resp_{self._digest[:52]}",
-            "object": "response",
-            "created_at": CREATED,
-            "model": body.get("model"),
-            "status": "in_progress",
-            "background": False,
-            "error": None,
-            "incomplete_details": None,
-            "instructions": body.get("instructions"),
-            "metadata": body.get("metadata") or {},
-            "output": [],
-            "parallel_tool_calls": True,
-            "previous_response_id": None,
-            "store": False,
-            "temperature": 1.0,
-            "tool_choice": body.get("tool_choice", "auto"),
-            "tools": body.get("tools") or [],
-            "top_p": 0.98,
-            "usage": None,
-        }
+        self._is_full = not str(body.get("model")).startswith(_SHORT)
+        self._response = new_response(f"resp_{self._digest[:52]}", body, is_full=self._is_full)
 
     def convert(self, event: Event) -> Iterator[JsonObject]:
         """Yield the events for one of Converse's."""
@@ -114,7 +99,7 @@ class _ResponseStream:
             case {"text": text}:
                 if index not in self._items:
                     yield self._start_item(index, "msg", "message")
-                    part = {"type": "output_text", "text": "", "annotations": []}
+                    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
                     yield self._event("response.content_part.added", **self._part_position(index), part=part)
                 self._items[index].pieces.append(text)
                 yield self._event("response.output_text.delta", **self._part_position(index), delta=text, logprobs=[])
@@ -147,4 +132,6 @@ class _ResponseStream:
             "output": self._output,
             "usage": openai_usage(usage, "input", "output"),
         }
+        if self._is_full:
+            response["completed_at"] = None if is_cut else CREATED + 1
         return self._event("response.incomplete" if is_cut else "response.completed", response=response)

@@ -24,6 +24,7 @@ from app.errors import (
     PermissionRefused,
     QuotaExceeded,
     RateLimited,
+    ResponseNotStored,
     UpstreamFailed,
     UpstreamTimeout,
 )
@@ -37,6 +38,7 @@ _TYPES_AND_CODES: tuple[tuple[type[GatewayError], str, str | None], ...] = (
     (BodyTooLarge, "invalid_request_error", "request_too_large"),
     (GuardrailIntervened, "invalid_request_error", "content_filter"),
     (CallerTooSlow, "invalid_request_error", "request_timeout"),
+    (ResponseNotStored, "invalid_request_error", "previous_response_not_found"),
     (InvalidRequest, "invalid_request_error", None),
     (ModelNotFound, "invalid_request_error", "model_not_found"),
     (NotFound, "invalid_request_error", "not_found"),

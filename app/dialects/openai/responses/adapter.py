@@ -37,7 +37,7 @@ from app.dialects.openai.responses.schema_in import Item, ResponseHead, Response
 from app.dialects.openai.responses.stored import CallersResponses
 from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import custom_names, namespaces
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, ResponseNotStored
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
 from app.models.openai_surfaces import responses_surface
@@ -207,7 +207,7 @@ async def _earlier(kept: CallersResponses, response_id: str | None) -> list[obje
     items = [] if response_id is None else await kept.conversation(response_id)
     if items is None:
         reason = f"the response {response_id!r} is not kept here: send its items"
-        raise InvalidRequest(reason, param="previous_response_id")
+        raise ResponseNotStored(reason, param="previous_response_id")
     return items
 
 

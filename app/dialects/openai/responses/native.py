@@ -9,6 +9,7 @@
 """
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from msgspec import Struct, field
 from app.converse.usage import Usage
 from app.dialects.openai.common.errors import type_and_code_of
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
+from app.dialects.openai.responses.request_members import request_members
 from app.dialects.openai.responses.tools import Namespaces, ToolChoiceResolver, flat_name
 from app.errors import GatewayError, InvalidRequest, UpstreamFailed
 from app.wire import json
@@ -32,6 +34,8 @@ _ELSEWHERE = frozenset({"background", "model", "previous_response_id", "store"})
 _KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 _REPEATING = re.compile(r"call_[0-9]+\Z")
 _MAX_CALL_ID = 64
+# what Bedrock repeats with the names that it was sent
+_REPEATED = ("tools", "tool_choice")
 _SIGNED = "encryptedContent"
 
 
@@ -49,14 +53,21 @@ class NativeResponseContext(Struct, frozen=True):
     is_kept: bool = True
 
     def response(self, response: JsonObject) -> JsonObject:
-        """Return a response object for the caller."""
-        echo = {name: self.document[name] for name in ("tools", "tool_choice") if self.document.get(name) is not None}
+        """Return a response object for the caller, with the members that Bedrock leaves out for some models."""
+        members = request_members(self.document)
+        missing = {name: value for name, value in members.items() if response.get(name) is None}
+        if isinstance(response.get("created_at"), float):  # of gpt-oss
+            missing["created_at"] = int(response["created_at"])
+        if "completed_at" in missing and response.get("status") == "completed":
+            missing["completed_at"] = int(time.time())
+        repeated = {name: members[name] for name in _REPEATED if self.document.get(name) is not None}
         return {
             **response,
+            **missing,
+            **repeated,
             "model": self.model,
-            "previous_response_id": self.document.get("previous_response_id"),
+            "previous_response_id": members["previous_response_id"],
             "store": self.is_kept,
-            **echo,
             "output": [self.item(item) for item in response.get("output") or ()],
         }
 

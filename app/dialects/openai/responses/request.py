@@ -45,7 +45,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 _DEFAULTS = {"truncation": "disabled"}
 # members of items and parts of earlier responses
-_OF_ANSWERS = frozenset({"id", "status", "annotations", "logprobs", "summary", "phase"})
+_OF_ANSWERS = frozenset({"id", "status", "annotations", "logprobs", "summary"})
 
 
 def to_call(
@@ -129,11 +129,12 @@ def _is_cut_off(item: FunctionCallItem | CustomCallItem, answered: set[str]) -> 
 
 
 def refuse(request: ResponseRequest | ResponseHead) -> None:
-    """Raise InvalidRequest for what needs OpenAI's own servers."""
+    """Raise InvalidRequest for what needs OpenAI's own servers, and for what OpenAI refuses here too."""
     for name, reason in (
         ("background", "answers are not made in the background: leave it out, and stream"),
         ("conversation", "conversations are not kept: send their items, or previous_response_id"),
         ("prompt", "stored prompts are not here: send instructions and input"),
+        ("response_format", "is a field of Chat Completions: send text.format"),
     ):
         if request.__dict__[name]:
             raise InvalidRequest(reason, param=name)

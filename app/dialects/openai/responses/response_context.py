@@ -1,5 +1,6 @@
 """What the translators of responses need of the request, and what complete and streaming responses share."""
 
+import time
 from collections.abc import Mapping
 
 from msgspec import Struct, field
@@ -10,6 +11,7 @@ from app.converse.usage import Usage
 from app.dialects.http import identifiers as ids
 from app.dialects.openai.common.tools import custom_input
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
+from app.dialects.openai.responses.request_members import request_members
 from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.wire.json import JsonObject
 
@@ -28,8 +30,8 @@ MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 class ResponseContext(Struct, frozen=True):
     """What the translators of a response need of the request.
 
-    created_at: seconds since the epoch. model: as the caller named it. echo: the request's document; some members are
-    repeated in the response. signer: signs reasoning; None if the caller did not request it. namespaces: of tools, by
+    created_at: seconds since the epoch. model: as the caller named it. document: the request; the response repeats some
+    of its members. signer: signs reasoning; None if the caller did not request it. namespaces: of tools, by
     the model's names.
     """
 
@@ -37,39 +39,21 @@ class ResponseContext(Struct, frozen=True):
     created_at: int
     model: str
     request: ResponseRequest
-    echo: Mapping[str, object] = field(default_factory=dict)
+    document: Mapping[str, object] = field(default_factory=dict)
     signer: ReasoningSigner | None = None
     custom_tools: frozenset[str] = frozenset()
     namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def response(self, status: str, **members: object) -> JsonObject:
         """Return the response object."""
-        request = self.request
-        echo = {name: value for name, value in self.echo.items() if value is not None}
         return {
             "id": self.id,
             "object": "response",
             "created_at": self.created_at,
             "status": status,
-            "background": False,
-            "error": None,
-            "incomplete_details": None,
-            "instructions": request.instructions,
-            "max_output_tokens": request.max_output_tokens,
-            "metadata": request.metadata or {},
             "model": self.model,
-            "output": [],
-            "parallel_tool_calls": request.parallel_tool_calls is not False,
-            "previous_response_id": request.previous_response_id,
-            "reasoning": echo.get("reasoning", {"effort": None, "summary": None}),
-            "store": request.store is not False,
-            "temperature": request.temperature,
-            "text": echo.get("text", {"format": {"type": "text"}}),
-            "tool_choice": echo.get("tool_choice", "auto"),
-            "tools": echo.get("tools", []),
-            "top_p": request.top_p,
-            "truncation": "disabled",
-            "usage": None,
+            "store": self.request.store is not False,
+            **request_members(self.document),
             **members,
         }
 
@@ -77,11 +61,12 @@ class ResponseContext(Struct, frozen=True):
         self, stop_reason: str, output: list[JsonObject], usage: Usage, tier: ServiceTier | None = None
     ) -> JsonObject:
         """Return the final response object. tier: the service tier that was used, if known."""
-        reason = INCOMPLETE.get(stop_reason)
-        details = None if reason is None else {"reason": reason}
-        status = "completed" if reason is None else "incomplete"
-        served = {} if tier is None else {"service_tier": tier["type"]}
-        return self.response(status, output=output, usage=usage_body(usage), incomplete_details=details, **served)
+        members: JsonObject = {"output": output, "usage": usage_body(usage)}
+        if tier is not None:
+            members["service_tier"] = tier["type"]
+        if reason := INCOMPLETE.get(stop_reason):
+            return self.response("incomplete", **members, incomplete_details={"reason": reason})
+        return self.response("completed", **members, completed_at=int(time.time()))
 
     def reasoning_item(self, item_id: str, reasoning: ReasoningContentBlock) -> JsonObject:
         """Return an item of reasoning. Its text is the summary; `encrypted_content` holds all of it, if requested."""

@@ -107,12 +107,13 @@ class OtherItem(InputSchema):
     type: str
 
 
+# tags of the union below; none is the name of a member of its item, so that paths of errors name members only
 _ITEMS = {
     "message": "message",
     "function_call": "function_call",
     "custom_tool_call": "custom_tool_call",
-    "function_call_output": "output",
-    "custom_tool_call_output": "output",
+    "function_call_output": "call_output",
+    "custom_tool_call_output": "call_output",
     "reasoning": "reasoning",
     "item_reference": "reference",
 }
@@ -136,7 +137,7 @@ Item = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[FunctionCallItem, Tag("function_call")]
     | Annotated[CustomCallItem, Tag("custom_tool_call")]
-    | Annotated[OutputItem, Tag("output")]
+    | Annotated[OutputItem, Tag("call_output")]
     | Annotated[ReasoningItem, Tag("reasoning")]
     | Annotated[ReferenceItem, Tag("reference")]
     | Annotated[OtherItem, Tag("other")],
@@ -202,6 +203,7 @@ class ResponseHead(InputSchema):
     background: StrictBool | None = None
     conversation: Any = None
     prompt: Any = None
+    response_format: Any = None
 
 
 class ResponseRequest(InputSchema):
@@ -229,3 +231,4 @@ class ResponseRequest(InputSchema):
     background: bool | None = None
     conversation: Any = None
     prompt: Any = None
+    response_format: Any = None

@@ -88,7 +88,8 @@ def tool_config(request: ResponseRequest, ignored: list[str]) -> ToolConfigurati
     choice = request.tool_choice
     if not tools:
         if choice not in (None, "none", "auto"):
-            raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+            reason = "none of the tools can be called on this model" if request.tools else "it needs tools"
+            raise InvalidRequest(reason, param="tool_choice")
         return None
     match choice:
         case "required":

@@ -10,6 +10,8 @@ Reasoning is signed for `ada` and `the.model`. To add a case, write request.json
 tests/dialects/situations.py, run `pytest tests/dialects --update-golden`, and read what it wrote.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -78,10 +80,15 @@ def response_context_of(case: str) -> ResponseContext:
     )
 
 
-def numbered() -> Any:
-    """Number the ids of items in the order in which they are made."""
+@contextmanager
+def numbered() -> Iterator[None]:
+    """Number the ids of items in the order in which they are made, and stop the clock."""
     numbers = count(1)
-    return mock.patch("app.dialects.http.identifiers.new_id", lambda prefix: f"{prefix}{next(numbers)}")
+    with (
+        mock.patch("app.dialects.http.identifiers.new_id", lambda prefix: f"{prefix}{next(numbers)}"),
+        mock.patch("time.time", return_value=1764000001.5),
+    ):
+        yield
 
 
 def complete(case: str) -> Any:

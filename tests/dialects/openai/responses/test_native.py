@@ -148,7 +148,15 @@ ITEMS: list[Any] = [
     {"type": "function_call", "id": "fc_2", "call_id": "call_abc", "name": "other", "arguments": "{}"},
     {"type": "message", "id": "msg_1", "content": []},
 ]
-RESPONSE = {"object": "response", "id": "resp_1", "status": "completed", "model": "openai.gpt-5.5", "output": ITEMS}
+RESPONSE = {
+    "object": "response",
+    "id": "resp_1",
+    "created_at": 1,
+    "completed_at": 2,
+    "status": "completed",
+    "model": "openai.gpt-5.5",
+    "output": ITEMS,
+}
 
 
 def test_response_has_the_callers_names_and_fields() -> None:
@@ -160,6 +168,34 @@ def test_response_has_the_callers_names_and_fields() -> None:
     assert (second, message) == (ITEMS[1], ITEMS[4])
     assert (call["name"], call["namespace"], call["call_id"]) == ("look", "sky", "call_0_fc_1")
     assert (other["name"], other["call_id"], "namespace" in other) == ("other", "call_abc", False)
+
+
+def test_response_is_completed_where_bedrock_leaves_members_out() -> None:
+    document = {
+        "tools": [{"type": "function", "name": "f"}],
+        "safety_identifier": "ada",
+        "prompt_cache_key": "k",
+        "reasoning": {"effort": "low"},
+    }
+    context = NativeResponseContext("mine", document, SIGNER)
+    short = {
+        **RESPONSE,
+        "created_at": 1784324967.0,
+        "completed_at": None,
+        "top_p": 0.98,
+        "temperature": None,
+        "service_tier": "flex",
+    }
+    answer = from_document(short, context)
+    assert answer["tools"] == [
+        {"type": "function", "name": "f", "description": None, "parameters": None, "strict": None}
+    ]
+    assert (answer["safety_identifier"], answer["prompt_cache_key"]) == ("ada", "k")
+    assert (answer["temperature"], answer["top_p"], answer["service_tier"]) == (1.0, 0.98, "flex")
+    assert answer["reasoning"] == {"effort": "low", "summary": None}
+    assert type(answer["created_at"]) is int
+    assert answer["completed_at"] >= answer["created_at"]
+    assert from_document({**short, "status": "incomplete"}, context)["completed_at"] is None
 
 
 LONG = "fc_" + "0" * 80

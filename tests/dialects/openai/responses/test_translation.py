@@ -84,6 +84,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"background": True}, "background"),
     ({"conversation": "conv_1"}, "conversation"),
     ({"prompt": {"id": "p"}}, "prompt"),
+    ({"response_format": {"type": "json_object"}}, "response_format"),
     ({"service_tier": "scale"}, "service_tier"),
     ({"service_tier": "gold"}, "service_tier"),
     ({"input": []}, "input"),
@@ -107,6 +108,9 @@ REFUSED: list[tuple[Any, str]] = [
         "input[0].content",
     ),
     ({"input": [{"type": "function_call", "call_id": "a", "name": "f"}]}, "input[0].arguments"),
+    ({"input": [{"type": "function_call_output", "output": "abc"}]}, "input[0].call_id"),
+    ({"input": [{"type": "function_call_output", "output": "abc", "call_id": None}]}, "input[0].call_id"),
+    ({"input": [{"type": "custom_tool_call_output", "call_id": "a", "output": 5}]}, "input[0].output"),
     ({"tools": [{"type": "function"}]}, "tools[0].name"),
     ({"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}]}, "tools[0].tools[0].name"),
     ({"tool_choice": "required"}, "tool_choice"),
@@ -140,6 +144,20 @@ def test_refusals_name_the_field(body: Any, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         call(**body)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("tools", "words"),
+    [({}, "it needs tools"), ({"tools": [{"type": "web_search"}]}, "none of the tools can be called on this model")],
+)
+def test_choice_of_a_tool_that_cannot_be_called_says_why(tools: Any, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        call(**tools, tool_choice={"type": "web_search"})
+
+
+def test_phase_of_an_earlier_message_is_reported_where_it_has_no_effect() -> None:
+    said = {"role": "assistant", "phase": "commentary", "status": "completed", "content": "Let me look."}
+    assert call(input=[said, {"role": "user", "content": "x"}]).ignored == ["input[0].phase"]
 
 
 def test_developer_message_alone_is_accepted() -> None:
@@ -432,7 +450,7 @@ def test_reply_becomes_a_response() -> None:
         "total_tokens": 9,
     }
     assert (response["status"], response["store"], response["metadata"]) == ("completed", True, {"a": "b"})
-    assert response["tools"] == TOOLS["tools"]
+    assert [tool for tool in response["tools"] if tool["type"] != "function"] == TOOLS["tools"][1:]
     Response.model_validate(response, strict=False)
 
 
@@ -705,4 +723,4 @@ def test_deeply_nested_fields_are_returned() -> None:
         schema = {"properties": {"a": schema}}
     tools = [{"type": "function", "name": "f", "parameters": schema}]
     response = from_reply(reply({"text": "a"}), response_context(tools=tools))
-    assert response["tools"] == tools
+    assert response["tools"] == [{**tools[0], "description": None, "strict": None}]

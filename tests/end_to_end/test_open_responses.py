@@ -1,0 +1,124 @@
+"""The acceptance cases of Open Responses over HTTP, on one model of each kind, validated with its own schemas.
+
+open_responses/openapi.json is the specification of 2026-04-24 as its project publishes it, under open_responses/LICENSE.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.servers import KEY
+
+SPECIFICATION = json.loads((Path(__file__).parent / "open_responses" / "openapi.json").read_text())
+HEADERS = {"authorization": f"Bearer {KEY}"}
+# a Claude, a Nova, a GPT and a model that only mantle serves
+MODELS = (
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "us.amazon.nova-2-lite-v1:0",
+    "openai.gpt-5.5",
+    "google.gemma-4-31b",
+)
+EVENTS = {
+    next(iter(schema["properties"]["type"]["enum"])): name
+    for name, schema in SPECIFICATION["components"]["schemas"].items()
+    if name.endswith("StreamingEvent")
+}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+WEATHER = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "The weather of a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"type": "message", "role": "user", "content": text}
+
+
+INPUTS: dict[str, Any] = {
+    "basic": [user("Say hello in three words.")],
+    "system prompt": [{"type": "message", "role": "system", "content": "You are a pirate."}, user("Say hello.")],
+    "several turns": [
+        user("My name is Ada."),
+        {"type": "message", "role": "assistant", "content": "Hello Ada."},
+        user("What is my name?"),
+    ],
+    "image": [
+        {
+            "type": "message",
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "What is this?"},
+                {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}"},
+            ],
+        }
+    ],
+    "phases": [
+        user("Look it up."),
+        {"type": "message", "role": "assistant", "phase": "commentary", "content": "I look it up."},
+        {"type": "message", "role": "assistant", "phase": "final_answer", "content": "It is 42."},
+        user("Say it again."),
+    ],
+}
+
+
+@cache
+def validator(schema: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": SPECIFICATION["components"]})
+
+
+def check(document: Any, schema: str) -> None:
+    errors = [f"{error.json_path}: {error.message[:300]}" for error in validator(schema).iter_errors(document)]
+    assert errors == []
+
+
+def check_completed(response: Any) -> None:
+    """Check a response that is complete."""
+    check(response, "ResponseResource")
+    assert response["status"] == "completed"
+    assert response["output"]
+
+
+def check_events(events: list[Any]) -> None:
+    """Check the events of a response that is complete, up to the last."""
+    for event in events:
+        check(event, EVENTS[event["type"]])
+    assert events[-1]["type"] == "response.completed"
+    check_completed(events[-1]["response"])
+
+
+def post(url: str, path: str = "", **body: Any) -> Any:
+    return httpx.post(f"{url}/v1/responses{path}", json=body, headers=HEADERS, timeout=30)
+
+
+@pytest.mark.parametrize("case", INPUTS)
+@pytest.mark.parametrize("model", MODELS)
+def test_response_is_complete(gateway_url: str, model: str, case: str) -> None:
+    answer = post(gateway_url, model=model, input=INPUTS[case])
+    assert answer.status_code == 200, answer.text
+    check_completed(answer.json())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_function_is_called(gateway_url: str, model: str) -> None:
+    answer = post(gateway_url, model=model, input=[user("What is the weather in Zurich?")], tools=[WEATHER])
+    check_completed(answer.json())
+    assert "function_call" in [item["type"] for item in answer.json()["output"]]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_event_matches_its_schema(gateway_url: str, model: str) -> None:
+    text = post(gateway_url, model=model, input=INPUTS["basic"], tools=[WEATHER], stream=True).text
+    check_events([json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")])
+
+
+def test_phase_of_a_message_is_part_of_the_schema() -> None:
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": []}
+    check({**message, "phase": "commentary"}, "Message")
+    assert not validator("Message").is_valid({**message, "phase": "interlude"})
