@@ -156,6 +156,22 @@ def _short(model: str) -> str:
     return model.split(":", 5)[5] if model.startswith("arn:") else model
 
 
+def _clients(
+    settings: Settings, locations: Mapping[UpstreamLocation, None], transport: Transport, retry: RetryPolicy
+) -> dict[UpstreamLocation, BedrockClient]:
+    providers = make_providers(settings, locations)
+    return {
+        location: BedrockClient(
+            endpoints=endpoints,
+            credentials=providers[location],
+            signer=Signer(location.region or settings.aws_region),
+            transport=transport,
+            retry=retry,
+        )
+        for location, endpoints in resolve_endpoints(settings, locations).items()
+    }
+
+
 def _transport(settings: Settings) -> Http1Transport:
     try:
         return Http1Transport(settings.bedrock_connect_timeout, settings.bedrock_read_timeout, settings.aws_ca_bundle)
@@ -215,17 +231,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     locations = dict.fromkeys(
         [DEFAULT_LOCATION, *(choice.location for route in planner.routes.values() for choice in route.choices)]
     )
-    providers = make_providers(settings, locations)
-    clients = {
-        location: BedrockClient(
-            endpoints=endpoints,
-            credentials=providers[location],
-            signer=Signer(location.region or settings.aws_region),
-            transport=transport,
-            retry=retry,
-        )
-        for location, endpoints in resolve_endpoints(settings, locations).items()
-    }
+    clients = _clients(settings, locations, transport, retry)
     directory = ModelDirectory(clients[DEFAULT_LOCATION], settings.aws_region, planner.record_models)
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
     ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics)
