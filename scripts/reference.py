@@ -51,8 +51,7 @@ _TOPICS = {
 }
 _SETTINGS = """\
 The gateway reads these environment variables once, at start. An empty variable counts as not set. If a value is wrong,
-the gateway does not start, and names the variable. `python -m app check` tests the settings, then each step to
-Bedrock.
+the gateway does not start, and names the variable. `outcrop check` tests the settings, then each step to Bedrock.
 """
 _STACK = """\
 `deploy.sh` reads the parameters of `service.yml` from the environment's file in `infra/environments`. An administrator

@@ -1,16 +1,20 @@
 """Builds the planner from the names in the configuration file, and reports every fault in them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from app.aws.botocore_data import bedrock_regions
 from app.bedrock.endpoints import UpstreamLocation
 from app.bedrock.transport import Timeouts
 from app.config.config_file import ConfigFile, TargetRow
+from app.config.entries import parse_aliases
 from app.config.settings import Settings, SettingsError
 from app.errors import InvalidRequest
 from app.models.ids import parse_model_id
 from app.routing.planner import DEFAULT_ALIAS, Choice, Limits, Planner, Route
+
+EntryPath = tuple[str | int, ...]
 
 
 def planner_of(settings: Settings) -> Planner:
@@ -21,7 +25,9 @@ def planner_of(settings: Settings) -> Planner:
             price, a limit or a model has a name that is never looked up.
     """
     config = settings.config()
-    faults = [f"the configuration file: {fault}" for fault in _faults(config)]
+    found = list(_faults(config))
+    entries = describe_entries(settings, [path for path, _ in found]) if found else []
+    faults = [f"{entry}: {fault}" for entry, (_, fault) in zip(entries, found, strict=True)]
     names = {*config.aliases, *config.routes}
     if settings.bedrock_model_id in names:
         faults.append("BEDROCK_MODEL_ID is a name of this deployment's own: give a route or alias called `default`")
@@ -57,30 +63,45 @@ def _choice(row: TargetRow) -> Choice:
     return Choice(row.model, UpstreamLocation(row.region, row.role, row.endpoint_url), row.weight)
 
 
-def _faults(config: ConfigFile) -> Iterator[str]:
+def describe_entries(settings: Settings, paths: Iterable[EntryPath]) -> list[str]:
+    """Return where each entry of the configuration is: the variable, and in a file the line and the path."""
+    from app.config.toml_faults import locate  # only for faults and checks
+
+    text, aliases = settings.config_text(), parse_aliases(settings.model_aliases)
+    source = "CONFIG_TOML" if settings.config_file is None else f"CONFIG_FILE='{settings.config_file}'"
+    return [
+        f"MODEL_ALIASES: {path[1]}"
+        if path[0] == "aliases" and path[1] in aliases
+        else f"{source}: {locate(path, text)}"
+        for path in paths
+    ]
+
+
+def _faults(config: ConfigFile) -> Iterator[tuple[EntryPath, str]]:
     names = {*config.aliases, *config.routes, DEFAULT_ALIAS}
-    meant = {f"aliases.{name}": model for name, model in config.aliases.items()}
+    meant: dict[EntryPath, str] = {("aliases", name): model for name, model in config.aliases.items()}
     meant |= {
-        f"routes.{name}.targets.{index}.model": target.model
+        ("routes", name, "targets", index, "model"): target.model
         for name, row in config.routes.items()
         for index, target in enumerate(row.targets)
     }
     for path, model in meant.items():
         if model in names:
-            yield f"{path}: {model} is a name of this deployment's own, and names are not looked up twice"
-        yield from (f"{path}: {fault}" for fault in _faults_of_model(model))
+            yield path, f"{model} is a name of this deployment's own, and names are not looked up twice"
+        yield from ((path, fault) for fault in _faults_of_model(model))
     for name, known in config.models.items():
         if name in names:
-            yield f"models.{name}: {name} is a name of this deployment's own: write the name that it stands for"
-        yield from (f"models.{name}: {fault}" for fault in _faults_of_model(name))
-        yield from (f"models.{name}.stands_for: {fault}" for fault in _faults_of_model(known.stands_for))
+            yield ("models", name), f"{name} is a name of this deployment's own: write the name that it stands for"
+        yield from ((("models", name), fault) for fault in _faults_of_model(name))
+        yield from ((("models", name, "stands_for"), fault) for fault in _faults_of_model(known.stands_for))
     for name in config.limits:
-        yield from (f"limits.{name}: {fault}" for fault in _faults_of_limited(name, config))
+        yield from ((("limits", name), fault) for fault in _faults_of_limited(name, config))
     for name in config.prices:
-        yield from (f"prices.{name}: {fault}" for fault in _faults_of_priced(name, config))
+        yield from ((("prices", name), fault) for fault in _faults_of_priced(name, config))
     for name, row in config.routes.items():
         for index, target in enumerate(row.targets):
-            yield from (f"routes.{name}.targets.{index}.{fault}" for fault in _faults_of_location(target))
+            path = "routes", name, "targets", index
+            yield from (((*path, field), fault) for field, fault in _faults_of_location(target))
 
 
 def _faults_of_model(model: str) -> Iterator[str]:
@@ -117,9 +138,11 @@ def _meant_by(name: str, config: ConfigFile) -> list[str]:
     return [config.aliases.get(name, name)]
 
 
-def _faults_of_location(target: TargetRow) -> Iterator[str]:
+def _faults_of_location(target: TargetRow) -> Iterator[tuple[str, str]]:
     if target.region and not target.endpoint_url and target.region not in bedrock_regions():
-        yield f"region: Bedrock is not known in {target.region}; for another region give endpoint_url"
+        similar = get_close_matches(target.region, bedrock_regions(), n=1)
+        advice = f"did you mean {similar[0]}? For" if similar else "for"
+        yield "region", f"Bedrock is not known in {target.region}; {advice} another region give endpoint_url"
     if target.endpoint_url:
         try:
             parts = urlsplit(target.endpoint_url)
@@ -127,4 +150,4 @@ def _faults_of_location(target: TargetRow) -> Iterator[str]:
         except ValueError:
             is_right = False
         if not is_right:
-            yield "endpoint_url: must be an http:// or https:// URL"
+            yield "endpoint_url", "must be an http:// or https:// URL"

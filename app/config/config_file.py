@@ -124,13 +124,18 @@ _ROWS: dict[tuple[str, int], type[BaseModel]] = {
 
 
 def load_config(path: Path) -> ConfigFile:
-    """Read and parse a file.
+    """Read and parse a file. Raises ValueError, as `read_config` and `parse_config` do."""
+    return parse_config(read_config(path))
+
+
+def read_config(path: Path) -> str:
+    """Return the text of a file.
 
     Raises:
-        ValueError: the file cannot be read, or `parse_config` raises it.
+        ValueError: it cannot be read.
     """
     try:
-        return parse_config(path.read_text())
+        return path.read_text()
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from app.config.config_file import ConfigFile, load_config, parse_config
+from app.config.config_file import ConfigFile, load_config, parse_config, read_config
 from app.config.database_settings import DatabaseSettings
 from app.config.entries import is_secret, parse_aliases, parse_api_keys, parse_origins
 from app.config.pem import refuse_password, try_pem
@@ -325,9 +325,13 @@ class Settings(DatabaseSettings):
         """Return whether one caller may hurt another. The smoke test of a deployment does not count as a caller."""
         return len(self.keys().keys() - {SMOKE}) > 1
 
+    def config_text(self) -> str:
+        """Return the text of the configuration file, wherever it is."""
+        return self.config_toml if self.config_file is None else read_config(self.config_file)
+
     def config(self) -> ConfigFile:
         """Return the configuration file, with MODEL_ALIASES, which take precedence over its aliases and routes."""
-        file = load_config(self.config_file) if self.config_file is not None else parse_config(self.config_toml)
+        file = parse_config(self.config_text())
         own = parse_aliases(self.model_aliases)
         routes = {name: route for name, route in file.routes.items() if name not in own}
         return file.model_copy(update={"aliases": {**file.aliases, **own}, "routes": routes})

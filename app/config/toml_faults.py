@@ -1,6 +1,6 @@
 """Describes every fault of a configuration file, with its line and the name that was probably meant.
 
-Imported only when there is a fault.
+Imported only when there is a fault, and by `outcrop check`.
 """
 
 import re
@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pydantic import BaseModel, ValidationError
 
 _TABLE = re.compile(r"\s*\[([^\[\]]+)\]")
+_TABLE_OF_LIST = re.compile(r"\s*\[\[([^\[\]]+)\]\]")
 _KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
 Path = tuple[str | int, ...]
@@ -31,10 +32,18 @@ def describe_faults(error: ValidationError, text: str, rows: dict[tuple[str, int
             words = _unknown(str(path[-1]), list(row.model_fields))
         elif fault["type"] == "missing":
             words = "is missing"
-        line = next((lines[path[:size]] for size in range(len(path), 0, -1) if path[:size] in lines), 0)
-        parts = (f"line {line}" if line else "", ".".join(map(str, path)), words)
-        described.append(": ".join(part for part in parts if part))
+        described.append(": ".join(filter(None, (_located(path, lines), words))))
     return described
+
+
+def locate(path: Path, text: str) -> str:
+    """Return the line and the path of an entry: `line 7: routes.a.targets.0.model`."""
+    return _located(path, _lines_of_paths(text))
+
+
+def _located(path: Path, lines: dict[Path, int]) -> str:
+    line = next((lines[path[:size]] for size in range(len(path), 0, -1) if path[:size] in lines), 0)
+    return ": ".join(filter(None, (f"line {line}" if line else "", ".".join(map(str, path)))))
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -50,6 +59,12 @@ def _lines_of_paths(text: str) -> dict[Path, int]:
     index = 0
     for number, line in enumerate(text.splitlines(), start=1):
         code = line.partition("#")[0]
+        if listed := _TABLE_OF_LIST.match(code):
+            steps = _steps(listed[1])
+            table = key = (*steps, sum(path[:-1] == steps and isinstance(path[-1], int) for path in lines))
+            lines.setdefault(steps, number)
+            lines.setdefault(table, number)
+            continue
         if header := _TABLE.match(code):
             table = key = _steps(header[1])
             lines.setdefault(table, number)

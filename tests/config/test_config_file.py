@@ -65,6 +65,10 @@ def test_a_complete_file_is_parsed(tmp_path: Path) -> None:
             '[routes.a]\ntargets = [{ model = "b.c", role = "x" }]',
             "line 2: routes.a.targets.0.role: String should match",
         ),
+        (
+            '[[routes.a.targets]]\nmodel = "m"\n[[routes.a.targets]]\nmodl = "m"',
+            "line 3: routes.a.targets.1.model: is missing\nline 4: routes.a.targets.1.modl: unknown",
+        ),
         ('[limits."a.b"]\ntotl = 5', r"line 2: limits.a.b.totl: unknown; did you mean 'total'\?$"),
         ('[aliases]\na = "b.c"\n[routes.a]\ntargets = [{ model = "b.c" }]', "a is an alias and a route"),
     ],

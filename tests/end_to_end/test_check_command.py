@@ -1,8 +1,11 @@
-"""The output of `python -m app check`. test_command_line.py tests it as a process."""
+"""The output of `outcrop check`. test_command_line.py tests it as a process."""
 
 import asyncio
 import io
+import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,8 +80,139 @@ async def test_malformed_bedrock_responses_are_reported_as_a_failure(check: Chec
         await read_request(reader)
         writer.write(http_reply(answer.encode()))
         await writer.drain()
+        writer.close()
 
     with upstream(handle) as url:
         code, output = await check(aws(url))
     assert code == 1
     assert "FAIL  one-token call" in output
+
+
+FILE = """\
+[aliases]
+fast = "us.anthropic.cluade-sonnet-5"
+lite = "amazon.nova-lite-v1:0"
+vectors = "amazon.titan-embed-text-v2:0"
+ranks = "cohere.rerank-v3-5:0"
+pictures = "amazon.nova-canvas-v1:0"
+
+[routes.smart]
+targets = [
+    { model = "us.anthropic.claude-sonnet-5" },
+    { model = "us.anthropic.claude-sonet-5", endpoint_url = "http://127.0.0.1:9" },
+    { model = "amazon.nova-pro-v1:0", role = "arn:aws:iam::111122223333:role/outcrop" },
+]
+
+[[routes.other.targets]]
+model = "amazon.nova-lite-v1:0"
+
+[[routes.other.targets]]
+model = "scripted.echo-v1:0.denied"
+
+[limits."us.anthropic.cluade-sonnet-5"]
+total = 5
+
+[limits."amazon.titan-embed-text-v2:0"]
+total = 5
+"""
+
+
+@pytest.fixture
+def steps(emulator_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[Any]]:
+    """Return a function that checks a configuration file, and returns the exit code and the steps by name."""
+
+    async def run(text: str, **settings: str) -> tuple[int, dict[str, Any]]:
+        file = tmp_path / "outcrop.toml"
+        file.write_text(text)
+        for name, value in {**aws(emulator_url), "CONFIG_FILE": str(file), **settings}.items():
+            monkeypatch.setenv(name, value)
+        out = io.StringIO()
+        code = await run_check(out, is_json=True)
+        document = json.loads(out.getvalue())
+        assert document["ok"] is (code == 0)
+        return code, {step["step"]: step for step in document["steps"]}
+
+    return run
+
+
+async def test_each_alias_and_each_target_of_a_route_is_called(steps: Callable[..., Awaitable[Any]]) -> None:
+    code, found = await steps(FILE)
+    assert code == 1
+    assert {name: step["status"] for name, step in found.items()} == {
+        "settings": "ok",
+        "credentials": "ok",
+        "credentials 111122223333": "failed",
+        "list models": "ok",
+        "one-token call": "ok",
+        "alias fast": "failed",
+        "alias lite": "ok",
+        "alias vectors": "ok",
+        "alias ranks": "ok",
+        "alias pictures": "skipped",
+        "route smart 1": "ok",
+        "route smart 2": "failed",
+        "route smart 3": "skipped",
+        "route other 1": "ok",
+        "route other 2": "failed",
+        "limits, prices": "ok",
+    }
+    fast = found["alias fast"]
+    assert "no model 'us.anthropic.cluade-sonnet-5'; did you mean 'us.anthropic.claude-sonnet-5'?" in (
+        fast["message"].replace("us-east-1 has ", "")
+    )
+    assert fast["entry"].endswith("outcrop.toml': line 2: aliases.fast")
+    assert "1024 dimensions" in found["alias vectors"]["message"]
+    assert "2 scores" in found["alias ranks"]["message"]
+    assert "could not be reached" in found["route smart 2"]["message"]
+    assert found["route smart 2"]["entry"].endswith("line 11: routes.smart.targets.1.model")
+    assert found["route smart 3"]["message"] == "needs credentials"
+    assert "sts:AssumeRole" in found["credentials 111122223333"]["remedy"]
+    assert found["route other 2"]["entry"].endswith("line 19: routes.other.targets.1.model")
+    assert "bedrock:InvokeModel on scripted.echo-v1:0.denied" in found["route other 2"]["remedy"]
+    (warning,) = found["limits, prices"]["notes"]
+    assert "line 21: limits.us.anthropic.cluade-sonnet-5: " in warning
+    assert "did you mean 'us.anthropic.claude-sonnet-5'?" in warning
+
+
+async def test_names_that_share_a_model_share_a_call(
+    steps: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.execution.executor import Executor
+
+    called: list[str] = []
+    run = Executor.run
+
+    async def counted(self: Executor, context: Any, name: str, *rest: Any) -> Any:
+        called.append(name)
+        return await run(self, context, name, *rest)
+
+    monkeypatch.setattr(Executor, "run", counted)
+    code, found = await steps("", MODEL_ALIASES="a=scripted.echo-v1:0,b=scripted.echo-v1:0")
+    assert code == 0
+    assert called == ["", "a"]
+    assert found["alias b"]["status"] == "ok"
+    assert found["alias b"]["entry"] == "MODEL_ALIASES: b"
+
+
+async def test_names_are_not_called_where_bedrock_cannot_be_reached(steps: Callable[..., Awaitable[Any]]) -> None:
+    code, found = await steps('[aliases]\na = "us.c.d"', AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert code == 1
+    assert (found["alias a"]["status"], found["alias a"]["message"]) == ("skipped", "needs Bedrock")
+
+
+async def test_a_misspelled_default_model_gets_a_suggestion(check: Check, emulator_url: str) -> None:
+    code, output = await check(aws(emulator_url) | {"BEDROCK_MODEL_ID": "us.anthropic.claude-sonet-5"})
+    assert code == 1
+    assert "did you mean 'us.anthropic.claude-sonnet-5'?" in output
+
+
+async def test_faults_of_names_have_their_lines(check: Check, emulator_url: str) -> None:
+    text = '[aliases]\nfast = "us.a.b"\n[routes.smart]\ntargets = [\n{ model = "fast" },\n{ model = "m", region = "eu-west-99" },\n]'
+    code, output = await check(aws(emulator_url) | {"CONFIG_TOML": text, "MODEL_ALIASES": "quick=fast"})
+    assert code == 1
+    for words in (
+        "CONFIG_TOML: line 5: routes.smart.targets.0.model: fast is a name of this deployment's own",
+        "CONFIG_TOML: line 6: routes.smart.targets.1.region: Bedrock is not known in eu-west-99; did you mean eu-west-",
+        "MODEL_ALIASES: quick: fast is a name",
+    ):
+        assert words in output

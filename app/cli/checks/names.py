@@ -1,0 +1,121 @@
+"""Calls each model that the configuration names: every alias, and every target of every route."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
+from app.adaptation.rerank import RerankCall, adapt_rerank, scores_of
+from app.bedrock.endpoints import DEFAULT_LOCATION
+from app.cli.checks.connection import ONE_TOKEN
+from app.cli.checks.models import ListedModels
+from app.cli.checks.step import NotTried, Step, new_context
+from app.composition.deployment import EntryPath, describe_entries
+from app.composition.gateway import Gateway
+from app.config.settings import Settings
+from app.converse.call import ModelCall
+from app.errors import ModelNotFound
+from app.execution.operations.converse import ConverseOperation
+from app.execution.operations.invoke import InvokeOperation
+from app.execution.operations.operation import Operation
+from app.models.capabilities import Capabilities, capabilities_of
+from app.models.ids import parse_model_id
+from app.routing.planner import Choice, Planner, Route, Target
+from app.wire import json
+from app.wire.json import JsonObject
+
+
+class Named(Struct, frozen=True):
+    """A target that the configuration names.
+
+    name: the alias or route. path: of the entry that holds the model.
+    """
+
+    title: str
+    name: str
+    choice: Choice
+    path: EntryPath
+
+
+def named_targets(planner: Planner) -> list[Named]:
+    """Return the target of each alias, and each target of each route."""
+    aliases = [
+        Named(f"alias {name}", name, Choice(model), ("aliases", name)) for name, model in planner.aliases.items()
+    ]
+    routes = [
+        Named(f"route {name} {index + 1}", name, choice, ("routes", name, "targets", index, "model"))
+        for name, route in planner.routes.items()
+        for index, choice in enumerate(route.choices)
+    ]
+    return [*aliases, *routes]
+
+
+def steps_of_names(gateway: Gateway, settings: Settings, listed: ListedModels, named: list[Named]) -> list[Step]:
+    """Return a step for each target, in the order of `named`."""
+    entries = describe_entries(settings, [each.path for each in named])
+    return [
+        Step(
+            name=each.title,
+            run=partial(_call, gateway, listed, each),
+            remedy=f"the identity needs bedrock:InvokeModel on {each.choice.model}, and the account access to it in "
+            f"{each.choice.location.region or settings.aws_region}",
+            entry=entry,
+        )
+        for each, entry in zip(named, entries, strict=True)
+    ]
+
+
+async def misspelled_rows(settings: Settings, listed: ListedModels) -> list[str]:
+    """Return a warning for each limit and price of a text model that the region lacks, if it has a similar one."""
+    config = settings.config()
+    ids = await listed.of(DEFAULT_LOCATION)
+    known = {name for model in ids for name in (model, parse_model_id(model).base)}
+    paths: dict[EntryPath, str] = {}
+    for table, rows in (("limits", config.limits), ("prices", config.prices)):
+        for name in rows:
+            is_other = not _is_chat(capabilities_of(parse_model_id(name)))
+            if name not in known and not is_other and (similar := get_close_matches(name, known, n=1, cutoff=0.9)):
+                paths[table, name] = f"has no effect on a listed model: did you mean '{similar[0]}'?"
+    return [f"{entry}: {words}" for entry, words in zip(describe_entries(settings, paths), paths.values(), strict=True)]
+
+
+async def _call(gateway: Gateway, listed: ListedModels, named: Named) -> str:
+    executor = gateway.executor
+    # a planner whose name has this target alone
+    planner = replace(executor.planner, routes={named.name: Route((named.choice,))})
+    (target,) = planner.as_named(named.name)
+    try:
+        found = await executor.run(new_context(), named.name, _operation_for, [target])
+    except ModelNotFound:
+        if target.on_mantle:
+            raise NotTried(f"{target.model.raw}: Bedrock has it on mantle, for {target.on_mantle}") from None
+        raise await listed.not_found(target) from None
+    return f"{target.model.raw}{f' in {target.location_name}' if target.location_name else ''}: {found}"
+
+
+def _operation_for(target: Target) -> Operation[str]:
+    """Return the smallest call that the target's model takes."""
+    capabilities = target.capabilities
+    if capabilities.embeddings.member:
+        (body,) = adapt_embeddings(EmbeddingCall("", ["Hi"]), capabilities).bodies
+        return _invoke(body, lambda document: f"{len(vectors_of(document)[0])} dimensions")
+    if capabilities.rerank.accepted:
+        call = RerankCall("", "Hi", ["Hi", "Bye"])
+        return _invoke(adapt_rerank(call, capabilities), lambda document: f"{len(scores_of(document, call))} scores")
+    if not capabilities.output.text:
+        raise NotTried(f"{target.model.raw}: makes no text, and its calls are not cheap")
+    return ConverseOperation.of(
+        ModelCall("", ONE_TOKEN), target, lambda reply: f"{reply['usage']['totalTokens']} tokens"
+    )
+
+
+def _is_chat(capabilities: Capabilities) -> bool:
+    return capabilities.output.text and not capabilities.embeddings.member and not capabilities.rerank.accepted
+
+
+def _invoke(body: JsonObject, describe: Callable[[JsonObject], str]) -> InvokeOperation[str]:
+    # no guardrail looks at a text that nobody wrote
+    return InvokeOperation(body=json.dumps(body), usage_of=lambda *_: None, make=describe, is_checked=True)
