@@ -22,9 +22,7 @@ ABOVE, WITHIN = ALLOWED + 0.02, ALLOWED - 0.02
         ([ABOVE] * PAIRS, False, True),
     ],
 )
-def test_the_gate_fails_if_only_one_pair_is_within_the_bound(
-    ratios: list[float], goes_on: bool, fails: bool
-) -> None:
+def test_the_gate_fails_if_only_one_pair_is_within_the_bound(ratios: list[float], goes_on: bool, fails: bool) -> None:
     assert is_undecided(ratios) is goes_on
     assert is_worse(ratios) is fails
 
