@@ -47,13 +47,44 @@ class Model:
 _NO_CHOICE: frozenset[str] = frozenset()
 _ANY_ONLY = frozenset({"any"})
 
+
+def _claude_5_5(model_id: str, name: str) -> Model:
+    return Model(model_id, name, "Anthropic", "claude-5", tool_choices=_NO_CHOICE, profile_only=True)
+
+
+def _gpt(model_id: str, name: str) -> Model:
+    return Model(
+        model_id,
+        name,
+        "OpenAI",
+        "gpt",
+        profile_only=True,
+        caching=False,
+        openai=("runtime/openai/v1/responses", "runtime/openai/v1/chat/completions", "mantle/openai/v1/responses"),
+    )
+
+
 _MODELS: tuple[Model, ...] = (
+    _claude_5_5("anthropic.claude-fable-5-1", "Claude Fable 5.1"),
+    _claude_5_5("anthropic.claude-opus-5-5", "Claude Opus 5.5"),
+    _claude_5_5("anthropic.claude-sonnet-5-5", "Claude Sonnet 5.5"),
+    _claude_5_5("anthropic.claude-haiku-5-5", "Claude Haiku 5.5"),
+    Model("anthropic.claude-opus-5", "Claude Opus 5", "Anthropic", "claude-5", profile_only=True),
     Model("anthropic.claude-sonnet-5", "Claude Sonnet 5", "Anthropic", "claude-5", profile_only=True),
     Model("anthropic.claude-opus-4-8", "Claude Opus 4.8", "Anthropic", "claude-5", profile_only=True),
+    Model("anthropic.claude-opus-4-6-v1", "Claude Opus 4.6", "Anthropic", "claude-4.6", profile_only=True),
     Model("anthropic.claude-sonnet-4-6", "Claude Sonnet 4.6", "Anthropic", "claude-4.6", profile_only=True),
     Model(
         "anthropic.claude-sonnet-4-5-20250929-v1:0",
         "Claude Sonnet 4.5",
+        "Anthropic",
+        "claude-4.5",
+        profile_only=True,
+        max_output_tokens=64_000,
+    ),
+    Model(
+        "anthropic.claude-haiku-4-5-20251001-v1:0",
+        "Claude Haiku 4.5",
         "Anthropic",
         "claude-4.5",
         profile_only=True,
@@ -97,15 +128,8 @@ _MODELS: tuple[Model, ...] = (
         openai=("runtime/openai/v1/chat/completions", "mantle/v1/responses", "mantle/v1/chat/completions"),
         mantle_id="openai.gpt-oss-120b",
     ),
-    Model(
-        "openai.gpt-5.6-sol",
-        "GPT-5.6 Sol",
-        "OpenAI",
-        "gpt",
-        profile_only=True,
-        caching=False,
-        openai=("runtime/openai/v1/responses", "runtime/openai/v1/chat/completions", "mantle/openai/v1/responses"),
-    ),
+    _gpt("openai.gpt-6.2-sol", "GPT-6.2 Sol"),
+    _gpt("openai.gpt-5.6-sol", "GPT-5.6 Sol"),
     Model("openai.gpt-5.5", "GPT-5.5", "OpenAI", "gpt", openai=("mantle/openai/v1/responses",), is_converse=False),
     Model(
         "google.gemma-4-31b",

@@ -2,6 +2,7 @@
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Callable
 
 from app.converse.content import ContentBlock
 from app.converse.request import ConverseRequest, Message
@@ -21,17 +22,17 @@ def check_signatures(messages: list[Message]) -> None:
                 raise model_refused(f"messages.{turn}.content.{index}: Invalid `signature` in `thinking` block")
 
 
-def reason(request: ConverseRequest) -> Script:
+def reason(request: ConverseRequest, answer: Callable[[ConverseRequest], Script] = call_one) -> Script:
     """Reason, then call a tool or answer."""
     text = f"The user says: {last_user_text(request)[:80]!r}. I should answer."
     block: ContentBlock = {"reasoningContent": {"reasoningText": {"text": text, "signature": _sign(text)}}}
-    return _before_an_answer(block, request)
+    return _before_an_answer(block, answer(request))
 
 
 def reason_redacted(request: ConverseRequest) -> Script:
     """Reason in an encrypted block, then call a tool or answer."""
     data = b64encode(hashlib.sha256(last_user_text(request).encode()).digest()).decode()
-    return _before_an_answer({"reasoningContent": {"redactedContent": data}}, request)
+    return _before_an_answer({"reasoningContent": {"redactedContent": data}}, call_one(request))
 
 
 def reason_only(request: ConverseRequest) -> Script:
@@ -40,8 +41,7 @@ def reason_only(request: ConverseRequest) -> Script:
     return Script([{"reasoningContent": {"reasoningText": {"text": text}}}])
 
 
-def _before_an_answer(reasoning: ContentBlock, request: ConverseRequest) -> Script:
-    answer = call_one(request)
+def _before_an_answer(reasoning: ContentBlock, answer: Script) -> Script:
     return Script([reasoning, *answer.blocks], answer.stop_reason)
 
 

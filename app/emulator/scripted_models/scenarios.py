@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from app.converse.request import ConverseRequest
 from app.emulator.request_parts import last_tool_results, model_fields, text_format
-from app.emulator.scripted_models import plain_text, reasoning, sources, structured_output, tool_use
+from app.emulator.scripted_models import agents, plain_text, reasoning, sources, structured_output, tool_use
 from app.emulator.scripted_models.script import Script
 
 Scenario = Callable[[ConverseRequest], Script]
@@ -22,7 +22,8 @@ def script_for(model_id: str, request: ConverseRequest) -> Script:
 
 
 def _like_a_real_model(request: ConverseRequest) -> Script:
-    """Call a tool, follow a schema, reason, or answer, as the request asks for."""
+    """Call a tool, follow a schema, reason, or answer, as the request asks for; an agent gets what it asks for."""
+    answer = agents.answer_agent if agents.is_agent(request) else tool_use.call_one
     config = request.get("toolConfig")
     if last_tool_results(request):
         return tool_use.call_one(request)
@@ -32,8 +33,8 @@ def _like_a_real_model(request: ConverseRequest) -> Script:
         return structured_output.answer_by_schema(request)
     thinking = model_fields(request).get("thinking")
     if isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive"):
-        return reasoning.reason(request)
-    return tool_use.call_one(request) if config else plain_text.echo(request)
+        return reasoning.reason(request, answer)
+    return answer(request) if config else plain_text.echo(request)
 
 
 # in the order in which the control plane lists them
