@@ -132,7 +132,7 @@ def test_authentication_errors_have_the_format_of_bedrock(gateway_url: str, pair
     with boto_client(gateway_url, **pair) as stranger, pytest.raises(ClientError) as caught:
         stranger.converse(modelId="scripted.echo-v1:0", messages=MESSAGES)
     assert caught.value.response["Error"]["Code"] == "InvalidSignatureException"
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 401
     assert KEY not in str(caught.value)
 
 

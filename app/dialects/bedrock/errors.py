@@ -31,8 +31,9 @@ from app.wire.eventstream import encode_frame
 
 # exception and status by class, subclasses first
 _EXCEPTIONS: tuple[tuple[type[GatewayError], str, int], ...] = (
-    (SignatureRefused, "InvalidSignatureException", 403),
-    (AuthenticationFailed, "UnrecognizedClientException", 403),
+    # 401, unlike AWS: Claude Code repeats a 403 for minutes, since a session of AWS's may have expired
+    (SignatureRefused, "InvalidSignatureException", 401),
+    (AuthenticationFailed, "UnrecognizedClientException", 401),
     (PermissionRefused, "AccessDeniedException", 403),
     (BodyTooLarge, "ValidationException", 413),
     (CallerTooSlow, "RequestTimeoutException", 408),
