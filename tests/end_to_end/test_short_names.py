@@ -7,6 +7,7 @@ import anthropic
 import httpx
 import openai
 import pytest
+from pydantic import ConfigDict
 
 from app.wire import json
 from tests.end_to_end.conftest import Records, boto_client
@@ -62,6 +63,33 @@ def test_an_alias_of_the_same_name_wins() -> None:
         body = {"model": "claude-sonnet-4-6", "messages": HELLO}
         answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS)
         assert records.by_id(answer.headers["x-request-id"]).target == "scripted.echo-v1:0"
+
+
+class StrictModelInfo(anthropic.types.ModelInfo):
+    model_config = ConfigDict(extra="forbid")
+
+
+def test_short_names_are_listed_before_ids_with_what_the_newest_types_require(gateway_url: str) -> None:
+    answer = httpx.get(f"{gateway_url}/v1/models?limit=1000", headers={**HEADERS, "anthropic-version": "2023-06-01"})
+    models = [StrictModelInfo.model_validate(each) for each in answer.json()["data"]]
+    listed = {model.id: model for model in models}
+    opus, by_profile = listed["claude-opus-5-5"], listed["us.anthropic.claude-opus-5-5"]
+    assert (opus.display_name, opus.line, opus.lifecycle) == ("Claude Opus 5.5", "opus", "active")
+    assert (by_profile.display_name, by_profile.line) == ("Claude Opus 5.5 (us)", "opus")
+    assert listed["claude-haiku-4-5"].created_at.date().isoformat() == "2025-10-01"
+    assert listed["gpt-oss-120b"].line is None
+    ids = list(listed)
+    short = [name for name in ids if name.startswith(("claude-", "gpt-"))]
+    assert len(short) > 10
+    assert ids[: len(short)] == short
+    with openai.OpenAI(base_url=f"{gateway_url}/v1", api_key=KEY, max_retries=0) as client:
+        assert [model.id for model in client.models.list()] == ids
+        assert client.models.retrieve("claude-opus-5-5").owned_by == "anthropic"
+        # names that can be called, too
+        for name in ("claude-haiku-4-5-20251001", "claude-opus-5-5-latest", "gpt-5.6", "claude-opus-5-5[1m]"):
+            assert client.models.retrieve(name).id == name
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve("claude-sonet-4-6")
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])

@@ -1,6 +1,8 @@
 from typing import Any
 
-from app.models.catalog import CatalogEntry, merge_catalog
+from app.models.catalog import CatalogEntry, merge_catalog, short_entries
+from app.models.ids import parse_model_id
+from app.models.short_names import short_names_of
 
 
 def model(model_id: str, **changes: Any) -> dict[str, Any]:
@@ -35,8 +37,33 @@ def test_only_models_that_can_be_called_are_listed() -> None:
         profile("us.b.text", "b.text", status="INACTIVE"),
     ]
     assert merge_catalog(models, profiles) == [
-        CatalogEntry("a.dated", "a", 12),
-        CatalogEntry("b.text", "b", 1767225600),
-        CatalogEntry("us.e.by-profile", "e"),
-        CatalogEntry("x.undated", "x"),
+        CatalogEntry("a.dated", "a", 12, "a.dated"),
+        CatalogEntry("b.text", "b", 1767225600, "b.text"),
+        CatalogEntry("us.e.by-profile", "e", 0, "e.by-profile (us)"),
+        CatalogEntry("x.undated", "x", 0, "x.undated"),
     ]
+
+
+def test_entries_have_titles_dates_and_lines_for_people() -> None:
+    haiku, opus = "anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic.claude-opus-5-5"
+    older, newer = "anthropic.claude-3-5-sonnet-20240620-v1:0", "anthropic.claude-3-5-sonnet-20241022-v2:0"
+    models = [
+        model(haiku, modelName="Claude Haiku 4.5", inferenceTypesSupported=["INFERENCE_PROFILE"]),
+        model(opus, modelName="Claude Opus 5.5"),
+        model(older, modelName="Claude 3.5 Sonnet"),
+        model(newer, modelName="Claude 3.5 Sonnet v2"),
+        model("a.b-20259999"),
+    ]
+    entries = merge_catalog(models, [profile(f"us.{haiku}", haiku)])
+    listed = {entry.id: (entry.title, entry.created, entry.line) for entry in entries}
+    assert listed[f"us.{haiku}"] == ("Claude Haiku 4.5 (us)", 1759276800, "haiku")
+    assert listed[opus] == ("Claude Opus 5.5", 0, "opus")
+    assert listed["a.b-20259999"] == ("a.b-20259999", 0, "")
+    names = short_names_of(parse_model_id(entry.id) for entry in entries)
+    assert [(entry.id, entry.title, entry.line) for entry in short_entries(names, entries)] == [
+        ("claude-3-5-sonnet", "Claude 3.5 Sonnet v2", "sonnet"),
+        ("claude-3-5-sonnet-20240620", "Claude 3.5 Sonnet", "sonnet"),
+        ("claude-haiku-4-5", "Claude Haiku 4.5", "haiku"),
+        ("claude-opus-5-5", "Claude Opus 5.5", "opus"),
+    ]
+    assert short_entries({"claude-opus-4-8": "us.anthropic.claude-opus-4-8"}, entries) == []

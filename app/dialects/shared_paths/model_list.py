@@ -17,7 +17,7 @@ from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS, ModelList, ModelOut
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.execution.request_context import RequestContext
-from app.models.catalog import CatalogEntry
+from app.models.catalog import CatalogEntry, short_entries
 from app.models.ids import parse_model_id
 from app.routing.planner import DEFAULT_ALIAS, Planner
 from app.server.request_head import RequestHead
@@ -27,10 +27,11 @@ from app.wire.json import JsonObject
 DIALECT = "models"
 _log = logging.getLogger(__name__)
 _PAGE, _MAX = 20, 1000
+_UNKNOWN = dict.fromkeys(("capabilities", "deprecated_at", "max_input_tokens", "max_tokens", "retires_at"))
 
 
 class _ModelHandler(Struct, frozen=True):
-    """Lists models: aliases, what the account can call, and the default model even if AWS does not respond."""
+    """Lists models: aliases, short names, what the account can call, and the default model even without AWS."""
 
     directory: ModelDirectory
     planner: Planner
@@ -48,7 +49,7 @@ class _ModelHandler(Struct, frozen=True):
         to_body = _anthropic_model if _is_anthropic(context.head) else _openai_model
         entries = await self._entries()
         found = next((entry for entry in entries if entry.id == name), None)
-        found = found or _called(name, self.planner.model_behind(""), entries)
+        found = found or _called(name, self._model_of(name), entries)
         if found is None:
             raise ModelNotFound(f"the model {name!r} does not exist, or this account cannot call it", param="model")
         return CompleteResponse(200, _headers(context), json.dumps(to_body(found)))
@@ -58,7 +59,9 @@ class _ModelHandler(Struct, frozen=True):
         named = {entry.id for entry in aliases}
         default = self.planner.known_as("")
         try:
-            listed = [entry for entry in await self.directory.entries() if entry.id not in named]
+            models = await self.directory.entries()
+            listed = [*short_entries(self.planner.short_names, models), *models]
+            listed = [entry for entry in listed if entry.id not in named]
         except GatewayError as error:
             _log.warning("only the default model is listed: %s", error.message)
             listed = []
@@ -66,6 +69,13 @@ class _ModelHandler(Struct, frozen=True):
             return [*aliases, *listed]
         owner = "outcrop" if default == DEFAULT_ALIAS else parse_model_id(default).base.partition(".")[0]
         return [*aliases, CatalogEntry(default, owner), *listed]
+
+    def _model_of(self, name: str) -> str:
+        """Return the model that a name stands for, or the name if no model can have it."""
+        try:
+            return self.planner.as_named(name)[0].model.raw
+        except InvalidRequest:
+            return name
 
 
 def model_endpoints(directory: ModelDirectory, planner: Planner, prefix: str = "/v1") -> Sequence[EndpointSpec]:
@@ -80,8 +90,9 @@ def model_endpoints(directory: ModelDirectory, planner: Planner, prefix: str = "
         render_by_head=_renderer,
         name="list_models",
         summary="List models",
-        description="List the models and inference profiles that the account can call. With a header "
-        "`anthropic-version`, in Anthropic's format, paged by `limit`, `after_id` and `before_id`.",
+        description="List the deployment's own names, the vendors' names, and the models and inference profiles that "
+        "the account can call. With a header `anthropic-version`, in Anthropic's format, paged by `limit`, `after_id` "
+        "and `before_id`.",
         tags=("OpenAI", "Anthropic"),
         response=ModelList,
         responses=ERRORS,
@@ -99,9 +110,12 @@ def model_endpoints(directory: ModelDirectory, planner: Planner, prefix: str = "
     return [list_models, retrieve_model]
 
 
-def _called(wanted: str, default: str, listed: list[CatalogEntry]) -> CatalogEntry | None:
-    """Find a model by another name that can be called: `default`, an ARN, its id without a geography."""
-    name = default if wanted == DEFAULT_ALIAS else wanted
+def _called(wanted: str, name: str, listed: list[CatalogEntry]) -> CatalogEntry | None:
+    """Find a model by another name that can be called: `default`, an ARN, its id without a geography, a short name.
+
+    Args:
+        name: what the wanted one stands for.
+    """
     try:
         model = parse_model_id(name)
     except InvalidRequest:
@@ -131,8 +145,21 @@ def _openai_model(entry: CatalogEntry) -> JsonObject:
 
 
 def _anthropic_model(entry: CatalogEntry) -> JsonObject:
-    created = datetime.fromtimestamp(entry.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"type": "model", "id": entry.id, "display_name": entry.id, "created_at": created}
+    """Return an entry in Anthropic's format.
+
+    What is not known is null. A model that its vendor will end is not listed.
+
+    Source: docs/reference/contracts/anthropic-messages.md#models
+    """
+    return {
+        "type": "model",
+        "id": entry.id,
+        "display_name": entry.title or entry.id,
+        "created_at": datetime.fromtimestamp(entry.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active",
+        "line": entry.line or None,
+        **_UNKNOWN,
+    }
 
 
 def _page(entries: list[CatalogEntry], query: dict[str, str]) -> JsonObject:
