@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
         Args:
             first_byte, idle: seconds without a byte in either direction, before and after the response's head.
         """
-        response = self._response = Http1Response(self)
+        response = self._response = Http1Response(self, self._loop.create_future())
         self._headers, self._overhead_bytes = [], 0
         self._has_received = self._is_in_body = self._is_complete = self._ends_with_connection = False
         self._sent_at = self._active_at = self._loop.time()
@@ -138,14 +138,15 @@ class Connection(asyncio.Protocol):
                 raise _UnexpectedMessage
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _UnexpectedMessage) as error:
             failure = type(error).__name__
-        if self._body:
-            response.put(self._body)
-            self._body.clear()
+        body, self._body = self._body, []
         if self._is_complete:  # bytes after the response are no part of it
-            self._end_response(is_reusable=self._is_kept_alive and not failure)
-        elif failure:
+            self._end_response(body, is_reusable=self._is_kept_alive and not failure)
+            return
+        if body:
+            response.put(body)
+        if failure:
             self._fail(ConnectionLost("Bedrock's response is not HTTP", detail=failure))
-        else:
+        elif body:
             response.wake()
 
     def eof_received(self) -> None:
@@ -153,7 +154,7 @@ class Connection(asyncio.Protocol):
         if self._response is None:
             self.is_open = False
         elif self._is_in_body and self._ends_with_connection and not self._is_tls:
-            self._end_response(is_reusable=False)
+            self._end_response([], is_reusable=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the open response, if any."""
@@ -196,6 +197,8 @@ class Connection(asyncio.Protocol):
             if self._timer.when() > due:
                 self._set_timer(due)
         self._response.status, self._response.headers = status, tuple(self._headers)
+        if not self._response.head.done():
+            self._response.head.set_result(None)
 
     def on_body(self, data: bytes) -> None:
         """Collect a piece of the body."""
@@ -213,8 +216,8 @@ class Connection(asyncio.Protocol):
             piece, self._unwritten = self._unwritten[:_PIECE_BYTES], self._unwritten[_PIECE_BYTES:]
             self._transport.write(piece)
 
-    def _end_response(self, *, is_reusable: bool) -> None:
-        """Complete the response, and release the connection where both sides keep it."""
+    def _end_response(self, body: list[bytes], *, is_reusable: bool) -> None:
+        """Release the connection where both sides keep it, and complete the response with the rest of its body."""
         is_unsent = bool(self._unwritten) or self._transport.get_write_buffer_size() > 0
         response, self._response, self._unwritten = self._response, None, _EMPTY
         if is_unsent:  # the server did not want the rest of the request
@@ -228,7 +231,7 @@ class Connection(asyncio.Protocol):
         else:
             self.close()
         if response is not None:
-            response.complete()
+            response.complete(body)
 
     def _fail(self, error: GatewayError) -> None:
         response = self._response

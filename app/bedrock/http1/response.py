@@ -1,8 +1,10 @@
 """The response to one request, filled by its connection as bytes arrive."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
 
 from app.bedrock.transport import MAX_BYTES, Headers
 from app.errors import ConnectionLost, GatewayError, UpstreamFailed
@@ -30,47 +32,25 @@ class Source(Protocol):
         ...
 
 
-class Http1Response:
+class Http1Response(Struct):
     """A response. See `HttpResponse`.
 
-    The source sets `status` and `headers`, and calls `put`, `complete`, `fail` and then `wake`. A reader gets all
-    bytes that arrived before it gets the error.
+    head: done once the source has set `status` and `headers`; who awaits it closes the response if that fails.
+    The source then calls `put` and `wake`, and in the end `complete` or `fail`. A reader gets all bytes that arrived
+    before it gets the error.
     """
 
-    __slots__ = (
-        "_buffered_bytes",
-        "_error",
-        "_is_complete",
-        "_limit",
-        "_pieces",
-        "_source",
-        "_take",
-        "_waiter",
-        "headers",
-        "status",
-    )
-
-    def __init__(self, source: Source) -> None:
-        self.status = 0
-        self.headers: Headers = ()
-        self._source: Source | None = source
-        self._pieces: list[bytes] = []
-        self._buffered_bytes = 0
-        self._limit = _BUFFER_BYTES
-        self._is_complete = False
-        self._error: GatewayError | None = None
-        self._waiter: asyncio.Future[bool] | None = None
-        self._take: Callable[[bytes], bool] | None = None
-
-    async def wait_for_head(self) -> Self:
-        """Return the response once its status and headers are there; on cancellation, close its connection."""
-        try:
-            while not self.status:
-                await self._wait()
-        except BaseException:
-            self.close()
-            raise
-        return self
+    _source: Source | None
+    head: asyncio.Future[None]
+    status: int = 0
+    headers: Headers = ()
+    _pieces: list[bytes] = []
+    _buffered_bytes: int = 0
+    _limit: int = _BUFFER_BYTES
+    _is_complete: bool = False
+    _error: GatewayError | None = None
+    _waiter: asyncio.Future[bool] | None = None
+    _take: Callable[[bytes], bool] | None = None
 
     async def read(self, limit: int = MAX_BYTES) -> bytes:
         """Read the whole body, of at most `limit` bytes."""
@@ -133,14 +113,18 @@ class Http1Response:
         if self._buffered_bytes > self._limit >= before and self._source is not None:
             self._source.pause_reading()
 
-    def complete(self) -> None:
-        """Note that the body has ended."""
+    def complete(self, pieces: Sequence[bytes] = ()) -> None:
+        """Buffer the last pieces of the body, and note that it has ended."""
+        self._pieces += pieces
+        self._buffered_bytes += sum(map(len, pieces))
         self._is_complete, self._source = True, None
         self.wake()
 
     def fail(self, error: GatewayError) -> None:
         """Note that the body broke off."""
         self._error, self._source = error, None
+        if not self.head.done():
+            self.head.set_exception(error)
         self.wake()
 
     def wake(self) -> None:

@@ -81,15 +81,21 @@ class Http1Transport:
         first_byte, idle = first_byte or self._read_timeout, idle or self._read_timeout
         origin = destination.origin
         connection = self._pool.take(origin)
-        if connection is not None:
+        while True:
+            if connection is None:
+                release = partial(self._pool.put, origin) if self._keeps_idle else Connection.abort
+                make = partial(Connection, release)
+                connection = await self._connector.connect(origin, make, connect or self._connect_timeout)
+            response = connection.send(head, request.body, first_byte, idle)
             try:
-                return await connection.send(head, request.body, first_byte, idle).wait_for_head()
+                await response.head
             except StaleConnection:
-                pass  # it ended before the request arrived: a new connection is no second attempt
-        release = partial(self._pool.put, origin) if self._keeps_idle else Connection.abort
-        make = partial(Connection, release)
-        connection = await self._connector.connect(origin, make, connect or self._connect_timeout)
-        return await connection.send(head, request.body, first_byte, idle).wait_for_head()
+                connection = None  # it ended before the request arrived: a new connection is no second attempt
+            except BaseException:
+                response.close()
+                raise
+            else:
+                return response
 
     async def probe(self, url: str) -> str:
         """Connect to `url`'s host, or to the proxy before it, and hang up. See `Transport.probe`."""

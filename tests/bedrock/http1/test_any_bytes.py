@@ -85,7 +85,7 @@ async def received(pieces: list[bytes], *, then_ends: bool) -> tuple[Outcome, Wi
         connection.eof_received()
         connection.connection_lost(None)
     try:
-        await response.wait_for_head()
+        await response.head
         found = Outcome(response.status, response.headers, await response.read())
     except GatewayError as error:
         found = Outcome(error=error.kind)

@@ -30,6 +30,10 @@ class Source:
         self.is_aborted = True
 
 
+def response_from(source: Source) -> Http1Response:
+    return Http1Response(source, asyncio.get_running_loop().create_future())
+
+
 async def delivering(response: Http1Response, take: Callable[[bytes], bool]) -> asyncio.Task[bool]:
     task = asyncio.create_task(response.deliver(take))
     await asyncio.sleep(0)
@@ -38,7 +42,7 @@ async def delivering(response: Http1Response, take: Callable[[bytes], bool]) -> 
 
 async def test_body_is_delivered_from_within_the_read() -> None:
     taken: list[bytes] = []
-    response = Http1Response(Source())
+    response = response_from(Source())
     delivery = await delivering(response, lambda data: not taken.append(data))
     for pieces in ((b"a",), (b"b", b"c")):
         for piece in pieces:
@@ -53,7 +57,7 @@ async def test_body_is_delivered_from_within_the_read() -> None:
 
 async def test_body_after_take_returned_false_is_kept() -> None:
     taken: list[bytes] = []
-    response = Http1Response(Source())
+    response = response_from(Source())
     delivery = await delivering(response, lambda data: bool(taken.append(data)))
     for piece in (b"a", b"b"):
         response.put([piece])
@@ -67,7 +71,7 @@ async def test_body_after_take_returned_false_is_kept() -> None:
 
 async def test_error_is_raised_after_the_bytes_before_it() -> None:
     taken: list[bytes] = []
-    response = Http1Response(Source())
+    response = response_from(Source())
     delivery = await delivering(response, lambda data: not taken.append(data))
     response.put([b"a"])
     response.fail(ConnectionLost("broke"))
@@ -81,7 +85,7 @@ async def test_exception_of_take_is_raised_by_deliver(*, is_complete: bool) -> N
     def refuse(data: bytes) -> bool:
         raise KeyError(data)
 
-    response = Http1Response(Source())
+    response = response_from(Source())
     delivery = await delivering(response, refuse)
     response.put([b"a"])
     response.wake()
@@ -96,7 +100,7 @@ async def test_exception_of_take_is_raised_by_deliver(*, is_complete: bool) -> N
 
 async def test_source_is_paused_only_without_a_reader() -> None:
     source = Source()
-    response = Http1Response(source)
+    response = response_from(source)
     delivery = await delivering(response, lambda data: data != b"enough")
     response.put([bytes(100_000)])
     response.wake()
@@ -112,7 +116,7 @@ async def test_source_is_paused_only_without_a_reader() -> None:
 async def test_cancelled_delivery_takes_no_more() -> None:
     taken: list[bytes] = []
     source = Source()
-    response = Http1Response(source)
+    response = response_from(source)
     delivery = await delivering(response, lambda data: not taken.append(data))
     delivery.cancel()
     response.put([b"a"])
@@ -140,7 +144,7 @@ async def test_raised_exception_is_freed() -> None:
 
     gc.disable()
     try:
-        response = Http1Response(Source())
+        response = response_from(Source())
         for fill in (partial(response.put, [b"a"]), response.wake):
             asyncio.get_running_loop().call_soon(fill)
         with contextlib.suppress(WeaklyReferenced):
