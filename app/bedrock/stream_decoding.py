@@ -4,7 +4,6 @@
 OpenAI-compatible surfaces.
 """
 
-from abc import ABC, abstractmethod
 from typing import Any, Generic, TypeVar, cast
 
 from msgspec import Struct, field
@@ -33,13 +32,12 @@ _KINDS = {"role": str, "start": dict, "delta": dict, "contentBlockIndex": int, "
 T = TypeVar("T")
 
 
-class _Decoder(ABC, Generic[T]):
-    """Decodes frames, however their reads are split; subclasses decode what a frame holds."""
+class _Decoder(Struct, Generic[T]):
+    """Decodes frames, however their reads are split; subclasses decode what the frames hold."""
 
-    def __init__(self) -> None:
-        self._frames = FrameDecoder()
-        self._is_complete = False
-        self._failure: GatewayError | None = None
+    _frames: FrameDecoder = field(default_factory=FrameDecoder)
+    _is_complete: bool = False
+    _failure: GatewayError | None = None
 
     def feed(self, data: bytes) -> list[T]:
         """Decode the next bytes; return the events that they complete.
@@ -53,10 +51,7 @@ class _Decoder(ABC, Generic[T]):
             raise self._failure.replaced()
         events: list[T] = []
         try:
-            for frame in self._frames.feed(data):
-                if frame.headers.get(":message-type") != "event":
-                    raise error_of_frame(frame)
-                events.append(self._event(frame))
+            self._decode(self._frames.feed(data), events)
         except GatewayError as error:
             self._failure = error.replaced()
         except (FrameError, ValueError, LookupError, AttributeError, TypeError) as error:
@@ -76,26 +71,33 @@ class _Decoder(ABC, Generic[T]):
         if not self._is_complete or not self._frames.is_at_boundary:
             raise UpstreamFailed("Bedrock's stream ended before its message was complete", detail="ended early")
 
-    @abstractmethod
-    def _event(self, frame: Frame) -> T:
-        """Decode the payload of a frame; set `_is_complete` if it completes the message."""
+    def _decode(self, frames: list[Frame], events: list[T]) -> None:
+        """Decode frames, and append their events; set `_is_complete` if they complete the message.
+
+        Raises:
+            GatewayError: an exception frame. ValueError, LookupError, AttributeError, TypeError: a malformed one.
+        """
+        raise TypeError(f"{type(self).__name__} decodes nothing of {len(frames)} frames")
 
 
 class EventDecoder(_Decoder[Event]):
     """Decodes the body of ConverseStream."""
 
-    def _event(self, frame: Frame) -> Event:
-        kind = str(frame.headers.get(":event-type"))
-        payload = json.loads(frame.payload)
-        payload.pop("p", None)
-        for member in _REQUIRED.get(kind, ()):
-            if not isinstance(payload.get(member), _KINDS[member]):
-                raise FrameError(f"a {kind} event without its {member}")
-        if kind == "metadata" and not isinstance(payload.get("usage"), dict | None):
-            raise FrameError("a metadata event without its usage")
-        if kind == "messageStop":
-            self._is_complete = True
-        return cast(Event, {kind: payload})
+    def _decode(self, frames: list[Frame], events: list[Event]) -> None:
+        for frame in frames:
+            if frame.headers.get(":message-type") != "event":
+                raise error_of_frame(frame)
+            kind = str(frame.headers.get(":event-type"))
+            payload = json.loads(frame.payload)
+            payload.pop("p", None)
+            for member in _REQUIRED.get(kind, ()):
+                if not isinstance(payload.get(member), _KINDS[member]):
+                    raise FrameError(f"a {kind} event without its {member}")
+            if kind == "metadata" and not isinstance(payload.get("usage"), dict | None):
+                raise FrameError("a metadata event without its usage")
+            if kind == "messageStop":
+                self._is_complete = True
+            events.append(cast(Event, {kind: payload}))
 
 
 class _Chunk(Struct, frozen=True):
@@ -105,25 +107,25 @@ class _Chunk(Struct, frozen=True):
 _read_chunk = json.reader_of(_Chunk)
 
 
-class NativeDecoder(_Decoder[NativeEvent]):
+class NativeDecoder(_Decoder[NativeEvent], kw_only=True):
     """Decodes the body of InvokeModelWithResponseStream, whose chunks hold documents of the model's own format.
 
-    Args:
-        last: the `type` of the document that completes a message.
+    last: the `type` of the document that completes a message.
     """
 
-    def __init__(self, last: str) -> None:
-        super().__init__()
-        self._last = last
+    last: str
 
-    def _event(self, frame: Frame) -> NativeEvent:
-        text = _read_chunk(frame.payload).text
-        document = json.loads(text)
-        if not isinstance(document, dict):
-            raise FrameError("a chunk that is no object")
-        if document.get("type") == self._last:
-            self._is_complete = True
-        return NativeEvent(document, text)
+    def _decode(self, frames: list[Frame], events: list[NativeEvent]) -> None:
+        for frame in frames:
+            if frame.headers.get(":message-type") != "event":
+                raise error_of_frame(frame)
+            text = _read_chunk(frame.payload).text
+            document = json.loads(text)
+            if not isinstance(document, dict):
+                raise FrameError("a chunk that is no object")
+            if document.get("type") == self.last:
+                self._is_complete = True
+            events.append(NativeEvent(document, text))
 
 
 class ServerSentDecoder:

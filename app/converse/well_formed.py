@@ -4,10 +4,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from typing import cast
 
+from msgspec import Struct
+
 from app.converse.events import ContentBlockDelta, ContentBlockDeltaEvent, Event
 
 
-class WellFormed:
+class WellFormed(Struct):
     """Completes one stream.
 
     - Each block ends once, before its message ends. Some models send only the latter (pi#8314, opencode#38712).
@@ -15,11 +17,10 @@ class WellFormed:
     - Metadata follows the end of the message. Metadata without tokens, which some models send besides, is dropped.
     """
 
-    def __init__(self) -> None:
-        self._open: dict[int, list[str]] = {}
-        self._newest: int | None = None
-        self._has_stopped = False
-        self._early: list[Event] = []
+    _open: dict[int, list[str]] = {}
+    _newest: int | None = None
+    _has_stopped: bool = False
+    _early: list[Event] = []
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """Return the events that are complete."""

@@ -53,17 +53,15 @@ def encode_frame(headers: Mapping[str, str], payload: bytes) -> bytes:
     return body + _U32.pack(crc32(body))
 
 
-class FrameDecoder:
-    """Splits a byte stream into frames, however its reads are split."""
+class FrameDecoder(Struct):
+    """Splits a byte stream into frames, however its reads are split.
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._failure = ""
+    is_at_boundary: no partial frame is buffered, so a stream may end here.
+    """
 
-    @property
-    def is_at_boundary(self) -> bool:
-        """True if no partial frame is buffered: a stream may end here."""
-        return not self._buffer and not self._failure
+    is_at_boundary: bool = True
+    _buffer: bytearray = bytearray()
+    _failure: str = ""
 
     def feed(self, data: bytes) -> list[Frame]:
         """Parse the next bytes; return the frames that they complete.
@@ -81,6 +79,7 @@ class FrameDecoder:
         try:
             end = _split(self._buffer or data, frames)
         except FrameError as error:
+            self.is_at_boundary = False
             self._failure = str(error)  # not the error itself: its traceback would keep the frames of the call alive
             if not frames:
                 raise
@@ -89,6 +88,7 @@ class FrameDecoder:
             del self._buffer[:end]
         elif end != len(data):
             self._buffer += data[end:]
+        self.is_at_boundary = not self._buffer
         return frames
 
 

@@ -197,7 +197,7 @@ def test_mutated_documents_cause_no_internal_error(
 DECODERS: list[tuple[Callable[[], Any], bytes]] = [
     (EventDecoder, STREAM),
     (UsageTap, STREAM),
-    (lambda: NativeDecoder("message_stop"), b"".join(response_to("/invoke-with-response-stream").pieces)),
+    (lambda: NativeDecoder(last="message_stop"), b"".join(response_to("/invoke-with-response-stream").pieces)),
     (
         lambda: ServerSentDecoder(frozenset({"response.completed"})),
         b"".join(b"data: " + json.dumps(each) + b"\n\n" for each in RESPONSE_EVENTS),

@@ -43,7 +43,7 @@ def reasoning_returned(request: RecordedRequest) -> list[str]:
         return proofs_in(fold(EventDecoder().feed(request.response))["output"]["message"]["content"])
     if operation == "invoke":
         return proofs_in(json.loads(request.response)["content"])
-    events = NativeDecoder("message_stop").feed(request.response)
+    events = NativeDecoder(last="message_stop").feed(request.response)
     return [delta["signature"] for event in events if "signature" in (delta := event.document.get("delta", {}))]
 
 

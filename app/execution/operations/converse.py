@@ -112,18 +112,16 @@ class EventReader:
 
     def feed(self, data: bytes) -> list[Event]:
         events = self._decoder.feed(data)
+        has_news = False
         for event in events:
             if "metadata" in event:
-                self._metadata = {**self._metadata, **event["metadata"]}
-                self._note()
+                self._metadata, has_news = {**self._metadata, **event["metadata"]}, True
             elif "messageStop" in event:
-                self._more = event["messageStop"].get("additionalModelResponseFields")
-                self._note()
+                self._more, has_news = event["messageStop"].get("additionalModelResponseFields"), True
+        if has_news and self._metadata:
+            # the usage so far counts even if the stream breaks afterwards
+            if self._metadata.get("usage") is not None:
+                self._attempt.usage = Usage.of(self._metadata["usage"], self._more)
+            self._attempt.tier = tier_of(self._metadata) or self._attempt.tier
         events = self._well_formed.feed(events)
         return events if self._mapping is None else self._mapping.feed(events)
-
-    def _note(self) -> None:
-        # the usage so far counts even if the stream breaks afterwards
-        if self._metadata.get("usage") is not None:
-            self._attempt.usage = Usage.of(self._metadata["usage"], self._more)
-        self._attempt.tier = tier_of(self._metadata) or self._attempt.tier

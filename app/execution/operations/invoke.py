@@ -123,7 +123,7 @@ class NativeReader:
     is_over = False
 
     def __init__(self, last: str, usage_of: UsageReader, attempt: AttemptRecord) -> None:
-        self._decoder = NativeDecoder(last)
+        self._decoder = NativeDecoder(last=last)
         self._usage_of = usage_of
         self._attempt = attempt
         self.finish = self._decoder.finish

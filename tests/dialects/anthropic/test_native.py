@@ -43,7 +43,7 @@ def events_of(*documents: Any) -> list[NativeEvent]:
 
 
 def frames(*pieces: bytes) -> bytes:
-    decoder, stream = NativeDecoder("message_stop"), NativeStream(RESPONSE_CONTEXT)
+    decoder, stream = NativeDecoder(last="message_stop"), NativeStream(RESPONSE_CONTEXT)
     out = b"".join(joined(stream.from_event, decoder.feed(piece)) for piece in pieces)
     decoder.finish()
     return out + stream.finish()
