@@ -103,7 +103,8 @@ class BedrockClient(Struct):
         except GatewayError:
             self._note_reachability(request.service, "")
             raise
-        self._note_reachability(request.service, "")
+        if self.reachability.problem:
+            self._note_reachability(request.service, "")
         return parsed
 
     def _note_reachability(self, service: Service, problem: str) -> None:

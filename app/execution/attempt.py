@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from msgspec import Struct
 
@@ -77,6 +77,13 @@ class Call(Struct, Generic[T]):
             return self.operation_for(target)
         return await off_loop(self.context.caller.name, self.context.size, partial(self.operation_for, target))
 
+    def value_of(self, result: Result[T]) -> T:
+        """Return the value of the call's result, or fold the failure that the caller gets and raise it."""
+        if result.error is not None:
+            fold(self, result)
+            raise result.error
+        return cast("T", result.value)
+
 
 Result = AttemptResult[Candidate[T], T]
 
@@ -97,12 +104,12 @@ class UpstreamAttempt(Struct, frozen=True):
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
         record, operation, target = call.context.record, candidate.operation, candidate.target
+        fold(call, AttemptResult(candidate))
         request = candidate.request
         if request is None:
             size, build = call.context.size, partial(operation.build, candidate.model)
             request = build() if size <= MAX_LOOP_BYTES else await off_loop(call.context.caller.name, size, build)
         client = self.clients[target.location]
-        fold(call, AttemptResult(candidate))
         trace = record.trace
         headers: Headers = ()
         span: Span = None

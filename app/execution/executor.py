@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockClient
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
-from app.execution.attempt import Attempt, Call, Candidate, Result, UpstreamAttempt, fold, fold_plan
+from app.execution.attempt import Attempt, Call, Candidate, UpstreamAttempt, fold, fold_plan
 from app.execution.guarded_attempt import GuardedAttempt, GuardrailCheck
 from app.execution.media import Fetcher
 from app.execution.operations.operation import Operation
@@ -112,7 +112,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         call = Call(context, targets, operation_for)
         attempt, caller = partial(self.attempt, call), context.caller.name
         result = await self.failover.run(targets, call.prepare, attempt, context.deadline, caller)
-        return _value(call, result)
+        return call.value_of(result)
 
     async def forward(self, context: RequestContext, name: str, operation: Passthrough[T]) -> T:
         """Send a caller's own request to Bedrock.
@@ -142,7 +142,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         target = result.candidate.target
         known = replace(target, known=self.planner.known(target.model.raw))
         fold(call, replace(result, candidate=replace(result.candidate, target=known)))
-        return _value(call, result)
+        return call.value_of(result)
 
     async def check_texts(self, context: RequestContext, texts: list[str]) -> None:
         """Have the guardrail look at texts that go to a model which cannot have one; then the operation `is_checked`.
@@ -164,16 +164,8 @@ class Executor(Struct, frozen=True, kw_only=True):
 
         once, caller = partial(self.once, call), context.caller.name
         result = await self.failover.run([target], prepare, once, context.deadline, caller)
-        return _value(call, result)
+        return call.value_of(result)
 
 
 def _unknown_model(name: str) -> ModelId:
     return ModelId(name, base="", geography="", arn_kind="", quoted="", is_opaque=False, is_billed_as_model=False)
-
-
-def _value(call: Call[T], result: Result[T]) -> T:
-    """Return the value of a call's result, or fold the failure that the caller gets and raise it."""
-    if result.error is not None:
-        fold(call, result)
-        raise result.error
-    return cast("T", result.value)

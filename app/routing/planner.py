@@ -77,16 +77,6 @@ class Target(Struct, frozen=True):
         """What distinguishes it from other targets, whatever becomes known of its capabilities."""
         return self.model.raw, self.location
 
-    def takes_natively(self, body_format: BodyFormat, *, needs_schema: bool = False) -> bool:
-        """True if a surface takes bodies of a format as they are.
-
-        Args:
-            needs_schema: the answer must match a JSON schema, so the model itself must enforce it.
-        """
-        if needs_schema and self.capabilities.schemas.structured_output != "native":
-            return False
-        return body_format in self.native_formats
-
     def with_override(self, error: ModelDiffers) -> Self | None:
         """Return the target with the capabilities that its model reported; None if they were known already."""
         capabilities = self.capabilities.with_values(cast(CapabilityValues, error.values))

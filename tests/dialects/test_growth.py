@@ -16,7 +16,7 @@ from app.adaptation.invoke import adapt_invoke
 from app.adaptation.schemas import without_unions
 from app.bedrock.client import BedrockRequest
 from app.converse.call import Intent, ModelCall, NativeCall
-from app.dialects.http.handler import translate_batch
+from app.dialects.http.response_sender import translate_batch
 from app.dialects.openai.chat.response import ChatResponseContext
 from app.dialects.openai.chat.response import from_reply as to_completion
 from app.dialects.openai.chat.stream import ChunkStream

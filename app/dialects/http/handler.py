@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec import Struct
 
@@ -12,26 +12,20 @@ from app.dialects.http.dialect_adapter import DialectAdapter, StreamTranslator
 from app.dialects.http.documents import is_streamed
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.request_body import read_object
+from app.dialects.http.response_sender import translate_batch
 from app.dialects.http.responses import JSON, SSE, Answer, CompleteResponse, StreamingResponse
 from app.dialects.http.token_counting import CountNotSupported, count_tokens
-from app.errors import GatewayError, UpstreamFailed
 from app.execution.executor import Executor
 from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
 from app.execution.operations.count_tokens import CountTokensOperation
 from app.execution.operations.invoke import InvokeOperation, InvokeStreamOperation
 from app.execution.operations.openai import OpenAIOperation, OpenAIStreamOperation
-from app.execution.operations.operation import Operation
+from app.execution.operations.operation import MALFORMED, Operation, malformed
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.routing.planner import Target
 from app.wire import json
 from app.wire.json import JsonObject
-
-Received = TypeVar("Received")
-Made = TypeVar("Made")
-
-# raised by translators where a document is not as Bedrock's service model says
-_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 class DialectHandler(Struct, frozen=True):
@@ -55,7 +49,10 @@ class DialectHandler(Struct, frozen=True):
         response = await self.executor.run(context, adapter.model, partial(_complete_operation, adapter))
         if adapter.complete is not None:
             response = await adapter.complete(response)
-        body = translate(json.dumps, response)
+        try:
+            body = json.dumps(response)
+        except MALFORMED as error:
+            raise malformed(error) from None
         return CompleteResponse(200, (*JSON, *adapter.headers), body)
 
     async def count(self, context: RequestContext) -> Answer:
@@ -75,8 +72,15 @@ class DialectHandler(Struct, frozen=True):
         return await self.adapter_for(context, document)
 
 
+def _crosses_natively(adapter: DialectAdapter, target: Target) -> bool:
+    """Tell whether a surface of the target takes the body as it is, and enforces the schema that the answer needs."""
+    if adapter.needs_schema and target.capabilities.schemas.structured_output != "native":
+        return False
+    return adapter.body_format in target.native_formats
+
+
 def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[JsonObject]:
-    if not target.takes_natively(adapter.body_format, needs_schema=adapter.needs_schema):
+    if not _crosses_natively(adapter, target):
         translated = adapter.to_call(target)
         return ConverseOperation.of(translated.call, target, translated.from_reply)
     request = adapter.to_native(target)
@@ -86,7 +90,7 @@ def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[Js
 
 
 def _streaming_operation(adapter: DialectAdapter, target: Target) -> Operation[Answer]:
-    if not target.takes_natively(adapter.body_format, needs_schema=adapter.needs_schema):
+    if not _crosses_natively(adapter, target):
         translated = adapter.to_call(target)
         respond = partial(_streaming_response, adapter, translated.open_stream())
         return ConverseStreamOperation.of(translated.call, target, respond)
@@ -100,7 +104,7 @@ def _streaming_operation(adapter: DialectAdapter, target: Target) -> Operation[A
 
 
 def _counting_operation(adapter: DialectAdapter, target: Target) -> Operation[int]:
-    if not target.takes_natively(adapter.body_format, needs_schema=adapter.needs_schema):
+    if not _crosses_natively(adapter, target):
         return CountTokensOperation.of(adapter.to_call(target).call, target)
     if adapter.openai_api is not None:
         # CountTokens takes bodies of Converse and InvokeModel only
@@ -118,31 +122,3 @@ def _streaming_response(adapter: DialectAdapter, stream: StreamTranslator, relay
         stream.fail,
         adapter.idle,
     )
-
-
-def translate(translator: Callable[[Received], Made], received: Received) -> Made:
-    """Apply a translator to what the upstream sent. Raises UpstreamFailed if that is malformed."""
-    try:
-        return translator(received)
-    except _MALFORMED as error:
-        raise _malformed(error) from None
-
-
-def translate_batch(
-    translator: Callable[[Received], bytes], batch: list[Received]
-) -> tuple[bytes, GatewayError | None]:
-    """Translate the items of a batch. Returns the bytes of those before the first error, and the error, if any."""
-    pieces: list[bytes] = []
-    failure = None
-    try:
-        for item in batch:
-            pieces.append(translator(item))
-    except GatewayError as error:
-        failure = error
-    except _MALFORMED as error:
-        failure = _malformed(error)
-    return b"".join(pieces), failure
-
-
-def _malformed(error: BaseException) -> UpstreamFailed:
-    return UpstreamFailed("Bedrock's reply made no sense", detail=type(error).__name__)

@@ -13,6 +13,7 @@ from app.dialects.http.loggable import loggable_field
 from app.dialects.http.request_body import CallerGone
 from app.dialects.http.responses import CompleteResponse, ErrorRenderer, Headers, StreamingResponse
 from app.errors import AuthenticationFailed, GatewayError
+from app.execution.operations.operation import MALFORMED, malformed
 from app.governance.held_bytes import HeldBytes
 from app.observability.observer import RequestRecord
 from app.server.asgi_extensions import DISCONNECTED
@@ -223,6 +224,20 @@ class ResponseSender(Struct):
     async def _end(self, data: bytes) -> None:
         self.is_done = True
         await self.send({"type": "http.response.body", "body": data})
+
+
+def translate_batch(translator: Callable[[Any], bytes], batch: list[Any]) -> tuple[bytes, GatewayError | None]:
+    """Translate the events of a batch. Returns the bytes of those before the first error, and the error, if any."""
+    pieces: list[bytes] = []
+    failure: GatewayError | None = None
+    try:
+        for event in batch:
+            pieces.append(translator(event))
+    except GatewayError as error:
+        failure = error
+    except MALFORMED as error:
+        failure = malformed(error)
+    return b"".join(pieces), failure
 
 
 def _must_not_be_retried(error: GatewayError) -> bool:

@@ -34,7 +34,7 @@ class ChunkStream:
 
     def __init__(self, response_context: ChatResponseContext) -> None:
         self._response_context = response_context
-        head = json.dumps_text(
+        head = json.dumps(
             {
                 "id": response_context.id,
                 "object": "chat.completion.chunk",
@@ -42,9 +42,9 @@ class ChunkStream:
                 "model": response_context.model,
             }
         )[:-1]
-        usage = ',"usage":null' if response_context.include_usage else ""
-        self._head = f'data: {head}{usage},"choices":'.encode()
-        self._usage_head = f"{head},".encode()
+        usage = b',"usage":null' if response_context.include_usage else b""
+        self._head = b"data: " + head + usage + b',"choices":'
+        self._usage_head = head + b","
         self._calls: dict[int, _Call] = {}
         self._called = 0
         self._reasoning = defaultdict[int, defaultdict[str, StringIO]](lambda: defaultdict(StringIO))

@@ -11,7 +11,6 @@ from typing import ClassVar
 from app.converse.call import NativeCall
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import validate
-from app.dialects.http.handler import translate
 from app.dialects.http.responses import Headers
 from app.dialects.openai.responses.history import (
     PLAIN_ITEMS,
@@ -39,6 +38,7 @@ from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import custom_names, namespaces
 from app.errors import InvalidRequest, ResponseNotStored
 from app.execution.operations.openai import OpenAIFormat
+from app.execution.operations.operation import MALFORMED, malformed
 from app.execution.request_context import RequestContext
 from app.models.openai_surfaces import responses_surface
 from app.routing.planner import BodyFormat, Planner, Target
@@ -172,13 +172,12 @@ class ResponsesAdapter:
         return await self._kept.keep(response, [*self._earlier, *self._sent])
 
     async def finish(self, stream: ResponseStream | NativeResponseStream) -> bytes:
-        response = translate(_ended, stream)
+        try:
+            response = stream.ended()
+        except MALFORMED as error:
+            raise malformed(error) from None
         # the caller may refer to the response as soon as it has read the end
         return stream.last(await self.complete(response))
-
-
-def _ended(stream: ResponseStream | NativeResponseStream) -> JsonObject:
-    return stream.ended()
 
 
 def _original(path: str, conversation: Conversation, tools: DeclaredTools) -> str:
