@@ -77,7 +77,8 @@ class _Decoder(Struct, Generic[T]):
         Raises:
             GatewayError: an exception frame. ValueError, LookupError, AttributeError, TypeError: a malformed one.
         """
-        raise TypeError(f"{type(self).__name__} decodes nothing of {len(frames)} frames")
+        del frames, events
+        raise TypeError(f"{type(self).__name__} decodes no frames")
 
 
 class EventDecoder(_Decoder[Event]):
