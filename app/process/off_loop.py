@@ -1,11 +1,13 @@
 """Runs heavy work in threads, so that the event loop goes on. The work of different callers takes turns."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +18,8 @@ MAX_LOOP_BYTES = 64 * 1024
 # more would help no one: docs/adr/0032-fair-turns-of-heavy-work.md
 _THREADS = 2
 _MAX_REST_SECONDS = 0.1
+# after which a thread gives the interpreter's lock to the event loop; Python's default is ten times as long
+_SWITCH_SECONDS = 0.0005
 
 
 class FairPool:
@@ -29,7 +33,7 @@ class FairPool:
     """
 
     def __init__(self, threads: int) -> None:
-        self._executor = ThreadPoolExecutor(threads, "off-loop")
+        self._executor = ThreadPoolExecutor(threads, "off-loop", partial(sys.setswitchinterval, _SWITCH_SECONDS))
         self._lock = threading.Lock()
         # by caller; the caller whose turn is next comes first
         self._queues: dict[str, deque[_Work]] = {}

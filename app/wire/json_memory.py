@@ -24,8 +24,7 @@ def peak_bytes(data: bytes) -> tuple[int, int]:
     The document itself is included. Of a small document that is not ASCII, the most that its size allows is assumed.
     """
     size = len(data)
-    # faster than `count`
-    values = 3 * size - len(data.replace(b",", b"")) - len(data.replace(b"[", b"")) - len(data.replace(b"{", b""))
+    values = size - sum(len(piece.translate(None, b",[{")) for piece in pieces(data))
     if data.isascii() and b"\\u" not in data:
         texts = 2 * size
     else:

@@ -1,9 +1,11 @@
 """The service tier and the usage that operations read from responses."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from app import errors
 from app.adaptation.embeddings import EmbeddingCall
@@ -217,3 +219,17 @@ async def test_the_record_keeps_the_id_of_the_call_that_failed_when_the_others_a
     with pytest.raises(errors.GatewayError):
         await embed.embed(await route(TITAN, over=over), made, EmbeddingCall("mine", ["a", "b"]))
     assert made.record.upstream_request_id == "up-1"
+
+
+@pytest.mark.parametrize(
+    ("operation", "document"),
+    [(converse(), REPLY), (invoke(), {}), (openai(chat.usage_of), {})],
+    ids=["converse", "invoke", "openai"],
+)
+@pytest.mark.parametrize("size", [0, 100_000])
+async def test_a_large_response_is_parsed_in_a_thread(operation: Any, document: Any, size: int) -> None:
+    """The event loop serves other callers meanwhile."""
+    threads: list[threading.Thread] = []
+    operation = structs.replace(operation, make=lambda _: threads.append(threading.current_thread()))
+    await operation.parse(answer(json.dumps({**document, "more": "x" * size})), AttemptRecord())
+    assert [thread is threading.current_thread() for thread in threads] == [not size]

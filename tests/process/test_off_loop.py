@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 import weakref
@@ -95,3 +96,13 @@ def test_a_caller_rests_between_two_pieces_for_as_long_as_the_first_took() -> No
     first = pool.submit("hostile", lambda: (time.sleep(0.05), time.monotonic())[1])
     second = pool.submit("hostile", time.monotonic)
     assert second.result() - first.result() >= 0.045
+
+
+def test_threads_leave_the_interpreter_to_the_event_loop_within_a_millisecond() -> None:
+    """With Python's 5 ms, a request waits for a thread in each of its iterations of the event loop."""
+    before = sys.getswitchinterval()
+    try:
+        FairPool(1).submit("a", time.monotonic).result(10)
+        assert sys.getswitchinterval() <= 0.001
+    finally:
+        sys.setswitchinterval(before)

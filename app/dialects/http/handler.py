@@ -23,6 +23,7 @@ from app.execution.operations.openai import OpenAIOperation, OpenAIStreamOperati
 from app.execution.operations.operation import MALFORMED, Operation, malformed
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
+from app.process.off_loop import off_loop
 from app.routing.planner import Target
 from app.wire import json
 from app.wire.json import JsonObject
@@ -49,8 +50,10 @@ class DialectHandler(Struct, frozen=True):
         response = await self.executor.run(context, adapter.model, partial(_complete_operation, adapter))
         if adapter.complete is not None:
             response = await adapter.complete(response)
+        held, encode = context.response, partial(json.dumps, response)
         try:
-            body = json.dumps(response)
+            # its size counts only if it is large
+            body = await off_loop(context.caller.name, held.size, encode) if held and held.size else encode()
         except MALFORMED as error:
             raise malformed(error) from None
         return CompleteResponse(200, (*JSON, *adapter.headers), body)

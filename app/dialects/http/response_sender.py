@@ -16,6 +16,7 @@ from app.errors import AuthenticationFailed, GatewayError
 from app.execution.operations.operation import MALFORMED, malformed
 from app.governance.held_bytes import HeldBytes
 from app.observability.observer import RequestRecord
+from app.process.loop_turns import LoopTurns
 from app.server.asgi_extensions import DISCONNECTED
 from app.server.uvicorn_interface import FlowControl
 
@@ -24,6 +25,9 @@ REQUEST_ID = b"x-request-id"
 _MAX_LISTED = 2000
 # of a complete response, in one message of ASGI
 _PIECE_BYTES = 256 * 1024
+# after a batch of a stream that is this large, other tasks of its caller go on first
+_TURN_BYTES = 32 * 1024
+_turns = LoopTurns()
 # tells SDKs not to multiply the gateway's retries: docs/reference/contracts/errors.md#retry-advice
 _ADVICE = (("x-should-retry", "false"),)
 
@@ -156,17 +160,19 @@ class ResponseSender(Struct):
         An error is raised after the pieces before it have been sent.
         """
         failure: GatewayError | None = None
+        size = 0
 
         def on_batch(batch: Any) -> bool:
-            nonlocal failure
+            nonlocal failure, size
             data, failure = response.translate(batch)
+            size = len(data)
             if not data:
                 return failure is None
             if self.write is None or not self._is_started:
                 self._kept = data
                 return False
             self._note_sent()
-            return self.write(data) and failure is None
+            return self.write(data) and failure is None and len(data) < _TURN_BYTES
 
         is_over = await response.relay.deliver(on_batch)
         kept, self._kept = self._kept, b""
@@ -176,6 +182,8 @@ class ResponseSender(Struct):
             await self._send_piece(kept)  # waits for a caller that reads more slowly than pieces arrive
         if failure is not None:
             raise failure
+        if size >= _TURN_BYTES and not is_over:
+            await _turns.wait(self.held.name if self.held is not None else "")
         return is_over
 
     async def _beat(self, idle: bytes) -> None:

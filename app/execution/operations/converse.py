@@ -20,6 +20,7 @@ from app.execution.operations.operation import HELD_STEP, JSON, MALFORMED, Opera
 from app.execution.relay import Relay
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Target
 from app.wire import json
 
@@ -66,6 +67,10 @@ class ConverseOperation(_AdaptedCall[Reply, T], frozen=True, kw_only=True):
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
         body = await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
+        make = partial(self._make, body, attempt)
+        return make() if len(body) <= MAX_LOOP_BYTES else await off_loop(attempt.caller, len(body), make)
+
+    def _make(self, body: bytes, attempt: AttemptRecord) -> T:
         try:
             reply = json.loads(body)
             _check(reply)

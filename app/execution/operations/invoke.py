@@ -13,10 +13,19 @@ from app.bedrock.stream_decoding import NativeDecoder
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, NativeCall, NativeEvent, Surface
 from app.converse.usage import Usage
-from app.execution.operations.operation import JSON, MALFORMED, Operation, UsageReader, malformed, read_document
+from app.execution.operations.operation import (
+    JSON,
+    MALFORMED,
+    Operation,
+    UsageReader,
+    malformed,
+    parse_document,
+    read_body,
+)
 from app.execution.relay import Relay
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Target
 from app.wire import json
 from app.wire.json import JsonObject
@@ -53,7 +62,12 @@ class InvokeOperation(Operation[T], frozen=True, kw_only=True):
         return _request(model, "invoke", self.body)
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
-        document = await read_document(response, attempt)
+        body = await read_body(response, attempt)
+        make = partial(self._make, response, body, attempt)
+        return make() if len(body) <= MAX_LOOP_BYTES else await off_loop(attempt.caller, len(body), make)
+
+    def _make(self, response: HttpResponse, body: bytes, attempt: AttemptRecord) -> T:
+        document = parse_document(body)
         attempt.usage, attempt.tier = self.usage_of(response, document), tier_of_headers(response.headers)
         try:
             return self.make(document)

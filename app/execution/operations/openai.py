@@ -13,11 +13,20 @@ from app.bedrock.stream_decoding import ServerSentDecoder
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, NativeCall, Surface
 from app.converse.usage import Usage
-from app.execution.operations.operation import JSON, MALFORMED, Operation, UsageReader, malformed, read_document
+from app.execution.operations.operation import (
+    JSON,
+    MALFORMED,
+    Operation,
+    UsageReader,
+    malformed,
+    parse_document,
+    read_body,
+)
 from app.execution.relay import Relay
 from app.models.capability_groups import NativeCapabilities
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Target
 from app.wire import json
 from app.wire.json import JsonObject
@@ -92,7 +101,12 @@ class OpenAIOperation(_AdaptedBody[JsonObject, T], frozen=True, kw_only=True):
     """A complete document by Chat Completions or Responses."""
 
     async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
-        document = await read_document(response, attempt)
+        body = await read_body(response, attempt)
+        make = partial(self._make, body, attempt)
+        return make() if len(body) <= MAX_LOOP_BYTES else await off_loop(attempt.caller, len(body), make)
+
+    def _make(self, body: bytes, attempt: AttemptRecord) -> T:
+        document = parse_document(body)
         attempt.usage, attempt.tier = read_usage(self.usage_of, document), read_tier(document)
         refuse_failed(document)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from msgspec import Struct, field
@@ -16,6 +17,7 @@ from app.errors import UpstreamFailed
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
 from app.process.memory import buffer_for, contents_of
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.wire import json
 from app.wire.json import JsonObject
 
@@ -99,13 +101,13 @@ async def read_large(response: HttpResponse, attempt: AttemptRecord) -> bytes:
     return contents_of(read)
 
 
-async def read_document(response: HttpResponse, attempt: AttemptRecord) -> JsonObject:
-    """Read a response that is a JSON object.
+async def read_body(response: HttpResponse, attempt: AttemptRecord) -> bytes:
+    """Read a complete response. Raises as `read_large` does."""
+    return await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
 
-    Raises:
-        UpstreamFailed: it is something else. GatewayBusy: as `read_large` does.
-    """
-    body = await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
+
+def parse_document(body: bytes) -> JsonObject:
+    """Parse a response that is a JSON object. Raises UpstreamFailed: it is something else."""
     try:
         document = json.loads(body)
     except json.JsonError as error:
@@ -113,3 +115,10 @@ async def read_document(response: HttpResponse, attempt: AttemptRecord) -> JsonO
     if not isinstance(document, dict):
         raise malformed("no object")
     return document
+
+
+async def read_document(response: HttpResponse, attempt: AttemptRecord) -> JsonObject:
+    """Read and parse a response that is a JSON object. Raises as `read_body` and `parse_document` do."""
+    body = await read_body(response, attempt)
+    parse = partial(parse_document, body)
+    return parse() if len(body) <= MAX_LOOP_BYTES else await off_loop(attempt.caller, len(body), parse)

@@ -1,5 +1,6 @@
 """Streams are written at once where the server can, and else as fast as the caller reads."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,19 @@ async def test_empty_end_is_not_counted_as_a_gap() -> None:
 async def test_slow_caller_is_awaited() -> None:
     found = await sent(Server(2), Source(b"a", b"b", b"c", b"d"))
     assert found == [200, b"a", "at once: b", "at once: c", b"", "at once: d", b"last"]
+
+
+async def test_streams_of_one_caller_with_large_pieces_take_turns() -> None:
+    """Forty streams at full speed delayed the requests of other callers by a second."""
+    servers = [Server() for _ in range(20)]
+    tasks = [asyncio.create_task(sent(server, Source(*[b"x" * 100_000] * 5))) for server in servers]
+    await asyncio.sleep(0)
+    for _ in range(10):  # iterations of the event loop
+        before = sum(len(server.said) for server in servers)
+        await asyncio.sleep(0)
+        assert sum(len(server.said) for server in servers) - before <= 5
+    for server in await asyncio.gather(*tasks):
+        assert len([each for each in server if each]) == 7
 
 
 async def test_without_write_each_piece_is_a_message() -> None:

@@ -2,7 +2,7 @@
 
 import struct
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -19,11 +19,13 @@ from app.errors import InvalidRequest
 from app.execution.embeddings import Vector, embed
 from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
+from app.process.off_loop import off_loop
 from app.routing.planner import DEFAULT_ALIAS
 from app.wire import json
 
 DIALECT = "openai_embeddings"
 _MAX_INPUTS = 2048  # OpenAI's own limit
+_NUMBER_BYTES = 20  # of JSON, about
 _EXAMPLES = {
     "one": {"summary": "One text", "value": {"model": "amazon.titan-embed-text-v2:0", "input": "Hello."}},
     "many": {
@@ -69,18 +71,25 @@ async def _embed(executor: Executor, default_model: str, context: RequestContext
     vectors = await embed(executor, context, call)
     spent = context.record.usage
     tokens = spent.input if spent is not None else 0
+    is_hidden = name != request.model and name.startswith("arn:") and executor.planner.hides_arns
+    model = DEFAULT_ALIAS if is_hidden else executor.planner.known_as(name)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    end = json.dumps({"model": model, "usage": usage})[1:]
     encode = _as_base64 if request.encoding_format == "base64" else list
-    # vector by vector: all of them as lists would take more memory than the response
+    size = sum(map(len, vectors)) * _NUMBER_BYTES
+    body = await off_loop(context.caller.name, size, partial(_encode, vectors, encode, end))
+    return CompleteResponse(200, JSON, body)
+
+
+def _encode(vectors: Sequence[Vector], encode: Callable[[Vector], str | list[float]], end: bytes) -> bytes:
+    """Encode a response vector by vector: all of them as lists would take more memory. end: what follows them."""
     body = BytesIO()
     body.write(b'{"object":"list","data":[')
     for index, vector in enumerate(vectors):
         item = {"object": "embedding", "index": index, "embedding": encode(vector)}
         body.write(b"," + json.dumps(item) if index else json.dumps(item))
-    is_hidden = name != request.model and name.startswith("arn:") and executor.planner.hides_arns
-    model = DEFAULT_ALIAS if is_hidden else executor.planner.known_as(name)
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    body.write(b"]," + json.dumps({"model": model, "usage": usage})[1:])
-    return CompleteResponse(200, JSON, body.getvalue())
+    body.write(b"]," + end)
+    return body.getvalue()
 
 
 def texts_of(request: EmbeddingRequest) -> list[str]:
