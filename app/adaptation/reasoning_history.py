@@ -5,6 +5,7 @@ Reasoning without its signature is refused (strands#2704).
 
 from app.adaptation.adapted_request import AdaptedRequest, Role
 from app.converse.content import ContentBlock
+from app.converse.encrypted_reasoning import is_encrypted
 from app.converse.request import Message
 
 
@@ -26,5 +27,6 @@ def _is_accepted(block: ContentBlock, role: Role, adapted: AdaptedRequest) -> bo
     if reasoning is None:
         return True
     is_complete = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
+    history = "encrypted" if is_encrypted(reasoning) else "signed"
     # "User messages cannot contain reasoning content"
-    return role == "assistant" and adapted.capabilities.reasoning.history == "signed" and is_complete
+    return role == "assistant" and adapted.capabilities.reasoning.history == history and is_complete

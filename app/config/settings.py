@@ -97,7 +97,8 @@ class Settings(DatabaseSettings):
     native_surfaces: str = Field(
         "invoke,openai,mantle",
         pattern=r"^(none|(invoke|openai|mantle)(,(invoke|openai|mantle))*)\Z",
-        description="Surfaces on which native mode is used, or `none`. Everything else is translated to Converse.",
+        description="Surfaces that are used beside Converse, or `none`. Models that only an excluded surface serves "
+        "cannot be called.",
     )
     auth_disabled: Literal[True, False, "any"] = Field(
         False,

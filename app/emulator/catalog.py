@@ -139,6 +139,14 @@ _MODELS: tuple[Model, ...] = (
         is_converse=False,
     ),
     Model(
+        "zai.glm-4.6",
+        "GLM 4.6",
+        "Z.AI",
+        inputs=("TEXT",),
+        openai=("mantle/v1/chat/completions",),
+        is_converse=False,
+    ),
+    Model(
         "amazon.titan-text-express-v1",
         "Titan Text Express",
         "Amazon",

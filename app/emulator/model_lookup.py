@@ -41,7 +41,7 @@ def find_on_mantle(name: str) -> tuple[Model, str] | None:
     for model in MODELS.values():
         if name == (model.mantle_id or model.id):
             return model, ""
-        if suffix and f"{base}:0" == model.id and model.openai:
+        if suffix and model.id in (base, f"{base}:0") and model.openai:
             return model, suffix
     return None
 

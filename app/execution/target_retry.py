@@ -132,6 +132,6 @@ class ProfileFallback(Struct, frozen=True):
 
 def _advice(candidate: Candidate[T]) -> str:
     """Return what helps a caller whose model was not found."""
-    if candidate.operation.mode is Mode.TRANSLATED and candidate.target.on_mantle:
-        return f" (on mantle Bedrock has it for callers of: {candidate.target.on_mantle})"
+    if candidate.operation.surface is Surface.CONVERSE and candidate.target.is_only_on_mantle:
+        return " (Bedrock has it on mantle only, which this deployment does not use)"
     return " (GET /v1/models lists the text models that can be called)"

@@ -14,10 +14,12 @@ from app.converse.call import Surface
 Prefill = Literal["free", "trimmed", "refused"]
 ReasoningRequest = Literal["none", "budget", "adaptive", "max_effort", "effort", "nested", "config"]
 ReasoningByDefault = Literal["no", "yes", "always"]
-ReasoningHistory = Literal["signed", "none"]
+ReasoningHistory = Literal["signed", "encrypted", "none"]
 StructuredOutput = Literal["native", "tool", "prompt"]
 EmbeddingMember = Literal["", "inputText", "texts", "singleEmbeddingParams"]
 TopK = Literal["none", "field", "nested"]
+# the format into which calls are translated that no surface takes as they are
+TranslatedTo = Literal["converse", "openai_responses", "openai_chat"]
 # the surfaces that serve bodies of a dialect as they are
 NativeSurface = Literal[Surface.INVOKE, Surface.OPENAI, Surface.MANTLE]
 
@@ -110,13 +112,13 @@ class ReasoningCapabilities(Struct, frozen=True):
     tokens_pointer: str = ""
     """JSON pointer in its own reply to the number of reasoning tokens; empty where it does not report them."""
     history: ReasoningHistory = "signed"
-    """Which reasoning of earlier turns it accepts: with a signature, or none."""
+    """Which reasoning of earlier turns it accepts: with a signature, as a surface of OpenAI's encrypted it, or none."""
     encrypted: bool = False
     """Returns its reasoning encrypted on request, and accepts it back."""
 
 
 class NativeCapabilities(Struct, frozen=True):
-    """Which surface accepts bodies of a dialect unchanged, by the format of the body. All other calls use Converse."""
+    """Which surface accepts bodies of a dialect unchanged, by the format of the body. All others are translated."""
 
     anthropic: NativeSurface | Literal[""] = ""
     """Surface for Anthropic's Messages; empty where there is none."""
@@ -124,6 +126,8 @@ class NativeCapabilities(Struct, frozen=True):
     """Surface for OpenAI's Responses; empty where there is none."""
     openai_chat: NativeSurface | Literal[""] = ""
     """Surface for OpenAI's Chat Completions; empty where there is none."""
+    translated_to: TranslatedTo = "converse"
+    """Format into which all other calls are translated; not Converse where that does not serve the model."""
     newest_anthropic_version: bool = False
     """Accepts Anthropic's version 2026-10-21 beside the one of 2023."""
     mantle_path: str = "/openai/v1"

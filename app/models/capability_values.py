@@ -14,6 +14,7 @@ from app.models.capability_groups import (
     ReasoningRequest,
     StructuredOutput,
     TopK,
+    TranslatedTo,
 )
 
 
@@ -70,6 +71,7 @@ class _NativeValues(TypedDict, total=False):
     anthropic: NativeSurface
     openai_responses: NativeSurface
     openai_chat: NativeSurface
+    translated_to: TranslatedTo
     newest_anthropic_version: bool
     mantle_path: str
     mantle_dropped_suffix: str

@@ -14,7 +14,7 @@ from app.bedrock.transport import DEFAULT_TIMEOUTS, Timeouts
 from app.converse.call import Surface
 from app.errors import InvalidRequest, ModelDiffers
 from app.models.capabilities import Capabilities, capabilities_of
-from app.models.capability_groups import NativeCapabilities
+from app.models.capability_groups import NativeCapabilities, TranslatedTo
 from app.models.capability_values import CapabilityValues, merged, names_in
 from app.models.ids import ModelId, parse_model_id, without_prefix
 from app.models.short_names import LONG_CONTEXT, id_by_rule, is_short, resolve, short_names_of
@@ -55,7 +55,7 @@ class Target(Struct, frozen=True):
 
     model: as it is called. known: the model itself, where `model` is an ARN that hides it; else the same.
     location: the region and account; location_name: for logs. limits: those of the model, where it has its own.
-    native_formats: those whose bodies a surface takes as they are; all other calls use Converse.
+    native_formats: those whose bodies a surface takes as they are. translated_to: the format of all other calls.
     betas: features of Anthropic's format that the deployment passes beside those that Outcrop knows.
     is_unresolved: a lookup may tell which model it is: its name hides that, or is a short name that no list has.
     by_profile: the caller named the model, and the gateway calls its inference profile.
@@ -68,6 +68,7 @@ class Target(Struct, frozen=True):
     location_name: str = ""
     limits: Limits = NO_LIMITS
     native_formats: frozenset[BodyFormat] = frozenset()
+    translated_to: TranslatedTo = "converse"
     betas: frozenset[str] = frozenset()
     is_unresolved: bool = False
     by_profile: bool = False
@@ -83,9 +84,9 @@ class Target(Struct, frozen=True):
         return None if capabilities == self.capabilities else replace(self, capabilities=capabilities)
 
     @property
-    def on_mantle(self) -> str:
-        """The formats in which mantle has the model, in words; Converse need not have it. Empty if there are none."""
-        return ", ".join(sorted(self.capabilities.native.formats(Surface.MANTLE))).replace("_", " ")
+    def is_only_on_mantle(self) -> bool:
+        """True if Converse does not serve the model."""
+        return self.capabilities.native.translated_to != "converse"
 
 
 class Choice(Struct, frozen=True):
@@ -297,6 +298,8 @@ class Planner(Struct, frozen=True):
         if self.overrides:
             until, values = self.overrides.get(self._key(model, known, choice.location), (0.0, {}))
             capabilities = capabilities.with_values(values) if self.clock() < until else capabilities
+        native_formats = self._native_formats(model, capabilities.native)
+        translated_to = capabilities.native.translated_to
         return Target(
             model,
             known,
@@ -304,7 +307,8 @@ class Planner(Struct, frozen=True):
             choice.location,
             choice.location.name,
             limits=self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS),
-            native_formats=self._native_formats(model, capabilities.native),
+            native_formats=native_formats,
+            translated_to=translated_to if translated_to in native_formats else "converse",
             betas=self.betas,
             is_unresolved=known.is_opaque or (resolved is None and choice.location == DEFAULT_LOCATION),
         )

@@ -295,13 +295,13 @@ def test_errors_in_both_formats_keep_their_message(body: bytes, message: None) -
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_error_names_the_dialects_of_a_model_that_only_mantle_serves(client: openai.OpenAI, url: str) -> None:
-    with pytest.raises(openai.NotFoundError, match=r"on mantle Bedrock has it for callers of: openai responses\)"):
-        client.chat.completions.create(model=GPT55, messages=[{"role": "user", "content": "x"}])
+def test_error_says_that_a_model_is_only_on_mantle_where_that_is_not_used(recorder: RecordingBedrock) -> None:
     body = {"model": GEMMA, "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
-    answer = httpx.post(f"{url}/v1/messages", json=body, headers={"x-api-key": KEY})
-    assert answer.status_code == 404
-    assert "has it for callers of: openai chat, openai responses)" in answer.json()["error"]["message"]
+    with serving(recorder) as bedrock, gateway(bedrock, native_surfaces="invoke") as base:
+        for path in ("/v1/messages", "/v1/chat/completions"):
+            answer = httpx.post(base + path, json=body, headers={"x-api-key": KEY})
+            assert answer.status_code == 404
+            assert "(Bedrock has it on mantle only, which this deployment" in answer.json()["error"]["message"]
 
 
 def test_credentials_that_mantle_refuses_return_502() -> None:

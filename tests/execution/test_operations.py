@@ -11,9 +11,8 @@ from app import errors
 from app.adaptation.embeddings import EmbeddingCall
 from app.bedrock.transport import HttpRequest
 from app.converse.call import ModelCall, NativeCall
+from app.converse.openai_documents import usage_of_completion, usage_of_response
 from app.converse.usage import Usage
-from app.dialects.openai.chat import native as chat
-from app.dialects.openai.responses import native as responses
 from app.execution import embeddings as embed
 from app.execution.executor import Executor
 from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
@@ -101,19 +100,19 @@ TIERS: dict[str, tuple[Operation[Any], Response, str]] = {
     "invoke": (invoke(), answer(b"{}", headers=(DEFAULT,)), "default"),
     "invoke, silent": (invoke(), answer(b"{}"), ""),
     "invoke, streamed": (invoke_stream(), answer(MESSAGE, headers=(DEFAULT, FAST)), "optimized"),
-    "chat": (openai(chat.usage_of), answer(b'{"service_tier":"default"}'), "default"),
-    "chat, odd": (openai(chat.usage_of), answer(b'{"service_tier":5,"response":5}'), ""),
+    "chat": (openai(usage_of_completion), answer(b'{"service_tier":"default"}'), "default"),
+    "chat, odd": (openai(usage_of_completion), answer(b'{"service_tier":5,"response":5}'), ""),
     "chat, streamed": (
-        openai_stream(chat.usage_of),
+        openai_stream(usage_of_completion),
         answer(sse({"service_tier": "flex"}, {"service_tier": None})),
         "flex",
     ),
     "responses, streamed": (
-        openai_stream(responses.usage_of),
+        openai_stream(usage_of_response),
         answer(sse(CREATED, {"type": "response.completed", "response": {"service_tier": "priority"}})),
         "priority",
     ),
-    "responses, streamed, silent": (openai_stream(responses.usage_of), answer(sse(CREATED)), ""),
+    "responses, streamed, silent": (openai_stream(usage_of_response), answer(sse(CREATED)), ""),
 }
 
 
@@ -223,7 +222,7 @@ async def test_the_record_keeps_the_id_of_the_call_that_failed_when_the_others_a
 
 @pytest.mark.parametrize(
     ("operation", "document"),
-    [(converse(), REPLY), (invoke(), {}), (openai(chat.usage_of), {})],
+    [(converse(), REPLY), (invoke(), {}), (openai(usage_of_completion), {})],
     ids=["converse", "invoke", "openai"],
 )
 @pytest.mark.parametrize("size", [0, 100_000])

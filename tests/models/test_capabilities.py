@@ -55,6 +55,7 @@ REAL_IDS = {
     "qwen.qwen3-32b-v1:0": "qwen3",
     "google.gemma-3-27b-it": "gemma-3",
     "minimax.minimax-m2": "minimax",
+    "zai.glm-4.6": "glm-4.6",
     "zai.glm-4.7-flash": "glm",
     "us.mistral.pixtral-large-2502-v1:0": "mistral",
     "us.meta.llama4-maverick-17b-instruct-v1:0": "llama",

@@ -17,10 +17,12 @@ from app.composition.deployment import EntryPath, describe_entries
 from app.composition.gateway import Gateway
 from app.config.settings import Settings
 from app.converse.call import ModelCall
+from app.converse.reply import Reply
 from app.errors import ModelNotFound
 from app.execution.operations.converse import ConverseOperation
 from app.execution.operations.invoke import InvokeOperation
 from app.execution.operations.operation import Operation
+from app.execution.operations.translated_openai import TranslatedOpenAIOperation
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 from app.routing.planner import Choice, Planner, Route, Target
@@ -90,8 +92,8 @@ async def _call(gateway: Gateway, listed: ListedModels, named: Named) -> str:
     try:
         found = await executor.run(new_context(), named.name, _operation_for, [target])
     except ModelNotFound:
-        if target.on_mantle:
-            raise NotTried(f"{target.model.raw}: Bedrock has it on mantle, for {target.on_mantle}") from None
+        if target.is_only_on_mantle and target.translated_to == "converse":
+            raise NotTried(f"{target.model.raw}: only mantle has it, which NATIVE_SURFACES leaves out") from None
         raise await listed.not_found(target) from None
     return f"{target.model.raw}{f' in {target.location_name}' if target.location_name else ''}: {found}"
 
@@ -107,9 +109,14 @@ def _operation_for(target: Target) -> Operation[str]:
         return _invoke(adapt_rerank(call, capabilities), lambda document: f"{len(scores_of(document, call))} scores")
     if not capabilities.output.text:
         raise NotTried(f"{target.model.raw}: makes no text, and its calls are not cheap")
-    return ConverseOperation.of(
-        ModelCall("", ONE_TOKEN), target, lambda reply: f"{reply['usage']['totalTokens']} tokens"
-    )
+    one_token = ModelCall("", ONE_TOKEN)
+    if target.translated_to != "converse":
+        return TranslatedOpenAIOperation.of(one_token, target, _tokens)
+    return ConverseOperation.of(one_token, target, _tokens)
+
+
+def _tokens(reply: Reply) -> str:
+    return f"{reply['usage']['totalTokens']} tokens"
 
 
 def _is_chat(capabilities: Capabilities) -> bool:

@@ -12,6 +12,7 @@ from app.converse.call import Surface
 from app.converse.usage import tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
+from app.dialects.bedrock.translated import answer, is_translated
 from app.dialects.http.responses import Answer, CompleteResponse, Headers, StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.execution.attempt import fold_passthrough
@@ -53,6 +54,8 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
     """
     _check_path(operation, context.head.path)
     name, surface = context.params.get("modelId", ""), operation.surface or _SURFACES[operation.service]
+    if surface is Surface.CONVERSE and is_translated(executor.planner, name, context.caller.name):
+        return await answer(executor, context, name, is_streamed=operation.is_streamed)
     fold_passthrough(context.record, surface, name if is_model_name(name) else "")
     request = BedrockRequest(
         operation.service,

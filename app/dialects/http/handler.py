@@ -21,6 +21,7 @@ from app.execution.operations.count_tokens import CountTokensOperation
 from app.execution.operations.invoke import InvokeOperation, InvokeStreamOperation
 from app.execution.operations.openai import OpenAIOperation, OpenAIStreamOperation
 from app.execution.operations.operation import MALFORMED, Operation, malformed
+from app.execution.operations.translated_openai import TranslatedOpenAIOperation, TranslatedOpenAIStreamOperation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.process.off_loop import off_loop
@@ -85,6 +86,8 @@ def _crosses_natively(adapter: DialectAdapter, target: Target) -> bool:
 def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[JsonObject]:
     if not _crosses_natively(adapter, target):
         translated = adapter.to_call(target)
+        if target.translated_to != "converse":
+            return TranslatedOpenAIOperation.of(translated.call, target, translated.from_reply)
         return ConverseOperation.of(translated.call, target, translated.from_reply)
     request = adapter.to_native(target)
     if adapter.openai_api is None:
@@ -96,6 +99,8 @@ def _streaming_operation(adapter: DialectAdapter, target: Target) -> Operation[A
     if not _crosses_natively(adapter, target):
         translated = adapter.to_call(target)
         respond = partial(_streaming_response, adapter, translated.open_stream())
+        if target.translated_to != "converse":
+            return TranslatedOpenAIStreamOperation.of(translated.call, target, respond)
         return ConverseStreamOperation.of(translated.call, target, respond)
     request = adapter.to_native(target)
     call, usage_of, api = request.call, request.usage_of, adapter.openai_api
@@ -108,6 +113,8 @@ def _streaming_operation(adapter: DialectAdapter, target: Target) -> Operation[A
 
 def _counting_operation(adapter: DialectAdapter, target: Target) -> Operation[int]:
     if not _crosses_natively(adapter, target):
+        if target.translated_to != "converse":
+            raise CountNotSupported("tokens are not counted for this model")
         return CountTokensOperation.of(adapter.to_call(target).call, target)
     if adapter.openai_api is not None:
         # CountTokens takes bodies of Converse and InvokeModel only

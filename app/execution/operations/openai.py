@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from msgspec import Struct
+
 from app.adaptation.openai import adapt_chat, adapt_responses
 from app.bedrock.client import BedrockRequest
 from app.bedrock.errors import error_of_openai
@@ -23,7 +25,7 @@ from app.execution.operations.operation import (
     read_body,
 )
 from app.execution.relay import Relay
-from app.models.capability_groups import NativeCapabilities
+from app.models.capability_groups import NativeCapabilities, NativeSurface
 from app.models.ids import ModelId
 from app.observability.observer import AttemptRecord
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
@@ -36,22 +38,56 @@ Parsed = TypeVar("Parsed")
 
 OpenAIFormat = Literal["openai_responses", "openai_chat"]
 _PATHS: dict[OpenAIFormat, str] = {"openai_responses": "/responses", "openai_chat": "/chat/completions"}
+# the types of the documents that complete a streamed answer; Chat Completions has none, and ends with `[DONE]`
+LAST_EVENTS: dict[OpenAIFormat, frozenset[str]] = {
+    "openai_responses": frozenset({"response.completed", "response.incomplete", "response.failed"}),
+    "openai_chat": frozenset(),
+}
 _ADAPT_BODY = {"openai_responses": adapt_responses, "openai_chat": adapt_chat}
+
+
+class OpenAISurface(Struct, frozen=True):
+    """Where a body is sent.
+
+    body: the request's, without the model. path: of the API. known: the model behind the name that is called.
+    """
+
+    surface: NativeSurface
+    body: JsonObject
+    path: str
+    known: ModelId
+    native: NativeCapabilities
+
+    @classmethod
+    def of(cls, body_format: OpenAIFormat, target: Target, body: JsonObject) -> Self:
+        """Return the surface of a target that takes a format. Raises ValueError if there is none."""
+        surface = target.capabilities.native.surface(body_format)
+        if not surface:
+            raise ValueError(f"no surface of {target.model.raw} takes {body_format}")
+        return cls(surface, body, _PATHS[body_format], target.known, target.capabilities.native)
+
+    def request(self, model: ModelId) -> BedrockRequest:
+        """Build the request for a model, by its own id or by that of an inference profile."""
+        if self.surface is Surface.MANTLE:
+            # a model has no geography on mantle, and neither surface accepts an ARN
+            body = json.dumps({**self.body, "model": self.known.base.removesuffix(self.native.mantle_dropped_suffix)})
+            path = self.native.mantle_path + self.path
+            return BedrockRequest("bedrock-mantle", "POST", path, headers=JSON, body=body)
+        names = {"inference-profile": f"{model.geography}.{model.base}", "foundation-model": model.base}
+        body = json.dumps({**self.body, "model": names.get(model.arn_kind, model.raw)})
+        return BedrockRequest("bedrock-runtime", "POST", "/openai/v1" + self.path, headers=JSON, body=body)
 
 
 class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
     """A body that was adapted for one surface of a model.
 
-    body: the request's, without the model. path: of the API. known: the model behind the name that is called.
-    usage_of: reads the tokens from a document. make: turns the parsed response into the result.
+    upstream: where it is sent. usage_of: reads the tokens from a document.
+    make: turns the parsed response into the result.
     last_events: the types of the documents that complete a streamed answer.
     """
 
     mode: Mode = Mode.NATIVE
-    body: JsonObject
-    path: str
-    known: ModelId
-    native: NativeCapabilities
+    upstream: OpenAISurface
     usage_of: UsageReader
     make: Callable[[Parsed], T]
     last_events: frozenset[str] = frozenset()
@@ -74,10 +110,7 @@ class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
         tier = str(adapted.body.get("service_tier") or "")
         return cls(
             surface=surface,
-            body=adapted.body,
-            path=_PATHS[body_format],
-            known=target.known,
-            native=target.capabilities.native,
+            upstream=OpenAISurface.of(body_format, target, adapted.body),
             usage_of=usage_of,
             make=make,
             ignored=[*call.ignored, *adapted.ignored],
@@ -87,14 +120,7 @@ class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
         )
 
     def build(self, model: ModelId) -> BedrockRequest:
-        if self.surface is Surface.MANTLE:
-            # a model has no geography on mantle, and neither surface accepts an ARN
-            body = json.dumps({**self.body, "model": self.known.base.removesuffix(self.native.mantle_dropped_suffix)})
-            path = self.native.mantle_path + self.path
-            return BedrockRequest("bedrock-mantle", "POST", path, headers=JSON, body=body)
-        names = {"inference-profile": f"{model.geography}.{model.base}", "foundation-model": model.base}
-        body = json.dumps({**self.body, "model": names.get(model.arn_kind, model.raw)})
-        return BedrockRequest("bedrock-runtime", "POST", "/openai/v1" + self.path, headers=JSON, body=body)
+        return self.upstream.request(model)
 
 
 class OpenAIOperation(_AdaptedBody[JsonObject, T], frozen=True, kw_only=True):

@@ -10,6 +10,18 @@ _UNSIGNED: CapabilityValues = {"reasoning": {"history": "none"}}
 _COMMON: CapabilityValues = merged(
     _UNSIGNED, {"turns": {"media_in_results": frozenset()}, "caching": {"accepted": False}}
 )
+# AWS user guide, models by API (2026-11): Converse does not serve them
+_RESPONSES_ON_MANTLE: CapabilityValues = {
+    "native": {"openai_responses": Surface.MANTLE, "translated_to": "openai_responses"}
+}
+_CHAT_ON_MANTLE: CapabilityValues = {"native": {"openai_chat": Surface.MANTLE}}
+# recordings bedrock_mantle: the encrypted reasoning is accepted back
+_GPT_BY_RESPONSES: CapabilityValues = {
+    "turns": {"system": True},
+    "sampling": {"accepted": False},
+    "schemas": {"structured_output": "native"},
+    "reasoning": {"request": "nested", "by_default": "yes", "history": "encrypted", "encrypted": True},
+}
 # pydantic-ai#6098 and langchain-aws#1118, live on Converse, 2026-06
 _TOOLS_APART: CapabilityValues = {"turns": {"tools_apart": True}}
 _AUTO_ONLY: CapabilityValues = {"tools": {"choices": frozenset()}}
@@ -61,7 +73,8 @@ ROWS = (
         r"openai\.gpt-(5\.6-cyber|daybreak)",
         "AWS user guide, models by endpoint (2026-11): on mantle only, Responses",
         _COMMON,
-        {"native": {"openai_responses": Surface.MANTLE}, "reasoning": {"encrypted": True}},
+        _RESPONSES_ON_MANTLE,
+        _GPT_BY_RESPONSES,
     ),
     row(
         "gpt",
@@ -81,7 +94,8 @@ ROWS = (
         r"openai\.gpt-5",
         "recording bedrock_mantle reused_tool_call_ids_gpt_5_5; AWS user guide, card of GPT-5.5: Responses on mantle",
         _COMMON,
-        {"native": {"openai_responses": Surface.MANTLE}, "reasoning": {"encrypted": True}},
+        _RESPONSES_ON_MANTLE,
+        _GPT_BY_RESPONSES,
     ),
     row(
         "gpt-oss-safeguard",
@@ -111,7 +125,8 @@ ROWS = (
         r"xai\.grok-4\.3",
         "AWS user guide, models by API (2026-11): on mantle only, Chat Completions and Responses",
         _COMMON,
-        {"native": {"openai_responses": Surface.MANTLE, "openai_chat": Surface.MANTLE}},
+        _RESPONSES_ON_MANTLE,
+        _CHAT_ON_MANTLE,
     ),
     row(
         "kimi-k3",
@@ -123,9 +138,11 @@ ROWS = (
     row(
         "gemma-4",
         r"google\.gemma-4",
-        "AWS user guide, card of Gemma 4 (2026-11): on mantle only, Chat Completions and Responses",
+        "AWS user guide, card of Gemma 4 (2026-11): on mantle only, Chat Completions and Responses; structured output",
         _COMMON,
-        {"native": {"openai_responses": Surface.MANTLE, "openai_chat": Surface.MANTLE}},
+        _RESPONSES_ON_MANTLE,
+        _CHAT_ON_MANTLE,
+        {"schemas": {"structured_output": "native"}},
     ),
     row(
         "qwen3",
@@ -150,6 +167,14 @@ ROWS = (
         _COMMON,
         _ANY_ONLY,
         {"schemas": {"structured_output": "native"}},
+    ),
+    row(
+        "glm-4.6",
+        r"zai\.glm-4\.6",
+        "AWS user guide, models by API (2026-11): on mantle only, Chat Completions",
+        _COMMON,
+        _CHAT_ON_MANTLE,
+        {"native": {"translated_to": "openai_chat", "mantle_path": "/v1"}},
     ),
     row(
         "glm",

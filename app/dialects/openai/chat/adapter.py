@@ -10,6 +10,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from app.converse.call import NativeCall
+from app.converse.openai_documents import usage_of_completion
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import model_name_of, validate
 from app.dialects.http.responses import Headers
@@ -73,7 +74,7 @@ class ChatAdapter(Struct):
             NativeCall(self.model, self.document),
             partial(native.from_document, model=self.known_as),
             partial(native.NativeChunks, self.known_as, include_usage=include_usage),
-            native.usage_of,
+            usage_of_completion,
         )
 
     async def finish(self, stream: native.NativeChunks | ChunkStream) -> bytes:

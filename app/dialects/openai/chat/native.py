@@ -5,28 +5,11 @@ Requests of mode `native` are adapted in `app.adaptation.openai`.
 
 from collections.abc import Iterable
 
-from app.converse.usage import Usage
 from app.dialects.openai.common.errors import error_body
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
 from app.wire.json import JsonObject
 from app.wire.sse import data_frame
-
-
-def usage_of(document: JsonObject) -> Usage | None:
-    """Return the tokens of a completion or a chunk; None if it holds no count."""
-    usage = document.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    details = usage.get("prompt_tokens_details") or {}
-    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
-    return Usage(
-        input=max((usage.get("prompt_tokens") or 0) - read - written, 0),
-        output=usage.get("completion_tokens") or 0,
-        cache_read=read,
-        cache_write=written,
-        reasoning=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0,
-    )
 
 
 def from_document(document: JsonObject, model: str) -> JsonObject:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import ClassVar
 
 from app.converse.call import NativeCall
+from app.converse.openai_documents import usage_of_response
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import validate
 from app.dialects.http.responses import Headers
@@ -26,7 +27,6 @@ from app.dialects.openai.responses.native import (
     NativeResponseStream,
     from_document,
     to_native,
-    usage_of,
 )
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.request import KEPT, SIGNED, refuse, to_call
@@ -147,7 +147,7 @@ class ResponsesAdapter:
             call,
             partial(from_document, response_context=response_context),
             partial(NativeResponseStream, response_context),
-            usage_of,
+            usage_of_response,
         )
 
     def _rewritten(self, accepted: frozenset[str]) -> tuple[Conversation, DeclaredTools]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from app.converse.usage import Usage
+from app.converse.openai_documents import unique_call_id
 from app.dialects.openai.common.errors import type_and_code_of
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.request_members import request_members
@@ -32,8 +32,6 @@ _CALLS = ("function_call", "custom_tool_call")
 _OF_NAMESPACES = ("type", "name", "tools")
 _ELSEWHERE = frozenset({"background", "model", "previous_response_id", "store"})
 _KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
-_REPEATING = re.compile(r"call_[0-9]+\Z")
-_MAX_CALL_ID = 64
 # what Bedrock repeats with the names that it was sent
 _REPEATED = ("tools", "tool_choice")
 _SIGNED = "encryptedContent"
@@ -74,7 +72,7 @@ class NativeResponseContext(Struct, frozen=True):
     def item(self, item: JsonObject) -> JsonObject:
         """Return an item of a response for the caller."""
         if "call_id" in item:
-            item = {**item, "call_id": _unique(item["call_id"], item.get("id"))}
+            item = {**item, "call_id": unique_call_id(item["call_id"], item.get("id"))}
         if text_in(item, "type") in _CALLS:
             namespace, name = self.namespaces.get(text_in(item, "name"), (None, ""))
             return item if namespace is None else {**item, "name": name, "namespace": namespace}
@@ -82,13 +80,6 @@ class NativeResponseContext(Struct, frozen=True):
             reasoning: Any = {_SIGNED: item["encrypted_content"]}
             return {**item, "encrypted_content": self.signer.close(reasoning)}
         return item
-
-
-def _unique(call_id: object, item_id: object) -> object:
-    """Make an id of a call unique across responses, by the end of its item's id."""
-    if not isinstance(call_id, str) or not isinstance(item_id, str) or not _REPEATING.match(call_id):
-        return call_id
-    return f"{call_id}_{item_id[len(call_id) + 1 - _MAX_CALL_ID :]}"
 
 
 def to_native(
@@ -241,23 +232,6 @@ def _chosen(tool: Any, resolver: ToolChoiceResolver, declared: dict[str, str]) -
         yield _without_namespace(tool, "tool_choice") if tool.get("namespace") else tool
     for flat in meant or ():
         yield {"type": declared.get(flat, "function"), "name": flat}
-
-
-def usage_of(document: JsonObject) -> Usage | None:
-    """Return the tokens of a response, or of an event with one; None if it holds no count."""
-    inside = document.get("response")
-    usage = (inside if isinstance(inside, dict) else document).get("usage")
-    if not isinstance(usage, dict):
-        return None
-    details = usage.get("input_tokens_details") or {}
-    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
-    return Usage(
-        input=max((usage.get("input_tokens") or 0) - read - written, 0),
-        output=usage.get("output_tokens") or 0,
-        cache_read=read,
-        cache_write=written,
-        reasoning=(usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0,
-    )
 
 
 def from_document(document: JsonObject, response_context: NativeResponseContext) -> JsonObject:

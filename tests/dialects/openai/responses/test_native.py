@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from app.adaptation.openai import adapt_chat, adapt_responses
 from app.converse.call import NativeCall, Surface
+from app.converse.openai_documents import usage_of_completion, usage_of_response
 from app.converse.usage import Usage
 from app.dialects.openai.chat import native as chat
 from app.dialects.openai.responses.native import (
@@ -15,7 +16,6 @@ from app.dialects.openai.responses.native import (
     NativeResponseStream,
     from_document,
     to_native,
-    usage_of,
 )
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.errors import InvalidRequest, UpstreamFailed
@@ -292,16 +292,20 @@ def test_usage_of_responses_and_events() -> None:
         "output_tokens": 9,
         "output_tokens_details": {"reasoning_tokens": 4},
     }
-    assert usage_of({"response": {"usage": usage}}) == usage_of({"usage": usage}) == Usage(50, 9, 30, 20, 4)
-    assert usage_of({"response": {"usage": None}}) is None
+    assert (
+        usage_of_response({"response": {"usage": usage}})
+        == usage_of_response({"usage": usage})
+        == Usage(50, 9, 30, 20, 4)
+    )
+    assert usage_of_response({"response": {"usage": None}}) is None
     chat_usage = {
         "prompt_tokens": 100,
         "prompt_tokens_details": {"cached_tokens": 30, "cache_write_tokens": 20},
         "completion_tokens": 9,
         "completion_tokens_details": {"reasoning_tokens": 4},
     }
-    assert chat.usage_of({"usage": chat_usage}) == Usage(50, 9, 30, 20, 4)
-    assert chat.usage_of({"choices": []}) is None
+    assert usage_of_completion({"usage": chat_usage}) == Usage(50, 9, 30, 20, 4)
+    assert usage_of_completion({"choices": []}) is None
 
 
 def test_chat_stream_without_a_finished_choice_fails() -> None:
