@@ -108,7 +108,7 @@ class Settings(DatabaseSettings):
     forwarded_allow_ips: str = Field(
         "",
         description="Addresses and networks of load balancers, comma-separated, whose X-Forwarded-For tells the "
-        "client's address. Empty trusts none.",
+        "client's address. `*` takes its last entry, whoever connects. Empty trusts none.",
     )
     expose_aws_identity: bool = Field(
         False, description="Show callers the account ids, roles and ARNs in error messages of AWS."

@@ -10,6 +10,7 @@ import yaml
 
 from app.config.settings import Settings
 from app.observability.load import Load
+from app.server.client_address import TrustedProxies
 from scripts.templates import FOLDER, load_template
 from tests.infra.policies import evaluate
 
@@ -140,6 +141,22 @@ def test_protection_is_on_by_default() -> None:
     for name in ("Firewall", "AccessLogs", "DeletionProtection"):
         assert PARAMETERS[name]["Default"] == "true", name
         assert EXAMPLE["parameters"].get(name, "true") == "true", name
+
+
+def test_limits_by_address_see_the_client_and_not_the_load_balancer() -> None:
+    environment = {each["Name"]: each["Value"] for each in CONTAINER["Environment"]}
+    assert environment["FORWARDED_ALLOW_IPS"] == {"Ref": "TrustedProxies"}
+    trusted = PARAMETERS["TrustedProxies"]
+    assert trusted["Default"] == "*"
+    for text in ("*", "10.0.0.0/24,10.0.1.0/24", "10.0.0.0/16,2600:9000::/28"):
+        assert re.fullmatch(trusted["AllowedPattern"], text)
+        TrustedProxies(text)
+    # else a client could send its own X-Forwarded-For past the load balancer
+    (ingress,) = RESOURCES["TaskSecurityGroup"]["Properties"]["SecurityGroupIngress"]
+    assert ingress["SourceSecurityGroupId"] == {"Ref": "LoadBalancerSecurityGroup"}
+    assert "CidrIp" not in ingress
+    attributes = RESOURCES["LoadBalancer"]["Properties"]["LoadBalancerAttributes"]
+    assert not [each for each in attributes if "xff" in str(each)], "the load balancer appends, which is its default"
 
 
 def test_firewall_limits_requests_per_address_and_inspects_nothing_else() -> None:

@@ -16,6 +16,10 @@ from app.server.client_address import TrustedProxies
         pytest.param("10.0.0.1", "10.0.0.1", ["unknown"], "unknown", id="no address"),
         pytest.param("10.0.0.1", "10.0.0.1", [], "10.0.0.1", id="no header"),
         pytest.param("10.0.0.1, ::1", "::1", ["2001:db8::7"], "2001:db8::7", id="IPv6"),
+        pytest.param("*", "10.0.0.1", ["203.0.113.9"], "203.0.113.9", id="everyone"),
+        pytest.param("*", "10.0.0.1", ["1.1.1.1, 10.0.0.9"], "10.0.0.9", id="everyone, a forged first address"),
+        pytest.param("*", "10.0.0.1", ["forged", "10.0.0.9"], "10.0.0.9", id="everyone, two headers"),
+        pytest.param("*", "10.0.0.1", [], "10.0.0.1", id="everyone, no header"),
     ],
 )
 def test_the_address_of_the_client(trusted: str, peer: str, forwarded: list[str], client: str) -> None:
@@ -30,3 +34,10 @@ def test_a_unix_socket_has_no_address() -> None:
 def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(ValueError, match="somewhere"):
         TrustedProxies("somewhere")
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0/0", "10.0.0.0/8, ::/0"])
+def test_a_network_of_all_addresses_is_refused(text: str) -> None:
+    """A client could then choose its address: the first entry that is no address would be taken."""
+    with pytest.raises(ValueError, match=r"use \*"):
+        TrustedProxies(text)
