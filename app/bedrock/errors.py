@@ -41,7 +41,7 @@ _TOO_LONG = (
     "expected maxlength:",
 )
 _PROFILE_REQUIRED = "on-demand throughput isn"
-_NO_SUCH_MODEL = ("model identifier is invalid", "at 'modelid' failed to satisfy")
+_NO_SUCH_MODEL = ("model identifier is invalid", "at 'modelid' failed to satisfy", "isn't supported on this route")
 _PRINCIPAL = re.compile(r"User: \S+ is")
 # a refused bearer token; under another name, the message may quote the caller's own text
 _DENIED = "AccessDeniedException"

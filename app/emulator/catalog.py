@@ -130,7 +130,15 @@ _MODELS: tuple[Model, ...] = (
     ),
     _gpt("openai.gpt-6.2-sol", "GPT-6.2 Sol"),
     _gpt("openai.gpt-5.6-sol", "GPT-5.6 Sol"),
-    Model("openai.gpt-5.5", "GPT-5.5", "OpenAI", "gpt", openai=("mantle/openai/v1/responses",), is_converse=False),
+    Model(
+        "openai.gpt-5.5",
+        "GPT-5.5",
+        "OpenAI",
+        "gpt",
+        profile_only=True,
+        openai=("mantle/openai/v1/responses", "runtime/openai/v1/responses"),
+        is_converse=False,
+    ),
     Model(
         "google.gemma-4-31b",
         "Gemma 4 31B",

@@ -35,6 +35,15 @@ def find_for_token_count(name: str) -> tuple[Model, str]:
     return _find(name, is_by_profile=True)
 
 
+def find_on_openai(name: str) -> tuple[Model, str]:
+    """Find a model that the runtime may serve by OpenAI's APIs; returns the same as `find_model`.
+
+    Raises:
+        ServiceError: a ValidationException.
+    """
+    return _find(name, is_by_profile=False, is_converse=False)
+
+
 def find_on_mantle(name: str) -> tuple[Model, str] | None:
     """Find a model by its id on mantle; returns the same as `find_model`, or None."""
     base, _, suffix = name.partition(":0.")
@@ -46,14 +55,13 @@ def find_on_mantle(name: str) -> tuple[Model, str] | None:
     return None
 
 
-def _find(name: str, *, is_by_profile: bool) -> tuple[Model, str]:
+def _find(name: str, *, is_by_profile: bool, is_converse: bool = True) -> tuple[Model, str]:
     geography, _, rest = name.partition(".")
     if geography in _GEOGRAPHIES:
         name, is_by_profile = rest, True
     base, _, suffix = name.partition(":0.")
-    base = f"{base}:0" if suffix else base
-    model = MODELS.get(base)
-    if model is None or not model.is_converse:
+    model = MODELS.get(f"{base}:0" if suffix else base) or MODELS.get(base)
+    if model is None or (is_converse and not model.is_converse):
         raise invalid("The provided model identifier is invalid.")
     if model.profile_only and not is_by_profile:
         raise invalid(

@@ -65,13 +65,22 @@ class Capabilities(Struct, frozen=True, cache_hash=True):
 
 
 _DEFAULTS = Capabilities()
-_ROWS = [(row.pattern, Capabilities(family=row.family).with_values(row.values)) for row in FAMILIES]
+_BY_PROFILE = [(row.pattern, Capabilities(family=row.family).with_values(row.values)) for row in FAMILIES]
+_BY_BASE_ID = [
+    (row.pattern, capabilities.with_values(row.by_base_id))
+    for row, (_, capabilities) in zip(FAMILIES, _BY_PROFILE, strict=True)
+]
 
 
 @lru_cache(1024)
-def capabilities_of(model: ModelId) -> Capabilities:
-    """Return the capabilities of a model, from the first row of the families' tables that matches its base id."""
-    return next((capabilities for pattern, capabilities in _ROWS if pattern.match(model.base)), _DEFAULTS)
+def capabilities_of(model: ModelId, *, is_profile: bool = False) -> Capabilities:
+    """Return the capabilities of a model, from the first row of the families' tables that matches its base id.
+
+    Args:
+        is_profile: it is called by an inference profile, even if its id has no geography.
+    """
+    rows = _BY_PROFILE if is_profile or model.geography else _BY_BASE_ID
+    return next((capabilities for pattern, capabilities in rows if pattern.match(model.base)), _DEFAULTS)
 
 
 __all__ = ["Capabilities", "NativeSurface", "capabilities_of"]

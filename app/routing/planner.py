@@ -294,7 +294,7 @@ class Planner(Struct, frozen=True):
         resolved = self._resolved(choice)
         model = parse_model_id(resolved or id_by_rule(choice.model, choice.location.region or self.region))
         known = self.known(model.raw)
-        capabilities = capabilities_of(known)
+        capabilities = capabilities_of(known, is_profile=model.is_opaque)
         if self.overrides:
             until, values = self.overrides.get(self._key(model, known, choice.location), (0.0, {}))
             capabilities = capabilities.with_values(values) if self.clock() < until else capabilities
@@ -326,6 +326,9 @@ class Planner(Struct, frozen=True):
     def _native_formats(self, model: ModelId, native: NativeCapabilities) -> frozenset[BodyFormat]:
         # only InvokeModel takes ARNs that hide their model (AWS user guide, Responses API, 2026-11)
         used = self.native_surfaces & {Surface.INVOKE} if model.is_opaque else self.native_surfaces
+        if model.geography:
+            # mantle has no inference profiles, and the base id would be answered in another region than the profile's
+            used = used - {Surface.MANTLE}
         return frozenset(body_format for body_format in _BODY_FORMATS if native.surface(body_format) in used)
 
     @staticmethod

@@ -76,17 +76,56 @@ def test_each_model_is_called_on_its_service_and_path(
     )
 
 
-def test_base_id_is_called_by_its_profile_and_reported(url: str, recorder: RecordingBedrock) -> None:
+@pytest.mark.parametrize(
+    ("model", "service", "path"),
+    [
+        (GPT56, "bedrock-mantle", "/openai/v1/responses"),
+        (f"us.{GPT56}", "bedrock", f"/model/us.{GPT56}/converse"),
+        (GPT55, "bedrock-mantle", "/openai/v1/responses"),
+        (f"us.{GPT55}", "bedrock", "/openai/v1/responses"),
+        ("openai.gpt-oss-120b", "bedrock-mantle", "/v1/responses"),
+        (OSS, "bedrock", f"/model/{OSS}/converse"),
+    ],
+)
+def test_a_call_stays_at_the_id_that_the_caller_names(
+    client: openai.OpenAI, recorder: RecordingBedrock, model: str, service: str, path: str
+) -> None:
+    messages: Any = [{"role": "user", "content": "hi"}]
+    answer = client.chat.completions.with_raw_response.create(model=model, messages=messages)
+    assert "x-outcrop-adjusted" not in answer.headers
+    (request,) = recorder.requests
+    assert (request.service, request.path, request.body.get("model", model)) == (service, path, model)
     recorder.requests.clear()
-    for _ in range(2):
-        answer = httpx.post(f"{url}/v1/responses", json={"model": GPT56, "input": "hi"}, headers=HEADERS)
-        assert (answer.status_code, answer.headers["x-outcrop-adjusted"]) == (200, "inference_profile")
-        assert answer.json()["model"] == GPT56
-    assert [each.body["model"] for each in recorder.requests if each.path.endswith("/responses")] == [
-        GPT56,
-        f"us.{GPT56}",
-        f"us.{GPT56}",
-    ]
+    assert client.responses.create(model=model, input="hi").output_text == "hi"
+    (request,) = recorder.requests
+    assert request.body.get("model", model) == model or model == OSS
+
+
+def test_hosted_search_is_run_where_the_base_id_is_served(client: openai.OpenAI, recorder: RecordingBedrock) -> None:
+    tools: Any = [{"type": "web_search"}]
+    for model, ignored in ((GPT56, None), (f"us.{GPT56}", "tools[0]")):
+        answer = client.responses.with_raw_response.create(model=model, input="hi", tools=tools)
+        assert answer.headers.get("x-outcrop-ignored") == ignored
+        assert recorder.requests[-1].body.get("tools") == (None if ignored else tools)
+
+
+def test_a_profile_of_a_model_on_mantle_is_not_called_by_its_base_id(
+    client: openai.OpenAI, recorder: RecordingBedrock
+) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.responses.create(model=f"us.{GEMMA}", input="hi")
+    assert [each.service for each in recorder.requests] == ["bedrock"]
+
+
+def test_base_id_is_called_by_its_profile_where_mantle_is_not_used(recorder: RecordingBedrock) -> None:
+    recorder.requests.clear()
+    with serving(recorder) as bedrock, gateway(bedrock, native_surfaces="openai") as base:
+        for _ in range(2):
+            answer = httpx.post(f"{base}/v1/responses", json={"model": GPT56, "input": "hi"}, headers=HEADERS)
+            assert (answer.status_code, answer.headers["x-outcrop-adjusted"]) == (200, "inference_profile")
+            assert answer.json()["model"] == GPT56
+    paths = [each.path for each in recorder.requests if each.path.startswith("/model/")]
+    assert paths == [f"/model/{name}/converse" for name in (GPT56, f"us.{GPT56}", f"us.{GPT56}")]
 
 
 def test_encrypted_reasoning_is_sent_back_unchanged_in_a_tool_loop(

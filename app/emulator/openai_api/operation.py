@@ -1,7 +1,7 @@
 """The operation behind both APIs, for callers that are authenticated."""
 
 from app.emulator.catalog import Model
-from app.emulator.model_lookup import find_model, find_on_mantle
+from app.emulator.model_lookup import find_on_mantle, find_on_openai
 from app.emulator.model_runner import ModelRunner
 from app.emulator.openai_api.chat_request import chat_to_converse
 from app.emulator.openai_api.chat_stream import gather_completion, to_chunks
@@ -49,7 +49,7 @@ def _is_served_on_mantle(name: str, path: str) -> bool:
 
 
 def _find(name: str, path: str, *, is_mantle: bool) -> tuple[Model, str]:
-    found = find_on_mantle(name) if is_mantle else find_model(name)
+    found = find_on_mantle(name) if is_mantle else find_on_openai(name)
     if found is None or f"{'mantle' if is_mantle else 'runtime'}{path}" not in found[0].openai:
         raise unsupported_model(name, is_mantle=is_mantle, path=path)
     return found

@@ -69,7 +69,7 @@ class OpenAISurface(Struct, frozen=True):
     def request(self, model: ModelId) -> BedrockRequest:
         """Build the request for a model, by its own id or by that of an inference profile."""
         if self.surface is Surface.MANTLE:
-            # a model has no geography on mantle, and neither surface accepts an ARN
+            # neither surface accepts an ARN
             body = json.dumps({**self.body, "model": self.known.base.removesuffix(self.native.mantle_dropped_suffix)})
             path = self.native.mantle_path + self.path
             return BedrockRequest("bedrock-mantle", "POST", path, headers=JSON, body=body)

@@ -88,20 +88,31 @@ ROWS = (
             "schemas": {"structured_output": "native"},
             "native": {"openai_responses": Surface.OPENAI},
         },
+        by_base_id=merged(_RESPONSES_ON_MANTLE, _GPT_BY_RESPONSES),
     ),
     row(
         "gpt-5",
         r"openai\.gpt-5",
-        "recording bedrock_mantle reused_tool_call_ids_gpt_5_5; AWS user guide, card of GPT-5.5: Responses on mantle",
+        "recording bedrock_mantle reused_tool_call_ids_gpt_5_5; AWS user guide, card of GPT-5.5 (2026-11): Responses, "
+        "on mantle by its base id and at the runtime by profile; whether Converse takes the profiles is unknown",
         _COMMON,
-        _RESPONSES_ON_MANTLE,
         _GPT_BY_RESPONSES,
+        {"native": {"openai_responses": Surface.OPENAI, "translated_to": "openai_responses"}},
+        by_base_id=_RESPONSES_ON_MANTLE,
     ),
     row(
         "gpt-oss-safeguard",
         r"openai\.gpt-oss-safeguard",
         "AWS user guide, models by API (2026-11): as gpt-oss; whether mantle serves Responses for it, sources disagree",
         _GPT_OSS,
+    ),
+    row(
+        "gpt-oss-on-mantle",
+        r"openai\.gpt-oss-(20|120)b\Z",
+        "recording bedrock_mantle gpt_oss_responses: its id on mantle has no version, and Converse does not know it",
+        _GPT_OSS,
+        _RESPONSES_ON_MANTLE,
+        {"native": {"mantle_path": "/v1"}, "reasoning": {"request": "nested"}},
     ),
     row(
         "gpt-oss",
@@ -145,6 +156,14 @@ ROWS = (
         {"schemas": {"structured_output": "native"}},
     ),
     row(
+        "chat-on-mantle",
+        r"(deepseek\.v3\.1|qwen\.qwen3-coder-[a-z0-9-]+-instruct|zai\.glm-4\.6)\Z",
+        "AWS user guide, models by API (2026-11): on mantle only, Chat Completions",
+        _COMMON,
+        _CHAT_ON_MANTLE,
+        {"native": {"translated_to": "openai_chat", "mantle_path": "/v1"}},
+    ),
+    row(
         "qwen3",
         r"qwen\.qwen3",
         "recordings bedrock_native_output_qwen, bedrock_thinking_high_qwen_variant: reasoning_config `high` accepted",
@@ -167,14 +186,6 @@ ROWS = (
         _COMMON,
         _ANY_ONLY,
         {"schemas": {"structured_output": "native"}},
-    ),
-    row(
-        "glm-4.6",
-        r"zai\.glm-4\.6",
-        "AWS user guide, models by API (2026-11): on mantle only, Chat Completions",
-        _COMMON,
-        _CHAT_ON_MANTLE,
-        {"native": {"translated_to": "openai_chat", "mantle_path": "/v1"}},
     ),
     row(
         "glm",
