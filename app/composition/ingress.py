@@ -22,7 +22,7 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
     by_name = _by_name(settings, counters.callers)
     queue = settings.max_waiting, settings.max_wait
     return IngressLimits(
-        authenticator=Authenticator(settings.keys(), open_access=_open_access(settings)),
+        authenticator=Authenticator(settings.keys(), regions=_regions(settings), open_access=_open_access(settings)),
         admission=Admission(
             settings.max_in_flight,
             *queue,
@@ -64,6 +64,12 @@ def build_ingress_limits(settings: Settings, counters: WorkerCounters, metrics: 
         exposes_aws_identity=settings.expose_aws_identity,
         default_models=frozenset({settings.bedrock_model_id, settings.embedding_model_id or ""}),
     )
+
+
+def _regions(settings: Settings) -> set[str]:
+    """Return the regions whose Bedrock the gateway calls: its own, and those of the targets of routes."""
+    targets = (target for route in settings.config().routes.values() for target in route.targets)
+    return {settings.aws_region, *(target.region for target in targets if target.region)}
 
 
 def _open_access(settings: Settings) -> OpenAccess | None:

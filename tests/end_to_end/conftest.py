@@ -70,13 +70,18 @@ def client(gateway_url: str) -> Iterator[openai.OpenAI]:
 
 @contextmanager
 def boto_client(
-    url: str, service: str = "bedrock-runtime", name: str = KEY_NAME, secret: str = KEY, retries: Any = None
+    url: str,
+    service: str = "bedrock-runtime",
+    name: str = KEY_NAME,
+    secret: str = KEY,
+    retries: Any = None,
+    region: str = "us-east-1",
 ) -> Iterator[Any]:
     pair = {"aws_access_key_id": name, "aws_secret_access_key": secret}
     from botocore.config import Config
 
     config = Config(retries=retries or {"total_max_attempts": 1})
-    with closing(_boto_session().client(service, endpoint_url=url, config=config, **pair)) as client:
+    with closing(_boto_session().client(service, region, endpoint_url=url, config=config, **pair)) as client:
         yield client
 
 

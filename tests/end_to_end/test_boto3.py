@@ -159,3 +159,15 @@ def test_repeated_query_parameter_is_signed_and_sent(gateway_url: str) -> None:
     twice = f"{gateway_url}/foundation-models?byProvider=b%20c&byProvider=a"
     answer = httpx.get(twice, headers={"authorization": f"Bearer {KEY}"})
     assert answer.status_code == 200, answer.text
+
+
+def test_a_client_may_sign_for_the_regions_that_the_gateway_calls(emulator_url: str) -> None:
+    route = (
+        f'[routes.far]\ntargets = [{{ model = "{MODELS[0]}", region = "us-west-2", endpoint_url = "{emulator_url}" }}]'
+    )
+    with gateway(emulator_url, config_toml=route) as url:
+        for region in ("us-east-1", "us-west-2"):
+            with boto_client(url, region=region) as client:
+                assert client.converse(modelId="far", messages=MESSAGES)["stopReason"] == "end_turn"
+        with boto_client(url, region="eu-west-9") as client, pytest.raises(ClientError, match="us-east-1 or us-west-2"):
+            client.converse(modelId="far", messages=MESSAGES)

@@ -24,7 +24,7 @@ def head(**headers: str) -> RequestHead:
 
 
 def authenticator(skew: float = 0) -> Authenticator:
-    return Authenticator(KEYS, clock=lambda: NOW.timestamp() + skew)
+    return Authenticator(KEYS, regions=["eu-central-1"], clock=lambda: NOW.timestamp() + skew)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_an_unknown_access_key_gets_the_answer_of_a_wrong_signature() -> None:
 
 
 def test_each_secret_of_a_name_authenticates_its_caller() -> None:
-    rotating = Authenticator({"team": ("old", "s3cret")}, clock=NOW.timestamp)
+    rotating = Authenticator({"team": ("old", "s3cret")}, regions=["eu-central-1"], clock=NOW.timestamp)
     for secret in ("old", "s3cret"):
         assert rotating.authenticate(head(x_api_key=secret)) == Caller("team")
         found = rotating.authenticate(signed(secret=secret))
@@ -161,6 +161,14 @@ def test_each_secret_of_a_name_authenticates_its_caller() -> None:
 def test_a_signature_for_another_service_is_refused() -> None:
     with pytest.raises(SignatureRefused, match="for the service s3"):
         authenticator().authenticate(signed(service="s3"))
+
+
+@pytest.mark.parametrize("name", ["team", "nobody"])
+def test_a_signature_for_a_region_that_is_not_served_is_refused(name: str) -> None:
+    """Before the body is read, and with the same answer whether the name is known."""
+    gate = Authenticator(KEYS, regions=["us-east-1", "eu-west-1"], clock=NOW.timestamp)
+    with pytest.raises(SignatureRefused, match="for the region eu-central-1: set eu-west-1 or us-east-1 in the client"):
+        gate.authenticate(signed(name=name))
 
 
 @pytest.mark.parametrize("name", ["x-amz-security-token", "x-amzn-bedrock-guardrailidentifier"])

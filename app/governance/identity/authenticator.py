@@ -13,7 +13,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from msgspec import Struct
@@ -56,7 +56,8 @@ class Authenticator:
     """Finds the caller of a request by its credentials.
 
     Args:
-        keys: the secrets of each name. open_access: accepts requests whatever their credentials; None for never.
+        keys: the secrets of each name. regions: those that the gateway calls, for which a signature may be.
+        open_access: accepts requests whatever their credentials; None for never.
         clock: seconds since the epoch.
     """
 
@@ -64,10 +65,12 @@ class Authenticator:
         self,
         keys: Mapping[str, tuple[str, ...]],
         *,
+        regions: Collection[str] = (),
         open_access: OpenAccess | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = dict(keys)
+        self._regions = frozenset(regions)
         self._open_access = open_access
         self._clock = clock
         # keys are looked up by a keyed digest, so that the time of a lookup reveals nothing about a guess
@@ -123,6 +126,9 @@ class Authenticator:
             raise SignatureRefused("the signature must cover the headers host and x-amz-date")
         if service not in _SERVICES:
             raise SignatureRefused(f"the signature is for the service {service}, not for bedrock")
+        if region not in self._regions:
+            served = " or ".join(sorted(self._regions))
+            raise SignatureRefused(f"the signature is for the region {region}: set {served} in the client")
         uncovered = {key for key in head.headers if key.startswith(_COVERED_PREFIXES)} - {*names, *_NOT_COVERED}
         if uncovered:
             raise SignatureRefused(f"the signature must cover the header {min(uncovered)}")
