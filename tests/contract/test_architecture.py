@@ -24,7 +24,7 @@ IMPORTERS = {
     "click": {"cli/check.py", "cli/migrate.py", "cli/options.py", "cli/program.py", "cli/serve.py"},
     "httptools": {"bedrock/http1/connection.py"},
     "opentelemetry": {"observability/tracing.py"},
-    "prometheus_client": {"observability/metrics.py"},
+    "prometheus_client": {"observability/exposition.py"},
     "requests": {"observability/tracing.py"},
     "tenacity": {"bedrock/retry.py"},
     "boto3": set(),

@@ -87,6 +87,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 
 
 def test_every_metric_is_in_its_table() -> None:
+    from app.observability.exposition import families
     from app.observability.metrics import Metrics
 
     metrics = Metrics()
@@ -97,7 +98,7 @@ def test_every_metric_is_in_its_table() -> None:
     documented = set(re.findall(r"`(outcrop_[a-z_]+)`", section))
     names = {
         family.name + ("_total" if family.type == "counter" else "")
-        for family in metrics.registry.collect()
+        for family in families(metrics.all)
         if family.name.startswith("outcrop_")
     }
     assert names | {"outcrop_processes"} == documented  # the one that no process counts by itself

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, ProcessCollector
 
+from app.observability.exposition import families
 from app.observability.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +26,8 @@ def metrics() -> dict[str, set[str]]:
     made.watch("waiting", "Now.", float)
     made.watch_breakers(dict)
     found = {"up": {"job", "instance"}}
-    for family in (family for each in made.registry._collector_to_names for family in each.collect()):
+    of_process = ProcessCollector(registry=CollectorRegistry()).collect()
+    for family in (*families(made.all), *of_process):
         labels = {*getattr(family, "_labelnames", ()), "job", "instance"}
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [""])
         for suffix in suffixes:
