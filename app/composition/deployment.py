@@ -1,7 +1,6 @@
 """Builds the planner from the names in the configuration file, and reports every fault in them."""
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from app.aws.botocore_data import bedrock_regions
@@ -10,6 +9,7 @@ from app.bedrock.transport import Timeouts
 from app.config.config_file import ConfigFile, TargetRow
 from app.config.entries import parse_aliases
 from app.config.settings import Settings, SettingsError
+from app.config.similar_names import similar_name
 from app.errors import InvalidRequest
 from app.models.ids import parse_model_id
 from app.routing.planner import DEFAULT_ALIAS, Choice, Limits, Planner, Route
@@ -140,8 +140,8 @@ def _meant_by(name: str, config: ConfigFile) -> list[str]:
 
 def _faults_of_location(target: TargetRow) -> Iterator[tuple[str, str]]:
     if target.region and not target.endpoint_url and target.region not in bedrock_regions():
-        similar = get_close_matches(target.region, bedrock_regions(), n=1)
-        advice = f"did you mean {similar[0]}? For" if similar else "for"
+        similar = similar_name(target.region, bedrock_regions())
+        advice = f"did you mean {similar}? For" if similar else "for"
         yield "region", f"Bedrock is not known in {target.region}; {advice} another region give endpoint_url"
     if target.endpoint_url:
         try:

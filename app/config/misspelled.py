@@ -1,10 +1,10 @@
 """Finds environment variables that look like settings and are none."""
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 
 from app.config.environment import PREDECESSORS
 from app.config.settings import Settings
+from app.config.similar_names import similar_name
 
 # variables of libraries
 _FOREIGN = ("AWS_", "OTEL_")
@@ -21,7 +21,7 @@ def misspelled_settings(variables: Iterable[str]) -> Iterator[str]:
         if upper in known or upper.startswith(_FOREIGN):
             continue
         is_ours = upper.startswith(_OURS)
-        if similar := get_close_matches(upper, known, n=1, cutoff=0.6 if is_ours else _SIMILARITY):
-            yield f"{name} is not a setting and has no effect: did you mean {similar[0]}?"
+        if similar := similar_name(upper, known) if is_ours else similar_name(upper, known, _SIMILARITY):
+            yield f"{name} is not a setting and has no effect: did you mean {similar}?"
         elif is_ours:
             yield f"{name} is not a setting and has no effect"

@@ -5,9 +5,10 @@ Imported only when there is a fault, and by `outcrop check`.
 
 import re
 import tomllib
-from difflib import get_close_matches
 
 from pydantic import BaseModel, ValidationError
+
+from app.config.similar_names import similar_name
 
 _TABLE = re.compile(r"\s*\[([^\[\]]+)\]")
 _TABLE_OF_LIST = re.compile(r"\s*\[\[([^\[\]]+)\]\]")
@@ -47,8 +48,8 @@ def _located(path: Path, lines: dict[Path, int]) -> str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    similar = get_close_matches(name, known, n=1)
-    return f"unknown; did you mean '{similar[0]}'?" if similar else f"unknown: use {', '.join(known)}"
+    similar = similar_name(name, known)
+    return f"unknown; did you mean '{similar}'?" if similar else f"unknown: use {', '.join(known)}"
 
 
 def _lines_of_paths(text: str) -> dict[Path, int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from difflib import get_close_matches
 from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from app.bedrock.endpoints import DEFAULT_LOCATION
+from app.config.similar_names import similar_name
 from app.converse.call import Mode, Surface
 from app.errors import GatewayError, InvalidRequest, ModelDiffers, ModelNotFound, PermissionRefused, ProfileRequired
 from app.execution.attempt import Attempt, Call, Candidate, Result
@@ -109,8 +109,8 @@ class ProfileFallback(Struct, frozen=True):
         """Return what is wrong with the name of the model: Bedrock's own words, unless the name itself says more."""
         name = without_prefix(name)
         names = [] if self.planner.is_ours(name) else [*self.planner.names(), *self.planner.short_names]
-        if similar := get_close_matches(name, names, n=1):
-            return f"no model '{name}'; did you mean '{similar[0]}'?"
+        if similar := similar_name(name, names):
+            return f"no model '{name}'; did you mean '{similar}'?"
         # Bedrock's words are a kilobyte of regular expression
         return f"no model '{candidate.model.raw}'" if _MALFORMED in error.message else error.message
 

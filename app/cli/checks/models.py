@@ -1,11 +1,11 @@
 """The lists of models by location, and the name that was probably meant."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from app.bedrock.client import BedrockClient
 from app.bedrock.control_plane import ModelDirectory
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
+from app.config.similar_names import similar_name
 from app.errors import GatewayError, ModelNotFound
 from app.routing.planner import Target
 
@@ -36,8 +36,8 @@ class ListedModels:
         """Return an error that says which model a location lacks, and which one it has."""
         region = target.location.region or self._region
         try:
-            similar = get_close_matches(target.model.raw, await self.of(target.location), n=1)
+            similar = similar_name(target.model.raw, await self.of(target.location))
         except GatewayError:
-            similar = []
-        advice = f"; did you mean '{similar[0]}'?" if similar else ""
+            similar = ""
+        advice = f"; did you mean '{similar}'?" if similar else ""
         return ModelNotFound(f"{region} has no model '{target.model.raw}'{advice}")

@@ -1,7 +1,6 @@
 """Calls each model that the configuration names: every alias, and every target of every route."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 
 from msgspec import Struct
@@ -16,6 +15,7 @@ from app.cli.checks.step import NotTried, Step, new_context
 from app.composition.deployment import EntryPath, describe_entries
 from app.composition.gateway import Gateway
 from app.config.settings import Settings
+from app.config.similar_names import similar_name
 from app.converse.call import ModelCall
 from app.converse.reply import Reply
 from app.errors import ModelNotFound
@@ -79,8 +79,8 @@ async def misspelled_rows(settings: Settings, listed: ListedModels) -> list[str]
     for table, rows in (("limits", config.limits), ("prices", config.prices)):
         for name in rows:
             is_other = not _is_chat(capabilities_of(parse_model_id(name)))
-            if name not in known and not is_other and (similar := get_close_matches(name, known, n=1, cutoff=0.9)):
-                paths[table, name] = f"has no effect on a listed model: did you mean '{similar[0]}'?"
+            if name not in known and not is_other and (similar := similar_name(name, known, 0.9)):
+                paths[table, name] = f"has no effect on a listed model: did you mean '{similar}'?"
     return [f"{entry}: {words}" for entry, words in zip(describe_entries(settings, paths), paths.values(), strict=True)]
 
 
