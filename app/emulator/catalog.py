@@ -173,7 +173,7 @@ _MODELS: tuple[Model, ...] = (
     Model("cohere.rerank-v3-5:0", "Rerank 3.5", "Cohere", "cohere-rerank", "rerank", inputs=("TEXT",)),
     Model("amazon.rerank-v1:0", "Rerank 1.0", "Amazon", "amazon-rerank", "rerank", inputs=("TEXT",)),
     *(Model(f"scripted.{scenario}-v1:0", f"Scripted: {scenario}", "Scripted") for scenario in SCENARIOS),
-    Model(LLM_ID, "SmolLM2 135M Instruct", "Local", tool_choices=None, inputs=("TEXT",), caching=False),
+    Model(LLM_ID, "SmolLM2 135M Instruct", "Local", inputs=("TEXT",), caching=False),
 )
 
 # by id; tests may replace a model

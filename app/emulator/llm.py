@@ -16,10 +16,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
-from app.converse.events import Event
+from app.converse.events import Event, ToolUseBlockStart
 from app.converse.reply import TokenUsage
-from app.converse.request import ConverseRequest
-from app.emulator.llm_format import GenerationEnd, generation_request, parse_chunk, template_messages
+from app.converse.request import ConverseRequest, ToolSpecification
+from app.emulator.llm_format import (
+    GenerationEnd,
+    generation_request,
+    parse_chunk,
+    required_tools,
+    template_messages,
+)
 from app.wire import json
 from app.wire.json import JsonObject
 
@@ -73,11 +79,15 @@ class LocalModel:
         self._count([{"role": "user", "content": "."}])
 
     async def events(self, request: ConverseRequest) -> AsyncIterator[Event]:
-        """Generate an answer; yields Converse events token by token.
+        """Generate an answer; yields Converse events token by token, or a tool call that is required at once.
 
         Raises:
             ServiceError: the input does not fit the model's context.
         """
+        if tools := required_tools(request):
+            async for event in self._call(request, tools):
+                yield event
+            return
         has_started = False
         async for item in self._generate(generation_request(request)):
             if not has_started:
@@ -86,14 +96,30 @@ class LocalModel:
             if isinstance(item, GenerationEnd):
                 yield {"contentBlockStop": {"contentBlockIndex": 0}}
                 yield {"messageStop": {"stopReason": item.stop_reason}}
-                usage: TokenUsage = {
-                    "inputTokens": item.input_tokens,
-                    "outputTokens": item.output_tokens,
-                    "totalTokens": item.input_tokens + item.output_tokens,
-                }
-                yield {"metadata": {"usage": usage, "metrics": {"latencyMs": 1}}}
+                yield _metadata([item])
             else:
                 yield {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": item}}}
+
+    async def _call(self, request: ConverseRequest, tools: list[ToolSpecification]) -> AsyncIterator[Event]:
+        """Generate the name of a tool, if there are several, and its arguments; grammars enforce both."""
+        ends: list[GenerationEnd] = []
+        named = tools[0]
+        if len(tools) > 1:
+            text, end = await self._generate_whole(
+                generation_request(request, {"type": "string", "enum": [tool["name"] for tool in tools]})
+            )
+            named = next((tool for tool in tools if text == json.dumps_text(tool["name"])), named)
+            ends.append(end)
+        arguments, end = await self._generate_whole(generation_request(request, named["inputSchema"]["json"]))
+        ends.append(end)
+        is_cut = end.stop_reason == "max_tokens"
+        yield {"messageStart": {"role": "assistant"}}
+        use: ToolUseBlockStart = {"toolUseId": f"tooluse_{secrets.token_hex(11)}", "name": named["name"]}
+        yield {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": use}}}
+        yield {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": arguments}}}}
+        yield {"contentBlockStop": {"contentBlockIndex": 0}}
+        yield {"messageStop": {"stopReason": end.stop_reason if is_cut else "tool_use"}}
+        yield _metadata(ends)
 
     async def count(self, request: ConverseRequest) -> int:
         """Count the tokens of an input with the model's own template and tokenizer; nothing is generated."""
@@ -124,6 +150,16 @@ class LocalModel:
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
             connection.request("POST", "/v1/messages/count_tokens", json.dumps({"messages": messages}), headers)
             return int(json.loads(connection.getresponse().read())["input_tokens"])
+
+    async def _generate_whole(self, request: JsonObject) -> tuple[str, GenerationEnd]:
+        texts: list[str] = []
+        end = GenerationEnd("end_turn", 0, 0)
+        async for item in self._generate(request):
+            if isinstance(item, GenerationEnd):
+                end = item
+            else:
+                texts.append(item)
+        return "".join(texts), end
 
     async def _generate(self, request: JsonObject) -> AsyncIterator[str | GenerationEnd]:
         async with self._slots:
@@ -158,6 +194,12 @@ class LocalModel:
             on_chunk({"error": {"message": str(error)}})
         finally:
             on_chunk(None)
+
+
+def _metadata(ends: list[GenerationEnd]) -> Event:
+    read, written = sum(end.input_tokens for end in ends), sum(end.output_tokens for end in ends)
+    usage: TokenUsage = {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
+    return {"metadata": {"usage": usage, "metrics": {"latencyMs": 1}}}
 
 
 def _load_server(key: str) -> _LlamaServer:

@@ -7,6 +7,7 @@ from typing import Any
 import openai
 import pytest
 from botocore.exceptions import ClientError
+from pydantic import BaseModel
 
 from app.emulator.auth import Authenticator
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
@@ -86,6 +87,52 @@ def test_too_long_input_and_images_are_refused_with_a_status(base: str) -> None:
                 call(modelId=MODEL, messages=long)
             with pytest.raises(ClientError, match="doesn't support the image content block"):
                 call(modelId=MODEL, messages=image)
+
+
+def test_an_answer_without_a_limit_is_short_and_complete(client: openai.OpenAI) -> None:
+    """Finding 9: pages of stars, for twelve seconds."""
+    answer = client.responses.create(model=MODEL, input="Say hello")
+    assert answer.status == "completed"
+    assert answer.usage is not None
+    assert 0 < answer.usage.output_tokens < 128
+    assert answer.output_text.isascii()
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+    tags: list[str]
+
+
+PERSON: Any = [{"role": "user", "content": "Describe a person called Anna, who is 30 years old."}]
+
+
+def test_schemas_of_answers_are_enforced_by_a_grammar(client: openai.OpenAI, base: str) -> None:
+    """Finding 10: prose with status 200, and a ValidationError in the SDK."""
+    parsed = client.chat.completions.parse(model=MODEL, messages=PERSON, response_format=Person)
+    assert isinstance(parsed.choices[0].message.parsed, Person)
+    assert isinstance(client.responses.parse(model=MODEL, input="Anna.", text_format=Person).output_parsed, Person)
+    with client.chat.completions.stream(model=MODEL, messages=PERSON, response_format=Person) as stream:
+        assert isinstance(stream.get_final_completion().choices[0].message.parsed, Person)
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "save_city"}}])
+def test_a_required_tool_is_called_with_arguments_of_its_schema(client: openai.OpenAI, choice: Any) -> None:
+    tools: Any = [
+        {"type": "function", "function": {"name": "save_person", "parameters": Person.model_json_schema()}},
+        {"type": "function", "function": {"name": "save_city", "parameters": Person.model_json_schema()}},
+    ]
+    request: Any = {"model": MODEL, "messages": PERSON, "tools": tools}
+    called = client.chat.completions.create(**request, tool_choice=choice).choices[0]
+    assert called.finish_reason == "tool_calls"
+    assert called.message.tool_calls is not None
+    call: Any = called.message.tool_calls[0]
+    assert call.function.name in ({"save_person", "save_city"} if choice == "required" else {"save_city"})
+    Person.model_validate_json(call.function.arguments)
+    result: Any = {"role": "tool", "tool_call_id": call.id, "content": "saved"}
+    request["messages"] = [*PERSON, called.message.model_dump(exclude_none=True), result]
+    # it calls no tool by itself
+    assert client.chat.completions.create(**request).choices[0].message.content
 
 
 @pytest.mark.timed

@@ -243,8 +243,8 @@ ROWS = (
     row(
         "smollm2",
         r"local\.smollm2",
-        "the embedded Bedrock's own model: 135 million parameters follow no schema and call no tools",
+        "the embedded Bedrock's own model: llama.cpp enforces schemas of answers and of required tools by grammars",
         _COMMON,
-        {"tools": {"accepted": False}, "schemas": {"structured_output": "prompt"}},
+        {"schemas": {"structured_output": "native"}},
     ),
 )
