@@ -1,6 +1,7 @@
 """The composition root: builds every part once, starts it, and closes it."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +41,8 @@ from app.storage.responses import MemoryResponses, ResponseStore
 
 if TYPE_CHECKING:
     from app.storage.database import Database
+
+_log = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 5.0
 _LAST_SPANS_SECONDS = 3.0
@@ -143,11 +146,19 @@ class Gateway(Struct):
 
     async def _probe(self) -> None:
         """Connect repeatedly to each location that was unreachable at the last attempt, until it can be reached."""
+        unreachable: set[UpstreamLocation] = set()
         while True:
-            for client in self.clients.values():
+            for location, client in self.clients.items():
                 if client.reachability.problem:
                     origin = client.endpoints["bedrock-runtime"].origin
                     client.reachability.problem = await self.transport.probe(origin)
+                problem = client.reachability.problem
+                if problem and location not in unreachable:
+                    unreachable.add(location)
+                    _log.warning("Bedrock cannot be reached%s: %s", _in(location), problem)
+                elif location in unreachable and not problem:
+                    unreachable.remove(location)
+                    _log.info("Bedrock can be reached again%s", _in(location))
             await asyncio.sleep(_PROBE_SECONDS)
 
 

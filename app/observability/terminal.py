@@ -41,13 +41,15 @@ class TerminalFormatter(logging.Formatter):
 def request_line(fields: Mapping[str, object]) -> bytes:
     """Return the line of a request from the fields of its JSON line."""
     status, tokens = fields.get("status", 0), fields.get("tokens")
-    parts = [status or "-", fields.get("route") or fields.get("method"), fields.get("caller"), fields.get("model")]
+    detail = fields.get("detail")
+    endpoint = fields.get("route") or f"{fields.get('method')} {detail or ''}".strip()
+    parts = [status or "-", endpoint, fields.get("caller"), fields.get("model")]
     if isinstance(tokens, Mapping):
         parts.append(f"{tokens.get('input', 0)}+{tokens.get('output', 0)} tok")
     if (cost := fields.get("cost_usd")) is not None:
         parts.append(f"${cost:f}".rstrip("0").rstrip("."))
     parts.append(f"{fields.get('duration_ms', 0):.0f} ms")
-    parts += [fields.get("error"), fields.get("detail")]
+    parts += [fields.get("error"), detail if fields.get("route") else ""]
     level = str(fields.get("level"))
     colour = _COLOURS.get(level) or (_GREEN if isinstance(status, int) and status < 400 else _YELLOW)
     return _line(time.time(), " ".join(str(part) for part in parts if part), colour).encode(errors="backslashreplace")

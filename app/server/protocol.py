@@ -130,7 +130,8 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if not self._is_in_body and not self._overhead:
             if not self._cycles and data.startswith(HTTP_2_PREFACE):
-                _log.warning("refused HTTP/2: this server speaks HTTP/1.1, and clients must be told to")
+                client = {"client": self.client[0] if self.client else ""}
+                _log.warning("refused HTTP/2: configure the client for HTTP/1.1", extra={"fields": client})
                 self.transport.write(HTTP_2_GO_AWAY)
                 self.transport.close()
                 return

@@ -1,8 +1,13 @@
 """The composition of a gateway."""
 
+import asyncio
+import contextlib
+import logging
+
 import pytest
 
 from app.bedrock.endpoints import DEFAULT_LOCATION
+from app.composition import gateway as composition
 from app.composition.gateway import build_gateway
 from app.errors import Overloaded
 from app.server.worker_context import WorkerContext
@@ -41,3 +46,28 @@ async def test_the_open_one_of_two_breakers_by_one_name_is_shown(monkeypatch: py
     now = 10.0
     assert [*breakers.states().values()] == ["open", "half_open"]
     assert gateway.breakers() == {"a.b": "open"}
+
+
+async def test_the_log_says_when_bedrock_cannot_be_reached_and_when_it_can_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, composition.__name__)
+    monkeypatch.setattr(composition, "_PROBE_SECONDS", 0.0)
+    gateway = build_gateway(gateway_settings("http://127.0.0.1:1"), WorkerContext())
+    problems = iter(["cannot connect (OSError)", "cannot connect (OSError)", "", ""])
+
+    async def probe(_: str) -> str:
+        return next(problems)
+
+    monkeypatch.setattr(gateway.transport, "probe", probe)
+    prober = asyncio.create_task(gateway._probe())
+    async with asyncio.timeout(5):
+        while len(caplog.messages) < 2:
+            await asyncio.sleep(0)
+    gateway.client.reachability.problem = "a request failed"
+    await asyncio.sleep(0.01)
+    prober.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await prober
+    assert caplog.messages == ["Bedrock cannot be reached: cannot connect (OSError)", "Bedrock can be reached again"]
+    assert gateway.client.reachability.problem == ""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import time
@@ -412,11 +413,17 @@ def test_pipelined_requests_are_not_read_without_limit(streaming_port: int) -> N
     assert sent < 15_000_000  # most of which is in socket buffers
 
 
-def test_http_2_is_refused_with_goaway(port: int) -> None:
+def test_http_2_is_refused_with_goaway(port: int, caplog: pytest.LogCaptureFixture) -> None:
     """The frames of RFC 9113: SETTINGS, and GOAWAY with HTTP_1_1_REQUIRED."""
+    caplog.set_level(logging.WARNING, "app.server.protocol")
     received = Caller(port).sends(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", bytes(3) + b"\4" + bytes(5)).receives()
     assert received[:9] == bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
     length, kind = int.from_bytes(received[9:12], "big"), received[12]
     assert (length, kind, len(received)) == (len(received) - 18, 7, 18 + length)
     assert int.from_bytes(received[22:26], "big") == 13
     assert received[26:] == b"this server speaks HTTP/1.1"
+    (line,) = caplog.records
+    assert (line.message, line.fields) == (
+        "refused HTTP/2: configure the client for HTTP/1.1",
+        {"client": "127.0.0.1"},
+    )

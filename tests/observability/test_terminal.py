@@ -35,11 +35,22 @@ def test_the_line_of_a_request_is_readable(caplog: pytest.LogCaptureFixture) -> 
 def test_a_failed_request_has_its_error_and_detail(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     lines: list[bytes] = []
-    record = RequestRecord("id", "POST", status=404, error="not_found", detail="/v1/v1/messages", model="a\x1b[2Jb")
+    fields = {"route": "/v1/messages", "status": 400, "error": "invalid_request", "detail": "field top_k"}
+    record = RequestRecord("id", "POST", model="a\x1b[2Jb", **fields)
     LogObserver(lines.append, "text").request_ended(record)
     text = lines[0].decode()
-    assert text.rstrip().endswith("ms not_found /v1/v1/messages")
-    assert " 404 POST a?[2Jb " in text
+    assert text.rstrip().endswith("ms invalid_request field top_k")
+    assert " 400 /v1/messages a?[2Jb " in text
+
+
+def test_a_request_without_an_endpoint_has_its_method_and_path(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    lines: list[bytes] = []
+    record = RequestRecord("id", "POST", status=404, error="not_found", detail="/v1/v1/messages")
+    LogObserver(lines.append, "text").request_ended(record)
+    words = lines[0].decode().split()
+    assert words[1:4] == ["404", "POST", "/v1/v1/messages"]
+    assert words[-2:] == ["ms", "not_found"]
 
 
 def test_other_lines_have_level_message_and_fields() -> None:
