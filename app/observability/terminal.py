@@ -43,11 +43,13 @@ def request_line(fields: Mapping[str, object]) -> bytes:
     status, tokens = fields.get("status", 0), fields.get("tokens")
     detail = fields.get("detail")
     endpoint = fields.get("route") or f"{fields.get('method')} {detail or ''}".strip()
-    parts = [status or "-", endpoint, fields.get("caller"), fields.get("model")]
+    model, target = fields.get("model"), fields.get("target")
+    called = f"{model} -> {target}" if model and target and target != model else model
+    parts = [status or "-", endpoint, fields.get("caller"), called]
     if isinstance(tokens, Mapping):
         parts.append(f"{tokens.get('input', 0)}+{tokens.get('output', 0)} tok")
     if (cost := fields.get("cost_usd")) is not None:
-        parts.append(f"${cost:f}".rstrip("0").rstrip("."))
+        parts.append(f"${cost:.9f}".rstrip("0").rstrip("."))
     parts.append(f"{fields.get('duration_ms', 0):.0f} ms")
     parts += [fields.get("error"), detail if fields.get("route") else ""]
     level = str(fields.get("level"))

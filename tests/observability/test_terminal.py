@@ -32,6 +32,17 @@ def test_the_line_of_a_request_is_readable(caplog: pytest.LogCaptureFixture) -> 
     assert words[-1] == "ms"
 
 
+def test_the_line_has_what_an_alias_stood_for_and_a_cost_below_a_millionth(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    lines: list[bytes] = []
+    record = RequestRecord(
+        "id", "POST", route="/v1/messages", model="default", target="us.nova-lite", status=200, cost=0.00000048
+    )
+    LogObserver(lines.append, "text").request_ended(record)
+    words = lines[0].decode().split()
+    assert words[1:7] == ["200", "/v1/messages", "default", "->", "us.nova-lite", "$0.00000048"]
+
+
 def test_a_failed_request_has_its_error_and_detail(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     lines: list[bytes] = []
