@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from functools import partial
+from typing import TypeAlias
 
 from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
 from app.bedrock.reported_usage import usage_of_headers
@@ -20,7 +21,7 @@ from app.wire import json
 from app.wire.json import JsonObject
 
 # a list would take four times the memory
-Vector = array[float]
+Vector: TypeAlias = "array[float]"
 
 _MAX_CONCURRENT = 8
 
