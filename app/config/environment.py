@@ -82,7 +82,8 @@ def faults_end_the_start() -> Iterator[None]:
         yield
     except SettingsError as error:
         lines = "".join(f"  - {fault}\n" for fault in error.faults)
-        sys.stderr.write(f"Outcrop cannot start: its settings are invalid.\n{lines}`outcrop --help` lists the settings, and docs/configuration.md explains them.\n")
+        advice = "`outcrop --help` lists the settings, and docs/configuration.md explains them."
+        sys.stderr.write(f"Outcrop cannot start: its settings are invalid.\n{lines}{advice}\n")
         raise SystemExit(2) from None
 
 
