@@ -7,9 +7,10 @@ from typing import Any
 
 from app.adaptation.adapted_request import AdaptedBody
 from app.converse.call import NativeCall
+from app.errors import InvalidRequest
 from app.models.capabilities import Capabilities, NativeSurface
 from app.models.openai_surfaces import ResponsesSurface, responses_surface
-from app.wire.documents import text_in
+from app.wire.documents import listed, text_in
 
 _ENCRYPTED = "reasoning.encrypted_content"
 
@@ -18,6 +19,8 @@ def adapt_responses(call: NativeCall, surface: NativeSurface, capabilities: Capa
     """Return the body that a surface accepts for a response. The call's document is not changed."""
     adapted = AdaptedBody({name: value for name, value in call.document.items() if value is not None}, capabilities)
     accepts = responses_surface(surface)
+    if not accepts.urls:
+        _refuse_urls(adapted.body.get("input"))
     tools = adapted.body.get("tools")
     if isinstance(tools, list):
         _leave_out_tools(adapted, tools, call.tool_paths, accepts)
@@ -27,6 +30,17 @@ def adapt_responses(call: NativeCall, surface: NativeSurface, capabilities: Capa
         given: list[Any] = wanted if isinstance(wanted, list) else []
         adapted.body["include"] = given if _ENCRYPTED in given else [*given, _ENCRYPTED]
     return adapted
+
+
+def _refuse_urls(items: object) -> None:
+    """Raise InvalidRequest for an image or a file by URL, which nothing has fetched."""
+    for index, item in enumerate(listed(items)):
+        for name in ("content", "output"):
+            for number, part in enumerate(listed(item.get(name)) if isinstance(item, dict) else ()):
+                for member in ("image_url", "file_url"):
+                    if text_in(part, member).lower().startswith(("http://", "https://")):
+                        reason = "must be a data: URL: others are fetched only if FETCH_MEDIA is set"
+                        raise InvalidRequest(reason, param=f"input[{index}].{name}[{number}].{member}")
 
 
 def _leave_out_tools(adapted: AdaptedBody, tools: list[Any], paths: list[str], accepts: ResponsesSurface) -> None:

@@ -69,6 +69,7 @@ _MODELS: tuple[Model, ...] = (
     _claude_5_5("anthropic.claude-opus-5-5", "Claude Opus 5.5"),
     _claude_5_5("anthropic.claude-sonnet-5-5", "Claude Sonnet 5.5"),
     _claude_5_5("anthropic.claude-haiku-5-5", "Claude Haiku 5.5"),
+    Model("anthropic.claude-mythos-5", "Claude Mythos 5", "Anthropic", "claude-5", is_converse=False),
     Model("anthropic.claude-opus-5", "Claude Opus 5", "Anthropic", "claude-5", profile_only=True),
     Model("anthropic.claude-sonnet-5", "Claude Sonnet 5", "Anthropic", "claude-5", profile_only=True),
     Model("anthropic.claude-opus-4-8", "Claude Opus 4.8", "Anthropic", "claude-5", profile_only=True),

@@ -115,5 +115,10 @@ class Operations:
 
 def _check_countable(model: Model, model_name: str) -> None:
     is_base_id = model_name == model.id or model_name.startswith(("scripted.", "arn:aws:bedrock:us-east-1::"))
-    if not is_base_id or not model.id.startswith(("anthropic.", "scripted.", "local.")):
+    # the cards of Opus 4.7 and later (AWS user guide, 2026-11): mantle counts for them, the runtime does not
+    if (
+        not is_base_id
+        or model.family.startswith("claude-5")
+        or not model.id.startswith(("anthropic.", "scripted.", "local."))
+    ):
         raise invalid("The provided model doesn't support counting tokens.")

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote
 from starlette.types import Scope
 
 from app.emulator import control_plane
+from app.emulator.anthropic_messages.mantle import count_message, create_message
 from app.emulator.guardrails import check_guardrail
 from app.emulator.model_runner import ModelRunner
 from app.emulator.openai_api.operation import create
@@ -16,6 +17,7 @@ from app.wire import json
 
 _MODEL = re.compile(r"/model/(.+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)\Z")
 _OPENAI = re.compile(r"(/openai)?/v1/(responses|chat/completions)\Z")
+_MESSAGES = re.compile(r"/anthropic/v1/messages(/count_tokens)?\Z")
 _GUARDRAIL = re.compile(r"/guardrail/(.+)/version/([^/]+)/apply\Z")
 _FOUNDATION_MODEL = re.compile(r"/foundation-models(?:/(.+))?\Z")
 _PROFILE = re.compile(r"/inference-profiles(?:/(.+))?\Z")
@@ -65,6 +67,8 @@ class Routes:
         if _OPENAI.match(path):
             is_mantle = service == "bedrock-mantle" if service else None
             return await create(self._runner, path, is_mantle=is_mantle, body=body)
+        if match := _MESSAGES.match(path):
+            return count_message(body) if match[1] else await create_message(self._runner, body)
         if match := _GUARDRAIL.match(path):
             return await self._operations.apply_guardrail(unquote(match[1]), match[2], body)
         return CompleteResponse(json.dumps(_UNKNOWN))

@@ -128,6 +128,8 @@ class NativeCapabilities(Struct, frozen=True):
     """Surface for OpenAI's Chat Completions; empty where there is none."""
     translated_to: TranslatedTo = "converse"
     """Format into which all other calls are translated; not Converse where that does not serve the model."""
+    counts_on_mantle: bool = False
+    """Its tokens are counted by Messages on mantle, and not by CountTokens."""
     newest_anthropic_version: bool = False
     """Accepts Anthropic's version 2026-10-21 beside the one of 2023."""
     mantle_path: str = "/openai/v1"

@@ -72,6 +72,7 @@ class _NativeValues(TypedDict, total=False):
     openai_responses: NativeSurface
     openai_chat: NativeSurface
     translated_to: TranslatedTo
+    counts_on_mantle: bool
     newest_anthropic_version: bool
     mantle_path: str
     mantle_dropped_suffix: str

@@ -15,21 +15,25 @@ class ResponsesSurface(Struct, frozen=True):
     """What one surface accepts.
 
     tools: types of tools. items: types of items. service_tiers, reasoning_summaries: values; empty for all of them.
+    urls: it fetches media by URL.
     """
 
     tools: frozenset[str] = frozenset({"function", "custom"})
     items: frozenset[str] = frozenset()
     service_tiers: frozenset[str] = frozenset()
     reasoning_summaries: frozenset[str] = frozenset()
+    urls: bool = True
 
 
 # The runtime names the tools that it accepts when it refuses another (litellm#38489, 2026-08). It runs no web search:
 # "web search is not supported for this request". Mantle: litellm#38227 and its validation errors (2026-08 to 2026-11).
+# The runtime takes media as data: or s3: only (litellm 1.110.2, 2026-11).
 # An item is taken where its tool is; both accept `compaction` (litellm#38227).
 RESPONSES_SURFACES: dict[NativeSurface, ResponsesSurface] = {
     Surface.OPENAI: ResponsesSurface(
         tools=frozenset({"function", "custom", "mcp", "apply_patch", "tool_search", "computer"}),
         items=frozenset({"compaction"}) | _SEARCH_ITEMS | _MCP_ITEMS | _PATCH_ITEMS | _COMPUTER_ITEMS,
+        urls=False,
     ),
     Surface.MANTLE: ResponsesSurface(
         tools=frozenset({"function", "custom", "mcp", "tool_search", "web_search"}),

@@ -58,6 +58,7 @@ class Target(Struct, frozen=True):
     native_formats: those whose bodies a surface takes as they are. translated_to: the format of all other calls.
     betas: features of Anthropic's format that the deployment passes beside those that Outcrop knows.
     is_unresolved: a lookup may tell which model it is: its name hides that, or is a short name that no list has.
+    counts_on_mantle: its tokens are counted by Messages on mantle.
     by_profile: the caller named the model, and the gateway calls its inference profile.
     """
 
@@ -69,6 +70,7 @@ class Target(Struct, frozen=True):
     limits: Limits = NO_LIMITS
     native_formats: frozenset[BodyFormat] = frozenset()
     translated_to: TranslatedTo = "converse"
+    counts_on_mantle: bool = False
     betas: frozenset[str] = frozenset()
     is_unresolved: bool = False
     by_profile: bool = False
@@ -309,6 +311,7 @@ class Planner(Struct, frozen=True):
             limits=self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS),
             native_formats=native_formats,
             translated_to=translated_to if translated_to in native_formats else "converse",
+            counts_on_mantle=capabilities.native.counts_on_mantle and Surface.MANTLE in self.native_surfaces,
             betas=self.betas,
             is_unresolved=known.is_opaque or (resolved is None and choice.location == DEFAULT_LOCATION),
         )

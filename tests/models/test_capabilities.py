@@ -21,6 +21,8 @@ REAL_IDS = {
     "us.cohere.embed-v4:0": "cohere-embed-4",
     "anthropic.claude-sonnet-5": "claude-5",
     "us.anthropic.claude-fable-5": "claude-fable-5",
+    "anthropic.claude-mythos-5": "claude-mythos-on-mantle",
+    "anthropic.claude-mythos-preview": "claude-mythos-on-mantle",
     "us.anthropic.claude-fable-5-1": "claude-5.5",
     "anthropic.claude-opus-5-5": "claude-5.5",
     "us.anthropic.claude-opus-4-8": "claude-opus-4.8",

@@ -20,6 +20,7 @@ from app.converse.openai_documents import usage_of_completion, usage_of_response
 from app.converse.reply import Reply
 from app.converse.usage import Usage
 from app.models.capabilities import Capabilities
+from app.models.openai_surfaces import responses_surface
 from app.wire.json import JsonObject
 
 API = Literal["openai_responses", "openai_chat"]
@@ -74,6 +75,10 @@ def adapt_document(call: ModelCall, api: API, capabilities: Capabilities, *, is_
     adapted.intent = replace(adapted.intent, single_tool_call=call.intent.single_tool_call)
     if "toolConfig" not in call.converse and not adapted.mapping.answer_tool:
         _drop_stubs(adapted)
+    tiers = responses_surface(capabilities.native.surface(api)).service_tiers
+    if tiers and adapted.body.get("serviceTier", {"type": "default"})["type"] not in tiers:
+        del adapted.body["serviceTier"]
+        adapted.ignore("service_tier")
     adapted.ignored += ignored_members(adapted.body)
     request = TRANSLATIONS[api].request
     body = request(adapted, forbid_tools=call.intent.forbid_tools, is_streamed=is_streamed)

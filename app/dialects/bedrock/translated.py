@@ -34,6 +34,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "reasoning_effort": ("outputConfig.effort",),
     "response_format": ("outputConfig.textFormat",),
     "response_format.json_schema.schema": ("outputConfig.textFormat.structure.jsonSchema.schema",),
+    "service_tier": ("serviceTier",),
     "stop": ("inferenceConfig.stopSequences",),
     "temperature": ("inferenceConfig.temperature",),
     "tool_choice": ("toolConfig.toolChoice",),

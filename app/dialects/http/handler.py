@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from app.converse.call import Surface
 from app.dialects.http.dialect_adapter import DialectAdapter, StreamTranslator
 from app.dialects.http.documents import is_streamed
 from app.dialects.http.media_urls import fetch_media
@@ -19,6 +20,11 @@ from app.execution.executor import Executor
 from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
 from app.execution.operations.count_tokens import CountTokensOperation
 from app.execution.operations.invoke import InvokeOperation, InvokeStreamOperation
+from app.execution.operations.mantle_messages import (
+    MantleCountOperation,
+    MantleMessagesOperation,
+    MantleMessagesStreamOperation,
+)
 from app.execution.operations.openai import OpenAIOperation, OpenAIStreamOperation
 from app.execution.operations.operation import MALFORMED, Operation, malformed
 from app.execution.operations.translated_openai import TranslatedOpenAIOperation, TranslatedOpenAIStreamOperation
@@ -91,6 +97,8 @@ def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[Js
         return ConverseOperation.of(translated.call, target, translated.from_reply)
     request = adapter.to_native(target)
     if adapter.openai_api is None:
+        if target.capabilities.native.anthropic is Surface.MANTLE:
+            return MantleMessagesOperation.of(request.call, target, request.usage_of, request.from_document)
         return InvokeOperation.of(request.call, target, request.usage_of, request.from_document)
     return OpenAIOperation.of(adapter.openai_api, request.call, target, request.usage_of, request.from_document)
 
@@ -106,6 +114,8 @@ def _streaming_operation(adapter: DialectAdapter, target: Target) -> Operation[A
     call, usage_of, api = request.call, request.usage_of, adapter.openai_api
     respond = partial(_streaming_response, adapter, request.open_stream())
     if api is None:
+        if target.capabilities.native.anthropic is Surface.MANTLE:
+            return MantleMessagesStreamOperation.of(call, target, usage_of, respond)
         (last_event,) = adapter.last_events
         return InvokeStreamOperation.of(call, target, usage_of, last_event, respond)
     return OpenAIStreamOperation.of(api, call, target, usage_of, respond, adapter.last_events)
@@ -119,7 +129,10 @@ def _counting_operation(adapter: DialectAdapter, target: Target) -> Operation[in
     if adapter.openai_api is not None:
         # CountTokens takes bodies of Converse and InvokeModel only
         raise CountNotSupported("tokens of this format are not counted")
-    return CountTokensOperation.of_native(adapter.to_native(target).call, target)
+    call = adapter.to_native(target).call
+    if target.counts_on_mantle:
+        return MantleCountOperation.of(call, target)
+    return CountTokensOperation.of_native(call, target)
 
 
 def _streaming_response(adapter: DialectAdapter, stream: StreamTranslator, relay: Relay[Any]) -> Answer:

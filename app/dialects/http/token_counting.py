@@ -3,8 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+from app.converse.call import Surface
 from app.dialects.http.responses import Headers
-from app.errors import GatewayError, InvalidRequest, ModelNotFound
+from app.errors import (
+    ConnectTimeout,
+    GatewayError,
+    IdentityRefused,
+    InvalidRequest,
+    ModelNotFound,
+    NotFound,
+    PermissionRefused,
+    UpstreamUnreachable,
+)
 from app.execution.executor import Executor
 from app.execution.operations.operation import Operation
 from app.execution.request_context import RequestContext
@@ -17,6 +27,10 @@ _LONGEST_HEAD = 200  # of a data: URL
 _FIELDS_OF_MEDIA = frozenset({"url", "image_url", "file_data"})  # in any other field a data: URL is text
 _TOKENS_OF_MEDIA = 1600  # of an image of a million pixels
 _ESTIMATED: Headers = (("x-outcrop-estimated", "input_tokens"),)
+
+
+# a deployment may lack the permission for mantle, its region mantle itself
+_MANTLE_MISSING = (PermissionRefused, NotFound, IdentityRefused, UpstreamUnreachable, ConnectTimeout)
 
 
 class CountNotSupported(InvalidRequest):
@@ -41,8 +55,9 @@ async def count_tokens(
     """
     try:
         return await executor.run(context, name, operation_for), ()
-    except (InvalidRequest, ModelNotFound) as error:
-        if not _does_not_count(error):
+    except GatewayError as error:
+        is_on_mantle = context.record.surface is Surface.MANTLE
+        if not (_does_not_count(error) or (is_on_mantle and isinstance(error, _MANTLE_MISSING))):
             raise
         return estimate_tokens(document), _ESTIMATED
 
@@ -75,5 +90,7 @@ def _does_not_count(error: GatewayError) -> bool:
 
     Bedrock's error has no `param`. An error of ours has one, and may mention an inference profile too.
     """
+    if not isinstance(error, InvalidRequest | ModelNotFound):
+        return False
     words = error.message.lower() if error.param is None else ""
     return isinstance(error, CountNotSupported) or "counting tokens" in words or "inference profile" in words

@@ -42,7 +42,8 @@ _CLAUDE_4_7: CapabilityValues = merged(
             "display_field": True,
         },
         # on Bedrock only from 4.7 on: docs/reference/contracts/anthropic-messages.md#versions
-        "native": {"newest_anthropic_version": True},
+        # and CountTokens only before it: AWS user guide, cards of Opus 4.7 and later (2026-11)
+        "native": {"newest_anthropic_version": True, "counts_on_mantle": True},
     },
 )
 _CLAUDE_5: CapabilityValues = merged(_CLAUDE_4_7, {"turns": {"system": True}})
@@ -71,6 +72,16 @@ ROWS = (
             "schemas": {"structured_output": "prompt"},
             "tools": {"choices": frozenset()},
             "reasoning": {"by_default": "always"},
+        },
+    ),
+    row(
+        "claude-mythos-on-mantle",
+        r"anthropic\.claude-mythos-(5(?!-)|preview)",
+        "AWS user guide, models by endpoint (2026-11): on mantle only, Messages, without schemas of answers",
+        _CLAUDE_5,
+        {
+            "reasoning": {"with_forced_tool": True, "by_default": "always"},
+            "native": {"anthropic": Surface.MANTLE},
         },
     ),
     row(

@@ -45,7 +45,7 @@ def test_settings_have_the_names_of_responses() -> None:
         inferenceConfig={"maxTokens": 9, "temperature": 0.5, "topP": 0.9},
         toolConfig={"tools": [spec("t")], "toolChoice": {"tool": {"name": "t"}}},
         requestMetadata={"user": "x"},
-        serviceTier={"type": "flex"},
+        serviceTier={"type": "default"},
     )
     function = {"name": "t", "parameters": {"type": "object", "properties": {}}, "strict": False}
     assert made.body == {
@@ -60,7 +60,7 @@ def test_settings_have_the_names_of_responses() -> None:
         "tools": [{"type": "function", **function}],
         "tool_choice": {"type": "function", "name": "t"},
         "metadata": {"user": "x"},
-        "service_tier": "flex",
+        "service_tier": "default",
     }
     assert (made.ignored, made.adjusted) == ([], [])
 
@@ -258,6 +258,13 @@ def test_fields_that_could_reach_what_the_account_stores_are_not_sent() -> None:
         "include": ["reasoning.encrypted_content"],
     }
     assert made.ignored == ["performanceConfig", *[f"additionalModelRequestFields.{name}" for name in own]]
+
+
+def test_tiers_that_mantle_does_not_have_are_ignored_and_named() -> None:
+    made = document(GPT, [user("a")], serviceTier={"type": "flex"})
+    assert ("service_tier" in made.body, made.ignored) == (False, ["service_tier"])
+    profile = capabilities_of(parse_model_id("us.openai.gpt-5.5"))
+    assert document(profile, [user("a")], serviceTier={"type": "flex"}).body["service_tier"] == "flex"
 
 
 VIDEO: Any = {"video": {"format": "mp4", "source": {"bytes": "AA=="}}}

@@ -308,6 +308,22 @@ def test_usage_of_responses_and_events() -> None:
     assert usage_of_completion({"choices": []}) is None
 
 
+@pytest.mark.parametrize("member", ["image_url", "file_url"])
+def test_media_by_url_are_refused_where_the_surface_fetches_none(member: str) -> None:
+    part = {"type": "input_image", member: "https://example.com/x.png"}
+    for item, path in (
+        ({"role": "user", "content": [{"type": "input_text", "text": "x"}, part]}, f"input[0].content[1].{member}"),
+        ({"type": "function_call_output", "call_id": "a", "output": [part]}, f"input[0].output[0].{member}"),
+    ):
+        call = NativeCall("m", {"input": [item]})
+        with pytest.raises(InvalidRequest, match="FETCH_MEDIA") as caught:
+            adapt_responses(call, Surface.OPENAI, Capabilities())
+        assert caught.value.param == path
+        assert adapt_responses(call, Surface.MANTLE, Capabilities()).body["input"] == [item]
+    s3 = {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "s3://b/k"}]}]}
+    assert adapt_responses(NativeCall("m", s3), Surface.OPENAI, Capabilities()).body["input"] == s3["input"]
+
+
 def test_chat_stream_without_a_finished_choice_fails() -> None:
     chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "x"}}]}
     chunks = chat.NativeChunks("m", include_usage=False)
