@@ -23,7 +23,7 @@ from app.dialects.anthropic.endpoints import message_endpoints
 from app.dialects.bedrock.endpoints import bedrock_endpoints
 from app.dialects.cohere.endpoints import rerank_endpoints
 from app.dialects.http.cross_origin import allow_origins
-from app.dialects.http.endpoint_spec import EndpointSpec
+from app.dialects.http.endpoint_spec import EndpointSpec, aliases_of
 from app.dialects.http.middleware import RequestMiddleware
 from app.dialects.http.openapi import DESCRIPTION, TAGS, openapi_document, openapi_route
 from app.dialects.http.route_table import RouteTable
@@ -108,7 +108,10 @@ def endpoints_of(settings: Settings, gateway: Gateway) -> list[EndpointSpec]:
         specs += embedding_endpoints(executor, settings.embedding_model_id or "", prefix)
         specs += model_endpoints(gateway.directory, executor.planner, prefix)
     specs += response_endpoints(executor, gateway.responses, settings.signing_secrets())
-    return [*specs, *rerank_endpoints(executor), *message_endpoints(executor), *bedrock_endpoints(executor)]
+    messages = [*message_endpoints(executor), *model_endpoints(gateway.directory, executor.planner)]
+    # AWS's own paths of these APIs, so that a client of AWS's only changes its host
+    aliases = [*aliases_of(specs, "/openai"), *aliases_of(messages, "/anthropic")]
+    return [*specs, *rerank_endpoints(executor), *message_endpoints(executor), *bedrock_endpoints(executor), *aliases]
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from app.dialects.http.responses import Answer, ErrorRenderer
@@ -59,6 +60,11 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     operation_id: str | None = None
     render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None
     in_schema: bool = True
+
+
+def aliases_of(specs: Iterable[EndpointSpec], prefix: str) -> list[EndpointSpec]:
+    """Return the endpoints below `/v1` under a further prefix too. The OpenAPI page does not list them again."""
+    return [replace(spec, path=prefix + spec.path, in_schema=False) for spec in specs if spec.path.startswith("/v1/")]
 
 
 def error_responses(model: type[BaseModel], descriptions: Mapping[int, str]) -> dict[int | str, JsonObject]:

@@ -30,7 +30,7 @@ def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRende
     Args:
         version: the header `anthropic-version`.
     """
-    if version or path.startswith("/v1/messages"):
+    if version or path.startswith(("/v1/messages", "/anthropic/")):
         return anthropic_messages.render_error
     if path.startswith(_BEDROCK_PATHS) or authorization.startswith("AWS4-"):
         return bedrock.render_error
