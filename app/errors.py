@@ -16,6 +16,7 @@
     │   └── ModelNotFound         404  no such model, or none that this account can call
     │       └── ProfileRequired   404  the model is sold by inference profile only
     ├── MethodNotAllowed          405
+    │   └── UpgradeRequired       426  the path needs another protocol, as WebSocket
     ├── RateLimited               429  a throttle of AWS or of the gateway
     │   └── QuotaExceeded         429  a quota that waiting does not restore
     ├── InternalFailure           500  a defect of Outcrop, or Bedrock's InternalServerException
@@ -191,6 +192,12 @@ class MethodNotAllowed(GatewayError):
     """The path exists, the method does not."""
 
     kind, status = "method_not_allowed", 405
+
+
+class UpgradeRequired(MethodNotAllowed):
+    """The path exists, but needs another protocol."""
+
+    status = 426
 
 
 class RateLimited(GatewayError):

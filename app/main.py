@@ -82,6 +82,7 @@ def create_app(
         return RedirectResponse("/docs")
 
     application.add_exception_handler(HTTPException, answer_unknown_route)
+    origins = parse_origins(settings.cors_origins)
     application.middleware_stack = RequestMiddleware(
         application.build_middleware_stack(),
         observers=(gateway.metrics, observer or LogObserver(log_format=settings.log_format)),
@@ -90,8 +91,9 @@ def create_app(
         tracer=gateway.tracer,
         route_table=RouteTable(specs, gateway.ingress_limits),
         proxies=gateway.proxies,
+        origins=origins,
     )
-    if origins := parse_origins(settings.cors_origins):
+    if origins:
         application.middleware_stack = allow_origins(application.middleware_stack, origins)
     application.openapi = lambda: openapi_document(application, specs)  # type: ignore[method-assign]
     # before FastAPI's own, which writes the document anew for each request

@@ -80,7 +80,14 @@ class ImmediateShutdownProtocol(GuardedProtocol):
 @contextlib.contextmanager
 def serving(application: Any, **options: Any) -> Iterator[str]:
     """Serve an ASGI application in a thread; yield its base URL."""
-    settings = {"port": 0, "log_config": None, "access_log": False, "timeout_graceful_shutdown": 1, **options}
+    settings = {
+        "port": 0,
+        "log_config": None,
+        "access_log": False,
+        "timeout_graceful_shutdown": 1,
+        "ws": "none",
+        **options,
+    }
     server = _Server(uvicorn.Config(application, proxy_headers=False, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

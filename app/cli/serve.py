@@ -79,6 +79,7 @@ def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerCo
         application = create_app(settings, worker_context=worker_context)
     config = uvicorn.Config(
         application,
+        ws="none",  # of uvicorn's own; the protocol loads what it needs
         http=guarded(settings.caller_timeout, settings.unread_timeout),
         ssl_certfile=settings.tls_certfile,
         ssl_keyfile=settings.tls_keyfile,

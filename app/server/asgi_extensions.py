@@ -10,5 +10,8 @@ ARRIVED = "outcrop.arrived"
 DISCONNECTED = "outcrop.disconnected"
 # the connection's `FlowControl`: whether bytes wait to be sent, and until when
 FLOW = "outcrop.flow"
+# accepts the upgrade that a request of type `websocket` asks for; its refusal is sent as a response of HTTP. Takes the
+# headers `sec-websocket-key` and `x-request-id`: `(str, str) -> WebSocket`
+UPGRADE = "outcrop.upgrade"
 # writes a piece of a response body, and returns whether more may be written at once: `(bytes) -> bool`
 WRITE = "outcrop.write"

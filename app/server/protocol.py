@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import re
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, WRITE
+from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, UPGRADE, WRITE
 from app.server.coalescing_writer import CoalescingWriter
 from app.server.connection_close import ConnectionClose
 from app.server.connection_registry import ConnectionRegistry
@@ -17,8 +17,11 @@ from app.server.disconnect_notification import DisconnectNotification
 from app.server.http10 import frame_for_http10
 from app.server.refusals import HTTP_2_GO_AWAY, HTTP_2_PREFACE, refusal
 from app.server.unread_response import UnreadResponseTimeout
-from app.server.upgrade import without_upgrade
+from app.server.upgrade import asks_for_websocket, without_upgrade
 from app.server.uvicorn_interface import RequestResponseCycle
+
+if TYPE_CHECKING:
+    from app.server.websocket import WebSocket
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_in_body = self._has_arrived = self._is_ending = False
         self._cycles: list[RequestResponseCycle] = []
         self._notifications: set[DisconnectNotification] = set()
+        self._websocket: WebSocket | None = None
         if isinstance(server_state, ConnectionRegistry):
             server_state.entering.add(self)
 
@@ -87,7 +91,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Make the request that runs, or that arrives within `drain_seconds`, the last."""
         self._is_ending = True
-        if self._has_open_request():
+        if self._websocket is not None:
+            self._websocket.shutdown()
+        elif self._has_open_request():
             self.cycle.keep_alive = False
         else:
             self.loop.call_later(self.drain_seconds, self._close_if_idle)
@@ -116,6 +122,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 cycle.message_event.set()
         for notification in [*self._notifications]:
             notification.notify()
+        if self._websocket is not None:
+            self._websocket.connection_lost()
 
     def pause_writing(self) -> None:
         """Stop writing until the caller has received more."""
@@ -127,6 +135,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse data, and limit what is no body."""
         if self._close.is_closing:
+            return
+        if self._websocket is not None:
+            self._websocket.data_received(data)
             return
         if not self._is_in_body and not self._overhead:
             if not self._cycles and data.startswith(HTTP_2_PREFACE):
@@ -186,15 +197,18 @@ class GuardedProtocol(HttpToolsProtocol):
         if not is_bare and (len(hosts) != 1 or not _HOST.match(hosts[0])):
             self._refuse(400)
             raise _Refused
-        if self.parser.should_upgrade():  # the parser would take the body for another request
-            self._refuse(400)
+        asks_for_upgrade = self.parser.should_upgrade()
+        if asks_for_upgrade and (
+            self._has_open_request() or not asks_for_websocket(self.parser.get_method(), self.headers)
+        ):
+            self._refuse(400)  # the parser would take the body for another request
             raise _Refused
         self._is_in_body, self._overhead = True, 0
         super().on_headers_complete()
         is_in_chunks = self.scope["http_version"] != "1.0"
         writer = CoalescingWriter(self, self._unread, self._close, is_in_chunks=is_in_chunks)
         self.cycle.transport = writer
-        self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
+        self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending and not asks_for_upgrade
         frame_for_http10(self.cycle)
         extensions: dict[str, object] = {
             ARRIVED: self._has_body_arrived,
@@ -204,6 +218,9 @@ class GuardedProtocol(HttpToolsProtocol):
             DISCONNECTED: DisconnectNotification(self, self._notifications).set_callback,
             WRITE: writer.write_piece,
         }
+        if asks_for_upgrade:
+            self.scope["type"] = "websocket"  # type: ignore[typeddict-item]
+            extensions[UPGRADE] = self._accept_websocket
         self.scope["extensions"] = extensions  # type: ignore[typeddict-item]  # uvicorn's type allows only dictionaries
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         if len(self._cycles) > _MAX_PIPELINED:
@@ -211,6 +228,22 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif len(self._cycles) > 1:
             self.flow.resume_reading()  # uvicorn pauses, but a disconnect is noticed only while the connection is read
+
+    def _should_upgrade(self) -> bool:
+        return False  # uvicorn handles the request as any other; it may become a WebSocket later
+
+    def _unsupported_upgrade_warning(self) -> None:
+        pass
+
+    def _accept_websocket(self, key: str, request_id: str) -> "WebSocket":
+        from app.server.websocket import WebSocket, switching_protocols
+
+        self.cycle.response_started = self.cycle.response_complete = True
+        self.transport.write(switching_protocols(key, request_id))
+        self._websocket = WebSocket(self, self._unread, self._close)
+        if self._is_ending:
+            self._websocket.shutdown()
+        return self._websocket
 
     def on_body(self, body: bytes) -> None:
         """Add a piece of the body."""

@@ -39,6 +39,7 @@ class RequestResponseCycle(Protocol):
     transport: where the response is written; it is closed after it unless `keep_alive`.
     chunked_encoding: how the body is framed: in chunks, by its length or the end of the connection, or None while
     undecided. expected_content_length: bytes of the body that are still to be sent if it is not chunked.
+    response_started, response_complete: true once the head, and all of the response, has been written.
     disconnected: the caller has disconnected. message_event: wakes `receive`.
     """
 
@@ -47,6 +48,8 @@ class RequestResponseCycle(Protocol):
     waiting_for_100_continue: bool
     chunked_encoding: bool | None
     expected_content_length: int
+    response_started: bool
+    response_complete: bool
     disconnected: bool
     body: bytearray
 
@@ -57,11 +60,6 @@ class RequestResponseCycle(Protocol):
     @property
     def scope(self) -> Mapping[str, object]:
         """The scope of ASGI."""
-        ...
-
-    @property
-    def response_complete(self) -> bool:
-        """True once the whole response has been written."""
         ...
 
     @property

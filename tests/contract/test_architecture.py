@@ -27,6 +27,7 @@ IMPORTERS = {
     "prometheus_client": {"observability/exposition.py"},
     "requests": {"observability/tracing.py"},
     "tenacity": {"bedrock/retry.py"},
+    "wsproto": {"server/websocket.py"},
     "boto3": set(),
     "botocore": {"aws/credential_chain.py", "aws/botocore_data.py"},
     # the chain is a program of its own, started by its path
@@ -147,6 +148,7 @@ application = create_app(settings)
 assert asyncio.run(make_resolver(settings)()).identity == Credentials("AKIATEAM", "s"), "a profile's keys"
 assert "botocore.session" not in sys.modules, "botocore has been loaded"
 assert "app.cli.check" not in sys.modules, "another command has been loaded"
+assert "wsproto" not in sys.modules, "nobody has opened a WebSocket"
 assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
 databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables"}
 assert not databases & sys.modules.keys(), "what only a database needs has been loaded"

@@ -1,4 +1,4 @@
-"""The acceptance cases of Open Responses over HTTP, on one model of each kind, validated with its own schemas.
+"""The acceptance cases of Open Responses, on one model of each kind, validated with its own schemas.
 
 open_responses/openapi.json is the specification of 2026-04-24 as its project publishes it, under open_responses/LICENSE.
 """
@@ -12,6 +12,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.end_to_end.websockets_client import calling
 from tests.servers import KEY
 
 SPECIFICATION = json.loads((Path(__file__).parent / "open_responses" / "openapi.json").read_text())
@@ -122,3 +123,71 @@ def test_phase_of_a_message_is_part_of_the_schema() -> None:
     message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": []}
     check({**message, "phase": "commentary"}, "Message")
     assert not validator("Message").is_valid({**message, "phase": "interlude"})
+
+
+def check_not_found(event: Any) -> None:
+    """Check the answer to a continuation of a response that the connection does not have."""
+    check(event, "WebSocketErrorEvent")
+    assert (event["status"], event["error"]["code"]) == (400, "previous_response_not_found")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_websocket_answers_with_the_events_of_a_stream(gateway_url: str, model: str) -> None:
+    with calling(gateway_url) as caller:
+        caller.send(model=model, input=INPUTS["basic"], tools=[WEATHER])
+        check_events(caller.events())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_websocket_answers_one_message_after_the_other(gateway_url: str, model: str) -> None:
+    with calling(gateway_url) as caller:
+        for text in ("Say one.", "Say two."):  # the second arrives while the first is answered
+            caller.send(model=model, input=[user(text)], store=False)
+        for _ in range(2):
+            check_events(caller.events())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_websocket_continues_its_last_response(gateway_url: str, model: str) -> None:
+    with calling(gateway_url) as caller:
+        caller.send(model=model, input=[user("What is the weather?")], tools=[WEATHER], store=False)
+        events = caller.events()
+        check_events(events)
+        first = events[-1]["response"]
+        (call,) = [item for item in first["output"] if item["type"] == "function_call"]
+        output = {"type": "function_call_output", "call_id": call["call_id"], "output": "hail"}
+        caller.send(model=model, input=[output], tools=[WEATHER], store=False, previous_response_id=first["id"])
+        events = caller.events()
+        check_events(events)
+    assert events[-1]["response"]["previous_response_id"] == first["id"]
+    # the embedded Bedrock repeats the output of a call that it knows
+    assert "hail" in json.dumps(events[-1]["response"]["output"])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_new_connection_does_not_know_the_response_and_begins_anew(gateway_url: str, model: str) -> None:
+    with calling(gateway_url) as caller:
+        first = caller.ask(model=model, input=[user("Say one.")], store=False)["response"]
+    with calling(gateway_url) as caller:
+        again = {"model": model, "input": [user("Say two.")], "store": False}
+        check_not_found(caller.ask(**again, previous_response_id=first["id"]))
+        caller.send(**again)
+        check_events(caller.events())
+
+
+def test_unknown_response_is_not_found(gateway_url: str) -> None:
+    with calling(gateway_url) as caller:
+        check_not_found(caller.ask(model=MODELS[0], input="x", store=False, previous_response_id="resp_0"))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_failed_continuation_ends_the_chain(gateway_url: str, model: str) -> None:
+    orphan = {"type": "function_call_output", "call_id": "call_none", "output": "x"}
+    with calling(gateway_url) as caller:
+        first = caller.ask(model=model, input=[user("Say one.")], store=False)["response"]
+        failed = caller.ask(model=model, input=[orphan], store=False, previous_response_id=first["id"])
+        check(failed, "WebSocketErrorEvent")
+        assert failed["error"]["param"] == "input[0].call_id"
+        more = {"model": model, "input": [user("Say two.")], "store": False}
+        check_not_found(caller.ask(**more, previous_response_id=first["id"]))
+        assert caller.ask(**more)["type"] == "response.completed"

@@ -46,6 +46,8 @@ _log = logging.getLogger(__name__)
 
 # the key of the request's record in the ASGI scope
 RECORD = "outcrop.record"
+# the key of the endpoint, and the path's parameters, of a request that is not found by its path
+ENDPOINT = "outcrop.endpoint"
 # in this header a caller shortens the gateway's timeout, in seconds
 TIMEOUT = "x-outcrop-timeout"
 _ERROR_SECONDS = 5.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import BaseModel
 
-from app.dialects.http.responses import Answer, ErrorRenderer
+from app.dialects.http.responses import Answer, CompleteResponse, ErrorRenderer
+from app.errors import GatewayError
 from app.execution.request_context import RequestContext
 from app.server.request_head import RequestHead
 from app.wire.json import JsonObject
@@ -33,6 +35,22 @@ ERROR_DESCRIPTIONS = {
 EVENT_STREAM: Mapping[int | str, JsonObject] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 
+class WebSocketHandler(Protocol):
+    """Handles the messages of one WebSocket, one at a time."""
+
+    async def handle(self, context: RequestContext) -> Answer:
+        """Handle a message, which is the body of the context. Raises GatewayError."""
+        ...
+
+    def render_error(self, error: GatewayError, request_id: str) -> CompleteResponse:
+        """Return the message for an error."""
+        ...
+
+    async def close(self) -> None:
+        """Forget the connection."""
+        ...
+
+
 class EndpointSpec(Struct, frozen=True, kw_only=True):
     """One endpoint.
 
@@ -41,6 +59,7 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     default of each query parameter. responses: further responses by status, as OpenAPI has them. body_examples: members
     of the media type of the request body. render_by_head: chooses the renderer of errors, for a path that several
     dialects share. in_schema: the OpenAPI page shows the endpoint.
+    websocket: makes the handler of a WebSocket at the path; None if there is none.
     """
 
     method: str
@@ -60,6 +79,7 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     operation_id: str | None = None
     render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None
     in_schema: bool = True
+    websocket: Callable[[], WebSocketHandler] | None = None
 
 
 def aliases_of(specs: Iterable[EndpointSpec], prefix: str) -> list[EndpointSpec]:

@@ -50,10 +50,10 @@ class DialectHandler(Struct, frozen=True):
 
     async def handle(self, context: RequestContext) -> Answer:
         """Answer a request, complete or streamed. Raises GatewayError."""
-        adapter = await self._open(context)
+        adapter = await self.open(context)
         context.record.streamed = is_streamed(adapter.document)
         if context.record.streamed:
-            return await self.executor.run(context, adapter.model, partial(_streaming_operation, adapter))
+            return await self.executor.run(context, adapter.model, partial(streaming_operation, adapter))
         response = await self.executor.run(context, adapter.model, partial(_complete_operation, adapter))
         if adapter.complete is not None:
             response = await adapter.complete(response)
@@ -67,13 +67,14 @@ class DialectHandler(Struct, frozen=True):
 
     async def count(self, context: RequestContext) -> Answer:
         """Count the tokens of a request; estimate them where Bedrock does not count for the model."""
-        adapter = await self._open(context)
+        adapter = await self.open(context)
         operation_for = partial(_counting_operation, adapter)
         tokens, estimated = await count_tokens(self.executor, context, adapter.model, operation_for, adapter.document)
         body = json.dumps({**self.count_members, "input_tokens": tokens})
         return CompleteResponse(200, (*JSON, *adapter.headers, *estimated), body)
 
-    async def _open(self, context: RequestContext) -> DialectAdapter:
+    async def open(self, context: RequestContext) -> DialectAdapter:
+        """Read a request. Raises GatewayError."""
         document = await read_object(context)
         if self.normalize is not None:
             document = self.normalize(document)
@@ -103,7 +104,8 @@ def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[Js
     return OpenAIOperation.of(adapter.openai_api, request.call, target, request.usage_of, request.from_document)
 
 
-def _streaming_operation(adapter: DialectAdapter, target: Target) -> Operation[Answer]:
+def streaming_operation(adapter: DialectAdapter, target: Target) -> Operation[Answer]:
+    """Return the operation that streams the response of a request from one target."""
     if not _crosses_natively(adapter, target):
         translated = adapter.to_call(target)
         respond = partial(_streaming_response, adapter, translated.open_stream())

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.dialects.http.endpoint import RECORD
+from app.dialects.http.endpoint import ENDPOINT, RECORD
 from app.dialects.http.response_sender import REQUEST_ID
 from app.dialects.http.route_table import RouteTable
 from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.observer import Observer, RequestRecord
 from app.observability.trace import NO_TRACE, Tracer
+from app.server.asgi_extensions import UPGRADE
 from app.server.client_address import TrustedProxies
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class RequestMiddleware:
     """Gives each request its id and its record, counts it while it runs, and reports the record when it ends.
 
     app: serves the paths that are not in the route table. proxies: believed when they tell the address of a client.
+    origins: of the web pages whose scripts may open a WebSocket.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class RequestMiddleware:
         tracer: Tracer,
         route_table: RouteTable,
         proxies: TrustedProxies | None = None,
+        origins: Sequence[str] = (),
     ) -> None:
+        self._origins = origins
         self._app = app
         self._route_table = route_table
         self._tracer = tracer
@@ -48,7 +52,7 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._serve_other(scope, receive, send)
             return
         headers, method = scope["headers"], scope["method"]
         peer = scope.get("client")
@@ -58,7 +62,7 @@ class RequestMiddleware:
         scope[RECORD] = record
         self._load.add(1)
         try:
-            found = self._route_table.find(scope["path"], method)
+            found = scope.get(ENDPOINT) or self._route_table.find(scope["path"], method)
             if found is None:
                 await self._app(scope, receive, _noting(record, send))
             else:
@@ -69,6 +73,17 @@ class RequestMiddleware:
             if not record.route:
                 record.route = getattr(scope.get("route"), "path_format", "")
             self._report(record)
+
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket, or the lifespan."""
+        if UPGRADE not in scope.get("extensions", {}):
+            await self._app(scope, receive, send)
+            return
+        from app.dialects.http.websocket import WebSocketServer
+
+        endpoints = self._route_table.websockets
+        endpoint, other = endpoints.get(scope["path"]), next(iter(endpoints.values()))
+        await WebSocketServer(self, self._origins).handle(endpoint, other, scope, receive, send)
 
     def _report(self, record: RequestRecord) -> None:
         if record.usage is not None:

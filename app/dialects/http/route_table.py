@@ -14,13 +14,17 @@ Found = tuple[Endpoint, JsonObject]
 
 
 class RouteTable:
-    """The endpoints of all dialects by path and method."""
+    """The endpoints of all dialects by path and method.
+
+    websockets: by path, the endpoints that also serve a WebSocket.
+    """
 
     def __init__(self, specs: Iterable[EndpointSpec], limits: IngressLimits) -> None:
         by_path: dict[str, list[EndpointSpec]] = {}
         for spec in specs:
             by_path.setdefault(spec.path, []).append(spec)
         self._fixed: dict[str, dict[str, Endpoint]] = {}
+        self.websockets: dict[str, Endpoint] = {}
         # templates such as `/model/{modelId}/converse`, by the segments around the parameter
         self._between: dict[tuple[str, str], tuple[str, dict[str, Endpoint]]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Endpoint]]] = []
@@ -32,6 +36,7 @@ class RouteTable:
             endpoints = {method: Endpoint(spec, route, allowed, limits) for method, spec in by_method.items()}
             if get:  # the server omits the body; no GET is streamed
                 endpoints["HEAD"] = Endpoint(replace(get, method="HEAD"), route, allowed, limits)
+            self.websockets.update((path, each) for each in endpoints.values() if each.spec.websocket is not None)
             if "{" not in path:
                 self._fixed[path] = endpoints
                 continue

@@ -10,9 +10,11 @@ from typing import ClassVar
 
 from app.converse.call import NativeCall
 from app.converse.openai_documents import usage_of_response
+from app.converse.usage import Usage
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import validate
 from app.dialects.http.responses import Headers
+from app.dialects.openai.responses.connection_responses import ConnectionResponses
 from app.dialects.openai.responses.history import (
     PLAIN_ITEMS,
     Conversation,
@@ -30,8 +32,9 @@ from app.dialects.openai.responses.native import (
 )
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.dialects.openai.responses.request import KEPT, SIGNED, refuse, to_call
+from app.dialects.openai.responses.request_members import request_members
 from app.dialects.openai.responses.response import from_reply
-from app.dialects.openai.responses.response_context import ResponseContext
+from app.dialects.openai.responses.response_context import ResponseContext, usage_body
 from app.dialects.openai.responses.schema_in import Item, ResponseHead, ResponseRequest, is_reference
 from app.dialects.openai.responses.stored import CallersResponses
 from app.dialects.openai.responses.stream import ResponseStream
@@ -44,8 +47,10 @@ from app.models.openai_surfaces import responses_surface
 from app.routing.planner import BodyFormat, Planner, Target
 from app.storage.responses import ResponseStore
 from app.wire import sse
-from app.wire.documents import listed
+from app.wire.documents import listed, text_in
 from app.wire.json import JsonObject
+
+_OUTPUT = "_output"
 
 
 class ResponsesAdapter:
@@ -79,7 +84,7 @@ class ResponsesAdapter:
         self._signer_for = signer_for
         self._is_kept = head.store is not False
         # a stored response must hold its reasoning, so that the conversation can continue from it
-        self._is_signed = self._is_kept or SIGNED in (head.include or ())
+        self._is_signed = self._is_kept or kept.connection is not None or SIGNED in (head.include or ())
         self._response_head = "resp_" + secrets.token_hex(12), int(time.time()), known_as
         self._validated: tuple[ResponseRequest, list[Item], list[Item]] | None = None
 
@@ -91,17 +96,28 @@ class ResponsesAdapter:
         secrets_of: Callable[[str], tuple[bytes, ...]],
         context: RequestContext,
         document: JsonObject,
+        connection: ConnectionResponses | None = None,
     ) -> ResponsesAdapter:
         """Read what the request refers to from the store.
+
+        Args:
+            connection: of the WebSocket that brought the request.
 
         Raises:
             InvalidRequest: it refers to what is not stored, or needs OpenAI's own servers. Overloaded.
         """
         head = validate(document, ResponseHead)
         refuse(head)
-        kept = CallersResponses(store, context)
-        earlier = await _earlier(kept, head.previous_response_id)
-        sent = await _resolved(kept, head.input)
+        kept = CallersResponses(store, context, connection)
+        continued = head.previous_response_id
+        try:
+            earlier = [] if continued is None else await _earlier(kept, continued)
+            sent = await _resolved(kept, head.input)
+            if continued is not None:
+                _check_outputs(earlier, sent)
+        finally:
+            if continued is not None:
+                await kept.leave_connection(continued)
         caller = context.caller.name
 
         def signer_for(target: Target) -> ReasoningSigner:
@@ -168,6 +184,20 @@ class ResponsesAdapter:
         request = validate({**self._sent_document, **given, **changed}, ResponseRequest)
         return request, _items(sent, "input"), _items(earlier, KEPT)
 
+    async def empty_response(self) -> JsonObject:
+        """Return a response without output, which a later request may continue."""
+        response_id, created_at, model = self._response_head
+        members = request_members(self._sent_document)
+        made = {
+            "id": response_id,
+            "object": "response",
+            "created_at": created_at,
+            "status": "completed",
+            "model": model,
+        }
+        times = {"store": self._is_kept, "completed_at": created_at, "usage": usage_body(Usage())}
+        return await self.complete({**made, **members, **times})
+
     async def complete(self, response: JsonObject) -> JsonObject:
         return await self._kept.keep(response, [*self._earlier, *self._sent])
 
@@ -202,12 +232,22 @@ def _items(raw: list[object], param: str) -> list[Item]:
     return list(items) if not isinstance(items, str) else []
 
 
-async def _earlier(kept: CallersResponses, response_id: str | None) -> list[object]:
-    items = [] if response_id is None else await kept.conversation(response_id)
+async def _earlier(kept: CallersResponses, response_id: str) -> list[object]:
+    items = await kept.conversation(response_id)
     if items is None:
         reason = f"the response {response_id!r} is not kept here: send its items"
         raise ResponseNotStored(reason, param="previous_response_id")
     return items
+
+
+def _check_outputs(earlier: list[object], sent: list[object]) -> None:
+    """Raise InvalidRequest for an output whose call the stored conversation does not have, as OpenAI does."""
+    items = [item if isinstance(item, dict) else {} for item in (*earlier, *sent)]
+    calls = {text_in(item, "call_id") for item in items if not text_in(item, "type").endswith(_OUTPUT)}
+    for index, item in enumerate(items[len(earlier) :]):
+        if text_in(item, "type").endswith(_OUTPUT) and text_in(item, "call_id") not in calls:
+            reason = f"the conversation has no call {text_in(item, 'call_id')!r}"
+            raise InvalidRequest(reason, param=f"input[{index}].call_id")
 
 
 async def _resolved(kept: CallersResponses, sent: object) -> list[object]:

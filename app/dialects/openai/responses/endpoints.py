@@ -1,6 +1,6 @@
 """The endpoints `/v1/responses`: create and count, and the responses that are stored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Literal
 from urllib.parse import parse_qs
@@ -8,27 +8,31 @@ from urllib.parse import parse_qs
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.dialects.http.endpoint_spec import EVENT_STREAM, EndpointSpec
+from app.dialects.http.endpoint_spec import EVENT_STREAM, EndpointSpec, WebSocketHandler
 from app.dialects.http.handler import DialectHandler
 from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
 from app.dialects.openai.responses.adapter import ResponsesAdapter
+from app.dialects.openai.responses.connection_responses import ConnectionResponses
 from app.dialects.openai.responses.listing import page_of
 from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.dialects.openai.responses.schema_out import DeletedOut, ItemsOut, ResponseOut, TokensOut
 from app.dialects.openai.responses.stored import CallersResponses
-from app.errors import InvalidRequest, NotFound
+from app.errors import InvalidRequest, NotFound, UpgradeRequired
 from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
-from app.storage.responses import ResponseStore
+from app.storage.responses import MemoryResponses, ResponseStore
 from app.wire import json
+from app.wire.json import JsonObject
 
 DIALECT = "openai_responses"
 _EXAMPLES = {
     "plain": {"summary": "A question", "value": {"input": "Say hello."}},
     "streamed": {"summary": "A stream", "value": {"input": "Say hello.", "stream": True}},
 }
+# of the last response of a WebSocket; a connection without a message is closed after an hour
+_CONNECTION_SECONDS = 3600.0
 _ONE = "/v1/responses/{response_id}"
 
 
@@ -69,6 +73,18 @@ def response_endpoints(
 ) -> Sequence[EndpointSpec]:
     """Return the endpoints of this dialect. secrets_of: the secrets that sign a caller's reasoning, by name."""
     adapter_for = partial(ResponsesAdapter.for_request, executor.planner, store, secrets_of)
+    memory = MemoryResponses(_CONNECTION_SECONDS)
+
+    def open_websocket() -> WebSocketHandler:
+        from app.dialects.openai.responses.websocket import ResponsesWebSocket
+
+        def adapter_of_message(
+            connection: ConnectionResponses, context: RequestContext, document: JsonObject
+        ) -> Awaitable[ResponsesAdapter]:
+            return ResponsesAdapter.for_request(executor.planner, store, secrets_of, context, document, connection)
+
+        return ResponsesWebSocket.of(executor, memory, adapter_of_message)
+
     handler = DialectHandler(executor, adapter_for, count_members={"object": "response.input_tokens"})
     create = EndpointSpec(
         method="POST",
@@ -78,12 +94,14 @@ def response_endpoints(
         render_error=render_error,
         name="create_response",
         summary="Create a response",
-        description="Answer a conversation, in one piece or, with `stream`, as the events of a response.",
+        description="Answer a conversation, in one piece or, with `stream`, as the events of a response. A WebSocket "
+        "at this path takes the same requests as messages.",
         tags=("OpenAI",),
         request=ResponseRequest,
         response=ResponseOut,
         responses={**EVENT_STREAM, **ERRORS},
         body_examples={"examples": _EXAMPLES},
+        websocket=open_websocket,
     )
     count = replace(
         create,
@@ -96,8 +114,22 @@ def response_endpoints(
         response=TokensOut,
         responses=ERRORS,
         body_examples=None,
+        websocket=None,
     )
-    return [create, *_stored_endpoints(create, store), count]
+    return [create, _upgrade_endpoint(create), *_stored_endpoints(create, store), count]
+
+
+def _upgrade_endpoint(create: EndpointSpec) -> EndpointSpec:
+    """Return what answers a GET without an upgrade. OpenAPI has no way to describe a WebSocket."""
+    return replace(
+        create, method="GET", handler=_require_upgrade, name="open_websocket", in_schema=False, websocket=None
+    )
+
+
+async def _require_upgrade(_: RequestContext) -> Answer:
+    # Codex then falls back to POST at once: openai/codex#43353
+    headers = {"upgrade": "websocket", "connection": "Upgrade"}
+    raise UpgradeRequired("GET opens a WebSocket: send an upgrade, or use POST", headers=headers)
 
 
 def _stored_endpoints(create: EndpointSpec, store: ResponseStore) -> Sequence[EndpointSpec]:
@@ -113,6 +145,7 @@ def _stored_endpoints(create: EndpointSpec, store: ResponseStore) -> Sequence[En
         request=None,
         responses=ERRORS,
         body_examples=None,
+        websocket=None,
     )
     delete = replace(
         retrieve,

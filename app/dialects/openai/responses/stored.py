@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from app.dialects.openai.responses.connection_responses import ConnectionResponses
 from app.errors import Overloaded
 from app.execution.request_context import RequestContext
 from app.process.off_loop import off_loop
@@ -17,10 +18,13 @@ class CallersResponses(Struct, frozen=True):
     """The stored responses of one caller. What is read counts as part of the request's body.
 
     Reading and deleting raise `Overloaded` if the store cannot be reached.
+
+    connection: what the caller's WebSocket keeps besides; None for a request of HTTP.
     """
 
     store: ResponseStore
     context: RequestContext
+    connection: ConnectionResponses | None = None
 
     @property
     def owner(self) -> str:
@@ -51,21 +55,34 @@ class CallersResponses(Struct, frozen=True):
 
     async def keep(self, response: JsonObject, items: list[object]) -> JsonObject:
         """Store a response with its input items. Returns it, with `store` set to False if that failed."""
-        if not response["store"]:
+        is_kept: bool = response["store"]
+        if not is_kept and self.connection is None:
             return response
         try:
             entries = await off_loop(self.context.caller.name, self.context.size, partial(_entries, response, items))
-            is_kept = await self.store.put(self.owner, response["id"], entries)
+            if self.connection is not None:
+                await self.connection.put(self.owner, entries)
+            if is_kept:
+                is_kept = await self.store.put(self.owner, response["id"], entries)
         except (Overloaded, RecursionError):
             is_kept = False
         return {**response, "store": is_kept}
+
+    async def leave_connection(self, response_id: str) -> None:
+        """Forget a response of the connection: if its continuation succeeds, the connection keeps that instead."""
+        if self.connection is not None and await self.connection.get(self.owner, f"response/{response_id}"):
+            await self.connection.delete(self.owner)
 
     async def delete(self, response_id: str) -> bool:
         """Delete a response and its items. Returns False if it was not stored."""
         return await self.store.delete(self.owner, response_id)
 
     async def _get(self, key: str) -> Any:
-        stored = await self.store.get(self.owner, key)
+        stored = None
+        if self.connection is not None:
+            stored = await self.connection.get(self.owner, key)
+        if stored is None:
+            stored = await self.store.get(self.owner, key)
         if stored is None:
             return None
         self.context.recall(len(stored))
