@@ -38,7 +38,7 @@ _BOUNDS = {
 
 # the prefixes of the variables of a topic; the first topic that matches has a variable
 _TOPICS = {
-    "Models and names": ("bedrock_model_id", "embedding_model_id", "model_aliases", "config_"),
+    "Models and names": ("bedrock_model_id", "embedding_model_id", "model_aliases", "config_", "default_max_tokens"),
     "AWS": ("aws_", "native_surfaces", "anthropic_betas"),
     "Timeouts and retries": ("bedrock_", "retry_", "breaker_"),
     "Callers": ("api_keys", "smoke_api_key", "auth_disabled", "cors_"),

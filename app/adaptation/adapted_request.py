@@ -70,6 +70,13 @@ class AdaptedRequest(Struct):
         paths = self.body.get("additionalModelResponseFieldPaths", [])
         self.body["additionalModelResponseFieldPaths"] = [*paths, pointer]
 
+    def add_to_last_turn(self, text: str) -> None:
+        """Append a text to the last turn, if it is the user's."""
+        messages = self.body["messages"]
+        if messages and messages[-1]["role"] == "user":
+            last = {**messages[-1], "content": [*messages[-1]["content"], {"text": text}]}
+            self.body["messages"] = [*messages[:-1], last]  # type: ignore[list-item]
+
     def add_instruction(self, text: str) -> None:
         """Append an instruction to the system prompt."""
         self.body["system"] = [*self.body.get("system", []), {"text": text}]

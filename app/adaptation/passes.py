@@ -15,7 +15,7 @@ from app.adaptation.contents import Contents, contents_of
 from app.adaptation.documents import adapt_documents
 from app.adaptation.reasoning import adapt_reasoning
 from app.adaptation.reasoning_history import adapt_reasoning_history
-from app.adaptation.sampling import adapt_length, adapt_sampling
+from app.adaptation.sampling import adapt_length, adapt_sampling, request_length
 from app.adaptation.structured_output import adapt_output
 from app.adaptation.tool_result_pairing import pair_tool_results
 from app.adaptation.tools import adapt_tools
@@ -61,9 +61,10 @@ PASSES = (
     Pass(
         adapt_reasoning,
         Contents.EFFORT | Contents.MODEL_FIELDS,
-        is_always_for=lambda model: model.reasoning.by_default != "no",
+        is_always_for=lambda model: model.reasoning.by_default != "no" or model.reasoning.drop_foreign,
     ),
     Pass(add_betas, Contents(0), is_always_for=lambda model: model.context.is_extended),
+    Pass(request_length, Contents(0), is_always_for=lambda model: model.output.default_length > 0),
     Pass(adapt_sampling, Contents.SAMPLING | Contents.TOP_K | Contents.EFFORT),
 )
 

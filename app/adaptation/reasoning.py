@@ -21,7 +21,11 @@ from app.adaptation.tool_loops import beginning_of_loop
 from app.adaptation.tools import unforce
 from app.converse.call import Effort
 from app.models.capabilities import Capabilities
+from app.wire.documents import listed
 
+# AWS user guide, preserved thinking: with the beta, blocks of another conversation are dropped and the call succeeds
+BLOCK_BINDING = {"block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+BINDING_BETA = "thinking-binding-controls-2026-08-01"
 _MIN_BUDGET = 1024
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000}
 _THREE_STEPS = {"minimal": "low", "xhigh": "high", "max": "high"}
@@ -42,6 +46,8 @@ def adapt_reasoning(adapted: AdaptedRequest) -> None:
             _turn_off(adapted)
         case _:
             _request_effort(adapted, effort)
+    if reasoning.drop_foreign:
+        _drop_foreign(adapted)
     fields: Any = adapted.body.get("additionalModelRequestFields", {})
     thinking = fields.get("thinking")
     is_on = reasoning.by_default != "no" if thinking is None else thinking["type"] != "disabled"
@@ -66,8 +72,19 @@ def _turn_off(adapted: AdaptedRequest) -> None:
             adapted.add_field("reasoning", {"effort": "none"})
         case "yes":
             adapted.add_field("thinking", {"type": "disabled"})
+        case "always" if adapted.capabilities.reasoning.between_tools:
+            adapted.add_field("thinking", {"type": "between_tools"})
+            adapted.adjust("reasoning_effort")
         case "always":
             adapted.ignore("reasoning_effort")
+
+
+def _drop_foreign(adapted: AdaptedRequest) -> None:
+    fields: Any = adapted.body.get("additionalModelRequestFields", {})
+    betas = listed(fields.get("anthropic_beta"))
+    adapted.add_field("thinking", {"type": "adaptive", **fields.get("thinking", {}), **BLOCK_BINDING})
+    adapted.add_field("anthropic_beta", [*betas, *[BINDING_BETA] * (BINDING_BETA not in betas)])
+    adapted.adjust("reasoning")
 
 
 def _request_effort(adapted: AdaptedRequest, effort: Effort) -> None:
@@ -96,7 +113,8 @@ def _request_effort(adapted: AdaptedRequest, effort: Effort) -> None:
 
 def _request_budget(adapted: AdaptedRequest, wanted: int) -> None:
     """Request a budget below maxTokens, of which a quarter is left for the answer."""
-    budget = _within(adapted.body.get("inferenceConfig", {}).get("maxTokens"), wanted)
+    limit = adapted.body.get("inferenceConfig", {}).get("maxTokens", adapted.capabilities.max_output)
+    budget = _within(limit, wanted)
     if budget < wanted:
         adapted.adjust("reasoning_effort")
     if budget < _MIN_BUDGET or _is_in_loop_without_reasoning(adapted):

@@ -10,6 +10,8 @@ from app.adaptation.adapted_request import AdaptedRequest
 from app.converse.request import InferenceConfiguration
 from app.errors import InvalidRequest
 
+_ROOM = {"high": 2, "xhigh": 4, "max": 4}
+
 
 def adapt_length(adapted: AdaptedRequest) -> None:
     """Lower maxTokens to the model's limit, before a later pass derives a budget for reasoning from it."""
@@ -17,6 +19,25 @@ def adapt_length(adapted: AdaptedRequest) -> None:
     if config.get("maxTokens", 0) > adapted.capabilities.max_output:
         adapted.body["inferenceConfig"] = {**config, "maxTokens": adapted.capabilities.max_output}
         adapted.adjust("max_tokens")
+
+
+def request_length(adapted: AdaptedRequest) -> None:
+    """Name a length where the caller names none and the model's own default is too short; room for reasoning is added.
+
+    Adaptive reasoning has no budget: twice the default leaves room at the effort `high`, four times above it.
+    """
+    config = adapted.body.get("inferenceConfig", {})
+    capabilities = adapted.capabilities
+    default = capabilities.output.default_length
+    if not default or "maxTokens" in config:
+        return
+    fields: Any = adapted.body.get("additionalModelRequestFields", {})
+    thinking = fields.get("thinking", {})
+    kind = thinking.get("type", "disabled" if capabilities.reasoning.by_default == "no" else "adaptive")
+    length = default + thinking.get("budget_tokens", 0)
+    if kind == "adaptive":
+        length *= _ROOM.get(fields.get("output_config", {}).get("effort", "high"), 1)
+    adapted.body["inferenceConfig"] = {**config, "maxTokens": min(length, capabilities.max_output)}
 
 
 def adapt_sampling(adapted: AdaptedRequest) -> None:

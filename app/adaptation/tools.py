@@ -49,21 +49,33 @@ def _declare(adapted: AdaptedRequest, names: list[str]) -> None:
 
 
 def _forbid(adapted: AdaptedRequest, *, is_needed: bool) -> None:
+    """Forbid calls. The history may need the tools, and Converse has no choice of none."""
     if not is_needed:
         del adapted.body["toolConfig"]
         return
     adapted.body["toolConfig"] = {"tools": adapted.body["toolConfig"]["tools"]}
+    if adapted.capabilities.tools.none_field:
+        adapted.add_field("tool_choice", {"type": "none"})
+        return
+    adapted.add_instruction("Answer with text now, and call no tool.")
     adapted.mapping.drop_tool_calls = True
     adapted.adjust("tool_choice")
 
 
 def unforce(adapted: AdaptedRequest, allowed: frozenset[str] = frozenset()) -> None:
-    """Replace a forced choice that is not `allowed`. Where it named one tool, only that tool is offered."""
+    """Replace a forced choice that is not `allowed`.
+
+    Where it named one tool, only that tool is offered, or the last turn names it if the list must not change.
+    """
     config = adapted.body["toolConfig"]
     choice = config.get("toolChoice", {})
     if "auto" in choice or choice.keys() <= allowed:
         return
-    if "tool" in choice and (named := _only(config["tools"], choice["tool"]["name"])):
+    named = _only(config["tools"], choice["tool"]["name"]) if "tool" in choice else []
+    if named and adapted.capabilities.tools.fixed_list:
+        adapted.body["toolConfig"] = {"tools": config["tools"]}
+        adapted.add_to_last_turn(f"Call the tool {choice['tool']['name']} now.")
+    elif named:
         adapted.body["toolConfig"] = {"tools": named}
         if "any" in allowed:
             adapted.body["toolConfig"]["toolChoice"] = {"any": {}}
@@ -81,7 +93,7 @@ def _only(tools: list[Tool], name: str) -> list[Tool]:
 
 def _choose(adapted: AdaptedRequest) -> None:
     unforce(adapted, adapted.capabilities.tools.choices)
-    if adapted.intent.single_tool_call:
+    if adapted.intent.single_tool_call and not adapted.intent.forbid_tools:
         if adapted.capabilities.tools.single_call_field:
             # with `type` it would collide with toolConfig.toolChoice: docs/reference/contracts/mapping.md#parameters
             adapted.add_field("tool_choice", {"disable_parallel_tool_use": True})

@@ -41,7 +41,8 @@ def planner_of(settings: Settings) -> Planner:
     }
     behind = {name: parse_model_id(row.stands_for) for name, row in config.models.items()}
     limits = {
-        name: Limits(Timeouts(row.connect, row.first_byte, row.idle), row.total) for name, row in config.limits.items()
+        name: Limits(Timeouts(row.connect, row.first_byte, row.idle), row.total, row.default_max_tokens)
+        for name, row in config.limits.items()
     }
     # of the native surfaces only InvokeModel applies guardrails
     surfaces = settings.surfaces() & {"invoke"} if settings.guardrail_id else settings.surfaces()
@@ -53,6 +54,7 @@ def planner_of(settings: Settings) -> Planner:
         region=settings.aws_region,
         native_surfaces=surfaces,
         betas=settings.betas(),
+        default_max_tokens=settings.default_max_tokens,
         behind=behind,
         has_several_callers=settings.has_several_callers(),
         hides_arns=not settings.expose_aws_identity,

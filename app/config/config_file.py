@@ -73,13 +73,16 @@ class ModelRow(_Row):
 
 
 class LimitsRow(_Row):
-    """Timeouts of a model in seconds, instead of the gateway's. `total` can only shorten."""
+    """Limits of a model, instead of the gateway's: timeouts in seconds, and tokens. `total` can only shorten."""
 
     connect: float | None = Field(None, gt=0, le=300, description="Seconds to connect.")
     first_byte: float | None = Field(None, gt=0, le=3600, description="Seconds to the first byte.")
     idle: float | None = Field(None, gt=0, le=3600, description="Seconds between bytes.")
     total: float | None = Field(
         None, gt=0, le=7200, description="Seconds for the whole request. Only shortens BEDROCK_TOTAL_TIMEOUT."
+    )
+    default_max_tokens: int | None = Field(
+        None, ge=1, le=1_000_000, description="Tokens of an answer, where DEFAULT_MAX_TOKENS applies."
     )
 
 

@@ -48,6 +48,13 @@ class Settings(DatabaseSettings):
     )
     config_file: Path | None = Field(None, description="A TOML file with aliases, routes, models, limits and prices.")
     config_toml: str = Field("", description="The text of CONFIG_FILE, where no file can be mounted.")
+    default_max_tokens: int = Field(
+        16_384,
+        ge=1,
+        le=1_000_000,
+        description="Tokens of an answer that are requested of Claude over Converse if the caller names no limit. Room "
+        "for reasoning is added.",
+    )
     bedrock_connect_timeout: float = Field(10, gt=0, le=300, description="Seconds to connect to Bedrock, TLS included.")
     bedrock_read_timeout: float = Field(
         120, gt=0, le=3600, description="Seconds that Bedrock may be silent, before the first byte and between bytes."

@@ -31,7 +31,7 @@ class Capabilities(Struct, frozen=True, cache_hash=True):
     family: str = "unknown"
     """A name for people. Nothing compares it."""
     max_output: int = sys.maxsize
-    """The largest number of tokens of an answer, where a refusal has named it."""
+    """The largest number of tokens of an answer, where a card or a refusal has named it."""
     tools: ToolCapabilities = ToolCapabilities()
     """Tool configuration."""
     schemas: SchemaCapabilities = SchemaCapabilities()

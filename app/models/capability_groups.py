@@ -33,6 +33,10 @@ class ToolCapabilities(Struct, frozen=True):
     """Members of `toolChoice` that it accepts besides `auto`."""
     plain_ids: bool = False
     """Accepts no `.` or `:` in the ids of calls."""
+    fixed_list: bool = False
+    """Checks its reasoning against the list of tools, so that a tool is not left out for one turn."""
+    none_field: bool = False
+    """Accepts `tool_choice: {"type": "none"}` in additionalModelRequestFields."""
     single_call_field: bool = False
     """Accepts `disable_parallel_tool_use` in additionalModelRequestFields."""
 
@@ -107,6 +111,10 @@ class ReasoningCapabilities(Struct, frozen=True):
     """Accepts a forced tool while it reasons."""
     by_default: ReasoningByDefault = "no"
     """Whether it reasons without a request: no, yes unless it is told not to, or always."""
+    between_tools: bool = False
+    """Accepts the type `between_tools`, its lowest setting, where others accept `disabled`."""
+    drop_foreign: bool = False
+    """Is told to drop reasoning that belongs to another conversation, after it has refused the call for it."""
     display_field: bool = False
     """Shows its reasoning only on request."""
     tokens_pointer: str = ""
@@ -188,3 +196,5 @@ class OutputCapabilities(Struct, frozen=True):
 
     text: bool = True
     """Answers with text; guardrails of InvokeModel check nothing else (AWS user guide, guardrails with InvokeModel)."""
+    default_length: int = 0
+    """Tokens of an answer, reasoning not included, that are requested if the caller names no limit; 0 for none."""

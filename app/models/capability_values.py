@@ -22,6 +22,8 @@ class _ToolValues(TypedDict, total=False):
     accepted: bool
     choices: frozenset[str]
     plain_ids: bool
+    fixed_list: bool
+    none_field: bool
     single_call_field: bool
 
 
@@ -61,6 +63,8 @@ class _ReasoningValues(TypedDict, total=False):
     budget_and_effort: bool
     with_forced_tool: bool
     by_default: ReasoningByDefault
+    between_tools: bool
+    drop_foreign: bool
     display_field: bool
     tokens_pointer: str
     history: ReasoningHistory
@@ -96,6 +100,7 @@ class _ContextValues(TypedDict, total=False):
 
 class _OutputValues(TypedDict, total=False):
     text: bool
+    default_length: int
 
 
 class CapabilityValues(TypedDict, total=False):

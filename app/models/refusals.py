@@ -42,6 +42,9 @@ _LASTING: tuple[tuple[str, CapabilityValues], ...] = (
         r"\"?thinking\.type\.enabled\"? is not supported for this model",
         {"reasoning": {"request": "adaptive", "adaptive_only": True}},
     ),
+    # Anthropic's words for Opus 5.5 (dev.to, claude5-migration-kit, 2026-10)
+    (r"\"?thinking\.type\.disabled\"? is not supported for this model", {"reasoning": {"by_default": "always"}}),
+    (r"\"?thinking\.type\.between_tools\"? is not supported for this model", {"reasoning": {"between_tools": False}}),
     # llm-gateway#1928
     (r"adaptive thinking is not supported on this model", {"reasoning": {"request": "budget"}}),
     (r"This model does not support effort level 'xhigh'", {"reasoning": {"extra_high_effort": False}}),
@@ -83,6 +86,12 @@ _OF_ONE_CALL: tuple[tuple[str, CapabilityValues], ...] = (
         _WITHOUT_GRAMMAR,
     ),
     (r"output_(?:config\.)?format\.schema: ", {"schemas": {"structured_output": "tool"}}),
+    # AWS user guide, preserved thinking
+    (
+        r"messages\.[0-9]+\.content\.[0-9]+: Invalid `[a-z_]+` in `[a-z_]+` block\. "
+        r"The block is bound to a different conversation\.",
+        {"reasoning": {"drop_foreign": True}},
+    ),
     (
         r"tools\.[0-9]+\.custom: (?:For '|Schema type|Invalid schema|Circular|Invalid regex|Unsupported regex)",
         {"schemas": {"strict_tools": False}},

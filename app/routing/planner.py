@@ -41,10 +41,15 @@ K = TypeVar("K")
 
 
 class Limits(Struct, frozen=True):
-    """How long a model may take. timeouts: for one attempt. total: seconds for a request, all its attempts included."""
+    """Limits of one model.
+
+    timeouts: for one attempt. total: seconds for a request, all its attempts included.
+    default_max_tokens: see `Planner`.
+    """
 
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     total: float | None = None
+    default_max_tokens: int | None = None
 
 
 NO_LIMITS = Limits()
@@ -122,6 +127,7 @@ class Planner(Struct, frozen=True):
     short_names: the ids that vendors' names for their models stand for, as the lists of the region tell.
     limits: of models that have their own, by their names or their base ids.
     native_surfaces: those that are used. betas: see `Target`.
+    default_max_tokens: the length that is requested of models that need one, instead of the one in their row.
     behind: the models behind ARNs that hide theirs, as configured, or as AWS reported.
     profiles: inference profiles, by the base ids of models that can only be called by one.
     overrides: capabilities that models reported to differ from what is known. overrides_of_callers: those that hold for
@@ -138,6 +144,7 @@ class Planner(Struct, frozen=True):
     region: str = ""
     native_surfaces: frozenset[str] = NATIVE_SURFACES
     betas: frozenset[str] = frozenset()
+    default_max_tokens: int | None = None
     behind: dict[str, ModelId] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
     short_names: dict[str, str] = field(default_factory=dict)
@@ -302,13 +309,17 @@ class Planner(Struct, frozen=True):
             capabilities = capabilities.with_values(values) if self.clock() < until else capabilities
         native_formats = self._native_formats(model, capabilities.native)
         translated_to = capabilities.native.translated_to
+        limits = self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS)
+        length = limits.default_max_tokens or self.default_max_tokens
+        if length is not None and capabilities.output.default_length:
+            capabilities = capabilities.with_values({"output": {"default_length": length}})
         return Target(
             model,
             known,
             capabilities,
             choice.location,
             choice.location.name,
-            limits=self.limits.get(model.raw) or self.limits.get(known.base, NO_LIMITS),
+            limits=limits,
             native_formats=native_formats,
             translated_to=translated_to if translated_to in native_formats else "converse",
             counts_on_mantle=capabilities.native.counts_on_mantle and Surface.MANTLE in self.native_surfaces,

@@ -11,7 +11,8 @@ from app import errors
 from app.adaptation.invoke import adapt_invoke
 from app.adaptation.invoke.betas import filter_betas
 from app.converse.call import NativeCall
-from app.models.capabilities import Capabilities
+from app.models.capabilities import Capabilities, capabilities_of
+from app.models.ids import parse_model_id
 
 NEW = Capabilities().with_values(
     {
@@ -376,3 +377,20 @@ def test_a_beta_is_sent_once() -> None:
     beta = "fine-grained-tool-streaming-2025-05-14"
     tool = {"name": "t", "input_schema": {}, "eager_input_streaming": True}
     assert fit(tools=[tool, tool], betas=[beta]).body["anthropic_beta"] == [beta]
+
+
+def test_reasoning_of_another_conversation_is_dropped_unless_the_caller_decides() -> None:
+    told = capabilities_of(parse_model_id("anthropic.claude-opus-5-5")).with_values(
+        {"reasoning": {"drop_foreign": True}}
+    )
+    document: Any = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    adapted = adapt_invoke(NativeCall("m", document), told)
+    assert adapted.body["thinking"] == {
+        "type": "adaptive",
+        "block_binding": {"prefix_mismatch_behavior": "drop_block"},
+    }
+    assert adapted.body["anthropic_beta"] == ["thinking-binding-controls-2026-08-01"]
+    assert adapted.adjusted == ["reasoning"]
+    own = {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "error"}}
+    adapted = adapt_invoke(NativeCall("m", {**document, "thinking": own}), told)
+    assert (adapted.body["thinking"], adapted.adjusted) == (own, [])

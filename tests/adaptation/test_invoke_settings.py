@@ -58,6 +58,11 @@ BETWEEN = {"type": "between_tools"}
         ("opus-5-5", OFF, None, None, None),
         ("sonnet-5-5", BETWEEN, None, BETWEEN, None),
         ("sonnet-5-5", BETWEEN, "max", BETWEEN, "high"),
+        ("sonnet-5-5", OFF, None, BETWEEN, None),
+        ("opus-5-5", BETWEEN, None, None, None),
+        ("fable-5-2", BETWEEN, None, None, None),
+        ("haiku-5-5", BETWEEN, None, OFF, None),
+        ("haiku-5-5", OFF, None, OFF, None),
     ],
 )
 def test_thinking_is_sent_as_each_model_accepts_it(
@@ -134,10 +139,12 @@ def test_thinking_is_turned_off_where_a_tool_is_forced_and_the_model_refuses_bot
         assert (adapted.body["thinking"], adapted.adjusted) == (ADAPTIVE, [])
 
 
-@pytest.mark.parametrize("name", ["opus-5-5", "sonnet-5-5", "fable-5-1"])
-def test_only_the_named_tool_is_offered_to_a_model_that_accepts_no_forced_tool(name: str) -> None:
+@pytest.mark.parametrize("name", ["opus-5-5", "sonnet-5-5", "fable-5-1", "fable-5-2"])
+def test_the_last_turn_names_the_tool_for_a_model_that_accepts_no_forced_tool(name: str) -> None:
+    # AWS user guide, preserved thinking: reasoning is refused once the tools before it have changed
     adapted = fit(name, tools=[OTHER, TOOL], tool_choice=NAMED)
-    assert adapted.body["tools"] == [TOOL]
+    assert adapted.body["tools"] == [OTHER, TOOL]
+    assert adapted.body["messages"][-1]["content"][-1] == {"type": "text", "text": f"Call the tool {TOOL['name']} now."}
     assert adapted.body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
     assert adapted.adjusted == ["tool_choice"]
     adapted = fit(name, tools=[OTHER, TOOL], tool_choice={"type": "any"})
@@ -145,9 +152,9 @@ def test_only_the_named_tool_is_offered_to_a_model_that_accepts_no_forced_tool(n
     for other in (NAMED, {"type": "tool"}):
         adapted = fit(name, tools=[OTHER, {"type": "bash_20250124"}], tool_choice=other)
         assert adapted.body["tools"] == [OTHER, {"type": "bash_20250124"}]
-    point = {"cache_control": {"type": "ephemeral"}}
-    adapted = fit(name, tools=[TOOL, {**OTHER, **point}], tool_choice=NAMED)
-    assert adapted.body["tools"] == [{**TOOL, **point}]
+        assert adapted.body["messages"] == [HELLO]
+    adapted = fit("haiku-5-5", tools=[OTHER, TOOL], tool_choice=NAMED)
+    assert (adapted.body["tool_choice"], adapted.adjusted) == (NAMED, [])
 
 
 def call(given: Any) -> Any:

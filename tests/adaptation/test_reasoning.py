@@ -162,3 +162,28 @@ def test_reasoning_removes_temperature_and_a_forced_tool() -> None:
     assert adapted.body["inferenceConfig"] == {"maxTokens": 9000}
     assert adapted.body["toolConfig"] == {"tools": [spec("t")]}
     assert adapted.adjusted == ["temperature", "tool_choice"]
+
+
+def test_no_reasoning_is_each_model_s_lowest_setting() -> None:
+    """Anthropic, what's new in Sonnet 5.5: `between_tools`; Haiku 5.5 accepts `disabled`."""
+    sonnet, haiku = (capabilities_of(parse_model_id(f"anthropic.claude-{name}-5-5")) for name in ("sonnet", "haiku"))
+    asked = adapt_call(sonnet, intent=Intent(effort="none"))
+    assert asked.body["additionalModelRequestFields"]["thinking"] == {"type": "between_tools"}
+    assert (asked.ignored, asked.adjusted) == ([], ["reasoning_effort"])
+    asked = adapt_call(haiku, intent=Intent(effort="none"))
+    assert asked.body["additionalModelRequestFields"]["thinking"] == {"type": "disabled"}
+
+
+def test_reasoning_of_another_conversation_is_dropped_once_it_was_refused() -> None:
+    """AWS user guide, preserved thinking: `drop_block`, with its beta, through additionalModelRequestFields."""
+    told = CLAUDE_55.with_values({"reasoning": {"drop_foreign": True}})
+    fields: Any = adapt_call(told, intent=Intent(effort="low")).body["additionalModelRequestFields"]
+    assert fields["thinking"] == {
+        "type": "adaptive",
+        "display": "summarized",
+        "block_binding": {"prefix_mismatch_behavior": "drop_block"},
+    }
+    assert fields["anthropic_beta"] == ["thinking-binding-controls-2026-08-01"]
+    plain = adapt_call(told)
+    assert plain.body["additionalModelRequestFields"]["thinking"]["type"] == "adaptive"
+    assert plain.adjusted == ["reasoning"]

@@ -12,6 +12,7 @@ from app.wire import json
 from tests.adaptation.calls import (
     CLAUDE_5,
     CLAUDE_45,
+    CLAUDE_55,
     LLAMA,
     MISTRAL,
     NOVA,
@@ -78,14 +79,34 @@ def test_a_tool_choice_that_the_model_refuses_is_removed(choice: Any) -> None:
 def test_only_the_named_tool_is_offered_where_the_model_accepts_no_named_choice(cache: list[Any]) -> None:
     config = {"tools": [spec("a"), spec("b"), *cache], "toolChoice": {"tool": {"name": "b"}}}
     only = [spec("b"), *cache]
-    any_only = CLAUDE_45.with_values({"tools": {"choices": frozenset({"any"})}})
+    any_only = PLAIN.with_values({"tools": {"choices": frozenset({"any"})}})
     adapted = adapt_call(any_only, toolConfig=config)
     assert adapted.body["toolConfig"] == {"tools": only, "toolChoice": {"any": {}}}
     assert adapted.adjusted == []
-    adapted = adapt_call(CLAUDE_45.with_values({"tools": {"choices": frozenset()}}), toolConfig=config)
+    adapted = adapt_call(PLAIN.with_values({"tools": {"choices": frozenset()}}), toolConfig=config)
     assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": only}, ["tool_choice"])
-    adapted = adapt_call(CLAUDE_45, intent=Intent(effort="low"), toolConfig=config)
-    assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": only}, ["tool_choice"])
+
+
+@pytest.mark.parametrize(("capabilities", "effort"), [(CLAUDE_55, None), (CLAUDE_45, "low")])
+def test_a_named_tool_leaves_the_list_of_tools_as_it_is(capabilities: Capabilities, effort: Any) -> None:
+    """AWS user guide, preserved thinking: reasoning is refused once the tools before it have changed (griptape#2351)."""
+    config = {"tools": [spec("a"), spec("b")], "toolChoice": {"tool": {"name": "b"}}}
+    adapted = adapt_call(capabilities, intent=Intent(effort=effort), toolConfig=config)
+    assert (adapted.body["toolConfig"], adapted.adjusted) == ({"tools": config["tools"]}, ["tool_choice"])
+    assert adapted.body["messages"] == [user("hi", "Call the tool b now.")]
+
+
+def test_no_tool_call_is_requested_in_words_or_by_the_model_s_own_field() -> None:
+    """pydantic-ai 2.68: Converse has no choice of none, Claude takes one beside it."""
+    messages = [user("hi"), assistant(use("a")), user(result("a")), assistant("done"), user("sum up")]
+    config = {"tools": [spec("t")], "toolChoice": {"auto": {}}}
+    intent = Intent(forbid_tools=True, single_tool_call=True)
+    claude = adapt_call(CLAUDE_45, messages, intent, toolConfig=config)
+    assert claude.body["additionalModelRequestFields"] == {"tool_choice": {"type": "none"}}
+    assert (claude.body["toolConfig"], claude.adjusted) == ({"tools": [spec("t")]}, [])
+    plain = adapt_call(PLAIN, messages, intent, toolConfig=config)
+    assert plain.body["system"] == [{"text": "Answer with text now, and call no tool."}]
+    assert (plain.mapping.drop_tool_calls, plain.adjusted) == (True, ["tool_choice"])
 
 
 def test_a_choice_of_an_unknown_tool_is_removed() -> None:

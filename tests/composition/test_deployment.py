@@ -32,3 +32,11 @@ def test_a_table_under_a_name_that_is_never_looked_up_is_refused(text: str, faul
 def test_limits_are_by_a_model_s_own_name_or_its_base_id(name: str) -> None:
     text = f'{OWN}[routes."c.d"]\ntargets = [{{ model = "us.c.d" }}]\n[limits."{name}"]\ntotal = 5'
     assert planner_of(gateway_settings("http://127.0.0.1:1", config_toml=text)).limits[name].total == 5
+
+
+def test_the_length_of_claude_s_answers_is_a_setting_and_a_limit_of_a_model() -> None:
+    claude, other = "us.anthropic.claude-sonnet-4-6", "us.anthropic.claude-opus-4-8"
+    text = f'[limits."{claude}"]\ndefault_max_tokens = 5000'
+    planner = planner_of(gateway_settings("http://127.0.0.1:1", config_toml=text, default_max_tokens=9000))
+    lengths = [planner.plan(name)[0].capabilities.output.default_length for name in (claude, other, "x.y")]
+    assert lengths == [5000, 9000, 0]

@@ -482,3 +482,23 @@ async def test_a_refused_count_records_an_override() -> None:
     claude = replace(CALL, model="anthropic.claude-sonnet-4-20250514-v1:0")
     assert await executor.run(made, claude.model, lambda target: CountTokensOperation.of(claude, target)) == 7
     assert [values for _, values in executor.planner.overrides.values()] == [{"sampling": {"accepted": False}}]
+
+
+async def test_reasoning_of_another_conversation_is_dropped_in_one_more_attempt() -> None:
+    """AWS user guide, preserved thinking: the error is permanent for a request without `drop_block`."""
+    words = (
+        "The model returned the following errors: messages.1.content.0: Invalid `signature` in `thinking` block. The "
+        "block is bound to a different conversation. Remove the block, or set "
+        '`thinking.block_binding.prefix_mismatch_behavior` to "drop_block".'
+    )
+    transport = Memory(refusal(words), *(Response(200, [json.dumps(REPLY)]) for _ in range(2)))
+    executor, made = await executor_over(transport), context()
+    call = replace(CALL, model="anthropic.claude-opus-5-5")
+    assert await complete(executor, made, call) == REPLY
+    await complete(executor, context(), call)
+    fields = [json.loads(sent.body).get("additionalModelRequestFields", {}) for sent in transport.sent]
+    assert fields[1]["thinking"]["block_binding"] == {"prefix_mismatch_behavior": "drop_block"}
+    assert fields[1]["anthropic_beta"] == ["thinking-binding-controls-2026-08-01"]
+    # the next conversation is none of this one's
+    assert "anthropic_beta" not in fields[2]
+    assert made.record.adjusted == ["reasoning"]

@@ -27,6 +27,14 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
         {"reasoning": {"request": "adaptive", "adaptive_only": True}},
         True,
     ),
+    ('"thinking.type.disabled" is not supported for this model. Use', {"reasoning": {"by_default": "always"}}, True),
+    ('"thinking.type.between_tools" is not supported for this model.', {"reasoning": {"between_tools": False}}, True),
+    (
+        "messages.3.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation. "
+        "Remove the block",
+        {"reasoning": {"drop_foreign": True}},
+        False,
+    ),
     ("adaptive thinking is not supported on this model", {"reasoning": {"request": "budget"}}, True),
     (
         "This model does not support effort level 'xhigh'. Supported: high.",

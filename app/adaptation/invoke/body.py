@@ -7,6 +7,7 @@ from app.adaptation.invoke.betas import EDITS, EFFORT, filter_betas
 from app.adaptation.invoke.blocks import is_blank, without_blanks
 from app.adaptation.invoke.cache_control import with_known_cache_control
 from app.adaptation.invoke.messages import adapt_messages
+from app.adaptation.invoke.reasoning import drop_foreign
 from app.adaptation.invoke.settings import adapt_settings
 from app.adaptation.invoke.tools import adapt_tools
 from app.converse.call import NativeCall
@@ -49,6 +50,8 @@ def adapt_invoke(
         adapted.add_beta(EFFORT)
     if capabilities.context.is_extended:
         adapted.add_beta(capabilities.context.beta)
+    if capabilities.reasoning.drop_foreign:
+        drop_foreign(adapted)
     adapt_messages(adapted, document.get("cache_control"))
     adapt_tools(adapted)
     _adapt_system(adapted)

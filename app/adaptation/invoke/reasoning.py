@@ -8,7 +8,8 @@ Evidence: `thinking.type.enabled` is refused since 4.7 (kilocode#10732); `adapti
 from typing import Any
 
 from app.adaptation.adapted_request import AdaptedBody
-from app.adaptation.reasoning import budget_for, effort_known
+from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
+from app.adaptation.reasoning import BINDING_BETA, BLOCK_BINDING, budget_for, effort_known
 from app.converse.call import effort_of
 from app.wire.documents import text_in
 
@@ -36,9 +37,11 @@ def _adapt_thinking(adapted: AdaptedBody, effort: str) -> bool:
             return False
         case (("enabled" | "adaptive" | "between_tools"), "none"):
             del body["thinking"]
-        case "disabled", _ if reasoning.by_default == "always":
+        case "disabled", _ if reasoning.between_tools:
+            body["thinking"] = {"type": "between_tools"}
+        case (("disabled" | "between_tools"), _) if reasoning.by_default == "always" and not reasoning.between_tools:
             del body["thinking"]
-        case "between_tools", _ if reasoning.by_default != "always":
+        case "between_tools", _ if not reasoning.between_tools:
             body["thinking"] = {"type": "disabled"}
         case "enabled", "adaptive" if reasoning.adaptive_only:
             body["thinking"] = {"type": "adaptive", "display": text_in(thinking, "display") or "summarized"}
@@ -54,6 +57,16 @@ def _adapt_thinking(adapted: AdaptedBody, effort: str) -> bool:
         case _:
             return False
     return True
+
+
+def drop_foreign(adapted: AdaptedInvokeBody) -> None:
+    """Have reasoning of another conversation dropped, unless the caller says what happens to it."""
+    thinking = adapted.body.get("thinking")
+    given = thinking if isinstance(thinking, dict) else {}
+    if "block_binding" not in given:
+        adapted.body["thinking"] = {"type": "adaptive", **given, **BLOCK_BINDING}
+        adapted.add_beta(BINDING_BETA)
+        adapted.adjust("reasoning")
 
 
 def _adapt_effort(adapted: AdaptedBody) -> str:

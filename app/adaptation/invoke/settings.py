@@ -7,6 +7,7 @@ Evidence: sampling is refused since 4.7 (promptfoo#10307), `temperature` beside 
 from typing import Any
 
 from app.adaptation.adapted_request import AdaptedBody
+from app.adaptation.invoke.cache_control import content_blocks
 from app.adaptation.invoke.reasoning import SAMPLING, adapt_reasoning, leave_out, limit_effort_without_reasoning
 from app.wire.documents import listed, text_in
 
@@ -56,16 +57,17 @@ def _adapt_forced_choice(adapted: AdaptedBody) -> None:
             adapted.adjust("reasoning_effort")
         return
     if choice["type"] == "tool":
-        _offer_only(adapted, text_in(choice, "name"))
+        _name_tool(adapted, text_in(choice, "name"))
     rest = {name: value for name, value in choice.items() if name != "name"}
     body["tool_choice"] = {**rest, "type": "auto"}
     adapted.adjust("tool_choice")
 
 
-def _offer_only(adapted: AdaptedBody, name: str) -> None:
-    """Offer only the tool of a name, with the last cache_control of all tools, if any."""
-    tools = listed(adapted.body.get("tools"))
-    named = [tool for tool in tools if name and text_in(tool, "name") == name]
-    points = [tool["cache_control"] for tool in tools if isinstance(tool, dict) and tool.get("cache_control")]
-    if named:
-        adapted.body["tools"] = [*named[:-1], {**named[-1], "cache_control": points[-1]}] if points else named
+def _name_tool(adapted: AdaptedBody, name: str) -> None:
+    """Name the wanted tool in the last turn, if it is the user's. The list of tools must not change."""
+    messages = listed(adapted.body.get("messages"))
+    declared = any(text_in(tool, "name") == name for tool in listed(adapted.body.get("tools")))
+    last = messages[-1] if messages else None
+    if name and declared and isinstance(last, dict) and text_in(last, "role") == "user":
+        content = [*content_blocks(last.get("content")), {"type": "text", "text": f"Call the tool {name} now."}]
+        adapted.body["messages"] = [*messages[:-1], {**last, "content": content}]

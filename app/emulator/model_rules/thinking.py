@@ -8,6 +8,8 @@ from app.wire.json import JsonObject
 
 _ADAPTIVE_FAMILIES = ("claude-5", "claude-4.6")
 _MIN_BUDGET = 1024
+# Converse's default for Claude, reasoning included (litellm#41529)
+_DEFAULT_MAX_TOKENS = 4096
 
 
 def check_thinking(model: Model, request: ConverseRequest, inference: InferenceConfiguration) -> None:
@@ -51,7 +53,7 @@ def _check_budget(model: Model, thinking: JsonObject, inference: InferenceConfig
         )
     if not isinstance(budget, int) or budget < _MIN_BUDGET:
         raise ModelRefusal(f"thinking.enabled.budget_tokens: Input should be greater than or equal to {_MIN_BUDGET}")
-    if budget >= (inference.get("maxTokens") or budget + 1):
+    if budget >= (inference.get("maxTokens") or _DEFAULT_MAX_TOKENS):
         raise ModelRefusal("`max_tokens` must be greater than `thinking.budget_tokens`.")
 
 

@@ -6,7 +6,13 @@ from app.models.families.row import row
 
 # every Claude since 3 accepts Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
 _COMMON: CapabilityValues = {
+    # without maxTokens Converse gives 4096, reasoning included: answers and tool calls are cut off (litellm#41529,
+    # strix#1061), and a budget is refused (vercel/ai#7927). A quota reserves all of it: docs/operate/sizing.md
+    "output": {"default_length": 16_384},
     "tools": {
+        "fixed_list": True,
+        # pydantic-ai 2.68, live on Converse, 2026-10
+        "none_field": True,
         "single_call_field": True,
         # bifrost#5097; litellm#24210 on Bedrock
         "plain_ids": True,
@@ -31,6 +37,7 @@ _WITHOUT_REASONING: CapabilityValues = {"reasoning": {"history": "none"}}
 _CLAUDE_4_7: CapabilityValues = merged(
     _COMMON,
     {
+        "max_output": 128_000,
         "turns": {"prefill": "refused"},
         "sampling": {"accepted": False},
         "caching": {"ttl": True},
@@ -50,6 +57,7 @@ _CLAUDE_5: CapabilityValues = merged(_CLAUDE_4_7, {"turns": {"system": True}})
 _CLAUDE_4_5: CapabilityValues = merged(
     _COMMON,
     {
+        "max_output": 64_000,
         "schemas": {"strict_tools": True, "structured_output": "native"},
         "turns": {"prefill": "trimmed"},
         "sampling": {"temperature_with_top_p": False},
@@ -61,18 +69,36 @@ _CLAUDE_4: CapabilityValues = merged(_COMMON, {"turns": {"prefill": "trimmed"}, 
 # from Claude 4.6 on it needs none (Anthropic, 2026-03-13)
 _LONG_CONTEXT: CapabilityValues = {"context": {"beta": "context-1m-2025-08-07"}}
 
+_NOT_FORCED: CapabilityValues = {
+    "schemas": {"structured_output": "prompt"},
+    "tools": {"choices": frozenset()},
+    "reasoning": {"by_default": "always"},
+}
+
 ROWS = (
     row(
-        "claude-5.5",
-        r"anthropic\.claude-([a-z]+-5-5|(fable|mythos)-5-1)",
-        "docs/reference/contracts/converse-rules.md#tools: the 5.5 line always thinks, so no tool can be forced; "
-        "lobehub#19876: nor can it on Fable 5.1; the rest as Claude 5",
+        "claude-haiku-5.5",
+        r"anthropic\.claude-haiku-5-5",
+        "Anthropic, Haiku 5.5 (2026-11), litellm 1.110.2: it thinks unless told not to, and accepts a forced tool",
         _CLAUDE_5,
-        {
-            "schemas": {"structured_output": "prompt"},
-            "tools": {"choices": frozenset()},
-            "reasoning": {"by_default": "always"},
-        },
+        {"reasoning": {"with_forced_tool": True, "by_default": "yes"}},
+    ),
+    row(
+        "claude-sonnet-5.5",
+        r"anthropic\.claude-sonnet-5-5",
+        "Anthropic, what's new in Sonnet 5.5 (2026-11): `between_tools` in place of `disabled`, no forced tool; "
+        "@ai-sdk/amazon-bedrock 4.0.186",
+        _CLAUDE_5,
+        _NOT_FORCED,
+        {"reasoning": {"between_tools": True}},
+    ),
+    row(
+        "claude-5.5",
+        r"anthropic\.claude-([a-z]+-5-5|(fable|mythos)-5-[1-4])",
+        "docs/reference/contracts/converse-rules.md#tools: Opus 5.5 always thinks, so no tool can be forced; "
+        "lobehub#19876: nor can it on Fable 5.1; Anthropic, preserved thinking (2026-11): Fable 5.2; else as Claude 5",
+        _CLAUDE_5,
+        _NOT_FORCED,
     ),
     row(
         "claude-mythos-on-mantle",
@@ -122,6 +148,7 @@ ROWS = (
         "strict tools (Opus 4.6)",
         _COMMON,
         {
+            "max_output": 128_000,
             "schemas": {"strict_tools": True, "structured_output": "native"},
             "sampling": {"temperature_with_top_p": False},
             "turns": {"prefill": "refused"},
@@ -156,6 +183,7 @@ ROWS = (
         "docs/reference/contracts/converse-rules.md#sampling, mem0#4147: newer Claude refuses temperature beside top_p",
         _COMMON,
         {
+            "max_output": 32_000,
             "sampling": {"temperature_with_top_p": False},
             "turns": {"prefill": "trimmed"},
             "reasoning": {"request": "budget"},
@@ -164,13 +192,21 @@ ROWS = (
     row(
         "claude-sonnet-4",
         r"anthropic\.claude-sonnet-4-2",
-        "as Claude 4; AWS user guide, Claude Sonnet 4: a million tokens by beta",
+        "as Claude 4; AWS user guide, Claude Sonnet 4: a million tokens by beta; AWS model card: 64,000 tokens",
         _CLAUDE_4,
         _LONG_CONTEXT,
+        {"max_output": 64_000},
+    ),
+    row(
+        "claude-opus-4",
+        r"anthropic\.claude-opus-4-2",
+        "as Sonnet 4; litellm 1.110.2: 32,000 tokens",
+        _CLAUDE_4,
+        {"max_output": 32_000},
     ),
     row(
         "claude-4",
-        r"anthropic\.claude-((opus|sonnet)-4-2|3-7-)",
+        r"anthropic\.claude-3-7-",
         "recording bedrock_model_thinking_part_anthropic (Sonnet 4): thinking with budget_tokens",
         _CLAUDE_4,
     ),
@@ -180,15 +216,23 @@ ROWS = (
         "AWS user guide, prompt caching: 3.5 Haiku caches; no thinking before 3.7",
         _COMMON,
         _WITHOUT_REASONING,
-        {"turns": {"prefill": "trimmed"}},
+        {"max_output": 8192, "turns": {"prefill": "trimmed"}},
+    ),
+    row(
+        "claude-3.5",
+        r"anthropic\.claude-3-5-sonnet-20241022",
+        "AWS model card: 8192 tokens; no thinking before 3.7",
+        _COMMON,
+        _WITHOUT_REASONING,
+        {"max_output": 8192, "turns": {"prefill": "trimmed"}, "caching": {"accepted": False}},
     ),
     row(
         "claude-3",
         r"anthropic\.claude-3",
-        "AWS user guide: no thinking before 3.7",
+        "AWS user guide: no thinking before 3.7; litellm 1.110.2: 4096 tokens",
         _COMMON,
         _WITHOUT_REASONING,
-        {"turns": {"prefill": "trimmed"}, "caching": {"accepted": False}},
+        {"max_output": 4096, "turns": {"prefill": "trimmed"}, "caching": {"accepted": False}},
     ),
     row(
         "claude-2",
