@@ -394,3 +394,49 @@ def test_reasoning_of_another_conversation_is_dropped_unless_the_caller_decides(
     own = {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "error"}}
     adapted = adapt_invoke(NativeCall("m", {**document, "thinking": own}), told)
     assert (adapted.body["thinking"], adapted.adjusted) == (own, [])
+
+
+def betas_of(model: str, *betas: str, **document: Any) -> Any:
+    body = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], **document}
+    capabilities = capabilities_of(parse_model_id(f"anthropic.claude-{model}"))
+    return adapt_invoke(NativeCall("m", body, betas=list(betas)), capabilities)
+
+
+def test_fallback_credit_is_passed_with_its_beta() -> None:
+    """AWS user guide, fallback credit for refused requests."""
+    adapted = betas_of("opus-4-8", fallback_credit_token="t")
+    assert (adapted.body["fallback_credit_token"], adapted.ignored) == ("t", [])
+    assert adapted.body["anthropic_beta"] == ["fallback-credit-2026-06-01"]
+    older = betas_of("sonnet-4-5", fallback_credit_token="t")
+    assert "fallback_credit_token" not in older.body
+    assert older.ignored == ["fallback_credit_token", "anthropic-beta:fallback-credit-2026-06-01"]
+
+
+def test_betas_of_newer_models_do_not_reach_older_ones() -> None:
+    """Litellm 1.110.2: "invalid beta flag" on Sonnet 4.5, Opus 4.5 and Opus 4.6."""
+    asked = "dangerous-tool-use-2026-09-03", "per-turn-control-2026-07-01"
+    passed = ["dangerous-tool-use-2026-09-03", "mid-conversation-output-config-2026-07-01"]
+    assert betas_of("opus-5", *asked).body["anthropic_beta"] == passed
+    older = betas_of("opus-4-6-v1", *asked)
+    assert (older.body["anthropic_beta"], older.ignored) == (passed[1:], [f"anthropic-beta:{passed[0]}"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "beta"),
+    [
+        ("tool_search_tool_regex", "tool-search-tool-2025-10-19"),
+        ("memory_20250818", "context-management-2025-06-27"),
+        ("computer_20250124", "computer-use-2025-01-24"),
+        ("computer_20251124", "computer-use-2025-11-24"),
+    ],
+)
+def test_a_tool_of_anthropic_s_brings_its_beta(kind: str, beta: str) -> None:
+    assert betas_of("sonnet-5", tools=[{"type": kind, "name": "n"}]).body["anthropic_beta"] == [beta]
+
+
+@pytest.mark.parametrize("kind", ["web_search_20250305", "web_fetch_20250910", "code_execution_20250825"])
+def test_a_tool_that_anthropic_s_servers_run_is_refused_with_advice(kind: str) -> None:
+    """anthropic-sdk-python#948: Bedrock's own error names no tool."""
+    with pytest.raises(errors.InvalidRequest, match=kind) as caught:
+        betas_of("sonnet-5", tools=[{"name": "own", "input_schema": {"type": "object"}}, {"type": kind, "name": "n"}])
+    assert caught.value.param == "tools[1]"

@@ -12,7 +12,6 @@ PASSED = (
     "computer-use-",
     "context-1m-2025-08-07",
     "context-management-2025-06-27",
-    "dangerous-tool-use-2026-09-03",
     "effort-2025-11-24",
     "fine-grained-tool-streaming-2025-05-14",
     "interleaved-thinking-2025-05-14",
@@ -24,26 +23,48 @@ PASSED = (
     "tool-examples-2025-10-29",
     "tool-search-tool-2025-10-19",
 )
-RENAMED = {"advanced-tool-use-2025-11-20": ("tool-search-tool-2025-10-19", "tool-examples-2025-10-29")}
+# those that only models from 4.7 on accept: "invalid beta flag" on 4.5 and Opus 4.6 (litellm 1.110.2); AWS user guide,
+# fallback credit
+PASSED_TO_NEWER = ("dangerous-tool-use-2026-09-03", "fallback-credit-2026-06-01")
+RENAMED = {
+    "advanced-tool-use-2025-11-20": ("tool-search-tool-2025-10-19", "tool-examples-2025-10-29"),
+    # both allow `output_config` in a message (litellm 1.110.2, anthropic_beta_gated_fields)
+    "per-turn-control-2026-07-01": ("mid-conversation-output-config-2026-07-01",),
+}
 
 EFFORT = "effort-2025-11-24"
 FINE_GRAINED_TOOLS = "fine-grained-tool-streaming-2025-05-14"
 PER_MESSAGE_OUTPUT = "mid-conversation-output-config-2026-07-01"
+# the beta that a field of the body needs, and the beginning of a tool's type
+OF_FIELDS = {
+    "compaction": "compact-2026-09-04",
+    "fallback_credit_token": "fallback-credit-2026-06-01",
+    "safeguards": "dangerous-tool-use-2026-09-03",
+}
+OF_TOOLS = {
+    "computer_20250124": "computer-use-2025-01-24",
+    "computer_20251124": "computer-use-2025-11-24",
+    "memory_": "context-management-2025-06-27",
+    "tool_search_tool_": "tool-search-tool-2025-10-19",
+}
 EDITS = {"clear_tool_uses_20250919": "context-management-2025-06-27", "compact_20260112": "compact-2026-01-12"}
 
 
-def filter_betas(requested: list[str], also_passed: frozenset[str] = frozenset()) -> tuple[list[str], list[str]]:
+def filter_betas(
+    requested: list[str], also_passed: frozenset[str] = frozenset(), *, is_newer: bool = True
+) -> tuple[list[str], list[str]]:
     """Return the features that are sent to Bedrock, and those that are dropped, in order and without repetition.
 
     Args:
-        also_passed: names that this deployment passes beside the table's.
+        also_passed: names that this deployment passes beside the table's. is_newer: the model is Claude 4.7 or later.
     """
+    passed = (*PASSED, *PASSED_TO_NEWER) if is_newer else PASSED
     kept: dict[str, None] = {}
     dropped: dict[str, None] = {}
     for beta in requested:
         if beta in RENAMED:
             kept.update(dict.fromkeys(RENAMED[beta]))
-        elif beta in also_passed or any(_fits(beta, known) for known in PASSED):
+        elif beta in also_passed or any(_fits(beta, known) for known in passed):
             kept[beta] = None
         else:
             dropped[beta] = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
-from app.adaptation.invoke.betas import EDITS, EFFORT, filter_betas
+from app.adaptation.invoke.betas import EDITS, EFFORT, OF_FIELDS, filter_betas
 from app.adaptation.invoke.blocks import is_blank, without_blanks
 from app.adaptation.invoke.cache_control import with_known_cache_control
 from app.adaptation.invoke.messages import adapt_messages
@@ -19,8 +19,8 @@ _VERSION = "bedrock-2023-05-31"
 _NEWEST_VERSION = "2026-10-21"
 _FIELDS = frozenset(
     {
-        "compaction", "context_management", "max_tokens", "messages", "metadata", "output_config", "safeguards",
-        "stop_sequences", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
+        "compaction", "context_management", "fallback_credit_token", "max_tokens", "messages", "metadata",
+        "output_config", "safeguards", "stop_sequences", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
     }
 )  # fmt: skip
 _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
@@ -68,7 +68,12 @@ def _adapt_betas(
 ) -> None:
     in_body = document.get("anthropic_beta")
     strings = [each for each in listed(in_body) if isinstance(each, str)]
-    adapted.betas, dropped = filter_betas([*in_header, *strings], also_passed)
+    needed = [beta for name, beta in OF_FIELDS.items() if name in adapted.body]
+    is_newer = adapted.capabilities.native.newest_anthropic_version
+    adapted.betas, dropped = filter_betas([*in_header, *strings, *needed], also_passed, is_newer=is_newer)
+    for name, beta in OF_FIELDS.items():
+        if beta in dropped and adapted.body.pop(name, None) is not None:
+            adapted.ignored.append(name)
     adapted.ignored += [f"anthropic-beta:{beta}" for beta in dropped]
     if in_body is not None and strings != in_body:
         adapted.ignored.append("anthropic_beta")

@@ -1,10 +1,15 @@
 """The definitions of tools in a body of Anthropic's Messages."""
 
 from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
-from app.adaptation.invoke.betas import FINE_GRAINED_TOOLS
+from app.adaptation.invoke.betas import FINE_GRAINED_TOOLS, OF_TOOLS
 from app.adaptation.invoke.cache_control import with_known_cache_control
 from app.adaptation.schemas import without_unions
+from app.errors import InvalidRequest
+from app.wire.documents import text_in
 from app.wire.json import JsonObject
+
+# anthropic-sdk-python#948; litellm 1.110.2 refuses the first of them with advice
+_HOSTED = ("web_search_", "web_fetch_", "code_execution_")
 
 
 def adapt_tools(adapted: AdaptedInvokeBody) -> None:
@@ -16,9 +21,21 @@ def adapt_tools(adapted: AdaptedInvokeBody) -> None:
             adapted.add_beta(FINE_GRAINED_TOOLS)
 
 
+def _refuse_hosted(kind: str, path: str) -> None:
+    """Raise InvalidRequest for a tool that Anthropic's servers run: Bedrock refuses it in words that name no tool."""
+    if kind.startswith(_HOSTED):
+        reason = f"Bedrock runs no {kind}: declare a tool with an input_schema and run it, or leave it out"
+        raise InvalidRequest(reason, param=path)
+
+
 def _tool(tool: object, path: str, adapted: AdaptedInvokeBody) -> object:
     if not isinstance(tool, dict):
         return tool
+    kind = text_in(tool, "type")
+    _refuse_hosted(kind, path)
+    for beginning, beta in OF_TOOLS.items():
+        if kind.startswith(beginning):
+            adapted.add_beta(beta)
     made: JsonObject = tool
     custom = tool.get("custom")
     if isinstance(custom, dict):

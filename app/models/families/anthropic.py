@@ -86,7 +86,7 @@ ROWS = (
     row(
         "claude-sonnet-5.5",
         r"anthropic\.claude-sonnet-5-5",
-        "Anthropic, what's new in Sonnet 5.5 (2026-11): `between_tools` in place of `disabled`, no forced tool; "
+        "Anthropic, what's new in Sonnet 5.5 (2026-11): `between_tools` instead of `disabled`, no forced tool; "
         "@ai-sdk/amazon-bedrock 4.0.186",
         _CLAUDE_5,
         _NOT_FORCED,
