@@ -15,7 +15,7 @@ from anthropic.types.message_create_params import MessageCreateParamsBase
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
-from app.adaptation.invoke.betas import PASSED, RENAMED
+from app.adaptation.invoke.betas import PASSED, PASSED_TO_NEWER, RENAMED
 from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.cohere.schema import RerankRequest
 from app.dialects.openai.chat.schema_in import ChatRequest
@@ -168,5 +168,7 @@ def betas() -> Iterator[str]:
     yield "|---|---|"
     for name in PASSED:
         yield f"| `{name}{'*' if name.endswith('-') else ''}` | the same |"
+    for name in PASSED_TO_NEWER:
+        yield f"| `{name}` | the same, to Claude 4.7 and later |"
     for name, sent in RENAMED.items():
         yield f"| `{name}` | {' and '.join(f'`{each}`' for each in sent)} |"
