@@ -20,7 +20,8 @@ _NEWEST_VERSION = "2026-10-21"
 _FIELDS = frozenset(
     {
         "compaction", "context_management", "fallback_credit_token", "max_tokens", "messages", "metadata",
-        "output_config", "safeguards", "stop_sequences", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
+        "output_config", "safeguards", "stop_sequences", "system", "temperature", "thinking", "tool_choice",
+        "tools", "top_k", "top_p",
     }
 )  # fmt: skip
 _CARRIED_ELSEWHERE = frozenset({"model", "stream", "anthropic_version", "anthropic_beta", "cache_control"})
