@@ -17,7 +17,7 @@ class Contents(IntFlag):
     PREFILL = auto()  # the last turn is the assistant's
     BLANK_TEXT = auto()  # white space as a text, or an empty turn, system prompt or tool result
     CACHE_POINTS = auto()
-    DOCUMENTS = auto()
+    DOCUMENTS = auto()  # and search results
     REASONING = auto()  # of earlier turns
     TOOLS = auto()
     TOOL_CALLS = auto()
@@ -35,6 +35,7 @@ _BLANK_TEXT, _CACHE_POINTS = Contents.BLANK_TEXT.value, Contents.CACHE_POINTS.va
 _BLOCKS = {
     "cachePoint": _CACHE_POINTS,
     "document": Contents.DOCUMENTS.value,
+    "searchResult": Contents.DOCUMENTS.value,
     "reasoningContent": Contents.REASONING.value,
     "toolUse": Contents.TOOL_CALLS.value,
     "toolResult": Contents.TOOL_RESULTS.value,

@@ -6,6 +6,7 @@ parentheses, and square brackets …" (llm-bedrock#8, vercel/ai#20365), "Message
 """
 
 import re
+from typing import Any, cast
 
 from app.adaptation.adapted_request import PLACEHOLDER, AdaptedRequest
 from app.adaptation.unique_names import Unused
@@ -23,13 +24,50 @@ def adapt_documents(adapted: AdaptedRequest) -> None:
     messages: list[Message] = []
     for message in adapted.body["messages"]:
         content = [_named(block, names, adapted) for block in message["content"]]
+        if not adapted.capabilities.turns.citations:
+            content = [_without_citations(block, adapted) for block in content]
         documents = [index for index, block in enumerate(content) if "document" in block]
         if documents and not any("text" in block for block in content):
             # a cache point directly after a document that is no PDF is refused (harness-sdk#1966)
             content.insert(documents[-1] + 1, {"text": PLACEHOLDER})
             adapted.adjust("document_text")
+        if not adapted.capabilities.caching.after_text_documents:
+            content = _with_text_before_points(content, adapted)
         messages.append({**message, "content": content})
     adapted.body["messages"] = messages
+
+
+def _with_text_before_points(content: list[ContentBlock], adapted: AdaptedRequest) -> list[ContentBlock]:
+    """Put a text between a document that is rendered as text and a cache point, so that the document is cached.
+
+    Recording bedrock_cache_messages_with_document_as_last_content: a point after document and text is accepted.
+    """
+    made: list[ContentBlock] = []
+    for block in content:
+        if "cachePoint" in block and made and _is_rendered_as_text(made[-1]):
+            made.append({"text": PLACEHOLDER})
+            adapted.adjust("document_text")
+        made.append(block)
+    return made
+
+
+def _is_rendered_as_text(block: ContentBlock) -> bool:
+    document = block.get("document")
+    if document is None or document.get("format") == "pdf":
+        return False
+    return not document.get("citations", {}).get("enabled")
+
+
+def _without_citations(block: ContentBlock, adapted: AdaptedRequest) -> ContentBlock:
+    """Return a document or search result without its request for citations, which is named as ignored."""
+    changed: Any = block
+    for kind in ("document", "searchResult"):
+        inside = changed.get(kind)
+        if inside is not None and "citations" in inside:
+            if inside["citations"].get("enabled") and "citations" not in adapted.ignored:
+                adapted.ignore("citations")
+            changed = {kind: {name: value for name, value in inside.items() if name != "citations"}}
+    return cast(ContentBlock, changed)
 
 
 def _named(block: ContentBlock, names: Unused, adapted: AdaptedRequest) -> ContentBlock:

@@ -6,6 +6,7 @@ Source: `models/openai_surfaces`
 from typing import Any
 
 from app.adaptation.adapted_request import AdaptedBody
+from app.adaptation.efforts import nearest_effort
 from app.converse.call import NativeCall
 from app.errors import InvalidRequest
 from app.models.capabilities import Capabilities, NativeSurface
@@ -25,6 +26,11 @@ def adapt_responses(call: NativeCall, surface: NativeSurface, capabilities: Capa
     if isinstance(tools, list):
         _leave_out_tools(adapted, tools, call.tool_paths, accepts)
     _adapt_values(adapted, accepts)
+    _adapt_effort(adapted)
+    length = adapted.body.get("max_output_tokens")
+    if isinstance(length, int) and 0 < length < capabilities.output.min_length:
+        adapted.body["max_output_tokens"] = capabilities.output.min_length
+        adapted.adjust("max_tokens")
     if call.keep_reasoning and capabilities.reasoning.encrypted:
         wanted = adapted.body.get("include")
         given: list[Any] = wanted if isinstance(wanted, list) else []
@@ -90,6 +96,15 @@ def _adapt_values(adapted: AdaptedBody, accepts: ResponsesSurface) -> None:
     if isinstance(reasoning, dict) and summary and summary not in (accepts.reasoning_summaries or {summary}):
         adapted.body["reasoning"] = {**reasoning, "summary": "auto"}
         adapted.adjust("reasoning_summary")
+
+
+def _adapt_effort(adapted: AdaptedBody) -> None:
+    """Send the nearest effort that the model accepts."""
+    reasoning, accepted = adapted.body.get("reasoning"), adapted.capabilities.reasoning.efforts
+    effort = text_in(reasoning, "effort")
+    if isinstance(reasoning, dict) and effort and accepted and (known := nearest_effort(effort, accepted)) != effort:
+        adapted.body["reasoning"] = {**reasoning, "effort": known}
+        adapted.adjust("reasoning_effort")
 
 
 def adapt_chat(call: NativeCall, _: NativeSurface, capabilities: Capabilities) -> AdaptedBody:

@@ -45,7 +45,11 @@ _EMPTIED = Contents.BLANK_TEXT | Contents.CACHE_POINTS | Contents.REASONING
 _TURNS = _EMPTIED | _TOOL_BLOCKS | Contents.ADJACENT_TURNS | Contents.SYSTEM_TURNS
 
 PASSES = (
-    Pass(adapt_length, Contents.MAX_TOKENS, is_for=lambda model: model.max_output < sys.maxsize),
+    Pass(
+        adapt_length,
+        Contents.MAX_TOKENS,
+        is_for=lambda model: model.max_output < sys.maxsize or model.output.min_length > 1,
+    ),
     Pass(adapt_reasoning_history, Contents.REASONING),
     Pass(drop_blank_system, Contents.BLANK_TEXT | Contents.CACHE_POINTS),
     Pass(drop_blank_text, _EMPTIED),

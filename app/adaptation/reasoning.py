@@ -17,6 +17,7 @@ Sources:
 from typing import Any
 
 from app.adaptation.adapted_request import AdaptedRequest
+from app.adaptation.efforts import nearest_effort
 from app.adaptation.tool_loops import beginning_of_loop
 from app.adaptation.tools import unforce
 from app.converse.call import Effort
@@ -67,8 +68,11 @@ def _allow_forced_tool(adapted: AdaptedRequest) -> None:
 
 
 def _turn_off(adapted: AdaptedRequest) -> None:
-    match adapted.capabilities.reasoning.by_default:
-        case "yes" if adapted.capabilities.reasoning.request == "nested":
+    reasoning = adapted.capabilities.reasoning
+    match reasoning.by_default:
+        case "yes" | "always" if reasoning.efforts:
+            _request_effort(adapted, "none")
+        case "yes" if reasoning.request == "nested":
             adapted.add_field("reasoning", {"effort": "none"})
         case "yes":
             adapted.add_field("thinking", {"type": "disabled"})
@@ -88,7 +92,10 @@ def _drop_foreign(adapted: AdaptedRequest) -> None:
 
 
 def _request_effort(adapted: AdaptedRequest, effort: Effort) -> None:
-    three_steps = _THREE_STEPS.get(effort, effort)
+    accepted = adapted.capabilities.reasoning.efforts
+    three_steps = nearest_effort(effort, accepted) if accepted else _THREE_STEPS.get(effort, effort)
+    if accepted and three_steps != effort:
+        adapted.adjust("reasoning_effort")
     match adapted.capabilities.reasoning.request:
         case "none":
             adapted.ignore("reasoning_effort")
@@ -104,7 +111,7 @@ def _request_effort(adapted: AdaptedRequest, effort: Effort) -> None:
             if three_steps == "high":
                 _leave_out(adapted, temperature="temperature", topP="top_p", maxTokens="max_tokens")
         case "nested":
-            adapted.add_field("reasoning", {"effort": effort})
+            adapted.add_field("reasoning", {"effort": three_steps if accepted else effort})
         case "effort":
             adapted.add_field("reasoning_effort", three_steps)
         case _:  # config

@@ -14,10 +14,14 @@ _ROOM = {"high": 2, "xhigh": 4, "max": 4}
 
 
 def adapt_length(adapted: AdaptedRequest) -> None:
-    """Lower maxTokens to the model's limit, before a later pass derives a budget for reasoning from it."""
+    """Bring maxTokens within the model's limits, before a later pass derives a budget for reasoning from it."""
     config = adapted.body.get("inferenceConfig", {})
-    if config.get("maxTokens", 0) > adapted.capabilities.max_output:
-        adapted.body["inferenceConfig"] = {**config, "maxTokens": adapted.capabilities.max_output}
+    given = config.get("maxTokens")
+    if given is None:
+        return
+    length = max(min(given, adapted.capabilities.max_output), adapted.capabilities.output.min_length)
+    if length != given:
+        adapted.body["inferenceConfig"] = {**config, "maxTokens": length}
         adapted.adjust("max_tokens")
 
 

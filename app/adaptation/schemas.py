@@ -203,3 +203,15 @@ def _choices(part: JsonObject, root: JsonObject) -> list[JsonObject]:
             found = found.get(plain(step)) if isinstance(found, dict) else None
         choices.append(found)
     return [each for each in choices if isinstance(each, dict)]
+
+
+def requires_all(schema: object) -> bool:
+    """Tell whether every object in a schema requires all its members."""
+    if isinstance(schema, list):
+        return all(map(requires_all, schema))
+    if not isinstance(schema, dict):
+        return True
+    members = schema.get("properties")
+    if isinstance(members, dict) and not members.keys() <= set(listed(schema.get("required"))):
+        return False
+    return all(map(requires_all, schema.values()))

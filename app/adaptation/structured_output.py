@@ -6,7 +6,7 @@ Evidence: recordings native_output (textFormat on Claude 4.5 and 4.6, Gemma 3, M
 
 from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.grammar import fit_together, grammar_of
-from app.adaptation.schemas import has_unions
+from app.adaptation.schemas import has_unions, requires_all
 from app.converse.request import JsonSchemaDefinition
 from app.errors import InvalidRequest
 from app.wire import json
@@ -34,6 +34,8 @@ def adapt_output(adapted: AdaptedRequest) -> None:
         case "native" if grammar is not None and _fits(adapted, grammar):
             if grammar != schema:
                 _put_grammar(adapted, definition, grammar)
+            if adapted.capabilities.schemas.strict_format:
+                adapted.add_field("text", {"format": {"strict": True}})
         case "native" | "tool" if _may_force_tool(adapted, schema):
             _force_answer_tool(adapted, definition, schema)
         case _:
@@ -42,6 +44,8 @@ def adapt_output(adapted: AdaptedRequest) -> None:
 
 def _fits(adapted: AdaptedRequest, grammar: JsonObject) -> bool:
     """Tell whether the model accepts the grammar together with those of the tools."""
+    if adapted.capabilities.schemas.strict_format and not requires_all(grammar):
+        return False
     return not adapted.capabilities.schemas.bounded_grammar or fit_together(
         [grammar, *adapted.grammars], len(adapted.grammars)
     )

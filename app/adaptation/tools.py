@@ -4,9 +4,12 @@ Evidence: "The toolConfig field must be defined when using toolUse and toolResul
 model doesn't support the toolConfig.toolChoice.any field" (harness-sdk#1241).
 """
 
+from typing import Any, cast
+
 from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.tool_names import adapt_call_ids, adapt_tool_names, called_names
 from app.adaptation.tool_schemas import adapt_tool_schemas
+from app.converse.content import ContentBlock, ToolResultBlock
 from app.converse.request import Tool
 from app.errors import InvalidRequest
 
@@ -30,6 +33,26 @@ def adapt_tools(adapted: AdaptedRequest) -> None:
         adapt_tool_schemas(adapted)
         adapt_tool_names(adapted)
     adapt_call_ids(adapted)
+    if not adapted.capabilities.turns.result_status:
+        _drop_status(adapted)
+
+
+def _drop_status(adapted: AdaptedRequest) -> None:
+    """Drop the status of tool results: "This model doesn't support the status field" (pydantic-ai 2.68)."""
+    if not any("status" in block.get("toolResult", {}) for block in adapted.blocks()):
+        return
+    adapted.body["messages"] = [
+        {**message, "content": [_without_status(block) for block in message["content"]]}
+        for message in adapted.body["messages"]
+    ]
+    adapted.adjust("tool_results")
+
+
+def _without_status(block: ContentBlock) -> ContentBlock:
+    result: Any = block.get("toolResult")
+    if result is None:
+        return block
+    return {"toolResult": cast(ToolResultBlock, {name: value for name, value in result.items() if name != "status"})}
 
 
 def _has_results(adapted: AdaptedRequest) -> bool:

@@ -54,6 +54,8 @@ class SchemaCapabilities(Struct, frozen=True):
     """Accepts `anyOf`, `oneOf` and `allOf` at the top of a tool's schema."""
     structured_output: StructuredOutput = "tool"
     """What enforces a JSON schema of the answer: `outputConfig.textFormat`, a forced tool, or an instruction."""
+    strict_format: bool = False
+    """Needs `text.format.strict` in additionalModelRequestFields, and a schema whose members are all required."""
 
 
 class TurnCapabilities(Struct, frozen=True):
@@ -69,6 +71,10 @@ class TurnCapabilities(Struct, frozen=True):
     """Kinds of content that it does not accept in one turn with tool results."""
     media_in_results: frozenset[str] = frozenset({"image", "document", "video"})
     """Kinds of media that it accepts in a tool result."""
+    result_status: bool = True
+    """Accepts `status` in a tool result."""
+    citations: bool = True
+    """Accepts documents and search results with citations."""
 
 
 class SamplingCapabilities(Struct, frozen=True):
@@ -93,6 +99,8 @@ class CachingCapabilities(Struct, frozen=True):
     """Accepts cache points among its tools."""
     ttl: bool = False
     """Accepts a `ttl` in a cache point."""
+    after_text_documents: bool = True
+    """Accepts a cache point directly after a document that is no PDF and has no citations."""
 
 
 class ReasoningCapabilities(Struct, frozen=True):
@@ -101,6 +109,8 @@ class ReasoningCapabilities(Struct, frozen=True):
     request: ReasoningRequest = "none"
     """How reasoning is requested: not at all, by a token budget, adaptively with an effort, by a `maxReasoningEffort`
     in `reasoningConfig`, by a field `reasoning_effort` or `reasoning_config`, or by an `effort` inside `reasoning`."""
+    efforts: tuple[str, ...] = ()
+    """The efforts that its field accepts, the lowest first; empty where the form of the request has its own scale."""
     adaptive_only: bool = False
     """Accepts no token budget beside the adaptive request."""
     extra_high_effort: bool = False
@@ -196,5 +206,7 @@ class OutputCapabilities(Struct, frozen=True):
 
     text: bool = True
     """Answers with text; guardrails of InvokeModel check nothing else (AWS user guide, guardrails with InvokeModel)."""
+    min_length: int = 1
+    """The smallest limit of an answer's tokens that it accepts."""
     default_length: int = 0
     """Tokens of an answer, reasoning not included, that are requested if the caller names no limit; 0 for none."""

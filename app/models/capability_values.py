@@ -33,6 +33,7 @@ class _SchemaValues(TypedDict, total=False):
     bounded_grammar: bool
     top_level_unions: bool
     structured_output: StructuredOutput
+    strict_format: bool
 
 
 class _TurnValues(TypedDict, total=False):
@@ -41,6 +42,8 @@ class _TurnValues(TypedDict, total=False):
     tools_apart: bool
     apart_from_results: frozenset[str]
     media_in_results: frozenset[str]
+    result_status: bool
+    citations: bool
 
 
 class _SamplingValues(TypedDict, total=False):
@@ -54,10 +57,12 @@ class _CachingValues(TypedDict, total=False):
     accepted: bool
     tools: bool
     ttl: bool
+    after_text_documents: bool
 
 
 class _ReasoningValues(TypedDict, total=False):
     request: ReasoningRequest
+    efforts: tuple[str, ...]
     adaptive_only: bool
     extra_high_effort: bool
     budget_and_effort: bool
@@ -100,6 +105,7 @@ class _ContextValues(TypedDict, total=False):
 
 class _OutputValues(TypedDict, total=False):
     text: bool
+    min_length: int
     default_length: int
 
 

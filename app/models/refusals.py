@@ -32,6 +32,19 @@ _LASTING: tuple[tuple[str, CapabilityValues], ...] = (
     (r"max_tokens: [0-9]+ > ([0-9]{1,9}), which is the maximum allowed number of output tokens", {}),
     # promptfoo#10307, openclaw#73663
     (r"[`\"]?(?:temperature|top_p|top_k)[`\"]? is deprecated for this model", {"sampling": {"accepted": False}}),
+    # hermes#111043, sample-kolya-br-proxy#104 (Grok 4.6): "… Remove the temperature field and try again."
+    (
+        r"This model doesn't support the (?:inferenceConfig\.)?(?:temperature|topP|top_p|top_k) field",
+        {"sampling": {"accepted": False}},
+    ),
+    (
+        r"This model doesn't support the (?:inferenceConfig\.)?stopSequences field",
+        {"sampling": {"max_stop_sequences": 0}},
+    ),
+    # pydantic-ai 2.68: Palmyra; boto3#4597: Nova
+    (r"This model doesn't support the status field", {"turns": {"result_status": False}}),
+    (r"This model doesn't support citations", {"turns": {"citations": False}}),
+    (r"This model doesn't support the outputConfig field", {"schemas": {"structured_output": "tool"}}),
     # bedrock-access-gateway#191
     (
         r"`temperature` and `top_p` cannot both be specified for this model",

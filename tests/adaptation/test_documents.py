@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from tests.adaptation.calls import (
+    CLAUDE_45,
+    NOVA,
     PLAIN,
     adapt_call,
     assistant,
@@ -51,3 +53,30 @@ def test_a_turn_with_only_documents_gets_a_text() -> None:
     point = {"cachePoint": {"type": "default"}}
     adapted = adapt_call(PLAIN, [user(document, point)])
     assert adapted.body["messages"] == [user(document, ".", point)]
+
+
+@pytest.mark.parametrize("kind", ["txt", "md", "csv", "docx"])
+def test_a_text_stands_between_a_document_and_a_cache_point_for_claude(kind: str) -> None:
+    """Recording bedrock_cache_messages_with_document_as_last_content; harness-sdk#1966."""
+    paper: Any = {"document": {"name": "d", "format": kind, "source": {"bytes": "aGk="}}}
+    point: Any = {"cachePoint": {"type": "default"}}
+    adapted = adapt_call(CLAUDE_45, [user("read", paper, point)])
+    assert adapted.body["messages"] == [user("read", paper, ".", point)]
+    assert adapted.adjusted == ["document_text"]
+    cited: Any = {"document": {**paper["document"], "citations": {"enabled": True}}}
+    pdf: Any = {"document": {**paper["document"], "format": "pdf"}}
+    for accepted in (cited, pdf):
+        assert adapt_call(CLAUDE_45, [user("read", accepted, point)]).adjusted == []
+
+
+def test_citations_are_dropped_and_named_where_the_model_gives_none() -> None:
+    """boto3#4597; pydantic-ai 2.68, live: "This model doesn't support citations"."""
+    source: Any = {"name": "d", "format": "txt", "source": {"bytes": "aGk="}}
+    cited: Any = {"document": {**source, "citations": {"enabled": True}}}
+    found: Any = {"searchResult": {"source": "s", "title": "t", "content": [], "citations": {"enabled": True}}}
+    adapted = adapt_call(NOVA, [user("read", cited, found)])
+    assert adapted.body["messages"] == [
+        user("read", {"document": source}, {"searchResult": {"source": "s", "title": "t", "content": []}})
+    ]
+    assert adapted.ignored == ["citations"]
+    assert adapt_call(CLAUDE_45, [user("read", cited)]).ignored == []

@@ -187,3 +187,31 @@ def test_reasoning_of_another_conversation_is_dropped_once_it_was_refused() -> N
     plain = adapt_call(told)
     assert plain.body["additionalModelRequestFields"]["thinking"]["type"] == "adaptive"
     assert plain.adjusted == ["reasoning"]
+
+
+# stdapi#283 and opencode#48195 (GPT), pydantic-ai 2.68 (Grok, GLM), langchain-aws 1.9.1 (Kimi)
+@pytest.mark.parametrize(
+    ("model", "effort", "fields"),
+    [
+        ("openai.gpt-5.6-sol", "minimal", {"reasoning": {"effort": "low"}}),
+        ("openai.gpt-5.6-sol", "none", {"reasoning": {"effort": "none"}}),
+        ("openai.gpt-6-astra", "none", {"reasoning": {"effort": "low"}}),
+        ("openai.gpt-6.1-sol", "none", {"reasoning": {"effort": "low"}}),
+        ("openai.gpt-6.1-terra", "max", {"reasoning": {"effort": "max"}}),
+        ("xai.grok-4.6", "none", {"reasoning": {"effort": "low"}}),
+        ("xai.grok-4.7", "max", {"reasoning": {"effort": "xhigh"}}),
+        ("zai.glm-4.7", "low", {"reasoning_effort": "high"}),
+        ("zai.glm-5", "none", None),
+        ("zai.glm-5.3", "max", {"reasoning_effort": "max"}),
+        ("zai.glm-5.3", "none", {"reasoning_effort": "low"}),
+        ("moonshotai.kimi-k2.5", "medium", {"reasoning_effort": "low"}),
+        ("moonshotai.kimi-k3", "xhigh", {"reasoning_effort": "high"}),
+        ("deepseek.v3.2", "low", {"reasoning_effort": "high"}),
+    ],
+)
+def test_an_effort_becomes_the_nearest_that_the_model_accepts(model: str, effort: Any, fields: Any) -> None:
+    adapted = adapt_call(capabilities_of(parse_model_id(model)), intent=Intent(effort=effort))
+    assert adapted.body.get("additionalModelRequestFields") == fields
+    sent = [value if isinstance(value, str) else value["effort"] for value in (fields or {}).values()]
+    assert adapted.adjusted == ([] if sent in ([], [effort]) else ["reasoning_effort"])
+    assert adapted.ignored == []

@@ -71,3 +71,21 @@ def test_claude_is_always_given_a_length_with_room_for_its_reasoning(model: str,
 def test_other_models_keep_their_own_length() -> None:
     for capabilities in (PLAIN, NOVA_2, GPT_OSS):
         assert "maxTokens" not in adapt_call(capabilities).body.get("inferenceConfig", {})
+
+
+@pytest.mark.parametrize("model", ["openai.gpt-5.6-sol", "openai.gpt-6-luna", "xai.grok-4.6", "moonshotai.kimi-k3"])
+def test_a_length_below_the_smallest_that_a_model_accepts_is_raised(model: str) -> None:
+    """Litellm 1.110.2: 16 for GPT, Grok and Kimi K3."""
+    capabilities = capabilities_of(parse_model_id(model))
+    adapted = adapt_call(capabilities, inferenceConfig={"maxTokens": 5})
+    assert (adapted.body["inferenceConfig"], adapted.adjusted) == ({"maxTokens": 16}, ["max_tokens"])
+    assert adapt_call(capabilities, inferenceConfig={"maxTokens": 17}).adjusted == []
+
+
+@pytest.mark.parametrize("model", ["xai.grok-4.6", "xai.grok-4.7"])
+def test_grok_gets_no_sampling(model: str) -> None:
+    """hermes#111043, sample-kolya-br-proxy#104: "This model doesn't support the temperature field"."""
+    capabilities = capabilities_of(parse_model_id(model))
+    adapted = adapt_call(capabilities, inferenceConfig={"temperature": 0.5, "topP": 0.5})
+    assert "inferenceConfig" not in adapted.body
+    assert adapted.adjusted == ["temperature", "top_p"]

@@ -7,7 +7,8 @@ import pytest
 from app.adaptation.response_mapping import EventMapping, ResponseMapping
 from app.converse.call import Intent
 from app.errors import InvalidRequest
-from app.models.capabilities import Capabilities
+from app.models.capabilities import Capabilities, capabilities_of
+from app.models.ids import parse_model_id
 from app.wire import json
 from tests.adaptation.calls import (
     CLAUDE_45,
@@ -189,3 +190,22 @@ def test_a_schema_of_no_object_becomes_an_instruction() -> None:
 
 def test_a_json_object_without_a_schema_becomes_an_instruction() -> None:
     assert "JSON object" in adapt_call(PLAIN, intent=Intent(json_object=True)).body["system"][0]["text"]
+
+
+def test_gpt_6_gets_strict_beside_a_schema_that_requires_all_members() -> None:
+    """AWS user guide, card of GPT-6.1 Sol: Converse needs `text.format.strict` in additionalModelRequestFields."""
+    gpt = capabilities_of(parse_model_id("us.openai.gpt-6.1-sol"))
+    closed: Any = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    adapted = adapt_call(gpt, outputConfig=text_format(closed))
+    assert adapted.body["additionalModelRequestFields"] == {"text": {"format": {"strict": True}}}
+    assert (adapted.body["outputConfig"], adapted.adjusted) == (text_format(closed), [])
+    optional = adapt_call(gpt, outputConfig=text_format({**closed, "required": []}))
+    assert "outputConfig" not in optional.body
+    assert optional.adjusted == ["response_format"]
+    older = adapt_call(capabilities_of(parse_model_id("us.openai.gpt-5.6-sol")), outputConfig=text_format(closed))
+    assert "additionalModelRequestFields" not in older.body

@@ -7,7 +7,8 @@ import pytest
 from app.adaptation.response_mapping import NO_MAPPING
 from app.converse.call import Intent
 from app.errors import InvalidRequest
-from app.models.capabilities import Capabilities
+from app.models.capabilities import Capabilities, capabilities_of
+from app.models.ids import parse_model_id
 from app.wire import json
 from tests.adaptation.calls import (
     CLAUDE_5,
@@ -399,3 +400,18 @@ def test_a_schema_without_a_type_becomes_an_object() -> None:
     adapted = adapt_call(PLAIN, toolConfig={"tools": [tool, point], "toolChoice": {"any": {}}})
     assert adapted.body["toolConfig"] == {"tools": [spec("t"), point], "toolChoice": {"any": {}}}
     assert adapted.adjusted == ["tool_schema"]
+
+
+def test_palmyra_gets_results_alone_and_without_a_status() -> None:
+    """pydantic-ai 2.68, live on Palmyra X4 and X5: "This model doesn't support the status field"."""
+    palmyra = capabilities_of(parse_model_id("us.writer.palmyra-x5-v1:0"))
+    failed: Any = {"toolResult": {**result("a")["toolResult"], "status": "error"}}
+    adapted = adapt_call(palmyra, [user("hi"), assistant(use("a")), user(failed, "and?")])
+    assert adapted.body["messages"] == [
+        user("hi"),
+        assistant(use("a")),
+        user(result("a")),
+        assistant("."),
+        user("and?"),
+    ]
+    assert "tool_results" in adapted.adjusted

@@ -53,9 +53,7 @@ def test_other_blocks_are_separated_from_calls_and_results(capabilities: Any) ->
 
 def test_citations_and_search_results_are_separated_too() -> None:
     cited: Any = {"citationsContent": {"content": [{"text": "c"}], "citations": []}}
-    found: Any = {
-        "searchResult": {"source": "s", "title": "t", "content": [{"text": "f"}], "citations": {"enabled": True}}
-    }
+    found: Any = {"searchResult": {"source": "s", "title": "t", "content": [{"text": "f"}]}}
     messages, _ = sent(MISTRAL, user("hi"), assistant(cited, use("1")), user(result("1"), found))
     assert messages[1:] == [
         assistant(cited),

@@ -66,6 +66,20 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
         {"schemas": {"structured_output": "tool"}},
         True,
     ),
+    (
+        "This model doesn't support the temperature field. Remove temperature and try again.",
+        {"sampling": {"accepted": False}},
+        True,
+    ),
+    ("This model doesn't support the inferenceConfig.topP field.", {"sampling": {"accepted": False}}, True),
+    ("This model doesn't support the stopSequences field. Remove", {"sampling": {"max_stop_sequences": 0}}, True),
+    ("This model doesn't support the status field. Remove status", {"turns": {"result_status": False}}, True),
+    ("This model doesn't support citations.", {"turns": {"citations": False}}, True),
+    (
+        "This model doesn't support the outputConfig field. Remove",
+        {"schemas": {"structured_output": "tool"}},
+        True,
+    ),
     ("User messages cannot contain reasoning content. Please remove", {"reasoning": {"history": "none"}}, True),
     (
         "This model doesn't support the reasoningContent.reasoningText.signature field. Remove",

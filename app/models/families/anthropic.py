@@ -26,6 +26,8 @@ _COMMON: CapabilityValues = {
     # pydantic-ai#6098, live: a document beside a result hides the result. A PDF passed, but no document says so
     "turns": {"apart_from_results": frozenset({"document", "video"})},
     "sampling": {"top_k": "field"},
+    # "messages.0.content.2.type: Field required" (harness-sdk#1966); PDF is accepted (harness-sdk#3677)
+    "caching": {"after_text_documents": False},
     # TokenUsage does not count reasoning, Claude's own usage does: docs/reference/contracts/mapping.md#usage
     "reasoning": {"tokens_pointer": "/usage/output_tokens_details"},
     "native": {"anthropic": Surface.INVOKE},

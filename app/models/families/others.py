@@ -4,7 +4,8 @@ from app.converse.call import Surface
 from app.models.capability_values import CapabilityValues, merged
 from app.models.families.row import row
 
-_UNSIGNED: CapabilityValues = {"reasoning": {"history": "none"}}
+# "This model doesn't support citations" (pydantic-ai 2.68, live, 2026-10: Nova, Llama, Pixtral, DeepSeek; boto3#4597)
+_UNSIGNED: CapabilityValues = {"reasoning": {"history": "none"}, "turns": {"citations": False}}
 # where a new row starts, unless evidence contradicts: unsigned reasoning, no cache points, no media in tool results
 # ("doesn't support the image field", opencode#50272, 2026-09: all families but Claude, Nova and Llama)
 _COMMON: CapabilityValues = merged(
@@ -33,6 +34,28 @@ _GPT_OSS: CapabilityValues = merged(
     _AUTO_ONLY,
     {"schemas": {"structured_output": "native"}, "reasoning": {"request": "effort", "by_default": "always"}},
 )
+
+# litellm 1.110.2: GPT, Grok and Kimi K3 refuse a limit below 16
+_MIN_16: CapabilityValues = {"output": {"min_length": 16}}
+# stdapi#283, live on Converse, 2026-09: no `minimal`; opencode#48195 and langchain-aws 1.9.1 for those without `none`
+_GPT_EFFORTS = ("none", "low", "medium", "high", "xhigh", "max")
+_GPT: CapabilityValues = merged(
+    _COMMON,
+    _MIN_16,
+    {
+        "max_output": 128_000,
+        "sampling": {"accepted": False, "max_stop_sequences": 0},
+        "reasoning": {"request": "nested", "by_default": "yes", "encrypted": True, "efforts": _GPT_EFFORTS},
+        "schemas": {"structured_output": "native"},
+        "native": {"openai_responses": Surface.OPENAI},
+    },
+)
+# AWS user guide, card of GPT-6.1 Sol (2026-11): Converse needs `text.format.strict` beside a schema
+_GPT_6: CapabilityValues = merged(_GPT, {"schemas": {"strict_format": True}})
+_GPT_BY_BASE_ID: CapabilityValues = merged(
+    _RESPONSES_ON_MANTLE, _GPT_BY_RESPONSES, {"schemas": {"strict_format": False}}
+)
+_WITHOUT_NONE: CapabilityValues = {"reasoning": {"by_default": "always", "efforts": _GPT_EFFORTS[1:]}}
 
 ROWS = (
     row(
@@ -77,18 +100,28 @@ ROWS = (
         _GPT_BY_RESPONSES,
     ),
     row(
+        "gpt-6-astra",
+        r"openai\.gpt-(6-astra|6\.1-sol)",
+        "as the rest of GPT-6; opencode#48195 and langchain-aws 1.9.1: it always reasons, without an effort `none`",
+        _GPT_6,
+        _WITHOUT_NONE,
+        {"max_output": 131_072},
+        by_base_id=merged(_GPT_BY_BASE_ID, _WITHOUT_NONE),
+    ),
+    row(
+        "gpt-6",
+        r"openai\.gpt-([6-9]|\d\d)",
+        "AWS user guide, cards of GPT-6 (2026-11): Converse, and Responses at the runtime, by profile; litellm's live "
+        "tests (2026-11): no sampling, no stop, effort inside `reasoning`, reasoning never shown",
+        _GPT_6,
+        by_base_id=_GPT_BY_BASE_ID,
+    ),
+    row(
         "gpt",
-        r"openai\.gpt-(5\.([6-9]|\d\d)|[6-9]|\d\d)",
-        "AWS user guide, cards of GPT-5.6 and GPT-6 (2026-11): Converse, and Responses at the runtime, by profile; "
-        "litellm's live tests (2026-11): no sampling, no stop, effort inside `reasoning`, reasoning never shown",
-        _COMMON,
-        {
-            "sampling": {"accepted": False, "max_stop_sequences": 0},
-            "reasoning": {"request": "nested", "by_default": "yes", "encrypted": True},
-            "schemas": {"structured_output": "native"},
-            "native": {"openai_responses": Surface.OPENAI},
-        },
-        by_base_id=merged(_RESPONSES_ON_MANTLE, _GPT_BY_RESPONSES),
+        r"openai\.gpt-5\.([6-9]|\d\d)",
+        "AWS user guide, cards of GPT-5.6 (2026-11); the rest as GPT-6",
+        _GPT,
+        by_base_id=_GPT_BY_BASE_ID,
     ),
     row(
         "gpt-5",
@@ -96,8 +129,13 @@ ROWS = (
         "recording bedrock_mantle reused_tool_call_ids_gpt_5_5; AWS user guide, card of GPT-5.5 (2026-11): Responses, "
         "on mantle by its base id and at the runtime by profile; whether Converse takes the profiles is unknown",
         _COMMON,
+        _MIN_16,
         _GPT_BY_RESPONSES,
-        {"native": {"openai_responses": Surface.OPENAI, "translated_to": "openai_responses"}},
+        {
+            "max_output": 128_000,
+            "reasoning": {"efforts": _GPT_EFFORTS[:-1]},
+            "native": {"openai_responses": Surface.OPENAI, "translated_to": "openai_responses"},
+        },
         by_base_id=_RESPONSES_ON_MANTLE,
     ),
     row(
@@ -127,9 +165,15 @@ ROWS = (
         "grok-4.6",
         r"xai\.grok-4\.[6-9]",
         "AWS user guide, card of Grok 4.6 (2026-11): Converse, and Responses at the runtime, by profile ids; "
-        "docs/reference/contracts/converse-rules.md#text: it refuses stop sequences",
+        "docs/reference/contracts/converse-rules.md#text: it refuses stop sequences; hermes#111043, "
+        "kolya-br-proxy#104: and sampling; pydantic-ai 2.68: it always reasons, `low` to `xhigh`",
         _COMMON,
-        {"sampling": {"max_stop_sequences": 0}, "native": {"openai_responses": Surface.OPENAI}},
+        _MIN_16,
+        {
+            "sampling": {"accepted": False, "max_stop_sequences": 0},
+            "reasoning": {"request": "nested", "by_default": "always", "efforts": ("low", "medium", "high", "xhigh")},
+            "native": {"openai_responses": Surface.OPENAI},
+        },
     ),
     row(
         "grok-4.3",
@@ -142,9 +186,27 @@ ROWS = (
     row(
         "kimi-k3",
         r"moonshotai\.kimi-k3",
-        "AWS user guide, card of Kimi K3 (2026-11): Converse, and Responses at the runtime, by profile ids",
+        "AWS user guide, card of Kimi K3 (2026-11): Converse, and Responses at the runtime, by profile ids; "
+        "models.dev (2026-10): it always reasons, `low`, `high` or `max`",
         _COMMON,
-        {"native": {"openai_responses": Surface.OPENAI}},
+        _MIN_16,
+        {
+            "max_output": 131_072,
+            "schemas": {"structured_output": "native"},
+            "reasoning": {"request": "effort", "by_default": "always", "efforts": ("low", "high", "max")},
+            "native": {"openai_responses": Surface.OPENAI},
+        },
+    ),
+    row(
+        "kimi",
+        r"moonshot(ai)?\.kimi-k2",
+        "pydantic-ai 2.68: schemas of the answer; langchain-aws 1.9.1: reasoning_effort `low`, `high` or `max`",
+        _COMMON,
+        _ANY_ONLY,
+        {
+            "schemas": {"structured_output": "native"},
+            "reasoning": {"request": "effort", "efforts": ("low", "high", "max")},
+        },
     ),
     row(
         "gemma-4",
@@ -188,11 +250,29 @@ ROWS = (
         {"schemas": {"structured_output": "native"}},
     ),
     row(
+        "glm-5.3",
+        r"zai\.glm-5\.3",
+        "pydantic-ai 2.68, langchain-aws 1.9.1: any tool choice; it always reasons, `low` to `max`",
+        _COMMON,
+        {
+            "schemas": {"structured_output": "native"},
+            "reasoning": {"request": "effort", "by_default": "always", "efforts": _GPT_EFFORTS[1:]},
+        },
+    ),
+    row(
         "glm",
         r"zai\.glm",
-        "recording bedrock_zai_native_output",
+        "recording bedrock_zai_native_output; pydantic-ai 2.68, live: it reasons at `high` only",
         _COMMON,
         _ANY_ONLY,
+        {"schemas": {"structured_output": "native"}, "reasoning": {"request": "effort", "efforts": ("high",)}},
+    ),
+    row(
+        "mistral-native-output",
+        r"mistral\.(magistral-small|ministral-3|mistral-large-3|voxtral)",
+        "as the rest of Mistral; pydantic-ai 2.68 and AWS cards: schemas of the answer",
+        _COMMON,
+        _TOOLS_APART,
         {"schemas": {"structured_output": "native"}},
     ),
     row(
@@ -226,14 +306,34 @@ ROWS = (
     row(
         "deepseek-v3",
         r"deepseek\.v3",
-        "docs/reference/contracts/mapping.md#reasoning: reasoning_effort",
+        "pydantic-ai 2.68, live: reasoning_effort, it reasons at `high` only; pydantic-ai 2.68 and AWS cards: schemas",
         _COMMON,
         _AUTO_ONLY,
-        {"reasoning": {"request": "effort"}},
+        {
+            "schemas": {"structured_output": "native"},
+            "reasoning": {"request": "effort", "efforts": ("high",)},
+        },
+    ),
+    row(
+        "nemotron-nano",
+        r"nvidia\.nemotron-nano",
+        "as the others; pydantic-ai 2.68 and AWS cards: schemas of the answer",
+        _COMMON,
+        _ANY_ONLY,
+        {"schemas": {"structured_output": "native"}},
+    ),
+    row(
+        "writer",
+        r"writer\.",
+        "pydantic-ai 2.68, live on Palmyra X4 and X5: nothing beside a tool result, and no status in it",
+        _COMMON,
+        _ANY_ONLY,
+        _TOOLS_APART,
+        {"schemas": {"structured_output": "prompt"}, "turns": {"result_status": False}},
     ),
     row(
         "others",
-        r"(ai21|cohere|moonshot(ai)?|nvidia|writer)\.",
+        r"(ai21|cohere|moonshot(ai)?|nvidia)\.",
         'botocore\'s documentation of SpecificToolChoice; "did not allow prompt caching" (litellm#39210 of nemotron, '
         "portkey's docs-core#1025 of kimi-k2.5)",
         _COMMON,

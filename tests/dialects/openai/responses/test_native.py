@@ -19,7 +19,8 @@ from app.dialects.openai.responses.native import (
 )
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
 from app.errors import InvalidRequest, UpstreamFailed
-from app.models.capabilities import Capabilities
+from app.models.capabilities import Capabilities, capabilities_of
+from app.models.ids import parse_model_id
 from tests.dialects.streams import joined
 
 SIGNER = ReasoningSigner((b"secret",), "ada", "openai.gpt-5.5")
@@ -379,6 +380,14 @@ def test_values_that_mantle_refuses_are_replaced_and_named() -> None:
     assert adapted.body == {"reasoning": {"effort": "low", "summary": "auto"}}
     assert (adapted.ignored, adapted.adjusted) == (["service_tier"], ["reasoning_summary"])
     assert adapt_responses(NativeCall("m", document), Surface.OPENAI, Capabilities()).body == document
+
+
+def test_efforts_and_lengths_that_a_model_refuses_are_replaced_and_named() -> None:
+    astra = capabilities_of(parse_model_id("us.openai.gpt-6-astra"))
+    document = {"reasoning": {"effort": "none", "summary": "auto"}, "max_output_tokens": 5}
+    adapted = adapt_responses(NativeCall("m", document), Surface.OPENAI, astra)
+    assert adapted.body == {"reasoning": {"effort": "low", "summary": "auto"}, "max_output_tokens": 16}
+    assert adapted.adjusted == ["reasoning_effort", "max_tokens"]
 
 
 def test_tools_that_a_search_found_lose_their_namespaces() -> None:
