@@ -16,7 +16,7 @@ Kind = Literal["chat", "embedding", "rerank"]
 class Model:
     """A foundation model.
 
-    family: selects the rules of the model.
+    rules: names the rules of the model, such as `claude-4.5`.
     tool_choices: what it accepts besides `auto`; None if it accepts no tools.
     profile_only: it cannot be called by its base id.
     openai: where OpenAI's APIs serve it: `runtime` or `mantle`, followed by the path.
@@ -27,7 +27,7 @@ class Model:
     id: str
     name: str
     provider: str
-    family: str = "plain"
+    rules: str = "plain"
     kind: Kind = "chat"
     tool_choices: frozenset[str] | None = frozenset({"any", "tool"})
     inputs: tuple[str, ...] = ("TEXT", "IMAGE")

@@ -19,10 +19,10 @@ def embed(model: Model, body: object) -> tuple[dict[str, object], int]:
     """The response of an embedding model, and its input tokens.
 
     Raises:
-        ServiceError: the body does not fit the model's family.
+        ServiceError: the body does not fit the model.
     """
     document = _object(body)
-    match model.family:
+    match model.rules:
         case "titan-1":
             text = _text(document.get("inputText"))
             return {"embedding": vector(text, 1536), "inputTextTokenCount": count_text(text)}, count_text(text)
@@ -31,7 +31,7 @@ def embed(model: Model, body: object) -> tuple[dict[str, object], int]:
         case "nova-2":
             return _nova_2(document)
         case _:
-            return _cohere(document, is_v4=model.family == "cohere-4")
+            return _cohere(document, is_v4=model.rules == "cohere-4")
 
 
 def vector(text: str, dimensions: int) -> list[float]:

@@ -51,7 +51,7 @@ class ModelRunner:
         """
         if model.id == LLM_ID:
             if self.llm is None:
-                raise ServiceError("ModelNotReadyException", _NO_LOCAL_MODEL)
+                raise ServiceError("ResourceNotFoundException", _NO_LOCAL_MODEL)
             return self.llm.events(request)
         if is_blocked(request.get("guardrailConfig") or {}, last_user_text(request)):
             script = Script(

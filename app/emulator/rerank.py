@@ -12,9 +12,9 @@ def rerank(model: Model, body: object) -> dict[str, object]:
     """The response of a rerank model.
 
     Raises:
-        ServiceError: the body does not fit the model's family.
+        ServiceError: the body does not fit the model.
     """
-    fields = _FIELDS | {"api_version"} if model.family == "cohere-rerank" else _FIELDS
+    fields = _FIELDS | {"api_version"} if model.rules == "cohere-rerank" else _FIELDS
     if not isinstance(body, dict) or not {"query", "documents"} <= body.keys() <= fields:
         raise invalid(MALFORMED)
     if "api_version" in fields and body.get("api_version", 1) < 2:

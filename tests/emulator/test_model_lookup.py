@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from app.emulator.catalog import LLM_ID
+from tests.emulator.calls import converse
 from tests.emulator.converse_requests import assert_refused, user
 
 pytestmark = pytest.mark.loopback
@@ -26,3 +28,9 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("model", "messages", "more", "message"), REFUSED)
 def test_model_identifiers_that_are_refused(bedrock: Any, model: str, messages: Any, more: Any, message: str) -> None:
     assert_refused(bedrock, model, messages, more, message)
+
+
+def test_the_local_model_is_not_found_where_it_is_not_installed(url: str) -> None:
+    answer = converse(url, LLM_ID)
+    assert (answer.status_code, answer.headers["x-amzn-errortype"].split(":")[0]) == (404, "ResourceNotFoundException")
+    assert answer.json()["message"] == "The local model is not installed: see requirements/local.txt."

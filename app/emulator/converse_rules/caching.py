@@ -9,7 +9,7 @@ from app.emulator.errors import ServiceError, model_refused
 from app.emulator.request_parts import tools_of
 
 _MAX_CACHE_POINTS = 4
-_HOUR_FAMILIES = ("claude-4.5", "claude-4.6", "claude-5")
+_HOUR = ("claude-4.5", "claude-4.6", "claude-5")
 
 
 def check_caching(model: Model, request: ConverseRequest, messages: list[Message]) -> None:
@@ -42,7 +42,7 @@ def _cache_points(request: ConverseRequest, messages: list[Message]) -> list[Cac
 
 def _check_ttl(model: Model, lifetimes: Sequence[str]) -> None:
     """Longer lifetimes come first (Portkey gateway#1762); 1h is supported since Claude 4.5."""
-    if "1h" in lifetimes and model.family not in _HOUR_FAMILIES:
+    if "1h" in lifetimes and model.rules not in _HOUR:
         raise model_refused("cache_control.ttl: this model does not support a ttl of 1h.")
     if lifetimes != sorted(lifetimes, key=lambda ttl: ttl != "1h"):
         raise model_refused(

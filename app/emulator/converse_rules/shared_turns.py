@@ -15,11 +15,11 @@ _IMAGES_IN_RESULTS = ("claude", "nova", "llama")
 def check_shared_turns(model: Model, messages: list[Message]) -> None:
     """Check which kinds of blocks each turn combines."""
     for turn, message in enumerate(messages):
-        if model.family in _SEPARATE_TOOL_TURNS:
+        if model.rules in _SEPARATE_TOOL_TURNS:
             _check_tools_alone(message["content"], turn)
-        if model.family.startswith("claude"):
+        if model.rules.startswith("claude"):
             _check_documents_beside_results(message["content"], turn)
-        if not model.family.startswith(_IMAGES_IN_RESULTS) and model.provider != "Scripted":
+        if not model.rules.startswith(_IMAGES_IN_RESULTS) and model.provider != "Scripted":
             _check_images_in_results(message["content"])
 
 

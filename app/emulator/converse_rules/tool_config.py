@@ -54,7 +54,7 @@ def _check_schema(model: Model, specification: ToolSpecification, index: int) ->
     if schema.get("type") != "object":
         raise invalid(f"The value at {path}.type must be one of the following: object.")  # goose#5064
     extra = [name for name in schema if name not in _NOVA_KEYWORDS]
-    if extra and model.family == "nova" and "nova-2" not in model.id:
+    if extra and model.rules == "nova" and "nova-2" not in model.id:
         # zed#28521, mcp-agent#126
         pointer = f"#/toolConfig/tools/{index}/toolSpec/inputSchema/json"
         problem = f"extraneous key [{extra[0]}] is not permitted, please reformat your input and try again."

@@ -29,8 +29,8 @@ def _check(model: Model, request: ConverseRequest, prefix: str) -> None:
     messages = request["messages"]
     check_images(model, messages)
     check_system_turns(model, messages)
-    # the rules below are known of Claude only; a rule of another family belongs above this line
-    if not model.family.startswith("claude"):
+    # the rules below are known of Claude only; a rule of another vendor belongs above this line
+    if not model.rules.startswith("claude"):
         return
     inference = request.get("inferenceConfig") or {}
     check_stop_sequences(inference)

@@ -31,10 +31,10 @@ def check_max_tokens(model: Model, inference: InferenceConfiguration, *, is_conv
 
 def check_sampling(model: Model, request: ConverseRequest, inference: InferenceConfiguration) -> None:
     """Check `temperature`, `topP` and `top_k`."""
-    if model.family in ("claude-4.5", "claude-4.6") and "temperature" in inference and "topP" in inference:
+    if model.rules in ("claude-4.5", "claude-4.6") and "temperature" in inference and "topP" in inference:
         # BoltAI#399
         raise ModelRefusal("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
-    if model.family != "claude-5":
+    if model.rules != "claude-5":
         return
     for name, value in (
         ("temperature", inference.get("temperature")),

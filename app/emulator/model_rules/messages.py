@@ -29,7 +29,7 @@ def check_system_turns(model: Model, messages: list[Message]) -> None:
     for turn, role in enumerate(roles):
         if role != "system":
             continue
-        if model.family != "claude-5":
+        if model.rules != "claude-5":
             raise ModelRefusal('messages: Unexpected role "system".')
         if turn == 0 or roles[turn - 1] != "user" or roles[turn + 1 : turn + 2] not in ([], ["assistant"]):
             raise ModelRefusal(f"messages.{turn}: a system message must follow a user turn.")
@@ -39,7 +39,7 @@ def check_prefill(model: Model, messages: list[Message]) -> None:
     """Check a conversation that ends with an assistant turn."""
     if messages[-1]["role"] != "assistant":
         return
-    if model.family in ("claude-5", "claude-4.6"):
+    if model.rules in ("claude-5", "claude-4.6"):
         # MiMo-Code#1702
         raise ModelRefusal(
             "This model does not support assistant message prefill. The conversation must end with a user message."

@@ -7,7 +7,7 @@ from app.emulator.request_parts import text_format, tools_of
 from app.emulator.schema_compiler import combined_error, schema_error
 from app.wire import json
 
-_STRICT_FAMILIES = ("claude-4.5", "claude-4.6")
+_STRICT = ("claude-4.5", "claude-4.6")
 
 
 def check_strict_tools(model: Model, request: ConverseRequest) -> None:
@@ -17,7 +17,7 @@ def check_strict_tools(model: Model, request: ConverseRequest) -> None:
     """
     specifications = _specifications(request)
     for index, specification in specifications.items():
-        if specification.get("strict") and model.family not in _STRICT_FAMILIES:
+        if specification.get("strict") and model.rules not in _STRICT:
             raise ModelRefusal(f"tools.{index}.custom.strict: Extra inputs are not permitted")
     strict = {index: tool["inputSchema"]["json"] for index, tool in specifications.items() if tool.get("strict")}
     for index, schema in strict.items():
@@ -33,7 +33,7 @@ def check_strict_tools(model: Model, request: ConverseRequest) -> None:
 
 def check_output_format(model: Model, request: ConverseRequest) -> None:
     """Structured output is not supported since 4.7: anthropic-sdk-python#1759 and vercel/ai#14773."""
-    if model.family == "claude-5" and text_format(request):
+    if model.rules == "claude-5" and text_format(request):
         raise ModelRefusal("output_config.format: Extra inputs are not permitted")
 
 

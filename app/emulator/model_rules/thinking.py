@@ -6,7 +6,7 @@ from app.emulator.model_rules.refusal import ModelRefusal
 from app.emulator.request_parts import model_fields
 from app.wire.json import JsonObject
 
-_ADAPTIVE_FAMILIES = ("claude-5", "claude-4.6")
+_ADAPTIVE = ("claude-5", "claude-4.6")
 _MIN_BUDGET = 1024
 # Converse's default for Claude, reasoning included (litellm#41529)
 _DEFAULT_MAX_TOKENS = 4096
@@ -18,11 +18,11 @@ def check_thinking(model: Model, request: ConverseRequest, inference: InferenceC
     if not isinstance(thinking, dict) or thinking.get("type") not in ("enabled", "adaptive"):
         return
     # langchain-aws#1141, #1151: both go together since 4.8
-    if _forces_tool_use(request) and model.family != "claude-5":
+    if _forces_tool_use(request) and model.rules != "claude-5":
         raise ModelRefusal("Thinking may not be enabled when tool_choice forces tool use.")
     if thinking["type"] == "enabled":
         _check_budget(model, thinking, inference)
-    elif model.family not in _ADAPTIVE_FAMILIES:
+    elif model.rules not in _ADAPTIVE:
         raise ModelRefusal("adaptive thinking is not supported on this model")  # llm-gateway#1928
     _check_sampling(request, inference)
 
@@ -30,9 +30,9 @@ def check_thinking(model: Model, request: ConverseRequest, inference: InferenceC
 def check_effort(model: Model, request: ConverseRequest) -> None:
     """Seen live by others on Claude 4.5 and 4.6, 2026."""
     effort = (model_fields(request).get("output_config") or {}).get("effort")
-    if effort and model.family not in _ADAPTIVE_FAMILIES:
+    if effort and model.rules not in _ADAPTIVE:
         raise ModelRefusal("This model does not support the effort parameter.")
-    if effort == "xhigh" and model.family != "claude-5":
+    if effort == "xhigh" and model.rules != "claude-5":
         raise ModelRefusal(
             "This model does not support effort level 'xhigh'. Supported levels: high, low, max, medium."
         )
@@ -46,7 +46,7 @@ def _forces_tool_use(request: ConverseRequest) -> bool:
 
 def _check_budget(model: Model, thinking: JsonObject, inference: InferenceConfiguration) -> None:
     budget = thinking.get("budget_tokens")
-    if model.family == "claude-5":
+    if model.rules == "claude-5":
         raise ModelRefusal(
             '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
             '"output_config.effort" to control thinking behavior.'
