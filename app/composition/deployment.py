@@ -1,4 +1,4 @@
-"""Builds the planner from the names in the configuration file, and reports every fault in them."""
+"""Builds the planner from the aliases, routes, limits and prices of the settings, and reports every fault in them."""
 
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
@@ -16,13 +16,15 @@ from app.routing.planner import DEFAULT_ALIAS, Choice, Limits, Planner, Route
 
 EntryPath = tuple[str | int, ...]
 
+_ALIAS = "an alias or route of this deployment"
+
 
 def planner_of(settings: Settings) -> Planner:
     """Build the planner of a deployment.
 
     Raises:
-        SettingsError: a name stands for an invalid model name, or for another name, which is not looked up again; or a
-            price, a limit or a model has a name that is never looked up.
+        SettingsError: an alias or route has an invalid model, or another alias or route as its model; or a row of the
+            limits, prices or models has a name that is never looked up. All faults are listed.
     """
     config = settings.config()
     found = list(_faults(config))
@@ -30,7 +32,9 @@ def planner_of(settings: Settings) -> Planner:
     faults = [f"{entry}: {fault}" for entry, (_, fault) in zip(entries, found, strict=True)]
     names = {*config.aliases, *config.routes}
     if settings.bedrock_model_id in names:
-        faults.append("BEDROCK_MODEL_ID is a name of this deployment's own: give a route or alias called `default`")
+        faults.append(
+            f"BEDROCK_MODEL_ID: {settings.bedrock_model_id} is {_ALIAS}: to make it the default, call it `default`"
+        )
     faults += [f"BEDROCK_MODEL_ID: {fault}" for fault in _faults_of_model(settings.bedrock_model_id)]
     if settings.embedding_model_id:
         faults += [f"EMBEDDING_MODEL_ID: {fault}" for fault in _faults_of_model(settings.embedding_model_id)]
@@ -81,25 +85,25 @@ def describe_entries(settings: Settings, paths: Iterable[EntryPath]) -> list[str
 
 def _faults(config: ConfigFile) -> Iterator[tuple[EntryPath, str]]:
     names = {*config.aliases, *config.routes, DEFAULT_ALIAS}
-    meant: dict[EntryPath, str] = {("aliases", name): model for name, model in config.aliases.items()}
-    meant |= {
+    models: dict[EntryPath, str] = {("aliases", name): model for name, model in config.aliases.items()}
+    models |= {
         ("routes", name, "targets", index, "model"): target.model
         for name, row in config.routes.items()
         for index, target in enumerate(row.targets)
     }
-    for path, model in meant.items():
+    for path, model in models.items():
         if model in names:
-            yield path, f"{model} is a name of this deployment's own, and names are not looked up twice"
+            yield path, f"{model} is {_ALIAS}: write the model that it stands for"
         yield from ((path, fault) for fault in _faults_of_model(model))
     for name, known in config.models.items():
         if name in names:
-            yield ("models", name), f"{name} is a name of this deployment's own: write the name that it stands for"
+            yield ("models", name), f"{name} is {_ALIAS}: write the model that it stands for"
         yield from ((("models", name), fault) for fault in _faults_of_model(name))
         yield from ((("models", name, "stands_for"), fault) for fault in _faults_of_model(known.stands_for))
     for name in config.limits:
-        yield from ((("limits", name), fault) for fault in _faults_of_limited(name, config))
+        yield from ((("limits", name), fault) for fault in _faults_of_limit(name, config))
     for name in config.prices:
-        yield from ((("prices", name), fault) for fault in _faults_of_priced(name, config))
+        yield from ((("prices", name), fault) for fault in _faults_of_price(name, config))
     for name, row in config.routes.items():
         for index, target in enumerate(row.targets):
             path = "routes", name, "targets", index
@@ -113,28 +117,28 @@ def _faults_of_model(model: str) -> Iterator[str]:
         yield error.message
 
 
-def _faults_of_limited(name: str, config: ConfigFile) -> Iterator[str]:
+def _faults_of_limit(name: str, config: ConfigFile) -> Iterator[str]:
     try:
-        called = {called for model in _meant_by(name, config) for called in (model, parse_model_id(model).base)}
+        called = {called for model in _models_behind(name, config) for called in (model, parse_model_id(model).base)}
     except InvalidRequest as error:
         yield error.message
         return
     if name not in called or name == DEFAULT_ALIAS:
         others = " or ".join(sorted(called - {name})) or "what it stands for"
-        yield f"limits are by a model's own name or its base id, whatever callers call it: write {others}"
+        yield f"a limit is found by the name of a model or by its base id, not by {_ALIAS}: write {others}"
 
 
-def _faults_of_priced(name: str, config: ConfigFile) -> Iterator[str]:
+def _faults_of_price(name: str, config: ConfigFile) -> Iterator[str]:
     try:
-        bases = {parse_model_id(model).base for model in _meant_by(name, config)}
+        bases = {parse_model_id(model).base for model in _models_behind(name, config)}
     except InvalidRequest as error:
         yield error.message
         return
     if name not in bases or name == DEFAULT_ALIAS:
-        yield f"prices are by base id, whatever a model is called by: write {' or '.join(sorted(bases))}"
+        yield f"a price is found by the base id of a model: write {' or '.join(sorted(bases))}"
 
 
-def _meant_by(name: str, config: ConfigFile) -> list[str]:
+def _models_behind(name: str, config: ConfigFile) -> list[str]:
     if name in config.routes:
         return [target.model for target in config.routes[name].targets]
     return [config.aliases.get(name, name)]

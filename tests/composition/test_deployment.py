@@ -12,12 +12,12 @@ OWN = '[aliases]\nfast = "us.a.b"\n[routes.smart]\ntargets = [{ model = "us.c.d"
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[limits.fast]\ntotal = 5", "limits.fast: limits are by a model's own name or its base id"),
+        ("[limits.fast]\ntotal = 5", "limits.fast: a limit is found by the name of a model or by its base id"),
         ("[limits.fast]\ntotal = 5", "write a.b or us.a.b"),
         ("[limits.smart]\ntotal = 5", "write c.d or e.f or us.c.d"),
-        ("[limits.default]\ntotal = 5", "write what it stands for"),
+        ("[limits.default]\ntotal = 5", "or route of this deployment: write what it stands for"),
         ('[limits."arn:aws:s3:::x"]\ntotal = 5', "limits.arn:aws:s3:::x: the model's ARN is not one"),
-        ('[models.fast]\nstands_for = "g.h"', "models.fast: fast is a name of this deployment's own"),
+        ('[models.fast]\nstands_for = "g.h"', "models.fast: fast is an alias or route of this deployment"),
         ('[models."arn:aws:s3:::x"]\nstands_for = "g.h"', "models.arn:aws:s3:::x: the model's ARN is not one"),
     ],
 )

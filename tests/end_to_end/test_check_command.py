@@ -211,8 +211,8 @@ async def test_faults_of_names_have_their_lines(check: Check, emulator_url: str)
     code, output = await check(aws(emulator_url) | {"CONFIG_TOML": text, "MODEL_ALIASES": "quick=fast"})
     assert code == 1
     for words in (
-        "CONFIG_TOML: line 5: routes.smart.targets.0.model: fast is a name of this deployment's own",
+        "CONFIG_TOML: line 5: routes.smart.targets.0.model: fast is an alias or route of this deployment",
         "CONFIG_TOML: line 6: routes.smart.targets.1.region: Bedrock is not known in eu-west-99; did you mean eu-west-",
-        "MODEL_ALIASES: quick: fast is a name",
+        "MODEL_ALIASES: quick: fast is an alias or route",
     ):
         assert words in output

@@ -382,23 +382,26 @@ PROFILE_OF_AWS = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.a.
     [
         ('[aliases]\na = "arn:aws:s3:::x"', "aliases.a: the model's ARN is not one of Amazon Bedrock"),
         ('[aliases]\na = "b//c"', "aliases.a: the model's name must be"),
-        ('[aliases]\na = "b"\n[routes.b]\ntargets = [{ model = "c.d" }]', "aliases.a: b is a name of this deployment"),
-        ('[routes.a]\ntargets = [{ model = "default" }]', "routes.a.targets.0.model: default is a name"),
+        (
+            '[aliases]\na = "b"\n[routes.b]\ntargets = [{ model = "c.d" }]',
+            "aliases.a: b is an alias or route of this deployment",
+        ),
+        ('[routes.a]\ntargets = [{ model = "default" }]', "routes.a.targets.0.model: default is an alias"),
         ('[models."x"]\nstands_for = "arn:aws:s3:::x"', "models.x.stands_for: the model's ARN"),
         ('[routes.a]\ntargets = [{ model = "b.c", region = "xx-nowhere-9" }]', "region: Bedrock is not known"),
         ('[routes.a]\ntargets = [{ model = "b.c", endpoint_url = "http://h:99999" }]', "endpoint_url: must be"),
         (
             f'[prices."us.a.b"]\n{PRICE}',
-            "prices.us.a.b: prices are by base id, whatever a model is called by: write a.b",
+            "prices.us.a.b: a price is found by the base id of a model: write a.b",
         ),
         (f'[prices."global.a.b"]\n{PRICE}', "write a.b"),
         (f'[prices."{PROFILE_OF_AWS}"]\n{PRICE}', "write a.b"),
-        (f'[aliases]\na = "us.b.c"\n[prices.a]\n{PRICE}', "prices.a: prices are by base id"),
+        (f'[aliases]\na = "us.b.c"\n[prices.a]\n{PRICE}', "prices.a: a price is found by the base id"),
         (
             f'[routes.fast]\ntargets = [{{ model = "a.b" }}]\n[prices.fast]\n{PRICE}',
-            "prices.fast: prices are by base id, whatever a model is called by: write a.b",
+            "prices.fast: a price is found by the base id of a model: write a.b",
         ),
-        (f"[prices.default]\n{PRICE}", "prices.default: prices are by base id"),
+        (f"[prices.default]\n{PRICE}", "prices.default: a price is found by the base id"),
         (f'[prices."arn:aws:s3:::x"]\n{PRICE}', "prices.arn:aws:s3:::x: the model's ARN is not one"),
         (f'[aliases]\n"scripted.echo-v1_0" = "b.c"\n[prices."b.c"]\n{PRICE}', ""),
         (f'[routes."b.c"]\ntargets = [{{ model = "us.b.c" }}]\n[prices."b.c"]\n{PRICE}', ""),
@@ -416,7 +419,7 @@ def test_invalid_names_fail_the_startup_with_their_path(text: str, fault: str) -
 
 
 def test_default_model_cannot_be_an_alias() -> None:
-    with pytest.raises(SettingsError, match="BEDROCK_MODEL_ID is a name"):
+    with pytest.raises(SettingsError, match="BEDROCK_MODEL_ID: mine is an alias or route"):
         planner_of(gateway_settings("http://127.0.0.1:1", model_aliases="mine=a.b", bedrock_model_id="mine"))
 
 
