@@ -20,11 +20,12 @@ _MIN_PARSED_BYTES = 100_000_000
 class RequestContext(Struct):
     """What is known of a request while it is handled.
 
-    params: the path's parameters, decoded. body: not parsed, until a handler takes it.
-    deadline: when the request is abandoned. record: what is logged of the request when it ends.
-    held: counts the bytes in memory for all requests. limit: the bytes of the body and of what it refers to.
-    size: the bytes of the body and of what was fetched for it.
-    response: counts the bytes of large responses until they have been sent.
+    params: the parameters of the path, decoded. body: the raw bytes; empty once a handler has parsed them.
+    deadline: when the request is given up. record: its log record.
+    held: counts the bytes of all requests in memory; None for no limit.
+    limit: the most bytes that the body may have, with what is fetched for it.
+    size: the bytes of the body, with what was fetched for it so far.
+    response: counts the bytes of large responses until they have been sent; None for no limit.
     """
 
     head: RequestHead
@@ -42,20 +43,20 @@ class RequestContext(Struct):
         """Count bytes that were fetched for the request.
 
         Raises:
-            GatewayBusy: the bodies of all requests together are too large.
+            GatewayBusy: all requests together hold too many bytes.
         """
         if self.held is not None:
             self.held.add(count)
         self.size += count
 
     def hold_parsed(self, texts: int, values: int) -> None:
-        """Count what the body takes once it is parsed.
+        """Count the memory of the parsed body instead of its bytes.
 
         Args:
-            texts, values: the most bytes that they take, with the body; see `peak_bytes`.
+            texts, values: the most bytes that its texts, and its other values, take in memory; see `peak_bytes`.
 
         Raises:
-            BodyTooLarge: a document of this size may not take so much. GatewayBusy: as `grow` does.
+            BodyTooLarge: it takes too much memory for the limit of bodies. GatewayBusy: as `grow` does.
         """
         if texts + values > max(_MAX_GROWTH * self.limit, _MIN_PARSED_BYTES):
             raise BodyTooLarge(
@@ -67,15 +68,15 @@ class RequestContext(Struct):
             self.held.add(max(texts // 2, values) - self.held.size)
 
     async def hold_response(self, count: int) -> None:
-        """Count more bytes of a response, and wait until they may be read. Raises GatewayBusy: that takes too long."""
+        """Count more bytes of a response, and wait until they may be read. Raises GatewayBusy: the wait is too long."""
         if self.response is not None:
             await self.response.add_when_free(count)
 
     def recall(self, count: int) -> None:
-        """Count bytes that are stored here and that the request refers to, as if they were in its body.
+        """Count stored bytes that the request refers to, as if its body held them.
 
         Raises:
-            BodyTooLarge: the body would exceed the limit. GatewayBusy: as `grow` does.
+            BodyTooLarge: with them the body exceeds the limit. GatewayBusy: as `grow` does.
         """
         if self.size + count > self.limit:
             raise BodyTooLarge(f"the body and what it refers to have more than {self.limit} bytes")
