@@ -13,7 +13,7 @@ from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer, SigningTarget
 from app.bedrock.transport import DEFAULT_TIMEOUTS, Headers, HttpRequest, HttpResponse, Timeouts, Transport
 from app.errors import ConnectTimeout, GatewayError, IdentityRefused, UpstreamUnreachable
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.process.deadline import Deadline
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 
@@ -50,7 +50,7 @@ class BedrockClient(Struct):
     reachability: Reachability = field(default_factory=Reachability)
 
     async def run(
-        self, request: BedrockRequest, deadline: Deadline, parse: Callable[[HttpResponse, AttemptRecord], Awaitable[T]]
+        self, request: BedrockRequest, deadline: Deadline, parse: Callable[[HttpResponse, AttemptContext], Awaitable[T]]
     ) -> T:
         """Send a request to the control plane, with retries, and return what `parse` returns.
 
@@ -59,14 +59,14 @@ class BedrockClient(Struct):
         """
         async for attempt in self.retry.retrying(deadline):
             with attempt:
-                return await self.attempt(request, AttemptRecord(), parse)
+                return await self.attempt(request, AttemptContext(), parse)
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def attempt(
         self,
         request: BedrockRequest,
-        attempt: AttemptRecord,
-        parse: Callable[[HttpResponse, AttemptRecord], Awaitable[T]],
+        attempt: AttemptContext,
+        parse: Callable[[HttpResponse, AttemptContext], Awaitable[T]],
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> T:
         """Send a request once, and return what `parse` makes of a successful response.

@@ -1,4 +1,11 @@
-"""One attempt at one target, and the only module that writes its outcome into the log record of the request."""
+"""One attempt at one target, and the only module that writes its outcome into the log record of the request.
+
+- `Attempt` is the protocol. `UpstreamAttempt` sends one request; `GuardedAttempt`, `CapabilityFallback` and
+  `ProfileFallback` wrap another attempt.
+- `AttemptContext` goes down with the request, and collects what its response reports.
+- `AttemptResult` comes back: the immutable outcome, which failover reads and `fold` writes into the log record.
+- `TriedTarget` is what the log record lists of an attempt.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +25,7 @@ from app.errors import GatewayError, InvalidRequest
 from app.execution.operations.operation import Operation, ignored_tools
 from app.execution.request_context import RequestContext
 from app.models.ids import ModelId
-from app.observability.observer import AttemptEntry, AttemptRecord, RequestRecord
+from app.observability.observer import AttemptContext, RequestRecord, TriedTarget
 from app.observability.trace import NO_TRACE, Headers, Span
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.failover import AttemptResult, FailoverCandidate
@@ -115,13 +122,13 @@ class UpstreamAttempt(Struct, frozen=True):
         span: Span = None
         if trace is not NO_TRACE:
             headers, span = trace.begin_attempt(record, client.endpoints[request.service].host)
-        attempt = AttemptRecord(
+        attempt = AttemptContext(
             headers,
             call.context.caller.name,
             on_stream_end=partial(_fold_stream, record),
             hold=call.context.hold_response,
         )
-        entry = AttemptEntry(candidate.model.raw, target.location_name)
+        entry = TriedTarget(candidate.model.raw, target.location_name)
         record.tries.append(entry)
         outcome = "cancelled"
         error: GatewayError | None = None
@@ -191,7 +198,7 @@ def fold_check(record: RequestRecord, upstream_request_id: str) -> None:
     record.upstream_request_id = upstream_request_id
 
 
-def _fold_stream(record: RequestRecord, attempt: AttemptRecord) -> None:
+def _fold_stream(record: RequestRecord, attempt: AttemptContext) -> None:
     """Write what a stream reported after its attempt had succeeded."""
     record.usage, record.tier = attempt.usage, attempt.tier or record.tier
     if attempt.stream_error is not None:

@@ -18,7 +18,7 @@ from app.execution.media import Fetcher
 from app.execution.operations.operation import Operation
 from app.execution.operations.passthrough import Passthrough
 from app.execution.request_context import RequestContext
-from app.execution.target_retry import CapabilityRetry, ProfileFallback
+from app.execution.target_fallbacks import CapabilityFallback, ProfileFallback
 from app.governance.guardrail import Guardrail
 from app.models.capabilities import Capabilities
 from app.models.ids import ModelId
@@ -73,7 +73,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             planner=planner,
             failover=failover,
             once=once,
-            attempt=CapabilityRetry(ProfileFallback(once, planner, find_profile), planner),
+            attempt=CapabilityFallback(ProfileFallback(once, planner, find_profile), planner),
             check=check,
             find_model=find_model,
             media=media,

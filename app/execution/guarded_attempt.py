@@ -16,7 +16,7 @@ from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_c
 from app.execution.operations.operation import read_document
 from app.execution.request_context import RequestContext
 from app.governance.guardrail import Guardrail, Shown, as_text, is_missing
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.failover import AttemptResult, Failover, FailoverCandidate
 
@@ -53,7 +53,7 @@ class GuardrailCheck(Struct, frozen=True):
         record, request = context.record, self.guardrail.check(content)
         headers, span = record.trace.begin_attempt(record, self.client.endpoints[request.service].host)
         # it is no attempt at the model, so it is not among the tries of the log record
-        attempt, outcome = AttemptRecord(headers, context.caller.name), "cancelled"
+        attempt, outcome = AttemptContext(headers, context.caller.name), "cancelled"
         try:
             outcome = await self.client.attempt(request, attempt, _parse)
         except GatewayError as error:
@@ -67,7 +67,7 @@ class GuardrailCheck(Struct, frozen=True):
         return None
 
 
-async def _parse(response: HttpResponse, attempt: AttemptRecord) -> str:
+async def _parse(response: HttpResponse, attempt: AttemptContext) -> str:
     document = await read_document(response, attempt)
     if document.get("action") != "NONE":
         raise GuardrailIntervened("the guardrail of this deployment blocked the input")

@@ -1,4 +1,6 @@
-"""Tries a target again when Bedrock's refusal says how: with other capabilities, or by an inference profile."""
+"""Tries a target again, without a wait, when Bedrock's refusal says how: with other capabilities, or by an inference
+profile. Retries with backoff are those of `routing/failover`.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ _MAX_PROFILE_SECONDS = 3.0
 _MALFORMED = "failed to satisfy constraint"
 
 
-class CapabilityRetry(Struct, frozen=True):
+class CapabilityFallback(Struct, frozen=True):
     """Makes the attempt; when the model reports that it accepts less than was known, adapts the call to that.
 
     planner: remembers the capabilities for later calls, once the adapted call has succeeded.

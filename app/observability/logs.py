@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import ClassVar
 
 from app.observability.log_writer import NonBlockingLogWriter
-from app.observability.observer import DOUBTS, FAILURES, AttemptEntry, RequestRecord
+from app.observability.observer import DOUBTS, FAILURES, RequestRecord, TriedTarget
 from app.observability.terminal import LogFormat, TerminalFormatter, is_for_people, request_line
 from app.wire import json
 
@@ -147,7 +147,7 @@ def _add_fields(fields: dict[str, object], record: RequestRecord) -> None:
         fields["tokens"] = record.usage.counts()
 
 
-def _try(attempt: AttemptEntry) -> dict[str, object]:
+def _try(attempt: TriedTarget) -> dict[str, object]:
     location = {"location": attempt.location} if attempt.location else {}
     outcome = {"outcome": attempt.error or "ok", "ms": round(attempt.milliseconds, 2)}
     return {"target": attempt.target, **location, **outcome}

@@ -25,8 +25,8 @@ DOUBTS = frozenset({"gateway_busy", "permission", "quota_exceeded", "rate_limite
 _NO_FAILURE = ("", CALLER_GONE, "caller_deadline")
 
 
-class AttemptEntry(Struct):
-    """One attempt at Bedrock in the log record of its request.
+class TriedTarget(Struct):
+    """The target of one attempt, as the log record of its request lists it.
 
     error: the kind of the failure, if it failed; `cancelled` until it has an outcome.
     """
@@ -42,14 +42,14 @@ async def _hold_nothing(_: int) -> None:
     pass
 
 
-def _ignore(_: "AttemptRecord") -> None:
+def _ignore(_: "AttemptContext") -> None:
     pass
 
 
-class AttemptRecord(Struct):
-    """What is known of one attempt while it runs.
+class AttemptContext(Struct):
+    """What one attempt gives to the client and to the parser of its response, and what they report in it.
 
-    headers: sent with its request, for tracing. caller: in whose turn its work runs.
+    headers: sent with the request, for tracing. caller: in whose turn its work runs.
     usage, tier: those that the response reported so far.
     stream_error: what the stream of a successful attempt reported later.
     on_stream_end: called when the stream of a successful attempt ends.
@@ -63,7 +63,7 @@ class AttemptRecord(Struct):
     usage: Usage | None = None
     tier: str = ""
     stream_error: GatewayError | None = None
-    on_stream_end: Callable[["AttemptRecord"], object] = _ignore
+    on_stream_end: Callable[["AttemptContext"], object] = _ignore
     length: int = -1
     hold: Callable[[int], Awaitable[None]] = _hold_nothing
 
@@ -109,7 +109,7 @@ class RequestRecord(Struct):
     ignored: list[str] = field(default_factory=list)
     adjusted: list[str] = field(default_factory=list)
     first_event_ms: float | None = None
-    tries: list[AttemptEntry] = field(default_factory=list)
+    tries: list[TriedTarget] = field(default_factory=list)
     has_moved: bool = False
     trace: Trace = NO_TRACE
 

@@ -53,9 +53,9 @@ def test_every_field_of_a_request_s_log_line_is_in_its_table() -> None:
 
     from app.converse.usage import Usage
     from app.observability.logs import LogObserver
-    from app.observability.observer import AttemptEntry, RequestRecord
+    from app.observability.observer import RequestRecord, TriedTarget
 
-    attempt = AttemptEntry("target", "location")
+    attempt = TriedTarget("target", "location")
     record = RequestRecord(
         "id", "POST", usage=Usage(), cost=0.1, ignored=["a"], adjusted=["b"], first_event_ms=1.0, streamed=True,
         status=200, tries=[attempt, attempt], trace=SimpleNamespace(trace_id="trace"),

@@ -20,7 +20,7 @@ from app.execution.operations.invoke import InvokeOperation, InvokeStreamOperati
 from app.execution.operations.openai import OpenAIOperation, OpenAIStreamOperation
 from app.execution.operations.operation import Operation, UsageReader
 from app.execution.request_context import RequestContext
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.routing.planner import Choice, Planner, Route, Target
 from app.wire import json
 from tests.bedrock.test_stream_decoding import EVENTS, chunk, event_frame
@@ -119,7 +119,7 @@ TIERS: dict[str, tuple[Operation[Any], Response, str]] = {
 @pytest.mark.parametrize("name", TIERS)
 async def test_the_tier_in_a_response_is_noted_in_the_attempt(name: str) -> None:
     operation, response, tier = TIERS[name]
-    attempt = AttemptRecord()
+    attempt = AttemptContext()
     parsed = await operation.parse(response, attempt)  # type: ignore[arg-type]
     if "streamed" in name:
         assert [batch async for batch in pieces_of(parsed)]
@@ -230,5 +230,5 @@ async def test_a_large_response_is_parsed_in_a_thread(operation: Any, document: 
     """The event loop serves other callers meanwhile."""
     threads: list[threading.Thread] = []
     operation = structs.replace(operation, make=lambda _: threads.append(threading.current_thread()))
-    await operation.parse(answer(json.dumps({**document, "more": "x" * size})), AttemptRecord())
+    await operation.parse(answer(json.dumps({**document, "more": "x" * size})), AttemptContext())
     assert [thread is threading.current_thread() for thread in threads] == [not size]

@@ -7,7 +7,7 @@ import pytest
 from app import errors
 from app.converse.usage import Usage
 from app.observability.logs import LogObserver, configure_logging
-from app.observability.observer import DOUBTS, FAILURES, AttemptEntry, RequestRecord
+from app.observability.observer import DOUBTS, FAILURES, RequestRecord, TriedTarget
 
 
 def record(**members: Any) -> RequestRecord:
@@ -51,7 +51,7 @@ def test_failures_and_doubts_are_kinds_of_errors() -> None:
 
 
 def test_the_number_of_logged_attempts_is_limited(caplog: pytest.LogCaptureFixture) -> None:
-    ended = record(status=200, tries=[AttemptEntry("m")] * 2048)
+    ended = record(status=200, tries=[TriedTarget("m")] * 2048)
     with caplog.at_level(logging.INFO):
         line = line_of(ended)
     assert (line["attempts"], len(line["tries"])) == (2048, 20)
@@ -59,7 +59,7 @@ def test_the_number_of_logged_attempts_is_limited(caplog: pytest.LogCaptureFixtu
 
 def test_a_location_is_logged_unless_it_is_the_gateways_own(caplog: pytest.LogCaptureFixture) -> None:
     ended = record(status=200, target="m", location="us-west-2 111122223333")
-    ended.tries = [AttemptEntry("m", ended.location, error="rate_limited"), AttemptEntry("m", error="")]
+    ended.tries = [TriedTarget("m", ended.location, error="rate_limited"), TriedTarget("m", error="")]
     ended.location = ""
     with caplog.at_level(logging.INFO):
         line = line_of(ended)

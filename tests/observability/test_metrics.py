@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.converse.usage import Usage
 from app.observability import metrics as module
 from app.observability.metrics import Metrics
-from app.observability.observer import AttemptEntry, RequestRecord
+from app.observability.observer import RequestRecord, TriedTarget
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -26,7 +26,7 @@ def record(*outcomes: tuple[str, str], **members: Any) -> RequestRecord:
     made = RequestRecord("r", "POST", dialect="openai_chat", route="/v1/chat/completions", **members)
     for target, error in outcomes:
         made.target = target
-        made.tries.append(AttemptEntry(target, error=error))
+        made.tries.append(TriedTarget(target, error=error))
     return made
 
 

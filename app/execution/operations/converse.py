@@ -19,7 +19,7 @@ from app.converse.well_formed import WellFormed
 from app.execution.operations.operation import HELD_STEP, JSON, MALFORMED, Operation, malformed, read_large
 from app.execution.relay import Relay
 from app.models.ids import ModelId
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Target
 from app.wire import json
@@ -65,12 +65,12 @@ class ConverseOperation(_AdaptedCall[Reply, T], frozen=True, kw_only=True):
 
     api: ClassVar[str] = "converse"
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         body = await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
         make = partial(self._make, body, attempt)
         return make() if len(body) <= MAX_LOOP_BYTES else await off_loop(attempt.caller, len(body), make)
 
-    def _make(self, body: bytes, attempt: AttemptRecord) -> T:
+    def _make(self, body: bytes, attempt: AttemptContext) -> T:
         try:
             reply = json.loads(body)
             _check(reply)
@@ -86,7 +86,7 @@ class ConverseStreamOperation(_AdaptedCall[Relay[list[Event]], T], frozen=True, 
 
     api: ClassVar[str] = "converse-stream"
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         relay = Relay(response, EventReader(self.mapping, attempt), partial(attempt.on_stream_end, attempt))
         return self.make(await relay.begun())
 
@@ -106,7 +106,7 @@ class EventReader:
 
     is_over = False
 
-    def __init__(self, mapping: ResponseMapping, attempt: AttemptRecord) -> None:
+    def __init__(self, mapping: ResponseMapping, attempt: AttemptContext) -> None:
         self._decoder = EventDecoder()
         self._well_formed = WellFormed()
         self._mapping = None if mapping == NO_MAPPING else EventMapping(mapping)

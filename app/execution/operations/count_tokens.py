@@ -14,7 +14,7 @@ from app.converse.call import Mode, ModelCall, NativeCall, Surface
 from app.errors import UpstreamFailed
 from app.execution.operations.operation import JSON, Operation, read_document
 from app.models.ids import ModelId, parse_model_id
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.routing.planner import Target
 from app.wire import json
 from app.wire.json import JsonObject
@@ -51,7 +51,7 @@ class CountTokensOperation(Operation[int], frozen=True, kw_only=True):
         del model
         return self.request
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> int:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> int:
         tokens = (await read_document(response, attempt)).get("inputTokens")
         if not isinstance(tokens, int):
             raise UpstreamFailed("Bedrock's count of tokens made no sense", detail="no inputTokens")

@@ -24,7 +24,7 @@ from app.execution.operations.operation import (
 )
 from app.execution.relay import Relay
 from app.models.ids import ModelId
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Target
 from app.wire import json
@@ -61,12 +61,12 @@ class InvokeOperation(Operation[T], frozen=True, kw_only=True):
     def build(self, model: ModelId) -> BedrockRequest:
         return _request(model, "invoke", self.body)
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         body = await read_body(response, attempt)
         make = partial(self._make, response, body, attempt)
         return make() if len(body) <= MAX_LOOP_BYTES else await off_loop(attempt.caller, len(body), make)
 
-    def _make(self, response: HttpResponse, body: bytes, attempt: AttemptRecord) -> T:
+    def _make(self, response: HttpResponse, body: bytes, attempt: AttemptContext) -> T:
         document = parse_document(body)
         attempt.usage, attempt.tier = self.usage_of(response, document), tier_of_headers(response.headers)
         try:
@@ -112,7 +112,7 @@ class InvokeStreamOperation(Operation[T], frozen=True, kw_only=True):
     def build(self, model: ModelId) -> BedrockRequest:
         return _request(model, "invoke-with-response-stream", self.body)
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         attempt.tier = tier_of_headers(response.headers)
         reader = NativeReader(self.last_event, self.usage_of, attempt)
         return self.make(await Relay(response, reader, partial(attempt.on_stream_end, attempt)).begun())
@@ -136,7 +136,7 @@ class NativeReader:
 
     is_over = False
 
-    def __init__(self, last: str, usage_of: UsageReader, attempt: AttemptRecord) -> None:
+    def __init__(self, last: str, usage_of: UsageReader, attempt: AttemptContext) -> None:
         self._decoder = NativeDecoder(last=last)
         self._usage_of = usage_of
         self._attempt = attempt

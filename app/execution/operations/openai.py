@@ -27,7 +27,7 @@ from app.execution.operations.operation import (
 from app.execution.relay import Relay
 from app.models.capability_groups import NativeCapabilities, NativeSurface
 from app.models.ids import ModelId
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Target
 from app.wire import json
@@ -126,12 +126,12 @@ class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
 class OpenAIOperation(_AdaptedBody[JsonObject, T], frozen=True, kw_only=True):
     """A complete document by Chat Completions or Responses."""
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         body = await read_body(response, attempt)
         make = partial(self._make, body, attempt)
         return make() if len(body) <= MAX_LOOP_BYTES else await off_loop(attempt.caller, len(body), make)
 
-    def _make(self, body: bytes, attempt: AttemptRecord) -> T:
+    def _make(self, body: bytes, attempt: AttemptContext) -> T:
         document = parse_document(body)
         attempt.usage, attempt.tier = read_usage(self.usage_of, document), read_tier(document)
         refuse_failed(document)
@@ -144,7 +144,7 @@ class OpenAIOperation(_AdaptedBody[JsonObject, T], frozen=True, kw_only=True):
 class OpenAIStreamOperation(_AdaptedBody[Relay[list[JsonObject]], T], frozen=True, kw_only=True):
     """The documents of a stream by Chat Completions or Responses, a batch for each read."""
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         reader = DocumentReader(self.last_events, self.usage_of, attempt)
         return self.make(await Relay(response, reader, partial(attempt.on_stream_end, attempt)).begun())
 
@@ -156,7 +156,7 @@ class DocumentReader:
         last: the `type` of the documents that complete an answer. usage_of: reads the tokens from a document.
     """
 
-    def __init__(self, last: frozenset[str], usage_of: UsageReader, attempt: AttemptRecord) -> None:
+    def __init__(self, last: frozenset[str], usage_of: UsageReader, attempt: AttemptContext) -> None:
         self._decoder = ServerSentDecoder(last)
         self._usage_of = usage_of
         self._attempt = attempt

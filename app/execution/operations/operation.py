@@ -15,7 +15,7 @@ from app.converse.call import Mode, Surface
 from app.converse.usage import Usage
 from app.errors import UpstreamFailed
 from app.models.ids import ModelId
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.process.memory import buffer_for, contents_of
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.wire import json
@@ -54,7 +54,7 @@ class Operation(Struct, Generic[T], frozen=True, kw_only=True):
         """Build the request for a model, by its own id or by that of an inference profile."""
         raise TypeError(f"{type(self).__name__} builds no request for {model.raw}")
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         """Parse a successful response: a complete one to its end, a stream up to its first event.
 
         Usage and service tier are noted in `attempt` as soon as they are known.
@@ -76,7 +76,7 @@ def malformed(error: BaseException | str) -> UpstreamFailed:
     return UpstreamFailed("Bedrock's reply made no sense", detail=detail)
 
 
-async def read_large(response: HttpResponse, attempt: AttemptRecord) -> bytes:
+async def read_large(response: HttpResponse, attempt: AttemptContext) -> bytes:
     """Read a response that is large or of unknown length, as far as the gateway may hold it.
 
     Raises:
@@ -101,7 +101,7 @@ async def read_large(response: HttpResponse, attempt: AttemptRecord) -> bytes:
     return contents_of(read)
 
 
-async def read_body(response: HttpResponse, attempt: AttemptRecord) -> bytes:
+async def read_body(response: HttpResponse, attempt: AttemptContext) -> bytes:
     """Read a complete response. Raises as `read_large` does."""
     return await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
 
@@ -117,7 +117,7 @@ def parse_document(body: bytes) -> JsonObject:
     return document
 
 
-async def read_document(response: HttpResponse, attempt: AttemptRecord) -> JsonObject:
+async def read_document(response: HttpResponse, attempt: AttemptContext) -> JsonObject:
     """Read and parse a response that is a JSON object. Raises as `read_body` and `parse_document` do."""
     body = await read_body(response, attempt)
     parse = partial(parse_document, body)

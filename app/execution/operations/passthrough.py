@@ -18,7 +18,7 @@ from app.errors import UpstreamFailed
 from app.execution.operations.operation import HELD_STEP, Operation, read_large
 from app.execution.relay import Relay
 from app.models.ids import ModelId, parse_model_id
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.wire import json
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class PassthroughOperation(Passthrough[ForwardedResponse | ForwardedBody], froze
             requested_tier=self.requested_tier,
         )
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> ForwardedResponse | ForwardedBody:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> ForwardedResponse | ForwardedBody:
         if attempt.length >= HELD_STEP and self.usage_in != "body":
             attempt.usage = usage_of_headers(response.headers) if self.usage_in else None
             attempt.tier = tier_of_headers(response.headers) or self.requested_tier
@@ -105,14 +105,14 @@ class PassthroughOperation(Passthrough[ForwardedResponse | ForwardedBody], froze
 class PassthroughStreamOperation(Passthrough[ForwardedStream], frozen=True, kw_only=True):
     """A request with a streamed response."""
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> ForwardedStream:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> ForwardedStream:
         attempt.tier = tier_of_headers(response.headers) or self.requested_tier
         tap = UsageTap()
         relay = await Relay(response, TappedReader(tap), partial(_end, attempt, tap)).begun()
         return ForwardedStream(response.status, response.headers, relay, tap)
 
 
-def _end(attempt: AttemptRecord, tap: UsageTap) -> None:
+def _end(attempt: AttemptContext, tap: UsageTap) -> None:
     attempt.usage, attempt.tier, attempt.stream_error = tap.usage, tap.tier or attempt.tier, tap.error
     attempt.on_stream_end(attempt)
 

@@ -25,7 +25,7 @@ from app.execution.operations.openai import (
 from app.execution.operations.operation import MALFORMED, Operation, malformed, read_document
 from app.execution.relay import Relay
 from app.models.ids import ModelId
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.routing.planner import Target
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class TranslatedOpenAIOperation(_TranslatedCall[Reply, T], frozen=True, kw_only=
         """Adapt a call for the model of a target, and translate it. Raises InvalidRequest."""
         return cls._of(call, target, make, is_streamed=False)
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         document = await read_document(response, attempt)
         translation = TRANSLATIONS[self.api]
         attempt.usage, attempt.tier = read_usage(translation.usage_of, document), read_tier(document)
@@ -100,7 +100,7 @@ class TranslatedOpenAIStreamOperation(_TranslatedCall[Relay[list[Event]], T], fr
         """Adapt a call for the model of a target, and translate it. Raises InvalidRequest."""
         return cls._of(call, target, make, is_streamed=True)
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         translation = TRANSLATIONS[self.api]
         documents = DocumentReader(LAST_EVENTS[self.api], translation.usage_of, attempt)
         reader = TranslatedReader(documents, translation.open_events(), self.mapping)
