@@ -20,7 +20,7 @@ from app.errors import UpstreamFailed
 from app.execution.operations.operation import JSON, MALFORMED, Operation, UsageReader, malformed, read_document
 from app.execution.relay import Relay
 from app.models.ids import ModelId
-from app.observability.observer import AttemptRecord
+from app.observability.observer import AttemptContext
 from app.routing.planner import Target
 from app.wire import json
 from app.wire.json import JsonObject
@@ -79,7 +79,7 @@ class MantleMessagesOperation(_AdaptedMessages[JsonObject, T], frozen=True, kw_o
         del model
         return _request(_PATH, self.body, self.known)
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         document = await read_document(response, attempt)
         attempt.usage = self.usage_of(document)
         try:
@@ -97,7 +97,7 @@ class MantleMessagesStreamOperation(_AdaptedMessages[Relay[list[NativeEvent]], T
         del model
         return _request(_PATH, self.body, self.known, stream=True)
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> T:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         reader = MessageReader(self.last_event, self.usage_of, attempt)
         return self.make(await Relay(response, reader, partial(attempt.on_stream_end, attempt)).begun())
 
@@ -109,7 +109,7 @@ class MessageReader:
         last: the `type` of the event that completes a message. usage_of: reads the tokens from a document.
     """
 
-    def __init__(self, last: str, usage_of: UsageReader, attempt: AttemptRecord) -> None:
+    def __init__(self, last: str, usage_of: UsageReader, attempt: AttemptContext) -> None:
         self._decoder = ServerSentDecoder(frozenset({last}))
         self._usage_of = usage_of
         self._attempt = attempt
@@ -145,7 +145,7 @@ class MantleCountOperation(Operation[int], frozen=True, kw_only=True):
         del model
         return self.request
 
-    async def parse(self, response: HttpResponse, attempt: AttemptRecord) -> int:
+    async def parse(self, response: HttpResponse, attempt: AttemptContext) -> int:
         tokens = (await read_document(response, attempt)).get("input_tokens")
         if not isinstance(tokens, int):
             raise UpstreamFailed("Bedrock's count of tokens made no sense", detail="no input_tokens")
