@@ -118,7 +118,7 @@ def _check_countable(model: Model, model_name: str) -> None:
     # the cards of Opus 4.7 and later (AWS user guide, 2026-11): mantle counts for them, the runtime does not
     if (
         not is_base_id
-        or model.family.startswith("claude-5")
+        or model.rules.startswith("claude-5")
         or not model.id.startswith(("anthropic.", "scripted.", "local."))
     ):
         raise invalid("The provided model doesn't support counting tokens.")
