@@ -27,7 +27,8 @@ STDLIB_LEFT_OUT = {
     "test", "tests", "tkinter", "turtledemo", "turtle.py", "venv", "EXTERNALLY-MANAGED", "LICENSE.txt",
     "sitecustomize.py", "_pyrepl", "curses", "dbm", "_codecs_*", "_multibytecodec*", "_tkinter*", "_test*",
     "_ctypes_test*", "_xxtest*", "xxlimited*", "xxsubtype*", "_curses*", "_dbm*", "_gdbm*", "readline*", "nis*",
-    "ossaudiodev*", "audioop*",
+    "ossaudiodev*", "audioop*", "unittest", "doctest.py", "pdb.py", "bdb.py", "pydoc.py", "pickletools.py",
+    "modulefinder.py", "xmlrpc", "imaplib.py", "smtplib.py", "mailbox.py",
 }  # fmt: skip
 # files in packages that nothing reads at run time
 PACKAGES_LEFT_OUT = {
@@ -43,6 +44,10 @@ PACKAGES_LEFT_OUT = {
     "*.hpp",
     "bin",
     "examples",
+    ".agents",
+    "mypy.py",
+    "pytest_plugin.py",
+    "dateutil-zoneinfo.tar.gz",
 }
 DIST_INFO_KEPT = {"METADATA", "entry_points.txt"}
 # of botocore's data for 400 services: what it opens to resolve credentials and endpoints, and to call Bedrock

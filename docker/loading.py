@@ -56,7 +56,7 @@ def main() -> None:
     for streamed in (False, True):
         messages = [{"role": "user", "content": "x"}]
         send(f"{gateway}/v1/chat/completions", {"messages": messages, "stream": streamed})
-    for path in ("/health/ready", "/v1/models", "/openapi.json", "/docs", "/redoc", "/docs/swagger-ui.css"):
+    for path in ("/health/ready", "/v1/models", "/metrics", "/openapi.json", "/docs", "/redoc", "/docs/swagger-ui.css"):
         send(gateway + path)
     # the gateway runs this program in another process
     credential_chain.run("endpoints", "bedrock-runtime", "us-east-1")
