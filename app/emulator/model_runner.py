@@ -15,6 +15,7 @@ from app.emulator.guardrails import BLOCKED_MESSAGE, is_blocked
 from app.emulator.llm import LocalModel
 from app.emulator.model_lookup import find_model
 from app.emulator.model_rules.check import check_model_rules
+from app.emulator.openai_api.implicit_cache import ImplicitCache
 from app.emulator.request_parts import last_user_text
 from app.emulator.scripted_models.playback import play
 from app.emulator.scripted_models.scenarios import script_for
@@ -33,6 +34,7 @@ class ModelRunner:
 
     llm: LocalModel | None
     faults: FaultInjector = field(default_factory=FaultInjector)
+    implicit_cache: ImplicitCache = field(default_factory=ImplicitCache)
 
     async def admit(self, model_name: str, operation: str, body: bytes) -> tuple[Model, Fault]:
         """Find the model of a call; returns it with the fault to inject into the response.

@@ -3,7 +3,8 @@
 from typing import cast
 
 from app.converse.request import ConverseRequest
-from app.emulator.openai_api.tools import converse_tool, text_of
+from app.emulator.openai_api.tools import text_of, tool_config
+from app.wire import json
 from app.wire.json import JsonObject
 
 
@@ -14,7 +15,13 @@ def chat_to_converse(body: JsonObject) -> ConverseRequest:
         request["inferenceConfig"]["maxTokens"] = limit
     if tools := body.get("tools"):
         flat = [{"type": tool["type"], **tool[tool["type"]]} for tool in tools]
-        request["toolConfig"] = {"tools": [converse_tool(tool) for tool in flat]}
+        request |= tool_config(flat, body.get("tool_choice"))
+    wanted = body.get("response_format") or {}
+    if wanted.get("type") == "json_schema":
+        definition = {"schema": json.dumps_text(wanted["json_schema"]["schema"])}
+        request["outputConfig"] = {
+            "textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}},
+        }
     return cast(ConverseRequest, request)
 
 

@@ -20,6 +20,8 @@ async def to_chunks(events: AsyncIterator[Event], body: JsonObject) -> AsyncIter
         "model": body.get("model"),
     }
     wants_usage = (body.get("stream_options") or {}).get("include_usage") or not body.get("stream")
+    # every chunk has the member if it is requested (OpenAI's document)
+    head |= {"usage": None} if body.get("stream") and wants_usage else {}
     call = -1
     async for event in events:
         if "metadata" in event:
@@ -63,12 +65,12 @@ def _delta(delta: JsonObject, finish_reason: str | None = None) -> JsonObject:
 
 async def gather_completion(chunks: AsyncIterator[JsonObject]) -> JsonObject:
     """Collect a stream of chunks into a complete chat completion."""
-    message: JsonObject = {"role": "assistant", "content": ""}
+    message: JsonObject = {"role": "assistant", "content": "", "refusal": None}
     completion: JsonObject = {}
     reason = None
     async for chunk in chunks:
-        completion = {name: chunk[name] for name in ("id", "created", "model")}
-        if "usage" in chunk:
+        completion |= {name: chunk[name] for name in ("id", "created", "model")}
+        if chunk.get("usage"):
             completion["usage"] = chunk["usage"]
         for choice in chunk["choices"]:
             delta = choice["delta"]

@@ -6,6 +6,7 @@ from app.emulator.model_runner import ModelRunner
 from app.emulator.openai_api.chat_request import chat_to_converse
 from app.emulator.openai_api.chat_stream import gather_completion, to_chunks
 from app.emulator.openai_api.errors import unsupported_model
+from app.emulator.openai_api.implicit_cache import with_cache_counts
 from app.emulator.openai_api.responses_request import responses_to_converse
 from app.emulator.openai_api.responses_stream import gather_response, to_responses
 from app.emulator.request_bodies import parse_body
@@ -32,11 +33,10 @@ async def create(runner: ModelRunner, path: str, *, is_mantle: bool | None, body
     if fault.name == "garbage":
         return GARBAGE
     is_chat = path.endswith("/chat/completions")
-    if is_chat:
-        events = to_chunks(runner.run(model, chat_to_converse(document)), document)
-    else:
-        request = responses_to_converse(document, is_mantle=is_mantle)
-        events = to_responses(runner.run(model, request), document)
+    request = chat_to_converse(document) if is_chat else responses_to_converse(document, is_mantle=is_mantle)
+    read = runner.implicit_cache.read(model.id, request) if model.provider == "OpenAI" else 0
+    answer = with_cache_counts(runner.run(model, request), read)
+    events = to_chunks(answer, document) if is_chat else to_responses(answer, document)
     if document.get("stream"):
         frames = await with_first_frame(sse_frames(events, ends_with_done=is_chat))
         return StreamingResponse(frames, fault, SseWriter(), "text/event-stream")

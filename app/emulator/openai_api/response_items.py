@@ -12,7 +12,7 @@ class OutputItem:
     """An item while it streams.
 
     call: `call_id` and `name` of a tool call. pieces: of the text or the arguments.
-    reasoning: the members of Converse's reasoning block.
+    reasoning: the members of Converse's reasoning block. is_shown: the item shows it, and does not encrypt it.
     """
 
     id: str
@@ -20,6 +20,7 @@ class OutputItem:
     call: dict[str, str] = field(default_factory=dict)
     pieces: list[str] = field(default_factory=list)
     reasoning: dict[str, str] = field(default_factory=dict)
+    is_shown: bool = False
 
     def render(self, *, is_complete: bool, with_encrypted_content: bool = False) -> JsonObject:
         """The item as the API shows it, at its start or when it is complete."""
@@ -30,6 +31,9 @@ class OutputItem:
             case "message":
                 part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
                 return {**head, "role": "assistant", "status": status, "content": [part] if is_complete else []}
+            case "reasoning" if self.is_shown:
+                shown = {"type": "reasoning_text", "text": self.reasoning.get("text", "")}
+                return {**head, "summary": [], "content": [shown] if is_complete else [], "status": status}
             case "reasoning":
                 is_encrypted = with_encrypted_content and self.reasoning
                 encrypted = {"encrypted_content": encrypt(self.reasoning)} if is_encrypted else {}

@@ -5,7 +5,8 @@ from typing import cast
 from app.converse.request import ConverseRequest
 from app.emulator.openai_api.encrypted_reasoning import decrypt
 from app.emulator.openai_api.errors import refused
-from app.emulator.openai_api.tools import converse_tool, text_of
+from app.emulator.openai_api.shapes import is_gpt_oss
+from app.emulator.openai_api.tools import text_of, tool_config
 from app.wire import json
 from app.wire.json import JsonObject
 
@@ -94,9 +95,7 @@ def _item(item: JsonObject) -> tuple[str, list[JsonObject]]:
 
 def _tool_config(body: JsonObject) -> JsonObject:
     tools = [tool for tool in body.get("tools") or () if tool.get("type") in ("function", "custom")]
-    if not tools or body.get("tool_choice") == "none":
-        return {}
-    return {"toolConfig": {"tools": [converse_tool(tool) for tool in tools]}}
+    return tool_config(tools, body.get("tool_choice"))
 
 
 def _output_config(body: JsonObject) -> JsonObject:
@@ -108,6 +107,7 @@ def _output_config(body: JsonObject) -> JsonObject:
 
 
 def _model_fields(body: JsonObject) -> JsonObject:
-    if (body.get("reasoning") or {}).get("effort") in (None, "none"):
+    effort = (body.get("reasoning") or {}).get("effort")
+    if effort in (None, "none") and not is_gpt_oss(body):
         return {}
     return {"additionalModelRequestFields": {"thinking": {"type": "enabled"}}}

@@ -7,11 +7,8 @@ from app.converse.events import ContentBlockDelta, Event, ToolUseBlockStart
 from app.converse.reply import TokenUsage
 from app.emulator.openai_api.response_items import OutputItem
 from app.emulator.openai_api.response_members import new_response
-from app.emulator.openai_api.shapes import CREATED, openai_usage
+from app.emulator.openai_api.shapes import CREATED, is_gpt_oss, openai_usage
 from app.wire.json import JsonObject
-
-# models whose responses have fewer members (recording gpt_oss_responses)
-_SHORT = "openai.gpt-oss"
 
 
 async def to_responses(events: AsyncIterator[Event], body: JsonObject) -> AsyncIterator[JsonObject]:
@@ -46,7 +43,9 @@ class _ResponseStream:
         self._items: dict[int, OutputItem] = {}
         self._output: list[JsonObject] = []
         self._stop_reason = ""
-        self._is_full = not str(body.get("model")).startswith(_SHORT)
+        # it shows its reasoning, and its responses have fewer members (recording gpt_oss_responses)
+        self._shows_reasoning = is_gpt_oss(body)
+        self._is_full = not self._shows_reasoning
         self._response = new_response(f"resp_{self._digest[:52]}", body, is_full=self._is_full)
 
     def convert(self, event: Event) -> Iterator[JsonObject]:
@@ -72,7 +71,7 @@ class _ResponseStream:
         return event
 
     def _start_item(self, index: int, prefix: str, kind: str, **call: str) -> JsonObject:
-        item = OutputItem(f"{prefix}_{self._digest[:24]}{index:08d}", kind, call)
+        item = OutputItem(f"{prefix}_{self._digest[:24]}{index:08d}", kind, call, is_shown=self._shows_reasoning)
         self._items[index] = item
         return self._event("response.output_item.added", output_index=index, item=item.render(is_complete=False))
 
@@ -96,6 +95,9 @@ class _ResponseStream:
                 kept = self._items[index].reasoning
                 for name, value in reasoning.items():
                     kept[name] = kept.get(name, "") + str(value)
+                if self._shows_reasoning and "text" in reasoning:
+                    position = self._part_position(index)
+                    yield self._event("response.reasoning_text.delta", **position, delta=reasoning["text"])
             case {"text": text}:
                 if index not in self._items:
                     yield self._start_item(index, "msg", "message")
@@ -118,8 +120,11 @@ class _ResponseStream:
             yield self._event("response.output_text.done", **position, text=part["text"], logprobs=[])
             yield self._event("response.content_part.done", **position, part=part)
         elif item.type == "function_call":
-            arguments = rendered["arguments"]
-            yield self._event("response.function_call_arguments.done", **self._position(index), arguments=arguments)
+            said = {"arguments": rendered["arguments"], "name": item.call["name"]}
+            yield self._event("response.function_call_arguments.done", **self._position(index), **said)
+        elif item.type == "reasoning" and item.is_shown:
+            text = rendered["content"][0]["text"]
+            yield self._event("response.reasoning_text.done", **self._part_position(index), text=text)
         self._output.append(rendered)
         yield self._event("response.output_item.done", output_index=index, item=rendered)
 

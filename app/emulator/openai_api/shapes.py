@@ -7,6 +7,11 @@ from app.wire.json import JsonObject
 CREATED = 1784577556
 
 
+def is_gpt_oss(body: JsonObject) -> bool:
+    """True if a request is for a gpt-oss."""
+    return str(body.get("model")).startswith("openai.gpt-oss")
+
+
 def openai_usage(usage: TokenUsage, prompt: str, completion: str) -> dict[str, object]:
     """Convert usage; `prompt` and `completion` are the names that the API gives to the two sides."""
     read, written = usage.get("cacheReadInputTokens", 0), usage.get("cacheWriteInputTokens", 0)
