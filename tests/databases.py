@@ -14,6 +14,7 @@ import pytest
 from app.config.database_url import parse_database_url
 from app.storage.database import Database
 from app.storage.records import new_id
+from app.storage.schema import prepare_schema
 
 
 class PostgresServer:
@@ -88,6 +89,13 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def empty_database(database_url: str) -> AsyncIterator[Database]:
     async with opened(database_url) as database:
         yield database
+
+
+@pytest.fixture
+async def database(empty_database: Database) -> Database:
+    """A database with the schema."""
+    await prepare_schema(empty_database, migrate=False)
+    return empty_database
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -48,15 +49,20 @@ class Database:
         return self.url.is_sqlite
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
+    async def begin(self, *, reads: bool = False) -> AsyncIterator[AsyncConnection]:
         """Open a transaction.
+
+        Args:
+            reads: it only reads. On SQLite it then waits for no other transaction.
 
         Raises:
             DatabaseDown: the database cannot be reached, or the connection was lost.
         """
         try:
-            async with self._engine.begin() as connection:
-                yield connection
+            async with self._engine.connect() as connection:
+                await connection.execution_options(outcrop_reads=reads)
+                async with connection.begin():
+                    yield connection
         except DBAPIError as error:
             if is_unreachable(error):
                 raise DatabaseDown(self._describe(error.orig)) from None
@@ -84,8 +90,10 @@ class Database:
             raise DatabaseDown(f"{self.url.shown} is PostgreSQL {number // 10000}: version 14 or later is needed")
 
     @asynccontextmanager
-    async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[None]:
+    async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
         """Call `heard` with the payload of each notification in a channel. PostgreSQL only.
+
+        Yields an event that is set when the connection is lost.
 
         Raises:
             DatabaseDown: see `begin`.
@@ -96,9 +104,11 @@ class Database:
             connection = await asyncpg.connect(self.url.dsn, timeout=_CONNECT_SECONDS, server_settings=_SESSION)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise DatabaseDown(self._describe(error)) from None
+        lost = asyncio.Event()
         try:
+            connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(channel, lambda *notification: heard(notification[3]))
-            yield
+            yield lost
         finally:
             connection.terminate()
 
@@ -151,13 +161,15 @@ def _sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
         # transactions begin below
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("busy_timeout = 1500", "journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+        for pragma in ("busy_timeout = 5000", "journal_mode = wal", "synchronous = full", "foreign_keys = on"):
             cursor.execute(f"pragma {pragma}")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
         # a transaction that writes only later could not wait for another one
-        connection.exec_driver_sql("begin immediate")
+        connection.exec_driver_sql(
+            "begin" if connection.get_execution_options()["outcrop_reads"] else "begin immediate"
+        )
 
     return engine

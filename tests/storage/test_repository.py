@@ -18,13 +18,6 @@ from app.storage.repository import (
     replace_limits,
     teams,
 )
-from app.storage.schema import prepare_schema
-
-
-@pytest.fixture
-async def database(empty_database: Database) -> Database:
-    await prepare_schema(empty_database, migrate=False)
-    return empty_database
 
 
 def test_ids_are_unique_and_sort_by_time() -> None:

@@ -1,0 +1,159 @@
+"""A replica's side of the lease protocol: what it has leased, and what of that is idle. It does no input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec import Struct, field
+
+from app.governance.leases.balance import Ask, LeaseReply, LeaseRequest
+
+_RECENT_SECONDS = 0.5
+
+
+class Holding(Struct):
+    """What a replica has of one balance. Times are those of a monotonic clock, in seconds.
+
+    amount: the lease, as the database has it. held: for attempts that run. spent: used, and not posted yet.
+    pending: offered to the database in a transaction that runs.
+    recent, before: what was held in this period and in the one before it, which began at `period`.
+    """
+
+    amount: int = 0
+    held: int = 0
+    spent: int = 0
+    pending: int = 0
+    used_at: float = 0.0
+    period: float = 0.0
+    recent: int = 0
+    before: int = 0
+
+    @property
+    def idle(self) -> int:
+        """What can be held at once; negative if attempts cost more than was held for them."""
+        return self.amount - self.held - self.spent - self.pending
+
+    def note(self, amount: int, now: float) -> None:
+        """Count what was held, for the size of the next lease."""
+        self.used_at = now
+        if now - self.period >= _RECENT_SECONDS:
+            self.before = self.recent if now - self.period < 2 * _RECENT_SECONDS else 0
+            self.recent, self.period = 0, now
+        self.recent += amount
+
+    def wish(self, now: float) -> int:
+        """Return what was held within about half a second: the size of a useful reserve."""
+        age = now - self.period
+        if age >= 2 * _RECENT_SECONDS:
+            return 0
+        return self.recent if age >= _RECENT_SECONDS else max(self.recent, self.before)
+
+
+class LeaseBook(Struct):
+    """All leases of one replica.
+
+    valid_until: the monotonic time at which they end, unless they are renewed.
+    """
+
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    valid_until: float = 0.0
+
+    def of(self, key: str) -> Holding:
+        """Return the holding of a balance."""
+        holding = self.holdings.get(key)
+        if holding is None:
+            holding = self.holdings[key] = Holding()
+        return holding
+
+    def take(self, needs: Mapping[str, int], now: float) -> bool:
+        """Hold amounts of all balances, or of none; returns whether it did."""
+        if now >= self.valid_until:
+            return False
+        holdings = self.holdings
+        for key, need in needs.items():
+            holding = holdings.get(key)
+            if holding is None or holding.amount - holding.held - holding.spent - holding.pending < need:
+                return False
+        for key, need in needs.items():
+            holding = holdings[key]
+            holding.held += need
+            holding.note(need, now)
+        return True
+
+    def settle(self, key: str, held: int, used: int, now: float) -> None:
+        """End a hold: what was used is to be posted, and the rest is idle again."""
+        holding = self.of(key)
+        holding.held -= held
+        holding.spent += used
+        holding.used_at = now
+
+    def begin(
+        self, asks: Sequence[Ask], now: float, *, posts: Collection[str] = (), returns: Collection[str] = ()
+    ) -> LeaseRequest:
+        """Make the request of a transaction. Its idle capacity cannot be held before `finish` or `abandon`.
+
+        Args:
+            posts: keys of rates whose use is posted. returns: keys whose idle capacity is given back.
+        """
+        idle: dict[str, int] = {}
+        for key in {key for ask in asks for key in ask.needs}:
+            holding = self.of(key)
+            idle[key] = holding.idle
+            holding.pending = max(holding.idle, 0)
+        given = {}
+        for key in returns:
+            holding = self.of(key)
+            if key not in idle and holding.idle > 0:
+                given[key] = holding.pending = holding.idle
+        used = {key: self.of(key) for key in posts}
+        return LeaseRequest(
+            posts={
+                key: (each.spent, max(int((now - each.used_at) * 1e9), 0)) for key, each in used.items() if each.spent
+            },
+            returns=given,
+            asks=asks,
+            idle=idle,
+            surplus={key: self.of(key).wish(now) for key in idle},
+        )
+
+    def finish(self, request: LeaseRequest, reply: LeaseReply, now: float) -> None:
+        """Apply the answer of a transaction. What granted asks need is held for them."""
+        self.apply(request, reply.amounts)
+        for ask, shortage in zip(request.asks, reply.shortages, strict=True):
+            if shortage is None:
+                for key, need in ask.needs.items():
+                    holding = self.of(key)
+                    holding.held += need
+                    holding.note(need, now)
+
+    def apply(self, request: LeaseRequest, amounts: Mapping[str, int]) -> None:
+        """Note that a transaction was committed, whatever it answered to its asks. amounts: the leases after it."""
+        self.abandon(request)
+        for key, (used, _) in request.posts.items():
+            self.of(key).spent -= used
+        for key, amount in amounts.items():
+            self.of(key).amount = amount
+
+    def abandon(self, request: LeaseRequest) -> None:
+        """Note that a transaction was not committed."""
+        for key in (*request.idle, *request.returns):
+            self.of(key).pending = 0
+
+    def confirm(self, posted: Mapping[str, int], amounts: Mapping[str, int]) -> None:
+        """Note that entries of the ledger are in the database. posted: their charges. amounts: the leases after it."""
+        for key, charge in posted.items():
+            self.of(key).spent -= charge
+        for key, amount in amounts.items():
+            self.of(key).amount = amount
+
+    def idle_since(self, moment: float) -> list[str]:
+        """Return the keys of capacity that was not used since a time."""
+        return [key for key, each in self.holdings.items() if each.idle > 0 and each.used_at <= moment]
+
+    def drop_empty(self) -> None:
+        """Forget balances of which nothing is leased, held or to be posted."""
+        empty = [
+            key for key, each in self.holdings.items() if not (each.amount or each.held or each.spent or each.pending)
+        ]
+        for key in empty:
+            del self.holdings[key]

@@ -1,0 +1,270 @@
+"""Runs the database's side of the lease protocol: locks the rows, lets `balance` change them, and writes them back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, structs
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    extract,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.governance.leases.balance import Balance, Kind, Lease, LeaseReply, LeaseRequest, apply_request
+from app.storage.database import Database
+from app.storage.tables import balances, budgets, leases, limits, replicas
+
+RECALL = "outcrop_recall"
+LEASE_SECONDS = 10.0
+# a replica stops using its leases earlier than others take them
+_MARGIN_SECONDS = 2.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class BalanceRef(Struct, frozen=True):
+    """A balance, and the budget or limit that has its capacity."""
+
+    key: str
+    kind: Kind
+    source_id: str
+
+
+class NotLive(Exception):
+    """The replica was marked lost, because it did not renew its leases in time."""
+
+
+class LockedRows(Struct):
+    """Balances that a transaction has locked, and the leases that one replica has of them.
+
+    before: as they were read.
+    """
+
+    replica: str
+    now_ns: int
+    live: int
+    balances: dict[str, Balance]
+    leases: dict[str, Lease]
+    before: dict[str, tuple[Balance, Lease]]
+
+
+async def register(connection: AsyncConnection, replica: str, host: str, version: str) -> None:
+    """Add a replica."""
+    now = _clock(connection)
+    row = {"id": replica, "host": host, "version": version, "state": "live", "sequence": 0}
+    times = {"started_at_us": now, "expires_at_us": now + _us(LEASE_SECONDS)}
+    await connection.execute(replicas.insert().values({**row, **times}))
+
+
+async def renew(connection: AsyncConnection, replica: str, sequence: int) -> int:
+    """Lock the row of a replica and renew its leases. Returns the time of the database, in microseconds.
+
+    Raises:
+        NotLive: it was marked lost.
+    """
+    now = _clock(connection)
+    is_it = (replicas.c.id == replica) & (replicas.c.state == "live")
+    values = {"sequence": sequence, "expires_at_us": now + _us(LEASE_SECONDS)}
+    returned = await connection.execute(update(replicas).where(is_it).values(values).returning(now))
+    moment = returned.scalar_one_or_none()
+    if moment is None:
+        raise NotLive
+    return int(moment)
+
+
+async def lock(connection: AsyncConnection, replica: str, now_us: int, keys: Collection[str]) -> LockedRows:
+    """Lock balances, sorted by key, and read a replica's leases of them. Balances that do not exist are left out."""
+    live = select(func.count()).where(replicas.c.state == "live").scalar_subquery()
+    of_replica = and_(leases.c.balance_key == balances.c.key, leases.c.replica_id == replica)
+    joined = (
+        balances.outerjoin(limits, limits.c.id == balances.c.source_id)
+        .outerjoin(budgets, budgets.c.id == balances.c.source_id)
+        .outerjoin(leases, of_replica)
+    )
+    columns = (balances, limits.c.capacity, limits.c.shadow.label("limit_shadow"), budgets.c.amount_nano)
+    more = (
+        budgets.c.override_nano,
+        budgets.c.override_until,
+        budgets.c.action,
+        budgets.c.shadow.label("budget_shadow"),
+    )
+    query = (
+        select(*columns, *more, leases.c.amount, leases.c.is_charged, live.label("live"))
+        .select_from(joined)
+        .where(balances.c.key.in_(keys))
+        .order_by(balances.c.key)
+        .with_for_update(of=balances)
+    )
+    found = (await connection.execute(query)).all()
+    moment = _EPOCH + timedelta(microseconds=now_us)
+    rows = {row.key: (_balance_of(row, moment), Lease(row.amount or 0, bool(row.is_charged))) for row in found}
+    return LockedRows(
+        replica,
+        now_us * 1000,
+        found[0].live if found else 1,
+        {key: balance for key, (balance, _) in rows.items()},
+        {key: lease for key, (_, lease) in rows.items()},
+        {key: (structs.replace(balance), structs.replace(lease)) for key, (balance, lease) in rows.items()},
+    )
+
+
+def _balance_of(row: Row[Any], moment: datetime) -> Balance:
+    capacity, is_enforced = row.capacity, not row.limit_shadow
+    if row.amount_nano is not None:
+        is_overridden = row.override_nano is not None and (row.override_until is None or moment < row.override_until)
+        capacity = row.override_nano if is_overridden else row.amount_nano
+        is_enforced = row.action == "block" and not row.budget_shadow
+    return Balance(row.key, row.kind, capacity, is_enforced, row.settled, row.leased, row.refilled_at_ns)
+
+
+async def write(connection: AsyncConnection, rows: LockedRows) -> None:
+    """Write the rows that have changed."""
+    changed = [
+        {"b_key": key, "b_settled": each.settled, "b_leased": each.leased, "b_refilled": each.refilled_at_ns}
+        for key, each in rows.balances.items()
+        if each != rows.before[key][0]
+    ]
+    if changed:
+        values: dict[str, Any] = {"settled": bindparam("b_settled"), "leased": bindparam("b_leased")}
+        statement = update(balances).where(balances.c.key == bindparam("b_key"))
+        await connection.execute(statement.values(**values, refilled_at_ns=bindparam("b_refilled")), changed)
+    moved = {key: each for key, each in rows.leases.items() if each != rows.before[key][1]}
+    if kept := {key: each for key, each in moved.items() if each.amount}:
+        insert = _insert(connection, leases)
+        updated = {"amount": insert.excluded.amount, "is_charged": insert.excluded.is_charged}
+        statement = insert.on_conflict_do_update(index_elements=["replica_id", "balance_key"], set_=updated)
+        added = [
+            {"replica_id": rows.replica, "balance_key": key, "amount": each.amount, "is_charged": each.is_charged}
+            for key, each in kept.items()
+        ]
+        await connection.execute(statement, added)
+    if gone := moved.keys() - kept.keys():
+        of_replica = (leases.c.replica_id == rows.replica) & leases.c.balance_key.in_(gone)
+        await connection.execute(delete(leases).where(of_replica))
+
+
+class LeaseStore:
+    """Runs the transactions of one replica's leases."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def apply(
+        self, replica: str, sequence: int, request: LeaseRequest, refs: Mapping[str, BalanceRef]
+    ) -> LeaseReply:
+        """Run a request of a replica.
+
+        Args:
+            refs: the balances of the request; one that does not exist is created.
+
+        Raises:
+            NotLive: the replica was marked lost. DatabaseDown: the transaction may have been committed.
+        """
+        keys = request.keys()
+        missing: set[str] = set()
+        for _ in range(2):
+            async with self.database.begin() as connection:
+                now_us = await renew(connection, replica, sequence)
+                rows = await lock(connection, replica, now_us, keys)
+                missing = keys - rows.balances.keys()
+                if missing:
+                    await connection.rollback()
+                else:
+                    reply = apply_request(request, rows.balances, rows.leases, rows.now_ns, rows.live)
+                    await write(connection, rows)
+                    await self._recall(connection, reply, now_us)
+                    return reply
+            await self.create([refs[key] for key in sorted(missing)])
+        raise LookupError(f"balances disappear: {sorted(missing)}")
+
+    async def create(self, refs: Iterable[BalanceRef]) -> None:
+        """Create balances, in a transaction of its own: waiting for another's insert with locked rows blocks both."""
+        zeros = {"settled": 0, "leased": 0, "refilled_at_ns": 0, "recalled_at_us": 0}
+        rows = [{"key": ref.key, "kind": ref.kind, "source_id": ref.source_id, **zeros} for ref in refs]
+        async with self.database.begin() as connection:
+            await connection.execute(_insert(connection, balances).on_conflict_do_nothing(), rows)
+
+    async def amounts(self, replica: str) -> tuple[int, dict[str, int]]:
+        """Return the number of a replica's last transaction, and its leases. Raises NotLive."""
+        async with self.database.begin() as connection:
+            query = select(replicas.c.sequence).where(replicas.c.id == replica, replicas.c.state == "live")
+            sequence = (await connection.execute(query.with_for_update())).scalar_one_or_none()
+            if sequence is None:
+                raise NotLive
+            found = await connection.execute(
+                select(leases.c.balance_key, leases.c.amount).where(leases.c.replica_id == replica)
+            )
+            return int(sequence), {row.balance_key: row.amount for row in found}
+
+    async def _recall(self, connection: AsyncConnection, reply: LeaseReply, now_us: int) -> None:
+        """Ask the other replicas for idle capacity of which too little is left."""
+        keys = sorted({each.key for each in reply.shortages if each is not None and each.leased_by_others})
+        if not keys:
+            return
+        await connection.execute(update(balances).where(balances.c.key.in_(keys)).values(recalled_at_us=now_us))
+        if not self.database.is_sqlite:
+            for key in keys:
+                await connection.execute(select(func.pg_notify(RECALL, key)))
+
+    async def recalled(self, since_us: int) -> list[tuple[str, int]]:
+        """Return the balances of which idle capacity was asked for since a time, and when."""
+        query = select(balances.c.key, balances.c.recalled_at_us).where(balances.c.recalled_at_us > since_us)
+        async with self.database.begin(reads=True) as connection:
+            return [(key, moment) for key, moment in await connection.execute(query)]
+
+    async def expired(self) -> Sequence[str]:
+        """Return the replicas that did not renew their leases in time."""
+        async with self.database.begin(reads=True) as connection:
+            late = replicas.c.expires_at_us < _clock(connection) - _us(_MARGIN_SECONDS)
+            query = select(replicas.c.id).where(replicas.c.state == "live", late)
+            return (await connection.execute(query)).scalars().all()
+
+
+async def end(
+    connection: AsyncConnection, replica: str, state: str, *, only_expired: bool = False
+) -> LockedRows | None:
+    """Mark a replica `lost` or `closed`, and lock its leases. Returns None if another did so before.
+
+    Args:
+        only_expired: only if its leases have ended.
+    """
+    now = _clock(connection)
+    is_it = (replicas.c.id == replica) & (replicas.c.state.in_(("live",) if state == "lost" else ("live", "lost")))
+    if only_expired:
+        is_it &= replicas.c.expires_at_us < now - _us(_MARGIN_SECONDS)
+    ended = await connection.execute(update(replicas).where(is_it).values(state=state).returning(now))
+    moment = ended.scalar_one_or_none()
+    if moment is None:
+        return None
+    held = await connection.execute(select(leases.c.balance_key).where(leases.c.replica_id == replica))
+    return await lock(connection, replica, int(moment), held.scalars().all())
+
+
+def _insert(connection: AsyncConnection, table: Any) -> Any:
+    """Return an INSERT that knows ON CONFLICT, which both databases have with the same words."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def _clock(connection: AsyncConnection) -> ColumnElement[int]:
+    """Return the time in microseconds: of the server, or of this machine, which all processes of SQLite share."""
+    if connection.dialect.name == "sqlite":
+        return literal(time.time_ns() // 1000, BigInteger)
+    return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)
+
+
+def _us(seconds: float) -> int:
+    return int(seconds * 1_000_000)

@@ -1,0 +1,100 @@
+"""Balances and leases, beside what the state machine of the protocol checks."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from app.governance.leases.balance import MINUTE_NS, Ask, Balance, Lease, LeaseRequest, apply_request
+from app.governance.leases.lease_book import LeaseBook
+from app.governance.leases.windows import window_of
+
+
+@pytest.mark.parametrize(
+    ("period", "moment", "name", "end"),
+    [
+        ("day", "2026-11-30T23:59:59", "2026-11-30", "2026-12-01T00:00:00"),
+        ("week", "2026-12-31T12:00:00", "2026-W53", "2027-01-04T00:00:00"),
+        ("week", "2027-01-03T23:59:59", "2026-W53", "2027-01-04T00:00:00"),
+        ("week", "2027-01-04T00:00:00", "2027-W01", "2027-01-11T00:00:00"),
+        ("month", "2026-12-31T23:59:59", "2026-12", "2027-01-01T00:00:00"),
+        ("month", "2028-02-01T00:00:00", "2028-02", "2028-03-01T00:00:00"),
+    ],
+)
+def test_windows_are_in_utc(period: str, moment: str, name: str, end: str) -> None:
+    at = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    expected = name, datetime.fromisoformat(end).replace(tzinfo=UTC)
+    assert window_of(period, at) == expected  # type: ignore[arg-type]
+    assert window_of(period, at.astimezone(timezone(timedelta(hours=-11)))) == expected  # type: ignore[arg-type]
+
+
+def test_a_total_has_no_end() -> None:
+    assert window_of("total", datetime.now(UTC)) == ("total", None)
+
+
+def test_what_exceeds_a_hold_is_posted_all_the_same_and_covered_by_the_next_ask() -> None:
+    balance, lease, book = Balance("b", "budget", 100), Lease(), LeaseBook(valid_until=1e9)
+    request = book.begin([Ask({"b": 10})], 0.0)
+    book.finish(request, apply_request(request, {"b": balance}, {"b": lease}, 0, 1), 0.0)
+    book.settle("b", 10, 35, 0.0)
+    assert book.of("b").idle == -25
+    request = book.begin([Ask({"b": 10})], 5.0)
+    book.finish(request, apply_request(request, {"b": balance}, {"b": lease}, 0, 1), 5.0)
+    assert (balance.leased, book.of("b").held, book.of("b").idle) == (45, 10, 0)
+    lease.post(balance, 35, 0)
+    book.confirm({"b": 35}, {"b": lease.amount})
+    assert (balance.settled, balance.leased, book.of("b").idle) == (35, 10, 0)
+
+
+def test_a_cost_without_a_lease_is_posted() -> None:
+    balance, lease = Balance("b", "budget", 100, leased=5), Lease(5)
+    lease.post(balance, 30, 0)
+    assert (balance.settled, balance.leased, lease.amount) == (30, 0, 0)
+
+
+def test_an_entry_of_a_charged_lease_is_taken_from_it() -> None:
+    balance, lease = Balance("b", "budget", 100, leased=40), Lease(40)
+    lease.charge(balance, 0)
+    lease.charge(balance, 0)
+    assert (balance.settled, balance.leased) == (40, 0)
+    lease.post(balance, 15, 0)
+    assert (balance.settled, lease.amount) == (40, 25)
+    lease.post(balance, -5, 0)
+    assert (balance.settled, lease.amount) == (40, 30)
+    lease.give_back(balance, 30)
+    assert (balance.settled, balance.leased) == (10, 0)
+
+
+def test_a_rate_refills_evenly() -> None:
+    balance = Balance("r", "rate", 60)
+    balance.use(60, MINUTE_NS)
+    assert balance.free(MINUTE_NS) == 0
+    assert balance.wait_ns(1, MINUTE_NS) == 1_000_000_000
+    assert balance.free(MINUTE_NS + 999_999_999) == 0
+    assert balance.free(MINUTE_NS + 1_000_000_000) == 1
+    assert balance.free(5 * MINUTE_NS) == 60
+    assert balance.wait_ns(61, 5 * MINUTE_NS) is None
+    # a use that is posted late counts from when it was
+    balance.use(60, 4 * MINUTE_NS)
+    assert balance.free(5 * MINUTE_NS) == 60
+
+
+def test_a_clock_that_goes_back_makes_a_rate_wait_longer() -> None:
+    balance = Balance("r", "rate", 60)
+    balance.use(30, 10 * MINUTE_NS)
+    assert (balance.free(5 * MINUTE_NS) or 0) <= 30
+
+
+def test_near_the_end_only_what_is_needed_is_granted() -> None:
+    balance, lease = Balance("b", "budget", 100), Lease()
+    request = LeaseRequest(asks=[Ask({"b": 60})], idle={"b": 0}, surplus={"b": 1000})
+    reply = apply_request(request, {"b": balance}, {"b": lease}, 0, 4)
+    assert reply.amounts == {"b": 60 + 40 // 8}
+    reply = apply_request(LeaseRequest(asks=[Ask({"b": 50})]), {"b": balance}, {"b": Lease()}, 0, 4)
+    assert reply.shortages[0] is not None
+    assert (reply.shortages[0].free, reply.shortages[0].leased_by_others) == (35, 65)
+
+
+def test_without_its_budget_a_balance_has_no_limit() -> None:
+    balance, lease = Balance("b", "budget", None), Lease()
+    reply = apply_request(LeaseRequest(asks=[Ask({"b": 10**15})]), {"b": balance}, {"b": lease}, 0, 1)
+    assert (reply.shortages, reply.headroom) == ([None], {})

@@ -1,0 +1,379 @@
+"""Leases of several replicas from one database, PostgreSQL and SQLite."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import select, update
+
+from app.governance.leases import housekeeping, store
+from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
+from app.governance.leases.housekeeping import take_leases
+from app.governance.leases.lease_book import LeaseBook
+from app.governance.leases.store import BalanceRef
+from app.storage import tables
+from app.storage.database import AsyncConnection, Database, DatabaseDown
+from app.storage.records import Budget, Limit, LimitKind
+from app.storage.repository import budgets, limits
+from app.storage.schema import prepare_schema
+from tests.databases import opened, running_postgres
+
+MICRO = 1000
+FAR = 10**18
+
+
+@contextlib.asynccontextmanager
+async def replicas(database: Database, count: int = 2) -> AsyncIterator[list[LeaseClient]]:
+    """Replicas with a database connection each, as in processes of their own."""
+    async with contextlib.AsyncExitStack() as stack:
+        clients = []
+        for _ in range(count):
+            client = LeaseClient(await stack.enter_async_context(_another(database)))
+            await client.start()
+            stack.push_async_callback(client.close)
+            clients.append(client)
+        yield clients
+
+
+@contextlib.asynccontextmanager
+async def _another(database: Database) -> AsyncIterator[Database]:
+    other = Database(database.url)
+    try:
+        yield other
+    finally:
+        await other.close()
+
+
+async def add_budget(database: Database, amount: int, **more: object) -> BalanceRef:
+    budget = Budget(scope="team", scope_id="t", period="total", amount_nano=amount, **more)  # type: ignore[arg-type]
+    async with database.begin() as connection:
+        await budgets.add(connection, budget)
+    return BalanceRef(f"budget/{budget.id}/total", "budget", budget.id)
+
+
+async def add_limit(database: Database, kind: LimitKind, capacity: int, *, shadow: bool = False) -> BalanceRef:
+    limit = Limit(scope="team", scope_id="t", kind=kind, capacity=capacity, shadow=shadow)
+    async with database.begin() as connection:
+        await limits.add(connection, limit)
+    is_permits = kind == "max_parallel_requests"
+    name = "permits" if is_permits else "rate"
+    return BalanceRef(f"{name}/{limit.id}", "permits" if is_permits else "rate", limit.id)
+
+
+async def hold(client: LeaseClient, ref: BalanceRef, amount: int = 1) -> LeaseBook | None:
+    held = await client.acquire({ref.key: amount}, {ref.key: ref})
+    return None if isinstance(held, Refused) else held
+
+
+async def balance(database: Database, ref: BalanceRef) -> tuple[int, int]:
+    """What is settled and leased."""
+    async with database.begin() as connection:
+        row = (await connection.execute(select(tables.balances).where(tables.balances.c.key == ref.key))).one()
+        held = await connection.execute(select(tables.leases.c.amount).where(tables.leases.c.balance_key == ref.key))
+    assert row.leased == sum(held.scalars())
+    return row.settled, row.leased
+
+
+async def post(client: LeaseClient, key: str, amount: int) -> None:
+    """What the ledger does with a settled attempt."""
+
+    async def operation(replica: str, sequence: int) -> tuple[dict[str, int], dict[str, int]]:
+        async with client.transactions.database.begin() as connection:
+            now = await store.renew(connection, replica, sequence)
+            rows = await store.lock(connection, replica, now, [key])
+            rows.leases[key].post(rows.balances[key], amount, rows.now_ns)
+            await store.write(connection, rows)
+            return {key: amount}, {key: rows.leases[key].amount}
+
+    await client.transactions.run(operation)
+
+
+async def post_what_is_spent(clients: list[LeaseClient], key: str) -> None:
+    while True:
+        for client in clients:
+            if spent := client.transactions.book.of(key).spent:
+                await post(client, key, spent)
+        await asyncio.sleep(0.1)
+
+
+async def test_a_budget_for_sixteen_calls_lets_sixteen_through(database: Database) -> None:
+    """300 concurrent calls over two replicas: each holds 7,200 and costs 6,000 of 100,000."""
+    ref = await add_budget(database, 100_000 * MICRO)
+    through = 0
+    async with replicas(database) as clients:
+
+        async def call(index: int) -> None:
+            nonlocal through
+            client = clients[index % 2]
+            book = await hold(client, ref, 7_200 * MICRO)
+            if book is not None:
+                await asyncio.sleep(0.02)
+                client.settle(book, {ref.key: 7_200 * MICRO}, {ref.key: 6_000 * MICRO})
+                through += 1
+
+        posting = asyncio.create_task(post_what_is_spent(clients, ref.key))
+        started = time.monotonic()
+        await asyncio.gather(*[call(index) for index in range(300)])
+        for index in range(20):
+            await call(index)
+        assert time.monotonic() - started < 15
+        assert through == 16
+        await asyncio.sleep(0.5)
+        posting.cancel()
+    assert await balance(database, ref) == (16 * 6_000 * MICRO, 0)
+
+
+async def test_ten_requests_a_minute_are_ten_over_both(database: Database) -> None:
+    ref = await add_limit(database, "requests_per_minute", 10)
+    async with replicas(database) as clients:
+
+        async def call(index: int) -> LeaseBook | Refused:
+            client = clients[index % 2]
+            held = await client.acquire({ref.key: 1}, {ref.key: ref})
+            if isinstance(held, LeaseBook):
+                client.settle(held, {ref.key: 1}, {ref.key: 1})
+            return held
+
+        started = time.monotonic()
+        answers = await asyncio.gather(*[call(index) for index in range(60)])
+        assert time.monotonic() - started < 5
+        assert sum(isinstance(each, LeaseBook) for each in answers) == 10
+        last = await call(0)
+        assert isinstance(last, Refused)
+        assert last.retry_after is None or 0 < last.retry_after <= 6
+
+
+async def test_the_wait_of_a_rate_is_exact(database: Database) -> None:
+    """120 a minute are one each half second, after the first 120."""
+    ref = await add_limit(database, "requests_per_minute", 120)
+    async with replicas(database, 1) as (client,):
+        book = await hold(client, ref, 120)
+        assert book is not None
+        client.settle(book, {ref.key: 120}, {ref.key: 120})
+        refused = await client.acquire({ref.key: 1}, {ref.key: ref})
+        assert isinstance(refused, Refused)
+        assert refused.retry_after is not None
+        assert 0.2 < refused.retry_after <= 0.5
+        await asyncio.sleep(refused.retry_after)
+        assert await hold(client, ref) is not None
+
+
+async def test_five_in_parallel_are_five_over_both(database: Database) -> None:
+    ref = await add_limit(database, "max_parallel_requests", 5)
+    most = running = through = 0
+    async with replicas(database) as clients:
+
+        async def call(index: int) -> None:
+            nonlocal most, running, through
+            client = clients[index % 2]
+            book = await hold(client, ref)
+            if book is None:
+                return
+            running += 1
+            through += 1
+            most = max(most, running)
+            await asyncio.sleep(0.3)
+            running -= 1
+            client.settle(book, {ref.key: 1}, {})
+
+        await asyncio.gather(*[call(index) for index in range(40)])
+        assert most == 5
+        assert through >= 5
+    assert await balance(database, ref) == (0, 0)
+
+
+async def test_idle_capacity_is_had_by_another_replica_within_two_seconds(database: Database) -> None:
+    ref = await add_limit(database, "max_parallel_requests", 5)
+    async with replicas(database) as (first, second):
+        books = [await hold(first, ref) for _ in range(5)]
+        assert None not in books
+        assert await hold(second, ref) is None
+        for book in books:
+            assert book is not None
+            first.settle(book, {ref.key: 1}, {})
+        started = time.monotonic()
+        assert await hold(second, ref, 5) is not None
+        assert time.monotonic() - started < 2
+
+
+async def test_the_usual_request_makes_no_round_trip(database: Database) -> None:
+    money, rate = await add_budget(database, FAR), await add_limit(database, "requests_per_minute", 10**9)
+    permits = await add_limit(database, "max_parallel_requests", 1000)
+    refs = {ref.key: ref for ref in (money, rate, permits)}
+    needs = {money.key: 1000, rate.key: 1, permits.key: 1}
+    async with replicas(database, 1) as (client,):
+
+        async def call() -> None:
+            book = await client.acquire(needs, refs)
+            assert isinstance(book, LeaseBook)
+            client.settle(book, needs, {money.key: 900, rate.key: 1})
+
+        for _ in range(200):
+            await call()
+        before, started = client.transactions.count, time.monotonic()
+        for _ in range(2000):
+            await call()
+        # beside those of housekeeping, one for each doubling of the reserve
+        assert client.transactions.count - before < 40 + 6 * (time.monotonic() - started)
+
+
+async def test_all_balances_or_none(database: Database) -> None:
+    money, none = await add_budget(database, 1000), await add_limit(database, "max_parallel_requests", 0)
+    async with replicas(database, 1) as (client,):
+        refused = await client.acquire({money.key: 10, none.key: 1}, {money.key: money, none.key: none})
+        assert refused == Refused(none.key, None)
+        assert await hold(client, money, 1000) is not None
+
+
+async def test_what_is_not_enforced_is_counted_and_granted(database: Database) -> None:
+    shadow = await add_limit(database, "requests_per_minute", 1, shadow=True)
+    warned = await add_budget(database, 10, action="warn")
+    async with replicas(database, 1) as (client,):
+        for _ in range(5):
+            needs = {shadow.key: 1, warned.key: 100}
+            book = await client.acquire(needs, {shadow.key: shadow, warned.key: warned})
+            assert isinstance(book, LeaseBook)
+            client.settle(book, needs, needs)
+        await post(client, warned.key, 500)
+        assert (await balance(database, warned))[0] == 500
+
+
+async def test_an_override_and_a_new_amount_apply_at_once(database: Database) -> None:
+    ref = await add_budget(database, 10)
+    table = tables.budgets
+    async with replicas(database, 1) as (client,):
+        assert await hold(client, ref, 11) is None
+        async with database.begin() as connection:
+            await connection.execute(update(table).values(override_nano=100))
+        await asyncio.sleep(1.1)
+        book = await hold(client, ref, 90)
+        assert book is not None
+        async with database.begin() as connection:
+            await connection.execute(update(table).values(override_nano=None))
+        assert await hold(client, ref, 5) is None
+
+
+async def test_a_refusal_writes_nothing_and_is_repeated_from_memory(database: Database) -> None:
+    ref = await add_budget(database, 10)
+    async with replicas(database, 1) as (client,):
+        assert await hold(client, ref, 11) is None
+        before = client.transactions.count
+        for _ in range(100):
+            assert await hold(client, ref, 11) is None
+        assert client.transactions.count - before < 10
+        assert await hold(client, ref, 10) is not None
+
+
+async def test_a_caller_that_leaves_while_it_waits_holds_nothing(database: Database) -> None:
+    ref = await add_limit(database, "max_parallel_requests", 1)
+    async with replicas(database, 1) as (client,):
+        tasks = [asyncio.create_task(hold(client, ref)) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert await hold(client, ref) is not None
+
+
+async def test_a_lost_replica_is_charged_its_money_and_gives_back_its_permits(database: Database) -> None:
+    money, permits = await add_budget(database, 1000), await add_limit(database, "max_parallel_requests", 3)
+    async with replicas(database) as (first, second):
+        await hold(first, money, 400)
+        await hold(first, permits, 3)
+        await first._housekeeping.close()
+        await expire(database, first.transactions.replica)
+        assert not await take_leases(database, second.transactions.replica)
+        assert await take_leases(database, first.transactions.replica)
+        assert not await take_leases(database, first.transactions.replica)
+        assert await hold(second, permits, 3) is not None
+        assert await hold(second, money, 601) is None
+        assert await hold(second, money, 600) is not None
+
+
+async def expire(database: Database, replica: str) -> None:
+    async with database.begin() as connection:
+        table = tables.replicas
+        await connection.execute(update(table).where(table.c.id == replica).values(expires_at_us=0))
+
+
+async def test_a_replica_that_was_marked_lost_goes_on_as_another(database: Database) -> None:
+    permits = await add_limit(database, "max_parallel_requests", 3)
+    async with replicas(database, 1) as (client,):
+        old = client.transactions.replica
+        book = await hold(client, permits, 2)
+        assert book is not None
+        await expire(database, old)
+        assert await take_leases(database, old)
+        assert await hold(client, permits, 2) is None, "two of three still run"
+        assert client.transactions.replica != old
+        client.settle(book, {permits.key: 2}, {})
+        assert await hold(client, permits, 3) is not None
+
+
+async def test_lost_replicas_are_found(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    permits = await add_limit(database, "max_parallel_requests", 1)
+    async with replicas(database) as (first, second):
+        await hold(first, permits)
+        await first._housekeeping.close()
+        await expire(database, first.transactions.replica)
+        monkeypatch.setattr(housekeeping, "LEASE_SECONDS", 0.1)
+        async with asyncio.timeout(8):
+            while await hold(second, permits) is None:
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_a_transaction_whose_answer_is_lost_counts_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    money, rate = await add_budget(database, 1000), await add_limit(database, "requests_per_minute", 3)
+    real, broken = store.write, [True]
+
+    async def lost(connection: AsyncConnection, rows: store.LockedRows) -> None:
+        await real(connection, rows)
+        if broken and rows.replica == client.transactions.replica:
+            broken.clear()
+            if is_committed:
+                await connection.commit()
+            raise DatabaseDown("the connection was lost")
+
+    async with replicas(database, 1) as (client,):
+        book = await hold(client, rate, 1)
+        assert book is not None
+        client.settle(book, {rate.key: 1}, {rate.key: 1})
+        monkeypatch.setattr(store, "write", lost)
+        with pytest.raises(LeasesUnavailable):
+            await client.acquire({money.key: 600, rate.key: 1}, {money.key: money, rate.key: rate})
+        await asyncio.sleep(0.6)
+        book = await hold(client, money, 1000)
+        assert book is not None
+        assert (await balance(database, money))[1] == 1000
+        assert await hold(client, rate, 2) is not None
+        refused = await client.acquire({rate.key: 1}, {rate.key: rate})
+        assert isinstance(refused, Refused)
+
+
+@pytest.mark.slow
+async def test_without_the_database_requests_run_on_leases_and_then_fail_at_once() -> None:
+    with running_postgres() as server:
+        async with opened(await server.create()) as database:
+            await prepare_schema(database, migrate=False)
+            ref = await add_limit(database, "max_parallel_requests", 1000)
+            async with replicas(database, 1) as (client,):
+                held = [await hold(client, ref) for _ in range(10)]
+                assert None not in held
+                server.stop()
+                for book in held:
+                    assert book is not None
+                    client.settle(book, {ref.key: 1}, {})
+                assert client.take({ref.key: 1}) is not None
+                for _ in range(3):
+                    started = time.monotonic()
+                    with pytest.raises(LeasesUnavailable):
+                        await client.acquire({ref.key: 100}, {ref.key: ref})
+                    assert time.monotonic() - started < 2
+                server.start()
+                await asyncio.sleep(1)
+                assert await hold(client, ref, 100) is not None
