@@ -8,6 +8,9 @@ from app.converse.content import Document
 from app.converse.guardrail import GuardrailTraceAssessment
 from app.converse.request import Message, PerformanceConfiguration, ServiceTier
 
+# the stop reasons of output that Bedrock could not parse
+MALFORMED_OUTPUT = frozenset({"malformed_model_output", "malformed_tool_use"})
+
 
 class ConverseOutput(TypedDict, total=False):
     message: Message

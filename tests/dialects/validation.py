@@ -56,3 +56,9 @@ def with_bytes(value: Any) -> Any:
         key: b64decode(item) if key in ("bytes", "redactedContent") and isinstance(item, str) else with_bytes(item)
         for key, item in value.items()
     }
+
+
+def described(call: ModelCall) -> Any:
+    """Return a call as the golden file of its case has it."""
+    intent = {name: getattr(call.intent, name) for name in call.intent.__slots__ if getattr(call.intent, name)}
+    return {"converse": call.converse, "intent": intent, "ignored": call.ignored}

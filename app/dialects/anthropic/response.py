@@ -7,9 +7,9 @@ Sources:
 
 from typing import Any
 
-from app.converse.reply import Reply
+from app.converse.reply import MALFORMED_OUTPUT, Reply
 from app.dialects.anthropic.citations import from_converse
-from app.dialects.anthropic.response_context import MALFORMED, MessageResponseContext, stop_reason, usage_body
+from app.dialects.anthropic.response_context import MessageResponseContext, stop_reason, usage_body
 from app.errors import UpstreamFailed
 from app.wire.json import JsonObject
 
@@ -20,7 +20,7 @@ def from_reply(reply: Reply, response_context: MessageResponseContext) -> JsonOb
     Raises:
         UpstreamFailed: the stop reason reports malformed output.
     """
-    if reply["stopReason"] in MALFORMED:
+    if reply["stopReason"] in MALFORMED_OUTPUT:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
     content = [block for each in reply["output"]["message"]["content"] for block in _blocks(each)]
     usage: Any = reply["usage"]

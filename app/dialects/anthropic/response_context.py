@@ -16,7 +16,6 @@ STOP_REASONS = {
     "refusal": "refusal",
     "pause_turn": "pause_turn",
 }
-MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
 class MessageResponseContext(Struct, frozen=True):

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.converse.events import Event
+from app.converse.reply import MALFORMED_OUTPUT
 from app.dialects.anthropic.citations import from_converse
 from app.dialects.anthropic.errors import error_body
 from app.dialects.anthropic.response import image_block, thinking_block
-from app.dialects.anthropic.response_context import MALFORMED, MessageResponseContext, stop_reason, usage_body
+from app.dialects.anthropic.response_context import MessageResponseContext, stop_reason, usage_body
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
 from app.wire.json import JsonObject
@@ -66,7 +67,7 @@ class EventStream:
             case {"messageStart": _}:
                 yield _frame("message_start", {"message": self._empty_message()}) + PING
             case {"messageStop": {"stopReason": reason}}:
-                if reason in MALFORMED:
+                if reason in MALFORMED_OUTPUT:
                     raise UpstreamFailed("the model's output was malformed", detail=reason)
                 self._stop = stop_reason(reason, has_calls=self._has_calls)
             case {"metadata": metadata}:

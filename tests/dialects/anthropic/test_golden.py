@@ -33,8 +33,8 @@ from app.models.ids import parse_model_id
 from app.wire import json
 from tests.dialects.conftest import CheckGolden
 from tests.dialects.situations import cases_of
-from tests.dialects.streams import joined
-from tests.dialects.validation import assert_adapted_for_every_family
+from tests.dialects.streams import joined, named_events
+from tests.dialects.validation import assert_adapted_for_every_family, described
 
 HERE = Path(__file__).parent / "golden"
 CASES = cases_of("anthropic")
@@ -50,12 +50,6 @@ def call_of(case: str) -> Any:
     return to_call(validate(read(case, "request.json"), MessagesRequest), ["some-beta"])
 
 
-def described_call(case: str) -> Any:
-    call = call_of(case)
-    intent = {name: getattr(call.intent, name) for name in call.intent.__slots__ if getattr(call.intent, name)}
-    return {"converse": call.converse, "intent": intent, "ignored": call.ignored}
-
-
 def invoked(case: str) -> Any:
     betas = ["claude-code-20250219", "advanced-tool-use-2025-11-20", "interleaved-thinking-2025-05-14"]
     described = {}
@@ -69,18 +63,12 @@ def invoked(case: str) -> Any:
 def streamed(case: str) -> list[Any]:
     translator = EventStream(RESPONSE_CONTEXT)
     data = joined(translator.from_event, unfold(read(case, "reply.json"))) + translator.finish()
-    events = []
-    for frame in data.decode().removesuffix("\n\n").split("\n\n"):
-        name, payload = frame.split("\n")
-        event = json.loads(payload.removeprefix("data: "))
-        assert name == f"event: {event['type']}"
-        events.append(event)
-    return events
+    return named_events(data)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_request_becomes_the_call(case: str, check_golden: CheckGolden) -> None:
-    check_golden(HERE / case / "call.json", described_call(case))
+    check_golden(HERE / case / "call.json", described(call_of(case)))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.converse.reply import Reply
+from app.converse.reply import MALFORMED_OUTPUT, Reply
 from app.converse.usage import Usage
 from app.dialects.openai.common.tools import custom_input
 from app.errors import UpstreamFailed
@@ -26,7 +26,6 @@ FINISH_REASONS = {
     "content_filtered": "content_filter",
     "refusal": "content_filter",
 }
-MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
 class ChatResponseContext(Struct, frozen=True):
@@ -95,7 +94,7 @@ def from_reply(reply: Reply, response_context: ChatResponseContext) -> JsonObjec
     Raises:
         UpstreamFailed: the stop reason reports malformed output.
     """
-    if reply["stopReason"] in MALFORMED:
+    if reply["stopReason"] in MALFORMED_OUTPUT:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
     message = _Message()
     for block in reply["output"]["message"]["content"]:

@@ -11,9 +11,9 @@ from collections import defaultdict
 from io import StringIO
 from typing import Any
 
+from app.converse.reply import MALFORMED_OUTPUT
 from app.converse.usage import Usage
 from app.dialects.openai.chat.response import (
-    MALFORMED,
     ChatResponseContext,
     finish_reason,
     image_part,
@@ -71,7 +71,7 @@ class ChunkStream:
                 return self._delta({"role": "assistant", "content": ""})
             case {"messageStop": {"stopReason": reason, **more}}:
                 self._more = more.get("additionalModelResponseFields")
-                if reason in MALFORMED:
+                if reason in MALFORMED_OUTPUT:
                     raise UpstreamFailed("the model's output was malformed", detail=reason)
                 return self._delta({}, finish_reason(reason, has_calls=self._called > 0))
             case {"metadata": {"usage": usage} as metadata} if self._response_context.include_usage:

@@ -7,12 +7,11 @@ Sources:
 
 from typing import Any
 
-from app.converse.reply import Reply
+from app.converse.reply import MALFORMED_OUTPUT, Reply
 from app.converse.usage import Usage
 from app.dialects.openai.responses.response_context import (
     IMAGE,
     INCOMPLETE,
-    MALFORMED,
     ResponseContext,
     annotation,
     image_item,
@@ -30,7 +29,7 @@ def from_reply(reply: Reply, response_context: ResponseContext) -> JsonObject:
     Raises:
         UpstreamFailed: the stop reason reports malformed output.
     """
-    if reply["stopReason"] in MALFORMED:
+    if reply["stopReason"] in MALFORMED_OUTPUT:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
     gathered = _Gathered(response_context)
     for block in reply["output"]["message"]["content"]:

@@ -24,7 +24,6 @@ INCOMPLETE = {
     "refusal": "content_filter",
 }
 IMAGE = "image_generation_call"
-MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
 class ResponseContext(Struct, frozen=True):

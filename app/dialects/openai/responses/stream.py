@@ -10,13 +10,13 @@ from io import StringIO
 from typing import Any
 
 from app.converse.events import Event
+from app.converse.reply import MALFORMED_OUTPUT
 from app.converse.request import ServiceTier
 from app.converse.usage import Usage
 from app.dialects.openai.common.errors import type_and_code_of
 from app.dialects.openai.responses.response_context import (
     IMAGE,
     INCOMPLETE,
-    MALFORMED,
     ResponseContext,
     annotation,
     image_item,
@@ -58,7 +58,7 @@ class ResponseStream:
         Raises:
             UpstreamFailed: the stop reason is missing, or reports malformed output.
         """
-        if not self._stop or self._stop in MALFORMED:
+        if not self._stop or self._stop in MALFORMED_OUTPUT:
             raise UpstreamFailed("the model's output was malformed", detail=self._stop)
         return self._response_context.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more), self._tier)
 
@@ -105,7 +105,7 @@ class ResponseStream:
                 yield self._event("response.in_progress", response=response)
             case {"messageStop": {"stopReason": reason, **more}}:
                 self._stop, self._more = reason, more.get("additionalModelResponseFields")
-                if reason in MALFORMED:
+                if reason in MALFORMED_OUTPUT:
                     self._closing = None
                     return
                 yield from self._close("incomplete" if reason in INCOMPLETE else "completed")

@@ -27,7 +27,7 @@ from app.wire import json
 from tests.dialects.conftest import CheckGolden
 from tests.dialects.situations import cases_of
 from tests.dialects.streams import joined
-from tests.dialects.validation import assert_adapted_for_every_family
+from tests.dialects.validation import assert_adapted_for_every_family, described
 
 HERE = Path(__file__).parent / "golden"
 CASES = cases_of("openai/chat")
@@ -48,12 +48,6 @@ def call_of(case: str) -> Any:
     return to_call(validate(read(case, "request.json"), ChatRequest))
 
 
-def described_call(case: str) -> Any:
-    call = call_of(case)
-    intent = {name: getattr(call.intent, name) for name in call.intent.__slots__ if getattr(call.intent, name)}
-    return {"converse": call.converse, "intent": intent, "ignored": call.ignored}
-
-
 def streamed(case: str) -> list[Any]:
     translator = ChunkStream(response_context_of(case))
     data = joined(translator.from_event, unfold(read(case, "reply.json"))) + translator.finish()
@@ -64,7 +58,7 @@ def streamed(case: str) -> list[Any]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_request_becomes_the_call(case: str, check_golden: CheckGolden) -> None:
-    check_golden(HERE / case / "call.json", described_call(case))
+    check_golden(HERE / case / "call.json", described(call_of(case)))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -34,8 +34,8 @@ from app.dialects.openai.responses.tools import custom_names, namespaces
 from app.wire import json
 from tests.dialects.conftest import CheckGolden
 from tests.dialects.situations import cases_of
-from tests.dialects.streams import joined
-from tests.dialects.validation import assert_adapted_for_every_family
+from tests.dialects.streams import joined, named_events
+from tests.dialects.validation import assert_adapted_for_every_family, described
 
 HERE = Path(__file__).parent / "golden"
 CASES = cases_of("openai/responses")
@@ -57,12 +57,6 @@ def call_of(case: str) -> Any:
     items = validate(text, ResponseRequest).input if isinstance(request.input, str) else request.input
     assert not isinstance(items, str)
     return to_call(request, SIGNER, items)
-
-
-def described_call(case: str) -> Any:
-    call = call_of(case)
-    intent = {name: getattr(call.intent, name) for name in call.intent.__slots__ if getattr(call.intent, name)}
-    return {"converse": call.converse, "intent": intent, "ignored": call.ignored}
 
 
 def response_context_of(case: str) -> ResponseContext:
@@ -101,18 +95,12 @@ def streamed(case: str) -> list[Any]:
     with numbered():
         data = joined(translator.from_event, unfold(read(case, "reply.json")))
         data += translator.last(translator.ended())
-    events = []
-    for frame in data.decode().removesuffix("\n\n").split("\n\n"):
-        name, payload = frame.split("\n")
-        event = json.loads(payload.removeprefix("data: "))
-        assert name == f"event: {event['type']}"
-        events.append(event)
-    return events
+    return named_events(data)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_request_becomes_the_call(case: str, check_golden: CheckGolden) -> None:
-    check_golden(HERE / case / "call.json", described_call(case))
+    check_golden(HERE / case / "call.json", described(call_of(case)))
 
 
 @pytest.mark.parametrize("case", CASES)
