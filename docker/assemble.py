@@ -28,7 +28,8 @@ STDLIB_LEFT_OUT = {
     "sitecustomize.py", "_pyrepl", "curses", "dbm", "_codecs_*", "_multibytecodec*", "_tkinter*", "_test*",
     "_ctypes_test*", "_xxtest*", "xxlimited*", "xxsubtype*", "_curses*", "_dbm*", "_gdbm*", "readline*", "nis*",
     "ossaudiodev*", "audioop*", "unittest", "doctest.py", "pdb.py", "bdb.py", "pydoc.py", "pickletools.py",
-    "modulefinder.py", "xmlrpc", "imaplib.py", "smtplib.py", "mailbox.py",
+    "modulefinder.py", "xmlrpc", "imaplib.py", "smtplib.py", "poplib.py", "mailbox.py", "dom", "wave.py", "pstats.py",
+    "profile.py", "cProfile.py", "trace.py", "windows_events.py", "windows_utils.py", "proactor_events.py",
 }  # fmt: skip
 # files in packages that nothing reads at run time
 PACKAGES_LEFT_OUT = {
