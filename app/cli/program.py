@@ -13,6 +13,7 @@ _COMMANDS = {
     "serve": "Serve HTTP until SIGTERM or Ctrl-C. The default.",
     "check": "Try each step of a call to Bedrock, for each name of the configuration.",
     "migrate": "Set up the database of DATABASE_URL, or bring its schema up to date.",
+    "models": "List the names that callers can use.",
     "probe": "Ask the gateway on this machine whether it is alive.",
     "version": "Print the versions of Outcrop and Python.",
 }

@@ -59,7 +59,7 @@ def serve() -> int:
     host, port = listener.getsockname()[:2]
     for warning in misspelled_settings(os.environ):
         logging.getLogger(__name__).warning(warning)
-    if is_for_people(settings.log_format):
+    if settings.log_format == "auto" and is_for_people("auto"):
         sys.stderr.write(_banner(settings, host, port))
     else:
         logging.getLogger(__name__).info("listening", extra={"fields": {"address": host, "port": port}})

@@ -21,7 +21,7 @@ IMPORTERS = {
     "aiohappyeyeballs": {"bedrock/http1/connector.py"},
     "aiosqlite": set(),
     "asyncpg": {"storage/database.py"},
-    "click": {"cli/check.py", "cli/migrate.py", "cli/options.py", "cli/program.py", "cli/serve.py"},
+    "click": {"cli/check.py", "cli/models.py", "cli/migrate.py", "cli/options.py", "cli/program.py", "cli/serve.py"},
     "httptools": {"bedrock/http1/connection.py"},
     "opentelemetry": {"observability/tracing.py"},
     "prometheus_client": {"observability/exposition.py"},

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from app.cli.check import run_check
+from app.cli.models import list_models
+from app.composition.gateway import build_gateway
+from app.server.worker_context import WorkerContext
 from tests.programs import aws
-from tests.servers import http_reply, read_request, upstream
+from tests.servers import gateway_settings, http_reply, read_request, upstream
 
 Check = Callable[[dict[str, str]], Awaitable[tuple[int, str]]]
 
@@ -216,3 +219,29 @@ async def test_faults_of_names_have_their_lines(check: Check, emulator_url: str)
         "MODEL_ALIASES: quick: fast is an alias or route",
     ):
         assert words in output
+
+
+async def test_models_lists_names_with_their_targets_and_the_models_of_the_region(
+    emulator_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws(emulator_url).items():
+        monkeypatch.setenv(name, value)
+    text = '[routes.smart]\ntargets = [{ model = "us.a.b" }, { model = "c.d", region = "us-west-2" }]'
+    given = {"config_toml": text, "model_aliases": "fast=amazon.nova-lite-v1:0"}
+    out = io.StringIO()
+    assert await list_models(build_gateway(gateway_settings(emulator_url, **given), WorkerContext()), out) == 0
+    lines = out.getvalue().splitlines()
+    rows = [line.split(maxsplit=1) for line in lines]
+    assert rows[:3] == [
+        ["default", "scripted.echo-v1:0"],
+        ["fast", "amazon.nova-lite-v1:0"],
+        ["smart", "us.a.b, c.d in us-west-2"],
+    ]
+    assert ["claude-sonnet-5", "us.anthropic.claude-sonnet-5"] in rows
+    assert "us.anthropic.claude-sonnet-5" in lines
+    out = io.StringIO()
+    nowhere = build_gateway(gateway_settings("http://127.0.0.1:9"), WorkerContext())
+    assert await list_models(nowhere, out, is_json=True) == 1
+    document = json.loads(out.getvalue())
+    assert (document["names"], document["models"]) == ({"default": ["scripted.echo-v1:0"]}, [])
+    assert "could not be reached" in document["error"]

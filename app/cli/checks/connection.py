@@ -3,22 +3,13 @@
 from app.adaptation.embeddings import EmbeddingCall
 from app.bedrock.credentials import BearerToken, CredentialsProvider
 from app.bedrock.endpoints import DEFAULT_LOCATION
+from app.cli.checks.calls import smallest_call
 from app.cli.checks.models import ListedModels
 from app.cli.checks.step import Step, new_context
 from app.composition.gateway import Gateway
 from app.config.settings import Settings
-from app.converse.call import ModelCall
-from app.converse.reply import Reply
-from app.converse.request import ConverseRequest
 from app.errors import ModelNotFound
 from app.execution.embeddings import embed
-from app.execution.operations.converse import ConverseOperation
-from app.routing.planner import Target
-
-ONE_TOKEN: ConverseRequest = {
-    "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
-    "inferenceConfig": {"maxTokens": 1},
-}
 
 
 def credentials_step(credentials: CredentialsProvider, location: str = "") -> Step:
@@ -68,21 +59,15 @@ async def _list(listed: ListedModels) -> str:
 async def _call(gateway: Gateway, listed: ListedModels) -> str:
     """Call the default model, by its route and with the guardrail."""
     context, targets = new_context(), gateway.executor.planner.as_named("")
-    call = ModelCall("", ONE_TOKEN)
-
-    def operation_for(target: Target) -> ConverseOperation[Reply]:
-        return ConverseOperation.of(call, target, lambda reply: reply)
-
     try:
-        reply = await gateway.executor.run(context, call.model, operation_for)
+        found = await gateway.executor.run(context, "", smallest_call)
     except ModelNotFound:
         if len(targets) > 1:
             raise
         raise await listed.not_found(targets[0]) from None
-    tokens = reply["usage"]["totalTokens"]
     failed = [f"{each.target}: {each.error}" for each in context.record.tries if each.error]
     before = f"; before it {', '.join(failed)}" if failed else ""
-    return f"{context.record.target}: {tokens} tokens, stop reason {reply['stopReason']}{before}"
+    return f"{context.record.target}: {found}{before}"
 
 
 async def _embed(gateway: Gateway, model: str) -> str:

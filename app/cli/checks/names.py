@@ -1,33 +1,22 @@
 """Calls each model that the configuration names: every alias, and every target of every route."""
 
-from collections.abc import Callable
 from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
-from app.adaptation.rerank import RerankCall, adapt_rerank, scores_of
 from app.bedrock.endpoints import DEFAULT_LOCATION
-from app.cli.checks.connection import ONE_TOKEN
+from app.cli.checks.calls import is_chat, smallest_call
 from app.cli.checks.models import ListedModels
 from app.cli.checks.step import NotTried, Step, new_context
 from app.composition.deployment import EntryPath, describe_entries
 from app.composition.gateway import Gateway
 from app.config.settings import Settings
 from app.config.similar_names import similar_name
-from app.converse.call import ModelCall
-from app.converse.reply import Reply
 from app.errors import ModelNotFound
-from app.execution.operations.converse import ConverseOperation
-from app.execution.operations.invoke import InvokeOperation
-from app.execution.operations.operation import Operation
-from app.execution.operations.translated_openai import TranslatedOpenAIOperation
-from app.models.capabilities import Capabilities, capabilities_of
+from app.models.capabilities import capabilities_of
 from app.models.ids import parse_model_id
-from app.routing.planner import Choice, Planner, Route, Target
-from app.wire import json
-from app.wire.json import JsonObject
+from app.routing.planner import Choice, Planner, Route
 
 
 class Named(Struct, frozen=True):
@@ -78,7 +67,7 @@ async def misspelled_rows(settings: Settings, listed: ListedModels) -> list[str]
     paths: dict[EntryPath, str] = {}
     for table, rows in (("limits", config.limits), ("prices", config.prices)):
         for name in rows:
-            is_other = not _is_chat(capabilities_of(parse_model_id(name)))
+            is_other = not is_chat(capabilities_of(parse_model_id(name)))
             if name not in known and not is_other and (similar := similar_name(name, known, 0.9)):
                 paths[table, name] = f"has no effect on a listed model: did you mean '{similar}'?"
     return [f"{entry}: {words}" for entry, words in zip(describe_entries(settings, paths), paths.values(), strict=True)]
@@ -90,39 +79,9 @@ async def _call(gateway: Gateway, listed: ListedModels, named: Named) -> str:
     planner = replace(executor.planner, routes={named.name: Route((named.choice,))})
     (target,) = planner.as_named(named.name)
     try:
-        found = await executor.run(new_context(), named.name, _operation_for, [target])
+        found = await executor.run(new_context(), named.name, smallest_call, [target])
     except ModelNotFound:
         if target.is_only_on_mantle and target.translated_to == "converse":
             raise NotTried(f"{target.model.raw}: only mantle has it, which NATIVE_SURFACES leaves out") from None
         raise await listed.not_found(target) from None
     return f"{target.model.raw}{f' in {target.location_name}' if target.location_name else ''}: {found}"
-
-
-def _operation_for(target: Target) -> Operation[str]:
-    """Return the smallest call that the target's model takes."""
-    capabilities = target.capabilities
-    if capabilities.embeddings.member:
-        (body,) = adapt_embeddings(EmbeddingCall("", ["Hi"]), capabilities).bodies
-        return _invoke(body, lambda document: f"{len(vectors_of(document)[0])} dimensions")
-    if capabilities.rerank.accepted:
-        call = RerankCall("", "Hi", ["Hi", "Bye"])
-        return _invoke(adapt_rerank(call, capabilities), lambda document: f"{len(scores_of(document, call))} scores")
-    if not capabilities.output.text:
-        raise NotTried(f"{target.model.raw}: makes no text, and its calls are not cheap")
-    one_token = ModelCall("", ONE_TOKEN)
-    if target.translated_to != "converse":
-        return TranslatedOpenAIOperation.of(one_token, target, _tokens)
-    return ConverseOperation.of(one_token, target, _tokens)
-
-
-def _tokens(reply: Reply) -> str:
-    return f"{reply['usage']['totalTokens']} tokens"
-
-
-def _is_chat(capabilities: Capabilities) -> bool:
-    return capabilities.output.text and not capabilities.embeddings.member and not capabilities.rerank.accepted
-
-
-def _invoke(body: JsonObject, describe: Callable[[JsonObject], str]) -> InvokeOperation[str]:
-    # no guardrail looks at a text that nobody wrote
-    return InvokeOperation(body=json.dumps(body), usage_of=lambda *_: None, make=describe, is_checked=True)
