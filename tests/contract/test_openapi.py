@@ -20,6 +20,7 @@ PATHS = {
     "/v1/models/{model}": "get",
     "/v1/embeddings": "post",
     "/v1/responses": "post",
+    "/v1/responses/compact": "post",
     "/v1/responses/{response_id}": "get",
     "/v1/responses/{response_id}/input_items": "get",
     "/v1/responses/input_tokens": "post",

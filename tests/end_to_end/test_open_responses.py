@@ -191,3 +191,22 @@ def test_failed_continuation_ends_the_chain(gateway_url: str, model: str) -> Non
         more = {"model": model, "input": [user("Say two.")], "store": False}
         check_not_found(caller.ask(**more, previous_response_id=first["id"]))
         assert caller.ask(**more)["type"] == "response.completed"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_compacted_conversation_begins_a_new_chain(gateway_url: str, model: str) -> None:
+    conversation = [user("I like blue."), {"type": "message", "role": "assistant", "content": "Noted."}]
+    answer = post(gateway_url, "/compact", model=model, input=conversation, prompt_cache_key="k")
+    assert answer.status_code == 200, answer.text
+    check(answer.json(), "CompactResource")
+    message, compaction = answer.json()["output"]
+    assert (message["content"], compaction["type"]) == ([{"type": "input_text", "text": "I like blue."}], "compaction")
+    with calling(gateway_url) as caller:
+        more = [message, compaction, user("What do I like?")]
+        caller.send(model=model, input=more, store=False)
+        check_events(caller.events())
+
+
+def test_compaction_needs_a_model(gateway_url: str) -> None:
+    answer = post(gateway_url, "/compact", input=INPUTS["basic"])
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")

@@ -303,7 +303,7 @@ def test_input_tokens_of_native_models_are_estimated(client: openai.OpenAI, mode
 
 def test_wrong_method_returns_the_allowed_methods(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError, match="this path takes DELETE, GET, HEAD") as caught:
-        client.post("/responses/compact", cast_to=object, body={"model": ECHO})
+        client.post("/responses/resp_none", cast_to=object, body={"model": ECHO})
     assert caught.value.response.headers["allow"] == "DELETE, GET, HEAD"
 
 
@@ -333,3 +333,24 @@ def test_response_too_large_to_store_has_store_false(client: openai.OpenAI) -> N
     response = client.responses.create(model=ECHO, input=text)
     assert response.output_text.startswith("xxx")
     assert response.to_dict()["store"] is False
+
+
+def test_conversation_is_compacted_for_its_caller(emulator_url: str) -> None:
+    keys = f"ada={KEY},eve={KEY[::-1]}"
+    with gateway(emulator_url, api_keys=keys, seal_secret="of-the-deployment-16") as url:
+        ada = openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
+        eve = openai.OpenAI(base_url=f"{url}/v1", api_key=KEY[::-1], max_retries=0)
+        with ada, eve:
+            first = ada.responses.create(model=ECHO, input="I like blue.")
+            raw = ada.responses.with_raw_response.compact(model=ECHO, previous_response_id=first.id, input="And green.")
+            assert [item.type for item in raw.parse().output] == ["message", "message", "compaction"]
+            assert raw.parse().usage.total_tokens > 0
+            items: Any = raw.http_response.json()["output"]
+            question: Any = [*items, {"role": "user", "content": "What do I like?"}]
+            counted = ada.responses.input_tokens.count(model=ECHO, input=question)
+            assert counted.input_tokens > 50  # the summary is part of it
+            answer = ada.responses.with_raw_response.create(model=ECHO, input=question)
+            assert "x-outcrop-ignored" not in answer.headers
+            with pytest.raises(openai.BadRequestError) as caught:
+                eve.responses.create(model=ECHO, input=question)
+            assert caught.value.param == "input[2].encrypted_content"

@@ -15,6 +15,7 @@ _SEGMENTS = frozenset(
         *("", "anthropic", "api", "apply", "audio", "batches", "bedrock", "chat", "completions", "converse"),
         *("converse-stream", "count-tokens", "count_tokens", "docs", "embeddings", "files", "generations", "guardrail"),
         *("health", "images", "input_items", "invoke", "invoke-with-response-stream", "messages", "metrics", "model"),
+        *("cancel", "compact"),
         *("models", "moderations", "openai", "openapi.json", "ready", "redoc", "rerank", "responses", "speech"),
         *("transcriptions", "v1", "v2", "version"),
     )

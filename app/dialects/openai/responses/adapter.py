@@ -14,6 +14,7 @@ from app.converse.usage import Usage
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import validate
 from app.dialects.http.responses import Headers
+from app.dialects.openai.responses.compaction import SCOPE, compacted, read_summary
 from app.dialects.openai.responses.connection_responses import ConnectionResponses
 from app.dialects.openai.responses.history import (
     PLAIN_ITEMS,
@@ -50,7 +51,7 @@ from app.wire import sse
 from app.wire.documents import listed, text_in
 from app.wire.json import JsonObject
 
-_OUTPUT = "_output"
+_CHECKED = ("function_call_output", "custom_tool_call_output")
 
 
 class ResponsesAdapter:
@@ -74,7 +75,7 @@ class ResponsesAdapter:
         sent: list[object],
         known_as: str,
         kept: CallersResponses,
-        signer_for: Callable[[Target], ReasoningSigner],
+        signer_for: Callable[[str], ReasoningSigner],
     ) -> None:
         self.model = head.model
         self.document = {**document, "input": [*earlier, *sent]}
@@ -120,14 +121,14 @@ class ResponsesAdapter:
                 await kept.leave_connection(continued)
         caller = context.caller.name
 
-        def signer_for(target: Target) -> ReasoningSigner:
-            return ReasoningSigner(secrets_of(caller), caller, target.known.base)
+        def signer_for(scope: str) -> ReasoningSigner:
+            return ReasoningSigner(secrets_of(caller), caller, scope)
 
         return cls(head, document, earlier, sent, planner.known_as(head.model), kept, signer_for)
 
     def to_call(self, target: Target) -> TranslatedRequest:
         conversation, tools = self._rewritten(PLAIN_ITEMS)
-        signer = self._signer_for(target)
+        signer = self._signer_for(target.known.base)
         try:
             request, sent, earlier = self._validated or self._validate(conversation, tools)
             self._validated = request, sent, earlier
@@ -143,7 +144,7 @@ class ResponsesAdapter:
         )
 
     def to_native(self, target: Target) -> NativeRequest:
-        signer, document = self._signer_for(target), self._sent_document
+        signer, document = self._signer_for(target.known.base), self._sent_document
         accepts = responses_surface(target.capabilities.native.openai_responses)
         conversation, tools = self._rewritten(PLAIN_ITEMS | accepts.items)
         changed = {**document, "tools": tools.tools} if conversation.tools else document
@@ -168,9 +169,10 @@ class ResponsesAdapter:
 
     def _rewritten(self, accepted: frozenset[str]) -> tuple[Conversation, DeclaredTools]:
         """Return the conversation for a surface that accepts some types of items, and the tools of the request."""
-        items = [(KEPT, item) for item in self._earlier]
-        items += [(f"input[{index}]", item) for index, item in enumerate(self._sent)]
-        conversation = rewrite_items(items, accepted)
+        paths = [*([KEPT] * len(self._earlier)), *[f"input[{index}]" for index in range(len(self._sent))]]
+        signer, items = self._signer_for(SCOPE), [*self._earlier, *self._sent]
+        read = [(path, read_summary(item, path, signer)) for path, item in zip(paths, items, strict=True)]
+        conversation = rewrite_items(read, accepted)
         return conversation, declare_tools(listed(self._sent_document.get("tools")), conversation.tools)
 
     def _validate(
@@ -210,6 +212,13 @@ class ResponsesAdapter:
         return stream.last(await self.complete(response))
 
 
+class CompactionAdapter(ResponsesAdapter):
+    """A request for the summary of a conversation; see `summary_request`."""
+
+    async def complete(self, response: JsonObject) -> JsonObject:
+        return compacted(response, [*self._earlier, *self._sent][:-1], self._signer_for(SCOPE))
+
+
 def _original(path: str, conversation: Conversation, tools: DeclaredTools) -> str:
     return original_path(path, [path for path, _ in conversation.items if path != KEPT], tools.paths)
 
@@ -242,10 +251,9 @@ async def _earlier(kept: CallersResponses, response_id: str) -> list[object]:
 
 def _check_outputs(earlier: list[object], sent: list[object]) -> None:
     """Raise InvalidRequest for an output whose call the stored conversation does not have, as OpenAI does."""
-    items = [item if isinstance(item, dict) else {} for item in (*earlier, *sent)]
-    calls = {text_in(item, "call_id") for item in items if not text_in(item, "type").endswith(_OUTPUT)}
-    for index, item in enumerate(items[len(earlier) :]):
-        if text_in(item, "type").endswith(_OUTPUT) and text_in(item, "call_id") not in calls:
+    calls = {text_in(item, "call_id") for item in (*earlier, *sent) if text_in(item, "type") not in _CHECKED}
+    for index, item in enumerate(sent):
+        if text_in(item, "type") in _CHECKED and text_in(item, "call_id") not in calls:
             reason = f"the conversation has no call {text_in(item, 'call_id')!r}"
             raise InvalidRequest(reason, param=f"input[{index}].call_id")
 

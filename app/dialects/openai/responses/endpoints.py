@@ -13,11 +13,12 @@ from app.dialects.http.handler import DialectHandler
 from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
-from app.dialects.openai.responses.adapter import ResponsesAdapter
+from app.dialects.openai.responses.adapter import CompactionAdapter, ResponsesAdapter
+from app.dialects.openai.responses.compaction import summary_request
 from app.dialects.openai.responses.connection_responses import ConnectionResponses
 from app.dialects.openai.responses.listing import page_of
 from app.dialects.openai.responses.schema_in import ResponseRequest
-from app.dialects.openai.responses.schema_out import DeletedOut, ItemsOut, ResponseOut, TokensOut
+from app.dialects.openai.responses.schema_out import CompactionOut, DeletedOut, ItemsOut, ResponseOut, TokensOut
 from app.dialects.openai.responses.stored import CallersResponses
 from app.errors import InvalidRequest, NotFound, UpgradeRequired
 from app.execution.executor import Executor
@@ -116,7 +117,17 @@ def response_endpoints(
         body_examples=None,
         websocket=None,
     )
-    return [create, _upgrade_endpoint(create), *_stored_endpoints(create, store), count]
+    compacting = partial(CompactionAdapter.for_request, executor.planner, store, secrets_of)
+    compact = replace(
+        count,
+        path="/v1/responses/compact",
+        handler=DialectHandler(executor, compacting, summary_request).handle,
+        name="compact_conversation",
+        summary="Compact a conversation",
+        description="Have the model summarize a conversation. Sent back as input, the output stands for all of it.",
+        response=CompactionOut,
+    )
+    return [create, _upgrade_endpoint(create), compact, *_stored_endpoints(create, store), count]
 
 
 def _upgrade_endpoint(create: EndpointSpec) -> EndpointSpec:

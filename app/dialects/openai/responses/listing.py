@@ -27,8 +27,7 @@ def page_of(items: list[JsonObject], response_id: str, query: str) -> JsonObject
         raise InvalidRequest(f"must be a number from 1 to {_MAX}", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("must be asc or desc", param="order")
-    listed = [_complete_item(item, index, response_id) for index, item in enumerate(items)]
-    _make_ids_unique(listed, response_id)
+    listed = completed_items(items, response_id)
     if order == "desc":
         listed.reverse()
     if "after" in parameters:
@@ -44,6 +43,13 @@ def page_of(items: list[JsonObject], response_id: str, query: str) -> JsonObject
         "last_id": page[-1]["id"] if page else None,
         "has_more": len(listed) > len(page),
     }
+
+
+def completed_items(items: list[JsonObject], response_id: str) -> list[JsonObject]:
+    """Return items with the members that a request may omit, without `encrypted_content`, and with ids of their own."""
+    completed = [_complete_item(item, index, response_id) for index, item in enumerate(items)]
+    _make_ids_unique(completed, response_id)
+    return completed
 
 
 def _id_of(index: int, response_id: str) -> str:

@@ -36,6 +36,16 @@ class ResponseOut(OutputSchema):
     metadata: dict[str, str]
 
 
+class CompactionOut(OutputSchema):
+    """A compacted conversation."""
+
+    id: str
+    object: Literal["response.compaction"] = "response.compaction"
+    created_at: int
+    output: list[dict[str, Any]]
+    usage: ResponseUsage
+
+
 class TokensOut(OutputSchema):
     """The tokens of a request."""
 
