@@ -10,6 +10,7 @@ from scripts.deploy.clients import Clients
 from scripts.deploy.environment import Environment
 from scripts.deploy.image import Images
 from scripts.deploy.progress import DeployError, Progress
+from scripts.deploy.scan import Scan
 from scripts.deploy.smoke import Smoke
 from scripts.deploy.stack import Stack, StackState
 
@@ -85,6 +86,7 @@ class Deployment:
             wanted = images.take_attested(image, repository)
         else:
             wanted = images.take(image) if image else images.build()
+        Scan(self._clients, self._environment, self._progress).check(wanted)
         before = self._stack.settle(self._progress)  # the stack may have changed during the build
         self._progress.say(f"deploying {wanted}")
         self._apply(before, wanted, _previous(before, wanted))

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,9 @@ class Environment(BaseModel):
     images_from: other repositories that --image may name; every image in them is trusted.
     attestations_from: OWNER/NAME of the repository on GitHub whose workflows must have attested an image before it is
         deployed; `none` deploys images without attestations. It has no default, so that each file says which.
+    scan: whether the registry's scan stops a deployment whose image has a critical vulnerability with a fix: `required`
+        stops also an image that was not scanned, `if_available` does not, and `none` reads no scan.
+    accepted_findings: names of vulnerabilities that stop nothing.
     branch: the branch whose workflow deploy.yml attests images (parameter Branch of bootstrap.yml).
     """
 
@@ -43,6 +46,8 @@ class Environment(BaseModel):
     registry: str = ""
     images_from: tuple[Annotated[str, Field(pattern=_REPOSITORY)], ...] = ()
     attestations_from: Annotated[str, Field(pattern=r"^(none|[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+)$")]
+    scan: Literal["required", "if_available", "none"] = "if_available"
+    accepted_findings: tuple[Annotated[str, Field(pattern=r"^[A-Z]+-[A-Za-z0-9-]+$")], ...] = ()
     branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")] = "main"
 
     @property

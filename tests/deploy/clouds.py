@@ -39,6 +39,8 @@ class FakeCloud:
         self.results: list[str] = []
         self.busy = 0
         self.digests: set[str] = set()
+        # the answers to DescribeImageScanFindings, one after the other; the last one is repeated
+        self.scans: list[Any] = [{"imageScanStatus": {"status": "COMPLETE"}}]
         self.proposals: list[dict[str, Any]] = []
         self.executed: list[dict[str, str]] = []
         self.discarded = 0
@@ -61,6 +63,15 @@ class FakeCloud:
         if wanted.get("imageDigest") not in self.digests:
             raise refusal("ImageNotFoundException", "no such image")
         return {"imageDetails": [{"imageDigest": wanted["imageDigest"]}]}
+
+    def describe_image_scan_findings(self, repositoryName: str, imageId: dict[str, str], **following: str) -> Any:
+        self._raise_if_refused("describe_image_scan_findings")
+        assert repositoryName == "outcrop-test"
+        assert imageId["imageDigest"].startswith("sha256:")
+        answer = self.scans.pop(0) if len(self.scans) > 1 else self.scans[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def describe_stacks(self, StackName: str) -> Any:
         if not self.status:

@@ -51,6 +51,8 @@ NO_RESOURCE_TYPE = {
     "elasticloadbalancing:DescribeTargetGroupAttributes",
     "elasticloadbalancing:DescribeTargetGroups",
     "elasticloadbalancing:DescribeTargetHealth",
+    "inspector2:ListCoverage",
+    "inspector2:ListFindings",
     "logs:DescribeLogGroups",
     "logs:DescribeResourcePolicies",
     "secretsmanager:GetRandomPassword",

@@ -58,6 +58,7 @@ class Rehearsal:
         self._bootstrap()
         self._refuse_another_account()
         self._deploy_twice()
+        self._critical_vulnerability()
         with Traffic(self._url, self._secret("api-keys")) as traffic:
             self._second_version()
             self._version_that_does_not_start()
@@ -140,6 +141,15 @@ class Rehearsal:
         self._expect(self._deploy_sh("deploy") == 0, "deploying it again changes nothing")
         self._expect("nothing to change" in self._printed[-1], "the output says so")
         self._report("version 1 again", started)
+
+    def _critical_vulnerability(self) -> None:
+        findings = self._folder / "findings.json"
+        details = {"vulnerabilityId": "CVE-2026-0001"}
+        finding = {"severity": "CRITICAL", "fixAvailable": "YES", "packageVulnerabilityDetails": details}
+        findings.write_text(json.dumps([finding]))
+        self._expect(self._deploy_sh("deploy") == 1, "an image with a critical vulnerability is not deployed")
+        self._expect("vulnerabilities with a fix: CVE-2026-0001" in self._printed[-1], "the vulnerability is named")
+        findings.unlink()
 
     def _second_version(self) -> None:
         self._commit("app/__init__.py", '__version__ = "', '__version__ = "2.0.0-')

@@ -99,6 +99,7 @@ def running_cloud(image: str, folder: Path) -> Iterator[Cloud]:
             "MINISTACK_HOST": "localhost",
             "PERSIST_STATE": "0",
             "DOCKER_HOST": f"unix://{socket}",
+            "SCAN_FINDINGS": str(folder / "findings.json"),
         }
         stack.enter_context(_process(launcher, folder / "ministack.log", settings))
         _wait(lambda: _answers(f"{endpoint}/_ministack/health"), "ministack")

@@ -1,19 +1,23 @@
-"""Starts ministack with three additions. Runs in .venv-ministack.
+"""Starts ministack with four additions. Runs in .venv-ministack.
 
 | ministack | this launcher |
 |---|---|
 | does not wait until a service is steady | waits, and fails the change if the circuit breaker stops the deployment |
 | does not pass secrets of a task definition to containers | passes them |
+| has no scans of images | finds what the file SCAN_FINDINGS lists; without it, supports no image that is built from scratch |
 | its load balancer sends requests to targets that do not listen | sends them to listening targets only |
 """
 
+import json
+import os
 import random
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 from ministack.app import main
-from ministack.services import alb, ecs
+from ministack.services import alb, ecr, ecs
 from ministack.services.cloudformation import provisioners, stacks
 
 STEADY_SECONDS = 90.0
@@ -74,6 +78,26 @@ def wait(arn: str, properties: dict[str, Any]) -> None:
     raise ValueError("the service did not become steady")
 
 
+def scan_images() -> None:
+    """Answer DescribeImageScanFindings with the findings of an enhanced scan in the file SCAN_FINDINGS."""
+    handle = ecr.handle_request
+
+    async def handle_with_scans(method: str, path: str, headers: Any, body: Any, query: Any) -> Any:
+        if not headers.get("x-amz-target", "").endswith(".DescribeImageScanFindings"):
+            return await handle(method, path, headers, body, query)
+        return ecr.json_response(scan())
+
+    ecr.handle_request = handle_with_scans
+
+
+def scan() -> dict[str, Any]:
+    file = Path(os.environ["SCAN_FINDINGS"])
+    if not file.exists():
+        return {"imageScanStatus": {"status": "UNSUPPORTED_IMAGE"}}
+    findings = {"enhancedFindings": json.loads(file.read_text())}
+    return {"imageScanStatus": {"status": "ACTIVE"}, "imageScanFindings": findings}
+
+
 def balance_over_listeners() -> None:
     """Send requests to listening targets only, and let a removed target finish its requests before it is stopped."""
 
@@ -109,5 +133,6 @@ if __name__ == "__main__":
     pass_secrets()
     wait_for_services()
     balance_over_listeners()
+    scan_images()
     ecs._ECS_DEPLOYMENT_STEADY_DELAY = SETTLING_SECONDS
     main()
