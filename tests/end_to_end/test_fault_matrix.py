@@ -82,9 +82,7 @@ ENDPOINTS = [
     Endpoint("Messages, native", "/v1/messages", {"model": CLAUDE, "max_tokens": 9, "messages": MESSAGES}),
     Endpoint("Messages, by Responses", "/v1/messages", {"model": GPT55, "max_tokens": 99, "messages": MESSAGES}),
     Endpoint("Converse", "/model/a.b/converse", CONVERSE_BODY, "/model/a.b/converse-stream"),
-    Endpoint(
-        "Converse, by Responses", f"/model/{GPT55}/converse", CONVERSE_BODY, f"/model/{GPT55}/converse-stream"
-    ),
+    Endpoint("Converse, by Responses", f"/model/{GPT55}/converse", CONVERSE_BODY, f"/model/{GPT55}/converse-stream"),
     Endpoint("InvokeModel", f"/model/{CLAUDE}/invoke", {}, f"/model/{CLAUDE}/invoke-with-response-stream"),
 ]
 # kinds that a stream in OpenAI's format reports as server_error

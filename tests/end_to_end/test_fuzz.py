@@ -14,15 +14,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import errors
+from app.adaptation.response_mapping import NO_MAPPING
+from app.adaptation.to_openai.adapted_document import Events
+from app.adaptation.to_openai.chat_reply import ChunkEvents
+from app.adaptation.to_openai.responses_reply import ResponseEvents
 from app.bedrock.reported_usage import UsageTap
 from app.bedrock.stream_decoding import EventDecoder, NativeDecoder, ServerSentDecoder
 from app.converse.call import NativeEvent
+from app.execution.operations.openai import LAST_EVENTS, DocumentReader
+from app.execution.operations.translated_openai import TranslatedReader
+from app.observability.observer import AttemptContext
 from app.wire import json
 from tests.bedrock.test_stream_decoding import STREAM
 from tests.end_to_end.faults import RESPONSE_EVENTS, response_to
 from tests.servers import KEY
 
 CLAUDE, GPT, ECHO = "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0", "scripted.echo-v1:0"
+# models that Converse does not serve
+MANTLE = ["openai.gpt-5.5", "google.gemma-4-31b", "zai.glm-4.6"]
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 CHAT: dict[str, Any] = {
@@ -130,13 +139,52 @@ RESPONSES: dict[str, Any] = {
     "metadata": {"a": "b"},
     "store": True,
 }
+CONVERSE: dict[str, Any] = {
+    "messages": [
+        {"role": "user", "content": [{"text": "x"}, {"image": {"format": "png", "source": {"bytes": "iVBORw0KGgo="}}}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "oai1.WyJyc18xIiwgInJzbl9hIl0="}}},
+                {"toolUse": {"toolUseId": "a", "name": "f", "input": {"city": "x"}}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"toolResult": {"toolUseId": "a", "content": [{"json": {"x": 1}}, {"text": "y"}], "status": "error"}},
+                {"document": {"format": "pdf", "name": "n", "source": {"bytes": "JVBERi0="}}},
+                {"guardContent": {"text": {"text": "x", "qualifiers": ["query"]}}},
+                {"searchResult": {"source": "s", "title": "t", "content": [{"text": "c"}]}},
+                {"cachePoint": {"type": "default"}},
+            ],
+        },
+    ],
+    "system": [{"text": "s"}, {"cachePoint": {"type": "default", "ttl": "5m"}}],
+    "inferenceConfig": {"maxTokens": 99, "temperature": 0.5, "topP": 0.5},
+    "toolConfig": {
+        "tools": [{"toolSpec": {"name": "f", "description": "d", "inputSchema": {"json": SCHEMA}, "strict": True}}],
+        "toolChoice": {"tool": {"name": "f"}},
+    },
+    "outputConfig": {
+        "effort": "low",
+        "textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": "{}", "name": "n"}}},
+    },
+    "additionalModelRequestFields": {"reasoning": {"effort": "low"}, "verbosity": "low"},
+    "additionalModelResponseFieldPaths": ["/x"],
+    "requestMetadata": {"a": "b"},
+    "performanceConfig": {"latency": "optimized"},
+    "serviceTier": {"type": "flex"},
+}
 EMBEDDINGS: dict[str, Any] = {"input": ["x", "y"], "dimensions": 256, "encoding_format": "float", "user": "u"}
 RERANK: dict[str, Any] = {"query": "x", "documents": ["y", "z"], "top_n": 1, "return_documents": True}
 ENDPOINTS: list[tuple[str, dict[str, Any], list[str]]] = [
-    ("/v1/chat/completions", CHAT, [ECHO, CLAUDE, GPT]),
-    ("/v1/messages", MESSAGES, [ECHO, CLAUDE, GPT]),
-    ("/v1/messages/count_tokens", MESSAGES, [ECHO, CLAUDE]),
-    ("/v1/responses", RESPONSES, [ECHO, CLAUDE, GPT]),
+    ("/v1/chat/completions", CHAT, [ECHO, CLAUDE, GPT, *MANTLE]),
+    ("/v1/messages", MESSAGES, [ECHO, CLAUDE, GPT, *MANTLE, "anthropic.claude-mythos-5"]),
+    ("/v1/messages/count_tokens", MESSAGES, [ECHO, CLAUDE, "us.anthropic.claude-opus-4-8"]),
+    ("/v1/responses", RESPONSES, [ECHO, CLAUDE, GPT, *MANTLE]),
+    ("/model/{model}/converse", CONVERSE, MANTLE),
+    ("/model/{model}/converse-stream", CONVERSE, MANTLE),
     ("/v1/embeddings", EMBEDDINGS, ["amazon.titan-embed-text-v2:0", "cohere.embed-english-v3"]),
     ("/v1/rerank", RERANK, ["cohere.rerank-v3-5:0", "amazon.rerank-v1:0"]),
 ]
@@ -182,9 +230,11 @@ def test_mutated_documents_cause_no_internal_error(
             body = copy.deepcopy(document)
             for _ in range(chance.randint(1, 3)):
                 mutate(body, chance)
-            body |= {"model": chance.choice(models)} | ({"stream": True} if chance.random() < 0.3 else {})
+            model = chance.choice(models)
+            if "{model}" not in path:
+                body |= {"model": model} | ({"stream": True} if chance.random() < 0.3 else {})
             started = time.monotonic()
-            answer = client.post(path, content=json.dumps(body))
+            answer = client.post(path.format(model=model), content=json.dumps(body))
             sample = f"seed {seed}, number {number}: {json.dumps_text(body)}"
             assert answer.status_code in (200, 400, 403, 404, 429, 502), sample
             assert b"an internal error occurred" not in answer.content, sample
@@ -194,7 +244,27 @@ def test_mutated_documents_cause_no_internal_error(
 # streams from Bedrock
 
 
+def _translating(events: Events) -> TranslatedReader:
+    documents = DocumentReader(LAST_EVENTS["openai_responses"], lambda _: None, AttemptContext())
+    return TranslatedReader(documents, events, NO_MAPPING)
+
+
+CHUNKS = [
+    {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "x"}}]},
+    {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f"}}]}}]},
+    {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}},
+]
 DECODERS: list[tuple[Callable[[], Any], bytes]] = [
+    (
+        lambda: _translating(ResponseEvents()),
+        b"".join(b"data: " + json.dumps(each) + b"\n\n" for each in RESPONSE_EVENTS),
+    ),
+    (
+        lambda: _translating(ChunkEvents()),
+        b"".join(b"data: " + json.dumps(each) + b"\n\n" for each in CHUNKS) + b"data: [DONE]\n\n",
+    ),
     (EventDecoder, STREAM),
     (UsageTap, STREAM),
     (lambda: NativeDecoder(last="message_stop"), b"".join(response_to("/invoke-with-response-stream").pieces)),

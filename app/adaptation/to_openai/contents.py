@@ -33,6 +33,7 @@ _MEMBERS = frozenset(
     }
 )
 _WITHOUT_EFFECT = frozenset({"additionalModelResponseFieldPaths", "performanceConfig", "projectIdentifier"})
+_OBJECT = "must be an object"
 _NOT_HERE = "cannot be sent to this model, which Bedrock serves by OpenAI's API only"
 
 
@@ -49,6 +50,13 @@ def refuse_uncarried(body: ConverseRequest) -> None:
     for index, tool in enumerate(body.get("toolConfig", {}).get("tools", ())):
         if "systemTool" in tool:
             _refuse(f"toolConfig.tools[{index}].systemTool")
+        if "toolSpec" in tool and not isinstance(tool["toolSpec"]["inputSchema"].get("json"), dict):
+            raise InvalidRequest(_OBJECT, param=f"toolConfig.tools[{index}].toolSpec.inputSchema.json")
+    if not isinstance(body.get("additionalModelRequestFields", {}), dict):
+        raise InvalidRequest(_OBJECT, param="additionalModelRequestFields")
+    wanted = body.get("outputConfig", {}).get("textFormat")
+    if wanted is not None and "schema" not in wanted["structure"].get("jsonSchema", {}):
+        raise InvalidRequest("is missing", param="outputConfig.textFormat.structure.jsonSchema.schema")
     for index, message in enumerate(body.get("messages", ())):
         _refuse_blocks(message["content"], f"messages[{index}].content", _CARRIED[message["role"]])
 
