@@ -19,6 +19,7 @@
     │   └── UpgradeRequired       426  the path needs another protocol, as WebSocket
     ├── RateLimited               429  a throttle of AWS or of the gateway
     │   └── QuotaExceeded         429  a quota that waiting does not restore
+    │       └── BudgetSpent       429  a budget of the caller has too little left
     ├── InternalFailure           500  a defect of Outcrop, or Bedrock's InternalServerException
     │   └── GuardrailMissing      500  the deployment's guardrail does not exist at the target
     ├── UpstreamFailed            502  the connection to Bedrock broke, or its response is malformed
@@ -215,6 +216,13 @@ class QuotaExceeded(RateLimited):
     kind = "quota_exceeded"
     default_retry_here = False
     default_retry_after = None
+
+
+class BudgetSpent(QuotaExceeded):
+    """A budget of the caller has too little left for the call."""
+
+    kind = "budget_spent"
+    default_retry_elsewhere = False
 
 
 class InternalFailure(GatewayError):

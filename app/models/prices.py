@@ -106,6 +106,18 @@ class Prices:
         dollars = price.of_tokens(usage)
         return None if dollars is None else dollars * factor
 
+    def price_of(self, called: str, behind: str) -> tuple[Price, float] | None:
+        """Return the price of a model, and what multiplies it for the profile that is called; None if it is not known.
+
+        Args:
+            called, behind: see `of_call`.
+        """
+        try:
+            price, factor = self._price_of(called, behind)
+        except InvalidRequest:
+            return None
+        return None if price is None else (price, factor)
+
     def _find_price(self, called: str, behind: str) -> tuple[Price | None, float]:
         """Return the price of a model, and what multiplies it for the profile that was called."""
         model = parse_model_id(called)

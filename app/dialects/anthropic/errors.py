@@ -12,6 +12,7 @@ from app.dialects.http.responses import JSON, CompleteResponse, retry_after
 from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
+    BudgetSpent,
     ContextTooLong,
     CredentialsMissing,
     GatewayError,
@@ -44,6 +45,7 @@ _TYPES: tuple[tuple[type[GatewayError], str], ...] = (
     (InvalidRequest, "invalid_request_error"),
     (NotFound, "not_found_error"),
     (MethodNotAllowed, "invalid_request_error"),
+    (BudgetSpent, "billing_error"),
     (RateLimited, "rate_limit_error"),
     (Overloaded, "overloaded_error"),
     (CredentialsMissing, "api_error"),

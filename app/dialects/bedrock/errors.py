@@ -9,6 +9,7 @@ from app.dialects.http.responses import CompleteResponse, retry_after
 from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
+    BudgetSpent,
     CallerTooSlow,
     ConnectTimeout,
     CredentialsMissing,
@@ -40,6 +41,8 @@ _EXCEPTIONS: tuple[tuple[type[GatewayError], str, int], ...] = (
     (InvalidRequest, "ValidationException", 400),
     (NotFound, "ResourceNotFoundException", 404),
     (MethodNotAllowed, "UnknownOperationException", 405),
+    # SDKs do not send a call again that got 400
+    (BudgetSpent, "ServiceQuotaExceededException", 400),
     (QuotaExceeded, "ServiceQuotaExceededException", 429),
     (RateLimited, "ThrottlingException", 429),
     (GatewayBusy, "ThrottlingException", 429),

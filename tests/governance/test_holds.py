@@ -1,0 +1,269 @@
+"""Holds of limits and budgets for calls: what they need, refusals, settlement."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.converse.usage import Usage
+from app.errors import BudgetSpent, Overloaded, RateLimited
+from app.governance.holds.bounds import CallBounds, CallSize, bounds_of
+from app.governance.holds.call_limits import CallLimits
+from app.governance.holds.needs import Subject, needs_of
+from app.governance.holds.usual_costs import UsualCosts
+from app.governance.leases.client import LeaseClient, LeasesUnavailable
+from app.models.exact_prices import ExactPrice
+from app.models.prices import Price, Prices
+from app.storage.database import Database
+from app.storage.records import Budget, Limit
+from app.storage.repository import budgets, limits
+
+NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+BOUNDS = CallBounds(100, 50)
+
+
+def budget(**changes: Any) -> Budget:
+    return Budget(**{"scope": "team", "scope_id": "t", "period": "month", "amount_nano": 10_000, **changes})
+
+
+def limit(kind: Any, capacity: int, **changes: Any) -> Limit:
+    return Limit(**{"scope": "key", "scope_id": "k", "kind": kind, "capacity": capacity, **changes})
+
+
+def subject(*rules: Limit | Budget, **changes: Any) -> Subject:
+    found_limits = [rule for rule in rules if isinstance(rule, Limit)]
+    found_budgets = [rule for rule in rules if isinstance(rule, Budget)]
+    return Subject("t", "k", limits=found_limits, budgets=found_budgets, **changes)
+
+
+# prices and bounds
+
+
+def test_prices_are_exact() -> None:
+    price = ExactPrice.of(Price(0.035, 0.14, cache_read=0.00875), 1.1)
+    assert (price.input, price.output, price.cache_read, price.cache_write) == (38500, 154000, 9625, None)
+    assert price.cost_nano(Usage(input=1000, output=3)) == 38500 + 462
+    assert price.cost_nano(Usage(input=1)) == 39, "rounded up"
+    assert price.cost_nano(Usage(cache_write=1)) is None
+
+
+def test_a_long_context_costs_more_and_is_held() -> None:
+    price = ExactPrice.of(
+        Price(1.0, 2.0, cache_write=1.25, beyond_tokens=1000, beyond=Price(2.0, 3.0, cache_write=2.5)), 1
+    )
+    assert price.worst_nano(1000, 10) == 1250 * 1000 + 2000 * 10
+    assert price.worst_nano(1001, 10) == 2500 * 1001 + 3000 * 10
+    assert price.cost_nano(Usage(input=1001, output=10)) == 2000 * 1001 + 3000 * 10
+
+
+@given(
+    counts=st.lists(st.integers(0, 300_000), min_size=4, max_size=4),
+    more=st.integers(0, 50_000),
+    model=st.sampled_from(sorted(Prices()._prices)),
+)
+def test_no_call_costs_more_than_its_worst_case(counts: list[int], more: int, model: str) -> None:
+    found = Prices().price_of(model, "")
+    assert found is not None
+    price = ExactPrice.of(*found)
+    written = counts[3]
+    usage = Usage(counts[0], counts[1], counts[2], written, cache_write_1h=written // 2)
+    cost = price.cost_nano(usage)
+    if cost is not None and (price.cache_read or 0) <= max(price.input, price.cache_write or 0):
+        assert cost <= price.worst_nano(usage.prompt + more, usage.output)
+        dollars = found[0].of_tokens(usage)
+        assert dollars is not None
+        exact = (Decimal(cost) / 1_000_000_000).quantize(Decimal("1e-6"), ROUND_CEILING)
+        assert abs(exact - Decimal(str(dollars * found[1]))) < Decimal("0.00001")
+
+
+def test_a_price_that_is_not_known_is_none() -> None:
+    assert Prices().price_of("unknown.model-v1:0", "") is None
+    assert Prices().price_of("???", "") is None
+
+
+def test_the_bound_of_the_input_is_a_token_for_each_byte_and_what_is_added() -> None:
+    bounds = bounds_of(CallSize(text_bytes=1000, turns=3, has_tools=True, images=2), 64)
+    assert (bounds.input, bounds.output) == (1000 + 500 + 48 + 1000 + 10_000, 64)
+    assert bounds_of(CallSize(text_bytes=10, documents=1), 1).input == 1_000_000
+    assert bounds_of(CallSize(text_bytes=10**9), 1).total == 1_000_001
+
+
+# what a call needs
+
+
+def test_needs_are_by_window_and_rule() -> None:
+    money, rate = budget(), limit("requests_per_minute", 10)
+    tokens, permits = limit("tokens_per_minute", 100), limit("max_parallel_requests", 5)
+    needs = needs_of(subject(money, rate, tokens, permits), BOUNDS, 7_000, {}, NOON)
+    assert needs.held == {
+        f"rate/{rate.id}": 1,
+        f"rate/{tokens.id}": 100,
+        f"permits/{permits.id}": 1,
+        f"budget/{money.id}/2026-11": 7_000,
+    }
+    later = needs_of(subject(money), BOUNDS, 7_000, {}, datetime(2026, 12, 1, tzinfo=UTC))
+    assert [*later.held] == [f"budget/{money.id}/2026-12"]
+
+
+def test_each_user_has_a_balance_and_a_listed_user_another_capacity() -> None:
+    everyone = limit("requests_per_minute", 10, per="user")
+    ada = limit("requests_per_minute", 99, per="user", per_value="ada")
+    for order in ([everyone, ada], [ada, everyone]):
+        assert [*needs_of(subject(*order, user="ada"), BOUNDS, 0, {}, NOON).held] == [f"rate/{ada.id}/ada"]
+        assert [*needs_of(subject(*order, user="bob"), BOUNDS, 0, {}, NOON).held] == [f"rate/{everyone.id}/bob"]
+        assert [*needs_of(subject(*order), BOUNDS, 0, {}, NOON).held] == [f"rate/{everyone.id}"]
+
+
+def test_what_callers_choose_makes_no_long_or_ambiguous_key() -> None:
+    rule = budget(per="label:project")
+    keys = set()
+    for value in ("x" * 1000, "a/b", "2026-11/", "line\nbreak", "\ud800"):
+        (key,) = needs_of(subject(rule, labels={"project": value}), BOUNDS, 0, {}, NOON).held
+        assert len(key) < 120
+        assert key.count("/") == 3
+        keys.add(key)
+    assert len(keys) == 5
+
+
+def test_estimated_budgets_hold_what_calls_usually_cost() -> None:
+    usual, rule = UsualCosts(), budget(mode="estimated")
+    assert usual.estimate(rule.id, "m", 1000) == 1000
+    for number in range(100):
+        usual.note(rule.id, "m", 1000, number)
+    assert usual.estimate(rule.id, "m", 1000) == 96
+    assert usual.estimate(rule.id, "other", 1000) == 1000
+    assert [*needs_of(subject(rule), BOUNDS, 1000, {rule.id: 96}, NOON).held.values()] == [96]
+    assert [*needs_of(subject(budget()), BOUNDS, 1000, {rule.id: 96}, NOON).held.values()] == [1000]
+
+
+# calls
+
+
+@pytest.fixture
+async def call_limits(database: Database) -> AsyncIterator[tuple[Database, CallLimits, LeaseClient]]:
+    client = LeaseClient(database)
+    await client.start()
+    yield database, CallLimits(client, wall=lambda: NOON), client
+    await client.close()
+
+
+async def store(database: Database, *rules: Limit | Budget) -> None:
+    async with database.begin() as connection:
+        for rule in rules:
+            if isinstance(rule, Limit):
+                await limits.add(connection, rule)
+            else:
+                await budgets.add(connection, rule)
+
+
+async def test_a_spent_budget_says_when_it_resets(call_limits: tuple[Database, CallLimits, LeaseClient]) -> None:
+    database, calls, _ = call_limits
+    await store(database, rule := budget(amount_nano=10_000, period="day"))
+    hold = await calls.hold(subject(rule), "m", BOUNDS, 6_000)
+    calls.settle(hold, 6_000, 120)
+    with pytest.raises(BudgetSpent) as caught:
+        await calls.hold(subject(rule), "m", BOUNDS, 6_000)
+    assert caught.value.message == "spend limit reached (daily; resets 2026-12-01 00:00 UTC)"
+    assert caught.value.retry_after == 12 * 3600
+    assert caught.value.is_final
+    assert not caught.value.retry_here
+    assert not caught.value.retry_elsewhere
+    await calls.hold(subject(rule), "m", BOUNDS, 4_000)
+
+
+async def test_a_call_that_ends_gives_back_what_it_did_not_use(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, calls, client = call_limits
+    money, permits = budget(amount_nano=10_000), limit("max_parallel_requests", 1)
+    await store(database, money, permits)
+    first = await calls.hold(subject(money, permits), "m", BOUNDS, 10_000)
+    with pytest.raises(RateLimited, match="limit reached: 1 parallel requests"):
+        await calls.hold(subject(permits), "m", BOUNDS, 0)
+    calls.settle(first, 1_000, 10)
+    calls.settle(first, 1_000, 10)
+    second = await calls.hold(subject(money, permits), "m", BOUNDS, 9_000)
+    calls.release(second)
+    calls.release(second)
+    holding = client.transactions.book.of(f"budget/{money.id}/2026-11")
+    assert (holding.held, holding.spent) == (0, 1_000)
+    assert client.transactions.book.of(f"permits/{permits.id}").held == 0
+
+
+async def test_requests_count_even_if_nothing_is_billed(call_limits: tuple[Database, CallLimits, LeaseClient]) -> None:
+    database, calls, _ = call_limits
+    await store(database, rate := limit("requests_per_minute", 2))
+    for _ in range(2):
+        calls.release(await calls.hold(subject(rate), "m", BOUNDS, None))
+    with pytest.raises(RateLimited) as caught:
+        await calls.hold(subject(rate), "m", BOUNDS, None)
+    assert not isinstance(caught.value, BudgetSpent)
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 30
+
+
+async def test_a_call_without_a_price_is_refused_by_a_budget_that_blocks(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, calls, _ = call_limits
+    await store(database, blocks := budget(), warns := budget(action="warn"))
+    with pytest.raises(BudgetSpent, match="the price of m is not known"):
+        await calls.hold(subject(blocks), "m", BOUNDS, None)
+    await calls.hold(subject(warns), "m", BOUNDS, None)
+
+
+async def test_shadow_rules_refuse_nothing(call_limits: tuple[Database, CallLimits, LeaseClient]) -> None:
+    database, calls, client = call_limits
+    rules = [budget(amount_nano=1, shadow=True), limit("requests_per_minute", 1, shadow=True)]
+    await store(database, *rules)
+    for _ in range(5):
+        calls.settle(await calls.hold(subject(*rules), "m", BOUNDS, 1_000), 900, 10)
+    assert client.transactions.book.of(f"budget/{rules[0].id}/2026-11").spent == 4_500
+
+
+async def test_a_call_without_limits_needs_no_database() -> None:
+    calls = CallLimits(LeaseClient.__new__(LeaseClient))
+    calls.release(await calls.hold(subject(), "m", BOUNDS, None))
+
+
+@pytest.mark.parametrize("fail_open", [False, True])
+async def test_without_the_database_calls_are_refused_unless_they_may_pass(
+    call_limits: tuple[Database, CallLimits, LeaseClient], monkeypatch: pytest.MonkeyPatch, fail_open: bool
+) -> None:
+    _, _, client = call_limits
+
+    async def unavailable(*_: object) -> None:
+        raise LeasesUnavailable
+
+    monkeypatch.setattr(client, "acquire", unavailable)
+    calls = CallLimits(client, fail_open=fail_open)
+    rule = limit("requests_per_minute", 1)
+    if fail_open:
+        calls.settle(await calls.hold(subject(rule), "m", BOUNDS, 1), 1, 1)
+    else:
+        with pytest.raises(Overloaded, match="spend limit unavailable"):
+            await calls.hold(subject(rule), "m", BOUNDS, 1)
+
+
+async def test_parallel_calls_at_a_dollar_never_pass_it(call_limits: tuple[Database, CallLimits, LeaseClient]) -> None:
+    database, calls, _ = call_limits
+    await store(database, rule := budget(amount_nano=10**9))
+    spent = 0
+
+    async def call() -> None:
+        nonlocal spent
+        try:
+            hold = await calls.hold(subject(rule), "m", BOUNDS, 30_000_000)
+        except BudgetSpent:
+            return
+        await asyncio.sleep(0.001)
+        calls.settle(hold, 30_000_000, 1)
+        spent += 30_000_000
+
+    await asyncio.gather(*[call() for _ in range(500)])
+    assert spent == 33 * 30_000_000
