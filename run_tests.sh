@@ -7,7 +7,7 @@
 #   ./run_tests.sh fast     linters and quick tests: about a minute, without server processes and the language model
 #   ./run_tests.sh tests    the quick tests that can differ between Pythons (OUTCROP_PYTHON=python3.12 chooses one)
 #   ./run_tests.sh soak     random faults for minutes, a thousand streams, generated requests, known vulnerabilities
-#   ./run_tests.sh clients  unmodified programs from npm: Claude Code, Codex, the AI SDK; /docs in Chromium
+#   ./run_tests.sh clients  unmodified programs: the commands of docs/clients, Claude Code, Codex; /docs in Chromium
 #   ./run_tests.sh deploy   the image, and a deployment rehearsed on this machine (Debian, as root)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -133,6 +133,7 @@ clients)
   command -v npm >/dev/null || stop "npm is not installed: install Node.js"
   command -v chromium-headless-shell chromium google-chrome >/dev/null ||
     stop "Chromium is not installed: run apt-get install chromium-headless-shell"
+  prepare_apart clients
   mkdir -p .npm-clients
   cp requirements/clients-npm/package.json .npm-clients/
   npm install --silent --no-audit --no-fund --no-package-lock --prefix .npm-clients

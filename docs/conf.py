@@ -35,12 +35,12 @@ html_show_sphinx = False
 NAVIGATION = {
     "Start": [
         "docs/quickstart",
-        "docs/clients",
         "docs/troubleshooting",
         "docs/configuration",
         "docs/command-line",
         "docs/glossary",
     ],
+    "Clients": ["docs/clients", "docs/clients/*"],
     "API": [
         "API",
         "docs/api/overview",

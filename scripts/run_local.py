@@ -22,7 +22,7 @@ KEY = "outcrop-local-key"
 LLM = "local.smollm2-135m-instruct-v1:0"
 SCRIPTED = "scripted.echo-v1:0"
 TOOLS = "scripted.tools-v1:0"
-CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+SHORT_NAMES = "claude-sonnet-5-5, gpt-5.6"
 EMBEDDINGS = "amazon.titan-embed-text-v2:0"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
@@ -43,7 +43,7 @@ Outcrop is running.
 
   chat            {model}{note}
   tools, images   {tools}
-  Claude Code     {claude}
+  short names     {short_names}
   embeddings      {embeddings}
 
 GET /v1/models lists the others. All models but the small language model answer from scripts. Calls to paste:
@@ -89,13 +89,10 @@ curl {base}/v1/embeddings -H 'Authorization: Bearer {key}' -H 'Content-Type: app
   -d '{{"model": "{embeddings}", "input": "hello", "dimensions": 256}}'
 
 # Claude Code
-ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN={key} \\
-  ANTHROPIC_MODEL={claude} ANTHROPIC_SMALL_FAST_MODEL={claude} claude -p 'Say hello.'
+ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN={key} claude -p 'Say hello.'
 
 # Codex
-OUTCROP_KEY={key} codex exec -c 'model="{tools}"' -c 'model_provider="outcrop"' \\
-  -c 'model_providers.outcrop={{name="Outcrop",base_url="{base}/v1",env_key="OUTCROP_KEY",wire_api="responses"}}' \\
-  'Say hello.'
+CODEX_API_KEY={key} codex exec --skip-git-repo-check -c 'openai_base_url="{base}/v1"' 'Say hello.'
 
 Ctrl-C ends it.
 """
@@ -172,7 +169,7 @@ def _run(stop: _StopRequest, children: list["subprocess.Popen[str]"], port: int,
     children.append(_spawn(["app"], _environment(bedrock_port, port, model), stdout=subprocess.DEVNULL))
     _wait_for(f"{base}/health/ready", children, stop)
     note = f" (a real, very small one; {SCRIPTED} echoes)" if model == LLM else ""
-    models = {"model": model, "note": note, "tools": TOOLS, "claude": CLAUDE, "embeddings": EMBEDDINGS}
+    models = {"model": model, "note": note, "tools": TOOLS, "short_names": SHORT_NAMES, "embeddings": EMBEDDINGS}
     print(_TEXT.format(base=base, key=KEY, python=sys.executable, **models), flush=True)
     while all(child.poll() is None for child in children):
         stop.pause(0.2)
