@@ -30,6 +30,7 @@ STDLIB_LEFT_OUT = {
     "ossaudiodev*", "audioop*", "unittest", "doctest.py", "pdb.py", "bdb.py", "pydoc.py", "pickletools.py",
     "modulefinder.py", "xmlrpc", "imaplib.py", "smtplib.py", "poplib.py", "mailbox.py", "dom", "wave.py", "pstats.py",
     "profile.py", "cProfile.py", "trace.py", "windows_events.py", "windows_utils.py", "proactor_events.py",
+    "_pydecimal.py", "_pydatetime.py", "_pyio.py",
 }  # fmt: skip
 # files in packages that nothing reads at run time
 PACKAGES_LEFT_OUT = {
