@@ -292,7 +292,7 @@ class Planner(Struct, frozen=True):
 
     def model_behind(self, name: str) -> str:
         """Return the model that a name stands for, of a route the first; empty if the name stands for itself."""
-        name = without_prefix(name) or DEFAULT_ALIAS
+        name = (without_prefix(name) if name else "") or DEFAULT_ALIAS
         if name in self.routes:
             return self.routes[name].choices[0].model
         if name in self.aliases:
