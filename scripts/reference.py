@@ -1,6 +1,7 @@
 """Write the generated pages of docs/reference: `python -m scripts.reference [page …]`, all of them without a name.
 
-`fields` and `faults` are measured: they start servers, take about a minute, and need the development requirements.
+`fields`, `faults` and `apis` are measured: they start servers, take about a minute, and need the development
+requirements.
 """
 
 import importlib
@@ -25,7 +26,11 @@ from app.wire import json
 from scripts.templates import load_template
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
-MEASURED = {"fields": "tests.end_to_end.test_field_matrix", "faults": "tests.end_to_end.test_fault_matrix"}
+MEASURED = {
+    "fields": "tests.end_to_end.test_field_matrix",
+    "faults": "tests.end_to_end.test_fault_matrix",
+    "apis": "tests.end_to_end.test_every_api",
+}
 _TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "`true`, `false`", "Path": "path"}
 _BOUNDS = {
     "ge": "at least {}",

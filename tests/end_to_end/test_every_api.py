@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -11,15 +13,45 @@ import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
 from app.wire import json
-from tests.end_to_end.conftest import boto_client
+from scripts.reference import header
+from tests.end_to_end.conftest import Records, boto_client
 from tests.end_to_end.recording import RecordingBedrock
-from tests.servers import KEY, gateway, http_reply, read_request, serving, upstream
+from tests.servers import KEY, emulator_app, gateway, http_reply, read_request, serving, upstream
 
 GPT55, GEMMA, GLM = "openai.gpt-5.5", "google.gemma-4-31b", "zai.glm-4.6"
 MODELS = (GPT55, GEMMA, GLM)
 SCHEMA: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 QUESTION = "What is the weather in Bern?"
 SAID = "I will look that up."
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "apis.md"
+FAMILIES = [
+    ("Claude 5", "us.anthropic.claude-sonnet-5"),
+    ("Claude 4", "us.anthropic.claude-sonnet-4-6"),
+    ("Claude Mythos", "anthropic.claude-mythos-5"),
+    ("Nova", "amazon.nova-pro-v1:0"),
+    ("GPT-5.6 and later, by profile", "us.openai.gpt-5.6-sol"),
+    ("GPT-5.6 and later", "openai.gpt-5.6-sol"),
+    ("GPT-5.4 and 5.5, by profile", "us.openai.gpt-5.5"),
+    ("GPT-5.4 and 5.5", "openai.gpt-5.5"),
+    ("gpt-oss", "openai.gpt-oss-120b-1:0"),
+    ("gpt-oss, by its id on mantle", "openai.gpt-oss-120b"),
+    ("Gemma 4", "google.gemma-4-31b"),
+    ("GLM 4.6", "zai.glm-4.6"),
+    ("Llama 4", "us.meta.llama4-maverick-17b-instruct-v1:0"),
+    ("Mistral", "us.mistral.pixtral-large-2502-v1:0"),
+    ("Qwen 3", "qwen.qwen3-32b-v1:0"),
+]
+INTRODUCTION = """\
+How each family of models answers each API. The table is measured with unmodified SDKs and the embedded Bedrock: a tool is
+called and its result is sent back, with complete and with streamed responses, and both must succeed in the same way.
+
+- A cell names the [mode](../glossary.md) and the surface of Bedrock that answers: `converse`, `invoke`, `openai` (the
+  runtime) or `mantle`. `no` means that the call is refused.
+- Converse stands for Converse and ConverseStream of AWS's SDKs.
+- Where Converse passes through, the body stays the caller's: Llama and Mistral refuse its text beside a tool call.
+- Without mantle in `NATIVE_SURFACES`, models that only mantle serves are refused.
+
+"""
 TURN: Any = {"role": "user", "content": [{"text": "hi"}]}
 
 
@@ -128,7 +160,12 @@ def _folded(client: Any, given: Any) -> tuple[Any, str]:
             case {"contentBlockDelta": {"delta": {"text": piece}, "contentBlockIndex": index}}:
                 blocks.setdefault(index, {"text": ""})["text"] += piece
             case {"contentBlockDelta": {"delta": {"reasoningContent": reasoning}, "contentBlockIndex": index}}:
-                blocks[index] = {"reasoningContent": reasoning}
+                block = blocks.setdefault(index, {"reasoningContent": {}})["reasoningContent"]
+                if "redactedContent" in reasoning:
+                    block |= reasoning
+                for name in reasoning.keys() - {"redactedContent"}:
+                    shown = block.setdefault("reasoningText", {})
+                    shown[name] = shown.get(name, "") + reasoning[name]
             case {"messageStop": {"stopReason": reason}}:
                 pass
     for block in blocks.values():
@@ -137,11 +174,16 @@ def _folded(client: Any, given: Any) -> tuple[Any, str]:
     return {"role": "assistant", "content": [block for _, block in sorted(blocks.items())]}, reason
 
 
-APIS: tuple[Callable[..., str], ...] = (by_chat, by_responses, by_messages, by_converse)
+APIS: dict[str, Callable[..., str]] = {
+    "Chat Completions": by_chat,
+    "Responses": by_responses,
+    "Messages": by_messages,
+    "Converse": by_converse,
+}
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["complete", "streamed"])
-@pytest.mark.parametrize("api", APIS, ids=lambda api: api.__name__)
+@pytest.mark.parametrize("api", APIS.values(), ids=APIS)
 @pytest.mark.parametrize("model", MODELS)
 def test_a_tool_loop_by_every_api(
     url: str, recorder: RecordingBedrock, model: str, api: Callable[..., str], *, streamed: bool
@@ -151,6 +193,65 @@ def test_a_tool_loop_by_every_api(
     assert [each.service for each in recorder.requests] == ["bedrock-mantle"] * 2
     assert [bool(each.body.get("stream")) for each in recorder.requests] == [streamed] * 2
     assert all(each.body.get("store") in (None, False) for each in recorder.requests)
+
+
+def row_of(url: str, records: Records, name: str, model: str) -> str:
+    """Return the row of a model: how a loop with a tool crosses by each API, complete and streamed alike."""
+    cells = []
+    for api in APIS.values():
+        ways = set()
+        for streamed in (False, True):
+            records.all.clear()
+            try:
+                assert api(url, model, streamed=streamed) == "The tools said: rain"
+            except (openai.APIStatusError, anthropic.APIStatusError, ClientError):
+                ways.add("no")
+                continue
+            # the record of a stream may arrive after its last byte
+            wait_until(lambda: sum(record.status == 200 for record in records.all) >= 2)
+            ways |= {f"{record.mode}: {record.surface}" for record in records.all if record.status == 200}
+        (way,) = ways
+        cells.append(way)
+    return f"| {name} | `{model}` | {' | '.join(cells)} |"
+
+
+def wait_until(is_done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not is_done() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert is_done()
+
+
+@pytest.fixture(scope="module")
+def observed() -> Iterator[tuple[str, Records]]:
+    with observed_gateway() as both:
+        yield both
+
+
+@contextlib.contextmanager
+def observed_gateway() -> Iterator[tuple[str, Records]]:
+    records = Records()
+    with serving(emulator_app()) as bedrock, gateway(bedrock, records, retry_budget=10) as url:
+        yield url, records
+
+
+@pytest.mark.parametrize(("name", "model"), FAMILIES)
+def test_the_page_says_how_each_family_crosses(observed: tuple[str, Records], name: str, model: str) -> None:
+    row = row_of(*observed, name, model)
+    assert row in PAGE.read_text().splitlines(), "run: python -m scripts.reference apis"
+
+
+def test_the_page_has_a_row_for_each_family() -> None:
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(FAMILIES)
+
+
+def page() -> str:
+    """Measure and return docs/reference/apis.md."""
+    head = ["| family | model | " + " | ".join(APIS) + " |", "|---|---|" + "---|" * len(APIS)]
+    with observed_gateway() as (url, records):
+        rows = [row_of(url, records, name, model) for name, model in FAMILIES]
+    return header("Models by API") + INTRODUCTION + "\n".join([*head, *rows]) + "\n"
 
 
 def test_encrypted_reasoning_crosses_messages_and_converse(url: str, recorder: RecordingBedrock) -> None:
