@@ -167,6 +167,9 @@ _MODELS: tuple[Model, ...] = (
     Model(
         "amazon.titan-embed-text-v2:0", "Titan Text Embeddings V2", "Amazon", "titan-2", "embedding", inputs=("TEXT",)
     ),
+    Model("amazon.titan-embed-image-v1", "Titan Multimodal Embeddings", "Amazon", "titan-image", "embedding"),
+    Model("twelvelabs.marengo-embed-2-7-v1:0", "Marengo Embed 2.7", "TwelveLabs", "marengo-2", "embedding"),
+    Model("twelvelabs.marengo-embed-3-0-v1:0", "Marengo Embed 3.0", "TwelveLabs", "marengo-3", "embedding"),
     Model("cohere.embed-english-v3", "Embed English", "Cohere", "cohere-3", "embedding", inputs=("TEXT",)),
     Model("cohere.embed-multilingual-v3", "Embed Multilingual", "Cohere", "cohere-3", "embedding", inputs=("TEXT",)),
     Model("cohere.embed-v4:0", "Embed v4", "Cohere", "cohere-4", "embedding"),

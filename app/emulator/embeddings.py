@@ -28,8 +28,12 @@ def embed(model: Model, body: object) -> tuple[dict[str, object], int]:
             return {"embedding": vector(text, 1536), "inputTextTokenCount": count_text(text)}, count_text(text)
         case "titan-2":
             return _titan_2(document)
+        case "titan-image":
+            return _titan_image(document)
         case "nova-2":
             return _nova_2(document)
+        case "marengo-2" | "marengo-3":
+            return _marengo(document, is_nested=model.rules == "marengo-3")
         case _:
             return _cohere(document, is_v4=model.rules == "cohere-4")
 
@@ -49,15 +53,38 @@ def _titan_2(body: JsonObject) -> tuple[dict[str, object], int]:
     return {"embedding": embedding, "embeddingsByType": {"float": embedding}, "inputTextTokenCount": tokens}, tokens
 
 
+def _titan_image(body: JsonObject) -> tuple[dict[str, object], int]:
+    given = [_text(body[name]) for name in ("inputText", "inputImage") if name in body]
+    config = _object(body.get("embeddingConfig", {}))
+    embedding = vector("\0".join(given), _dimensions(config.get("outputEmbeddingLength", 1024), (256, 384, 1024)))
+    tokens = count_text(body.get("inputText", "")) if given else 0
+    if not given:
+        raise invalid(MALFORMED)
+    return {"embedding": embedding, "inputTextTokenCount": tokens}, tokens
+
+
+def _marengo(body: JsonObject, *, is_nested: bool) -> tuple[dict[str, object], int]:
+    kind = _text(body.get("inputType"))
+    given = _object(body.get(kind)) if is_nested else body
+    texts = [_text(given["inputText"])] if "inputText" in given else []
+    images = [_text(_object(given["mediaSource"]).get("base64String"))] if "mediaSource" in given else []
+    if {"text": (1, 0), "image": (0, 1), "text_image": (1, 1)}.get(kind) != (len(texts), len(images)):
+        raise invalid(MALFORMED)
+    return {"data": [{"embedding": vector("\0".join([*texts, *images]), 512 if is_nested else 1024)}]}, 0
+
+
 def _nova_2(body: JsonObject) -> tuple[dict[str, object], int]:
     parameters = _object(body.get("singleEmbeddingParams"))
-    text = _text(_object(parameters.get("text")).get("value"))
+    kind = next((name for name in ("image", "audio", "video") if name in parameters), "text")
+    inside = _object(parameters.get(kind))
+    text = _text(inside.get("value") if kind == "text" else _object(inside.get("source")).get("bytes"))
     embedding = vector(text, _dimensions(parameters.get("embeddingDimension", 3072), (256, 384, 1024, 3072)))
-    return {"embeddings": [{"embeddingType": "TEXT", "embedding": embedding}]}, count_text(text)
+    tokens = count_text(text) if kind == "text" else 0
+    return {"embeddings": [{"embeddingType": kind.upper(), "embedding": embedding}]}, tokens
 
 
 def _cohere(body: JsonObject, *, is_v4: bool) -> tuple[dict[str, object], int]:
-    texts = body.get("texts")
+    texts = _cohere_inputs(body, is_v4=is_v4)
     if not isinstance(texts, list) or not texts or len(texts) > _MAX_BATCH or "input_type" not in body:
         raise invalid(MALFORMED)
     dimensions = _dimensions(body.get("output_dimension", 1536), (256, 512, 1024, 1536)) if is_v4 else 1024
@@ -69,6 +96,15 @@ def _cohere(body: JsonObject, *, is_v4: bool) -> tuple[dict[str, object], int]:
         "embeddings": {"float": vectors} if is_v4 else vectors,
     }
     return answer, sum(count_text(text) for text in texts)
+
+
+def _cohere_inputs(body: JsonObject, *, is_v4: bool) -> object:
+    """The inputs as texts: those of v4 may hold parts, and those of v3 one image."""
+    if is_v4 and isinstance(body.get("inputs"), list):
+        return [str(_object(each).get("content")) for each in body["inputs"]]
+    if not is_v4 and isinstance(body.get("images"), list):
+        return body["images"] if body.get("input_type") == "image" and len(body["images"]) == 1 else None
+    return body.get("texts")
 
 
 def _text(value: object) -> str:

@@ -7,10 +7,11 @@ from array import array
 from functools import partial
 from typing import TypeAlias
 
-from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
+from app.adaptation.embeddings import EmbeddingCall, MixedInput, adapt_embeddings, vectors_of
 from app.bedrock.reported_usage import usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.usage import Usage, count_in
+from app.errors import InvalidRequest
 from app.execution.attempt import fold_ignored, fold_usage
 from app.execution.executor import Executor
 from app.execution.operations.invoke import InvokeOperation
@@ -61,7 +62,7 @@ class _Tokens:
 
 
 async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall) -> list[Vector]:
-    """Return the vectors of a call's texts, in their order; the log record gets the tokens of all of them.
+    """Return the vectors of a call's inputs, in their order; the log record gets the tokens of all of them.
 
     Raises:
         GatewayError: the first failure of an upstream call; the others are then cancelled.
@@ -73,6 +74,8 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
     adapted = adapt_embeddings(call, targets[0].capabilities)
     ignored = [*call.ignored, *adapted.ignored]
     fold_ignored(context.record, ignored)
+    if executor.check is not None and any(isinstance(each, MixedInput) for each in call.inputs):
+        raise InvalidRequest("the guardrail of this deployment does not see media of embeddings", param="input")
     await executor.check_texts(context, call.texts)
     permits = asyncio.Semaphore(_MAX_CONCURRENT)
     tokens = _Tokens(len(adapted.bodies))
@@ -103,6 +106,6 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
         await asyncio.gather(*tasks, return_exceptions=True)
         fold_usage(context.record, tokens.usage)
     vectors = [vector for answer in answers for vector in answer]
-    if len(vectors) != len(call.texts):
-        raise malformed("as many vectors as texts were expected")
+    if len(vectors) != len(call.inputs):
+        raise malformed("as many vectors as inputs were expected")
     return vectors

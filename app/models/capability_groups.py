@@ -16,7 +16,7 @@ ReasoningRequest = Literal["none", "budget", "adaptive", "max_effort", "effort",
 ReasoningByDefault = Literal["no", "yes", "always"]
 ReasoningHistory = Literal["signed", "encrypted", "none"]
 StructuredOutput = Literal["native", "tool", "prompt"]
-EmbeddingMember = Literal["", "inputText", "texts", "singleEmbeddingParams"]
+EmbeddingMember = Literal["", "inputText", "inputTextOrImage", "texts", "singleEmbeddingParams", "inputType"]
 TopK = Literal["none", "field", "nested"]
 # the format into which calls are translated that no surface takes as they are
 TranslatedTo = Literal["converse", "openai_responses", "openai_chat"]
@@ -173,14 +173,20 @@ class NativeCapabilities(Struct, frozen=True):
 
 
 class EmbeddingCapabilities(Struct, frozen=True):
-    """How a model embeds texts."""
+    """How a model embeds texts and media."""
 
     member: EmbeddingMember = ""
-    """Member of its bodies that holds the text; empty where it makes no embeddings."""
+    """Member of its bodies that tells their form; empty where it makes no embeddings."""
     sizes: tuple[int, ...] = ()
     """Dimensions of its vectors, the default first."""
     batch: int = 1
-    """How many texts it accepts in one call."""
+    """How many inputs it accepts in one call."""
+    media: frozenset[str] = frozenset()
+    """Kinds of media that it embeds."""
+    mixed: bool = False
+    """Embeds a text together with an image."""
+    mixed_batch: bool = False
+    """Embeds several inputs of texts and images in one call, and several images in one input."""
 
 
 class RerankCapabilities(Struct, frozen=True):

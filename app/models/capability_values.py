@@ -91,6 +91,9 @@ class _EmbeddingValues(TypedDict, total=False):
     member: EmbeddingMember
     sizes: tuple[int, ...]
     batch: int
+    media: frozenset[str]
+    mixed: bool
+    mixed_batch: bool
 
 
 class _RerankValues(TypedDict, total=False):

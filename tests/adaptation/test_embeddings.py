@@ -5,13 +5,26 @@ from typing import Any
 import pytest
 
 from app import errors
-from app.adaptation.embeddings import EmbeddingCall, adapt_embeddings, vectors_of
+from app.adaptation.embeddings import EmbeddedMedia, EmbeddingCall, MixedInput, adapt_embeddings, vectors_of
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 
+TITAN_IMAGE, NOVA, COHERE_4, COHERE_3 = (
+    "amazon.titan-embed-image-v1",
+    "amazon.nova-2-multimodal-embeddings-v1:0",
+    "us.cohere.embed-v4:0",
+    "cohere.embed-english-v3",
+)
+MARENGO_2, MARENGO_3 = "us.twelvelabs.marengo-embed-2-7-v1:0", "us.twelvelabs.marengo-embed-3-0-v1:0"
+PICTURE = EmbeddedMedia("image", "image/png", "png", "aGk=")
+SOUND = EmbeddedMedia("audio", "audio/mp3", "mp3", "aGk=")
+IMAGE = MixedInput("input", (PICTURE,))
+CAPTIONED = MixedInput("input", (PICTURE,), "a dog")
+PART = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
 
-def bodies(model: str, *texts: str, **wishes: Any) -> Any:
-    return adapt_embeddings(EmbeddingCall(model, list(texts), **wishes), capabilities_of(parse_model_id(model)))
+
+def bodies(model: str, *inputs: Any, **wishes: Any) -> Any:
+    return adapt_embeddings(EmbeddingCall(model, list(inputs), **wishes), capabilities_of(parse_model_id(model)))
 
 
 @pytest.mark.parametrize(
@@ -98,5 +111,91 @@ def test_every_embedding_family_has_sizes() -> None:
     from app.models.families import FAMILIES
 
     embedding = [Capabilities().with_values(row.values) for row in FAMILIES if "embeddings" in row.values]
-    assert len(embedding) == 5
+    assert len(embedding) == 8
     assert all(capabilities.embeddings.sizes for capabilities in embedding)
+
+
+# AWS user guide, inference parameters of each model (2026-11)
+@pytest.mark.parametrize(
+    ("model", "given", "wishes", "body"),
+    [
+        (TITAN_IMAGE, "x", {"dimensions": 384}, {"inputText": "x", "embeddingConfig": {"outputEmbeddingLength": 384}}),
+        (TITAN_IMAGE, IMAGE, {}, {"inputImage": "aGk="}),
+        (TITAN_IMAGE, CAPTIONED, {}, {"inputImage": "aGk=", "inputText": "a dog"}),
+        (
+            NOVA,
+            IMAGE,
+            {},
+            {
+                "taskType": "SINGLE_EMBEDDING",
+                "singleEmbeddingParams": {
+                    "embeddingPurpose": "GENERIC_INDEX",
+                    "image": {"format": "png", "source": {"bytes": "aGk="}},
+                },
+            },
+        ),
+        (
+            COHERE_4,
+            CAPTIONED,
+            {"dimensions": 256},
+            {
+                "input_type": "search_document",
+                "truncate": "NONE",
+                "inputs": [{"content": [{"type": "text", "text": "a dog"}, PART]}],
+                "output_dimension": 256,
+            },
+        ),
+        (COHERE_3, IMAGE, {}, {"images": ["data:image/png;base64,aGk="], "input_type": "image"}),
+        (MARENGO_2, "x", {}, {"inputType": "text", "inputText": "x", "textTruncate": "none"}),
+        (MARENGO_2, IMAGE, {}, {"inputType": "image", "mediaSource": {"base64String": "aGk="}}),
+        (MARENGO_3, "x", {"dimensions": 512}, {"inputType": "text", "text": {"inputText": "x"}}),
+        (
+            MARENGO_3,
+            CAPTIONED,
+            {},
+            {
+                "inputType": "text_image",
+                "text_image": {"mediaSource": {"base64String": "aGk="}, "inputText": "a dog"},
+            },
+        ),
+    ],
+)
+def test_media_have_each_family_s_shape(model: str, given: Any, wishes: Any, body: Any) -> None:
+    assert bodies(model, given, **wishes).bodies == [body]
+
+
+def test_sounds_and_films_go_to_nova_only() -> None:
+    film = EmbeddedMedia("video", "video/mp4", "mp4", "aGk=")
+    for media in (SOUND, film):
+        parameters = bodies(NOVA, MixedInput("input", (media,))).bodies[0]["singleEmbeddingParams"]
+        assert parameters[media.kind]["source"] == {"bytes": "aGk="}
+    assert parameters["video"]["embeddingMode"] == "AUDIO_VIDEO_COMBINED"
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "words"),
+    [
+        ("amazon.titan-embed-text-v2:0", IMAGE, "this model embeds texts, no images"),
+        (TITAN_IMAGE, MixedInput("input[1]", (SOUND,)), "this model embeds texts and images, no audios"),
+        (NOVA, CAPTIONED, "no text together with media"),
+        (MARENGO_2, CAPTIONED, "no text together with media"),
+        (TITAN_IMAGE, MixedInput("input", (PICTURE, PICTURE)), "one image at a time"),
+    ],
+)
+def test_media_that_a_model_does_not_embed_are_refused(model: str, given: Any, words: str) -> None:
+    """As a text they would get a wrong vector with 200."""
+    with pytest.raises(errors.InvalidRequest, match=words) as caught:
+        bodies(model, given)
+    assert caught.value.param == given.path
+
+
+def test_media_are_in_bodies_of_their_own_unless_they_mix() -> None:
+    sent = bodies(COHERE_3, "a", "b", IMAGE, "c").bodies
+    assert [body.get("texts") or len(body["images"]) for body in sent] == [["a", "b"], 1, ["c"]]
+    (body,) = bodies(COHERE_4, "a", IMAGE, "c").bodies
+    assert [item["content"][0]["type"] for item in body["inputs"]] == ["text", "image_url", "text"]
+    assert len(bodies(COHERE_4, *[IMAGE] * 97).bodies) == 2
+
+
+def test_vectors_of_marengo_are_read() -> None:
+    assert vectors_of({"data": [{"embedding": [0.5, 1.0]}]}) == [[0.5, 1.0]]

@@ -16,7 +16,65 @@ MODELS = [
     ("cohere.embed-multilingual-v3", 1024),
     ("us.cohere.embed-v4:0", 1536),
     ("amazon.nova-2-multimodal-embeddings-v1:0", 3072),
+    ("amazon.titan-embed-image-v1", 1024),
 ]
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8/5+hHgAHggJ/PchI7wAAAABJRU5ErkJggg=="
+PICTURE = f"data:image/png;base64,{PNG}"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "amazon.titan-embed-image-v1",
+        "amazon.nova-2-multimodal-embeddings-v1:0",
+        "us.cohere.embed-v4:0",
+        "cohere.embed-english-v3",
+        "us.twelvelabs.marengo-embed-2-7-v1:0",
+        "us.twelvelabs.marengo-embed-3-0-v1:0",
+    ],
+)
+def test_an_image_is_embedded_as_an_image(client: openai.OpenAI, model: str) -> None:
+    """LiteLLM's form: a data: URL, or base64 alone, as a string."""
+    texts, images = (client.embeddings.create(model=model, input=given) for given in (["a", "b"], [PICTURE, PNG]))
+    assert images.data[0].embedding == images.data[1].embedding
+    assert images.data[0].embedding not in [each.embedding for each in texts.data]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"content": [{"type": "text", "text": "a dog"}, {"type": "image_url", "image_url": {"url": PICTURE}}]},
+        {"text": "a dog", "image": PICTURE},
+        {"content": [{"type": "text", "text": "a dog"}, {"type": "image_url", "image_url": PICTURE}]},
+    ],
+)
+@pytest.mark.parametrize(
+    "model", ["amazon.titan-embed-image-v1", "us.cohere.embed-v4:0", "us.twelvelabs.marengo-embed-3-0-v1:0"]
+)
+def test_a_text_and_an_image_become_one_vector(gateway_url: str, model: str, given: Any) -> None:
+    body = {"model": model, "input": [given, "a dog"]}
+    answer = httpx.post(f"{gateway_url}/v1/embeddings", json=body, headers={"x-api-key": KEY})
+    assert answer.status_code == 200, answer.text
+    together, alone = (each["embedding"] for each in answer.json()["data"])
+    assert together != alone
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        (PICTURE, "input"),
+        (["x", PNG], "input[1]"),
+        ({"image": "https://example.com/a.png"}, "input.image"),
+        ([{"content": [{"type": "image_url", "image_url": "x"}]}, "x"], "input[0].content[0].image_url"),
+        ({"content": []}, "input"),
+        ("data:application/pdf;base64,aGk=", "input"),
+        ("data:image/png;base64,", "input"),
+    ],
+)
+def test_media_for_a_model_of_texts_are_refused(gateway_url: str, given: Any, param: str) -> None:
+    body = {"model": "amazon.titan-embed-text-v2:0", "input": given}
+    answer = httpx.post(f"{gateway_url}/v1/embeddings", json=body, headers={"x-api-key": KEY})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
 @pytest.mark.parametrize(("model", "size"), MODELS)

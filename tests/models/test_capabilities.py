@@ -16,6 +16,9 @@ from app.models.ids import parse_model_id
 REAL_IDS = {
     "amazon.titan-embed-text-v1": "titan-embed-1",
     "amazon.titan-embed-text-v2:0": "titan-embed-2",
+    "amazon.titan-embed-image-v1": "titan-embed-image",
+    "us.twelvelabs.marengo-embed-2-7-v1:0": "marengo-2",
+    "us.twelvelabs.marengo-embed-3-0-v1:0": "marengo-3",
     "amazon.nova-2-multimodal-embeddings-v1:0": "nova-embed",
     "cohere.embed-multilingual-v3": "cohere-embed-3",
     "us.cohere.embed-v4:0": "cohere-embed-4",

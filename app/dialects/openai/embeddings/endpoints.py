@@ -5,7 +5,6 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
-from typing import Any
 
 from app.adaptation.embeddings import EmbeddingCall
 from app.dialects.http.documents import unknown_fields
@@ -14,8 +13,8 @@ from app.dialects.http.request_body import read_as
 from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
+from app.dialects.openai.embeddings.inputs import inputs_of
 from app.dialects.openai.embeddings.schema import EmbeddingList, EmbeddingRequest
-from app.errors import InvalidRequest
 from app.execution.embeddings import Vector, embed
 from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
@@ -24,7 +23,6 @@ from app.routing.planner import DEFAULT_ALIAS
 from app.wire import json
 
 DIALECT = "openai_embeddings"
-_MAX_INPUTS = 2048  # OpenAI's own limit
 _NUMBER_BYTES = 20  # of JSON, about
 _EXAMPLES = {
     "one": {"summary": "One text", "value": {"model": "amazon.titan-embed-text-v2:0", "input": "Hello."}},
@@ -51,7 +49,7 @@ def embedding_endpoints(executor: Executor, default_model: str, prefix: str = "/
             render_error=render_error,
             name="create_embedding",
             summary="Create embeddings",
-            description="Turn texts into vectors, with Titan, Cohere or Nova.\n\n"
+            description="Turn texts and images into vectors, with Titan, Cohere, Nova or Marengo.\n\n"
             "Many texts are split into requests that run in parallel.",
             tags=("OpenAI",),
             request=EmbeddingRequest,
@@ -67,7 +65,7 @@ async def _embed(executor: Executor, default_model: str, context: RequestContext
     request = await read_as(context, EmbeddingRequest)
     name = default_model if request.model in ("", DEFAULT_ALIAS) else request.model
     ignored = [path for path, value in unknown_fields(request) if value is not None]
-    call = EmbeddingCall(name, texts_of(request), request.dimensions, request.input_type or "", ignored)
+    call = EmbeddingCall(name, inputs_of(request), request.dimensions, request.input_type or "", ignored)
     vectors = await embed(executor, context, call)
     spent = context.record.usage
     tokens = spent.input if spent is not None else 0
@@ -90,27 +88,6 @@ def _encode(vectors: Sequence[Vector], encode: Callable[[Vector], str | list[flo
         body.write(b"," + json.dumps(item) if index else json.dumps(item))
     body.write(b"]," + end)
     return body.getvalue()
-
-
-def texts_of(request: EmbeddingRequest) -> list[str]:
-    """Return the texts of a request.
-
-    Raises:
-        InvalidRequest: there are none or too many, one is empty, or they are token ids.
-    """
-    texts: list[Any] = [request.input] if isinstance(request.input, str) else list(request.input)
-    if not 1 <= len(texts) <= _MAX_INPUTS:
-        raise InvalidRequest(f"must hold 1 to {_MAX_INPUTS} texts", param="input")
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidRequest(
-                "must be text: token ids are those of another model's tokenizer "
-                "(with LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)",
-                param="input",
-            )
-        if not text:
-            raise InvalidRequest("must not be empty", param=f"input[{index}]" if len(texts) > 1 else "input")
-    return texts
 
 
 def _as_base64(vector: Vector) -> str:

@@ -7,11 +7,30 @@ from pydantic import Field
 from app.dialects.http.documents import InputList, InputSchema, ModelName, OutputSchema
 
 
+class ContentPart(InputSchema):
+    """A text, or an image as a data: URL."""
+
+    type: Literal["text", "image_url"]
+    text: str | None = None
+    image_url: str | dict[Literal["url"], str] | None = None
+
+
+class MixedItem(InputSchema):
+    """A text and images that become one vector: `content` as Cohere's API has it, or `text` and `image` as Jina's."""
+
+    text: str | None = None
+    image: str | None = None
+    content: InputList[ContentPart] | None = None
+
+
 class EmbeddingRequest(InputSchema):
-    """A request for embeddings. `input` as token ids is refused: they are those of another model's tokenizer."""
+    """A request for embeddings. `input` as token ids is refused: they are those of another model's tokenizer.
+
+    A string that is a data: URL is embedded as the media that it holds.
+    """
 
     model: ModelName = ""
-    input: str | InputList[str] | InputList[int] | InputList[InputList[int]]
+    input: str | MixedItem | InputList[str | MixedItem] | InputList[int] | InputList[InputList[int]]
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(None, ge=1)
     input_type: Literal["search_document", "search_query", "classification", "clustering"] | None = None
