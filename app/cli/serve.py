@@ -15,7 +15,7 @@ import uvicorn
 import app.cli.deferred_models  # noqa: F401
 from app.cli.options import address_options, config_option
 from app.composition.database import check_database
-from app.composition.deployment import planner_of
+from app.composition.deployment import models_without_price, planner_of
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.misspelled import misspelled_settings
 from app.config.settings import Settings
@@ -46,7 +46,7 @@ def serve() -> int:
     with faults_end_the_start():
         settings = load_settings()
         # so that an error is reported once, and not by each worker
-        planner_of(settings)
+        planner = planner_of(settings)
         if settings.database_url is not None:
             asyncio.run(check_database(settings, migrate=settings.migrate_at_start))
     try:
@@ -59,6 +59,9 @@ def serve() -> int:
     host, port = listener.getsockname()[:2]
     for warning in misspelled_settings(os.environ):
         logging.getLogger(__name__).warning(warning)
+    for model in models_without_price(settings, planner):
+        told = {"fields": {"model": model}}
+        logging.getLogger(__name__).warning("no price is known of a model: its requests have no cost", extra=told)
     if settings.log_format == "auto" and is_for_people("auto"):
         sys.stderr.write(_banner(settings, host, port))
     else:

@@ -12,6 +12,7 @@ from app.config.settings import Settings, SettingsError
 from app.config.similar_names import similar_name
 from app.errors import InvalidRequest
 from app.models.ids import parse_model_id
+from app.models.prices import Prices
 from app.routing.planner import DEFAULT_ALIAS, Choice, Limits, Planner, Route
 
 EntryPath = tuple[str | int, ...]
@@ -63,6 +64,19 @@ def planner_of(settings: Settings) -> Planner:
         has_several_callers=settings.has_several_callers(),
         hides_arns=not settings.expose_aws_identity,
     )
+
+
+def prices_of(settings: Settings) -> Prices:
+    """Return the prices of the file, with those of the deployment."""
+    return Prices({base: row.model_dump(exclude_none=True) for base, row in settings.config().prices.items()})
+
+
+def models_without_price(settings: Settings, planner: Planner) -> list[str]:
+    """Return the models that the deployment names and that have no price. Capacity that is billed by time has none."""
+    choices = [choice.model for route in planner.routes.values() for choice in route.choices]
+    names = [settings.bedrock_model_id, settings.embedding_model_id or "", *planner.aliases.values(), *choices]
+    known = [planner.known(name) for name in names if name]
+    return prices_of(settings).without_price(model.raw for model in known if not model.is_opaque)
 
 
 def _choice(row: TargetRow) -> Choice:

@@ -18,7 +18,7 @@ from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
 from app.composition.database import open_database, prepare_database
-from app.composition.deployment import planner_of
+from app.composition.deployment import planner_of, prices_of
 from app.composition.ingress import build_ingress_limits
 from app.config.settings import Settings, SettingsError
 from app.dialects.http.endpoint import IngressLimits
@@ -268,7 +268,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         ingress_limits=ingress_limits,
         proxies=_proxies(settings),
         responses=_responses(settings),
-        prices=Prices({base: row.model_dump(exclude_none=True) for base, row in settings.config().prices.items()}),
+        prices=prices_of(settings),
         metrics=metrics,
         tracer=_tracer(),
         load=load,

@@ -2,11 +2,13 @@
 
 `prices.json` holds USD per million tokens, and the source of its figures. Where a model has a global profile, its
 figures are those of that profile, and `regional` multiplies them for every other profile. `beyond` are the figures for
-a whole call whose input has more `tokens`. An unknown price is left out, never 0. A deployment's own figures come
-before the file's.
+a whole call whose input has more `tokens`. `tiers` are the service tiers that a model has beside the standard one, and
+what multiplies its figures there. An unknown price is left out, never 0. A deployment's own figures come before the
+file's. `python -m scripts.prices` compares the file with a public price list.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from app.wire.json import JsonObject
 _FILE = Path(__file__).with_name("prices.json")
 _MILLION = 1_000_000
 _STANDARD = ("", "default")
+_MAX_REPORTED = 1000
+
+_log = logging.getLogger(__name__)
 
 
 class Price(Struct, frozen=True):
@@ -34,6 +39,7 @@ class Price(Struct, frozen=True):
     regional: float = 1.0
     beyond_tokens: int = 0
     beyond: "Price | None" = None
+    tiers: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, row: JsonObject) -> "Price":
@@ -47,6 +53,7 @@ class Price(Struct, frozen=True):
             regional=row.get("regional", 1.0),
             beyond_tokens=beyond["tokens"] if beyond else 0,
             beyond=cls.of(beyond) if beyond else None,
+            tiers=frozenset(row.get("tiers", ())),
         )
 
     def of_tokens(self, usage: Usage) -> float | None:
@@ -82,6 +89,8 @@ class Prices:
     def __init__(self, own: Mapping[str, JsonObject] | None = None) -> None:
         document = json.loads(_FILE.read_bytes())
         self.version: str = document["version"]
+        self._tiers: dict[str, float] = document["tiers"]
+        self._reported: set[str] = set()
         rows = {**document["models"], **(own or {})}
         self._prices = {base: Price.of(row) for base, row in rows.items()}
         self._price_of = lru_cache(1024)(self._find_price)
@@ -93,7 +102,7 @@ class Prices:
             called: the model as it was called: a global profile has another price than a regional one.
             behind: the model that an ARN hides, where `called` is one. tier: the service tier.
         """
-        if usage is None or not usage.is_final or tier not in _STANDARD:
+        if usage is None or not usage.is_final:
             return None
         try:
             price, factor = self._price_of(called, behind)
@@ -101,8 +110,15 @@ class Prices:
             # the passthrough mode accepts names that are not known here
             return None
         counts = usage.input, usage.output, usage.cache_read, usage.cache_write, usage.cache_write_1h, usage.reasoning
-        if price is None or not any(counts):
+        if not any(counts):
             return None
+        if price is None:
+            self._report(called)
+            return None
+        if tier not in _STANDARD:
+            if tier not in price.tiers:
+                return None
+            factor *= self._tiers[tier]
         dollars = price.of_tokens(usage)
         return None if dollars is None else dollars * factor
 
@@ -117,6 +133,16 @@ class Prices:
         except InvalidRequest:
             return None
         return None if price is None else (price, factor)
+
+    def without_price(self, names: Iterable[str]) -> list[str]:
+        """Return those of the names of models that have no price."""
+        return [name for name in dict.fromkeys(names) if self._price_of(name, "")[0] is None]
+
+    def _report(self, called: str) -> None:
+        """Warn once of a model without a price."""
+        if called not in self._reported and len(self._reported) < _MAX_REPORTED:
+            self._reported.add(called)
+            _log.warning("no price is known of a model: its requests have no cost", extra={"fields": {"model": called}})
 
     def _find_price(self, called: str, behind: str) -> tuple[Price | None, float]:
         """Return the price of a model, and what multiplies it for the profile that was called."""

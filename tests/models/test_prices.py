@@ -61,6 +61,52 @@ def test_each_round_has_its_own_price() -> None:
     assert PRICES.of_call(llama, "", Usage.of_rounds((Usage(5), Usage(5, 5, 1))), "") is None
 
 
+# litellm 1.110.2; AWS user guide, model cards (2026-10 and 2026-11)
+@pytest.mark.parametrize(
+    ("model", "usage", "dollars"),
+    [
+        ("global.openai.gpt-5.4", Usage(100_000, 100_000), 0.25 + 1.5),
+        ("openai.gpt-5.4", Usage(100_000), 0.275),
+        ("us.openai.gpt-5.5", Usage(100_000), 0.55),
+        ("global.openai.gpt-5.5", Usage(300_000, 100_000), 3.0 + 4.5),
+        ("us.amazon.nova-2-pro-preview-20251202-v1:0", Usage(1_000_000), 1.375),
+        ("global.anthropic.claude-mythos-5-1", Usage(1_000_000), 10.0),
+        ("us.anthropic.claude-mythos-preview", Usage(0, 1_000_000), 137.5),
+        ("anthropic.claude-3-haiku-20240307-v1:0", Usage(1_000_000, 1_000_000), 1.5),
+        ("openai.gpt-5.6-cyber", Usage(1_000_000, 1_000_000), 96.25),
+        ("openai.gpt-daybreak-blue-5.6-sol", Usage(1_000, 1_000), 0.0264),
+        ("deepseek.v3.1", Usage(1_000_000), 0.58),
+        ("moonshotai.kimi-k2-thinking", Usage(1_000_000), 0.6),
+        ("us.cohere.embed-v4:0", Usage(1_000_000), 0.12),
+        ("cohere.embed-multilingual-v3", Usage(1_000_000), 0.1),
+        ("amazon.titan-embed-image-v1", Usage(1_000_000), 0.8),
+        ("mistral.mistral-large-2407-v1:0", Usage(1_000_000), 2.0),
+    ],
+)
+def test_prices_that_were_missing_or_wrong(model: str, usage: Usage, dollars: float) -> None:
+    assert PRICES.of_call(model, "", usage, "") == pytest.approx(dollars, rel=1e-9)
+
+
+def test_flex_costs_half_and_priority_three_quarters_more() -> None:
+    usage = Usage(1_000_000)
+    assert PRICES.of_call("amazon.nova-pro-v1:0", "", usage, "flex") == pytest.approx(0.4)
+    assert PRICES.of_call("amazon.nova-pro-v1:0", "", usage, "priority") == pytest.approx(1.4)
+    assert PRICES.of_call("openai.gpt-oss-120b-1:0", "", usage, "flex") == pytest.approx(0.075)
+    assert PRICES.of_call("amazon.nova-pro-v1:0", "", usage, "reserved") is None
+    # no source prices its tiers
+    assert PRICES.of_call("us.openai.gpt-6.1-sol", "", usage, "flex") is None
+
+
+def test_a_model_without_a_price_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    prices_ = Prices()
+    for _ in range(2):
+        assert prices_.of_call("new.model-v1:0", "", Usage(5), "") is None
+        assert prices_.of_call("amazon.nova-pro-v1:0", "", Usage(5), "flex") is not None
+    (record,) = caplog.records
+    assert (record.levelname, record.__dict__["fields"]) == ("WARNING", {"model": "new.model-v1:0"})
+    assert prices_.without_price(["new.model", "us.amazon.nova-pro-v1:0", "new.model"]) == ["new.model"]
+
+
 def test_every_price_has_two_sources_and_a_date() -> None:
     document = json.loads(prices._FILE.read_bytes())
     assert document["version"] >= "2026-11-25"
