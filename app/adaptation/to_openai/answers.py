@@ -52,6 +52,12 @@ class BlockWriter:
         self._kind = ""
         self._has_begun = False
 
+    def begin(self) -> Iterator[Event]:
+        """Begin the message, once."""
+        if not self._has_begun:
+            self._has_begun = True
+            yield {"messageStart": {"role": "assistant"}}
+
     def start_tool(self, use_id: str, name: str) -> Iterator[Event]:
         """Begin a tool call."""
         yield from self._switch("")
@@ -98,20 +104,15 @@ class BlockWriter:
 
     def end(self, stop_reason: str, usage: Usage | None, tier: object) -> Iterator[Event]:
         """End the message. usage: None where it follows."""
-        yield from self._begin()
+        yield from self.begin()
         yield from self.end_block()
         more = {"additionalModelResponseFields": _reasoning_tokens(usage)} if usage and usage.reasoning else {}
         yield cast(Event, {"messageStop": {"stopReason": stop_reason, **more}})
         if usage is not None:
             yield metadata_event(usage, tier)
 
-    def _begin(self) -> Iterator[Event]:
-        if not self._has_begun:
-            self._has_begun = True
-            yield {"messageStart": {"role": "assistant"}}
-
     def _switch(self, kind: str) -> Iterator[Event]:
-        yield from self._begin()
+        yield from self.begin()
         if self._kind != kind or not kind:
             yield from self.end_block()
             self._kind = kind

@@ -97,6 +97,7 @@ class ChunkEvents:
             yield metadata_event(usage, document.get("service_tier"))
 
     def _delta(self, delta: JsonObject, document: JsonObject) -> Iterator[Event]:
+        yield from self._writer.begin()
         yield from self._writer.reasoning({"text": _reasoning_in(delta)})
         yield from self._writer.text(delta.get("content") or "")
         if refusal := delta.get("refusal"):

@@ -79,7 +79,7 @@ def _reasoning(item: JsonObject) -> Iterator[ContentBlock]:
 class ResponseEvents:
     """Translates the events of one response.
 
-    Nothing is returned before the first item, so that a model which fails at once may be replaced by another.
+    Nothing is returned before the first item begins, so that a model which fails at once may be replaced by another.
     """
 
     def __init__(self) -> None:
@@ -97,6 +97,9 @@ class ResponseEvents:
             case {"type": "response.output_item.added", "item": {"type": "function_call"} as item}:
                 use_id = str(unique_call_id(item["call_id"], item.get("id")))
                 yield from self._writer.start_tool(use_id, item["name"])
+            case {"type": "response.output_item.added"}:
+                # hidden reasoning may take minutes, and the caller's stream must have begun by then
+                yield from self._writer.begin()
             case {"type": "response.function_call_arguments.delta", "output_index": index, "delta": piece}:
                 self._begun.add((index, "arguments"))
                 yield from self._writer.tool_input(piece)

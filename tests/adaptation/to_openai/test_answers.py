@@ -112,6 +112,15 @@ def test_shown_and_encrypted_reasoning() -> None:
     assert folded == {"reasoningContent": {"reasoningText": {"text": "a\n\nb", "signature": mark}}}
 
 
+def test_a_message_begins_with_its_first_item_though_that_is_hidden() -> None:
+    events = ResponseEvents()
+    assert events.feed({"type": "response.created", "response": {}}) == []
+    hidden = {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "id": "rs_1"}}
+    assert events.feed(hidden) == [{"messageStart": {"role": "assistant"}}]
+    chunk = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
+    assert ChunkEvents().feed(chunk) == [{"messageStart": {"role": "assistant"}}]
+
+
 def test_a_refusal_is_text_that_was_filtered() -> None:
     refusal = {"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}
     whole = from_response(response(refusal))
