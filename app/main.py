@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, Response
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
@@ -80,6 +80,11 @@ def create_app(
     @application.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
+
+    # Claude Code asks for it at each start, to open its connection (2.1.332)
+    @application.api_route("/api/hello", methods=["GET", "HEAD"], include_in_schema=False)
+    async def hello() -> Response:
+        return Response(status_code=204)
 
     application.add_exception_handler(HTTPException, answer_unknown_route)
     origins = parse_origins(settings.cors_origins)

@@ -19,7 +19,7 @@ PARAMETERS = {
     "modelIdentifier": "scripted.echo-v1:0",
     "inferenceProfileIdentifier": "none",
 }
-OWN_PAGES = ["/", "/docs", "/docs/swagger-ui.css", "/redoc", "/openapi.json"]
+OWN_PAGES = ["/", "/api/hello", "/docs", "/docs/swagger-ui.css", "/redoc", "/openapi.json"]
 # their values change from request to request
 CHANGING = {"date", "content-length", "x-amzn-requestid"}
 
